@@ -1,0 +1,42 @@
+"""The six recurrent architectures of Collins et al. (2017) as Keras cells, layers and models.
+
+Names are loaded when first used, so that importing the package costs nothing and what needs no
+backend, as `count_params`, starts none.
+"""
+
+import importlib
+
+_HOMES = {
+    "rnn_zoo.architectures": ("ARCHITECTURES",),
+    "rnn_zoo.cells": (
+        "CELLS",
+        "AbstractRNNCell",
+        "RNNCell",
+        "IRNNCell",
+        "UGRNNCell",
+        "GRUCell",
+        "LSTMCell",
+        "IntersectionRNNCell",
+    ),
+    "rnn_zoo.model": ("build_model",),
+    "rnn_zoo.sizing": ("count_params", "units_for_budget"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+_MODULES = ("cells", "initializers", "layers", "unroll")
+
+__version__ = "0.1.0"
+__all__ = [*_HOME_OF, *_MODULES]  # noqa: PLE0604
+
+
+def __getattr__(name):
+    if name in _MODULES:
+        return importlib.import_module(f"rnn_zoo.{name}")
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'rnn_zoo' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOME_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})

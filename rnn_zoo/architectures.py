@@ -1,0 +1,45 @@
+"""The architectures' names and shapes, free of Keras: what flags and parameter counts need at once."""
+
+from typing import NamedTuple
+
+
+class Architecture(NamedTuple):
+    """What of a cell class can be known without a backend; the classes repeat it, a test compares."""
+
+    summary: str
+    cell: str
+    gates: tuple
+    state_names: tuple
+    mixes_input: bool = False
+    min_depth: int = 1
+
+
+ARCHITECTURES = {
+    "rnn": Architecture("vanilla RNN", "RNNCell", ("h",), ("h",)),
+    "irnn": Architecture("identity-initialised ReLU RNN", "IRNNCell", ("h",), ("h",)),
+    "ugrnn": Architecture("update gate RNN", "UGRNNCell", ("c", "g"), ("h",)),
+    "gru": Architecture("gated recurrent unit", "GRUCell", ("r", "u", "c"), ("h",)),
+    "lstm": Architecture("long short-term memory", "LSTMCell", ("i", "f", "c", "o"), ("h", "c")),
+    "+rnn": Architecture(
+        "intersection RNN",
+        "IntersectionRNNCell",
+        ("y", "h", "gy", "gh"),
+        ("h",),
+        mixes_input=True,
+        min_depth=2,
+    ),
+}
+
+ALIASES = {"plus_rnn": "+rnn"}
+
+
+def canonical_name(arch):
+    """Returns the architecture's name with aliases resolved.
+
+    Raises:
+        ValueError: the name is not one of `ARCHITECTURES` or `ALIASES`.
+    """
+    name = ALIASES.get(arch, arch)
+    if name not in ARCHITECTURES:
+        raise ValueError(f"unknown architecture {arch!r}; choose one of {', '.join(ARCHITECTURES)}")
+    return name

@@ -1,0 +1,268 @@
+"""What every cell shares: kernels, biases, learned initial states, initialisation, serialisation.
+
+A subclass names its gates and states and writes its equations in `step`; see `UGRNNCell`.
+
+Legend: B batch, I input features, N units.
+"""
+
+import random
+
+import keras
+import numpy as np
+from keras import ops
+
+from rnn_zoo.initializers import BIAS_INITS, MATRIX_INITS, ScaledNormal
+
+
+class AbstractRNNCell(keras.layers.Layer):
+    """Base class of recurrent cells that are one `step` of equations over gates.
+
+    A gate's pre-activation is W x + U operand + b. The cell asks for it by name, `pre(gate, operand)`,
+    and combines the gates; where the products are done, and for how many time steps at once, is
+    decided by whoever calls `step`: this class for a single step, `rnn_zoo.unroll` for sequences.
+
+    Works wherever Keras takes a cell: `keras.layers.RNN(cell)`, `StackedRNNCells`, `Bidirectional`.
+
+    Args:
+        units: N.
+        activation: the nonlinearity s, a name that `keras.activations.get` knows.
+        gate_bias: b^fg, added to the pre-activation of the gates that keep the old state; a
+            hyperparameter, not a weight. Ignored by cells without such a gate.
+        learned_initial_state: whether the initial states are weights, else zeros (section 1.4).
+        matrix_init: law of the recurrent matrices: "identity", "orthogonal" or "normal" (appendix A).
+        bias_init: law of the biases: "constant" or "normal".
+        input_scale, recurrent_scale, bias_scale: factors of the initial values, a number for all
+            gates or a dict from gate to number. The identity takes no scale.
+        seed: of the initial values; `None` draws one from Python's `random`, which
+            `keras.utils.set_random_seed` makes repeatable.
+
+    Raises:
+        ValueError: `units` below 1, an unknown law, a scale for a gate that the cell does not have.
+    """
+
+    gates = ()
+    state_names = ("h",)
+    #: Whether `step` uses x itself; x must then have N features, and a linear read-in makes it so.
+    mixes_input = False
+
+    def __init__(
+        self,
+        units,
+        activation="tanh",
+        gate_bias=1.0,
+        learned_initial_state=True,
+        matrix_init="orthogonal",
+        bias_init="constant",
+        input_scale=1.0,
+        recurrent_scale=1.0,
+        bias_scale=0.0,
+        seed=None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if units < 1:
+            raise ValueError(f"units must be at least 1, got {units}")
+        self.units = int(units)
+        self.activation = keras.activations.get(activation)
+        self.gate_bias = gate_bias
+        self.learned_initial_state = learned_initial_state
+        self.matrix_init = _choice("matrix_init", matrix_init, MATRIX_INITS)
+        self.bias_init = _choice("bias_init", bias_init, BIAS_INITS)
+        self.input_scale = self._per_gate("input_scale", input_scale)
+        self.recurrent_scale = self._per_gate("recurrent_scale", recurrent_scale)
+        self.bias_scale = self._per_gate("bias_scale", bias_scale)
+        self.seed = random.randint(1, 2**31 - 1) if seed is None else seed
+
+    def step(self, x, pre, states):
+        """One time step of the cell's equations.
+
+        Args:
+            x: (..., N) the input, for cells that mix it into their output; others ignore it.
+            pre: pre(gate, operand) is W x + U operand + b of that gate, (..., N).
+            states: list of the states before the step, each (..., N), in `state_names`' order.
+
+        Returns:
+            (output, states): the output (..., N) and the list of states after the step.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define step(x, pre, states)")
+
+    @property
+    def state_size(self):
+        return self.units if len(self.state_names) == 1 else [self.units] * len(self.state_names)
+
+    @property
+    def output_size(self):
+        return self.units
+
+    def build(self, input_shape):
+        features, units = input_shape[-1], self.units
+        seeds = iter(np.random.SeedSequence(self.seed).generate_state(4 * len(self.gates) + 2))
+
+        def weight(name, shape, initializer):
+            return self.add_weight(name=name, shape=shape, initializer=initializer)
+
+        def seeded(law, scale):
+            return law(scale=scale, seed=int(next(seeds)))
+
+        self.read_in = {}
+        if self.mixes_input and features != units:
+            self.read_in = {
+                "kernel": weight("read_in_kernel", (features, units), seeded(ScaledNormal, 1.0)),
+                "bias": weight("read_in_bias", (units,), "zeros"),
+            }
+            features = units
+        matrix_law, bias_law = MATRIX_INITS[self.matrix_init], BIAS_INITS[self.bias_init]
+        self.input_kernels, self.recurrent_kernels, self.biases = {}, {}, {}
+        for gate in self.gates:
+            self.input_kernels[gate] = weight(
+                f"{gate}_input", (features, units), seeded(ScaledNormal, self.input_scale[gate])
+            )
+            self.recurrent_kernels[gate] = weight(
+                f"{gate}_recurrent", (units, units), seeded(matrix_law, self.recurrent_scale[gate])
+            )
+            self.biases[gate] = weight(
+                f"{gate}_bias", (units,), seeded(bias_law, self.bias_scale[gate])
+            )
+        self.initial_states = [
+            weight(f"initial_{name}", (units,), "zeros")
+            for name in self.state_names
+            if self.learned_initial_state
+        ]
+        self.built = True
+
+    def weight_tensors(self):
+        """The live weights in the plain structure that `rnn_zoo.unroll` computes with.
+
+        Returns:
+            dict(input, recurrent, bias: dicts from gate to tensor; initial_state: list of (N,),
+            zeros where not learned; read_in: dict(kernel, bias), empty where there is none), in the compute dtype.
+        """
+
+        def live(variables):
+            return keras.tree.map_structure(
+                lambda variable: ops.cast(variable, self.compute_dtype), variables
+            )
+
+        zeros = [ops.zeros((self.units,), dtype=self.compute_dtype) for _ in self.state_names]
+        return {
+            "input": live(dict(self.input_kernels)),
+            "recurrent": live(dict(self.recurrent_kernels)),
+            "bias": live(dict(self.biases)),
+            "initial_state": live(list(self.initial_states)) if self.initial_states else zeros,
+            "read_in": live(dict(self.read_in)),
+        }
+
+    def assign_weights(self, tensors):
+        """Sets the weights from the structure of `weight_tensors`."""
+        variables = {
+            "input": self.input_kernels,
+            "recurrent": self.recurrent_kernels,
+            "bias": self.biases,
+            "initial_state": self.initial_states,
+            "read_in": self.read_in,
+        }
+        for part, held in variables.items():
+            for key in held if isinstance(held, dict) else range(len(held)):
+                held[key].assign(tensors[part][key])
+
+    def call(self, inputs, states):
+        weights = self.weight_tensors()
+        states = list(states) if keras.tree.is_nested(states) else [states]
+        x = inputs
+        if weights["read_in"]:
+            x = ops.matmul(x, weights["read_in"]["kernel"]) + weights["read_in"]["bias"]
+
+        def pre(gate, operand):
+            return (
+                ops.matmul(x, weights["input"][gate])
+                + ops.matmul(operand, weights["recurrent"][gate])
+                + weights["bias"][gate]
+            )
+
+        output, states = self.step(x, pre, states)
+        return output, list(states)
+
+    def get_initial_state(self, batch_size=None):
+        """The learned initial states, each repeated to (B, N); zeros where they are not learned.
+
+        A state of one array comes bare, several as a list, in the structure of `state_size`.
+        """
+        states = [
+            ops.broadcast_to(state, (batch_size, self.units))
+            for state in self.weight_tensors()["initial_state"]
+        ]
+        return states if len(states) > 1 else states[0]
+
+    @property
+    def initial_state(self):
+        """The learned initial states as NumPy arrays, each (N,)."""
+        return [ops.convert_to_numpy(state) for state in self.weight_tensors()["initial_state"]]
+
+    def gate_weights(self):
+        """The gates' weights as NumPy arrays; b^fg is not part of the bias.
+
+        Returns:
+            dict from gate to dict(input=(I, N), recurrent=(N, N), bias=(N,)); the +RNN's input
+            matrices are (N, N), behind its read-in.
+        """
+        return {
+            gate: {part: ops.convert_to_numpy(variables[gate]) for part, variables in self._parts()}
+            for gate in self.gates
+        }
+
+    def set_gate_weights(self, weights):
+        """Sets what `gate_weights` returns.
+
+        Raises:
+            ValueError: a gate or part is missing or unknown, or an array's shape does not fit;
+                nothing is changed then.
+        """
+        parts = dict(self._parts())
+        _same_names("gates", weights, self.gates)
+        for gate, arrays in weights.items():
+            _same_names(f"parts of gate {gate!r}", arrays, parts)
+            for part, array in arrays.items():
+                expected = tuple(parts[part][gate].shape)
+                if np.shape(array) != expected:
+                    raise ValueError(f"{gate}/{part} must be {expected}, got {np.shape(array)}")
+        for gate, arrays in weights.items():
+            for part, array in arrays.items():
+                parts[part][gate].assign(array)
+
+    def get_config(self):
+        return super().get_config() | {
+            "units": self.units,
+            "activation": keras.activations.serialize(self.activation),
+            "gate_bias": self.gate_bias,
+            "learned_initial_state": self.learned_initial_state,
+            "matrix_init": self.matrix_init,
+            "bias_init": self.bias_init,
+            "input_scale": dict(self.input_scale),
+            "recurrent_scale": dict(self.recurrent_scale),
+            "bias_scale": dict(self.bias_scale),
+            "seed": self.seed,
+        }
+
+    def _parts(self):
+        return (
+            ("input", self.input_kernels),
+            ("recurrent", self.recurrent_kernels),
+            ("bias", self.biases),
+        )
+
+    def _per_gate(self, name, value):
+        if not isinstance(value, dict):
+            return dict.fromkeys(self.gates, float(value))
+        _same_names(f"gates of {name}", value, self.gates)
+        return {gate: float(value[gate]) for gate in self.gates}
+
+
+def _choice(name, value, choices):
+    if value not in choices:
+        raise ValueError(f"unknown {name} {value!r}; choose one of {', '.join(choices)}")
+    return value
+
+
+def _same_names(what, given, expected):
+    if set(given) != set(expected):
+        raise ValueError(f"{what} must be {', '.join(expected)}; got {', '.join(given)}")

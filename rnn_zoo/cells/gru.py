@@ -1,0 +1,25 @@
+"""The gated recurrent unit, eqs. (5) to (8)."""
+
+import keras
+from keras import ops
+
+from rnn_zoo.cells.base import AbstractRNNCell
+
+
+@keras.saving.register_keras_serializable("rnn_zoo")
+class GRUCell(AbstractRNNCell):
+    """Gated recurrent unit as section 1.4 has it (Cho et al., 2014).
+
+    The reset gate r acts on the state before the product, eq. (7), as `reset_after=False` does in
+    `keras.layers.GRU`; the update gate u keeps the old state, eq. (8), and carries b^fg.
+    """
+
+    gates = ("r", "u", "c")
+
+    def step(self, x, pre, states):
+        (h,) = states
+        r = ops.sigmoid(pre("r", h))  # (5)
+        u = ops.sigmoid(pre("u", h) + self.gate_bias)  # (6)
+        c = self.activation(pre("c", r * h))  # (7)
+        h = u * h + (1 - u) * c  # (8)
+        return h, [h]

@@ -1,0 +1,28 @@
+"""Long short-term memory, eqs. (9) to (14)."""
+
+import keras
+from keras import ops
+
+from rnn_zoo.cells.base import AbstractRNNCell
+
+
+@keras.saving.register_keras_serializable("rnn_zoo")
+class LSTMCell(AbstractRNNCell):
+    """Long short-term memory with a forget gate (Hochreiter & Schmidhuber, 1997; section 1.4).
+
+    The nonlinearity s is the candidate's alone, eq. (11); the output is always tanh, eq. (14),
+    where `keras.layers.LSTM` would use its `activation` in both. States: h, then the memory c.
+    """
+
+    gates = ("i", "f", "c", "o")
+    state_names = ("h", "c")
+
+    def step(self, x, pre, states):
+        h, c = states
+        i = ops.sigmoid(pre("i", h))  # (9)
+        f = ops.sigmoid(pre("f", h) + self.gate_bias)  # (10)
+        c_in = self.activation(pre("c", h))  # (11)
+        c = f * c + i * c_in  # (12)
+        o = ops.sigmoid(pre("o", h))  # (13)
+        h = o * ops.tanh(c)  # (14)
+        return h, [h, c]

@@ -1,0 +1,23 @@
+"""The update gate RNN, eqs. (2) to (4)."""
+
+import keras
+from keras import ops
+
+from rnn_zoo.cells.base import AbstractRNNCell
+
+
+@keras.saving.register_keras_serializable("rnn_zoo")
+class UGRNNCell(AbstractRNNCell):
+    """Update gate cell: one gate chooses between the old state and a candidate (section 1.4).
+
+    c = s(W^ch h + W^cx x + b^c), g = σ(W^gh h + W^gx x + b^g + b^fg), h' = g · h + (1 - g) · c.
+    """
+
+    gates = ("c", "g")
+
+    def step(self, x, pre, states):
+        (h,) = states
+        c = self.activation(pre("c", h))  # (2)
+        g = ops.sigmoid(pre("g", h) + self.gate_bias)  # (3)
+        h = g * h + (1 - g) * c  # (4)
+        return h, [h]

@@ -1,0 +1,72 @@
+"""The paper's initialisations (appendix A), drawn with NumPy: one seed, one value, on any backend.
+
+Matrices are applied to row vectors, so a kernel has shape (inputs, outputs).
+"""
+
+import keras
+import numpy as np
+
+
+class _SeededInitializer(keras.initializers.Initializer):
+    """A law of random numbers, a scale and a seed."""
+
+    def __init__(self, scale=1.0, seed=0):
+        self.scale = scale
+        self.seed = seed
+
+    def __call__(self, shape, dtype=None):
+        value = self.draw(np.random.default_rng(self.seed), shape)
+        return keras.ops.convert_to_tensor(value.astype(keras.backend.standardize_dtype(dtype)))
+
+    def draw(self, rng, shape):
+        """Returns the float64 array."""
+        raise NotImplementedError
+
+    def get_config(self):
+        return {"scale": self.scale, "seed": self.seed}
+
+
+@keras.saving.register_keras_serializable("rnn_zoo")
+class ScaledNormal(_SeededInitializer):
+    """scale · N(0, 1/n), with n the number of rows: inputs of a rectangular matrix, units of W^h."""
+
+    def draw(self, rng, shape):
+        return self.scale * rng.standard_normal(shape) / np.sqrt(shape[0])
+
+
+@keras.saving.register_keras_serializable("rnn_zoo")
+class Orthogonal(_SeededInitializer):
+    """scale · Q, with Q uniform over the orthogonal matrices (QR of a Gaussian matrix)."""
+
+    def draw(self, rng, shape):
+        q, r = np.linalg.qr(rng.standard_normal(shape))
+        return self.scale * q * np.sign(np.diag(r))
+
+
+@keras.saving.register_keras_serializable("rnn_zoo")
+class Identity(_SeededInitializer):
+    """The identity; appendix A scales every matrix initialisation but this one."""
+
+    def draw(self, rng, shape):
+        return np.eye(*shape)
+
+
+@keras.saving.register_keras_serializable("rnn_zoo")
+class ConstantBias(_SeededInitializer):
+    """Every bias equal to scale."""
+
+    def draw(self, rng, shape):
+        return np.full(shape, float(self.scale))
+
+
+@keras.saving.register_keras_serializable("rnn_zoo")
+class NormalBias(_SeededInitializer):
+    """scale · N(0, 1)."""
+
+    def draw(self, rng, shape):
+        return self.scale * rng.standard_normal(shape)
+
+
+#: Laws of square matrices and of biases, by the names that configurations use.
+MATRIX_INITS = {"identity": Identity, "orthogonal": Orthogonal, "normal": ScaledNormal}
+BIAS_INITS = {"constant": ConstantBias, "normal": NormalBias}

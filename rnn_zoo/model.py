@@ -1,0 +1,103 @@
+"""Stacks of recurrent layers with a linear readout: as a Keras model, and as a plain function.
+
+Legend: T time, B batch, I input, N units, O output; "..." leading axes of a population of models.
+"""
+
+import keras
+import numpy as np
+from keras import ops
+
+from rnn_zoo.architectures import canonical_name
+from rnn_zoo.initializers import ScaledNormal
+from rnn_zoo.layers import LAYERS, CellLayer
+from rnn_zoo.unroll import unroll
+
+
+def build_model(
+    arch, depth, units, input_dim, output_dim, output_steps=slice(None), seed=None, **options
+):
+    """Builds a stack of `depth` recurrent layers and a linear readout.
+
+    Args:
+        arch: architecture name, as in `rnn_zoo.CELLS`.
+        depth: number of layers.
+        units: N, units of each layer.
+        input_dim: I, features of the input.
+        output_dim: O, features of the readout.
+        output_steps: slice of the time steps that are read out.
+        seed: of all initial values; each layer draws its own from it.
+        **options: the cells' other arguments, as `activation` or `gate_bias`.
+
+    Returns:
+        A `keras.Model` from (B, T, I) to (B, T', O) with batch and time dynamic, T' being the
+        number of `output_steps`.
+
+    Raises:
+        ValueError: unknown architecture, a dimension below 1, an option that the cell refuses.
+
+    Example:
+        model = rnn_zoo.build_model("ugrnn", depth=2, units=64, input_dim=27, output_dim=27)
+        model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    """
+    arch = canonical_name(arch)
+    if depth < 1:
+        raise ValueError(f"depth must be at least 1, got {depth}")
+    seeds = [None] * (depth + 1)
+    if seed is not None:
+        seeds = [int(word) for word in np.random.SeedSequence(seed).generate_state(depth + 1)]
+    inputs = x = keras.Input((None, input_dim), name="inputs")
+    for layer in range(depth):
+        x = LAYERS[arch](
+            units, return_sequences=True, seed=seeds[layer], name=f"layer_{layer}", **options
+        )(x)
+    if output_steps != slice(None):
+        x = x[:, output_steps]
+    readout = keras.layers.Dense(
+        output_dim, kernel_initializer=ScaledNormal(seed=seeds[-1] or 0), name="readout"
+    )
+    return keras.Model(inputs, readout(x), name=f"{arch.replace('+', 'plus_')}_{depth}x{units}")
+
+
+def recurrent_cells(model):
+    """The cells of a model that `build_model` made, from the first layer to the last."""
+    return [layer.cell for layer in model.layers if isinstance(layer, CellLayer)]
+
+
+def get_weights(model):
+    """The weights of a model that `build_model` made, as NumPy arrays in the form of `forward`."""
+    readout = model.get_layer("readout")
+    live = {
+        "layers": [cell.weight_tensors() for cell in recurrent_cells(model)],
+        "readout": {"kernel": readout.kernel.value, "bias": readout.bias.value},
+    }
+    return keras.tree.map_structure(ops.convert_to_numpy, live)
+
+
+def set_weights(model, weights):
+    """Sets what `get_weights` returns."""
+    for cell, layer in zip(recurrent_cells(model), weights["layers"], strict=True):
+        cell.assign_weights(layer)
+    readout = model.get_layer("readout")
+    readout.kernel.assign(weights["readout"]["kernel"])
+    readout.bias.assign(weights["readout"]["bias"])
+
+
+def forward(cells, weights, inputs, output_steps=slice(None)):
+    """What a model of `build_model` computes, as a function of its weights.
+
+    Args:
+        cells: `recurrent_cells(model)`; only their equations are used.
+        weights: dict(layers=[...], readout=dict(kernel (..., N, O), bias (..., O))) as of
+            `get_weights`, with leading axes "..." for a population.
+        inputs: (..., B, T, I).
+        output_steps: slice of the time steps that are read out.
+
+    Returns:
+        (..., B, T', O).
+    """
+    x, _ = unroll(cells[0], weights["layers"][0], inputs)
+    for cell, layer in zip(cells[1:], weights["layers"][1:], strict=True):
+        x, _ = unroll(cell, layer, x, time_major=True)
+    readout = weights["readout"]
+    outputs = ops.einsum("t...bn,...no->...bto", x[output_steps], readout["kernel"])
+    return outputs + readout["bias"][..., None, None, :]

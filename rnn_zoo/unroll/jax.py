@@ -1,0 +1,38 @@
+"""The primitives of `derived.py` in JAX; `tensorflow.py` says what each means."""
+
+import jax
+import jax.numpy as jnp
+
+
+def scan(body, carry, xs, num_ys, reverse=False):
+    return jax.lax.scan(body, carry, xs, reverse=reverse)
+
+
+@jax.custom_vjp
+def stored(operand, z, recurrent):
+    return z
+
+
+def _stored_forward(operand, z, recurrent):
+    return z, recurrent
+
+
+def _stored_backward(recurrent, dz):
+    return jnp.matmul(dz, jnp.swapaxes(recurrent, -1, -2)), dz, None
+
+
+stored.defvjp(_stored_forward, _stored_backward)
+
+
+def pullback(function, args, cotangents):
+    _, pull, extra = jax.vjp(function, *args, has_aux=True)
+    return pull(cotangents), extra
+
+
+def with_gradient(forward, backward, args):
+    @jax.custom_vjp
+    def run(*args):
+        return forward(*args)[0]
+
+    run.defvjp(forward, backward)
+    return run(*args)

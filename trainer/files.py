@@ -1,0 +1,55 @@
+"""Files that are either whole or absent: written under a temporary name, synced, then renamed."""
+
+import contextlib
+import json
+import os
+import tempfile
+
+
+@contextlib.contextmanager
+def whole(path, mode="wb"):
+    """Opens a temporary file beside `path` that takes its name once the block has ended well.
+
+    A crash, a full disk or a kill leaves the old file, or none, never half of a new one.
+
+    Args:
+        path: where the finished file shall lie; its directory must exist.
+        mode: "wb" or "w".
+    """
+    path = os.fspath(path)
+    directory = os.path.dirname(path) or "."
+    handle, temporary = tempfile.mkstemp(dir=directory, prefix=f".{os.path.basename(path)}.")
+    try:
+        with os.fdopen(handle, mode) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+    sync_directory(directory)
+
+
+def sync_directory(directory):
+    """Makes the renames in a directory survive a power cut."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_json(path, value):
+    """Writes strict JSON: a non-finite number is refused here, not by the reader."""
+    with whole(path, "w") as file:
+        json.dump(value, file, indent=2, allow_nan=False)
+        file.write("\n")
+
+
+def _umask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
