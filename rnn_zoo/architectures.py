@@ -1,10 +1,10 @@
-"""The architectures' names and shapes, free of Keras: what flags and parameter counts need at once."""
+"""The architectures' names and shapes, free of Keras: what flags and parameter counts need."""
 
 from typing import NamedTuple
 
 
 class Architecture(NamedTuple):
-    """What of a cell class can be known without a backend; the classes repeat it, a test compares."""
+    """What flags and counts need of a cell class; the class repeats it, and a test compares."""
 
     summary: str
     cell: str

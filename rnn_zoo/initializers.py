@@ -28,7 +28,7 @@ class _SeededInitializer(keras.initializers.Initializer):
 
 @keras.saving.register_keras_serializable("rnn_zoo")
 class ScaledNormal(_SeededInitializer):
-    """scale · N(0, 1/n), with n the number of rows: inputs of a rectangular matrix, units of W^h."""
+    """scale · N(0, 1/n), n being the rows: the inputs of a rectangular matrix, the units of W^h."""
 
     def draw(self, rng, shape):
         return self.scale * rng.standard_normal(shape) / np.sqrt(shape[0])

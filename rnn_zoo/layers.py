@@ -87,42 +87,42 @@ class CellLayer(keras.layers.RNN):
 
 @keras.saving.register_keras_serializable("rnn_zoo")
 class RNN(CellLayer):
-    """Vanilla RNN, eq. (1): `rnn_zoo.RNNCell` over time, with `CellLayer`'s arguments."""
+    """Vanilla RNN, eq. (1): `rnn_zoo.RNNCell` as a layer; see `CellLayer`."""
 
     cell_class = cells.RNNCell
 
 
 @keras.saving.register_keras_serializable("rnn_zoo")
 class IRNN(CellLayer):
-    """RNN that starts as an integrator, eq. (1): `rnn_zoo.IRNNCell` over time, with `CellLayer`'s arguments."""
+    """Identity-initialised ReLU RNN, eq. (1): `rnn_zoo.IRNNCell` as a layer; see `CellLayer`."""
 
     cell_class = cells.IRNNCell
 
 
 @keras.saving.register_keras_serializable("rnn_zoo")
 class UGRNN(CellLayer):
-    """Update gate RNN, eqs. (2) to (4): `rnn_zoo.UGRNNCell` over time, with `CellLayer`'s arguments."""
+    """Update gate RNN, eqs. (2) to (4): `rnn_zoo.UGRNNCell` as a layer; see `CellLayer`."""
 
     cell_class = cells.UGRNNCell
 
 
 @keras.saving.register_keras_serializable("rnn_zoo")
 class GRU(CellLayer):
-    """Gated recurrent unit, eqs. (5) to (8): `rnn_zoo.GRUCell` over time, with `CellLayer`'s arguments."""
+    """Gated recurrent unit, eqs. (5) to (8): `rnn_zoo.GRUCell` as a layer; see `CellLayer`."""
 
     cell_class = cells.GRUCell
 
 
 @keras.saving.register_keras_serializable("rnn_zoo")
 class LSTM(CellLayer):
-    """Long short-term memory, eqs. (9) to (14): `rnn_zoo.LSTMCell` over time, with `CellLayer`'s arguments."""
+    """Long short-term memory, eqs. (9) to (14): `rnn_zoo.LSTMCell` as a layer; see `CellLayer`."""
 
     cell_class = cells.LSTMCell
 
 
 @keras.saving.register_keras_serializable("rnn_zoo")
 class IntersectionRNN(CellLayer):
-    """Intersection RNN (+RNN), eqs. (15) to (20): `rnn_zoo.IntersectionRNNCell` over time, with `CellLayer`'s arguments."""
+    """Intersection RNN (+RNN), eqs. (15) to (20): `rnn_zoo.IntersectionRNNCell` as a layer; see `CellLayer`."""
 
     cell_class = cells.IntersectionRNNCell
 

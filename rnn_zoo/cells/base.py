@@ -17,8 +17,8 @@ from rnn_zoo.initializers import BIAS_INITS, MATRIX_INITS, ScaledNormal
 class AbstractRNNCell(keras.layers.Layer):
     """Base class of recurrent cells that are one `step` of equations over gates.
 
-    A gate's pre-activation is W x + U operand + b. The cell asks for it by name, `pre(gate, operand)`,
-    and combines the gates; where the products are done, and for how many time steps at once, is
+    A gate's pre-activation is W x + U operand + b. The cell asks for it, `pre(gate, operand)`, and
+    combines the gates; where the products are done, and for how many time steps at once, is
     decided by whoever calls `step`: this class for a single step, `rnn_zoo.unroll` for sequences.
 
     Works wherever Keras takes a cell: `keras.layers.RNN(cell)`, `StackedRNNCells`, `Bidirectional`.
@@ -29,7 +29,7 @@ class AbstractRNNCell(keras.layers.Layer):
         gate_bias: b^fg, added to the pre-activation of the gates that keep the old state; a
             hyperparameter, not a weight. Ignored by cells without such a gate.
         learned_initial_state: whether the initial states are weights, else zeros (section 1.4).
-        matrix_init: law of the recurrent matrices: "identity", "orthogonal" or "normal" (appendix A).
+        matrix_init: law of the recurrent matrices (appendix A): "identity", "orthogonal", "normal".
         bias_init: law of the biases: "constant" or "normal".
         input_scale, recurrent_scale, bias_scale: factors of the initial values, a number for all
             gates or a dict from gate to number. The identity takes no scale.
@@ -71,7 +71,7 @@ class AbstractRNNCell(keras.layers.Layer):
         self.input_scale = self._per_gate("input_scale", input_scale)
         self.recurrent_scale = self._per_gate("recurrent_scale", recurrent_scale)
         self.bias_scale = self._per_gate("bias_scale", bias_scale)
-        self.seed = random.randint(1, 2**31 - 1) if seed is None else seed
+        self.seed = seed
 
     def step(self, x, pre, states):
         """One time step of the cell's equations.
@@ -96,7 +96,10 @@ class AbstractRNNCell(keras.layers.Layer):
 
     def build(self, input_shape):
         features, units = input_shape[-1], self.units
-        seeds = iter(np.random.SeedSequence(self.seed).generate_state(4 * len(self.gates) + 2))
+        # Drawn here, not kept: a copy made from the configuration, as the other direction of
+        # Bidirectional, must start from values of its own.
+        seed = random.randint(1, 2**31 - 1) if self.seed is None else self.seed
+        seeds = iter(np.random.SeedSequence(seed).generate_state(4 * len(self.gates) + 2))
 
         def weight(name, shape, initializer):
             return self.add_weight(name=name, shape=shape, initializer=initializer)
@@ -135,7 +138,8 @@ class AbstractRNNCell(keras.layers.Layer):
 
         Returns:
             dict(input, recurrent, bias: dicts from gate to tensor; initial_state: list of (N,),
-            zeros where not learned; read_in: dict(kernel, bias), empty where there is none), in the compute dtype.
+            zeros where not learned; read_in: dict(kernel, bias), empty where there is none), in the
+            compute dtype.
         """
 
         def live(variables):

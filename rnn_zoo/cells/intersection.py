@@ -10,7 +10,7 @@ from rnn_zoo.cells.base import AbstractRNNCell
 class IntersectionRNNCell(AbstractRNNCell):
     """Intersection cell (+RNN): coupled gates over time, to h, and over depth, to y (section 1.4).
 
-    y = g^y · x + (1 - g^y) · y_in and h' = g^h · h + (1 - g^h) · h_in. The output is y, the state h.
+    y = g^y · x + (1 - g^y) · y_in, h' = g^h · h + (1 - g^h) · h_in; the output is y, the state h.
     Eq. (19) adds x to y_in, so x must be N wide: where it is not, the cell first reads it in by a
     linear map with a bias. The paper does not use this cell at depth 1.
 

@@ -17,9 +17,10 @@ def scan(body, carry, xs, num_ys, reverse=False):
         (the last carry, list of ys stacked over time in the order of `xs`).
     """
     flat = tf.nest.flatten(xs)
-    length = tf.shape(flat[0])[0]
+    static_length, element_shape = flat[0].shape[0], carry[0].shape
+    length = tf.shape(flat[0])[0] if static_length is None else static_length
     arrays = [
-        tf.TensorArray(carry[0].dtype, length, element_shape=carry[0].shape) for _ in range(num_ys)
+        tf.TensorArray(carry[0].dtype, length, element_shape=element_shape) for _ in range(num_ys)
     ]
 
     def iteration(i, carry, arrays):
@@ -34,7 +35,8 @@ def scan(body, carry, xs, num_ys, reverse=False):
         (tf.constant(0), list(carry), arrays),
         maximum_iterations=length,
     )
-    return carry, [array.stack() for array in arrays]
+    shape = tf.TensorShape([static_length]).concatenate(element_shape)
+    return carry, [tf.ensure_shape(array.stack(), shape) for array in arrays]
 
 
 def stored(operand, z, recurrent):

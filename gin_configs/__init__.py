@@ -1,0 +1,1 @@
+"""The project's gin files: base.gin, tasks/ (one a task), profiles/ (amounts of work)."""

@@ -1,0 +1,25 @@
+"""Trains one recurrent network on one of the paper's tasks.
+
+Names are loaded when first used, so that a bad flag is answered before a backend starts.
+"""
+
+import importlib
+
+_HOMES = {
+    "TrainConfig": "trainer.config",
+    "RunRecord": "trainer.records",
+    "UserError": "trainer.errors",
+    "train": "trainer.loop",
+}
+
+__all__ = [*_HOMES, "tasks"]  # noqa: PLE0604
+
+
+def __getattr__(name):
+    if name == "tasks":
+        return importlib.import_module("trainer.tasks")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'trainer' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,37 @@
+"""Gradients and compiled loops in TensorFlow, by XLA."""
+
+import tensorflow as tf
+
+
+def value_and_grad(function, weights):
+    """Calls `function(weights) -> (scalar, extra)` and differentiates the scalar.
+
+    Returns:
+        (extra, gradients of the structure of `weights`).
+    """
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(tf.nest.flatten(weights))
+        value, extra = function(weights)
+    gradients = tape.gradient(value, weights, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+    return extra, gradients
+
+
+def compile(function):
+    """Compiles a function of nested structures of tensors into one program."""
+    return tf.function(function, jit_compile=True, autograph=False)
+
+
+def compile_loop(condition, step):
+    """Compiles `while condition(state, *args): state = step(state, *args)` into one program.
+
+    Returns:
+        A function (state, *args) -> state.
+    """
+
+    def run(state, *args):
+        (state,) = tf.while_loop(
+            lambda state: condition(state, *args), lambda state: (step(state, *args),), (state,)
+        )
+        return state
+
+    return compile(run)

@@ -1,0 +1,79 @@
+"""What all mains share: flags, help within a second, one line and exit code 2 for a user's mistake."""
+
+import os
+import sys
+import tempfile
+
+from absl import flags
+
+from trainer.errors import UserError
+
+
+def run(main, flag_holder, usage):
+    """Parses the command line, calls `main()`, and exits with its code.
+
+    Args:
+        main: called without arguments; returns an exit code or None.
+        flag_holder: the `flags.FlagValues` that holds this program's flags, and no others.
+        usage: what `--help` prints above the flags.
+    """
+    arguments = sys.argv[1:]
+    if any(argument in ("-h", "--help", "-help") for argument in arguments):
+        print(f"{usage}\n{describe(flag_holder)}")
+        sys.exit(0)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        rest = flag_holder([sys.argv[0], *arguments])
+        if rest[1:]:
+            raise UserError(f"unexpected argument {rest[1]!r}; --help lists the flags")
+        code = main()
+    except (UserError, flags.Error) as error:
+        fail(error)
+    except OSError as error:
+        if error.filename is None and error.errno is None:
+            raise
+        fail(f"cannot use {error.filename or 'a file'}: {error.strerror}")
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        code = 130
+    sys.exit(code or 0)
+
+
+def start_backend():
+    """Imports Keras and wakes its devices, without the lines that TensorFlow logs meanwhile.
+
+    They are C++'s, written to descriptor 2 whatever the log level; if the start fails they are shown.
+    """
+    sys.stderr.flush()
+    terminal = os.dup(2)
+    with tempfile.TemporaryFile() as hidden:
+        os.dup2(hidden.fileno(), 2)
+        try:
+            import keras
+
+            keras.ops.zeros(())
+        except BaseException:
+            hidden.seek(0)
+            os.write(terminal, hidden.read())
+            raise
+        finally:
+            os.dup2(terminal, 2)
+            os.close(terminal)
+
+
+def fail(message):
+    """Prints one line to standard error and exits with 2."""
+    print("error: " + " ".join(str(message).split()), file=sys.stderr)
+    sys.exit(2)
+
+
+def describe(flag_holder):
+    """The flags as text, one after the other in the order of their definition."""
+    lines = []
+    for name in flag_holder:
+        flag = flag_holder[name]
+        text = flag.help.replace(
+            ";\n    repeat this option to specify a list of values", "; repeatable"
+        )
+        lines.append(f"  --{name}{'' if flag.boolean else '=VALUE'}\n      {text}")
+    return "\n".join(lines)

@@ -1,0 +1,140 @@
+"""The configuration of one training: a plain frozen value, checked before anything is built."""
+
+import dataclasses
+import math
+
+from rnn_zoo.architectures import ARCHITECTURES, canonical_name
+from rnn_zoo.sizing import units_for_budget
+from trainer.errors import UserError
+from trainer.tasks import TASKS
+
+ACTIVATIONS = ("tanh", "relu")
+MATRIX_INITS = ("identity", "orthogonal", "normal")
+BIAS_INITS = ("constant", "normal")
+OPTIMIZERS = ("sgd", "momentum", "rmsprop", "adam")
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """Everything that decides a training; the hyperparameters are those of the paper's appendix A.
+
+    Attributes:
+        task, arch: names of the task and the architecture.
+        task_options: the task's own hyperparameters, as its constructor takes them.
+        depth: number of layers; None is 1, and 2 for the +RNN, which has no depth 1.
+        num_params: the parameter budget; the units follow from it.
+        train_steps: number of optimizer updates.
+        batch_size: samples an update.
+        seed: of initial weights and batches.
+        eval_samples: samples that the loss of a split is measured on.
+        activation: s(), None for the architecture's own.
+        gate_bias: b^fg, a number or, for the +RNN, a pair (y, h).
+        matrix_init: None for the architecture's own, bias_init: laws of initial values.
+        input_scale, recurrent_scale, bias_scale: their factors, a number or a dict by gate.
+        optimizer: one of `trainer.optimizers.OPTIMIZERS`.
+        lr_init, lr_decay_rate: the learning rate at the start, and its factor by the end.
+        momentum_logit: m = σ(momentum_logit).
+        gradient_clip_val: largest global norm of a gradient.
+        l2_decay: λ of the penalty λ Σ w² over all matrices.
+
+    Raises:
+        UserError: a value that cannot be; the message names it and the choices.
+    """
+
+    task: str
+    arch: str
+    task_options: dict = dataclasses.field(default_factory=dict)
+    depth: int | None = None
+    num_params: int = 30_000
+    train_steps: int = 3000
+    batch_size: int = 64
+    seed: int = 0
+    eval_samples: int = 4096
+    activation: str | None = None
+    gate_bias: float | tuple = 1.0
+    matrix_init: str | None = None
+    bias_init: str = "constant"
+    input_scale: float | dict = 1.0
+    recurrent_scale: float | dict = 1.0
+    bias_scale: float | dict = 0.0
+    optimizer: str = "adam"
+    lr_init: float = 1e-3
+    lr_decay_rate: float = 0.1
+    momentum_logit: float = 2.2
+    gradient_clip_val: float = 1.0
+    l2_decay: float = 0.0
+
+    def __post_init__(self):
+        _check_choice("task", self.task, TASKS)
+        try:
+            arch = canonical_name(self.arch)
+        except ValueError as error:
+            raise UserError(str(error)) from None
+        object.__setattr__(self, "arch", arch)
+        min_depth = ARCHITECTURES[arch].min_depth
+        if self.depth is None:
+            object.__setattr__(self, "depth", min_depth)
+        for name in ("depth", "num_params", "train_steps", "batch_size", "eval_samples"):
+            _check_range(name, getattr(self, name), 1, math.inf, whole=True)
+        _check_range("seed", self.seed, 0, 2**31 - 1, whole=True)
+        if self.depth < min_depth:
+            raise UserError(
+                f"depth {self.depth} is not for {arch}: its depth gate couples a layer's input and "
+                f"output, which must have the same size (section 1.4); use depth {min_depth} or more"
+            )
+        _check_choice("activation", self.activation, (None, *ACTIVATIONS))
+        _check_choice("matrix_init", self.matrix_init, (None, *MATRIX_INITS))
+        _check_choice("bias_init", self.bias_init, BIAS_INITS)
+        _check_choice("optimizer", self.optimizer, OPTIMIZERS)
+        for name in ("lr_init", "lr_decay_rate", "gradient_clip_val"):
+            _check_range(name, getattr(self, name), 0, math.inf, open_below=True)
+        _check_range("l2_decay", self.l2_decay, 0, math.inf)
+        _check_range("momentum_logit", self.momentum_logit, -math.inf, math.inf)
+        TASKS[self.task].check_options(self.task_options)
+
+    @property
+    def hparams(self):
+        """The hyperparameters alone, without what says which experiment this is."""
+        experiment = ("task", "arch", "depth", "num_params", "seed", "eval_samples")
+        values = dataclasses.asdict(self)
+        return {name: value for name, value in values.items() if name not in experiment}
+
+    def make_task(self):
+        """Builds the task, reading its data if it has any."""
+        return TASKS[self.task](**self.task_options)
+
+    def units(self, input_dim, output_dim):
+        """The largest number of units within the budget.
+
+        Raises:
+            UserError: not even one fits.
+        """
+        try:
+            return units_for_budget(self.arch, self.depth, self.num_params, input_dim, output_dim)
+        except ValueError as error:
+            raise UserError(f"{error}; raise --num_params") from None
+
+    def cell_options(self):
+        """The arguments of the cells, architecture defaults left out."""
+        names = ("activation", "gate_bias", "matrix_init", "bias_init")
+        names += ("input_scale", "recurrent_scale", "bias_scale")
+        options = {name: getattr(self, name) for name in names}
+        return {name: value for name, value in options.items() if value is not None}
+
+
+def _check_choice(name, value, choices):
+    if value not in choices:
+        names = ", ".join("None" if choice is None else choice for choice in choices)
+        raise UserError(f"unknown {name} {value!r}; choose one of {names}")
+
+
+def _check_range(name, value, low, high, whole=False, open_below=False):
+    kinds = (int,) if whole else (int, float)
+    right_kind = isinstance(value, kinds) and not isinstance(value, bool)
+    if right_kind and math.isfinite(value) and low <= value <= high:
+        if not (open_below and value == low):
+            return
+    kind = "a whole number" if whole else "a number"
+    bound = "greater than" if open_below else "at least"
+    limits = f"{kind} {bound} {low:g}" + (f" and at most {high}" if high < math.inf else "")
+    raise UserError(f"{name} must be {limits if low > -math.inf else kind}, got {value!r}")

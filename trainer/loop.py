@@ -1,0 +1,292 @@
+"""Trains one configuration: from the first step, or from where an earlier process was stopped."""
+
+import dataclasses
+import datetime
+import os
+import signal
+import time
+
+import keras
+
+from rnn_zoo.model import build_model, get_weights, recurrent_cells
+from trainer import checkpoints, curves, records
+from trainer.errors import UserError
+from trainer.events import Events
+from trainer.program import Program, hparams_of
+from trainer.progress import Display
+
+#: Measurements of the training loss in a run; one in `VALID_EVERY` also has the validation loss.
+MEASUREMENTS = 100
+VALID_EVERY = 10
+CHECKPOINT_SECONDS = 30.0
+#: How long one compiled call should take, so that progress shows about every second.
+CHUNK_SECONDS = 1.0
+SPLITS = ("train", "valid", "eval")
+
+
+def default_run_dir(config):
+    """`runs/<task>-<arch>-<date>-<time>`, a name of its own for every run."""
+    stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    return os.path.join("runs", f"{config.task}-{config.arch}-{stamp}-{os.getpid()}")
+
+
+def train(config, run_dir=None, resume=False, documents=None, display=None):
+    """Trains a configuration and leaves a run directory.
+
+    Args:
+        config: the `TrainConfig`.
+        run_dir: where; a new directory under `runs/` if None.
+        resume: whether to continue the run that `run_dir` holds, bit for bit.
+        documents: dict from file name to text, written beside the record.
+        display: a `progress.Display`.
+
+    Returns:
+        The `RunRecord`; its status says whether the run ended, diverged or was interrupted.
+
+    Raises:
+        UserError: the directory cannot be used, or holds a run of another configuration.
+    """
+    directory = records.RunDirectory(run_dir or default_run_dir(config))
+    earlier = directory.check(resume)
+    run = _Run(config, directory, display or Display())
+    if earlier is None:
+        directory.create(run.record, documents or {})
+    else:
+        run.restore(earlier)
+    run.introduce()
+    if run.record.status == "interrupted":
+        with _Signals() as signals:
+            run.advance(signals)
+    run.conclude()
+    return run.record
+
+
+class _Run:
+    """One process's part of a run."""
+
+    def __init__(self, config, directory, display):
+        self.config, self.directory, self.display = config, directory, display
+        self.task = task = config.make_task()
+        units = config.units(task.input_dim, task.output_dim)
+        model = build_model(
+            config.arch,
+            config.depth,
+            units,
+            task.input_dim,
+            task.output_dim,
+            seed=config.seed,
+            **config.cell_options(),
+        )
+        self.program = Program(task, recurrent_cells(model), config.optimizer, config.batch_size)
+        self.state = self.program.start(get_weights(model))
+        self.hparams = hparams_of(config)
+        self.measurements = []
+        self.events = None
+        self.record = records.RunRecord(
+            run_id=directory.path.name,
+            task=config.task,
+            arch=config.arch,
+            depth=config.depth,
+            units=units,
+            max_params=config.num_params,
+            num_params=model.count_params(),
+            hparams=config.hparams,
+            seed=config.seed,
+            train_steps=config.train_steps,
+            input_dim=task.input_dim,
+            output_dim=task.output_dim,
+            chance_loss=task.chance_loss,
+            config=dataclasses.asdict(config),
+            data=task.describe(),
+            backend=keras.backend.backend(),
+            versions=records.versions(),
+        )
+
+    @property
+    def step(self):
+        return int(self.state["step"])
+
+    def restore(self, earlier):
+        """Takes up an earlier process's state."""
+        for field in ("config", "data", "backend"):
+            _refuse_difference(
+                self.directory.path, getattr(earlier, field), getattr(self.record, field), field
+            )
+        self.record = earlier
+        state, problems = checkpoints.latest(self.directory.checkpoints, self.state)
+        for problem in problems:
+            self.display.say(f"damaged checkpoint, using the one before it: {problem}")
+        if state is None and problems:
+            raise UserError(
+                f"no readable checkpoint in {self.directory.checkpoints}; "
+                "train again with another --run_dir"
+            )
+        if state is not None:
+            self.state = state
+        self.measurements = self.directory.read_metrics(up_to_step=self.step)
+
+    def introduce(self):
+        record = self.record
+        self.display.say(
+            f"task {record.task}   architecture {record.arch}   depth {record.depth}   "
+            f"units {record.units}   parameters {record.num_params:,} of {record.max_params:,}   "
+            f"steps {record.train_steps:,}   batch {self.config.batch_size}"
+        )
+        self.display.say(
+            f"{record.backend}, chance loss {record.chance_loss:.4f}, writing to "
+            f"{self.directory.path}" + (f", from step {self.step:,}" if self.step else "")
+        )
+
+    def advance(self, signals):
+        """Trains to the end, to a divergence, or to a signal."""
+        total, chunk = self.config.train_steps, 1
+        began, first_step, earlier_seconds = time.monotonic(), self.step, self.record.seconds
+        saved = began
+        self.events = Events(self.directory.events, first_step)
+        with self.display.steps(total, first_step) as progress:
+            while self.step < total and bool(self.state["feasible"]) and not signals.received:
+                start, window = self.step, self._window()
+                called = time.monotonic()
+                self.state = self.program.run(
+                    self.state, self.hparams, min(start + chunk, window.stop)
+                )
+                loss = float(self.state["loss_sum"]) / max(self.step - window.start, 1)
+                now = time.monotonic()
+                rate = (self.step - start) / (now - called)
+                # The first call compiles; it says little about the rate.
+                chunk = 10 if start == first_step else max(1, round(rate * CHUNK_SECONDS))
+                self.record.seconds = earlier_seconds + now - began
+                if self.step == window.stop:
+                    self._measure(loss)
+                if now - saved > CHECKPOINT_SECONDS and self.step < total:
+                    self._save()
+                    saved = now
+                if rate > 0:
+                    progress.update(self.step, loss, rate)
+        self.record.status = (
+            "infeasible"
+            if not bool(self.state["feasible"])
+            else "ok"
+            if self.step == total
+            else "interrupted"
+        )
+        self.record.infeasible_at = None if bool(self.state["feasible"]) else self.step
+        self.record.steps_per_second = (self.step - first_step) / (time.monotonic() - began)
+        self.record.seconds = earlier_seconds + time.monotonic() - began
+        self._save()
+        self.events.close()
+
+    def conclude(self):
+        """Measures the finished run and says where everything lies."""
+        record = self.record
+        if record.status == "ok" and record.eval_loss is None:
+            for split in SPLITS:
+                metrics = self._evaluate(split)
+                record.metrics[split] = metrics
+                setattr(record, f"{split}_loss", metrics["loss"])
+            self.directory.write_record(record)
+        if self.measurements:
+            curves.plot(self.directory.path / "curves.png", record, self.measurements)
+        where = self.directory.path
+        if record.status == "interrupted":
+            self.display.say(
+                f"interrupted at step {self.step:,}; continue with --resume --run_dir={where}"
+            )
+        elif record.status == "infeasible":
+            self.display.say(
+                f"infeasible: training diverged at step {record.infeasible_at:,}; see {where}"
+            )
+        else:
+            self._show_result()
+
+    def _show_result(self):
+        record = self.record
+        names = [
+            name
+            for name, value in record.metrics["eval"].items()
+            if isinstance(value, float) and name != "loss"
+        ]
+        rows = [
+            (split, *(f"{record.metrics[split][name]:.4f}" for name in ("loss", *names)))
+            for split in SPLITS
+        ]
+        chance = ("chance", f"{record.chance_loss:.4f}", *("" for _ in names))
+        self.display.table(None, ("split", "loss", *names), [*rows, chance])
+        self.display.say(
+            f"{record.train_steps:,} steps in {record.seconds:.0f} s; record, curves.png, "
+            f"checkpoints and TensorBoard events are in {self.directory.path}"
+        )
+
+    def _window(self):
+        """The steps whose mean is the next measurement; a function of the configuration alone."""
+        size = max(1, self.config.train_steps // MEASUREMENTS)
+        start = self.step // size * size
+        return range(start, min(start + size, self.config.train_steps))
+
+    def _measure(self, loss):
+        """Records a window's mean loss; no clock goes in, so a resumed run writes the same file."""
+        state = self.state
+        measurement = {
+            "step": self.step,
+            "train_loss": loss,
+            "gradient_norm": float(state["gradient_norm"]),
+            "learning_rate": self.config.lr_init
+            * self.config.lr_decay_rate ** (self.step / self.config.train_steps),
+        }
+        last = self.step == self.config.train_steps
+        if (len(self.measurements) + 1) % VALID_EVERY == 0 or last:
+            for name, value in self._evaluate("valid").items():
+                measurement[f"valid_{name}"] = value
+        self.measurements.append(measurement)
+        self.directory.write_metrics(self.measurements)
+        self.events.scalars(
+            self.step, {k: v for k, v in measurement.items() if isinstance(v, float)}
+        )
+        state["loss_sum"] = 0 * state["loss_sum"]
+
+    def _evaluate(self, split):
+        return self.program.evaluate(
+            self.state["weights"], split, self.config.seed, self.config.eval_samples
+        )
+
+    def _save(self):
+        checkpoints.write(self.directory.checkpoints, self.state)
+        self.record.steps_done = self.step
+        self.directory.write_record(self.record)
+
+
+class _Signals:
+    """Notes SIGINT and SIGTERM, so that the run can end between two calls; a second one kills."""
+
+    def __enter__(self):
+        self.received = None
+        self._previous = {}
+        for number in (signal.SIGINT, signal.SIGTERM):
+            try:
+                self._previous[number] = signal.signal(number, self._note)
+            except ValueError:  # not the main thread: its owner handles signals
+                break
+        return self
+
+    def __exit__(self, *_):
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _note(self, number, frame):
+        self.received = number
+        signal.signal(number, self._previous[number])
+
+
+def _refuse_difference(path, old, new, what):
+    if isinstance(old, dict) and isinstance(new, dict):
+        old, new = records.plain(old), records.plain(new)
+        names = [name for name in new if old.get(name) != new[name]]
+        if not names:
+            return
+        name = names[0]
+        old, new, what = old.get(name), new[name], name
+    if old != new:
+        raise UserError(
+            f"{path} holds a run with {what} {old!r}, not {new!r}; "
+            "resume it with its own settings, or choose another --run_dir"
+        )

@@ -1,0 +1,108 @@
+"""Gin at the edge: files, bindings and flags become one frozen `TrainConfig`; nothing below knows gin.
+
+The later wins: base.gin, the task's file, the profile, --gin_file, --gin_bindings, flags.
+"""
+
+import dataclasses
+import importlib.resources
+import pathlib
+from typing import NamedTuple
+
+import gin
+
+from trainer.config import TrainConfig
+from trainer.errors import UserError
+from trainer.tasks import TASKS
+
+PROFILES = ("smoke", "laptop", "paper")
+
+_CONFIGURABLE = gin.external_configurable(TrainConfig, "TrainConfig")
+
+
+class Parsed(NamedTuple):
+    """A configuration and the gin texts that belong to it."""
+
+    config: TrainConfig
+    documents: dict  # file name -> text: config.gin as parsed, operative_config.gin as used
+
+
+def parse(flags, task_options=None, profile="laptop", files=(), bindings=(), base=None):
+    """Builds the configuration.
+
+    Args:
+        flags: dict from TrainConfig field to value; what is None was not given.
+        task_options: dict of task options given as flags; they join those of the files.
+        profile: one of `PROFILES`.
+        files, bindings: further gin files and bindings.
+        base: a gin file that stands for base, task and profile, as the config.gin of a run to
+            resume; None for the project's own.
+
+    Raises:
+        UserError: an unknown name or value, a file that is missing or wrong.
+    """
+    given = {name: value for name, value in flags.items() if value is not None}
+    gin.clear_config()
+    try:
+        if base is None:
+            _parse_project_files(given, profile)
+        else:
+            _parse_file(base)
+        for path in files:
+            _parse_file(path)
+        # Flags are parsed last and as bindings, so that config.gin holds them too.
+        gin.parse_config(list(bindings))
+        if task_options:
+            given["task_options"] = _bound("TrainConfig.task_options", {}) | task_options
+        gin.parse_config([f"TrainConfig.{name} = {value!r}" for name, value in given.items()])
+        configured = _CONFIGURABLE()
+    except UserError as error:
+        raise UserError(str(error).split("\n")[0]) from None  # the rest is gin's call chain
+    except (ValueError, TypeError, SyntaxError, AttributeError, RuntimeError) as error:
+        raise UserError(_one_line(error)) from None
+    config = TrainConfig(
+        **{f.name: getattr(configured, f.name) for f in dataclasses.fields(configured)}
+    )
+    return Parsed(
+        config,
+        {"config.gin": gin.config_str(), "operative_config.gin": gin.operative_config_str()},
+    )
+
+
+def _parse_project_files(given, profile):
+    if profile not in PROFILES:
+        raise UserError(f"unknown profile {profile!r}; choose one of {', '.join(PROFILES)}")
+    if "task" not in given:
+        raise UserError(f"--task is missing; choose one of {', '.join(TASKS)}")
+    if given["task"] not in TASKS:
+        raise UserError(f"unknown task {given['task']!r}; choose one of {', '.join(TASKS)}")
+    root = importlib.resources.files("gin_configs")
+    for name in ("base.gin", f"tasks/{given['task']}.gin", f"profiles/{profile}.gin"):
+        gin.parse_config(root.joinpath(name).read_text())
+
+
+def _parse_file(path):
+    try:
+        gin.parse_config(pathlib.Path(path).read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text"
+        raise UserError(f"cannot read gin file {path}: {reason}") from None
+
+
+def _bound(name, default):
+    try:
+        return gin.query_parameter(name)
+    except ValueError:
+        return default
+
+
+def _one_line(error):
+    """Gin's message without the call chain that it appends, and with the fields to choose from."""
+    first = " ".join(str(error).strip().split("\n")[0].split())
+    if (
+        "configurable" in first.lower()
+        or "argument" in first.lower()
+        or "parameter" in first.lower()
+    ):
+        names = ", ".join(field.name for field in dataclasses.fields(TrainConfig))
+        return f"gin: {first.rstrip('.')}; TrainConfig has {names}"
+    return f"gin: {first}"

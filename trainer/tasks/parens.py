@@ -1,0 +1,99 @@
+"""Parentheses counting (appendix B): ten streams of symbols, each counting its own type."""
+
+import numpy as np
+from trainer import ops, random
+from trainer.tasks.base import Batch, Task, cross_entropy
+
+PAIRS = ("()", "[]", "{}", "<>", "«»", "‹›", "⟨⟩", "⟦⟧", "⌈⌉", "⌊⌋")
+NOISE = "abcdefghij"
+MAX_COUNT = 9
+
+
+class Parens(Task):
+    """Counts the open parentheses of ten independent streams, each of its own type.
+
+    A symbol is one of 10 noise characters or 20 parentheses, half of the time each. In stream k,
+    the opening symbol of type k raises the count, up to 9, the closing one lowers it, down to 0;
+    all else is noise. The loss is the sum of the ten streams' cross-entropies at the last step.
+
+    Inputs are (B, T, 300): ten one-hots of 30 symbols. Outputs are (B, T, 100): ten times the
+    logits of the counts 0 to 9. Targets are the counts (B, T, 10).
+
+    Args:
+        num_steps: T, 175 in the paper.
+    """
+
+    name = "parens"
+    summary = "count ten types of parentheses in ten parallel streams; the answer is at the end"
+    vocabulary = (*"".join(PAIRS), *NOISE)
+    streams = len(PAIRS)
+    input_dim = len(PAIRS) * len(vocabulary)
+    output_dim = len(PAIRS) * (MAX_COUNT + 1)
+
+    def __init__(self, num_steps=175):
+        self.num_steps = num_steps
+        self.loss_steps = slice(num_steps - 1, num_steps)
+        self.chance_loss = self.streams * _entropy(_count_distribution(num_steps))
+
+    def draw(self, data, split, seed, step, batch_size):
+        shape = (batch_size, self.num_steps, self.streams)
+        # One draw of 40: 20 parentheses, and 10 noise characters at two numbers each.
+        drawn = random.below(random.bits(seed, split, step, shape), 40)
+        symbols = ops.where(drawn < 20, drawn, 10 + drawn // 2)
+        inputs = ops.one_hot(symbols, len(self.vocabulary), dtype="float32")
+        inputs = ops.reshape(inputs, (*inputs.shape[:-2], self.input_dim))
+        return Batch(inputs, _counts(symbols))
+
+    def loss(self, outputs, batch):
+        losses = cross_entropy(self._logits(outputs), self.scored(batch.targets, -2))
+        return ops.mean(ops.sum(losses, axis=-1), axis=(-2, -1))
+
+    def metrics(self, outputs, batch):
+        logits, counts = self._logits(outputs), self.scored(batch.targets, -2)
+        right = ops.cast(ops.argmax(logits, axis=-1) == counts, "float32")
+        by_stream = ops.mean(right, axis=(-3, -2))
+        return {
+            "loss": self.loss(outputs, batch),
+            "accuracy": ops.mean(by_stream, axis=-1),
+            "accuracy_by_stream": by_stream,
+        }
+
+    def example(self, batch, index):
+        symbols = ops.convert_to_numpy(batch.inputs[index])
+        symbols = symbols.reshape(self.num_steps, self.streams, -1).argmax(-1)
+        counts = ops.convert_to_numpy(batch.targets[index])[-1]
+        return "\n".join(
+            f"{''.join(self.vocabulary[symbol] for symbol in symbols[:, k])}  {PAIRS[k]} {counts[k]}"
+            for k in range(self.streams)
+        )
+
+    def _logits(self, outputs):
+        outputs = self.scored(outputs, -2)
+        return ops.reshape(outputs, (*outputs.shape[:-1], self.streams, MAX_COUNT + 1))
+
+
+def _counts(symbols):
+    """Clipped running counts: (..., T, 10) symbols to (..., T, 10) counts."""
+    opening = 2 * ops.arange(len(PAIRS), dtype="int32")
+    change = ops.cast(symbols == opening, "int32") - ops.cast(symbols == opening + 1, "int32")
+
+    def step(count, change):
+        count = ops.clip(count + change, 0, MAX_COUNT)
+        return count, count
+
+    change = ops.moveaxis(change, -2, 0)
+    _, counts = ops.scan(step, ops.zeros_like(change[0]), change)
+    return ops.moveaxis(counts, 0, -2)
+
+
+def _count_distribution(num_steps):
+    """Probabilities of the counts after T steps: up with 1/40, down with 1/40, from 0."""
+    states = MAX_COUNT + 1
+    up, down = np.eye(states, k=1), np.eye(states, k=-1)
+    up[-1, -1] = down[0, 0] = 1
+    transition = (up + down + 38 * np.eye(states)) / 40
+    return np.linalg.matrix_power(transition, num_steps)[0]
+
+
+def _entropy(probabilities):
+    return float(-np.sum(probabilities * np.log(probabilities)))

@@ -1,0 +1,71 @@
+"""Character prediction on text8 (appendix B)."""
+
+import math
+
+import numpy as np
+from trainer import ops, random
+from trainer.tasks import corpus
+from trainer.tasks.base import Batch, Task, cross_entropy
+
+
+class Text8(Task):
+    """Predicts the next character of Wikipedia text, 27 symbols, from random pointers into it.
+
+    The first `warmup_steps` of T = 50 steps are read without loss; the loss is the cross-entropy of
+    the rest, in nats. Inputs are one-hot (B, T, 27), targets the codes of the next characters (B, T).
+
+    Args:
+        path: a text8 file, plain, .gz or .zip; the real one is fetched if None.
+        source: "pydoc" for a small corpus from Python's own documentation.
+        num_steps: T.
+        warmup_steps: steps without loss, 13 in the paper.
+
+    Raises:
+        UserError: the corpus cannot be had or is not text8.
+    """
+
+    name = "text8"
+    summary = "predict the next character of Wikipedia text, 27 symbols"
+    vocabulary = tuple(corpus.SYMBOLS)
+    input_dim = output_dim = len(corpus.SYMBOLS)
+
+    def __init__(self, path=None, source=None, num_steps=50, warmup_steps=13):
+        self.corpus = corpus.load(path, source, window=num_steps + 1)
+        self.num_steps = num_steps
+        self.loss_steps = slice(warmup_steps, num_steps)
+        start, stop = self.corpus.splits["train"]
+        counts = np.bincount(self.corpus.codes[start:stop], minlength=self.input_dim)
+        frequencies = counts[counts > 0] / counts.sum()
+        self.chance_loss = float(-np.sum(frequencies * np.log(frequencies)))
+        # One copy on the device, a byte a character.
+        self.data = {"codes": ops.convert_to_tensor(self.corpus.codes, dtype="uint8")}
+
+    def draw(self, data, split, seed, step, batch_size):
+        start, stop = self.corpus.splits[split]
+        words = random.bits(seed, split, step, (batch_size, 2))
+        pointers = start + random.below_large(words, stop - start - self.num_steps)
+        window = pointers[..., None] + ops.arange(self.num_steps + 1, dtype="int32")
+        codes = ops.cast(ops.take(data["codes"], window, axis=0), "int32")
+        inputs = ops.one_hot(codes[..., :-1], self.input_dim, dtype="float32")
+        return Batch(inputs, codes[..., 1:])
+
+    def loss(self, outputs, batch):
+        codes = self.scored(batch.targets, -1)
+        return ops.mean(cross_entropy(self.scored(outputs, -2), codes), axis=(-2, -1))
+
+    def metrics(self, outputs, batch):
+        loss = self.loss(outputs, batch)
+        right = ops.argmax(self.scored(outputs, -2), axis=-1) == self.scored(batch.targets, -1)
+        return {
+            "loss": loss,
+            "bits_per_character": loss / math.log(2),
+            "accuracy": ops.mean(ops.cast(right, "float32"), axis=(-2, -1)),
+        }
+
+    def example(self, batch, index):
+        first = ops.convert_to_numpy(ops.argmax(batch.inputs[index, 0]))
+        codes = [int(first), *ops.convert_to_numpy(batch.targets[index])]
+        return "".join(self.vocabulary[code] for code in codes)
+
+    def describe(self):
+        return self.corpus.describe()
