@@ -122,7 +122,7 @@ class LSTM(CellLayer):
 
 @keras.saving.register_keras_serializable("rnn_zoo")
 class IntersectionRNN(CellLayer):
-    """Intersection RNN (+RNN), eqs. (15) to (20): `rnn_zoo.IntersectionRNNCell` as a layer; see `CellLayer`."""
+    """+RNN, eqs. (15) to (20): `rnn_zoo.IntersectionRNNCell` as a layer; see `CellLayer`."""
 
     cell_class = cells.IntersectionRNNCell
 

@@ -71,7 +71,7 @@ def units_for_budget(arch, depth, max_params, input_dim, output_dim):
         middle = (low + high) // 2
         low, high = (middle, high) if count(middle) <= max_params else (low, middle)
     candidates.add(low)
-    # Where N equals I the +RNN needs no read-in, so that count may fit though a smaller N's did not.
+    # Where N equals I the +RNN needs no read-in, so it may fit though a smaller N did not.
     candidates.add(input_dim)
     fitting = [units for units in candidates if count(units) <= max_params]
     if not fitting:

@@ -77,8 +77,8 @@ def _settings():
         FLAGS.gin_bindings,
         base=directory.config_path if earlier else None,
     )
-    config, task = parsed.config, TASKS[parsed.config.task]
-    config.units(task.input_dim, task.output_dim)
+    task = parsed.config.make_task()
+    parsed.config.units(task.input_dim, task.output_dim)
     return FLAGS.run_dir, parsed
 
 

@@ -1,4 +1,4 @@
-"""Checkpoints: the program's whole state in one safetensors file, whole or absent, self-checking."""
+"""Checkpoints: the program's state in one safetensors file, whole or absent, with a checksum."""
 
 import hashlib
 import pathlib

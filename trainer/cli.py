@@ -1,4 +1,4 @@
-"""What all mains share: flags, help within a second, one line and exit code 2 for a user's mistake."""
+"""What all mains share: flags, quick help, one line and exit code 2 for a user's mistake."""
 
 import os
 import sys
@@ -42,7 +42,7 @@ def run(main, flag_holder, usage):
 def start_backend():
     """Imports Keras and wakes its devices, without the lines that TensorFlow logs meanwhile.
 
-    They are C++'s, written to descriptor 2 whatever the log level; if the start fails they are shown.
+    C++ writes them to descriptor 2 whatever the log level; if the start fails they are shown.
     """
     sys.stderr.flush()
     terminal = os.dup(2)

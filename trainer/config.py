@@ -80,7 +80,7 @@ class TrainConfig:
         if self.depth < min_depth:
             raise UserError(
                 f"depth {self.depth} is not for {arch}: its depth gate couples a layer's input and "
-                f"output, which must have the same size (section 1.4); use depth {min_depth} or more"
+                f"output, which must be of one size (section 1.4); use depth {min_depth} or more"
             )
         _check_choice("activation", self.activation, (None, *ACTIVATIONS))
         _check_choice("matrix_init", self.matrix_init, (None, *MATRIX_INITS))
@@ -131,9 +131,9 @@ def _check_choice(name, value, choices):
 def _check_range(name, value, low, high, whole=False, open_below=False):
     kinds = (int,) if whole else (int, float)
     right_kind = isinstance(value, kinds) and not isinstance(value, bool)
-    if right_kind and math.isfinite(value) and low <= value <= high:
-        if not (open_below and value == low):
-            return
+    above = right_kind and (value > low if open_below else value >= low)
+    if above and value <= high and math.isfinite(value):
+        return
     kind = "a whole number" if whole else "a number"
     bound = "greater than" if open_below else "at least"
     limits = f"{kind} {bound} {low:g}" + (f" and at most {high}" if high < math.inf else "")

@@ -1,4 +1,4 @@
-"""TensorBoard scalars without TensorFlow, written at once: no thread that a full disk could hang."""
+"""TensorBoard scalars without TensorFlow, written at once: no thread for a full disk to hang."""
 
 import os
 import time

@@ -180,10 +180,7 @@ class _Run:
         """Measures the finished run and says where everything lies."""
         record = self.record
         if record.status == "ok" and record.eval_loss is None:
-            for split in SPLITS:
-                metrics = self._evaluate(split)
-                record.metrics[split] = metrics
-                setattr(record, f"{split}_loss", metrics["loss"])
+            self._measure_splits()
             self.directory.write_record(record)
         if self.measurements:
             curves.plot(self.directory.path / "curves.png", record, self.measurements)
@@ -198,6 +195,19 @@ class _Run:
             )
         else:
             self._show_result()
+
+    def _measure_splits(self):
+        """Measures all splits; a fixed data set is all three of them, and is measured whole."""
+        fixed = self.task.num_samples is not None
+        metrics = {
+            split: self._evaluate(split, None if fixed else self.config.eval_samples)
+            for split in (SPLITS[:1] if fixed else SPLITS)
+        }
+        for split in SPLITS:
+            measured = metrics.get(split, metrics[SPLITS[0]])
+            summary = self.task.summarise(measured, self.record.units, self.record.num_params)
+            self.record.metrics[split] = summary
+            setattr(self.record, f"{split}_loss", summary["loss"])
 
     def _show_result(self):
         record = self.record
@@ -235,7 +245,8 @@ class _Run:
         }
         last = self.step == self.config.train_steps
         if (len(self.measurements) + 1) % VALID_EVERY == 0 or last:
-            for name, value in self._evaluate("valid").items():
+            metrics = self._evaluate("valid", self.config.eval_samples)
+            for name, value in metrics.items():
                 measurement[f"valid_{name}"] = value
         self.measurements.append(measurement)
         self.directory.write_metrics(self.measurements)
@@ -244,10 +255,8 @@ class _Run:
         )
         state["loss_sum"] = 0 * state["loss_sum"]
 
-    def _evaluate(self, split):
-        return self.program.evaluate(
-            self.state["weights"], split, self.config.seed, self.config.eval_samples
-        )
+    def _evaluate(self, split, num_samples):
+        return self.program.evaluate(self.state["weights"], split, self.config.seed, num_samples)
 
     def _save(self):
         checkpoints.write(self.directory.checkpoints, self.state)

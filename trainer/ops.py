@@ -1,4 +1,4 @@
-"""`keras.ops`, imported at its first use: a task's name and shape must not cost a backend's start."""
+"""`keras.ops`, imported when first used: a task's name must not cost a backend's start."""
 
 
 def __getattr__(name):

@@ -33,7 +33,10 @@ def _rmsprop(g, u, v, rate, momentum, t):
 
 
 def _adam(g, u, v, rate, momentum, t):
-    """u' = m u + (1 - m) g; v' = β2 v + (1 - β2) g²; w' = w - α √(1 - β2^t) / (1 - m^t) u' / (√v' + ε)."""
+    """u' = m u + (1 - m) g; v' = β2 v + (1 - β2) g²; w' = w - α' u' / (√v' + ε).
+
+    α' = α √(1 - β2^t) / (1 - m^t).
+    """
     u = momentum * u + (1 - momentum) * g
     v = BETA_2 * v + (1 - BETA_2) * g * g
     rate = rate * ops.sqrt(1 - BETA_2**t) / (1 - momentum**t)
@@ -76,7 +79,7 @@ def update(optimizer, weights, gradients, slots, rate, momentum, step):
 
 
 def learning_rate(lr_init, lr_decay_rate, step, train_steps):
-    """lr_init · lr_decay_rate^(step / train_steps): decays by the factor over the whole training."""
+    """lr_init · lr_decay_rate^(step / train_steps): the factor is reached at the end."""
     fraction = ops.cast(step, lr_init.dtype) / ops.cast(train_steps, lr_init.dtype)
     return lr_init * lr_decay_rate**fraction
 

@@ -1,4 +1,4 @@
-"""Gin at the edge: files, bindings and flags become one frozen `TrainConfig`; nothing below knows gin.
+"""Gin at the edge: files, bindings and flags become a `TrainConfig`; nothing below knows gin.
 
 The later wins: base.gin, the task's file, the profile, --gin_file, --gin_bindings, flags.
 """

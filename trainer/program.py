@@ -11,6 +11,7 @@ from keras import ops
 
 from rnn_zoo.model import forward
 from trainer import backends, optimizers
+from trainer.tasks.base import WeightedBatch
 
 #: A training loss above this multiple of the chance loss has diverged (infeasible, section 4).
 DIVERGED = 100.0
@@ -45,36 +46,46 @@ class Program:
         }
 
     def run(self, state, hparams, stop):
-        """Trains until step `stop`, or until it diverges: then the state stays as before that step."""
-        return self._run(state, hparams, self.task.data, ops.convert_to_tensor(stop, "int32"))
+        """Trains up to step `stop`; a step that diverges is not taken and ends the training."""
+        return self._run(state, hparams, self.task.device_data, ops.convert_to_tensor(stop, "int32"))
 
     def evaluate(self, weights, split, seed, num_samples, batch_size=256):
-        """Averages the task's metrics over the first samples of a split.
+        """Averages the task's metrics over a split.
 
         Args:
-            num_samples: how many, rounded up to whole batches of `batch_size`.
+            num_samples: how many fresh samples, rounded up to whole batches; None for all of a
+                fixed data set.
 
         Returns:
             dict from metric to float, or to a list of floats.
         """
+        whole = num_samples is None
+        num_samples = self.task.num_samples if whole else num_samples
         batch_size = min(batch_size, num_samples)
-        if (split, batch_size) not in self._evaluators:
-            self._evaluators[split, batch_size] = self._backend.compile(
-                lambda *args: self._measure(split, batch_size, *args)
+        key = (split, whole, batch_size)
+        if key not in self._evaluators:
+            draw = self.task.sweep if whole else self.task.draw
+            self._evaluators[key] = self._backend.compile(
+                lambda weights, data, seed, step: self._measure(
+                    weights, draw(data, split, seed, step, batch_size)
+                )
             )
-        measure, seed = self._evaluators[split, batch_size], _array(seed, "uint32")
-        totals, batches = {}, -(-num_samples // batch_size)
-        for step in range(batches):
-            metrics = measure(weights, self.task.data, seed, _array(step, "int32"))
+        measure, seed = self._evaluators[key], _array(seed, "uint32")
+        totals, total_weight = {}, 0.0
+        for step in range(-(-num_samples // batch_size)):
+            metrics, weight = measure(weights, self.task.device_data, seed, _array(step, "int32"))
+            weight = float(weight)
+            total_weight += weight
             for name, value in metrics.items():
-                value = np.asarray(ops.convert_to_numpy(value), "float64")
+                value = weight * np.asarray(ops.convert_to_numpy(value), "float64")
                 totals[name] = totals.get(name, 0) + value
-        return {name: (total / batches).tolist() for name, total in totals.items()}
+        return {name: (total / total_weight).tolist() for name, total in totals.items()}
 
-    def _measure(self, split, batch_size, weights, data, seed, step):
-        batch = self.task.draw(data, split, seed, step, batch_size)
+    def _measure(self, weights, batch):
         outputs = forward(self.cells, weights, batch.inputs, self.task.loss_steps)
-        return self.task.metrics(outputs, batch)
+        weighted = isinstance(batch, WeightedBatch)
+        weight = ops.sum(batch.weights, axis=-1) if weighted else ops.ones(())
+        return self.task.metrics(outputs, batch), weight
 
     def _step(self, state, hparams, data, stop):
         step, weights = state["step"], state["weights"]

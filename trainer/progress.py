@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on: a live line on a terminal, else a plain line every 10 s."""
+"""What a person sees of a run: a live line on a terminal, else a plain line every 10 s."""
 
 import time
 

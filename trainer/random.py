@@ -1,7 +1,7 @@
 """Random numbers as a pure function of integers: the same on every backend, compiled or not.
 
-Threefry-2x32 with 20 rounds (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011):
-a block cipher of a counter under a key. Here the key is (seed, stream), the counter (index, step),
+Threefry-2x32 with 20 rounds (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011): a
+block cipher of a counter under a key. Here the key is (seed, stream), the counter (index, step),
 so that any number of any step of any seed can be made at once, without the ones before it.
 
 Seed, stream and step may be arrays; their axes lead those of the drawn array, as lanes do.
@@ -24,14 +24,14 @@ def threefry(key, counter):
     Returns:
         The two words of the result.
     """
-    keys = (*key, key[0] ^ key[1] ^ _word(_PARITY))
+    keys = (*key, key[0] ^ key[1] ^ word(_PARITY))
     x, y = counter[0] + keys[0], counter[1] + keys[1]
     for block in range(5):
         for rotation in _ROTATIONS[block % 2]:
             x = x + y
-            y = (ops.left_shift(y, _word(rotation)) | ops.right_shift(y, _word(32 - rotation))) ^ x
+            y = (ops.left_shift(y, word(rotation)) | ops.right_shift(y, word(32 - rotation))) ^ x
         x = x + keys[(block + 1) % 3]
-        y = y + keys[(block + 2) % 3] + _word(block + 1)
+        y = y + keys[(block + 2) % 3] + word(block + 1)
     return x, y
 
 
@@ -49,22 +49,50 @@ def bits(seed, stream, step, shape):
     """
     size = math.prod(shape)
     half = -(-size // 2)
-    seed, step = _word(seed)[..., None], _word(step)[..., None]
+    seed, step = word(seed)[..., None], word(step)[..., None]
     index = ops.arange(half, dtype="int32")
-    x, y = threefry((seed, _word(STREAMS[stream])), (ops.cast(index, "uint32"), step))
+    x, y = threefry((seed, word(STREAMS[stream])), (ops.cast(index, "uint32"), step))
     words = ops.concatenate([x, y], axis=-1)[..., :size]
     return ops.reshape(words, (*words.shape[:-1], *shape))
 
 
+def bits_at(seed, stream, index, num_words):
+    """Draws the words of the samples of a fixed data set, each by its position in it.
+
+    Args:
+        seed, stream: as for `bits`.
+        index: (..., B) positions; lanes of `seed` lead.
+        num_words: words a sample.
+
+    Returns:
+        uint32, (..., B, num_words).
+    """
+    half = -(-num_words // 2)
+    seed = word(seed)[..., None, None]
+    within = ops.cast(ops.arange(half, dtype="int32"), "uint32")
+    key = (seed, word(STREAMS[stream]))
+    return ops.concatenate(threefry(key, (within, word(index)[..., None])), axis=-1)[
+        ..., :num_words
+    ]
+
+
 def uniform(words):
     """Maps words to float32 in [0, 1), at 24 bits of resolution."""
-    return ops.cast(ops.right_shift(words, _word(8)), "float32") * 2.0**-24
+    return ops.cast(ops.right_shift(words, word(8)), "float32") * 2.0**-24
+
+
+def normal(words):
+    """Maps an even number of words (..., 2 K) to as many standard normal numbers (Box-Muller)."""
+    first, second = ops.split(uniform(words), 2, axis=-1)
+    radius = ops.sqrt(-2 * ops.log(1 - first))
+    angle = 2 * math.pi * second
+    return ops.concatenate([radius * ops.cos(angle), radius * ops.sin(angle)], axis=-1)
 
 
 def below(words, bound):
     """Maps words to integers 0 <= i < bound, for a bound up to 256, exact to 2^-24."""
     return ops.cast(
-        ops.right_shift(ops.right_shift(words, _word(8)) * _word(bound), _word(24)), "int32"
+        ops.right_shift(ops.right_shift(words, word(8)) * word(bound), word(24)), "int32"
     )
 
 
@@ -75,7 +103,7 @@ def below_large(words, bound):
         words: (..., 2) uint32, w = words[..., 0] · 2^32 + words[..., 1].
         bound: an integer, or an array that broadcasts with words[..., 0].
     """
-    bound = _word(bound)
+    bound = word(bound)
     high, low = _multiply(words[..., 0], bound)
     carry_high, _ = _multiply(words[..., 1], bound)
     overflow = ops.cast(low + carry_high < low, "uint32")
@@ -84,7 +112,7 @@ def below_large(words, bound):
 
 def _multiply(a, b):
     """The 64-bit product of two uint32 as (high word, low word)."""
-    half, mask = _word(16), _word(0xFFFF)
+    half, mask = word(16), word(0xFFFF)
     a_high, a_low = ops.right_shift(a, half), a & mask
     b_high, b_low = ops.right_shift(b, half), b & mask
     middle = a_high * b_low + ops.right_shift(a_low * b_low, half)
@@ -93,7 +121,8 @@ def _multiply(a, b):
     return high, a * b
 
 
-def _word(value):
+def word(value):
+    """The value as uint32."""
     return (
         ops.cast(value, "uint32")
         if hasattr(value, "dtype")

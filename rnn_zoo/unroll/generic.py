@@ -1,4 +1,4 @@
-"""The plain loop in `keras.ops`: any backend, its own automatic gradient, a Python iteration a step.
+"""The plain loop in `keras.ops`, for any backend and its automatic gradient.
 
 Also the slow side that the tests hold the fast loops against.
 """

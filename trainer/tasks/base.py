@@ -6,6 +6,7 @@ compile into the training program, and take leading axes (lanes) of seeds, outpu
 Legend: B batch, T time steps, T' the steps whose loss counts, I input, O output; "..." lanes.
 """
 
+import functools
 import inspect
 from typing import Any, NamedTuple
 
@@ -27,6 +28,14 @@ class Batch(NamedTuple):
     targets: Any
 
 
+class WeightedBatch(NamedTuple):
+    """A batch whose samples count differently: `weights` (..., B) beside a `Batch`'s fields."""
+
+    inputs: Any
+    targets: Any
+    weights: Any
+
+
 class Task:
     """Base class of the tasks; `trainer.tasks.TASKS` has them by name.
 
@@ -36,7 +45,7 @@ class Task:
         loss_steps: slice of the time steps whose loss counts.
         chance_loss: loss of the best constant predictor, in the loss's own unit.
         vocabulary: the symbol of each one-hot position, or None.
-        data: arrays that `draw` reads, made once and kept on the device; empty if it reads none.
+        data: dict of NumPy arrays that `draw` reads; empty if it reads none.
     """
 
     name = summary = None
@@ -45,6 +54,10 @@ class Task:
     chance_loss = None
     vocabulary = None
     data = {}  # noqa: RUF012 - never written to; a task with data sets its own
+    #: Number of samples of a fixed data set, which is then measured whole; None for endless data.
+    num_samples = None
+    #: The axis of time in `targets`, from the end.
+    target_time_axis = -2
 
     @classmethod
     def check_options(cls, options):
@@ -64,7 +77,7 @@ class Task:
         """Makes the batch of one step; pure, compilable, with lanes where seed and step have them.
 
         Args:
-            data: `self.data`, passed in so that a compiled program takes it as an argument.
+            data: `device_data`, passed in so that a compiled program takes it as an argument.
             split: "train", "valid" or "eval".
             seed: integer below 2^32, or an array of them.
             step: the batch's number under that seed, integer or array.
@@ -80,10 +93,35 @@ class Task:
         """
         if split not in SPLITS:
             raise ValueError(f"unknown split {split!r}; choose one of {', '.join(SPLITS)}")
-        return self.draw(self.data, split, seed, step, batch_size)
+        return self.draw(self.device_data, split, seed, step, batch_size)
+
+    @functools.cached_property
+    def device_data(self):
+        """`data` as the backend's tensors, copied to the device once."""
+        return {name: ops.convert_to_tensor(array) for name, array in self.data.items()}
+
+    def sweep(self, data, split, seed, step, batch_size):
+        """The batch number `step` of a walk through a fixed data set; arguments as for `draw`.
+
+        Returns:
+            A `WeightedBatch` whose weights are 0 past the end of the data set.
+        """
+        raise NotImplementedError
+
+    def step_losses(self, outputs, targets):
+        """The loss of each time step, summed over its outputs.
+
+        Args:
+            outputs: (..., B, S, O), for any S time steps.
+            targets: their targets.
+
+        Returns:
+            (..., B, S).
+        """
+        raise NotImplementedError
 
     def loss(self, outputs, batch):
-        """The training loss, summed over a step's outputs, averaged over batch and scored steps.
+        """The training loss: mean over batch and scored steps of `step_losses`.
 
         Args:
             outputs: (..., B, T, O), or (..., B, T', O) of the scored steps alone.
@@ -92,11 +130,27 @@ class Task:
         Returns:
             (...), one number a lane.
         """
-        raise NotImplementedError
+        return self.mean(ops.mean(self.step_losses(*self.scored(outputs, batch)), axis=-1), batch)
 
     def metrics(self, outputs, batch):
-        """What is reported beside the loss: a dict from name to (...) or (..., K), batch means."""
-        raise NotImplementedError
+        """What is reported: a dict from name to (...) or (..., K), means over the batch.
+
+        It has "loss"; tasks add their own.
+        """
+        return {"loss": self.loss(outputs, batch)}
+
+    def summarise(self, metrics, units, num_params):
+        """Completes a split's averaged metrics with what only the whole split or the model tells.
+
+        Args:
+            metrics: dict from name to float or list, averages of `metrics` over the split.
+            units: N of the model's layers.
+            num_params: the model's number of parameters.
+
+        Returns:
+            The completed dict.
+        """
+        return metrics
 
     def objective(self, metrics):
         """The number that tuning minimises, from a split's averaged metrics."""
@@ -111,22 +165,44 @@ class Task:
         return {}
 
     def dataset(self, split, batch_size, seed=0):
-        """An endless `tf.data.Dataset` of (inputs, targets), the batches `sample` gives in turn.
+        """An endless `tf.data.Dataset` of the batches that `sample` gives for step 0, 1, ...
+
+        Yields (inputs, targets, weights (B, T)) as `keras.Model.fit` takes them: a step's weight is
+        0 where its loss does not count, and 1 on average.
 
         Raises:
-            ImportError: TensorFlow is not installed, or is not Keras's backend.
+            ImportError: Keras does not run on TensorFlow.
         """
         from trainer.tasks.pipeline import dataset
 
         return dataset(self, split, batch_size, seed)
 
-    def scored(self, steps, axis):
-        """Cuts an array of all time steps down to the scored ones; leaves one of these alone."""
-        if steps.shape[axis] != self.num_steps:
-            return steps
-        index = [slice(None)] * len(steps.shape)
-        index[axis] = self.loss_steps
-        return steps[tuple(index)]
+    def keras_loss(self):
+        """The task's loss for `keras.Model.compile`, on outputs (B, T, O) of all time steps.
+
+        The weights that `dataset` yields leave out the steps that do not count.
+        """
+        from trainer.tasks.pipeline import keras_loss
+
+        return keras_loss(self)
+
+    def scored(self, outputs, batch):
+        """Outputs and targets at the steps whose loss counts; outputs may have these alone."""
+        if outputs.shape[-2] == self.num_steps:
+            outputs = _cut(outputs, self.loss_steps, -2)
+        return outputs, _cut(batch.targets, self.loss_steps, self.target_time_axis)
+
+    def mean(self, values, batch):
+        """Mean over the batch of values (..., B), weighted where the batch has weights."""
+        if not isinstance(batch, WeightedBatch):
+            return ops.mean(values, axis=-1)
+        return ops.sum(values * batch.weights, axis=-1) / ops.sum(batch.weights, axis=-1)
+
+
+def _cut(array, steps, axis):
+    index = [slice(None)] * len(array.shape)
+    index[axis] = steps
+    return array[tuple(index)]
 
 
 def cross_entropy(logits, codes):

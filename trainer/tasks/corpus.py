@@ -38,11 +38,10 @@ _PRINTERS = {"plain": "cat", "gzip": "gzip -dc", "zip": "unzip -p"}
 _MODULES = """
     argparse ast base64 bdb calendar cmd code codecs concurrent.futures contextlib csv
     dataclasses datetime decimal difflib doctest email.message enum fileinput functools
-    http.client http.cookiejar http.server inspect io ipaddress itertools json mailbox math
-    mimetypes operator optparse os pathlib pickle queue random re selectors shutil smtplib
-    socketserver statistics subprocess tempfile textwrap timeit traceback types typing
-    unittest unittest.mock urllib.parse urllib.request uuid wave xml.dom.minidom
-    xml.etree.ElementTree xmlrpc.client zipfile
+    http.cookiejar inspect io ipaddress itertools json mailbox math mimetypes operator optparse
+    os pathlib pickle queue random re selectors shutil smtplib socketserver statistics
+    subprocess tempfile textwrap timeit traceback types typing unittest unittest.mock
+    urllib.parse uuid wave xml.etree.ElementTree xmlrpc.client
 """.split()
 # Sections that pydoc gives a class: what it inherits is much the same in every class, and its data
 # grow as the library caches in it (__slotnames__, __annotations__).

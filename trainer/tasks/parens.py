@@ -1,6 +1,7 @@
 """Parentheses counting (appendix B): ten streams of symbols, each counting its own type."""
 
 import numpy as np
+
 from trainer import ops, random
 from trainer.tasks.base import Batch, Task, cross_entropy
 
@@ -44,16 +45,15 @@ class Parens(Task):
         inputs = ops.reshape(inputs, (*inputs.shape[:-2], self.input_dim))
         return Batch(inputs, _counts(symbols))
 
-    def loss(self, outputs, batch):
-        losses = cross_entropy(self._logits(outputs), self.scored(batch.targets, -2))
-        return ops.mean(ops.sum(losses, axis=-1), axis=(-2, -1))
+    def step_losses(self, outputs, targets):
+        return ops.sum(cross_entropy(self._logits(outputs), targets), axis=-1)
 
     def metrics(self, outputs, batch):
-        logits, counts = self._logits(outputs), self.scored(batch.targets, -2)
-        right = ops.cast(ops.argmax(logits, axis=-1) == counts, "float32")
-        by_stream = ops.mean(right, axis=(-3, -2))
+        outputs, counts = self.scored(outputs, batch)
+        right = ops.argmax(self._logits(outputs), axis=-1) == counts
+        by_stream = ops.mean(ops.cast(right, "float32"), axis=(-3, -2))
         return {
-            "loss": self.loss(outputs, batch),
+            **super().metrics(outputs, batch),
             "accuracy": ops.mean(by_stream, axis=-1),
             "accuracy_by_stream": by_stream,
         }
@@ -62,13 +62,13 @@ class Parens(Task):
         symbols = ops.convert_to_numpy(batch.inputs[index])
         symbols = symbols.reshape(self.num_steps, self.streams, -1).argmax(-1)
         counts = ops.convert_to_numpy(batch.targets[index])[-1]
+        streams = ("".join(self.vocabulary[s] for s in symbols[:, k]) for k in range(self.streams))
         return "\n".join(
-            f"{''.join(self.vocabulary[symbol] for symbol in symbols[:, k])}  {PAIRS[k]} {counts[k]}"
-            for k in range(self.streams)
+            f"{text}  {pair} {count}"
+            for text, pair, count in zip(streams, PAIRS, counts, strict=True)
         )
 
     def _logits(self, outputs):
-        outputs = self.scored(outputs, -2)
         return ops.reshape(outputs, (*outputs.shape[:-1], self.streams, MAX_COUNT + 1))
 
 

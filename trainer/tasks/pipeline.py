@@ -1,4 +1,8 @@
-"""A task's batches as `tf.data`, for users' own `fit`."""
+"""A task's batches as `tf.data`, and its loss as Keras's, for users' own `fit`."""
+
+import numpy as np
+
+from trainer import ops
 
 
 def dataset(task, split, batch_size, seed):
@@ -12,8 +16,23 @@ def dataset(task, split, batch_size, seed):
         )
     import tensorflow as tf
 
+    scored = np.zeros(task.num_steps, "float32")
+    scored[task.loss_steps] = 1
+    weights = np.tile(scored / scored.mean(), (batch_size, 1))
+
     def batch(step):
-        return tuple(task.sample(split, seed, batch_size, step))
+        inputs, targets = task.sample(split, seed, batch_size, step)[:2]
+        return inputs, targets, weights
 
     steps = tf.data.Dataset.counter(dtype=tf.int64)
     return steps.map(batch, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+
+
+def keras_loss(task):
+    """See `Task.keras_loss`."""
+
+    def loss(targets, outputs):
+        return task.step_losses(outputs, ops.cast(targets, targets.dtype))
+
+    loss.__name__ = f"{task.name}_loss"
+    return loss

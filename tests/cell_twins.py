@@ -1,0 +1,135 @@
+"""Cells and layers with random weights, and the NumPy twin of each.
+
+Legend: B batch, T time, I input, N units.
+"""
+
+import keras
+import numpy as np
+import reference_cells as reference
+
+import rnn_zoo
+from rnn_zoo.layers import LAYERS
+
+BATCH, TIME, INPUT, UNITS = 3, 5, 4, 3
+
+#: (architecture, arguments of cell and twin alike, input features): every equation, both
+#: nonlinearities, and the +RNN with and without a read-in.
+CASES = [
+    ("rnn", {"activation": "tanh"}, INPUT),
+    ("rnn", {"activation": "relu"}, INPUT),
+    ("irnn", {"activation": "relu"}, INPUT),
+    ("ugrnn", {"activation": "tanh", "gate_bias": 0.7}, INPUT),
+    ("ugrnn", {"activation": "relu", "gate_bias": -0.4}, INPUT),
+    ("gru", {"activation": "tanh", "gate_bias": 0.7}, INPUT),
+    ("gru", {"activation": "relu", "gate_bias": -0.4}, INPUT),
+    ("lstm", {"activation": "tanh", "gate_bias": 0.7}, INPUT),
+    ("lstm", {"activation": "relu", "gate_bias": -0.4}, INPUT),
+    ("+rnn", {"activation": "tanh", "gate_bias": (0.7, -0.4)}, INPUT),
+    ("+rnn", {"activation": "relu", "gate_bias": (-0.9, 0.3), "depth_activation": "tanh"}, INPUT),
+    ("+rnn", {"activation": "tanh", "gate_bias": (0.7, -0.4)}, UNITS),
+    ("+rnn", {"activation": "tanh", "gate_bias": 0.7}, 1),
+]
+#: One case an architecture, with the options that the paper uses, for tests of what lies around
+#: the equations.
+ONE_CASE_EACH = [CASES[i] for i in (0, 2, 3, 5, 7, 9)]
+
+
+def case_id(case):
+    arch, options, features = case
+    return f"{arch}-{options['activation']}-{features}"
+
+
+def randomize(weights, rng):
+    """Draws every weight anew, learned initial states and biases too; matrices keep their scale."""
+    for weight in weights:
+        scale = weight.shape[0] ** -0.5 if len(weight.shape) == 2 else 1.0
+        weight.assign(rng.normal(scale=scale, size=weight.shape))
+
+
+def random_cell(case, rng, dtype="float64", **options):
+    arch, case_options, features = case
+    cell = rnn_zoo.CELLS[arch](UNITS, dtype=dtype, **case_options, **options)
+    cell.build((None, features))
+    randomize(cell.weights, rng)
+    return cell
+
+
+def random_layer(case, rng, dtype="float64", **options):
+    arch, case_options, features = case
+    layer = LAYERS[arch](UNITS, dtype=dtype, **case_options, **options)
+    layer.build((None, None, features))
+    randomize(layer.weights, rng)
+    return layer
+
+
+def random_inputs(case, rng, dtype="float64", lanes=()):
+    """Inputs (B, T, I) and states, each (B, N), that are not zero."""
+    arch, _, features = case
+    inputs = rng.normal(size=(*lanes, BATCH, TIME, features)).astype(dtype)
+    states = [rng.normal(size=(*lanes, BATCH, UNITS)) for _ in range(reference.STATES[arch])]
+    return inputs, [state.astype(dtype) for state in states]
+
+
+def random_mask(rng):
+    """A (B, T) mask with a row that begins, one that ends and one that only pauses in padding."""
+    mask = rng.random((BATCH, TIME)) < 0.5
+    mask[0, :2], mask[0, 3], mask[1, -1], mask[1, 0], mask[2, 1:4] = False, True, False, True, False
+    mask[2, [0, -1]] = True
+    return mask
+
+
+def values_of(cell):
+    """The cell's weights by name, in float64."""
+    return {
+        weight.name: keras.ops.convert_to_numpy(weight).astype("float64") for weight in cell.weights
+    }
+
+
+def twin_weights(arch, values):
+    """The twin's form of weights that are held by name."""
+    return {
+        gate: {part: values[f"{gate}_{part}"] for part in ("input", "recurrent", "bias")}
+        for gate in reference.GATES[arch]
+    }
+
+
+def twin_inputs(values, inputs):
+    inputs = np.asarray(inputs, "float64")
+    if "read_in_kernel" not in values:
+        return inputs
+    return reference.read_in(inputs, values["read_in_kernel"], values["read_in_bias"])
+
+
+def twin_step(case, values, x, states):
+    """One step of the twin: (output, states)."""
+    arch, options, _ = case
+    states = [np.asarray(state, "float64") for state in states]
+    return reference.STEPS[arch](
+        twin_weights(arch, values), twin_inputs(values, x), states, **options
+    )
+
+
+def twin_unroll(case, values, inputs, states=None, **how):
+    """The twin over a sequence, from its learned initial states if `states` is None."""
+    arch, options, _ = case
+    if states is None:
+        names = ("h", "c")[: reference.STATES[arch]]
+        states = [np.tile(values[f"initial_{name}"], (len(inputs), 1)) for name in names]
+    states = [np.asarray(state, "float64") for state in states]
+    inputs = twin_inputs(values, inputs)
+    return reference.unroll(arch, twin_weights(arch, values), inputs, states, **how, **options)
+
+
+def central_differences(function, arrays, step=1e-5):
+    """d function() / d every element of `arrays`, a dict of arrays that it reads, by perturbation."""
+    slopes = {}
+    for name, array in arrays.items():
+        slopes[name] = np.empty_like(array)
+        for index in np.ndindex(array.shape):
+            kept = array[index]
+            array[index] = kept + step
+            above = function()
+            array[index] = kept - step
+            slopes[name][index] = (above - function()) / (2 * step)
+            array[index] = kept
+    return slopes

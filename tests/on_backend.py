@@ -1,0 +1,127 @@
+"""Runs a function in each of the ways that the Keras backend at hand has, and differentiates it.
+
+The tests of numbers are written once with these and run on TensorFlow, and on JAX in a process of
+their own (`test_on_jax.py`).
+"""
+
+import keras
+import numpy as np
+import pytest
+
+BACKEND = keras.backend.backend()
+MODES = {"tensorflow": ("eager", "graph", "xla"), "jax": ("eager", "jit")}[BACKEND]
+COMPILED = MODES[-1]
+#: The mode in which one call costs least: JAX compiles every new loop, even an eager one.
+QUICKEST = {"tensorflow": "eager", "jax": "jit"}[BACKEND]
+TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
+
+tensorflow_only = pytest.mark.skipif(BACKEND != "tensorflow", reason="TensorFlow only")
+
+
+def _has_float64():
+    """Whether float64 is to be had; on JAX that is asked for by JAX_ENABLE_X64."""
+    if BACKEND == "tensorflow":
+        return True
+    import jax
+    from keras.src.backend.common import dtypes
+
+    # Keras's own `ops.tanh` rounds float64 to float32 on JAX by this table, whatever JAX allows.
+    if jax.config.jax_enable_x64:
+        dtypes.BIT64_TO_BIT32_DTYPE["float64"] = "float64"
+    return jax.config.jax_enable_x64
+
+
+HAS_FLOAT64 = _has_float64()
+needs_float64 = pytest.mark.skipif(not HAS_FLOAT64, reason="JAX_ENABLE_X64 is not set")
+
+
+def dtypes():
+    """Parameters for both precisions."""
+    return [pytest.param("float32"), pytest.param("float64", marks=needs_float64)]
+
+
+def to_numpy(structure):
+    return keras.tree.map_structure(keras.ops.convert_to_numpy, structure)
+
+
+def to_tensors(structure):
+    return keras.tree.map_structure(keras.ops.convert_to_tensor, structure)
+
+
+def _compiled(mode, function):
+    if mode == "eager":
+        return function
+    if BACKEND == "jax":
+        import jax
+
+        return jax.jit(function)
+    import tensorflow as tf
+
+    return tf.function(function, jit_compile=mode == "xla")
+
+
+def execute(mode, function, *arguments):
+    """Calls a function of nested arrays in one of `MODES`; returns NumPy."""
+    return to_numpy(_compiled(mode, function)(*to_tensors(arguments)))
+
+
+def gradients(mode, function, arguments):
+    """The gradient of `function(arguments)`, a number, in the structure of `arguments`."""
+    if BACKEND == "jax":
+        import jax
+
+        return execute(mode, jax.grad(function), arguments)
+    import tensorflow as tf
+
+    def differentiate(arguments):
+        with tf.GradientTape() as tape:
+            tape.watch(arguments)
+            value = function(arguments)
+        return tape.gradient(value, arguments, unconnected_gradients="zero")
+
+    return execute(mode, differentiate, arguments)
+
+
+def layer_gradients(mode, layer, loss, arguments):
+    """Gradients of `loss(outputs of layer(**arguments))` as users take them.
+
+    Args:
+        layer: a built Keras layer.
+        loss: function of what the layer returns.
+        arguments: dict of what the layer is called with; floating-point ones are differentiated.
+
+    Returns:
+        (dict name of weight -> gradient, dict name of argument -> gradient).
+    """
+    is_float = {
+        key: np.asarray(keras.tree.flatten(value)[0]).dtype.kind == "f"
+        for key, value in arguments.items()
+    }
+    fixed = {key: value for key, value in arguments.items() if not is_float[key]}
+    free = {key: value for key, value in arguments.items() if is_float[key]}
+    names = [variable.name for variable in layer.trainable_variables]
+    if BACKEND == "jax":
+        values = [variable.value for variable in layer.trainable_variables]
+
+        def run(both):
+            outputs, _ = layer.stateless_call(both[0], [], **both[1], **fixed)
+            return loss(outputs)
+
+        of_weights, of_arguments = gradients(mode, run, [values, free])
+    else:
+        of_weights, of_arguments = execute(mode, _taped(layer, loss, fixed), free)
+    return dict(zip(names, of_weights, strict=True)), of_arguments
+
+
+def _taped(layer, loss, fixed):
+    import tensorflow as tf
+
+    variables = [variable.value for variable in layer.trainable_variables]
+
+    def run(free):
+        with tf.GradientTape() as tape:
+            tape.watch(free)
+            value = loss(layer(**free, **fixed))
+        return tape.gradient(value, [variables, free], unconnected_gradients="zero")
+
+    return run

@@ -1,0 +1,171 @@
+"""Runs the trainer's mains as real processes.
+
+`python(...)` starts an interpreter as a user does. `Warm` forks its processes from one that has
+imported TensorFlow already (but has computed nothing, so that no thread is lost): a tenth of the
+time, for what has to be killed and started again many times.
+"""
+
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+#: A training that takes a second: the arguments that make parens small.
+SMALL = (
+    "--task=parens",
+    "--arch=rnn",
+    "--profile=smoke",
+    "--num_params=3000",
+    "--batch_size=8",
+    "--gin_bindings=TrainConfig.task_options = {'num_steps': 12}",
+)
+
+
+def environment(**changes):
+    """This process's environment with the project importable and TensorFlow quiet."""
+    inherited = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
+    path = os.pathsep.join([str(ROOT), *inherited])
+    return {**os.environ, "PYTHONPATH": path, "TF_CPP_MIN_LOG_LEVEL": "3", **changes}
+
+
+@dataclasses.dataclass
+class Finished:
+    """How a process ended: `code` is negative for a signal, as `subprocess` has it."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+def python(*arguments, cwd, timeout=300, **changes):
+    """Runs `python *arguments` in a directory, with changes to the environment."""
+    done = subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        cwd=cwd,
+        env=environment(**changes),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+    return Finished(done.returncode, done.stdout, done.stderr)
+
+
+class Warm:
+    """Starts processes that have imported TensorFlow and the trainer already."""
+
+    def __init__(self, directory):
+        self._directory, self._count = pathlib.Path(directory), 0
+        self._parent = subprocess.Popen(
+            [sys.executable, __file__],
+            # Little optimisation: compiling is most of a small training's time.
+            env=environment(XLA_FLAGS="--xla_backend_optimization_level=0"),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+
+    def start(self, module, *arguments, cwd, before=""):
+        """Starts `python -m module *arguments`; `before` is Python that is executed first."""
+        self._count += 1
+        files = [str(self._directory / f"{self._count}.{name}") for name in ("out", "err")]
+        order = [module, *map(str, arguments)]
+        pid = self._ask({"argv": order, "cwd": str(cwd), "before": before, "files": files})
+        return WarmProcess(self, pid, *map(pathlib.Path, files))
+
+    def run(self, module, *arguments, **options):
+        """Runs one to its end."""
+        return self.start(module, *arguments, **options).wait()
+
+    def close(self):
+        self._parent.stdin.close()
+        self._parent.wait(60)
+
+    def _ask(self, order):
+        self._parent.stdin.write(json.dumps(order) + "\n")
+        self._parent.stdin.flush()
+        return json.loads(self._parent.stdout.readline())
+
+
+class WarmProcess:
+    """A process that `Warm` started."""
+
+    def __init__(self, warm, pid, stdout, stderr):
+        self.pid, self._warm, self._files, self._code = pid, warm, (stdout, stderr), None
+
+    def poll(self):
+        """The exit code, or None while it runs."""
+        if self._code is None:
+            status = self._warm._ask({"poll": self.pid})
+            self._code = None if status is None else os.waitstatus_to_exitcode(status)
+        return self._code
+
+    def wait(self, timeout=180):
+        """Waits for the end; kills it if that takes too long."""
+        self.wait_for(lambda: False, timeout)
+        return Finished(self._code, *(file.read_text() for file in self._files))
+
+    def wait_for(self, condition, timeout=180):
+        """Waits until the condition holds or the process has ended; tells which, as a bool."""
+        deadline = time.monotonic() + timeout
+        while self.poll() is None:
+            if condition():
+                return True
+            if time.monotonic() > deadline:
+                os.kill(self.pid, signal.SIGKILL)
+                raise TimeoutError(f"still running after {timeout} s")
+            time.sleep(0.002)
+        return False
+
+    def kill(self, number):
+        os.kill(self.pid, number)
+
+
+def _serve():
+    """The warm parent: forks a child for every order, which returns from here to run it."""
+    import tensorflow  # noqa: F401 - what this is for
+
+    import trainer.__main__
+    import trainer.export
+    import trainer.loop  # noqa: F401
+
+    answers = os.fdopen(os.dup(1), "w")
+    for line in sys.stdin:
+        order = json.loads(line)
+        if "poll" in order:
+            pid, status = os.waitpid(order["poll"], os.WNOHANG)
+            answer = status if pid else None
+        else:
+            answer = os.fork()
+            if not answer:
+                return order
+        print(json.dumps(answer), file=answers, flush=True)
+    return None
+
+
+def _obey(order):
+    for path, descriptor in zip([os.devnull, *order["files"]], range(3), strict=True):
+        flags = os.O_RDONLY if descriptor == 0 else os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+        os.dup2(os.open(path, flags), descriptor)
+    os.chdir(order["cwd"])
+    sys.argv = order["argv"]
+    exec(order["before"], {})
+    import trainer.__main__
+    import trainer.export
+
+    {"trainer": trainer.__main__, "trainer.export": trainer.export}[order["argv"][0]].run()
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(KeyboardInterrupt):
+        ORDER = _serve()
+    if ORDER:
+        _obey(ORDER)

@@ -1,0 +1,264 @@
+"""Every cell against its NumPy twin, and what all cells promise."""
+
+import keras
+import numpy as np
+import pytest
+import reference_cells as reference
+from cell_twins import (
+    BATCH,
+    CASES,
+    INPUT,
+    ONE_CASE_EACH,
+    UNITS,
+    case_id,
+    central_differences,
+    random_cell,
+    random_inputs,
+    twin_step,
+    values_of,
+)
+from on_backend import (
+    MODES,
+    TOLERANCE,
+    dtypes,
+    execute,
+    layer_gradients,
+    needs_float64,
+    to_numpy,
+)
+
+import rnn_zoo
+from rnn_zoo.architectures import ARCHITECTURES, canonical_name
+
+every_case = pytest.mark.parametrize("case", CASES, ids=case_id)
+one_case_each = pytest.mark.parametrize("case", ONE_CASE_EACH, ids=case_id)
+every_arch = pytest.mark.parametrize("arch", rnn_zoo.CELLS)
+
+
+# Numbers
+
+
+@every_case
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("dtype", dtypes())
+def test_equals_the_twin(case, dtype, mode, rng):
+    cell = random_cell(case, rng, dtype)
+    inputs, states = random_inputs(case, rng, dtype)
+    expected, expected_states = twin_step(case, values_of(cell), inputs[:, 0], states)
+
+    output, new_states = execute(mode, cell, inputs[:, 0], states)
+
+    assert isinstance(new_states, list)  # a tuple fails in Keras's loop on JAX
+    assert output.dtype == dtype
+    np.testing.assert_allclose(output, expected, rtol=0, atol=TOLERANCE[dtype])
+    for state, expected_state in zip(new_states, expected_states, strict=True):
+        np.testing.assert_allclose(state, expected_state, rtol=0, atol=TOLERANCE[dtype])
+
+
+@needs_float64
+@every_case
+def test_gradients_are_central_differences(case, rng):
+    cell = random_cell(case, rng)
+    inputs, states = random_inputs(case, rng)
+    values, arguments = values_of(cell), {"inputs": inputs[:, 0], "states": states}
+    direction = rng.normal(size=(1 + len(states), BATCH, UNITS))
+
+    def loss(results):
+        output, new_states = results
+        pairs = zip([output, *new_states], direction, strict=True)
+        return sum(keras.ops.sum(result * weight) for result, weight in pairs)
+
+    def twin_loss():
+        output, new_states = twin_step(case, values, inputs[:, 0], states)
+        return np.sum(np.stack([output, *new_states]) * direction)
+
+    of_weights, of_arguments = layer_gradients("eager", cell, loss, arguments)
+    named = values | {"x": inputs[:, 0]} | {f"state {i}": s for i, s in enumerate(states)}
+    slopes = central_differences(twin_loss, named)
+
+    found = of_weights | {"x": of_arguments["inputs"]}
+    found |= {f"state {i}": g for i, g in enumerate(of_arguments["states"])}
+    assert set(found) == set(slopes)
+    for name, slope in slopes.items():
+        np.testing.assert_allclose(found[name], slope, rtol=0, atol=1e-7, err_msg=name)
+
+
+@pytest.mark.parametrize("features", [INPUT, UNITS, 1])
+def test_plus_rnn_reads_in_where_sizes_differ(features):
+    cell = rnn_zoo.IntersectionRNNCell(UNITS)
+    cell.build((None, features))
+    assert bool(cell.read_in) == (features != UNITS)
+    assert cell.gate_weights()["y"]["input"].shape == (UNITS, UNITS)
+
+
+def test_plus_rnn_takes_a_number_or_a_pair_for_gate_bias():
+    assert rnn_zoo.IntersectionRNNCell(3, gate_bias=2.0).gate_bias == (2.0, 2.0)
+    assert tuple(rnn_zoo.IntersectionRNNCell(3, gate_bias=[1, 2]).gate_bias) == (1, 2)
+    with pytest.raises(ValueError, match="number or a pair"):
+        rnn_zoo.IntersectionRNNCell(3, gate_bias=(1, 2, 3))
+
+
+def test_irnn_begins_as_an_integrator(rng):
+    cell = rnn_zoo.IRNNCell(UNITS)
+    cell.build((None, INPUT))
+    state = abs(rng.normal(size=(BATCH, UNITS))).astype("float32")
+    output, _ = cell(np.zeros((BATCH, INPUT), "float32"), [state])
+    np.testing.assert_array_equal(to_numpy(output), state)
+
+
+# What every cell promises
+
+
+@every_arch
+def test_the_light_table_equals_the_class(arch):
+    cell_class, row = rnn_zoo.CELLS[arch], ARCHITECTURES[arch]
+    assert row.cell == cell_class.__name__
+    assert getattr(rnn_zoo, row.cell) is cell_class
+    assert row.gates == cell_class.gates == reference.GATES[arch]
+    assert row.state_names == cell_class.state_names
+    assert len(row.state_names) == reference.STATES[arch]
+    assert row.mixes_input == cell_class.mixes_input
+    assert row.min_depth == (2 if arch == "+rnn" else 1)
+
+
+def test_names():
+    assert list(rnn_zoo.CELLS) == list(ARCHITECTURES) == list(reference.GATES)
+    assert canonical_name("plus_rnn") == "+rnn"
+    with pytest.raises(ValueError, match=r"'gnu'.*rnn, irnn, ugrnn, gru, lstm, \+rnn"):
+        canonical_name("gnu")
+    with pytest.raises(AttributeError, match="gnu"):
+        _ = rnn_zoo.gnu
+    assert set(rnn_zoo.__all__) <= set(dir(rnn_zoo))
+    assert all(getattr(rnn_zoo, name) is not None for name in rnn_zoo.__all__)
+
+
+@one_case_each
+def test_sizes_and_initial_state(case, rng):
+    cell = random_cell(case, rng, dtype="float32")
+    values = values_of(cell)
+    names = ARCHITECTURES[case[0]].state_names
+    assert isinstance(cell, rnn_zoo.AbstractRNNCell)
+    assert cell.output_size == UNITS
+    assert cell.state_size == (UNITS if len(names) == 1 else [UNITS] * len(names))
+    for name, learned, batch in zip(
+        names,
+        cell.initial_state,
+        keras.tree.flatten(cell.get_initial_state(batch_size=BATCH)),
+        strict=True,
+    ):
+        np.testing.assert_allclose(learned, values[f"initial_{name}"])
+        np.testing.assert_allclose(to_numpy(batch), np.tile(learned, (BATCH, 1)))
+
+
+@one_case_each
+def test_initial_states_start_at_zero_and_can_be_fixed(case):
+    arch, _, features = case
+    for learned in (True, False):
+        cell = rnn_zoo.CELLS[arch](UNITS, learned_initial_state=learned)
+        cell.build((None, features))
+        assert not np.any(cell.initial_state)
+        held = [weight.name for weight in cell.weights if weight.name.startswith("initial_")]
+        assert len(held) == (reference.STATES[arch] if learned else 0)
+        states = cell.get_initial_state(batch_size=BATCH)
+        assert [tuple(s.shape) for s in keras.tree.flatten(states)] == [(BATCH, UNITS)] * len(
+            cell.state_names
+        )
+
+
+@one_case_each
+def test_config_makes_an_equal_cell(case, rng):
+    options = dict(
+        seed=5,
+        learned_initial_state=False,
+        bias_init="normal",
+        matrix_init="normal",
+        bias_scale=0.3,
+        input_scale={gate: 0.5 + i for i, gate in enumerate(rnn_zoo.CELLS[case[0]].gates)},
+    )
+    arch, case_options, features = case
+    cell = rnn_zoo.CELLS[arch](UNITS, **case_options, **options)
+    twin = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(cell))
+    assert type(twin) is type(cell)
+    assert twin.get_config() == cell.get_config()
+    inputs, states = random_inputs(case, rng, "float32")
+    for original, copied in zip(
+        keras.tree.flatten(to_numpy(cell(inputs[:, 0], states))),
+        keras.tree.flatten(to_numpy(twin(inputs[:, 0], states))),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(original, copied)
+
+
+def test_unknown_names_are_refused_with_the_choices():
+    with pytest.raises(ValueError, match=r"matrix_init 'eye'.*identity, orthogonal, normal"):
+        rnn_zoo.GRUCell(3, matrix_init="eye")
+    with pytest.raises(ValueError, match=r"bias_init 'zeros'.*constant, normal"):
+        rnn_zoo.GRUCell(3, bias_init="zeros")
+    with pytest.raises(ValueError, match=r"input_scale must be r, u, c; got r, z"):
+        rnn_zoo.GRUCell(3, input_scale={"r": 1.0, "z": 1.0})
+    with pytest.raises(ValueError, match="units must be at least 1, got 0"):
+        rnn_zoo.GRUCell(0)
+    with pytest.raises(ValueError, match="sofplus"):
+        rnn_zoo.GRUCell(3, activation="sofplus")
+    with pytest.raises((TypeError, ValueError), match="gate_bais"):
+        rnn_zoo.GRUCell(3, gate_bais=2.0)
+
+
+# Weights by gate
+
+
+@one_case_each
+def test_gate_weights_and_their_inverse(case, rng):
+    cell, other = random_cell(case, rng), random_cell(case, rng)
+    values, weights = values_of(cell), cell.gate_weights()
+    width = cell.gate_weights()[cell.gates[0]]["input"].shape[0]
+    for gate in cell.gates:
+        assert weights[gate]["input"].shape == (width, UNITS)
+        for part in ("input", "recurrent", "bias"):
+            np.testing.assert_allclose(weights[gate][part], values[f"{gate}_{part}"], rtol=1e-6)
+
+    other.set_gate_weights(weights)
+    for gate in cell.gates:
+        for part, array in other.gate_weights()[gate].items():
+            np.testing.assert_array_equal(array, weights[gate][part])
+
+
+def _without(weights, gate, part=None):
+    if part is None:
+        return {name: parts for name, parts in weights.items() if name != gate}
+    kept = {name: array for name, array in weights[gate].items() if name != part}
+    return weights | {gate: kept}
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda w: _without(w, "g"), r"gates must be c, g; got c$"),
+        (lambda w: w | {"r": w["g"]}, r"gates must be c, g; got c, g, r"),
+        (lambda w: _without(w, "g", "bias"), r"parts of gate 'g' must be input, recurrent, bias"),
+        (lambda w: w | {"g": w["g"] | {"bais": 0}}, r"parts of gate 'g'.*bais"),
+        (lambda w: w | {"g": w["g"] | {"bias": np.zeros(4)}}, r"g/bias must be \(3,\), got \(4,\)"),
+        (lambda w: w | {"g": w["g"] | {"input": np.zeros((3, 4))}}, r"g/input must be \(4, 3\)"),
+        (lambda w: w | {"g": w["g"] | {"recurrent": 0.0}}, r"g/recurrent must be \(3, 3\)"),
+    ],
+)
+def test_refused_gate_weights_change_nothing(spoil, message, rng):
+    cell = random_cell(("ugrnn", {}, INPUT), rng)
+    before = values_of(cell)
+    # The first gate's values are good and new: they must not be set either.
+    weights = {
+        gate: {part: array + 1 for part, array in parts.items()}
+        for gate, parts in cell.gate_weights().items()
+    }
+    with pytest.raises(ValueError, match=message):
+        cell.set_gate_weights(spoil(weights))
+    for name, value in values_of(cell).items():
+        np.testing.assert_array_equal(value, before[name])
+
+
+@one_case_each
+def test_assign_weights_inverts_weight_tensors(case, rng):
+    cell, other = random_cell(case, rng), random_cell(case, rng)
+    other.assign_weights(cell.weight_tensors())
+    for name, value in values_of(other).items():
+        np.testing.assert_array_equal(value, values_of(cell)[name])

@@ -1,0 +1,236 @@
+"""The fast loop with its derived gradient against the plain loop with the backend's own.
+
+Legend: P lanes, T time, B batch, N units.
+"""
+
+import keras
+import numpy as np
+import pytest
+from cell_twins import (
+    BATCH,
+    CASES,
+    ONE_CASE_EACH,
+    TIME,
+    UNITS,
+    case_id,
+    random_cell,
+    random_inputs,
+    random_mask,
+)
+from keras import ops
+from on_backend import (
+    BACKEND,
+    COMPILED,
+    QUICKEST,
+    dtypes,
+    execute,
+    gradients,
+    needs_float64,
+    to_numpy,
+)
+
+import rnn_zoo
+import rnn_zoo.unroll as engine
+from rnn_zoo.unroll import generic
+
+LANES = 2
+TOLERANCE = {"float32": 1e-5, "float64": 1e-10}
+
+every_case = pytest.mark.parametrize("case", CASES, ids=case_id)
+one_case_each = pytest.mark.parametrize("case", ONE_CASE_EACH, ids=case_id)
+
+
+@pytest.fixture
+def plainly(monkeypatch):
+    """Calls a function while `unroll` takes the plain loop."""
+
+    def call(function, *arguments):
+        with monkeypatch.context() as patch:
+            patch.setattr(engine, f"_{BACKEND}_loop", generic.unroll)
+            return function(*arguments)
+
+    return call
+
+
+def assert_same(found, expected, tolerance):
+    keras.tree.assert_same_structure(found, expected)
+    for one, other in zip(keras.tree.flatten(found), keras.tree.flatten(expected), strict=True):
+        scale = max(1.0, np.max(abs(other)))
+        np.testing.assert_allclose(one, other, rtol=0, atol=tolerance * scale)
+
+
+def problem(cell, case, rng, dtype="float64", lanes=()):
+    """Everything that `unroll` depends on, as one nested structure of arrays to differentiate."""
+
+    def draw(weight):
+        return rng.normal(scale=0.6, size=(*lanes, *weight.shape)).astype(dtype)
+
+    inputs, states = random_inputs(case, rng, dtype, lanes)
+    weights = keras.tree.map_structure(draw, to_numpy(cell.weight_tensors()))
+    return {"weights": weights, "inputs": inputs, "states": states}
+
+
+def values(cell, mask=None, given_states=True):
+    """arguments -> (outputs (T, ..., B, N), last states)."""
+
+    def run(arguments):
+        states = arguments["states"] if given_states else None
+        return engine.unroll(cell, arguments["weights"], arguments["inputs"], states, mask)
+
+    return run
+
+
+def loss(run, dtype, lanes=()):
+    """A number that every output and every last state enters with a weight of its own."""
+    rng = np.random.default_rng(7)
+    of_outputs = rng.normal(size=(TIME, *lanes, BATCH, UNITS)).astype(dtype)
+    of_states = rng.normal(size=(2, *lanes, BATCH, UNITS)).astype(dtype)
+
+    def total(arguments):
+        outputs, states = run(arguments)
+        pairs = zip([outputs, *states], [of_outputs, *of_states], strict=False)
+        return sum(ops.sum(result * weight) for result, weight in pairs)
+
+    return total
+
+
+def check_against_plain(cell, arguments, plainly, dtype, mask, lanes=(), mode=QUICKEST, **how):
+    run = values(cell, mask, **how)
+    expected = plainly(execute, QUICKEST, run, arguments)
+    slopes = plainly(gradients, QUICKEST, loss(run, dtype, lanes), arguments)
+    assert_same(execute(mode, run, arguments), expected, TOLERANCE[dtype])
+    assert_same(gradients(mode, loss(run, dtype, lanes), arguments), slopes, TOLERANCE[dtype])
+
+
+@every_case
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("dtype", dtypes())
+def test_fast_equals_plain(case, dtype, masked, plainly, rng):
+    cell = random_cell(case, rng, dtype)
+    mask = random_mask(rng) if masked else None
+    check_against_plain(cell, problem(cell, case, rng, dtype), plainly, dtype, mask)
+
+
+@one_case_each
+def test_fast_equals_plain_compiled(case, plainly, rng):
+    cell = random_cell(case, rng, "float32")
+    arguments = problem(cell, case, rng, "float32")
+    check_against_plain(cell, arguments, plainly, "float32", None, mode=COMPILED)
+
+
+@one_case_each
+def test_fast_equals_plain_from_learned_states(case, plainly, rng):
+    cell = random_cell(case, rng, "float32")
+    arguments = problem(cell, case, rng, "float32")
+    check_against_plain(cell, arguments, plainly, "float32", None, given_states=False)
+    slopes = gradients(QUICKEST, loss(values(cell, given_states=False), "float32"), arguments)
+    for slope in slopes["weights"]["initial_state"]:
+        assert np.all(slope != 0)
+
+
+# Lanes
+
+
+@needs_float64
+@one_case_each
+@pytest.mark.parametrize(("masked", "given_states"), [(False, True), (True, False)])
+def test_each_lane_equals_itself_alone(case, masked, given_states, rng):
+    cell = random_cell(case, rng)
+    mask = random_mask(rng) if masked else None
+    together = problem(cell, case, rng, lanes=(LANES,))
+    run = values(cell, mask, given_states)
+    outputs, states = execute(COMPILED, run, together)
+    slopes = gradients(COMPILED, loss(run, "float64", (LANES,)), together)
+
+    directions = np.random.default_rng(7)
+    of_outputs = directions.normal(size=(TIME, LANES, BATCH, UNITS))
+    of_states = directions.normal(size=(2, LANES, BATCH, UNITS))
+    for lane in range(LANES):
+
+        def lane_loss(arguments, lane=lane):
+            outputs, states = run(arguments)
+            pairs = zip(
+                [outputs, *states], [of_outputs[:, lane], *of_states[:, lane]], strict=False
+            )
+            return sum(ops.sum(result * weight) for result, weight in pairs)
+
+        alone = keras.tree.map_structure(lambda array, lane=lane: array[lane], together)
+        expected = [outputs[:, lane], [state[lane] for state in states]]
+        assert_same(list(execute(QUICKEST, run, alone)), expected, 1e-12)
+        lane_slopes = keras.tree.map_structure(lambda array, lane=lane: array[lane], slopes)
+        assert_same(gradients(QUICKEST, lane_loss, alone), lane_slopes, 1e-12)
+
+
+@one_case_each
+@pytest.mark.parametrize("lanes", [(), (LANES,)])
+def test_time_major(case, lanes, rng):
+    cell = random_cell(case, rng, "float32")
+    arguments = problem(cell, case, rng, "float32", lanes)
+    mask = random_mask(rng)
+    weights, inputs, states = (arguments[key] for key in ("weights", "inputs", "states"))
+    batch_major = to_numpy(engine.unroll(cell, weights, inputs, states, mask))
+    time_first = np.moveaxis(inputs, -2, 0)
+    time_major = engine.unroll(cell, weights, time_first, states, mask.T, time_major=True)
+    assert_same(to_numpy(time_major), batch_major, 1e-6)
+
+
+# A cell of one's own: whatever its equations do with operands, states and outputs
+
+
+class LagCell(rnn_zoo.AbstractRNNCell):
+    """Answers with the state of before; reads its second state, and a mixture, through gates."""
+
+    gates = ("a", "b", "c")
+    state_names = ("h", "c")
+
+    def step(self, x, pre, states):
+        h, c = states
+        a = ops.tanh(pre("a", c))
+        b = ops.sigmoid(pre("b", h) + self.gate_bias)
+        new = self.activation(pre("c", a * h + b * c))
+        return h, [b * h + (1 - b) * new, c * a]
+
+
+class TiedCell(rnn_zoo.AbstractRNNCell):
+    """A state that never changes, one that is the other's product, and x in its equations."""
+
+    gates = ("a",)
+    state_names = ("h", "k")
+    mixes_input = True
+
+    def step(self, x, pre, states):
+        h, k = states
+        new = self.activation(pre("a", h))
+        return new * x, [new * k + h, k]
+
+
+class OutputOfOneGateCell(rnn_zoo.AbstractRNNCell):
+    """An output that only the output sees, and a state that is a bare pre-activation."""
+
+    gates = ("o", "h")
+
+    def step(self, x, pre, states):
+        (h,) = states
+        return ops.tanh(pre("o", h)), [pre("h", h)]
+
+
+@pytest.mark.parametrize("cell_class", [LagCell, TiedCell, OutputOfOneGateCell])
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("lanes", [(), (LANES,)])
+def test_a_cell_of_ones_own(cell_class, masked, lanes, plainly, rng):
+    cell = cell_class(UNITS, dtype="float32")
+    cell.build((None, UNITS))
+    case = ("lstm" if len(cell.state_names) == 2 else "rnn", {}, UNITS)
+    mask = random_mask(rng) if masked else None
+    arguments = problem(cell, case, rng, "float32", lanes)
+    check_against_plain(cell, arguments, plainly, "float32", mask, lanes)
+
+
+def test_a_cell_without_equations_says_so():
+    class Empty(rnn_zoo.AbstractRNNCell):
+        gates = ("a",)
+
+    cell = Empty(UNITS)
+    cell.build((None, UNITS))
+    with pytest.raises(NotImplementedError, match="Empty must define step"):
+        cell(np.zeros((BATCH, UNITS), "float32"), cell.get_initial_state(batch_size=BATCH))

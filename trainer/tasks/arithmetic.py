@@ -1,0 +1,142 @@
+"""Addition of integers written as characters (appendix B)."""
+
+import functools
+
+import numpy as np
+
+from trainer import ops, random
+from trainer.errors import UserError
+from trainer.tasks.base import Batch, Task, cross_entropy
+
+SYMBOLS = "0123456789+-= "
+PLUS, MINUS, EQUALS, SPACE = (SYMBOLS.index(symbol) for symbol in "+-= ")
+LARGEST = 10_000_000
+NUM_DIGITS = 8  # of any number up to twice the largest
+POWERS = np.array([10**k for k in range(NUM_DIGITS)], "int32")
+
+
+class Arithmetic(Task):
+    """Adds two integers, uniform in [-10^7, 10^7], read and answered character by character.
+
+    The input is the problem, as "-343243+93851=", then spaces. The target is spaces, then the
+    answer, its first character `compute_steps` time steps after the "=", then spaces. The loss is
+    the cross-entropy averaged over all 36 steps.
+
+    Inputs are one-hot (B, T, 14), targets the characters' codes (B, T).
+
+    Args:
+        compute_steps: 1 to 6, a hyperparameter (appendix B).
+
+    Raises:
+        UserError: `compute_steps` out of range.
+    """
+
+    name = "arithmetic"
+    summary = "add two integers of up to eight digits, written out as characters"
+    vocabulary = tuple(SYMBOLS)
+    input_dim = output_dim = len(SYMBOLS)
+    num_steps = 36
+    target_time_axis = -1
+
+    def __init__(self, compute_steps=3):
+        if compute_steps not in range(1, 7):
+            raise UserError(f"compute_steps must be 1 to 6, got {compute_steps!r}")
+        self.compute_steps = compute_steps
+        # An argument of the compiled program, so that trials may differ in it.
+        self.data = {"compute_steps": np.int32(compute_steps)}
+        self.chance_loss = _unigram_entropy(self.num_steps)
+
+    def draw(self, data, split, seed, step, batch_size):
+        words = random.bits(seed, split, step, (batch_size, 2, 2))
+        numbers = random.below_large(words, 2 * LARGEST + 1) - LARGEST
+        a, b = numbers[..., 0], numbers[..., 1]
+        plus = _length(a)
+        equals = plus + 1 + _length(b)
+        problem = _Line(self.num_steps)
+        problem.write(a, 0 * plus).put(PLUS, plus).write(b, plus + 1).put(EQUALS, equals)
+        start = equals + data["compute_steps"][..., None]
+        answer = _Line(self.num_steps).write(a + b, start)
+        inputs = ops.one_hot(problem.codes, self.input_dim, dtype="float32")
+        return Batch(inputs, answer.codes)
+
+    def step_losses(self, outputs, targets):
+        return cross_entropy(outputs, targets)
+
+    def metrics(self, outputs, batch):
+        outputs, codes = self.scored(outputs, batch)
+        right = ops.cast(ops.argmax(outputs, axis=-1) == codes, "float32")
+        written = ops.cast(codes != SPACE, "float32")
+        return {
+            **super().metrics(outputs, batch),
+            "character_accuracy": ops.sum(right * written, axis=(-2, -1))
+            / ops.sum(written, axis=(-2, -1)),
+            "answer_accuracy": ops.mean(ops.min(right, axis=-1), axis=-1),
+        }
+
+    def example(self, batch, index):
+        problem = ops.convert_to_numpy(ops.argmax(batch.inputs[index], axis=-1))
+        answer = ops.convert_to_numpy(batch.targets[index])
+        return "\n".join("".join(SYMBOLS[code] for code in line) for line in (problem, answer))
+
+
+class _Line:
+    """Lines of T characters, (..., T), all spaces at first."""
+
+    def __init__(self, num_steps):
+        self.positions = ops.arange(num_steps, dtype="int32")
+        self.codes = SPACE
+
+    def put(self, symbol, position):
+        """Puts a symbol at a position (...)."""
+        here = self.positions == position[..., None]
+        self.codes = ops.where(here, symbol, self.codes)
+        return self
+
+    def write(self, number, position):
+        """Writes numbers (...) from positions (...) on."""
+        last = (position + _length(number) - 1)[..., None]
+        place = last - self.positions
+        value = ops.abs(number)[..., None]
+        is_digit = (place >= 0) & (place < _count_digits(number)[..., None])
+        power = ops.take(POWERS, ops.clip(place, 0, NUM_DIGITS - 1), axis=0)
+        self.codes = ops.where(is_digit, value // power % 10, self.codes)
+        is_sign = (number < 0)[..., None] & (self.positions == position[..., None])
+        self.codes = ops.where(is_sign, MINUS, self.codes)
+        return self
+
+
+def _count_digits(number):
+    above = ops.abs(number)[..., None] >= POWERS[1:]
+    return 1 + ops.sum(ops.cast(above, "int32"), axis=-1)
+
+
+def _length(number):
+    return _count_digits(number) + ops.cast(number < 0, "int32")
+
+
+@functools.cache
+def _unigram_entropy(num_steps):
+    """Entropy of a target character drawn from all steps: the best constant predictor's loss.
+
+    The sum of two uniform integers is v with a weight of 2·10^7 + 1 - |v|.
+    """
+    largest_sum = 2 * LARGEST
+    weight_of_all = (2.0 * LARGEST + 1) ** 2
+    expected = np.zeros(len(SYMBOLS))
+    for place in range(NUM_DIGITS):
+        size = 10**place
+        starts = np.arange(0, largest_sum + 1, size, dtype="float64")
+        lengths = np.minimum(size, largest_sum + 1 - starts)
+        # Σ of (largest_sum + 1 - v) over the `lengths` values v from each start on.
+        weights = lengths * (largest_sum + 1 - starts) - lengths * (lengths - 1) / 2
+        digits = (starts // size % 10).astype(int)
+        if place:
+            weights = weights[1:]  # no leading zeros
+            digits = digits[1:]
+        expected[:10] += 2 * np.bincount(digits, weights, minlength=10)
+    expected[0] -= largest_sum + 1  # v = 0 has no negative twin
+    expected[:10] /= weight_of_all
+    expected[MINUS] = (1 - (largest_sum + 1) / weight_of_all) / 2
+    expected[SPACE] = num_steps - expected.sum()
+    p = expected[expected > 0] / num_steps
+    return float(-(p * np.log(p)).sum())

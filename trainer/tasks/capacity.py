@@ -1,0 +1,114 @@
+"""Perceptron capacity (section 2.1): how many bits of a random labelling a network can store."""
+
+import math
+
+import numpy as np
+
+from trainer import ops, random
+from trainer.errors import UserError
+from trainer.tasks.base import Batch, Task, WeightedBatch
+
+PRESENTATIONS = ("first", "every")
+
+
+class Capacity(Task):
+    """Memorises b random binary labels of b random binary inputs.
+
+    Cross-entropy trains; what is reported and tuned is the mutual information between labels and
+    answers over the whole data set, I = b + b (p log2 p + (1 - p) log2(1 - p)) bits, eq. (22), p
+    being the fraction of right answers. A p below one half counts as no information. Training,
+    validation and evaluation are the same data set, a function of the seed.
+
+    Inputs are (B, T, num_inputs) of 0 and 1, targets the labels (B, T, 1); the loss is at the last
+    step.
+
+    Args:
+        num_inputs: n_in.
+        num_samples: b; appendix A tunes it between 0.1 and 10 times the parameter count.
+        presentation: "first" shows the input at the first step alone, "every" at each.
+        num_steps: T, 5 in figure 1.
+
+    Raises:
+        UserError: an argument out of range.
+    """
+
+    name = "capacity"
+    summary = "memorise random binary labels of random binary inputs; bits stored are reported"
+    output_dim = 1
+    chance_loss = math.log(2)
+
+    def __init__(self, num_inputs=32, num_samples=20_000, presentation="every", num_steps=5):
+        if presentation not in PRESENTATIONS:
+            raise UserError(
+                f"unknown presentation {presentation!r}; choose one of {', '.join(PRESENTATIONS)}"
+            )
+        if num_inputs < 1 or num_samples < 1:
+            raise UserError(
+                f"num_inputs and num_samples must be at least 1, got {num_inputs} and {num_samples}"
+            )
+        self.input_dim, self.num_samples, self.num_steps = num_inputs, num_samples, num_steps
+        self.loss_steps = slice(num_steps - 1, num_steps)
+        # Arguments of the compiled program, so that trials may differ in them.
+        self.data = {
+            "num_samples": np.uint32(num_samples),
+            "every": np.float32(presentation == "every"),
+        }
+
+    def draw(self, data, split, seed, step, batch_size):
+        words = random.bits(seed, split, step, (batch_size, 2))
+        return self._samples(data, seed, random.below_large(words, data["num_samples"][..., None]))
+
+    def sweep(self, data, split, seed, step, batch_size):
+        index = step * batch_size + ops.arange(batch_size, dtype="int32")
+        inside = index < ops.cast(data["num_samples"], "int32")[..., None]
+        batch = self._samples(data, seed, index)
+        return WeightedBatch(*batch, ops.cast(inside, "float32"))
+
+    def _samples(self, data, seed, index):
+        """The samples at positions `index` (..., B) of the data set."""
+        words = random.bits_at(seed, "data", index, self.input_dim // 32 + 1)
+        shifts = random.word(ops.arange(32, dtype="int32"))
+        bits = ops.right_shift(words[..., None], shifts) & random.word(1)
+        bits = ops.reshape(bits, (*bits.shape[:-2], -1))[..., : self.input_dim + 1]
+        bits = ops.cast(bits, "float32")[..., None, :]
+        label, x = bits[..., :1], bits[..., 1:]
+        shown = ops.cast(ops.arange(self.num_steps) == 0, "float32")
+        shown = ops.maximum(shown, data["every"][..., None])[..., None, :, None]
+        return Batch(x * shown, ops.repeat(ops.cast(label, "int32"), self.num_steps, axis=-2))
+
+    def step_losses(self, outputs, targets):
+        labels = ops.cast(targets, outputs.dtype)
+        # -log σ(z) for label 1, -log(1 - σ(z)) for 0, without overflow.
+        return ops.sum(ops.softplus(outputs) - labels * outputs, axis=-1)
+
+    def metrics(self, outputs, batch):
+        outputs, labels = self.scored(outputs, batch)
+        right = ops.cast((outputs > 0) == (labels > 0), "float32")[..., 0, 0]
+        accuracy = self.mean(right, batch)
+        return {
+            **super().metrics(outputs, batch),
+            "accuracy": accuracy,
+            "mutual_information": self.num_samples * _information(ops, accuracy),
+        }
+
+    def summarise(self, metrics, units, num_params):
+        bits = float(self.num_samples * _information(np, metrics["accuracy"]))
+        return {**metrics, "mutual_information": bits, "bits_per_parameter": bits / num_params}
+
+    def objective(self, metrics):
+        return -metrics["mutual_information"]
+
+    def example(self, batch, index):
+        x = "".join(str(int(bit)) for bit in batch.inputs[index, 0])
+        return f"{x} -> {int(batch.targets[index, -1, 0])}"
+
+    def describe(self):
+        return {"num_samples": self.num_samples}
+
+
+def _information(library, p):
+    """1 + p log2 p + (1 - p) log2(1 - p), eq. (22) a sample; 0 for p below one half."""
+    p = library.clip(p, 0.5, 1.0)
+    q = 1 - p
+    # x log x -> 0 for x -> 0: at p = 1 the second term is 0 log 1.
+    return 1 + (p * library.log(p) + q * library.log(library.where(q > 0, q, 1.0))) / math.log(2)

@@ -1,0 +1,54 @@
+"""Memory throughput (section 2.2): give back a random vector that was shown once."""
+
+import math
+
+import numpy as np
+
+from trainer import ops, random
+from trainer.tasks.base import Batch, Task
+
+
+class Memory(Task):
+    """Reconstructs, 12 steps later, a vector that was shown at the first step alone.
+
+    The vector is uniform on [-√3, √3] in each of 64 dimensions, so of variance 1. The loss is the
+    squared error per dimension at the last step. N units can hold an N-dimensional subspace, so the
+    least error is max(0, 1 - N/64) (figure 2c).
+
+    Inputs are (B, T, 64), zeros after t = 0; targets are the vector at every step, (B, T, 64).
+
+    Args:
+        dimensions: of the vector.
+        delay: steps between seeing and answering, so T = delay + 1.
+    """
+
+    name = "memory"
+    summary = "reconstruct a random vector 12 steps after it was shown"
+    input_dim = output_dim = 64
+    chance_loss = 1.0
+
+    def __init__(self, dimensions=64, delay=12):
+        self.input_dim = self.output_dim = dimensions
+        self.num_steps = delay + 1
+        self.loss_steps = slice(delay, delay + 1)
+
+    def draw(self, data, split, seed, step, batch_size):
+        words = random.bits(seed, split, step, (batch_size, 1, self.input_dim))
+        vector = math.sqrt(3) * (2 * random.uniform(words) - 1)
+        first = ops.cast(ops.arange(self.num_steps) == 0, "float32")[:, None]
+        return Batch(vector * first, ops.repeat(vector, self.num_steps, axis=-2))
+
+    def step_losses(self, outputs, targets):
+        return ops.mean(ops.square(outputs - targets), axis=-1)
+
+    def metrics(self, outputs, batch):
+        metrics = super().metrics(outputs, batch)
+        return {**metrics, "variance_recovered": 1 - metrics["loss"]}
+
+    def summarise(self, metrics, units, num_params):
+        return {**metrics, "theoretical_loss": max(0.0, 1 - units / self.input_dim)}
+
+    def example(self, batch, index):
+        return np.array2string(
+            np.asarray(ops.convert_to_numpy(batch.targets[index, -1])), precision=2
+        )

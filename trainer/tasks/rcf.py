@@ -1,0 +1,104 @@
+"""Random continuous functions (appendix B): fit random numbers at random points."""
+
+import math
+
+import numpy as np
+
+from trainer import ops, random
+from trainer.errors import UserError
+from trainer.tasks.base import Batch, Task, WeightedBatch
+
+TAU = 5000
+SAMPLINGS = ("weighted", "uniform")
+
+
+class RCF(Task):
+    """Fits N random points: x_i a Gaussian vector scaled to norm 1, y_i a Gaussian number.
+
+    Point i counts with β_i = 1/(i + 5000)/Z, i from 1, Σ β_i = 1. Targets are random, so nothing
+    generalises: valid and eval are Σ β_i (ŷ_i - y_i)² over the data set itself, exactly. Training
+    draws i with probability β_i, of the same expectation as uniform draws weighted by N β_i and of
+    less variance.
+
+    The data set is a function of the seed and is made where it is needed, never stored.
+
+    Inputs are (B, T, 50), the point at every step; targets (B, T, 1); the loss is at the last step.
+
+    Args:
+        num_samples: N.
+        dimensions: of a point.
+        num_steps: T.
+        sampling: "weighted" draws i with probability β_i, "uniform" weights the loss instead.
+
+    Raises:
+        UserError: an argument out of range.
+    """
+
+    name = "rcf"
+    summary = "fit random numbers at a million random points"
+    output_dim = 1
+    chance_loss = 1.0
+
+    def __init__(self, num_samples=1_000_000, dimensions=50, num_steps=50, sampling="weighted"):
+        if sampling not in SAMPLINGS:
+            raise UserError(f"unknown sampling {sampling!r}; choose one of {', '.join(SAMPLINGS)}")
+        if num_samples < 1 or dimensions < 1:
+            raise UserError(
+                f"num_samples and dimensions must be at least 1, got {num_samples} and {dimensions}"
+            )
+        self.num_samples, self.input_dim, self.num_steps = num_samples, dimensions, num_steps
+        self.loss_steps = slice(num_steps - 1, num_steps)
+        self.sampling = sampling
+        weights = 1 / (np.arange(1, num_samples + 1) + TAU)
+        self._normalisation = weights.sum()
+        if sampling == "weighted":
+            ends = np.cumsum(weights / self._normalisation) * 2.0**32
+            # Point i answers to the words below its end and not below the one before.
+            self.data = {"ends": np.minimum(ends, 2.0**32 - 1).astype("uint32")}
+
+    def draw(self, data, split, seed, step, batch_size):
+        words = random.bits(seed, split, step, (batch_size, 2))
+        if self.sampling == "weighted":
+            index = _first_end_above(data["ends"], words[..., 0])
+            return self._samples(seed, index)
+        index = random.below_large(words, self.num_samples)
+        batch = self._samples(seed, index)
+        return WeightedBatch(*batch, self._weights(index))
+
+    def sweep(self, data, split, seed, step, batch_size):
+        index = step * batch_size + ops.arange(batch_size, dtype="int32")
+        weights = self._weights(index) * ops.cast(index < self.num_samples, "float32")
+        batch = self._samples(seed, index)
+        return WeightedBatch(*batch, ops.broadcast_to(weights, batch.targets.shape[:-2]))
+
+    def _weights(self, index):
+        return 1 / (ops.cast(index + 1 + TAU, "float32") * self._normalisation)
+
+    def _samples(self, seed, index):
+        numbers = random.normal(random.bits_at(seed, "data", index, 2 * (self.input_dim // 2 + 1)))
+        y, x = numbers[..., :1], numbers[..., 1 : self.input_dim + 1]
+        x = x / ops.sqrt(ops.sum(x * x, axis=-1, keepdims=True))
+
+        def at_every_step(values):
+            return ops.repeat(values[..., None, :], self.num_steps, axis=-2)
+
+        return Batch(at_every_step(x), at_every_step(y))
+
+    def step_losses(self, outputs, targets):
+        return ops.sum(ops.square(outputs - targets), axis=-1)
+
+    def example(self, batch, index):
+        x = np.array2string(np.asarray(ops.convert_to_numpy(batch.inputs[index, 0])), precision=2)
+        return f"f({x}) = {float(batch.targets[index, -1, 0]):.3f}"
+
+
+def _first_end_above(ends, words):
+    """The first i with words < ends[i], by bisection: (...) words into sorted ends (N,)."""
+    low = ops.zeros_like(words, dtype="int32")
+    high = ops.full_like(low, ends.shape[0] - 1)
+    for _ in range(math.ceil(math.log2(ends.shape[0])) if ends.shape[0] > 1 else 0):
+        middle = (low + high) // 2
+        above = words < ops.take(ends, middle, axis=0)
+        low, high = ops.where(above, low, middle + 1), ops.where(above, middle, high)
+        low = ops.minimum(low, high)
+    return low
