@@ -121,7 +121,7 @@ def twin_unroll(case, values, inputs, states=None, **how):
 
 
 def central_differences(function, arrays, step=1e-5):
-    """d function() / d every element of `arrays`, a dict of arrays that it reads, by perturbation."""
+    """d function() / d every element of `arrays`, a dict of arrays that it reads."""
     slopes = {}
     for name, array in arrays.items():
         slopes[name] = np.empty_like(array)

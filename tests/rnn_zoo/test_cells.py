@@ -175,7 +175,7 @@ def test_config_makes_an_equal_cell(case, rng):
         bias_scale=0.3,
         input_scale={gate: 0.5 + i for i, gate in enumerate(rnn_zoo.CELLS[case[0]].gates)},
     )
-    arch, case_options, features = case
+    arch, case_options, _ = case
     cell = rnn_zoo.CELLS[arch](UNITS, **case_options, **options)
     twin = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(cell))
     assert type(twin) is type(cell)

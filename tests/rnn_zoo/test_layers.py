@@ -288,7 +288,8 @@ def test_config_makes_an_equal_layer(case):
     layer = LAYERS[arch](
         UNITS, seed=3, return_sequences=True, return_state=True, go_backwards=True,
         zero_output_for_mask=True, name="mine", bias_scale=0.3, learned_initial_state=False,
-        matrix_init="normal", bias_init="normal", dtype="mixed_bfloat16", trainable=False, **options,
+        matrix_init="normal", bias_init="normal", dtype="mixed_bfloat16", trainable=False,
+        **options,
     )  # fmt: skip
     copied = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
     assert type(copied) is type(layer)
@@ -335,8 +336,8 @@ def test_mixed_precision(case, policy, tolerance, rng):
     assert {keras.backend.standardize_dtype(array.dtype) for array in found} == {half}
     assert {weight.dtype for weight in layer.weights} == {"float32"}
     for one, other in zip(found, [outputs, *last], strict=True):
-        one = to_numpy(keras.ops.cast(one, "float32"))
-        np.testing.assert_allclose(one, other, rtol=0, atol=tolerance)
+        wide = to_numpy(keras.ops.cast(one, "float32"))
+        np.testing.assert_allclose(wide, other, rtol=0, atol=tolerance)
 
 
 @tensorflow_only

@@ -1,10 +1,19 @@
-"""The two things that the training program asks of a backend: gradients, and compiled loops."""
+"""What the trainer asks of a backend beyond `keras.ops`: gradients, and compiled loops."""
 
+import contextlib
 import importlib
 
 import keras
 
 from trainer.errors import UserError
+
+
+COMPILING = ("tensorflow", "jax")
+
+
+def eager():
+    """A context whose operations run at once, even inside a function that is being compiled."""
+    return current().eager() if keras.backend.backend() in COMPILING else contextlib.nullcontext()
 
 
 def current():
@@ -14,7 +23,7 @@ def current():
         UserError: the backend can run the cells but has no compiled loop here.
     """
     name = keras.backend.backend()
-    if name not in ("tensorflow", "jax"):
+    if name not in COMPILING:
         raise UserError(
             f"the trainer cannot compile for KERAS_BACKEND={name}; use tensorflow or jax"
         )

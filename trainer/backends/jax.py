@@ -3,6 +3,9 @@
 import jax
 
 
+eager = jax.ensure_compile_time_eval
+
+
 def value_and_grad(function, weights):
     (_, extra), gradients = jax.value_and_grad(function, has_aux=True)(weights)
     return extra, gradients

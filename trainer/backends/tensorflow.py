@@ -3,6 +3,9 @@
 import tensorflow as tf
 
 
+eager = tf.init_scope
+
+
 def value_and_grad(function, weights):
     """Calls `function(weights) -> (scalar, extra)` and differentiates the scalar.
 

@@ -98,7 +98,11 @@ class Task:
     @functools.cached_property
     def device_data(self):
         """`data` as the backend's tensors, copied to the device once."""
-        return {name: ops.convert_to_tensor(array) for name, array in self.data.items()}
+        from trainer import backends
+
+        # The first call may come from within a function that is being compiled.
+        with backends.eager():
+            return {name: ops.convert_to_tensor(array) for name, array in self.data.items()}
 
     def sweep(self, data, split, seed, step, batch_size):
         """The batch number `step` of a walk through a fixed data set; arguments as for `draw`.

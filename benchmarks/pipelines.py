@@ -1,0 +1,67 @@
+"""python -m benchmarks.pipelines: whether a task's `tf.data` pipeline keeps up with a user's `fit`.
+
+For each task, in the same run on the same machine: samples a second that the pipeline alone yields,
+and that `keras.Model.fit` of a stock GRU of 10,000 parameters consumes from it. The pipeline should
+yield at least twice as many.
+"""
+
+import argparse
+import time
+
+import keras
+
+import rnn_zoo
+from trainer.tasks import TASKS
+
+OPTIONS = {"text8": {"source": "pydoc"}}
+
+
+def pipeline_rate(task, batch_size, seconds):
+    """Samples a second of iterating over the dataset, after a warm-up."""
+    batches = iter(task.dataset("train", batch_size))
+    for _ in range(20):
+        next(batches)
+    count, began = 0, time.perf_counter()
+    while time.perf_counter() - began < seconds:
+        next(batches)
+        count += 1
+    return count * batch_size / (time.perf_counter() - began)
+
+
+def fit_rate(task, batch_size, seconds):
+    """Samples a second of `fit`, from its second epoch on."""
+    units = rnn_zoo.units_for_budget("gru", 1, 10_000, task.input_dim, task.output_dim)
+    model = keras.Sequential(
+        [
+            keras.Input((task.num_steps, task.input_dim)),
+            keras.layers.GRU(units, return_sequences=True),
+            keras.layers.Dense(task.output_dim),
+        ]
+    )
+    model.compile("adam", loss=task.keras_loss())
+    data = task.dataset("train", batch_size)
+    model.fit(data, steps_per_epoch=20, verbose=0)
+    began = time.perf_counter()
+    model.fit(data, steps_per_epoch=20, verbose=0)
+    steps = max(20, int(seconds * 20 / (time.perf_counter() - began)))
+    began = time.perf_counter()
+    model.fit(data, steps_per_epoch=steps, verbose=0)
+    return steps * batch_size / (time.perf_counter() - began)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--tasks", nargs="*", default=list(TASKS), choices=list(TASKS))
+    parser.add_argument("--batch_size", type=int, default=64)
+    parser.add_argument("--seconds", type=float, default=4.0, help="of each measurement")
+    args = parser.parse_args()
+    print(f"| task | pipeline, samples/s | fit, samples/s | ratio |\n|{'---|' * 4}")
+    for name in args.tasks:
+        task = TASKS[name](**OPTIONS.get(name, {}))
+        alone = pipeline_rate(task, args.batch_size, args.seconds)
+        consumed = fit_rate(task, args.batch_size, args.seconds)
+        print(f"| {name} | {alone:,.0f} | {consumed:,.0f} | {alone / consumed:.1f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
