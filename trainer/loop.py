@@ -12,7 +12,7 @@ from rnn_zoo.model import build_model, get_weights, recurrent_cells
 from trainer import checkpoints, curves, records
 from trainer.errors import UserError
 from trainer.events import Events
-from trainer.program import Program, hparams_of
+from trainer.program import Program
 from trainer.progress import Display
 
 #: Measurements of the training loss in a run; one in `VALID_EVERY` also has the validation loss.
@@ -77,9 +77,11 @@ class _Run:
             seed=config.seed,
             **config.cell_options(),
         )
-        self.program = Program(task, recurrent_cells(model), config.optimizer, config.batch_size)
+        cells = recurrent_cells(model)
+        activation = keras.activations.serialize(cells[0].activation)
+        self.program = Program(task, cells, config.batch_size, [config.optimizer], [activation])
         self.state = self.program.start(get_weights(model))
-        self.hparams = hparams_of(config)
+        self.hparams = self.program.hparams(config, cells[0].gate_bias, activation)
         self.measurements = []
         self.events = None
         self.record = records.RunRecord(
@@ -148,7 +150,10 @@ class _Run:
                 start, window = self.step, self._window()
                 called = time.monotonic()
                 self.state = self.program.run(
-                    self.state, self.hparams, min(start + chunk, window.stop)
+                    self.state,
+                    self.hparams,
+                    self.task.device_data,
+                    min(start + chunk, window.stop),
                 )
                 loss = float(self.state["loss_sum"]) / max(self.step - window.start, 1)
                 now = time.monotonic()
@@ -256,7 +261,9 @@ class _Run:
         state["loss_sum"] = 0 * state["loss_sum"]
 
     def _evaluate(self, split, num_samples):
-        return self.program.evaluate(self.state["weights"], split, self.config.seed, num_samples)
+        return self.program.evaluate(
+            self.state["weights"], self.hparams, self.task.device_data, split, num_samples
+        )
 
     def _save(self):
         checkpoints.write(self.directory.checkpoints, self.state)

@@ -52,11 +52,12 @@ def zero_slots(weights):
     return {"u": zeros, "v": keras.tree.map_structure(lambda weight: 0 * weight, weights)}
 
 
-def update(optimizer, weights, gradients, slots, rate, momentum, step):
+def update(names, choice, weights, gradients, slots, rate, momentum, step):
     """Applies one update.
 
     Args:
-        optimizer: a name in `OPTIMIZERS`.
+        names: the optimizers that occur, names in `OPTIMIZERS`.
+        choice: which of them, an index into `names`, (...); not looked at where `names` is one.
         weights, gradients: nested structures of arrays (..., shape).
         slots: of `zero_slots` or of the last update.
         rate, momentum: α and m, (...).
@@ -65,17 +66,25 @@ def update(optimizer, weights, gradients, slots, rate, momentum, step):
     Returns:
         (weights, slots) after it.
     """
-    rule = OPTIMIZERS[optimizer]
     t = ops.cast(step, rate.dtype) + 1
-    flat = [keras.tree.flatten(part) for part in (weights, gradients, slots["u"], slots["v"])]
-    new_weights, new_u, new_v = [], [], []
-    for w, g, u, v in zip(*flat, strict=True):
-        change, u, v = rule(g, u, v, *(expand_as(value, w) for value in (rate, momentum, t)))
-        new_weights.append(w + change)
-        new_u.append(u)
-        new_v.append(v)
-    pack = keras.tree.pack_sequence_as
-    return pack(weights, new_weights), {"u": pack(weights, new_u), "v": pack(weights, new_v)}
+
+    def change(g, u, v):
+        numbers = [expand_as(value, g) for value in (rate, momentum, t)]
+        results = [OPTIMIZERS[name](g, u, v, *numbers) for name in names]
+        chosen = results[0]
+        for index, result in enumerate(results[1:], start=1):
+            this = expand_as(choice == index, g)
+            chosen = [ops.where(this, a, b) for a, b in zip(result, chosen, strict=True)]
+        return chosen
+
+    flat = [keras.tree.flatten(part) for part in (gradients, slots["u"], slots["v"])]
+    changes, u, v = zip(*(change(*leaf) for leaf in zip(*flat, strict=True)), strict=True)
+    new = [w + d for w, d in zip(keras.tree.flatten(weights), changes, strict=True)]
+
+    def pack(leaves):
+        return keras.tree.pack_sequence_as(weights, list(leaves))
+
+    return pack(new), {"u": pack(u), "v": pack(v)}
 
 
 def learning_rate(lr_init, lr_decay_rate, step, train_steps):
@@ -90,7 +99,7 @@ def clip_by_global_norm(gradients, limit):
     Returns:
         (gradients, norm before clipping (...)); with an infinite norm the result means nothing.
     """
-    norm = ops.sqrt(sum_of_squares(gradients, axes_of_lanes(limit)))
+    norm = ops.sqrt(sum_of_squares(gradients, len(limit.shape)))
     scale = ops.minimum(1.0, limit / norm)
     return keras.tree.map_structure(lambda g: g * expand_as(scale, g), gradients), norm
 
@@ -101,11 +110,6 @@ def sum_of_squares(arrays, num_lane_axes=0):
         ops.sum(array * array, axis=tuple(range(num_lane_axes, len(array.shape))))
         for array in keras.tree.flatten(arrays)
     )
-
-
-def axes_of_lanes(value):
-    """The number of leading lane axes of a per-lane number."""
-    return len(value.shape)
 
 
 def expand_as(value, array):

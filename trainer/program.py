@@ -2,62 +2,104 @@
 
 Its state is a plain nested dict of arrays, so a checkpoint is the state and a resumed run continues
 with the very same numbers. Its hyperparameters are arguments, so another trial of the same shapes
-runs without compiling again.
+runs without compiling again; and they, the weights and the seeds may have a leading axis of lanes,
+so that P trials train in one program, each as if it were alone.
+
+Legend: P lanes; "(...)" a shape that is () for one trial, (P,) for lanes.
 """
 
 import keras
 import numpy as np
 from keras import ops
 
+from rnn_zoo.cells.lanes import LaneCell
 from rnn_zoo.model import forward
 from trainer import backends, optimizers
+from trainer.optimizers import expand_as
 from trainer.tasks.base import WeightedBatch
 
 #: A training loss above this multiple of the chance loss has diverged (infeasible, section 4).
 DIVERGED = 100.0
+
+_FLOATS = ("lr_init", "lr_decay_rate", "momentum_logit", "gradient_clip_val", "l2_decay")
 
 
 class Program:
     """Compiled training and evaluation of one model shape on one task.
 
     Args:
-        task: the `Task`.
-        cells: the model's cells, for their equations.
-        optimizer: a name in `OPTIMIZERS`.
+        task: the `Task`; trials may differ in the scalars of its `data`.
+        cells: cells of the model's layers, for their equations.
         batch_size: samples a step.
+        optimizer_names: names in `OPTIMIZERS` that occur among the trials.
+        activation_names: nonlinearities s() that occur among them.
     """
 
-    def __init__(self, task, cells, optimizer, batch_size):
-        self.task, self.cells, self.optimizer, self.batch_size = task, cells, optimizer, batch_size
+    def __init__(self, task, cells, batch_size, optimizer_names, activation_names):
+        self.task, self.cells, self.batch_size = task, cells, batch_size
+        self.optimizer_names = tuple(optimizer_names)
+        self.activation_names = tuple(activation_names)
         self._backend = backends.current()
-        self._run = self._backend.compile_loop(_unfinished, self._step)
+        self._run = self._backend.compile_loop(self._unfinished, self._step)
         self._evaluators = {}
 
     def start(self, weights):
-        """The state before the first step."""
+        """The state before the first step.
+
+        Args:
+            weights: as of `rnn_zoo.model.get_weights`; for lanes, of `stack` over them.
+        """
+        lanes = weights["readout"]["bias"].shape[:-1]
         weights = keras.tree.map_structure(ops.convert_to_tensor, weights)
         return {
             "weights": weights,
             "slots": optimizers.zero_slots(weights),
-            "step": ops.convert_to_tensor(0, dtype="int32"),
-            "feasible": ops.convert_to_tensor(True),
-            "loss_sum": ops.convert_to_tensor(0.0, dtype="float32"),
-            "gradient_norm": ops.convert_to_tensor(0.0, dtype="float32"),
+            "step": ops.zeros(lanes, dtype="int32"),
+            "feasible": ops.ones(lanes, dtype="bool"),
+            "loss_sum": ops.zeros(lanes, dtype="float32"),
+            "gradient_norm": ops.zeros(lanes, dtype="float32"),
         }
 
-    def run(self, state, hparams, stop):
-        """Trains up to step `stop`; a step that diverges is not taken and ends the training."""
-        return self._run(state, hparams, self.task.device_data, ops.convert_to_tensor(stop, "int32"))
-
-    def evaluate(self, weights, split, seed, num_samples, batch_size=256):
-        """Averages the task's metrics over a split.
+    def hparams(self, config, gate_bias, activation):
+        """The numbers of a trial that are arguments of the compiled program, as NumPy scalars.
 
         Args:
+            config: the `TrainConfig`.
+            gate_bias: b^fg as the cell holds it, a number or a pair.
+            activation: the name of s(), one of `activation_names`.
+        """
+        values = {name: np.float32(getattr(config, name)) for name in _FLOATS}
+        pair = isinstance(gate_bias, (tuple, list))
+        return values | {
+            "gate_bias": [np.float32(b) for b in gate_bias] if pair else np.float32(gate_bias),
+            "activation": np.int32(self.activation_names.index(activation)),
+            "optimizer": np.int32(self.optimizer_names.index(config.optimizer)),
+            "train_steps": np.int32(config.train_steps),
+            "seed": np.uint32(config.seed),
+        }
+
+    def run(self, state, hparams, data, stop):
+        """Trains up to step `stop`; a step that diverges is not taken and ends that training.
+
+        Args:
+            state: of `start`, or of the last call.
+            hparams: of `hparams`, or `stack` of them.
+            data: the task's `device_data`, its scalars stacked for lanes.
+            stop: step to end before, (...).
+        """
+        return self._run(state, _tensors(hparams), data, ops.convert_to_tensor(stop, "int32"))
+
+    def evaluate(self, weights, hparams, data, split, num_samples, batch_size=256):
+        """Averages the task's metrics over a split, for one trial or for lanes.
+
+        Args:
+            weights, hparams, data: as for `run`.
+            split: "train", "valid" or "eval".
             num_samples: how many fresh samples, rounded up to whole batches; None for all of a
                 fixed data set.
 
         Returns:
-            dict from metric to float, or to a list of floats.
+            dict from metric to float, or to a list of floats; with lanes, lists over them.
         """
         whole = num_samples is None
         num_samples = self.task.num_samples if whole else num_samples
@@ -66,41 +108,55 @@ class Program:
         if key not in self._evaluators:
             draw = self.task.sweep if whole else self.task.draw
             self._evaluators[key] = self._backend.compile(
-                lambda weights, data, seed, step: self._measure(
-                    weights, draw(data, split, seed, step, batch_size)
+                lambda weights, hparams, data, step: self._measure(
+                    weights,
+                    hparams,
+                    draw(data, split, hparams["seed"], step, batch_size),
                 )
             )
-        measure, seed = self._evaluators[key], _array(seed, "uint32")
+        measure, hparams = self._evaluators[key], _tensors(hparams)
         totals, total_weight = {}, 0.0
         for step in range(-(-num_samples // batch_size)):
-            metrics, weight = measure(weights, self.task.device_data, seed, _array(step, "int32"))
-            weight = float(weight)
+            metrics, weight = measure(weights, hparams, data, ops.convert_to_tensor(step, "int32"))
+            weight = np.asarray(ops.convert_to_numpy(weight), "float64")
             total_weight += weight
             for name, value in metrics.items():
-                value = weight * np.asarray(ops.convert_to_numpy(value), "float64")
-                totals[name] = totals.get(name, 0) + value
-        return {name: (total / total_weight).tolist() for name, total in totals.items()}
+                value = np.asarray(ops.convert_to_numpy(value), "float64")
+                totals[name] = totals.get(name, 0) + (value.T * weight).T
+        return {name: (total.T / total_weight).T.tolist() for name, total in totals.items()}
 
-    def _measure(self, weights, batch):
-        outputs = forward(self.cells, weights, batch.inputs, self.task.loss_steps)
-        weighted = isinstance(batch, WeightedBatch)
-        weight = ops.sum(batch.weights, axis=-1) if weighted else ops.ones(())
-        return self.task.metrics(outputs, batch), weight
+    def _measure(self, weights, hparams, batch):
+        outputs = self._forward(weights, hparams, batch)
+        metrics = self.task.metrics(outputs, batch)
+        if isinstance(batch, WeightedBatch):
+            return metrics, ops.sum(batch.weights, axis=-1)
+        return metrics, ops.ones_like(metrics["loss"])
+
+    def _forward(self, weights, hparams, batch):
+        cells = [
+            LaneCell(cell, self.activation_names, hparams["activation"], hparams["gate_bias"])
+            for cell in self.cells
+        ]
+        return forward(cells, weights, batch.inputs, self.task.loss_steps)
+
+    def _unfinished(self, state, hparams, data, stop):
+        return ops.any((state["step"] < stop) & state["feasible"])
 
     def _step(self, state, hparams, data, stop):
         step, weights = state["step"], state["weights"]
         batch = self.task.draw(data, "train", hparams["seed"], step, self.batch_size)
 
         def objective(weights):
-            outputs = forward(self.cells, weights, batch.inputs, self.task.loss_steps)
-            loss = self.task.loss(outputs, batch)
-            penalty = optimizers.sum_of_squares(_matrices(weights))
-            return loss + hparams["l2_decay"] * penalty, loss
+            loss = self.task.loss(self._forward(weights, hparams, batch), batch)
+            penalty = optimizers.sum_of_squares(_matrices(weights), len(loss.shape))
+            # Lanes share no weight, so the sum's gradients are those of each alone.
+            return ops.sum(loss + hparams["l2_decay"] * penalty), loss
 
         loss, gradients = self._backend.value_and_grad(objective, weights)
         gradients, norm = optimizers.clip_by_global_norm(gradients, hparams["gradient_clip_val"])
         new_weights, new_slots = optimizers.update(
-            self.optimizer,
+            self.optimizer_names,
+            hparams["optimizer"],
             weights,
             gradients,
             state["slots"],
@@ -110,35 +166,30 @@ class Program:
             ops.sigmoid(hparams["momentum_logit"]),
             step,
         )
-        size = optimizers.sum_of_squares(new_weights)
-        feasible = (
-            ops.isfinite(norm) & ops.isfinite(size) & (loss <= DIVERGED * self.task.chance_loss)
-        )
+        size = optimizers.sum_of_squares(new_weights, len(loss.shape))
+        sound = ops.isfinite(norm) & ops.isfinite(size) & (loss <= DIVERGED * self.task.chance_loss)
+        training = (step < stop) & state["feasible"]
         moved = {
             "weights": new_weights,
             "slots": new_slots,
             "step": step + 1,
-            "feasible": feasible,
             "loss_sum": state["loss_sum"] + loss,
             "gradient_norm": norm,
         }
-        stays = {**state, "feasible": feasible}
-        return keras.tree.map_structure(
-            lambda new, old: ops.where(feasible, new, old), moved, stays
+        stays = {name: state[name] for name in moved}
+        moved = keras.tree.map_structure(
+            lambda new, old: ops.where(expand_as(training & sound, new), new, old), moved, stays
         )
+        return moved | {"feasible": state["feasible"] & (sound | ~training)}
 
 
-def hparams_of(config):
-    """The numbers of a configuration that are arguments of the compiled program."""
-    floats = ("lr_init", "lr_decay_rate", "momentum_logit", "gradient_clip_val", "l2_decay")
-    values = {name: _array(getattr(config, name), "float32") for name in floats}
-    values["train_steps"] = _array(config.train_steps, "int32")
-    values["seed"] = _array(config.seed, "uint32")
-    return values
+def stack(trials):
+    """Stacks nested structures of the same shapes along a new leading axis of lanes."""
+    return keras.tree.map_structure(lambda *values: np.stack(values), *trials)
 
 
-def _unfinished(state, hparams, data, stop):
-    return (state["step"] < stop) & state["feasible"]
+def _tensors(structure):
+    return keras.tree.map_structure(ops.convert_to_tensor, structure)
 
 
 def _matrices(weights):
@@ -153,7 +204,3 @@ def _matrices(weights):
         *(layer["read_in"]["kernel"] for layer in weights["layers"] if layer["read_in"]),
         weights["readout"]["kernel"],
     ]
-
-
-def _array(value, dtype):
-    return ops.convert_to_tensor(np.asarray(value, dtype))

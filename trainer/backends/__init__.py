@@ -7,7 +7,6 @@ import keras
 
 from trainer.errors import UserError
 
-
 COMPILING = ("tensorflow", "jax")
 
 

@@ -2,7 +2,6 @@
 
 import jax
 
-
 eager = jax.ensure_compile_time_eval
 
 

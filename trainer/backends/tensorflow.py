@@ -2,7 +2,6 @@
 
 import tensorflow as tf
 
-
 eager = tf.init_scope
 
 

@@ -25,7 +25,7 @@ class Text8(tfds.core.GeneratorBasedBuilder):
     """The first 10^8 characters of a cleaned English Wikipedia, 27 symbols (Mahoney, 2011)."""
 
     VERSION = tfds.core.Version("1.0.0")
-    BUILDER_CONFIGS = (  # noqa: RUF012 - TFDS's own interface
+    BUILDER_CONFIGS = (
         tfds.core.BuilderConfig(name="download", description="fetched from its home, verified"),
         tfds.core.BuilderConfig(name="manual", description="read from the manual directory"),
     )
