@@ -28,7 +28,8 @@ class TrainConfig:
         seed: of initial weights and batches.
         eval_samples: samples that the loss of a split is measured on.
         activation: s(), None for the architecture's own.
-        gate_bias: b^fg, a number or, for the +RNN, a pair (y, h).
+        gate_bias: b^fg; of the +RNN, b^{fg,h}.
+        depth_gate_bias: b^{fg,y} of the +RNN; others have no such gate.
         matrix_init: None for the architecture's own, bias_init: laws of initial values.
         input_scale, recurrent_scale, bias_scale: their factors, a number or a dict by gate.
         optimizer: one of `trainer.optimizers.OPTIMIZERS`.
@@ -51,7 +52,8 @@ class TrainConfig:
     seed: int = 0
     eval_samples: int = 4096
     activation: str | None = None
-    gate_bias: float | tuple = 1.0
+    gate_bias: float = 1.0
+    depth_gate_bias: float = 1.0
     matrix_init: str | None = None
     bias_init: str = "constant"
     input_scale: float | dict = 1.0
@@ -89,8 +91,21 @@ class TrainConfig:
         for name in ("lr_init", "lr_decay_rate", "gradient_clip_val"):
             _check_range(name, getattr(self, name), 0, math.inf, open_below=True)
         _check_range("l2_decay", self.l2_decay, 0, math.inf)
-        _check_range("momentum_logit", self.momentum_logit, -math.inf, math.inf)
+        for name in ("input_scale", "recurrent_scale", "bias_scale"):
+            self._check_scale(name)
+        for name in ("momentum_logit", "gate_bias", "depth_gate_bias"):
+            _check_range(name, getattr(self, name), -math.inf, math.inf)
         TASKS[self.task].check_options(self.task_options)
+
+    def _check_scale(self, name):
+        value, gates = getattr(self, name), ARCHITECTURES[self.arch].gates
+        if isinstance(value, dict) and set(value) != set(gates):
+            raise UserError(
+                f"{name} must have the gates of {self.arch}, {', '.join(gates)}; "
+                f"got {', '.join(map(str, value)) or 'none'}"
+            )
+        for number in value.values() if isinstance(value, dict) else (value,):
+            _check_range(name, number, -math.inf, math.inf)
 
     @property
     def hparams(self):
@@ -119,6 +134,8 @@ class TrainConfig:
         names = ("activation", "gate_bias", "matrix_init", "bias_init")
         names += ("input_scale", "recurrent_scale", "bias_scale")
         options = {name: getattr(self, name) for name in names}
+        if self.arch == "+rnn":
+            options["gate_bias"] = (self.depth_gate_bias, self.gate_bias)
         return {name: value for name, value in options.items() if value is not None}
 
 

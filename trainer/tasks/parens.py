@@ -96,4 +96,5 @@ def _count_distribution(num_steps):
 
 
 def _entropy(probabilities):
+    probabilities = probabilities[probabilities > 0]
     return float(-np.sum(probabilities * np.log(probabilities)))
