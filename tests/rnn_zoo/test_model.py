@@ -178,7 +178,10 @@ def assert_learns(net, rng, epochs=8, **compile_options):
     assert losses[-1] < 0.6 * losses[0]
 
 
-@one_case_each
+# Each cell trains in one of the two ways: a compilation of `fit` takes seconds.
+
+
+@pytest.mark.parametrize("case", ONE_CASE_EACH[4:], ids=case_id)
 def test_fit_under_xla(case, rng):
     arch, options, features = case
     net = build_model(arch, 2 if arch == "+rnn" else 1, 8, features, OUTPUT, seed=1, **options)
@@ -189,7 +192,7 @@ def test_fit_under_xla(case, rng):
             assert np.all(state != start)  # learned initial states train too
 
 
-@pytest.mark.parametrize("case", [ONE_CASE_EACH[i] for i in (2, 4, 5)], ids=case_id)
+@pytest.mark.parametrize("case", ONE_CASE_EACH[:4], ids=case_id)
 def test_fit_of_a_cell_in_a_functional_model(case, rng):
     arch, options, _ = case
     inputs = keras.Input((None, INPUT))
@@ -209,18 +212,18 @@ def test_fit_without_xla_with_masking_and_both_directions(rng):
     assert_learns(net, rng, jit_compile=False)
 
 
-def test_fit_in_mixed_precision(policy, rng):
+def test_fit_in_mixed_precision(float16_policy, rng):
     net = build_model("ugrnn", 1, 8, INPUT, OUTPUT, seed=1)
-    assert keras.backend.standardize_dtype(net(sequences(rng)).dtype) == policy[6:]
+    assert keras.backend.standardize_dtype(net(sequences(rng)).dtype) == "float16"
     assert {weight.dtype for weight in net.weights} == {"float32"}
-    assert_learns(net, rng, jit_compile=True)
+    assert_learns(net, rng, jit_compile=False)
 
 
-@pytest.fixture(params=["mixed_float16", "mixed_bfloat16"])
-def policy(request):
+@pytest.fixture
+def float16_policy():
     before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(request.param)
-    yield request.param
+    keras.config.set_dtype_policy("mixed_float16")
+    yield
     keras.config.set_dtype_policy(before)
 
 

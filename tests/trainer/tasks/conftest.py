@@ -17,3 +17,24 @@ def text_file(text, tmp_path_factory):
     path = tmp_path_factory.mktemp("text") / "text"
     path.write_text(text)
     return path
+
+
+@pytest.fixture
+def evaluate():
+    """What the trainer measures of a model: (task, model, split, seed, num_samples) -> metrics."""
+    import keras
+
+    import trainer
+    from rnn_zoo.model import get_weights, recurrent_cells
+    from trainer.program import Program
+
+    def measure(task, model, split, seed, num_samples, **options):
+        cells = recurrent_cells(model)
+        activation = keras.activations.serialize(cells[0].activation)
+        program = Program(task, cells, 8, ["adam"], [activation])
+        config = trainer.TrainConfig(task=task.name, arch="rnn", seed=seed)
+        hparams = program.hparams(config, cells[0].gate_bias, activation)
+        weights = program.start(get_weights(model))["weights"]
+        return program.evaluate(weights, hparams, task.device_data, split, num_samples, **options)
+
+    return measure

@@ -3,14 +3,13 @@
 import keras
 import numpy as np
 import pytest
-from on_backend import COMPILED, MODES, execute, tensorflow_only, to_numpy
+from on_backend import BACKEND, COMPILED, MODES, execute, tensorflow_only, to_numpy, to_tensors
 
 from trainer.errors import UserError
 from trainer.tasks import TASKS
-from trainer.tasks.base import SPLITS
 
 B = 6
-#: Task -> (arguments that make it small, axes of its targets after (B, T), or None for codes).
+#: Task -> (arguments that make it small, axes of its targets after (B, T)).
 SMALL = {
     "capacity": ({"num_inputs": 8, "num_samples": 100}, (1,)),
     "memory": ({}, (64,)),
@@ -42,9 +41,11 @@ def sampled(task, *arguments, **options):
     return to_numpy(tuple(task.sample(*arguments, **options)))
 
 
-def assert_same(a, b):
+def assert_same(a, b, task=None):
+    """Equal; with the task given, two ways to run it may round the numbers of some in two ways."""
+    rounded = task is not None and task.name in ("memory", "rcf")
     for left, right in zip(a, b, strict=True):
-        np.testing.assert_array_equal(left, right)
+        np.testing.assert_allclose(left, right, rtol=1e-6 * rounded, atol=1e-6 * rounded)
 
 
 def differ(a, b):
@@ -107,20 +108,12 @@ def test_an_unknown_option_is_refused(task):
 
 
 @pytest.mark.parametrize("mode", MODES[1:])
-@pytest.mark.parametrize("split", SPLITS)
-def test_compiled_equals_eager(task, split, mode):
+def test_compiled_equals_eager(task, mode):
     def draw(seed, step):
-        return tuple(task.sample(split, seed, B, step))
+        return tuple(task.sample("eval", seed, B, step))
 
-    seed, step = np.uint32(3), np.int32(5)
-    expected = sampled(task, split, 3, B, step=5)
-    compiled = execute(mode, draw, seed, step)
-    for left, right in zip(compiled, expected, strict=True):
-        if right.dtype.kind == "f":
-            # Fused arithmetic may round the numbers of memory and rcf in another way.
-            np.testing.assert_allclose(left, right, rtol=1e-6, atol=1e-6)
-        else:
-            np.testing.assert_array_equal(left, right)
+    compiled = execute(mode, draw, np.uint32(3), np.int32(5))
+    assert_same(compiled, sampled(task, "eval", 3, B, step=5), task)
 
 
 @pytest.mark.parametrize("first", ["compiled", "dataset"])
@@ -129,7 +122,7 @@ def test_a_batch_can_be_drawn_after_a_compiled_one(make, first):
     task, expected = make(), sampled(make(), "train", 0, B)
     if first == "compiled":
         execute(COMPILED, lambda step: tuple(task.sample("train", 0, B, step)), np.int32(0))
-    elif keras.backend.backend() == "tensorflow":
+    elif BACKEND == "tensorflow":
         task.dataset("train", B)
     assert_same(sampled(task, "train", 0, B), expected)
 
@@ -142,12 +135,7 @@ def test_a_lane_of_seeds_and_steps_is_each_alone(task):
     lanes = to_numpy(tuple(task.draw(data, "train", seeds, steps, B)))
     for lane in range(2):
         alone = sampled(task, "train", int(seeds[lane]), B, step=int(steps[lane]))
-        for part, expected in zip(lanes, alone, strict=True):
-            np.testing.assert_allclose(part[lane], expected, rtol=1e-6, atol=1e-6)
-
-
-def to_tensors(structure):
-    return keras.tree.map_structure(keras.ops.convert_to_tensor, structure)
+        assert_same([part[lane] for part in lanes], alone, task)
 
 
 def test_outputs_of_all_steps_and_of_the_scored_ones_have_one_loss(task):
@@ -185,7 +173,7 @@ def test_metrics_have_the_loss_and_the_objective_is_a_number(task):
 def test_the_dataset_has_the_batches_of_sample(task):
     for step, element in enumerate(task.dataset("valid", B, seed=4).take(3)):
         inputs, targets, weights = (part.numpy() for part in element)
-        assert_same((inputs, targets), sampled(task, "valid", 4, B, step=step)[:2])
+        assert_same((inputs, targets), sampled(task, "valid", 4, B, step=step)[:2], task)
         counted = np.zeros(task.num_steps)
         counted[scored_steps(task)] = 1
         np.testing.assert_allclose(weights, np.tile(counted / counted.mean(), (B, 1)), rtol=1e-6)
