@@ -26,11 +26,28 @@ SMALL = (
     "--gin_bindings=TrainConfig.task_options = {'num_steps': 12}",
 )
 
+#: For `before`: the process kills itself when a file whose name begins so is put in place for the
+#: `count`-th time, just before or just after.
+KILL_AT = """
+import os, signal
+rename, count = os.replace, 0
+def replace(source, target):
+    global count
+    count += os.path.basename(target).startswith({name!r})
+    last = count == {count} and os.path.basename(target).startswith({name!r})
+    if last and {before}:
+        os.kill(os.getpid(), signal.SIGKILL)
+    rename(source, target)
+    if last:
+        os.kill(os.getpid(), signal.SIGKILL)
+os.replace = replace
+"""
+
 
 def environment(**changes):
-    """This process's environment with the project importable and TensorFlow quiet."""
+    """This process's environment with the project and its tests importable and TensorFlow quiet."""
     inherited = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
-    path = os.pathsep.join([str(ROOT), *inherited])
+    path = os.pathsep.join([str(ROOT), str(ROOT / "tests"), *inherited])
     return {**os.environ, "PYTHONPATH": path, "TF_CPP_MIN_LOG_LEVEL": "3", **changes}
 
 
@@ -122,7 +139,7 @@ class WarmProcess:
             if time.monotonic() > deadline:
                 os.kill(self.pid, signal.SIGKILL)
                 raise TimeoutError(f"still running after {timeout} s")
-            time.sleep(0.002)
+            time.sleep(0.01)
         return False
 
     def kill(self, number):

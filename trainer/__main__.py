@@ -68,14 +68,16 @@ def _settings():
     fields = ("task", "arch", "depth", "num_params", "train_steps", "batch_size", "seed")
     text8 = {"path": FLAGS.text8_path, "source": FLAGS.text8_source}
     directory = RunDirectory(FLAGS.run_dir) if FLAGS.run_dir else None
-    earlier = directory.check(FLAGS.resume) if directory else None
+    if directory:
+        directory.check(FLAGS.resume)
+    begun = FLAGS.resume and directory.config_path.exists()
     parsed = parsing.parse(
         {name: FLAGS[name].value for name in fields},
         {name: value for name, value in text8.items() if value is not None},
         FLAGS.profile,
         FLAGS.gin_file,
         FLAGS.gin_bindings,
-        base=directory.config_path if earlier else None,
+        base=directory.config_path if begun else None,
     )
     task = parsed.config.make_task()
     parsed.config.units(task.input_dim, task.output_dim)

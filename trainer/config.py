@@ -95,6 +95,10 @@ class TrainConfig:
             self._check_scale(name)
         for name in ("momentum_logit", "gate_bias", "depth_gate_bias"):
             _check_range(name, getattr(self, name), -math.inf, math.inf)
+        if not isinstance(self.task_options, dict):
+            raise UserError(
+                f"task_options must be a dict from option to value, got {self.task_options!r}"
+            )
         TASKS[self.task].check_options(self.task_options)
 
     def _check_scale(self, name):

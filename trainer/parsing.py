@@ -59,6 +59,8 @@ def parse(flags, task_options=None, profile="laptop", files=(), bindings=(), bas
         raise UserError(str(error).split("\n")[0]) from None  # the rest is gin's call chain
     except (ValueError, TypeError, SyntaxError, AttributeError, RuntimeError) as error:
         raise UserError(_one_line(error)) from None
+    except (ImportError, OSError) as error:  # of an `import` or `include` in a gin text
+        raise UserError(_one_line(error)) from None
     config = TrainConfig(
         **{f.name: getattr(configured, f.name) for f in dataclasses.fields(configured)}
     )
@@ -82,10 +84,11 @@ def _parse_project_files(given, profile):
 
 def _parse_file(path):
     try:
-        gin.parse_config(pathlib.Path(path).read_text())
+        text = pathlib.Path(path).read_text()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not text"
         raise UserError(f"cannot read gin file {path}: {reason}") from None
+    gin.parse_config(text)
 
 
 def _bound(name, default):

@@ -77,7 +77,9 @@ class RunDirectory:
                 f"{self.path} already holds a run; continue it with --resume, "
                 "or choose another --run_dir"
             )
-        if self.path.exists():
+        # A run that was killed before its record was written has left this much.
+        begun = resume and self.config_path.exists()
+        if self.path.exists() and not begun:
             strangers = [p.name for p in self.path.iterdir() if not p.name.startswith(".")]
             if strangers:
                 raise UserError(
@@ -86,12 +88,12 @@ class RunDirectory:
         return None
 
     def create(self, record, documents):
-        """Makes the directory, with the record and the documents (file name -> text) in it."""
+        """Makes the directory, with the documents (file name -> text) and then the record in it."""
         self.path.mkdir(parents=True, exist_ok=True)
-        self.write_record(record)
         for name, text in documents.items():
             with whole(self.path / name, "w") as file:
                 file.write(text)
+        self.write_record(record)
 
     def read_record(self):
         """Reads `record.json`.

@@ -295,6 +295,8 @@ def test_config_makes_an_equal_layer(case):
     assert type(copied) is type(layer)
     assert copied.get_config() == layer.get_config()
     for one in (layer, copied):
+        assert one.return_sequences and one.return_state and one.go_backwards
+        assert one.zero_output_for_mask and not one.cell.learned_initial_state
         one.build((None, None, features))
         assert one.name == "mine"
         assert not one.trainable_weights
@@ -353,6 +355,16 @@ def test_time_and_batch_may_be_unknown(case, rng):
         inputs = rng.normal(size=(batch, time, case[2])).astype("float32")
         outputs, _ = twin_unroll(case, values_of(layer.cell), inputs)
         assert_close(to_numpy(function(tf.constant(inputs))), [outputs], "float32")
+
+
+@one_case_each
+def test_whole_numbers_are_read_as_numbers(case, rng):
+    """As one-hot characters may come; Keras itself casts floating-point inputs only."""
+    layer = random_layer(case, rng, "mixed_bfloat16")
+    inputs = rng.integers(0, 2, (BATCH, TIME, case[2]))
+    expected = to_numpy(keras.ops.cast(layer(inputs.astype("float32")), "float32"))
+    found = layer(inputs.astype("int32"))
+    np.testing.assert_array_equal(to_numpy(keras.ops.cast(found, "float32")), expected)
 
 
 def test_a_mask_layer_before_it_is_honoured(rng):

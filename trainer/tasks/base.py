@@ -200,7 +200,9 @@ class Task:
         """Mean over the batch of values (..., B), weighted where the batch has weights."""
         if not isinstance(batch, WeightedBatch):
             return ops.mean(values, axis=-1)
-        return ops.sum(values * batch.weights, axis=-1) / ops.sum(batch.weights, axis=-1)
+        total = ops.sum(batch.weights, axis=-1)
+        # A lane whose data set has ended while another's goes on has none: 0, not NaN.
+        return ops.sum(values * batch.weights, axis=-1) / ops.where(total > 0, total, 1.0)
 
 
 def _cut(array, steps, axis):

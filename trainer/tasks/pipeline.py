@@ -3,6 +3,7 @@
 import numpy as np
 
 from trainer import ops
+from trainer.tasks.base import WeightedBatch
 
 
 def dataset(task, split, batch_size, seed):
@@ -21,8 +22,12 @@ def dataset(task, split, batch_size, seed):
     weights = np.tile(scored / scored.mean(), (batch_size, 1))
 
     def batch(step):
-        inputs, targets = task.sample(split, seed, batch_size, step)[:2]
-        return inputs, targets, weights
+        sample = task.sample(split, seed, batch_size, step)
+        if not isinstance(sample, WeightedBatch):
+            return *sample, weights
+        # As `Task.mean` has it: each sample by its share of the batch's weight.
+        share = sample.weights / ops.mean(sample.weights)
+        return sample.inputs, sample.targets, weights * share[:, None]
 
     steps = tf.data.Dataset.counter(dtype=tf.int64)
     return steps.map(batch, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)

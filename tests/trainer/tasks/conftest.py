@@ -21,20 +21,26 @@ def text_file(text, tmp_path_factory):
 
 @pytest.fixture
 def evaluate():
-    """What the trainer measures of a model: (task, model, split, seed, num_samples) -> metrics."""
+    """What the trainer measures of a model: (task, model, split, seed, num_samples) -> metrics.
+
+    With lanes, of as many copies of the model, on data that the task has for as many.
+    """
     import keras
 
     import trainer
     from rnn_zoo.model import get_weights, recurrent_cells
-    from trainer.program import Program
+    from trainer.program import Program, stack
 
-    def measure(task, model, split, seed, num_samples, **options):
+    def measure(task, model, split, seed, num_samples, lanes=None, **options):
         cells = recurrent_cells(model)
         activation = keras.activations.serialize(cells[0].activation)
         program = Program(task, cells, 8, ["adam"], [activation])
         config = trainer.TrainConfig(task=task.name, arch="rnn", seed=seed)
         hparams = program.hparams(config, cells[0].gate_bias, activation)
-        weights = program.start(get_weights(model))["weights"]
+        weights = get_weights(model)
+        if lanes:
+            weights, hparams = stack([weights] * lanes), stack([hparams] * lanes)
+        weights = program.start(weights)["weights"]
         return program.evaluate(weights, hparams, task.device_data, split, num_samples, **options)
 
     return measure

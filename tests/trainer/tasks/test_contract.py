@@ -98,7 +98,7 @@ def test_a_batch_is_a_function_of_split_seed_and_step(make):
 
 
 def test_an_unknown_split_is_refused(task):
-    with pytest.raises(ValueError, match="'test'.*train, valid, eval"):
+    with pytest.raises(ValueError, match=r"'test'.*train, valid, eval"):
         task.sample("test", 0, B)
 
 
@@ -142,7 +142,10 @@ def test_outputs_of_all_steps_and_of_the_scored_ones_have_one_loss(task):
     batch = task.sample("valid", 0, B)
     outputs = random_outputs(task, task.num_steps)
     scored = outputs[:, task.loss_steps]
-    for measure in (lambda out: {"loss": task.loss(out, batch)}, lambda out: task.metrics(out, batch)):
+    for measure in (
+        lambda out: {"loss": task.loss(out, batch)},
+        lambda out: task.metrics(out, batch),
+    ):
         whole, cut = to_numpy(measure(outputs)), to_numpy(measure(scored))
         assert whole.keys() == cut.keys()
         for name, value in whole.items():

@@ -55,7 +55,9 @@ def test_the_text_is_kept_as_one_byte_a_character(task, text):
 
 
 @pytest.mark.parametrize("split, num_batches", [("train", 40), ("valid", 4), ("eval", 4)])
-def test_every_window_of_a_split_is_drawn_equally_often_and_no_other(task, text, split, num_batches):
+def test_every_window_of_a_split_is_drawn_equally_often_and_no_other(
+    task, text, split, num_batches
+):
     part = splits(text)[split]
     positions = {part[i : i + T + 1]: i for i in range(len(part) - T)}
     assert len(positions) == len(part) - T  # each window is there once

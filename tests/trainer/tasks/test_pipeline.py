@@ -1,0 +1,163 @@
+"""The tasks as `tf.data`, and in the hands of a user who trains a stock Keras model on them."""
+
+import keras
+import numpy as np
+import pytest
+from on_backend import tensorflow_only, to_numpy
+from processes import python
+
+from trainer.tasks import TASKS
+
+pytestmark = tensorflow_only
+
+B = 6
+SMALL = {
+    "capacity": {"num_inputs": 8, "num_samples": 100},
+    "memory": {},
+    "rcf": {"num_samples": 100},
+    "text8": {},
+    "parens": {"num_steps": 20},
+    "arithmetic": {},
+}
+
+
+@pytest.fixture(params=TASKS)
+def task(request, text_file):
+    options = {"path": text_file} if request.param == "text8" else {}
+    return TASKS[request.param](**SMALL[request.param], **options)
+
+
+def assert_same(a, b):
+    for left, right in zip(a, b, strict=True):
+        np.testing.assert_allclose(left, right, rtol=1e-5, atol=1e-6)
+
+
+def elements(iterator, count):
+    return [tuple(part.numpy() for part in next(iterator)) for _ in range(count)]
+
+
+def gru(task, **options):
+    """A user's model and how it is compiled."""
+    keras.utils.set_random_seed(1)
+    model = keras.Sequential(
+        [
+            keras.Input((None, task.input_dim)),
+            keras.layers.GRU(8, return_sequences=True),
+            keras.layers.Dense(task.output_dim),
+        ]
+    )
+    model.compile(loss=task.keras_loss(), **options)
+    return model
+
+
+def test_it_has_the_batches_of_sample_in_their_order(task):
+    dataset = task.dataset("eval", B, 3)
+    for step, element in enumerate(elements(iter(dataset), 4)):
+        assert_same(element[:2], to_numpy(task.sample("eval", 3, B, step)[:2]))
+    unseeded = elements(iter(task.dataset("train", B)), 1)[0]
+    assert_same(unseeded[:2], to_numpy(task.sample("train", 0, B)[:2]))
+
+
+def test_its_types_and_shapes_are_static(task):
+    dataset = task.dataset("train", B)
+    batch = task.sample("train", 0, B)
+    for spec, array in zip(dataset.element_spec, batch[:2], strict=False):
+        assert spec.shape.as_list() == list(array.shape)
+        assert spec.dtype == array.dtype
+    assert dataset.element_spec[2].shape.as_list() == [B, task.num_steps]
+    assert int(dataset.cardinality()) == -1  # without end
+
+
+def test_weights_leave_out_the_steps_that_do_not_count(task):
+    (*_, weights) = next(task.dataset("valid", B).as_numpy_iterator())
+    counts = np.isin(np.arange(task.num_steps), range(task.num_steps)[task.loss_steps])
+    assert weights.dtype == np.float32
+    assert (weights[:, ~counts] == 0).all()
+    np.testing.assert_allclose(weights[:, counts], task.num_steps / counts.sum(), rtol=1e-6)
+    np.testing.assert_allclose(weights.mean(1), 1, rtol=1e-6)
+
+
+def test_it_is_the_same_each_time_it_is_read(task):
+    dataset = task.dataset("train", B, seed=2)
+    first, second = elements(iter(dataset), 12), elements(iter(dataset), 12)
+    for left, right in zip(first, second, strict=True):
+        for a, b in zip(left, right, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_an_iterator_continues_from_a_checkpoint(task, tmp_path):
+    import tensorflow as tf
+
+    iterator = iter(task.dataset("train", B, seed=2))
+    elements(iterator, 3)
+    saved = tf.train.Checkpoint(iterator=iterator).save(str(tmp_path / "checkpoint"))
+    expected = elements(iterator, 2)
+    another = iter(task.dataset("train", B, seed=2))
+    tf.train.Checkpoint(iterator=another).restore(saved).assert_consumed()
+    for step, (left, right) in enumerate(zip(elements(another, 2), expected, strict=True), 3):
+        assert_same(left, right)
+        assert_same(left[:2], to_numpy(task.sample("train", 2, B, step)[:2]))
+
+
+def test_the_loss_that_fit_reports_is_the_tasks(task):
+    model = gru(task, optimizer=keras.optimizers.SGD(0.0))
+    losses = []
+    for step in range(2):
+        batch = task.sample("train", 5, B, step)
+        losses.append(float(task.loss(model(batch.inputs), batch)))
+    assert losses[0] != losses[1]
+    history = model.fit(task.dataset("train", B, 5), steps_per_epoch=2, shuffle=False, verbose=0)
+    assert history.history["loss"][0] == pytest.approx(np.mean(losses), rel=1e-4)
+    measured = model.evaluate(task.dataset("train", B, 5), steps=1, verbose=0)
+    assert measured == pytest.approx(losses[0], rel=1e-4)
+
+
+def test_weights_of_samples_are_passed_on():
+    """Points that training draws uniformly carry β_i; here the errors of the heavy ones are big."""
+    task = TASKS["rcf"](num_samples=10**6, dimensions=2, num_steps=3, sampling="uniform")
+    model = gru(task, optimizer=keras.optimizers.SGD(0.0))
+    batch = task.sample("train", 5, 64)
+    each = to_numpy(batch.weights)
+    assert each.max() > 10 * each.min()
+    (_, targets, weights) = next(task.dataset("train", 64, 5).as_numpy_iterator())
+    assert_same([targets], [to_numpy(batch.targets)])
+    np.testing.assert_allclose(weights[:, -1], 3 * each / each.mean(), rtol=1e-5)
+    assert (weights[:, :-1] == 0).all()
+    history = model.fit(task.dataset("train", 64, 5), steps_per_epoch=1, shuffle=False, verbose=0)
+    expected = float(task.loss(model(batch.inputs), batch))
+    assert history.history["loss"][0] == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("name, split, below", [("memory", "eval", 0.1), ("text8", "train", 3.1)])
+def test_fit_learns(name, split, below, text_file):
+    """A short memory is almost kept, and a short text learned by heart in part."""
+    options = {"dimensions": 4, "delay": 2} if name == "memory" else {"path": text_file}
+    task = TASKS[name](**options)
+    model = gru(task, optimizer=keras.optimizers.Adam(0.03))
+    start = model.evaluate(task.dataset(split, 64, seed=1), steps=5, verbose=0)
+    model.fit(task.dataset("train", 64), steps_per_epoch=200, shuffle=False, verbose=0)
+    measured = model.evaluate(task.dataset(split, 64, seed=1), steps=5, verbose=0)
+    assert measured < below < start
+
+
+@pytest.mark.parametrize("split", ["test", "training", None])
+def test_an_unknown_split_is_refused(task, split):
+    with pytest.raises(ValueError, match=r"unknown split.*train, valid, eval"):
+        task.dataset(split, B)
+
+
+def test_it_says_that_it_needs_tensorflow(tmp_path):
+    program = (
+        "from trainer.tasks import TASKS\n"
+        "task = TASKS['memory']()\n"
+        "print(task.sample('train', 0, 2).inputs.shape)\n"
+        "try:\n"
+        "    task.dataset('train', 2)\n"
+        "except ImportError as error:\n"
+        "    print(error)\n"
+    )
+    done = python("-c", program, cwd=tmp_path, KERAS_BACKEND="jax")
+    shape, message = done.stdout.strip().split("\n")
+    assert shape == "(2, 13, 64)"
+    assert "KERAS_BACKEND=tensorflow" in message
+    assert "task.sample(split, seed, batch_size, step)" in message

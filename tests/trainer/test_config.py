@@ -1,0 +1,81 @@
+"""The configuration refuses what cannot be, before anything is built, in one line."""
+
+import dataclasses
+
+import pytest
+
+from rnn_zoo.sizing import count_params
+from trainer import TrainConfig, UserError
+
+FINE = {"task": "parens", "arch": "gru"}
+
+#: What is wrong -> (changes, what the message must have: the value, and the choices or limits).
+WRONG = {
+    "task": ({"task": "paren"}, ["'paren'", "parens", "text8", "capacity"]),
+    "architecture": ({"arch": "gur"}, ["'gur'", "gru", "ugrnn", "+rnn"]),
+    "optimizer": ({"optimizer": "adamw"}, ["'adamw'", "sgd", "momentum", "rmsprop", "adam"]),
+    "activation": ({"activation": "gelu"}, ["'gelu'", "tanh", "relu"]),
+    "matrix law": ({"matrix_init": "uniform"}, ["'uniform'", "identity", "orthogonal", "normal"]),
+    "bias law": ({"bias_init": "zeros"}, ["'zeros'", "constant", "normal"]),
+    "depth": ({"depth": 0}, ["depth", "0", "at least 1"]),
+    "depth of the +RNN": ({"arch": "+rnn", "depth": 1}, ["depth 1", "+rnn", "depth 2"]),
+    "fraction": ({"train_steps": 1.5}, ["train_steps", "1.5", "whole"]),
+    "text": ({"batch_size": "64"}, ["batch_size", "'64'", "whole"]),
+    "bool": ({"batch_size": True}, ["batch_size", "True"]),
+    "budget": ({"num_params": -1}, ["num_params", "-1"]),
+    "samples": ({"eval_samples": 0}, ["eval_samples", "0"]),
+    "seed": ({"seed": -1}, ["seed", "-1"]),
+    "large seed": ({"seed": 2**31}, ["seed", str(2**31)]),
+    "rate": ({"lr_init": 0}, ["lr_init", "greater than 0"]),
+    "NaN": ({"lr_init": float("nan")}, ["lr_init", "nan"]),
+    "infinity": ({"gradient_clip_val": float("inf")}, ["gradient_clip_val", "inf"]),
+    "decay": ({"lr_decay_rate": -0.1}, ["lr_decay_rate", "-0.1"]),
+    "penalty": ({"l2_decay": -1e-9}, ["l2_decay", "-1e-09"]),
+    "logit": ({"momentum_logit": "x"}, ["momentum_logit", "'x'"]),
+    "gate bias": ({"gate_bias": "x"}, ["gate_bias", "'x'"]),
+    "task option": ({"task_options": {"steps": 3}}, ["'steps'", "num_steps"]),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_what_cannot_be_is_refused(what):
+    changes, parts = WRONG[what]
+    with pytest.raises(UserError) as caught:
+        TrainConfig(**FINE | changes)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert all(part in message for part in parts), message
+
+
+def test_the_alias_is_resolved_and_the_depth_is_the_architectures():
+    assert TrainConfig(**FINE).depth == 1
+    config = TrainConfig(task="parens", arch="plus_rnn")
+    assert (config.arch, config.depth) == ("+rnn", 2)
+    assert config == TrainConfig(task="parens", arch="+rnn", depth=2)
+
+
+def test_a_configuration_is_frozen_and_made_again_from_its_fields():
+    config = TrainConfig(**FINE, task_options={"num_steps": 12})
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        config.depth = 2
+    assert TrainConfig(**dataclasses.asdict(config)) == config
+
+
+def test_hyperparameters_are_what_does_not_say_which_experiment_it_is():
+    hparams = TrainConfig(**FINE).hparams
+    assert {"lr_init", "optimizer", "gate_bias", "train_steps", "task_options"} <= hparams.keys()
+    assert not {"task", "arch", "depth", "num_params", "seed"} & hparams.keys()
+
+
+def test_the_units_are_the_most_within_the_budget():
+    config = TrainConfig(**FINE, num_params=5000)
+    units = config.units(300, 100)
+    counts = [count_params("gru", 1, n, 300, 100) for n in (units, units + 1)]
+    assert counts[0] <= 5000 < counts[1]
+
+
+def test_too_small_a_budget_is_refused_with_the_smallest():
+    with pytest.raises(UserError) as caught:
+        TrainConfig(**FINE, num_params=100).units(300, 100)
+    assert f"{count_params('gru', 1, 1, 300, 100):,}" in str(caught.value)
+    assert "100 parameters" in str(caught.value)

@@ -1,0 +1,34 @@
+"""The same numbers on JAX, in a process of its own: a process has one Keras backend."""
+
+import pathlib
+import subprocess
+import sys
+
+from on_backend import tensorflow_only
+from processes import ROOT, environment
+
+HERE = pathlib.Path(__file__).parent
+FILES = ("test_random.py", "tasks/test_contract.py", "tasks/test_parens.py", "tasks/test_text8.py")
+
+#: What is particular to a backend: its integers, its compiler, its loss functions.
+WHICH = (
+    "(published or every_bound or cipher_of or compiled_equals or slow_solver or naive)"
+    " and not (arithmetic or capacity or rcf)"
+)
+
+
+@tensorflow_only
+def test_numbers_on_jax():
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-W", "ignore", "--tb=short"]
+        + ["-k", WHICH]
+        + [str(HERE / file) for file in FILES],
+        cwd=ROOT,
+        env=environment(KERAS_BACKEND="jax", XLA_FLAGS="--xla_backend_optimization_level=0"),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    assert " passed" in done.stdout

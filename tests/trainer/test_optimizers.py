@@ -1,0 +1,200 @@
+"""The optimizers beside Keras's own, and lanes of hyperparameters beside each alone."""
+
+import math
+
+import keras
+import numpy as np
+import pytest
+from on_backend import COMPILED, execute, tensorflow_only, to_tensors
+
+from trainer import optimizers
+
+STEPS, TRAIN_STEPS = 5, 8
+LR, DECAY, LOGIT = 0.02, 0.1, 1.3
+MOMENTUM = 1 / (1 + math.exp(-LOGIT))
+SHAPES = {"a": (3, 4), "b": (5,)}
+NAMES = ("sgd", "momentum", "rmsprop", "adam")
+
+
+def keras_twin(name, rate, momentum=MOMENTUM, **options):
+    return {
+        "sgd": lambda: keras.optimizers.SGD(rate, **options),
+        "momentum": lambda: keras.optimizers.SGD(rate, momentum=momentum, **options),
+        "rmsprop": lambda: keras.optimizers.RMSprop(rate, rho=momentum, **options),
+        "adam": lambda: keras.optimizers.Adam(rate, beta_1=momentum, **options),
+    }[name]()
+
+
+def numbers(seed, *lanes, scale=1.0):
+    rng = np.random.default_rng(seed)
+    return {
+        name: (scale * rng.normal(size=(*lanes, *shape))).astype("float32")
+        for name, shape in SHAPES.items()
+    }
+
+
+def trained(names, weights, gradients, hparams, mode="eager", choice=0):
+    """Weights after each of the steps: clip, then update, as the training program does.
+
+    Args:
+        names, choice: which optimizers there are, and whose turn it is.
+        hparams: initial learning rate, its decay, the momentum's logit, the gradient's limit.
+    """
+
+    def run(weights, gradients, choice, lr_init, decay, logit, limit):
+        slots, history = optimizers.zero_slots(weights), []
+        for step, gradient in enumerate(gradients):
+            clipped, _ = optimizers.clip_by_global_norm(gradient, limit)
+            rate = optimizers.learning_rate(
+                lr_init, decay, keras.ops.convert_to_tensor(step), TRAIN_STEPS
+            )
+            weights, slots = optimizers.update(
+                names, choice, weights, clipped, slots, rate, keras.ops.sigmoid(logit), step
+            )
+            history.append(weights)
+        return history
+
+    hparams = [np.asarray(value, "float32") for value in hparams]
+    return execute(mode, run, weights, gradients, np.asarray(choice, "int32"), *hparams)
+
+
+def test_the_optimizers_are_the_papers():
+    assert tuple(optimizers.OPTIMIZERS) == NAMES
+
+
+@pytest.mark.parametrize("mode", ["eager", COMPILED])
+@pytest.mark.parametrize("limit", [0.5, 1e3], ids=["clipped", "free"])
+@pytest.mark.parametrize("name", NAMES)
+def test_updates_are_those_of_keras(name, limit, mode):
+    weights, gradients = numbers(0), [numbers(1 + step) for step in range(STEPS)]
+    gradients[2] = {key: 1e-3 * g for key, g in gradients[2].items()}  # below either limit
+    history = trained([name], weights, gradients, (LR, DECAY, LOGIT, limit), mode)
+
+    schedule = keras.optimizers.schedules.ExponentialDecay(LR, TRAIN_STEPS, DECAY)
+    twin = keras_twin(name, schedule, global_clipnorm=limit)
+    variables = {key: keras.Variable(value) for key, value in weights.items()}
+    for gradient, ours in zip(gradients, history, strict=True):
+        twin.apply(to_tensors([*gradient.values()]), [*variables.values()])
+        for key, variable in variables.items():
+            np.testing.assert_allclose(ours[key], variable.numpy(), rtol=2e-6, atol=2e-7)
+
+
+def test_a_hundred_adam_steps_do_not_drift_from_keras():
+    weights, gradients = numbers(0), [numbers(1 + step) for step in range(100)]
+    ours = trained(["adam"], weights, gradients, (LR, 1.0, LOGIT, 1e3))[-1]
+    twin = keras_twin("adam", LR)
+    variables = {key: keras.Variable(value) for key, value in weights.items()}
+    for gradient in gradients:
+        twin.apply(to_tensors([*gradient.values()]), [*variables.values()])
+    for key, variable in variables.items():
+        np.testing.assert_allclose(ours[key], variable.numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_the_learning_rate_is_that_of_keras_and_ends_at_the_factor():
+    schedule = keras.optimizers.schedules.ExponentialDecay(0.03, 70, 0.2)
+    for step in (0, 1, 35, 69, 70):
+        rate = execute(
+            "eager",
+            lambda lr, decay, step: optimizers.learning_rate(lr, decay, step, 70),
+            *(np.float32(0.03), np.float32(0.2), np.int32(step)),
+        )
+        assert rate == pytest.approx(float(schedule(step)), rel=1e-6)
+        assert rate == pytest.approx(0.03 * 0.2 ** (step / 70), rel=1e-6)
+
+
+# Clipping.
+
+
+def clipped(gradients, limit):
+    return execute("eager", optimizers.clip_by_global_norm, gradients, np.asarray(limit, "float32"))
+
+
+def test_a_large_gradient_is_scaled_to_the_limit():
+    gradients = {"a": np.float32([[3, 0], [0, 0]]), "b": np.float32([4])}
+    scaled, norm = clipped(gradients, 1.0)
+    assert norm == 5
+    np.testing.assert_allclose(scaled["a"], [[0.6, 0], [0, 0]], rtol=1e-6)
+    np.testing.assert_allclose(scaled["b"], [0.8], rtol=1e-6)
+
+
+@pytest.mark.parametrize("limit", [5.0, 5.1, 1e30])
+def test_a_small_gradient_is_left_alone_to_the_bit(limit):
+    gradients = {"a": np.float32([[3, 0], [0, 0]]), "b": np.float32([4])}
+    scaled, norm = clipped(gradients, limit)
+    assert norm == 5
+    np.testing.assert_array_equal(scaled["a"], gradients["a"])
+    np.testing.assert_array_equal(scaled["b"], gradients["b"])
+
+
+def test_a_zero_gradient_stays_zero():
+    scaled, norm = clipped({"a": np.zeros((2, 2), "float32")}, 1.0)
+    assert norm == 0
+    assert (scaled["a"] == 0).all()
+
+
+@tensorflow_only
+@pytest.mark.parametrize("limit", [0.1, 100.0], ids=["clipped", "free"])
+def test_clipping_is_that_of_tensorflow(limit):
+    import tensorflow as tf
+
+    gradients = numbers(3)
+    scaled, norm = clipped(gradients, limit)
+    expected, expected_norm = tf.clip_by_global_norm([*gradients.values()], limit)
+    assert norm == pytest.approx(float(expected_norm), rel=1e-6)
+    for ours, theirs in zip(scaled.values(), expected, strict=True):
+        np.testing.assert_allclose(ours, theirs.numpy(), rtol=1e-6)
+
+
+# Lanes.
+
+
+LANES = ((0.01, 0.1, 1.0, 0.02), (0.1, 1.0, 0.5, 0.3), (-2, 0.5, 4, 2.2), (0.3, 1, 1e3, 9))
+
+
+@pytest.mark.parametrize("mode", ["eager", COMPILED])
+@pytest.mark.parametrize("names", [*([name] for name in NAMES), NAMES], ids="+".join)
+def test_a_lane_of_hyperparameters_is_each_alone(names, mode):
+    choice = [2, 0, 3, 1] if len(names) > 1 else [0] * 4
+    weights, gradients = numbers(0, 4), [numbers(1 + step, 4) for step in range(STEPS)]
+    lanes = trained(names, weights, gradients, LANES, mode, choice)
+    for lane in range(4):
+        alone = trained(
+            [names[choice[lane]]],
+            {key: value[lane] for key, value in weights.items()},
+            [{key: value[lane] for key, value in gradient.items()} for gradient in gradients],
+            [values[lane] for values in LANES],
+        )
+        for step in range(STEPS):
+            for key in SHAPES:
+                # A sum over other axes may round in another order.
+                np.testing.assert_allclose(
+                    lanes[step][key][lane], alone[step][key], rtol=1e-5, atol=1e-6
+                )
+
+
+def test_lanes_may_be_at_different_steps():
+    """Adam's correction of its bias depends on the step: one a lane."""
+    weights, gradient = numbers(0, 2), numbers(1, 2)
+
+    def update(weights, gradient, steps, rate, momentum):
+        slots = optimizers.zero_slots(weights)
+        return optimizers.update(
+            ["adam"], None, weights, gradient, slots, rate, momentum, steps
+        )[0]
+
+    rate, momentum = np.float32([0.1, 0.1]), np.float32([0.9, 0.9])
+    both = execute("eager", update, weights, gradient, np.int32([0, 7]), rate, momentum)
+    for lane, step in enumerate((0, 7)):
+        same = execute("eager", update, weights, gradient, np.int32([step] * 2), rate, momentum)
+        for key in SHAPES:
+            np.testing.assert_array_equal(both[key][lane], same[key][lane])
+    assert not np.array_equal(both["b"][0], same["b"][0])
+
+
+def test_the_sum_of_squares_is_one_number_a_lane():
+    arrays = numbers(0, 2)
+    total = execute("eager", lambda a: optimizers.sum_of_squares(a, 1), arrays)
+    expected = [sum(float((a[lane] ** 2).sum()) for a in arrays.values()) for lane in range(2)]
+    np.testing.assert_allclose(total, expected, rtol=1e-6)
+    whole = optimizers.sum_of_squares(to_tensors(arrays))
+    assert float(whole) == pytest.approx(sum(expected), rel=1e-6)

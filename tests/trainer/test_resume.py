@@ -1,0 +1,143 @@
+"""Stopped and resumed runs, killed for real, beside an undisturbed one: the same to the bit."""
+
+import json
+import random
+import signal
+
+import pytest
+from processes import KILL_AT, SMALL
+from safetensors.numpy import load_file
+
+STEPS = 2000
+ARGUMENTS = (*SMALL, f"--train_steps={STEPS}", "--seed=5")
+#: Checkpoints and progress as often as can be, so that a kill finds them at any stage.
+OFTEN = """
+import trainer.loop
+trainer.loop.CHECKPOINT_SECONDS = 0.0
+trainer.loop.CHUNK_SECONDS = 0.01
+"""
+def start(warm, directory, *arguments, before=OFTEN):
+    return warm.start(
+        "trainer", *ARGUMENTS, f"--run_dir={directory}", *arguments,
+        cwd=directory.parent, before=before,
+    )  # fmt: skip
+
+
+def newest(directory):
+    return sorted((directory / "checkpoints").glob("step-*.safetensors"))[-1]
+
+
+def read_record(directory):
+    return json.loads((directory / "record.json").read_text())
+
+
+def lines(directory):
+    """The number of measurements so far."""
+    path = directory / "metrics.jsonl"
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+def assert_ended_as(directory, undisturbed):
+    """Weights, slots, measurements and results are the same, and nothing half-written is left."""
+    assert newest(directory).name == newest(undisturbed).name == f"step-{STEPS:010d}.safetensors"
+    ours, theirs = load_file(newest(directory)), load_file(newest(undisturbed))
+    assert ours.keys() == theirs.keys()
+    for name, array in ours.items():
+        assert array.tobytes() == theirs[name].tobytes(), name
+    for name in ("metrics.jsonl", "config.gin", "operative_config.gin"):
+        assert (directory / name).read_bytes() == (undisturbed / name).read_bytes(), name
+    clocks = ("run_id", "seconds", "steps_per_second")
+    records = [read_record(path) for path in (directory, undisturbed)]
+    for record in records:
+        assert record["status"] == "ok"
+        for name in clocks:
+            record.pop(name)
+    assert records[0] == records[1]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(warm, tmp_path_factory):
+    directory = tmp_path_factory.mktemp("undisturbed") / "run"
+    done = start(warm, directory, before="").wait()
+    assert done.code == 0, done.stderr
+    assert lines(directory) == 100
+    return directory
+
+
+def test_a_run_killed_at_random_and_resumed_is_the_undisturbed_one(warm, undisturbed, tmp_path):
+    directory, source = tmp_path / "run", random.Random(2017)
+    reached = []
+    for target in sorted(source.sample(range(5, 80), 3)):
+        process = start(warm, directory, *(["--resume"] if reached else []))
+        process.wait_for(lambda target=target: lines(directory) >= target)
+        process.kill(signal.SIGKILL)
+        assert process.wait().code == -signal.SIGKILL
+        reached.append(lines(directory))
+        assert target <= reached[-1] < 100
+        assert read_record(directory)["status"] == "interrupted"
+    done = start(warm, directory, "--resume").wait()
+    assert done.code == 0, done.stderr
+    assert "from step" in done.stdout
+    assert_ended_as(directory, undisturbed)
+
+
+def test_signals_write_a_checkpoint_and_the_run_goes_on_from_it(warm, undisturbed, tmp_path):
+    directory, resume = tmp_path / "run", ()
+    quick = "import trainer.loop; trainer.loop.CHUNK_SECONDS = 0.01"
+    for number, target in ((signal.SIGTERM, 10), (signal.SIGINT, 40)):
+        process = start(warm, directory, *resume, before=quick)
+        assert process.wait_for(lambda target=target: lines(directory) >= target)
+        process.kill(number)
+        done = process.wait()
+        assert done.code == 130
+        assert done.stderr == ""
+        record = read_record(directory)
+        step = record["steps_done"]
+        assert record["status"] == "interrupted"
+        assert record["eval_loss"] is None
+        assert 20 * target <= step < STEPS
+        assert newest(directory).name == f"step-{step:010d}.safetensors"
+        assert f"interrupted at step {step:,}" in done.stdout
+        assert "--resume" in done.stdout
+        resume = ("--resume",)
+    done = start(warm, directory, *resume, before="").wait()
+    assert done.code == 0, done.stderr
+    assert f"from step {step:,}" in done.stdout
+    assert_ended_as(directory, undisturbed)
+
+
+#: Moments of a run's life: file, how many times it has been written, and whether before or after.
+MOMENTS = [
+    ("config.gin", 1, True),
+    ("config.gin", 1, False),
+    ("record.json", 1, True),
+    ("record.json", 1, False),
+    ("metrics.jsonl", 50, False),
+    ("step-", 1, True),
+    ("step-", 1, False),
+    ("record.json", 1, True),
+    ("record.json", 1, False),
+    ("record.json", 1, True),
+    ("curves.png", 1, True),
+]
+
+
+def test_a_run_killed_between_any_two_files_is_the_undisturbed_one(warm, undisturbed, tmp_path):
+    """From the first file of its directory to the last."""
+    directory = tmp_path / "run"
+    for index, (name, count, before) in enumerate(MOMENTS):
+        rule = KILL_AT.format(name=name, count=count, before=before)
+        done = start(warm, directory, *["--resume"] * (index > 0), before=rule).wait()
+        assert done.code == -signal.SIGKILL, (index, name, done)
+    done = start(warm, directory, "--resume", before="").wait()
+    assert done.code == 0, done.stderr
+    assert_ended_as(directory, undisturbed)
+    assert (directory / "curves.png").exists()
+
+
+def test_a_finished_run_is_shown_again_and_not_changed(warm, undisturbed):
+    before = {path: path.read_bytes() for path in undisturbed.glob("*.json*")}
+    done = start(warm, undisturbed, "--resume", before="").wait()
+    assert done.code == 0, done.stderr
+    assert "eval" in done.stdout
+    assert {path: path.read_bytes() for path in undisturbed.glob("*.json*")} == before
