@@ -15,11 +15,14 @@ class _SeededInitializer(keras.initializers.Initializer):
         self.seed = seed
 
     def __call__(self, shape, dtype=None):
-        value = self.draw(np.random.default_rng(self.seed), shape)
+        value = self.draw(shape)
         return keras.ops.convert_to_tensor(value.astype(keras.backend.standardize_dtype(dtype)))
 
-    def draw(self, rng, shape):
-        """Returns the float64 array."""
+    def draw(self, shape):
+        """The value as a float64 NumPy array."""
+        return self._draw(np.random.default_rng(self.seed), shape)
+
+    def _draw(self, rng, shape):
         raise NotImplementedError
 
     def get_config(self):
@@ -30,7 +33,7 @@ class _SeededInitializer(keras.initializers.Initializer):
 class ScaledNormal(_SeededInitializer):
     """scale · N(0, 1/n), n being the rows: the inputs of a rectangular matrix, the units of W^h."""
 
-    def draw(self, rng, shape):
+    def _draw(self, rng, shape):
         return self.scale * rng.standard_normal(shape) / np.sqrt(shape[0])
 
 
@@ -38,7 +41,7 @@ class ScaledNormal(_SeededInitializer):
 class Orthogonal(_SeededInitializer):
     """scale · Q, with Q uniform over the orthogonal matrices (QR of a Gaussian matrix)."""
 
-    def draw(self, rng, shape):
+    def _draw(self, rng, shape):
         q, r = np.linalg.qr(rng.standard_normal(shape))
         return self.scale * q * np.sign(np.diag(r))
 
@@ -47,7 +50,7 @@ class Orthogonal(_SeededInitializer):
 class Identity(_SeededInitializer):
     """The identity; appendix A scales every matrix initialisation but this one."""
 
-    def draw(self, rng, shape):
+    def _draw(self, rng, shape):
         return np.eye(*shape)
 
 
@@ -55,7 +58,7 @@ class Identity(_SeededInitializer):
 class ConstantBias(_SeededInitializer):
     """Every bias equal to scale."""
 
-    def draw(self, rng, shape):
+    def _draw(self, rng, shape):
         return np.full(shape, float(self.scale))
 
 
@@ -63,7 +66,7 @@ class ConstantBias(_SeededInitializer):
 class NormalBias(_SeededInitializer):
     """scale · N(0, 1)."""
 
-    def draw(self, rng, shape):
+    def _draw(self, rng, shape):
         return self.scale * rng.standard_normal(shape)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from rnn_zoo.architectures import canonical_name
+from rnn_zoo.cells import CELLS
 from rnn_zoo.initializers import ScaledNormal
 from rnn_zoo.layers import LAYERS, CellLayer
 from rnn_zoo.unroll import unroll
@@ -42,9 +43,7 @@ def build_model(
     arch = canonical_name(arch)
     if depth < 1:
         raise ValueError(f"depth must be at least 1, got {depth}")
-    seeds = [None] * (depth + 1)
-    if seed is not None:
-        seeds = [int(word) for word in np.random.SeedSequence(seed).generate_state(depth + 1)]
+    seeds = _seeds(seed, depth)
     inputs = x = keras.Input((None, input_dim), name="inputs")
     for layer in range(depth):
         x = LAYERS[arch](
@@ -56,6 +55,45 @@ def build_model(
         output_dim, kernel_initializer=ScaledNormal(seed=seeds[-1] or 0), name="readout"
     )
     return keras.Model(inputs, readout(x), name=f"{arch.replace('+', 'plus_')}_{depth}x{units}")
+
+
+def make_cells(arch, depth, units, seed=None, **options):
+    """The cells of a model's layers, unbuilt: for `draw_weights` and `forward`.
+
+    Arguments are those of `build_model`.
+    """
+    cell_class = CELLS[canonical_name(arch)]
+    return [cell_class(units, seed=layer, **options) for layer in _seeds(seed, depth)[:-1]]
+
+
+def draw_weights(cells, input_dim, output_dim, seed):
+    """The first weights of the model that `build_model` makes with this seed, without making it.
+
+    Args:
+        cells: of `make_cells` with the same seed.
+        input_dim, output_dim, seed: as for `build_model`.
+
+    Returns:
+        NumPy arrays in the form of `forward`.
+    """
+    units = cells[0].units
+    readout = ScaledNormal(seed=_seeds(seed, len(cells))[-1])
+    return {
+        "layers": [
+            cell.draw_weights(units if layer else input_dim) for layer, cell in enumerate(cells)
+        ],
+        "readout": {
+            "kernel": readout.draw((units, output_dim)).astype("float32"),
+            "bias": np.zeros(output_dim, "float32"),
+        },
+    }
+
+
+def _seeds(seed, depth):
+    """A seed for each layer and one for the readout."""
+    if seed is None:
+        return [None] * (depth + 1)
+    return [int(word) for word in np.random.SeedSequence(seed).generate_state(depth + 1)]
 
 
 def recurrent_cells(model):

@@ -1,19 +1,16 @@
 """Trains one configuration: from the first step, or from where an earlier process was stopped."""
 
-import dataclasses
 import datetime
 import os
 import signal
 import time
 
-import keras
-
-from rnn_zoo.model import build_model, get_weights, recurrent_cells
 from trainer import checkpoints, curves, records
 from trainer.errors import UserError
 from trainer.events import Events
-from trainer.program import Program
 from trainer.progress import Display
+from trainer.tasks.base import SPLITS
+from trainer.trial import Trial
 
 #: Measurements of the training loss in a run; one in `VALID_EVERY` also has the validation loss.
 MEASUREMENTS = 100
@@ -21,7 +18,6 @@ VALID_EVERY = 10
 CHECKPOINT_SECONDS = 30.0
 #: How long one compiled call should take, so that progress shows about every second.
 CHUNK_SECONDS = 1.0
-SPLITS = ("train", "valid", "eval")
 
 
 def default_run_dir(config):
@@ -66,43 +62,14 @@ class _Run:
 
     def __init__(self, config, directory, display):
         self.config, self.directory, self.display = config, directory, display
-        self.task = task = config.make_task()
-        units = config.units(task.input_dim, task.output_dim)
-        model = build_model(
-            config.arch,
-            config.depth,
-            units,
-            task.input_dim,
-            task.output_dim,
-            seed=config.seed,
-            **config.cell_options(),
-        )
-        cells = recurrent_cells(model)
-        activation = keras.activations.serialize(cells[0].activation)
-        self.program = Program(task, cells, config.batch_size, [config.optimizer], [activation])
-        self.state = self.program.start(get_weights(model))
-        self.hparams = self.program.hparams(config, cells[0].gate_bias, activation)
+        self.trial = Trial(config)
+        self.task = self.trial.task
+        self.program = self.trial.program()
+        self.state = self.program.start(self.trial.draw_weights())
+        self.hparams = self.trial.hparams(self.program)
         self.measurements = []
         self.events = None
-        self.record = records.RunRecord(
-            run_id=directory.path.name,
-            task=config.task,
-            arch=config.arch,
-            depth=config.depth,
-            units=units,
-            max_params=config.num_params,
-            num_params=model.count_params(),
-            hparams=config.hparams,
-            seed=config.seed,
-            train_steps=config.train_steps,
-            input_dim=task.input_dim,
-            output_dim=task.output_dim,
-            chance_loss=task.chance_loss,
-            config=dataclasses.asdict(config),
-            data=task.describe(),
-            backend=keras.backend.backend(),
-            versions=records.versions(),
-        )
+        self.record = self.trial.record(directory.path.name)
 
     @property
     def step(self):
@@ -185,7 +152,7 @@ class _Run:
         """Measures the finished run and says where everything lies."""
         record = self.record
         if record.status == "ok" and record.eval_loss is None:
-            self._measure_splits()
+            self.trial.complete(record, self._evaluate)
             self.directory.write_record(record)
         if self.measurements:
             curves.plot(self.directory.path / "curves.png", record, self.measurements)
@@ -200,19 +167,6 @@ class _Run:
             )
         else:
             self._show_result()
-
-    def _measure_splits(self):
-        """Measures all splits; a fixed data set is all three of them, and is measured whole."""
-        fixed = self.task.num_samples is not None
-        metrics = {
-            split: self._evaluate(split, None if fixed else self.config.eval_samples)
-            for split in (SPLITS[:1] if fixed else SPLITS)
-        }
-        for split in SPLITS:
-            measured = metrics.get(split, metrics[SPLITS[0]])
-            summary = self.task.summarise(measured, self.record.units, self.record.num_params)
-            self.record.metrics[split] = summary
-            setattr(self.record, f"{split}_loss", summary["loss"])
 
     def _show_result(self):
         record = self.record
@@ -260,9 +214,9 @@ class _Run:
         )
         state["loss_sum"] = 0 * state["loss_sum"]
 
-    def _evaluate(self, split, num_samples):
+    def _evaluate(self, split, num_samples, whole=False):
         return self.program.evaluate(
-            self.state["weights"], self.hparams, self.task.device_data, split, num_samples
+            self.state["weights"], self.hparams, self.task.device_data, split, num_samples, whole
         )
 
     def _save(self):

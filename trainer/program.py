@@ -20,6 +20,8 @@ from trainer.tasks.base import WeightedBatch
 
 #: A training loss above this multiple of the chance loss has diverged (infeasible, section 4).
 DIVERGED = 100.0
+#: Samples that are measured at once; what bounds the memory of an evaluation.
+EVALUATION_BATCH = 256
 
 _FLOATS = ("lr_init", "lr_decay_rate", "momentum_logit", "gradient_clip_val", "l2_decay")
 
@@ -89,21 +91,20 @@ class Program:
         """
         return self._run(state, _tensors(hparams), data, ops.convert_to_tensor(stop, "int32"))
 
-    def evaluate(self, weights, hparams, data, split, num_samples, batch_size=256):
+    def evaluate(self, weights, hparams, data, split, num_samples, whole=False):
         """Averages the task's metrics over a split, for one trial or for lanes.
 
         Args:
             weights, hparams, data: as for `run`.
             split: "train", "valid" or "eval".
-            num_samples: how many fresh samples, rounded up to whole batches; None for all of a
-                fixed data set.
+            num_samples: how many samples, rounded up to whole batches.
+            whole: whether to walk through a fixed data set of that size, or smaller, rather than
+                draw from the split.
 
         Returns:
             dict from metric to float, or to a list of floats; with lanes, lists over them.
         """
-        whole = num_samples is None
-        num_samples = self.task.num_samples if whole else num_samples
-        batch_size = min(batch_size, num_samples)
+        batch_size = min(EVALUATION_BATCH, num_samples)
         key = (split, whole, batch_size)
         if key not in self._evaluators:
             draw = self.task.sweep if whole else self.task.draw

@@ -5,13 +5,26 @@ A subclass names its gates and states and writes its equations in `step`; see `U
 Legend: B batch, I input features, N units.
 """
 
+import dataclasses
 import random
 
 import keras
 import numpy as np
 from keras import ops
 
-from rnn_zoo.initializers import BIAS_INITS, MATRIX_INITS, ScaledNormal
+from rnn_zoo.initializers import BIAS_INITS, MATRIX_INITS, ConstantBias, ScaledNormal
+
+
+@dataclasses.dataclass(frozen=True)
+class _Weight:
+    """A weight to be: its name, its shape and the law of its first value."""
+
+    name: str
+    shape: tuple
+    initializer: keras.initializers.Initializer
+
+    def draw(self):
+        return self.initializer.draw(self.shape).astype("float32")
 
 
 class AbstractRNNCell(keras.layers.Layer):
@@ -95,43 +108,63 @@ class AbstractRNNCell(keras.layers.Layer):
         return self.units
 
     def build(self, input_shape):
-        features, units = input_shape[-1], self.units
+        variables = {
+            part: keras.tree.map_structure(self._add, weights)
+            for part, weights in self._plan(input_shape[-1]).items()
+        }
+        self.read_in = variables["read_in"]
+        self.input_kernels = variables["input"]
+        self.recurrent_kernels = variables["recurrent"]
+        self.biases = variables["bias"]
+        self.initial_states = variables["initial_state"]
+        self.built = True
+
+    def draw_weights(self, features):
+        """The values that `build` would give the weights, without building; `seed` must be given.
+
+        Args:
+            features: I.
+
+        Returns:
+            NumPy arrays in the structure of `weight_tensors`.
+        """
+        return keras.tree.map_structure(lambda weight: weight.draw(), self._plan(features))
+
+    def _plan(self, features):
+        """The weights that the cell will have, in the structure of `weight_tensors`."""
+        units, read_in = self.units, {}
         # Drawn here, not kept: a copy made from the configuration, as the other direction of
         # Bidirectional, must start from values of its own.
         seed = random.randint(1, 2**31 - 1) if self.seed is None else self.seed
-        seeds = iter(np.random.SeedSequence(seed).generate_state(4 * len(self.gates) + 2))
+        seeds = iter(np.random.SeedSequence(seed).generate_state(3 * len(self.gates) + 1))
 
-        def weight(name, shape, initializer):
-            return self.add_weight(name=name, shape=shape, initializer=initializer)
+        def weight(name, shape, law, scale):
+            return _Weight(name, shape, law(scale, int(next(seeds))))
 
-        def seeded(law, scale):
-            return law(scale=scale, seed=int(next(seeds)))
+        def zeros(name):
+            return _Weight(name, (units,), ConstantBias(0.0))
 
-        self.read_in = {}
         if self.mixes_input and features != units:
-            self.read_in = {
-                "kernel": weight("read_in_kernel", (features, units), seeded(ScaledNormal, 1.0)),
-                "bias": weight("read_in_bias", (units,), "zeros"),
-            }
+            kernel = weight("read_in_kernel", (features, units), ScaledNormal, 1.0)
+            read_in = {"kernel": kernel, "bias": zeros("read_in_bias")}
             features = units
         matrix_law, bias_law = MATRIX_INITS[self.matrix_init], BIAS_INITS[self.bias_init]
-        self.input_kernels, self.recurrent_kernels, self.biases = {}, {}, {}
+        plan = {"input": {}, "recurrent": {}, "bias": {}}
         for gate in self.gates:
-            self.input_kernels[gate] = weight(
-                f"{gate}_input", (features, units), seeded(ScaledNormal, self.input_scale[gate])
-            )
-            self.recurrent_kernels[gate] = weight(
-                f"{gate}_recurrent", (units, units), seeded(matrix_law, self.recurrent_scale[gate])
-            )
-            self.biases[gate] = weight(
-                f"{gate}_bias", (units,), seeded(bias_law, self.bias_scale[gate])
-            )
-        self.initial_states = [
-            weight(f"initial_{name}", (units,), "zeros")
-            for name in self.state_names
-            if self.learned_initial_state
-        ]
-        self.built = True
+            for part, shape, law, scale in (
+                ("input", (features, units), ScaledNormal, self.input_scale),
+                ("recurrent", (units, units), matrix_law, self.recurrent_scale),
+                ("bias", (units,), bias_law, self.bias_scale),
+            ):
+                plan[part][gate] = weight(f"{gate}_{part}", shape, law, scale[gate])
+        initial = self.state_names if self.learned_initial_state else ()
+        return plan | {
+            "initial_state": [zeros(f"initial_{name}") for name in initial],
+            "read_in": read_in,
+        }
+
+    def _add(self, weight):
+        return self.add_weight(name=weight.name, shape=weight.shape, initializer=weight.initializer)
 
     def weight_tensors(self):
         """The live weights in the plain structure that `rnn_zoo.unroll` computes with.

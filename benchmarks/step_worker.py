@@ -1,0 +1,304 @@
+"""One candidate of `benchmarks.steps` in one process; prints a line of JSON."""
+
+import argparse
+import itertools
+import json
+import os
+import statistics
+import time
+
+BATCH_SIZE = 64
+NUM_BATCHES = 16
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name in ("candidate", "variant", "task", "arch"):
+        parser.add_argument(f"--{name}", default="")
+    parser.add_argument("--budget", type=int)
+    parser.add_argument("--core", type=int, default=-1)
+    parser.add_argument("--seconds", type=float)
+    parser.add_argument("--repeats", type=int)
+    args = parser.parse_args()
+    if args.core >= 0:
+        os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[args.core]})
+    setting = Setting(args.task, args.arch, args.budget)
+    began = time.perf_counter()
+    run, granule = CANDIDATES[args.candidate](setting, args.variant)
+    run(granule)
+    compile_seconds = time.perf_counter() - began
+    steps = granule
+    while (elapsed := _timed(run, steps)) < args.seconds / 2:
+        wanted = steps * max(2, min(10, int(args.seconds / max(elapsed, 1e-6))))
+        steps = -(-wanted // granule) * granule
+    rates = [steps / _timed(run, steps) for _ in range(args.repeats)]
+    from benchmarks import machine
+
+    print(
+        json.dumps(
+            {
+                "steps_per_second": statistics.median(rates),
+                "compile_seconds": compile_seconds,
+                "peak_megabytes": machine.peak_megabytes(),
+                "units": setting.units,
+                "batch_size": BATCH_SIZE,
+                "flops_per_step": setting.flops_per_step,
+                "variant": args.variant,
+            }
+        )
+    )
+
+
+def _timed(run, steps):
+    began = time.perf_counter()
+    run(steps)
+    return time.perf_counter() - began
+
+
+class Setting:
+    """The model and the task that all candidates share."""
+
+    def __init__(self, task, arch, budget):
+        from trainer.config import TrainConfig
+
+        options = {"text8": {"source": "pydoc"}, "capacity": {"num_samples": 4 * budget}}
+        self.config = TrainConfig(
+            task=task,
+            arch=arch,
+            num_params=budget,
+            batch_size=BATCH_SIZE,
+            train_steps=1_000_000_000,
+            lr_init=1e-3,
+            task_options=options.get(task, {}),
+        )
+        self.task = self.config.make_task()
+        self.arch, self.depth = arch, self.config.depth
+        self.units = self.config.units(self.task.input_dim, self.task.output_dim)
+
+    @property
+    def flops_per_step(self):
+        """Of the products of one step, forward and backward: 2 a multiply-add, three products each.
+
+        The first layer's inputs need no gradient: two products there.
+        """
+        from rnn_zoo.architectures import ARCHITECTURES
+
+        gates, n = len(ARCHITECTURES[self.arch].gates), self.units
+        rows = BATCH_SIZE * self.task.num_steps
+        first = 2 * 2 * rows * gates * self.task.input_dim * n
+        inner = (self.depth - 1) * 3 * 2 * rows * gates * n * n
+        recurrent = self.depth * 3 * 2 * rows * gates * n * n
+        scored = len(range(*self.task.loss_steps.indices(self.task.num_steps)))
+        readout = 3 * 2 * BATCH_SIZE * scored * n * self.task.output_dim
+        return first + inner + recurrent + readout
+
+    def batches(self):
+        """Ready-made batches as NumPy (inputs, targets)."""
+        from keras import ops
+
+        drawn = [self.task.sample("train", 0, BATCH_SIZE, step) for step in range(NUM_BATCHES)]
+        return [tuple(ops.convert_to_numpy(part) for part in batch[:2]) for batch in drawn]
+
+
+def ours(setting, variant):
+    """The trainer's own program."""
+    from trainer.trial import Trial
+
+    trial = Trial(setting.config)
+    program = trial.program()
+    held = {"state": program.start(trial.draw_weights()), "step": 0}
+    hparams = trial.hparams(program)
+
+    def run(steps):
+        held["step"] += steps
+        held["state"] = program.run(held["state"], hparams, trial.task.device_data, held["step"])
+        assert int(held["state"]["step"]) == held["step"], "diverged"
+
+    return run, 1
+
+
+def fit(setting, variant):
+    """Keras's `fit` with the stock layer."""
+    import keras
+
+    stock = {
+        "rnn": lambda: keras.layers.SimpleRNN(setting.units, return_sequences=True),
+        "irnn": lambda: keras.layers.SimpleRNN(
+            setting.units, activation="relu", return_sequences=True
+        ),
+        "gru": lambda: keras.layers.GRU(
+            setting.units, reset_after=variant.endswith("after"), return_sequences=True
+        ),
+        "lstm": lambda: keras.layers.LSTM(setting.units, return_sequences=True),
+    }
+    return _fit(setting, variant, stock[setting.arch])
+
+
+def fit_cell(setting, variant):
+    """Keras's `fit` with `keras.layers.RNN` around our cell."""
+    import keras
+
+    import rnn_zoo
+
+    cell = rnn_zoo.CELLS[setting.arch]
+    return _fit(
+        setting, variant, lambda: keras.layers.RNN(cell(setting.units), return_sequences=True)
+    )
+
+
+def _fit(setting, variant, layer):
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+    task = setting.task
+    inputs = x = keras.Input((task.num_steps, task.input_dim))
+    for _ in range(setting.depth):
+        x = layer()(x)
+    x = x[:, task.loss_steps]
+    model = keras.Model(inputs, keras.layers.Dense(task.output_dim)(x))
+    chunk = int("".join(filter(str.isdigit, variant)) or 1)
+    model.compile(
+        keras.optimizers.Adam(1e-3, global_clipnorm=1.0),
+        loss=task.keras_loss(),
+        steps_per_execution=chunk,
+        jit_compile="jit" in variant or "auto",
+    )
+    axis = len(setting.batches()[0][1].shape) + task.target_time_axis
+    cut = [slice(None)] * axis + [task.loss_steps]
+    batches = [(x, y[tuple(cut)]) for x, y in setting.batches()]
+    stacked = [np.stack(part) for part in zip(*batches, strict=True)]
+    data = tf.data.Dataset.from_tensor_slices(tuple(stacked)).cache().repeat().prefetch(2)
+
+    def run(steps):
+        model.fit(data, steps_per_epoch=steps, verbose=0)
+
+    return run, chunk
+
+
+def torch_loop(setting, variant):
+    """A plain PyTorch training loop."""
+    import torch
+
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    task, n = setting.task, setting.units
+
+    class UGRNN(torch.nn.Module):
+        def __init__(self, features, units):
+            super().__init__()
+            self.x, self.h = torch.nn.Linear(features, 2 * units), torch.nn.Linear(units, 2 * units)
+
+        def forward(self, x):
+            z, h, outputs = self.x(x), x.new_zeros(x.shape[0], n), []
+            for t in range(x.shape[1]):
+                c, g = (z[:, t] + self.h(h)).chunk(2, dim=-1)
+                g = torch.sigmoid(g + 1)
+                h = g * h + (1 - g) * torch.tanh(c)
+                outputs.append(h)
+            return torch.stack(outputs, dim=1), h
+
+    stock = {
+        "rnn": lambda: torch.nn.RNN(task.input_dim, n, batch_first=True),
+        "irnn": lambda: torch.nn.RNN(task.input_dim, n, nonlinearity="relu", batch_first=True),
+        "gru": lambda: torch.nn.GRU(task.input_dim, n, batch_first=True),
+        "lstm": lambda: torch.nn.LSTM(task.input_dim, n, batch_first=True),
+        "ugrnn": lambda: UGRNN(task.input_dim, n),
+    }
+    layer, readout = stock[setting.arch](), torch.nn.Linear(n, task.output_dim)
+    parameters = [*layer.parameters(), *readout.parameters()]
+    optimizer = torch.optim.Adam(parameters, 1e-3)
+    batches = [tuple(map(torch.from_numpy, batch)) for batch in setting.batches()]
+    endless = itertools.cycle(batches)
+    loss_of = _torch_loss(task)
+
+    def run(steps):
+        for _ in range(steps):
+            x, y = next(endless)
+            outputs = readout(layer(x)[0][:, task.loss_steps])
+            loss = loss_of(outputs, y)
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+            optimizer.step()
+        float(loss.detach())
+
+    return run, 1
+
+
+def _torch_loss(task):
+    from torch.nn import functional
+
+    steps = task.loss_steps
+    if task.name in ("memory", "rcf"):
+        return lambda out, y: functional.mse_loss(out, y[:, steps])
+    if task.name == "capacity":
+        return lambda out, y: functional.binary_cross_entropy_with_logits(out, y[:, steps].float())
+    classes = 10 if task.name == "parens" else task.output_dim
+    return lambda out, y: functional.cross_entropy(
+        out.reshape(-1, classes), y[:, steps].reshape(-1).long()
+    )
+
+
+def jax_scan(setting, variant):
+    """What a JAX user writes: `lax.scan`, automatic gradients, optax, one jitted step."""
+    import jax
+    import jax.numpy as jnp
+    import optax
+
+    from rnn_zoo.cells import CELLS
+
+    task, n = setting.task, setting.units
+    cell = CELLS[setting.arch](n, seed=0)
+    weights = {
+        "cell": cell.draw_weights(task.input_dim),
+        "readout": {"w": jnp.zeros((n, task.output_dim)), "b": jnp.zeros(task.output_dim)},
+    }
+
+    def model(weights, inputs):
+        w = weights["cell"]
+        x = {g: inputs @ w["input"][g] + w["bias"][g] for g in cell.gates}
+
+        def body(states, x_t):
+            output, states = cell.step(
+                None, lambda gate, operand: x_t[gate] + operand @ w["recurrent"][gate], states
+            )
+            return list(states), output
+
+        first = [jnp.broadcast_to(s, (inputs.shape[0], n)) for s in w["initial_state"]]
+        time_major = {gate: jnp.swapaxes(z, 0, 1) for gate, z in x.items()}
+        _, outputs = jax.lax.scan(body, first, time_major)
+        outputs = jnp.swapaxes(outputs, 0, 1)[:, task.loss_steps]
+        return outputs @ weights["readout"]["w"] + weights["readout"]["b"]
+
+    from trainer.tasks import Batch
+
+    optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(1e-3))
+
+    @jax.jit
+    def step(weights, slots, x, y):
+        gradients = jax.grad(lambda w: task.loss(model(w, x), Batch(x, y)))(weights)
+        changes, slots = optimizer.update(gradients, slots)
+        return optax.apply_updates(weights, changes), slots
+
+    held = {"weights": weights, "slots": optimizer.init(weights)}
+    endless = itertools.cycle([tuple(map(jnp.asarray, batch)) for batch in setting.batches()])
+
+    def run(steps):
+        for _ in range(steps):
+            held["weights"], held["slots"] = step(held["weights"], held["slots"], *next(endless))
+        jax.block_until_ready(held["weights"])
+
+    return run, 1
+
+
+CANDIDATES = {
+    "ours": ours,
+    "ours_jax": ours,
+    "fit": fit,
+    "fit_cell": fit_cell,
+    "torch": torch_loop,
+    "jax": jax_scan,
+}
+
+if __name__ == "__main__":
+    main()

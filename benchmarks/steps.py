@@ -1,0 +1,200 @@
+"""python -m benchmarks.steps: training steps a second, ours beside what a user would pick instead.
+
+The same model trains on the same task, at the same batch size, by each candidate in turn, in
+processes of its own that have the whole machine. A candidate's arrangements (one process with all
+threads, or a process of one thread on each core; for `fit` a few `steps_per_execution`) are all
+tried, and its best counts, in steps a second of the whole machine. Candidates:
+
+    ours            the trainer's compiled loop, on TensorFlow
+    ours_jax        the same, on JAX
+    fit             `keras.Model.fit` with the stock layer (GRU also with reset_after=False)
+    fit_cell        `keras.Model.fit` with `keras.layers.RNN(our cell)`
+    torch           a plain PyTorch loop with `nn.RNN/GRU/LSTM`, a hand loop for the UGRNN
+    jax             `lax.scan` with automatic gradients, and optax
+
+Peers get their batches ready-made: a cycle of 16 that were drawn before the clock starts. Ours
+makes its own inside the program, and is timed with that.
+
+Results: steps.csv and steps.png in --out. A row has the medians over --repeats, the compile time,
+the peak memory, the ratio of ours to it, and for ours the share of the machine's own
+matrix-product rate that the products of a step, counted, amount to.
+"""
+
+import argparse
+import csv
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+
+from benchmarks import machine
+
+TASKS = ("capacity", "memory", "rcf", "text8", "parens", "arithmetic")
+ARCHS = ("rnn", "irnn", "ugrnn", "gru", "lstm", "+rnn")
+CANDIDATES = ("ours", "ours_jax", "fit", "fit_cell", "torch", "jax")
+#: Extra arrangements of a candidate, beside threads; each is a value of its worker's --variant.
+VARIANTS = {
+    "fit": ("spe1", "spe20", "spe100"),
+    "fit_cell": ("spe1", "spe20"),
+}
+FIELDS = (
+    "task arch budget units candidate variant processes threads steps_per_second "
+    "samples_per_second compile_seconds peak_megabytes ours_over_it matmul_share"
+).split()
+
+
+def supported(candidate, arch, variant=""):
+    """Whether a candidate has this architecture at all."""
+    if candidate == "fit":
+        return arch in ("rnn", "irnn", "gru", "lstm")
+    if candidate == "torch":
+        return arch in ("rnn", "irnn", "ugrnn", "gru", "lstm")
+    if candidate == "jax":
+        return arch != "+rnn"
+    return True
+
+
+def measure(setting, candidate, variant, processes, seconds, repeats):
+    """Runs one arrangement; returns its row, or None where it fails, saying why."""
+    threads = max(1, machine.cores() // processes)
+    command = [
+        *(sys.executable, "-m", "benchmarks.step_worker", "--candidate", candidate),
+        *("--variant", variant, "--seconds", str(seconds), "--repeats", str(repeats)),
+        *("--task", setting["task"], "--arch", setting["arch"], "--budget", str(setting["budget"])),
+    ]
+    environment = machine.environment(threads)
+    if candidate in ("ours_jax", "jax"):
+        environment["KERAS_BACKEND"] = "jax"
+    workers = [
+        subprocess.Popen(
+            [*command, "--core", str(core) if processes > 1 else "-1"],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for core in range(processes)
+    ]
+    outputs = [worker.communicate() for worker in workers]
+    if any(worker.returncode for worker in workers):
+        print(f"{candidate} {variant} failed: {outputs[0][1].strip().splitlines()[-1:]}")
+        return None
+    results = [json.loads(out.strip().splitlines()[-1]) for out, _ in outputs]
+    rate = sum(result["steps_per_second"] for result in results)
+    return {
+        **setting,
+        "units": results[0]["units"],
+        "candidate": candidate,
+        "variant": results[0].get("variant", variant),
+        "processes": processes,
+        "threads": threads,
+        "steps_per_second": rate,
+        "samples_per_second": rate * results[0]["batch_size"],
+        "compile_seconds": statistics.median(result["compile_seconds"] for result in results),
+        "peak_megabytes": sum(result["peak_megabytes"] for result in results),
+        "flops_per_step": results[0]["flops_per_step"],
+    }
+
+
+def best_of(setting, candidate, seconds, repeats):
+    """The fastest arrangement of a candidate in one setting, or None."""
+    rows = [
+        measure(setting, candidate, variant, processes, seconds, repeats)
+        for variant in VARIANTS.get(candidate, ("",))
+        for processes in sorted({1, machine.cores()})
+    ]
+    rows = [row for row in rows if row]
+    return max(rows, key=lambda row: row["steps_per_second"], default=None)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--tasks", nargs="*", default=["capacity", "memory"], choices=TASKS)
+    parser.add_argument("--archs", nargs="*", default=["rnn", "ugrnn", "gru"], choices=ARCHS)
+    parser.add_argument("--budgets", nargs="*", type=int, default=[1000, 10_000])
+    parser.add_argument("--candidates", nargs="*", default=list(CANDIDATES), choices=CANDIDATES)
+    parser.add_argument("--seconds", type=float, default=1.0, help="of each timed repeat")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--out", default="benchmarks/results/steps")
+    args = parser.parse_args()
+    os.makedirs(args.out, exist_ok=True)
+    peak = machine.matmul_rate()
+    print(f"{machine.describe()}; matrix products run at {peak / 1e9:.0f} GFLOP/s")
+    rows = []
+    for task in args.tasks:
+        for arch in args.archs:
+            for budget in args.budgets:
+                setting = {"task": task, "arch": arch, "budget": budget}
+                found = [
+                    best_of(setting, candidate, args.seconds, args.repeats)
+                    for candidate in args.candidates
+                    if supported(candidate, arch)
+                ]
+                rows += compare([row for row in found if row], peak)
+                write(pathlib.Path(args.out), rows, peak)
+    plot(pathlib.Path(args.out) / "steps.png", rows)
+
+
+def compare(rows, peak):
+    """Adds the ratio of ours to each row, and the share of the peak to ours; prints them."""
+    ours = [row for row in rows if row["candidate"].startswith("ours")]
+    best = max((row["steps_per_second"] for row in ours), default=float("nan"))
+    for row in rows:
+        row["ours_over_it"] = best / row["steps_per_second"]
+        flops = row.pop("flops_per_step")
+        mine = row["candidate"].startswith("ours")
+        row["matmul_share"] = row["steps_per_second"] * flops / peak if mine else ""
+        print(
+            f"{row['task']:10} {row['arch']:6} {row['budget']:7,} {row['candidate']:9} "
+            f"{row['variant']:8} {row['processes']}x{row['threads']} "
+            f"{row['steps_per_second']:10.1f} steps/s   ours {row['ours_over_it']:5.2f}x",
+            flush=True,
+        )
+    return rows
+
+
+def write(directory, rows, peak):
+    """Writes what there is so far, with the machine and the versions."""
+    with open(directory / "steps.csv", "w", newline="") as file:
+        writer = csv.DictWriter(file, FIELDS)
+        writer.writeheader()
+        writer.writerows(
+            {k: f"{v:.4g}" if isinstance(v, float) else v for k, v in row.items()} for row in rows
+        )
+    facts = machine.facts() | {"matmul_gflops": round(peak / 1e9, 1)}
+    (directory / "machine.json").write_text(json.dumps(facts, indent=2) + "\n")
+
+
+def plot(path, rows):
+    """Ratios of ours to each peer, a panel a budget."""
+    from matplotlib.figure import Figure
+
+    budgets = sorted({row["budget"] for row in rows})
+    figure = Figure(figsize=(4.6 * len(budgets), 4.4), layout="constrained")
+    panels = figure.subplots(1, len(budgets), squeeze=False, sharey=True)[0]
+    peers = [c for c in CANDIDATES if not c.startswith("ours")]
+    colours = dict(zip(peers, ("#0072B2", "#56B4E9", "#D55E00", "#009E73"), strict=True))
+    for panel, budget in zip(panels, budgets, strict=True):
+        places = sorted({(r["task"], r["arch"]) for r in rows if r["budget"] == budget})
+        for offset, peer in enumerate(peers):
+            points = [
+                (places.index((r["task"], r["arch"])) + 0.15 * (offset - 1.5), r["ours_over_it"])
+                for r in rows
+                if r["budget"] == budget and r["candidate"] == peer
+            ]
+            if points:
+                panel.plot(*zip(*points, strict=True), "o", color=colours[peer], label=peer, ms=5)
+        panel.axhline(1, color="0.4", lw=1)
+        panel.set_xticks(range(len(places)), [" ".join(p) for p in places], rotation=60, ha="right")
+        panel.set_yscale("log")
+        panel.set_title(f"{budget:,} parameters", loc="left")
+        panel.spines[["top", "right"]].set_visible(False)
+    panels[0].set_ylabel("steps a second, ours over the peer's")
+    panels[0].legend(frameon=False)
+    figure.savefig(path, dpi=120)
+
+
+if __name__ == "__main__":
+    main()

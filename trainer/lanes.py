@@ -1,0 +1,196 @@
+"""Many trials in one program: lanes train side by side, and one that ends takes the next trial.
+
+A lane ends with the numbers that its trial would have alone: lanes share the program, and nothing
+else. One that diverges is frozen where it stood. A lane costs a program's P-th part in time and
+memory: three copies of its weights, and (S + G) T B N numbers a layer for the backward pass, with S
+states, G gates, T steps, B samples and N units.
+"""
+
+import itertools
+import time
+
+import keras
+import numpy as np
+from keras import ops
+
+from trainer.config import ACTIVATIONS, OPTIMIZERS
+from trainer.errors import UserError
+from trainer.program import stack
+from trainer.trial import Trial
+
+#: Longest time of one compiled call, so that callers hear of finished trials soon.
+CHUNK_SECONDS = 5.0
+#: Lanes are given up, at the price of compiling again, if that should save this much time.
+SHRINK_SECONDS = 10.0
+
+
+def train_lanes(configs, lanes, report=None):
+    """Trains configurations of one shape, `lanes` of them at a time.
+
+    Args:
+        configs: iterable of `TrainConfig`; the next is asked for when a lane is free. They may
+            differ in everything but task, architecture, depth, units and batch size.
+        lanes: P.
+        report: called as report(list of (config, step)) after each compiled call, if given.
+
+    Yields:
+        (config, `RunRecord`) of each trial, in the order in which they end.
+
+    Raises:
+        UserError: configurations of different shapes.
+    """
+    waiting = map(Trial, configs)
+    first = list(itertools.islice(waiting, lanes))
+    if not first:
+        return
+    program = first[0].program(OPTIMIZERS, ACTIVATIONS)
+    pool = _Lanes(program, first)
+    while pool.trials:
+        pool.advance()
+        if report:
+            report(pool.progress())
+        ended = pool.ended()
+        yield from pool.collect(ended)
+        for lane in ended:
+            trial = next(waiting, None)
+            if trial is not None:
+                pool.refill(lane, trial)
+        pool.drop_idle()
+
+
+class _Lanes:
+    """The lanes' state, and the trial that each trains; None where a lane idles."""
+
+    def __init__(self, program, trials):
+        self.program, self.shape = program, trials[0].shape
+        self.trials = trials
+        for trial in trials:
+            self._check(trial)
+        self.began = [time.monotonic()] * len(trials)
+        self.state = program.start(stack([trial.draw_weights() for trial in trials]))
+        self.steps_per_second = None
+        self._gather()
+
+    @property
+    def steps(self):
+        return ops.convert_to_numpy(self.state["step"])
+
+    def progress(self):
+        """(config, step) of each busy lane."""
+        pairs = zip(self.trials, self.steps, strict=True)
+        return [(trial.config, int(step)) for trial, step in pairs if trial is not None]
+
+    def advance(self):
+        """Trains all lanes for a while, at most to where the first of them ends."""
+        steps, began = self.steps, time.monotonic()
+        left = [
+            trial.config.train_steps - step
+            for trial, step in zip(self.trials, steps, strict=True)
+            if trial is not None
+        ]
+        chunk = min(left)
+        if self.steps_per_second is None:
+            chunk = min(chunk, 10)
+        else:
+            chunk = max(1, min(chunk, round(self.steps_per_second * CHUNK_SECONDS)))
+        stop = [
+            step + chunk if trial is not None else 0
+            for trial, step in zip(self.trials, steps, strict=True)
+        ]
+        self.state = self.program.run(self.state, self.hparams, self.data, stop)
+        done = int((self.steps - steps).max())
+        elapsed = time.monotonic() - began
+        # The first call compiles, which says nothing of the rate.
+        self.steps_per_second = done / elapsed if self.steps_per_second else 10.0
+        if done == 0:
+            self.steps_per_second = 10.0
+
+    def ended(self):
+        """The lanes whose trial is trained to its end, or has diverged."""
+        feasible = ops.convert_to_numpy(self.state["feasible"])
+        return [
+            lane
+            for lane, (trial, step) in enumerate(zip(self.trials, self.steps, strict=True))
+            if trial is not None and (step >= trial.config.train_steps or not feasible[lane])
+        ]
+
+    def collect(self, ended):
+        """Yields (config, record) of the trials in these lanes, and leaves the lanes idle."""
+        feasible = ops.convert_to_numpy(self.state["feasible"])
+        sizes = [self.trials[lane].task.num_samples for lane in ended]
+        largest = max((size for size in sizes if size is not None), default=None)
+        measured = {}
+
+        def evaluate(lane, split, num_samples, whole):
+            arguments = (split, largest if whole else num_samples, whole)
+            if arguments not in measured:
+                measured[arguments] = self.program.evaluate(
+                    self.state["weights"], self.hparams, self.data, *arguments
+                )
+            return {name: values[lane] for name, values in measured[arguments].items()}
+
+        for lane in ended:
+            trial, step = self.trials[lane], int(self.steps[lane])
+            record = trial.record(run_id=f"lane-{lane}")
+            record.steps_done, record.seconds = step, time.monotonic() - self.began[lane]
+            record.steps_per_second = step / record.seconds
+            if feasible[lane]:
+                record.status = "ok"
+                trial.complete(record, lambda *args, lane=lane: evaluate(lane, *args))
+            else:
+                record.status, record.infeasible_at = "infeasible", step
+            self.trials[lane] = None
+            yield trial.config, record
+
+    def refill(self, lane, trial):
+        """Gives an idle lane its next trial."""
+        self._check(trial)
+        self.trials[lane], self.began[lane] = trial, time.monotonic()
+        fresh = self.program.start(trial.draw_weights())
+        self.state = keras.tree.map_structure(
+            lambda held, new: _with_row(held, lane, new), self.state, fresh
+        )
+        self._gather()
+
+    def drop_idle(self):
+        """Gives up idle lanes, if what they would cost is worth compiling a smaller program."""
+        busy = [lane for lane, trial in enumerate(self.trials) if trial is not None]
+        if not busy:
+            self.trials = []
+            return
+        left = max(self.trials[lane].config.train_steps - int(self.steps[lane]) for lane in busy)
+        saving = left / self.steps_per_second * (1 - len(busy) / len(self.trials))
+        if saving > SHRINK_SECONDS:
+            self.trials = [self.trials[lane] for lane in busy]
+            self.began = [self.began[lane] for lane in busy]
+            self.state = keras.tree.map_structure(
+                lambda held: ops.take(held, np.array(busy), axis=0), self.state
+            )
+            self.steps_per_second = None
+            self._gather()
+
+    def _check(self, trial):
+        if trial.shape != self.shape:
+            raise UserError(
+                f"lanes share one program: {trial.shape} cannot train beside {self.shape}"
+            )
+
+    def _gather(self):
+        """Stacks the trials' numbers; an idle lane keeps its last ones, which nothing looks at."""
+        trials = list(self.trials)
+        some = next(trial for trial in trials if trial is not None)
+        trials = [trial or some for trial in trials]
+        self.hparams = stack([trial.hparams(self.program) for trial in trials])
+        self.data = {
+            name: np.stack([trial.task.data[name] for trial in trials])
+            if np.ndim(array) == 0
+            else array
+            for name, array in some.task.device_data.items()
+        }
+
+
+def _with_row(array, row, value):
+    """A copy of an array (P, ...) with one row replaced."""
+    array = np.array(ops.convert_to_numpy(array))
+    array[row] = ops.convert_to_numpy(value)
+    return ops.convert_to_tensor(array)

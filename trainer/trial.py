@@ -1,0 +1,107 @@
+"""A configuration on its way to a result: its model's shape, first weights, program and record."""
+
+import dataclasses
+
+import keras
+
+from rnn_zoo.model import draw_weights, make_cells
+from rnn_zoo.sizing import count_params
+from trainer.program import Program
+from trainer.records import RunRecord, versions
+from trainer.tasks.base import SPLITS
+
+
+class Trial:
+    """What a configuration stands for, made without building a Keras model.
+
+    Args:
+        config: the `TrainConfig`.
+
+    Attributes:
+        task: its `Task`.
+        units, num_params: N and the count of parameters that the budget allows.
+        cells: the cells of its layers, for their equations.
+        activation: the name of its s().
+
+    Raises:
+        UserError: the budget is too small, or the task refuses its options.
+    """
+
+    def __init__(self, config):
+        self.config, self.task = config, config.make_task()
+        shape = (self.task.input_dim, self.task.output_dim)
+        self.units = config.units(*shape)
+        self.num_params = count_params(config.arch, config.depth, self.units, *shape)
+        self.cells = make_cells(
+            config.arch, config.depth, self.units, seed=config.seed, **config.cell_options()
+        )
+        self.activation = keras.activations.serialize(self.cells[0].activation)
+
+    @property
+    def shape(self):
+        """What trials must have in common to train in one program."""
+        config, task = self.config, self.task
+        dimensions = (task.input_dim, task.output_dim, task.num_steps)
+        arrays = tuple(name for name, array in task.data.items() if array.ndim)
+        model = (config.arch, config.depth, self.units)
+        return (config.task, dimensions, arrays, model, config.batch_size)
+
+    def program(self, optimizer_names=None, activation_names=None):
+        """The program that trains it; for others of its shape too, if it is told what they use."""
+        return Program(
+            self.task,
+            self.cells,
+            self.config.batch_size,
+            optimizer_names or [self.config.optimizer],
+            activation_names or [self.activation],
+        )
+
+    def draw_weights(self):
+        """The first weights, NumPy arrays."""
+        return draw_weights(self.cells, self.task.input_dim, self.task.output_dim, self.config.seed)
+
+    def hparams(self, program):
+        """Its numbers as arguments of a program."""
+        return program.hparams(self.config, self.cells[0].gate_bias, self.activation)
+
+    def record(self, run_id):
+        """The record at the start."""
+        config, task = self.config, self.task
+        return RunRecord(
+            run_id=run_id,
+            task=config.task,
+            arch=config.arch,
+            depth=config.depth,
+            units=self.units,
+            max_params=config.num_params,
+            num_params=self.num_params,
+            hparams=config.hparams,
+            seed=config.seed,
+            train_steps=config.train_steps,
+            input_dim=task.input_dim,
+            output_dim=task.output_dim,
+            chance_loss=task.chance_loss,
+            config=dataclasses.asdict(config),
+            data=task.describe(),
+            backend=keras.backend.backend(),
+            versions=versions(),
+        )
+
+    def complete(self, record, evaluate):
+        """Fills in a finished record's losses and metrics.
+
+        Args:
+            record: of `record`.
+            evaluate: evaluate(split, num_samples, whole) gives a split's averaged metrics. A fixed
+                data set is all three splits, and is measured once, whole.
+        """
+        whole = self.task.num_samples is not None
+        num_samples = self.task.num_samples if whole else self.config.eval_samples
+        splits = SPLITS[:1] if whole else SPLITS
+        measured = {split: evaluate(split, num_samples, whole) for split in splits}
+        for split in SPLITS:
+            metrics = self.task.summarise(
+                measured[split if split in measured else SPLITS[0]], self.units, self.num_params
+            )
+            record.metrics[split] = metrics
+            setattr(record, f"{split}_loss", metrics["loss"])
