@@ -5,6 +5,7 @@ backend, as `count_params`, starts none.
 """
 
 import importlib
+import sys
 
 _HOMES = {
     "rnn_zoo.architectures": ("ARCHITECTURES",),
@@ -36,6 +37,11 @@ def __getattr__(name):
     value = getattr(importlib.import_module(_HOME_OF[name]), name)
     globals()[name] = value
     return value
+
+
+# Keras finds a saved model's classes by their registration, which importing their modules does.
+if "keras" in sys.modules:
+    importlib.import_module("rnn_zoo.layers")
 
 
 def __dir__():

@@ -42,8 +42,10 @@ class Orthogonal(_SeededInitializer):
     """scale · Q, with Q uniform over the orthogonal matrices (QR of a Gaussian matrix)."""
 
     def _draw(self, rng, shape):
-        q, r = np.linalg.qr(rng.standard_normal(shape))
-        return self.scale * q * np.sign(np.diag(r))
+        rows, columns = shape
+        q, r = np.linalg.qr(rng.standard_normal((max(shape), min(shape))))
+        q = q * np.sign(np.diag(r))
+        return self.scale * (q if rows >= columns else q.T)
 
 
 @keras.saving.register_keras_serializable("rnn_zoo")

@@ -30,7 +30,7 @@ class CellLayer(keras.layers.RNN):
     def __init__(
         self,
         units,
-        activation=None,
+        *cell_arguments,
         return_sequences=False,
         return_state=False,
         go_backwards=False,
@@ -46,9 +46,9 @@ class CellLayer(keras.layers.RNN):
                     f"{option}=True is not supported by rnn_zoo layers; "
                     "pass initial_state and use return_state=True instead"
                 )
-        if activation is not None:
-            cell_options["activation"] = activation
-        cell = self.cell_class(units, dtype=dtype, trainable=trainable, **cell_options)
+        cell = self.cell_class(
+            units, *cell_arguments, dtype=dtype, trainable=trainable, **cell_options
+        )
         super().__init__(
             cell,
             return_sequences=return_sequences,
@@ -61,7 +61,6 @@ class CellLayer(keras.layers.RNN):
         )
 
     def inner_loop(self, sequences, initial_state, mask, training=False):
-        sequences = ops.cast(sequences, self.cell.compute_dtype)
         if self.go_backwards:
             sequences = ops.flip(sequences, axis=1)
             mask = None if mask is None else ops.flip(mask, axis=1)

@@ -3,6 +3,8 @@
 Legend: T time, B batch, I input, N units, O output; "..." leading axes of a population of models.
 """
 
+import random
+
 import keras
 import numpy as np
 from keras import ops
@@ -52,7 +54,7 @@ def build_model(
     if output_steps != slice(None):
         x = x[:, output_steps]
     readout = keras.layers.Dense(
-        output_dim, kernel_initializer=ScaledNormal(seed=seeds[-1] or 0), name="readout"
+        output_dim, kernel_initializer=ScaledNormal(seed=seeds[-1]), name="readout"
     )
     return keras.Model(inputs, readout(x), name=f"{arch.replace('+', 'plus_')}_{depth}x{units}")
 
@@ -92,7 +94,7 @@ def draw_weights(cells, input_dim, output_dim, seed):
 def _seeds(seed, depth):
     """A seed for each layer and one for the readout."""
     if seed is None:
-        return [None] * (depth + 1)
+        seed = random.randint(0, 2**31 - 1)  # as keras.utils.set_random_seed makes repeatable
     return [int(word) for word in np.random.SeedSequence(seed).generate_state(depth + 1)]
 
 
@@ -105,7 +107,7 @@ def get_weights(model):
     """The weights of a model that `build_model` made, as NumPy arrays in the form of `forward`."""
     readout = model.get_layer("readout")
     live = {
-        "layers": [cell.weight_tensors() for cell in recurrent_cells(model)],
+        "layers": [cell.weight_tensors(cell.variable_dtype) for cell in recurrent_cells(model)],
         "readout": {"kernel": readout.kernel.value, "bias": readout.bias.value},
     }
     return keras.tree.map_structure(ops.convert_to_numpy, live)

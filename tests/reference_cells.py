@@ -125,7 +125,8 @@ def unroll(arch, weights, inputs, states, mask=None, go_backwards=False, **optio
         if mask is not None:
             keep = np.asarray(mask, bool)[:, t, None]
             new_output = np.where(keep, new_output, output)
-            new_states = [np.where(keep, new, old) for new, old in zip(new_states, states)]
+            pairs = zip(new_states, states, strict=True)
+            new_states = [np.where(keep, new, old) for new, old in pairs]
         output, states = new_output, new_states
         outputs.append(output)
     return np.stack(outputs, axis=1), list(states)

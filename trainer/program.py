@@ -123,14 +123,14 @@ class Program:
             total_weight += weight
             for name, value in metrics.items():
                 value = np.asarray(ops.convert_to_numpy(value), "float64")
-                totals[name] = totals.get(name, 0) + (value.T * weight).T
+                totals[name] = totals.get(name, 0) + value
         return {name: (total.T / total_weight).T.tolist() for name, total in totals.items()}
 
     def _measure(self, weights, hparams, batch):
         outputs = self._forward(weights, hparams, batch)
         metrics = self.task.metrics(outputs, batch)
         if isinstance(batch, WeightedBatch):
-            return metrics, ops.sum(batch.weights, axis=-1)
+            return metrics, ops.mean(batch.weights, axis=-1)
         return metrics, ops.ones_like(metrics["loss"])
 
     def _forward(self, weights, hparams, batch):

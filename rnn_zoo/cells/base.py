@@ -73,8 +73,8 @@ class AbstractRNNCell(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        if units < 1:
-            raise ValueError(f"units must be at least 1, got {units}")
+        if not isinstance(units, (int, np.integer)) or units < 1:
+            raise ValueError(f"units must be a whole number of at least 1, got {units!r}")
         self.units = int(units)
         self.activation = keras.activations.get(activation)
         self.gate_bias = gate_bias
@@ -166,28 +166,30 @@ class AbstractRNNCell(keras.layers.Layer):
     def _add(self, weight):
         return self.add_weight(name=weight.name, shape=weight.shape, initializer=weight.initializer)
 
-    def weight_tensors(self):
+    def weight_tensors(self, dtype=None):
         """The live weights in the plain structure that `rnn_zoo.unroll` computes with.
+
+        Args:
+            dtype: to cast to; the compute dtype if None.
 
         Returns:
             dict(input, recurrent, bias: dicts from gate to tensor; initial_state: list of (N,),
-            zeros where not learned; read_in: dict(kernel, bias), empty where there is none), in the
-            compute dtype.
+            zeros where not learned; read_in: dict(kernel, bias), empty where there is none).
+
+        Raises:
+            ValueError: the cell is not built yet.
         """
-
-        def live(variables):
-            return keras.tree.map_structure(
-                lambda variable: ops.cast(variable, self.compute_dtype), variables
-            )
-
-        zeros = [ops.zeros((self.units,), dtype=self.compute_dtype) for _ in self.state_names]
-        return {
-            "input": live(dict(self.input_kernels)),
-            "recurrent": live(dict(self.recurrent_kernels)),
-            "bias": live(dict(self.biases)),
-            "initial_state": live(list(self.initial_states)) if self.initial_states else zeros,
-            "read_in": live(dict(self.read_in)),
+        self._require_built()
+        dtype = dtype or self.compute_dtype
+        zeros = [ops.zeros((self.units,), dtype) for _ in self.state_names]
+        weights = {
+            "input": dict(self.input_kernels),
+            "recurrent": dict(self.recurrent_kernels),
+            "bias": dict(self.biases),
+            "initial_state": list(self.initial_states) or zeros,
+            "read_in": dict(self.read_in),
         }
+        return keras.tree.map_structure(lambda weight: ops.cast(weight, dtype), weights)
 
     def assign_weights(self, tensors):
         """Sets the weights from the structure of `weight_tensors`."""
@@ -233,7 +235,8 @@ class AbstractRNNCell(keras.layers.Layer):
     @property
     def initial_state(self):
         """The learned initial states as NumPy arrays, each (N,)."""
-        return [ops.convert_to_numpy(state) for state in self.weight_tensors()["initial_state"]]
+        states = self.weight_tensors(self.variable_dtype)["initial_state"]
+        return [ops.convert_to_numpy(state) for state in states]
 
     def gate_weights(self):
         """The gates' weights as NumPy arrays; b^fg is not part of the bias.
@@ -280,7 +283,12 @@ class AbstractRNNCell(keras.layers.Layer):
             "seed": self.seed,
         }
 
+    def _require_built(self):
+        if not self.built:
+            raise ValueError(f"{self.name} has no weights yet: call it, or build((None, I)), first")
+
     def _parts(self):
+        self._require_built()
         return (
             ("input", self.input_kernels),
             ("recurrent", self.recurrent_kernels),

@@ -1,6 +1,7 @@
 """The intersection RNN, eqs. (15) to (20)."""
 
 import keras
+import numpy as np
 from keras import ops
 
 from rnn_zoo.cells.base import AbstractRNNCell
@@ -25,10 +26,10 @@ class IntersectionRNNCell(AbstractRNNCell):
     mixes_input = True
 
     def __init__(self, units, activation="tanh", gate_bias=1.0, depth_activation="relu", **kwargs):
-        pair = gate_bias if isinstance(gate_bias, (tuple, list)) else (gate_bias, gate_bias)
-        if len(pair) != 2:
+        biases = np.ravel(gate_bias).tolist()
+        if len(biases) not in (1, 2):
             raise ValueError(f"gate_bias must be a number or a pair (y, h), got {gate_bias}")
-        super().__init__(units, activation=activation, gate_bias=tuple(pair), **kwargs)
+        super().__init__(units, activation=activation, gate_bias=(biases[0], biases[-1]), **kwargs)
         self.depth_activation = keras.activations.get(depth_activation)
 
     def step(self, x, pre, states):

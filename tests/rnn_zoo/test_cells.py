@@ -196,7 +196,7 @@ def test_unknown_names_are_refused_with_the_choices():
         rnn_zoo.GRUCell(3, bias_init="zeros")
     with pytest.raises(ValueError, match=r"input_scale must be r, u, c; got r, z"):
         rnn_zoo.GRUCell(3, input_scale={"r": 1.0, "z": 1.0})
-    with pytest.raises(ValueError, match="units must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="units must be a whole number of at least 1, got 0"):
         rnn_zoo.GRUCell(0)
     with pytest.raises(ValueError, match="sofplus"):
         rnn_zoo.GRUCell(3, activation="sofplus")

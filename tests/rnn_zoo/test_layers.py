@@ -309,7 +309,7 @@ def test_what_is_not_supported_is_refused():
         with pytest.raises(ValueError, match=f"{option}=True.*initial_state"):
             rnn_zoo.layers.GRU(UNITS, **{option: True})
         rnn_zoo.layers.GRU(UNITS, **{option: False})
-    with pytest.raises(ValueError, match="units must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="units must be a whole number of at least 1, got 0"):
         rnn_zoo.layers.LSTM(0)
     with pytest.raises((TypeError, ValueError), match="retrun_state"):
         rnn_zoo.layers.LSTM(3, retrun_state=True)

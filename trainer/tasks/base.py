@@ -29,7 +29,10 @@ class Batch(NamedTuple):
 
 
 class WeightedBatch(NamedTuple):
-    """A batch whose samples count differently: `weights` (..., B) beside a `Batch`'s fields."""
+    """A batch whose samples count differently: `weights` (..., B) beside a `Batch`'s fields.
+
+    Weights are 1 on average over the data set, so that a loss's expectation is the weighted mean.
+    """
 
     inputs: Any
     targets: Any
@@ -197,12 +200,9 @@ class Task:
         return outputs, _cut(batch.targets, self.loss_steps, self.target_time_axis)
 
     def mean(self, values, batch):
-        """Mean over the batch of values (..., B), weighted where the batch has weights."""
-        if not isinstance(batch, WeightedBatch):
-            return ops.mean(values, axis=-1)
-        total = ops.sum(batch.weights, axis=-1)
-        # A lane whose data set has ended while another's goes on has none: 0, not NaN.
-        return ops.sum(values * batch.weights, axis=-1) / ops.where(total > 0, total, 1.0)
+        """Mean over the batch of values (..., B), times the samples' weights if there are any."""
+        weighted = isinstance(batch, WeightedBatch)
+        return ops.mean(values * batch.weights if weighted else values, axis=-1)
 
 
 def _cut(array, steps, axis):

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from trainer import ops
 from trainer.tasks.base import WeightedBatch
 
 
@@ -25,9 +24,7 @@ def dataset(task, split, batch_size, seed):
         sample = task.sample(split, seed, batch_size, step)
         if not isinstance(sample, WeightedBatch):
             return *sample, weights
-        # As `Task.mean` has it: each sample by its share of the batch's weight.
-        share = sample.weights / ops.mean(sample.weights)
-        return sample.inputs, sample.targets, weights * share[:, None]
+        return sample.inputs, sample.targets, weights * sample.weights[:, None]
 
     steps = tf.data.Dataset.counter(dtype=tf.int64)
     return steps.map(batch, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
@@ -37,7 +34,7 @@ def keras_loss(task):
     """See `Task.keras_loss`."""
 
     def loss(targets, outputs):
-        return task.step_losses(outputs, ops.cast(targets, targets.dtype))
+        return task.step_losses(outputs, targets)
 
     loss.__name__ = f"{task.name}_loss"
     return loss

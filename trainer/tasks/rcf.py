@@ -72,7 +72,7 @@ class RCF(Task):
         return WeightedBatch(*batch, ops.broadcast_to(weights, batch.targets.shape[:-2]))
 
     def _weights(self, index):
-        return 1 / (ops.cast(index + 1 + TAU, "float32") * self._normalisation)
+        return self.num_samples / (ops.cast(index + 1 + TAU, "float32") * self._normalisation)
 
     def _samples(self, seed, index):
         numbers = random.normal(random.bits_at(seed, "data", index, 2 * (self.input_dim // 2 + 1)))

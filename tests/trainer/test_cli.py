@@ -1,0 +1,452 @@
+"""The command line as a user meets it: help, mistakes, a run and what it leaves, a full disk."""
+
+import gzip
+import json
+import math
+import os
+import shutil
+import signal
+import subprocess
+
+import numpy as np
+import pytest
+from on_backend import tensorflow_only
+from processes import KILL_AT, SMALL, python
+from safetensors.numpy import load_file
+
+from trainer.records import RunRecord
+
+pytestmark = tensorflow_only
+
+#: Runs `python -m MODULE ARGUMENTS` and notes which backends were imported.
+NOTING = """
+import atexit, pathlib, runpy, sys
+def note():
+    names = [name for name in ("tensorflow", "keras", "jax", "torch") if name in sys.modules]
+    pathlib.Path({path!r}).write_text(" ".join(names))
+atexit.register(note)
+sys.argv = sys.argv[1:]
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.fixture
+def quick(tmp_path):
+    """Runs a main that must end before a backend is imported, in a directory of its own."""
+
+    def run(*arguments, module="trainer"):
+        noted = tmp_path / "imported"
+        home = tmp_path / "home"
+        home.mkdir(exist_ok=True)
+        done = python("-c", NOTING.format(path=str(noted)), module, *arguments, cwd=home)
+        assert noted.read_text() == ""
+        return done
+
+    run.home = tmp_path / "home"
+    return run
+
+
+def tree(directory):
+    """Every file below a directory with its content."""
+    return {
+        str(path.relative_to(directory)): path.read_bytes()
+        for path in sorted(directory.rglob("*"))
+        if path.is_file()
+    }
+
+
+def assert_refused(done, *parts):
+    assert done.code == 2, done
+    assert done.stdout == ""
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.endswith("\n")
+    assert done.stderr.count("\n") == 1, done.stderr
+    for part in parts:
+        assert part in done.stderr, (part, done.stderr)
+
+
+# Help.
+
+
+@pytest.mark.parametrize("module", ["trainer", "trainer.export"])
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+def test_help_needs_no_backend(quick, module, flag):
+    done = quick(flag, module=module)
+    assert (done.code, done.stderr) == (0, "")
+    assert f"python -m {module}" in done.stdout
+    assert "--run_dir" in done.stdout
+    if module == "trainer":
+        for name in ("--task", "--arch", "--depth", "--num_params", "--train_steps", "--seed"):
+            assert f"  {name}=VALUE" in done.stdout
+        for name in ("capacity", "memory", "rcf", "text8", "parens", "arithmetic", "+rnn", "smoke"):
+            assert name in done.stdout
+
+
+# Mistakes.
+
+PARENS = ("--task=parens", "--arch=gru")
+TEXT8 = ("--task=text8", "--arch=gru")
+
+#: What is wrong -> (arguments, what the line must have).
+MISTAKES = {
+    "no task": (["--arch=gru"], ["--task", "parens"]),
+    "task": (["--task=paren", "--arch=gru"], ["'paren'", "parens", "text8", "arithmetic"]),
+    "no architecture": (["--task=parens"], ["arch"]),
+    "architecture": (["--task=parens", "--arch=gur"], ["'gur'", "ugrnn", "+rnn"]),
+    "flag": ([*PARENS, "--units=5"], ["units"]),
+    "argument": ([*PARENS, "parens"], ["'parens'", "--help"]),
+    "no number": ([*PARENS, "--depth=two"], ["depth", "two"]),
+    "depth": ([*PARENS, "--depth=0"], ["depth", "0"]),
+    "+rnn": (["--task=parens", "--arch=+rnn", "--depth=1"], ["+rnn", "depth 1", "depth 2"]),
+    "budget": ([*PARENS, "--num_params=100"], ["100", "smallest", "--num_params"]),
+    "steps": ([*PARENS, "--train_steps=0"], ["train_steps", "0"]),
+    "batch": ([*PARENS, "--batch_size=-1"], ["batch_size", "-1"]),
+    "seed": ([*PARENS, "--seed=-1"], ["seed", "-1"]),
+    "profile": ([*PARENS, "--profile=big"], ["'big'", "smoke", "laptop", "paper"]),
+    "gin file": ([*PARENS, "--gin_file=nowhere.gin"], ["nowhere.gin"]),
+    "gin name": ([*PARENS, "--gin_bindings=TrainConfig.rate=1"], ["'rate'", "lr_init"]),
+    "gin value": ([*PARENS, "--gin_bindings=TrainConfig.optimizer='x'"], ["'x'", "sgd", "adam"]),
+    "gin syntax": ([*PARENS, "--gin_bindings=nonsense"], ["gin"]),
+    "gin import": ([*PARENS, "--gin_bindings=import nowhere"], ["nowhere"]),
+    "resume what": ([*PARENS, "--resume"], ["--resume", "--run_dir"]),
+    "text8 for parens": ([*PARENS, "--text8_path=x"], ["parens", "'path'", "num_steps"]),
+    "text8 source": ([*TEXT8, "--text8_source=book"], ["book", "pydoc"]),
+    "text8 twice": ([*TEXT8, "--text8_source=pydoc", "--text8_path=x"], ["pydoc", "x"]),
+    "missing text": ([*TEXT8, "--text8_path=nowhere"], ["nowhere", "--text8_source=pydoc"]),
+    "directory as text": ([*TEXT8, "--text8_path=."], ["--text8_path=."]),
+}
+
+
+@pytest.mark.parametrize("what", MISTAKES)
+def test_a_mistake_is_one_line_and_writes_nothing(quick, what):
+    arguments, parts = MISTAKES[what]
+    assert_refused(quick(*arguments), *parts)
+    assert tree(quick.home) == {}
+    assert not list(quick.home.iterdir())
+
+
+WHOLE = gzip.compress(b"the quick brown fox jumps over a lazy dog " * 100)
+TEXTS = {
+    "empty": ("text", b"", ["empty"]),
+    "truncated": ("text.gz", WHOLE[: len(WHOLE) // 2], ["gzip"]),
+    "truncated zip": ("text.zip", b"PK\3\4" + b"\0" * 100, ["zip"]),
+    "foreign": ("text", b"abc " * 1000 + b"A", ["0x41", "4,000"]),
+    "short": ("text", b"abc " * 20, ["80 characters"]),
+}
+
+
+@pytest.mark.parametrize("what", TEXTS)
+def test_a_text_that_cannot_be_is_one_line_and_writes_nothing(quick, what):
+    name, content, parts = TEXTS[what]
+    quick.home.mkdir()
+    (quick.home / name).write_bytes(content)
+    done = quick(*TEXT8, f"--text8_path={name}", "--run_dir=run")
+    assert_refused(done, f"--text8_path={name}", *parts)
+    assert tree(quick.home) == {name: content}
+    assert not (quick.home / "run").exists()
+
+
+def test_a_run_directory_that_cannot_be_is_refused(quick):
+    quick.home.mkdir()
+    (quick.home / "file").write_text("mine")
+    (quick.home / "full").mkdir()
+    (quick.home / "full" / "thesis").write_text("mine")
+    before = tree(quick.home)
+    for path, part in (("file", "file"), ("file/run", "file/run"), ("full", "thesis")):
+        for resume in ([], ["--resume"]):
+            assert_refused(quick(*PARENS, f"--run_dir={path}", *resume), part, "--run_dir")
+    assert tree(quick.home) == before
+
+
+def test_what_is_no_record_is_refused(quick):
+    run = quick.home / "run"
+    run.mkdir(parents=True)
+    for content in (b"", b"{", b"[]", b"{}", b'{"task": "parens"}', b"\xff\xfe"):
+        (run / "record.json").write_bytes(content)
+        assert_refused(quick(*PARENS, "--run_dir=run", "--resume"), "run/record.json")
+        assert tree(quick.home) == {"run/record.json": content}
+
+
+# A run and what it leaves.
+
+
+def strict(text):
+    """Reads JSON as the standard has it, without NaN and infinities."""
+
+    def refuse(name):
+        raise ValueError(f"{name} is no JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory):
+    """A run as README has it, by a new process, and what it said."""
+    home = tmp_path_factory.mktemp("smoke")
+    done = python(
+        "-m", "trainer", "--task=parens", "--arch=gru", "--profile=smoke", "--run_dir=runs/a",
+        cwd=home,
+    )  # fmt: skip
+    return home / "runs" / "a", done
+
+
+def test_a_run_says_what_it_does_and_what_came_out(smoke):
+    directory, done = smoke
+    assert (done.code, done.stderr) == (0, "")
+    record = strict((directory / "record.json").read_text())
+    first, second = done.stdout.splitlines()[:2]
+    for part in ("parens", "gru", "depth 1", f"units {record['units']}", "steps 20"):
+        assert part in first
+    assert f"{record['num_params']:,} of 5,000" in first
+    assert "chance loss 18.2085" in second
+    assert "runs/a" in second
+    for split in ("train", "valid", "eval"):
+        (row,) = [line for line in done.stdout.splitlines() if f" {split} " in line]
+        assert f"{record[split + '_loss']:.4f}" in row
+    assert "\x1b" not in done.stdout
+
+
+def test_a_run_leaves_the_directory_of_the_contract(smoke):
+    directory, _ = smoke
+    assert sorted(path.name for path in directory.iterdir()) == [
+        "checkpoints",
+        "config.gin",
+        "curves.png",
+        "events",
+        "metrics.jsonl",
+        "operative_config.gin",
+        "record.json",
+    ]
+    assert [path.name for path in (directory / "checkpoints").iterdir()] == [
+        "step-0000000020.safetensors"
+    ]
+
+
+def test_the_record(smoke):
+    directory, _ = smoke
+    record = RunRecord(**strict((directory / "record.json").read_text()))
+    assert (record.run_id, record.task, record.arch, record.depth) == ("a", "parens", "gru", 1)
+    assert (record.status, record.infeasible_at) == ("ok", None)
+    assert record.steps_done == record.train_steps == 20
+    assert record.num_params <= record.max_params == 5000
+    assert record.hparams["lr_init"] == record.config["lr_init"]
+    assert record.backend == "tensorflow"
+    assert {"python", "tensorflow", "keras", "numpy"} <= record.versions.keys()
+    assert record.seconds > 0
+    assert record.steps_per_second > 0
+    for split in ("train", "valid", "eval"):
+        metrics = record.metrics[split]
+        assert metrics["loss"] == getattr(record, f"{split}_loss")
+        assert 10 < metrics["loss"] < 40
+        assert len(metrics["accuracy_by_stream"]) == 10
+        assert np.mean(metrics["accuracy_by_stream"]) == pytest.approx(metrics["accuracy"])
+    arrays = load_file(directory / "checkpoints" / "step-0000000020.safetensors")
+    weights = sum(array.size for name, array in arrays.items() if name.startswith("weights/"))
+    assert weights == record.num_params
+
+
+def test_the_measurements(smoke):
+    directory, _ = smoke
+    measurements = [strict(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
+    assert [m["step"] for m in measurements] == list(range(1, 21))
+    assert [m["step"] for m in measurements if "valid_loss" in m] == [10, 20]
+    record = strict((directory / "record.json").read_text())
+    assert measurements[-1]["valid_loss"] == record["valid_loss"]
+    for m in measurements:
+        assert 10 < m["train_loss"] < 40
+        assert m["gradient_norm"] > 0
+        rate = record["hparams"]["lr_init"] * record["hparams"]["lr_decay_rate"] ** (m["step"] / 20)
+        assert m["learning_rate"] == pytest.approx(rate)
+
+
+def test_the_events_are_those_of_the_measurements(smoke):
+    from tensorflow.compat.v1.train import summary_iterator
+
+    directory, _ = smoke
+    (path,) = (directory / "events").iterdir()
+    points = {
+        (event.step, value.tag): value.simple_value
+        for event in summary_iterator(str(path))
+        for value in event.summary.value
+    }
+    for line in (directory / "metrics.jsonl").read_text().splitlines():
+        measurement = json.loads(line)
+        for name in ("train_loss", "valid_loss", "learning_rate"):
+            if name in measurement:
+                point = points[measurement["step"], name]
+                assert point == pytest.approx(measurement[name], rel=1e-6)
+
+
+def test_the_curves_are_a_picture(smoke):
+    from matplotlib.image import imread
+
+    picture = imread(smoke[0] / "curves.png")
+    assert picture.shape[0] > 200
+    assert picture.std() > 0.01
+
+
+def test_a_second_run_in_the_same_directory_is_refused(smoke, quick):
+    directory, _ = smoke
+    before = tree(directory)
+    assert_refused(quick(*PARENS, f"--run_dir={directory}"), str(directory), "--resume")
+    assert tree(directory) == before
+
+
+@pytest.mark.parametrize(
+    "flag, name, value",
+    [
+        ("--seed=3", "seed", "3"),
+        ("--arch=lstm", "arch", "'lstm'"),
+        ("--train_steps=21", "train_steps", "21"),
+        ("--gin_bindings=TrainConfig.l2_decay=0.5", "l2_decay", "0.5"),
+    ],
+)
+def test_another_configuration_is_not_resumed(smoke, warm, flag, name, value):
+    directory, _ = smoke
+    before = tree(directory)
+    done = warm.run("trainer", f"--run_dir={directory}", "--resume", flag, cwd=directory)
+    assert_refused(done, str(directory), name, value)
+    assert tree(directory) == before
+
+
+def test_a_trained_run_can_be_exported(smoke, warm):
+    directory, _ = smoke
+    copy = directory.parent / "exported"
+    shutil.copytree(directory, copy)
+    done = warm.run("trainer.export", "--run_dir=exported", cwd=copy.parent)
+    assert (done.code, done.stderr) == (0, "")
+    assert (copy / "saved_model" / "saved_model.pb").exists()
+
+
+# Damage.
+
+
+@pytest.fixture
+def stopped(warm, tmp_path):
+    """A run that was killed when it had two checkpoints, of step 1 and 11."""
+    often = "import trainer.loop; trainer.loop.CHECKPOINT_SECONDS = 0.0\n"
+    killed = often + KILL_AT.format(name="step-", count=2, before=False)
+    run = ("trainer", *SMALL, "--train_steps=1000", "--run_dir=run")
+    assert warm.run(*run, cwd=tmp_path, before=killed).code == -signal.SIGKILL
+    return tmp_path / "run", sorted((tmp_path / "run" / "checkpoints").glob("step-*"))
+
+
+def test_a_damaged_newest_checkpoint_is_reported_and_the_one_before_used(warm, stopped):
+    directory, (older, newer) = stopped
+    content = bytearray(newer.read_bytes())
+    content[-100] ^= 4
+    newer.write_bytes(content)
+    stop = KILL_AT.format(name="metrics.jsonl", count=1, before=False)
+    done = warm.run("trainer", "--resume", "--run_dir=run", cwd=directory.parent, before=stop)
+    assert done.code == -signal.SIGKILL
+    assert f"from step {int(older.stem.split('-')[1]):,}" in done.stdout
+    (line,) = [line for line in done.stdout.splitlines() if "damaged" in line]
+    assert newer.name in line
+
+    for path in (older, newer):
+        path.write_bytes(path.read_bytes()[:-1])
+    before = tree(directory)
+    done = warm.run("trainer", "--resume", "--run_dir=run", cwd=directory.parent)
+    assert done.code == 2
+    assert done.stderr.count("\n") == 1
+    assert "no readable checkpoint" in done.stderr
+    assert "--run_dir" in done.stderr
+    assert tree(directory) == before
+
+
+# Divergence.
+
+
+@pytest.mark.parametrize("rate, steps, at", [("1e30", 20, 0), ("1e5", 20, 1)])
+def test_a_training_that_diverges_ends_well_and_says_where(warm, tmp_path, rate, steps, at):
+    done = warm.run(
+        "trainer",
+        *SMALL,
+        "--run_dir=run",
+        f"--train_steps={steps}",
+        "--gin_bindings=TrainConfig.optimizer = 'sgd'",
+        f"--gin_bindings=TrainConfig.lr_init = {rate}",
+        cwd=tmp_path,
+    )
+    assert (done.code, done.stderr) == (0, "")
+    assert f"diverged at step {at}" in done.stdout
+    record = strict((tmp_path / "run" / "record.json").read_text())
+    assert (record["status"], record["infeasible_at"]) == ("infeasible", at)
+    assert record["steps_done"] == at
+    assert record["eval_loss"] is None
+    (path,) = (tmp_path / "run" / "checkpoints").iterdir()
+    assert all(np.isfinite(array).all() for array in load_file(path).values())
+    again = warm.run("trainer", "--run_dir=run", "--resume", cwd=tmp_path)
+    assert (again.code, again.stderr) == (0, "")
+    assert strict((tmp_path / "run" / "record.json").read_text()) == record
+
+
+def test_a_loss_without_bound_after_the_last_step_is_no_crash(warm, tmp_path):
+    """The last update leaves finite weights whose loss is infinite: only measuring finds it."""
+    done = warm.run(
+        "trainer",
+        *SMALL,
+        "--run_dir=run",
+        "--train_steps=1",
+        "--gin_bindings=TrainConfig.optimizer = 'sgd'",
+        "--gin_bindings=TrainConfig.lr_init = 1e18",
+        cwd=tmp_path,
+    )
+    assert (done.code, done.stderr) == (0, "")
+    record = strict((tmp_path / "run" / "record.json").read_text())
+    assert record["status"] in ("ok", "infeasible")
+    assert record["eval_loss"] is None or math.isfinite(record["eval_loss"])
+
+
+# A full disk.
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A function that makes a file system of a given size and resizes it later."""
+    path = tmp_path / "disk"
+    path.mkdir()
+
+    def resize(size, options=()):
+        command = ["mount", "-t", "tmpfs", "-o", ",".join([*options, f"size={size}"]), "none", path]
+        if subprocess.run(command, capture_output=True, check=False).returncode:
+            pytest.skip("a file system of its own can only be mounted by root")
+        return path
+
+    yield resize
+    subprocess.run(["umount", path], capture_output=True, check=False)
+
+
+@pytest.mark.parametrize("size", ["4k", "16k", "48k"])
+def test_a_full_disk_is_one_line_and_nothing_is_half_written(warm, disk, size):
+    home = disk(size)
+    done = warm.run("trainer", *SMALL, "--run_dir=run", cwd=home)
+    assert done.code == 2
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert done.stderr.startswith("error: ")
+    assert "No space left" in done.stderr
+    run = home / "run"
+    assert not [path for path in run.rglob(".*")]
+    for path in run.rglob("*"):
+        if path.suffix == ".json":
+            strict(path.read_text())
+        elif path.suffix == ".jsonl":
+            assert all(strict(line) for line in path.read_text().splitlines())
+        elif path.suffix == ".safetensors":
+            load_file(path)
+        elif path.suffix in (".gin", ".png"):
+            assert path.stat().st_size
+    disk("10m", ["remount"])
+    done = warm.run("trainer", *SMALL, "--run_dir=run", "--resume", cwd=home)
+    assert (done.code, done.stderr) == (0, "")
+    assert strict((run / "record.json").read_text())["status"] == "ok"
+
+
+def test_a_disk_that_cannot_be_written_is_one_line(warm, disk):
+    home = disk("1m")
+    disk("1m", ["remount", "ro"])
+    done = warm.run("trainer", *SMALL, "--run_dir=run", cwd=home)
+    assert done.code == 2
+    assert done.stderr.count("\n") == 1
+    assert "run" in done.stderr
+    assert os.listdir(home) == []
