@@ -43,6 +43,9 @@ def start_backend():
     """Imports Keras and wakes its devices, without the lines that TensorFlow logs meanwhile.
 
     C++ writes them to descriptor 2 whatever the log level; if the start fails they are shown.
+
+    Raises:
+        UserError: the backend is not installed.
     """
     sys.stderr.flush()
     terminal = os.dup(2)
@@ -52,6 +55,12 @@ def start_backend():
             import keras
 
             keras.ops.zeros(())
+        except ImportError as error:
+            backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+            raise UserError(
+                f"Keras cannot start on {backend}: {error}; install it, "
+                "or choose another backend by the variable KERAS_BACKEND"
+            ) from None
         except BaseException:
             hidden.seek(0)
             os.write(terminal, hidden.read())

@@ -386,6 +386,7 @@ def test_a_loss_without_bound_after_the_last_step_is_no_crash(warm, tmp_path):
     done = warm.run(
         "trainer",
         *SMALL,
+        "--arch=irnn",
         "--run_dir=run",
         "--train_steps=1",
         "--gin_bindings=TrainConfig.optimizer = 'sgd'",
