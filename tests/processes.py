@@ -1,8 +1,8 @@
 """Runs the trainer's mains as real processes.
 
 `python(...)` starts an interpreter as a user does. `Warm` forks its processes from one that has
-imported TensorFlow already (but has computed nothing, so that no thread is lost): a tenth of the
-time, for what has to be killed and started again many times.
+imported TensorFlow already (but has computed nothing, so that no thread is lost): much quicker, for
+what has to be killed and started again many times.
 """
 
 import contextlib
@@ -182,6 +182,7 @@ def _obey(order):
 
 
 if __name__ == "__main__":
+    ORDER = None
     with contextlib.suppress(KeyboardInterrupt):
         ORDER = _serve()
     if ORDER:

@@ -1,9 +1,12 @@
 """Trains one configuration: from the first step, or from where an earlier process was stopped."""
 
 import datetime
+import math
 import os
 import signal
 import time
+
+import keras
 
 from trainer import checkpoints, curves, records
 from trainer.errors import UserError
@@ -205,6 +208,10 @@ class _Run:
         last = self.step == self.config.train_steps
         if (len(self.measurements) + 1) % VALID_EVERY == 0 or last:
             metrics = self._evaluate("valid", self.config.eval_samples)
+            if not math.isfinite(metrics["loss"]):
+                # The last update's weights are finite, their loss is not: the next would find it.
+                state["feasible"] = keras.ops.zeros_like(state["feasible"])
+                return
             for name, value in metrics.items():
                 measurement[f"valid_{name}"] = value
         self.measurements.append(measurement)

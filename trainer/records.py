@@ -118,11 +118,18 @@ class RunDirectory:
                 file.write(json.dumps(measurement, allow_nan=False) + "\n")
 
     def read_metrics(self, up_to_step=None):
-        """Reads the measurements, those up to a step only if one is given."""
+        """Reads the measurements, those up to a step only if one is given.
+
+        Raises:
+            UserError: the file is not what was written.
+        """
         if not self.metrics_path.exists():
             return []
-        lines = self.metrics_path.read_text().splitlines()
-        measurements = [json.loads(line) for line in lines]
+        try:
+            lines = self.metrics_path.read_text().splitlines()
+            measurements = [json.loads(line) for line in lines]
+        except ValueError as error:
+            raise UserError(f"{self.metrics_path} is damaged: {error}") from None
         return [m for m in measurements if up_to_step is None or m["step"] <= up_to_step]
 
 

@@ -1,26 +1,29 @@
 """SavedModels, loaded where this project is not to be had."""
 
 import json
-import signal
+import shutil
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
-from processes import KILL_AT, SMALL, environment
+from on_backend import tensorflow_only
+from processes import environment
 
 from rnn_zoo.model import recurrent_cells
-from trainer.export import load_model
+from trainer import TrainConfig, UserError, checkpoints
+from trainer.export import export, load_model
+from trainer.records import RunDirectory
+from trainer.trial import Trial
 
-#: Run -> arguments beyond those of a small training.
+pytestmark = tensorflow_only
+
+
+#: Run -> its configuration.
 RUNS = {
-    "lstm": ("--arch=lstm", "--depth=2"),
-    "plus": (
-        "--arch=+rnn",
-        "--depth=2",
-        "--gin_bindings=TrainConfig.gate_bias = 2.5",
-        "--gin_bindings=TrainConfig.activation = 'relu'",
-    ),
+    "lstm": {"arch": "lstm"},
+    "plus": {"arch": "+rnn", "gate_bias": 2.5, "depth_gate_bias": -0.5, "activation": "relu"},
 }
 #: Batch and time of the sequences.
 SIZES = ((3, 12), (1, 5))
@@ -65,24 +68,31 @@ assert not {"rnn_zoo", "trainer"} & set(sys.modules)
 """
 
 
+def write_run(directory, **config):
+    """A run that was stopped at its first checkpoint, with weights that are all random."""
+    config = TrainConfig(task="parens", depth=2, num_params=6000, **config)
+    trial = Trial(config)
+    state = trial.program().start(trial.draw_weights())
+    rng = np.random.default_rng(1)
+    state["weights"] = keras.tree.map_structure(
+        lambda w: w + 0.1 * rng.normal(size=w.shape), state["weights"]
+    )
+    run = RunDirectory(directory)
+    run.create(trial.record(directory.name), {})
+    checkpoints.write(run.checkpoints, state)
+
+
 @pytest.fixture(scope="module")
-def exported(warm, tmp_path_factory):
+def exported(tmp_path_factory):
     """Run -> (its directory, the inputs asked, the answers of its SavedModel elsewhere)."""
     home, elsewhere = (tmp_path_factory.mktemp(name) for name in ("runs", "elsewhere"))
     inputs = {
         f"{b}x{t}": np.random.default_rng(b).normal(size=(b, t, 300)).astype("float32")
         for b, t in SIZES
     }
-    for name, arguments in RUNS.items():
-        # A run that was killed after its first checkpoint: the newest checkpoint is all it takes.
-        killed = "import trainer.loop; trainer.loop.CHECKPOINT_SECONDS = 0.0\n"
-        killed += KILL_AT.format(name="step-", count=1, before=False)
-        steps = ("--train_steps=1000", f"--run_dir={name}")
-        done = warm.run("trainer", *SMALL, *arguments, *steps, cwd=home, before=killed)
-        assert done.code == -signal.SIGKILL, done.stderr
-        done = warm.run("trainer.export", f"--run_dir={name}", cwd=home)
-        assert done.code == 0, done.stderr
-        assert done.stdout == f"exported {name}/saved_model\n"
+    for name, config in RUNS.items():
+        write_run(home / name, **config)
+        assert export(home / name) == home / name / "saved_model"
         np.savez(home / name / "inputs.npz", **inputs)
     done = subprocess.run(
         [sys.executable, "-c", READER, *(str(home / name) for name in RUNS)],
@@ -137,33 +147,31 @@ def test_the_hyperparameters_of_the_cells_are_those_of_the_run(exported):
     config = json.loads((exported["plus"][0] / "record.json").read_text())["config"]
     assert config["gate_bias"] == 2.5
     for cell in recurrent_cells(model):
-        assert cell.gate_bias[1] == 2.5
+        assert tuple(cell.gate_bias) == (-0.5, 2.5)
         assert cell.activation.__name__ == "relu"
 
 
-def test_an_export_replaces_the_one_before_and_leaves_nothing_else(warm, exported):
+def test_an_export_replaces_the_one_before_and_leaves_nothing_else(exported):
     directory = exported["lstm"][0]
     before = sorted(path.name for path in directory.iterdir())
     (directory / "saved_model" / "old").write_text("")
     (directory / ".saved_model.partial").mkdir()
-    assert warm.run("trainer.export", f"--run_dir={directory}", cwd=directory).code == 0
+    export(directory)
     assert sorted(path.name for path in directory.iterdir()) == before
     assert not (directory / "saved_model" / "old").exists()
 
 
-def test_what_cannot_be_exported_is_said_in_one_line(warm, exported, tmp_path):
-    for arguments, part in (
-        ([], "--run_dir"),
-        (["--run_dir=nowhere"], "nowhere"),
-        (["--run_dir=."], "record.json"),
-    ):
-        done = warm.run("trainer.export", *arguments, cwd=tmp_path)
-        assert done.code == 2
-        assert done.stderr.count("\n") == 1
-        assert part in done.stderr
-    (tmp_path / "record.json").write_bytes((exported["lstm"][0] / "record.json").read_bytes())
-    done = warm.run("trainer.export", "--run_dir=.", cwd=tmp_path)
-    assert done.code == 2
-    assert "no readable checkpoint" in done.stderr
-    assert done.stderr.count("\n") == 1
-    assert [path.name for path in tmp_path.iterdir()] == ["record.json"]
+def test_a_run_without_a_whole_checkpoint_is_refused(exported, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(exported["lstm"][0], run)
+    (path,) = (run / "checkpoints").iterdir()
+    path.write_bytes(path.read_bytes()[:-1])
+    before = sorted(run.rglob("*"))
+    with pytest.raises(UserError, match=r"no readable checkpoint.*step-0000000000"):
+        export(run)
+    path.unlink()
+    with pytest.raises(UserError, match="no readable checkpoint"):
+        export(run)
+    assert sorted([*run.rglob("*"), path]) == before
+    with pytest.raises(UserError, match=r"no run.*record\.json"):
+        export(tmp_path)

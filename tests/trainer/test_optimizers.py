@@ -178,9 +178,7 @@ def test_lanes_may_be_at_different_steps():
 
     def update(weights, gradient, steps, rate, momentum):
         slots = optimizers.zero_slots(weights)
-        return optimizers.update(
-            ["adam"], None, weights, gradient, slots, rate, momentum, steps
-        )[0]
+        return optimizers.update(["adam"], None, weights, gradient, slots, rate, momentum, steps)[0]
 
     rate, momentum = np.float32([0.1, 0.1]), np.float32([0.9, 0.9])
     both = execute("eager", update, weights, gradient, np.int32([0, 7]), rate, momentum)

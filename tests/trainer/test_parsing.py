@@ -1,4 +1,4 @@
-"""Gin at the edge: which source wins, that every file of the project parses, that errors are one line."""
+"""Gin at the edge: which source wins, every file of the project, errors in one line."""
 
 import dataclasses
 import itertools
@@ -70,7 +70,10 @@ def test_the_later_source_wins(layers, tmp_path):
 
 def test_sources_leave_alone_what_others_set(layers):
     config = parse().config
-    assert (config.seed, config.batch_size, config.num_params, config.train_steps) == (3, *[1111] * 3)
+    assert (config.seed, config.batch_size, config.num_params, config.train_steps) == (
+        3,
+        *[1111] * 3,
+    )
 
 
 def test_nothing_is_left_of_an_earlier_parsing(layers):
@@ -80,9 +83,7 @@ def test_nothing_is_left_of_an_earlier_parsing(layers):
 
 def test_task_options_given_as_flags_join_those_of_the_files():
     bindings = ["TrainConfig.task_options = {'num_steps': 7, 'path': 'a'}"]
-    parsed = parsing.parse(
-        {"task": "text8", "arch": "gru"}, {"path": "b"}, bindings=bindings
-    )
+    parsed = parsing.parse({"task": "text8", "arch": "gru"}, {"path": "b"}, bindings=bindings)
     assert parsed.config.task_options == {"num_steps": 7, "path": "b"}
 
 

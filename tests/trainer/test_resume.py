@@ -16,6 +16,8 @@ import trainer.loop
 trainer.loop.CHECKPOINT_SECONDS = 0.0
 trainer.loop.CHUNK_SECONDS = 0.01
 """
+
+
 def start(warm, directory, *arguments, before=OFTEN):
     return warm.start(
         "trainer", *ARGUMENTS, f"--run_dir={directory}", *arguments,

@@ -3,7 +3,7 @@
 import numpy as np
 
 from trainer import ops, random
-from trainer.tasks.base import Batch, Task, cross_entropy
+from trainer.tasks.base import Batch, Task, check_whole, cross_entropy
 
 PAIRS = ("()", "[]", "{}", "<>", "«»", "‹›", "⟨⟩", "⟦⟧", "⌈⌉", "⌊⌋")
 NOISE = "abcdefghij"
@@ -22,6 +22,9 @@ class Parens(Task):
 
     Args:
         num_steps: T, 175 in the paper.
+
+    Raises:
+        UserError: `num_steps` is no whole number above 0.
     """
 
     name = "parens"
@@ -32,6 +35,7 @@ class Parens(Task):
     output_dim = len(PAIRS) * (MAX_COUNT + 1)
 
     def __init__(self, num_steps=175):
+        check_whole("num_steps", num_steps, 1)
         self.num_steps = num_steps
         self.loss_steps = slice(num_steps - 1, num_steps)
         self.chance_loss = self.streams * _entropy(_count_distribution(num_steps))

@@ -6,7 +6,7 @@ import numpy as np
 
 from trainer import ops, random
 from trainer.tasks import corpus
-from trainer.tasks.base import Batch, Task, cross_entropy
+from trainer.tasks.base import Batch, Task, check_whole, cross_entropy
 
 
 class Text8(Task):
@@ -22,7 +22,7 @@ class Text8(Task):
         warmup_steps: steps without loss, 13 in the paper.
 
     Raises:
-        UserError: the corpus cannot be had or is not text8.
+        UserError: the corpus cannot be had or is not text8; no step is left to be scored.
     """
 
     name = "text8"
@@ -32,6 +32,8 @@ class Text8(Task):
     target_time_axis = -1
 
     def __init__(self, path=None, source=None, num_steps=50, warmup_steps=13):
+        check_whole("warmup_steps", warmup_steps, 0)
+        check_whole("num_steps", num_steps, warmup_steps + 1)
         self.corpus = corpus.load(path, source, window=num_steps + 1)
         self.num_steps = num_steps
         self.loss_steps = slice(warmup_steps, num_steps)

@@ -502,13 +502,16 @@ def test_cache_that_cannot_be_written(home, tmp_path):
 
 
 def test_the_published_numbers():
-    assert corpus.Home(
-        "http://mattmahoney.net/dc/text8.zip",
-        31344016,
-        "a6640522afe85d1963ad56c05b0ede0a0c000dddc9671758a6cc09b7a38e5232",
-        100000000,
-        "6e890197040d37d85beb962ae1f041ff1d9a9ca8d20c7d99c85027eebf51dca7",
-    ) == corpus.TEXT8
+    assert (
+        corpus.Home(
+            "http://mattmahoney.net/dc/text8.zip",
+            31344016,
+            "a6640522afe85d1963ad56c05b0ede0a0c000dddc9671758a6cc09b7a38e5232",
+            100000000,
+            "6e890197040d37d85beb962ae1f041ff1d9a9ca8d20c7d99c85027eebf51dca7",
+        )
+        == corpus.TEXT8
+    )
 
 
 # Python's documentation.

@@ -8,6 +8,7 @@ import pytest
 from on_backend import to_numpy
 from scipy import stats
 
+from trainer.errors import UserError
 from trainer.tasks import TASKS
 
 PAIRS = ("()", "[]", "{}", "<>", "«»", "‹›", "⟨⟩", "⟦⟧", "⌈⌉", "⌊⌋")
@@ -183,3 +184,9 @@ def test_an_example_shows_ten_streams_and_their_counts(answered):
             symbols, shown, count = line[:30], *line[30:].split()
             assert shown == pair
             assert solve(symbols, pair)[-1] == int(count)
+
+
+@pytest.mark.parametrize("num_steps", [0, -3, 2.5, "12", True])
+def test_a_length_that_cannot_be_is_refused(num_steps):
+    with pytest.raises(UserError, match=f"num_steps.*{num_steps!r}"):
+        TASKS["parens"](num_steps=num_steps)

@@ -121,7 +121,7 @@ def test_weights_of_samples_are_passed_on():
     assert each.max() > 10 * each.min()
     (_, targets, weights) = next(task.dataset("train", 64, 5).as_numpy_iterator())
     assert_same([targets], [to_numpy(batch.targets)])
-    np.testing.assert_allclose(weights[:, -1], 3 * each / each.mean(), rtol=1e-5)
+    np.testing.assert_allclose(weights[:, -1], 3 * each, rtol=1e-5)
     assert (weights[:, :-1] == 0).all()
     history = model.fit(task.dataset("train", 64, 5), steps_per_epoch=1, shuffle=False, verbose=0)
     expected = float(task.loss(model(batch.inputs), batch))
@@ -131,7 +131,10 @@ def test_weights_of_samples_are_passed_on():
 @pytest.mark.parametrize("name, split, below", [("memory", "eval", 0.1), ("text8", "train", 3.1)])
 def test_fit_learns(name, split, below, text_file):
     """A short memory is almost kept, and a short text learned by heart in part."""
-    options = {"dimensions": 4, "delay": 2} if name == "memory" else {"path": text_file}
+    options = {
+        "memory": {"dimensions": 4, "delay": 2},
+        "text8": {"path": text_file, "num_steps": 20},
+    }[name]
     task = TASKS[name](**options)
     model = gru(task, optimizer=keras.optimizers.Adam(0.03))
     start = model.evaluate(task.dataset(split, 64, seed=1), steps=5, verbose=0)
@@ -140,10 +143,9 @@ def test_fit_learns(name, split, below, text_file):
     assert measured < below < start
 
 
-@pytest.mark.parametrize("split", ["test", "training", None])
-def test_an_unknown_split_is_refused(task, split):
-    with pytest.raises(ValueError, match=r"unknown split.*train, valid, eval"):
-        task.dataset(split, B)
+def test_an_unknown_split_is_refused(task):
+    with pytest.raises(ValueError, match=r"unknown split 'test'.*train, valid, eval"):
+        task.dataset("test", B)
 
 
 def test_it_says_that_it_needs_tensorflow(tmp_path):

@@ -10,6 +10,7 @@ import pytest
 from on_backend import to_numpy
 from scipy import stats
 
+from trainer.errors import UserError
 from trainer.tasks import TASKS
 
 LETTERS = " abcdefghijklmnopqrstuvwxyz"
@@ -149,3 +150,18 @@ def test_on_the_real_text():
         positions = [part.find(window) for window in windows(task, split, 1, 16)]
         assert min(positions) >= 0
         assert max(positions) > len(part) // 4
+
+
+@pytest.mark.parametrize(
+    "options, part",
+    [
+        ({"num_steps": 0}, "num_steps.*got 0"),
+        ({"num_steps": 13}, "num_steps.*14, got 13"),
+        ({"warmup_steps": 50}, "num_steps.*51, got 50"),
+        ({"warmup_steps": -1}, "warmup_steps.*got -1"),
+        ({"num_steps": "50"}, "num_steps.*'50'"),
+    ],
+)
+def test_lengths_that_cannot_be_are_refused(text_file, options, part):
+    with pytest.raises(UserError, match=part):
+        TASKS["text8"](path=text_file, **options)
