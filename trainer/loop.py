@@ -207,7 +207,11 @@ class _Run:
         }
         last = self.step == self.config.train_steps
         if (len(self.measurements) + 1) % VALID_EVERY == 0 or last:
-            metrics = self._evaluate("valid", self.config.eval_samples)
+            metrics = self.task.summarise(
+                self._evaluate("valid", self.config.eval_samples),
+                self.record.units,
+                self.record.num_params,
+            )
             if not math.isfinite(metrics["loss"]):
                 # The last update's weights are finite, their loss is not: the next would find it.
                 state["feasible"] = keras.ops.zeros_like(state["feasible"])

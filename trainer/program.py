@@ -20,8 +20,8 @@ from trainer.tasks.base import WeightedBatch
 
 #: A training loss above this multiple of the chance loss has diverged (infeasible, section 4).
 DIVERGED = 100.0
-#: Samples that are measured at once; what bounds the memory of an evaluation.
-EVALUATION_BATCH = 256
+#: Input numbers that are measured at once, which bounds the memory of an evaluation.
+EVALUATION_NUMBERS = 2**21
 
 _FLOATS = ("lr_init", "lr_decay_rate", "momentum_logit", "gradient_clip_val", "l2_decay")
 
@@ -104,7 +104,9 @@ class Program:
         Returns:
             dict from metric to float, or to a list of floats; with lanes, lists over them.
         """
-        batch_size = min(EVALUATION_BATCH, num_samples)
+        at_once = max(1, EVALUATION_NUMBERS // (self.task.num_steps * self.task.input_dim))
+        num_batches = -(-num_samples // at_once)
+        batch_size = -(-num_samples // num_batches)
         key = (split, whole, batch_size)
         if key not in self._evaluators:
             draw = self.task.sweep if whole else self.task.draw
@@ -117,7 +119,7 @@ class Program:
             )
         measure, hparams = self._evaluators[key], _tensors(hparams)
         totals, total_weight = {}, 0.0
-        for step in range(-(-num_samples // batch_size)):
+        for step in range(num_batches):
             metrics, weight = measure(weights, hparams, data, ops.convert_to_tensor(step, "int32"))
             weight = np.asarray(ops.convert_to_numpy(weight), "float64")
             total_weight += weight

@@ -40,11 +40,9 @@ class Trial:
     @property
     def shape(self):
         """What trials must have in common to train in one program."""
-        config, task = self.config, self.task
-        dimensions = (task.input_dim, task.output_dim, task.num_steps)
-        arrays = tuple(name for name, array in task.data.items() if array.ndim)
-        model = (config.arch, config.depth, self.units)
-        return (config.task, dimensions, arrays, model, config.batch_size)
+        config, options = self.config, self.config.task_options
+        fixed = {name: options[name] for name in options if name not in self.task.lane_options}
+        return (config.task, fixed, config.arch, config.depth, self.units, config.batch_size)
 
     def program(self, optimizer_names=None, activation_names=None):
         """The program that trains it; for others of its shape too, if it is told what they use."""

@@ -339,9 +339,10 @@ def test_a_lane_is_measured_as_the_trial_alone(lanes):
 
 
 def test_an_evaluation_is_the_mean_over_whole_batches_of_the_models_metrics(small, monkeypatch):
-    monkeypatch.setattr("trainer.program.EVALUATION_BATCH", B)
+    task = small.task
+    monkeypatch.setattr("trainer.program.EVALUATION_NUMBERS", B * task.num_steps * task.input_dim)
     state = small.run(small.start(), 3)
-    measured = small.program.evaluate(state["weights"], small.hparams(), {}, "eval", 2 * B + 1)
+    measured = small.program.evaluate(state["weights"], small.hparams(), {}, "eval", 3 * B)
     expected = []
     for step in range(3):
         outputs = small.outputs(to_numpy(state["weights"]), "eval", step)

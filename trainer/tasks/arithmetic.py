@@ -37,6 +37,7 @@ class Arithmetic(Task):
     input_dim = output_dim = len(SYMBOLS)
     num_steps = 36
     target_time_axis = -1
+    lane_options = ("compute_steps",)
 
     def __init__(self, compute_steps=3):
         if compute_steps not in range(1, 7):
@@ -124,19 +125,31 @@ def _unigram_entropy(num_steps):
     weight_of_all = (2.0 * LARGEST + 1) ** 2
     expected = np.zeros(len(SYMBOLS))
     for place in range(NUM_DIGITS):
-        size = 10**place
-        starts = np.arange(0, largest_sum + 1, size, dtype="float64")
-        lengths = np.minimum(size, largest_sum + 1 - starts)
-        # Σ of (largest_sum + 1 - v) over the `lengths` values v from each start on.
-        weights = lengths * (largest_sum + 1 - starts) - lengths * (lengths - 1) / 2
-        digits = (starts // size % 10).astype(int)
-        if place:
-            weights = weights[1:]  # no leading zeros
-            digits = digits[1:]
-        expected[:10] += 2 * np.bincount(digits, weights, minlength=10)
+        for digit in range(10):
+            # No number is written with a leading zero, but 0 itself.
+            first = 1 if digit == 0 and place else 0
+            expected[digit] += 2 * _weight_with_digit(digit, 10**place, first, largest_sum)
     expected[0] -= largest_sum + 1  # v = 0 has no negative twin
     expected[:10] /= weight_of_all
     expected[MINUS] = (1 - (largest_sum + 1) / weight_of_all) / 2
     expected[SPACE] = num_steps - expected.sum()
     p = expected[expected > 0] / num_steps
     return float(-(p * np.log(p)).sum())
+
+
+def _weight_with_digit(digit, size, first, largest):
+    """Σ (largest + 1 - v) over 0 <= v <= largest with this digit at the place worth `size`.
+
+    These v come in runs of `size`, one in every 10 · `size`; the runs before number `first` are
+    left out. The weights of a run, and those of all whole runs, are arithmetic series.
+    """
+    period, start = 10 * size, digit * size
+
+    def run(begin, length):
+        return length * (largest + 1 - begin) - length * (length - 1) // 2
+
+    whole = max((largest + 1 - size - start) // period + 1, first)
+    last = start + (whole - 1) * period
+    total = (whole - first) * (run(start + first * period, size) + run(last, size)) // 2
+    cut = min(size, largest + 1 - start - whole * period)
+    return total + (run(start + whole * period, cut) if cut > 0 else 0)

@@ -59,6 +59,8 @@ class Task:
     data = {}  # noqa: RUF012 - never written to; a task with data sets its own
     #: Number of samples of a fixed data set, which is then measured whole; None for endless data.
     num_samples = None
+    #: Options that trials of one program may differ in: they are scalars of `data`.
+    lane_options = ()
     #: The axis of time in `targets`, from the end.
     target_time_axis = -2
 

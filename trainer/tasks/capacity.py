@@ -36,6 +36,7 @@ class Capacity(Task):
     summary = "memorise random binary labels of random binary inputs; bits stored are reported"
     output_dim = 1
     chance_loss = math.log(2)
+    lane_options = ("num_samples", "presentation")
 
     def __init__(self, num_inputs=32, num_samples=20_000, presentation="every", num_steps=5):
         if presentation not in PRESENTATIONS:

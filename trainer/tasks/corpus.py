@@ -3,16 +3,14 @@
 import contextlib
 import gzip
 import hashlib
-import importlib
 import io
 import os
-import pydoc
 import re
 import shlex
 import socket
+import subprocess
 import sys
 import tempfile
-import warnings
 import zipfile
 from dataclasses import dataclass
 
@@ -31,25 +29,6 @@ _FOREIGN = 255
 _CODES = bytes(SYMBOLS.find(chr(byte)) % 256 for byte in range(256))  # -1 becomes _FOREIGN
 _DIGITS = "zero one two three four five six seven eight nine".split()
 _PRINTERS = {"plain": "cat", "gzip": "gzip -dc", "zip": "unzip -p"}
-
-# In Python 3.11 to 3.13, imported without side effects. Left out, as their documentation varies:
-# collections, configparser, logging, shelve, weakref (Keras, once imported, rewrites docstrings
-# and defaults that they show), tarfile (the locale's encoding).
-_MODULES = """
-    argparse ast base64 bdb calendar cmd code codecs concurrent.futures contextlib csv
-    dataclasses datetime decimal difflib doctest email.message enum fileinput functools
-    http.cookiejar inspect io ipaddress itertools json mailbox math mimetypes operator optparse
-    os pathlib pickle queue random re selectors shutil smtplib socketserver statistics
-    subprocess tempfile textwrap timeit traceback types typing unittest unittest.mock
-    urllib.parse uuid wave xml.etree.ElementTree xmlrpc.client
-""".split()
-# Sections that pydoc gives a class: what it inherits is much the same in every class, and its data
-# grow as the library caches in it (__slotnames__, __annotations__).
-_SECTIONS = re.compile(
-    r"(?:^ *\|  -{70}\n)?^ *\|  (?:[A-Z][a-z ]+ inherited from [\w.]+|Data and other attributes "
-    r"defined here):\n(?: *\|(?!  -{70})[^\n]*\n)*",
-    re.MULTILINE,
-)
 
 
 @dataclass(frozen=True)
@@ -296,27 +275,8 @@ def _line(error):
     return " ".join(str(error).split()) or type(error).__name__
 
 
-class _Docs(pydoc.TextDoc):
-    """pydoc's plain text, less what differs between runs and machines: values, paths, links."""
-
-    def bold(self, text):
-        return text
-
-    def docother(self, object, name=None, *_, **__):
-        return name or ""
-
-    def getdocloc(self, object, *_):
-        return None
-
-    def section(self, title, contents):
-        return "" if title == "FILE" else super().section(title, contents)
-
-
 def _pydoc_text():
-    """The documentation of _MODULES and of Python's topics, filtered; the same in every run."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        topics = importlib.import_module("pydoc_data.topics").topics
-        texts = [_Docs().docmodule(importlib.import_module(name)) for name in _MODULES]
-    text = "\n".join(texts + [topics[name] for name in sorted(topics)])
-    return mahoney_filter(_SECTIONS.sub("", re.sub(r" at 0x[0-9a-fA-F]+", "", text)))
+    """Python's documentation, filtered, from a process in which nothing else is loaded."""
+    script = os.path.join(os.path.dirname(__file__), "pydoc_text.py")
+    printed = subprocess.run([sys.executable, "-I", script], check=True, stdout=subprocess.PIPE)
+    return mahoney_filter(printed.stdout)

@@ -8,7 +8,6 @@ from on_backend import to_numpy
 from scipy import stats
 
 from rnn_zoo.model import build_model
-from trainer.program import EVALUATION_BATCH
 from trainer.tasks import TASKS
 
 UNLUCKY = 1e-4
@@ -116,10 +115,10 @@ def test_the_theoretical_loss(task, units, least):
 
 def test_evaluation_is_a_loop_over_the_batches(task, evaluate):
     model = build_model("ugrnn", 1, 6, 64, 64, seed=1)
-    measured = evaluate(task, model, "eval", 4, num_samples=300)
+    measured = evaluate(task, model, "eval", 4, num_samples=4000)
     errors = []
-    for step in range(2):  # 300 samples, rounded up to whole batches
-        batch = task.sample("eval", 4, EVALUATION_BATCH, step)
+    for step in range(2):  # so many that they do not fit into one batch
+        batch = task.sample("eval", 4, 2000, step)
         errors.append(naive_error(to_numpy(model(batch.inputs)), to_numpy(batch.targets)))
     assert measured["loss"] == pytest.approx(sum(errors) / 2, rel=1e-5)
 
