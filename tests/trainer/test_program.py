@@ -291,10 +291,12 @@ def test_an_ended_training_stays_ended(small):
 
 # Lanes.
 
+STOPS = [10, 4, 10, 9]
+
 
 @pytest.fixture(scope="module")
 def lanes():
-    """Four trials, alone and in one program; the third diverges."""
+    """Four trials, alone and in one program; the second stops early, the third diverges."""
     small = Small("rnn", activations=("tanh", "relu"))
     trials = [
         {"optimizer": "adam", "lr_init": 0.01, "seed": 3},
@@ -308,11 +310,11 @@ def lanes():
     ]
     weights = [get_weights(small.make_model(seed)) for seed in range(4)]
     alone = [
-        to_numpy(small.program.run(small.program.start(weight), numbers, {}, 10))
-        for weight, numbers in zip(weights, hparams, strict=True)
+        to_numpy(small.program.run(small.program.start(weight), numbers, {}, stop))
+        for weight, numbers, stop in zip(weights, hparams, STOPS, strict=True)
     ]
     start = small.program.start(stack(weights))
-    together = small.program.run(start, stack(hparams), {}, np.full(4, 10))
+    together = small.program.run(start, stack(hparams), {}, STOPS)
     return small, hparams, alone, together
 
 
@@ -320,7 +322,7 @@ def test_a_lane_is_the_trial_alone(lanes):
     _, _, alone, together = lanes
     together = to_numpy(together)
     assert together["feasible"].tolist() == [True, True, False, True]
-    assert together["step"].tolist() == [10, 10, 1, 10]
+    assert together["step"].tolist() == [10, 4, 1, 9]
     for lane, expected in enumerate(alone):
         mine = keras.tree.map_structure(lambda value, lane=lane: value[lane], together)
         assert_close(mine, expected, rtol=1e-3, atol=1e-4)
