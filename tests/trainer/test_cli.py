@@ -309,9 +309,7 @@ def test_a_second_run_in_the_same_directory_is_refused(smoke, quick):
 @pytest.mark.parametrize(
     "flag, name, value",
     [
-        ("--seed=3", "seed", "3"),
         ("--arch=lstm", "arch", "'lstm'"),
-        ("--train_steps=21", "train_steps", "21"),
         ("--gin_bindings=TrainConfig.l2_decay=0.5", "l2_decay", "0.5"),
     ],
 )
@@ -447,7 +445,7 @@ def disk(tmp_path):
     subprocess.run(["umount", path], capture_output=True, check=False)
 
 
-@pytest.mark.parametrize("size", ["4k", "16k", "48k"])
+@pytest.mark.parametrize("size", ["4k", "48k"])
 def test_a_full_disk_is_one_line_and_nothing_is_half_written(warm, disk, size):
     home = disk(size)
     done = warm.run("trainer", *SMALL, "--run_dir=run", cwd=home)
