@@ -1,6 +1,7 @@
 """A configuration on its way to a result: its model's shape, first weights, program and record."""
 
 import dataclasses
+import math
 
 import keras
 
@@ -97,6 +98,10 @@ class Trial:
         num_samples = self.task.num_samples if whole else self.config.eval_samples
         splits = SPLITS[:1] if whole else SPLITS
         measured = {split: evaluate(split, num_samples, whole) for split in splits}
+        if not all(math.isfinite(metrics["loss"]) for metrics in measured.values()):
+            # The last update left finite weights whose loss is not: one more would have found it.
+            record.status, record.infeasible_at = "infeasible", record.steps_done
+            return
         for split in SPLITS:
             metrics = self.task.summarise(
                 measured[split if split in measured else SPLITS[0]], self.units, self.num_params

@@ -207,14 +207,15 @@ class Task:
         return ops.mean(values * batch.weights if weighted else values, axis=-1)
 
 
-def check_whole(name, value, low):
-    """Refuses a task's option that is no whole number, or below `low`.
+def check_whole(low, **options):
+    """Refuses a task's options that are no whole numbers, or below `low`.
 
     Raises:
-        UserError: naming the option and the value.
+        UserError: naming the option and its value.
     """
-    if isinstance(value, bool) or not isinstance(value, int) or value < low:
-        raise UserError(f"{name} must be a whole number at least {low}, got {value!r}")
+    for name, value in options.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < low:
+            raise UserError(f"{name} must be a whole number at least {low}, got {value!r}")
 
 
 def _cut(array, steps, axis):

@@ -6,7 +6,7 @@ import numpy as np
 
 from trainer import ops, random
 from trainer.errors import UserError
-from trainer.tasks.base import Batch, Task, WeightedBatch
+from trainer.tasks.base import Batch, Task, WeightedBatch, check_whole
 
 PRESENTATIONS = ("first", "every")
 
@@ -43,10 +43,7 @@ class Capacity(Task):
             raise UserError(
                 f"unknown presentation {presentation!r}; choose one of {', '.join(PRESENTATIONS)}"
             )
-        if num_inputs < 1 or num_samples < 1:
-            raise UserError(
-                f"num_inputs and num_samples must be at least 1, got {num_inputs} and {num_samples}"
-            )
+        check_whole(1, num_inputs=num_inputs, num_samples=num_samples, num_steps=num_steps)
         self.input_dim, self.num_samples, self.num_steps = num_inputs, num_samples, num_steps
         self.loss_steps = slice(num_steps - 1, num_steps)
         # Arguments of the compiled program, so that trials may differ in them.

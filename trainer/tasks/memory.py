@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from trainer import ops, random
-from trainer.tasks.base import Batch, Task
+from trainer.tasks.base import Batch, Task, check_whole
 
 
 class Memory(Task):
@@ -20,6 +20,9 @@ class Memory(Task):
     Args:
         dimensions: of the vector.
         delay: steps between seeing and answering, so T = delay + 1.
+
+    Raises:
+        UserError: an argument out of range.
     """
 
     name = "memory"
@@ -28,6 +31,8 @@ class Memory(Task):
     chance_loss = 1.0
 
     def __init__(self, dimensions=64, delay=12):
+        check_whole(1, dimensions=dimensions)
+        check_whole(0, delay=delay)
         self.input_dim = self.output_dim = dimensions
         self.num_steps = delay + 1
         self.loss_steps = slice(delay, delay + 1)

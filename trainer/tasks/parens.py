@@ -35,7 +35,7 @@ class Parens(Task):
     output_dim = len(PAIRS) * (MAX_COUNT + 1)
 
     def __init__(self, num_steps=175):
-        check_whole("num_steps", num_steps, 1)
+        check_whole(1, num_steps=num_steps)
         self.num_steps = num_steps
         self.loss_steps = slice(num_steps - 1, num_steps)
         self.chance_loss = self.streams * _entropy(_count_distribution(num_steps))

@@ -6,7 +6,7 @@ import numpy as np
 
 from trainer import ops, random
 from trainer.errors import UserError
-from trainer.tasks.base import Batch, Task, WeightedBatch
+from trainer.tasks.base import Batch, Task, WeightedBatch, check_whole
 
 TAU = 5000
 SAMPLINGS = ("weighted", "uniform")
@@ -42,10 +42,7 @@ class RCF(Task):
     def __init__(self, num_samples=1_000_000, dimensions=50, num_steps=50, sampling="weighted"):
         if sampling not in SAMPLINGS:
             raise UserError(f"unknown sampling {sampling!r}; choose one of {', '.join(SAMPLINGS)}")
-        if num_samples < 1 or dimensions < 1:
-            raise UserError(
-                f"num_samples and dimensions must be at least 1, got {num_samples} and {dimensions}"
-            )
+        check_whole(1, num_samples=num_samples, dimensions=dimensions, num_steps=num_steps)
         self.num_samples, self.input_dim, self.num_steps = num_samples, dimensions, num_steps
         self.loss_steps = slice(num_steps - 1, num_steps)
         self.sampling = sampling

@@ -32,8 +32,8 @@ class Text8(Task):
     target_time_axis = -1
 
     def __init__(self, path=None, source=None, num_steps=50, warmup_steps=13):
-        check_whole("warmup_steps", warmup_steps, 0)
-        check_whole("num_steps", num_steps, warmup_steps + 1)
+        check_whole(0, warmup_steps=warmup_steps)
+        check_whole(warmup_steps + 1, num_steps=num_steps)
         self.corpus = corpus.load(path, source, window=num_steps + 1)
         self.num_steps = num_steps
         self.loss_steps = slice(warmup_steps, num_steps)

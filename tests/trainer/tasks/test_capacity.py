@@ -293,7 +293,8 @@ def test_an_example_shows_the_bits_and_the_label():
     [
         ({"presentation": "last"}, "'last'.*first, every"),
         ({"num_inputs": 0}, "at least 1, got 0"),
-        ({"num_samples": 0}, "at least 1.*0"),
+        ({"num_samples": 0}, "num_samples.*at least 1.*0"),
+        ({"num_steps": 0}, "num_steps.*at least 1.*0"),
     ],
 )
 def test_a_wrong_option_is_refused(options, message):

@@ -8,6 +8,7 @@ from on_backend import to_numpy
 from scipy import stats
 
 from rnn_zoo.model import build_model
+from trainer.errors import UserError
 from trainer.tasks import TASKS
 
 UNLUCKY = 1e-4
@@ -121,6 +122,15 @@ def test_evaluation_is_a_loop_over_the_batches(task, evaluate):
         batch = task.sample("eval", 4, 2000, step)
         errors.append(naive_error(to_numpy(model(batch.inputs)), to_numpy(batch.targets)))
     assert measured["loss"] == pytest.approx(sum(errors) / 2, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [({"delay": -1}, "delay.*at least 0.*-1"), ({"dimensions": 0}, "dimensions.*at least 1.*0")],
+)
+def test_a_wrong_option_is_refused(options, message):
+    with pytest.raises(UserError, match=message):
+        TASKS["memory"](**options)
 
 
 def test_an_example_shows_the_vector(task):

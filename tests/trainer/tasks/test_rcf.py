@@ -307,7 +307,8 @@ def test_an_example_shows_the_point_and_its_value():
     [
         ({"sampling": "none"}, "'none'.*weighted, uniform"),
         ({"num_samples": 0}, "at least 1, got 0"),
-        ({"dimensions": 0}, "at least 1.*0"),
+        ({"dimensions": 0}, "dimensions.*at least 1.*0"),
+        ({"num_steps": 2.5}, "num_steps.*2.5"),
     ],
 )
 def test_a_wrong_option_is_refused(options, message):
