@@ -118,6 +118,11 @@ class TrainConfig:
         values = dataclasses.asdict(self)
         return {name: value for name, value in values.items() if name not in experiment}
 
+    def as_gin(self):
+        """The configuration as a gin file, which `python -m trainer --gin_file` reads."""
+        fields = dataclasses.asdict(self)
+        return "".join(f"TrainConfig.{name} = {value!r}\n" for name, value in fields.items())
+
     def make_task(self):
         """Builds the task, reading its data if it has any."""
         return TASKS[self.task](**self.task_options)

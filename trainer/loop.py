@@ -23,6 +23,11 @@ CHECKPOINT_SECONDS = 30.0
 CHUNK_SECONDS = 1.0
 
 
+def _documents(config):
+    """What a run that was started from Python leaves where the command leaves its gin files."""
+    return dict.fromkeys(("config.gin", "operative_config.gin"), config.as_gin())
+
+
 def default_run_dir(config):
     """`runs/<task>-<arch>-<date>-<time>`, a name of its own for every run."""
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
@@ -36,7 +41,8 @@ def train(config, run_dir=None, resume=False, documents=None, display=None):
         config: the `TrainConfig`.
         run_dir: where; a new directory under `runs/` if None.
         resume: whether to continue the run that `run_dir` holds, bit for bit.
-        documents: dict from file name to text, written beside the record.
+        documents: dict from file name to text, written beside the record; the configuration as gin
+            if None.
         display: a `progress.Display`.
 
     Returns:
@@ -49,7 +55,7 @@ def train(config, run_dir=None, resume=False, documents=None, display=None):
     earlier = directory.check(resume)
     run = _Run(config, directory, display or Display())
     if earlier is None:
-        directory.create(run.record, documents or {})
+        directory.create(run.record, documents or _documents(config))
     else:
         run.restore(earlier)
     run.introduce()

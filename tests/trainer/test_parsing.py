@@ -7,7 +7,7 @@ import pathlib
 import pytest
 
 import gin_configs
-from trainer import UserError, parsing
+from trainer import TrainConfig, UserError, parsing
 from trainer.tasks import TASKS
 
 DIRECTORY = pathlib.Path(gin_configs.__file__).parent
@@ -188,3 +188,12 @@ def test_a_missing_file_a_directory_and_what_is_no_text_are_named(tmp_path):
 def test_an_error_leaves_no_bindings_behind():
     refused(bindings=["TrainConfig.l2_decay = 0.5", "TrainConfig.optimizer = 'sdg'"])
     assert parse().config.l2_decay == 0
+
+
+def test_a_configuration_made_in_python_is_written_as_gin_too(tmp_path):
+    config = TrainConfig(
+        task="memory", arch="+rnn", input_scale=0.5, task_options={"delay": 3}, l2_decay=1e-8
+    )
+    path = tmp_path / "config.gin"
+    path.write_text(config.as_gin())
+    assert parsing.parse({}, base=path).config == config
