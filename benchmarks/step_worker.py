@@ -83,9 +83,11 @@ class Setting:
         """
         from rnn_zoo.architectures import ARCHITECTURES
 
-        gates, n = len(ARCHITECTURES[self.arch].gates), self.units
-        rows = BATCH_SIZE * self.task.num_steps
+        architecture, n = ARCHITECTURES[self.arch], self.units
+        gates, rows = len(architecture.gates), BATCH_SIZE * self.task.num_steps
         first = 2 * 2 * rows * gates * self.task.input_dim * n
+        if architecture.mixes_input and n != self.task.input_dim:
+            first = 2 * 2 * rows * self.task.input_dim * n + 3 * 2 * rows * gates * n * n
         inner = (self.depth - 1) * 3 * 2 * rows * gates * n * n
         recurrent = self.depth * 3 * 2 * rows * gates * n * n
         scored = len(range(*self.task.loss_steps.indices(self.task.num_steps)))
@@ -162,7 +164,6 @@ def _fit(setting, variant, layer):
         keras.optimizers.Adam(1e-3, global_clipnorm=1.0),
         loss=task.keras_loss(),
         steps_per_execution=chunk,
-        jit_compile="jit" in variant or "auto",
     )
     axis = len(setting.batches()[0][1].shape) + task.target_time_axis
     cut = [slice(None)] * axis + [task.loss_steps]

@@ -36,7 +36,7 @@ ARCHS = ("rnn", "irnn", "ugrnn", "gru", "lstm", "+rnn")
 CANDIDATES = ("ours", "ours_jax", "fit", "fit_cell", "torch", "jax")
 #: Extra arrangements of a candidate, beside threads; each is a value of its worker's --variant.
 VARIANTS = {
-    "fit": ("spe1", "spe20", "spe100"),
+    "fit": ("spe1", "spe20", "spe100", "spe20after", "spe100after"),
     "fit_cell": ("spe1", "spe20"),
 }
 FIELDS = (
@@ -45,7 +45,7 @@ FIELDS = (
 ).split()
 
 
-def supported(candidate, arch, variant=""):
+def supported(candidate, arch):
     """Whether a candidate has this architecture at all."""
     if candidate == "fit":
         return arch in ("rnn", "irnn", "gru", "lstm")
@@ -103,6 +103,7 @@ def best_of(setting, candidate, seconds, repeats):
     rows = [
         measure(setting, candidate, variant, processes, seconds, repeats)
         for variant in VARIANTS.get(candidate, ("",))
+        if setting["arch"] == "gru" or not variant.endswith("after")
         for processes in sorted({1, machine.cores()})
     ]
     rows = [row for row in rows if row]

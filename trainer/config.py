@@ -60,7 +60,7 @@ class TrainConfig:
     recurrent_scale: float | dict = 1.0
     bias_scale: float | dict = 0.0
     optimizer: str = "adam"
-    lr_init: float = 1e-3
+    lr_init: float = 0.01
     lr_decay_rate: float = 0.1
     momentum_logit: float = 2.2
     gradient_clip_val: float = 1.0

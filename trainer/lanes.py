@@ -1,9 +1,9 @@
 """Many trials in one program: lanes train side by side, and one that ends takes the next trial.
 
-A lane ends with the numbers that its trial would have alone: lanes share the program, and nothing
-else. One that diverges is frozen where it stood. A lane costs a program's P-th part in time and
-memory: three copies of its weights, and (S + G) T B N numbers a layer for the backward pass, with S
-states, G gates, T steps, B samples and N units.
+A lane ends with the numbers that its trial would have alone, to rounding: lanes share the program
+and nothing else. One that diverges is frozen where it stood. A lane costs a program's P-th part in
+time and memory: three copies of its weights, and (S + G) T B N numbers a layer for the backward
+pass, with S states, G gates, T steps, B samples and N units.
 """
 
 import itertools
@@ -63,12 +63,14 @@ class _Lanes:
 
     def __init__(self, program, trials):
         self.program, self.shape = program, trials[0].shape
+        self.shared = trials[0].task.device_data
+        self.num_ended = 0
         self.trials = trials
         for trial in trials:
             self._check(trial)
         self.began = [time.monotonic()] * len(trials)
         self.state = program.start(stack([trial.draw_weights() for trial in trials]))
-        self.steps_per_second = None
+        self.steps_per_second, self.measured = None, False
         self._gather()
 
     @property
@@ -89,21 +91,18 @@ class _Lanes:
             if trial is not None
         ]
         chunk = min(left)
-        if self.steps_per_second is None:
-            chunk = min(chunk, 10)
-        else:
-            chunk = max(1, min(chunk, round(self.steps_per_second * CHUNK_SECONDS)))
+        compiling = self.steps_per_second is None
+        limit = 10 if compiling else max(1, round(self.steps_per_second * CHUNK_SECONDS))
+        chunk = min(chunk, limit)
         stop = [
             step + chunk if trial is not None else 0
             for trial, step in zip(self.trials, steps, strict=True)
         ]
         self.state = self.program.run(self.state, self.hparams, self.data, stop)
         done = int((self.steps - steps).max())
-        elapsed = time.monotonic() - began
-        # The first call compiles, which says nothing of the rate.
-        self.steps_per_second = done / elapsed if self.steps_per_second else 10.0
-        if done == 0:
-            self.steps_per_second = 10.0
+        # The call that compiles says nothing of the rate: the next one starts from a small guess.
+        self.steps_per_second = 10.0 if compiling else max(done, 1) / (time.monotonic() - began)
+        self.measured = not compiling
 
     def ended(self):
         """The lanes whose trial is trained to its end, or has diverged."""
@@ -131,7 +130,8 @@ class _Lanes:
 
         for lane in ended:
             trial, step = self.trials[lane], int(self.steps[lane])
-            record = trial.record(run_id=f"lane-{lane}")
+            record = trial.record(run_id=f"trial-{self.num_ended}")
+            self.num_ended += 1
             record.steps_done, record.seconds = step, time.monotonic() - self.began[lane]
             record.steps_per_second = step / record.seconds
             if feasible[lane]:
@@ -160,7 +160,7 @@ class _Lanes:
             return
         left = max(self.trials[lane].config.train_steps - int(self.steps[lane]) for lane in busy)
         saving = left / self.steps_per_second * (1 - len(busy) / len(self.trials))
-        if saving > SHRINK_SECONDS:
+        if self.measured and saving > SHRINK_SECONDS:
             self.trials = [self.trials[lane] for lane in busy]
             self.began = [self.began[lane] for lane in busy]
             self.state = keras.tree.map_structure(
@@ -185,7 +185,7 @@ class _Lanes:
             name: np.stack([trial.task.data[name] for trial in trials])
             if np.ndim(array) == 0
             else array
-            for name, array in some.task.device_data.items()
+            for name, array in self.shared.items()
         }
 
 

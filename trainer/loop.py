@@ -101,6 +101,8 @@ class _Run:
             )
         if state is not None:
             self.state = state
+        if self.step < earlier.steps_done:
+            earlier.status, earlier.infeasible_at = "interrupted", None
         self.measurements = self.directory.read_metrics(up_to_step=self.step)
 
     def introduce(self):
@@ -152,8 +154,8 @@ class _Run:
             else "interrupted"
         )
         self.record.infeasible_at = None if bool(self.state["feasible"]) else self.step
-        self.record.steps_per_second = (self.step - first_step) / (time.monotonic() - began)
         self.record.seconds = earlier_seconds + time.monotonic() - began
+        self.record.steps_per_second = self.step / self.record.seconds
         self._save()
         self.events.close()
 
@@ -189,7 +191,7 @@ class _Run:
             for split in SPLITS
         ]
         chance = ("chance", f"{record.chance_loss:.4f}", *("" for _ in names))
-        self.display.table(None, ("split", "loss", *names), [*rows, chance])
+        self.display.table(("split", "loss", *names), [*rows, chance])
         self.display.say(
             f"{record.train_steps:,} steps in {record.seconds:.0f} s; record, curves.png, "
             f"checkpoints and TensorBoard events are in {self.directory.path}"

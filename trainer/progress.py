@@ -30,9 +30,9 @@ class Display:
             return _Live(self.console, total, done)
         return _Lines(self, total)
 
-    def table(self, title, columns, rows):
+    def table(self, columns, rows):
         """Prints a small table."""
-        table = Table(*columns, title=title, title_justify="left")
+        table = Table(*columns)
         for row in rows:
             table.add_row(*row)
         self.console.print(table)

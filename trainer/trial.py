@@ -1,6 +1,7 @@
 """A configuration on its way to a result: its model's shape, first weights, program and record."""
 
 import dataclasses
+import inspect
 import math
 
 import keras
@@ -41,8 +42,11 @@ class Trial:
     @property
     def shape(self):
         """What trials must have in common to train in one program."""
-        config, options = self.config, self.config.task_options
-        fixed = {name: options[name] for name in options if name not in self.task.lane_options}
+        config = self.config
+        bound = inspect.signature(type(self.task)).bind(**config.task_options)
+        bound.apply_defaults()
+        options = bound.arguments.items()
+        fixed = {name: value for name, value in options if name not in self.task.lane_options}
         return (config.task, fixed, config.arch, config.depth, self.units, config.batch_size)
 
     def program(self, optimizer_names=None, activation_names=None):

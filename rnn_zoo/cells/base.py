@@ -91,7 +91,8 @@ class AbstractRNNCell(keras.layers.Layer):
 
         Args:
             x: (..., N) the input, for cells that mix it into their output; others ignore it.
-            pre: pre(gate, operand) is W x + U operand + b of that gate, (..., N).
+            pre: pre(gate, operand) is W x + U operand + b of that gate, (..., N); to be asked once
+                for each gate.
             states: list of the states before the step, each (..., N), in `state_names`' order.
 
         Returns:

@@ -21,7 +21,7 @@ class LaneCell:
     def __init__(self, cell, names, choice, gate_bias):
         self._cell = cell
         self._functions = [activations.get(name) for name in names]
-        self._choice = None if choice is None else choice[..., None, None]
+        self._choice = choice[..., None, None]
         pair = isinstance(gate_bias, (tuple, list))
         self.gate_bias = (
             tuple(bias[..., None, None] for bias in gate_bias)

@@ -112,9 +112,10 @@ class _Form(NamedTuple):
 
 def _form(run, num_states, recurrent, x, mask):
     probe = ops.zeros_like(next(iter(recurrent.values()))[..., :1, :])
-    states, own_operands = [ops.copy(probe) for _ in range(num_states)], []
+    states, own_operands, asked = [ops.copy(probe) for _ in range(num_states)], [], []
 
     def pre(gate, operand):
+        asked.append(gate)
         if operand is not states[0]:
             own_operands.append(gate)
         return ops.copy(probe)
@@ -122,6 +123,11 @@ def _form(run, num_states, recurrent, x, mask):
     output, new_states = run(
         None if x is None else ops.copy(probe), pre, states, mask if mask is None else True
     )
+    if sorted(asked) != sorted(recurrent):
+        raise ValueError(
+            f"step must ask pre() once for each gate, {', '.join(recurrent)}; it asked for "
+            f"{', '.join(asked) or 'none'}"
+        )
     same = [index for index, state in enumerate(new_states) if state is output]
     return _Form(same[0] if same else None, tuple(own_operands))
 

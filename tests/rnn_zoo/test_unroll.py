@@ -243,3 +243,17 @@ def test_a_cell_without_equations_says_so():
     cell.build((None, UNITS))
     with pytest.raises(NotImplementedError, match="Empty must define step"):
         cell(np.zeros((BATCH, UNITS), "float32"), cell.get_initial_state(batch_size=BATCH))
+
+
+def test_a_gate_that_is_asked_for_twice_or_never_is_refused():
+    class Twice(rnn_zoo.AbstractRNNCell):
+        gates = ("a", "b")
+
+        def step(self, x, pre, states):
+            h = pre("a", states[0]) + pre("a", 2 * states[0])
+            return h, [h]
+
+    cell = Twice(3)
+    cell.build((None, 2))
+    with pytest.raises(ValueError, match="once for each gate, a, b; it asked for a, a"):
+        engine.unroll(cell, cell.weight_tensors(), np.zeros((1, 2, 2), "float32"))

@@ -20,7 +20,8 @@ class Arithmetic(Task):
 
     The input is the problem, as "-343243+93851=", then spaces. The target is spaces, then the
     answer, its first character `compute_steps` time steps after the "=", then spaces. The loss is
-    the cross-entropy averaged over all 36 steps.
+    the cross-entropy averaged over all 36 steps. An answer counts as right, `answer_accuracy`, if
+    all 36 characters are, the spaces before and after it too.
 
     Inputs are one-hot (B, T, 14), targets the characters' codes (B, T).
 
@@ -40,7 +41,7 @@ class Arithmetic(Task):
     lane_options = ("compute_steps",)
 
     def __init__(self, compute_steps=3):
-        if compute_steps not in range(1, 7):
+        if type(compute_steps) is not int or compute_steps not in range(1, 7):
             raise UserError(f"compute_steps must be 1 to 6, got {compute_steps!r}")
         self.compute_steps = compute_steps
         # An argument of the compiled program, so that trials may differ in it.

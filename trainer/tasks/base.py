@@ -106,7 +106,7 @@ class Task:
         from trainer import backends
 
         # The first call may come from within a function that is being compiled.
-        with backends.eager():
+        with backends.current().eager():
             return {name: ops.convert_to_tensor(array) for name, array in self.data.items()}
 
     def sweep(self, data, split, seed, step, batch_size):
@@ -214,8 +214,11 @@ def check_whole(low, **options):
         UserError: naming the option and its value.
     """
     for name, value in options.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < low:
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        if not whole or value < low:
             raise UserError(f"{name} must be a whole number at least {low}, got {value!r}")
+        if value >= 2**31:
+            raise UserError(f"{name} must be below 2^31, got {value}")
 
 
 def _cut(array, steps, axis):

@@ -12,7 +12,7 @@ def dataset(task, split, batch_size, seed):
     if keras.backend.backend() != "tensorflow":
         raise ImportError(
             "task.dataset is a tf.data pipeline and needs KERAS_BACKEND=tensorflow; "
-            "on other backends use task.sample(split, seed, batch_size, step)"
+            "on JAX use task.sample(split, seed, batch_size, step)"
         )
     import tensorflow as tf
 

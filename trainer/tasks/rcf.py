@@ -1,5 +1,6 @@
 """Random continuous functions (appendix B): fit random numbers at random points."""
 
+import functools
 import math
 
 import numpy as np
@@ -35,7 +36,7 @@ class RCF(Task):
     """
 
     name = "rcf"
-    summary = "fit random numbers at a million random points"
+    summary = "fit random numbers at random points, a million in the paper profile"
     output_dim = 1
     chance_loss = 1.0
 
@@ -46,12 +47,9 @@ class RCF(Task):
         self.num_samples, self.input_dim, self.num_steps = num_samples, dimensions, num_steps
         self.loss_steps = slice(num_steps - 1, num_steps)
         self.sampling = sampling
-        weights = 1 / (np.arange(1, num_samples + 1) + TAU)
-        self._normalisation = weights.sum()
+        self._normalisation, ends = _weights_and_ends(num_samples)
         if sampling == "weighted":
-            ends = np.cumsum(weights / self._normalisation) * 2.0**32
-            # Point i answers to the words below its end and not below the one before.
-            self.data = {"ends": np.minimum(ends, 2.0**32 - 1).astype("uint32")}
+            self.data = {"ends": ends}
 
     def draw(self, data, split, seed, step, batch_size):
         words = random.bits(seed, split, step, (batch_size, 2))
@@ -87,6 +85,14 @@ class RCF(Task):
     def example(self, batch, index):
         x = np.array2string(np.asarray(ops.convert_to_numpy(batch.inputs[index, 0])), precision=2)
         return f"f({x}) = {float(batch.targets[index, -1, 0]):.3f}"
+
+
+@functools.lru_cache(maxsize=2)
+def _weights_and_ends(num_samples):
+    """(Z, ends (N,)): point i answers to the words below its end and not below the one before."""
+    weights = 1 / (np.arange(1, num_samples + 1) + TAU)
+    ends = np.cumsum(weights / weights.sum()) * 2.0**32
+    return weights.sum(), np.minimum(ends, 2.0**32 - 1).astype("uint32")
 
 
 def _first_end_above(ends, words):

@@ -1,6 +1,8 @@
 """Character prediction on text8 (appendix B)."""
 
+import functools
 import math
+import os
 
 import numpy as np
 
@@ -34,7 +36,7 @@ class Text8(Task):
     def __init__(self, path=None, source=None, num_steps=50, warmup_steps=13):
         check_whole(0, warmup_steps=warmup_steps)
         check_whole(warmup_steps + 1, num_steps=num_steps)
-        self.corpus = corpus.load(path, source, window=num_steps + 1)
+        self.corpus = _load(path, source, num_steps + 1, path and _stamp(path))
         self.num_steps = num_steps
         self.loss_steps = slice(warmup_steps, num_steps)
         start, stop = self.corpus.splits["train"]
@@ -74,3 +76,17 @@ class Text8(Task):
 
     def describe(self):
         return self.corpus.describe()
+
+
+@functools.lru_cache(maxsize=1)
+def _load(path, source, window, stamp):
+    """`corpus.load`, one copy in memory for all trials of a process."""
+    return corpus.load(path, source, window)
+
+
+def _stamp(path):
+    """Changes when the file does; None where there is none, which `corpus.load` will say."""
+    try:
+        return os.stat(os.path.expanduser(path)).st_mtime_ns
+    except OSError:
+        return None
