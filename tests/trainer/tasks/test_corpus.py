@@ -22,6 +22,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from trainer.errors import UserError
 from trainer.tasks import corpus
@@ -554,3 +556,9 @@ def test_neither_keras_nor_tensorflow_is_imported(tmp_path):
     heavy = "{'keras', 'tensorflow', 'jax', 'torch'}"
     code = f"corpus.load({str(path)!r}); print(sorted({heavy} & set(sys.modules)))"
     assert in_a_clean_process(code) == "[]"
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(max_size=60))
+def test_filter_of_any_text_is_the_slow_one(text):
+    assert corpus.mahoney_filter(text) == slow_filter(text)

@@ -5,11 +5,14 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from on_backend import to_numpy
 from scipy import stats
 
 from trainer.errors import UserError
 from trainer.tasks import TASKS
+from trainer.tasks.parens import _counts
 
 PAIRS = ("()", "[]", "{}", "<>", "«»", "‹›", "⟨⟩", "⟦⟧", "⌈⌉", "⌊⌋")
 NOISE = "abcdefghij"
@@ -190,3 +193,19 @@ def test_an_example_shows_ten_streams_and_their_counts(answered):
 def test_a_length_that_cannot_be_is_refused(num_steps):
     with pytest.raises(UserError, match=f"num_steps.*{num_steps!r}"):
         TASKS["parens"](num_steps=num_steps)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.lists(st.integers(0, 29), min_size=10, max_size=10), min_size=1, max_size=40))
+def test_counts_of_any_text_are_those_of_counting(symbols):
+    """Texts that hypothesis thinks of: long runs of one symbol, which chance never draws."""
+    array = np.array(symbols, "int32")[None]
+    counts = to_numpy(_counts(array))[0]
+    for stream in range(10):
+        count = 0
+        for t, row in enumerate(symbols):
+            if row[stream] == 2 * stream:
+                count = min(count + 1, 9)
+            elif row[stream] == 2 * stream + 1:
+                count = max(count - 1, 0)
+            assert counts[t, stream] == count
