@@ -13,7 +13,7 @@ from rnn_zoo.architectures import canonical_name
 from rnn_zoo.cells import CELLS
 from rnn_zoo.initializers import ScaledNormal
 from rnn_zoo.layers import LAYERS, CellLayer
-from rnn_zoo.unroll import unroll
+from rnn_zoo.unroll import affine, unroll
 
 
 def build_model(
@@ -129,7 +129,7 @@ def forward(cells, weights, inputs, output_steps=slice(None)):
         cells: `recurrent_cells(model)`; only their equations are used.
         weights: dict(layers=[...], readout=dict(kernel (..., N, O), bias (..., O))) as of
             `get_weights`, with leading axes "..." for a population.
-        inputs: (..., B, T, I).
+        inputs: (..., B, T, I), or a form of `rnn_zoo.inputs`.
         output_steps: slice of the time steps that are read out.
 
     Returns:
@@ -139,5 +139,4 @@ def forward(cells, weights, inputs, output_steps=slice(None)):
     for cell, layer in zip(cells[1:], weights["layers"][1:], strict=True):
         x, _ = unroll(cell, layer, x, time_major=True)
     readout = weights["readout"]
-    outputs = ops.einsum("t...bn,...no->...bto", x[output_steps], readout["kernel"])
-    return outputs + readout["bias"][..., None, None, :]
+    return ops.moveaxis(affine(x[output_steps], time_major=True, **readout), 0, -2)

@@ -87,7 +87,10 @@ class AbstractRNNCell(keras.layers.Layer):
         self.seed = seed
 
     def step(self, x, pre, states):
-        """One time step of the cell's equations.
+        """One time step of the cell's equations, element by element.
+
+        All units and samples are treated alike: for speed, sequences are run with arrays
+        (..., N, B) in place of (..., B, N).
 
         Args:
             x: (..., N) the input, for cells that mix it into their output; others ignore it.

@@ -8,10 +8,13 @@ Legend: T time, B batch, I input features, N units, G gates; "..." stands for op
 that weights, states and inputs share, as in a population of models.
 """
 
+import math
+
 import keras
+import numpy as np
 from keras import ops
 
-from rnn_zoo.unroll import derived, generic
+from rnn_zoo.inputs import Held, OneHot, dense
 
 
 def unroll(cell, weights, inputs, initial_state=None, mask=None, time_major=False):
@@ -23,7 +26,7 @@ def unroll(cell, weights, inputs, initial_state=None, mask=None, time_major=Fals
     Args:
         cell: has `gates`, `mixes_input` and `step`, as `rnn_zoo.AbstractRNNCell`.
         weights: what `cell.weight_tensors()` returns, or arrays of that structure.
-        inputs: (..., B, T, I), or (T, ..., B, I) if `time_major`.
+        inputs: (..., B, T, I), or (T, ..., B, I) if `time_major`, or a form of `rnn_zoo.inputs`.
         initial_state: list of states (..., B, N); the learned initial states if `None`.
         mask: (B, T) booleans, or (T, B) if `time_major`; where false, the states stay as they are
             and the output repeats the one before it, zeros at first.
@@ -40,41 +43,71 @@ def unroll(cell, weights, inputs, initial_state=None, mask=None, time_major=Fals
         ]
     if mask is not None:
         mask = ops.cast(mask if time_major else ops.transpose(mask), "bool")[..., None]
-    loop = {"tensorflow": _tensorflow_loop, "jax": _jax_loop}.get(
-        keras.backend.backend(), generic.unroll
-    )
     recurrent = {gate: weights["recurrent"][gate] for gate in cell.gates}
-    return loop(cell.step, projections, x, recurrent, list(initial_state), mask)
+    return _engine().unroll(cell.step, projections, x, recurrent, list(initial_state), mask)
 
 
 def _project(cell, weights, inputs, time_major):
     """Returns (x (T, ..., B, N) for cells that mix it in, dict gate -> W x + b (T, ..., B, N))."""
-    layout = "t...bi" if time_major else "...bti"
-
-    def affine(x, kernel, bias, layout):
-        return ops.einsum(f"{layout},...in->t...bn", x, kernel) + bias[..., None, :]
-
-    x = inputs
     if weights["read_in"]:
-        x = affine(x, weights["read_in"]["kernel"], weights["read_in"]["bias"], layout)
-        layout = "t...bi"
-    elif cell.mixes_input and not time_major:
-        x = ops.moveaxis(x, -2, 0)
-        layout = "t...bi"
+        inputs = affine(inputs, time_major=time_major, **weights["read_in"])
+        time_major = True
+    elif cell.mixes_input:
+        inputs = dense(inputs) if time_major else ops.moveaxis(dense(inputs), -2, 0)
+        time_major = True
     kernel = ops.concatenate([weights["input"][gate] for gate in cell.gates], axis=-1)
     bias = ops.concatenate([weights["bias"][gate] for gate in cell.gates], axis=-1)
-    fused = affine(x, kernel, bias, layout)
+    fused = affine(inputs, kernel, bias, time_major)
     split = ops.split(fused, len(cell.gates), axis=-1)
-    return (x if cell.mixes_input else None), dict(zip(cell.gates, split, strict=True))
+    return (inputs if cell.mixes_input else None), dict(zip(cell.gates, split, strict=True))
 
 
-def _tensorflow_loop(*args):
-    from rnn_zoo.unroll import tensorflow
+def affine(inputs, kernel, bias, time_major=False):
+    """W x + b of every step.
 
-    return derived.unroll(tensorflow, *args)
+    Args:
+        inputs: (..., B, T, I), or (T, ..., B, I) if `time_major`, or a form of `rnn_zoo.inputs`.
+        kernel: (..., I, M).
+        bias: (..., M).
+        time_major: the layout of `inputs` if they are an array.
+
+    Returns:
+        (T, ..., B, M).
+    """
+    bias = bias[..., None, :]
+    if isinstance(inputs, Held):
+        lanes = inputs.value.shape[:-2]
+        shown = ops.broadcast_to(inputs.shown, (*lanes, inputs.shown.shape[-1]))
+        shown = ops.moveaxis(shown, -1, 0)[..., None, None]
+        return shown * ops.matmul(inputs.value, kernel) + bias
+    if isinstance(inputs, OneHot):
+        if _engine().lookups_pay():
+            return _sum_of_rows(inputs, kernel) + bias
+        inputs = inputs.dense()
+    x = inputs if time_major else ops.moveaxis(inputs, -2, 0)
+    return ops.einsum("t...bi,...im->t...bm", x, kernel) + bias
 
 
-def _jax_loop(*args):
-    from rnn_zoo.unroll import jax
+def _sum_of_rows(inputs, kernel):
+    """W x of one-hots: their rows of the kernel, added."""
+    codes = ops.moveaxis(inputs.codes, -2, 0)
+    *lanes, features, width = kernel.shape
+    table = ops.reshape(kernel, (-1, width))
+    # The rows of all lanes lie in one table, each lane's after those of the lane before.
+    lane = np.arange(math.prod(lanes), dtype="int32").reshape(*lanes, 1)
+    return sum(
+        _engine().lookup(table, codes[..., k] + (k * inputs.depth + features * lane))
+        for k in range(codes.shape[-1])
+    )
 
-    return derived.unroll(jax, *args)
+
+def _engine():
+    """The module with what differs between backends, imported with its backend only."""
+    name = keras.backend.backend()
+    if name == "tensorflow":
+        from rnn_zoo.unroll import tensorflow as engine
+    elif name == "jax":
+        from rnn_zoo.unroll import jax as engine
+    else:
+        from rnn_zoo.unroll import generic as engine
+    return engine

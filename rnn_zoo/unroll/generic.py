@@ -24,3 +24,7 @@ def unroll(step, projections, x, recurrent, states, mask):
             ]
         outputs.append(output)
     return ops.stack(outputs), states
+
+
+def lookups_pay():
+    return False

@@ -1,7 +1,12 @@
-"""The primitives of `derived.py` in JAX; `tensorflow.py` says what each means."""
+"""The derived loop on JAX, and its primitives; `tensorflow.py` says what each means."""
+
+import functools
+import sys
 
 import jax
 import jax.numpy as jnp
+
+from rnn_zoo.unroll import derived
 
 
 def scan(body, carry, xs, num_ys, reverse=False):
@@ -18,7 +23,7 @@ def _stored_forward(operand, z, recurrent):
 
 
 def _stored_backward(recurrent, dz):
-    return jnp.matmul(dz, jnp.swapaxes(recurrent, -1, -2)), dz, None
+    return jnp.matmul(recurrent, dz), dz, None
 
 
 stored.defvjp(_stored_forward, _stored_backward)
@@ -36,3 +41,14 @@ def with_gradient(forward, backward, args):
 
     run.defvjp(forward, backward)
     return run(*args)
+
+
+def lookups_pay():
+    return jax.default_backend() == "cpu"
+
+
+def lookup(table, rows):
+    return jnp.take(table, rows, axis=0, mode="clip")
+
+
+unroll = functools.partial(derived.unroll, sys.modules[__name__])

@@ -1,6 +1,11 @@
-"""The primitives of `derived.py` in TensorFlow, for eager, graph and XLA execution."""
+"""The derived loop on TensorFlow, and its primitives, for eager, graph and XLA execution."""
+
+import functools
+import sys
 
 import tensorflow as tf
+
+from rnn_zoo.unroll import derived
 
 
 def scan(body, carry, xs, num_ys, reverse=False):
@@ -40,11 +45,11 @@ def scan(body, carry, xs, num_ys, reverse=False):
 
 
 def stored(operand, z, recurrent):
-    """Answers a known pre-activation z = ... + a U, with the gradients dz and da = dz U^T."""
+    """Answers a known pre-activation z = U^T a + ..., with the gradients dz and da = U dz."""
 
     @tf.custom_gradient
     def known(operand, z):
-        return tf.identity(z), lambda dz: (tf.matmul(dz, recurrent, transpose_b=True), dz)
+        return tf.identity(z), lambda dz: (tf.matmul(recurrent, dz), dz)
 
     return known(operand, z)
 
@@ -91,7 +96,8 @@ def with_gradient(forward, backward, args):
         structure["outputs"] = outputs
 
         def gradient(*cotangents):
-            gradients = backward(residuals, tf.nest.pack_sequence_as(outputs, cotangents))
+            cotangents = tf.nest.pack_sequence_as(outputs, cotangents)
+            gradients = _once(backward, residuals, cotangents)
             gradients = zip(_flatten_as(args, gradients), flat, strict=True)
             return [gradient for gradient, arg in gradients if arg is not None]
 
@@ -99,6 +105,35 @@ def with_gradient(forward, backward, args):
 
     flat_outputs = run(*given)
     return tf.nest.pack_sequence_as(structure["outputs"], flat_outputs)
+
+
+def _once(backward, *args):
+    """Calls `backward(*args)` and forbids to differentiate what it returns.
+
+    A tape around it would count a gate's operand twice: in the stored z, and in `stored` itself.
+    """
+    flat = tf.nest.flatten(args)
+    structure = {}
+
+    @tf.custom_gradient
+    def run(*given):
+        given = iter(given)
+        filled = [None if arg is None else next(given) for arg in flat]
+        structure["gradients"] = backward(*tf.nest.pack_sequence_as(args, filled))
+
+        def refuse(*_):
+            raise NotImplementedError(
+                "a recurrent layer has no second derivatives on TensorFlow; "
+                "it has them with KERAS_BACKEND=jax"
+            )
+
+        gradients = tf.nest.flatten(structure["gradients"])
+        return [gradient for gradient in gradients if gradient is not None], refuse
+
+    results = iter(run(*[arg for arg in flat if arg is not None]))
+    return tf.nest.map_structure(
+        lambda gradient: None if gradient is None else next(results), structure["gradients"]
+    )
 
 
 def _flatten_as(args, gradients):
@@ -109,3 +144,27 @@ def _flatten_as(args, gradients):
             [None] * len(tf.nest.flatten(arg)) if gradient is None else tf.nest.flatten(gradient)
         )
     return flat
+
+
+def lookups_pay():
+    """Whether rows are taken and added faster than multiplied by one-hots: not where many at once
+    would add to the same few rows."""
+    return not tf.config.list_physical_devices("GPU")
+
+
+def lookup(table, rows):
+    """Takes rows (...) of a table (R, M), with a dense gradient: the sum over each row's places."""
+    num_rows, width = table.shape
+
+    @tf.custom_gradient
+    def take(table):
+        def gradient(d_taken):
+            d_taken, places = tf.reshape(d_taken, (-1, width)), tf.reshape(rows, (-1,))
+            return tf.math.unsorted_segment_sum(d_taken, places, num_rows)
+
+        return tf.gather(table, rows), gradient
+
+    return take(table)
+
+
+unroll = functools.partial(derived.unroll, sys.modules[__name__])

@@ -9,7 +9,7 @@ import pytest
 from on_backend import tensorflow_only
 
 HERE = pathlib.Path(__file__).parent
-FILES = ("test_cells.py", "test_layers.py", "test_unroll.py")
+FILES = ("test_cells.py", "test_layers.py", "test_unroll.py", "test_inputs.py")
 #: Name of a run -> (which of the tests, environment). JAX has to be asked for float64. Every new
 #: loop costs a compilation there, so of what is parametrised much, one case an architecture runs.
 RUNS = {

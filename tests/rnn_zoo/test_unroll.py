@@ -47,7 +47,7 @@ def plainly(monkeypatch):
 
     def call(function, *arguments):
         with monkeypatch.context() as patch:
-            patch.setattr(engine, f"_{BACKEND}_loop", generic.unroll)
+            patch.setattr(engine, "_engine", lambda: generic)
             return function(*arguments)
 
     return call
@@ -257,3 +257,51 @@ def test_a_gate_that_is_asked_for_twice_or_never_is_refused():
     cell.build((None, 2))
     with pytest.raises(ValueError, match="once for each gate, a, b; it asked for a, a"):
         engine.unroll(cell, cell.weight_tensors(), np.zeros((1, 2, 2), "float32"))
+
+
+def test_a_step_that_tells_units_apart_is_refused():
+    class Leaky(rnn_zoo.AbstractRNNCell):
+        gates = ("a",)
+
+        def step(self, x, pre, states):
+            h = np.linspace(0, 1, 3, dtype="float32") * states[0] + pre("a", states[0])
+            return h, [h]
+
+    cell = Leaky(3)
+    cell.build((None, 2))
+    with pytest.raises(ValueError, match=r"treat all units and samples alike.* \(3, 3\)"):
+        engine.unroll(cell, cell.weight_tensors(), np.zeros((1, 2, 2), "float32"))
+
+
+@pytest.mark.skipif(BACKEND != "jax", reason="JAX alone differentiates twice")
+@one_case_each
+def test_second_derivatives(case, plainly, rng):
+    import jax
+
+    cell = random_cell(case, rng, "float32")
+    arguments = problem(cell, case, rng, "float32")
+
+    def slope(arguments):
+        slopes = jax.grad(loss(values(cell), "float32"))(arguments)
+        return sum(ops.sum(ops.square(part)) for part in jax.tree.leaves(slopes))
+
+    expected = plainly(gradients, QUICKEST, slope, arguments)
+    assert_same(gradients(QUICKEST, slope, arguments), expected, 1e-4)
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="JAX differentiates twice")
+@one_case_each
+def test_second_derivatives_are_refused(case, rng):
+    import tensorflow as tf
+
+    cell = random_cell(case, rng, "float32")
+    arguments = problem(cell, case, rng, "float32")
+    x = tf.constant(arguments["inputs"])
+    with tf.GradientTape() as outer:
+        outer.watch(x)
+        with tf.GradientTape() as inner:
+            inner.watch(x)
+            total = loss(values(cell), "float32")(arguments | {"inputs": x})
+        size = tf.reduce_sum(inner.gradient(total, x) ** 2)
+    with pytest.raises(NotImplementedError, match="no second derivatives on TensorFlow"):
+        outer.gradient(size, x)

@@ -4,6 +4,7 @@ import functools
 
 import numpy as np
 
+from rnn_zoo.inputs import OneHot
 from trainer import ops, random
 from trainer.errors import UserError
 from trainer.tasks.base import Batch, Task, cross_entropy
@@ -58,8 +59,7 @@ class Arithmetic(Task):
         problem.write(a, 0 * plus).put(PLUS, plus).write(b, plus + 1).put(EQUALS, equals)
         start = equals + data["compute_steps"][..., None]
         answer = _Line(self.num_steps).write(a + b, start)
-        inputs = ops.one_hot(problem.codes, self.input_dim, dtype="float32")
-        return Batch(inputs, answer.codes)
+        return Batch(OneHot(problem.codes[..., None], self.input_dim), answer.codes)
 
     def step_losses(self, outputs, targets):
         return cross_entropy(outputs, targets)

@@ -10,6 +10,7 @@ import functools
 import inspect
 from typing import Any, NamedTuple
 
+from rnn_zoo.inputs import dense
 from trainer import ops
 from trainer.errors import UserError
 
@@ -20,12 +21,16 @@ class Batch(NamedTuple):
     """Samples of a task.
 
     Attributes:
-        inputs: (..., B, T, I) float32.
+        inputs: (..., B, T, I) float32, or a form of `rnn_zoo.inputs` that stands for them.
         targets: (..., B, T, ...), the right answer at every time step.
     """
 
     inputs: Any
     targets: Any
+
+    def dense(self):
+        """The same samples with their inputs as an array."""
+        return self._replace(inputs=dense(self.inputs))
 
 
 class WeightedBatch(NamedTuple):
@@ -37,6 +42,8 @@ class WeightedBatch(NamedTuple):
     inputs: Any
     targets: Any
     weights: Any
+
+    dense = Batch.dense
 
 
 class Task:
@@ -93,12 +100,14 @@ class Task:
     def sample(self, split, seed, batch_size, step=0):
         """Returns the `Batch` of (split, seed, step); the same call always gives the same batch.
 
+        Its inputs are an array (B, T, I).
+
         Raises:
             ValueError: unknown split.
         """
         if split not in SPLITS:
             raise ValueError(f"unknown split {split!r}; choose one of {', '.join(SPLITS)}")
-        return self.draw(self.device_data, split, seed, step, batch_size)
+        return self.draw(self.device_data, split, seed, step, batch_size).dense()
 
     @functools.cached_property
     def device_data(self):

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from rnn_zoo.inputs import Held
 from trainer import ops, random
 from trainer.errors import UserError
 from trainer.tasks.base import Batch, Task, WeightedBatch, check_whole
@@ -68,11 +69,10 @@ class Capacity(Task):
         shifts = random.word(ops.arange(32, dtype="int32"))
         bits = ops.right_shift(words[..., None], shifts) & random.word(1)
         bits = ops.reshape(bits, (*bits.shape[:-2], -1))[..., : self.input_dim + 1]
-        bits = ops.cast(bits, "float32")[..., None, :]
-        label, x = bits[..., :1], bits[..., 1:]
-        shown = ops.cast(ops.arange(self.num_steps) == 0, "float32")
-        shown = ops.maximum(shown, data["every"][..., None])[..., None, :, None]
-        return Batch(x * shown, ops.repeat(ops.cast(label, "int32"), self.num_steps, axis=-2))
+        label, x = ops.cast(bits[..., None, :1], "int32"), ops.cast(bits[..., 1:], "float32")
+        first = ops.cast(ops.arange(self.num_steps) == 0, "float32")
+        shown = ops.maximum(first, data["every"][..., None])
+        return Batch(Held(x, shown), ops.repeat(label, self.num_steps, axis=-2))
 
     def step_losses(self, outputs, targets):
         labels = ops.cast(targets, outputs.dtype)

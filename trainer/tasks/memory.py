@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from rnn_zoo.inputs import Held
 from trainer import ops, random
 from trainer.tasks.base import Batch, Task, check_whole
 
@@ -38,10 +39,11 @@ class Memory(Task):
         self.loss_steps = slice(delay, delay + 1)
 
     def draw(self, data, split, seed, step, batch_size):
-        words = random.bits(seed, split, step, (batch_size, 1, self.input_dim))
+        words = random.bits(seed, split, step, (batch_size, self.input_dim))
         vector = math.sqrt(3) * (2 * random.uniform(words) - 1)
-        first = ops.cast(ops.arange(self.num_steps) == 0, "float32")[:, None]
-        return Batch(vector * first, ops.repeat(vector, self.num_steps, axis=-2))
+        first = ops.cast(ops.arange(self.num_steps) == 0, "float32")
+        targets = ops.repeat(vector[..., None, :], self.num_steps, axis=-2)
+        return Batch(Held(vector, first), targets)
 
     def step_losses(self, outputs, targets):
         return ops.mean(ops.square(outputs - targets), axis=-1)

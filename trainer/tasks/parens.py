@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from rnn_zoo.inputs import OneHot
 from trainer import ops, random
 from trainer.tasks.base import Batch, Task, check_whole, cross_entropy
 
@@ -45,9 +46,7 @@ class Parens(Task):
         # One draw of 40: 20 parentheses, and 10 noise characters at two numbers each.
         drawn = random.below(random.bits(seed, split, step, shape), 40)
         symbols = ops.where(drawn < 20, drawn, 10 + drawn // 2)
-        inputs = ops.one_hot(symbols, len(self.vocabulary), dtype="float32")
-        inputs = ops.reshape(inputs, (*inputs.shape[:-2], self.input_dim))
-        return Batch(inputs, _counts(symbols))
+        return Batch(OneHot(symbols, len(self.vocabulary)), _counts(symbols))
 
     def step_losses(self, outputs, targets):
         return ops.sum(cross_entropy(self._logits(outputs), targets), axis=-1)

@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 
+from rnn_zoo.inputs import Held
 from trainer import ops, random
 from trainer.errors import UserError
 from trainer.tasks.base import Batch, Task, WeightedBatch, check_whole
@@ -74,10 +75,8 @@ class RCF(Task):
         y, x = numbers[..., :1], numbers[..., 1 : self.input_dim + 1]
         x = x / ops.sqrt(ops.sum(x * x, axis=-1, keepdims=True))
 
-        def at_every_step(values):
-            return ops.repeat(values[..., None, :], self.num_steps, axis=-2)
-
-        return Batch(at_every_step(x), at_every_step(y))
+        targets = ops.repeat(y[..., None, :], self.num_steps, axis=-2)
+        return Batch(Held(x, ops.ones(self.num_steps)), targets)
 
     def step_losses(self, outputs, targets):
         return ops.sum(ops.square(outputs - targets), axis=-1)

@@ -6,6 +6,7 @@ import os
 
 import numpy as np
 
+from rnn_zoo.inputs import OneHot
 from trainer import ops, random
 from trainer.tasks import corpus
 from trainer.tasks.base import Batch, Task, check_whole, cross_entropy
@@ -53,8 +54,7 @@ class Text8(Task):
         pointers = start + random.below_large(words, stop - start - self.num_steps)
         window = pointers[..., None] + ops.arange(self.num_steps + 1, dtype="int32")
         codes = ops.cast(ops.take(data["codes"], window, axis=0), "int32")
-        inputs = ops.one_hot(codes[..., :-1], self.input_dim, dtype="float32")
-        return Batch(inputs, codes[..., 1:])
+        return Batch(OneHot(codes[..., :-1, None], self.input_dim), codes[..., 1:])
 
     def step_losses(self, outputs, targets):
         return cross_entropy(outputs, targets)

@@ -135,7 +135,7 @@ def test_any_operands_are_posed_and_answered(pairs, opposites, compute_steps):
     task = TASKS["arithmetic"](compute_steps=compute_steps)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(arithmetic, "random", Fixed(pairs))
-        batch = task.draw(to_tensors(task.data), "train", 0, 0, len(pairs))
+        batch = task.draw(to_tensors(task.data), "train", 0, 0, len(pairs)).dense()
     problems, answers = lines_of(*to_numpy(tuple(batch)))
     assert problems == [f"{a}+{b}=".ljust(T) for a, b in pairs]
     assert answers == [solve(line, compute_steps) for line in problems]
@@ -179,7 +179,7 @@ def test_lanes_may_differ_in_seed_and_compute_steps(mode):
     seeds = np.array([7, 7, 8], "uint32")
 
     def draw(data, seeds):
-        return tuple(tasks[0].draw(data, "valid", seeds, 5, 40))
+        return tuple(tasks[0].draw(data, "valid", seeds, 5, 40).dense())
 
     lanes = execute(mode, draw, data, seeds)
     for lane, task in enumerate(tasks):
@@ -285,7 +285,7 @@ def test_lanes_of_metrics_are_each_alone(task, answered):
     _, _, outputs = answered
     seeds = np.array([5, 6], "uint32")
     both = np.stack([outputs, outputs[::-1]])
-    lanes = to_numpy(task.metrics(both, task.draw(task.device_data, "valid", seeds, 0, 12)))
+    lanes = to_numpy(task.metrics(both, task.draw(task.device_data, "valid", seeds, 0, 12).dense()))
     for lane, seed in enumerate((5, 6)):
         alone = to_numpy(task.metrics(both[lane], task.sample("valid", seed, 12)))
         for name, value in alone.items():

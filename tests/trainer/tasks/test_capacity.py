@@ -23,7 +23,7 @@ def data_set(task, seed=0, batch_size=64, split="train"):
     """The whole data set (inputs, labels) by a walk; asserts that the walk shows each once."""
     shown, kept = [], 0
     for step in range(-(-task.num_samples // batch_size)):
-        batch = to_numpy(task.sweep(task.device_data, split, seed, step, batch_size))
+        batch = to_numpy(task.sweep(task.device_data, split, seed, step, batch_size).dense())
         assert batch.weights.shape == (batch_size,)
         assert set(np.unique(batch.weights)) <= {0.0, 1.0}
         inside = batch.weights == 1
@@ -150,8 +150,8 @@ def test_lanes_may_differ_in_seed_samples_and_presentation(mode):
 
     def lanes(data, seeds):
         return [
-            tuple(tasks[0].draw(data, "train", seeds, 2, 40)),
-            tuple(tasks[0].sweep(data, "train", seeds, 1, 40)),
+            tuple(tasks[0].draw(data, "train", seeds, 2, 40).dense()),
+            tuple(tasks[0].sweep(data, "train", seeds, 1, 40).dense()),
         ]
 
     drawn, swept = execute(mode, lanes, data, seeds)
@@ -160,7 +160,7 @@ def test_lanes_may_differ_in_seed_samples_and_presentation(mode):
         alone = to_numpy(task.sample("train", seed, 40, 2))
         for part, expected in zip(drawn, alone, strict=True):
             np.testing.assert_array_equal(part[lane], expected)
-        alone = to_numpy(task.sweep(task.device_data, "train", seed, 1, 40))
+        alone = to_numpy(task.sweep(task.device_data, "train", seed, 1, 40).dense())
         for part, expected in zip(swept, alone, strict=True):
             np.testing.assert_array_equal(part[lane], expected)
     np.testing.assert_array_equal(swept[2].sum(1), [0, 40])
@@ -172,7 +172,7 @@ def test_lanes_may_differ_in_seed_samples_and_presentation(mode):
 @pytest.mark.parametrize("wrong", [0, 1, 60, 400, 900])
 def test_information_is_that_of_the_confusion_table(wrong):
     task, rng = make(num_samples=2000), np.random.default_rng(wrong)
-    batch = task.sweep(task.device_data, "eval", 1, 0, 2000)
+    batch = task.sweep(task.device_data, "eval", 1, 0, 2000).dense()
     labels = to_numpy(batch.targets)
     outputs = flipped(labels, wrong, rng)
     metrics = to_numpy(task.metrics(outputs, batch))
@@ -216,7 +216,7 @@ def test_information_at_the_ends_and_below_one_half(p, bits):
 
 def test_all_right_and_all_wrong_answers():
     task = make()
-    batch = task.sweep(task.device_data, "eval", 1, 0, 100)
+    batch = task.sweep(task.device_data, "eval", 1, 0, 100).dense()
     right = np.where(to_numpy(batch.targets) > 0, 50.0, -50.0).astype("float32")
     metrics = to_numpy(task.metrics(right, batch))
     assert metrics["accuracy"] == 1
@@ -230,7 +230,7 @@ def test_all_right_and_all_wrong_answers():
 
 def test_the_loss_is_the_cross_entropy_of_the_samples_inside():
     task = make(num_samples=30)
-    batch = task.sweep(task.device_data, "eval", 1, 0, 50)
+    batch = task.sweep(task.device_data, "eval", 1, 0, 50).dense()
     outputs = np.random.default_rng(0).normal(size=(50, 5, 1)) * 4
     outputs[:30, -1].ravel()[:2] = 90, -90  # neither overflows
     labels, total = to_numpy(batch.targets), 0.0

@@ -132,7 +132,7 @@ def test_a_lane_of_seeds_and_steps_is_each_alone(task):
     data = keras.tree.map_structure(lambda value: np.stack([value] * 2), dict(task.data))
     # A text is one for all lanes; the numbers of the other tasks may differ between them.
     data = task.device_data if task.name in ("text8", "rcf") else to_tensors(data)
-    lanes = to_numpy(tuple(task.draw(data, "train", seeds, steps, B)))
+    lanes = to_numpy(tuple(task.draw(data, "train", seeds, steps, B).dense()))
     for lane in range(2):
         alone = sampled(task, "train", int(seeds[lane]), B, step=int(steps[lane]))
         assert_same([part[lane] for part in lanes], alone, task)

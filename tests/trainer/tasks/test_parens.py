@@ -169,7 +169,7 @@ def test_a_perfect_answer_and_an_indifferent_one(answered):
 
 def test_a_lane_of_losses_is_each_alone(answered):
     task, _, outputs = answered[:3]
-    lanes = task.draw({}, "valid", np.array([5, 6], "uint32"), 0, 8)
+    lanes = task.draw({}, "valid", np.array([5, 6], "uint32"), 0, 8).dense()
     both = np.stack([outputs, 2 * outputs])
     metrics = to_numpy(task.metrics(both, lanes))
     for lane, seed in enumerate((5, 6)):

@@ -29,7 +29,7 @@ def data_set(task, seed=0, batch_size=64, split="eval"):
     """All points (N, I), values (N,) and weights β (N,), by a walk through the data set."""
     points, values, weights = [], [], []
     for step in range(-(-task.num_samples // batch_size)):
-        batch = to_numpy(task.sweep(task.device_data, split, seed, step, batch_size))
+        batch = to_numpy(task.sweep(task.device_data, split, seed, step, batch_size).dense())
         points.append(batch.inputs[:, 0])
         values.append(batch.targets[:, -1, 0])
         weights.append(batch.weights)
@@ -144,7 +144,7 @@ def test_the_weights_of_a_million_points_are_one_on_average():
     expected = 10**6 * beta(10**6)
     total, size = 0.0, 40_000
     for step in range(25):
-        batch = task.sweep({}, "eval", 0, step, size)
+        batch = task.sweep({}, "eval", 0, step, size).dense()
         weights = to_numpy(batch.weights).astype("float64")
         np.testing.assert_allclose(weights, expected[step * size : (step + 1) * size], rtol=1e-6)
         total += weights.sum()
@@ -275,15 +275,15 @@ def test_lanes_draw_and_walk_as_each_alone():
     task, seeds = make(dimensions=3, num_steps=2), np.array([3, 9], "uint32")
 
     def lanes(data, seeds):
-        return tuple(task.draw(data, "train", seeds, 2, 40)), tuple(
-            task.sweep(data, "train", seeds, 4, 48)
+        return tuple(task.draw(data, "train", seeds, 2, 40).dense()), tuple(
+            task.sweep(data, "train", seeds, 4, 48).dense()
         )
 
     for part, alone in zip(
         execute(COMPILED, lanes, task.data, seeds),
         (
             lambda seed: task.sample("train", seed, 40, 2),
-            lambda seed: task.sweep(task.device_data, "train", seed, 4, 48),
+            lambda seed: task.sweep(task.device_data, "train", seed, 4, 48).dense(),
         ),
         strict=True,
     ):

@@ -1,0 +1,79 @@
+"""Layers on the compact forms of inputs against the same layers on the arrays they stand for."""
+
+import numpy as np
+import pytest
+from cell_twins import ONE_CASE_EACH, UNITS, case_id, random_cell
+from keras import ops
+from on_backend import QUICKEST, execute, gradients, to_numpy
+
+import rnn_zoo.unroll as engine
+from rnn_zoo.inputs import Held, OneHot, dense
+
+BATCH, TIME = 3, 4
+
+
+def held(rng, lanes, width):
+    value = rng.normal(size=(*lanes, BATCH, width)).astype("float32")
+    return Held(value, rng.integers(0, 2, size=(*lanes, TIME)).astype("float32"))
+
+
+def held_alike(rng, lanes, width):
+    """All lanes show their vectors at the same steps."""
+    return held(rng, lanes, width)._replace(shown=np.array([1, 0, 1, 1], "float32"))
+
+
+def one_hot(rng, lanes, width):
+    depth = width // 2
+    return OneHot(rng.integers(0, depth, size=(*lanes, BATCH, TIME, 2)).astype("int32"), depth)
+
+
+FORMS = pytest.mark.parametrize("form", [held, held_alike, one_hot])
+
+
+def test_what_the_forms_stand_for():
+    shown = to_numpy(Held(np.array([[1.0, 2.0]]), np.array([1.0, 0.0])).dense())
+    np.testing.assert_array_equal(shown, [[[1, 2], [0, 0]]])
+    codes = to_numpy(OneHot(np.array([[[1, 0], [0, 2]]]), 3).dense())
+    np.testing.assert_array_equal(codes, [[[0, 1, 0, 1, 0, 0], [1, 0, 0, 0, 0, 1]]])
+    array = np.ones((2, 3, 4))
+    assert dense(array) is array
+
+
+@FORMS
+@pytest.mark.parametrize("lookups", [True, False], ids=["lookups", "products"])
+@pytest.mark.parametrize("lanes", [(), (2,)], ids=["alone", "lanes"])
+def test_first_product(form, lookups, lanes, rng, monkeypatch):
+    monkeypatch.setattr(engine._engine(), "lookups_pay", lambda: lookups)
+    inputs = form(rng, lanes, 6)
+    kernel, bias = rng.normal(size=(*lanes, 6, 5)), rng.normal(size=(*lanes, 5))
+    weights = {"kernel": kernel.astype("float32"), "bias": bias.astype("float32")}
+    direction = rng.normal(size=(TIME, *lanes, BATCH, 5)).astype("float32")
+
+    def first_product(weights):
+        return engine.affine(inputs, **weights)
+
+    def total(weights):
+        return ops.sum(first_product(weights) * direction)
+
+    x = to_numpy(dense(inputs)).astype("float64")
+    expected = np.einsum("...bti,...im->t...bm", x, kernel) + bias[..., None, :]
+    np.testing.assert_allclose(execute(QUICKEST, first_product, weights), expected, atol=1e-5)
+    slopes = gradients(QUICKEST, total, weights)
+    kernel_slope = np.einsum("...bti,t...bm->...im", x, direction)
+    np.testing.assert_allclose(slopes["kernel"], kernel_slope, atol=1e-5)
+    np.testing.assert_allclose(slopes["bias"], direction.sum((0, -2)), atol=1e-5)
+
+
+@FORMS
+@pytest.mark.parametrize("case", ONE_CASE_EACH, ids=case_id)
+def test_every_cell_takes_them(form, case, rng):
+    cell = random_cell(case, rng, "float32")
+    weights = to_numpy(cell.weight_tensors())
+    width = next(iter(weights["read_in"].values() or weights["input"].values())).shape[0]
+    inputs = form(rng, (), width)
+    outputs, states = execute(QUICKEST, lambda w: engine.unroll(cell, w, inputs), weights)
+    plain = to_numpy(dense(inputs))
+    expected, last = execute(QUICKEST, lambda w: engine.unroll(cell, w, plain), weights)
+    assert outputs.shape == (TIME, BATCH, UNITS)
+    np.testing.assert_allclose(outputs, expected, atol=1e-5)
+    np.testing.assert_allclose(states, last, atol=1e-5)
