@@ -14,7 +14,7 @@ from keras import ops
 
 from rnn_zoo.cells.lanes import LaneCell
 from rnn_zoo.model import forward
-from trainer import backends, optimizers
+from trainer import backends, optimizers, packing
 from trainer.optimizers import expand_as
 from trainer.tasks.base import WeightedBatch
 
@@ -23,6 +23,7 @@ DIVERGED = 100.0
 #: Input numbers that are measured at once, which bounds the memory of an evaluation.
 EVALUATION_NUMBERS = 2**21
 
+_MATRICES = ("input", "recurrent")
 _FLOATS = ("lr_init", "lr_decay_rate", "momentum_logit", "gradient_clip_val", "l2_decay")
 
 
@@ -42,7 +43,7 @@ class Program:
         self.optimizer_names = tuple(optimizer_names)
         self.activation_names = tuple(activation_names)
         self._backend = backends.current()
-        self._run = self._backend.compile_loop(self._unfinished, self._step)
+        self._run = self._backend.compile(self._train)
         self._evaluators = {}
 
     def start(self, weights):
@@ -142,20 +143,40 @@ class Program:
         ]
         return forward(cells, weights, batch.inputs, self.task.loss_steps)
 
-    def _unfinished(self, state, hparams, data, stop):
-        return ops.any((state["step"] < stop) & state["feasible"])
+    def _train(self, state, hparams, data, stop):
+        """`run`, to be compiled; within the loop weights and slots are vectors (..., M)."""
+        lanes = len(state["step"].shape)
+        shapes = state["weights"]
 
-    def _step(self, state, hparams, data, stop):
+        def repack(state, change):
+            slots = {name: change(slot) for name, slot in state["slots"].items()}
+            return state | {"weights": change(state["weights"]), "slots": slots}
+
+        is_matrix = packing.pack(_where_matrices(shapes), lanes)
+
+        def unfinished(state):
+            return ops.any((state["step"] < stop) & state["feasible"])
+
+        def step(state):
+            return self._step(state, hparams, data, stop, shapes, is_matrix)
+
+        packed = repack(state, lambda weights: packing.pack(weights, lanes))
+        packed = self._backend.while_loop(unfinished, step, packed)
+        return repack(packed, lambda vector: packing.unpack(vector, shapes))
+
+    def _step(self, state, hparams, data, stop, shapes, is_matrix):
         step, weights = state["step"], state["weights"]
         batch = self.task.draw(data, "train", hparams["seed"], step, self.batch_size)
 
         def objective(weights):
             loss = self.task.loss(self._forward(weights, hparams, batch), batch)
-            penalty = optimizers.sum_of_squares(_matrices(weights), len(loss.shape))
             # Lanes share no weight, so the sum's gradients are those of each alone.
-            return ops.sum(loss + hparams["l2_decay"] * penalty), loss
+            return ops.sum(loss), loss
 
-        loss, gradients = self._backend.value_and_grad(objective, weights)
+        loss, gradients = self._backend.value_and_grad(objective, packing.unpack(weights, shapes))
+        l2_decay = expand_as(hparams["l2_decay"], weights)
+        # The gradient of the penalty l2_decay Σ w² over the matrices, written out.
+        gradients = packing.pack(gradients, len(step.shape)) + 2 * l2_decay * is_matrix * weights
         gradients, norm = optimizers.clip_by_global_norm(gradients, hparams["gradient_clip_val"])
         new_weights, new_slots = optimizers.update(
             self.optimizer_names,
@@ -195,15 +216,17 @@ def _tensors(structure):
     return keras.tree.map_structure(ops.convert_to_tensor, structure)
 
 
-def _matrices(weights):
-    """The weights that are matrices: what the l2 penalty counts."""
-    return [
-        *(
-            matrix
-            for layer in weights["layers"]
-            for part in (layer["input"], layer["recurrent"])
-            for matrix in part.values()
-        ),
-        *(layer["read_in"]["kernel"] for layer in weights["layers"] if layer["read_in"]),
-        weights["readout"]["kernel"],
+def _where_matrices(weights):
+    """Ones in place of the matrices, which the l2 penalty counts, and zeros for all else."""
+    zeros = keras.tree.map_structure(ops.zeros_like, weights)
+    layers = [
+        zero
+        | {part: keras.tree.map_structure(ops.ones_like, zero[part]) for part in _MATRICES}
+        | {"read_in": zero["read_in"] and _with_kernel_of_ones(zero["read_in"])}
+        for zero in zeros["layers"]
     ]
+    return {"layers": layers, "readout": _with_kernel_of_ones(zeros["readout"])}
+
+
+def _with_kernel_of_ones(affine):
+    return affine | {"kernel": ops.ones_like(affine["kernel"])}

@@ -1,4 +1,4 @@
-"""Gradients and compiled loops in JAX; `tensorflow.py` says what each means."""
+"""Gradients, loops and compilation in JAX; `tensorflow.py` says what each means."""
 
 import jax
 
@@ -14,10 +14,4 @@ def compile(function):
     return jax.jit(function)
 
 
-def compile_loop(condition, step):
-    def run(state, *args):
-        return jax.lax.while_loop(
-            lambda state: condition(state, *args), lambda state: step(state, *args), state
-        )
-
-    return jax.jit(run)
+while_loop = jax.lax.while_loop

@@ -1,4 +1,4 @@
-"""Gradients and compiled loops in TensorFlow, by XLA."""
+"""Gradients, loops and compilation in TensorFlow, by XLA."""
 
 import tensorflow as tf
 
@@ -23,17 +23,7 @@ def compile(function):
     return tf.function(function, jit_compile=True, autograph=False)
 
 
-def compile_loop(condition, step):
-    """Compiles `while condition(state, *args): state = step(state, *args)` into one program.
-
-    Returns:
-        A function (state, *args) -> state.
-    """
-
-    def run(state, *args):
-        (state,) = tf.while_loop(
-            lambda state: condition(state, *args), lambda state: (step(state, *args),), (state,)
-        )
-        return state
-
-    return compile(run)
+def while_loop(condition, step, state):
+    """Runs `while condition(state): state = step(state)` on a nested structure of tensors."""
+    (state,) = tf.while_loop(condition, lambda state: (step(state),), (state,))
+    return state
