@@ -1,6 +1,7 @@
 """Gin at the edge: files, bindings and flags become a `TrainConfig`; nothing below knows gin.
 
-The later wins: base.gin, the task's file, the profile, --gin_file, --gin_bindings, flags.
+The later wins: base.gin, the task's file, the architecture's, the profile, --gin_file,
+--gin_bindings, flags.
 """
 
 import dataclasses
@@ -10,11 +11,14 @@ from typing import NamedTuple
 
 import gin
 
+from rnn_zoo.architectures import ALIASES
 from trainer.config import TrainConfig
 from trainer.errors import UserError
 from trainer.tasks import TASKS
 
 PROFILES = ("smoke", "laptop", "paper")
+#: Architectures that the tasks' defaults do not suit, with a file in gin_configs/archs.
+ARCHITECTURES_OF_THEIR_OWN = ("irnn",)
 
 _CONFIGURABLE = gin.external_configurable(TrainConfig, "TrainConfig")
 
@@ -78,7 +82,11 @@ def _parse_project_files(given, profile):
     if given["task"] not in TASKS:
         raise UserError(f"unknown task {given['task']!r}; choose one of {', '.join(TASKS)}")
     root = importlib.resources.files("gin_configs")
-    for name in ("base.gin", f"tasks/{given['task']}.gin", f"profiles/{profile}.gin"):
+    names = ["base.gin", f"tasks/{given['task']}.gin", f"profiles/{profile}.gin"]
+    arch = given.get("arch")
+    if ALIASES.get(arch, arch) in ARCHITECTURES_OF_THEIR_OWN:
+        names.insert(2, f"archs/{ALIASES.get(arch, arch)}.gin")
+    for name in names:
         gin.parse_config(root.joinpath(name).read_text())
 
 

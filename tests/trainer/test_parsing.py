@@ -197,3 +197,12 @@ def test_a_configuration_made_in_python_is_written_as_gin_too(tmp_path):
     path = tmp_path / "config.gin"
     path.write_text(config.as_gin())
     assert parsing.parse({}, base=path).config == config
+
+
+def test_an_architecture_may_have_defaults_of_its_own():
+    files = {path.stem for path in (DIRECTORY / "archs").iterdir()}
+    assert files == set(parsing.ARCHITECTURES_OF_THEIR_OWN)
+    general = parse(flags={"task": "memory", "arch": "rnn"}).config
+    irnn = {"task": "memory", "arch": "irnn"}
+    assert parse(flags=irnn).config.lr_init < general.lr_init
+    assert parse(flags=irnn | {"lr_init": 0.02}).config.lr_init == 0.02
