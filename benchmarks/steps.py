@@ -2,13 +2,15 @@
 
 The same model trains on the same task, at the same batch size, by each candidate in turn, in
 processes of its own that have the whole machine. A candidate's arrangements (one process with all
-threads, or a process of one thread on each core; for `fit` a few `steps_per_execution`) are all
-tried, and its best counts, in steps a second of the whole machine. Candidates:
+threads, or a process of one thread on each core; for `fit` a few `steps_per_execution`, and
+`reset_after`) are all tried on the first task, for each architecture and budget; the best is then
+used on the others. What counts is steps a second of the whole machine. Candidates:
 
     ours            the trainer's compiled loop, on TensorFlow
     ours_jax        the same, on JAX
     fit             `keras.Model.fit` with the stock layer (GRU also with reset_after=False)
-    fit_cell        `keras.Model.fit` with `keras.layers.RNN(our cell)`
+    fit_cell        `keras.Model.fit` with `keras.layers.RNN(our cell)`, where there is no stock
+                    layer, and for the GRU
     torch           a plain PyTorch loop with `nn.RNN/GRU/LSTM`, a hand loop for the UGRNN
     jax             `lax.scan` with automatic gradients, and optax
 
@@ -23,6 +25,7 @@ matrix-product rate that the products of a step, counted, amount to.
 import argparse
 import csv
 import json
+import math
 import os
 import pathlib
 import statistics
@@ -36,8 +39,8 @@ ARCHS = ("rnn", "irnn", "ugrnn", "gru", "lstm", "+rnn")
 CANDIDATES = ("ours", "ours_jax", "fit", "fit_cell", "torch", "jax")
 #: Extra arrangements of a candidate, beside threads; each is a value of its worker's --variant.
 VARIANTS = {
-    "fit": ("spe1", "spe20", "spe100", "spe20after", "spe100after"),
-    "fit_cell": ("spe1", "spe20"),
+    "fit": ("spe20", "spe100", "spe100after"),
+    "fit_cell": ("spe20", "spe100"),
 }
 FIELDS = (
     "task arch budget units candidate variant processes threads steps_per_second "
@@ -49,6 +52,8 @@ def supported(candidate, arch):
     """Whether a candidate has this architecture at all."""
     if candidate == "fit":
         return arch in ("rnn", "irnn", "gru", "lstm")
+    if candidate == "fit_cell":
+        return arch in ("ugrnn", "+rnn", "gru")
     if candidate == "torch":
         return arch in ("rnn", "irnn", "ugrnn", "gru", "lstm")
     if candidate == "jax":
@@ -98,16 +103,31 @@ def measure(setting, candidate, variant, processes, seconds, repeats):
     }
 
 
-def best_of(setting, candidate, seconds, repeats):
-    """The fastest arrangement of a candidate in one setting, or None."""
-    rows = [
-        measure(setting, candidate, variant, processes, seconds, repeats)
-        for variant in VARIANTS.get(candidate, ("",))
-        if setting["arch"] == "gru" or not variant.endswith("after")
-        for processes in sorted({1, machine.cores()})
-    ]
-    rows = [row for row in rows if row]
-    return max(rows, key=lambda row: row["steps_per_second"], default=None)
+class Arrangements:
+    """Each candidate's best arrangement, by architecture and budget, once it is known."""
+
+    def __init__(self, seconds, repeats):
+        self.timing, self.best = (seconds, repeats), {}
+
+    def measure(self, setting, candidate):
+        """The row of a candidate in one setting, or None where it cannot run."""
+        key = (candidate, setting["arch"], setting["budget"])
+        rows = [
+            measure(setting, candidate, *arrangement, *self.timing)
+            for arrangement in self.best.get(key, self._all(candidate, setting["arch"]))
+        ]
+        row = max(filter(None, rows), key=lambda row: row["steps_per_second"], default=None)
+        if row:
+            self.best[key] = [(row["variant"], row["processes"])]
+        return row
+
+    def _all(self, candidate, arch):
+        return [
+            (variant, processes)
+            for variant in VARIANTS.get(candidate, ("",))
+            if arch == "gru" or not variant.endswith("after")
+            for processes in sorted({1, machine.cores()})
+        ]
 
 
 def main():
@@ -116,26 +136,29 @@ def main():
     parser.add_argument("--archs", nargs="*", default=["rnn", "ugrnn", "gru"], choices=ARCHS)
     parser.add_argument("--budgets", nargs="*", type=int, default=[1000, 10_000])
     parser.add_argument("--candidates", nargs="*", default=list(CANDIDATES), choices=CANDIDATES)
-    parser.add_argument("--seconds", type=float, default=1.0, help="of each timed repeat")
+    parser.add_argument("--seconds", type=float, default=0.5, help="of each timed repeat")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--out", default="benchmarks/results/steps")
     args = parser.parse_args()
     os.makedirs(args.out, exist_ok=True)
     peak = machine.matmul_rate()
     print(f"{machine.describe()}; matrix products run at {peak / 1e9:.0f} GFLOP/s")
+    arrangements = Arrangements(args.seconds, args.repeats)
     rows = []
     for task in args.tasks:
         for arch in args.archs:
             for budget in args.budgets:
                 setting = {"task": task, "arch": arch, "budget": budget}
                 found = [
-                    best_of(setting, candidate, args.seconds, args.repeats)
+                    arrangements.measure(setting, candidate)
                     for candidate in args.candidates
                     if supported(candidate, arch)
                 ]
                 rows += compare([row for row in found if row], peak)
                 write(pathlib.Path(args.out), rows, peak)
     plot(pathlib.Path(args.out) / "steps.png", rows)
+    for line in summary(rows):
+        print(line)
 
 
 def compare(rows, peak):
@@ -154,6 +177,31 @@ def compare(rows, peak):
             flush=True,
         )
     return rows
+
+
+def summary(rows):
+    """Lines: the geometric mean over settings of ours over each peer; where ours is slower."""
+    peers = [candidate for candidate in CANDIDATES if not candidate.startswith("ours")]
+    for budget in sorted({row["budget"] for row in rows}):
+        here = [row for row in rows if row["budget"] == budget]
+        keras = {}
+        for row in here:
+            if row["candidate"].startswith("fit"):
+                place = (row["task"], row["arch"])
+                keras[place] = min(keras.get(place, math.inf), row["ours_over_it"])
+        ratios = {
+            peer: [r["ours_over_it"] for r in here if r["candidate"] == peer] for peer in peers
+        }
+        for name, values in ({"fit or fit_cell": list(keras.values())} | ratios).items():
+            if values:
+                mean = statistics.geometric_mean(values)
+                yield f"{budget:7,} parameters: {mean:5.2f}x {name}, from {min(values):.2f}x on"
+    for row in rows:
+        if row["ours_over_it"] < 1:
+            yield (
+                f"slower: {row['task']} {row['arch']} {row['budget']:,} than {row['candidate']}: "
+                f"{row['ours_over_it']:.2f}x"
+            )
 
 
 def write(directory, rows, peak):

@@ -38,9 +38,13 @@ class OneHot(NamedTuple):
 
     def dense(self):
         """The array (..., B, T, I) of float32 that this stands for."""
+        return self.dense_in("float32")
+
+    def dense_in(self, dtype):
+        """The same array of another type."""
         from keras import ops
 
-        vectors = ops.one_hot(self.codes, self.depth, dtype="float32")
+        vectors = ops.one_hot(self.codes, self.depth, dtype=dtype)
         return ops.reshape(vectors, (*vectors.shape[:-2], vectors.shape[-2] * self.depth))
 
 

@@ -12,6 +12,7 @@ ACTIVATIONS = ("tanh", "relu")
 MATRIX_INITS = ("identity", "orthogonal", "normal")
 BIAS_INITS = ("constant", "normal")
 OPTIMIZERS = ("sgd", "momentum", "rmsprop", "adam")
+PRECISIONS = ("float32", "tf32", "mixed_bfloat16")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +38,8 @@ class TrainConfig:
         momentum_logit: m = σ(momentum_logit).
         gradient_clip_val: largest global norm of a gradient.
         l2_decay: λ of the penalty λ Σ w² over all matrices.
+        precision: "float32" in all products; "tf32", where a GPU's products may round their factors
+            to 10 bits; "mixed_bfloat16", where layers compute in bfloat16 on float32 weights.
 
     Raises:
         UserError: a value that cannot be; the message names it and the choices.
@@ -65,6 +68,7 @@ class TrainConfig:
     momentum_logit: float = 2.2
     gradient_clip_val: float = 1.0
     l2_decay: float = 0.0
+    precision: str = "float32"
 
     def __post_init__(self):
         _check_choice("task", self.task, TASKS)
@@ -88,6 +92,7 @@ class TrainConfig:
         _check_choice("matrix_init", self.matrix_init, (None, *MATRIX_INITS))
         _check_choice("bias_init", self.bias_init, BIAS_INITS)
         _check_choice("optimizer", self.optimizer, OPTIMIZERS)
+        _check_choice("precision", self.precision, PRECISIONS)
         for name in ("lr_init", "lr_decay_rate", "gradient_clip_val"):
             _check_range(name, getattr(self, name), 0, math.inf, open_below=True)
         _check_range("l2_decay", self.l2_decay, 0, math.inf)
@@ -114,7 +119,7 @@ class TrainConfig:
     @property
     def hparams(self):
         """The hyperparameters alone, without what says which experiment this is."""
-        experiment = ("task", "arch", "depth", "num_params", "seed", "eval_samples")
+        experiment = ("task", "arch", "depth", "num_params", "seed", "eval_samples", "precision")
         values = dataclasses.asdict(self)
         return {name: value for name, value in values.items() if name not in experiment}
 

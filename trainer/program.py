@@ -36,12 +36,17 @@ class Program:
         batch_size: samples a step.
         optimizer_names: names in `OPTIMIZERS` that occur among the trials.
         activation_names: nonlinearities s() that occur among them.
+        precision: of products and layers, as `TrainConfig` has it. Weights, losses, gradients of
+            weights and the optimizer are float32 always.
     """
 
-    def __init__(self, task, cells, batch_size, optimizer_names, activation_names):
+    def __init__(
+        self, task, cells, batch_size, optimizer_names, activation_names, precision="float32"
+    ):
         self.task, self.cells, self.batch_size = task, cells, batch_size
         self.optimizer_names = tuple(optimizer_names)
         self.activation_names = tuple(activation_names)
+        self.precision = precision
         self._backend = backends.current()
         self._run = self._backend.compile(self._train)
         self._evaluators = {}
@@ -90,7 +95,9 @@ class Program:
             data: the task's `device_data`, its scalars stacked for lanes.
             stop: step to end before, (...).
         """
-        return self._run(state, _tensors(hparams), data, ops.convert_to_tensor(stop, "int32"))
+        stop = ops.convert_to_tensor(stop, "int32")
+        with self._backend.products(tf32=self.precision == "tf32"):
+            return self._run(state, _tensors(hparams), data, stop)
 
     def evaluate(self, weights, hparams, data, split, num_samples, whole=False):
         """Averages the task's metrics over a split, for one trial or for lanes.
@@ -121,7 +128,10 @@ class Program:
         measure, hparams = self._evaluators[key], _tensors(hparams)
         totals, total_weight = {}, 0.0
         for step in range(num_batches):
-            metrics, weight = measure(weights, hparams, data, ops.convert_to_tensor(step, "int32"))
+            with self._backend.products(tf32=self.precision == "tf32"):
+                metrics, weight = measure(
+                    weights, hparams, data, ops.convert_to_tensor(step, "int32")
+                )
             weight = np.asarray(ops.convert_to_numpy(weight), "float64")
             total_weight += weight
             for name, value in metrics.items():
@@ -137,11 +147,14 @@ class Program:
         return metrics, ops.ones_like(metrics["loss"])
 
     def _forward(self, weights, hparams, batch):
+        inputs, gate_bias = batch.inputs, hparams["gate_bias"]
+        if self.precision == "mixed_bfloat16":
+            weights, inputs, gate_bias = map(_in_bfloat16, (weights, inputs, gate_bias))
         cells = [
-            LaneCell(cell, self.activation_names, hparams["activation"], hparams["gate_bias"])
+            LaneCell(cell, self.activation_names, hparams["activation"], gate_bias)
             for cell in self.cells
         ]
-        return forward(cells, weights, batch.inputs, self.task.loss_steps)
+        return ops.cast(forward(cells, weights, inputs, self.task.loss_steps), "float32")
 
     def _train(self, state, hparams, data, stop):
         """`run`, to be compiled; within the loop weights and slots are vectors (..., M)."""
@@ -210,6 +223,16 @@ class Program:
 def stack(trials):
     """Stacks nested structures of the same shapes along a new leading axis of lanes."""
     return keras.tree.map_structure(lambda *values: np.stack(values), *trials)
+
+
+def _in_bfloat16(structure):
+    """The same with its float32 numbers as bfloat16."""
+
+    def cast(value):
+        floats = getattr(value, "dtype", None) is not None and "float" in str(value.dtype)
+        return ops.cast(value, "bfloat16") if floats else value
+
+    return keras.tree.map_structure(cast, structure)
 
 
 def _tensors(structure):

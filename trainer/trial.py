@@ -47,7 +47,8 @@ class Trial:
         bound.apply_defaults()
         options = bound.arguments.items()
         fixed = {name: value for name, value in options if name not in self.task.lane_options}
-        return (config.task, fixed, config.arch, config.depth, self.units, config.batch_size)
+        shape = (config.task, fixed, config.arch, config.depth, self.units, config.batch_size)
+        return (*shape, config.precision)
 
     def program(self, optimizer_names=None, activation_names=None):
         """The program that trains it; for others of its shape too, if it is told what they use."""
@@ -57,6 +58,7 @@ class Trial:
             self.config.batch_size,
             optimizer_names or [self.config.optimizer],
             activation_names or [self.activation],
+            self.config.precision,
         )
 
     def draw_weights(self):

@@ -83,7 +83,7 @@ def affine(inputs, kernel, bias, time_major=False):
     if isinstance(inputs, OneHot):
         if _engine().lookups_pay():
             return _sum_of_rows(inputs, kernel) + bias
-        inputs = inputs.dense()
+        inputs = inputs.dense_in(kernel.dtype)
     x = inputs if time_major else ops.moveaxis(inputs, -2, 0)
     return ops.einsum("t...bi,...im->t...bm", x, kernel) + bias
 

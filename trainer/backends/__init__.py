@@ -8,7 +8,7 @@ from trainer.errors import UserError
 
 
 def current():
-    """The module of Keras's backend: `value_and_grad`, `compile`, `compile_loop`, `eager`.
+    """The module of Keras's backend; `tensorflow.py` says what each has.
 
     Raises:
         UserError: the backend can run the cells, but not the tasks and the trainer.

@@ -14,4 +14,8 @@ def compile(function):
     return jax.jit(function)
 
 
+def products(tf32):
+    return jax.default_matmul_precision("tensorfloat32" if tf32 else "float32")
+
+
 while_loop = jax.lax.while_loop

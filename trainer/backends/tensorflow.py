@@ -1,5 +1,7 @@
 """Gradients, loops and compilation in TensorFlow, by XLA."""
 
+import contextlib
+
 import tensorflow as tf
 
 eager = tf.init_scope
@@ -21,6 +23,18 @@ def value_and_grad(function, weights):
 def compile(function):
     """Compiles a function of nested structures of tensors into one program."""
     return tf.function(function, jit_compile=True, autograph=False)
+
+
+@contextlib.contextmanager
+def products(tf32):
+    """Within it, what is compiled may, or must not, use TF32 for a GPU's products."""
+    config = tf.config.experimental
+    before = config.tensor_float_32_execution_enabled()
+    config.enable_tensor_float_32_execution(tf32)
+    try:
+        yield
+    finally:
+        config.enable_tensor_float_32_execution(before)
 
 
 def while_loop(condition, step, state):

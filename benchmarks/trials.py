@@ -1,0 +1,222 @@
+"""python -m benchmarks.trials: trials an hour, ours beside keras-tuner's random search over `fit`.
+
+A trial is a whole training: hyperparameters drawn from the same ranges, so many steps, and the loss
+on the validation split. The stock search is what a user has without us: `keras_tuner.RandomSearch`
+over a `HyperModel` whose models are Keras's own layers, fed ready-made batches. It runs one search
+in one process with all cores, and as many searches as there are cores on one core each; the better
+counts. Ours is `trainer.lanes.train_lanes`, a process of one thread on each core, each with its
+lanes; imports and compiling count on both sides.
+
+Results: trials.csv and machine.json in --out.
+"""
+
+import argparse
+import csv
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import time
+
+from benchmarks import machine
+
+SETTINGS = (("capacity", 1000), ("memory", 10_000), ("rcf", 10_000), ("text8", 10_000))
+SETTINGS += (("parens", 10_000), ("arithmetic", 10_000))
+FIELDS = (
+    *("task", "arch", "budget", "steps", "searcher", "arrangement", "trials", "seconds"),
+    *("trials_per_hour", "ours_over_it"),
+)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--tasks", nargs="*", default=[task for task, _ in SETTINGS])
+    parser.add_argument("--arch", default="gru")
+    parser.add_argument("--steps", type=int, default=1000, help="of each trial")
+    parser.add_argument("--trials", type=int, default=16, help="of ours, on each core")
+    parser.add_argument("--stock_trials", type=int, default=3, help="of each stock search")
+    parser.add_argument("--lanes", nargs="*", type=int, default=[1, 4])
+    parser.add_argument("--out", default="benchmarks/results/trials")
+    parser.add_argument("--worker", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.worker:
+        print(json.dumps(WORKERS[args.worker](args)))
+        return
+    directory = pathlib.Path(args.out)
+    directory.mkdir(parents=True, exist_ok=True)
+    print(machine.describe())
+    rows = []
+    for task, budget in SETTINGS:
+        if task in args.tasks:
+            rows += compare(task, budget, args)
+            write(directory, rows)
+
+
+def compare(task, budget, args):
+    """Measures all searchers in one setting."""
+    arrangements = sorted({1, machine.cores()})
+    rows = [run(task, budget, args, "stock", n, args.stock_trials, 1) for n in arrangements]
+    rows += [
+        run(task, budget, args, "ours", machine.cores(), args.trials, lanes) for lanes in args.lanes
+    ]
+    best = max(row["trials_per_hour"] for row in rows if row["searcher"] == "ours")
+    for row in rows:
+        row["ours_over_it"] = best / row["trials_per_hour"]
+        print(
+            f"{task:10} {args.arch} {budget:6,} {row['searcher']:5} {row['arrangement']:24} "
+            f"{row['trials_per_hour']:9.0f} trials/hour   ours {row['ours_over_it']:6.2f}x",
+            flush=True,
+        )
+    return rows
+
+
+def run(task, budget, args, searcher, processes, trials, lanes):
+    """Starts a searcher's processes together and waits for all; returns the row."""
+    command = [sys.executable, "-m", "benchmarks.trials", "--worker", searcher]
+    command += ["--tasks", task, "--arch", args.arch, "--steps", str(args.steps)]
+    command += ["--trials", str(trials), "--lanes", str(lanes)]
+    began = time.perf_counter()
+    environment = machine.environment(machine.cores() // processes)
+    workers = [
+        subprocess.Popen(
+            command,
+            env=environment | {"RNN_ZOO_CORE": str(core) if processes > 1 else ""},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for core in range(processes)
+    ]
+    outputs = [worker.communicate() for worker in workers]
+    seconds = time.perf_counter() - began
+    if any(worker.returncode for worker in workers):
+        raise SystemExit(f"{searcher} failed on {task}: {outputs[0][1][-2000:]}")
+    arrangement = f"{processes} x {machine.cores() // processes} threads"
+    return {
+        **{"task": task, "arch": args.arch, "budget": budget, "steps": args.steps},
+        "searcher": searcher,
+        "arrangement": f"{arrangement}, {lanes} lanes" if searcher == "ours" else arrangement,
+        "trials": processes * trials,
+        "seconds": seconds,
+        "trials_per_hour": 3600 * processes * trials / seconds,
+    }
+
+
+def pin():
+    """Holds this worker to its core; returns the core's number, a seed for its draws."""
+    core = os.environ["RNN_ZOO_CORE"]
+    if core:
+        os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[int(core)]})
+    return int(core or 0)
+
+
+def base_config(args):
+    from benchmarks.step_worker import Setting
+
+    (task,) = args.tasks
+    return Setting(task, args.arch, dict(SETTINGS)[task])
+
+
+def ours(args):
+    """Trains the trials through lanes."""
+    seed = pin()
+    import dataclasses
+
+    import numpy as np
+
+    from trainer.lanes import train_lanes
+
+    rng = np.random.default_rng(seed)
+    base = dataclasses.replace(base_config(args).config, train_steps=args.steps)
+
+    def configs():
+        for _ in range(args.trials):
+            yield dataclasses.replace(
+                base,
+                lr_init=float(10 ** rng.uniform(-4, -2)),
+                gradient_clip_val=float(10 ** rng.uniform(-1, 1)),
+                gate_bias=float(rng.uniform(0, 3)),
+                input_scale=float(10 ** rng.uniform(-1, 0.5)),
+            )
+
+    (lanes,) = args.lanes
+    losses = [record.valid_loss for _, record in train_lanes(configs(), lanes)]
+    return {"losses": losses}
+
+
+def stock(args):
+    """keras-tuner's random search over `fit`."""
+    seed = pin()
+    import tempfile
+
+    import keras
+    import keras_tuner
+    import numpy as np
+    import tensorflow as tf
+
+    setting = base_config(args)
+    task = setting.task
+    layers = {
+        "rnn": keras.layers.SimpleRNN,
+        "gru": keras.layers.GRU,
+        "lstm": keras.layers.LSTM,
+    }
+    axis = 1 + 1 + task.target_time_axis + len(setting.batches()[0][1].shape) - 2
+
+    def dataset(split, count):
+        batches = []
+        for step in range(count):
+            batch = task.sample(split, 0, 64, step)
+            targets = keras.ops.convert_to_numpy(batch.targets)
+            cut = [slice(None)] * targets.ndim
+            cut[axis] = task.loss_steps
+            batches.append((keras.ops.convert_to_numpy(batch.inputs), targets[tuple(cut)]))
+        stacked = tuple(np.stack(part) for part in zip(*batches, strict=True))
+        return tf.data.Dataset.from_tensor_slices(stacked).cache()
+
+    train, valid = dataset("train", 16).repeat().prefetch(2), dataset("valid", 64)
+
+    class Model(keras_tuner.HyperModel):
+        def build(self, hp):
+            inputs = keras.Input((task.num_steps, task.input_dim))
+            scale = keras.initializers.VarianceScaling(hp.Float("input_scale", 0.1, 3, None, "log"))
+            x = layers[args.arch](setting.units, return_sequences=True, kernel_initializer=scale)(
+                inputs
+            )[:, task.loss_steps]
+            model = keras.Model(inputs, keras.layers.Dense(task.output_dim)(x))
+            schedule = keras.optimizers.schedules.ExponentialDecay(
+                hp.Float("lr_init", 1e-4, 1e-2, sampling="log"), args.steps, 0.1
+            )
+            clip = hp.Float("gradient_clip_val", 0.1, 10, sampling="log")
+            model.compile(
+                keras.optimizers.Adam(schedule, global_clipnorm=clip),
+                loss=task.keras_loss(),
+                steps_per_execution=100,
+            )
+            return model
+
+    with tempfile.TemporaryDirectory() as directory:
+        tuner = keras_tuner.RandomSearch(
+            Model(), "val_loss", max_trials=args.trials, seed=seed, directory=directory
+        )
+        tuner.search(train, steps_per_epoch=args.steps, epochs=1, validation_data=valid, verbose=0)
+        return {"losses": [trial.score for trial in tuner.oracle.trials.values()]}
+
+
+WORKERS = {"ours": ours, "stock": stock}
+
+
+def write(directory, rows):
+    """Writes what there is so far, with the machine and the versions."""
+    with open(directory / "trials.csv", "w", newline="") as file:
+        writer = csv.DictWriter(file, FIELDS)
+        writer.writeheader()
+        writer.writerows(
+            {k: f"{v:.4g}" if isinstance(v, float) else v for k, v in row.items()} for row in rows
+        )
+    (directory / "machine.json").write_text(json.dumps(machine.facts(), indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""Products in less than float32: the weights stay float32, and training comes to much the same."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+
+from trainer import TrainConfig
+from trainer.trial import Trial
+
+CONFIG = TrainConfig(
+    task="memory",
+    arch="gru",
+    num_params=3000,
+    train_steps=150,
+    batch_size=16,
+    task_options={"dimensions": 4, "delay": 2},
+)
+
+
+def trained(**changes):
+    """(state after the training, its loss on valid)."""
+    trial = Trial(dataclasses.replace(CONFIG, **changes))
+    program = trial.program()
+    hparams, data = trial.hparams(program), trial.task.device_data
+    state = program.run(program.start(trial.draw_weights()), hparams, data, 150)
+    loss = program.evaluate(state["weights"], hparams, data, "valid", 256)["loss"]
+    return keras.tree.map_structure(np.asarray, state), loss
+
+
+@pytest.fixture(scope="module")
+def full():
+    return trained()
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"arch": "+rnn", "depth": 2}, {"arch": "lstm", "depth": 2}], ids=str
+)
+def test_bfloat16_learns_about_as_well(changes):
+    state, loss = trained(precision="mixed_bfloat16", **changes)
+    _, exact = trained(**changes)
+    assert all(w.dtype == "float32" for w in keras.tree.flatten(state["weights"]))
+    assert loss == pytest.approx(exact, rel=0.3)
+    assert loss != exact
+
+
+@pytest.mark.parametrize(
+    "task, options", [("text8", {"source": "pydoc"}), ("capacity", {"num_samples": 50})]
+)
+def test_bfloat16_takes_every_form_of_input(task, options):
+    state, loss = trained(precision="mixed_bfloat16", task=task, task_options=options)
+    assert bool(state["feasible"])
+    assert np.isfinite(loss)
+
+
+def test_tf32_is_float32_where_there_is_no_gpu_for_it(full):
+    state, loss = trained(precision="tf32")
+    assert loss == full[1]
+    for one, other in zip(*map(keras.tree.flatten, (state, full[0])), strict=True):
+        np.testing.assert_array_equal(one, other)

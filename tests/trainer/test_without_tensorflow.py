@@ -1,0 +1,70 @@
+"""On JAX nothing needs TensorFlow: everything works where it is not installed, or says why not."""
+
+import json
+
+import pytest
+from on_backend import tensorflow_only
+from processes import python
+
+#: Makes a process in which TensorFlow is not installed, then runs a module as `python -m` does.
+HIDDEN = """
+import runpy, sys
+class Hide:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("tensorflow", "tensorflow_datasets"):
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Hide())
+sys.argv = {arguments!r}
+{then}
+"""
+MODULE = "runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)"
+
+
+def without_tensorflow(*arguments, cwd, then=MODULE):
+    script = HIDDEN.format(arguments=[str(a) for a in arguments], then=then)
+    return python("-c", script, cwd=cwd, KERAS_BACKEND="jax")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The directory of a run that was trained without TensorFlow."""
+    where = tmp_path_factory.mktemp("jax")
+    done = without_tensorflow(
+        "trainer", "--task=arithmetic", "--arch=lstm", "--profile=smoke", "--run_dir=run", cwd=where
+    )
+    assert done.code == 0, done.stderr
+    return where / "run"
+
+
+@tensorflow_only
+def test_training_leaves_a_record_a_curve_and_events(trained):
+    record = json.loads((trained / "record.json").read_text())
+    assert record["backend"] == "jax"
+    assert record["status"] == "ok"
+    assert record["eval_loss"] > 0
+    assert (trained / "curves.png").stat().st_size > 1000
+    assert list(trained.rglob("events.out.tfevents.*"))
+
+
+@tensorflow_only
+def test_resuming_a_finished_run_does_nothing(trained):
+    before = (trained / "record.json").read_bytes()
+    done = without_tensorflow("trainer", "--resume", f"--run_dir={trained}", cwd=trained)
+    assert done.code == 0, done.stderr
+    assert (trained / "record.json").read_bytes() == before
+
+
+@tensorflow_only
+def test_a_saved_model_needs_it_and_says_so(trained):
+    done = without_tensorflow("trainer.export", f"--run_dir={trained}", cwd=trained)
+    assert done.code == 2
+    assert done.stderr.count("\n") == 1
+    assert "tensorflow" in done.stderr
+
+
+@tensorflow_only
+def test_a_tf_data_pipeline_needs_it_and_says_so(tmp_path):
+    then = "from trainer.tasks import TASKS; TASKS['memory']().dataset('train', 2)"
+    done = without_tensorflow(cwd=tmp_path, then=then)
+    assert done.code == 1
+    assert "needs KERAS_BACKEND=tensorflow" in done.stderr
