@@ -2,9 +2,9 @@
 
 The same model trains on the same task, at the same batch size, by each candidate in turn, in
 processes of its own that have the whole machine. A candidate's arrangements (one process with all
-threads, or a process of one thread on each core; for `fit` a few `steps_per_execution`, and
-`reset_after`) are all tried on the first task, for each architecture and budget; the best is then
-used on the others. What counts is steps a second of the whole machine. Candidates:
+threads, or a process of one thread on each core; for `fit` a few `steps_per_execution`) are all
+tried on the first setting, and the best is used from there on; `reset_after` of Keras's GRU is
+tried both ways always. What counts is steps a second of the whole machine. Candidates:
 
     ours            the trainer's compiled loop, on TensorFlow
     ours_jax        the same, on JAX
@@ -39,7 +39,7 @@ ARCHS = ("rnn", "irnn", "ugrnn", "gru", "lstm", "+rnn")
 CANDIDATES = ("ours", "ours_jax", "fit", "fit_cell", "torch", "jax")
 #: Extra arrangements of a candidate, beside threads; each is a value of its worker's --variant.
 VARIANTS = {
-    "fit": ("spe20", "spe100", "spe100after"),
+    "fit": ("spe20", "spe100"),
     "fit_cell": ("spe20", "spe100"),
 }
 FIELDS = (
@@ -104,30 +104,27 @@ def measure(setting, candidate, variant, processes, seconds, repeats):
 
 
 class Arrangements:
-    """Each candidate's best arrangement, by architecture and budget, once it is known."""
+    """Each candidate's best arrangement, once it is known."""
 
     def __init__(self, seconds, repeats):
         self.timing, self.best = (seconds, repeats), {}
 
     def measure(self, setting, candidate):
         """The row of a candidate in one setting, or None where it cannot run."""
-        key = (candidate, setting["arch"], setting["budget"])
+        known = self.best.get(candidate)
+        variants = [known[0]] if known else VARIANTS.get(candidate, ("",))
+        processes = [known[1]] if known else sorted({1, machine.cores()})
+        if candidate == "fit" and setting["arch"] == "gru":
+            variants = [*variants, *(f"{variant}after" for variant in variants)]
         rows = [
-            measure(setting, candidate, *arrangement, *self.timing)
-            for arrangement in self.best.get(key, self._all(candidate, setting["arch"]))
+            measure(setting, candidate, variant, count, *self.timing)
+            for variant in variants
+            for count in processes
         ]
         row = max(filter(None, rows), key=lambda row: row["steps_per_second"], default=None)
         if row:
-            self.best[key] = [(row["variant"], row["processes"])]
+            self.best[candidate] = (row["variant"].removesuffix("after"), row["processes"])
         return row
-
-    def _all(self, candidate, arch):
-        return [
-            (variant, processes)
-            for variant in VARIANTS.get(candidate, ("",))
-            if arch == "gru" or not variant.endswith("after")
-            for processes in sorted({1, machine.cores()})
-        ]
 
 
 def main():

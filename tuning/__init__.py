@@ -1,0 +1,1 @@
+"""Many trainings, searched as the paper searched them."""

@@ -1,0 +1,214 @@
+"""The paper's search space (appendix A), as data: each hyperparameter's range, law and condition.
+
+Scales are tuned gate by gate, as the authors' published trials have them, and the two laws of
+initial values for the whole network. A hyperparameter with a condition counts only where another
+has one of certain values: an identity matrix has no scale, plain SGD has no momentum.
+
+Names are those of `TrainConfig`; `input_scale.r` is the gate r's entry of a dict, and
+`task_options.num_samples` an option of the task.
+"""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+from rnn_zoo.architectures import ARCHITECTURES
+from trainer.config import ACTIVATIONS, BIAS_INITS, MATRIX_INITS, OPTIMIZERS
+from trainer.errors import UserError
+
+LAWS = ("uniform", "log-uniform", "integer", "log-integer", "categorical")
+
+
+class Condition(NamedTuple):
+    """Another hyperparameter's name, and the values of it under which this one counts."""
+
+    name: str
+    values: tuple
+
+
+class Hyperparameter(NamedTuple):
+    """One dimension of the space.
+
+    Attributes:
+        name: as in `TrainConfig`, with a dot for an entry of a dict.
+        law: one of `LAWS`.
+        low, high: the range, both ends in it; None for a categorical one.
+        choices: of a categorical one.
+        condition: where it counts; everywhere if None.
+        source: where the range comes from.
+    """
+
+    name: str
+    law: str
+    low: Any = None
+    high: Any = None
+    choices: tuple = ()
+    condition: Condition | None = None
+    source: str = "appendix A"
+
+    def draw(self, uniform):
+        """The value at a number 0 <= u < 1 of its law, the inverse of its distribution function."""
+        if self.law == "categorical":
+            return self.choices[int(uniform * len(self.choices))]
+        if self.law == "integer":
+            return self.low + int(uniform * (self.high - self.low + 1))
+        if self.law == "uniform":
+            return self.low + uniform * (self.high - self.low)
+        value = self.low * (self.high / self.low) ** uniform
+        return min(max(round(value), self.low), self.high) if "integer" in self.law else value
+
+    def is_active(self, values):
+        """Whether it counts beside these values of the others."""
+        return self.condition is None or values[self.condition.name] in self.condition.values
+
+    def __str__(self):
+        if self.law == "categorical":
+            return "{" + ", ".join(map(str, self.choices)) + "}"
+        return f"[{self.low:g}, {self.high:g}]"
+
+
+def space(config):
+    """The hyperparameters that are tuned for a task and an architecture.
+
+    Args:
+        config: a `TrainConfig`, of which task, architecture, budget and `train_steps` matter; the
+            number of steps is tuned from a quarter of `train_steps` to all of it, since the paper's
+            ranges "varied between tasks".
+
+    Returns:
+        Tuple of `Hyperparameter`, a condition's own hyperparameter always before it.
+    """
+    return (*_of_architecture(config.arch), *_of_learning(config), *_of_task(config))
+
+
+def _of_architecture(arch):
+    gates = ARCHITECTURES[arch].gates
+    identity_alone = arch == "irnn"
+    # The paper's RNN never starts from the identity, to differ from its IRNN.
+    inits = [init for init in MATRIX_INITS if init != "identity"] if arch == "rnn" else MATRIX_INITS
+    if not identity_alone:
+        yield Hyperparameter("activation", "categorical", choices=ACTIVATIONS)
+        yield Hyperparameter("matrix_init", "categorical", choices=tuple(inits))
+    scaled = tuple(init for init in inits if init != "identity")
+    for gate in gates:
+        yield Hyperparameter(f"input_scale.{gate}", "log-uniform", 0.001, 2.0)
+    for gate in () if identity_alone else gates:
+        condition = Condition("matrix_init", scaled) if len(scaled) < len(inits) else None
+        yield Hyperparameter(
+            f"recurrent_scale.{gate}", "log-uniform", 0.01, 2.0, condition=condition
+        )
+    yield Hyperparameter("bias_init", "categorical", choices=BIAS_INITS)
+    for gate in gates:
+        yield Hyperparameter(f"bias_scale.{gate}", "uniform", -2.0, 2.0)
+    if arch not in ("rnn", "irnn"):
+        yield Hyperparameter("gate_bias", "uniform", 0.0, 6.0)
+    if arch == "+rnn":
+        yield Hyperparameter("depth_gate_bias", "uniform", 0.0, 6.0)
+
+
+def _of_learning(config):
+    with_momentum = tuple(name for name in OPTIMIZERS if name != "sgd")
+    steps = config.train_steps
+    yield Hyperparameter(
+        "train_steps", "log-integer", max(1, steps // 4), steps, source="the profile"
+    )
+    yield Hyperparameter("optimizer", "categorical", choices=OPTIMIZERS)
+    yield Hyperparameter("lr_init", "log-uniform", 1e-4, 1e-1)
+    yield Hyperparameter("lr_decay_rate", "log-uniform", 1e-3, 1.0)
+    yield Hyperparameter(
+        "momentum_logit", "uniform", 1.0, 7.0, condition=Condition("optimizer", with_momentum)
+    )
+    yield Hyperparameter("gradient_clip_val", "log-uniform", 1.0, 100.0)
+    yield Hyperparameter("l2_decay", "log-uniform", 1e-8, 1e-3)
+
+
+def _of_task(config):
+    if config.task == "capacity":
+        low, high = max(1, round(0.1 * config.num_params)), 10 * config.num_params
+        yield Hyperparameter("task_options.num_samples", "log-integer", low, high)
+        yield Hyperparameter("task_options.presentation", "categorical", choices=("first", "every"))
+    if config.task == "arithmetic":
+        yield Hyperparameter("task_options.compute_steps", "integer", 1, 6, source="appendix B")
+
+
+def narrow(space, ranges):
+    """The space with some ranges replaced.
+
+    Args:
+        space: of `space`.
+        ranges: dict from a hyperparameter's name to (low, high), to a list of choices, or to a
+            single value that it is held at. A name without its dot stands for all its entries.
+
+    Raises:
+        UserError: an unknown name, or values that are not within the original range.
+    """
+    groups = {h.name: h.name for h in space} | {h.name.split(".")[0]: h.name for h in space}
+    for name in ranges:
+        if name not in groups:
+            names = ", ".join(each.name for each in space)
+            raise UserError(f"no hyperparameter {name!r} to narrow; there are {names}")
+    narrowed = []
+    for hyperparameter in space:
+        group = hyperparameter.name.split(".")[0]
+        wanted = ranges.get(hyperparameter.name, ranges.get(group))
+        narrowed.append(hyperparameter if wanted is None else _narrowed(hyperparameter, wanted))
+    return tuple(narrowed)
+
+
+def _narrowed(hyperparameter, wanted):
+    name = hyperparameter.name
+    if hyperparameter.law == "categorical":
+        choices = tuple(wanted) if isinstance(wanted, (list, tuple)) else (wanted,)
+        for choice in choices or ("no choice",):
+            if choice not in hyperparameter.choices:
+                raise UserError(f"{name} is one of {hyperparameter}, not {choice!r}")
+        return hyperparameter._replace(choices=choices)
+    low, high = wanted if isinstance(wanted, (list, tuple)) else (wanted, wanted)
+    if not hyperparameter.low <= low <= high <= hyperparameter.high:
+        raise UserError(f"{name} is within {hyperparameter}, not {wanted!r}")
+    return hyperparameter._replace(low=low, high=high)
+
+
+def draw(space, rng):
+    """One point, each hyperparameter by its law, whether it counts or not.
+
+    Args:
+        space: of `space`.
+        rng: a `numpy.random.Generator`.
+    """
+    return {each.name: each.draw(u) for each, u in zip(space, rng.random(len(space)), strict=True)}
+
+
+def configure(config, values):
+    """The configuration with a point's values in it.
+
+    Args:
+        config: the `TrainConfig` of the study.
+        values: dict from name to value; what does not count may be there and has no effect.
+
+    Returns:
+        A `TrainConfig`.
+    """
+    fields = {}
+    for name, value in values.items():
+        field, _, entry = name.partition(".")
+        if entry:
+            start = getattr(config, field) if field == "task_options" else {}
+            fields.setdefault(field, dict(start))[entry] = value
+        else:
+            fields[field] = value
+    return dataclasses.replace(config, **fields)
+
+
+def table(space):
+    """The space as lines of text, a hyperparameter each."""
+    rows = [("hyperparameter", "law", "range", "counts where", "source")]
+    for each in space:
+        condition = each.condition
+        where = f"{condition.name} in {', '.join(condition.values)}" if condition else ""
+        rows.append((each.name, each.law, str(each), where, each.source))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+    return "\n".join([*lines, f"{len(space)} dimensions"])
