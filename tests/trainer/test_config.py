@@ -79,3 +79,13 @@ def test_too_small_a_budget_is_refused_with_the_smallest():
         TrainConfig(**FINE, num_params=100).units(300, 100)
     assert f"{count_params('gru', 1, 1, 300, 100):,}" in str(caught.value)
     assert "100 parameters" in str(caught.value)
+
+
+def test_the_choices_are_all_that_there_is():
+    """`config` repeats them, to be free of Keras."""
+    from rnn_zoo.initializers import BIAS_INITS, MATRIX_INITS
+    from trainer import config, optimizers
+
+    assert set(config.MATRIX_INITS) == set(MATRIX_INITS)
+    assert set(config.BIAS_INITS) == set(BIAS_INITS)
+    assert set(config.OPTIMIZERS) == set(optimizers.OPTIMIZERS)

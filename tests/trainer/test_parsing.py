@@ -1,5 +1,6 @@
 """Gin at the edge: which source wins, every file of the project, errors in one line."""
 
+import ast
 import dataclasses
 import itertools
 import pathlib
@@ -206,3 +207,12 @@ def test_an_architecture_may_have_defaults_of_its_own():
     irnn = {"task": "memory", "arch": "irnn"}
     assert parse(flags=irnn).config.lr_init < general.lr_init
     assert parse(flags=irnn | {"lr_init": 0.02}).config.lr_init == 0.02
+
+
+def test_base_gin_and_the_defaults_of_the_class_are_one():
+    lines = (DIRECTORY / "base.gin").read_text().splitlines()
+    pairs = [line.split(" = ") for line in lines if line.startswith("TrainConfig.")]
+    defaults = {f.name: f.default for f in dataclasses.fields(TrainConfig)}
+    assert len(pairs) > 10
+    for name, value in pairs:
+        assert ast.literal_eval(value) == defaults[name.removeprefix("TrainConfig.")]
