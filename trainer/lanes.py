@@ -2,8 +2,9 @@
 
 A lane ends with the numbers that its trial would have alone, to rounding: lanes share the program
 and nothing else. One that diverges is frozen where it stood. A lane costs a program's P-th part in
-time and memory: three copies of its weights, and (S + G) T B N numbers a layer for the backward
-pass, with S states, G gates, T steps, B samples and N units.
+time and memory: weights, gradients and two optimizer slots, and at most (2 S + 3 G) T B N numbers a
+layer between the passes, with S states, G gates, T steps, B samples and N units (the states twice,
+and of every gate the first product, the pre-activation and its gradient), of four bytes each.
 """
 
 import itertools
