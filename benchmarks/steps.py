@@ -130,7 +130,7 @@ class Arrangements:
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--tasks", nargs="*", default=["capacity", "memory"], choices=TASKS)
-    parser.add_argument("--archs", nargs="*", default=["rnn", "ugrnn", "gru"], choices=ARCHS)
+    parser.add_argument("--archs", nargs="*", default=["rnn", "gru"], choices=ARCHS)
     parser.add_argument("--budgets", nargs="*", type=int, default=[1000, 10_000])
     parser.add_argument("--candidates", nargs="*", default=list(CANDIDATES), choices=CANDIDATES)
     parser.add_argument("--seconds", type=float, default=0.5, help="of each timed repeat")
