@@ -68,7 +68,7 @@ class Setting:
             num_params=budget,
             batch_size=BATCH_SIZE,
             train_steps=1_000_000_000,
-            lr_init=1e-3,
+            lr_init=1e-4,
             task_options=options.get(task, {}),
         )
         self.task = self.config.make_task()
@@ -161,7 +161,7 @@ def _fit(setting, variant, layer):
     model = keras.Model(inputs, keras.layers.Dense(task.output_dim)(x))
     chunk = int("".join(filter(str.isdigit, variant)) or 1)
     model.compile(
-        keras.optimizers.Adam(1e-3, global_clipnorm=1.0),
+        keras.optimizers.Adam(1e-4, global_clipnorm=1.0),
         loss=task.keras_loss(),
         steps_per_execution=chunk,
     )
@@ -207,7 +207,7 @@ def torch_loop(setting, variant):
     }
     layer, readout = stock[setting.arch](), torch.nn.Linear(n, task.output_dim)
     parameters = [*layer.parameters(), *readout.parameters()]
-    optimizer = torch.optim.Adam(parameters, 1e-3)
+    optimizer = torch.optim.Adam(parameters, 1e-4)
     batches = [tuple(map(torch.from_numpy, batch)) for batch in setting.batches()]
     endless = itertools.cycle(batches)
     loss_of = _torch_loss(task)
@@ -273,7 +273,7 @@ def jax_scan(setting, variant):
 
     from trainer.tasks import Batch
 
-    optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(1e-3))
+    optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(1e-4))
 
     @jax.jit
     def step(weights, slots, x, y):

@@ -19,7 +19,8 @@ makes its own inside the program, and is timed with that.
 
 Results: steps.csv and steps.png in --out. A row has the medians over --repeats, the compile time,
 the peak memory, the ratio of ours to it, and for ours the share of the machine's own
-matrix-product rate that the products of a step, counted, amount to.
+matrix-product rate that the products of a step amount to. They are counted as the equations have
+them; a one-hot's product, which is only looked up, counts in full, so a share may pass 1.
 """
 
 import argparse
@@ -161,8 +162,9 @@ def main():
 def compare(rows, peak):
     """Adds the ratio of ours to each row, and the share of the peak to ours; prints them."""
     ours = [row for row in rows if row["candidate"].startswith("ours")]
-    best = max((row["steps_per_second"] for row in ours), default=float("nan"))
+    best = max((row["steps_per_second"] for row in ours), default=0.0)
     for row in rows:
+        # 0 where ours did not run at all: slower than all.
         row["ours_over_it"] = best / row["steps_per_second"]
         flops = row.pop("flops_per_step")
         mine = row["candidate"].startswith("ours")
@@ -191,7 +193,7 @@ def summary(rows):
         }
         for name, values in ({"fit or fit_cell": list(keras.values())} | ratios).items():
             if values:
-                mean = statistics.geometric_mean(values)
+                mean = statistics.geometric_mean(max(value, 1e-9) for value in values)
                 yield f"{budget:7,} parameters: {mean:5.2f}x {name}, from {min(values):.2f}x on"
     for row in rows:
         if row["ours_over_it"] < 1:
@@ -214,31 +216,40 @@ def write(directory, rows, peak):
 
 
 def plot(path, rows):
-    """Ratios of ours to each peer, a panel a budget."""
+    """Ratios of ours to each peer, a panel a budget, a line a task and architecture."""
     from matplotlib.figure import Figure
 
     budgets = sorted({row["budget"] for row in rows})
-    figure = Figure(figsize=(4.6 * len(budgets), 4.4), layout="constrained")
+    places = [(task, arch) for task in TASKS for arch in ARCHS]
+    places = [p for p in places if any((row["task"], row["arch"]) == p for row in rows)]
+    figure = Figure(figsize=(1.5 + 4.5 * len(budgets), 1.4 + 0.19 * len(places)))
+    figure.set_layout_engine("constrained")
     panels = figure.subplots(1, len(budgets), squeeze=False, sharey=True)[0]
-    peers = [c for c in CANDIDATES if not c.startswith("ours")]
+    peers = [candidate for candidate in CANDIDATES if not candidate.startswith("ours")]
     colours = dict(zip(peers, ("#0072B2", "#56B4E9", "#D55E00", "#009E73"), strict=True))
     for panel, budget in zip(panels, budgets, strict=True):
-        places = sorted({(r["task"], r["arch"]) for r in rows if r["budget"] == budget})
-        for offset, peer in enumerate(peers):
+        for peer, marker in zip(peers, "osD^", strict=True):
             points = [
-                (places.index((r["task"], r["arch"])) + 0.15 * (offset - 1.5), r["ours_over_it"])
-                for r in rows
-                if r["budget"] == budget and r["candidate"] == peer
+                (row["ours_over_it"], places.index((row["task"], row["arch"])))
+                for row in rows
+                if row["budget"] == budget and row["candidate"] == peer
             ]
             if points:
-                panel.plot(*zip(*points, strict=True), "o", color=colours[peer], label=peer, ms=5)
-        panel.axhline(1, color="0.4", lw=1)
-        panel.set_xticks(range(len(places)), [" ".join(p) for p in places], rotation=60, ha="right")
-        panel.set_yscale("log")
+                panel.plot(
+                    *zip(*points, strict=True), marker, color=colours[peer], label=peer, ms=4
+                )
+        panel.axvline(1, color="0.4", lw=1)
+        panel.set_xscale("log")
+        panel.set_xticks((1, 2, 4, 8, 16, 32), ("1", "2", "4", "8", "16", "32"))
+        panel.minorticks_off()
+        panel.grid(axis="y", color="0.92")
+        panel.set_xlim(0.7, 40)
         panel.set_title(f"{budget:,} parameters", loc="left")
+        panel.set_xlabel("steps a second, ours over the peer's")
         panel.spines[["top", "right"]].set_visible(False)
-    panels[0].set_ylabel("steps a second, ours over the peer's")
-    panels[0].legend(frameon=False)
+    panels[0].set_yticks(range(len(places)), [" ".join(place) for place in places])
+    panels[0].invert_yaxis()
+    panels[-1].legend(frameon=False, loc="center right")
     figure.savefig(path, dpi=120)
 
 

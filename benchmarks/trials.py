@@ -5,7 +5,8 @@ on the validation split. The stock search is what a user has without us: `keras_
 over a `HyperModel` whose models are Keras's own layers, fed ready-made batches. It runs one search
 in one process with all cores, and as many searches as there are cores on one core each; the better
 counts. Ours is `trainer.lanes.train_lanes`, a process of one thread on each core, each with its
-lanes; imports and compiling count on both sides.
+lanes. Imports and compiling count on both sides: ours pays once for all trials of a process, the
+stock search at every trial, so `--trials` should be of the size of a study.
 
 Results: trials.csv and machine.json in --out.
 """
@@ -36,6 +37,9 @@ def main():
     parser.add_argument("--steps", type=int, default=1000, help="of each trial")
     parser.add_argument("--trials", type=int, default=16, help="of ours, on each core")
     parser.add_argument("--stock_trials", type=int, default=3, help="of each stock search")
+    parser.add_argument(
+        "--stock_processes", nargs="*", type=int, help="1 and one a core if not given"
+    )
     parser.add_argument("--lanes", nargs="*", type=int, default=[1, 4])
     parser.add_argument("--out", default="benchmarks/results/trials")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
@@ -55,7 +59,7 @@ def main():
 
 def compare(task, budget, args):
     """Measures all searchers in one setting."""
-    arrangements = sorted({1, machine.cores()})
+    arrangements = args.stock_processes or sorted({1, machine.cores()})
     rows = [run(task, budget, args, "stock", n, args.stock_trials, 1) for n in arrangements]
     rows += [
         run(task, budget, args, "ours", machine.cores(), args.trials, lanes) for lanes in args.lanes
