@@ -205,7 +205,10 @@ def stock(args):
             Model(), "val_loss", max_trials=args.trials, seed=seed, directory=directory
         )
         tuner.search(train, steps_per_epoch=args.steps, epochs=1, validation_data=valid, verbose=0)
-        return {"losses": [trial.score for trial in tuner.oracle.trials.values()]}
+        losses = [trial.score for trial in tuner.oracle.trials.values()]
+        if None in losses:  # keras-tuner takes any failure for a bad trial, and goes on
+            raise RuntimeError("a trial of the stock search failed")
+        return {"losses": losses}
 
 
 WORKERS = {"ours": ours, "stock": stock}
