@@ -36,8 +36,8 @@ class Program:
         batch_size: samples a step.
         optimizer_names: names in `OPTIMIZERS` that occur among the trials.
         activation_names: nonlinearities s() that occur among them.
-        precision: of products and layers, as `TrainConfig` has it. Weights, losses, gradients of
-            weights and the optimizer are float32 always.
+        precision: of products and layers, as `TrainConfig` has it. Weights, losses and the
+            optimizer are float32 always.
     """
 
     def __init__(
@@ -113,8 +113,12 @@ class Program:
             dict from metric to float, or to a list of floats; with lanes, lists over them.
         """
         at_once = max(1, EVALUATION_NUMBERS // (self.task.num_steps * self.task.input_dim))
-        num_batches = -(-num_samples // at_once)
-        batch_size = -(-num_samples // num_batches)
+        if whole:
+            # A power of two, so that data sets of many sizes share a few compiled programs.
+            batch_size = min(at_once, 1 << (num_samples - 1).bit_length())
+        else:
+            batch_size = -(-num_samples // -(-num_samples // at_once))
+        num_batches = -(-num_samples // batch_size)
         key = (split, whole, batch_size)
         if key not in self._evaluators:
             draw = self.task.sweep if whole else self.task.draw

@@ -38,7 +38,7 @@ class AbstractRNNCell(keras.layers.Layer):
 
     Args:
         units: N.
-        activation: the nonlinearity s, a name that `keras.activations.get` knows.
+        activation: the nonlinearity s, element by element, that `keras.activations.get` knows.
         gate_bias: b^fg, added to the pre-activation of the gates that keep the old state; a
             hyperparameter, not a weight. Ignored by cells without such a gate.
         learned_initial_state: whether the initial states are weights, else zeros (section 1.4).
@@ -76,7 +76,7 @@ class AbstractRNNCell(keras.layers.Layer):
         if not isinstance(units, (int, np.integer)) or units < 1:
             raise ValueError(f"units must be a whole number of at least 1, got {units!r}")
         self.units = int(units)
-        self.activation = keras.activations.get(activation)
+        self.activation = _elementwise(activation)
         self.gate_bias = gate_bias
         self.learned_initial_state = learned_initial_state
         self.matrix_init = _choice("matrix_init", matrix_init, MATRIX_INITS)
@@ -89,8 +89,9 @@ class AbstractRNNCell(keras.layers.Layer):
     def step(self, x, pre, states):
         """One time step of the cell's equations, element by element.
 
-        All units and samples are treated alike: for speed, sequences are run with arrays
-        (..., N, B) in place of (..., B, N).
+        All units and samples are treated alike, and no weight but those behind `pre` is used: for
+        speed, sequences are run with arrays (..., N, B) in place of (..., B, N), and with a
+        gradient that knows of no other weight.
 
         Args:
             x: (..., N) the input, for cells that mix it into their output; others ignore it.
@@ -315,3 +316,14 @@ def _choice(name, value, choices):
 def _same_names(what, given, expected):
     if set(given) != set(expected):
         raise ValueError(f"{what} must be {', '.join(expected)}; got {', '.join(given)}")
+
+
+def _elementwise(activation):
+    """`keras.activations.get`, without the functions that mix the units of a sample."""
+    function = keras.activations.get(activation)
+    if getattr(function, "__name__", "") in ("softmax", "log_softmax", "sparsemax", "glu"):
+        raise ValueError(
+            f"activation {function.__name__} mixes units; choose one that acts on each alone, "
+            "as tanh or relu"
+        )
+    return function

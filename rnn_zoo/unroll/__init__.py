@@ -14,7 +14,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from rnn_zoo.inputs import Held, OneHot, dense
+from rnn_zoo.inputs import Held, OneHot
 
 
 def unroll(cell, weights, inputs, initial_state=None, mask=None, time_major=False):
@@ -53,7 +53,11 @@ def _project(cell, weights, inputs, time_major):
         inputs = affine(inputs, time_major=time_major, **weights["read_in"])
         time_major = True
     elif cell.mixes_input:
-        inputs = dense(inputs) if time_major else ops.moveaxis(dense(inputs), -2, 0)
+        if isinstance(inputs, OneHot):
+            inputs, time_major = inputs.dense_in(weights["bias"][cell.gates[0]].dtype), False
+        elif isinstance(inputs, Held):
+            inputs, time_major = inputs.dense(), False
+        inputs = inputs if time_major else ops.moveaxis(inputs, -2, 0)
         time_major = True
     kernel = ops.concatenate([weights["input"][gate] for gate in cell.gates], axis=-1)
     bias = ops.concatenate([weights["bias"][gate] for gate in cell.gates], axis=-1)

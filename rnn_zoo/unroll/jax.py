@@ -48,7 +48,9 @@ def lookups_pay():
 
 
 def lookup(table, rows):
-    return jnp.take(table, rows, axis=0, mode="clip")
+    # The gradient adds thousands of rows, which bfloat16 cannot count.
+    taken = jnp.take(table.astype(jnp.promote_types(table.dtype, "float32")), rows, 0, mode="clip")
+    return taken.astype(table.dtype)
 
 
 unroll = functools.partial(derived.unroll, sys.modules[__name__])

@@ -160,7 +160,10 @@ def lookup(table, rows):
     def take(table):
         def gradient(d_taken):
             d_taken, places = tf.reshape(d_taken, (-1, width)), tf.reshape(rows, (-1,))
-            return tf.math.unsorted_segment_sum(d_taken, places, num_rows)
+            if table.dtype.size < 4:  # thousands of rows are added, which bfloat16 cannot count
+                d_taken = tf.cast(d_taken, tf.float32)
+            summed = tf.math.unsorted_segment_sum(d_taken, places, num_rows)
+            return tf.cast(summed, table.dtype)
 
         return tf.gather(table, rows), gradient
 

@@ -262,3 +262,9 @@ def test_assign_weights_inverts_weight_tensors(case, rng):
     other.assign_weights(cell.weight_tensors())
     for name, value in values_of(other).items():
         np.testing.assert_array_equal(value, values_of(cell)[name])
+
+
+@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+def test_a_nonlinearity_that_mixes_units_is_refused(name):
+    with pytest.raises(ValueError, match=f"activation {name} mixes units.*tanh or relu"):
+        rnn_zoo.GRUCell(3, activation=name)

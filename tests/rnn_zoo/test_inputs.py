@@ -6,6 +6,7 @@ from cell_twins import ONE_CASE_EACH, UNITS, case_id, random_cell
 from keras import ops
 from on_backend import QUICKEST, execute, gradients, to_numpy
 
+import rnn_zoo
 import rnn_zoo.unroll as engine
 from rnn_zoo.inputs import Held, OneHot, dense
 
@@ -77,3 +78,19 @@ def test_every_cell_takes_them(form, case, rng):
     assert outputs.shape == (TIME, BATCH, UNITS)
     np.testing.assert_allclose(outputs, expected, atol=1e-5)
     np.testing.assert_allclose(states, last, atol=1e-5)
+
+
+@FORMS
+@pytest.mark.parametrize("time_major", [False, True])
+def test_a_cell_that_mixes_its_input_in_takes_them_without_a_read_in(form, time_major, rng):
+    cell = rnn_zoo.IntersectionRNNCell(6, seed=1, dtype="float32")
+    cell.build((None, 6))
+    weights = to_numpy(cell.weight_tensors())
+    assert not weights["read_in"]
+    inputs = form(rng, (), 6)
+    plain = to_numpy(dense(inputs))
+    outputs, _ = execute(
+        QUICKEST, lambda w: engine.unroll(cell, w, inputs, time_major=time_major), weights
+    )
+    expected, _ = execute(QUICKEST, lambda w: engine.unroll(cell, w, plain), weights)
+    np.testing.assert_allclose(outputs, expected, atol=1e-5)

@@ -59,3 +59,23 @@ def test_tf32_is_float32_where_there_is_no_gpu_for_it(full):
     assert loss == full[1]
     for one, other in zip(*map(keras.tree.flatten, (state, full[0])), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_bfloat16_counts_the_rows_of_a_lookup():
+    """Three thousand places of one row: a sum in bfloat16 stops at 256."""
+    import rnn_zoo.unroll as engine
+    from rnn_zoo.inputs import OneHot
+    from trainer import backends
+
+    inputs = OneHot(np.zeros((60, 50, 1), "int32"), 2)
+    table = keras.ops.ones((2, 3), "bfloat16")
+    bias = keras.ops.zeros(3, "bfloat16")
+
+    def total(table):
+        return keras.ops.sum(engine.affine(inputs, table, bias)), None
+
+    def slope(table):
+        return backends.current().value_and_grad(total, table)[1]
+
+    found = np.asarray(keras.ops.cast(backends.current().compile(slope)(table), "float32"))
+    np.testing.assert_allclose(found, [[3000] * 3, [0] * 3], rtol=0.01)
