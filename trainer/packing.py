@@ -1,8 +1,8 @@
 """A model's weights as one vector, for as long as a compiled loop trains them.
 
 A small network has a dozen weights of a few hundred numbers each. To clip, update and check them
-one by one is most of the operations of a training step, and each costs its start; on one vector
-they are a handful. A dict's equal shapes (the gates' matrices) lie side by side, as the first
+one by one is a quarter of the operations of a training step, and each costs its start; on one
+vector they are a handful. A dict's equal shapes (the gates' matrices) lie side by side, as the first
 product wants them, so what `unpack` cuts out is joined again for nothing.
 
 Legend: "..." axes of lanes, M numbers of all weights together.
