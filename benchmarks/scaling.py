@@ -10,7 +10,6 @@ Cost should be linear and memory flat: scaling.png shows both, scaling.csv has t
 """
 
 import argparse
-import csv
 import dataclasses
 import json
 import os
@@ -21,7 +20,7 @@ import subprocess
 import sys
 import time
 
-from benchmarks import machine
+from benchmarks import machine, table
 
 STEPS = (25, 50, 100, 200, 400)
 LANES = (1, 2, 4, 8, 16)
@@ -40,15 +39,13 @@ def main():
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
         print(json.dumps(MEASUREMENTS[args.measure](args)))
         return
-    directory = pathlib.Path(args.out)
-    directory.mkdir(parents=True, exist_ok=True)
     rows = []
     for name, values in (("steps", STEPS), ("lanes", LANES), ("trials", (TRIALS,))):
         for value in values:
             rows += in_a_process(name, value, args)
             print(name, rows[-1], flush=True)
-    write(directory, rows)
-    plot(directory / "scaling.png", rows, args)
+    table.save(args.out, "scaling", ("what", "x", "y"), rows)
+    plot(pathlib.Path(args.out) / "scaling.png", rows, args)
 
 
 def in_a_process(name, value, args):
@@ -127,14 +124,6 @@ def resident_megabytes():
 
 
 MEASUREMENTS = {"steps": steps, "lanes": lanes, "trials": trials}
-
-
-def write(directory, rows):
-    with open(directory / "scaling.csv", "w", newline="") as file:
-        writer = csv.DictWriter(file, ("what", "x", "y"))
-        writer.writeheader()
-        writer.writerows(row | {"y": f"{row['y']:.5g}"} for row in rows)
-    (directory / "machine.json").write_text(json.dumps(machine.facts(), indent=2) + "\n")
 
 
 def plot(path, rows, args):

@@ -94,12 +94,34 @@ class Setting:
         readout = 3 * 2 * BATCH_SIZE * scored * n * self.task.output_dim
         return first + inner + recurrent + readout
 
-    def batches(self):
+    def batches(self, split="train", count=NUM_BATCHES):
         """Ready-made batches as NumPy (inputs, targets)."""
         from keras import ops
 
-        drawn = [self.task.sample("train", 0, BATCH_SIZE, step) for step in range(NUM_BATCHES)]
+        drawn = [self.task.sample(split, 0, BATCH_SIZE, step) for step in range(count)]
         return [tuple(ops.convert_to_numpy(part) for part in batch[:2]) for batch in drawn]
+
+    def dataset(self, split, count):
+        """Ready-made batches as a `tf.data.Dataset`, targets at the scored steps alone."""
+        import numpy as np
+        import tensorflow as tf
+
+        inputs, targets = map(np.stack, zip(*self.batches(split, count), strict=True))
+        cut = [slice(None)] * (targets.ndim + self.task.target_time_axis)
+        targets = targets[(*cut, self.task.loss_steps)]
+        return tf.data.Dataset.from_tensor_slices((inputs, targets)).cache()
+
+    def stock_layer(self, **options):
+        """Keras's own layer of this architecture."""
+        import keras
+
+        layer, own = {
+            "rnn": (keras.layers.SimpleRNN, {}),
+            "irnn": (keras.layers.SimpleRNN, {"activation": "relu"}),
+            "gru": (keras.layers.GRU, {}),
+            "lstm": (keras.layers.LSTM, {}),
+        }[self.arch]
+        return layer(self.units, return_sequences=True, **own, **options)
 
 
 def ours(setting, variant):
@@ -121,19 +143,8 @@ def ours(setting, variant):
 
 def fit(setting, variant):
     """Keras's `fit` with the stock layer."""
-    import keras
-
-    stock = {
-        "rnn": lambda: keras.layers.SimpleRNN(setting.units, return_sequences=True),
-        "irnn": lambda: keras.layers.SimpleRNN(
-            setting.units, activation="relu", return_sequences=True
-        ),
-        "gru": lambda: keras.layers.GRU(
-            setting.units, reset_after=variant.endswith("after"), return_sequences=True
-        ),
-        "lstm": lambda: keras.layers.LSTM(setting.units, return_sequences=True),
-    }
-    return _fit(setting, variant, stock[setting.arch])
+    options = {"reset_after": variant.endswith("after")} if setting.arch == "gru" else {}
+    return _fit(setting, variant, lambda: setting.stock_layer(**options))
 
 
 def fit_cell(setting, variant):
@@ -150,8 +161,6 @@ def fit_cell(setting, variant):
 
 def _fit(setting, variant, layer):
     import keras
-    import numpy as np
-    import tensorflow as tf
 
     task = setting.task
     inputs = x = keras.Input((task.num_steps, task.input_dim))
@@ -165,11 +174,7 @@ def _fit(setting, variant, layer):
         loss=task.keras_loss(),
         steps_per_execution=chunk,
     )
-    axis = len(setting.batches()[0][1].shape) + task.target_time_axis
-    cut = [slice(None)] * axis + [task.loss_steps]
-    batches = [(x, y[tuple(cut)]) for x, y in setting.batches()]
-    stacked = [np.stack(part) for part in zip(*batches, strict=True)]
-    data = tf.data.Dataset.from_tensor_slices(tuple(stacked)).cache().repeat().prefetch(2)
+    data = setting.dataset("train", NUM_BATCHES).repeat().prefetch(2)
 
     def run(steps):
         model.fit(data, steps_per_epoch=steps, verbose=0)

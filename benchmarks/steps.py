@@ -24,7 +24,6 @@ them; a one-hot's product, which is only looked up, counts in full, so a share m
 """
 
 import argparse
-import csv
 import json
 import math
 import os
@@ -33,7 +32,7 @@ import statistics
 import subprocess
 import sys
 
-from benchmarks import machine
+from benchmarks import machine, table
 
 TASKS = ("capacity", "memory", "rcf", "text8", "parens", "arithmetic")
 ARCHS = ("rnn", "irnn", "ugrnn", "gru", "lstm", "+rnn")
@@ -153,7 +152,7 @@ def main():
                     if supported(candidate, arch)
                 ]
                 rows += compare([row for row in found if row], peak)
-                write(pathlib.Path(args.out), rows, peak)
+                table.save(args.out, "steps", FIELDS, rows, matmul_gflops=round(peak / 1e9, 1))
     plot(pathlib.Path(args.out) / "steps.png", rows)
     for line in summary(rows):
         print(line)
@@ -201,18 +200,6 @@ def summary(rows):
                 f"slower: {row['task']} {row['arch']} {row['budget']:,} than {row['candidate']}: "
                 f"{row['ours_over_it']:.2f}x"
             )
-
-
-def write(directory, rows, peak):
-    """Writes what there is so far, with the machine and the versions."""
-    with open(directory / "steps.csv", "w", newline="") as file:
-        writer = csv.DictWriter(file, FIELDS)
-        writer.writeheader()
-        writer.writerows(
-            {k: f"{v:.4g}" if isinstance(v, float) else v for k, v in row.items()} for row in rows
-        )
-    facts = machine.facts() | {"matmul_gflops": round(peak / 1e9, 1)}
-    (directory / "machine.json").write_text(json.dumps(facts, indent=2) + "\n")
 
 
 def plot(path, rows):

@@ -12,15 +12,13 @@ Results: trials.csv and machine.json in --out.
 """
 
 import argparse
-import csv
 import json
 import os
-import pathlib
 import subprocess
 import sys
 import time
 
-from benchmarks import machine
+from benchmarks import machine, table
 
 SETTINGS = (("capacity", 1000), ("memory", 10_000), ("rcf", 10_000), ("text8", 10_000))
 SETTINGS += (("parens", 10_000), ("arithmetic", 10_000))
@@ -47,14 +45,12 @@ def main():
     if args.worker:
         print(json.dumps(WORKERS[args.worker](args)))
         return
-    directory = pathlib.Path(args.out)
-    directory.mkdir(parents=True, exist_ok=True)
     print(machine.describe())
     rows = []
     for task, budget in SETTINGS:
         if task in args.tasks:
             rows += compare(task, budget, args)
-            write(directory, rows)
+            table.save(args.out, "trials", FIELDS, rows)
 
 
 def compare(task, budget, args):
@@ -94,8 +90,9 @@ def run(task, budget, args, searcher, processes, trials, lanes):
     ]
     outputs = [worker.communicate() for worker in workers]
     seconds = time.perf_counter() - began
-    if any(worker.returncode for worker in workers):
-        raise SystemExit(f"{searcher} failed on {task}: {outputs[0][1][-2000:]}")
+    for worker, (_, errors) in zip(workers, outputs, strict=True):
+        if worker.returncode:
+            raise SystemExit(f"{searcher} failed on {task}: {errors[-2000:]}")
     arrangement = f"{processes} x {machine.cores() // processes} threads"
     return {
         **{"task": task, "arch": args.arch, "budget": budget, "steps": args.steps},
@@ -115,7 +112,7 @@ def pin():
     return int(core or 0)
 
 
-def base_config(args):
+def setting_of(args):
     from benchmarks.step_worker import Setting
 
     (task,) = args.tasks
@@ -132,7 +129,7 @@ def ours(args):
     from trainer.lanes import train_lanes
 
     rng = np.random.default_rng(seed)
-    base = dataclasses.replace(base_config(args).config, train_steps=args.steps)
+    base = dataclasses.replace(setting_of(args).config, train_steps=args.steps)
 
     def configs():
         for _ in range(args.trials):
@@ -140,7 +137,6 @@ def ours(args):
                 base,
                 lr_init=float(10 ** rng.uniform(-4, -2)),
                 gradient_clip_val=float(10 ** rng.uniform(-1, 1)),
-                gate_bias=float(rng.uniform(0, 3)),
                 input_scale=float(10 ** rng.uniform(-1, 0.5)),
             )
 
@@ -156,38 +152,17 @@ def stock(args):
 
     import keras
     import keras_tuner
-    import numpy as np
-    import tensorflow as tf
 
-    setting = base_config(args)
+    setting = setting_of(args)
     task = setting.task
-    layers = {
-        "rnn": keras.layers.SimpleRNN,
-        "gru": keras.layers.GRU,
-        "lstm": keras.layers.LSTM,
-    }
-    axis = 1 + 1 + task.target_time_axis + len(setting.batches()[0][1].shape) - 2
-
-    def dataset(split, count):
-        batches = []
-        for step in range(count):
-            batch = task.sample(split, 0, 64, step)
-            targets = keras.ops.convert_to_numpy(batch.targets)
-            cut = [slice(None)] * targets.ndim
-            cut[axis] = task.loss_steps
-            batches.append((keras.ops.convert_to_numpy(batch.inputs), targets[tuple(cut)]))
-        stacked = tuple(np.stack(part) for part in zip(*batches, strict=True))
-        return tf.data.Dataset.from_tensor_slices(stacked).cache()
-
-    train, valid = dataset("train", 16).repeat().prefetch(2), dataset("valid", 64)
+    train, valid = setting.dataset("train", 16).repeat().prefetch(2), setting.dataset("valid", 64)
 
     class Model(keras_tuner.HyperModel):
         def build(self, hp):
             inputs = keras.Input((task.num_steps, task.input_dim))
-            scale = keras.initializers.VarianceScaling(hp.Float("input_scale", 0.1, 3, None, "log"))
-            x = layers[args.arch](setting.units, return_sequences=True, kernel_initializer=scale)(
-                inputs
-            )[:, task.loss_steps]
+            scale = hp.Float("input_scale", 0.1, 10**0.5, sampling="log")
+            law = keras.initializers.VarianceScaling(scale**2, distribution="untruncated_normal")
+            x = setting.stock_layer(kernel_initializer=law)(inputs)[:, task.loss_steps]
             model = keras.Model(inputs, keras.layers.Dense(task.output_dim)(x))
             schedule = keras.optimizers.schedules.ExponentialDecay(
                 hp.Float("lr_init", 1e-4, 1e-2, sampling="log"), args.steps, 0.1
@@ -212,17 +187,6 @@ def stock(args):
 
 
 WORKERS = {"ours": ours, "stock": stock}
-
-
-def write(directory, rows):
-    """Writes what there is so far, with the machine and the versions."""
-    with open(directory / "trials.csv", "w", newline="") as file:
-        writer = csv.DictWriter(file, FIELDS)
-        writer.writeheader()
-        writer.writerows(
-            {k: f"{v:.4g}" if isinstance(v, float) else v for k, v in row.items()} for row in rows
-        )
-    (directory / "machine.json").write_text(json.dumps(machine.facts(), indent=2) + "\n")
 
 
 if __name__ == "__main__":

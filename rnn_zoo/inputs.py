@@ -20,9 +20,11 @@ class Held(NamedTuple):
     value: Any
     shown: Any
 
-    def dense(self):
+    def dense(self, dtype="float32"):
         """The array (..., B, T, I) that this stands for."""
-        return self.value[..., None, :] * self.shown[..., None, :, None]
+        from keras import ops
+
+        return ops.cast(self.value[..., None, :] * self.shown[..., None, :, None], dtype)
 
 
 class OneHot(NamedTuple):
@@ -36,12 +38,8 @@ class OneHot(NamedTuple):
     codes: Any
     depth: int
 
-    def dense(self):
-        """The array (..., B, T, I) of float32 that this stands for."""
-        return self.dense_in("float32")
-
-    def dense_in(self, dtype):
-        """The same array of another type."""
+    def dense(self, dtype="float32"):
+        """The array (..., B, T, I) that this stands for."""
         from keras import ops
 
         vectors = ops.one_hot(self.codes, self.depth, dtype=dtype)

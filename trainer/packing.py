@@ -2,8 +2,8 @@
 
 A small network has a dozen weights of a few hundred numbers each. To clip, update and check them
 one by one is a quarter of the operations of a training step, and each costs its start; on one
-vector they are a handful. A dict's equal shapes (the gates' matrices) lie side by side, as the first
-product wants them, so what `unpack` cuts out is joined again for nothing.
+vector they are a handful. A dict's equal shapes (the gates' matrices) lie side by side, as the
+first product wants them, so what `unpack` cuts out is joined again for nothing.
 
 Legend: "..." axes of lanes, M numbers of all weights together.
 """
@@ -25,8 +25,7 @@ def unpack(vector, like):
         vector: (..., M).
         like: nested structure of arrays of the wanted shapes (..., shape).
     """
-    cut = _Cut(vector)
-    return cut.take(like)
+    return _Cut(vector).take(like)
 
 
 def _side_by_side(weights):

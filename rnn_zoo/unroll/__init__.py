@@ -53,11 +53,7 @@ def _project(cell, weights, inputs, time_major):
         inputs = affine(inputs, time_major=time_major, **weights["read_in"])
         time_major = True
     elif cell.mixes_input:
-        if isinstance(inputs, OneHot):
-            inputs, time_major = inputs.dense_in(weights["bias"][cell.gates[0]].dtype), False
-        elif isinstance(inputs, Held):
-            inputs, time_major = inputs.dense(), False
-        inputs = inputs if time_major else ops.moveaxis(inputs, -2, 0)
+        inputs = _as_array(inputs, weights["bias"][cell.gates[0]].dtype, time_major)
         time_major = True
     kernel = ops.concatenate([weights["input"][gate] for gate in cell.gates], axis=-1)
     bias = ops.concatenate([weights["bias"][gate] for gate in cell.gates], axis=-1)
@@ -84,12 +80,17 @@ def affine(inputs, kernel, bias, time_major=False):
         shown = ops.broadcast_to(inputs.shown, (*lanes, inputs.shown.shape[-1]))
         shown = ops.moveaxis(shown, -1, 0)[..., None, None]
         return shown * ops.matmul(inputs.value, kernel) + bias
-    if isinstance(inputs, OneHot):
-        if _engine().lookups_pay():
-            return _sum_of_rows(inputs, kernel) + bias
-        inputs = inputs.dense_in(kernel.dtype)
-    x = inputs if time_major else ops.moveaxis(inputs, -2, 0)
+    if isinstance(inputs, OneHot) and _engine().lookups_pay():
+        return _sum_of_rows(inputs, kernel) + bias
+    x = _as_array(inputs, kernel.dtype, time_major)
     return ops.einsum("t...bi,...im->t...bm", x, kernel) + bias
+
+
+def _as_array(inputs, dtype, time_major):
+    """(T, ..., B, I), of an array in either layout or a form of `rnn_zoo.inputs`."""
+    if isinstance(inputs, (Held, OneHot)):
+        inputs, time_major = inputs.dense(dtype), False
+    return inputs if time_major else ops.moveaxis(inputs, -2, 0)
 
 
 def _sum_of_rows(inputs, kernel):

@@ -1,0 +1,27 @@
+"""A benchmark's rows as a file, beside a file of the machine that gave them."""
+
+import csv
+import pathlib
+
+from benchmarks import machine
+from trainer import files
+
+
+def save(directory, name, fields, rows, **facts):
+    """Writes rows as `name`.csv, and the machine and versions, with further facts, as machine.json.
+
+    Args:
+        directory: made if it is not there.
+        name: of the table.
+        fields: its columns.
+        rows: dicts; floats are written to five digits.
+    """
+    directory = pathlib.Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    with files.whole(directory / f"{name}.csv", "w") as file:
+        writer = csv.DictWriter(file, fields, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(
+            {k: f"{v:.5g}" if isinstance(v, float) else v for k, v in row.items()} for row in rows
+        )
+    files.write_json(directory / "machine.json", machine.facts() | facts)
