@@ -109,12 +109,13 @@ def lanes(args):
 def trials(args):
     """Memory after each trial; one program trains all, as a study does."""
     from trainer.lanes import train_lanes
+    from trainer.trial import Trial
 
     base = dataclasses.replace(config(args, task="memory"), train_steps=100, lr_init=1e-3)
     configs = (dataclasses.replace(base, seed=seed) for seed in range(args.value))
     return [
         {"what": "trials", "x": number, "y": resident_megabytes()}
-        for number, _ in enumerate(train_lanes(configs, lanes=1), start=1)
+        for number, _ in enumerate(train_lanes(map(Trial, configs), lanes=1), start=1)
     ]
 
 

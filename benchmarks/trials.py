@@ -127,6 +127,7 @@ def ours(args):
     import numpy as np
 
     from trainer.lanes import train_lanes
+    from trainer.trial import Trial
 
     rng = np.random.default_rng(seed)
     base = dataclasses.replace(setting_of(args).config, train_steps=args.steps)
@@ -141,7 +142,7 @@ def ours(args):
             )
 
     (lanes,) = args.lanes
-    losses = [record.valid_loss for _, record in train_lanes(configs(), lanes)]
+    losses = [record.valid_loss for _, record, _ in train_lanes(map(Trial, configs()), lanes)]
     return {"losses": losses}
 
 

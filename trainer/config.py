@@ -26,7 +26,8 @@ class TrainConfig:
         num_params: the parameter budget; the units follow from it.
         train_steps: number of optimizer updates.
         batch_size: samples an update.
-        seed: of initial weights and batches.
+        seed: of initial weights, and of batches unless `data_seed` is given.
+        data_seed: of batches and data sets that are drawn.
         eval_samples: samples that the loss of a split is measured on.
         activation: s(), None for the architecture's own.
         gate_bias: b^fg; of the +RNN, b^{fg,h}.
@@ -53,6 +54,7 @@ class TrainConfig:
     train_steps: int = 3000
     batch_size: int = 64
     seed: int = 0
+    data_seed: int | None = None
     eval_samples: int = 4096
     activation: str | None = None
     gate_bias: float = 1.0
@@ -71,7 +73,7 @@ class TrainConfig:
     precision: str = "float32"
 
     def __post_init__(self):
-        _check_choice("task", self.task, TASKS)
+        check_choice("task", self.task, TASKS)
         try:
             arch = canonical_name(self.arch)
         except ValueError as error:
@@ -81,25 +83,27 @@ class TrainConfig:
         if self.depth is None:
             object.__setattr__(self, "depth", min_depth)
         for name in ("depth", "num_params", "train_steps", "batch_size", "eval_samples"):
-            _check_range(name, getattr(self, name), 1, math.inf, whole=True)
-        _check_range("seed", self.seed, 0, 2**31 - 1, whole=True)
+            check_range(name, getattr(self, name), 1, math.inf, whole=True)
+        for name in ("seed", "data_seed"):
+            if name == "seed" or self.data_seed is not None:
+                check_range(name, getattr(self, name), 0, 2**31 - 1, whole=True)
         if self.depth < min_depth:
             raise UserError(
                 f"depth {self.depth} is not for {arch}: its depth gate couples a layer's input and "
                 f"output, which must be of one size (section 1.4); use depth {min_depth} or more"
             )
-        _check_choice("activation", self.activation, (None, *ACTIVATIONS))
-        _check_choice("matrix_init", self.matrix_init, (None, *MATRIX_INITS))
-        _check_choice("bias_init", self.bias_init, BIAS_INITS)
-        _check_choice("optimizer", self.optimizer, OPTIMIZERS)
-        _check_choice("precision", self.precision, PRECISIONS)
+        check_choice("activation", self.activation, (None, *ACTIVATIONS))
+        check_choice("matrix_init", self.matrix_init, (None, *MATRIX_INITS))
+        check_choice("bias_init", self.bias_init, BIAS_INITS)
+        check_choice("optimizer", self.optimizer, OPTIMIZERS)
+        check_choice("precision", self.precision, PRECISIONS)
         for name in ("lr_init", "lr_decay_rate", "gradient_clip_val"):
-            _check_range(name, getattr(self, name), 0, math.inf, open_below=True)
-        _check_range("l2_decay", self.l2_decay, 0, math.inf)
+            check_range(name, getattr(self, name), 0, math.inf, open_below=True)
+        check_range("l2_decay", self.l2_decay, 0, math.inf)
         for name in ("input_scale", "recurrent_scale", "bias_scale"):
             self._check_scale(name)
         for name in ("momentum_logit", "gate_bias", "depth_gate_bias"):
-            _check_range(name, getattr(self, name), -math.inf, math.inf)
+            check_range(name, getattr(self, name), -math.inf, math.inf)
         if not isinstance(self.task_options, dict):
             raise UserError(
                 f"task_options must be a dict from option to value, got {self.task_options!r}"
@@ -114,12 +118,13 @@ class TrainConfig:
                 f"got {', '.join(map(str, value)) or 'none'}"
             )
         for number in value.values() if isinstance(value, dict) else (value,):
-            _check_range(name, number, -math.inf, math.inf)
+            check_range(name, number, -math.inf, math.inf)
 
     @property
     def hparams(self):
         """The hyperparameters alone, without what says which experiment this is."""
-        experiment = ("task", "arch", "depth", "num_params", "seed", "eval_samples", "precision")
+        experiment = ("task", "arch", "depth", "num_params", "seed", "data_seed")
+        experiment += ("eval_samples", "precision")
         values = dataclasses.asdict(self)
         return {name: value for name, value in values.items() if name not in experiment}
 
@@ -153,13 +158,13 @@ class TrainConfig:
         return {name: value for name, value in options.items() if value is not None}
 
 
-def _check_choice(name, value, choices):
+def check_choice(name, value, choices):
     if value not in choices:
         names = ", ".join("None" if choice is None else choice for choice in choices)
         raise UserError(f"unknown {name} {value!r}; choose one of {names}")
 
 
-def _check_range(name, value, low, high, whole=False, open_below=False):
+def check_range(name, value, low, high, whole=False, open_below=False):
     kinds = (int,) if whole else (int, float)
     right_kind = isinstance(value, kinds) and not isinstance(value, bool)
     above = right_kind and (value > low if open_below else value >= low)

@@ -6,6 +6,7 @@ import time
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.proto.summary_pb2 import Summary
 from tensorboardX.record_writer import RecordWriter
+from tensorboardX.summary import hparams
 
 
 class Events:
@@ -30,6 +31,16 @@ class Events:
             value=[Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()]
         )
         self._write(Event(step=step, summary=summary))
+
+    def hparams(self, values, results):
+        """Adds the whole part as a row of the HParams page.
+
+        Args:
+            values: dict from hyperparameter to number or text.
+            results: dict from name to number; their points come by `scalars`.
+        """
+        for summary in hparams(values, results):
+            self._write(Event(summary=summary))
 
     def close(self):
         self._writer.close()

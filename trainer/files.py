@@ -5,6 +5,10 @@ import json
 import os
 import tempfile
 
+# Read once: to read the mask is to change it, for all threads.
+_UMASK = os.umask(0)
+os.umask(_UMASK)
+
 
 @contextlib.contextmanager
 def whole(path, mode="wb"):
@@ -24,7 +28,7 @@ def whole(path, mode="wb"):
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
+        os.chmod(temporary, 0o666 & ~_UMASK)
         os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
@@ -47,9 +51,3 @@ def write_json(path, value):
     with whole(path, "w") as file:
         json.dump(value, file, indent=2, allow_nan=False)
         file.write("\n")
-
-
-def _umask():
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -17,7 +17,6 @@ from keras import ops
 from trainer.config import ACTIVATIONS, OPTIMIZERS
 from trainer.errors import UserError
 from trainer.program import stack
-from trainer.trial import Trial
 
 #: Longest time of one compiled call, so that callers hear of finished trials soon.
 CHUNK_SECONDS = 5.0
@@ -25,38 +24,55 @@ CHUNK_SECONDS = 5.0
 SHRINK_SECONDS = 10.0
 
 
-def train_lanes(configs, lanes, report=None):
-    """Trains configurations of one shape, `lanes` of them at a time.
+def train_lanes(trials, lanes, report=None):
+    """Trains trials of one shape, `lanes` of them at a time.
 
     Args:
-        configs: iterable of `TrainConfig`; the next is asked for when a lane is free. They may
-            differ in everything but task, architecture, depth, units and batch size.
+        trials: iterable of `Trial`; the next is asked for when a lane is free. They may differ in
+            everything but task, architecture, depth, units and batch size. None says that there is
+            no further one for now, while others train.
         lanes: P.
-        report: called as report(list of (config, step)) after each compiled call, if given.
+        report: called as report(list of (trial, step)) after each compiled call, if given.
 
     Yields:
-        (config, `RunRecord`) of each trial, in the order in which they end.
+        (trial, `RunRecord`, weights as of `rnn_zoo.model.get_weights`, NumPy arrays) of each trial,
+        in the order in which they end.
 
     Raises:
-        UserError: configurations of different shapes.
+        UserError: trials of different shapes.
     """
-    waiting = map(Trial, configs)
-    first = list(itertools.islice(waiting, lanes))
+    waiting = _Waiting(trials)
+    first = waiting.take(lanes)
     if not first:
         return
-    program = first[0].program(OPTIMIZERS, ACTIVATIONS)
-    pool = _Lanes(program, first)
-    while pool.trials:
+    pool = _Lanes(first[0].program(OPTIMIZERS, ACTIVATIONS), first)
+    while pool.busy:
         pool.advance()
         if report:
             report(pool.progress())
-        ended = pool.ended()
-        yield from pool.collect(ended)
-        for lane in ended:
-            trial = next(waiting, None)
-            if trial is not None:
-                pool.refill(lane, trial)
-        pool.drop_idle()
+        yield from pool.collect(pool.ended())
+        idle = pool.idle
+        for lane, trial in zip(idle, waiting.take(len(idle)), strict=False):
+            pool.refill(lane, trial)
+        if waiting.is_over:
+            pool.drop_idle()
+
+
+class _Waiting:
+    """The trials that have no lane yet."""
+
+    def __init__(self, trials):
+        self._trials, self.is_over = iter(trials), False
+
+    def take(self, count):
+        """At most so many trials: those that there are now."""
+        taken = []
+        for trial in itertools.islice(self._trials, count):
+            if trial is None:
+                return taken
+            taken.append(trial)
+        self.is_over = len(taken) < count
+        return taken
 
 
 class _Lanes:
@@ -65,7 +81,6 @@ class _Lanes:
     def __init__(self, program, trials):
         self.program, self.shape = program, trials[0].shape
         self.shared = trials[0].task.device_data
-        self.num_ended = 0
         self.trials = trials
         for trial in trials:
             self._check(trial)
@@ -78,20 +93,22 @@ class _Lanes:
     def steps(self):
         return ops.convert_to_numpy(self.state["step"])
 
+    @property
+    def busy(self):
+        return [lane for lane, trial in enumerate(self.trials) if trial is not None]
+
+    @property
+    def idle(self):
+        return [lane for lane, trial in enumerate(self.trials) if trial is None]
+
     def progress(self):
-        """(config, step) of each busy lane."""
-        pairs = zip(self.trials, self.steps, strict=True)
-        return [(trial.config, int(step)) for trial, step in pairs if trial is not None]
+        """(trial, step) of each busy lane."""
+        return [(self.trials[lane], int(self.steps[lane])) for lane in self.busy]
 
     def advance(self):
         """Trains all lanes for a while, at most to where the first of them ends."""
         steps, began = self.steps, time.monotonic()
-        left = [
-            trial.config.train_steps - step
-            for trial, step in zip(self.trials, steps, strict=True)
-            if trial is not None
-        ]
-        chunk = min(left)
+        chunk = min(self.trials[lane].config.train_steps - steps[lane] for lane in self.busy)
         compiling = self.steps_per_second is None
         limit = 10 if compiling else max(1, round(self.steps_per_second * CHUNK_SECONDS))
         chunk = min(chunk, limit)
@@ -106,16 +123,17 @@ class _Lanes:
         self.measured = not compiling
 
     def ended(self):
-        """The lanes whose trial is trained to its end, or has diverged."""
-        feasible = ops.convert_to_numpy(self.state["feasible"])
+        """The lanes whose trial is trained to its end, has diverged or is hopeless."""
+        state, steps = self.state, self.steps
+        over = ops.convert_to_numpy(~state["feasible"] | state["hopeless"])
         return [
             lane
-            for lane, (trial, step) in enumerate(zip(self.trials, self.steps, strict=True))
-            if trial is not None and (step >= trial.config.train_steps or not feasible[lane])
+            for lane in self.busy
+            if over[lane] or steps[lane] >= self.trials[lane].config.train_steps
         ]
 
     def collect(self, ended):
-        """Yields (config, record) of the trials in these lanes, and leaves the lanes idle."""
+        """Yields (trial, record, weights) of these lanes, and leaves them idle."""
         feasible = ops.convert_to_numpy(self.state["feasible"])
         sizes = [self.trials[lane].task.num_samples for lane in ended]
         largest = max((size for size in sizes if size is not None), default=None)
@@ -131,17 +149,23 @@ class _Lanes:
 
         for lane in ended:
             trial, step = self.trials[lane], int(self.steps[lane])
-            record = trial.record(run_id=f"trial-{self.num_ended}")
-            self.num_ended += 1
+            record = trial.record()
             record.steps_done, record.seconds = step, time.monotonic() - self.began[lane]
             record.steps_per_second = step / record.seconds
+            record.curve = trial.curve(self.state["loss_sums"][lane], step)
+            record.stopped_early = bool(feasible[lane]) and step < trial.config.train_steps
             if feasible[lane]:
                 record.status = "ok"
                 trial.complete(record, lambda *args, lane=lane: evaluate(lane, *args))
             else:
                 record.status, record.infeasible_at = "infeasible", step
             self.trials[lane] = None
-            yield trial.config, record
+            yield trial, record, self._weights(lane)
+
+    def _weights(self, lane):
+        return keras.tree.map_structure(
+            lambda array: ops.convert_to_numpy(array[lane]), self.state["weights"]
+        )
 
     def refill(self, lane, trial):
         """Gives an idle lane its next trial."""
@@ -155,9 +179,8 @@ class _Lanes:
 
     def drop_idle(self):
         """Gives up idle lanes, if what they would cost is worth compiling a smaller program."""
-        busy = [lane for lane, trial in enumerate(self.trials) if trial is not None]
-        if not busy:
-            self.trials = []
+        busy = self.busy
+        if not busy or len(busy) == len(self.trials):
             return
         left = max(self.trials[lane].config.train_steps - int(self.steps[lane]) for lane in busy)
         saving = left / self.steps_per_second * (1 - len(busy) / len(self.trials))

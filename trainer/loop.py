@@ -3,7 +3,6 @@
 import datetime
 import math
 import os
-import signal
 import time
 
 import keras
@@ -11,12 +10,13 @@ import keras
 from trainer import checkpoints, curves, records
 from trainer.errors import UserError
 from trainer.events import Events
+from trainer.program import window_size
 from trainer.progress import Display
+from trainer.signals import Signals
 from trainer.tasks.base import SPLITS
 from trainer.trial import Trial
 
-#: Measurements of the training loss in a run; one in `VALID_EVERY` also has the validation loss.
-MEASUREMENTS = 100
+#: One in so many measurements of the training loss also has the validation loss.
 VALID_EVERY = 10
 CHECKPOINT_SECONDS = 30.0
 #: How long one compiled call should take, so that progress shows about every second.
@@ -60,7 +60,7 @@ def train(config, run_dir=None, resume=False, documents=None, display=None):
         run.restore(earlier)
     run.introduce()
     if run.record.status == "interrupted":
-        with _Signals() as signals:
+        with Signals() as signals:
             run.advance(signals)
     run.conclude()
     return run.record
@@ -71,14 +71,14 @@ class _Run:
 
     def __init__(self, config, directory, display):
         self.config, self.directory, self.display = config, directory, display
-        self.trial = Trial(config)
+        self.trial = Trial(config, directory.path.name)
         self.task = self.trial.task
         self.program = self.trial.program()
         self.state = self.program.start(self.trial.draw_weights())
         self.hparams = self.trial.hparams(self.program)
         self.measurements = []
         self.events = None
-        self.record = self.trial.record(directory.path.name)
+        self.record = self.trial.record()
 
     @property
     def step(self):
@@ -133,7 +133,7 @@ class _Run:
                     self.task.device_data,
                     min(start + chunk, window.stop),
                 )
-                loss = float(self.state["loss_sum"]) / max(self.step - window.start, 1)
+                loss = self._mean_loss(window)
                 now = time.monotonic()
                 rate = (self.step - start) / (now - called)
                 # The first call compiles; it says little about the rate.
@@ -199,17 +199,21 @@ class _Run:
 
     def _window(self):
         """The steps whose mean is the next measurement; a function of the configuration alone."""
-        size = max(1, self.config.train_steps // MEASUREMENTS)
+        size = window_size(self.config.train_steps)
         start = self.step // size * size
         return range(start, min(start + size, self.config.train_steps))
 
+    def _mean_loss(self, window):
+        """Mean training loss of the window's steps so far."""
+        total = self.state["loss_sums"][window.start // window_size(self.config.train_steps)]
+        return float(total) / max(self.step - window.start, 1)
+
     def _measure(self, loss):
         """Records a window's mean loss; no clock goes in, so a resumed run writes the same file."""
-        state = self.state
         measurement = {
             "step": self.step,
             "train_loss": loss,
-            "gradient_norm": float(state["gradient_norm"]),
+            "gradient_norm": float(self.state["gradient_norm"]),
             "learning_rate": self.config.lr_init
             * self.config.lr_decay_rate ** (self.step / self.config.train_steps),
         }
@@ -222,7 +226,7 @@ class _Run:
             )
             if not math.isfinite(metrics["loss"]):
                 # The last update's weights are finite, their loss is not: the next would find it.
-                state["feasible"] = keras.ops.zeros_like(state["feasible"])
+                self.state["feasible"] = keras.ops.zeros_like(self.state["feasible"])
                 return
             for name, value in metrics.items():
                 measurement[f"valid_{name}"] = value
@@ -231,7 +235,6 @@ class _Run:
         self.events.scalars(
             self.step, {k: v for k, v in measurement.items() if isinstance(v, float)}
         )
-        state["loss_sum"] = 0 * state["loss_sum"]
 
     def _evaluate(self, split, num_samples, whole=False):
         return self.program.evaluate(
@@ -241,29 +244,8 @@ class _Run:
     def _save(self):
         checkpoints.write(self.directory.checkpoints, self.state)
         self.record.steps_done = self.step
+        self.record.curve = self.trial.curve(self.state["loss_sums"], self.step)
         self.directory.write_record(self.record)
-
-
-class _Signals:
-    """Notes SIGINT and SIGTERM, so that the run can end between two calls; a second one kills."""
-
-    def __enter__(self):
-        self.received = None
-        self._previous = {}
-        for number in (signal.SIGINT, signal.SIGTERM):
-            try:
-                self._previous[number] = signal.signal(number, self._note)
-            except ValueError:  # not the main thread: its owner handles signals
-                break
-        return self
-
-    def __exit__(self, *_):
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
-
-    def _note(self, number, frame):
-        self.received = number
-        signal.signal(number, self._previous[number])
 
 
 def _refuse_difference(path, old, new, what):

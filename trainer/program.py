@@ -20,6 +20,8 @@ from trainer.tasks.base import WeightedBatch
 
 #: A training loss above this multiple of the chance loss has diverged (infeasible, section 4).
 DIVERGED = 100.0
+#: Windows of a training whose mean losses make its learning curve.
+WINDOWS = 100
 #: Input numbers that are measured at once, which bounds the memory of an evaluation.
 EVALUATION_NUMBERS = 2**21
 
@@ -64,18 +66,23 @@ class Program:
             "slots": optimizers.zero_slots(weights),
             "step": ops.zeros(lanes, dtype="int32"),
             "feasible": ops.ones(lanes, dtype="bool"),
-            "loss_sum": ops.zeros(lanes, dtype="float32"),
+            "hopeless": ops.zeros(lanes, dtype="bool"),
+            "loss_sums": ops.zeros((*lanes, WINDOWS), dtype="float32"),
             "gradient_norm": ops.zeros(lanes, dtype="float32"),
         }
 
-    def hparams(self, config, gate_bias, activation):
+    def hparams(self, config, gate_bias, activation, stop_above=None):
         """The numbers of a trial that are arguments of the compiled program, as NumPy scalars.
 
         Args:
             config: the `TrainConfig`.
             gate_bias: b^fg as the cell holds it, a number or a pair.
             activation: the name of s(), one of `activation_names`.
+            stop_above: (WINDOWS,) mean losses above which a window ends the training; None to let
+                it go on.
         """
+        if stop_above is None:
+            stop_above = np.full(WINDOWS, np.inf)
         values = {name: np.float32(getattr(config, name)) for name in _FLOATS}
         pair = isinstance(gate_bias, (tuple, list))
         return values | {
@@ -83,7 +90,8 @@ class Program:
             "activation": np.int32(self.activation_names.index(activation)),
             "optimizer": np.int32(self.optimizer_names.index(config.optimizer)),
             "train_steps": np.int32(config.train_steps),
-            "seed": np.uint32(config.seed),
+            "seed": np.uint32(config.seed if config.data_seed is None else config.data_seed),
+            "stop_above": np.asarray(stop_above, "float32"),
         }
 
     def run(self, state, hparams, data, stop):
@@ -172,7 +180,7 @@ class Program:
         is_matrix = packing.pack(_where_matrices(shapes), lanes)
 
         def unfinished(state):
-            return ops.any((state["step"] < stop) & state["feasible"])
+            return ops.any(_is_training(state, stop))
 
         def step(state):
             return self._step(state, hparams, data, stop, shapes, is_matrix)
@@ -209,12 +217,14 @@ class Program:
         )
         size = optimizers.sum_of_squares(new_weights, len(loss.shape))
         sound = ops.isfinite(norm) & ops.isfinite(size) & (loss <= DIVERGED * self.task.chance_loss)
-        training = (step < stop) & state["feasible"]
+        training = _is_training(state, stop)
+        loss_sums, hopeless = _note(state["loss_sums"], loss, step, hparams)
         moved = {
             "weights": new_weights,
             "slots": new_slots,
             "step": step + 1,
-            "loss_sum": state["loss_sum"] + loss,
+            "hopeless": hopeless,
+            "loss_sums": loss_sums,
             "gradient_norm": norm,
         }
         stays = {name: state[name] for name in moved}
@@ -222,6 +232,25 @@ class Program:
             lambda new, old: ops.where(expand_as(training & sound, new), new, old), moved, stays
         )
         return moved | {"feasible": state["feasible"] & (sound | ~training)}
+
+
+def window_size(train_steps):
+    """Steps of each window of the learning curve; the last may have fewer."""
+    return -(-train_steps // WINDOWS)
+
+
+def _is_training(state, stop):
+    return (state["step"] < stop) & state["feasible"] & ~state["hopeless"]
+
+
+def _note(loss_sums, loss, step, hparams):
+    """The learning curve with one more loss, and whether a window that ends here is hopeless."""
+    size = window_size(hparams["train_steps"])
+    here = ops.arange(WINDOWS) == (step // size)[..., None]
+    loss_sums = loss_sums + ops.where(here, loss[..., None], 0.0)
+    limits = hparams["stop_above"] * ops.cast(size, "float32")[..., None]
+    above = ops.any(here & (loss_sums > limits), axis=-1)
+    return loss_sums, above & ((step + 1) % size == 0)
 
 
 def stack(trials):

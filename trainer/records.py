@@ -15,6 +15,9 @@ class RunRecord:
 
     Losses are cross-entropies in nats or squared errors; None where there is none, as after a
     divergence. `status` is "ok", "infeasible" (diverged at step `infeasible_at`) or "interrupted".
+    `stopped_early` marks one that was given up as hopeless after `steps_done`, and measured there.
+    `curve` has the mean training losses of the twentieths of its steps. `objective` is the number
+    that tuning minimises, of the split valid.
     """
 
     run_id: str
@@ -40,7 +43,10 @@ class RunRecord:
     train_loss: float | None = None
     valid_loss: float | None = None
     eval_loss: float | None = None
+    objective: float | None = None
+    stopped_early: bool = False
     metrics: dict = dataclasses.field(default_factory=dict)
+    curve: list = dataclasses.field(default_factory=list)
     seconds: float = 0.0
     steps_per_second: float | None = None
 

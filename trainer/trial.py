@@ -5,12 +5,16 @@ import inspect
 import math
 
 import keras
+import numpy as np
 
 from rnn_zoo.model import draw_weights, make_cells
 from rnn_zoo.sizing import count_params
-from trainer.program import Program
+from trainer.program import WINDOWS, Program, window_size
 from trainer.records import RunRecord, versions
 from trainer.tasks.base import SPLITS
+
+#: Points of the learning curve that a record keeps.
+CURVE_POINTS = 20
 
 
 class Trial:
@@ -18,6 +22,9 @@ class Trial:
 
     Args:
         config: the `TrainConfig`.
+        run_id: what its record is called.
+        stop_above: dict from a share of the steps to the mean training loss (of the hundredth that
+            ends there) above which it is given up as hopeless.
 
     Attributes:
         task: its `Task`.
@@ -29,8 +36,9 @@ class Trial:
         UserError: the budget is too small, or the task refuses its options.
     """
 
-    def __init__(self, config):
+    def __init__(self, config, run_id="trial", stop_above=None):
         self.config, self.task = config, config.make_task()
+        self.run_id, self.stop_above = run_id, dict(stop_above or {})
         shape = (self.task.input_dim, self.task.output_dim)
         self.units = config.units(*shape)
         self.num_params = count_params(config.arch, config.depth, self.units, *shape)
@@ -67,13 +75,29 @@ class Trial:
 
     def hparams(self, program):
         """Its numbers as arguments of a program."""
-        return program.hparams(self.config, self.cells[0].gate_bias, self.activation)
+        limits = np.full(WINDOWS, np.inf)
+        for share, loss in self.stop_above.items():
+            limits[max(round(share * WINDOWS), 1) - 1] = loss
+        return program.hparams(self.config, self.cells[0].gate_bias, self.activation, limits)
 
-    def record(self, run_id):
+    def curve(self, loss_sums, steps_done):
+        """Mean training losses of the full twentieths of a training, to five digits.
+
+        Args:
+            loss_sums: (WINDOWS,) of the program's state.
+            steps_done: how far it is trained.
+        """
+        size = window_size(self.config.train_steps)
+        means = keras.ops.convert_to_numpy(loss_sums)[: steps_done // size] / size
+        together = WINDOWS // CURVE_POINTS
+        means = means[: len(means) // together * together].reshape(-1, together).mean(1)
+        return [float(f"{mean:.5g}") for mean in means]
+
+    def record(self):
         """The record at the start."""
         config, task = self.config, self.task
         return RunRecord(
-            run_id=run_id,
+            run_id=self.run_id,
             task=config.task,
             arch=config.arch,
             depth=config.depth,
@@ -114,3 +138,4 @@ class Trial:
             )
             record.metrics[split] = metrics
             setattr(record, f"{split}_loss", metrics["loss"])
+        record.objective = self.task.objective(record.metrics["valid"])

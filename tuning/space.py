@@ -8,6 +8,7 @@ Names are those of `TrainConfig`; `input_scale.r` is the gate r's entry of a dic
 `task_options.num_samples` an option of the task.
 """
 
+import contextlib
 import dataclasses
 from typing import Any, NamedTuple
 
@@ -44,21 +45,6 @@ class Hyperparameter(NamedTuple):
     choices: tuple = ()
     condition: Condition | None = None
     source: str = "appendix A"
-
-    def draw(self, uniform):
-        """The value at a number 0 <= u < 1 of its law, the inverse of its distribution function."""
-        if self.law == "categorical":
-            return self.choices[int(uniform * len(self.choices))]
-        if self.law == "integer":
-            return self.low + int(uniform * (self.high - self.low + 1))
-        if self.law == "uniform":
-            return self.low + uniform * (self.high - self.low)
-        value = self.low * (self.high / self.low) ** uniform
-        return min(max(round(value), self.low), self.high) if "integer" in self.law else value
-
-    def is_active(self, values):
-        """Whether it counts beside these values of the others."""
-        return self.condition is None or values[self.condition.name] in self.condition.values
 
     def __str__(self):
         if self.law == "categorical":
@@ -162,20 +148,33 @@ def _narrowed(hyperparameter, wanted):
             if choice not in hyperparameter.choices:
                 raise UserError(f"{name} is one of {hyperparameter}, not {choice!r}")
         return hyperparameter._replace(choices=choices)
-    low, high = wanted if isinstance(wanted, (list, tuple)) else (wanted, wanted)
-    if not hyperparameter.low <= low <= high <= hyperparameter.high:
+    ends = tuple(wanted) if isinstance(wanted, (list, tuple)) else (wanted, wanted)
+    kind = int if "integer" in hyperparameter.law else (int, float)
+    if len(ends) != 2 or not all(isinstance(e, kind) and not isinstance(e, bool) for e in ends):
+        numbers = "whole numbers" if kind is int else "numbers"
+        raise UserError(f"{name} is narrowed by (low, high), two {numbers}, not by {wanted!r}")
+    if not hyperparameter.low <= ends[0] <= ends[1] <= hyperparameter.high:
         raise UserError(f"{name} is within {hyperparameter}, not {wanted!r}")
-    return hyperparameter._replace(low=low, high=high)
+    return hyperparameter._replace(low=ends[0], high=ends[1])
 
 
-def draw(space, rng):
-    """One point, each hyperparameter by its law, whether it counts or not.
+def hyperparameters(space):
+    """The space as a `keras_tuner.HyperParameters`, conditions included."""
+    import keras_tuner
 
-    Args:
-        space: of `space`.
-        rng: a `numpy.random.Generator`.
-    """
-    return {each.name: each.draw(u) for each, u in zip(space, rng.random(len(space)), strict=True)}
+    hp = keras_tuner.HyperParameters()
+    for each in space:
+        scope = contextlib.nullcontext()
+        if each.condition:
+            scope = hp.conditional_scope(each.condition.name, list(each.condition.values))
+        with scope:
+            if each.law == "categorical":
+                hp.Choice(each.name, list(each.choices), ordered=False)
+            else:
+                make = hp.Int if "integer" in each.law else hp.Float
+                sampling = "log" if "log" in each.law else "linear"
+                make(each.name, each.low, each.high, sampling=sampling)
+    return hp
 
 
 def configure(config, values):
@@ -183,7 +182,7 @@ def configure(config, values):
 
     Args:
         config: the `TrainConfig` of the study.
-        values: dict from name to value; what does not count may be there and has no effect.
+        values: dict from name to value, of what counts at least.
 
     Returns:
         A `TrainConfig`.

@@ -23,7 +23,7 @@ def make_state(step, width=3):
             "slots": {"u": [rng.normal(size=width).astype("float32")]},
             "step": np.int32(step),
             "feasible": np.bool_(True),
-            "loss_sum": np.float32(np.pi),
+            "loss_sums": np.float32(np.pi),
         }
     )
 

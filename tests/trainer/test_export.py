@@ -71,14 +71,14 @@ assert not {"rnn_zoo", "trainer"} & set(sys.modules)
 def write_run(directory, **config):
     """A run that was stopped at its first checkpoint, with weights that are all random."""
     config = TrainConfig(task="parens", depth=2, num_params=6000, **config)
-    trial = Trial(config)
+    trial = Trial(config, directory.name)
     state = trial.program().start(trial.draw_weights())
     rng = np.random.default_rng(1)
     state["weights"] = keras.tree.map_structure(
         lambda w: w + 0.1 * rng.normal(size=w.shape), state["weights"]
     )
     run = RunDirectory(directory)
-    run.create(trial.record(directory.name), {})
+    run.create(trial.record(), {})
     checkpoints.write(run.checkpoints, state)
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import keras
 import numpy as np
 import pytest
 
@@ -57,10 +58,10 @@ def alone(config):
 @pytest.fixture(scope="module")
 def records():
     """The records of `TRIALS` from three lanes, in the trials' order."""
-    ended = list(train_lanes(iter(TRIALS), lanes=3))
-    assert [id(config) for config, _ in ended] != [id(config) for config in TRIALS]
-    found = {id(config): record for config, record in ended}
-    return [found[id(config)] for config in TRIALS]
+    trials = [Trial(config, str(number)) for number, config in enumerate(TRIALS)]
+    found = {trial.run_id: record for trial, record, _ in train_lanes(iter(trials), lanes=3)}
+    assert list(found) != sorted(found)
+    return [found[trial.run_id] for trial in trials]
 
 
 @pytest.mark.parametrize("index", range(len(TRIALS)))
@@ -84,7 +85,7 @@ def test_the_trials_cover_both_ends(records):
 def test_another_shape_is_refused_before_it_trains_on_anothers_data():
     other = varied(task_options={"num_inputs": 7, "num_samples": 90})
     with pytest.raises(UserError, match="lanes share one program"):
-        list(train_lanes([BASE, other], lanes=2))
+        list(train_lanes([Trial(BASE), Trial(other)], lanes=2))
 
 
 def test_no_trials_are_no_work():
@@ -93,7 +94,85 @@ def test_no_trials_are_no_work():
 
 def test_a_loss_that_is_not_finite_after_the_last_step_is_infeasible():
     trial = Trial(BASE)
-    record = trial.record("run")
+    record = trial.record()
     record.status, record.steps_done = "ok", 60
     trial.complete(record, lambda *_: {"loss": float("inf"), "accuracy": 0.5})
     assert (record.status, record.infeasible_at, record.eval_loss) == ("infeasible", 60, None)
+
+
+def test_the_weights_are_those_of_the_trial_alone():
+    trial = Trial(BASE)
+    program = trial.program()
+    hparams, data = trial.hparams(program), trial.task.device_data
+    state = program.run(program.start(trial.draw_weights()), hparams, data, BASE.train_steps)
+    other = Trial(varied(seed=4, train_steps=7))
+    found = {id(trial): weights for trial, _, weights in train_lanes([trial, other], lanes=2)}
+    for name, array in named(found[id(trial)]).items():
+        expected = keras.ops.convert_to_numpy(named(state["weights"])[name])
+        np.testing.assert_allclose(array, expected, rtol=1e-4, atol=1e-5)
+
+
+def named(weights):
+    return {"/".join(map(str, path)): leaf for path, leaf in keras.tree.flatten_with_path(weights)}
+
+
+def test_the_curve_is_the_mean_of_the_losses():
+    """Two hundred steps are windows of two, and points of ten."""
+    trial = Trial(varied(train_steps=200))
+    program = trial.program()
+    hparams, data = trial.hparams(program), trial.task.device_data
+    state, losses, before = program.start(trial.draw_weights()), [], 0.0
+    for step in range(1, 53):
+        state = program.run(state, hparams, data, step)
+        total = float(keras.ops.convert_to_numpy(state["loss_sums"]).sum(dtype="float64"))
+        losses.append(total - before)
+        before = total
+    curve = trial.curve(state["loss_sums"], 52)
+    expected = np.mean(np.reshape(losses[:50], (5, 10)), axis=1)
+    np.testing.assert_allclose(curve, expected, rtol=1e-4)
+
+
+def test_what_is_hopeless_ends_early_and_is_measured():
+    trials = [
+        Trial(varied(train_steps=200), "good", stop_above={0.25: 10.0}),
+        Trial(varied(train_steps=200), "bad", stop_above={0.25: 1e-6}),
+        Trial(varied(train_steps=200), "late", stop_above={0.5: 1e-6}),
+    ]
+    records = {record.run_id: record for _, record, _ in train_lanes(trials, lanes=2)}
+    steps = {name: record.steps_done for name, record in records.items()}
+    assert steps == {"good": 200, "bad": 50, "late": 100}
+    assert {name: record.stopped_early for name, record in records.items()} == {
+        "good": False,
+        "bad": True,
+        "late": True,
+    }
+    assert all(record.status == "ok" and record.valid_loss > 0 for record in records.values())
+    assert [len(records[name].curve) for name in ("good", "bad", "late")] == [20, 5, 10]
+
+
+def test_a_lane_waits_for_a_trial_that_is_not_there_yet():
+    busy = set()
+
+    def trials():
+        yield Trial(varied(train_steps=20), "first")
+        yield Trial(varied(train_steps=60), "second")
+        # There is a third one only when the first has been given back.
+        while "first" in busy:
+            yield None
+        yield Trial(varied(train_steps=10), "third")
+
+    busy.update(("first", "second"))
+    ended = []
+    for _, record, _ in train_lanes(trials(), lanes=2):
+        busy.discard(record.run_id)
+        ended.append(record.run_id)
+    assert sorted(ended) == ["first", "second", "third"]
+
+
+def test_data_have_a_seed_of_their_own():
+    seeds = [(1, None), (1, 2), (2, 1), (1, 1)]
+    trials = [Trial(varied(seed=s, data_seed=d), f"{s} {d}") for s, d in seeds]
+    found = {record.run_id: record for _, record, _ in train_lanes(trials, lanes=4)}
+    losses = {name: record.train_loss for name, record in found.items()}
+    assert losses["1 None"] == losses["1 1"]
+    assert len(set(losses.values())) == 3

@@ -5,7 +5,8 @@ import pytest
 
 from trainer import TrainConfig, UserError
 from trainer.tasks import TASKS
-from tuning.space import LAWS, Condition, Hyperparameter, configure, draw, narrow, space, table
+from tuning.features import Features
+from tuning.space import LAWS, Hyperparameter, configure, hyperparameters, narrow, space, table
 
 ARCHS = ("rnn", "irnn", "ugrnn", "gru", "lstm", "+rnn")
 GATES = {"rnn": "h", "irnn": "h", "ugrnn": "cg", "gru": "ruc", "lstm": "ifco"}
@@ -30,6 +31,12 @@ def config(task="parens", arch="gru", **changes):
 
 def by_name(**which):
     return {each.name: each for each in space(config(**which))}
+
+
+def points(start, count):
+    """Random points of the space of a configuration."""
+    features = Features(hyperparameters(space(start)))
+    return map(features.decode, features.draw(np.random.default_rng(3), count))
 
 
 @pytest.mark.parametrize("arch", ARCHS)
@@ -76,10 +83,11 @@ def test_the_exceptions_of_the_ungated():
 def test_what_counts_only_beside_something_else():
     names = by_name()
     scale, momentum = names["recurrent_scale.r"], names["momentum_logit"]
-    assert not scale.is_active({"matrix_init": "identity"})
-    assert scale.is_active({"matrix_init": "normal"})
-    assert not momentum.is_active({"optimizer": "sgd"})
-    assert momentum.is_active({"optimizer": "rmsprop"})
+    assert scale.condition == ("matrix_init", ("orthogonal", "normal"))
+    assert momentum.condition == ("optimizer", ("momentum", "rmsprop", "adam"))
+    for values in points(config(), 50):
+        assert ("recurrent_scale.r" in values) == (values["matrix_init"] != "identity")
+        assert ("momentum_logit" in values) == (values["optimizer"] != "sgd")
     order = list(names)
     for each in names.values():
         if each.condition:
@@ -97,36 +105,31 @@ def test_what_tasks_add():
     assert not any(name.startswith("task_options") for name in by_name(task="parens"))
 
 
-@pytest.mark.parametrize(
-    "law, low, high, middle",
-    [
-        ("uniform", -2.0, 2.0, 0.0),
-        ("log-uniform", 0.01, 100.0, 1.0),
-        ("integer", 1, 6, 4),
-        ("log-integer", 10, 1000, 100),
-    ],
-)
-def test_a_law_s_ends_and_middle(law, low, high, middle):
-    each = Hyperparameter("x", law, low, high)
-    assert each.draw(0.0) == low
-    assert each.draw(0.5) == pytest.approx(middle)
-    assert low <= each.draw(np.nextafter(1, 0)) <= high
-    if "integer" in law:
-        assert all(type(each.draw(u)) is int for u in np.linspace(0, 0.999, 50))
-
-
-def test_whole_numbers_are_equally_likely():
-    each = Hyperparameter("x", "integer", 1, 6)
-    drawn = [each.draw(u) for u in (np.arange(600) + 0.5) / 600]
+def test_laws():
+    """Each law as keras-tuner has it: both ends, the middle, whole numbers all as likely."""
+    laws = [
+        Hyperparameter("uniform", "uniform", -2.0, 2.0),
+        Hyperparameter("log", "log-uniform", 0.01, 100.0),
+        Hyperparameter("whole", "integer", 1, 6),
+        Hyperparameter("whole_log", "log-integer", 10, 999),
+        Hyperparameter("kind", "categorical", choices=("a", "b", "c")),
+    ]
+    hp = {each.name: each for each in hyperparameters(laws).space}
+    middles = {"uniform": 0.0, "log": 1.0, "whole": 4, "whole_log": 100, "kind": "b"}
+    for name, middle in middles.items():
+        assert hp[name].prob_to_value(0.5) == pytest.approx(middle)
+    for each in laws[:4]:
+        assert hp[each.name].prob_to_value(0.0) == each.low
+        assert hp[each.name].prob_to_value(1 - 1e-9) == pytest.approx(each.high)
+    drawn = [hp["whole"].prob_to_value(u) for u in (np.arange(600) + 0.5) / 600]
     assert [drawn.count(value) for value in range(1, 7)] == [100] * 6
 
 
 @pytest.mark.parametrize("arch", ARCHS)
 @pytest.mark.parametrize("task", ["capacity", "arithmetic", "rcf"])
 def test_every_point_is_a_configuration(task, arch):
-    start, rng = config(task, arch), np.random.default_rng(3)
-    for _ in range(20):
-        values = draw(space(start), rng)
+    start = config(task, arch)
+    for values in points(start, 20):
         made = configure(start, values)
         assert (made.task, made.arch, made.num_params) == (task, arch, 2000)
         assert made.lr_init == values["lr_init"]
@@ -138,7 +141,8 @@ def test_every_point_is_a_configuration(task, arch):
 
 def test_options_of_the_task_that_are_not_tuned_stay():
     start = config("capacity", task_options={"num_inputs": 7})
-    made = configure(start, draw(space(start), np.random.default_rng(0)))
+    (values,) = points(start, 1)
+    made = configure(start, values)
     assert made.task_options["num_inputs"] == 7
     assert made.task_options.keys() == {"num_inputs", "num_samples", "presentation"}
 
@@ -149,7 +153,8 @@ def test_narrowing():
     assert (narrowed["lr_init"].low, narrowed["lr_init"].high) == (1e-3, 1e-2)
     assert narrowed["optimizer"].choices == ("adam",)
     assert all(narrowed[f"input_scale.{gate}"].low == 0.5 for gate in "ruc")
-    assert narrowed["gate_bias"].draw(0.7) == 2.0
+    features = Features(hyperparameters(narrowed.values()))
+    assert features.decode(features.draw(np.random.default_rng(0), 1)[0])["gate_bias"] == 2.0
     assert narrowed["l2_decay"] == by_name()["l2_decay"]
 
 
@@ -161,6 +166,9 @@ def test_narrowing():
         ({"lr_init": (1e-2, 1e-3)}, ["lr_init", "0.01"]),
         ({"optimizer": ["adam", "lion"]}, ["optimizer", "rmsprop", "'lion'"]),
         ({"optimizer": []}, ["optimizer", "no choice"]),
+        ({"lr_init": (1e-3,)}, ["lr_init", "(low, high)"]),
+        ({"lr_init": "small"}, ["lr_init", "'small'"]),
+        ({"train_steps": (1500.5, 2000)}, ["train_steps", "whole numbers"]),
     ],
     ids=str,
 )
@@ -177,9 +185,3 @@ def test_the_table_has_a_line_each():
     (momentum,) = (line for line in lines if line.startswith("momentum_logit"))
     assert momentum.split()[1:3] == ["uniform", "[1,"]
     assert "optimizer in momentum, rmsprop, adam" in momentum
-
-
-def test_a_condition_names_what_it_needs():
-    each = Hyperparameter("a", "uniform", 0, 1, condition=Condition("b", ("yes",)))
-    with pytest.raises(KeyError, match="b"):
-        each.is_active({})

@@ -1,0 +1,205 @@
+"""python -m tuning --task=parens --arch=gru --num_params=10000 --num_trials=60"""
+
+import errno
+import json
+import os
+import pathlib
+
+from absl import flags
+
+from rnn_zoo.architectures import ARCHITECTURES
+from trainer import cli, parsing
+from trainer.config import TrainConfig
+from trainer.errors import UserError
+from trainer.tasks import TASKS
+from tuning import given, published, space
+from tuning.config import ALGORITHMS, EARLY_STOPPING, StudyConfig, study_config
+from tuning.lease import LeaseLost
+
+USAGE = """Searches hyperparameters as the paper did. Stopped or killed, the same command goes on.
+
+  python -m tuning --task=parens --arch=gru --num_params=10000 --num_trials=60
+
+Flags:"""
+
+FLAGS = flags.FlagValues()
+INTERRUPTED = 130
+
+
+def _define():
+    common = {"flag_values": FLAGS}
+    text, whole, yes = flags.DEFINE_string, flags.DEFINE_integer, flags.DEFINE_boolean
+    text("task", None, f"the task: {', '.join(TASKS)}", **common)
+    text("arch", None, f"the architecture: {', '.join(ARCHITECTURES)}", **common)
+    whole("depth", None, "number of layers; 1, or 2 for +rnn, if not given", **common)
+    whole("num_params", None, "parameter budget; the units follow from it", **common)
+    whole("num_trials", None, "number of trials; a finished study can be continued", **common)
+    text("algorithm", None, f"the search: {', '.join(ALGORITHMS)}; gp if not given", **common)
+    whole("train_steps", None, "most updates of a trial; tuned from a quarter of it", **common)
+    whole("batch_size", None, "samples an update", **common)
+    whole("seed", None, "of the trials' initial weights and batches, the same for all", **common)
+    text("early_stopping", None, f"of hopeless trials: {', '.join(EARLY_STOPPING)}", **common)
+    whole("keep", None, "number of best trials whose weights are kept; 5 if not given", **common)
+    whole("workers", None, "processes; one a core or a GPU if not given", **common)
+    whole("lanes", None, "trials that each trains at once; chosen if not given", **common)
+    text("study_dir", None, "where; a directory in studies/ if not given", **common)
+    yes("resume", False, "continue the study in --study_dir with its own settings", **common)
+    yes("show_space", False, "print the search space and end", **common)
+    whole("rerun_best", None, "train the study's best hyperparameters again, so often", **common)
+    flags.DEFINE_list("vary", ["init", "data"], "what the reruns vary: init,data", **common)
+    text("hparams", None, "train the sets of a JSON file, ours or as published", **common)
+    text("profile", "laptop", f"amount of work: {', '.join(parsing.PROFILES)}", **common)
+    flags.DEFINE_multi_string("gin_file", [], "a gin file to parse after the task's", **common)
+    flags.DEFINE_multi_string(
+        "gin_bindings", [], "a binding, as StudyConfig.ranges={'lr_init': (0.001, 0.1)}", **common
+    )
+    text("text8_path", None, "a text8 file: plain, .gz or .zip", **common)
+    text("text8_source", None, "pydoc: text from Python's documentation", **common)
+
+
+_define()
+
+
+def main():
+    for name in ("workers", "lanes", "rerun_best"):
+        if FLAGS[name].value is not None and FLAGS[name].value < 1:
+            raise UserError(f"--{name} must be at least 1, got {FLAGS[name].value}")
+    config, study, documents = _resumed() if FLAGS.resume else _parsed()
+    if FLAGS.show_space:
+        print(space.table(space.narrow(space.space(config), study.ranges)))
+        return 0
+    task = config.make_task()
+    config.units(task.input_dim, task.output_dim)
+    sets = published.configurations(config, published.read(FLAGS.hparams)) if FLAGS.hparams else []
+    cli.start_backend()
+    directory = FLAGS.study_dir or default_study_dir(config, "given" if sets else study.algorithm)
+    try:
+        if sets:
+            return _train_given(directory, sets)
+        return _search(directory, config, study, documents)
+    except LeaseLost as error:
+        raise UserError(f"{error}; another process goes on with it") from None
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise UserError(
+                f"{directory}: {os.strerror(error.errno)}; the study is intact: free some space "
+                "and run the same command again"
+            ) from None
+        raise
+
+
+def default_study_dir(config, algorithm):
+    """`studies/<task>-<arch>-<depth>-<budget>-<algorithm>`: the same command, the same study."""
+    parts = (config.task, config.arch, config.depth, config.num_params, algorithm)
+    return os.path.join("studies", "-".join(map(str, parts)))
+
+
+def _parsed():
+    """The configurations that files and flags give."""
+    train = ("task", "arch", "depth", "num_params", "train_steps", "batch_size", "seed")
+    text8 = {"path": FLAGS.text8_path, "source": FLAGS.text8_source}
+    parsed = parsing.parse(
+        {name: FLAGS[name].value for name in train},
+        {name: value for name, value in text8.items() if value is not None},
+        FLAGS.profile,
+        FLAGS.gin_file,
+        FLAGS.gin_bindings,
+    )
+    names = ("num_trials", "algorithm", "early_stopping", "keep")
+    study = study_config({name: FLAGS[name].value for name in names})
+    return parsed.config, study, {"config.gin": parsed.documents["config.gin"]}
+
+
+def _resumed():
+    """The configurations of the study that --study_dir holds, and --num_trials."""
+    if not FLAGS.study_dir:
+        raise UserError("--resume needs --study_dir, the directory of the study to continue")
+    path = pathlib.Path(FLAGS.study_dir, "study.json")
+    try:
+        held = json.loads(path.read_text())
+        free = {"num_trials": FLAGS.num_trials or held["num_trials"]}
+        free |= {"keep": FLAGS.keep} if FLAGS.keep else {}
+        return TrainConfig(**held["config"]), StudyConfig(**held["study"], **free), {}
+    except FileNotFoundError:
+        raise UserError(f"{FLAGS.study_dir} holds no study (no study.json)") from None
+    except (ValueError, TypeError, KeyError) as error:
+        raise UserError(f"{path} is not a study's: {error}") from None
+
+
+def _search(directory, config, study, documents):
+    from tuning.progress import StudyDisplay
+    from tuning.study import Study
+
+    display, search = StudyDisplay(), Study(directory, config, study, documents)
+    if FLAGS.rerun_best:
+        return _rerun(search, display)
+    best, is_complete = search.run(FLAGS.workers, FLAGS.lanes, display)
+    if not is_complete:
+        display.say("interrupted; the same command goes on")
+        return INTERRUPTED
+    if best is None:
+        display.say("no trial was feasible")
+        return 0
+    from tuning.show import show
+
+    show(search.log.records.values(), 5, display)
+    run_dir = search.trial_path(best.run_id)
+    display.say(
+        f"the best, trial {best.run_id}: valid loss {best.valid_loss:.4f}, eval loss "
+        f"{best.eval_loss:.4f}, chance {best.chance_loss:.4f}; its run is in {run_dir}"
+    )
+    _export(run_dir, display)
+    return 0
+
+
+def _export(run_dir, display):
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        display.say(f"a SavedModel needs TensorFlow: python -m trainer.export --run_dir={run_dir}")
+        return
+    from trainer.export import export
+
+    display.say(f"exported {export(run_dir)}")
+
+
+def _rerun(search, display):
+    """Appendix C: the best hyperparameters from other seeds, as a row of Table App.1."""
+    search.open_log()
+    if search.best is None:
+        raise UserError(f"{search.path} has no feasible trial to run again")
+    best = TrainConfig(**search.best.config)
+    configs = given.variations(best, FLAGS.rerun_best, FLAGS.vary)
+    records = given.train_all(
+        search.path / "reruns.jsonl", configs, FLAGS.workers, FLAGS.lanes, display, keep=False
+    )
+    if len(records) < len(configs):
+        display.say("interrupted; the same command goes on")
+        return INTERRUPTED
+    row = given.robustness(search.best, records)
+    cells = ["-" if value is None else f"{value:.4g}" for value in row.values()]
+    display.table(row.keys(), [cells])
+    return 0
+
+
+def _train_given(directory, configs):
+    from tuning.progress import StudyDisplay
+    from tuning.show import show
+
+    display = StudyDisplay()
+    path = pathlib.Path(directory, "given.jsonl")
+    records = given.train_all(path, configs, FLAGS.workers, FLAGS.lanes, display)
+    if len(records) < len(configs):
+        display.say("interrupted; the same command goes on")
+        return INTERRUPTED
+    show(records, len(records), display)
+    return 0
+
+
+def run():
+    """The console script."""
+    cli.run(main, FLAGS, USAGE)
+
+
+if __name__ == "__main__":
+    run()

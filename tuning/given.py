@@ -1,0 +1,121 @@
+"""Trains given configurations: those of a file, and the best ones again (appendix C)."""
+
+import dataclasses
+import hashlib
+import json
+import pathlib
+import statistics
+
+from trainer.errors import UserError
+from trainer.signals import Signals
+from tuning.lease import Lease
+from tuning.log import TrialLog, write_run
+from tuning.pool import Job, Pool, default_lanes, default_workers
+
+VARY = ("init", "data")
+
+
+def train_all(path, configs, workers=None, lanes=None, display=None, keep=True):
+    """Trains configurations of one shape, and files their records; what is filed is not repeated.
+
+    Args:
+        path: of the file of records, as trials.jsonl; the lease is on its directory.
+        configs: list of `TrainConfig`.
+        workers, lanes: as of `Study.run`.
+        display: a `progress.StudyDisplay`.
+        keep: whether to leave each one's run directory, with its weights, beside the file.
+
+    Returns:
+        Their `RunRecord`s, in order; fewer if a signal ended it.
+    """
+    path = pathlib.Path(path)
+    jobs = [Job(_run_id(number, config), config, {}) for number, config in enumerate(configs)]
+    task = configs[0].make_task()
+    workers = workers or min(default_workers(), len(configs))
+    lanes = lanes or default_lanes(configs[0], task.num_steps)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with Lease(path.parent) as lease, Signals() as signals:
+        log = TrialLog(path)
+        if log.problem:
+            display.say(log.problem)
+        ours = {job.run_id for job in jobs}
+
+        def done():
+            return {name: record for name, record in log.records.items() if name in ours}
+
+        waiting = iter([job for job in jobs if job.run_id not in log.records])
+        headline = f"{len(jobs)} trainings of {configs[0].arch} on {configs[0].task}, {workers} "
+        display.begin(done(), len(jobs), headline + f"processes of {lanes} lanes, in {path.parent}")
+
+        def ended(record, weights):
+            if keep and record.objective is not None:
+                write_run(path.parent / f"given_{record.run_id}", record, weights)
+            log.append(record)
+
+        with Pool(workers, lanes) as pool:
+
+            def tick():
+                lease.check()
+                display.update(done(), len(jobs), pool.steps)
+                return signals.received
+
+            try:
+                pool.train(lambda: next(waiting, None), ended, tick)
+            finally:
+                display.end()
+    return [log.records[job.run_id] for job in jobs if job.run_id in log.records]
+
+
+def variations(config, count, vary):
+    """The configuration with other seeds.
+
+    Args:
+        config: the `TrainConfig`.
+        count: how many.
+        vary: what differs: "init" the initial weights, "data" the batches, or both.
+
+    Raises:
+        UserError: nothing, or something else, is to vary.
+    """
+    if not vary or set(vary) - set(VARY):
+        raise UserError(f"--vary is one or both of {', '.join(VARY)}, not {','.join(vary)!r}")
+    data_seed = config.seed if config.data_seed is None else config.data_seed
+    return [
+        dataclasses.replace(
+            config,
+            seed=config.seed + number * ("init" in vary),
+            data_seed=data_seed + number * ("data" in vary),
+        )
+        for number in range(1, count + 1)
+    ]
+
+
+def robustness(original, records):
+    """A row of Table App.1: how the same hyperparameters fare from other seeds.
+
+    Args:
+        original: the best trial's `RunRecord`.
+        records: of its reruns.
+
+    Returns:
+        dict of original, infeasible (a share), min, mean, max, sd (of the sample) and sd/mean, of
+        the eval losses; None where there are too few.
+    """
+    losses = [record.eval_loss for record in records if record.eval_loss is not None]
+    mean = statistics.mean(losses) if losses else None
+    sd = statistics.stdev(losses) if len(losses) > 1 else None
+    return {
+        "original": original.eval_loss,
+        "infeasible": 1 - len(losses) / len(records),
+        "min": min(losses, default=None),
+        "mean": mean,
+        "max": max(losses, default=None),
+        "sd": sd,
+        "sd/mean": sd / mean if sd is not None else None,
+    }
+
+
+def _run_id(number, config):
+    """A name that another configuration does not share."""
+    text = json.dumps(dataclasses.asdict(config), sort_keys=True)
+    return f"{number:04d}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"

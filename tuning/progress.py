@@ -1,0 +1,75 @@
+"""What a person sees of a study: a live line on a terminal, else a plain line every 10 s."""
+
+import time
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from trainer.progress import INTERVAL, Display
+
+
+class StudyDisplay(Display):
+    """Shows trials done, how many are feasible, the best, what trains now, and the time to go.
+
+    Args:
+        console: a `rich.console.Console`; standard output if None.
+    """
+
+    def __init__(self, console=None):
+        super().__init__(console or Console(highlight=False))
+        self._live = None
+        self._began = self._last = time.monotonic()
+        self._done_before = 0
+
+    def begin(self, records, target, headline):
+        """Says what is about to be done.
+
+        Args:
+            records: finished trials by id, of earlier processes.
+            target: number of trials wanted.
+            headline: what study this is.
+        """
+        self.say(headline)
+        if records:
+            self.say(f"{len(records)} of {target} trials were done before")
+        self._done_before, self._began = len(records), time.monotonic()
+        if self.console.is_terminal:
+            self._live = Live(console=self.console, refresh_per_second=2)
+            self._live.start()
+
+    def update(self, records, target, steps):
+        """Shows how far it is.
+
+        Args:
+            records: finished trials by id.
+            target: number of trials wanted.
+            steps: dict from the id of a trial in training to its step.
+        """
+        line = self._line(records, target, steps)
+        if self._live:
+            self._live.update(Text(line))
+        elif time.monotonic() - self._last >= INTERVAL:
+            self._last = time.monotonic()
+            self.say(line)
+
+    def end(self):
+        if self._live:
+            self._live.stop()
+            self._live = None
+
+    def _line(self, records, target, steps):
+        feasible = [record for record in records.values() if record.objective is not None]
+        parts = [f"trials {len(records)}/{target}", f"feasible {len(feasible)}"]
+        if feasible:
+            best = min(feasible, key=lambda record: record.objective)
+            parts.append(f"best {best.objective:.4f} (trial {best.run_id})")
+        if steps:
+            shown = [f"{run_id} at {step:,}" for run_id, step in sorted(steps.items())[:4]]
+            more = f" and {len(steps) - 4} more" if len(steps) > 4 else ""
+            parts.append("training " + ", ".join(shown) + more)
+        done = len(records) - self._done_before
+        if done:
+            left = (time.monotonic() - self._began) / done * (target - len(records))
+            parts.append(f"{left:.0f} s to go")
+        return "  ".join(parts)

@@ -1,0 +1,112 @@
+"""python -m tuning.show --study_dir=DIR: the best trials of a study, also while it runs."""
+
+import pathlib
+
+from absl import flags
+
+from trainer import cli
+from trainer.errors import UserError
+from tuning import log
+
+USAGE = """Shows the best trials of a study, and exports all of them.
+
+  python -m tuning.show --study_dir=studies/NAME --csv=trials.csv
+
+Flags:"""
+
+FLAGS = flags.FlagValues()
+flags.DEFINE_string("study_dir", None, "the directory of the study", flag_values=FLAGS)
+flags.DEFINE_integer("num", 10, "how many to show", flag_values=FLAGS)
+flags.DEFINE_string("csv", None, "a file to write all trials to, as CSV", flag_values=FLAGS)
+flags.DEFINE_string("parquet", None, "a file to write all trials to, as Parquet", flag_values=FLAGS)
+
+
+def main():
+    if not FLAGS.study_dir:
+        raise UserError("--study_dir is missing: the directory of the study to show")
+    path = pathlib.Path(FLAGS.study_dir, "trials.jsonl")
+    if not path.exists():
+        raise UserError(f"{FLAGS.study_dir} holds no study (no trials.jsonl)")
+    if FLAGS.num < 0:
+        raise UserError(f"--num must be at least 0, got {FLAGS.num}")
+    records, bad = log.read(path)
+    from trainer.progress import Display
+
+    display = Display()
+    if bad:
+        display.say(f"{bad} line of {path} cannot be read (yet)")
+    show(records.values(), FLAGS.num, display)
+    for name, write in (("csv", "to_csv"), ("parquet", "to_parquet")):
+        target = FLAGS[name].value
+        if target:
+            export(records.values(), target, write)
+            display.say(f"wrote {len(records)} trials to {target}")
+
+
+def show(records, num, display):
+    """Prints how many trials there are, and a table of the best."""
+    records = list(records)
+    infeasible = sum(record.status == "infeasible" for record in records)
+    early = sum(record.stopped_early for record in records)
+    share = infeasible / len(records) if records else 0.0
+    display.say(
+        f"{len(records)} trials, {infeasible} infeasible ({share:.1%})"
+        + (f", {early} stopped early" if early else "")
+    )
+    ranked = [record for record in records if record.objective is not None]
+    ranked.sort(key=lambda record: (record.objective, record.run_id))
+    if not ranked or not num:
+        return
+    columns = ("trial", "objective", "eval loss", "steps", "optimizer", "lr_init", "s()", "b^fg")
+    rows = [
+        (
+            record.run_id,
+            f"{record.objective:.4f}",
+            f"{record.eval_loss:.4f}",
+            f"{record.steps_done:,}",
+            record.hparams["optimizer"],
+            f"{record.hparams['lr_init']:.2e}",
+            str(record.hparams["activation"] or "-"),
+            f"{record.hparams['gate_bias']:.2f}",
+        )
+        for record in ranked[:num]
+    ]
+    display.table(columns, rows)
+
+
+def export(records, path, write):
+    """Writes a row a trial, nested values in columns of their own (`hparams.lr_init`).
+
+    Args:
+        records: `RunRecord`s.
+        path: of the file.
+        write: the method of a `pandas.DataFrame` that writes it.
+
+    Raises:
+        UserError: pandas or pyarrow are not installed.
+    """
+    import dataclasses
+    import os
+
+    try:
+        import pandas
+
+        rows = [dataclasses.asdict(record) for record in records]
+        frame = pandas.json_normalize(rows)
+        partial = f"{path}.partial"
+        getattr(frame, write)(partial, index=False)
+    except ImportError as error:
+        name = getattr(error, "name", None) or "pyarrow"
+        raise UserError(f"--csv and --parquet need {name}: pip install 'rnn-zoo[report]'") from None
+    with open(partial, "rb") as file:
+        os.fsync(file.fileno())
+    os.replace(partial, path)
+
+
+def run():
+    """The console script."""
+    cli.run(main, FLAGS, USAGE)
+
+
+if __name__ == "__main__":
+    run()
