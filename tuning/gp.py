@@ -125,8 +125,9 @@ class Posterior:
     """What is believed of the function after the trials that ended, and S ways the others may end.
 
     A running trial's result is drawn from the posterior given the results, real and fantasied,
-    before it (Snoek et al. 2012, section 3.2). All fantasies share the Cholesky factor L, and a fantasied
-    result's row of the whitened targets W = L⁻¹ Y is the very normal number that it was drawn by.
+    before it (Snoek et al. 2012, section 3.2). All fantasies share the Cholesky factor L, and a
+    fantasied result's row of the whitened targets W = L⁻¹ Y is the very normal number that it was
+    drawn by.
 
     Args:
         process: a fitted `GaussianProcess`.
