@@ -45,7 +45,8 @@ class Trial:
         self.cells = make_cells(
             config.arch, config.depth, self.units, seed=config.seed, **config.cell_options()
         )
-        self.activation = keras.activations.serialize(self.cells[0].activation)
+        # Its name as Keras has it; `keras.activations.serialize` would import TensorFlow.
+        self.activation = self.cells[0].activation.__name__
 
     @property
     def shape(self):

@@ -74,6 +74,9 @@ class DurableOracle(keras_tuner.Oracle):
                 if known.score is None or not math.isfinite(known.score):
                     trial.status, trial.message = FAILED, f"its score is {known.score}"
                     known.score = None
+            # Stock writes oracle.json while the trial is still among those that run.
+            ongoing = self.ongoing_trials.items()
+            self.ongoing_trials = {k: v for k, v in ongoing if v is not known}
             super().end_trial(trial)
 
     def rng(self, index):
@@ -140,7 +143,7 @@ class DurableOracle(keras_tuner.Oracle):
             "end_order": ended,
             "ongoing_trials": {f"tuner{i}": name for i, name in enumerate(running)},
             "run_times": dict.fromkeys(ended, 1),
-            **({"hyperparameters": spaces[-1]} if spaces else {}),
+            **({"hyperparameters": copy.deepcopy(spaces[-1])} if spaces else {}),
         }
 
     def set_state(self, state):

@@ -122,22 +122,27 @@ def narrow(space, ranges):
     Args:
         space: of `space`.
         ranges: dict from a hyperparameter's name to (low, high), to a list of choices, or to a
-            single value that it is held at. A name without its dot stands for all its entries.
+            single value that it is held at. `input_scale` stands for all gates', and `num_samples`
+            for the task's option of that name.
 
     Raises:
         UserError: an unknown name, or values that are not within the original range.
     """
-    groups = {h.name: h.name for h in space} | {h.name.split(".")[0]: h.name for h in space}
+    known = {each.name for each in space} | {_short_name(each.name) for each in space}
     for name in ranges:
-        if name not in groups:
+        if name not in known:
             names = ", ".join(each.name for each in space)
             raise UserError(f"no hyperparameter {name!r} to narrow; there are {names}")
     narrowed = []
     for hyperparameter in space:
-        group = hyperparameter.name.split(".")[0]
-        wanted = ranges.get(hyperparameter.name, ranges.get(group))
+        wanted = ranges.get(hyperparameter.name, ranges.get(_short_name(hyperparameter.name)))
         narrowed.append(hyperparameter if wanted is None else _narrowed(hyperparameter, wanted))
     return tuple(narrowed)
+
+
+def _short_name(name):
+    field, _, entry = name.partition(".")
+    return entry if field == "task_options" else field
 
 
 def _narrowed(hyperparameter, wanted):

@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 
 import numpy as np
 import pytest
@@ -427,22 +426,6 @@ def test_a_loss_without_bound_after_the_last_step_is_no_crash(warm, tmp_path):
 
 
 # A full disk.
-
-
-@pytest.fixture
-def disk(tmp_path):
-    """A function that makes a file system of a given size and resizes it later."""
-    path = tmp_path / "disk"
-    path.mkdir()
-
-    def resize(size, options=()):
-        command = ["mount", "-t", "tmpfs", "-o", ",".join([*options, f"size={size}"]), "none", path]
-        if subprocess.run(command, capture_output=True, check=False).returncode:
-            pytest.skip("a file system of its own can only be mounted by root")
-        return path
-
-    yield resize
-    subprocess.run(["umount", path], capture_output=True, check=False)
 
 
 @pytest.mark.parametrize("size", ["4k", "48k"])

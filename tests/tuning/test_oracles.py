@@ -29,7 +29,7 @@ def mixed_space():
 
 def value_at(values):
     loss = (np.log10(values["lr"]) + 2.2) ** 2 + {"a": 0.5, "b": 0.0, "c": 1.0}[values["kind"]]
-    return loss + (values.get("momentum", 0.5) - 0.3) ** 2 + 0.01 * abs(values["units"] - 7)
+    return loss + 3 * (values.get("momentum", 0.5) - 0.3) ** 2 + 0.05 * abs(values["units"] - 7)
 
 
 def make(cls, directory, **options):
@@ -60,13 +60,13 @@ def run(oracle, count, batch=1, loss=value_at):
 
 @pytest.mark.parametrize("name", ORACLES)
 def test_a_restarted_search_proposes_what_it_would_have(name, tmp_path):
-    whole = run(make(ORACLES[name], tmp_path / "a", hyperparameters=mixed_space()), 30, 3)
+    whole = run(make(ORACLES[name], tmp_path / "a", hyperparameters=mixed_space()), 21, 3)
     tried = []
-    for _ in range(5):
+    for _ in range(7):
         oracle = make(ORACLES[name], tmp_path / "b", hyperparameters=mixed_space())
         if tried:
             oracle.reload()
-        tried += run(oracle, 6, 3)
+        tried += run(oracle, 3, 3)
     assert tried == whole
 
 
@@ -80,7 +80,7 @@ def test_seeds_differ_and_zero_is_one(name, tmp_path):
 
 
 def test_random_points_follow_their_laws(tmp_path):
-    tried = run(make(RandomOracle, tmp_path, hyperparameters=mixed_space()), 1000)
+    tried = run(make(RandomOracle, tmp_path, hyperparameters=mixed_space()), 300)
     logs = np.log10([values["lr"] for values in tried])
     assert stats.kstest(logs, stats.uniform(-4, 3).cdf).pvalue > 1e-3
     for name, choices in (("kind", "abc"), ("units", range(1, 21)), ("bias", (False, True))):
@@ -236,7 +236,18 @@ def writes_whole_files(cls, directory):
     return os.stat(directory / "study/oracle.json").st_ino != inode
 
 
+def survives_a_stop_between_trials(cls, directory):
+    """A search that was stopped after a trial does not run that one again."""
+    oracle = make(cls, directory, hyperparameters=mixed_space())
+    trial = oracle.create_trial("t")
+    end(oracle, trial, 1.0)
+    oracle = make(cls, directory, hyperparameters=mixed_space())
+    oracle.reload()
+    return oracle.create_trial("t").trial_id != trial.trial_id
+
+
 FAULTS = [
+    survives_a_stop_between_trials,
     survives_infinity,
     survives_failures_in_a_row,
     survives_a_restart,

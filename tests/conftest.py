@@ -1,0 +1,19 @@
+import subprocess
+
+import pytest
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A function that makes a file system of a given size and resizes it later."""
+    path = tmp_path / "disk"
+    path.mkdir()
+
+    def resize(size, options=()):
+        command = ["mount", "-t", "tmpfs", "-o", ",".join([*options, f"size={size}"]), "none", path]
+        if subprocess.run(command, capture_output=True, check=False).returncode:
+            pytest.skip("a file system of its own can only be mounted by root")
+        return path
+
+    yield resize
+    subprocess.run(["umount", path], capture_output=True, check=False)
