@@ -65,8 +65,9 @@ def main():
         if FLAGS[name].value is not None and FLAGS[name].value < 1:
             raise UserError(f"--{name} must be at least 1, got {FLAGS[name].value}")
     config, study, documents = _resumed() if FLAGS.resume else _parsed()
+    searched = space.narrow(space.space(config), study.ranges)
     if FLAGS.show_space:
-        print(space.table(space.narrow(space.space(config), study.ranges)))
+        print(space.table(searched))
         return 0
     task = config.make_task()
     config.units(task.input_dim, task.output_dim)

@@ -86,7 +86,6 @@ class Study:
                     pool.train(self._next_job, self._ended, tick)
                 finally:
                     display.end()
-            self._advance()
         return self.best, not signals.received
 
     @property
@@ -239,6 +238,8 @@ class Study:
         self.log.append(record)
         for dropped in self.ranked[self.study.keep :]:
             shutil.rmtree(self.trial_path(dropped.run_id) / "checkpoints", ignore_errors=True)
+        # While others still train, so that none waits for proposals.
+        self._advance()
 
     def _note_hparams(self, record):
         """The trial for TensorBoard's HParams page."""

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 
 import pytest
 from hypothesis import given, settings
@@ -267,17 +268,13 @@ def test_medians_make_trials_hopeless(tmp_path):
     study = Study(tmp_path, config, StudyConfig(early_stopping="median"))
     study.batch = 6
 
-    class Oracle:
-        start_order = [str(number) for number in range(30)]
-
     def record(number):
         fields = {f.name: None for f in dataclasses.fields(RunRecord)}
         return RunRecord(**fields | {"curve": [float(number)] * (5 if number == 3 else 20)})
 
-    class Log:
-        records = {str(number): record(number) for number in range(30)}
-
-    study.oracle, study.log = Oracle(), Log()
+    names = [str(number) for number in range(30)]
+    study.oracle = types.SimpleNamespace(start_order=names)
+    study.log = types.SimpleNamespace(records={name: record(int(name)) for name in names})
     assert study._limits(11) == {}
     # What batch 0 had, of which one went no further than a quarter.
     assert study._limits(12) == study._limits(17) == {0.25: 2.5, 0.5: 2.0, 0.75: 2.0}

@@ -1,0 +1,71 @@
+"""`python -m tuning` as a user meets it."""
+
+import json
+
+import pytest
+from processes import python
+
+
+def tune(home, *arguments, **changes):
+    return python("-m", "tuning", *arguments, cwd=home, **changes)
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (("--task=parens",), ["arch"]),
+        (("--task=parens", "--arch=gru", "--algorithm=grid"), ["'grid'", "gp, random"]),
+        (("--task=parens", "--arch=gru", "--num_trials=0"), ["num_trials", "0"]),
+        (("--task=parens", "--arch=gru", "--workers=0"), ["--workers", "0"]),
+        (("--task=parens", "--arch=gru", "--early_stopping=asha"), ["'asha'", "median"]),
+        (("--task=parens", "--arch=gru", "--num_params=1"), ["--num_params"]),
+        (("--resume",), ["--study_dir"]),
+        (("--resume", "--study_dir=nowhere"), ["nowhere", "no study"]),
+        (("--task=parens", "--arch=gru", "--hparams=none.json"), ["none.json"]),
+        (
+            ("--task=parens", "--arch=gru", "--gin_bindings=StudyConfig.ranges = {'lr': 1}"),
+            ["'lr'", "lr_init"],
+        ),
+        (("--task=parens", "--arch=gru", "--gin_bindings=StudyConfig.trials = 1"), ["trials"]),
+    ],
+    ids=str,
+)
+def test_mistakes_are_one_line_before_a_backend_starts(tmp_path, arguments, words):
+    # A backend that does not exist would be noticed, were it started.
+    done = tune(tmp_path, *arguments, KERAS_BACKEND="none")
+    assert done.code == 2 and done.stderr.count("\n") == 1, done
+    assert done.stderr.startswith("error: ")
+    for word in words:
+        assert word in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_help_and_the_space_need_no_backend(tmp_path):
+    done = tune(tmp_path, "--help", KERAS_BACKEND="none")
+    assert done.code == 0 and "--show_space" in done.stdout and "--rerun_best" in done.stdout
+    narrowed = "--gin_bindings=StudyConfig.ranges = {'lr_init': (0.001, 0.002)}"
+    space = ("--task=capacity", "--arch=lstm", "--show_space", narrowed)
+    done = tune(tmp_path, *space, KERAS_BACKEND="none")
+    assert done.code == 0, done.stderr
+    assert "[0.001, 0.002]" in done.stdout and "task_options.num_samples" in done.stdout
+
+
+def test_a_smoke_study_ends_with_a_model(tmp_path):
+    done = tune(
+        tmp_path,
+        "--task=parens",
+        "--arch=ugrnn",
+        "--profile=smoke",
+        "--num_trials=4",
+        "--early_stopping=median",
+        "--gin_bindings=TrainConfig.task_options = {'num_steps': 12}",
+        # TensorFlow compiles for seconds at its usual effort.
+        XLA_FLAGS="--xla_backend_optimization_level=0",
+    )
+    assert (done.code, done.stderr) == (0, "")
+    study = tmp_path / "studies/parens-ugrnn-1-5000-gp"
+    assert len((study / "trials.jsonl").read_text().splitlines()) == 4
+    assert json.loads((study / "study.json").read_text())["study"]["early_stopping"] == "median"
+    if "no trial was feasible" not in done.stdout:
+        (model,) = study.glob("trial_*/saved_model/saved_model.pb")
+        assert str(model.parent.relative_to(tmp_path)) in done.stdout

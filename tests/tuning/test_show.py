@@ -1,0 +1,81 @@
+"""The table of the best trials, and all of them as CSV and Parquet."""
+
+import dataclasses
+import json
+
+import pandas
+import pytest
+from processes import python
+
+from trainer import TrainConfig
+from trainer.records import RunRecord
+
+
+def record(number, objective):
+    config = TrainConfig("parens", "gru", lr_init=0.001 * (number + 1))
+    fields = {f.name: None for f in dataclasses.fields(RunRecord)}
+    return fields | {
+        "run_id": f"{number:05d}",
+        "objective": objective,
+        "eval_loss": objective,
+        "status": "infeasible" if objective is None else "ok",
+        "hparams": config.hparams,
+        "steps_done": 40,
+        "curve": [2.0, 1.0],
+        "stopped_early": number == 1,
+    }
+
+
+@pytest.fixture
+def study(tmp_path):
+    directory = tmp_path / "study"
+    directory.mkdir()
+    objectives = [3.0, 1.5, None, 2.25]
+    with open(directory / "trials.jsonl", "w") as file:
+        for number, objective in enumerate(objectives):
+            file.write(json.dumps(record(number, objective)) + "\n")
+        file.write('{"run_id": "000')  # the study is running, and in the middle of a line
+    return directory
+
+
+def show(study, *arguments, **changes):
+    return python("-m", "tuning.show", *arguments, cwd=study.parent, **changes)
+
+
+def test_the_best_come_first(study):
+    done = show(study, "--study_dir=study", "--num=2")
+    assert (done.code, done.stderr) == (0, "")
+    assert "4 trials, 1 infeasible (25.0%), 1 stopped early" in done.stdout
+    rows = [line.split("│")[1:4] for line in done.stdout.splitlines() if line.startswith("│")]
+    assert [[cell.strip() for cell in row] for row in rows] == [
+        ["00001", "1.5000", "1.5000"],
+        ["00003", "2.2500", "2.2500"],
+    ]
+    assert "1 line" in done.stdout
+
+
+def test_all_go_to_csv_and_parquet(study):
+    done = show(study, "--study_dir=study", "--csv=all.csv", "--parquet=all.parquet")
+    assert done.code == 0, done.stderr
+    for frame in (
+        pandas.read_csv(study.parent / "all.csv", dtype={"run_id": str}),
+        pandas.read_parquet(study.parent / "all.parquet"),
+    ):
+        assert list(frame["run_id"]) == ["00000", "00001", "00002", "00003"]
+        assert frame["objective"].isna().tolist() == [False, False, True, False]
+        assert frame["hparams.lr_init"].tolist() == pytest.approx([0.001, 0.002, 0.003, 0.004])
+    assert sorted(path.name for path in study.parent.iterdir()) == [
+        "all.csv",
+        "all.parquet",
+        "study",
+    ]
+
+
+def test_mistakes_are_one_line(study):
+    cases = [((), "--study_dir"), (("--study_dir=nowhere",), "nowhere holds no study")]
+    cases += [(("--study_dir=study", "--num=-1"), "-1")]
+    cases += [(("--study_dir=study", "--csv=no/such/file"), "no/such")]
+    for arguments, words in cases:
+        done = show(study, *arguments)
+        assert done.code == 2 and done.stderr.count("\n") == 1, done
+        assert words in done.stderr
