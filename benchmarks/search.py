@@ -108,9 +108,9 @@ def oracle(algorithm, space, seed):
 
     options = {"objective": keras_tuner.Objective("loss", "min"), "hyperparameters": space}
     if algorithm == "keras_tuner":
-        # Seed 0 is none to it.
+        # Seed 0 is none to it, and seeds that are neighbours share most of their random points.
         return keras_tuner.oracles.BayesianOptimizationOracle(
-            max_trials=10**6, seed=seed + 1, max_consecutive_failed_trials=None, **options
+            max_trials=10**6, seed=1 + 1000 * seed, max_consecutive_failed_trials=None, **options
         )
     return load_oracle(algorithm)(seed=seed, **options)
 

@@ -144,6 +144,7 @@ class Pool:
                 if job is None:
                     break
                 worker.jobs[job.run_id] = job
+                self.steps[job.run_id] = 0
                 jobs.append(job)
             if jobs:
                 # Who does not listen has died, which is noticed when its answer is read.

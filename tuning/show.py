@@ -1,11 +1,13 @@
 """python -m tuning.show --study_dir=DIR: the best trials of a study, also while it runs."""
 
+import dataclasses
 import pathlib
 
 from absl import flags
 
 from trainer import cli
 from trainer.errors import UserError
+from trainer.files import whole
 from tuning import log
 
 USAGE = """Shows the best trials of a study, and exports all of them.
@@ -36,11 +38,10 @@ def main():
     if bad:
         display.say(f"{bad} line of {path} cannot be read (yet)")
     show(records.values(), FLAGS.num, display)
-    for name, write in (("csv", "to_csv"), ("parquet", "to_parquet")):
-        target = FLAGS[name].value
-        if target:
-            export(records.values(), target, write)
-            display.say(f"wrote {len(records)} trials to {target}")
+    for kind in ("csv", "parquet"):
+        if FLAGS[kind].value:
+            export(records.values(), FLAGS[kind].value, kind)
+            display.say(f"wrote {len(records)} trials to {FLAGS[kind].value}")
 
 
 def show(records, num, display):
@@ -74,33 +75,32 @@ def show(records, num, display):
     display.table(columns, rows)
 
 
-def export(records, path, write):
+def export(records, path, kind):
     """Writes a row a trial, nested values in columns of their own (`hparams.lr_init`).
 
     Args:
         records: `RunRecord`s.
         path: of the file.
-        write: the method of a `pandas.DataFrame` that writes it.
+        kind: "csv" or "parquet".
 
     Raises:
         UserError: pandas or pyarrow are not installed.
     """
-    import dataclasses
-    import os
-
     try:
         import pandas
 
-        rows = [dataclasses.asdict(record) for record in records]
-        frame = pandas.json_normalize(rows)
-        partial = f"{path}.partial"
-        getattr(frame, write)(partial, index=False)
+        if kind == "parquet":
+            import pyarrow  # noqa: F401 - what pandas writes it with
     except ImportError as error:
-        name = getattr(error, "name", None) or "pyarrow"
-        raise UserError(f"--csv and --parquet need {name}: pip install 'rnn-zoo[report]'") from None
-    with open(partial, "rb") as file:
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+        raise UserError(
+            f"--csv and --parquet need {error.name}: pip install 'rnn-zoo[report]'"
+        ) from None
+    frame = pandas.json_normalize([dataclasses.asdict(record) for record in records])
+    with whole(path) as file:
+        if kind == "csv":
+            frame.to_csv(file, index=False, mode="wb")
+        else:
+            frame.to_parquet(file, index=False)
 
 
 def run():
