@@ -7,7 +7,7 @@ numbers climb the gradient and choices are exchanged one at a time.
 import numpy as np
 from scipy import optimize
 
-_RANDOM, _NEAR, _STARTS, _ITERATIONS = 600, 400, 5, 30
+_RANDOM, _NEAR, _STARTS, _ITERATIONS = 400, 400, 5, 20
 
 
 def maximise(features, posterior, rng, incumbents, is_taken):
@@ -30,9 +30,10 @@ def maximise(features, posterior, rng, incumbents, is_taken):
     climbed = _climb(features, posterior, candidates[order[:_STARTS]])
     best = climbed[np.argmax(posterior.log_improvement(climbed))]
     exchanged = _exchanged(features, best)
-    other = exchanged[np.argmax(posterior.log_improvement(exchanged))]
-    ranked = np.vstack([_climb(features, posterior, other[None]), climbed])
-    ranked = ranked[np.argsort(-posterior.log_improvement(ranked), kind="stable")]
+    other = np.argmax(posterior.log_improvement(exchanged))
+    if other:
+        climbed = np.vstack([climbed, _climb(features, posterior, exchanged[[other]])])
+    ranked = climbed[np.argsort(-posterior.log_improvement(climbed), kind="stable")]
     for point in [*ranked, *candidates[order]]:
         values = features.decode(point)
         if not is_taken(values):
@@ -71,7 +72,7 @@ def _climb(features, posterior, points):
         jac=True,
         bounds=bounds,
         method="L-BFGS-B",
-        options={"maxiter": _ITERATIONS},
+        options={"maxiter": _ITERATIONS, "ftol": 1e-6},
     )
     return found.x.reshape(shape)
 

@@ -42,18 +42,22 @@ class GaussianProcess(GaussianProcessRegressor):
         covariance = signal.copy()
         covariance.flat[:: len(z) + 1] += noise + self.alpha
         try:
-            cholesky = linalg.cholesky(covariance, lower=True, check_finite=False)
+            cholesky = linalg.cholesky(covariance, True, overwrite_a=True, check_finite=False)
         except linalg.LinAlgError:
             return -np.inf, np.zeros_like(theta)
         y = self.y_train_
         alpha = linalg.cho_solve((cholesky, True), y, check_finite=False)
-        inverse = linalg.lapack.dpotri(cholesky, lower=1)[0]
-        inverse = np.tril(inverse) + np.tril(inverse, -1).T
-        by_covariance = np.outer(alpha, alpha) - inverse  # twice the likelihood's derivative
-        weights = by_covariance * (5 / 3 * (1 + r) * decay)
+        half = linalg.lapack.dpotri(cholesky, lower=1)[0]  # the inverse's lower half, zeros above
+        half.flat[:: len(z) + 1] *= 0.5
+        # Twice the likelihood's derivative by the covariance.
+        by_covariance = np.multiply.outer(alpha, alpha)
+        by_covariance -= half
+        by_covariance -= half.T
+        weights = (5 / 3 * (1 + r)) * decay
+        weights *= by_covariance
         pairs = weights.sum(1) @ z**2 - np.einsum("ij,ij->j", z, weights @ z)
         value = -0.5 * y @ alpha - np.log(np.diag(cholesky)).sum() - len(z) / 2 * np.log(2 * np.pi)
-        gradient = [0.5 * (by_covariance * signal).sum(), *pairs]
+        gradient = [0.5 * np.vdot(by_covariance, signal), *pairs]
         return value, np.array([*gradient, 0.5 * noise * np.trace(by_covariance)])
 
 
@@ -138,12 +142,12 @@ class Posterior:
         self.variance, self.lengths, self.noise = _parameters(process.kernel_)
         self.noise += process.alpha
         self.points, self._cholesky = process.X_train_, process.L_
-        whitened = linalg.solve_triangular(process.L_, process.y_train_, lower=True)
+        whitened = _solve(process.L_, process.y_train_)
         self._whitened = np.tile(whitened[:, None], num_fantasies)
         # The best value so far is the mean's at a trial: a lucky result of a noisy one is not it.
         means = process.y_train_ - process.alpha_ * self.noise
         self.best = np.full(num_fantasies, means.min())
-        self._solve()
+        self._weigh()
 
     def fantasise(self, point, normals):
         """The posterior after one more running trial.
@@ -152,9 +156,7 @@ class Posterior:
             point: (d,).
             normals: (S,) numbers drawn from the standard normal distribution.
         """
-        row = linalg.solve_triangular(
-            self._cholesky, self._covariances(point[None])[0][:, 0], lower=True
-        )
+        row = _solve(self._cholesky, self._covariances(point[None])[0][:, 0])
         corner = np.sqrt(max(self.variance + self.noise - row @ row, _JITTER))
         results = row @ self._whitened + corner * normals
         after = object.__new__(Posterior)
@@ -163,18 +165,16 @@ class Posterior:
         after._cholesky = np.block([[self._cholesky, np.zeros((len(row), 1))], [row, corner]])
         after._whitened = np.vstack([self._whitened, normals])
         after.best = np.minimum(self.best, results)
-        after._solve()
+        after._weigh()
         return after
 
-    def _solve(self):
-        self._weights = linalg.solve_triangular(
-            self._cholesky, self._whitened, lower=True, trans="T"
-        )
+    def _weigh(self):
+        self._weights = _solve(self._cholesky, self._whitened, "T")
 
     def predict(self, candidates):
         """Means (C, S) and standard deviations (C,) of the function, noise apart."""
         covariances, _ = self._covariances(candidates)
-        rows = linalg.solve_triangular(self._cholesky, covariances, lower=True)
+        rows = _solve(self._cholesky, covariances)
         variances = np.maximum(self.variance - (rows**2).sum(0), _JITTER)
         return covariances.T @ self._weights, np.sqrt(variances)
 
@@ -187,8 +187,8 @@ class Posterior:
     def log_improvement_gradient(self, candidates):
         """`log_improvement` (C,) and its gradients (C, d)."""
         covariances, slopes = self._covariances(candidates)
-        rows = linalg.solve_triangular(self._cholesky, covariances, lower=True)
-        solved = linalg.solve_triangular(self._cholesky, rows, lower=True, trans="T")
+        rows = _solve(self._cholesky, covariances)
+        solved = _solve(self._cholesky, rows, "T")
         deviations = np.sqrt(np.maximum(self.variance - (rows**2).sum(0), _JITTER))
         means = covariances.T @ self._weights
         scores = (self.best - means) / deviations[:, None]
@@ -214,6 +214,10 @@ class Posterior:
         r = np.sqrt(5 * squared)
         decay = self.variance * np.exp(-r)
         return (1 + r + r * r / 3) * decay, -5 / 3 * (1 + r) * decay
+
+
+def _solve(cholesky, right, trans="N"):
+    return linalg.solve_triangular(cholesky, right, trans, lower=True, check_finite=False)
 
 
 def log_expected_improvement(mean, deviation, best):

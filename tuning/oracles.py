@@ -187,7 +187,7 @@ class GPOracle(RandomOracle):
         super().__init__(*args, **options)
         self.initial_points, self.fantasies = initial_points, fantasies
         self._theta, self._num_fitted, self._num_features = None, 0, 0
-        self._believed = None
+        self._believed, self._encoded = None, {}
 
     def populate_space(self, trial_id):
         features = Features(self.hyperparameters)
@@ -197,7 +197,7 @@ class GPOracle(RandomOracle):
             return super().populate_space(trial_id)
         scores = np.array([trial.score for trial in completed])
         scores = scores if self.objective.direction == "min" else -scores
-        points = np.array([_encode(features, trial) for trial in [*completed, *failed]])
+        points = np.array([self._encode(features, trial) for trial in [*completed, *failed]])
         posterior = self._posterior(features, points, standardise(scores, len(failed)))
         best = points[np.argsort(scores, kind="stable")[:10]]
         rng = self.rng(len(self.start_order))
@@ -217,9 +217,15 @@ class GPOracle(RandomOracle):
         _, num_running, posterior = self._believed
         for index, trial in running[num_running:]:
             normals = np.random.default_rng([self.seed, index, 1]).standard_normal(self.fantasies)
-            posterior = posterior.fantasise(_encode(features, trial), normals)
+            posterior = posterior.fantasise(self._encode(features, trial), normals)
         self._believed = (key, len(running), posterior)
         return posterior
+
+    def _encode(self, features, trial):
+        key = (trial.trial_id, features.size)
+        if key not in self._encoded:
+            self._encoded[key] = features.encode(trial.hyperparameters.values)
+        return self._encoded[key]
 
     def _fit(self, points, targets):
         count, size = points.shape
@@ -229,7 +235,7 @@ class GPOracle(RandomOracle):
             points,
             targets,
             self._theta if known else None,
-            max_iterations=20 if known else 60,
+            max_iterations=10 if known else 60,
             refit=refit,
         )
         if refit:
@@ -291,10 +297,6 @@ def standardise(scores, num_failed=0):
     return (targets - targets.mean()) / (targets.std() or 1.0)
 
 
-def _encode(features, trial):
-    return features.encode(trial.hyperparameters.values)
-
-
 @contextlib.contextmanager
 def _unlocked_after_an_error(oracle):
     """Gives back the lock that keras-tuner's `synchronized` keeps if its method raises."""
@@ -310,7 +312,7 @@ def _unlocked_after_an_error(oracle):
 
 def _write(path, state):
     with whole(path, "w") as file:
-        json.dump(state, file)
+        file.write(json.dumps(state))  # far quicker than `dump`
 
 
 def _read(path):

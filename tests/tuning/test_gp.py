@@ -142,8 +142,8 @@ def test_improvement_over_fantasies_is_what_sampling_gives():
         posterior = posterior.fantasise(point, rng.standard_normal(4000))
     found = np.exp(posterior.log_improvement(candidate)[0])
     alone = np.exp(gp.Posterior(process).log_improvement(candidate)[0])
-    assert abs(alone - improvement.mean()) > 0.1 * alone  # the fantasies do count
-    assert found == pytest.approx(improvement.mean(), rel=0.03)
+    assert abs(alone - improvement.mean()) > 0.05 * alone  # the fantasies do count
+    assert found == pytest.approx(improvement.mean(), rel=0.02)
 
 
 def test_the_acquisition_s_gradient_is_that_of_differences():
