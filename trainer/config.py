@@ -12,6 +12,8 @@ ACTIVATIONS = ("tanh", "relu")
 MATRIX_INITS = ("identity", "orthogonal", "normal")
 BIAS_INITS = ("constant", "normal")
 OPTIMIZERS = ("sgd", "momentum", "rmsprop", "adam")
+#: A step times the learning curve's hundred windows must be a 32-bit number.
+MAX_TRAIN_STEPS = 2**31 // 100
 PRECISIONS = ("float32", "tf32", "mixed_bfloat16")
 
 
@@ -82,8 +84,9 @@ class TrainConfig:
         min_depth = ARCHITECTURES[arch].min_depth
         if self.depth is None:
             object.__setattr__(self, "depth", min_depth)
-        for name in ("depth", "num_params", "train_steps", "batch_size", "eval_samples"):
+        for name in ("depth", "num_params", "batch_size", "eval_samples"):
             check_range(name, getattr(self, name), 1, math.inf, whole=True)
+        check_range("train_steps", self.train_steps, 1, MAX_TRAIN_STEPS, whole=True)
         for name in ("seed", "data_seed"):
             if name == "seed" or self.data_seed is not None:
                 check_range(name, getattr(self, name), 0, 2**31 - 1, whole=True)

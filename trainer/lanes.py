@@ -30,7 +30,7 @@ def train_lanes(trials, lanes, report=None):
     Args:
         trials: iterable of `Trial`; the next is asked for when a lane is free. They may differ in
             everything but task, architecture, depth, units and batch size. None says that there is
-            no further one for now, while others train.
+            none just now; it is asked again after the next compiled call of the others.
         lanes: P.
         report: called as report(list of (trial, step)) after each compiled call, if given.
 
@@ -42,12 +42,16 @@ def train_lanes(trials, lanes, report=None):
         UserError: trials of different shapes.
     """
     waiting = _Waiting(trials)
-    first = waiting.take(lanes)
+    first = []
+    while not (first or waiting.is_over):
+        first = waiting.take(lanes)
     if not first:
         return
-    pool = _Lanes(first[0].program(OPTIMIZERS, ACTIVATIONS), first)
-    while pool.busy:
-        pool.advance()
+    lanes = len(first) if waiting.is_over else lanes
+    pool = _Lanes(first[0].program(OPTIMIZERS, ACTIVATIONS), first, lanes)
+    while pool.busy or not waiting.is_over:
+        if pool.busy:
+            pool.advance()
         if report:
             report(pool.progress())
         yield from pool.collect(pool.ended())
@@ -78,14 +82,15 @@ class _Waiting:
 class _Lanes:
     """The lanes' state, and the trial that each trains; None where a lane idles."""
 
-    def __init__(self, program, trials):
+    def __init__(self, program, trials, lanes):
         self.program, self.shape = program, trials[0].shape
         self.shared = trials[0].task.device_data
-        self.trials = trials
         for trial in trials:
             self._check(trial)
-        self.began = [time.monotonic()] * len(trials)
-        self.state = program.start(stack([trial.draw_weights() for trial in trials]))
+        self.trials = [*trials, *[None] * (lanes - len(trials))]
+        self.began = [time.monotonic()] * lanes
+        weights = [trial.draw_weights() for trial in trials]
+        self.state = program.start(stack([*weights, *weights[:1] * (lanes - len(trials))]))
         self.steps_per_second, self.measured = None, False
         self._gather()
 

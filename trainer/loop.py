@@ -10,7 +10,7 @@ import keras
 from trainer import checkpoints, curves, records
 from trainer.errors import UserError
 from trainer.events import Events
-from trainer.program import window_size
+from trainer.program import WINDOWS, window_start
 from trainer.progress import Display
 from trainer.signals import Signals
 from trainer.tasks.base import SPLITS
@@ -199,13 +199,13 @@ class _Run:
 
     def _window(self):
         """The steps whose mean is the next measurement; a function of the configuration alone."""
-        size = window_size(self.config.train_steps)
-        start = self.step // size * size
-        return range(start, min(start + size, self.config.train_steps))
+        total = self.config.train_steps
+        index = min(self.step, total - 1) * WINDOWS // total
+        return range(window_start(index, total), window_start(index + 1, total))
 
     def _mean_loss(self, window):
         """Mean training loss of the window's steps so far."""
-        total = self.state["loss_sums"][window.start // window_size(self.config.train_steps)]
+        total = self.state["loss_sums"][window.start * WINDOWS // self.config.train_steps]
         return float(total) / max(self.step - window.start, 1)
 
     def _measure(self, loss):

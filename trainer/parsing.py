@@ -20,6 +20,9 @@ PROFILES = ("smoke", "laptop", "paper")
 #: Architectures that the tasks' defaults do not suit, with a file in gin_configs/archs.
 ARCHITECTURES_OF_THEIR_OWN = ("irnn",)
 
+# Import and OS errors are those of an `import` or `include` in a gin text.
+_MISTAKES = (ValueError, TypeError, SyntaxError, AttributeError, RuntimeError, ImportError, OSError)
+
 _CONFIGURABLE = gin.external_configurable(TrainConfig, "TrainConfig")
 
 
@@ -58,13 +61,9 @@ def parse(flags, task_options=None, profile="laptop", files=(), bindings=(), bas
         if task_options:
             given["task_options"] = _bound("TrainConfig.task_options", {}) | task_options
         gin.parse_config([f"TrainConfig.{name} = {value!r}" for name, value in given.items()])
-        configured = _CONFIGURABLE()
-    except UserError as error:
-        raise UserError(str(error).split("\n")[0]) from None  # the rest is gin's call chain
-    except (ValueError, TypeError, SyntaxError, AttributeError, RuntimeError) as error:
-        raise UserError(_one_line(error)) from None
-    except (ImportError, OSError) as error:  # of an `import` or `include` in a gin text
-        raise UserError(_one_line(error)) from None
+        configured = construct(_CONFIGURABLE)
+    except _MISTAKES as error:
+        raise _as_user_error(error) from None
     config = TrainConfig(
         **{f.name: getattr(configured, f.name) for f in dataclasses.fields(configured)}
     )
@@ -72,6 +71,24 @@ def parse(flags, task_options=None, profile="laptop", files=(), bindings=(), bas
         config,
         {"config.gin": gin.config_str(), "operative_config.gin": gin.operative_config_str()},
     )
+
+
+def construct(configurable):
+    """Builds a dataclass from what is bound.
+
+    Raises:
+        UserError: an unknown name or value.
+    """
+    try:
+        return configurable()
+    except _MISTAKES as error:
+        raise _as_user_error(error) from None
+
+
+def _as_user_error(error):
+    if isinstance(error, UserError):
+        return UserError(str(error).split("\n")[0])  # the rest is gin's call chain
+    return UserError(_one_line(error))
 
 
 def _parse_project_files(given, profile):
@@ -109,11 +126,8 @@ def _bound(name, default):
 def _one_line(error):
     """Gin's message without the call chain that it appends, and with the fields to choose from."""
     first = " ".join(str(error).strip().split("\n")[0].split())
-    if (
-        "configurable" in first.lower()
-        or "argument" in first.lower()
-        or "parameter" in first.lower()
-    ):
+    words = ("configurable", "argument", "parameter")
+    if "StudyConfig" not in first and any(word in first.lower() for word in words):
         names = ", ".join(field.name for field in dataclasses.fields(TrainConfig))
         return f"gin: {first.rstrip('.')}; TrainConfig has {names}"
     return f"gin: {first}"

@@ -20,8 +20,8 @@ from trainer.tasks.base import WeightedBatch
 
 #: A training loss above this multiple of the chance loss has diverged (infeasible, section 4).
 DIVERGED = 100.0
-#: Windows of a training whose mean losses make its learning curve.
-WINDOWS = 100
+#: Windows of a training whose mean losses make its learning curve, and what a record keeps of them.
+WINDOWS, CURVE_POINTS = 100, 20
 #: Input numbers that are measured at once, which bounds the memory of an evaluation.
 EVALUATION_NUMBERS = 2**21
 
@@ -78,11 +78,11 @@ class Program:
             config: the `TrainConfig`.
             gate_bias: b^fg as the cell holds it, a number or a pair.
             activation: the name of s(), one of `activation_names`.
-            stop_above: (WINDOWS,) mean losses above which a window ends the training; None to let
-                it go on.
+            stop_above: (CURVE_POINTS,) mean losses of a point of the curve above which its end is
+                that of the training; None to let it go on.
         """
         if stop_above is None:
-            stop_above = np.full(WINDOWS, np.inf)
+            stop_above = np.full(CURVE_POINTS, np.inf)
         values = {name: np.float32(getattr(config, name)) for name in _FLOATS}
         pair = isinstance(gate_bias, (tuple, list))
         return values | {
@@ -234,9 +234,9 @@ class Program:
         return moved | {"feasible": state["feasible"] & (sound | ~training)}
 
 
-def window_size(train_steps):
-    """Steps of each window of the learning curve; the last may have fewer."""
-    return -(-train_steps // WINDOWS)
+def window_start(index, train_steps, windows=WINDOWS):
+    """The first step of a window, which has the steps t with ⌊windows t / train_steps⌋ = index."""
+    return -(-index * train_steps // windows)
 
 
 def _is_training(state, stop):
@@ -244,13 +244,17 @@ def _is_training(state, stop):
 
 
 def _note(loss_sums, loss, step, hparams):
-    """The learning curve with one more loss, and whether a window that ends here is hopeless."""
-    size = window_size(hparams["train_steps"])
-    here = ops.arange(WINDOWS) == (step // size)[..., None]
+    """The learning curve with one more loss, and whether a point that ends here is hopeless."""
+    steps = hparams["train_steps"]
+    window, point = step * WINDOWS // steps, step * CURVE_POINTS // steps
+    here = ops.arange(WINDOWS) == window[..., None]
     loss_sums = loss_sums + ops.where(here, loss[..., None], 0.0)
-    limits = hparams["stop_above"] * ops.cast(size, "float32")[..., None]
-    above = ops.any(here & (loss_sums > limits), axis=-1)
-    return loss_sums, above & ((step + 1) % size == 0)
+    shape = (*loss.shape, CURVE_POINTS, WINDOWS // CURVE_POINTS)
+    point_sums = ops.sum(ops.reshape(loss_sums, shape), axis=-1)
+    count = ops.cast(step + 1 - window_start(point, steps, CURVE_POINTS), "float32")
+    above = point_sums > hparams["stop_above"] * count[..., None]
+    above = ops.any((ops.arange(CURVE_POINTS) == point[..., None]) & above, axis=-1)
+    return loss_sums, above & ((step + 1) * CURVE_POINTS // steps > point)
 
 
 def stack(trials):

@@ -9,12 +9,9 @@ import numpy as np
 
 from rnn_zoo.model import draw_weights, make_cells
 from rnn_zoo.sizing import count_params
-from trainer.program import WINDOWS, Program, window_size
+from trainer.program import CURVE_POINTS, Program, window_start
 from trainer.records import RunRecord, versions
 from trainer.tasks.base import SPLITS
-
-#: Points of the learning curve that a record keeps.
-CURVE_POINTS = 20
 
 
 class Trial:
@@ -23,8 +20,8 @@ class Trial:
     Args:
         config: the `TrainConfig`.
         run_id: what its record is called.
-        stop_above: dict from a share of the steps to the mean training loss (of the hundredth that
-            ends there) above which it is given up as hopeless.
+        stop_above: dict from a share of the steps to the mean training loss, of the twentieth that
+            ends there, above which it is given up as hopeless.
 
     Attributes:
         task: its `Task`.
@@ -76,9 +73,9 @@ class Trial:
 
     def hparams(self, program):
         """Its numbers as arguments of a program."""
-        limits = np.full(WINDOWS, np.inf)
+        limits = np.full(CURVE_POINTS, np.inf)
         for share, loss in self.stop_above.items():
-            limits[max(round(share * WINDOWS), 1) - 1] = loss
+            limits[max(round(share * CURVE_POINTS), 1) - 1] = loss
         return program.hparams(self.config, self.cells[0].gate_bias, self.activation, limits)
 
     def curve(self, loss_sums, steps_done):
@@ -88,11 +85,17 @@ class Trial:
             loss_sums: (WINDOWS,) of the program's state.
             steps_done: how far it is trained.
         """
-        size = window_size(self.config.train_steps)
-        means = keras.ops.convert_to_numpy(loss_sums)[: steps_done // size] / size
-        together = WINDOWS // CURVE_POINTS
-        means = means[: len(means) // together * together].reshape(-1, together).mean(1)
-        return [float(f"{mean:.5g}") for mean in means]
+        sums = keras.ops.convert_to_numpy(loss_sums).reshape(CURVE_POINTS, -1).sum(1)
+        ends = [
+            window_start(index, self.config.train_steps, CURVE_POINTS)
+            for index in range(CURVE_POINTS + 1)
+        ]
+        full = [
+            total / (end - start)
+            for total, start, end in zip(sums, ends, ends[1:], strict=False)
+            if start < end <= steps_done
+        ]
+        return [float(f"{mean:.5g}") for mean in full]
 
     def record(self):
         """The record at the start."""

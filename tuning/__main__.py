@@ -12,9 +12,10 @@ from trainer import cli, parsing
 from trainer.config import TrainConfig
 from trainer.errors import UserError
 from trainer.tasks import TASKS
-from tuning import given, published, space
+from tuning import given, log, published, space
 from tuning.config import ALGORITHMS, EARLY_STOPPING, StudyConfig, study_config
 from tuning.lease import LeaseLost
+from tuning.pool import gpus
 
 USAGE = """Searches hyperparameters as the paper did. Stopped or killed, the same command goes on.
 
@@ -72,6 +73,9 @@ def main():
     task = config.make_task()
     config.units(task.input_dim, task.output_dim)
     sets = published.configurations(config, published.read(FLAGS.hparams)) if FLAGS.hparams else []
+    # The workers have the GPUs; what this process would take of one they would lack.
+    gpus()
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
     cli.start_backend()
     directory = FLAGS.study_dir or default_study_dir(config, "given" if sets else study.algorithm)
     try:
@@ -118,11 +122,13 @@ def _resumed():
     path = pathlib.Path(FLAGS.study_dir, "study.json")
     try:
         held = json.loads(path.read_text())
-        free = {"num_trials": FLAGS.num_trials or held["num_trials"]}
-        free |= {"keep": FLAGS.keep} if FLAGS.keep else {}
+        given = {name: FLAGS[name].value for name in ("num_trials", "keep")}
+        free = {n: held[n] if value is None else value for n, value in given.items()}
         return TrainConfig(**held["config"]), StudyConfig(**held["study"], **free), {}
     except FileNotFoundError:
         raise UserError(f"{FLAGS.study_dir} holds no study (no study.json)") from None
+    except UserError:
+        raise
     except (ValueError, TypeError, KeyError) as error:
         raise UserError(f"{path} is not a study's: {error}") from None
 
@@ -161,23 +167,24 @@ def _export(run_dir, display):
         return
     from trainer.export import export
 
-    display.say(f"exported {export(run_dir)}")
+    path = run_dir / "saved_model"
+    display.say(f"exported {path if path.exists() else export(run_dir)}")
 
 
 def _rerun(search, display):
     """Appendix C: the best hyperparameters from other seeds, as a row of Table App.1."""
-    search.open_log()
-    if search.best is None:
+    search.check()
+    ranked = log.ranked(log.read(search.path / "trials.jsonl")[0].values())
+    if not ranked:
         raise UserError(f"{search.path} has no feasible trial to run again")
-    best = TrainConfig(**search.best.config)
-    configs = given.variations(best, FLAGS.rerun_best, FLAGS.vary)
+    configs = given.variations(TrainConfig(**ranked[0].config), FLAGS.rerun_best, FLAGS.vary)
     records = given.train_all(
         search.path / "reruns.jsonl", configs, FLAGS.workers, FLAGS.lanes, display, keep=False
     )
     if len(records) < len(configs):
         display.say("interrupted; the same command goes on")
         return INTERRUPTED
-    row = given.robustness(search.best, records)
+    row = given.robustness(ranked[0], records)
     cells = ["-" if value is None else f"{value:.4g}" for value in row.values()]
     display.table(row.keys(), [cells])
     return 0

@@ -5,11 +5,14 @@ import math
 
 import gin
 
+from trainer import parsing
 from trainer.config import check_choice, check_range
 from trainer.errors import UserError
 
 ALGORITHMS = ("gp", "random", "keras_tuner", "optuna")
 EARLY_STOPPING = ("none", "median")
+#: Trial ids have the digits of this many, so that a study can grow.
+MAX_TRIALS = 99_999
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +47,7 @@ class StudyConfig:
     def __post_init__(self):
         check_choice("algorithm", self.algorithm, ALGORITHMS)
         check_choice("early_stopping", self.early_stopping, EARLY_STOPPING)
-        check_range("num_trials", self.num_trials, 1, 99_999, whole=True)
+        check_range("num_trials", self.num_trials, 1, MAX_TRIALS, whole=True)
         check_range("keep", self.keep, 1, math.inf, whole=True)
         check_range("StudyConfig.seed", self.seed, 0, 2**31 - 1, whole=True)
         if self.batch is not None:
@@ -62,9 +65,6 @@ def study_config(flags):
     Args:
         flags: dict from `StudyConfig` field to value; what is None was not given.
     """
-    try:
-        configured = _CONFIGURABLE()
-    except UserError as error:
-        raise UserError(str(error).split("\n")[0]) from None  # the rest is gin's call chain
+    configured = parsing.construct(_CONFIGURABLE)
     fields = {f.name: getattr(configured, f.name) for f in dataclasses.fields(configured)}
     return StudyConfig(**fields | {n: v for n, v in flags.items() if v is not None})

@@ -31,6 +31,8 @@ class Features:
             width = _width(hp)
             self._columns.append((hp, np.arange(self.size, self.size + width)))
             self.size += width
+        #: Numbers and choices of more than one value.
+        self.num_free = sum(len(columns) > 0 for _, columns in self._columns)
         self.choices = [columns for _, columns in self._columns if len(columns) > 1]
 
     def draw(self, rng, count):
@@ -65,7 +67,7 @@ class Features:
         return values
 
     def settle(self, vectors):
-        """The vectors (C, d) with what does not count in the middle."""
+        """The vectors (C, d) with what does not count in the middle, what counts chosen."""
         vectors, chosen = vectors.copy(), {}
         parents = {condition.name for hp, _ in self._columns for condition in hp.conditions}
         for hp, columns in self._columns:
@@ -75,6 +77,9 @@ class Features:
                 counts &= [value in allowed for value in chosen[condition.name]]
             if not counts.all():
                 vectors[np.ix_(~counts, columns)] = _middle(columns)
+            if len(columns) > 1 and hp.conditions:
+                chosen_columns = vectors[:, columns].argmax(1)
+                vectors[np.ix_(counts, columns)] = np.eye(len(columns))[chosen_columns[counts]]
             if hp.name in parents:
                 values = chosen.setdefault(hp.name, [None] * len(vectors))
                 for row in np.flatnonzero(counts):

@@ -11,6 +11,7 @@ from trainer.signals import Signals
 from tuning.lease import Lease
 from tuning.log import TrialLog, write_run
 from tuning.pool import Job, Pool, default_lanes, default_workers
+from tuning.progress import StudyDisplay
 
 VARY = ("init", "data")
 
@@ -27,8 +28,12 @@ def train_all(path, configs, workers=None, lanes=None, display=None, keep=True):
 
     Returns:
         Their `RunRecord`s, in order; fewer if a signal ended it.
+
+    Raises:
+        UserError: configurations of different shapes.
     """
-    path = pathlib.Path(path)
+    _check_shapes(configs)
+    display, path = display or StudyDisplay(), pathlib.Path(path)
     jobs = [Job(_run_id(number, config), config, {}) for number, config in enumerate(configs)]
     task = configs[0].make_task()
     workers = workers or min(default_workers(), len(configs))
@@ -64,6 +69,17 @@ def train_all(path, configs, workers=None, lanes=None, display=None, keep=True):
             finally:
                 display.end()
     return [log.records[job.run_id] for job in jobs if job.run_id in log.records]
+
+
+def _check_shapes(configs):
+    """What lanes must share, before anything is trained."""
+    for name in ("batch_size", "precision"):
+        found = sorted({str(getattr(config, name)) for config in configs})
+        if len(found) > 1:
+            raise UserError(
+                f"the sets differ in {name} ({', '.join(found)}), which one program cannot; give "
+                "those of each in a file of their own"
+            )
 
 
 def variations(config, count, vary):

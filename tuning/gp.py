@@ -142,11 +142,8 @@ class Posterior:
         self.variance, self.lengths, self.noise = _parameters(process.kernel_)
         self.noise += process.alpha
         self.points, self._cholesky = process.X_train_, process.L_
-        whitened = _solve(process.L_, process.y_train_)
-        self._whitened = np.tile(whitened[:, None], num_fantasies)
-        # The best value so far is the mean's at a trial: a lucky result of a noisy one is not it.
-        means = process.y_train_ - process.alpha_ * self.noise
-        self.best = np.full(num_fantasies, means.min())
+        self._results = np.tile(process.y_train_[:, None], num_fantasies)
+        self._whitened = _solve(process.L_, self._results)
         self._weigh()
 
     def fantasise(self, point, normals):
@@ -164,12 +161,14 @@ class Posterior:
         after.points = np.vstack([self.points, point])
         after._cholesky = np.block([[self._cholesky, np.zeros((len(row), 1))], [row, corner]])
         after._whitened = np.vstack([self._whitened, normals])
-        after.best = np.minimum(self.best, results)
+        after._results = np.vstack([self._results, results])
         after._weigh()
         return after
 
     def _weigh(self):
         self._weights = _solve(self._cholesky, self._whitened, "T")
+        # The best value so far is the mean's at a trial: a lucky result of a noisy one is not it.
+        self.best = (self._results - self.noise * self._weights).min(0)
 
     def predict(self, candidates):
         """Means (C, S) and standard deviations (C,) of the function, noise apart."""

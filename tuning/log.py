@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import errno
 import json
 import os
 import pathlib
@@ -30,7 +31,7 @@ class TrialLog:
         self.records, bad = read(self.path)
         if bad:
             aside = _free_name(self.path)
-            os.replace(self.path, aside)
+            os.link(self.path, aside)  # a second name, so that there is a log at every moment
             with whole(self.path, "w") as file:
                 file.writelines(map(_line, self.records.values()))
             self.problem = (
@@ -44,11 +45,13 @@ class TrialLog:
         Raises:
             OSError: the disk is full, or the like; the file is as it was.
         """
-        with open(self.path, "ab") as file:
-            size = file.tell()
+        line = _line(record).encode()
+        # Without a buffer, which would be written out after all when the file is closed.
+        with open(self.path, "ab", buffering=0) as file:
+            size = file.seek(0, os.SEEK_END)
             try:
-                file.write(_line(record).encode())
-                file.flush()
+                if file.write(line) < len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
                 os.fsync(file.fileno())
             except OSError as error:
                 with contextlib.suppress(OSError):
@@ -79,6 +82,17 @@ def read(path):
         # A last line without its end may look whole, and be followed by the next.
         bad = max(bad, 1)
     return records, bad
+
+
+def ranked(records):
+    """The feasible ones of some records, the best first."""
+    feasible = [record for record in records if record.objective is not None]
+    return sorted(feasible, key=rank)
+
+
+def rank(record):
+    """What feasible records are sorted by: the objective, and the id among equals."""
+    return record.objective, record.run_id
 
 
 def write_run(path, record, weights):

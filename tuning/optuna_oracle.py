@@ -14,7 +14,7 @@ class OptunaOracle(RandomOracle):
     """Optuna's `GPSampler` (Matérn 5/2 with ARD, logarithmic expected improvement).
 
     It is asked about quantiles of each hyperparameter's law, all of them whether they count or not,
-    since it knows no conditions. Failed trials count as in `GPOracle`; running ones are left to it.
+    since it knows no conditions. Failed trials count as in `GPOracle`, running ones as average.
 
     Args:
         objective, max_trials, hyperparameters, seed, **options: of `DurableOracle`.
@@ -40,7 +40,9 @@ class OptunaOracle(RandomOracle):
                 seed=int(rng.integers(2**31)), n_startup_trials=0, deterministic_objective=False
             )
         study = optuna.create_study(sampler=sampler)
-        for trial, target in zip([*completed, *failed], targets, strict=True):
+        running = [trial for trial in self.trials.values() if trial.status == RUNNING]
+        targets = [*targets, *[0.0] * len(running)]
+        for trial, target in zip([*completed, *failed, *running], targets, strict=True):
             known = _parameters(self.hyperparameters, trial.hyperparameters.values)
             study.add_trial(
                 optuna.trial.create_trial(params=known, distributions=space, value=float(target))

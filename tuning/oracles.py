@@ -10,6 +10,7 @@ import copy
 import json
 import math
 import os
+import random
 import threading
 import warnings
 
@@ -31,7 +32,8 @@ class DurableOracle(keras_tuner.Oracle):
     """What a long search needs of any oracle, and keras-tuner's (1.4) lacks.
 
     - A score that is not finite is a failed trial; stock, +inf is the best one that there can be.
-    - Failures never end the search; stock, three in a row do.
+    - Failures never end the search, stock three in a row do; but an exception that is no
+      `FailedTrialError` is a bug, and ends it with its traceback.
     - Every proposal is a function of the seed and of the trials so far, so that a search that was
       killed goes on as it would have; stock loses its random state, and takes seed 0 for none.
     - Files are written whole. A trial is known once `oracle.json` says so, and ended once its own
@@ -43,11 +45,11 @@ class DurableOracle(keras_tuner.Oracle):
         objective: a name, or a `keras_tuner.Objective`.
         max_trials: how many; None for no limit.
         hyperparameters: a `keras_tuner.HyperParameters`, if the space is known before the model.
-        seed: of all that is random.
+        seed: of all that is random; None for one that is drawn, and kept with the search.
         **options: further ones of `keras_tuner.Oracle`.
     """
 
-    def __init__(self, objective=None, max_trials=None, hyperparameters=None, seed=0, **options):
+    def __init__(self, objective=None, max_trials=None, hyperparameters=None, seed=None, **options):
         options = {"max_consecutive_failed_trials": None} | options
         super().__init__(
             objective=objective,
@@ -56,7 +58,8 @@ class DurableOracle(keras_tuner.Oracle):
             seed=seed,
             **options,
         )
-        self.seed = self._seed_state = seed
+        self._given_seed = seed
+        self.seed = self._seed_state = random.randrange(2**31) if seed is None else seed
 
     def create_trial(self, tuner_id):
         with _unlocked_after_an_error(self):
@@ -68,16 +71,24 @@ class DurableOracle(keras_tuner.Oracle):
 
     def end_trial(self, trial):
         with _unlocked_after_an_error(self):
-            known = self.trials[trial.trial_id]
-            if trial.status == COMPLETED:
-                self.score_trial(known)
-                if known.score is None or not math.isfinite(known.score):
-                    trial.status, trial.message = FAILED, f"its score is {known.score}"
-                    known.score = None
-            # Stock writes oracle.json while the trial is still among those that run.
-            ongoing = self.ongoing_trials.items()
-            self.ongoing_trials = {k: v for k, v in ongoing if v is not known}
-            super().end_trial(trial)
+            self._end_trial(trial)
+
+    @keras_tuner.synchronized
+    def _end_trial(self, trial):
+        known = self.trials[trial.trial_id]
+        is_last = self._run_times[trial.trial_id] >= self.max_retries_per_trial
+        if trial.status == trials.TrialStatus.INVALID and is_last:
+            # Not a `FailedTrialError`: the model has a bug, and without it the trial runs again.
+            raise keras_tuner.errors.FatalRuntimeError(trial.message)
+        if trial.status == COMPLETED:
+            self.score_trial(known)
+            if known.score is None or not math.isfinite(known.score):
+                trial.status, trial.message = FAILED, f"its score is {known.score}"
+                known.score = None
+        # Stock writes oracle.json while the trial is still among those that run.
+        ongoing = self.ongoing_trials.items()
+        self.ongoing_trials = {k: v for k, v in ongoing if v is not known}
+        super().end_trial(trial)
 
     def rng(self, index):
         """The random numbers of the trial of that index, in the order of starts."""
@@ -112,16 +123,16 @@ class DurableOracle(keras_tuner.Oracle):
         for trial_id in state["start_order"]:
             self.trials[trial_id] = self._trial(trial_id, found.get(trial_id), state)
         self.set_state(state)
-        for tuner_id, trial in list(self.ongoing_trials.items()):
-            # It ended, and the process with it, before that was noted here.
-            if trial.status in (COMPLETED, FAILED):
-                self.end_order.append(trial.trial_id)
-                del self.ongoing_trials[tuner_id]
+        self.ongoing_trials = {}
+        ended = [name for name, trial in self.trials.items() if trial.status in (COMPLETED, FAILED)]
+        # One may have ended, and the process with it, before that was noted here; the result of
+        # another may be lost with its file.
+        self.end_order = [name for name in self.end_order if name in ended]
+        self.end_order += [name for name in ended if name not in self.end_order]
+        # Whoever asks next gets those that ran, the earliest first.
+        self._retry_queue = [name for name in reversed(self.start_order) if name not in ended]
         for trial in self.trials.values():
             self._record_values(trial)
-            if trial.status == RUNNING and trial.trial_id in self.end_order:
-                self.end_order.remove(trial.trial_id)  # its result is lost: it runs again
-                self._retry_queue.append(trial.trial_id)
 
     def _trial(self, trial_id, found, state):
         if found is not None:
@@ -147,9 +158,10 @@ class DurableOracle(keras_tuner.Oracle):
         }
 
     def set_state(self, state):
-        given = self.seed
         super().set_state(state)
-        self.seed = self._seed_state = given
+        if self._given_seed is not None:
+            self.seed = self._given_seed
+        self._seed_state = self.seed
 
 
 class RandomOracle(DurableOracle):
@@ -174,7 +186,7 @@ class GPOracle(RandomOracle):
     Args:
         objective, max_trials, hyperparameters, seed, **options: of `DurableOracle`.
         initial_points: random ones before the first that is chosen; by default one more than there
-            are dimensions, but at least 5 and at most 20.
+            are dimensions to choose in, but at least 5 and at most 20.
         fantasies: how many ways a running trial may end.
 
     Source: Snoek et al. 2012; Desautels et al. 2014.
@@ -187,12 +199,12 @@ class GPOracle(RandomOracle):
         super().__init__(*args, **options)
         self.initial_points, self.fantasies = initial_points, fantasies
         self._theta, self._num_fitted, self._num_features = None, 0, 0
-        self._believed, self._encoded = None, {}
+        self._believed, self._encoded = None, (0, {})
 
     def populate_space(self, trial_id):
         features = Features(self.hyperparameters)
         completed, failed = self.ended()
-        initial = self.initial_points or min(max(len(self.hyperparameters.space) + 1, 5), 20)
+        initial = self.initial_points or min(max(features.num_free + 1, 5), 20)
         if len(self.start_order) < initial or len(completed) < 2 or not features.size:
             return super().populate_space(trial_id)
         scores = np.array([trial.score for trial in completed])
@@ -222,10 +234,15 @@ class GPOracle(RandomOracle):
         return posterior
 
     def _encode(self, features, trial):
-        key = (trial.trial_id, features.size)
-        if key not in self._encoded:
-            self._encoded[key] = features.encode(trial.hyperparameters.values)
-        return self._encoded[key]
+        if self._encoded[0] != features.size:
+            self._encoded = (features.size, {})
+        known = self._encoded[1]
+        if trial.trial_id in known:
+            return known[trial.trial_id]
+        vector = features.encode(trial.hyperparameters.values)
+        if trial.status != RUNNING:  # while it runs, its model may still ask for more values
+            known[trial.trial_id] = vector
+        return vector
 
     def _fit(self, points, targets):
         count, size = points.shape
@@ -241,6 +258,8 @@ class GPOracle(RandomOracle):
         if refit:
             self._theta = process.kernel_.theta.tolist()
             self._num_fitted, self._num_features = count, size
+            # From the logarithms, as a search that is taken up again has it, to the last bit.
+            process = gp.fit(points, targets, self._theta, refit=False)
         return process
 
     def get_state(self):
@@ -251,7 +270,8 @@ class GPOracle(RandomOracle):
         super().set_state(state)
         fitted = state.get("gaussian_process", {})
         self._theta, self._num_fitted = fitted.get("theta"), fitted.get("fitted", 0)
-        self._num_features, self._believed = fitted.get("features", 0), None
+        self._num_features = fitted.get("features", 0)
+        self._believed, self._encoded = None, (0, {})
 
 
 class StockOracle(DurableOracle, keras_tuner.oracles.BayesianOptimizationOracle):
@@ -263,6 +283,15 @@ class StockOracle(DurableOracle, keras_tuner.oracles.BayesianOptimizationOracle)
         self._random_state = np.random.RandomState([self.seed, len(self.start_order)])
         self._seed_state = int(self._random_state.randint(2**31))
         self.gpr = self._make_gpr()
+        completed, _ = self.ended()
+        if completed:
+            everything = self.trials, self.ongoing_trials
+            self.trials = {trial.trial_id: trial for trial in completed}
+            self.ongoing_trials = {}
+            try:
+                self.gpr.fit(*self._vectorize_trials())
+            finally:
+                self.trials, self.ongoing_trials = everything
         return super().populate_space(trial_id)
 
     def set_state(self, state):

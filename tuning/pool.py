@@ -6,6 +6,7 @@ that dies, by want of memory or by a signal, is started again and its trials wit
 
 import collections
 import contextlib
+import functools
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -35,15 +36,17 @@ class WorkerError(Exception):
     """A bug that a worker met, with its traceback; a divergence is none."""
 
 
+@functools.cache
 def gpus():
-    """The ids of NVIDIA GPUs that this process may use."""
+    """The ids of the NVIDIA GPUs that this process could use when it was first asked."""
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
     if chosen is not None:
         return [each for each in chosen.split(",") if each.strip() and each.strip() != "-1"]
     if not shutil.which("nvidia-smi"):
         return []
     listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)
-    return [str(i) for i, _ in enumerate(listed.stdout.splitlines())]
+    whole = [line for line in listed.stdout.splitlines() if line.startswith("GPU ")]
+    return [str(i) for i, _ in enumerate(whole)]
 
 
 def default_workers():
@@ -76,7 +79,10 @@ class Pool:
         cores, devices = sorted(os.sched_getaffinity(0)), gpus()
         share = max(1, len(cores) // workers)
         self._places = [
-            ([cores[(i * share + j) % len(cores)] for j in range(share)], devices[i::workers])
+            (
+                [cores[(i * share + j) % len(cores)] for j in range(share)],
+                devices[i % len(devices)] if devices else "",
+            )
             for i in range(workers)
         ]
         self._workers, self._again = {}, collections.deque()
@@ -122,6 +128,7 @@ class Pool:
                 self._heard(handles[connection], kind, content, next_job, ended)
 
     def _heard(self, place, kind, content, next_job, ended):
+        self._attempts[place] = 0
         if kind == "steps":
             self.steps |= dict(content)
         elif kind == "ended":
@@ -152,10 +159,9 @@ class Pool:
                     worker.connection.send(jobs)
 
     def _start(self, place):
-        cores, devices = self._places[place]
+        cores, device = self._places[place]
         threads = dict.fromkeys(_THREADS, str(len(cores))) | {"TF_NUM_INTEROP_THREADS": "1"}
-        if devices:
-            threads["CUDA_VISIBLE_DEVICES"] = ",".join(devices)
+        threads["CUDA_VISIBLE_DEVICES"] = device
         ours, theirs = self._context.Pipe()
         process = self._context.Process(
             target=_work, args=(theirs, self.lanes, cores), daemon=True, name=f"worker-{place}"
@@ -167,14 +173,17 @@ class Pool:
 
     def _replace(self, place):
         worker = self._workers[place]
+        worker.process.kill()  # It no longer talks; if it lives at all, it is about to end.
         worker.process.join()
         worker.connection.close()
-        for job in worker.jobs.values():
-            self._attempts[job.run_id] += 1
-            self.steps.pop(job.run_id, None)
-            if self._attempts[job.run_id] >= ATTEMPTS:
+        self._attempts.update([place, *worker.jobs])
+        for run_id in worker.jobs:
+            self.steps.pop(run_id, None)
+        for what in (*(f"trial {run_id}" for run_id in worker.jobs), f"worker {place}"):
+            name = what.split()[1] if what.startswith("trial") else place
+            if self._attempts[name] >= ATTEMPTS:
                 raise UserError(
-                    f"trial {job.run_id} ended its process {ATTEMPTS} times (exit code "
+                    f"{what} ended its process {ATTEMPTS} times (exit code "
                     f"{worker.process.exitcode}; -9 is often want of memory); try fewer --lanes or "
                     "--workers"
                 )

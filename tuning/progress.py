@@ -7,6 +7,7 @@ from rich.live import Live
 from rich.text import Text
 
 from trainer.progress import INTERVAL, Display
+from tuning.log import ranked
 
 
 class StudyDisplay(Display):
@@ -59,11 +60,10 @@ class StudyDisplay(Display):
             self._live = None
 
     def _line(self, records, target, steps):
-        feasible = [record for record in records.values() if record.objective is not None]
+        feasible = ranked(records.values())
         parts = [f"trials {len(records)}/{target}", f"feasible {len(feasible)}"]
         if feasible:
-            best = min(feasible, key=lambda record: record.objective)
-            parts.append(f"best {best.objective:.4f} (trial {best.run_id})")
+            parts.append(f"best {feasible[0].objective:.4f} (trial {feasible[0].run_id})")
         if steps:
             shown = [f"{run_id} at {step:,}" for run_id, step in sorted(steps.items())[:4]]
             more = f" and {len(steps) - 4} more" if len(steps) > 4 else ""

@@ -54,8 +54,7 @@ def show(records, num, display):
         f"{len(records)} trials, {infeasible} infeasible ({share:.1%})"
         + (f", {early} stopped early" if early else "")
     )
-    ranked = [record for record in records if record.objective is not None]
-    ranked.sort(key=lambda record: (record.objective, record.run_id))
+    ranked = log.ranked(records)
     if not ranked or not num:
         return
     columns = ("trial", "objective", "eval loss", "steps", "optimizer", "lr_init", "s()", "b^fg")

@@ -135,8 +135,9 @@ def narrow(space, ranges):
             raise UserError(f"no hyperparameter {name!r} to narrow; there are {names}")
     narrowed = []
     for hyperparameter in space:
-        wanted = ranges.get(hyperparameter.name, ranges.get(_short_name(hyperparameter.name)))
-        narrowed.append(hyperparameter if wanted is None else _narrowed(hyperparameter, wanted))
+        names = (hyperparameter.name, _short_name(hyperparameter.name))
+        wanted = [ranges[name] for name in names if name in ranges]
+        narrowed.append(_narrowed(hyperparameter, wanted[0]) if wanted else hyperparameter)
     return tuple(narrowed)
 
 
@@ -152,7 +153,7 @@ def _narrowed(hyperparameter, wanted):
         for choice in choices or ("no choice",):
             if choice not in hyperparameter.choices:
                 raise UserError(f"{name} is one of {hyperparameter}, not {choice!r}")
-        return hyperparameter._replace(choices=choices)
+        return hyperparameter._replace(choices=tuple(dict.fromkeys(choices)))
     ends = tuple(wanted) if isinstance(wanted, (list, tuple)) else (wanted, wanted)
     kind = int if "integer" in hyperparameter.law else (int, float)
     if len(ends) != 2 or not all(isinstance(e, kind) and not isinstance(e, bool) for e in ends):

@@ -7,7 +7,8 @@
 
 Which trials there are is a function of study.json alone, not of how many train at once, of which
 ends first, or of who kills the process: proposals are made in batches, and each batch is told the
-results of all batches but the last, which counts as pending.
+results of all batches but the last, which counts as pending. (A study that has grown is not the one
+that was large from the start: it knew all its results when it went on.)
 """
 
 import dataclasses
@@ -22,15 +23,16 @@ from trainer.files import whole, write_json
 from trainer.records import plain
 from trainer.signals import Signals
 from tuning import space as spaces
+from tuning.config import MAX_TRIALS
 from tuning.lease import Lease
-from tuning.log import TrialLog, write_run
+from tuning.log import TrialLog, rank, ranked, write_run
 from tuning.pool import Job, Pool, default_lanes, default_workers
 
-#: Trial ids have the digits of this many, so that a study can grow.
-MAX_TRIALS = 99_999
 #: Where in their steps trials are compared, and how many must have come so far.
 RUNGS, MIN_COMPARED = (0.25, 0.5, 0.75), 5
 OBJECTIVE = "objective"
+# keras-tuner's statuses; it is imported with the backend only.
+RUNNING, COMPLETED, FAILED, STOPPED = "RUNNING", "COMPLETED", "FAILED", "STOPPED"
 
 
 class Study:
@@ -60,7 +62,7 @@ class Study:
         Args:
             workers: number of processes; one a core or a GPU if None.
             lanes: trials that each trains at once; chosen for the machine and model if None.
-            display: a `progress.StudyDisplay`.
+            display: a `progress.StudyDisplay`; one of its own if None.
 
         Returns:
             The best `RunRecord`, None if no trial is feasible; and whether the study is complete.
@@ -68,6 +70,9 @@ class Study:
         Raises:
             UserError: another process owns it, or it holds another study.
         """
+        from tuning.progress import StudyDisplay
+
+        display = display or StudyDisplay()
         workers = workers or default_workers()
         lanes = lanes or default_lanes(self.config, self.task.num_steps)
         self.check()
@@ -75,6 +80,11 @@ class Study:
         with Lease(self.path) as lease, Signals() as signals:
             self._open(workers * lanes, display)
             display.begin(self.log.records, self.study.num_trials, self._headline(workers, lanes))
+            self._lease = lease
+            self._advance()
+            if not self._waiting:
+                display.end()
+                return self.best, True
             with Pool(workers, lanes) as pool:
 
                 def tick():
@@ -91,8 +101,7 @@ class Study:
     @property
     def ranked(self):
         """Feasible records, the best first."""
-        found = [record for record in self.log.records.values() if record.objective is not None]
-        return sorted(found, key=lambda record: (record.objective, record.run_id))
+        return ranked(self.log.records.values())
 
     @property
     def best(self):
@@ -102,6 +111,8 @@ class Study:
         """Reads study.json if there is one, and refuses a directory that is not this study's."""
         try:
             held = json.loads((self.path / "study.json").read_text())
+            if not isinstance(held, dict) or not isinstance(held.get("batch"), int):
+                raise ValueError("it is not a study's")
         except FileNotFoundError:
             strangers = self.path.exists() and [p.name for p in self.path.iterdir()]
             strangers = [name for name in strangers or () if "lease" not in name and name[0] != "."]
@@ -112,12 +123,11 @@ class Study:
             return None
         except (ValueError, NotADirectoryError) as error:
             raise UserError(f"{self.path}/study.json cannot be read: {error}") from None
-        _refuse_difference(self.path, held, plain(self._identity()))
+        wanted = plain(self._identity())
+        if self.study.batch is not None:
+            wanted["batch"] = self.study.batch
+        _refuse_difference(self.path, held, wanted)
         return held
-
-    def open_log(self):
-        """Reads the finished trials; for the study's owner only."""
-        self.log = TrialLog(self.path / "trials.jsonl")
 
     def trial_path(self, run_id):
         return self.path / f"trial_{run_id}"
@@ -147,13 +157,13 @@ class Study:
         )
         self.oracle._set_project_dir(str(self.path.parent), self.path.name)
         self.oracle.verbose = 0
-        if not held:
-            for name, text in self.documents.items():
+        sizes = {name: getattr(self.study, name) for name in ("num_trials", "keep")}
+        write_json(self.path / "study.json", self._identity() | sizes | {"batch": self.batch})
+        for name, text in self.documents.items():
+            if not (self.path / name).exists():
                 with whole(self.path / name, "w") as file:
                     file.write(text)
-        sizes = {"batch": self.batch, "num_trials": self.study.num_trials}
-        write_json(self.path / "study.json", self._identity() | sizes)
-        self.open_log()
+        self.log = TrialLog(self.path / "trials.jsonl")
         with warnings.catch_warnings(record=True) as problems:
             warnings.simplefilter("always", UserWarning)
             if list(self.path.glob("oracle.json")) or list(self.path.glob("trial_*/trial.json")):
@@ -161,7 +171,7 @@ class Study:
         for problem in filter(None, (self.log.problem, *(str(p.message) for p in problems))):
             display.say(problem)
         while self.oracle._retry_queue:
-            self.oracle.create_trial(f"again{len(self.oracle._retry_queue)}")
+            self.oracle.create_trial(f"again-{self.oracle._retry_queue[-1]}")
         self._waiting = [name for name in self.oracle.start_order if name not in self.log.records]
 
     def _headline(self, workers, lanes):
@@ -178,10 +188,13 @@ class Study:
             self._advance()
         if not self._waiting:
             return None
-        run_id = self._waiting.pop(0)
+        run_id = self._waiting[0]
+        limits = self._limits(self.oracle.start_order.index(run_id))
+        if limits is None:
+            return None
+        self._waiting.pop(0)
         values = self.oracle.trials[run_id].hyperparameters.values
-        index = self.oracle.start_order.index(run_id)
-        return Job(run_id, spaces.configure(self.config, values), self._limits(index))
+        return Job(run_id, spaces.configure(self.config, values), limits)
 
     def _advance(self):
         """Tells the oracle what it may know by now, and asks for what it may propose by now."""
@@ -191,7 +204,7 @@ class Study:
         ):  # fmt: skip
             if action == "propose":
                 trial = self.oracle.create_trial(f"tuner{len(self.oracle.start_order)}")
-                if trial.status == "STOPPED":
+                if trial.status == STOPPED:
                     # The space is exhausted.
                     self.study = dataclasses.replace(
                         self.study, num_trials=max(1, len(self.oracle.start_order))
@@ -202,7 +215,7 @@ class Study:
                 self._tell(self.oracle.start_order[action[1]])
 
     def _is_told(self, index):
-        return self.oracle.trials[self.oracle.start_order[index]].status != "RUNNING"
+        return self.oracle.trials[self.oracle.start_order[index]].status != RUNNING
 
     def _has_ended(self, index):
         return self.oracle.start_order[index] in self.log.records
@@ -210,17 +223,22 @@ class Study:
     def _tell(self, run_id):
         record, trial = self.log.records[run_id], self.oracle.trials[run_id]
         if record.objective is None:
-            trial.status, trial.message = "FAILED", f"infeasible at step {record.infeasible_at}"
+            trial.status, trial.message = FAILED, f"infeasible at step {record.infeasible_at}"
         else:
             self.oracle.update_trial(run_id, {OBJECTIVE: record.objective})
-            trial.status = "COMPLETED"
+            trial.status = COMPLETED
         self.oracle.end_trial(trial)
 
     def _limits(self, index):
-        """The losses above which a trial is hopeless: medians over what was known of its batch."""
+        """The losses above which a trial is hopeless: medians over what its batch knows.
+
+        None while a result that it knows is missing, of a line of the log that was lost.
+        """
         if self.study.early_stopping == "none":
             return {}
         known = self.oracle.start_order[: max(0, index // self.batch - 1) * self.batch]
+        if any(run_id not in self.log.records for run_id in known):
+            return None
         curves = [self.log.records[run_id].curve for run_id in known]
         limits = {}
         for share in RUNGS:
@@ -230,8 +248,9 @@ class Study:
         return limits
 
     def _ended(self, record, weights):
+        self._lease.check()
         if record.objective is not None:
-            better = [each for each in self.ranked if each.objective <= record.objective]
+            better = [each for each in self.ranked if rank(each) < rank(record)]
             if len(better) < self.study.keep:
                 write_run(self.trial_path(record.run_id), record, weights)
         self._note_hparams(record)

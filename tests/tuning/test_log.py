@@ -5,6 +5,7 @@ import json
 import os
 
 import pytest
+from processes import python
 
 from trainer import TrainConfig
 from trainer.records import RunRecord
@@ -79,6 +80,44 @@ def test_half_a_write_is_taken_back(path, monkeypatch):
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match=r"No space left.*trials\.jsonl"):
         log.append(record("3"))
+    assert path.read_bytes() == before
+
+
+def test_a_repair_that_fails_leaves_the_log(path, monkeypatch):
+    """The disk is full, or the process dies, before the repaired file is there."""
+    path.write_bytes(path.read_bytes()[:-30])
+    rename = os.replace
+
+    def die(source, target):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", die)
+    with pytest.raises(OSError, match="No space left"):
+        TrialLog(path)
+    monkeypatch.setattr(os, "replace", rename)
+    log = TrialLog(path)
+    assert list(log.records) == ["0", "1"] and log.problem
+
+
+def test_a_line_that_finds_half_its_room_is_taken_back(path):
+    """With a limit on the file's size, which is met in the middle of the line."""
+    before = path.read_bytes()
+    script = (
+        "import resource, signal, sys\n"
+        "from tuning.log import TrialLog\n"
+        "log = TrialLog(sys.argv[1])\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "size = int(sys.argv[2])\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))\n"
+        "record = log.records['2']\n"
+        "record.run_id = '3'\n"
+        "try:\n"
+        "    log.append(record)\n"
+        "except OSError as error:\n"
+        "    print(error.filename)\n"
+    )
+    done = python("-c", script, path, len(before) + 40, cwd=path.parent)
+    assert done.stdout.strip() == str(path), done.stderr
     assert path.read_bytes() == before
 
 
