@@ -82,6 +82,7 @@ def _of_architecture(arch):
         yield Hyperparameter(
             f"recurrent_scale.{gate}", "log-uniform", 0.01, 2.0, condition=condition
         )
+    # An IRNN's too: it starts from zero by default, but appendix A tunes all models' biases.
     yield Hyperparameter("bias_init", "categorical", choices=BIAS_INITS)
     for gate in gates:
         yield Hyperparameter(f"bias_scale.{gate}", "uniform", -2.0, 2.0)

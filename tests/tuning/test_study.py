@@ -214,6 +214,23 @@ def test_a_bug_is_an_error_with_its_traceback(tmp_path):
     assert not (tmp_path / "study/trials.jsonl").exists()
 
 
+def test_it_runs_where_tensorflow_is_not(tmp_path):
+    """In the study's process and in its workers."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\n"
+        "class Hide:\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        "        if name.split('.')[0] == 'tensorflow':\n"
+        "            raise ModuleNotFoundError(f'No module named {name!r}', name=name)\n"
+        "sys.meta_path.insert(0, Hide())\n"
+    )
+    arguments = [*ARGUMENTS, "--num_trials=2", "--workers=1"]
+    done = python(*arguments, cwd=tmp_path, **JAX, PYTHONPATH=path_with(tmp_path))
+    assert (done.code, done.stderr) == (0, "")
+    assert "a SavedModel needs TensorFlow" in done.stdout
+    assert len(results(tmp_path / "study")) == 2
+
+
 def path_with(directory):
     return os.pathsep.join([str(directory), environment()["PYTHONPATH"]])
 
