@@ -3,11 +3,7 @@
 import contextlib
 import json
 import os
-import tempfile
-
-# Read once: to read the mask is to change it, for all threads.
-_UMASK = os.umask(0)
-os.umask(_UMASK)
+import secrets
 
 
 @contextlib.contextmanager
@@ -22,13 +18,15 @@ def whole(path, mode="wb"):
     """
     path = os.fspath(path)
     directory = os.path.dirname(path) or "."
-    handle, temporary = tempfile.mkstemp(dir=directory, prefix=f".{os.path.basename(path)}.")
+    name = f".{os.path.basename(path)}.{secrets.token_hex(4)}"
+    temporary = os.path.join(directory, name)
+    # Not by `tempfile`, whose files only their owner may read.
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
         with os.fdopen(handle, mode) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_UMASK)
         os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):

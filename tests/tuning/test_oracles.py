@@ -361,7 +361,11 @@ def test_a_bug_ends_the_search_with_its_traceback(tmp_path):
 
     def tuner():
         oracle = GPOracle(keras_tuner.Objective("default_objective", "min"), max_trials=6, seed=1)
-        return Broken(oracle, lambda hp: hp.Float("x", 0, 1), str(tmp_path), "mine")
+
+        def build(hp):
+            return hp.Float("x", 0, 1)
+
+        return Broken(oracle, build, directory=str(tmp_path), project_name="mine")
 
     broken = True
     with pytest.raises(keras_tuner.errors.FatalRuntimeError, match="ZeroDivisionError"):
