@@ -184,7 +184,8 @@ def plot(path, rows):
             if not len(curves):
                 continue
             regret = np.maximum(curves - FUNCTIONS[name][2], 1e-6)
-            low, middle, high = np.quantile(regret, [0.25, 0.5, 0.75], axis=0)
+            with np.errstate(invalid="ignore"):  # of searches that have found nothing feasible yet
+                low, middle, high = np.quantile(regret, [0.25, 0.5, 0.75], axis=0)
             trials = np.arange(1, TRIALS + 1)
             (line,) = axes.plot(trials, middle, label=algorithm)
             axes.fill_between(trials, low, high, alpha=0.2, color=line.get_color(), lw=0)
