@@ -36,7 +36,10 @@ ARGUMENTS = (
     f"--num_trials={TRIALS}",
     "--gin_bindings=StudyConfig.batch = 3",
     "--gin_bindings=TrainConfig.task_options = {'num_inputs': 6}",
-    "--gin_bindings=StudyConfig.ranges = {'num_samples': (40, 400)}",
+    # Few enough dimensions are left that more than half of the trials are the process's.
+    "--gin_bindings=StudyConfig.ranges = {'num_samples': (40, 400), 'input_scale': 1.0,"
+    " 'bias_init': 'constant', 'bias_scale': 0.1, 'momentum_logit': 2.0, 'l2_decay': 1e-6,"
+    " 'lr_decay_rate': 0.1, 'gradient_clip_val': 1.0}",
     "--study_dir=study",
 )
 #: It compiles sooner than TensorFlow; what is tested here is the study.
