@@ -8,6 +8,9 @@ from absl import flags
 
 from trainer.errors import UserError
 
+#: Exit code of what a signal stopped, as a shell gives it for Ctrl-C.
+INTERRUPTED = 130
+
 
 def run(main, flag_holder, usage):
     """Parses the command line, calls `main()`, and exits with its code.
@@ -35,7 +38,7 @@ def run(main, flag_holder, usage):
         fail(f"cannot use {error.filename or 'a file'}: {error.strerror}")
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-        code = 130
+        code = INTERRUPTED
     sys.exit(code or 0)
 
 

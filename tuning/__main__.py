@@ -1,21 +1,23 @@
 """python -m tuning --task=parens --arch=gru --num_params=10000 --num_trials=60"""
 
 import errno
+import functools
 import json
 import os
 import pathlib
 
 from absl import flags
 
-from rnn_zoo.architectures import ARCHITECTURES
-from trainer import cli, parsing
+from trainer import cli, settings
 from trainer.config import TrainConfig
 from trainer.errors import UserError
-from trainer.tasks import TASKS
 from tuning import given, log, published, space
 from tuning.config import ALGORITHMS, EARLY_STOPPING, StudyConfig, study_config
 from tuning.lease import LeaseLost
 from tuning.pool import gpus
+from tuning.progress import StudyDisplay
+from tuning.show import show
+from tuning.study import Study
 
 USAGE = """Searches hyperparameters as the paper did. Stopped or killed, the same command goes on.
 
@@ -24,40 +26,27 @@ USAGE = """Searches hyperparameters as the paper did. Stopped or killed, the sam
 Flags:"""
 
 FLAGS = flags.FlagValues()
-INTERRUPTED = 130
 
 
 def _define():
-    common = {"flag_values": FLAGS}
-    text, whole, yes = flags.DEFINE_string, flags.DEFINE_integer, flags.DEFINE_boolean
-    text("task", None, f"the task: {', '.join(TASKS)}", **common)
-    text("arch", None, f"the architecture: {', '.join(ARCHITECTURES)}", **common)
-    whole("depth", None, "number of layers; 1, or 2 for +rnn, if not given", **common)
-    whole("num_params", None, "parameter budget; the units follow from it", **common)
-    whole("num_trials", None, "number of trials; a finished study can be continued", **common)
-    text("algorithm", None, f"the search: {', '.join(ALGORITHMS)}; gp if not given", **common)
-    whole("train_steps", None, "most updates of a trial; tuned from a quarter of it", **common)
-    whole("batch_size", None, "samples an update", **common)
-    whole("seed", None, "of the trials' initial weights and batches, the same for all", **common)
-    text("early_stopping", None, f"of hopeless trials: {', '.join(EARLY_STOPPING)}", **common)
-    whole("keep", None, "number of best trials whose weights are kept; 5 if not given", **common)
-    whole("workers", None, "processes; one a core or a GPU if not given", **common)
-    whole("lanes", None, "trials that each trains at once; chosen if not given", **common)
-    text("study_dir", None, "where; a directory in studies/ if not given", **common)
-    yes("resume", False, "continue the study in --study_dir with its own settings", **common)
-    yes("show_space", False, "print the search space and end", **common)
-    whole("rerun_best", None, "train the study's best hyperparameters again, so often", **common)
-    flags.DEFINE_list("vary", ["init", "data"], "what the reruns vary: init,data", **common)
-    text("hparams", None, "train the sets of a JSON file, ours or as published", **common)
-    text("profile", "laptop", f"amount of work: {', '.join(parsing.PROFILES)}", **common)
-    flags.DEFINE_multi_string("gin_file", [], "a gin file to parse after the task's", **common)
-    flags.DEFINE_multi_string(
-        "gin_bindings", [], "a binding, as StudyConfig.ranges={'lr_init': (0.001, 0.1)}", **common
-    )
-    text("text8_path", None, "a text8 file: plain, .gz or .zip", **common)
-    text("text8_source", None, "pydoc: text from Python's documentation", **common)
+    text = functools.partial(flags.DEFINE_string, flag_values=FLAGS)
+    whole = functools.partial(flags.DEFINE_integer, flag_values=FLAGS)
+    yes = functools.partial(flags.DEFINE_boolean, flag_values=FLAGS)
+    whole("num_trials", None, "number of trials; a finished study can be continued")
+    text("algorithm", None, f"the search: {', '.join(ALGORITHMS)}; gp if not given")
+    text("early_stopping", None, f"of hopeless trials: {', '.join(EARLY_STOPPING)}")
+    whole("keep", None, "number of best trials whose weights are kept; 5 if not given")
+    whole("workers", None, "processes; one a core or a GPU if not given")
+    whole("lanes", None, "trials that each trains at once; chosen if not given")
+    text("study_dir", None, "where; a directory in studies/ if not given")
+    yes("resume", False, "continue the study in --study_dir with its own settings")
+    yes("show_space", False, "print the search space and end")
+    whole("rerun_best", None, "train the study's best hyperparameters again, so often")
+    flags.DEFINE_list("vary", ["init", "data"], "what reruns vary: init,data", flag_values=FLAGS)
+    text("hparams", None, "train the sets of a JSON file, ours or as published")
 
 
+settings.define(FLAGS)
 _define()
 
 
@@ -66,22 +55,25 @@ def main():
         if FLAGS[name].value is not None and FLAGS[name].value < 1:
             raise UserError(f"--{name} must be at least 1, got {FLAGS[name].value}")
     config, study, documents = _resumed() if FLAGS.resume else _parsed()
-    searched = space.narrow(space.space(config), study.ranges)
-    if FLAGS.show_space:
-        print(space.table(searched))
+    if FLAGS.show_space:  # Needs no data, which a study may have to fetch.
+        print(space.table(space.narrow(space.space(config), study.ranges)))
         return 0
-    task = config.make_task()
-    config.units(task.input_dim, task.output_dim)
+    algorithm = "given" if FLAGS.hparams else study.algorithm
+    directory = FLAGS.study_dir or default_study_dir(config, algorithm)
+    search = Study(directory, config, study, documents)
     sets = published.configurations(config, published.read(FLAGS.hparams)) if FLAGS.hparams else []
     # The workers have the GPUs; what this process would take of one they would lack.
     gpus()
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
     cli.start_backend()
-    directory = FLAGS.study_dir or default_study_dir(config, "given" if sets else study.algorithm)
+    display = StudyDisplay()
     try:
         if sets:
-            return _train_given(directory, sets)
-        return _search(directory, config, study, documents)
+            is_complete = _train_given(directory, sets, display)
+        elif FLAGS.rerun_best:
+            is_complete = _rerun(search, display)
+        else:
+            is_complete = _search(search, display)
     except LeaseLost as error:
         raise UserError(f"{error}; another process goes on with it") from None
     except OSError as error:
@@ -91,6 +83,9 @@ def main():
                 "and run the same command again"
             ) from None
         raise
+    if not is_complete:
+        display.say("interrupted; the same command goes on")
+    return 0 if is_complete else cli.INTERRUPTED
 
 
 def default_study_dir(config, algorithm):
@@ -101,15 +96,7 @@ def default_study_dir(config, algorithm):
 
 def _parsed():
     """The configurations that files and flags give."""
-    train = ("task", "arch", "depth", "num_params", "train_steps", "batch_size", "seed")
-    text8 = {"path": FLAGS.text8_path, "source": FLAGS.text8_source}
-    parsed = parsing.parse(
-        {name: FLAGS[name].value for name in train},
-        {name: value for name, value in text8.items() if value is not None},
-        FLAGS.profile,
-        FLAGS.gin_file,
-        FLAGS.gin_bindings,
-    )
+    parsed = settings.parse(FLAGS)
     names = ("num_trials", "algorithm", "early_stopping", "keep")
     study = study_config({name: FLAGS[name].value for name in names})
     return parsed.config, study, {"config.gin": parsed.documents["config.gin"]}
@@ -133,30 +120,22 @@ def _resumed():
         raise UserError(f"{path} is not a study's: {error}") from None
 
 
-def _search(directory, config, study, documents):
-    from tuning.progress import StudyDisplay
-    from tuning.study import Study
-
-    display, search = StudyDisplay(), Study(directory, config, study, documents)
-    if FLAGS.rerun_best:
-        return _rerun(search, display)
+def _search(search, display):
+    """Runs the study; returns whether it is complete, as do the others below."""
     best, is_complete = search.run(FLAGS.workers, FLAGS.lanes, display)
     if not is_complete:
-        display.say("interrupted; the same command goes on")
-        return INTERRUPTED
+        return False
+    show(search.log.records.values(), 5, display)
     if best is None:
         display.say("no trial was feasible")
-        return 0
-    from tuning.show import show
-
-    show(search.log.records.values(), 5, display)
-    run_dir = search.trial_path(best.run_id)
-    display.say(
-        f"the best, trial {best.run_id}: valid loss {best.valid_loss:.4f}, eval loss "
-        f"{best.eval_loss:.4f}, chance {best.chance_loss:.4f}; its run is in {run_dir}"
-    )
-    _export(run_dir, display)
-    return 0
+    else:
+        run_dir = search.trial_path(best.run_id)
+        display.say(
+            f"the best, trial {best.run_id}: valid loss {best.valid_loss:.4f}, eval loss "
+            f"{best.eval_loss:.4f}, chance {best.chance_loss:.4f}; its run is in {run_dir}"
+        )
+        _export(run_dir, display)
+    return True
 
 
 def _export(run_dir, display):
@@ -182,26 +161,20 @@ def _rerun(search, display):
         search.path / "reruns.jsonl", configs, FLAGS.workers, FLAGS.lanes, display, keep=False
     )
     if len(records) < len(configs):
-        display.say("interrupted; the same command goes on")
-        return INTERRUPTED
+        return False
     row = given.robustness(ranked[0], records)
     cells = ["-" if value is None else f"{value:.4g}" for value in row.values()]
     display.table(row.keys(), [cells])
-    return 0
+    return True
 
 
-def _train_given(directory, configs):
-    from tuning.progress import StudyDisplay
-    from tuning.show import show
-
-    display = StudyDisplay()
+def _train_given(directory, configs, display):
     path = pathlib.Path(directory, "given.jsonl")
     records = given.train_all(path, configs, FLAGS.workers, FLAGS.lanes, display)
     if len(records) < len(configs):
-        display.say("interrupted; the same command goes on")
-        return INTERRUPTED
+        return False
     show(records, len(records), display)
-    return 0
+    return True
 
 
 def run():

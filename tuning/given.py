@@ -7,10 +7,9 @@ import pathlib
 import statistics
 
 from trainer.errors import UserError
-from trainer.signals import Signals
 from tuning.lease import Lease
 from tuning.log import TrialLog, write_run
-from tuning.pool import Job, Pool, default_lanes, default_workers
+from tuning.pool import Job, default_lanes, default_workers, train
 from tuning.progress import StudyDisplay
 
 VARY = ("init", "data")
@@ -39,35 +38,26 @@ def train_all(path, configs, workers=None, lanes=None, display=None, keep=True):
     workers = workers or min(default_workers(), len(configs))
     lanes = lanes or default_lanes(configs[0], task.num_steps)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with Lease(path.parent) as lease, Signals() as signals:
+    with Lease(path.parent) as lease:
         log = TrialLog(path)
         if log.problem:
             display.say(log.problem)
         ours = {job.run_id for job in jobs}
 
-        def done():
-            return {name: record for name, record in log.records.items() if name in ours}
-
-        waiting = iter([job for job in jobs if job.run_id not in log.records])
-        headline = f"{len(jobs)} trainings of {configs[0].arch} on {configs[0].task}, {workers} "
-        display.begin(done(), len(jobs), headline + f"processes of {lanes} lanes, in {path.parent}")
+        def progress():
+            return {n: record for n, record in log.records.items() if n in ours}, len(jobs)
 
         def ended(record, weights):
+            lease.check()
             if keep and record.objective is not None:
                 write_run(path.parent / f"given_{record.run_id}", record, weights)
             log.append(record)
 
-        with Pool(workers, lanes) as pool:
-
-            def tick():
-                lease.check()
-                display.update(done(), len(jobs), pool.steps)
-                return signals.received
-
-            try:
-                pool.train(lambda: next(waiting, None), ended, tick)
-            finally:
-                display.end()
+        headline = f"{len(jobs)} trainings of {configs[0].arch} on {configs[0].task}   "
+        headline += f"{workers} processes of {lanes} lane{'s'[: lanes > 1]}   in {path.parent}"
+        display.begin(*progress(), headline)
+        waiting = iter([job for job in jobs if job.run_id not in log.records])
+        train(workers, lanes, lease, display, progress, lambda: next(waiting, None), ended)
     return [log.records[job.run_id] for job in jobs if job.run_id in log.records]
 
 

@@ -2,7 +2,6 @@
 
 import warnings
 
-import numpy as np
 import optuna
 from keras_tuner.engine.hyperparameters import Choice
 
@@ -31,9 +30,7 @@ class OptunaOracle(RandomOracle):
             return super().populate_space(trial_id)
         rng = self.rng(len(self.start_order))
         space = _distributions(self.hyperparameters)
-        scores = np.array([trial.score for trial in completed])
-        scores = scores if self.objective.direction == "min" else -scores
-        targets = standardise(scores, len(failed))
+        targets = standardise(self.losses(completed), len(failed))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             sampler = optuna.samplers.GPSampler(
@@ -71,8 +68,9 @@ def _parameters(hyperparameters, values):
     parameters = {}
     for hp in hyperparameters.space:
         value = values.get(hp.name, hp.default)
-        quantile = None if _is_choice(hp) else min(max(hp.value_to_prob(value), 0.0), 1.0)
-        parameters[hp.name] = value if quantile is None else quantile
+        if not _is_choice(hp):
+            value = min(max(hp.value_to_prob(value), 0.0), 1.0)
+        parameters[hp.name] = value
     return parameters
 
 

@@ -100,6 +100,11 @@ class DurableOracle(keras_tuner.Oracle):
         completed = [trial for trial in known if trial.status == COMPLETED]
         return completed, [trial for trial in known if trial.status == FAILED]
 
+    def losses(self, completed):
+        """Scores of completed trials, (n,), signed so that smaller is better."""
+        sign = 1.0 if self.objective.direction == "min" else -1.0
+        return sign * np.array([trial.score for trial in completed])
+
     def save(self):
         values = {name: trial.hyperparameters.values for name, trial in self.trials.items()}
         _write(self._get_oracle_fname(), self.get_state() | {"values": values})
@@ -147,12 +152,11 @@ class DurableOracle(keras_tuner.Oracle):
         """The oracle's state from its trials' files alone."""
         found = {trial_id: state for trial_id, state in found.items() if state is not None}
         ended = [name for name, state in found.items() if state["status"] in (COMPLETED, FAILED)]
-        running = [name for name in found if name not in ended]
         spaces = [state["hyperparameters"] for state in found.values()]
         return self.get_state() | {
             "start_order": list(found),
             "end_order": ended,
-            "ongoing_trials": {f"tuner{i}": name for i, name in enumerate(running)},
+            "ongoing_trials": {},
             "run_times": dict.fromkeys(ended, 1),
             **({"hyperparameters": copy.deepcopy(spaces[-1])} if spaces else {}),
         }
@@ -207,11 +211,10 @@ class GPOracle(RandomOracle):
         initial = self.initial_points or min(max(features.num_free + 1, 5), 20)
         if len(self.start_order) < initial or len(completed) < 2 or not features.size:
             return super().populate_space(trial_id)
-        scores = np.array([trial.score for trial in completed])
-        scores = scores if self.objective.direction == "min" else -scores
+        losses = self.losses(completed)
         points = np.array([self._encode(features, trial) for trial in [*completed, *failed]])
-        posterior = self._posterior(features, points, standardise(scores, len(failed)))
-        best = points[np.argsort(scores, kind="stable")[:10]]
+        posterior = self._posterior(features, points, standardise(losses, len(failed)))
+        best = points[np.argsort(losses, kind="stable")[:10]]
         rng = self.rng(len(self.start_order))
         values = acquisition.maximise(features, posterior, rng, best, self._duplicate)
         return {"status": RUNNING if values else STOPPED, "values": values}

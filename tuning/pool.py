@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from trainer.config import TrainConfig
 from trainer.errors import UserError
+from trainer.signals import Signals
 
 #: How often a trial may take its worker with it before that is an error.
 ATTEMPTS = 3
@@ -179,8 +180,8 @@ class Pool:
         self._attempts.update([place, *worker.jobs])
         for run_id in worker.jobs:
             self.steps.pop(run_id, None)
-        for what in (*(f"trial {run_id}" for run_id in worker.jobs), f"worker {place}"):
-            name = what.split()[1] if what.startswith("trial") else place
+        names = {run_id: f"trial {run_id}" for run_id in worker.jobs} | {place: f"worker {place}"}
+        for name, what in names.items():
             if self._attempts[name] >= ATTEMPTS:
                 raise UserError(
                     f"{what} ended its process {ATTEMPTS} times (exit code "
@@ -189,6 +190,33 @@ class Pool:
                 )
         self._again.extend(worker.jobs.values())
         self._start(place)
+
+
+def train(workers, lanes, lease, display, progress, next_job, ended):
+    """Trains jobs for the owner of a directory, and shows how far it is, to their end or a signal.
+
+    Args:
+        workers, lanes: of the `Pool`.
+        lease: the `Lease`, which must stay this process's.
+        display: a `progress.StudyDisplay` that has begun.
+        progress: called for (finished records by id, number of trials wanted).
+        next_job, ended: as of `Pool.train`.
+
+    Returns:
+        Whether it came to the end.
+    """
+    with Signals() as signals, Pool(workers, lanes) as pool:
+
+        def tick():
+            lease.check()
+            display.update(*progress(), pool.steps)
+            return signals.received
+
+        try:
+            pool.train(next_job, ended, tick)
+        finally:
+            display.end()
+    return not signals.received
 
 
 class _Worker(NamedTuple):

@@ -21,12 +21,12 @@ import warnings
 from trainer.errors import UserError
 from trainer.files import whole, write_json
 from trainer.records import plain
-from trainer.signals import Signals
 from tuning import space as spaces
 from tuning.config import MAX_TRIALS
 from tuning.lease import Lease
 from tuning.log import TrialLog, rank, ranked, write_run
-from tuning.pool import Job, Pool, default_lanes, default_workers
+from tuning.pool import Job, default_lanes, default_workers, train
+from tuning.progress import StudyDisplay
 
 #: Where in their steps trials are compared, and how many must have come so far.
 RUNGS, MIN_COMPARED = (0.25, 0.5, 0.75), 5
@@ -70,33 +70,23 @@ class Study:
         Raises:
             UserError: another process owns it, or it holds another study.
         """
-        from tuning.progress import StudyDisplay
-
         display = display or StudyDisplay()
         workers = workers or default_workers()
         lanes = lanes or default_lanes(self.config, self.task.num_steps)
         self.check()
         self.path.mkdir(parents=True, exist_ok=True)
-        with Lease(self.path) as lease, Signals() as signals:
+        with Lease(self.path) as lease:
             self._open(workers * lanes, display)
-            display.begin(self.log.records, self.study.num_trials, self._headline(workers, lanes))
+            display.begin(*self._progress(), self._headline(workers, lanes))
             self._lease = lease
             self._advance()
-            if not self._waiting:
-                display.end()
-                return self.best, True
-            with Pool(workers, lanes) as pool:
-
-                def tick():
-                    lease.check()
-                    display.update(self.log.records, self.study.num_trials, pool.steps)
-                    return signals.received
-
-                try:
-                    pool.train(self._next_job, self._ended, tick)
-                finally:
-                    display.end()
-        return self.best, not signals.received
+            is_complete = True
+            if self._waiting:
+                is_complete = train(
+                    workers, lanes, lease, display, self._progress, self._next_job, self._ended
+                )
+            display.end()
+        return self.best, is_complete
 
     @property
     def ranked(self):
@@ -173,6 +163,9 @@ class Study:
         while self.oracle._retry_queue:
             self.oracle.create_trial(f"again-{self.oracle._retry_queue[-1]}")
         self._waiting = [name for name in self.oracle.start_order if name not in self.log.records]
+
+    def _progress(self):
+        return self.log.records, self.study.num_trials
 
     def _headline(self, workers, lanes):
         config, study = self.config, self.study

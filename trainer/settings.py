@@ -1,0 +1,60 @@
+"""The flags that say what is trained, and what is made of them; trainer and tuner share these."""
+
+from absl import flags
+
+from rnn_zoo.architectures import ARCHITECTURES
+from trainer import parsing
+from trainer.tasks import TASKS
+
+_FIELDS = ("task", "arch", "depth", "num_params", "train_steps", "batch_size", "seed")
+
+
+def define(flag_values):
+    """Defines the flags in a `flags.FlagValues`."""
+
+    def listed(table):
+        return "".join(f"\n        {name}: {entry.summary}" for name, entry in table.items())
+
+    common = {"flag_values": flag_values}
+    flags.DEFINE_string("task", None, f"the task, one of{listed(TASKS)}", **common)
+    flags.DEFINE_string("arch", None, f"the architecture, one of{listed(ARCHITECTURES)}", **common)
+    flags.DEFINE_integer(
+        "depth", None, "number of layers; 1, or 2 for +rnn, if not given", **common
+    )
+    flags.DEFINE_integer("num_params", None, "parameter budget; the units follow from it", **common)
+    flags.DEFINE_integer(
+        "train_steps", None, "number of updates; tuning goes down to a quarter of it", **common
+    )
+    flags.DEFINE_integer("batch_size", None, "samples an update", **common)
+    flags.DEFINE_integer("seed", None, "of initial weights and batches", **common)
+    flags.DEFINE_string(
+        "profile", "laptop", f"amount of work: {', '.join(parsing.PROFILES)}", **common
+    )
+    flags.DEFINE_multi_string("gin_file", [], "a gin file to parse after the task's", **common)
+    flags.DEFINE_multi_string(
+        "gin_bindings", [], "a binding, as TrainConfig.lr_init=0.01", **common
+    )
+    flags.DEFINE_string("text8_path", None, "a text8 file: plain, .gz or .zip", **common)
+    flags.DEFINE_string("text8_source", None, "pydoc: text from Python's documentation", **common)
+
+
+def parse(flag_values, base=None):
+    """The `parsing.Parsed` of parsed flags.
+
+    Args:
+        flag_values: those that `define` has defined.
+        base: as of `parsing.parse`.
+
+    Raises:
+        UserError: an unknown name or value, a file that is missing or wrong.
+    """
+    given = {name: flag_values[name].value for name in flag_values}
+    text8 = {"path": given["text8_path"], "source": given["text8_source"]}
+    return parsing.parse(
+        {name: given[name] for name in _FIELDS},
+        {name: value for name, value in text8.items() if value is not None},
+        given["profile"],
+        given["gin_file"],
+        given["gin_bindings"],
+        base,
+    )
