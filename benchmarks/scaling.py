@@ -58,13 +58,13 @@ def in_a_process(name, value, args):
 
 
 def config(args, task="parens", **changes):
-    from trainer.config import TrainConfig
+    from trainer.config import MAX_TRAIN_STEPS, TrainConfig
 
     return TrainConfig(
         task=task,
         arch=args.arch,
         num_params=args.budget,
-        train_steps=10**9,
+        train_steps=MAX_TRAIN_STEPS,
         lr_init=1e-4,
         **changes,
     )

@@ -59,7 +59,7 @@ class Setting:
     """The model and the task that all candidates share."""
 
     def __init__(self, task, arch, budget):
-        from trainer.config import TrainConfig
+        from trainer.config import MAX_TRAIN_STEPS, TrainConfig
 
         options = {"text8": {"source": "pydoc"}, "capacity": {"num_samples": 4 * budget}}
         self.config = TrainConfig(
@@ -67,7 +67,7 @@ class Setting:
             arch=arch,
             num_params=budget,
             batch_size=BATCH_SIZE,
-            train_steps=1_000_000_000,
+            train_steps=MAX_TRAIN_STEPS,
             lr_init=1e-4,
             task_options=options.get(task, {}),
         )
