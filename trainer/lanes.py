@@ -48,7 +48,7 @@ def train_lanes(trials, lanes, report=None):
     if not first:
         return
     lanes = len(first) if waiting.is_over else lanes
-    pool = _Lanes(first[0].program(OPTIMIZERS, ACTIVATIONS), first, lanes)
+    pool = Lanes(first, lanes)
     while pool.busy or not waiting.is_over:
         if pool.busy:
             pool.advance()
@@ -60,6 +60,18 @@ def train_lanes(trials, lanes, report=None):
             pool.refill(lane, trial)
         if waiting.is_over:
             pool.drop_idle()
+
+
+_kept = {}
+
+
+def _program(trial):
+    """The program of its shape; the last one is kept, with all that it has compiled."""
+    shape = repr(trial.shape)
+    if shape not in _kept:
+        _kept.clear()
+        _kept[shape] = trial.program(OPTIMIZERS, ACTIVATIONS)
+    return _kept[shape]
 
 
 class _Waiting:
@@ -79,18 +91,23 @@ class _Waiting:
         return taken
 
 
-class _Lanes:
-    """The lanes' state, and the trial that each trains; None where a lane idles."""
+class Lanes:
+    """The lanes' state, and the trial that each trains; None where a lane idles.
 
-    def __init__(self, program, trials, lanes):
-        self.program, self.shape = program, trials[0].shape
+    Args:
+        trials: list of `Trial`, of one shape.
+        lanes: P, at least as many.
+    """
+
+    def __init__(self, trials, lanes):
+        self.program, self.shape = _program(trials[0]), trials[0].shape
         self.shared = trials[0].task.device_data
         for trial in trials:
             self._check(trial)
         self.trials = [*trials, *[None] * (lanes - len(trials))]
         self.began = [time.monotonic()] * lanes
         weights = [trial.draw_weights() for trial in trials]
-        self.state = program.start(stack([*weights, *weights[:1] * (lanes - len(trials))]))
+        self.state = self.program.start(stack([*weights, *weights[:1] * (lanes - len(trials))]))
         self.steps_per_second, self.measured = None, False
         self._gather()
 
@@ -110,12 +127,12 @@ class _Lanes:
         """(trial, step) of each busy lane."""
         return [(self.trials[lane], int(self.steps[lane])) for lane in self.busy]
 
-    def advance(self):
-        """Trains all lanes for a while, at most to where the first of them ends."""
+    def advance(self, seconds=CHUNK_SECONDS):
+        """Trains all lanes for about so long, at most to where the first of them ends."""
         steps, began = self.steps, time.monotonic()
         chunk = min(self.trials[lane].config.train_steps - steps[lane] for lane in self.busy)
         compiling = self.steps_per_second is None
-        limit = 10 if compiling else max(1, round(self.steps_per_second * CHUNK_SECONDS))
+        limit = 10 if compiling else max(1, round(self.steps_per_second * seconds))
         chunk = min(chunk, limit)
         stop = [
             step + chunk if trial is not None else 0

@@ -4,9 +4,11 @@ The later wins: base.gin, the task's file, the architecture's, the profile, --gi
 --gin_bindings, flags.
 """
 
+import contextlib
 import dataclasses
 import importlib.resources
 import pathlib
+import tokenize
 from typing import NamedTuple
 
 import gin
@@ -22,6 +24,7 @@ ARCHITECTURES_OF_THEIR_OWN = ("irnn",)
 
 # Import and OS errors are those of an `import` or `include` in a gin text.
 _MISTAKES = (ValueError, TypeError, SyntaxError, AttributeError, RuntimeError, ImportError, OSError)
+_MISTAKES += (tokenize.TokenError,)
 
 _CONFIGURABLE = gin.external_configurable(TrainConfig, "TrainConfig")
 
@@ -49,21 +52,19 @@ def parse(flags, task_options=None, profile="laptop", files=(), bindings=(), bas
     """
     given = {name: value for name, value in flags.items() if value is not None}
     gin.clear_config()
-    try:
+    with mistakes():
         if base is None:
             _parse_project_files(given, profile)
         else:
-            _parse_file(base)
+            gin.parse_config(read(base))
         for path in files:
-            _parse_file(path)
+            gin.parse_config(read(path))
         # Flags are parsed last and as bindings, so that config.gin holds them too.
         gin.parse_config(list(bindings))
         if task_options:
             given["task_options"] = _bound("TrainConfig.task_options", {}) | task_options
         gin.parse_config([f"TrainConfig.{name} = {value!r}" for name, value in given.items()])
-        configured = construct(_CONFIGURABLE)
-    except _MISTAKES as error:
-        raise _as_user_error(error) from None
+        configured = _CONFIGURABLE()
     config = TrainConfig(
         **{f.name: getattr(configured, f.name) for f in dataclasses.fields(configured)}
     )
@@ -79,8 +80,15 @@ def construct(configurable):
     Raises:
         UserError: an unknown name or value.
     """
-    try:
+    with mistakes():
         return configurable()
+
+
+@contextlib.contextmanager
+def mistakes():
+    """Makes a `UserError` of what gin raises within."""
+    try:
+        yield
     except _MISTAKES as error:
         raise _as_user_error(error) from None
 
@@ -107,13 +115,17 @@ def _parse_project_files(given, profile):
         gin.parse_config(root.joinpath(name).read_text())
 
 
-def _parse_file(path):
+def read(path):
+    """The text of a gin file.
+
+    Raises:
+        UserError: it cannot be read.
+    """
     try:
-        text = pathlib.Path(path).read_text()
+        return pathlib.Path(path).read_text()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not text"
         raise UserError(f"cannot read gin file {path}: {reason}") from None
-    gin.parse_config(text)
 
 
 def _bound(name, default):
@@ -125,9 +137,11 @@ def _bound(name, default):
 
 def _one_line(error):
     """Gin's message without the call chain that it appends, and with the fields to choose from."""
-    first = " ".join(str(error).strip().split("\n")[0].split())
+    text = error.args[0] if isinstance(error, tokenize.TokenError) else str(error)
+    first = " ".join(text.strip().split("\n")[0].split())
     words = ("configurable", "argument", "parameter")
-    if "StudyConfig" not in first and any(word in first.lower() for word in words):
+    others = any(name in first for name in ("StudyConfig", "SweepConfig"))
+    if not others and any(word in first.lower() for word in words):
         names = ", ".join(field.name for field in dataclasses.fields(TrainConfig))
         return f"gin: {first.rstrip('.')}; TrainConfig has {names}"
     return f"gin: {first}"

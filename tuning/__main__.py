@@ -18,6 +18,7 @@ from tuning.pool import gpus
 from tuning.progress import StudyDisplay
 from tuning.show import show
 from tuning.study import Study
+from tuning.training import Processes
 
 USAGE = """Searches hyperparameters as the paper did. Stopped or killed, the same command goes on.
 
@@ -122,7 +123,7 @@ def _resumed():
 
 def _search(search, display):
     """Runs the study; returns whether it is complete, as do the others below."""
-    best, is_complete = search.run(FLAGS.workers, FLAGS.lanes, display)
+    best, is_complete = search.run(Processes(FLAGS.workers, FLAGS.lanes), display)
     if not is_complete:
         return False
     show(search.log.records.values(), 5, display)
@@ -157,9 +158,8 @@ def _rerun(search, display):
     if not ranked:
         raise UserError(f"{search.path} has no feasible trial to run again")
     configs = given.variations(TrainConfig(**ranked[0].config), FLAGS.rerun_best, FLAGS.vary)
-    records = given.train_all(
-        search.path / "reruns.jsonl", configs, FLAGS.workers, FLAGS.lanes, display, keep=False
-    )
+    trainer = Processes(FLAGS.workers, FLAGS.lanes)
+    records = given.train_all(search.path / given.RERUNS, configs, trainer, display, keep=False)
     if len(records) < len(configs):
         return False
     row = given.robustness(ranked[0], records)
@@ -170,7 +170,7 @@ def _rerun(search, display):
 
 def _train_given(directory, configs, display):
     path = pathlib.Path(directory, "given.jsonl")
-    records = given.train_all(path, configs, FLAGS.workers, FLAGS.lanes, display)
+    records = given.train_all(path, configs, Processes(FLAGS.workers, FLAGS.lanes), display)
     if len(records) < len(configs):
         return False
     show(records, len(records), display)

@@ -1,5 +1,6 @@
 """Trains given configurations: those of a file, and the best ones again (appendix C)."""
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -9,21 +10,24 @@ import statistics
 from trainer.errors import UserError
 from tuning.lease import Lease
 from tuning.log import TrialLog, write_run
-from tuning.pool import Job, default_lanes, default_workers, train
+from tuning.pool import Job
 from tuning.progress import StudyDisplay
+from tuning.training import Processes, train
 
 VARY = ("init", "data")
+#: Records of a study's reruns, in its directory.
+RERUNS = "reruns.jsonl"
 
 
-def train_all(path, configs, workers=None, lanes=None, display=None, keep=True):
+def train_all(path, configs, trainer=None, display=None, keep=True, lease=None):
     """Trains configurations of one shape, and files their records; what is filed is not repeated.
 
     Args:
         path: of the file of records, as trials.jsonl; the lease is on its directory.
         configs: list of `TrainConfig`.
-        workers, lanes: as of `Study.run`.
-        display: a `progress.StudyDisplay`.
+        trainer, display: as of `Study.run`.
         keep: whether to leave each one's run directory, with its weights, beside the file.
+        lease: the `Lease` on the file's directory, if the caller has it already.
 
     Returns:
         Their `RunRecord`s, in order; fewer if a signal ended it.
@@ -34,11 +38,10 @@ def train_all(path, configs, workers=None, lanes=None, display=None, keep=True):
     _check_shapes(configs)
     display, path = display or StudyDisplay(), pathlib.Path(path)
     jobs = [Job(_run_id(number, config), config, {}) for number, config in enumerate(configs)]
-    task = configs[0].make_task()
-    workers = workers or min(default_workers(), len(configs))
-    lanes = lanes or default_lanes(configs[0], task.num_steps)
+    num_steps = configs[0].make_task().num_steps
+    trainer = (trainer or Processes()).sized(configs[0], num_steps, len(configs))
     path.parent.mkdir(parents=True, exist_ok=True)
-    with Lease(path.parent) as lease:
+    with contextlib.nullcontext(lease) if lease else Lease(path.parent) as held:
         log = TrialLog(path)
         if log.problem:
             display.say(log.problem)
@@ -48,16 +51,15 @@ def train_all(path, configs, workers=None, lanes=None, display=None, keep=True):
             return {n: record for n, record in log.records.items() if n in ours}, len(jobs)
 
         def ended(record, weights):
-            lease.check()
+            held.check()
             if keep and record.objective is not None:
                 write_run(path.parent / f"given_{record.run_id}", record, weights)
             log.append(record)
 
-        headline = f"{len(jobs)} trainings of {configs[0].arch} on {configs[0].task}   "
-        headline += f"{workers} processes of {lanes} lane{'s'[: lanes > 1]}   in {path.parent}"
-        display.begin(*progress(), headline)
+        headline = f"{len(jobs)} trainings of {configs[0].arch} on {configs[0].task}   {trainer}   "
+        display.begin(*progress(), f"{headline}in {path.parent}")
         waiting = iter([job for job in jobs if job.run_id not in log.records])
-        train(workers, lanes, lease, display, progress, lambda: next(waiting, None), ended)
+        train(trainer, held, display, progress, lambda: next(waiting, None), ended)
     return [log.records[job.run_id] for job in jobs if job.run_id in log.records]
 
 

@@ -116,11 +116,9 @@ class Lease:
         return True
 
     def _refuse_living(self, seen):
-        owner, here, pause = _parse(seen), _myself(), self.interval / 2
-        # Processes that agree on these see each other's process ids.
-        if all(owner.get(key) == here[key] for key in ("host", "boot_id", "pid_namespace")):
-            alive = _alive(owner["pid"], owner.get("start"))
-        else:
+        owner, pause = _parse(seen), self.interval / 2
+        alive = _lives_here(owner)
+        if alive is None:
             # Pauses are counted, not the time: while the file system hangs, all owners are silent.
             for _ in range(math.ceil(self.patience / pause)):
                 time.sleep(pause)
@@ -170,6 +168,45 @@ class Lease:
         """The file's bytes, which may be damaged; None if there is none."""
         with contextlib.suppress(FileNotFoundError):
             return self._path.read_bytes()
+
+
+class Watch:
+    """Tells which directories are free, at once, to one process that looks again and again.
+
+    An owner elsewhere counts as dead once its lease has not changed for `patience` seconds since
+    this first saw it.
+
+    Args:
+        patience: as of the leases.
+    """
+
+    def __init__(self, patience=30.0):
+        self.patience, self._seen = patience, {}
+
+    def is_free(self, directory):
+        """Whether it is worth trying to acquire the lease on a directory."""
+        try:
+            content = pathlib.Path(directory, "lease.json").read_bytes()
+        except FileNotFoundError:
+            return True
+        alive = _lives_here(_parse(content))
+        if alive is not None:
+            return not alive
+        now = time.monotonic()
+        before, since = self._seen.get(directory, (None, now))
+        if before != content:
+            self._seen[directory] = (content, now)
+            return False
+        return now - since > self.patience
+
+
+def _lives_here(owner):
+    """Whether the owner of a lease runs on this machine; None for one that runs elsewhere."""
+    # Processes that agree on these see each other's process ids.
+    here = _myself()
+    if all(owner.get(key) == here[key] for key in ("host", "boot_id", "pid_namespace")):
+        return _alive(owner["pid"], owner.get("start"))
+    return None
 
 
 def _myself():

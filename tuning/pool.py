@@ -18,11 +18,12 @@ from typing import NamedTuple
 
 from trainer.config import TrainConfig
 from trainer.errors import UserError
-from trainer.signals import Signals
 
 #: How often a trial may take its worker with it before that is an error.
 ATTEMPTS = 3
 _THREADS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+# As much of a GPU's memory as is needed, not all of it at once: others may share the GPU.
+_GPU_MEMORY = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
 
 
 class Job(NamedTuple):
@@ -67,6 +68,57 @@ def default_lanes(config, num_steps):
     return 4 if config.num_params * num_steps <= 20_000 else 1
 
 
+class Place(NamedTuple):
+    """Where a worker runs."""
+
+    cores: list
+    device: str  # id of its GPU, or empty
+
+    @property
+    def environment(self):
+        """The variables that keep numeric libraries to these cores and this GPU."""
+        threads = dict.fromkeys(_THREADS, str(len(self.cores))) | {"TF_NUM_INTEROP_THREADS": "1"}
+        return threads | {"CUDA_VISIBLE_DEVICES": self.device} | _GPU_MEMORY
+
+
+def places(workers):
+    """A `Place` for each of so many workers: cores and GPUs are dealt out in turn."""
+    cores, devices = sorted(os.sched_getaffinity(0)), gpus()
+    share = max(1, len(cores) // workers)
+    return [
+        Place(
+            [cores[(i * share + j) % len(cores)] for j in range(share)],
+            devices[i % len(devices)] if devices else "",
+        )
+        for i in range(workers)
+    ]
+
+
+def start(place, work, *arguments):
+    """Starts a process that calls `work(connection, *arguments)` in a `Place`.
+
+    Returns:
+        (the process, this end of the connection).
+    """
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(
+        target=_settle, args=(work, theirs, place.cores, arguments), daemon=True
+    )
+    with _environment(place.environment):
+        process.start()
+    theirs.close()
+    return process, ours
+
+
+def _settle(work, connection, cores, arguments):
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # who started it decides what Ctrl-C does
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    with contextlib.suppress(OSError):
+        os.sched_setaffinity(0, cores)
+    work(connection, *arguments)
+
+
 class Pool:
     """Worker processes.
 
@@ -76,16 +128,7 @@ class Pool:
     """
 
     def __init__(self, workers, lanes):
-        self.lanes, self._context = lanes, multiprocessing.get_context("spawn")
-        cores, devices = sorted(os.sched_getaffinity(0)), gpus()
-        share = max(1, len(cores) // workers)
-        self._places = [
-            (
-                [cores[(i * share + j) % len(cores)] for j in range(share)],
-                devices[i % len(devices)] if devices else "",
-            )
-            for i in range(workers)
-        ]
+        self.lanes, self._places = lanes, places(workers)
         self._workers, self._again = {}, collections.deque()
         self._attempts = collections.Counter()
         #: run id -> step, of the trials in training.
@@ -160,17 +203,8 @@ class Pool:
                     worker.connection.send(jobs)
 
     def _start(self, place):
-        cores, device = self._places[place]
-        threads = dict.fromkeys(_THREADS, str(len(cores))) | {"TF_NUM_INTEROP_THREADS": "1"}
-        threads["CUDA_VISIBLE_DEVICES"] = device
-        ours, theirs = self._context.Pipe()
-        process = self._context.Process(
-            target=_work, args=(theirs, self.lanes, cores), daemon=True, name=f"worker-{place}"
-        )
-        with _environment(threads):
-            process.start()
-        theirs.close()
-        self._workers[place] = _Worker(process, ours, {})
+        process, connection = start(self._places[place], _work, self.lanes)
+        self._workers[place] = _Worker(process, connection, {})
 
     def _replace(self, place):
         worker = self._workers[place]
@@ -192,33 +226,6 @@ class Pool:
         self._start(place)
 
 
-def train(workers, lanes, lease, display, progress, next_job, ended):
-    """Trains jobs for the owner of a directory, and shows how far it is, to their end or a signal.
-
-    Args:
-        workers, lanes: of the `Pool`.
-        lease: the `Lease`, which must stay this process's.
-        display: a `progress.StudyDisplay` that has begun.
-        progress: called for (finished records by id, number of trials wanted).
-        next_job, ended: as of `Pool.train`.
-
-    Returns:
-        Whether it came to the end.
-    """
-    with Signals() as signals, Pool(workers, lanes) as pool:
-
-        def tick():
-            lease.check()
-            display.update(*progress(), pool.steps)
-            return signals.received
-
-        try:
-            pool.train(next_job, ended, tick)
-        finally:
-            display.end()
-    return not signals.received
-
-
 class _Worker(NamedTuple):
     process: multiprocessing.Process
     connection: multiprocessing.connection.Connection
@@ -237,12 +244,8 @@ def _environment(changes):
             os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
-def _work(connection, lanes, cores):
+def _work(connection, lanes):
     """The worker's life: ends when the pool's process ends or kills it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the pool's process decides what Ctrl-C does
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    with contextlib.suppress(OSError):
-        os.sched_setaffinity(0, cores)
     # Whoever sends reads no more once it is gone.
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         try:

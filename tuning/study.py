@@ -11,6 +11,7 @@ results of all batches but the last, which counts as pending. (A study that has 
 that was large from the start: it knew all its results when it went on.)
 """
 
+import contextlib
 import dataclasses
 import json
 import pathlib
@@ -25,8 +26,9 @@ from tuning import space as spaces
 from tuning.config import MAX_TRIALS
 from tuning.lease import Lease
 from tuning.log import TrialLog, rank, ranked, write_run
-from tuning.pool import Job, default_lanes, default_workers, train
+from tuning.pool import Job
 from tuning.progress import StudyDisplay
+from tuning.training import Processes, train
 
 #: Where in their steps trials are compared, and how many must have come so far.
 RUNGS, MIN_COMPARED = (0.25, 0.5, 0.75), 5
@@ -56,13 +58,13 @@ class Study:
         config.units(self.task.input_dim, self.task.output_dim)
         self.log = self.oracle = self.batch = None
 
-    def run(self, workers=None, lanes=None, display=None):
+    def run(self, trainer=None, display=None, lease=None):
         """Trains what the study has not trained yet.
 
         Args:
-            workers: number of processes; one a core or a GPU if None.
-            lanes: trials that each trains at once; chosen for the machine and model if None.
+            trainer: `training.Processes` or `training.InProcess`; a process a core or GPU if None.
             display: a `progress.StudyDisplay`; one of its own if None.
+            lease: the `Lease` on the directory, if the caller has it already.
 
         Returns:
             The best `RunRecord`, None if no trial is feasible; and whether the study is complete.
@@ -71,20 +73,18 @@ class Study:
             UserError: another process owns it, or it holds another study.
         """
         display = display or StudyDisplay()
-        workers = workers or default_workers()
-        lanes = lanes or default_lanes(self.config, self.task.num_steps)
+        trainer = (trainer or Processes()).sized(
+            self.config, self.task.num_steps, self.study.num_trials
+        )
         self.check()
         self.path.mkdir(parents=True, exist_ok=True)
-        with Lease(self.path) as lease:
-            self._open(workers * lanes, display)
-            display.begin(*self._progress(), self._headline(workers, lanes))
-            self._lease = lease
+        with contextlib.nullcontext(lease) if lease else Lease(self.path) as self._lease:
+            self._open(trainer.slots, display)
+            display.begin(*self._progress(), f"{self._headline()}   {trainer}   in {self.path}")
             self._advance()
-            is_complete = True
-            if self._waiting:
-                is_complete = train(
-                    workers, lanes, lease, display, self._progress, self._next_job, self._ended
-                )
+            is_complete = not self._waiting or train(
+                trainer, self._lease, display, self._progress, self._next_job, self._ended
+            )
             display.end()
         return self.best, is_complete
 
@@ -167,13 +167,12 @@ class Study:
     def _progress(self):
         return self.log.records, self.study.num_trials
 
-    def _headline(self, workers, lanes):
+    def _headline(self):
         config, study = self.config, self.study
         return (
             f"task {config.task}   architecture {config.arch}   depth {config.depth}   budget "
             f"{config.num_params:,}   {study.algorithm} in {len(self.space)} dimensions   "
-            f"{study.num_trials} trials of up to {config.train_steps:,} steps   "
-            f"{workers} processes of {lanes} lane{'s'[: lanes > 1]}   in {self.path}"
+            f"{study.num_trials} trials of up to {config.train_steps:,} steps"
         )
 
     def _next_job(self):

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from trainer import TrainConfig, UserError
+from trainer import TrainConfig, UserError, lanes
 from trainer.lanes import train_lanes
 from trainer.trial import Trial
 
@@ -194,3 +194,20 @@ def test_data_have_a_seed_of_their_own():
     losses = {name: record.train_loss for name, record in found.items()}
     assert losses["1 None"] == losses["1 1"]
     assert len(set(losses.values())) == 3
+
+
+def test_a_program_is_kept_for_the_next_trials_of_its_shape(monkeypatch):
+    """A study's reruns, or another study of the same shape, do not compile again."""
+    made, program = [], Trial.program
+    monkeypatch.setattr(Trial, "program", lambda *args: made.append(program(*args)) or made[-1])
+    lanes._kept.clear()
+    configs = [varied(seed=3), varied(seed=4)]
+    first, again = [list(train_lanes([Trial(config)], 1)) for config in configs]
+    assert len(made) == 1
+    list(train_lanes([Trial(varied(batch_size=4))], 1))
+    assert len(made) == 2
+    list(train_lanes([Trial(BASE)], 1))
+    assert len(made) == 3  # the last one alone is kept
+    lanes._kept.clear()
+    (afresh,) = train_lanes([Trial(configs[1])], 1)
+    assert afresh[1].curve == again[0][1].curve != first[0][1].curve

@@ -24,7 +24,7 @@ def driver(tmp_path, monkeypatch):
 def test_a_worker_a_gpu(driver):
     assert pool.gpus() == ["0", "1"]
     assert pool.default_workers() == 2
-    assert [device for _, device in pool.Pool(3, 1)._places] == ["0", "1", "0"]
+    assert [place.device for place in pool.places(3)] == ["0", "1", "0"]
     assert pool.default_lanes(TrainConfig("parens", "gru"), 175) == 32
 
 
@@ -40,7 +40,7 @@ def test_without_a_gpu_every_core_has_its_worker(driver, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     monkeypatch.setattr(pool.os, "sched_getaffinity", lambda pid: {2, 3, 5, 7})
     assert pool.default_workers() == 4
-    assert pool.Pool(4, 1)._places == [([2], ""), ([3], ""), ([5], ""), ([7], "")]
-    assert pool.Pool(2, 1)._places == [([2, 3], ""), ([5, 7], "")]
+    assert pool.places(4) == [([2], ""), ([3], ""), ([5], ""), ([7], "")]
+    assert pool.places(2) == [([2, 3], ""), ([5, 7], "")]
     assert pool.default_lanes(TrainConfig("capacity", "gru", num_params=1000), 5) == 4
     assert pool.default_lanes(TrainConfig("memory", "gru", num_params=10_000), 12) == 1

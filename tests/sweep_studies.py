@@ -1,0 +1,132 @@
+"""Sweeps whose studies take no training, for tests of what happens around them.
+
+A study's trials are numbers that follow from its name, so that it can be told whether any was lost,
+doubled or changed. `python -m sweep_studies DIR ENGINE WORKERS RUNNER` runs a sweep as the command
+line does, with one of the runners below.
+"""
+
+import dataclasses
+import functools
+import os
+import random
+import signal
+import sys
+import time
+import zlib
+
+from trainer import TrainConfig, UserError
+from trainer.records import RunRecord
+from tuning.config import StudyConfig
+from tuning.log import TrialLog, read
+from tuning.sweep import local
+from tuning.sweep.config import Spec
+from tuning.sweep.directory import Sweep
+from tuning.sweep.status import SweepDisplay
+
+TRIALS = 6
+
+
+def make(path, count):
+    """A sweep of so many studies."""
+    study = StudyConfig(num_trials=TRIALS)
+    specs = [
+        Spec(f"study-{number:03d}", TrainConfig("parens", "gru", seed=number), study, 0)
+        for number in range(count)
+    ]
+    sweep = Sweep(path, specs)
+    sweep.create({})
+    return sweep
+
+
+def expected(sweep):
+    """What its logs must hold in the end: study -> {trial: objective}."""
+    return {
+        name: {str(number): _objective(name, number) for number in range(TRIALS)}
+        for name in sweep.specs
+    }
+
+
+def found(sweep):
+    """What its logs hold; a line that is there twice or not whole is an error."""
+    trials = {}
+    for name in sweep.specs:
+        path = sweep.study_path(name) / "trials.jsonl"
+        records, bad = read(path)
+        assert not bad and len(path.read_bytes().splitlines()) == len(records)
+        trials[name] = {run_id: record.objective for run_id, record in records.items()}
+    return trials
+
+
+def begun(sweep):
+    """(study, process) of every attempt so far."""
+    lines = (sweep.path / "states" / ".begun").read_text().split()
+    return [tuple(line.split(":")) for line in lines]
+
+
+def quick(sweep, name, lease, stop, seconds=0.02):
+    """A runner: a trial takes about so many seconds."""
+    with open(sweep.path / "states" / ".begun", "a") as file:
+        file.write(f"{name}:{os.getpid()}\n")
+    log = TrialLog(sweep.study_path(name) / "trials.jsonl")
+    for number in range(TRIALS):
+        if stop():
+            return False, {}
+        if str(number) not in log.records:
+            time.sleep(seconds * 2 * random.random())
+            lease.check()
+            log.append(_record(name, number))
+    return True, {"infeasible": 0, "best": min(r.objective for r in log.records.values())}
+
+
+def failing(sweep, name, lease, stop):
+    """Some studies have a bug, one asks for what there is not, one kills its process."""
+    if name.endswith("1"):
+        raise ZeroDivisionError(f"a bug in {name}")
+    if name.endswith("2"):
+        raise UserError("no such file")
+    if name.endswith("3"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return quick(sweep, name, lease, stop, 0.0)
+
+
+RUNNERS = {
+    "quick": quick,
+    "slow": functools.partial(quick, seconds=0.3),
+    "failing": failing,
+    "instant": functools.partial(quick, seconds=0.0),
+}
+
+
+def _objective(name, number):
+    return zlib.crc32(f"{name} {number}".encode()) / 2**32
+
+
+def _record(name, number):
+    fields = {field.name: None for field in dataclasses.fields(RunRecord)}
+    fields |= {"run_id": str(number), "objective": _objective(name, number), "status": "ok"}
+    # As long as a real one.
+    return RunRecord(**fields | {"curve": [0.123456] * 300})
+
+
+def drive(path, engine, workers, runner, max_megabytes="4000"):
+    """Runs what is left of a sweep; returns the exit code."""
+    sweep, display, runner = Sweep.open(path), SweepDisplay(), RUNNERS[runner]
+    display.begin(sweep)
+    try:
+        if engine == "local":
+            is_over = local.run(sweep, runner, int(workers), int(max_megabytes), display)
+        else:
+            from tuning.sweep import ray_core
+
+            settings = ray_core.Settings(None, int(workers), None, int(max_megabytes))
+            is_over = ray_core.run(sweep, runner, settings, display)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0 if is_over else 130
+
+
+if __name__ == "__main__":
+    import sweep_studies  # by its own name, under which its functions are sent to processes
+
+    sys.exit(sweep_studies.drive(*sys.argv[1:]))

@@ -1,0 +1,180 @@
+"""`python -m tuning.sweep` as a user runs it, with studies that train."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from processes import environment, python
+
+from tuning.log import read
+
+#: Six small studies of both kinds, one with reruns; JAX compiles sooner.
+GRID = (
+    "SweepConfig.grid = [{'task': 'capacity', 'arch': ['irnn', 'rnn'], 'num_params': [300, 400],"
+    " 'num_trials': 5, 'train_steps': 60, 'task_options': {'num_inputs': 6}, 'algorithm': 'random'"
+    "}, {'task': 'capacity', 'arch': 'irnn', 'num_params': 200, 'num_trials': 3,"
+    " 'train_steps': 60, 'task_options': {'num_inputs': 6}, 'reruns': 2}]\n"
+)
+ARGUMENTS = (
+    *("-m", "tuning.sweep", "--gin_file=grid.gin", "--out=sweep", "--profile=smoke"),
+    *("--workers=2", "--lanes=1"),
+)
+JAX = {"KERAS_BACKEND": "jax"}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """A sweep that nobody disturbs, and what it printed."""
+    home = tmp_path_factory.mktemp("undisturbed")
+    (home / "grid.gin").write_text(GRID)
+    done = python(*ARGUMENTS, cwd=home, **JAX)
+    assert (done.code, done.stderr) == (0, ""), done.stdout
+    return home, done.stdout
+
+
+def results(home):
+    """Hyperparameters, objective and curve of every trial and rerun of every study."""
+    found = {}
+    for path in sorted((home / "sweep/studies").glob("*/*.jsonl")):
+        records, bad = read(path)
+        assert not bad and path.read_bytes().count(b"\n") == len(records)
+        for run_id, record in records.items():
+            place = (path.parent.name, path.name, run_id)
+            found[place] = (record.hparams, record.objective, record.eval_loss, record.curve)
+    return found
+
+
+def test_a_sweep_leaves_what_it_promises(undisturbed):
+    home, printed = undisturbed
+    names = {place[0] for place in results(home)}
+    assert names == {f"capacity-{a}-1-{n}-random" for a in ("irnn", "rnn") for n in (300, 400)} | {
+        "capacity-irnn-1-200-gp"
+    }
+    assert len(results(home)) == 4 * 5 + 3 + 2
+    assert "5 studies: 5 done; 25 of 25 trials" in printed
+    reruns, _ = read(home / "sweep/studies/capacity-irnn-1-200-gp/reruns.jsonl")
+    assert len({record.seed for record in reruns.values()}) == 2
+    for name in names:
+        state = json.loads((home / f"sweep/states/{name}.json").read_text())
+        records, _ = read(home / f"sweep/studies/{name}/trials.jsonl")
+        objectives = [r.objective for r in records.values() if r.objective is not None]
+        assert state["status"] == "done" and state["best"] == min(objectives)
+        assert state["infeasible"] == len(records) - len(objectives)
+        assert "in one process of 1 lane" in (home / f"sweep/logs/{name}.txt").read_text()
+
+
+def test_a_study_of_a_sweep_is_one_of_its_own(undisturbed, tmp_path):
+    """The same trials as by `python -m tuning` with the same settings."""
+    home, _ = undisturbed
+    arguments = ("-m", "tuning", "--task=capacity", "--arch=irnn", "--num_params=300")
+    arguments += ("--profile=smoke", "--num_trials=5", "--train_steps=60", "--algorithm=random")
+    arguments += ("--gin_bindings=StudyConfig.batch = 8", "--lanes=1", "--workers=2")
+    arguments += ("--gin_bindings=TrainConfig.task_options = {'num_inputs': 6,"
+                  " 'num_samples': 3000, 'presentation': 'every'}",)  # fmt: skip
+    name = "sweep/studies/capacity-irnn-1-300-random"
+    done = python(*arguments, f"--study_dir={name}", cwd=tmp_path, **JAX)
+    assert done.code == 0, done.stderr
+    ours = {place: value for place, value in results(home).items() if place[0] in name}
+    assert results(tmp_path) == ours
+
+
+@pytest.mark.parametrize("engine", ["local", "ray"])
+def test_killed_it_ends_the_same(undisturbed, engine, tmp_path):
+    if engine == "ray":
+        pytest.importorskip("ray")
+    (tmp_path / "grid.gin").write_text(GRID)
+    command = [sys.executable, *ARGUMENTS, f"--engine={engine}"]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env=environment(**JAX), stdout=subprocess.PIPE, text=True
+    )
+    kills = 0
+    while process.poll() is None and kills < 3:
+        time.sleep(0.2)
+        for path in (tmp_path / "sweep").glob("studies/*/lease.json"):
+            begun = path.with_name("study.json").exists()
+            if begun and kills < 3:
+                time.sleep(0.5 * kills)
+                try:
+                    os.kill(json.loads(path.read_text())["pid"], signal.SIGKILL)
+                    kills += 1
+                except (OSError, ValueError):
+                    continue
+    stdout = process.communicate(timeout=240)[0]
+    assert process.returncode == 0, stdout
+    assert kills == 3
+    assert results(tmp_path) == results(undisturbed[0])
+
+
+def test_the_same_again_does_nothing(undisturbed):
+    home, _ = undisturbed
+    before = {p: p.stat().st_mtime_ns for p in (home / "sweep").rglob("*") if p.is_file()}
+    done = python(*ARGUMENTS, cwd=home, **JAX)
+    assert done.code == 0 and "5 done" in done.stdout
+    after = {p: p.stat().st_mtime_ns for p in (home / "sweep").rglob("*") if p.is_file()}
+    assert after == before
+    shown = python("-m", "tuning.sweep", "--status", "sweep", cwd=home)
+    assert (shown.code, shown.stderr) == (0, "")
+    assert "capacity-irnn-1-200-gp" in shown.stdout and "5/5" in shown.stdout
+    other = python(*ARGUMENTS, "--num_trials=6", cwd=home)
+    assert other.code == 2 and "holds another sweep: num_trials of" in other.stderr
+
+
+def test_a_failed_study_is_an_exit_code(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\n"
+        "if '--multiprocessing-fork' in sys.orig_argv:\n"
+        "    import trainer.trial\n"
+        "    draw = trainer.trial.Trial.draw_weights\n"
+        "    def draw_weights(self):\n"
+        "        return 1 / (self.config.arch != 'rnn') and draw(self)\n"
+        "    trainer.trial.Trial.draw_weights = draw_weights\n"
+    )
+    (tmp_path / "grid.gin").write_text(
+        "SweepConfig.grid = [{'task': 'capacity', 'arch': ['irnn', 'rnn'], 'num_params': 300,"
+        " 'num_trials': 2, 'algorithm': 'random'}]"
+    )
+    path = os.pathsep.join([str(tmp_path), environment()["PYTHONPATH"]])
+    done = python(*ARGUMENTS, cwd=tmp_path, **JAX, PYTHONPATH=path)
+    assert (done.code, done.stderr) == (1, "")
+    assert "1 studies failed" in done.stdout and "ZeroDivisionError" in done.stdout
+    states = {p.stem: json.loads(p.read_text()) for p in (tmp_path / "sweep/states").iterdir()}
+    assert states["capacity-irnn-1-300-random"]["status"] == "done"
+    assert len(states["capacity-rnn-1-300-random"]["failures"]) == 3
+
+
+def test_a_dry_run_says_what_it_would_cost(tmp_path):
+    (tmp_path / "grid.gin").write_text(GRID)
+    done = python(*ARGUMENTS, "--dry_run", cwd=tmp_path, **JAX)
+    assert (done.code, done.stderr) == (0, "")
+    assert not (tmp_path / "sweep").exists()
+    last = done.stdout.strip().splitlines()[-1]
+    assert "5 studies, 25 trials" in last and "core-hours" in last and "MB of disk" in last
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ((), "--gin_file is missing"),
+        (("--gin_file=gin_configs/paper/figure_5.gin",), "--out is missing"),
+        (
+            ("--gin_file=gin_configs/paper/figure_5.gin", "--engine=dask"),
+            "choose one of local, ray",
+        ),
+        (("--gin_file=nothing.gin", "--out=x"), "cannot read gin file nothing.gin"),
+        (
+            ("--gin_file=gin_configs/paper/figure_5.gin", "--workers=0"),
+            "--workers must be at least",
+        ),
+        (("--gin_file=gin_configs/paper/figure_3_text8.gin", "--out=x"), "text8"),
+        (("--status", "nowhere"), "nowhere holds no sweep"),
+    ],
+)
+def test_mistakes_are_one_line(arguments, message, tmp_path):
+    done = python("-m", "tuning.sweep", *arguments, cwd=tmp_path)
+    assert done.code == 2 and done.stderr.count("\n") == 1
+    assert message in done.stderr
+    assert not list(tmp_path.iterdir())

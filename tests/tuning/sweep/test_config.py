@@ -1,0 +1,163 @@
+"""Grids of studies; the paper's, every file in every profile."""
+
+import pathlib
+
+import pytest
+
+import gin_configs
+from trainer import UserError
+from tuning.sweep.config import parse
+
+PAPER = pathlib.Path(gin_configs.__file__).parent / "paper"
+FILES = (
+    "figure_1",
+    "figure_2b",
+    "figure_2c",
+    "figure_3_text8",
+    "figure_3_rcf",
+    "figure_4_parens",
+    "figure_4_arithmetic",
+    "figure_5",
+    "table_app_1",
+)
+ALL = {"rnn", "irnn", "ugrnn", "gru", "lstm", "+rnn"}
+
+
+def studies(path, profile="paper", bindings=(), **flags):
+    return parse(str(path), profile, bindings, flags, {"source": "pydoc"})[0]
+
+
+@pytest.fixture
+def grid(tmp_path):
+    """A function that parses a gin file of a grid."""
+
+    def parse_grid(text, profile="laptop", bindings=(), **flags):
+        path = tmp_path / "sweep.gin"
+        path.write_text(text)
+        return studies(path, profile, bindings, **flags)
+
+    return parse_grid
+
+
+def test_there_is_a_file_for_every_figure_and_table():
+    assert sorted(path.stem for path in PAPER.glob("*.gin")) == sorted(FILES)
+
+
+@pytest.mark.parametrize("profile", ["smoke", "laptop", "paper"])
+@pytest.mark.parametrize("name", FILES)
+def test_the_paper_s_files(name, profile):
+    specs = studies(PAPER / f"{name}.gin", profile)
+    tasks = {spec.config.task for spec in specs}
+    assert len(tasks) == 1
+    archs = {spec.config.arch for spec in specs}
+    if profile == "paper" and name not in ("figure_2b", "table_app_1"):
+        assert archs == ALL
+    assert all(spec.study.batch == 8 for spec in specs)
+    assert (name == "table_app_1") == all(spec.reruns for spec in specs)
+    assert (name == "figure_5") == all(spec.study.algorithm == "random" for spec in specs)
+    steps = {"smoke": 200, "laptop": 100_000, "paper": 5_000_000}[profile]
+    assert all(spec.config.train_steps <= steps for spec in specs)
+    header = (PAPER / f"{name}.gin").read_text().split("SweepConfig")[0]
+    assert f"python -m tuning.sweep --gin_file=gin_configs/paper/{name}.gin" in header
+
+
+def test_the_paper_s_sizes():
+    """As the text has them, where it does."""
+    (five,) = {spec.config.num_params for spec in studies(PAPER / "figure_5.gin")}
+    assert five == 200_000
+    depths = {spec.config.depth for spec in studies(PAPER / "figure_5.gin")}
+    assert depths == {1, 8}
+    trials = {spec.study.num_trials for spec in studies(PAPER / "figure_5.gin")}
+    assert trials == {1000}
+    reruns = studies(PAPER / "table_app_1.gin")
+    assert {(s.config.num_params, s.config.depth, s.reruns) for s in reruns} == {(100_000, 1, 100)}
+    arithmetic = studies(PAPER / "figure_4_arithmetic.gin")
+    assert {spec.config.depth for spec in arithmetic} == {1, 2, 4, 8}
+    assert {spec.study.num_trials for spec in arithmetic} == {2500}
+    # 6 architectures at 4 depths but for the +RNN's first.
+    assert len(arithmetic) == 23
+
+
+def test_a_grid_is_a_product_with_its_files_below_it(grid):
+    specs = grid(
+        "SweepConfig.grid = [{'task': 'capacity', 'arch': ['rnn', '+rnn'], 'depth': [1, 2],"
+        " 'num_params': 500, 'task_options': [{'num_steps': 2}, {'num_steps': 5}],"
+        " 'ranges': {'lr_init': (0.001, 0.01)}, 'reruns': 3}]\n"
+        "TrainConfig.batch_size = 32\nStudyConfig.keep = 2\n"
+    )
+    assert [spec.name for spec in specs] == [
+        "capacity-rnn-1-500-gp-num_steps_2",
+        "capacity-rnn-1-500-gp-num_steps_5",
+        "capacity-rnn-2-500-gp-num_steps_2",
+        "capacity-rnn-2-500-gp-num_steps_5",
+        "capacity-+rnn-2-500-gp-num_steps_2",  # there is none of depth 1
+        "capacity-+rnn-2-500-gp-num_steps_5",
+    ]
+    first = specs[0]
+    assert first.config.task_options["num_steps"] == 2
+    assert first.config.task_options["num_inputs"] == 16  # the task's file's
+    assert first.config.lr_decay_rate == 0.01  # likewise
+    assert first.config.batch_size == 32 and first.study.keep == 2
+    assert first.config.train_steps == 50_000  # the profile's
+    assert first.study.ranges == {"lr_init": (0.001, 0.01)}
+    assert first.reruns == 3
+
+
+def test_a_profile_s_grid_comes_before_the_others(grid):
+    text = (
+        "SweepConfig.grid = [{'task': 'parens', 'arch': 'gru', 'num_params': 9000}]\n"
+        "smoke/SweepConfig.grid = [{'task': 'parens', 'arch': 'gru', 'num_params': 3000}]\n"
+    )
+    assert grid(text, "smoke")[0].config.num_params == 3000
+    assert grid(text, "smoke")[0].config.train_steps == 20
+    assert grid(text, "laptop")[0].config.num_params == 9000
+
+
+def test_flags_and_bindings_come_last(grid):
+    text = "SweepConfig.grid = [{'task': 'parens', 'arch': 'gru', 'num_trials': 9}]\n"
+    (spec,) = grid(text, bindings=["StudyConfig.batch = 3"], num_trials=4, train_steps=77)
+    assert (spec.study.num_trials, spec.config.train_steps, spec.study.batch) == (4, 77, 3)
+
+
+def test_text8_alone_has_text8_s_options(grid):
+    text = "SweepConfig.grid = [{'task': ['text8', 'memory'], 'arch': 'gru', 'num_params': 9000}]"
+    text8, memory = grid(text)
+    assert text8.config.task_options == {"source": "pydoc"}
+    assert memory.config.task_options == {}
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("", "grid must be a list of dicts"),
+        ("SweepConfig.grid = 3", "grid must be a list of dicts, got 3"),
+        ("SweepConfig.grid = [3]", "got 3 in it"),
+        ("SweepConfig.grid = [{'arch': 'gru'}]", "needs 'task'"),
+        ("SweepConfig.grid = [{'task': 'parens', 'arch': 'gru', 'lr': 1}]", "no 'lr'; it may have"),
+        ("SweepConfig.grid = [{'task': 'paren', 'arch': 'gru'}]", "unknown task 'paren'"),
+        ("SweepConfig.grid = [{'task': 'parens', 'arch': 'gruu'}]", "gruu"),
+        ("SweepConfig.grid = [{'task': 'parens', 'arch': '+rnn', 'depth': 1}]", "leaves no study"),
+        ("SweepConfig.grid = [{'task': 'parens', 'arch': ['gru', 'gru']}]", "gives .* twice"),
+        ("SweepConfig.grid = [{'task': 'parens', 'arch': 'gru', 'num_params': 5}]", "num_params"),
+        ("SweepConfig.grid = [{'task': 'parens', 'arch': 'gru', 'reruns': -1}]", "reruns must be"),
+        (
+            "SweepConfig.grid = [{'task': 'parens', 'arch': 'gru', 'ranges': {'lr': 1}}]",
+            "no hyperparameter 'lr'",
+        ),
+        ("SweepConfig.gird = 3", "gird"),
+        ("SweepConfig.grid = [", "gin: "),
+    ],
+)
+def test_mistakes_are_named(grid, text, message):
+    with pytest.raises(UserError, match=message) as error:
+        grid(text)
+    assert "\n" not in str(error.value)
+
+
+def test_the_paper_s_files_are_found_wherever_one_is(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert len(studies("gin_configs/paper/figure_5.gin")) == 11
+    with pytest.raises(UserError, match="cannot read gin file"):
+        studies("gin_configs/paper/figure_6.gin")
+    with pytest.raises(UserError, match="unknown profile 'desk'"):
+        studies("gin_configs/paper/figure_5.gin", "desk")

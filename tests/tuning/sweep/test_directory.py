@@ -1,0 +1,73 @@
+"""A sweep's files and how a study fares in them."""
+
+import dataclasses
+
+import pytest
+import sweep_studies
+
+from trainer import UserError
+from tuning.sweep.directory import State, Sweep
+
+
+def test_it_is_read_as_it_was_written(tmp_path):
+    sweep = sweep_studies.make(tmp_path / "sweep", 3)
+    assert Sweep.open(sweep.path).specs == sweep.specs
+    Sweep(sweep.path, sweep.specs.values()).create({})  # the same again
+    state = State("failed", 4, failures=("one", "two"), deaths=1, seconds=2.5)
+    sweep.write_state("study-001", state)
+    assert sweep.state("study-001") == state
+
+
+def test_another_sweep_is_refused(tmp_path):
+    sweep = sweep_studies.make(tmp_path / "sweep", 3)
+    specs = list(sweep.specs.values())
+    config = dataclasses.replace(specs[1].config, train_steps=7)
+    changed = [specs[0], specs[1]._replace(config=config), specs[2]]
+    with pytest.raises(UserError, match="train_steps of study-001 is 3000 there, not 7"):
+        Sweep(sweep.path, changed).create({})
+    with pytest.raises(UserError, match="has a study study-002"):
+        Sweep(sweep.path, specs[:2]).create({})
+    with pytest.raises(UserError, match="has no study study-003"):
+        more = [*specs, specs[0]._replace(name="study-003")]
+        Sweep(sweep.path, more).create({})
+
+
+def test_a_directory_of_something_else_is_refused(tmp_path):
+    (tmp_path / "thesis.tex").write_text("")
+    with pytest.raises(UserError, match=r"thesis\.tex but no sweep"):
+        Sweep(tmp_path, []).create({})
+    with pytest.raises(UserError, match="holds no sweep"):
+        Sweep.open(tmp_path)
+    (tmp_path / "sweep.json").write_text('{"studies": [{}]}')
+    with pytest.raises(UserError, match="is not a sweep's"):
+        Sweep.open(tmp_path)
+
+
+def test_a_damaged_state_is_a_new_one(tmp_path):
+    """Its results are in the study's own files."""
+    sweep = sweep_studies.make(tmp_path / "sweep", 1)
+    for text in ("", "{", '{"status": "done"}', '{"failures": 3}'):
+        (sweep.path / "states/study-000.json").write_text(text)
+        assert sweep.state("study-000") == State()
+
+
+def test_deaths_count_only_if_nothing_was_won():
+    state = State().taken(0)
+    assert (state.status, state.deaths) == ("running", 0)
+    state = state.taken(0).taken(0)
+    assert state.deaths == 2
+    state = state.taken(3)  # the one that died had finished three trials
+    assert (state.deaths, state.trials) == (0, 3)
+    for _ in range(9):
+        state = state.taken(3)
+    assert (state.status, state.deaths) == ("running", 9)
+    state = state.taken(3)
+    assert state.status == "failed" and "died 10 times" in state.failures[-1]
+
+
+def test_errors_are_tried_again_a_few_times():
+    state = State("running").failed("one", is_final=False)
+    assert (state.status, state.failures) == ("waiting", ("one",))
+    state = state.failed("two", is_final=False).failed("three", is_final=False)
+    assert (state.status, state.failures) == ("failed", ("one", "two", "three"))
+    assert State("running").failed("mend it", is_final=True).status == "failed"

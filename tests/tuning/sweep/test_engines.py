@@ -1,0 +1,221 @@
+"""Sweeps in real processes that are killed: nothing is lost, nothing is done twice."""
+
+import json
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import sweep_studies
+from processes import environment
+from sweep_studies import begun, expected, found
+
+ENGINES = ("local", "ray")
+
+
+def start(sweep, engine="local", workers=2, runner="quick", *arguments):
+    command = [sys.executable, "-m", "sweep_studies", str(sweep.path), engine, str(workers), runner]
+    return subprocess.Popen(
+        [*command, *map(str, arguments)],
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process, timeout=180):
+    stdout, stderr = process.communicate(timeout=timeout)
+    return process.returncode, stdout, stderr
+
+
+def studying(sweep):
+    """Ids of the processes that own a study now."""
+    pids = set()
+    for path in sweep.path.glob("studies/*/lease.json"):
+        try:
+            pids.add(json.loads(path.read_text())["pid"])
+        except (OSError, ValueError):
+            continue
+    return [pid for pid in pids if os.path.exists(f"/proc/{pid}")]
+
+
+def wait_for(condition, timeout=60):
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def kill(pid):
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_workers_killed_at_random(engine, tmp_path):
+    if engine == "ray":
+        pytest.importorskip("ray")
+    sweep, rng, kills = sweep_studies.make(tmp_path / "sweep", 60), random.Random(1), 0
+    process = start(sweep, engine, 3)
+    while process.poll() is None:
+        time.sleep(0.15 * rng.random())
+        victims = studying(sweep)
+        if kills < 25 and victims:
+            kills += kill(rng.choice(victims))
+    code, stdout, stderr = finish(process)
+    assert (code, stderr) == (0, ""), stdout
+    assert kills >= 20
+    assert found(sweep) == expected(sweep)
+    assert all(sweep.state(name).status == "done" for name in sweep.specs)
+    assert len(begun(sweep)) > len(sweep.specs)  # killed ones were begun again
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_driver_killed_and_started_again(engine, tmp_path):
+    if engine == "ray":
+        pytest.importorskip("ray")
+    sweep = sweep_studies.make(tmp_path / "sweep", 24)
+    for _ in range(2 if engine == "local" else 1):
+        process, before = start(sweep, engine, 2), sum(map(len, found_so_far(sweep).values()))
+        wait_for(lambda n=before: sum(map(len, found_so_far(sweep).values())) > n + 5)
+        owners = studying(sweep)
+        process.kill()
+        process.communicate()
+        # Without their driver, workers end.
+        wait_for(lambda pids=owners: not any(os.path.exists(f"/proc/{pid}") for pid in pids))
+    assert not all(sweep.state(name).is_over for name in sweep.specs)
+    code, stdout, stderr = finish(start(sweep, engine, 2))
+    assert (code, stderr) == (0, ""), stdout
+    assert found(sweep) == expected(sweep)
+    # What is finished is not begun again.
+    attempts = len(begun(sweep))
+    assert finish(start(sweep, "local", 2))[0] == 0
+    assert len(begun(sweep)) == attempts
+
+
+def found_so_far(sweep):
+    return {
+        path.parent.name: path.read_bytes().splitlines()
+        for path in sweep.path.glob("studies/*/trials.jsonl")
+    }
+
+
+def test_two_drivers_share_the_work(tmp_path):
+    sweep = sweep_studies.make(tmp_path / "sweep", 40)
+    drivers = [start(sweep, "local", 2), start(sweep, "local", 2)]
+    assert [finish(driver)[0] for driver in drivers] == [0, 0]
+    assert found(sweep) == expected(sweep)
+    attempts = begun(sweep)
+    assert len(attempts) == len(sweep.specs)  # each by one process alone
+    assert len({pid for _, pid in attempts}) == 4
+
+
+def test_a_full_disk_stops_it_and_it_goes_on(disk):
+    home = disk("600k")
+    sweep = sweep_studies.make(home / "sweep", 30)
+    code, stdout, stderr = finish(start(sweep))
+    assert code == 2, stdout
+    assert stderr.count("\n") == 1 and "no space left on device" in stderr
+    disk("20m", ["remount"])
+    code, stdout, stderr = finish(start(sweep))
+    assert (code, stderr) == (0, ""), stdout
+    assert found(sweep) == expected(sweep)
+
+
+def test_a_study_that_fails_is_set_aside_and_the_rest_go_on(tmp_path):
+    sweep = sweep_studies.make(tmp_path / "sweep", 8)
+    code, stdout, stderr = finish(start(sweep, "local", 2, "failing"))
+    assert (code, stderr) == (0, ""), stdout
+    states = {name[-1]: sweep.state(name) for name in sweep.specs}
+    assert [states[n].status for n in "0123"] == ["done", "failed", "failed", "failed"]
+    assert all(states[n].status == "done" for n in "4567")
+    assert len(states["1"].failures) == 3
+    assert "ZeroDivisionError: a bug in study-001" in states["1"].failures[-1]
+    assert "in failing" in states["1"].failures[-1]
+    assert states["2"].failures == ("no such file",)
+    assert states["3"].deaths == 10 and "died 10 times" in states["3"].failures[-1]
+    log = sweep.log_path("study-001").read_text()
+    assert log.count("ZeroDivisionError: a bug in study-001") == 3
+
+
+def test_a_signal_ends_it_in_good_order(tmp_path):
+    sweep = sweep_studies.make(tmp_path / "sweep", 12)
+    process = start(sweep, "local", 2, "slow")
+    wait_for(lambda: studying(sweep))
+    process.send_signal(signal.SIGTERM)
+    code, stdout, stderr = finish(process)
+    assert (code, stderr) == (130, ""), stdout
+    assert "ending" in stdout
+    assert not list(sweep.path.glob("studies/*/lease.json"))
+    assert {sweep.state(name).status for name in sweep.specs} <= {"waiting", "done"}
+    assert all(sweep.state(name).deaths == 0 for name in sweep.specs)
+
+
+def test_a_process_is_kept_until_it_has_grown(tmp_path):
+    for limit, kept in ((4000, True), (1, False)):
+        sweep = sweep_studies.make(tmp_path / str(limit), 10)
+        code, _, stderr = finish(start(sweep, "local", 2, "instant", limit))
+        assert (code, stderr) == (0, "")
+        processes = {pid for _, pid in begun(sweep)}
+        assert len(processes) <= 2 if kept else len(processes) == 10
+
+
+def test_ray_is_closed_to_others(tmp_path):
+    """It listens on the loopback address alone, and asks for the token."""
+    ray = pytest.importorskip("ray")
+    sweep = sweep_studies.make(tmp_path / "sweep", 8)
+    before = listening()
+    process = start(sweep, "ray", 2, "slow")
+    wait_for(lambda: studying(sweep))
+    opened = listening() - before
+    assert opened and all(address in LOOPBACK for address, _ in opened), opened
+    ports = [port for _, port in opened]
+    refused = [try_without_token(port) for port in ports]
+    assert "accepted" not in refused and "refused" in refused
+    code, stdout, stderr = finish(process)
+    assert (code, stderr) == (0, ""), stdout
+    assert found(sweep) == expected(sweep)
+    assert ray.__version__ in stdout or "Ray with 2 CPUs" in stdout
+
+
+#: As /proc/net/tcp and tcp6 have it: 127.0.0.1, ::1 and ::ffff:127.0.0.1.
+LOOPBACK = ("0100007F", "0" * 24 + "01000000", "0000000000000000FFFF00000100007F")
+
+
+def listening():
+    """(address, port) of every listening socket of this machine."""
+    found = set()
+    for name in ("tcp", "tcp6"):
+        for line in pathlib.Path("/proc/net", name).read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A":
+                address, port = fields[1].split(":")
+                found.add((address, int(port, 16)))
+    return found
+
+
+def try_without_token(port):
+    """What a server on that port says to a request for the cluster's id without a token."""
+    code = (
+        "import grpc, sys\n"
+        "channel = grpc.insecure_channel('127.0.0.1:' + sys.argv[1])\n"
+        "call = channel.unary_unary('/ray.rpc.NodeInfoGcsService/GetClusterId')\n"
+        "try:\n"
+        "    call(b'', timeout=5)\n"
+        "    print('accepted')\n"
+        "except grpc.RpcError as error:\n"
+        "    print('refused' if error.code() == grpc.StatusCode.UNAUTHENTICATED else 'other')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(port)], capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()

@@ -1,0 +1,49 @@
+"""What a sweep is said to cost, against what the laws give."""
+
+import math
+import random
+
+import pytest
+
+from trainer import TrainConfig
+from tuning.config import StudyConfig
+from tuning.sweep import estimate
+from tuning.sweep.config import Spec
+
+
+def spec(config=None, reruns=0, **study):
+    config = config or TrainConfig("capacity", "gru", num_params=1000, train_steps=4000)
+    return Spec("one", config, StudyConfig(num_trials=10, **study), reruns)
+
+
+def test_expected_steps_are_the_law_s():
+    rng = random.Random(0)
+    drawn = [1000 * 4 ** rng.random() for _ in range(200_000)]
+    assert estimate.mean_steps(spec()) == pytest.approx(sum(drawn) / len(drawn), rel=0.01)
+    assert estimate.mean_steps(spec(ranges={"train_steps": 3000})) == 3000.0
+    narrow = spec(ranges={"train_steps": (2000, 4000)})
+    assert estimate.mean_steps(narrow) == pytest.approx(2000 / math.log(2))
+
+
+def test_a_study_s_cost_is_the_sum_of_its_trials():
+    config = TrainConfig(
+        "capacity", "gru", depth=2, num_params=1000, train_steps=4000, batch_size=8
+    )
+    fixed = {"train_steps": 3000}
+    assert estimate.features(config) == (5 * 2 * 4, 6 * 8 * 5 * 1000)
+    cost = estimate.cost(spec(config, reruns=2, ranges=fixed), a=1e-6, b=1e-10, compiling=7.0)
+    assert (cost.trials, cost.steps) == (12, 36_000)
+    assert cost.num_params <= 1000 < cost.num_params * 1.2
+    per_step = 1e-6 * 40 + 1e-10 * 240_000
+    assert cost.seconds == pytest.approx(7.0 + per_step * 12 * (3000 + estimate.EVALUATION_STEPS))
+    assert cost.disk == 12 * estimate.TRIAL_BYTES + 5 * 4 * cost.num_params
+
+
+def test_larger_studies_weigh_more():
+    base = estimate.work(spec())
+    assert estimate.work(spec(reruns=10)) == pytest.approx(2 * base)
+    for changes in ({"depth": 2}, {"num_params": 9000}, {"batch_size": 900}):
+        config = TrainConfig(
+            "capacity", "gru", **{"num_params": 1000, "train_steps": 4000} | changes
+        )
+        assert estimate.work(spec(config)) > base

@@ -1,0 +1,1 @@
+"""Many studies: `python -m tuning.sweep` runs those behind a figure or a table of the paper."""

@@ -1,0 +1,149 @@
+"""python -m tuning.sweep --gin_file=gin_configs/paper/figure_4_parens.gin --out=DIR"""
+
+import functools
+
+from absl import flags
+
+from trainer import cli, parsing
+from trainer.errors import UserError
+from tuning.sweep import estimate, local, worker
+from tuning.sweep.config import parse
+from tuning.sweep.directory import FAILED, Sweep
+from tuning.sweep.status import SweepDisplay, duration, show
+
+USAGE = """Runs the studies behind a figure or a table. Stopped or killed, the same command goes on;
+given on several machines that share the directory, it shares the work.
+
+  python -m tuning.sweep --gin_file=gin_configs/paper/figure_4_parens.gin --out=DIR
+  python -m tuning.sweep --status DIR
+
+Flags:"""
+
+ENGINES = ("local", "ray")
+FLAGS = flags.FlagValues()
+
+
+def _define():
+    text = functools.partial(flags.DEFINE_string, flag_values=FLAGS)
+    whole = functools.partial(flags.DEFINE_integer, flag_values=FLAGS)
+    text("gin_file", None, "which studies: a file of gin_configs/paper, or one of your own")
+    text("out", None, "the sweep's directory")
+    text("status", None, "print how far the sweep in this directory is, and end")
+    flags.DEFINE_boolean("dry_run", False, "print what it would cost, and end", flag_values=FLAGS)
+    text("profile", "laptop", f"amount of work: {', '.join(parsing.PROFILES)}")
+    text("engine", "local", f"what runs it: {', '.join(ENGINES)}")
+    whole("workers", None, "processes; one a core or a GPU if not given")
+    whole("lanes", None, "trials that each trains at once; chosen if not given")
+    whole("num_trials", None, "of every study")
+    whole("train_steps", None, "most updates of a trial")
+    whole("max_megabytes", 4000, "memory above which a process is replaced between studies")
+    text("ray_address", None, "a running Ray cluster, as auto; one of its own if not given")
+    flags.DEFINE_float(
+        "gpus_per_study", None, "share of a GPU that Ray reserves", flag_values=FLAGS
+    )
+    flags.DEFINE_multi_string(
+        "gin_bindings", [], "a binding, as StudyConfig.keep=1", flag_values=FLAGS
+    )
+    text("text8_path", None, "a text8 file: plain, .gz or .zip")
+    text("text8_source", None, "pydoc: text from Python's documentation")
+
+
+_define()
+
+
+def main():
+    display = SweepDisplay()
+    if FLAGS.status:
+        show(Sweep.open(FLAGS.status), display)
+        return 0
+    specs, text = _studies()
+    if FLAGS.dry_run:
+        _estimate(specs, display)
+        return 0
+    if not FLAGS.out:
+        raise UserError("--out is missing: the directory of the sweep")
+    sweep = Sweep(FLAGS.out, specs)
+    sweep.create({"sweep.gin": text})
+    return _run(sweep, display)
+
+
+def _studies():
+    """The studies, checked as far as is possible without a backend, the dearest first."""
+    if FLAGS.engine not in ENGINES:
+        raise UserError(f"unknown engine {FLAGS.engine!r}; choose one of {', '.join(ENGINES)}")
+    for name in ("workers", "lanes", "num_trials", "train_steps", "max_megabytes"):
+        if FLAGS[name].value is not None and FLAGS[name].value < 1:
+            raise UserError(f"--{name} must be at least 1, got {FLAGS[name].value}")
+    if not FLAGS.gin_file:
+        raise UserError("--gin_file is missing, as gin_configs/paper/figure_4_parens.gin")
+    given = {name: FLAGS[name].value for name in ("num_trials", "train_steps")}
+    text8 = {"path": FLAGS.text8_path, "source": FLAGS.text8_source}
+    text8 = {name: value for name, value in text8.items() if value is not None}
+    specs, text = parse(FLAGS.gin_file, FLAGS.profile, FLAGS.gin_bindings, given, text8)
+    # So that no long one is left for the end, when the other processes have nothing to do.
+    return sorted(specs, key=estimate.work, reverse=True), text
+
+
+def _run(sweep, display):
+    runner = functools.partial(worker.run_study, lanes=FLAGS.lanes)
+    display.begin(sweep)
+    try:
+        if FLAGS.engine == "ray":
+            from tuning.sweep import ray_core
+
+            settings = ray_core.Settings(
+                FLAGS.ray_address, FLAGS.workers, FLAGS.gpus_per_study, FLAGS.max_megabytes
+            )
+            is_over = ray_core.run(sweep, runner, settings, display)
+        else:
+            is_over = local.run(sweep, runner, FLAGS.workers, FLAGS.max_megabytes, display)
+    finally:
+        display.end()
+    show(sweep, display)
+    if not is_over:
+        display.say("interrupted; the same command goes on")
+        return cli.INTERRUPTED
+    failed = sum(sweep.state(name).status == FAILED for name in sweep.specs)
+    if failed:
+        display.say(f"{failed} studies failed; their errors are in {sweep.path / 'logs'}")
+    return 1 if failed else 0
+
+
+def _estimate(specs, display):
+    display.say(f"measuring on this machine, for {len(specs)} studies ...")
+    a, b, compiling = estimate.measure(specs, FLAGS.lanes)
+    costs = [estimate.cost(spec, a, b, compiling) for spec in specs]
+    rows = [
+        (
+            spec.name,
+            str(each.units),
+            f"{each.num_params:,}",
+            f"{each.trials:,}",
+            f"{each.steps:,.0f}",
+            duration(each.seconds),
+        )
+        for spec, each in zip(specs, costs, strict=True)
+    ]
+    display.table(("study", "units", "parameters", "trials", "steps", "time"), rows)
+    from tuning import pool
+
+    unit = "GPU" if pool.gpus() else "core"
+    workers = FLAGS.workers or pool.default_workers()
+    seconds = sum(each.seconds for each in costs)
+    # The last one begins no sooner than all are shared out.
+    longest = max(each.seconds for each in costs)
+    display.say(
+        f"{len(specs)} studies, {sum(each.trials for each in costs):,} trials, "
+        f"{sum(each.steps for each in costs):.3g} steps; about {seconds / 3600:,.2f} {unit}-hours "
+        f"at most, {duration(max(seconds / workers, longest))} on {workers} {unit}s; "
+        f"{sum(each.disk for each in costs) / 1e6:,.0f} MB of disk"
+    )
+
+
+def run():
+    """The console script."""
+    cli.run(main, FLAGS, USAGE)
+
+
+if __name__ == "__main__":
+    run()

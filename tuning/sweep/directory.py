@@ -1,0 +1,198 @@
+"""A sweep is its directory; whoever can write to it can take part.
+
+sweep.json          its studies, in the order in which they are taken up
+sweep.gin           the gin file that asked for them
+studies/NAME/       a study each, as `python -m tuning` leaves it, and its lease
+states/NAME.json    how it fares; written by the owner of the study's lease alone
+logs/NAME.txt       what was said of it
+"""
+
+import contextlib
+import dataclasses
+import json
+import pathlib
+
+from trainer.config import TrainConfig
+from trainer.errors import UserError
+from trainer.files import whole, write_json
+from trainer.records import plain
+from tuning.config import StudyConfig
+from tuning.given import RERUNS
+from tuning.sweep.config import Spec
+
+WAITING, RUNNING, DONE, FAILED = "waiting", "running", "done", "failed"
+#: How often a study may fail by an error of its own before it is set aside.
+MAX_FAILURES = 3
+#: How many processes in a row may die with a study before it has a finished trial more.
+MAX_DEATHS = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class State:
+    """How a study fares.
+
+    Attributes:
+        status: "waiting", "running", "done" or "failed". "running" is as its owner left it: one
+            that was killed left it so.
+        trials: finished ones, reruns included, when this was written.
+        infeasible, best: how many of them diverged, and the least objective; of one that is done.
+        failures: messages of the errors that ended it.
+        deaths: processes in a row that died with it and had no trial to show.
+        seconds: that its owners have spent, those that were killed aside.
+    """
+
+    status: str = WAITING
+    trials: int = 0
+    infeasible: int | None = None
+    best: float | None = None
+    failures: tuple = ()
+    deaths: int = 0
+    seconds: float = 0.0
+
+    @property
+    def is_over(self):
+        return self.status in (DONE, FAILED)
+
+    def taken(self, trials):
+        """The state once a process has taken the study up, which has so many finished trials."""
+        died = self.status == RUNNING
+        in_vain = died and trials <= self.trials
+        deaths = self.deaths + 1 if in_vain else 0 if died else self.deaths
+        if deaths < MAX_DEATHS:
+            return dataclasses.replace(self, status=RUNNING, trials=trials, deaths=deaths)
+        message = f"its process died {deaths} times in a row; often that is want of memory"
+        return dataclasses.replace(
+            self, status=FAILED, trials=trials, deaths=deaths, failures=(*self.failures, message)
+        )
+
+    def failed(self, message, is_final):
+        """The state after an error; the study waits for another attempt unless it had enough."""
+        failures = (*self.failures, message)
+        is_final = is_final or len(failures) >= MAX_FAILURES
+        return dataclasses.replace(
+            self, status=FAILED if is_final else WAITING, failures=failures, deaths=0
+        )
+
+
+class Sweep:
+    """The files of a sweep.
+
+    Args:
+        path: the directory.
+        specs: list of `Spec`.
+    """
+
+    def __init__(self, path, specs):
+        self.path = pathlib.Path(path)
+        self.specs = {spec.name: spec for spec in specs}
+
+    @classmethod
+    def open(cls, path):
+        """The sweep that a directory holds.
+
+        Raises:
+            UserError: it holds none.
+        """
+        manifest = pathlib.Path(path, "sweep.json")
+        try:
+            return cls(path, [_spec(each) for each in json.loads(manifest.read_text())["studies"]])
+        except (FileNotFoundError, NotADirectoryError):
+            raise UserError(f"{path} holds no sweep (no sweep.json)") from None
+        except (ValueError, TypeError, KeyError) as error:
+            raise UserError(f"{manifest} is not a sweep's: {error}") from None
+
+    def create(self, documents):
+        """Writes what says which studies there are; a directory that has it already must agree.
+
+        Args:
+            documents: dict from file name to text, written beside sweep.json.
+
+        Raises:
+            UserError: the directory holds another sweep, or something else.
+        """
+        manifest = self.path / "sweep.json"
+        if manifest.exists():
+            self._refuse_difference(Sweep.open(self.path))
+            return
+        if self.path.exists():
+            strangers = [p.name for p in self.path.iterdir() if p.name[0] != "."]
+            strangers = [n for n in strangers if n not in ("studies", "states", "logs", *documents)]
+            if strangers:
+                raise UserError(
+                    f"{self.path} holds {strangers[0]} but no sweep; choose another --out"
+                )
+        for name in ("studies", "states", "logs"):
+            (self.path / name).mkdir(parents=True, exist_ok=True)
+        for name, text in documents.items():
+            with whole(self.path / name, "w") as file:
+                file.write(text)
+        write_json(manifest, {"studies": [_plain(spec) for spec in self.specs.values()]})
+
+    def study_path(self, name):
+        return self.path / "studies" / name
+
+    def log_path(self, name):
+        return self.path / "logs" / f"{name}.txt"
+
+    def state(self, name):
+        """The study's `State`; a new one where there is none, or where it is damaged."""
+        with contextlib.suppress(FileNotFoundError, ValueError, TypeError, KeyError):
+            values = json.loads(self._state_path(name).read_bytes())
+            return State(**values | {"failures": tuple(values["failures"])})
+        return State(trials=self.num_ended(name))
+
+    def write_state(self, name, state):
+        write_json(self._state_path(name), dataclasses.asdict(state))
+
+    def num_ended(self, name):
+        """Finished trials and reruns that the study's files have now."""
+        count = 0
+        for file in ("trials.jsonl", RERUNS):
+            with contextlib.suppress(FileNotFoundError):
+                count += (self.study_path(name) / file).read_bytes().count(b"\n")
+        return count
+
+    def num_wanted(self, name):
+        """Trials and reruns that the study is asked for."""
+        spec = self.specs[name]
+        return spec.study.num_trials + spec.reruns
+
+    def _state_path(self, name):
+        return self.path / "states" / f"{name}.json"
+
+    def _refuse_difference(self, held):
+        for name in sorted(held.specs.keys() | self.specs.keys()):
+            theirs, ours = held.specs.get(name), self.specs.get(name)
+            if theirs is None or ours is None:
+                where = "has no study" if theirs is None else "has a study"
+                raise UserError(
+                    f"{self.path} holds another sweep, which {where} {name}; choose another --out"
+                )
+            if plain(_plain(theirs)) != plain(_plain(ours)):
+                field, old, new = _first_difference(plain(_plain(theirs)), plain(_plain(ours)))
+                raise UserError(
+                    f"{self.path} holds another sweep: {field} of {name} is {old!r} there, not "
+                    f"{new!r}; choose another --out"
+                )
+
+
+def _plain(spec):
+    return spec._asdict() | {
+        "config": dataclasses.asdict(spec.config),
+        "study": dataclasses.asdict(spec.study),
+    }
+
+
+def _spec(values):
+    config, study = TrainConfig(**values["config"]), StudyConfig(**values["study"])
+    return Spec(values["name"], config, study, values["reruns"])
+
+
+def _first_difference(theirs, ours):
+    for name, value in ours.items():
+        if isinstance(value, dict) and isinstance(theirs.get(name), dict) and value != theirs[name]:
+            return _first_difference(theirs[name], value)
+        if theirs.get(name) != value:
+            return name, theirs.get(name), value
+    name = next(name for name in theirs if name not in ours)
+    return name, theirs[name], None

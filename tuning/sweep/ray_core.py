@@ -1,0 +1,158 @@
+"""The Ray engine: every study is a task, on one machine or on a cluster that shares the directory.
+
+A task whose process or machine dies runs again elsewhere: Ray retries it for ever, and the study's
+lease and files see to it that nothing is lost or doubled. A cluster of its own listens on loopback
+alone and asks for a token, made for this run.
+"""
+
+import functools
+import os
+import secrets
+import time
+from typing import NamedTuple
+
+from trainer.errors import UserError
+from trainer.signals import Signals
+from tuning import pool
+from tuning.lease import Watch
+from tuning.sweep import worker
+from tuning.sweep.directory import Sweep
+from tuning.sweep.status import report
+
+#: Seconds that tasks have to end in good order once they are cancelled.
+GRACE = 60.0
+
+
+class Settings(NamedTuple):
+    """What the command line says of Ray.
+
+    Attributes:
+        address: of a running cluster; None starts one on this machine.
+        workers: tasks at once on a cluster of its own; one a core if None.
+        gpus_per_study: share of a GPU that a task reserves; a whole one where there are any, if
+            None.
+        max_megabytes: memory above which a process leaves the next task to a fresh one.
+    """
+
+    address: str | None
+    workers: int | None
+    gpus_per_study: float | None
+    max_megabytes: int
+
+
+def run(sweep, runner, settings, display):
+    """Runs what is left of a sweep.
+
+    Args:
+        sweep: the `Sweep`; all machines must see its directory under the same path.
+        runner: as of `worker.run`; it is sent to the tasks.
+        settings: the `Settings`.
+        display: a `status.SweepDisplay`.
+
+    Returns:
+        Whether all studies are over: done, or set aside.
+
+    Raises:
+        UserError: Ray is not installed, or does not answer; there is no room for the results.
+    """
+    ray = _connect(settings)
+    try:
+        gpus = settings.gpus_per_study
+        if gpus is None:
+            gpus = 1.0 if ray.cluster_resources().get("GPU") else 0.0
+        resources = ray.cluster_resources()
+        display.say(
+            f"Ray with {resources.get('CPU', 0):g} CPUs and {resources.get('GPU', 0):g} GPUs"
+        )
+        task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=-1)(_run)
+        arguments = (runner, settings.max_megabytes)
+        with Signals() as signals:
+            _follow(ray, task, arguments, sweep, signals, display)
+    finally:
+        ray.shutdown()
+    return all(sweep.state(name).is_over for name in sweep.specs)
+
+
+def _follow(ray, task, arguments, sweep, signals, display):
+    """Submits every study that is free, again and again, until all are over."""
+    path, watch, running = str(sweep.path.absolute()), Watch(), {}
+    left = list(sweep.specs)
+    while left and not signals.received:
+        left = [name for name in left if not sweep.state(name).is_over]
+        submitted = set(running.values())
+        for name in left:
+            if name not in submitted and watch.is_free(sweep.study_path(name)):
+                running[task.remote(path, name, *arguments)] = name
+        if not running:
+            time.sleep(worker.PAUSE)
+            continue
+        ready, _ = ray.wait(list(running), num_returns=len(running), timeout=1.0)
+        for reference in ready:
+            _hear(ray, reference, sweep, running.pop(reference), display)
+        display.update()
+    if running:
+        display.say("ending; what trains is trained again later")
+        for reference in running:
+            ray.cancel(reference)
+        ray.wait(list(running), num_returns=len(running), timeout=GRACE)
+
+
+def _hear(ray, reference, sweep, name, display):
+    try:
+        state = ray.get(reference)
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, worker.DiskFull):
+            raise UserError(worker.no_space(error.cause)) from None
+        raise
+    if state is not None:
+        display.say(report(sweep, name, state))
+
+
+def _connect(settings):
+    if settings.address is None:
+        # Read when Ray is imported: its servers bind to the loopback address alone.
+        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+        os.environ["RAY_AUTH_MODE"] = "token"
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        import ray
+    except ImportError:
+        raise UserError("--engine=ray needs Ray: pip install 'rnn-zoo[ray]'") from None
+    variables = pool.Place([0], "").environment | {"TF_CPP_MIN_LOG_LEVEL": "3"}
+    del variables["CUDA_VISIBLE_DEVICES"]  # Ray's to set
+    for name in ("KERAS_BACKEND", "PYTHONPATH"):
+        if name in os.environ:
+            variables[name] = os.environ[name]
+    own = {
+        "num_cpus": settings.workers or pool.default_workers(),
+        "include_dashboard": False,
+        # Results go to files: Ray's own memory holds a few lines.
+        "object_store_memory": 80 * 2**20,
+    }
+    try:
+        ray.init(
+            address=settings.address or "local",
+            runtime_env={"env_vars": variables},
+            log_to_driver=False,
+            logging_level="ERROR",
+            **({} if settings.address else own),
+        )
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(
+            f"no Ray cluster at {settings.address or 'this machine'}: {reason}; start one, or "
+            "leave --ray_address out"
+        ) from None
+    return ray
+
+
+def _run(path, name, runner, max_megabytes):
+    """The task: the study's `State`, or None if another process owns it."""
+    if worker.resident_megabytes() > max_megabytes:
+        # Nothing is begun yet, and Ray tries again in another process.
+        os._exit(0)
+    return worker.run(_open(path), name, runner, lambda: False)
+
+
+_open = functools.lru_cache(maxsize=1)(Sweep.open)
