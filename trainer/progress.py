@@ -1,5 +1,6 @@
 """What a person sees of a run: a live line on a terminal, else a plain line every 10 s."""
 
+import sys
 import time
 
 from rich.console import Console
@@ -18,7 +19,9 @@ class Display:
     """
 
     def __init__(self, console=None):
-        self.console = console or Console(highlight=False)
+        # What goes to a file has no window that a table must fit into.
+        width = None if sys.stdout.isatty() else 200
+        self.console = console or Console(highlight=False, width=width)
 
     def say(self, text):
         """Prints one line, above the live one if there is one."""
@@ -31,7 +34,7 @@ class Display:
         return _Lines(self, total)
 
     def table(self, columns, rows):
-        """Prints a small table."""
+        """Prints a table."""
         table = Table(*columns)
         for row in rows:
             table.add_row(*row)

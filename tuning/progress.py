@@ -2,7 +2,6 @@
 
 import time
 
-from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
@@ -18,7 +17,7 @@ class StudyDisplay(Display):
     """
 
     def __init__(self, console=None):
-        super().__init__(console or Console(highlight=False))
+        super().__init__(console)
         self._live = None
         self._began = self._last = time.monotonic()
         self._done_before = 0

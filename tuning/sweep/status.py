@@ -2,7 +2,6 @@
 
 import time
 
-from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
@@ -60,7 +59,7 @@ class SweepDisplay(Display):
     """Says what happens to studies, and how far the sweep is: a live line, or one every 10 s."""
 
     def __init__(self, console=None):
-        super().__init__(console or Console(highlight=False))
+        super().__init__(console)
         self._survey = self._live = None
         self._last = time.monotonic()
 
