@@ -18,17 +18,7 @@ import time
 from tuning.given import RERUNS
 from tuning.log import read
 
-FILES = (
-    "figure_1",
-    "figure_2b",
-    "figure_2c",
-    "figure_3_text8",
-    "figure_3_rcf",
-    "figure_4_parens",
-    "figure_4_arithmetic",
-    "figure_5",
-    "table_app_1",
-)
+FILES = sorted(path.stem for path in pathlib.Path("gin_configs/paper").glob("*.gin"))
 
 
 def trials(path):

@@ -25,28 +25,33 @@ from tuning.sweep.status import SweepDisplay
 FIELDS = ("engine", "studies", "workers", "milliseconds_a_study", "start_seconds")
 
 
-def empty(sweep, name, lease, stop):
+class Empty:
     """A runner that notes when it was called."""
-    with open(sweep.log_path(name), "w") as file:
-        file.write(repr(time.time()))
-    return True, {}
+
+    def prepare(self, spec):
+        pass
+
+    def run(self, sweep, name, lease, stop):
+        with open(sweep.log_path(name), "w") as file:
+            file.write(repr(time.time()))
+        return True, {}
 
 
 def measure(engine, studies, workers):
     """The row of an engine."""
     with tempfile.TemporaryDirectory() as path:
         config, study = TrainConfig("parens", "gru"), StudyConfig()
-        sweep = Sweep(path, [Spec(f"study-{i:04d}", config, study, 0) for i in range(studies)])
+        sweep = Sweep(path, [Spec(f"study-{i:04d}", config, study, 0, 175) for i in range(studies)])
         sweep.create({})
         display = SweepDisplay(Console(file=io.StringIO()))
         display.begin(sweep)
         began = time.time()
         if engine == "local":
-            local.run(sweep, empty, workers, 4000, display)
+            local.run(sweep, Empty(), workers, 4000, display)
         else:
             from tuning.sweep import ray_core
 
-            ray_core.run(sweep, empty, ray_core.Settings(None, workers, None, 4000), display)
+            ray_core.run(sweep, Empty(), ray_core.Settings(None, workers, None, 4000), display)
         times = sorted(float(sweep.log_path(name).read_text()) for name in sweep.specs)
         assert all(sweep.state(name).status == "done" for name in sweep.specs)
     return {

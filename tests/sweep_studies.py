@@ -6,7 +6,6 @@ line does, with one of the runners below.
 """
 
 import dataclasses
-import functools
 import os
 import random
 import signal
@@ -30,7 +29,7 @@ def make(path, count):
     """A sweep of so many studies."""
     study = StudyConfig(num_trials=TRIALS)
     specs = [
-        Spec(f"study-{number:03d}", TrainConfig("parens", "gru", seed=number), study, 0)
+        Spec(f"study-{number:03d}", TrainConfig("parens", "gru", seed=number), study, 0, 175)
         for number in range(count)
     ]
     sweep = Sweep(path, specs)
@@ -63,37 +62,55 @@ def begun(sweep):
     return [tuple(line.split(":")) for line in lines]
 
 
-def quick(sweep, name, lease, stop, seconds=0.02):
+@dataclasses.dataclass(frozen=True)
+class Quick:
     """A runner: a trial takes about so many seconds."""
-    with open(sweep.path / "states" / ".begun", "a") as file:
-        file.write(f"{name}:{os.getpid()}\n")
-    log = TrialLog(sweep.study_path(name) / "trials.jsonl")
-    for number in range(TRIALS):
-        if stop():
-            return False, {}
-        if str(number) not in log.records:
-            time.sleep(seconds * 2 * random.random())
-            lease.check()
-            log.append(_record(name, number))
-    return True, {"infeasible": 0, "best": min(r.objective for r in log.records.values())}
+
+    seconds: float = 0.02
+
+    def prepare(self, spec):
+        """There is nothing that a machine must have."""
+
+    def run(self, sweep, name, lease, stop):
+        with open(sweep.path / "states" / ".begun", "a") as file:
+            file.write(f"{name}:{os.getpid()}\n")
+        log = TrialLog(sweep.study_path(name) / "trials.jsonl")
+        for number in range(TRIALS):
+            if stop():
+                return False, {}
+            if str(number) not in log.records:
+                time.sleep(self.seconds * 2 * random.random())
+                lease.check()
+                log.append(_record(name, number))
+        return True, {"infeasible": 0, "best": min(r.objective for r in log.records.values())}
 
 
-def failing(sweep, name, lease, stop):
+class Failing(Quick):
     """Some studies have a bug, one asks for what there is not, one kills its process."""
-    if name.endswith("1"):
-        raise ZeroDivisionError(f"a bug in {name}")
-    if name.endswith("2"):
-        raise UserError("no such file")
-    if name.endswith("3"):
-        os.kill(os.getpid(), signal.SIGKILL)
-    return quick(sweep, name, lease, stop, 0.0)
+
+    def run(self, sweep, name, lease, stop):
+        if name.endswith("1"):
+            raise ZeroDivisionError(f"a bug in {name}")
+        if name.endswith("2"):
+            raise UserError("no such file")
+        if name.endswith("3"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().run(sweep, name, lease, stop)
+
+
+class Unprepared(Quick):
+    """This machine lacks what the studies need."""
+
+    def prepare(self, spec):
+        raise UserError("no backend here")
 
 
 RUNNERS = {
-    "quick": quick,
-    "slow": functools.partial(quick, seconds=0.3),
-    "failing": failing,
-    "instant": functools.partial(quick, seconds=0.0),
+    "quick": Quick(),
+    "slow": Quick(0.3),
+    "instant": Quick(0.0),
+    "failing": Failing(0.0),
+    "unprepared": Unprepared(),
 }
 
 

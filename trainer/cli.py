@@ -1,5 +1,7 @@
 """What all mains share: flags, quick help, one line and exit code 2 for a user's mistake."""
 
+import contextlib
+import json
 import os
 import sys
 import tempfile
@@ -42,6 +44,15 @@ def run(main, flag_holder, usage):
     sys.exit(code or 0)
 
 
+def backend_name():
+    """The backend that Keras will start on, without starting it."""
+    directory = os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras")
+    configured = {}
+    with contextlib.suppress(OSError, ValueError), open(f"{directory}/keras.json") as file:
+        configured = json.load(file)
+    return os.environ.get("KERAS_BACKEND") or configured.get("backend", "tensorflow")
+
+
 def start_backend():
     """Imports Keras and wakes its devices, without the lines that TensorFlow logs meanwhile.
 
@@ -59,9 +70,8 @@ def start_backend():
 
             keras.ops.zeros(())
         except ImportError as error:
-            backend = os.environ.get("KERAS_BACKEND", "tensorflow")
             raise UserError(
-                f"Keras cannot start on {backend}: {error}; install it, "
+                f"Keras cannot start on {backend_name()}: {error}; install it, "
                 "or choose another backend by the variable KERAS_BACKEND"
             ) from None
         except BaseException:

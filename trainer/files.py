@@ -1,6 +1,7 @@
 """Files that are either whole or absent: written under a temporary name, synced, then renamed."""
 
 import contextlib
+import errno
 import json
 import os
 import secrets
@@ -33,6 +34,11 @@ def whole(path, mode="wb"):
             os.unlink(temporary)
         raise
     sync_directory(directory)
+
+
+def is_full(error):
+    """Whether an exception says that a disk or a quota is full."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def sync_directory(directory):

@@ -1,6 +1,5 @@
 """python -m tuning --task=parens --arch=gru --num_params=10000 --num_trials=60"""
 
-import errno
 import functools
 import json
 import os
@@ -11,6 +10,7 @@ from absl import flags
 from trainer import cli, settings
 from trainer.config import TrainConfig
 from trainer.errors import UserError
+from trainer.files import is_full
 from tuning import given, log, published, space
 from tuning.config import ALGORITHMS, EARLY_STOPPING, StudyConfig, study_config
 from tuning.lease import LeaseLost
@@ -78,7 +78,7 @@ def main():
     except LeaseLost as error:
         raise UserError(f"{error}; another process goes on with it") from None
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if is_full(error):
             raise UserError(
                 f"{directory}: {os.strerror(error.errno)}; the study is intact: free some space "
                 "and run the same command again"

@@ -19,6 +19,9 @@ import time
 from trainer.errors import UserError
 from trainer.files import write_json
 
+#: Seconds of silence after which an owner elsewhere counts as dead.
+PATIENCE = 30.0
+
 
 class LeaseLost(Exception):
     """The lease is not this process's; it must not write to the directory."""
@@ -40,7 +43,7 @@ class Lease:
             but from elsewhere an owner that cannot write looks dead.
     """
 
-    def __init__(self, directory, patience=30.0, interval=5.0):
+    def __init__(self, directory, patience=PATIENCE, interval=5.0):
         if not 0 < 2 * interval <= patience:
             raise ValueError(f"interval {interval} must be above 0, at most {patience / 2}")
         self.directory = pathlib.Path(directory)
@@ -55,14 +58,17 @@ class Lease:
     def __exit__(self, *exception):
         self.release()
 
-    def acquire(self):
+    def acquire(self, silent=None):
         """Takes the lease: at once if it is free or its owner died here, else after `patience`.
+
+        Args:
+            silent: of `Watch.silent`, a lease whose owner is known to be dead already.
 
         Raises:
             UserError: a living process holds it, or the directory cannot be written.
         """
         try:
-            while not self._take():
+            while not self._take(silent):
                 pass
         except OSError as error:
             raise UserError(
@@ -96,10 +102,10 @@ class Lease:
     def _ours(self, record):
         return _parse(self._read()).get("token") == record["token"]
 
-    def _take(self):
+    def _take(self, silent):
         """Takes the lease if its owner is dead; returns False if another was quicker."""
         seen = self._read()
-        if seen is not None:
+        if seen not in (None, silent):
             self._refuse_living(seen)
         with self._locked():
             # Two may have judged the same owner; what the first has written was not judged.
@@ -165,9 +171,7 @@ class Lease:
             os.close(descriptor)
 
     def _read(self):
-        """The file's bytes, which may be damaged; None if there is none."""
-        with contextlib.suppress(FileNotFoundError):
-            return self._path.read_bytes()
+        return _content(self.directory)
 
 
 class Watch:
@@ -180,14 +184,13 @@ class Watch:
         patience: as of the leases.
     """
 
-    def __init__(self, patience=30.0):
+    def __init__(self, patience=PATIENCE):
         self.patience, self._seen = patience, {}
 
     def is_free(self, directory):
-        """Whether it is worth trying to acquire the lease on a directory."""
-        try:
-            content = pathlib.Path(directory, "lease.json").read_bytes()
-        except FileNotFoundError:
+        """Whether the lease on a directory is free, or its owner dead."""
+        content = _content(directory)
+        if content is None:
             return True
         alive = _lives_here(_parse(content))
         if alive is not None:
@@ -198,6 +201,17 @@ class Watch:
             self._seen[directory] = (content, now)
             return False
         return now - since > self.patience
+
+    def silent(self, directory):
+        """The lease of an owner elsewhere that was found dead, for `Lease.acquire`; or None."""
+        content, since = self._seen.get(directory, (None, math.inf))
+        return content if time.monotonic() - since > self.patience else None
+
+
+def _content(directory):
+    """The bytes of a lease, which may be damaged; None if there is none."""
+    with contextlib.suppress(FileNotFoundError):
+        return pathlib.Path(directory, "lease.json").read_bytes()
 
 
 def _lives_here(owner):

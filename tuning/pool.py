@@ -105,14 +105,28 @@ def start(place, work, *arguments):
     process = context.Process(
         target=_settle, args=(work, theirs, place.cores, arguments), daemon=True
     )
-    with _environment(place.environment):
+    with _environment(place.environment), _ignored(signal.SIGINT):
         process.start()
     theirs.close()
     return process, ours
 
 
+@contextlib.contextmanager
+def _ignored(number):
+    """A signal that processes started within ignore: who started them decides what it does."""
+    try:
+        before = signal.signal(number, signal.SIG_IGN)
+    except ValueError:  # not the main thread, which alone may say so
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
+
+
 def _settle(work, connection, cores, arguments):
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # who started it decides what Ctrl-C does
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     with contextlib.suppress(OSError):
         os.sched_setaffinity(0, cores)

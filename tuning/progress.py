@@ -9,7 +9,35 @@ from trainer.progress import INTERVAL, Display
 from tuning.log import ranked
 
 
-class StudyDisplay(Display):
+class LineDisplay(Display):
+    """One line that is kept up to date on a terminal, and printed now and then elsewhere."""
+
+    def __init__(self, console=None):
+        super().__init__(console)
+        self._live, self._last = None, time.monotonic()
+
+    def open(self):
+        if self.console.is_terminal:
+            self._live = Live(console=self.console, refresh_per_second=2)
+            self._live.start()
+
+    def line(self, make):
+        """Shows the text that `make()` returns, if it is time for another."""
+        if time.monotonic() - self._last < (1.0 if self._live else INTERVAL):
+            return
+        self._last = time.monotonic()
+        if self._live:
+            self._live.update(Text(make()))
+        else:
+            self.say(make())
+
+    def end(self):
+        if self._live:
+            self._live.stop()
+            self._live = None
+
+
+class StudyDisplay(LineDisplay):
     """Shows trials done, how many are feasible, the best, what trains now, and the time to go.
 
     Args:
@@ -18,9 +46,7 @@ class StudyDisplay(Display):
 
     def __init__(self, console=None):
         super().__init__(console)
-        self._live = None
-        self._began = self._last = time.monotonic()
-        self._done_before = 0
+        self._began, self._done_before = time.monotonic(), 0
 
     def begin(self, records, target, headline):
         """Says what is about to be done.
@@ -34,9 +60,7 @@ class StudyDisplay(Display):
         if records:
             self.say(f"{len(records)} of {target} trials were done before")
         self._done_before, self._began = len(records), time.monotonic()
-        if self.console.is_terminal:
-            self._live = Live(console=self.console, refresh_per_second=2)
-            self._live.start()
+        self.open()
 
     def update(self, records, target, steps):
         """Shows how far it is.
@@ -46,17 +70,7 @@ class StudyDisplay(Display):
             target: number of trials wanted.
             steps: dict from the id of a trial in training to its step.
         """
-        line = self._line(records, target, steps)
-        if self._live:
-            self._live.update(Text(line))
-        elif time.monotonic() - self._last >= INTERVAL:
-            self._last = time.monotonic()
-            self.say(line)
-
-    def end(self):
-        if self._live:
-            self._live.stop()
-            self._live = None
+        self.line(lambda: self._line(records, target, steps))
 
     def _line(self, records, target, steps):
         feasible = ranked(records.values())

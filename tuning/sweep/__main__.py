@@ -1,6 +1,7 @@
 """python -m tuning.sweep --gin_file=gin_configs/paper/figure_4_parens.gin --out=DIR"""
 
 import functools
+import os
 
 from absl import flags
 
@@ -37,6 +38,9 @@ def _define():
     whole("num_trials", None, "of every study")
     whole("train_steps", None, "most updates of a trial")
     whole("max_megabytes", 4000, "memory above which a process is replaced between studies")
+    flags.DEFINE_boolean(
+        "retry_failed", False, "try those again that were set aside", flag_values=FLAGS
+    )
     text("ray_address", None, "a running Ray cluster, as auto; one of its own if not given")
     flags.DEFINE_float(
         "gpus_per_study", None, "share of a GPU that Ray reserves", flag_values=FLAGS
@@ -62,8 +66,10 @@ def main():
         return 0
     if not FLAGS.out:
         raise UserError("--out is missing: the directory of the sweep")
-    sweep = Sweep(FLAGS.out, specs)
+    sweep = Sweep(FLAGS.out, specs, cli.backend_name())
     sweep.create({"sweep.gin": text})
+    for name in sweep.specs if FLAGS.retry_failed else ():
+        sweep.retry(name)
     return _run(sweep, display)
 
 
@@ -77,7 +83,11 @@ def _studies():
     if not FLAGS.gin_file:
         raise UserError("--gin_file is missing, as gin_configs/paper/figure_4_parens.gin")
     given = {name: FLAGS[name].value for name in ("num_trials", "train_steps")}
-    text8 = {"path": FLAGS.text8_path, "source": FLAGS.text8_source}
+    if FLAGS.gpus_per_study is not None and FLAGS.gpus_per_study < 0:
+        raise UserError(f"--gpus_per_study must be at least 0, got {FLAGS.gpus_per_study}")
+    # Whole, for other drivers and machines that read the sweep's directory.
+    path = FLAGS.text8_path and os.path.abspath(FLAGS.text8_path)
+    text8 = {"path": path, "source": FLAGS.text8_source}
     text8 = {name: value for name, value in text8.items() if value is not None}
     specs, text = parse(FLAGS.gin_file, FLAGS.profile, FLAGS.gin_bindings, given, text8)
     # So that no long one is left for the end, when the other processes have nothing to do.
@@ -85,7 +95,7 @@ def _studies():
 
 
 def _run(sweep, display):
-    runner = functools.partial(worker.run_study, lanes=FLAGS.lanes)
+    runner = worker.Studies(FLAGS.lanes)
     display.begin(sweep)
     try:
         if FLAGS.engine == "ray":
@@ -105,7 +115,10 @@ def _run(sweep, display):
         return cli.INTERRUPTED
     failed = sum(sweep.state(name).status == FAILED for name in sweep.specs)
     if failed:
-        display.say(f"{failed} studies failed; their errors are in {sweep.path / 'logs'}")
+        display.say(
+            f"{failed} studies failed; their errors are in {sweep.path / 'logs'}, and "
+            "--retry_failed tries them again"
+        )
     return 1 if failed else 0
 
 
@@ -134,8 +147,8 @@ def _estimate(specs, display):
     longest = max(each.seconds for each in costs)
     display.say(
         f"{len(specs)} studies, {sum(each.trials for each in costs):,} trials, "
-        f"{sum(each.steps for each in costs):.3g} steps; about {seconds / 3600:,.2f} {unit}-hours "
-        f"at most, {duration(max(seconds / workers, longest))} on {workers} {unit}s; "
+        f"{sum(each.steps for each in costs):.3g} steps; about {seconds / 3600:,.2f} {unit}-hours, "
+        f"{duration(max(seconds / workers, longest))} on {workers} {unit}s; "
         f"{sum(each.disk for each in costs) / 1e6:,.0f} MB of disk"
     )
 

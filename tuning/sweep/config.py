@@ -50,10 +50,8 @@ class SweepConfig:
             for name in ("task", "arch"):
                 if name not in entry:
                     raise UserError(f"each dict of SweepConfig.grid needs {name!r}: {entry}")
-            for name in entry:
-                if name not in (*_TRAIN, *_STUDY, "reruns"):
-                    names = ", ".join((*_TRAIN, *_STUDY, "reruns"))
-                    raise UserError(f"SweepConfig.grid has no {name!r}; it may have {names}")
+            for name, value in entry.items():
+                _check_entry(name, value)
 
     def points(self):
         """Yields (values of one study, names of those that its dict varies)."""
@@ -64,6 +62,21 @@ class SweepConfig:
                 yield dict(zip(lists, values, strict=True)), varied
 
 
+def _check_entry(name, value):
+    names = (*_TRAIN, *_STUDY, "reruns")
+    if name not in names:
+        raise UserError(f"SweepConfig.grid has no {name!r}; it may have {', '.join(names)}")
+    values = value if isinstance(value, (list, tuple)) else [value]
+    if not values:
+        raise UserError(f"SweepConfig.grid has an empty list for {name}")
+    kinds = {"task": str, "arch": str, "task_options": dict}
+    for each in values:
+        if name in kinds and not isinstance(each, kinds[name]):
+            raise UserError(
+                f"{name} in SweepConfig.grid must be a {kinds[name].__name__}, got {each!r}"
+            )
+
+
 class Spec(NamedTuple):
     """One study of a sweep.
 
@@ -72,12 +85,14 @@ class Spec(NamedTuple):
         config: the `TrainConfig` whose hyperparameters are searched.
         study: the `StudyConfig`.
         reruns: how often the best hyperparameters are trained again.
+        num_steps: T of its task.
     """
 
     name: str
     config: TrainConfig
     study: StudyConfig
     reruns: int
+    num_steps: int
 
 
 _CONFIGURABLE = gin.external_configurable(SweepConfig, "SweepConfig")
@@ -86,8 +101,8 @@ _CONFIGURABLE = gin.external_configurable(SweepConfig, "SweepConfig")
 def parse(path, profile, bindings=(), flags=None, text8=None):
     """The studies that a gin file asks for.
 
-    What the file binds within the scope of a profile, as `smoke/SweepConfig.grid = ...`, counts
-    before what it binds without one. Each study then has the project's own files for its task,
+    A grid within the scope of a profile, `smoke/SweepConfig.grid = ...`, counts before the one
+    without. Each study then has the project's own files for its task,
     architecture and profile, and the grid's values last.
 
     Args:
@@ -119,7 +134,10 @@ def parse(path, profile, bindings=(), flags=None, text8=None):
         if spec is None:
             continue
         if spec.name in specs:
-            raise UserError(f"SweepConfig.grid gives {spec.name} twice")
+            raise UserError(
+                f"SweepConfig.grid gives {spec.name} twice; put what differs into one list, so "
+                "that names tell the studies apart"
+            )
         specs[spec.name] = spec
     if not specs:
         raise UserError("SweepConfig.grid leaves no study: a +RNN of depth 1 is none")
@@ -131,7 +149,7 @@ class _Base:
 
     def __init__(self, path, profile, bindings, text8):
         self._arguments, self._text8 = (profile, [path], bindings), text8
-        self._parsed, self._sizes = {}, {}
+        self._parsed, self._tasks = {}, {}
 
     def spec(self, values, varied):
         task, arch = values["task"], values["arch"]
@@ -141,8 +159,7 @@ class _Base:
             config = parsing.parse(flags, options, *self._arguments).config
             self._parsed[task, arch] = (config, study_config({}))
         config, study = self._parsed[task, arch]
-        depth = values.get("depth")
-        if depth is not None and depth < ARCHITECTURES[config.arch].min_depth:
+        if values.get("depth") == 1 and ARCHITECTURES[config.arch].min_depth > 1:
             return None
         train = {name: value for name, value in values.items() if name in _TRAIN}
         # The task's own options stay where the grid sets others.
@@ -154,17 +171,18 @@ class _Base:
         study = dataclasses.replace(study, batch=study.batch or BATCH)
         reruns = values.get("reruns", 0)
         check_range("reruns", reruns, 0, 100_000, whole=True)
-        self._check(config, study)
-        return Spec(_name(config, study, values, varied), config, study, reruns)
-
-    def _check(self, config, study):
-        """Refuses what could not be trained, before anything is."""
+        # What could not be trained is refused before anything is.
         space.narrow(space.space(config), study.ranges)
+        task = self._task(config)
+        config.units(task.input_dim, task.output_dim)
+        name = _name(config, study, values, varied)
+        return Spec(name, config, study, reruns, task.num_steps)
+
+    def _task(self, config):
         options = (config.task, repr(config.task_options))
-        if options not in self._sizes:
-            task = config.make_task()
-            self._sizes[options] = (task.input_dim, task.output_dim)
-        config.units(*self._sizes[options])
+        if options not in self._tasks:
+            self._tasks[options] = config.make_task()
+        return self._tasks[options]
 
 
 def _name(config, study, values, varied):
@@ -174,13 +192,13 @@ def _name(config, study, values, varied):
         if name not in _NAMED:
             value = values[name]
             entries = value.items() if isinstance(value, dict) else [(name, value)]
-            parts += [f"{entry}_{_plain(what)}" for entry, what in entries]
+            parts += [f"{entry}_{_in_a_name(what)}" for entry, what in entries]
     return "-".join(parts)
 
 
-def _plain(value):
+def _in_a_name(value):
     """A value as part of a file name."""
-    return "".join(c if c.isalnum() or c in "._+" else "_" for c in str(value)).strip("_")
+    return "".join(c if c.isalnum() or c in "._+-" else "_" for c in str(value)).strip("_")
 
 
 def _find(path):

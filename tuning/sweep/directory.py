@@ -36,7 +36,7 @@ class State:
             that was killed left it so.
         trials: finished ones, reruns included, when this was written.
         infeasible, best: how many of them diverged, and the least objective; of one that is done.
-        failures: messages of the errors that ended it.
+        failures: messages of the errors that ended it since its last trial.
         deaths: processes in a row that died with it and had no trial to show.
         seconds: that its owners have spent, those that were killed aside.
     """
@@ -55,15 +55,15 @@ class State:
 
     def taken(self, trials):
         """The state once a process has taken the study up, which has so many finished trials."""
-        died = self.status == RUNNING
-        in_vain = died and trials <= self.trials
-        deaths = self.deaths + 1 if in_vain else 0 if died else self.deaths
+        state = dataclasses.replace(self, status=RUNNING, trials=trials)
+        if trials > self.trials:
+            return dataclasses.replace(state, failures=(), deaths=0)
+        deaths = self.deaths + (self.status == RUNNING)
         if deaths < MAX_DEATHS:
-            return dataclasses.replace(self, status=RUNNING, trials=trials, deaths=deaths)
+            return dataclasses.replace(state, deaths=deaths)
         message = f"its process died {deaths} times in a row; often that is want of memory"
-        return dataclasses.replace(
-            self, status=FAILED, trials=trials, deaths=deaths, failures=(*self.failures, message)
-        )
+        failures = (*self.failures, message)
+        return dataclasses.replace(state, status=FAILED, deaths=deaths, failures=failures)
 
     def failed(self, message, is_final):
         """The state after an error; the study waits for another attempt unless it had enough."""
@@ -80,10 +80,11 @@ class Sweep:
     Args:
         path: the directory.
         specs: list of `Spec`.
+        backend: the Keras backend that it is to run on.
     """
 
-    def __init__(self, path, specs):
-        self.path = pathlib.Path(path)
+    def __init__(self, path, specs, backend="tensorflow"):
+        self.path, self.backend = pathlib.Path(path), backend
         self.specs = {spec.name: spec for spec in specs}
 
     @classmethod
@@ -95,7 +96,8 @@ class Sweep:
         """
         manifest = pathlib.Path(path, "sweep.json")
         try:
-            return cls(path, [_spec(each) for each in json.loads(manifest.read_text())["studies"]])
+            held = json.loads(manifest.read_text())
+            return cls(path, [_spec(each) for each in held["studies"]], held["backend"])
         except (FileNotFoundError, NotADirectoryError):
             raise UserError(f"{path} holds no sweep (no sweep.json)") from None
         except (ValueError, TypeError, KeyError) as error:
@@ -110,26 +112,33 @@ class Sweep:
         Raises:
             UserError: the directory holds another sweep, or something else.
         """
-        manifest = self.path / "sweep.json"
+        manifest, ours = self.path / "sweep.json", ("studies", "states", "logs", *documents)
+        names = [p.name for p in self.path.iterdir()] if self.path.is_dir() else []
+        strangers = [name for name in names if name not in ours and name[0] != "."]
+        # Another process may be creating the same at this moment.
         if manifest.exists():
             self._refuse_difference(Sweep.open(self.path))
             return
-        if self.path.exists():
-            strangers = [p.name for p in self.path.iterdir() if p.name[0] != "."]
-            strangers = [n for n in strangers if n not in ("studies", "states", "logs", *documents)]
-            if strangers:
-                raise UserError(
-                    f"{self.path} holds {strangers[0]} but no sweep; choose another --out"
-                )
+        if strangers or (self.path.exists() and not self.path.is_dir()):
+            what = f"holds {strangers[0]} but no sweep" if strangers else "is no directory"
+            raise UserError(f"{self.path} {what}; choose another --out")
         for name in ("studies", "states", "logs"):
             (self.path / name).mkdir(parents=True, exist_ok=True)
         for name, text in documents.items():
             with whole(self.path / name, "w") as file:
                 file.write(text)
-        write_json(manifest, {"studies": [_plain(spec) for spec in self.specs.values()]})
+        studies = [_values(spec) for spec in self.specs.values()]
+        write_json(manifest, {"backend": self.backend, "studies": studies})
 
     def study_path(self, name):
         return self.path / "studies" / name
+
+    def retry(self, name):
+        """Makes a study that was set aside wait for another try."""
+        state = self.state(name)
+        if state.status == FAILED:
+            state = dataclasses.replace(state, status=WAITING, failures=(), deaths=0)
+            self.write_state(name, state)
 
     def log_path(self, name):
         return self.path / "logs" / f"{name}.txt"
@@ -161,6 +170,11 @@ class Sweep:
         return self.path / "states" / f"{name}.json"
 
     def _refuse_difference(self, held):
+        if held.backend != self.backend:
+            raise UserError(
+                f"{self.path} holds a sweep on {held.backend}, not {self.backend}; set "
+                f"KERAS_BACKEND={held.backend}, or choose another --out"
+            )
         for name in sorted(held.specs.keys() | self.specs.keys()):
             theirs, ours = held.specs.get(name), self.specs.get(name)
             if theirs is None or ours is None:
@@ -168,15 +182,16 @@ class Sweep:
                 raise UserError(
                     f"{self.path} holds another sweep, which {where} {name}; choose another --out"
                 )
-            if plain(_plain(theirs)) != plain(_plain(ours)):
-                field, old, new = _first_difference(plain(_plain(theirs)), plain(_plain(ours)))
+            theirs, ours = plain(_values(theirs)), plain(_values(ours))
+            if theirs != ours:
+                field, old, new = _first_difference(theirs, ours)
                 raise UserError(
                     f"{self.path} holds another sweep: {field} of {name} is {old!r} there, not "
                     f"{new!r}; choose another --out"
                 )
 
 
-def _plain(spec):
+def _values(spec):
     return spec._asdict() | {
         "config": dataclasses.asdict(spec.config),
         "study": dataclasses.asdict(spec.study),
@@ -185,7 +200,7 @@ def _plain(spec):
 
 def _spec(values):
     config, study = TrainConfig(**values["config"]), StudyConfig(**values["study"])
-    return Spec(values["name"], config, study, values["reruns"])
+    return Spec(**values | {"config": config, "study": study})
 
 
 def _first_difference(theirs, ours):

@@ -6,8 +6,8 @@ A training step's time is taken as
 
 a for starting the operations of a time step, b for the products' multiplications and additions
 (2 a weight and time step, forward once, backward twice). Both follow from steps of the sweep's own
-studies, the cheapest, the dearest and one between. Trials that diverge end sooner: it is an upper
-estimate.
+studies, the cheapest, the dearest and one between. Trials that diverge end sooner; the search's own
+time, and what processes side by side take from one another, are not in it.
 """
 
 import math
@@ -15,6 +15,7 @@ import time
 from typing import NamedTuple
 
 from rnn_zoo.architectures import ARCHITECTURES
+from trainer.errors import UserError
 from tuning import pool, space
 
 #: Bytes that a finished trial leaves: its record, keras-tuner's file, TensorBoard's events.
@@ -52,16 +53,16 @@ def mean_steps(spec):
     return (law.high - law.low) / math.log(law.high / law.low)
 
 
-def features(config):
+def features(spec):
     """(L, W) of a step."""
-    num_steps = config.make_task().num_steps
+    config, num_steps = spec.config, spec.num_steps
     launches = num_steps * config.depth * (len(ARCHITECTURES[config.arch].gates) + 1)
     return launches, 6 * config.batch_size * num_steps * config.num_params
 
 
 def work(spec):
     """A study's cost in a unit of its own, to weigh studies of a sweep against one another."""
-    launches, products = features(spec.config)
+    launches, products = features(spec)
     trials = spec.study.num_trials + spec.reruns
     return trials * mean_steps(spec) * (1e-6 * launches + 1e-11 * products)
 
@@ -71,25 +72,32 @@ def measure(specs, lanes=None):
 
     Returns:
         (a, b, seconds to compile a study's program).
+
+    Raises:
+        UserError: the machine cannot train them.
     """
     import numpy as np
     from scipy.optimize import nnls
 
-    chosen = sorted(specs, key=lambda spec: np.dot((1e-6, 1e-11), features(spec.config)))
+    chosen = sorted(specs, key=lambda spec: np.dot((1e-6, 1e-11), features(spec)))
     chosen = [chosen[0], chosen[len(chosen) // 2], chosen[-1]]
     process, connection = pool.start(
         pool.places(pool.default_workers())[0], _measure, chosen, lanes
     )
     try:
         kind, measured = connection.recv()
+    except EOFError:
+        raise UserError(
+            f"{chosen[-1].name} cannot be measured: the process died; often that is want of memory"
+        ) from None
     finally:
         process.kill()
         process.join()
         connection.close()
-    if kind == "failed":
-        raise pool.WorkerError(measured)
+    if kind != "measured":
+        raise {"refused": UserError, "failed": pool.WorkerError}[kind](measured)
     seconds = np.array([step for step, _ in measured])
-    rows = np.array([features(spec.config) for spec in chosen], dtype=float)
+    rows = np.array([features(spec) for spec in chosen], dtype=float)
     # Relative errors count, so that the cheapest is met as well as the dearest.
     (a, b), _ = nnls(rows / seconds[:, None], np.ones(len(chosen)))
     return a, b, sum(compiling for _, compiling in measured) / len(measured)
@@ -103,7 +111,7 @@ def cost(spec, a, b, compiling):
     units = config.units(task.input_dim, task.output_dim)
     trials = spec.study.num_trials + spec.reruns
     steps = trials * mean_steps(spec)
-    launches, products = features(config)
+    launches, products = features(spec)
     per_step = a * launches + b * products
     num_params = count_params(config.arch, config.depth, units, task.input_dim, task.output_dim)
     return Cost(
@@ -121,6 +129,8 @@ def _measure(connection, specs, lanes):
 
     try:
         connection.send(("measured", [_time(spec.config, lanes) for spec in specs]))
+    except UserError as error:
+        connection.send(("refused", str(error)))
     except Exception:
         connection.send(("failed", traceback.format_exc()))
 

@@ -5,9 +5,12 @@ and between two studies when it has grown. If the engine's own process dies, the
 """
 
 import contextlib
+import dataclasses
+import json
 import multiprocessing
 import multiprocessing.connection
 import os
+import signal
 import threading
 import time
 
@@ -15,7 +18,7 @@ from trainer.errors import UserError
 from trainer.signals import Signals
 from tuning import pool
 from tuning.sweep import worker
-from tuning.sweep.directory import Sweep
+from tuning.sweep.directory import RUNNING, WAITING, Sweep
 from tuning.sweep.status import report
 
 #: Seconds that a process has to end in good order; longest is the end of a compiled call.
@@ -38,7 +41,7 @@ def run(sweep, runner, workers, max_megabytes, display):
         Whether all studies are over: done, or set aside.
 
     Raises:
-        UserError: there is no room for the results; or processes die before they are up.
+        UserError: this machine or the directory does not serve; processes die before they are up.
     """
     workers = workers or min(pool.default_workers(), len(sweep.specs))
     display.say(f"{workers} processes on this machine")
@@ -49,8 +52,6 @@ def run(sweep, runner, workers, max_megabytes, display):
             display.update()
         if signals.received:
             display.say("ending; what trains is trained again later")
-            crew.dismiss()
-    display.update()
     return all(sweep.state(name).is_over for name in sweep.specs)
 
 
@@ -58,8 +59,9 @@ class _Crew:
     """The processes: place -> (process, connection)."""
 
     def __init__(self, sweep, runner, workers, max_megabytes):
-        self.sweep, self._arguments = sweep, (str(sweep.path), runner, max_megabytes)
-        self._places, self.members, self._stillborn = pool.places(workers), {}, 0
+        self._arguments = (str(sweep.path), runner, max_megabytes)
+        self._places, self.members = pool.places(workers), {}
+        self._starting, self._stillborn = set(), 0
 
     def __enter__(self):
         for place in range(len(self._places)):
@@ -67,7 +69,17 @@ class _Crew:
         return self
 
     def __exit__(self, *_):
+        """Ends all processes, in good order if they can."""
+        for process, _ in self.members.values():
+            process.terminate()
+        deadline = time.monotonic() + GRACE
         for process, connection in self.members.values():
+            while process.is_alive() and time.monotonic() < deadline:
+                # One that waits to be heard would never end.
+                with contextlib.suppress(EOFError, OSError):
+                    while connection.poll():
+                        connection.recv()
+                process.join(0.1)
             process.kill()
             process.join()
             connection.close()
@@ -85,6 +97,7 @@ class _Crew:
             if kind == "refused":
                 raise UserError(content)
             if kind == "up":
+                self._starting.discard(place)
                 self._stillborn = 0
             elif kind == "says":
                 yield content
@@ -94,64 +107,71 @@ class _Crew:
                 self._remove(place)
                 self._start(place)
 
-    def dismiss(self):
-        """Ends all processes in good order."""
-        for process, _ in self.members.values():
-            process.terminate()
-        deadline = time.monotonic() + GRACE
-        for process, connection in self.members.values():
-            while process.is_alive() and time.monotonic() < deadline:
-                # One that waits to be heard would never end.
-                with contextlib.suppress(EOFError, OSError):
-                    while connection.poll(0.1):
-                        connection.recv()
-
     def _start(self, place):
         self.members[place] = pool.start(self._places[place], _live, *self._arguments)
-        self._stillborn += 1
+        self._starting.add(place)
 
     def _remove(self, place):
         process, connection = self.members.pop(place)
         connection.close()
         process.join(GRACE)
         process.kill()
+        process.join()
         return process.exitcode
 
     def _replace(self, place):
         code = self._remove(place)
+        self._stillborn += place in self._starting
         if self._stillborn >= MAX_STILLBORN:
             raise UserError(
                 f"{self._stillborn} processes died before they were up (exit code {code}; -9 is "
                 "often want of memory); try fewer --workers"
             )
         self._start(place)
-        yield f"a process died (exit code {code}); another takes its place"
+        yield f"a process ended (exit code {code}); another takes its place"
 
 
 def _live(connection, path, runner, max_megabytes):
     """A process's life."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    sweep = Sweep.open(path)
-    connection.send(("up", None))
-    with Signals() as signals, contextlib.suppress(BrokenPipeError, ConnectionResetError):
+    ending, sweep = threading.Event(), Sweep.open(path)
+    # However often: a batch system and the engine's own process may both say so.
+    signal.signal(signal.SIGTERM, lambda *_: ending.set())
+    life = _Life()
+    threading.Thread(target=life.end_with_parent, args=(sweep,), daemon=True).start()
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        connection.send(("up", None))
+        try:
+            for name, silent in worker.free_studies(sweep, ending.is_set):
+                life.study = name
+                state = worker.run(sweep, name, runner, ending.is_set, silent)
+                life.study = None
+                if state is not None:
+                    connection.send(("says", report(sweep, name, state)))
+                if worker.resident_megabytes() > max_megabytes:
+                    connection.send(("grown", None))
+                    return
+        except UserError as error:
+            connection.send(("refused", str(error)))
+        except OSError as error:
+            connection.send(("refused", str(worker.unusable(sweep, error))))
+        else:
+            # Otherwise it was told to end, and another is to take its place.
+            if not ending.is_set():
+                connection.send(("over", None))
 
-        def stop():
-            return signals.received is not None
 
-        for name in worker.free_studies(sweep, stop):
-            try:
-                state = worker.run(sweep, name, runner, stop)
-            except worker.DiskFull as error:
-                connection.send(("refused", worker.no_space(error)))
-                return
-            if state is not None:
-                connection.send(("says", report(sweep, name, state)))
-            if worker.resident_megabytes() > max_megabytes:
-                connection.send(("grown", None))
-                return
-        connection.send(("over", None))
+class _Life:
+    """What a process is at, for the thread that ends it when the engine's process has died."""
 
+    study = None
 
-def _end_with_parent():
-    multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
-    os._exit(1)
+    def end_with_parent(self, sweep):
+        multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
+        if self.study is not None:
+            # Of this the study is not to blame.
+            with contextlib.suppress(Exception):
+                state = sweep.state(self.study)
+                owner = json.loads((sweep.study_path(self.study) / "lease.json").read_bytes())
+                if state.status == RUNNING and owner["pid"] == os.getpid():
+                    sweep.write_state(self.study, dataclasses.replace(state, status=WAITING))
+        os._exit(1)

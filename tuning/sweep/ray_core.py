@@ -28,7 +28,7 @@ class Settings(NamedTuple):
 
     Attributes:
         address: of a running cluster; None starts one on this machine.
-        workers: tasks at once on a cluster of its own; one a core if None.
+        workers: tasks at once on a cluster of its own; one a core if None, as far as GPUs go.
         gpus_per_study: share of a GPU that a task reserves; a whole one where there are any, if
             None.
         max_megabytes: memory above which a process leaves the next task to a fresh one.
@@ -53,21 +53,28 @@ def run(sweep, runner, settings, display):
         Whether all studies are over: done, or set aside.
 
     Raises:
-        UserError: Ray is not installed, or does not answer; there is no room for the results.
+        UserError: Ray is not installed, does not answer, or lacks GPUs; a machine, or the
+            directory, does not serve.
     """
-    ray = _connect(settings)
+    ray = _connect(settings, sweep.backend)
     try:
-        gpus = settings.gpus_per_study
-        if gpus is None:
-            gpus = 1.0 if ray.cluster_resources().get("GPU") else 0.0
         resources = ray.cluster_resources()
-        display.say(
-            f"Ray with {resources.get('CPU', 0):g} CPUs and {resources.get('GPU', 0):g} GPUs"
-        )
-        task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=-1)(_run)
+        cpus, gpus = resources.get("CPU", 0.0), resources.get("GPU", 0.0)
+        share = settings.gpus_per_study
+        if share is None:
+            share = 1.0 if gpus else 0.0
+        if share > gpus:
+            raise UserError(f"--gpus_per_study={share:g}, but Ray has {gpus:g} GPUs")
+        display.say(f"Ray with {cpus:g} CPUs and {gpus:g} GPUs")
+        task = ray.remote(num_cpus=1, num_gpus=share, max_retries=-1)(_run)
         arguments = (runner, settings.max_megabytes)
         with Signals() as signals:
             _follow(ray, task, arguments, sweep, signals, display)
+    except ray.exceptions.RayError as error:
+        cause = getattr(error, "cause", None)
+        if isinstance(cause, UserError):
+            raise cause from None
+        raise
     finally:
         ray.shutdown()
     return all(sweep.state(name).is_over for name in sweep.specs)
@@ -78,37 +85,30 @@ def _follow(ray, task, arguments, sweep, signals, display):
     path, watch, running = str(sweep.path.absolute()), Watch(), {}
     left = list(sweep.specs)
     while left and not signals.received:
-        left = [name for name in left if not sweep.state(name).is_over]
         submitted = set(running.values())
         for name in left:
             if name not in submitted and watch.is_free(sweep.study_path(name)):
-                running[task.remote(path, name, *arguments)] = name
-        if not running:
-            time.sleep(worker.PAUSE)
-            continue
-        ready, _ = ray.wait(list(running), num_returns=len(running), timeout=1.0)
-        for reference in ready:
-            _hear(ray, reference, sweep, running.pop(reference), display)
+                silent = watch.silent(sweep.study_path(name))
+                running[task.remote(path, name, silent, *arguments)] = name
+        if running:
+            ready, _ = ray.wait(list(running), num_returns=len(running), timeout=1.0)
+            for reference in ready:
+                name, state = running.pop(reference), ray.get(reference)
+                if state is not None:
+                    display.say(report(sweep, name, state))
+        else:
+            time.sleep(1.0)
+        left = [name for name in left if not sweep.state(name).is_over]
         display.update()
-    if running:
+    if signals.received:
         display.say("ending; what trains is trained again later")
-        for reference in running:
-            ray.cancel(reference)
+    for reference in running:
+        ray.cancel(reference)
+    if running:
         ray.wait(list(running), num_returns=len(running), timeout=GRACE)
 
 
-def _hear(ray, reference, sweep, name, display):
-    try:
-        state = ray.get(reference)
-    except ray.exceptions.RayTaskError as error:
-        if isinstance(error.cause, worker.DiskFull):
-            raise UserError(worker.no_space(error.cause)) from None
-        raise
-    if state is not None:
-        display.say(report(sweep, name, state))
-
-
-def _connect(settings):
+def _connect(settings, backend):
     if settings.address is None:
         # Read when Ray is imported: its servers bind to the loopback address alone.
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
@@ -121,11 +121,11 @@ def _connect(settings):
         raise UserError("--engine=ray needs Ray: pip install 'rnn-zoo[ray]'") from None
     variables = pool.Place([0], "").environment | {"TF_CPP_MIN_LOG_LEVEL": "3"}
     del variables["CUDA_VISIBLE_DEVICES"]  # Ray's to set
-    for name in ("KERAS_BACKEND", "PYTHONPATH"):
-        if name in os.environ:
-            variables[name] = os.environ[name]
+    variables["KERAS_BACKEND"] = backend
+    if "PYTHONPATH" in os.environ:
+        variables["PYTHONPATH"] = os.environ["PYTHONPATH"]
     own = {
-        "num_cpus": settings.workers or pool.default_workers(),
+        "num_cpus": settings.workers or len(os.sched_getaffinity(0)),
         "include_dashboard": False,
         # Results go to files: Ray's own memory holds a few lines.
         "object_store_memory": 80 * 2**20,
@@ -138,21 +138,26 @@ def _connect(settings):
             logging_level="ERROR",
             **({} if settings.address else own),
         )
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         reason = str(error).strip().splitlines()[0]
+        if settings.address is None:
+            raise UserError(f"Ray does not start here: {reason}") from None
         raise UserError(
-            f"no Ray cluster at {settings.address or 'this machine'}: {reason}; start one, or "
-            "leave --ray_address out"
+            f"no Ray at --ray_address={settings.address}: {reason}; start it there (with the same "
+            "token, RAY_AUTH_MODE), or leave --ray_address out"
         ) from None
     return ray
 
 
-def _run(path, name, runner, max_megabytes):
+def _run(path, name, silent, runner, max_megabytes):
     """The task: the study's `State`, or None if another process owns it."""
-    if worker.resident_megabytes() > max_megabytes:
+    if _had and worker.resident_megabytes() > max_megabytes:
         # Nothing is begun yet, and Ray tries again in another process.
         os._exit(0)
-    return worker.run(_open(path), name, runner, lambda: False)
+    _had.add(name)
+    return worker.run(_open(path), name, runner, lambda: False, silent)
 
 
+#: Studies that this process has had.
+_had = set()
 _open = functools.lru_cache(maxsize=1)(Sweep.open)

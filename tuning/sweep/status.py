@@ -2,11 +2,8 @@
 
 import time
 
-from rich.live import Live
-from rich.text import Text
-
-from trainer.progress import INTERVAL, Display
 from tuning.lease import Watch
+from tuning.progress import LineDisplay
 from tuning.sweep.directory import DONE, FAILED, RUNNING, WAITING
 from tuning.sweep.estimate import work
 
@@ -14,81 +11,72 @@ STATUSES = (DONE, RUNNING, WAITING, FAILED)
 
 
 class Survey:
-    """What all studies of a sweep have come to, read again at each `look`; what is over, once."""
+    """What all studies of a sweep have come to, at each `look`; what is over is read once.
+
+    Attributes:
+        states, statuses, trials: by study. One whose owner has died on this machine waits.
+    """
 
     def __init__(self, sweep):
-        self.sweep, self.states, self.trials = sweep, {}, {}
+        self.sweep, self.states, self.statuses, self.trials = sweep, {}, {}, {}
         self._work = {name: work(spec) for name, spec in sweep.specs.items()}
         self._watch = Watch()
-        self.look()
+        self._began = (time.monotonic(), self.look()._done())
 
     def look(self):
         for name in self.sweep.specs:
             state = self.states.get(name)
             if state is None or not state.is_over:
-                self.states[name] = self.sweep.state(name)
-                self.trials[name] = self._count(name)
+                self.states[name] = state = self.sweep.state(name)
+                running = state.status == RUNNING
+                self.trials[name] = self.sweep.num_ended(name) if running else state.trials
+                if running and self._watch.is_free(self.sweep.study_path(name)):
+                    self.statuses[name] = WAITING
+                else:
+                    self.statuses[name] = state.status
         return self
 
-    def _count(self, name):
-        state = self.states[name]
-        return self.sweep.num_ended(name) if state.status == RUNNING else state.trials
-
-    def status(self, name):
-        """Its status; a running one whose owner is dead waits."""
-        state = self.states[name]
-        if state.status == RUNNING and self._watch.is_free(self.sweep.study_path(name)):
-            return WAITING
-        return state.status
-
     def count(self, status):
-        return sum(self.status(name) == status for name in self.states)
+        return list(self.statuses.values()).count(status)
 
-    def seconds_left(self, workers):
-        """Estimated from the time that the trials so far took; None as long as there are none."""
-        spent = sum(state.seconds for state in self.states.values())
-        shares = {n: min(1.0, self.trials[n] / self.sweep.num_wanted(n)) for n in self.states}
-        # A study's time is known once a process has given it back.
-        known = [n for n, state in self.states.items() if state.seconds and state.status != RUNNING]
-        done = sum(shares[n] * self._work[n] for n in known)
-        left = sum((1 - shares[n]) * self._work[n] for n, s in self.states.items() if not s.is_over)
-        return left * spent / done / max(workers, 1) if done else None
+    def seconds_left(self):
+        """The work left over the rate: since the first look, or of the studies that are done.
+
+        None as long as neither is known.
+        """
+        left = sum(
+            self._work[name] - self._done_of(name)
+            for name, state in self.states.items()
+            if not state.is_over
+        )
+        began, before = self._began
+        won = self._done() - before
+        if won:
+            return left * (time.monotonic() - began) / won
+        done = [name for name, state in self.states.items() if state.status == DONE]
+        spent = sum(self.states[name].seconds for name in done)
+        if not spent:
+            return None
+        rate = sum(self._work[name] for name in done) / spent
+        return left / rate / max(self.count(RUNNING), 1)
+
+    def _done(self):
+        return sum(self._done_of(name) for name in self.states)
+
+    def _done_of(self, name):
+        return self._work[name] * min(1.0, self.trials[name] / self.sweep.num_wanted(name))
 
 
-class SweepDisplay(Display):
-    """Says what happens to studies, and how far the sweep is: a live line, or one every 10 s."""
-
-    def __init__(self, console=None):
-        super().__init__(console)
-        self._survey = self._live = None
-        self._last = time.monotonic()
+class SweepDisplay(LineDisplay):
+    """Says what happens to studies, and how far the sweep is."""
 
     def begin(self, sweep):
         self._survey = Survey(sweep)
-        self.say(f"{sweep.path}: {self._line()}")
-        if self.console.is_terminal:
-            self._live = Live(console=self.console, refresh_per_second=2)
-            self._live.start()
+        self.say(f"{sweep.path}: {summary(self._survey)}")
+        self.open()
 
     def update(self):
-        if not self._live and time.monotonic() - self._last < INTERVAL:
-            return
-        if time.monotonic() - self._last >= 1.0:
-            self._last = time.monotonic()
-            self._survey.look()
-            line = self._line()
-            if self._live:
-                self._live.update(Text(line))
-            else:
-                self.say(line)
-
-    def end(self):
-        if self._live:
-            self._live.stop()
-            self._live = None
-
-    def _line(self):
-        return summary(self._survey)
+        self.line(lambda: summary(self._survey.look()))
 
 
 def summary(survey):
@@ -98,7 +86,7 @@ def summary(survey):
     line = f"{len(survey.states)} studies: "
     line += ", ".join(f"{n} {status}" for status, n in counts.items() if n)
     line += f"; {sum(survey.trials.values()):,} of {wanted:,} trials"
-    left = survey.seconds_left(counts[RUNNING])
+    left = survey.seconds_left()
     if left is not None and counts[RUNNING] + counts[WAITING]:
         line += f"; about {duration(left)} to go"
     return line
@@ -113,7 +101,7 @@ def show(sweep, display):
         rows.append(
             (
                 name,
-                survey.status(name),
+                survey.statuses[name],
                 f"{survey.trials[name]}/{sweep.num_wanted(name)}",
                 "-" if state.infeasible is None else str(state.infeasible),
                 "-" if state.best is None else f"{state.best:.4f}",

@@ -27,6 +27,8 @@ def test_another_sweep_is_refused(tmp_path):
         Sweep(sweep.path, changed).create({})
     with pytest.raises(UserError, match="has a study study-002"):
         Sweep(sweep.path, specs[:2]).create({})
+    with pytest.raises(UserError, match="on tensorflow, not jax; set KERAS_BACKEND=tensorflow"):
+        Sweep(sweep.path, specs, "jax").create({})
     with pytest.raises(UserError, match="has no study study-003"):
         more = [*specs, specs[0]._replace(name="study-003")]
         Sweep(sweep.path, more).create({})
@@ -56,13 +58,40 @@ def test_deaths_count_only_if_nothing_was_won():
     assert (state.status, state.deaths) == ("running", 0)
     state = state.taken(0).taken(0)
     assert state.deaths == 2
-    state = state.taken(3)  # the one that died had finished three trials
-    assert (state.deaths, state.trials) == (0, 3)
+    state = state.failed("an error", is_final=False)
+    assert state.deaths == 0
+    state = state.taken(3)  # the one that failed had finished three trials
+    assert (state.deaths, state.trials, state.failures) == (0, 3, ())
     for _ in range(9):
         state = state.taken(3)
     assert (state.status, state.deaths) == ("running", 9)
     state = state.taken(3)
     assert state.status == "failed" and "died 10 times" in state.failures[-1]
+
+
+def test_two_may_create_it_at_once(tmp_path, monkeypatch):
+    """The other's manifest comes between this one's looks."""
+    sweep = sweep_studies.make(tmp_path / "sweep", 2)
+    text = (sweep.path / "sweep.json").read_text()
+    (sweep.path / "sweep.json").unlink()
+    listed = type(sweep.path).iterdir
+
+    def iterdir(path):
+        (sweep.path / "sweep.json").write_text(text)
+        return listed(path)
+
+    monkeypatch.setattr(type(sweep.path), "iterdir", iterdir)
+    Sweep(sweep.path, sweep.specs.values()).create({})
+
+
+def test_what_was_set_aside_can_be_tried_again(tmp_path):
+    sweep = sweep_studies.make(tmp_path / "sweep", 2)
+    sweep.write_state("study-000", State("failed", 2, failures=("a", "b"), deaths=3, seconds=4.0))
+    sweep.write_state("study-001", State("done", 6))
+    for name in sweep.specs:
+        sweep.retry(name)
+    assert sweep.state("study-000") == State("waiting", 2, seconds=4.0)
+    assert sweep.state("study-001") == State("done", 6)
 
 
 def test_errors_are_tried_again_a_few_times():

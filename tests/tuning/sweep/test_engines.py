@@ -17,11 +17,12 @@ from sweep_studies import begun, expected, found
 ENGINES = ("local", "ray")
 
 
-def start(sweep, engine="local", workers=2, runner="quick", *arguments):
+def start(sweep, engine="local", workers=2, runner="quick", *arguments, group=False):
     command = [sys.executable, "-m", "sweep_studies", str(sweep.path), engine, str(workers), runner]
     return subprocess.Popen(
         [*command, *map(str, arguments)],
         env=environment(),
+        start_new_session=group,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -92,6 +93,8 @@ def test_the_driver_killed_and_started_again(engine, tmp_path):
         process.communicate()
         # Without their driver, workers end.
         wait_for(lambda pids=owners: not any(os.path.exists(f"/proc/{pid}") for pid in pids))
+        if engine == "local":  # Ray's are killed with their cluster
+            assert all(sweep.state(name).status != "running" for name in sweep.specs)
     assert not all(sweep.state(name).is_over for name in sweep.specs)
     code, stdout, stderr = finish(start(sweep, engine, 2))
     assert (code, stderr) == (0, ""), stdout
@@ -140,7 +143,7 @@ def test_a_study_that_fails_is_set_aside_and_the_rest_go_on(tmp_path):
     assert all(states[n].status == "done" for n in "4567")
     assert len(states["1"].failures) == 3
     assert "ZeroDivisionError: a bug in study-001" in states["1"].failures[-1]
-    assert "in failing" in states["1"].failures[-1]
+    assert "sweep_studies.py" in states["1"].failures[-1]
     assert states["2"].failures == ("no such file",)
     assert states["3"].deaths == 10 and "died 10 times" in states["3"].failures[-1]
     log = sweep.log_path("study-001").read_text()
@@ -158,6 +161,28 @@ def test_a_signal_ends_it_in_good_order(tmp_path):
     assert not list(sweep.path.glob("studies/*/lease.json"))
     assert {sweep.state(name).status for name in sweep.specs} <= {"waiting", "done"}
     assert all(sweep.state(name).deaths == 0 for name in sweep.specs)
+
+
+def test_a_batch_system_tells_all_processes(tmp_path):
+    """They end in good order when they hear it twice: from it, and from the engine."""
+    sweep = sweep_studies.make(tmp_path / "sweep", 12)
+    process = start(sweep, "local", 2, "slow", group=True)
+    wait_for(lambda: len(studying(sweep)) == 2)
+    os.killpg(process.pid, signal.SIGTERM)
+    code, stdout, stderr = finish(process)
+    assert (code, stderr) == (130, ""), stdout
+    assert not list(sweep.path.glob("studies/*/lease.json"))
+    assert all(sweep.state(name).status != "running" for name in sweep.specs)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_machine_that_does_not_serve_is_one_line(engine, tmp_path):
+    if engine == "ray":
+        pytest.importorskip("ray")
+    sweep = sweep_studies.make(tmp_path / "sweep", 4)
+    code, stdout, stderr = finish(start(sweep, engine, 2, "unprepared"))
+    assert (code, stderr) == (2, "no backend here\n"), stdout
+    assert all(sweep.state(name).status == "waiting" for name in sweep.specs)
 
 
 def test_a_process_is_kept_until_it_has_grown(tmp_path):

@@ -13,7 +13,7 @@ from tuning.sweep.config import Spec
 
 def spec(config=None, reruns=0, **study):
     config = config or TrainConfig("capacity", "gru", num_params=1000, train_steps=4000)
-    return Spec("one", config, StudyConfig(num_trials=10, **study), reruns)
+    return Spec("one", config, StudyConfig(num_trials=10, **study), reruns, 5)
 
 
 def test_expected_steps_are_the_law_s():
@@ -30,7 +30,7 @@ def test_a_study_s_cost_is_the_sum_of_its_trials():
         "capacity", "gru", depth=2, num_params=1000, train_steps=4000, batch_size=8
     )
     fixed = {"train_steps": 3000}
-    assert estimate.features(config) == (5 * 2 * 4, 6 * 8 * 5 * 1000)
+    assert estimate.features(spec(config)) == (5 * 2 * 4, 6 * 8 * 5 * 1000)
     cost = estimate.cost(spec(config, reruns=2, ranges=fixed), a=1e-6, b=1e-10, compiling=7.0)
     assert (cost.trials, cost.steps) == (12, 36_000)
     assert cost.num_params <= 1000 < cost.num_params * 1.2
