@@ -24,7 +24,7 @@ WAITING, RUNNING, DONE, FAILED = "waiting", "running", "done", "failed"
 #: How often a study may fail by an error of its own before it is set aside.
 MAX_FAILURES = 3
 #: How many processes in a row may die with a study before it has a finished trial more.
-MAX_DEATHS = 10
+MAX_DEATHS = 20
 
 
 @dataclasses.dataclass(frozen=True)

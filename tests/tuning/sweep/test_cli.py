@@ -119,7 +119,7 @@ def test_the_same_again_does_nothing(undisturbed):
     shown = python("-m", "tuning.sweep", "--status", "sweep", cwd=home)
     assert (shown.code, shown.stderr) == (0, "")
     assert "capacity-irnn-1-200-gp" in shown.stdout and "5/5" in shown.stdout
-    other = python(*ARGUMENTS, "--num_trials=6", cwd=home)
+    other = python(*ARGUMENTS, "--num_trials=6", cwd=home, **JAX)
     assert other.code == 2 and "holds another sweep: num_trials of" in other.stderr
 
 
@@ -171,7 +171,7 @@ def test_a_dry_run_says_what_it_would_cost(tmp_path):
         ),
         (
             ("--gin_file=gin_configs/paper/figure_3_text8.gin", "--out=x", "--text8_path=none"),
-            "--text8_path=none cannot be read",
+            "none cannot be read",
         ),
         (("--status", "nowhere"), "nowhere holds no sweep"),
     ],

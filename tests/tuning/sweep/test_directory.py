@@ -62,11 +62,11 @@ def test_deaths_count_only_if_nothing_was_won():
     assert state.deaths == 0
     state = state.taken(3)  # the one that failed had finished three trials
     assert (state.deaths, state.trials, state.failures) == (0, 3, ())
-    for _ in range(9):
+    for _ in range(19):
         state = state.taken(3)
-    assert (state.status, state.deaths) == ("running", 9)
+    assert (state.status, state.deaths) == ("running", 19)
     state = state.taken(3)
-    assert state.status == "failed" and "died 10 times" in state.failures[-1]
+    assert state.status == "failed" and "died 20 times" in state.failures[-1]
 
 
 def test_two_may_create_it_at_once(tmp_path, monkeypatch):

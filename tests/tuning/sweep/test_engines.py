@@ -145,7 +145,7 @@ def test_a_study_that_fails_is_set_aside_and_the_rest_go_on(tmp_path):
     assert "ZeroDivisionError: a bug in study-001" in states["1"].failures[-1]
     assert "sweep_studies.py" in states["1"].failures[-1]
     assert states["2"].failures == ("no such file",)
-    assert states["3"].deaths == 10 and "died 10 times" in states["3"].failures[-1]
+    assert states["3"].deaths == 20 and "died 20 times" in states["3"].failures[-1]
     log = sweep.log_path("study-001").read_text()
     assert log.count("ZeroDivisionError: a bug in study-001") == 3
 
