@@ -58,7 +58,7 @@ def _timed(run, steps):
 class Setting:
     """The model and the task that all candidates share."""
 
-    def __init__(self, task, arch, budget):
+    def __init__(self, task, arch, budget, **task_options):
         from trainer.config import MAX_TRAIN_STEPS, TrainConfig
 
         options = {"text8": {"source": "pydoc"}, "capacity": {"num_samples": 4 * budget}}
@@ -69,7 +69,7 @@ class Setting:
             batch_size=BATCH_SIZE,
             train_steps=MAX_TRAIN_STEPS,
             lr_init=1e-4,
-            task_options=options.get(task, {}),
+            task_options=options.get(task, {}) | task_options,
         )
         self.task = self.config.make_task()
         self.arch, self.depth = arch, self.config.depth
