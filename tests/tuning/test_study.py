@@ -132,7 +132,7 @@ def test_trials_do_not_hang_on_who_trains_them(undisturbed, tmp_path):
 
 def test_killed_again_and_again_it_ends_the_same(undisturbed, tmp_path):
     rng, kills = random.Random(5), 0
-    signals = [signal.SIGKILL, signal.SIGTERM, signal.SIGKILL, signal.SIGKILL]
+    signals = [signal.SIGKILL, signal.SIGTERM, signal.SIGKILL]
     for number in signals:
         process, before = start(tmp_path), num_ended(tmp_path)
         target = before + rng.randrange(1, 3)
@@ -151,7 +151,7 @@ def test_killed_again_and_again_it_ends_the_same(undisturbed, tmp_path):
             while any(os.path.exists(f"/proc/{pid}") for pid in workers):
                 assert time.monotonic() < deadline, workers
                 time.sleep(0.05)
-    assert kills >= 3
+    assert kills >= 2
     # The last part: a worker dies, and what a kill cut short is in the log.
     path = tmp_path / "study/trials.jsonl"
     path.write_bytes(path.read_bytes()[:-30])

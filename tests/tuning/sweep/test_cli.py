@@ -147,12 +147,16 @@ def test_a_failed_study_is_an_exit_code(tmp_path):
 
 
 def test_a_dry_run_says_what_it_would_cost(tmp_path):
-    (tmp_path / "grid.gin").write_text(GRID)
+    (tmp_path / "grid.gin").write_text(
+        "SweepConfig.grid = [{'task': 'capacity', 'arch': ['irnn', 'rnn'], 'num_params': 300,"
+        " 'num_trials': 4, 'reruns': 2, 'ranges': {'train_steps': 5}}]"
+    )
     done = python(*ARGUMENTS, "--dry_run", cwd=tmp_path, **JAX)
     assert (done.code, done.stderr) == (0, "")
     assert not (tmp_path / "sweep").exists()
     last = done.stdout.strip().splitlines()[-1]
-    assert "5 studies, 25 trials" in last and "core-hours" in last and "MB of disk" in last
+    assert "2 studies, 12 trials, 60 steps" in last
+    assert "core-hours" in last and "on 2 cores; 0 MB of disk" in last
 
 
 @pytest.mark.parametrize(

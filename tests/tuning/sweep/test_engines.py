@@ -14,6 +14,8 @@ import sweep_studies
 from processes import environment
 from sweep_studies import begun, expected, found
 
+from tuning.lease import PATIENCE
+
 ENGINES = ("local", "ray")
 
 
@@ -112,9 +114,16 @@ def found_so_far(sweep):
     }
 
 
-def test_two_drivers_share_the_work(tmp_path):
-    sweep = sweep_studies.make(tmp_path / "sweep", 40)
-    drivers = [start(sweep, "local", 2), start(sweep, "local", 2)]
+@pytest.mark.parametrize("engine", ENGINES)
+def test_two_drivers_share_the_work(engine, tmp_path):
+    """The other one may be of the other engine."""
+    if engine == "ray":
+        pytest.importorskip("ray")
+    sweep = sweep_studies.make(tmp_path / "sweep", 60)
+    second = start(sweep, engine, 2)
+    if engine == "ray":
+        wait_for(lambda: studying(sweep))
+    drivers = [second, start(sweep, "local", 2)]
     assert [finish(driver)[0] for driver in drivers] == [0, 0]
     assert found(sweep) == expected(sweep)
     attempts = begun(sweep)
@@ -122,10 +131,28 @@ def test_two_drivers_share_the_work(tmp_path):
     assert len({pid for _, pid in attempts}) == 4
 
 
-def test_a_full_disk_stops_it_and_it_goes_on(disk):
+def test_what_a_dead_machine_left_is_taken_over(tmp_path):
+    """Its clock was a day ahead, which nobody asks."""
+    sweep = sweep_studies.make(tmp_path / "sweep", 3)
+    path = sweep.study_path("study-001")
+    path.mkdir()
+    lease = path / "lease.json"
+    lease.write_text(json.dumps({"pid": 4, "host": "elsewhere", "heartbeat": 7}))
+    os.utime(lease, (time.time() + 86_400,) * 2)
+    began = time.monotonic()
+    code, stdout, stderr = finish(start(sweep))
+    assert (code, stderr) == (0, ""), stdout
+    assert found(sweep) == expected(sweep)
+    assert time.monotonic() - began > PATIENCE  # its heart might have beaten
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_full_disk_stops_it_and_it_goes_on(engine, disk):
+    if engine == "ray":
+        pytest.importorskip("ray")
     home = disk("600k")
     sweep = sweep_studies.make(home / "sweep", 30)
-    code, stdout, stderr = finish(start(sweep))
+    code, stdout, stderr = finish(start(sweep, engine))
     assert code == 2, stdout
     assert stderr.count("\n") == 1 and "no space left on device" in stderr
     disk("20m", ["remount"])
