@@ -24,6 +24,7 @@ them; a one-hot's product, which is only looked up, counts in full, so a share m
 """
 
 import argparse
+import csv
 import json
 import math
 import os
@@ -136,7 +137,13 @@ def main():
     parser.add_argument("--seconds", type=float, default=0.5, help="of each timed repeat")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--out", default="benchmarks/results/steps")
+    parser.add_argument("--plot", nargs="*", help="measure nothing, plot what these folders hold")
     args = parser.parse_args()
+    if args.plot:
+        plot(
+            pathlib.Path(args.out) / "steps.png", [row for each in args.plot for row in read(each)]
+        )
+        return
     os.makedirs(args.out, exist_ok=True)
     peak = machine.matmul_rate()
     print(f"{machine.describe()}; matrix products run at {peak / 1e9:.0f} GFLOP/s")
@@ -156,6 +163,13 @@ def main():
     plot(pathlib.Path(args.out) / "steps.png", rows)
     for line in summary(rows):
         print(line)
+
+
+def read(directory):
+    """The rows of a steps.csv, as far as `plot` needs them."""
+    with open(pathlib.Path(directory) / "steps.csv") as file:
+        for row in csv.DictReader(file):
+            yield row | {"budget": int(row["budget"]), "ours_over_it": float(row["ours_over_it"])}
 
 
 def compare(rows, peak):
@@ -230,7 +244,7 @@ def plot(path, rows):
         panel.set_xticks((1, 2, 4, 8, 16, 32), ("1", "2", "4", "8", "16", "32"))
         panel.minorticks_off()
         panel.grid(axis="y", color="0.92")
-        panel.set_xlim(0.7, 40)
+        panel.set_xlim(0.6, 40)
         panel.set_title(f"{budget:,} parameters", loc="left")
         panel.set_xlabel("steps a second, ours over the peer's")
         panel.spines[["top", "right"]].set_visible(False)
