@@ -1,0 +1,27 @@
+"""Benchmarks run and leave their tables; what they measure is not looked at."""
+
+import csv
+
+import pytest
+from processes import ROOT, python
+
+SMALL = ("--seconds=0.02", "--repeats=1", "--tasks", "capacity", "--archs", "rnn", "--budgets=300")
+#: Benchmark -> (arguments, a column that it measures).
+COMMANDS = {
+    "steps": ((*SMALL, "--candidates", "ours_jax"), "steps_per_second"),
+    "scheduling": (
+        ("--engines", "local", "--studies=10", "--workers=2"),
+        "milliseconds_a_study",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_benchmark_runs(name, tmp_path):
+    arguments, measured = COMMANDS[name]
+    done = python("-m", f"benchmarks.{name}", *arguments, f"--out={tmp_path}", cwd=ROOT)
+    assert done.code == 0, done.stdout + done.stderr
+    with open(tmp_path / f"{name}.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert rows and all(float(row[measured]) > 0 for row in rows)
+    assert (tmp_path / "machine.json").exists()
