@@ -105,12 +105,20 @@ class Unprepared(Quick):
         raise UserError("no backend here")
 
 
+class Broken(Quick):
+    """The engine itself meets a bug."""
+
+    def prepare(self, spec):
+        return 1 / 0
+
+
 RUNNERS = {
     "quick": Quick(),
     "slow": Quick(0.3),
     "instant": Quick(0.0),
     "failing": Failing(0.0),
     "unprepared": Unprepared(),
+    "broken": Broken(),
 }
 
 

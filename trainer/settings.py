@@ -4,6 +4,7 @@ from absl import flags
 
 from rnn_zoo.architectures import ARCHITECTURES
 from trainer import parsing
+from trainer.errors import UserError
 from trainer.tasks import TASKS
 
 _FIELDS = ("task", "arch", "depth", "num_params", "train_steps", "batch_size", "seed")
@@ -27,10 +28,16 @@ def define(flag_values):
     )
     flags.DEFINE_integer("batch_size", None, "samples an update", **common)
     flags.DEFINE_integer("seed", None, "of initial weights and batches", **common)
+    flags.DEFINE_multi_string("gin_file", [], "a gin file to parse after the task's", **common)
+    define_surroundings(flag_values)
+
+
+def define_surroundings(flag_values):
+    """Defines those of the flags that do not say which training it is: a sweep has many."""
+    common = {"flag_values": flag_values}
     flags.DEFINE_string(
         "profile", "laptop", f"amount of work: {', '.join(parsing.PROFILES)}", **common
     )
-    flags.DEFINE_multi_string("gin_file", [], "a gin file to parse after the task's", **common)
     flags.DEFINE_multi_string(
         "gin_bindings", [], "a binding, as TrainConfig.lr_init=0.01", **common
     )
@@ -49,12 +56,29 @@ def parse(flag_values, base=None):
         UserError: an unknown name or value, a file that is missing or wrong.
     """
     given = {name: flag_values[name].value for name in flag_values}
-    text8 = {"path": given["text8_path"], "source": given["text8_source"]}
     return parsing.parse(
         {name: given[name] for name in _FIELDS},
-        {name: value for name, value in text8.items() if value is not None},
+        text8_options(flag_values),
         given["profile"],
         given["gin_file"],
         given["gin_bindings"],
         base,
     )
+
+
+def text8_options(flag_values):
+    """The options of the task text8 that flags give, as a dict."""
+    given = {"path": flag_values.text8_path, "source": flag_values.text8_source}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def check_positive(flag_values, *names):
+    """Refuses a number below 1.
+
+    Raises:
+        UserError: one of these flags has it.
+    """
+    for name in names:
+        value = flag_values[name].value
+        if value is not None and value < 1:
+            raise UserError(f"--{name} must be at least 1, got {value}")

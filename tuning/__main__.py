@@ -52,9 +52,7 @@ _define()
 
 
 def main():
-    for name in ("workers", "lanes", "rerun_best"):
-        if FLAGS[name].value is not None and FLAGS[name].value < 1:
-            raise UserError(f"--{name} must be at least 1, got {FLAGS[name].value}")
+    settings.check_positive(FLAGS, "workers", "lanes", "rerun_best")
     config, study, documents = _resumed() if FLAGS.resume else _parsed()
     if FLAGS.show_space:  # Needs no data, which a study may have to fetch.
         print(space.table(space.narrow(space.space(config), study.ranges)))

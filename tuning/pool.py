@@ -97,6 +97,9 @@ def places(workers):
 def start(place, work, *arguments):
     """Starts a process that calls `work(connection, *arguments)` in a `Place`.
 
+    What `work` raises comes through the connection: ("refused", the message) of a `UserError`, else
+    ("failed", the traceback).
+
     Returns:
         (the process, this end of the connection).
     """
@@ -130,7 +133,16 @@ def _settle(work, connection, cores, arguments):
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     with contextlib.suppress(OSError):
         os.sched_setaffinity(0, cores)
-    work(connection, *arguments)
+    # Whoever sends reads no more once it is gone.
+    with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        try:
+            work(connection, *arguments)
+        except UserError as error:
+            connection.send(("refused", str(error)))
+        except (EOFError, BrokenPipeError, ConnectionResetError):
+            raise
+        except Exception:
+            connection.send(("failed", traceback.format_exc()))
 
 
 class Pool:
@@ -260,24 +272,15 @@ def _environment(changes):
 
 def _work(connection, lanes):
     """The worker's life: ends when the pool's process ends or kills it."""
-    # Whoever sends reads no more once it is gone.
-    with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
-        try:
-            from trainer import cli
+    from trainer import cli
 
-            cli.start_backend()
-            from trainer.lanes import train_lanes
+    cli.start_backend()
+    from trainer.lanes import train_lanes
 
-            inbox = _Inbox(connection)
-            for _, record, weights in train_lanes(inbox.trials(), lanes, inbox.report):
-                inbox.num_busy -= 1
-                connection.send(("ended", (record, weights)))
-        except UserError as error:
-            connection.send(("refused", str(error)))
-        except (EOFError, BrokenPipeError, ConnectionResetError):
-            raise
-        except Exception:
-            connection.send(("failed", traceback.format_exc()))
+    inbox = _Inbox(connection)
+    for _, record, weights in train_lanes(inbox.trials(), lanes, inbox.report):
+        inbox.num_busy -= 1
+        connection.send(("ended", (record, weights)))
 
 
 class _Inbox:

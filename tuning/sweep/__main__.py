@@ -5,7 +5,7 @@ import os
 
 from absl import flags
 
-from trainer import cli, parsing
+from trainer import cli, settings
 from trainer.errors import UserError
 from tuning.sweep import estimate, local, worker
 from tuning.sweep.config import parse
@@ -31,7 +31,6 @@ def _define():
     text("out", None, "the sweep's directory")
     text("status", None, "print how far the sweep in this directory is, and end")
     flags.DEFINE_boolean("dry_run", False, "print what it would cost, and end", flag_values=FLAGS)
-    text("profile", "laptop", f"amount of work: {', '.join(parsing.PROFILES)}")
     text("engine", "local", f"what runs it: {', '.join(ENGINES)}")
     whole("workers", None, "processes; one a core or a GPU if not given")
     whole("lanes", None, "trials that each trains at once; chosen if not given")
@@ -45,13 +44,9 @@ def _define():
     flags.DEFINE_float(
         "gpus_per_study", None, "share of a GPU that Ray reserves", flag_values=FLAGS
     )
-    flags.DEFINE_multi_string(
-        "gin_bindings", [], "a binding, as StudyConfig.keep=1", flag_values=FLAGS
-    )
-    text("text8_path", None, "a text8 file: plain, .gz or .zip")
-    text("text8_source", None, "pydoc: text from Python's documentation")
 
 
+settings.define_surroundings(FLAGS)
 _define()
 
 
@@ -77,18 +72,16 @@ def _studies():
     """The studies, checked as far as is possible without a backend, the dearest first."""
     if FLAGS.engine not in ENGINES:
         raise UserError(f"unknown engine {FLAGS.engine!r}; choose one of {', '.join(ENGINES)}")
-    for name in ("workers", "lanes", "num_trials", "train_steps", "max_megabytes"):
-        if FLAGS[name].value is not None and FLAGS[name].value < 1:
-            raise UserError(f"--{name} must be at least 1, got {FLAGS[name].value}")
+    names = ("workers", "lanes", "num_trials", "train_steps", "max_megabytes")
+    settings.check_positive(FLAGS, *names)
     if not FLAGS.gin_file:
         raise UserError("--gin_file is missing, as gin_configs/paper/figure_4_parens.gin")
     given = {name: FLAGS[name].value for name in ("num_trials", "train_steps")}
     if FLAGS.gpus_per_study is not None and FLAGS.gpus_per_study < 0:
         raise UserError(f"--gpus_per_study must be at least 0, got {FLAGS.gpus_per_study}")
-    # Whole, for other drivers and machines that read the sweep's directory.
-    path = FLAGS.text8_path and os.path.abspath(FLAGS.text8_path)
-    text8 = {"path": path, "source": FLAGS.text8_source}
-    text8 = {name: value for name, value in text8.items() if value is not None}
+    text8 = settings.text8_options(FLAGS)
+    if "path" in text8:  # Whole, for other drivers and machines that read the sweep's directory.
+        text8["path"] = os.path.abspath(text8["path"])
     specs, text = parse(FLAGS.gin_file, FLAGS.profile, FLAGS.gin_bindings, given, text8)
     # So that no long one is left for the end, when the other processes have nothing to do.
     return sorted(specs, key=estimate.work, reverse=True), text
@@ -101,10 +94,10 @@ def _run(sweep, display):
         if FLAGS.engine == "ray":
             from tuning.sweep import ray_core
 
-            settings = ray_core.Settings(
+            cluster = ray_core.Settings(
                 FLAGS.ray_address, FLAGS.workers, FLAGS.gpus_per_study, FLAGS.max_megabytes
             )
-            is_over = ray_core.run(sweep, runner, settings, display)
+            is_over = ray_core.run(sweep, runner, cluster, display)
         else:
             is_over = local.run(sweep, runner, FLAGS.workers, FLAGS.max_megabytes, display)
     finally:

@@ -94,6 +94,11 @@ class Spec(NamedTuple):
     reruns: int
     num_steps: int
 
+    @property
+    def num_trainings(self):
+        """Trials and reruns together."""
+        return self.study.num_trials + self.reruns
+
 
 _CONFIGURABLE = gin.external_configurable(SweepConfig, "SweepConfig")
 
@@ -102,8 +107,8 @@ def parse(path, profile, bindings=(), flags=None, text8=None):
     """The studies that a gin file asks for.
 
     A grid within the scope of a profile, `smoke/SweepConfig.grid = ...`, counts before the one
-    without. Each study then has the project's own files for its task,
-    architecture and profile, and the grid's values last.
+    without. Each study then has the project's own files for its task, architecture and profile, and
+    the grid's values last.
 
     Args:
         path: of the gin file; one of gin_configs/paper is found without the directory's being here.
@@ -126,7 +131,7 @@ def parse(path, profile, bindings=(), flags=None, text8=None):
         gin.clear_config()
         gin.parse_config([text, *bindings])
         with gin.config_scope(profile):
-            sweep = parsing.construct(_CONFIGURABLE)
+            sweep = _CONFIGURABLE()
     given = {name: value for name, value in (flags or {}).items() if value is not None}
     base, specs = _Base(path, profile, bindings, text8), {}
     for values, varied in sweep.points():

@@ -18,6 +18,7 @@ from trainer.files import whole, write_json
 from trainer.records import plain
 from tuning.config import StudyConfig
 from tuning.given import RERUNS
+from tuning.lease import Lease
 from tuning.sweep.config import Spec
 
 WAITING, RUNNING, DONE, FAILED = "waiting", "running", "done", "failed"
@@ -135,10 +136,10 @@ class Sweep:
 
     def retry(self, name):
         """Makes a study that was set aside wait for another try."""
-        state = self.state(name)
-        if state.status == FAILED:
-            state = dataclasses.replace(state, status=WAITING, failures=(), deaths=0)
-            self.write_state(name, state)
+        if self.state(name).status == FAILED:
+            with Lease(self.study_path(name)):
+                state = dataclasses.replace(self.state(name), failures=(), deaths=0)
+                self.write_state(name, dataclasses.replace(state, status=WAITING))
 
     def log_path(self, name):
         return self.path / "logs" / f"{name}.txt"
@@ -160,11 +161,6 @@ class Sweep:
             with contextlib.suppress(FileNotFoundError):
                 count += (self.study_path(name) / file).read_bytes().count(b"\n")
         return count
-
-    def num_wanted(self, name):
-        """Trials and reruns that the study is asked for."""
-        spec = self.specs[name]
-        return spec.study.num_trials + spec.reruns
 
     def _state_path(self, name):
         return self.path / "states" / f"{name}.json"

@@ -62,9 +62,13 @@ def features(spec):
 
 def work(spec):
     """A study's cost in a unit of its own, to weigh studies of a sweep against one another."""
+    return spec.num_trainings * mean_steps(spec) * _weight(spec)
+
+
+def _weight(spec):
+    """About the seconds of a step, before anything is measured."""
     launches, products = features(spec)
-    trials = spec.study.num_trials + spec.reruns
-    return trials * mean_steps(spec) * (1e-6 * launches + 1e-11 * products)
+    return 1e-6 * launches + 1e-11 * products
 
 
 def measure(specs, lanes=None):
@@ -79,7 +83,7 @@ def measure(specs, lanes=None):
     import numpy as np
     from scipy.optimize import nnls
 
-    chosen = sorted(specs, key=lambda spec: np.dot((1e-6, 1e-11), features(spec)))
+    chosen = sorted(specs, key=_weight)
     chosen = [chosen[i] for i in sorted({0, len(chosen) // 2, len(chosen) - 1})]
     process, connection = pool.start(
         pool.places(pool.default_workers())[0], _measure, chosen, lanes
@@ -109,7 +113,7 @@ def cost(spec, a, b, compiling):
 
     config, task = spec.config, spec.config.make_task()
     units = config.units(task.input_dim, task.output_dim)
-    trials = spec.study.num_trials + spec.reruns
+    trials = spec.num_trainings
     steps = trials * mean_steps(spec)
     launches, products = features(spec)
     per_step = a * launches + b * products
@@ -125,18 +129,11 @@ def cost(spec, a, b, compiling):
 
 
 def _measure(connection, specs, lanes):
-    import traceback
-
-    try:
-        connection.send(("measured", [_time(spec.config, lanes) for spec in specs]))
-    except UserError as error:
-        connection.send(("refused", str(error)))
-    except Exception:
-        connection.send(("failed", traceback.format_exc()))
+    connection.send(("measured", [_time(spec, lanes) for spec in specs]))
 
 
-def _time(config, lanes):
-    """(seconds of a step of one trial, seconds to compile) of a configuration."""
+def _time(spec, lanes):
+    """(seconds of a step of one trial, seconds to compile) of a study."""
     from trainer import cli
 
     cli.start_backend()
@@ -147,8 +144,8 @@ def _time(config, lanes):
     from trainer.trial import Trial
 
     # A learning rate that does nothing: what is timed must not diverge.
-    config = dataclasses.replace(config, train_steps=MAX_TRAIN_STEPS, lr_init=1e-9)
-    lanes = lanes or pool.default_lanes(config, config.make_task().num_steps)
+    config = dataclasses.replace(spec.config, train_steps=MAX_TRAIN_STEPS, lr_init=1e-9)
+    lanes = lanes or pool.default_lanes(config, spec.num_steps)
     trials = [Trial(config) for _ in range(lanes)]
     training = Lanes(trials, lanes)
     began = time.perf_counter()

@@ -21,8 +21,6 @@ from tuning.sweep import worker
 from tuning.sweep.directory import RUNNING, WAITING, Sweep
 from tuning.sweep.status import report
 
-#: Seconds that a process has to end in good order; longest is the end of a compiled call.
-GRACE = 60.0
 #: How many processes in a row may die before they are up.
 MAX_STILLBORN = 20
 
@@ -42,6 +40,7 @@ def run(sweep, runner, workers, max_megabytes, display):
 
     Raises:
         UserError: this machine or the directory does not serve; processes die before they are up.
+        WorkerError: a bug of the engine's, with its traceback.
     """
     workers = workers or min(pool.default_workers(), len(sweep.specs))
     display.say(f"{workers} processes on this machine")
@@ -72,7 +71,7 @@ class _Crew:
         """Ends all processes, in good order if they can."""
         for process, _ in self.members.values():
             process.terminate()
-        deadline = time.monotonic() + GRACE
+        deadline = time.monotonic() + worker.GRACE
         for process, connection in self.members.values():
             while process.is_alive() and time.monotonic() < deadline:
                 # One that waits to be heard would never end.
@@ -96,6 +95,8 @@ class _Crew:
                 continue
             if kind == "refused":
                 raise UserError(content)
+            if kind == "failed":
+                raise pool.WorkerError(content)
             if kind == "up":
                 self._starting.discard(place)
                 self._stillborn = 0
@@ -114,7 +115,7 @@ class _Crew:
     def _remove(self, place):
         process, connection = self.members.pop(place)
         connection.close()
-        process.join(GRACE)
+        process.join(worker.GRACE)
         process.kill()
         process.join()
         return process.exitcode
@@ -138,26 +139,24 @@ def _live(connection, path, runner, max_megabytes):
     signal.signal(signal.SIGTERM, lambda *_: ending.set())
     life = _Life()
     threading.Thread(target=life.end_with_parent, args=(sweep,), daemon=True).start()
-    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-        connection.send(("up", None))
-        try:
-            for name, silent in worker.free_studies(sweep, ending.is_set):
-                life.study = name
-                state = worker.run(sweep, name, runner, ending.is_set, silent)
-                life.study = None
-                if state is not None:
-                    connection.send(("says", report(sweep, name, state)))
-                if worker.resident_megabytes() > max_megabytes:
-                    connection.send(("grown", None))
-                    return
-        except UserError as error:
-            connection.send(("refused", str(error)))
-        except OSError as error:
-            connection.send(("refused", str(worker.unusable(sweep, error))))
-        else:
-            # Otherwise it was told to end, and another is to take its place.
-            if not ending.is_set():
-                connection.send(("over", None))
+    connection.send(("up", None))
+    try:
+        for name, silent in worker.free_studies(sweep, ending.is_set):
+            life.study = name
+            state = worker.run(sweep, name, runner, ending.is_set, silent)
+            life.study = None
+            if state is not None:
+                connection.send(("says", report(sweep, name, state)))
+            if worker.resident_megabytes() > max_megabytes:
+                connection.send(("grown", None))
+                return
+    except (BrokenPipeError, ConnectionResetError):
+        raise
+    except OSError as error:
+        raise worker.unusable(sweep, error) from None
+    # Otherwise it was told to end, and another is to take its place.
+    if not ending.is_set():
+        connection.send(("over", None))
 
 
 class _Life:

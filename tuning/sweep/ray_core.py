@@ -19,9 +19,6 @@ from tuning.sweep import worker
 from tuning.sweep.directory import Sweep
 from tuning.sweep.status import report
 
-#: Seconds that tasks have to end in good order once they are cancelled.
-GRACE = 60.0
-
 
 class Settings(NamedTuple):
     """What the command line says of Ray.
@@ -105,7 +102,7 @@ def _follow(ray, task, arguments, sweep, signals, display):
     for reference in running:
         ray.cancel(reference)
     if running:
-        ray.wait(list(running), num_returns=len(running), timeout=GRACE)
+        ray.wait(list(running), num_returns=len(running), timeout=worker.GRACE)
 
 
 def _connect(settings, backend):

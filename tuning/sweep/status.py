@@ -64,7 +64,7 @@ class Survey:
         return sum(self._done_of(name) for name in self.states)
 
     def _done_of(self, name):
-        return self._work[name] * min(1.0, self.trials[name] / self.sweep.num_wanted(name))
+        return self._work[name] * min(1.0, self.trials[name] / self.sweep.specs[name].num_trainings)
 
 
 class SweepDisplay(LineDisplay):
@@ -82,7 +82,7 @@ class SweepDisplay(LineDisplay):
 def summary(survey):
     """One line: studies by status, trials, and the time to go."""
     counts = {status: survey.count(status) for status in STATUSES}
-    wanted = sum(survey.sweep.num_wanted(name) for name in survey.states)
+    wanted = sum(spec.num_trainings for spec in survey.sweep.specs.values())
     line = f"{len(survey.states)} studies: "
     line += ", ".join(f"{n} {status}" for status, n in counts.items() if n)
     line += f"; {sum(survey.trials.values()):,} of {wanted:,} trials"
@@ -102,7 +102,7 @@ def show(sweep, display):
             (
                 name,
                 survey.statuses[name],
-                f"{survey.trials[name]}/{sweep.num_wanted(name)}",
+                f"{survey.trials[name]}/{sweep.specs[name].num_trainings}",
                 "-" if state.infeasible is None else str(state.infeasible),
                 "-" if state.best is None else f"{state.best:.4f}",
                 duration(state.seconds),
@@ -116,7 +116,7 @@ def show(sweep, display):
 
 def report(sweep, name, state):
     """A line on how a study's attempt ended."""
-    trials = f"{state.trials} of {sweep.num_wanted(name)} trials"
+    trials = f"{state.trials} of {sweep.specs[name].num_trainings} trials"
     line = f"{name}: {state.status}, {trials}, {duration(state.seconds)}"
     if state.best is not None:
         line += f", best {state.best:.4f}"

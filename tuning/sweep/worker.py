@@ -14,6 +14,8 @@ from tuning.sweep.directory import DONE, WAITING
 
 #: Seconds between looks at studies that all have an owner: at first, and in the end.
 PAUSES = (0.5, 5.0)
+#: Seconds that engines give a study to end in good order; longest is the end of a compiled call.
+GRACE = 60.0
 
 
 def free_studies(sweep, stop):

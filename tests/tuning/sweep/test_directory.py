@@ -82,6 +82,11 @@ def test_two_may_create_it_at_once(tmp_path, monkeypatch):
 
     monkeypatch.setattr(type(sweep.path), "iterdir", iterdir)
     Sweep(sweep.path, sweep.specs.values()).create({})
+    assert (sweep.path / "sweep.json").read_text() == text
+    assert not (sweep.path / "sweep.gin").exists()
+    other = sweep.specs["study-000"]._replace(reruns=7)
+    with pytest.raises(UserError, match="reruns of study-000 is 0 there, not 7"):
+        Sweep(sweep.path, [other, sweep.specs["study-001"]]).create({"sweep.gin": ""})
 
 
 def test_what_was_set_aside_can_be_tried_again(tmp_path):
@@ -89,6 +94,7 @@ def test_what_was_set_aside_can_be_tried_again(tmp_path):
     sweep.write_state("study-000", State("failed", 2, failures=("a", "b"), deaths=3, seconds=4.0))
     sweep.write_state("study-001", State("done", 6))
     for name in sweep.specs:
+        sweep.study_path(name).mkdir()
         sweep.retry(name)
     assert sweep.state("study-000") == State("waiting", 2, seconds=4.0)
     assert sweep.state("study-001") == State("done", 6)

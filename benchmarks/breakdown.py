@@ -1,0 +1,75 @@
+"""python -m benchmarks.breakdown: what a training step of ours spends its time on, on one core.
+
+Times a setting of `benchmarks.steps`, then lets TensorFlow's profiler watch as many steps again,
+and adds up the operations of the compiled program by kind, in milliseconds a step.
+"""
+
+import argparse
+import collections
+import glob
+import os
+import tempfile
+import time
+
+#: Kind -> whether an operation's name is of it; the first that says yes counts.
+KINDS = {
+    None: lambda name: name.startswith(
+        ("while", "Thunk", "_train", "Eager", "TFE", "__inference", "CpuExec", "BlockU", "call")
+    ),
+    "products in loops": lambda name: name.startswith("MatMul"),
+    "products after loops": lambda name: name.startswith("dot"),
+    "copies, transpositions": lambda name: any(
+        word in name for word in ("copy", "transpose", "concat", "slice")
+    ),
+    "all else": lambda name: True,
+}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--task", default="text8")
+    parser.add_argument("--arch", default="lstm")
+    parser.add_argument("--budget", type=int, default=100_000)
+    parser.add_argument("--steps", type=int, default=30)
+    args = parser.parse_args()
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    import tensorflow as tf
+
+    from benchmarks.step_worker import Setting
+    from trainer.trial import Trial
+
+    trial = Trial(Setting(args.task, args.arch, args.budget).config)
+    program = trial.program()
+    hparams, data = trial.hparams(program), trial.task.device_data
+    state = program.run(program.start(trial.draw_weights()), hparams, data, args.steps)
+    began = time.perf_counter()
+    state = program.run(state, hparams, data, 2 * args.steps)
+    print(f"{1e3 * (time.perf_counter() - began) / args.steps:.1f} ms a step; of it")
+    with tempfile.TemporaryDirectory() as directory:
+        tf.profiler.experimental.start(directory)
+        int(program.run(state, hparams, data, 3 * args.steps)["step"])
+        tf.profiler.experimental.stop()
+        (path,) = glob.glob(f"{directory}/**/*.xplane.pb", recursive=True)
+        for kind, seconds in times(path).items():
+            print(f"{1e3 * seconds / args.steps:6.1f} ms  {kind}")
+
+
+def times(path):
+    """Seconds of all operations in a profile, by kind."""
+    from tensorflow.tsl.profiler.protobuf import xplane_pb2
+
+    space, sums = xplane_pb2.XSpace(), collections.Counter()
+    with open(path, "rb") as file:
+        space.ParseFromString(file.read())
+    for plane in space.planes:
+        for line in plane.lines:
+            for event in line.events:
+                name = plane.event_metadata[event.metadata_id].name
+                kind = next(kind for kind, is_of_it in KINDS.items() if is_of_it(name))
+                sums[kind] += event.duration_ps / 1e12
+    del sums[None]  # They contain the others.
+    return sums
+
+
+if __name__ == "__main__":
+    main()
