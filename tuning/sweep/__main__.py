@@ -61,7 +61,7 @@ def main():
         return 0
     if not FLAGS.out:
         raise UserError("--out is missing: the directory of the sweep")
-    sweep = Sweep(FLAGS.out, specs, cli.backend_name())
+    sweep = Sweep(FLAGS.out, specs, cli.backend_name(), FLAGS.profile)
     sweep.create({"sweep.gin": text})
     for name in sweep.specs if FLAGS.retry_failed else ():
         sweep.retry(name)

@@ -82,10 +82,11 @@ class Sweep:
         path: the directory.
         specs: list of `Spec`.
         backend: the Keras backend that it is to run on.
+        profile: the one that its studies were made with; for whoever reads their results.
     """
 
-    def __init__(self, path, specs, backend="tensorflow"):
-        self.path, self.backend = pathlib.Path(path), backend
+    def __init__(self, path, specs, backend="tensorflow", profile="laptop"):
+        self.path, self.backend, self.profile = pathlib.Path(path), backend, profile
         self.specs = {spec.name: spec for spec in specs}
 
     @classmethod
@@ -98,7 +99,8 @@ class Sweep:
         manifest = pathlib.Path(path, "sweep.json")
         try:
             held = json.loads(manifest.read_text())
-            return cls(path, [_spec(each) for each in held["studies"]], held["backend"])
+            specs = [_spec(each) for each in held["studies"]]
+            return cls(path, specs, held["backend"], held["profile"])
         except (FileNotFoundError, NotADirectoryError):
             raise UserError(f"{path} holds no sweep (no sweep.json)") from None
         except (ValueError, TypeError, KeyError) as error:
@@ -129,7 +131,8 @@ class Sweep:
             with whole(self.path / name, "w") as file:
                 file.write(text)
         studies = [_values(spec) for spec in self.specs.values()]
-        write_json(manifest, {"backend": self.backend, "studies": studies})
+        values = {"backend": self.backend, "profile": self.profile, "studies": studies}
+        write_json(manifest, values)
 
     def study_path(self, name):
         return self.path / "studies" / name
