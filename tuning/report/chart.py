@@ -1,0 +1,177 @@
+"""Axes, colours and marks that all figures share, and the points that they show.
+
+Colours are Okabe and Ito's, which differ in any kind of colour vision; markers and dashes differ
+too, for print in black and white.
+"""
+
+import io
+
+import pandas as pd
+from matplotlib import rc_context, ticker
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from tuning.report.paper import ARCHS, LABELS
+
+COLOURS = {
+    "rnn": "#0072B2",
+    "irnn": "#E69F00",
+    "ugrnn": "#009E73",
+    "gru": "#D55E00",
+    "lstm": "#CC79A7",
+    "+rnn": "#56B4E9",
+}
+MARKERS = {"rnn": "o", "irnn": "s", "ugrnn": "^", "gru": "D", "lstm": "v", "+rnn": "P"}
+DASHES = {1: "-", 2: "--", 4: "-.", 8: ":"}
+#: Text, axes and theory. No colour of the data's, so that a page may give it its own.
+INK = "#1b1b1d"
+#: Points beyond which dots are drawn as one picture inside an SVG.
+MOST_VECTOR_DOTS = 2000
+
+_STYLE = {
+    "figure.figsize": (4.6, 3.4),
+    "figure.constrained_layout.use": True,
+    "font.size": 9,
+    "font.family": "sans-serif",
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "savefig.dpi": 200,
+    # Text as text: to be searched, read aloud, and scaled.
+    "svg.fonttype": "none",
+}
+
+
+def in_order(archs):
+    """Architectures in the order of all legends and tables."""
+    found = set(archs)
+    return [arch for arch in ARCHS if arch in found]
+
+
+class Chart:
+    """One figure: its axes, and the points that it shows with the runs behind them.
+
+    Args:
+        x, y: labels of the axes, with units.
+        x_scale, y_scale: "linear" or "log".
+
+    Attributes:
+        figure: the matplotlib `Figure`.
+        points: DataFrame with columns x, y, arch and run (its name in the trials).
+    """
+
+    def __init__(self, x, y, x_scale="linear", y_scale="linear"):
+        with rc_context(_STYLE):
+            self.figure = Figure()
+            self.axes = self.figure.subplots()
+            self.axes.set(xlabel=x, ylabel=y, xscale=x_scale, yscale=y_scale)
+        # Ticks are made when the figure is drawn, out of the style's reach.
+        self.axes.tick_params(which="both", colors=INK, labelsize=8)
+        self._points, self._entries = [], {}
+
+    @property
+    def points(self):
+        columns = ["x", "y", "arch", "run"]
+        shown = [each[columns] for each in self._points]
+        return pd.concat(shown, ignore_index=True) if shown else pd.DataFrame(columns=columns)
+
+    def line(self, table, arch, dashes="-", marker=True, label=None, step=False):
+        """A line of an architecture through columns x and y, each point of a run."""
+        (line,) = self.axes.plot(
+            table.x,
+            table.y,
+            dashes,
+            color=COLOURS[arch],
+            marker=MARKERS[arch] if marker else None,
+            markersize=4,
+            linewidth=1.4,
+            drawstyle="steps-post" if step else "default",
+        )
+        self.entry(label or LABELS[arch], line)
+        self._points.append(table.assign(arch=arch))
+
+    def marks(self, table, arch):
+        """Marks of an architecture at columns x and y, each a run."""
+        (marks,) = self.axes.plot(
+            table.x, table.y, MARKERS[arch], color=COLOURS[arch], markersize=4.5, linewidth=0
+        )
+        self.entry(LABELS[arch], marks)
+        self._points.append(table.assign(arch=arch))
+
+    def dots(self, table, arch):
+        """Small dots of an architecture at columns x and y, each a run."""
+        self.axes.scatter(
+            table.x,
+            table.y,
+            s=5,
+            alpha=0.5,
+            linewidths=0,
+            color=COLOURS[arch],
+            rasterized=len(table) > MOST_VECTOR_DOTS,
+        )
+        self._points.append(table.assign(arch=arch))
+
+    def theory(self, x, y, label):
+        """A line that no run is behind."""
+        (line,) = self.axes.plot(x, y, color=INK, linewidth=1, linestyle=(0, (1, 1)), zorder=0)
+        self.entry(label, line)
+
+    def entry(self, label, artist):
+        """Names something in the legend, once."""
+        self._entries.setdefault(label, artist)
+
+    def finish(self):
+        """Draws the legend, and ticks for people: 2,000, and enough of them on a short axis."""
+        self.axes.legend(
+            self._entries.values(),
+            self._entries,
+            ncols=2 if len(self._entries) > 6 else 1,
+            labelcolor=INK,
+            fontsize=7.5,
+            frameon=False,
+        )
+        for axis, (low, high) in (
+            (self.axes.xaxis, self.axes.get_xlim()),
+            (self.axes.yaxis, self.axes.get_ylim()),
+        ):
+            if axis.get_scale() == "log":
+                if high / low < 10:
+                    axis.set_major_locator(ticker.MaxNLocator(4))
+                axis.set_major_formatter(ticker.FuncFormatter(lambda x, _: f"{x:,g}"))
+                axis.set_minor_formatter(ticker.NullFormatter())
+        return self
+
+    def png(self):
+        """The figure as PNG, on white."""
+        file = io.BytesIO()
+        with rc_context(_STYLE):
+            FigureCanvasAgg(self.figure).print_png(file)
+        return file.getvalue()
+
+    def svg(self, name):
+        """The figure as SVG with a transparent ground; `name` keeps its ids apart from others'."""
+        file = io.StringIO()
+        with rc_context(_STYLE | {"svg.hashsalt": name}):
+            self.figure.savefig(
+                file, format="svg", transparent=True, metadata={"Date": None, "Creator": None}
+            )
+        return file.getvalue()
+
+    def frame(self):
+        """Where the axes are, for whoever looks for a point on the picture.
+
+        Returns:
+            dict: `box` (left, top, right, bottom as shares of the picture), `x` and `y` (low and
+            high end, whether the scale is logarithmic).
+        """
+        FigureCanvasAgg(self.figure).draw()
+        box, axes = self.axes.get_position(), self.axes
+        return {
+            "box": [box.x0, 1 - box.y1, box.x1, 1 - box.y0],
+            "x": [*axes.get_xlim(), axes.get_xscale() == "log"],
+            "y": [*axes.get_ylim(), axes.get_yscale() == "log"],
+        }

@@ -1,0 +1,388 @@
+"""The paper's figures, one function each of the DataFrame of `trials.read`.
+
+Each returns a `Chart`, or None where there is no run for it; a panel that shows one depth is the
+function with that depth. `FIGURES` has all of them by the paper's names.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import pandas as pd
+
+from tuning.report import statistics
+from tuning.report.chart import COLOURS, DASHES, INK, Chart, in_order
+from tuning.report.paper import LABELS
+
+#: T of figure 1.
+UNROLLED = 5
+#: n_in of the memory task.
+DIMENSIONS = 64
+_SIZE = ("arch", "depth", "max_params")
+_PARAMETERS = "number of parameters"
+
+
+# Which trials a figure is about ------------------------------------------------------------------
+
+
+def searched(trials, task, depth=None):
+    """Trials of a task's searches: no reruns, and of one depth if one is given."""
+    kept = (trials.task == task) & ~trials.is_rerun
+    if depth is not None:
+        kept &= trials.depth == depth
+    return trials[kept]
+
+
+def capacity(trials, depth=None):
+    """Those of the capacity task at the T of figure 1."""
+    found = searched(trials, "capacity", depth)
+    return found[found.num_steps == UNROLLED]
+
+
+def relu(trials):
+    """Those whose nonlinearity is ReLU; an IRNN has no other."""
+    return trials[(trials.activation == "relu") | (trials.arch == "irnn")]
+
+
+def tuned(trials, task, depth=None):
+    """One search an architecture and depth, for what is shown by iteration.
+
+    All of one budget: that which most architectures were searched at, then the one with most
+    trials. Random hyperparameters are no search, and of several searches counts the longest.
+    """
+    found = searched(trials, task, depth)
+    found = found[found.iteration.notna() & (found.algorithm != "random")]
+    found = _one_budget(found)
+    sizes = found.groupby(["arch", "depth", "study"], observed=True).size()
+    longest = sizes.reset_index(name="n").sort_values(["n", "study"], ascending=[False, True])
+    kept = longest.groupby(["arch", "depth"], observed=True).head(1)
+    return found[found.study.isin(kept.study)]
+
+
+def untuned(trials, depth=None):
+    """Parentheses with hyperparameters at random, of one budget as in `tuned`."""
+    found = searched(trials, "parens", depth)
+    return _one_budget(found[found.algorithm == "random"])
+
+
+def _one_budget(trials):
+    if not len(trials):
+        return trials
+    budgets = trials.groupby("max_params").agg(archs=("arch", "nunique"), runs=("run", "size"))
+    budgets = budgets.sort_values(["archs", "runs"]).reset_index()
+    return trials[trials.max_params == budgets.max_params.iloc[-1]]
+
+
+# Figures 1, 2a and App.1: capacity ---------------------------------------------------------------
+
+
+def stored_bits(trials, depth=None):
+    """1a-d: the most bits that any trial stored, by parameters."""
+    return _capacity_lines(trials, depth, "bits", "stored bits", "log")
+
+
+def bits_per_parameter(trials, depth=None):
+    """1e-h: the same over the number of parameters."""
+    return _capacity_lines(trials, depth, "bits_per_parameter", "bits per parameter", "linear")
+
+
+def _capacity_lines(trials, depth, column, label, scale):
+    chart = Chart(_PARAMETERS, label, "log", scale)
+    table = statistics.best(capacity(trials, depth), _SIZE)
+    return _by_size(chart, table, "num_params", column, depth is None)
+
+
+def _by_size(chart, table, x, y, with_depths=False):
+    """A line an architecture and depth through the best trial of each size."""
+    table = table[table[y].notna()]
+    if not len(table):
+        return None
+    table = table.assign(x=table[x], y=table[y])
+    for arch in in_order(table.arch):
+        for depth, line in table[table.arch == arch].groupby("depth"):
+            chart.line(line.sort_values("x"), arch, DASHES[depth] if with_depths else "-")
+    if with_depths:
+        for depth in sorted(set(table.depth)):
+            (key,) = chart.axes.plot([], [], DASHES[depth], color=INK, linewidth=1)
+            chart.entry(f"depth {depth}", key)
+    if y == "bits_per_parameter":
+        chart.axes.set_ylim(bottom=0)
+    return chart.finish()
+
+
+def multipliers(trials):
+    """1i: times the parameters that column x needs for the capacity of row y."""
+    table = statistics.best(capacity(trials), _SIZE)
+    if not len(table):
+        return None
+    by_arch = table.groupby("arch", observed=True).bits_per_parameter.mean()
+    by_arch = by_arch[in_order(by_arch.index)]
+    by_arch = by_arch[by_arch > 0]
+    if not len(by_arch):
+        return None
+    factors = statistics.multipliers(by_arch)
+    chart = Chart("switching to", "from, at equal capacity")
+    shown = np.log(factors.to_numpy())
+    most = max(0.5, np.abs(shown).max())
+    chart.axes.imshow(shown, cmap="PuOr", vmin=-1.6 * most, vmax=1.6 * most)
+    names = [LABELS[arch] for arch in factors.index]
+    ticks = range(len(names))
+    chart.axes.set_xticks(ticks, names)
+    chart.axes.set_yticks(ticks, names)
+    for row in ticks:
+        for column in ticks:
+            text = f"{factors.iloc[row, column]:.2f}"
+            chart.axes.text(column, row, text, ha="center", va="center", size=8, color="black")
+    chart.axes.tick_params(length=0)
+    return chart
+
+
+def relu_effect(trials, depth=1):
+    """2a: bits per parameter, of all trials (solid) and of those with ReLU alone (dashed)."""
+    chart = Chart(_PARAMETERS, "bits per parameter", "log")
+    found = capacity(trials, depth)
+    for trials_of, dashes in ((found, "-"), (relu(found), "--")):
+        table = statistics.best(trials_of, _SIZE)
+        table = table.assign(x=table.num_params, y=table.bits_per_parameter)
+        for arch in in_order(table.arch):
+            if dashes == "-" or arch not in ("irnn", "+rnn"):
+                line = table[table.arch == arch].sort_values("x")
+                chart.line(line, arch, dashes, label=None if dashes == "-" else "ReLU alone")
+    if not len(chart.points):
+        return None
+    chart.axes.set_ylim(bottom=0)
+    return chart.finish()
+
+
+def unrolling(trials):
+    """2b: bits per parameter by the number of time steps unrolled."""
+    chart = Chart("time steps unrolled", "bits per parameter")
+    table = statistics.best(unrolled(trials), ("arch", "num_steps"))
+    if not len(table):
+        return None
+    table = table.assign(x=table.num_steps, y=table.bits_per_parameter)
+    for arch in in_order(table.arch):
+        chart.line(table[table.arch == arch].sort_values("x"), arch)
+    chart.axes.set_ylim(bottom=0)
+    return chart.finish()
+
+
+def unrolled(trials):
+    """Capacity trials of the one size and depth that has most numbers of time steps."""
+    found = searched(trials, "capacity")
+    if not len(found):
+        return found
+    sizes = found.groupby(["max_params", "depth"]).agg(
+        lengths=("num_steps", "nunique"), runs=("run", "size")
+    )
+    size, depth = sizes.sort_values(["lengths", "runs"]).index[-1]
+    found = found[(found.max_params == size) & (found.depth == depth)]
+    lengths = found.groupby("arch", observed=True).num_steps.nunique()
+    return found[found.arch.isin(lengths[lengths > 1].index)]
+
+
+def dataset_sizes(trials):
+    """App.1: the number of samples that the search chose, by the bits that were stored of them."""
+    chart = Chart("stored bits", "samples in the data set, b", "log", "log")
+    table = statistics.best(capacity(trials), _SIZE)
+    table = table[(table.bits > 0) & table.num_samples.notna()]
+    if not len(table):
+        return None
+    table = table.assign(x=table.bits, y=table.num_samples)
+    for arch in in_order(table.arch):
+        chart.marks(table[table.arch == arch], arch)
+    ends = np.array([table.x.min(), table.x.max()])
+    chart.theory(ends, ends, "b = stored bits")
+    return chart.finish()
+
+
+# Figure 2c: memory -------------------------------------------------------------------------------
+
+
+def memory(trials):
+    """2c: squared error of a reconstructed vector by units, beside the theory."""
+    chart = Chart("hidden units per layer", "squared error per dimension")
+    table = statistics.best(searched(trials, "memory"), _SIZE)
+    if not len(table):
+        return None
+    table = table.assign(x=table.units, y=table.eval_loss)
+    for arch in in_order(table.arch):
+        chart.marks(table[table.arch == arch], arch)
+    units = np.linspace(0, max(1.1 * table.units.max(), 1.2 * DIMENSIONS), 200)
+    chart.theory(units, statistics.theoretical_memory(units), f"max(0, 1 - n/{DIMENSIONS})")
+    chart.axes.axvline(DIMENSIONS, color=INK, linewidth=1)
+    return chart.finish()
+
+
+# Figure 3: text8 and random continuous functions --------------------------------------------------
+
+
+def text8(trials, depth, x="num_params"):
+    """3a-d: bits per character by parameters, or by units."""
+    label = _PARAMETERS if x == "num_params" else "hidden units"
+    chart = Chart(label, "bits per character", "log")
+    table = statistics.best(searched(trials, "text8", depth), _SIZE)
+    return _by_size(chart, table, x, "bits_per_character")
+
+
+def rcf(trials, depth):
+    """3e-g: weighted squared error by parameters."""
+    chart = Chart(_PARAMETERS, "squared error", "log")
+    table = statistics.best(searched(trials, "rcf", depth), _SIZE)
+    return _by_size(chart, table, "num_params", "eval_loss")
+
+
+# Figure 4: losses by iteration of the search ------------------------------------------------------
+
+
+def medians(trials, task, depth):
+    """4a-d and i-l: the median of eval losses so far, with each trial's as a dot."""
+    chart = _iterations(task)
+    found = tuned(trials, task, depth)
+    for arch, table in _curves(found):
+        chart.dots(table, arch)
+        middle = table.y.expanding().median()
+        chart.axes.plot(table.x, middle, color=COLOURS[arch], linewidth=1.6)
+        chart.entry(LABELS[arch], chart.axes.lines[-1])
+    return _finished(chart)
+
+
+def minima(trials, task, depth):
+    """4e-h and m-p: the least eval loss so far."""
+    chart = _iterations(task)
+    for arch, table in _curves(tuned(trials, task, depth)):
+        least = table[table.y == table.y.cummin()]
+        # The line goes on to the last trial, which need not be the best.
+        end = least.iloc[[-1]].assign(x=table.x.iloc[-1])
+        chart.line(pd.concat([least, end]), arch, marker=False, step=True)
+    return _finished(chart)
+
+
+def _iterations(task):
+    unit = "nats" if task in ("parens", "arithmetic") else "loss"
+    return Chart("iteration of the hyperparameter search", f"eval loss ({unit})", y_scale="log")
+
+
+def _curves(trials):
+    """Yields (architecture, its feasible trials by iteration from 1)."""
+    feasible = trials[trials.eval_loss.notna()]
+    for arch in in_order(feasible.arch):
+        table = feasible[feasible.arch == arch].sort_values("iteration")
+        yield arch, table.assign(x=table.iteration + 1, y=table.eval_loss)
+
+
+def _finished(chart):
+    if not len(chart.points):
+        return None
+    return chart.finish()
+
+
+# Figure 5: hyperparameters at random --------------------------------------------------------------
+
+
+def boxes(trials, depth):
+    """5a-b: eval losses of random hyperparameters, as boxes and whiskers of 1.5 times the box."""
+    chart = Chart("", "eval loss (nats)")
+    found = untuned(trials, depth)
+    found = found[found.eval_loss.notna()]
+    archs = in_order(found.arch)
+    if not archs:
+        return None
+    generator = np.random.default_rng(0)
+    for position, arch in enumerate(archs):
+        table = found[found.arch == arch]
+        spread = generator.uniform(-0.28, 0.28, len(table))
+        chart.dots(table.assign(x=position + spread, y=table.eval_loss), arch)
+        box = chart.axes.boxplot(
+            table.eval_loss,
+            positions=[position],
+            widths=0.6,
+            showfliers=False,
+            medianprops={"color": INK, "linewidth": 1.6},
+        )
+        for part in (*box["boxes"], *box["whiskers"], *box["caps"]):
+            part.set(color=COLOURS[arch], linewidth=1.4)
+    chart.axes.set_xticks(range(len(archs)), [LABELS[arch] for arch in archs])
+    return chart
+
+
+# All of them --------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Panel:
+    """What the report knows of a figure.
+
+    Attributes:
+        title: one line.
+        sweep: the file of gin_configs/paper whose sweep makes its runs.
+        depths: those that it shows.
+        select: from the trials to those that it is made of.
+        draw: from the trials to a `Chart` or None.
+    """
+
+    title: str
+    sweep: str
+    depths: tuple
+    select: Callable
+    draw: Callable
+
+
+def _panels():
+    capacities = (
+        ("abcd", stored_bits, "Stored bits"),
+        ("efgh", bits_per_parameter, "Bits per parameter"),
+    )
+    all_depths = (1, 2, 4)
+    for letters, draw, title in capacities:
+        for letter, depth in zip(letters, (None, *all_depths), strict=True):
+            yield f"1{letter}", _panel(title, "figure_1", depth or all_depths, capacity, draw)
+    title = "Parameters needed for the same capacity"
+    yield "1i", _panel(title, "figure_1", all_depths, capacity, multipliers)
+    yield "2a", _panel("Bits per parameter with ReLU", "figure_1", 1, capacity, relu_effect)
+    title = "Bits per parameter by time steps unrolled"
+    yield "2b", Panel(title, "figure_2b", (1,), unrolled, unrolling)
+    of_memory = partial(searched, task="memory")
+    yield "2c", Panel("Memory throughput", "figure_2c", all_depths, of_memory, memory)
+    for letters, task, draw in (("abc", "text8", text8), ("efg", "rcf", rcf)):
+        title, select = _TITLES[task], partial(searched, task=task)
+        for letter, depth in zip(letters, all_depths, strict=True):
+            yield f"3{letter}", _panel(title, f"figure_3_{task}", depth, select, draw)
+        if task == "text8":
+            by_units = partial(text8, x="units")
+            yield "3d", _panel(f"{title} by units", "figure_3_text8", 1, select, by_units)
+    letters = iter("abcdefghijklmnop")
+    for task in ("parens", "arithmetic"):
+        select = partial(tuned, task=task)
+        for draw, what in ((medians, "median"), (minima, "minimum")):
+            for depth in (1, 2, 4, 8):
+                title = f"{_TITLES[task]}, {what} of eval losses"
+                draw_task = partial(draw, task=task)
+                panel = _panel(title, f"figure_4_{task}", depth, select, draw_task)
+                yield f"4{next(letters)}", panel
+    for letter, depth in (("a", 1), ("b", 8)):
+        title = "Parentheses, random hyperparameters"
+        yield f"5{letter}", _panel(title, "figure_5", depth, untuned, boxes)
+    title = "Size of the data set by stored bits"
+    yield "App.1", _panel(title, "figure_1", all_depths, capacity, dataset_sizes)
+
+
+_TITLES = {
+    "text8": "text8",
+    "rcf": "Random continuous functions",
+    "parens": "Parentheses",
+    "arithmetic": "Arithmetic",
+}
+
+
+def _panel(title, sweep, depths, select, draw):
+    """A panel of all depths, or of one: then both functions are given that depth."""
+    if isinstance(depths, tuple):
+        return Panel(title, sweep, depths, select, draw)
+    title, depth = f"{title}, depth {depths}", {"depth": depths}
+    return Panel(title, sweep, (depths,), partial(select, **depth), partial(draw, **depth))
+
+
+#: The paper's figures by name.
+FIGURES = dict(_panels())

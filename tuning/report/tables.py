@@ -1,0 +1,141 @@
+"""The paper's tables, one function each of the DataFrame of `trials.read`, beside its own numbers.
+
+Each returns a DataFrame for people, with the paper's numbers in columns that say so; a missing cell
+is NaN. `TABLES` has all of them by the paper's names.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import pandas as pd
+
+from tuning.given import robustness
+from tuning.report import paper, statistics
+from tuning.report.figures import untuned
+from tuning.report.paper import LABELS
+
+_STATISTICS = ("original", "infeasible", "min", "mean", "max", "sd", "sd/mean")
+
+
+def infeasible(trials):
+    """Table 1: the share of infeasible trials among those with random hyperparameters."""
+    rows = []
+    for depth in (1, 8):
+        found = untuned(trials, depth)
+        for arch, published in paper.TABLE_1[depth].items():
+            if arch == "+rnn" and depth == 1:
+                continue
+            table = found[found.arch == arch]
+            count = int((table.status == "infeasible").sum())
+            share = statistics.share(count, len(table))
+            rows.append(
+                {
+                    "architecture": LABELS[arch],
+                    "depth": depth,
+                    "trials": len(table),
+                    "infeasible": share.value,
+                    "low": share.low,
+                    "high": share.high,
+                    "paper": published,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def reruns(trials):
+    """Table App.1: the best hyperparameters of parentheses, trained again from other seeds."""
+    again, rows = trials[trials.is_rerun & (trials.task == "parens")], []
+    for arch, published in paper.TABLE_APP_1.iterrows():
+        row = {"architecture": LABELS[arch], "reruns": 0} | dict.fromkeys(_STATISTICS, math.nan)
+        table = again[again.arch == arch]
+        if len(table):
+            study = table.study.value_counts().index[0]
+            table = table[table.study == study]
+            original = trials[(trials.study == study) & ~trials.is_rerun]
+            row |= {"reruns": len(table)} | _robustness(original, table)
+        rows.append(row | {f"paper: {name}": published[name] for name in _STATISTICS})
+    return pd.DataFrame(rows)
+
+
+def _robustness(original, table):
+    originals = statistics.best(original, ["study"]).eval_loss
+    first = SimpleNamespace(eval_loss=originals.iloc[0] if len(originals) else math.nan)
+    again = [SimpleNamespace(eval_loss=None if pd.isna(x) else x) for x in table.eval_loss]
+    return {n: math.nan if v is None else v for n, v in robustness(first, again).items()}
+
+
+def welch(trials):
+    """Table App.2: Welch's t-test for equal mean eval losses, of each pair of architectures.
+
+    A negative t says that the mean of the second architecture is the larger.
+    """
+    rows = []
+    for each in paper.TABLE_APP_2.sort_values("depth", kind="stable").itertuples():
+        found = untuned(trials, each.depth)
+        losses = [
+            found.eval_loss[found.arch == arch].dropna() for arch in (each.first, each.second)
+        ]
+        t, df, p = statistics.welch(*losses)
+        rows.append(
+            {
+                "pair": f"{LABELS[each.first]}/{LABELS[each.second]}",
+                "depth": each.depth,
+                "t": t,
+                "df": df,
+                "p": p,
+                "paper: t": each.t,
+                "paper: df": each.df,
+                "paper: p": each.p,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """What the report knows of a table.
+
+    Attributes:
+        title: one line.
+        sweep: the file of gin_configs/paper whose sweep makes its runs.
+        make: from the trials to a DataFrame.
+        note: what a reader has to know, with the source of the paper's numbers.
+    """
+
+    title: str
+    sweep: str
+    make: Callable
+    note: str
+
+
+#: The paper's tables by name.
+TABLES = {
+    "1": Table(
+        "Infeasible trials among random hyperparameters, parentheses",
+        "figure_5",
+        infeasible,
+        "Intervals are Wilson's, of 95 %. The paper's: Table 1, 1000 trials at 200,000 parameters.",
+    ),
+    "App.1": Table(
+        "The best hyperparameters again, parentheses, depth 1",
+        "table_app_1",
+        reruns,
+        "Eval losses in nats, sd of the sample. The paper's: Table App.1, 100 reruns at 100,000 "
+        "parameters.",
+    ),
+    "App.2": Table(
+        "Welch's t-test of mean eval losses, random hyperparameters, parentheses",
+        "figure_5",
+        welch,
+        "A negative t says that the mean of the second architecture is the larger. The paper's: "
+        f"Table App.2, which prints p below {paper.P_FLOOR} as < {paper.P_FLOOR}.",
+    ),
+}
+
+
+def is_empty(name, table):
+    """Whether no run is behind any row of a table."""
+    counted = {"1": "trials", "App.1": "reruns", "App.2": "df"}[name]
+    return not table[counted].fillna(0).any()

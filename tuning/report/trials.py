@@ -1,0 +1,191 @@
+"""All runs below a directory as one DataFrame, a row a training."""
+
+import dataclasses
+import json
+import os
+import pathlib
+
+import pandas as pd
+
+from tuning.given import RERUNS
+
+#: Numbers that a record has by the same name.
+_NUMBERS = (
+    "depth units max_params num_params train_steps steps_done infeasible_at train_loss valid_loss "
+    "eval_loss objective chance_loss seconds steps_per_second seed"
+).split()
+#: Words that repeat from row to row.
+_WORDS = ("task", "arch", "status", "backend")
+#: Options of a task that figures and claims look at.
+_OPTIONS = ("num_samples", "num_steps")
+#: Metrics of the split eval, by their column.
+_METRICS = {
+    "bits": "mutual_information",
+    "bits_per_parameter": "bits_per_parameter",
+    "bits_per_character": "bits_per_character",
+}
+#: Time steps of a capacity trial that names none.
+_CAPACITY_STEPS = 5
+
+COLUMNS = (
+    "run", "study", "run_id", "iteration", "is_rerun", "source", "algorithm", "profile",
+    *_WORDS, *_NUMBERS, "stopped_early", "activation", *_OPTIONS, *_METRICS, "hparams", "curve",
+)  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """What a directory of trials says of all of them.
+
+    Attributes:
+        name: its path below the directory that is read.
+        algorithm: of the search, None where that is not known.
+        profile: of the sweep that it belongs to, None where that is not known.
+    """
+
+    name: str
+    algorithm: str | None = None
+    profile: str | None = None
+
+
+def read(directory):
+    """Reads every run below a directory, also of sweeps that are still under way.
+
+    A study's trials are lines of its `trials.jsonl`, the reruns of its best are those of its
+    `reruns.jsonl`; a directory with a `record.json` and no study above it is a run of the trainer.
+
+    Args:
+        directory: path of it.
+
+    Returns:
+        (DataFrame, list of problems as sentences). A row is a training that has ended, in the order
+        of their proposal within a study. Its columns, missing values being NaN or None:
+
+        run             study/run_id, the row's name; unique
+        study, run_id   the study's path below `directory`; the trial's name within it
+        iteration       number of the trial in its study, from 0; NaN where there is no search
+        is_rerun        whether it is one of the reruns of a study's best hyperparameters
+        source          "rnn-zoo", or "published"
+        algorithm       of the search: "gp", "random", ...
+        profile         of its sweep: "smoke", "laptop" or "paper"
+        bits            information that a capacity run has stored, eq. (22)
+        num_samples     b of a capacity run, N of rcf
+        num_steps       T of a capacity run
+        hparams, curve  JSON: hyperparameters; training losses of the twentieths of its steps
+
+        and what a `RunRecord` has by the same name.
+    """
+    rows, problems = [], []
+    for path, names in _walk(pathlib.Path(directory)):
+        study = _study(path, directory)
+        for name in names:
+            found, bad = _rows(path / name, study, is_rerun=name == RERUNS)
+            rows += found
+            if bad:
+                problems.append(f"{path / name}: {bad} damaged line{'s'[: bad > 1]} left out")
+    return frame(rows), problems
+
+
+def frame(rows):
+    """Dicts with some of `COLUMNS` as a DataFrame that has all of them."""
+    trials = pd.DataFrame(rows, columns=list(COLUMNS))
+    for name in (*_NUMBERS, *_OPTIONS, *_METRICS, "iteration"):
+        trials[name] = pd.to_numeric(trials[name])
+    for name in ("is_rerun", "stopped_early"):
+        trials[name] = trials[name].astype(bool)
+    for name in (*_WORDS, "study", "source", "algorithm", "profile", "activation"):
+        trials[name] = trials[name].astype("category")
+    return trials
+
+
+def _walk(directory):
+    """Yields (path, names of the files of records in it), in the order of their names."""
+    for place, folders, files in os.walk(directory):
+        folders.sort()
+        names = [name for name in ("trials.jsonl", RERUNS) if name in files]
+        if names:
+            # The best trials' own directories repeat what the log has.
+            folders.clear()
+        elif "record.json" in files:
+            names = ["record.json"]
+            folders.clear()
+        if names:
+            yield pathlib.Path(place), names
+
+
+def _study(path, directory):
+    name = path.relative_to(directory).as_posix()
+    study = _json(path / "study.json").get("study", {})
+    # A sweep keeps its studies in OUT/studies/NAME.
+    sweep = _json(path.parent.parent / "sweep.json") if path.parent.name == "studies" else {}
+    return Study(name, study.get("algorithm"), sweep.get("profile"))
+
+
+def _json(path):
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _rows(path, study, is_rerun):
+    rows, seen, bad = [], set(), 0
+    for line in _lines(path):
+        try:
+            record = json.loads(line)
+            row = _row(record, study, is_rerun)
+        except (ValueError, TypeError, KeyError, AttributeError):
+            bad += 1
+            continue
+        if row["run"] not in seen and record["status"] != "interrupted":
+            seen.add(row["run"])
+            rows.append(row)
+    return sorted(rows, key=lambda row: row["run_id"]), bad
+
+
+def _lines(path):
+    """Those of a log, or a record that is a file of its own."""
+    if path.suffix == ".jsonl":
+        with open(path, "rb") as file:
+            yield from file
+    else:
+        yield path.read_bytes()
+
+
+def _row(record, study, is_rerun):
+    hparams, evaluated = record["hparams"], record["metrics"].get("eval", {})
+    options = hparams["task_options"]
+    is_capacity = record["task"] == "capacity"
+    run_id = record["run_id"]
+    row = {
+        "run": f"{study.name}/{run_id}" if study.name != run_id else run_id,
+        "study": study.name,
+        "run_id": run_id,
+        "iteration": int(run_id) if run_id.isdigit() else None,
+        "is_rerun": is_rerun,
+        "source": "rnn-zoo",
+        "algorithm": study.algorithm,
+        "profile": study.profile,
+        "stopped_early": record["stopped_early"],
+        "activation": hparams["activation"],
+        "hparams": json.dumps(_flat(hparams)),
+        "curve": json.dumps(record["curve"]),
+    }
+    row |= {name: record[name] for name in (*_WORDS, *_NUMBERS)}
+    row |= {name: options.get(name) for name in _OPTIONS}
+    row |= {column: evaluated.get(name) for column, name in _METRICS.items()}
+    if is_capacity and row["num_steps"] is None:
+        row["num_steps"] = _CAPACITY_STEPS
+    return row
+
+
+def _flat(values, prefix=""):
+    """Nested dicts as one, {"input_scale": {"c": 1}} as {"input_scale.c": 1}; no None in it."""
+    flat = {}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{name}.")
+        elif value is not None:
+            flat[prefix + name] = value
+    return flat
