@@ -52,6 +52,9 @@ def in_order(archs):
     return [arch for arch in ARCHS if arch in found]
 
 
+_NO_METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+
+
 class Chart:
     """One figure: its axes, and the points that it shows with the runs behind them.
 
@@ -62,6 +65,7 @@ class Chart:
     Attributes:
         figure: the matplotlib `Figure`.
         points: DataFrame with columns x, y, arch and run (its name in the trials).
+        is_faint: whether what is drawn next is to stay in the background.
     """
 
     def __init__(self, x, y, x_scale="linear", y_scale="linear"):
@@ -71,7 +75,7 @@ class Chart:
             self.axes.set(xlabel=x, ylabel=y, xscale=x_scale, yscale=y_scale)
         # Ticks are made when the figure is drawn, out of the style's reach.
         self.axes.tick_params(which="both", colors=INK, labelsize=8)
-        self._points, self._entries = [], {}
+        self._points, self._entries, self.is_faint = [], {}, False
 
     @property
     def points(self):
@@ -86,21 +90,19 @@ class Chart:
             table.y,
             dashes,
             color=COLOURS[arch],
+            alpha=self._alpha,
             marker=MARKERS[arch] if marker else None,
             markersize=4,
             linewidth=1.4,
             drawstyle="steps-post" if step else "default",
         )
-        self.entry(label or LABELS[arch], line)
-        self._points.append(table.assign(arch=arch))
+        self._drawn(table, arch, line, label)
 
     def marks(self, table, arch):
         """Marks of an architecture at columns x and y, each a run."""
-        (marks,) = self.axes.plot(
-            table.x, table.y, MARKERS[arch], color=COLOURS[arch], markersize=4.5, linewidth=0
-        )
-        self.entry(LABELS[arch], marks)
-        self._points.append(table.assign(arch=arch))
+        style = {"color": COLOURS[arch], "alpha": self._alpha, "markersize": 4.5, "linewidth": 0}
+        (marks,) = self.axes.plot(table.x, table.y, MARKERS[arch], **style)
+        self._drawn(table, arch, marks)
 
     def dots(self, table, arch):
         """Small dots of an architecture at columns x and y, each a run."""
@@ -108,11 +110,38 @@ class Chart:
             table.x,
             table.y,
             s=5,
-            alpha=0.5,
+            alpha=0.5 * self._alpha,
             linewidths=0,
             color=COLOURS[arch],
             rasterized=len(table) > MOST_VECTOR_DOTS,
         )
+        self._points.append(table.assign(arch=arch))
+
+    def curve(self, x, y, arch):
+        """A line of an architecture whose points are no single runs."""
+        (line,) = self.axes.plot(x, y, color=COLOURS[arch], alpha=self._alpha, linewidth=1.6)
+        self.entry(f"{LABELS[arch]}, published" if self.is_faint else LABELS[arch], line)
+
+    def box(self, values, position, arch):
+        """A box between the quartiles, its median, and whiskers of up to 1.5 times its length."""
+        parts = self.axes.boxplot(
+            values,
+            positions=[position],
+            widths=0.4 if self.is_faint else 0.6,
+            showfliers=False,
+            medianprops={"color": INK, "linewidth": 1.6, "alpha": self._alpha},
+        )
+        for name in ("boxes", "whiskers", "caps"):
+            for part in parts[name]:
+                part.set(color=COLOURS[arch], linewidth=1.4, alpha=self._alpha)
+
+    @property
+    def _alpha(self):
+        return 0.35 if self.is_faint else 1.0
+
+    def _drawn(self, table, arch, artist, label=None):
+        name = label or LABELS[arch]
+        self.entry(f"{name}, published" if self.is_faint else name, artist)
         self._points.append(table.assign(arch=arch))
 
     def theory(self, x, y, label):
@@ -156,9 +185,7 @@ class Chart:
         """The figure as SVG with a transparent ground; `name` keeps its ids apart from others'."""
         file = io.StringIO()
         with rc_context(_STYLE | {"svg.hashsalt": name}):
-            self.figure.savefig(
-                file, format="svg", transparent=True, metadata={"Date": None, "Creator": None}
-            )
+            self.figure.savefig(file, format="svg", transparent=True, metadata=_NO_METADATA)
         return file.getvalue()
 
     def frame(self):
@@ -171,7 +198,7 @@ class Chart:
         FigureCanvasAgg(self.figure).draw()
         box, axes = self.axes.get_position(), self.axes
         return {
-            "box": [box.x0, 1 - box.y1, box.x1, 1 - box.y0],
-            "x": [*axes.get_xlim(), axes.get_xscale() == "log"],
-            "y": [*axes.get_ylim(), axes.get_yscale() == "log"],
+            "box": [float(end) for end in (box.x0, 1 - box.y1, box.x1, 1 - box.y0)],
+            "x": [*map(float, axes.get_xlim()), axes.get_xscale() == "log"],
+            "y": [*map(float, axes.get_ylim()), axes.get_yscale() == "log"],
         }

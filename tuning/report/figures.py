@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from tuning.report import statistics
-from tuning.report.chart import COLOURS, DASHES, INK, Chart, in_order
+from tuning.report.chart import DASHES, INK, Chart, in_order
 from tuning.report.paper import LABELS
 
 #: T of figure 1.
@@ -74,36 +74,43 @@ def _one_budget(trials):
     return trials[trials.max_params == budgets.max_params.iloc[-1]]
 
 
+def _layers(trials, chart):
+    """Yields each source's trials; the authors' come first, and faint if there are ours as well."""
+    is_overlay = trials.source.nunique() > 1
+    for source in ("published", "rnn-zoo"):
+        chart.is_faint = is_overlay and source == "published"
+        layer = trials[trials.source == source]
+        if len(layer):
+            yield layer
+
+
 # Figures 1, 2a and App.1: capacity ---------------------------------------------------------------
 
 
 def stored_bits(trials, depth=None):
     """1a-d: the most bits that any trial stored, by parameters."""
-    return _capacity_lines(trials, depth, "bits", "stored bits", "log")
+    chart = Chart(_PARAMETERS, "stored bits", "log", "log")
+    return _by_size(chart, capacity(trials, depth), "num_params", "bits", depth is None)
 
 
 def bits_per_parameter(trials, depth=None):
     """1e-h: the same over the number of parameters."""
-    return _capacity_lines(trials, depth, "bits_per_parameter", "bits per parameter", "linear")
+    chart = Chart(_PARAMETERS, "bits per parameter", "log")
+    column = "bits_per_parameter"
+    return _by_size(chart, capacity(trials, depth), "num_params", column, depth is None)
 
 
-def _capacity_lines(trials, depth, column, label, scale):
-    chart = Chart(_PARAMETERS, label, "log", scale)
-    table = statistics.best(capacity(trials, depth), _SIZE)
-    return _by_size(chart, table, "num_params", column, depth is None)
-
-
-def _by_size(chart, table, x, y, with_depths=False):
+def _by_size(chart, trials, x, y, with_depths=False):
     """A line an architecture and depth through the best trial of each size."""
-    table = table[table[y].notna()]
-    if not len(table):
+    for layer in _layers(trials[trials[y].notna()], chart):
+        table = _xy(statistics.best(layer, _SIZE), x, y)
+        for arch in in_order(table.arch):
+            for depth, line in table[table.arch == arch].groupby("depth"):
+                chart.line(line.sort_values("x"), arch, DASHES[depth] if with_depths else "-")
+    if not len(chart.points):
         return None
-    table = table.assign(x=table[x], y=table[y])
-    for arch in in_order(table.arch):
-        for depth, line in table[table.arch == arch].groupby("depth"):
-            chart.line(line.sort_values("x"), arch, DASHES[depth] if with_depths else "-")
     if with_depths:
-        for depth in sorted(set(table.depth)):
+        for depth in sorted(set(trials.depth)):
             (key,) = chart.axes.plot([], [], DASHES[depth], color=INK, linewidth=1)
             chart.entry(f"depth {depth}", key)
     if y == "bits_per_parameter":
@@ -111,18 +118,26 @@ def _by_size(chart, table, x, y, with_depths=False):
     return chart.finish()
 
 
+def _xy(table, x, y):
+    """The table with two of its columns as x and y, for a `Chart`."""
+    return table.assign(x=table[x], y=table[y])
+
+
 def multipliers(trials):
-    """1i: times the parameters that column x needs for the capacity of row y."""
-    table = statistics.best(capacity(trials), _SIZE)
-    if not len(table):
+    """1i: times the parameters that column x needs for the capacity of row y.
+
+    Of runs of ours alone, if there are any.
+    """
+    chart, layers = Chart("switching to", "from"), []
+    layers += _layers(capacity(trials), chart)
+    if not layers:
         return None
+    table = statistics.best(layers[-1], _SIZE)
     by_arch = table.groupby("arch", observed=True).bits_per_parameter.mean()
-    by_arch = by_arch[in_order(by_arch.index)]
-    by_arch = by_arch[by_arch > 0]
+    by_arch = by_arch[in_order(by_arch[by_arch > 0].index)]
     if not len(by_arch):
         return None
     factors = statistics.multipliers(by_arch)
-    chart = Chart("switching to", "from, at equal capacity")
     shown = np.log(factors.to_numpy())
     most = max(0.5, np.abs(shown).max())
     chart.axes.imshow(shown, cmap="PuOr", vmin=-1.6 * most, vmax=1.6 * most)
@@ -141,14 +156,13 @@ def multipliers(trials):
 def relu_effect(trials, depth=1):
     """2a: bits per parameter, of all trials (solid) and of those with ReLU alone (dashed)."""
     chart = Chart(_PARAMETERS, "bits per parameter", "log")
-    found = capacity(trials, depth)
-    for trials_of, dashes in ((found, "-"), (relu(found), "--")):
-        table = statistics.best(trials_of, _SIZE)
-        table = table.assign(x=table.num_params, y=table.bits_per_parameter)
-        for arch in in_order(table.arch):
-            if dashes == "-" or arch not in ("irnn", "+rnn"):
-                line = table[table.arch == arch].sort_values("x")
-                chart.line(line, arch, dashes, label=None if dashes == "-" else "ReLU alone")
+    for layer in _layers(capacity(trials, depth), chart):
+        for found, dashes in ((layer, "-"), (relu(layer), "--")):
+            table = _xy(statistics.best(found, _SIZE), "num_params", "bits_per_parameter")
+            for arch in in_order(table.arch):
+                if dashes == "-" or arch not in ("irnn", "+rnn"):
+                    line = table[table.arch == arch].sort_values("x")
+                    chart.line(line, arch, dashes, label=None if dashes == "-" else "ReLU alone")
     if not len(chart.points):
         return None
     chart.axes.set_ylim(bottom=0)
@@ -158,12 +172,13 @@ def relu_effect(trials, depth=1):
 def unrolling(trials):
     """2b: bits per parameter by the number of time steps unrolled."""
     chart = Chart("time steps unrolled", "bits per parameter")
-    table = statistics.best(unrolled(trials), ("arch", "num_steps"))
-    if not len(table):
+    for layer in _layers(searched(trials, "capacity"), chart):
+        table = statistics.best(unrolled(layer), ("arch", "num_steps"))
+        table = _xy(table, "num_steps", "bits_per_parameter")
+        for arch in in_order(table.arch):
+            chart.line(table[table.arch == arch].sort_values("x"), arch)
+    if not len(chart.points):
         return None
-    table = table.assign(x=table.num_steps, y=table.bits_per_parameter)
-    for arch in in_order(table.arch):
-        chart.line(table[table.arch == arch].sort_values("x"), arch)
     chart.axes.set_ylim(bottom=0)
     return chart.finish()
 
@@ -185,14 +200,14 @@ def unrolled(trials):
 def dataset_sizes(trials):
     """App.1: the number of samples that the search chose, by the bits that were stored of them."""
     chart = Chart("stored bits", "samples in the data set, b", "log", "log")
-    table = statistics.best(capacity(trials), _SIZE)
-    table = table[(table.bits > 0) & table.num_samples.notna()]
-    if not len(table):
+    for layer in _layers(capacity(trials), chart):
+        table = _xy(statistics.best(layer, _SIZE), "bits", "num_samples")
+        table = table[(table.x > 0) & table.y.notna()]
+        for arch in in_order(table.arch):
+            chart.marks(table[table.arch == arch], arch)
+    if not len(chart.points):
         return None
-    table = table.assign(x=table.bits, y=table.num_samples)
-    for arch in in_order(table.arch):
-        chart.marks(table[table.arch == arch], arch)
-    ends = np.array([table.x.min(), table.x.max()])
+    ends = np.array([chart.points.x.min(), chart.points.x.max()])
     chart.theory(ends, ends, "b = stored bits")
     return chart.finish()
 
@@ -203,13 +218,13 @@ def dataset_sizes(trials):
 def memory(trials):
     """2c: squared error of a reconstructed vector by units, beside the theory."""
     chart = Chart("hidden units per layer", "squared error per dimension")
-    table = statistics.best(searched(trials, "memory"), _SIZE)
-    if not len(table):
+    for layer in _layers(searched(trials, "memory"), chart):
+        table = _xy(statistics.best(layer, _SIZE), "units", "eval_loss")
+        for arch in in_order(table.arch):
+            chart.marks(table[table.arch == arch], arch)
+    if not len(chart.points):
         return None
-    table = table.assign(x=table.units, y=table.eval_loss)
-    for arch in in_order(table.arch):
-        chart.marks(table[table.arch == arch], arch)
-    units = np.linspace(0, max(1.1 * table.units.max(), 1.2 * DIMENSIONS), 200)
+    units = np.linspace(0, max(1.1 * chart.points.x.max(), 1.2 * DIMENSIONS), 200)
     chart.theory(units, statistics.theoretical_memory(units), f"max(0, 1 - n/{DIMENSIONS})")
     chart.axes.axvline(DIMENSIONS, color=INK, linewidth=1)
     return chart.finish()
@@ -220,17 +235,14 @@ def memory(trials):
 
 def text8(trials, depth, x="num_params"):
     """3a-d: bits per character by parameters, or by units."""
-    label = _PARAMETERS if x == "num_params" else "hidden units"
-    chart = Chart(label, "bits per character", "log")
-    table = statistics.best(searched(trials, "text8", depth), _SIZE)
-    return _by_size(chart, table, x, "bits_per_character")
+    chart = Chart(_PARAMETERS if x == "num_params" else "hidden units", "bits per character", "log")
+    return _by_size(chart, searched(trials, "text8", depth), x, "bits_per_character")
 
 
 def rcf(trials, depth):
     """3e-g: weighted squared error by parameters."""
     chart = Chart(_PARAMETERS, "squared error", "log")
-    table = statistics.best(searched(trials, "rcf", depth), _SIZE)
-    return _by_size(chart, table, "num_params", "eval_loss")
+    return _by_size(chart, searched(trials, "rcf", depth), "num_params", "eval_loss")
 
 
 # Figure 4: losses by iteration of the search ------------------------------------------------------
@@ -238,30 +250,28 @@ def rcf(trials, depth):
 
 def medians(trials, task, depth):
     """4a-d and i-l: the median of eval losses so far, with each trial's as a dot."""
-    chart = _iterations(task)
-    found = tuned(trials, task, depth)
-    for arch, table in _curves(found):
-        chart.dots(table, arch)
-        middle = table.y.expanding().median()
-        chart.axes.plot(table.x, middle, color=COLOURS[arch], linewidth=1.6)
-        chart.entry(LABELS[arch], chart.axes.lines[-1])
-    return _finished(chart)
+    chart = _iterations()
+    for layer in _layers(trials, chart):
+        for arch, table in _curves(tuned(layer, task, depth)):
+            chart.dots(table, arch)
+            chart.curve(table.x, table.y.expanding().median(), arch)
+    return chart.finish() if len(chart.points) else None
 
 
 def minima(trials, task, depth):
     """4e-h and m-p: the least eval loss so far."""
-    chart = _iterations(task)
-    for arch, table in _curves(tuned(trials, task, depth)):
-        least = table[table.y == table.y.cummin()]
-        # The line goes on to the last trial, which need not be the best.
-        end = least.iloc[[-1]].assign(x=table.x.iloc[-1])
-        chart.line(pd.concat([least, end]), arch, marker=False, step=True)
-    return _finished(chart)
+    chart = _iterations()
+    for layer in _layers(trials, chart):
+        for arch, table in _curves(tuned(layer, task, depth)):
+            least = table[table.y == table.y.cummin()]
+            # The line goes on to the last trial, which need not be the best.
+            end = least.iloc[[-1]].assign(x=table.x.iloc[-1])
+            chart.line(pd.concat([least, end]), arch, marker=False, step=True)
+    return chart.finish() if len(chart.points) else None
 
 
-def _iterations(task):
-    unit = "nats" if task in ("parens", "arithmetic") else "loss"
-    return Chart("iteration of the hyperparameter search", f"eval loss ({unit})", y_scale="log")
+def _iterations():
+    return Chart("iteration of the hyperparameter search", "eval loss (nats)", y_scale="log")
 
 
 def _curves(trials):
@@ -272,38 +282,24 @@ def _curves(trials):
         yield arch, table.assign(x=table.iteration + 1, y=table.eval_loss)
 
 
-def _finished(chart):
-    if not len(chart.points):
-        return None
-    return chart.finish()
-
-
 # Figure 5: hyperparameters at random --------------------------------------------------------------
 
 
 def boxes(trials, depth):
     """5a-b: eval losses of random hyperparameters, as boxes and whiskers of 1.5 times the box."""
     chart = Chart("", "eval loss (nats)")
-    found = untuned(trials, depth)
-    found = found[found.eval_loss.notna()]
-    archs = in_order(found.arch)
-    if not archs:
+    generator, names = np.random.default_rng(0), in_order(untuned(trials, depth).arch)
+    for layer in _layers(trials, chart):
+        found = untuned(layer, depth)
+        for arch in in_order(found.arch):
+            table = found[(found.arch == arch) & found.eval_loss.notna()]
+            position = names.index(arch)
+            spread = generator.uniform(-0.28, 0.28, len(table))
+            chart.dots(table.assign(x=position + spread, y=table.eval_loss), arch)
+            chart.box(table.eval_loss, position, arch)
+    if not len(chart.points):
         return None
-    generator = np.random.default_rng(0)
-    for position, arch in enumerate(archs):
-        table = found[found.arch == arch]
-        spread = generator.uniform(-0.28, 0.28, len(table))
-        chart.dots(table.assign(x=position + spread, y=table.eval_loss), arch)
-        box = chart.axes.boxplot(
-            table.eval_loss,
-            positions=[position],
-            widths=0.6,
-            showfliers=False,
-            medianprops={"color": INK, "linewidth": 1.6},
-        )
-        for part in (*box["boxes"], *box["whiskers"], *box["caps"]):
-            part.set(color=COLOURS[arch], linewidth=1.4)
-    chart.axes.set_xticks(range(len(archs)), [LABELS[arch] for arch in archs])
+    chart.axes.set_xticks(range(len(names)), [LABELS[arch] for arch in names])
     return chart
 
 

@@ -25,7 +25,7 @@ _METRICS = {
     "bits_per_character": "bits_per_character",
 }
 #: Time steps of a capacity trial that names none.
-_CAPACITY_STEPS = 5
+CAPACITY_STEPS = 5
 
 COLUMNS = (
     "run", "study", "run_id", "iteration", "is_rerun", "source", "algorithm", "profile",
@@ -87,7 +87,7 @@ def read(directory):
 
 
 def frame(rows):
-    """Dicts with some of `COLUMNS` as a DataFrame that has all of them."""
+    """Dicts (or a DataFrame) with some of `COLUMNS` as a DataFrame that has all of them."""
     trials = pd.DataFrame(rows, columns=list(COLUMNS))
     for name in (*_NUMBERS, *_OPTIONS, *_METRICS, "iteration"):
         trials[name] = pd.to_numeric(trials[name])
@@ -96,6 +96,13 @@ def frame(rows):
     for name in (*_WORDS, "study", "source", "algorithm", "profile", "activation"):
         trials[name] = trials[name].astype("category")
     return trials
+
+
+def together(frames):
+    """Several as one; the words of all are in the columns of each."""
+    if len(frames) == 1:
+        return frames[0]
+    return frame(pd.concat([each.astype(object) for each in frames], ignore_index=True))
 
 
 def _walk(directory):
@@ -117,8 +124,13 @@ def _study(path, directory):
     name = path.relative_to(directory).as_posix()
     study = _json(path / "study.json").get("study", {})
     # A sweep keeps its studies in OUT/studies/NAME.
-    sweep = _json(path.parent.parent / "sweep.json") if path.parent.name == "studies" else {}
+    sweep = manifest(path.parent.parent) if path.parent.name == "studies" else {}
     return Study(name, study.get("algorithm"), sweep.get("profile"))
+
+
+def manifest(sweep):
+    """What a sweep's directory says of it; nothing where there is none."""
+    return _json(sweep / "sweep.json")
 
 
 def _json(path):
@@ -134,8 +146,10 @@ def _rows(path, study, is_rerun):
     for line in _lines(path):
         try:
             record = json.loads(line)
+            if not isinstance(record, dict):
+                raise ValueError("no record")
             row = _row(record, study, is_rerun)
-        except (ValueError, TypeError, KeyError, AttributeError):
+        except (ValueError, KeyError):
             bad += 1
             continue
         if row["run"] not in seen and record["status"] != "interrupted":
@@ -169,23 +183,23 @@ def _row(record, study, is_rerun):
         "profile": study.profile,
         "stopped_early": record["stopped_early"],
         "activation": hparams["activation"],
-        "hparams": json.dumps(_flat(hparams)),
+        "hparams": json.dumps(flat(hparams)),
         "curve": json.dumps(record["curve"]),
     }
     row |= {name: record[name] for name in (*_WORDS, *_NUMBERS)}
     row |= {name: options.get(name) for name in _OPTIONS}
     row |= {column: evaluated.get(name) for column, name in _METRICS.items()}
     if is_capacity and row["num_steps"] is None:
-        row["num_steps"] = _CAPACITY_STEPS
+        row["num_steps"] = CAPACITY_STEPS
     return row
 
 
-def _flat(values, prefix=""):
+def flat(values, prefix=""):
     """Nested dicts as one, {"input_scale": {"c": 1}} as {"input_scale.c": 1}; no None in it."""
-    flat = {}
+    found = {}
     for name, value in values.items():
         if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{name}.")
+            found |= flat(value, f"{prefix}{name}.")
         elif value is not None:
-            flat[prefix + name] = value
-    return flat
+            found[prefix + name] = value
+    return found

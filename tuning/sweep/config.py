@@ -123,15 +123,8 @@ def parse(path, profile, bindings=(), flags=None, text8=None):
     Raises:
         UserError: an unknown name or value, a file that is missing or wrong.
     """
-    if profile not in parsing.PROFILES:
-        raise UserError(f"unknown profile {profile!r}; choose one of {', '.join(parsing.PROFILES)}")
     path = _find(path)
-    text = parsing.read(path)
-    with parsing.mistakes():
-        gin.clear_config()
-        gin.parse_config([text, *bindings])
-        with gin.config_scope(profile):
-            sweep = _CONFIGURABLE()
+    sweep, text = _read(path, profile, bindings)
     given = {name: value for name, value in (flags or {}).items() if value is not None}
     base, specs = _Base(path, profile, bindings, text8), {}
     for values, varied in sweep.points():
@@ -147,6 +140,27 @@ def parse(path, profile, bindings=(), flags=None, text8=None):
     if not specs:
         raise UserError("SweepConfig.grid leaves no study: a +RNN of depth 1 is none")
     return list(specs.values()), text
+
+
+def points(path, profile):
+    """What a gin file's grid consists of, unchecked: a list of dicts, one a study.
+
+    Args, Raises: as `parse`.
+    """
+    sweep, _ = _read(_find(path), profile, ())
+    return [values for values, _ in sweep.points()]
+
+
+def _read(path, profile, bindings):
+    """The `SweepConfig` of a file for a profile, and the file's text."""
+    if profile not in parsing.PROFILES:
+        raise UserError(f"unknown profile {profile!r}; choose one of {', '.join(parsing.PROFILES)}")
+    text = parsing.read(path)
+    with parsing.mistakes():
+        gin.clear_config()
+        gin.parse_config([text, *bindings])
+        with gin.config_scope(profile):
+            return _CONFIGURABLE(), text
 
 
 class _Base:

@@ -1,0 +1,131 @@
+"""Reads the runs, makes all of the report, and writes it."""
+
+import pathlib
+from collections import Counter
+
+import pandas as pd
+
+from trainer.errors import UserError
+from trainer.files import whole
+from tuning.report import gaps as gap
+from tuning.report import page, published, trials
+from tuning.report.claims import CLAIMS
+from tuning.report.figures import FIGURES
+from tuning.report.tables import TABLES
+
+
+def run(runs, out, published_trials, display):
+    """Writes the report of a directory of runs.
+
+    OUT/index.html    the page
+    OUT/figures/      a PNG and an SVG a figure
+    OUT/tables/       a CSV and a Markdown file a table, and claims.csv, claims.md
+
+    Args:
+        runs: the directory, or None for the authors' trials alone.
+        out: the report's directory; what an earlier report left in it is replaced.
+        published_trials: directory of the authors' files, or None.
+        display: a `trainer.progress.Display`.
+
+    Raises:
+        UserError: there is no run at all.
+    """
+    found = _read(runs, published_trials, display)
+    ours = found[found.source == "rnn-zoo"]
+    # Tables have the paper's numbers beside them already, and claims are about one set of runs.
+    judged = ours if len(ours) else found
+    figures = {n: (p, p.draw(found), caption(p.select(judged))) for n, p in FIGURES.items()}
+    tables = {name: (table, table.make(judged)) for name, table in TABLES.items()}
+    claims = {name: (claim, claim.check(judged)) for name, claim in CLAIMS.items()}
+    missing = gap.find(judged, runs or "runs")
+    about = {"trials": len(found), "studies": found.study.nunique(), "runs": str(runs or out)}
+    html = page.render(about, figures, tables, claims, found, missing)
+    out = pathlib.Path(out)
+    _write(out, figures, tables, claims)
+    with whole(out / "index.html", "w") as file:
+        file.write(html)
+    _summarise(out, figures, claims, missing, display)
+
+
+def caption(selected):
+    """How many trials a figure is made of, of which profiles."""
+    if not len(selected):
+        return "No runs yet."
+    sizes = selected.groupby("study", observed=True).size()
+    low, high = sizes.min(), sizes.max()
+    each = f"{low:,}" if low == high else f"{low:,} to {high:,}"
+    text = f"{len(selected):,} trials, {each} a study"
+    profiles = [str(name) for name in selected.profile.dropna().unique()]
+    if profiles:
+        text += f"; profile {', '.join(profiles)}"
+    budgets = sorted({int(budget) for budget in selected.max_params})
+    many = f"{budgets[0]:,} to {budgets[-1]:,}" if len(budgets) > 1 else f"{budgets[0]:,}"
+    return f"{text}; budget {many}."
+
+
+def _read(runs, published_trials, display):
+    frames = []
+    if runs:
+        ours, problems = trials.read(runs)
+        for problem in problems:
+            display.say(problem)
+        frames.append(ours)
+    if published_trials:
+        frames.append(published.read(published_trials))
+    found = trials.together(frames)
+    if not len(found):
+        raise UserError(
+            f"{runs} holds no finished run; make some, as by python -m tuning.sweep "
+            f"--gin_file=gin_configs/paper/figure_2c.gin --profile=smoke --out={runs}/figure_2c"
+        )
+    return found
+
+
+def _write(out, figures, tables, claims):
+    for name in ("figures", "tables"):
+        (out / name).mkdir(parents=True, exist_ok=True)
+    for name, (_, chart, _) in figures.items():
+        for kind in ("png", "svg"):
+            path = out / "figures" / f"{name}.{kind}"
+            if chart is None:
+                path.unlink(missing_ok=True)
+                continue
+            content = chart.png() if kind == "png" else chart.svg(name).encode()
+            with whole(path) as file:
+                file.write(content)
+    frames = {name: table for name, (_, table) in tables.items()} | {"claims": _frame(claims)}
+    for name, table in frames.items():
+        for kind, text in (
+            ("csv", table.to_csv(index=False)),
+            ("md", table.to_markdown(index=False, floatfmt=".4g") + "\n"),
+        ):
+            with whole(out / "tables" / f"{name}.{kind}", "w") as file:
+                file.write(text)
+
+
+def _frame(claims):
+    """Claims as a DataFrame."""
+    rows = [
+        {
+            "claim": claim.text,
+            "paper": claim.source,
+            "ours": finding.ours,
+            "runs": finding.runs,
+            "verdict": finding.verdict,
+            "rule": claim.rule,
+        }
+        for claim, finding in claims.values()
+    ]
+    return pd.DataFrame(rows)
+
+
+def _summarise(out, figures, claims, missing, display):
+    drawn = sum(chart is not None for _, chart, _ in figures.values())
+    verdicts = Counter(finding.verdict for _, finding in claims.values())
+    said = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.most_common())
+    display.say(
+        f"{out / 'index.html'}: {drawn} of {len(figures)} figures, 3 tables, {len(claims)} claims "
+        f"({said})"
+    )
+    for command, names in gap.commands(missing).items():
+        display.say(f"missing in {', '.join(names)}: {command}")

@@ -1,0 +1,187 @@
+"""The report as one HTML file that needs no network and no server.
+
+What tables and runs consist of travels as gzipped JSON within the file: small enough for a hundred
+thousand trials, and unpacked by the browser when it is looked at.
+"""
+
+import base64
+import gzip
+import importlib.resources
+import json
+import re
+
+import pandas as pd
+
+from tuning.report.chart import INK
+from tuning.report.paper import LABELS
+
+#: Columns of the page's table of trials: name, heading, kind.
+TRIAL_COLUMNS = (
+    ("run", "run", "run"),
+    ("task", "task", "text"),
+    ("arch", "architecture", "text"),
+    ("depth", "depth", "number"),
+    ("max_params", "budget", "number"),
+    ("num_params", "parameters", "number"),
+    ("units", "units", "number"),
+    ("algorithm", "search", "text"),
+    ("profile", "profile", "text"),
+    ("status", "status", "text"),
+    ("steps_done", "steps", "number"),
+    ("objective", "objective", "number"),
+    ("eval_loss", "eval loss", "number"),
+    ("bits_per_parameter", "bits/parameter", "number"),
+    ("bits_per_character", "bits/character", "number"),
+)
+#: Significant digits of numbers on the page.
+_DIGITS = 6
+
+
+def render(about, figures, tables, claims, trials, gaps):
+    """The page.
+
+    Args:
+        about: dict of what the head says: trials, studies, runs (the directory).
+        figures: dict from name to (`Panel`, `Chart` or None, caption).
+        tables: dict from name to (`Table`, DataFrame).
+        claims: dict from name to (`Claim`, `Finding`).
+        trials: DataFrame of `trials.read`.
+        gaps: list of `gaps.Gap`.
+
+    Returns:
+        HTML as text.
+    """
+    import jinja2
+
+    assets = importlib.resources.files("tuning.report") / "assets"
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    template = environment.from_string((assets / "page.html").read_text())
+    rows = pd.Series(range(len(trials)), trials.run)
+    drawn = {name: _figure(name, *each, rows) for name, each in figures.items()}
+    return template.render(
+        about=about,
+        css=(assets / "page.css").read_text(),
+        script=(assets / "page.js").read_text(),
+        figures=drawn,
+        tables={name: table for name, (table, _) in tables.items()},
+        missing=_missing(gaps),
+        data={
+            "tables": pack(_tables(tables, claims)),
+            "points": pack({name: each["points"] for name, each in drawn.items()}),
+            "trials": pack(_trials(trials)),
+            **_runs(trials),
+        },
+    )
+
+
+def pack(value):
+    """A value as JSON, gzipped, in base64."""
+    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
+    return base64.b64encode(gzip.compress(text.encode(), 6, mtime=0)).decode()
+
+
+def _figure(name, panel, chart, caption, rows):
+    figure = {"name": name, "title": panel.title, "caption": caption, "svg": None, "points": None}
+    if chart is None:
+        return figure
+    points = chart.points
+    figure["svg"] = _inline(chart.svg(name), name)
+    figure["points"] = chart.frame() | {
+        "labels": [chart.axes.get_xlabel(), chart.axes.get_ylabel()],
+        "px": _numbers(points.x),
+        "py": _numbers(points.y),
+        "rows": rows[points.run].tolist(),
+    }
+    return figure
+
+
+def _inline(svg, name):
+    """An SVG to stand within HTML: ink in the page's colour, ids of its own, no fixed size."""
+    svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
+    prefix = f"f{re.sub('[^0-9A-Za-z]', '', name)}-"
+    svg = re.sub(r'\bid="', f'id="{prefix}', svg)
+    svg = re.sub(r'(url\(|href=")#', rf"\1#{prefix}", svg)
+    # Its own size comes before any other; the page's is that of what is round it.
+    return re.sub(r' (width|height)="[^"]*"', "", svg, count=2)
+
+
+def _tables(tables, claims):
+    found = {f"table-{name}": _frame(table) for name, (_, table) in tables.items()}
+    columns = [
+        ("claim", "text"),
+        ("paper", "text"),
+        ("ours", "text"),
+        ("runs", "number"),
+        ("verdict", "verdict"),
+        ("rule", "text"),
+    ]
+    rows = [
+        (claim.text, claim.source, finding.ours, finding.runs, finding.verdict, claim.rule)
+        for claim, finding in claims.values()
+    ]
+    found["claims"] = {
+        "columns": [{"name": name, "label": name, "kind": kind} for name, kind in columns],
+        "values": [list(column) for column in zip(*rows, strict=True)],
+    }
+    return found
+
+
+def _frame(table):
+    """A DataFrame as columns for the page."""
+    columns, values = [], []
+    for name in table:
+        is_number = pd.api.types.is_numeric_dtype(table[name])
+        columns.append({"name": name, "label": name, "kind": "number" if is_number else "text"})
+        values.append(_numbers(table[name]) if is_number else table[name].tolist())
+    return {"columns": columns, "values": values}
+
+
+def _trials(trials):
+    """The table of trials; a column of words is their list and each row's place in it."""
+    columns, values = [], []
+    for name, label, kind in TRIAL_COLUMNS:
+        columns.append({"name": name, "label": label, "kind": kind})
+        if kind == "number":
+            values.append(_numbers(trials[name]))
+        elif kind == "run":
+            studies = trials.study.cat
+            ids = trials.run_id.tolist()
+            values.append(
+                {"studies": list(studies.categories), "codes": studies.codes.tolist(), "ids": ids}
+            )
+        else:
+            words = trials[name].cat
+            shown = [LABELS.get(word, word) for word in words.categories]
+            values.append({"words": shown, "codes": words.codes.tolist()})
+    return {"columns": columns, "values": values}
+
+
+def _runs(trials):
+    """What a run's own view shows, a piece a study: hyperparameters and learning curves."""
+    found = {}
+    for number, (_, study) in enumerate(trials.groupby("study", observed=False, sort=True)):
+        rows = study.index.tolist()
+        pairs = zip(rows, study.hparams, study.curve, strict=True)
+        found[f"study-{number}"] = pack(
+            {row: [json.loads(hparams), json.loads(curve)] for row, hparams, curve in pairs}
+        )
+    return found
+
+
+def _numbers(series):
+    """Floats of a few digits, whole ones as such, None for what is missing."""
+    return [None if pd.isna(x) else _number(x) for x in series.tolist()]
+
+
+def _number(value):
+    rounded = float(f"{value:.{_DIGITS}g}")
+    return int(rounded) if rounded.is_integer() and abs(rounded) < 1e15 else rounded
+
+
+def _missing(gaps):
+    by_command = {}
+    for gap in gaps:
+        by_command.setdefault(gap.command, []).append(str(gap))
+    return by_command
