@@ -170,7 +170,7 @@ class Chart:
             if axis.get_scale() == "log":
                 if high / low < 10:
                     axis.set_major_locator(ticker.MaxNLocator(4))
-                axis.set_major_formatter(ticker.FuncFormatter(lambda x, _: f"{x:,g}"))
+                axis.set_major_formatter(ticker.FuncFormatter(lambda x, _: f"{x:,.10g}"))
                 axis.set_minor_formatter(ticker.NullFormatter())
         return self
 

@@ -35,6 +35,8 @@ TRIAL_COLUMNS = (
 )
 #: Significant digits of numbers on the page.
 _DIGITS = 6
+#: The same of a single run's hyperparameters and losses.
+_RUN_DIGITS = 4
 
 
 def render(about, figures, tables, claims, trials, gaps):
@@ -165,9 +167,18 @@ def _runs(trials):
         rows = study.index.tolist()
         pairs = zip(rows, study.hparams, study.curve, strict=True)
         found[f"study-{number}"] = pack(
-            {row: [json.loads(hparams), json.loads(curve)] for row, hparams, curve in pairs}
+            {row: [_short(hparams), _short(curve)] for row, hparams, curve in pairs}
         )
     return found
+
+
+def _short(text):
+    """JSON as values, its numbers with few digits."""
+    return json.loads(text, parse_float=_number_in_text)
+
+
+def _number_in_text(digits):
+    return float(f"{float(digits):.{_RUN_DIGITS}g}")
 
 
 def _numbers(series):
