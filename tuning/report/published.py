@@ -41,10 +41,14 @@ _TASKS = {
 _DIMENSIONS = {"memory": (64, 64), "text8": (27, 27)}
 
 
+class _Refused(pickle.UnpicklingError):
+    """A pickle asks for what an array of plain values does not need."""
+
+
 def _latin1(text, encoding):
     """The one use that a pickle of bytes has for `_codecs.encode`."""
     if encoding not in ("latin1", "latin-1"):
-        raise pickle.UnpicklingError(f"encoding {encoding}")
+        raise _Refused(f"it asks for the encoding {encoding}")
     return text.encode("latin-1")
 
 
@@ -80,10 +84,10 @@ class ArrayUnpickler(pickle.Unpickler):
         try:
             return self._KNOWN[module, name]
         except KeyError:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}") from None
+            raise _Refused(f"it asks for {module}.{name}") from None
 
     def persistent_load(self, identity):
-        raise pickle.UnpicklingError("it has a persistent id")
+        raise _Refused("it has a persistent id")
 
 
 def read(directory):
@@ -118,7 +122,7 @@ def _load(path):
             array = ArrayUnpickler(file).load()
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from None
-    except pickle.UnpicklingError as error:
+    except _Refused as error:
         raise UserError(f"{path} is no array of plain values: {error}; nothing of it ran") from None
     except Exception as error:  # What a damaged pickle raises is any of many.
         raise UserError(f"{path} cannot be unpickled: {error or type(error).__name__}") from None

@@ -1,0 +1,74 @@
+"""Trials for tests of the report, made by hand."""
+
+from trainer.records import RunRecord
+from tuning.report import trials
+
+_BASE = {
+    "study": "s",
+    "source": "rnn-zoo",
+    "algorithm": "gp",
+    "profile": "laptop",
+    "arch": "rnn",
+    "depth": 1,
+    "max_params": 1000,
+    "num_params": 990,
+    "units": 20,
+    "status": "ok",
+    "is_rerun": False,
+    "stopped_early": False,
+    "activation": "tanh",
+    "train_steps": 100,
+    "steps_done": 100,
+    "hparams": '{"lr_init": 0.1}',
+    "curve": "[2, 1]",
+}
+
+
+def frame(*rows):
+    """A DataFrame of `trials.read` with these rows: dicts with what matters of each."""
+    full = []
+    for number, row in enumerate(rows):
+        values = _BASE | {"iteration": number, "run_id": f"{number:05d}"} | row
+        full.append({"run": f"{values['study']}/{values['run_id']}"} | values)
+    return trials.frame(full)
+
+
+def capacity(bits, **values):
+    """A capacity trial that stored so many bits."""
+    row = {"task": "capacity", "num_steps": 5, "num_params": 990, **values}
+    per = {"bits": bits, "bits_per_parameter": bits / row["num_params"]}
+    return row | per | {"objective": -bits, "eval_loss": 0.5, "num_samples": 1.1 * bits} | values
+
+
+def trial(task, loss, **values):
+    """A trial of another task with this loss, or one that diverged if it is None."""
+    status = {"status": "infeasible"} if loss is None else {}
+    return {"task": task, "objective": loss, "eval_loss": loss} | status | values
+
+
+def record(run_id, **values):
+    """A `RunRecord` of a capacity run, for files of records."""
+    fields = {
+        "task": "capacity",
+        "arch": "gru",
+        "depth": 2,
+        "units": 7,
+        "max_params": 300,
+        "num_params": 290,
+        "hparams": {"task_options": {"num_samples": 50}, "activation": "relu", "lr_init": 0.1},
+        "seed": 3,
+        "train_steps": 60,
+        "input_dim": 6,
+        "output_dim": 1,
+        "chance_loss": 0.69,
+        "config": {},
+        "data": {},
+        "backend": "jax",
+        "versions": {},
+        "status": "ok",
+        "eval_loss": 0.4,
+        "objective": -29.0,
+        "metrics": {"eval": {"mutual_information": 29.0, "bits_per_parameter": 0.1}},
+        "curve": [0.7, 0.4],
+    }
+    return RunRecord(run_id=run_id, **fields | values)

@@ -1,0 +1,20 @@
+import pytest
+
+from benchmarks import synthetic
+from tuning.report import trials
+
+
+@pytest.fixture(scope="session")
+def planted_runs(tmp_path_factory):
+    """A directory of all nine sweeps of the paper's grid, with planted truths."""
+    path = tmp_path_factory.mktemp("planted")
+    synthetic.write(path, scale=0.03)
+    return path
+
+
+@pytest.fixture(scope="session")
+def planted(planted_runs):
+    """The same as a DataFrame."""
+    found, problems = trials.read(planted_runs)
+    assert not problems
+    return found

@@ -1,0 +1,334 @@
+"""Verdicts follow from their rules: planted truths, their opposites, and too few runs."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from report_rows import capacity, frame, trial
+
+from tuning.report import paper
+from tuning.report.claims import CLAIMS, CONTRADICTED, SUPPORTED, TOO_FEW
+
+SHALLOW = ("rnn", "irnn", "ugrnn", "gru", "lstm")
+#: What the planted runs, at 3 % of the paper's trials, are enough for.
+PLANTED = (
+    "linear five_bits similar_capacity capacity_order relu unrolling dataset_size number_a_unit "
+    "text8_equal rcf_equal per_unit_misleads gated_easier ungated_solve gru_most_trainable "
+    "plus_rnn_most_trainable gru_untuned plus_rnn_untuned"
+).split()
+
+
+@pytest.fixture
+def few_trials_do(monkeypatch):
+    """Searches count as thorough as the paper's after two trials."""
+    monkeypatch.setattr(paper, "TRIALS", dict.fromkeys(paper.TRIALS, 2))
+
+
+def check(name, *rows):
+    return CLAIMS[name].check(frame(*rows))
+
+
+@pytest.mark.parametrize("name", CLAIMS)
+def test_nothing_is_judged_without_runs(name):
+    finding = CLAIMS[name].check(frame())
+    assert (finding.runs, finding.verdict) == (0, TOO_FEW)
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_what_was_planted_is_supported(planted, name):
+    finding = CLAIMS[name].check(planted)
+    assert finding.verdict == SUPPORTED, finding.ours
+    assert finding.runs > 100
+
+
+def test_planted_numbers_are_found(planted):
+    found = {name: CLAIMS[name].check(planted).ours for name in CLAIMS}
+    assert found["linear"].startswith("exponent 1.00 [1.00, 1.00]")
+    assert found["capacity_order"].count("0.20 [0.20, 0.20]") == 4
+    assert "to 3.50 on average" in found["relu"]
+    assert found["dataset_size"].startswith("b is 1.10 [1.10, 1.10]")
+    assert "0.000 [0.000, 0.000]" in found["number_a_unit"]
+    assert found["text8_equal"].startswith("factor 1.40 [1.40, 1.40]")
+    assert found["reruns"].count("1.50 times") == 5
+    assert "depth 1 50.0%" in found["irnn_diverges"]
+
+
+@pytest.mark.parametrize("name", CLAIMS)
+@pytest.mark.parametrize("seed", range(3))
+def test_any_part_of_the_runs_can_be_judged(planted, name, seed):
+    few = planted.sample(40, random_state=seed).reset_index(drop=True)
+    finding = CLAIMS[name].check(few)
+    assert finding.verdict in (SUPPORTED, CONTRADICTED, TOO_FEW)
+    assert isinstance(finding.ours, str) and "nan" not in finding.ours
+
+
+def sized(bits, **values):
+    """Two trials a size, of a network that stores `bits(n)`."""
+    return [
+        capacity(bits(n), max_params=n, num_params=n, **values) for n in (1000, 4000, 16000)
+    ] * 2
+
+
+def test_capacity_that_grows_as_the_root_is_not_linear(few_trials_do):
+    rows = sized(lambda n: 100 * math.sqrt(n)) + sized(lambda n: 90 * math.sqrt(n), arch="gru")
+    assert check("linear", *rows).verdict == CONTRADICTED
+
+
+def test_short_searches_do_not_contradict_what_is_possible():
+    rows = [row for arch in SHALLOW for row in sized(lambda n: 1.5 * n, arch=arch)]
+    assert check("five_bits", *rows).verdict == TOO_FEW
+
+
+def test_long_ones_do(few_trials_do):
+    rows = [row for arch in SHALLOW for row in sized(lambda n: 1.5 * n, arch=arch)]
+    finding = check("five_bits", *rows)
+    assert (finding.verdict, finding.runs) == (CONTRADICTED, len(rows))
+
+
+def test_more_than_six_bits_contradict_at_once():
+    rows = [row for arch in SHALLOW for row in sized(lambda n: 8 * n, arch=arch)]
+    assert check("five_bits", *rows).verdict == CONTRADICTED
+
+
+def test_an_order_the_other_way_round(few_trials_do):
+    levels = dict(zip(paper.CAPACITY_ORDER, (3, 3.5, 4, 4.5, 5), strict=True))
+    noise = itertools.cycle([0, 0.02, 0.01])
+    rows = []
+    for arch, level in levels.items():
+        rows += sized(lambda n, level=level: (level + next(noise)) * n, arch=arch, depth=2)
+    assert check("capacity_order", *rows).verdict == CONTRADICTED
+    missing = [row for row in rows if row["arch"] != "+rnn"]
+    assert check("similar_capacity", *missing).verdict == SUPPORTED
+
+
+def test_an_order_without_one_architecture_is_open():
+    levels = dict(zip(paper.CAPACITY_ORDER, (5, 4.5, 4, 3.5), strict=False))
+    rows = [row for a, level in levels.items() for row in sized(lambda n, x=level: x * n, arch=a)]
+    finding = check("capacity_order", *rows)
+    assert finding.verdict == TOO_FEW and "RNN - UGRNN 0.50" in finding.ours
+
+
+def test_very_different_capacities(few_trials_do):
+    rows = sized(lambda n: 5 * n) + sized(lambda n: 2 * n, arch="lstm")
+    assert check("similar_capacity", *rows).verdict == CONTRADICTED
+
+
+def test_relu_that_is_best_anyway(few_trials_do):
+    rows = sized(lambda n: 5 * n, activation="relu") + sized(lambda n: 4 * n)
+    assert check("relu", *rows).verdict == CONTRADICTED
+
+
+def unrolled(bits):
+    rows = []
+    for arch, steps in itertools.product(("rnn", "gru", "lstm"), (1, 2, 4, 8)):
+        stored = 1000 * bits(steps) * {"rnn": 1, "gru": 0.98, "lstm": 1.01}[arch]
+        rows += [capacity(stored, arch=arch, num_steps=steps)] * 2
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("bits", "verdict"),
+    [
+        (lambda steps: 5 - 3 / steps, SUPPORTED),
+        (lambda steps: 5 - 0.5 * math.log2(steps), CONTRADICTED),
+        (lambda steps: 1 + steps, CONTRADICTED),
+    ],
+    ids=["saturates", "falls", "grows for ever"],
+)
+def test_unrolling(few_trials_do, bits, verdict):
+    assert check("unrolling", *unrolled(bits)).verdict == verdict
+
+
+@pytest.mark.parametrize(("ratio", "verdict"), [(1.05, SUPPORTED), (2.0, CONTRADICTED)])
+def test_the_size_of_the_data_set(few_trials_do, ratio, verdict):
+    rows = [row | {"num_samples": ratio * row["bits"]} for row in sized(lambda n: 5 * n)]
+    assert check("dataset_size", *rows).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("excess", "verdict"), [(0.01, SUPPORTED), (0.3, CONTRADICTED), (-0.2, CONTRADICTED)]
+)
+def test_memory(few_trials_do, excess, verdict):
+    rows = [
+        trial("memory", 1 - units / 64 + excess, units=units, max_params=units)
+        for units in (8, 16, 32)
+    ] * 2
+    assert check("number_a_unit", *rows).verdict == verdict
+
+
+def test_less_error_than_a_subspace_allows_contradicts_even_one_search():
+    rows = [trial("memory", 0.3, units=units, max_params=units) for units in (8, 9, 10)]
+    assert check("number_a_unit", *rows).verdict == CONTRADICTED
+
+
+def falling(task, factor, units_factor=1.0):
+    rows = []
+    for arch, times in (("rnn", 1), ("lstm", factor)):
+        for n in (1000, 4000, 16000):
+            loss = 3 - 0.1 * math.log(n / times)
+            units = math.sqrt(n) / (units_factor if arch == "lstm" else 1)
+            values = {"arch": arch, "max_params": n, "num_params": n, "units": units}
+            rows += [trial(task, loss, bits_per_character=loss, **values)] * 2
+    return rows
+
+
+@pytest.mark.parametrize("task", ["text8", "rcf"])
+def test_equal_losses_at_equal_parameters(few_trials_do, task):
+    assert check(f"{task}_equal", *falling(task, 1.3)).verdict == SUPPORTED
+    assert check(f"{task}_equal", *falling(task, 3.0)).verdict == CONTRADICTED
+
+
+def test_units_mislead_only_if_they_differ_more():
+    assert check("per_unit_misleads", *falling("text8", 1.1, 2.0)).verdict == SUPPORTED
+    assert check("per_unit_misleads", *falling("text8", 3.0, math.sqrt(3))).verdict == CONTRADICTED
+
+
+def losses(arch, level, count=30, task="parens", **values):
+    """Trials with losses round a level, the same spread for all."""
+    spread = np.linspace(0.7, 1.3, count)
+    return [
+        trial(task, float(level * x), arch=arch, study=f"{task}-{arch}", **values) for x in spread
+    ]
+
+
+def test_gated_trials_must_win_everywhere():
+    rows = losses("rnn", 10) + losses("gru", 1)
+    assert check("gated_easier", *rows).verdict == SUPPORTED
+    other = losses("rnn", 1, task="arithmetic") + losses("gru", 10, task="arithmetic")
+    assert check("gated_easier", *rows, *other).verdict == CONTRADICTED
+    same = losses("rnn", 1) + losses("gru", 1)
+    assert check("gated_easier", *same).verdict == TOO_FEW
+
+
+def test_a_divergence_is_the_worst_loss():
+    diverged = [trial("parens", None, arch="gru", study="parens-gru") for _ in range(60)]
+    assert check("gated_easier", *losses("rnn", 10), *losses("gru", 1), *diverged).verdict == (
+        CONTRADICTED
+    )
+
+
+@pytest.mark.parametrize(("best", "verdict"), [("gru", SUPPORTED), ("lstm", CONTRADICTED)])
+@pytest.mark.parametrize(
+    ("name", "algorithm"), [("gru_most_trainable", "gp"), ("gru_untuned", "random")]
+)
+def test_the_most_trainable(name, algorithm, best, verdict):
+    rows = [
+        row
+        for arch in SHALLOW
+        for row in losses(arch, 1 if arch == best else 5, algorithm=algorithm)
+    ]
+    assert check(name, *rows).verdict == verdict
+    without = [row for row in rows if row["arch"] != "irnn"]
+    assert check(name, *without).verdict == TOO_FEW
+
+
+def solved(depth, gated, ungated):
+    archs = [*SHALLOW, *(["+rnn"] if depth > 1 else [])]
+    return [
+        trial(task, gated if arch in paper.GATED else ungated, arch=arch, depth=depth,
+              chance_loss=10.0, study=f"{task}-{arch}")
+        for task in ("parens", "arithmetic")
+        for arch in archs
+        for _ in range(2)
+    ]  # fmt: skip
+
+
+def test_solving_is_a_hundredth_of_chance(few_trials_do):
+    assert check("ungated_solve", *solved(1, 0.01, 0.05)).verdict == SUPPORTED
+    assert check("ungated_solve", *solved(1, 0.01, 0.2)).verdict == CONTRADICTED
+    assert check("only_gated_deep", *solved(8, 0.01, 0.2)).verdict == SUPPORTED
+    assert check("only_gated_deep", *solved(8, 0.01, 0.05)).verdict == CONTRADICTED
+
+
+def test_what_short_searches_do_not_solve_is_open():
+    assert check("ungated_solve", *solved(1, 0.01, 0.2)).verdict == TOO_FEW
+    assert check("only_gated_deep", *solved(8, 0.01, 0.2)).verdict == TOO_FEW
+
+
+def diverging(arch, share, count=200, depth=1, **values):
+    return [
+        trial("parens", None if i < share * count else 1.0 + i, arch=arch, depth=depth,
+              algorithm="random", max_params=200_000, **values)
+        for i in range(count)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("share", "count", "verdict"),
+    [(0.5, 200, SUPPORTED), (0.1, 200, CONTRADICTED), (0.5, 10, TOO_FEW)],
+)
+def test_half_of_the_irnns_diverge(share, count, verdict):
+    finding = check("irnn_diverges", *diverging("irnn", share, count))
+    assert (finding.verdict, finding.runs) == (verdict, count)
+
+
+def test_the_least_infeasible():
+    others = [row for a in ("rnn", "irnn", "gru", "ugrnn") for row in diverging(a, 0.3)]
+    assert check("least_infeasible", *others, *diverging("lstm", 0.05)).verdict == SUPPORTED
+    assert check("least_infeasible", *others, *diverging("lstm", 0.6)).verdict == CONTRADICTED
+    assert check("least_infeasible", *others, *diverging("lstm", 0.29)).verdict == TOO_FEW
+
+
+def published_shares():
+    return [
+        (arch, depth, share)
+        for depth in (1, 8)
+        for arch, share in paper.TABLE_1[depth].dropna().items()
+    ]
+
+
+def test_table_1_at_the_papers_size():
+    rows = [
+        r for arch, depth, share in published_shares() for r in diverging(arch, share, 200, depth)
+    ]
+    assert check("table_1", *rows).verdict == SUPPORTED
+    assert check("table_1", *rows[:400]).verdict == TOO_FEW
+    others = [row for row in rows if row["arch"] != "gru"]
+    assert check("table_1", *others, *diverging("gru", 0.9)).verdict == CONTRADICTED
+
+
+def test_table_1_at_another_size_is_no_evidence():
+    rows = [row | {"max_params": 10_000} for row in diverging("gru", 0.9)]
+    finding = check("table_1", *rows)
+    assert finding.verdict == TOO_FEW and "not at 200,000 parameters" in finding.ours
+
+
+def test_the_signs_of_table_app_2():
+    means = {"gru": 1.0, "ugrnn": 2.0, "lstm": 2.5, "irnn": 2.8, "rnn": 4.0}
+    rows = [
+        row for arch, mean in means.items() for row in losses(arch, mean, 400, algorithm="random")
+    ]
+    finding = check("table_app_2", *rows)
+    assert finding.ours.startswith("10 of 10 pairs") and finding.verdict == SUPPORTED
+    two = [row for row in rows if row["arch"] in ("gru", "rnn")]
+    assert check("table_app_2", *two).verdict == TOO_FEW
+    deep = {"+rnn": 1.0, "gru": 2.0, "ugrnn": 2.05, "irnn": 3.0, "lstm": 3.5, "rnn": 3.1}
+    rows += [
+        row
+        for arch, mean in deep.items()
+        for row in losses(arch, mean, 400, algorithm="random", depth=8)
+    ]
+    assert check("table_app_2", *rows).verdict == SUPPORTED
+    swapped = {"gru": 4.0, "rnn": 1.0}
+    rows = [row for arch, mean in swapped.items() for row in losses(arch, mean, algorithm="random")]
+    assert check("table_app_2", *rows).verdict == CONTRADICTED
+
+
+def rerun(ratio, count=12):
+    rows = []
+    for arch in SHALLOW:
+        rows.append(trial("parens", 0.1, arch=arch, study=arch))
+        rows += [
+            trial("parens", 0.1 * ratio * x, arch=arch, study=arch, is_rerun=True)
+            for x in np.linspace(0.8, 1.2, count)
+        ]
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("ratio", "count", "verdict"),
+    [(2, 12, SUPPORTED), (50, 12, CONTRADICTED), (2, 4, TOO_FEW)],
+)
+def test_reruns(ratio, count, verdict):
+    assert check("reruns", *rerun(ratio, count)).verdict == verdict

@@ -1,0 +1,162 @@
+"""Each figure shows the runs that it should, where it should."""
+
+import dataclasses
+import xml.etree.ElementTree
+
+import numpy as np
+import pytest
+from report_rows import capacity, frame, trial
+
+from tuning.report import figures
+from tuning.report.figures import FIGURES
+from tuning.report.trials import together
+
+
+def points(chart, *columns):
+    found = chart.points[list(columns)]
+    return sorted(found.itertuples(index=False, name=None))
+
+
+def test_every_panel_of_the_paper_is_there():
+    letters = {"1": "abcdefghi", "2": "abc", "3": "abcdefg", "4": "abcdefghijklmnop", "5": "ab"}
+    names = {number + letter for number, of in letters.items() for letter in of}
+    assert set(FIGURES) == names | {"App.1"}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_of_the_full_grid_can_be_drawn(planted, name):
+    chart = FIGURES[name].draw(planted)
+    assert chart.png()[:8] == b"\x89PNG\r\n\x1a\n"
+    xml.etree.ElementTree.fromstring(chart.svg(name))
+    shown = planted.set_index("run").loc[chart.points.run]
+    assert set(shown.depth) <= set(FIGURES[name].depths)
+    assert set(chart.points.run) <= set(FIGURES[name].select(planted).run)
+    assert len(chart.points) or name == "1i"
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_no_figure_needs_any_run(name):
+    assert FIGURES[name].draw(frame()) is None
+
+
+def test_stored_bits_are_the_best_trial_of_each_size():
+    table = frame(
+        capacity(3000.0),
+        capacity(4000.0),
+        capacity(9000.0, max_params=2000, num_params=1990),
+        capacity(500.0, arch="gru"),
+        capacity(7000.0, num_steps=2),  # of figure 2b
+        capacity(8000.0, depth=2),
+        capacity(9999.0, is_rerun=True),
+        trial("memory", 0.1),
+    )
+    shown = points(figures.stored_bits(table, depth=1), "x", "y", "arch", "run")
+    assert shown == [
+        (990, 500.0, "gru", "s/00003"),
+        (990, 4000.0, "rnn", "s/00001"),
+        (1990, 9000.0, "rnn", "s/00002"),
+    ]
+    assert (990, 8000.0) in points(figures.stored_bits(table), "x", "y")
+    per = points(figures.bits_per_parameter(table, depth=1), "x", "y")
+    np.testing.assert_allclose(per[1], (990, 4000 / 990))
+
+
+def test_relu_is_its_best_beside_the_best_of_all():
+    table = frame(
+        capacity(4000.0), capacity(2000.0, activation="relu"), capacity(1000.0, activation="relu")
+    )
+    found = points(figures.relu_effect(table), "y", "run")
+    assert [run for _, run in found] == ["s/00001", "s/00000"]
+
+
+def test_memory_is_shown_by_units_with_its_theory():
+    table = frame(trial("memory", 0.2, units=50), trial("memory", 0.4, units=50))
+    chart = figures.memory(table)
+    assert points(chart, "x", "y") == [(50, 0.2)]
+    theory = max(chart.axes.lines, key=lambda line: len(line.get_xdata()))
+    x, y = theory.get_data()
+    np.testing.assert_allclose(y, np.maximum(0, 1 - x / 64))
+    assert any(set(line.get_xdata()) == {64} for line in chart.axes.lines)
+
+
+def test_text8_by_parameters_and_by_units():
+    table = frame(trial("text8", 1.2, bits_per_character=1.7, num_params=9000, units=80))
+    assert points(figures.text8(table, 1), "x", "y") == [(9000, 1.7)]
+    assert points(figures.text8(table, 1, x="units"), "x", "y") == [(80, 1.7)]
+    assert figures.text8(table, 2) is None
+
+
+def test_medians_and_minima_go_by_iteration():
+    losses = [4.0, None, 1.0, 2.0, 0.5]
+    table = frame(*(trial("parens", loss) for loss in losses))
+    chart = figures.medians(table, "parens", 1)
+    assert points(chart, "x", "y") == [(1, 4.0), (3, 1.0), (4, 2.0), (5, 0.5)]
+    (line,) = chart.axes.lines
+    np.testing.assert_allclose(line.get_ydata(), [4.0, 2.5, 2.0, 1.5])
+    least = points(figures.minima(table, "parens", 1), "x", "y")
+    assert set(least) == {(1, 4.0), (3, 1.0), (5, 0.5)}
+
+
+def test_a_search_is_shown_once_at_one_budget_and_never_the_random_one():
+    rows = [trial("parens", 1.0, study="long")] * 3 + [trial("parens", 9.0, study="short")] * 2
+    rows += [trial("parens", 5.0, study="random", algorithm="random")] * 9
+    rows += [trial("parens", 7.0, study="other size", max_params=2000)] * 2
+    found = figures.tuned(frame(*rows), "parens", 1)
+    assert set(found.study) == {"long"} and len(found) == 3
+
+
+def test_boxes_are_of_random_trials_by_architecture():
+    rows = [trial("parens", float(i), algorithm="random") for i in range(1, 6)]
+    rows += [trial("parens", None, algorithm="random"), trial("parens", 99.0)]
+    chart = figures.boxes(frame(*rows), 1)
+    assert sorted(chart.points.y) == [1, 2, 3, 4, 5]
+    medians = [line for line in chart.axes.lines if set(line.get_ydata()) == {3.0}]
+    assert medians
+    assert [text.get_text() for text in chart.axes.get_xticklabels()] == ["RNN"]
+
+
+def test_multipliers_are_written_into_their_cells():
+    table = frame(capacity(4950.0), capacity(3960.0, arch="lstm"))
+    chart = figures.multipliers(table)
+    cells = {text.get_position(): text.get_text() for text in chart.axes.texts}
+    assert cells == {(0, 0): "1.00", (1, 0): "1.25", (0, 1): "0.80", (1, 1): "1.00"}
+
+
+def test_published_trials_lie_under_ours():
+    ours = frame(capacity(4000.0))
+    theirs = frame(capacity(5000.0, source="published", study="published/fig1"))
+    chart = figures.stored_bits(together([theirs, ours]), depth=1)
+    assert points(chart, "y") == [(4000.0,), (5000.0,)]
+    alphas = [line.get_alpha() for line in chart.axes.lines]
+    assert alphas == [0.35, 1.0]
+    labels = [text.get_text() for text in chart.axes.get_legend().get_texts()]
+    assert labels == ["RNN, published", "RNN"]
+    alone = figures.stored_bits(theirs, depth=1)
+    assert [line.get_alpha() for line in alone.axes.lines] == [1.0]
+
+
+def test_a_point_is_where_the_frame_says():
+    chart = figures.memory(frame(trial("memory", 0.25, units=48)))
+    frame_ = chart.frame()
+    x = frame_["box"][0] + (frame_["box"][2] - frame_["box"][0]) * (48 - frame_["x"][0]) / (
+        frame_["x"][1] - frame_["x"][0]
+    )
+    width, height = chart.figure.canvas.get_width_height()
+    drawn = chart.axes.transData.transform((48, 0.25))
+    assert drawn[0] / width == pytest.approx(x)
+    y = frame_["box"][3] - (frame_["box"][3] - frame_["box"][1]) * (0.25 - frame_["y"][0]) / (
+        frame_["y"][1] - frame_["y"][0]
+    )
+    assert 1 - drawn[1] / height == pytest.approx(y)
+
+
+def test_figures_do_not_change_their_trials(planted):
+    before = planted.copy()
+    for panel in FIGURES.values():
+        panel.draw(planted)
+    assert before.equals(planted)
+
+
+def test_a_panel_is_a_plain_value():
+    assert dataclasses.is_dataclass(FIGURES["4c"])
+    assert FIGURES["4c"].sweep == "figure_4_parens"

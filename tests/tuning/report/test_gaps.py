@@ -1,0 +1,66 @@
+"""What is missing is named, with a command that is one."""
+
+import shlex
+
+from report_rows import capacity, frame, trial
+
+from tuning.report import gaps
+from tuning.report.figures import FIGURES
+from tuning.report.tables import TABLES
+from tuning.sweep import config
+
+
+def test_nothing_is_missing_from_the_full_grid(planted):
+    assert gaps.find(planted, "runs") == []
+
+
+def test_everything_is_missing_from_nothing():
+    found = gaps.find(frame(), "runs")
+    assert {gap.what for gap in found} == {f"figure {name}" for name in FIGURES} | {
+        f"table {name}" for name in TABLES
+    }
+
+
+def test_each_command_makes_what_it_says(tmp_path):
+    for gap in gaps.find(frame(), "runs"):
+        python, dash, module, *flags = shlex.split(gap.command)
+        assert (python, dash, module) == ("python", "-m", "tuning.sweep")
+        values = dict(flag.removeprefix("--").split("=", 1) for flag in flags)
+        assert values.keys() <= {"gin_file", "out", "profile"}
+        points = config.points(values["gin_file"], values.get("profile", "laptop"))
+        assert set(gap.cells) <= {(point["arch"], point["depth"]) for point in points}
+
+
+def test_what_a_laptop_can_fill_is_not_left_to_the_papers_grid():
+    found = {gap.what: gap for gap in gaps.find(frame(capacity(1.0)), "runs")}
+    gap = found["figure 1b"]
+    assert gap.command == (
+        "python -m tuning.sweep --gin_file=gin_configs/paper/figure_1.gin --out=runs/figure_1"
+    )
+    assert str(gap) == "figure 1b: IRNN, UGRNN, GRU, LSTM at depth 1"
+    deep = found["figure 1d"]
+    assert deep.command.endswith("--out=runs/figure_1_paper --profile=paper")
+    assert str(deep) == "figure 1d: RNN, IRNN, UGRNN, GRU, LSTM, +RNN at depth 4"
+
+
+def test_another_profile_gets_a_directory_of_its_own(tmp_path):
+    (tmp_path / "figure_1").mkdir()
+    (tmp_path / "figure_1/sweep.json").write_text('{"profile": "smoke"}')
+    found = {gap.what: gap for gap in gaps.find(frame(), tmp_path)}
+    assert found["figure 1b"].command.endswith(f"--out={tmp_path}/figure_1_laptop")
+    (tmp_path / "figure_1/sweep.json").write_text('{"profile": "paper"}')
+    found = {gap.what: gap for gap in gaps.find(frame(), tmp_path)}
+    assert found["figure 1d"].command.endswith(f"--out={tmp_path}/figure_1 --profile=paper")
+
+
+def test_random_trials_fill_tables_and_searches_do_not():
+    rows = [trial("parens", 1.0, algorithm="random"), trial("parens", 1.0, arch="gru")]
+    missing = {gap.what: gap.cells for gap in gaps.find(frame(*rows), "runs")}
+    assert ("rnn", 1) not in missing["figure 5a"] and ("gru", 1) in missing["figure 5a"]
+    assert ("gru", 1) not in missing["figure 4a"] and ("rnn", 1) in missing["figure 4a"]
+
+
+def test_commands_come_once():
+    found = gaps.commands(gaps.find(frame(), "runs"))
+    assert len(found) < 20
+    assert "figure 1a" in next(iter(found.values()))

@@ -1,0 +1,124 @@
+"""Estimates against SciPy's own, against NumPy, and against closed forms."""
+
+import math
+
+import numpy as np
+import pytest
+from report_rows import frame, trial
+from scipy import stats
+
+from tuning.report import statistics
+from tuning.report.statistics import Estimate
+
+
+def test_the_mean_has_students_interval():
+    values = [3.0, 4.5, 4.0, 6.5]
+    ours = statistics.mean(values)
+    low, high = stats.t.interval(0.95, 3, np.mean(values), stats.sem(values))
+    np.testing.assert_allclose(ours, (4.5, low, high), rtol=1e-12)
+
+
+def test_one_value_has_no_interval_and_none_no_mean():
+    assert statistics.mean([2.0]) == (2.0, -math.inf, math.inf)
+    assert all(map(math.isnan, statistics.mean([])))
+
+
+def test_a_share_has_wilsons_interval():
+    count, total, z = 7, 40, stats.norm.ppf(0.975)
+    p = count / total
+    centre = (p + z**2 / (2 * total)) / (1 + z**2 / total)
+    half = z / (1 + z**2 / total) * math.sqrt(p * (1 - p) / total + z**2 / (4 * total**2))
+    ours = statistics.share(count, total)
+    np.testing.assert_allclose(ours, (p, centre - half, centre + half), rtol=1e-10)
+    assert all(map(math.isnan, statistics.share(0, 0)))
+
+
+def test_a_slope_is_scipys_where_there_is_one_group():
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=12)
+    y = 2 * x + generator.normal(size=12)
+    theirs = stats.linregress(x, y)
+    half = stats.t.ppf(0.975, 10) * theirs.stderr
+    expected = (theirs.slope, theirs.slope - half, theirs.slope + half)
+    np.testing.assert_allclose(statistics.slope(x, y), expected, rtol=1e-10)
+
+
+def test_a_slope_with_groups_is_that_of_dummy_variables():
+    generator = np.random.default_rng(1)
+    groups = np.repeat(["a", "b", "c"], 6)
+    x = generator.normal(size=18)
+    y = 0.7 * x + (groups == "b") * 5 - (groups == "c") * 2 + generator.normal(size=18)
+    design = np.column_stack([x, *(groups == name for name in "abc")])
+    solution, residual, *_ = np.linalg.lstsq(design, y, rcond=None)
+    variance = residual[0] / (18 - 4) * np.linalg.inv(design.T @ design)[0, 0]
+    half = stats.t.ppf(0.975, 14) * math.sqrt(variance)
+    expected = (solution[0], solution[0] - half, solution[0] + half)
+    np.testing.assert_allclose(statistics.slope(x, y, groups), expected, rtol=1e-8)
+
+
+def test_a_slope_that_nothing_judges_has_no_ends():
+    assert statistics.slope([1, 2], [3, 5]) == (2.0, -math.inf, math.inf)
+    assert math.isnan(statistics.slope([1, 1], [3, 5]).value)
+
+
+def test_welchs_t_by_its_formula():
+    first, second = [1.0, 2.0, 4.0, 8.0], [3.0, 5.0, 5.5]
+    a, b = np.var(first, ddof=1) / 4, np.var(second, ddof=1) / 3
+    t = (np.mean(first) - np.mean(second)) / math.sqrt(a + b)
+    df = (a + b) ** 2 / (a**2 / 3 + b**2 / 2)
+    expected = (t, df, 2 * stats.t.sf(abs(t), df))
+    np.testing.assert_allclose(statistics.welch(first, second), expected, rtol=1e-10)
+    # The second mean is the larger one: a negative t, as in Table App.2.
+    assert t < 0
+
+
+def test_welch_needs_two_values_of_each():
+    assert all(map(math.isnan, statistics.welch([1.0], [1.0, 2.0])))
+
+
+def test_multipliers_are_ratios_of_capacities():
+    import pandas as pd
+
+    table = statistics.multipliers(pd.Series({"rnn": 5.0, "lstm": 4.0}))
+    # To the LSTM (column) from the RNN (row), at the RNN's capacity: 5 / 4 times the parameters.
+    assert table.loc["rnn", "lstm"] == 1.25
+    assert table.loc["lstm", "rnn"] == 0.8
+    assert table.loc["rnn", "rnn"] == 1.0
+
+
+def test_parameter_factors_find_what_was_planted():
+    sizes = np.array([1e3, 1e4, 1e5] * 2)
+    archs = np.repeat(["rnn", "lstm"], 3)
+    losses = 3 - 0.1 * np.log(sizes / np.where(archs == "lstm", 1.3, 1.0))
+    factors = statistics.parameter_factors(sizes, losses, archs)
+    assert factors["rnn"] == pytest.approx(1.0)
+    assert factors["lstm"] == pytest.approx(1.3)
+    assert not len(statistics.parameter_factors(sizes, -losses, archs))
+
+
+def test_the_best_is_chosen_on_valid_and_told_on_eval():
+    table = frame(
+        trial("memory", 0.5) | {"eval_loss": 0.1},
+        trial("memory", 0.3) | {"eval_loss": 0.9},
+        trial("memory", None),
+        trial("memory", None, arch="gru"),
+    )
+    best = statistics.best(table, ["arch"])
+    assert best.arch.tolist() == ["rnn"]
+    assert (best.eval_loss[0], best.trials[0]) == (0.9, 3)
+
+
+def test_of_equals_the_first_is_the_best():
+    table = frame(trial("memory", 0.5), trial("memory", 0.5))
+    assert statistics.best(table, ["arch"]).run[0] == "s/00000"
+
+
+@pytest.mark.parametrize(("units", "error"), [(0, 1.0), (16, 0.75), (64, 0.0), (200, 0.0)])
+def test_the_theory_of_memory(units, error):
+    assert statistics.theoretical_memory(units) == error
+
+
+def test_intervals_within_and_outside():
+    estimate = Estimate(1.0, 0.9, 1.1)
+    assert estimate.within(0.85, 1.15) and not estimate.within(0.95, 1.15)
+    assert estimate.outside(1.2, 2) and not estimate.outside(1.05, 2)

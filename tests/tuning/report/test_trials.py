@@ -1,0 +1,81 @@
+"""Runs as a table: nothing twice, nothing left out, nothing made up."""
+
+import dataclasses
+import json
+
+import pytest
+from report_rows import frame, record
+
+from tuning.report import trials
+
+
+def write(path, *records, end="\n"):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = [json.dumps(dataclasses.asdict(each)) for each in records]
+    path.write_text("\n".join(lines) + end)
+
+
+def test_a_sweep_is_read_with_what_its_files_say_of_it(tmp_path):
+    study = tmp_path / "sweep/studies/capacity-gru"
+    late, early = record("00010"), record("00002", status="infeasible", objective=None)
+    write(study / "trials.jsonl", late, early)
+    write(study / "reruns.jsonl", record("0000-abcdef12"))
+    (study / "study.json").write_text('{"study": {"algorithm": "random"}}')
+    (tmp_path / "sweep/sweep.json").write_text('{"profile": "smoke"}')
+    # The best trial's own directory repeats the log.
+    write(study / "trial_00010/record.json", late)
+    found, problems = trials.read(tmp_path)
+    assert not problems
+    name = "sweep/studies/capacity-gru"
+    assert found.run.tolist() == [f"{name}/00002", f"{name}/00010", f"{name}/0000-abcdef12"]
+    assert found.iteration.tolist()[:2] == [2, 10] and found.iteration.isna().tolist()[2]
+    assert found.is_rerun.tolist() == [False, False, True]
+    assert set(found.algorithm) == {"random"} and set(found.profile) == {"smoke"}
+    row = found.iloc[1]
+    assert (row.bits, row.num_samples, row.num_steps, row.activation) == (29.0, 50, 5, "relu")
+    assert json.loads(row.hparams) == {
+        "task_options.num_samples": 50,
+        "activation": "relu",
+        "lr_init": 0.1,
+    }
+
+
+def test_a_run_of_the_trainer_counts_and_one_under_way_does_not(tmp_path):
+    write(tmp_path / "mine/record.json", record("mine"))
+    write(tmp_path / "other/record.json", record("other", status="interrupted"))
+    found, problems = trials.read(tmp_path)
+    assert (found.run.tolist(), problems) == (["mine"], [])
+    assert found.algorithm.isna().all() and found.iteration.isna().all()
+
+
+def test_damaged_lines_are_named_and_left_out(tmp_path):
+    path = tmp_path / "a/trials.jsonl"
+    write(path, record("00000"), end='\n{"run_id": "00001", "task\n[]\n')
+    found, problems = trials.read(tmp_path)
+    assert len(found) == 1
+    assert problems == [f"{path}: 2 damaged lines left out"]
+
+
+def test_the_time_steps_of_a_capacity_trial_are_those_of_its_options(tmp_path):
+    options = {"task_options": {"num_steps": 2}, "activation": None}
+    write(tmp_path / "a/trials.jsonl", record("00000", hparams=options))
+    write(tmp_path / "b/trials.jsonl", record("00000", task="memory", metrics={}))
+    found, _ = trials.read(tmp_path)
+    assert found.num_steps.tolist()[0] == 2 and found.num_steps.isna().tolist()[1]
+
+
+def test_an_empty_directory_is_an_empty_table(tmp_path):
+    found, problems = trials.read(tmp_path)
+    assert len(found) == 0 and not problems and list(found) == list(trials.COLUMNS)
+
+
+def test_frames_that_come_together_keep_their_words():
+    one, other = frame({"task": "memory"}), frame({"task": "rcf", "study": "t"})
+    both = trials.together([one, other])
+    assert both.task.tolist() == ["memory", "rcf"]
+    assert both.study.cat.categories.tolist() == ["s", "t"]
+
+
+@pytest.mark.parametrize("name", ["task", "arch", "study"])
+def test_words_are_stored_once(planted, name):
+    assert planted[name].dtype == "category"
