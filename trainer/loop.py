@@ -11,9 +11,8 @@ from trainer import checkpoints, curves, records
 from trainer.errors import UserError
 from trainer.events import Events
 from trainer.program import WINDOWS, window_start
-from trainer.progress import Display
+from trainer.progress import Display, headline
 from trainer.signals import Signals
-from trainer.tasks.base import SPLITS
 from trainer.trial import Trial
 
 #: One in so many measurements of the training loss also has the validation loss.
@@ -108,9 +107,7 @@ class _Run:
     def introduce(self):
         record = self.record
         self.display.say(
-            f"task {record.task}   architecture {record.arch}   depth {record.depth}   "
-            f"units {record.units}   parameters {record.num_params:,} of {record.max_params:,}   "
-            f"steps {record.train_steps:,}   batch {self.config.batch_size}"
+            f"{headline(record)}   steps {record.train_steps:,}   batch {self.config.batch_size}"
         )
         self.display.say(
             f"{record.backend}, chance loss {record.chance_loss:.4f}, writing to "
@@ -181,17 +178,7 @@ class _Run:
 
     def _show_result(self):
         record = self.record
-        names = [
-            name
-            for name, value in record.metrics["eval"].items()
-            if isinstance(value, float) and name != "loss"
-        ]
-        rows = [
-            (split, *(f"{record.metrics[split][name]:.4f}" for name in ("loss", *names)))
-            for split in SPLITS
-        ]
-        chance = ("chance", f"{record.chance_loss:.4f}", *("" for _ in names))
-        self.display.table(("split", "loss", *names), [*rows, chance])
+        self.display.splits(record)
         self.display.say(
             f"{record.train_steps:,} steps in {record.seconds:.0f} s; record, curves.png, "
             f"checkpoints and TensorBoard events are in {self.directory.path}"

@@ -7,6 +7,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from trainer.tasks.base import SPLITS
+
 #: Seconds between plain lines.
 INTERVAL = 10.0
 
@@ -39,6 +41,28 @@ class Display:
         for row in rows:
             table.add_row(*row)
         self.console.print(table)
+
+    def splits(self, record):
+        """Prints a run's losses and metrics on every split, beside the loss of chance."""
+        names = [
+            name
+            for name, value in record.metrics["eval"].items()
+            if isinstance(value, float) and name != "loss"
+        ]
+        rows = [
+            (split, *(f"{record.metrics[split][name]:.4f}" for name in ("loss", *names)))
+            for split in SPLITS
+        ]
+        chance = ("chance", f"{record.chance_loss:.4f}", *("" for _ in names))
+        self.table(("split", "loss", *names), [*rows, chance])
+
+
+def headline(record):
+    """What a run trains, as one line without an end."""
+    return (
+        f"task {record.task}   architecture {record.arch}   depth {record.depth}   "
+        f"units {record.units}   parameters {record.num_params:,} of {record.max_params:,}"
+    )
 
 
 class _Live:

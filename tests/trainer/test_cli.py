@@ -66,7 +66,7 @@ def assert_refused(done, *parts):
 # Help.
 
 
-@pytest.mark.parametrize("module", ["trainer", "trainer.export"])
+@pytest.mark.parametrize("module", ["trainer", "trainer.export", "trainer.show"])
 @pytest.mark.parametrize("flag", ["--help", "-h"])
 def test_help_needs_no_backend(quick, module, flag):
     done = quick(flag, module=module)
@@ -329,9 +329,10 @@ def test_a_trained_run_can_be_exported(smoke, warm):
     assert (copy / "saved_model" / "saved_model.pb").exists()
 
 
-def test_an_export_of_nothing_is_refused(quick):
+@pytest.mark.parametrize("module", ["trainer.export", "trainer.show"])
+def test_a_run_that_is_not_there_is_refused(quick, module):
     for arguments, part in (([], "--run_dir"), (["--run_dir=nowhere"], "nowhere")):
-        assert_refused(quick(*arguments, module="trainer.export"), part)
+        assert_refused(quick(*arguments, module=module), part)
         assert not list(quick.home.iterdir())
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from rnn_zoo.inputs import OneHot
 from trainer import ops, random
 from trainer.errors import UserError
-from trainer.tasks.base import Batch, Task, cross_entropy
+from trainer.tasks.base import Batch, Task, cross_entropy, verdict
 
 SYMBOLS = "0123456789+-= "
 PLUS, MINUS, EQUALS, SPACE = (SYMBOLS.index(symbol) for symbol in "+-= ")
@@ -78,7 +78,16 @@ class Arithmetic(Task):
     def example(self, batch, index):
         problem = ops.convert_to_numpy(ops.argmax(batch.inputs[index], axis=-1))
         answer = ops.convert_to_numpy(batch.targets[index])
-        return "\n".join("".join(SYMBOLS[code] for code in line) for line in (problem, answer))
+        return f"{_text(problem)}\n{_text(answer)}"
+
+    def answer(self, batch, index, outputs, units=None):
+        logits, _ = self.scored_sample(batch, index, outputs)
+        problem, true = self.example(batch, index).split("\n")
+        predicted = _text(logits.argmax(-1))
+        return (
+            f"problem    {problem.rstrip()}\ntrue       {true.rstrip()}\n"
+            f"predicted  {predicted}  {verdict(predicted == true)}"
+        )
 
 
 class _Line:
@@ -105,6 +114,10 @@ class _Line:
         is_sign = (number < 0)[..., None] & (self.positions == position[..., None])
         self.codes = ops.where(is_sign, MINUS, self.codes)
         return self
+
+
+def _text(codes):
+    return "".join(SYMBOLS[code] for code in codes)
 
 
 def _count_digits(number):

@@ -70,6 +70,8 @@ class Task:
     lane_options = ()
     #: The axis of time in `targets`, from the end.
     target_time_axis = -2
+    #: Whether a target is the next input, so that a model's own answers can be read on as text.
+    predicts_next = False
 
     @classmethod
     def check_options(cls, options):
@@ -178,6 +180,20 @@ class Task:
         """One sample of a batch in characters or numbers, as text for a person."""
         raise NotImplementedError
 
+    def answer(self, batch, index, outputs, units=None):
+        """One sample of a batch with a model's answer beside the right one, for a person.
+
+        Args:
+            batch: of `sample`.
+            index: of the sample.
+            outputs: (B, T, O), or (B, T', O) of the scored steps alone.
+            units: N of the model's layers, for a task on which it bounds what is possible.
+
+        Returns:
+            Lines of text.
+        """
+        raise NotImplementedError
+
     def describe(self):
         """Facts about the task's data for the run's record; strings and numbers."""
         return {}
@@ -210,6 +226,11 @@ class Task:
             outputs = _cut(outputs, self.loss_steps, -2)
         return outputs, _cut(batch.targets, self.loss_steps, self.target_time_axis)
 
+    def scored_sample(self, batch, index, outputs):
+        """Outputs (T', O) and targets (T', ...) of one sample at the scored steps, in NumPy."""
+        scored = self.scored(outputs, batch)
+        return tuple(ops.convert_to_numpy(array[index]) for array in scored)
+
     def mean(self, values, batch):
         """Mean over the batch of values (..., B), times the samples' weights if there are any."""
         weighted = isinstance(batch, WeightedBatch)
@@ -228,6 +249,11 @@ def check_whole(low, **options):
             raise UserError(f"{name} must be a whole number at least {low}, got {value!r}")
         if value >= 2**31:
             raise UserError(f"{name} must be below 2^31, got {value}")
+
+
+def verdict(is_right):
+    """The word for an answer."""
+    return "right" if is_right else "wrong"
 
 
 def _cut(array, steps, axis):

@@ -7,7 +7,7 @@ import numpy as np
 from rnn_zoo.inputs import Held
 from trainer import ops, random
 from trainer.errors import UserError
-from trainer.tasks.base import Batch, Task, WeightedBatch, check_whole
+from trainer.tasks.base import Batch, Task, WeightedBatch, check_whole, verdict
 
 PRESENTATIONS = ("first", "every")
 
@@ -99,6 +99,15 @@ class Capacity(Task):
     def example(self, batch, index):
         x = "".join(str(int(bit)) for bit in batch.inputs[index, 0])
         return f"{x} -> {int(batch.targets[index, -1, 0])}"
+
+    def answer(self, batch, index, outputs, units=None):
+        (logit,), (label,) = (part[-1] for part in self.scored_sample(batch, index, outputs))
+        # σ(|z|), written so that no exponential overflows.
+        probability = 1 / (1 + math.exp(-abs(logit)))
+        return (
+            f"{self.example(batch, index)}   predicted {int(logit > 0)} "
+            f"with probability {probability:.3f}   {verdict((logit > 0) == (label > 0))}"
+        )
 
     def describe(self):
         return {"num_samples": self.num_samples}

@@ -8,6 +8,9 @@ from rnn_zoo.inputs import Held
 from trainer import ops, random
 from trainer.tasks.base import Batch, Task, check_whole
 
+#: How many dimensions of a vector are shown with an answer.
+NUM_SHOWN = 8
+
 
 class Memory(Task):
     """Reconstructs, 12 steps later, a vector that was shown at the first step alone.
@@ -53,9 +56,34 @@ class Memory(Task):
         return {**metrics, "variance_recovered": 1 - metrics["loss"]}
 
     def summarise(self, metrics, units, num_params):
-        return {**metrics, "theoretical_loss": max(0.0, 1 - units / self.input_dim)}
+        return {**metrics, "theoretical_loss": float(least_error(units, self.input_dim))}
 
     def example(self, batch, index):
         return np.array2string(
             np.asarray(ops.convert_to_numpy(batch.targets[index, -1])), precision=2
         )
+
+    def answer(self, batch, index, outputs, units=None):
+        given, vector = (part[-1] for part in self.scored_sample(batch, index, outputs))
+        error = f"squared error {np.mean(np.square(given - vector)):.4f} a dimension"
+        if units is not None:
+            error += f", {least_error(units, self.input_dim):.4f} in theory with {units} units"
+        return f"true           {_line(vector)}\nreconstruction {_line(given)}\n{error}"
+
+
+def least_error(units, dimensions=64):
+    """The squared error a dimension that N units leave: max(0, 1 - N / dimensions), section 2.2.
+
+    They hold an N-dimensional subspace of a vector whose components have variance 1.
+
+    Args:
+        units: N, a number or an array.
+        dimensions: of the vector.
+    """
+    return np.maximum(0.0, 1.0 - np.asarray(units, float) / dimensions)
+
+
+def _line(vector):
+    rest = len(vector) - NUM_SHOWN
+    shown = " ".join(f"{number:6.2f}" for number in vector[:NUM_SHOWN])
+    return shown + (f"  and {rest} more" if rest > 0 else "")

@@ -4,7 +4,7 @@ import numpy as np
 
 from rnn_zoo.inputs import OneHot
 from trainer import ops, random
-from trainer.tasks.base import Batch, Task, check_whole, cross_entropy
+from trainer.tasks.base import Batch, Task, check_whole, cross_entropy, verdict
 
 PAIRS = ("()", "[]", "{}", "<>", "«»", "‹›", "⟨⟩", "⟦⟧", "⌈⌉", "⌊⌋")
 NOISE = "abcdefghij"
@@ -62,14 +62,27 @@ class Parens(Task):
         }
 
     def example(self, batch, index):
-        symbols = ops.convert_to_numpy(batch.inputs[index])
-        symbols = symbols.reshape(self.num_steps, self.streams, -1).argmax(-1)
         counts = ops.convert_to_numpy(batch.targets[index])[-1]
-        streams = ("".join(self.vocabulary[s] for s in symbols[:, k]) for k in range(self.streams))
         return "\n".join(
             f"{text}  {pair} {count}"
-            for text, pair, count in zip(streams, PAIRS, counts, strict=True)
+            for text, pair, count in zip(self._texts(batch, index), PAIRS, counts, strict=True)
         )
+
+    def answer(self, batch, index, outputs, units=None):
+        outputs, counts = (part[-1] for part in self.scored_sample(batch, index, outputs))
+        answers = outputs.reshape(self.streams, -1).argmax(-1)
+        lines = ["type  true  predicted         what counts"]
+        for k, text in enumerate(self._texts(batch, index)):
+            counting = "".join(symbol for symbol in text if symbol in PAIRS[k])
+            right = verdict(answers[k] == counts[k])
+            lines.append(f"{PAIRS[k]}    {counts[k]:4d}  {answers[k]:9d}  {right}  {counting}")
+        return "\n".join(lines)
+
+    def _texts(self, batch, index):
+        """The symbols of each stream of one sample."""
+        symbols = ops.convert_to_numpy(batch.inputs[index])
+        symbols = symbols.reshape(self.num_steps, self.streams, -1).argmax(-1)
+        return ["".join(self.vocabulary[symbol] for symbol in stream) for stream in symbols.T]
 
     def _logits(self, outputs):
         return ops.reshape(outputs, (*outputs.shape[:-1], self.streams, MAX_COUNT + 1))

@@ -85,6 +85,15 @@ class RCF(Task):
         x = np.array2string(np.asarray(ops.convert_to_numpy(batch.inputs[index, 0])), precision=2)
         return f"f({x}) = {float(batch.targets[index, -1, 0]):.3f}"
 
+    def answer(self, batch, index, outputs, units=None):
+        (given,), (y,) = (part[-1] for part in self.scored_sample(batch, index, outputs))
+        x = ops.convert_to_numpy(batch.inputs[index, 0, :4])
+        shown = " ".join(f"{number:.2f}" for number in x) + " …" * (self.input_dim > 4)
+        return (
+            f"f({shown}) = {y:.3f}   predicted {given:.3f}   "
+            f"squared error {np.square(given - y):.4f}"
+        )
+
 
 @functools.lru_cache(maxsize=2)
 def _weights_and_ends(num_samples):

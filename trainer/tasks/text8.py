@@ -33,6 +33,7 @@ class Text8(Task):
     vocabulary = tuple(corpus.SYMBOLS)
     input_dim = output_dim = len(corpus.SYMBOLS)
     target_time_axis = -1
+    predicts_next = True
 
     def __init__(self, path=None, source=None, num_steps=50, warmup_steps=13):
         check_whole(0, warmup_steps=warmup_steps)
@@ -73,6 +74,19 @@ class Text8(Task):
         first = ops.convert_to_numpy(ops.argmax(batch.inputs[index, 0]))
         codes = [int(first), *ops.convert_to_numpy(batch.targets[index])]
         return "".join(self.vocabulary[code] for code in codes)
+
+    def answer(self, batch, index, outputs, units=None):
+        logits, codes = self.scored_sample(batch, index, outputs)
+        losses = ops.convert_to_numpy(self.step_losses(logits, codes))
+        read = self.loss_steps.start + 1
+        text = self.example(batch, index)
+        likeliest = "".join(self.vocabulary[code] for code in logits.argmax(-1))
+        # One below the other: each predicted character stands under the one that it guesses.
+        return (
+            f'context    "{text[:read]}"\ntrue       "{text[read:]}"\n'
+            f'predicted  "{likeliest}"\n{np.mean(losses) / math.log(2):.2f} bits a character, '
+            f"{np.mean(logits.argmax(-1) == codes):.0%} predicted right from the true ones before"
+        )
 
     def describe(self):
         return self.corpus.describe()

@@ -11,6 +11,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
+from trainer.tasks.memory import least_error
 from tuning.report import statistics
 from tuning.report.chart import DASHES, INK, Chart, in_order
 from tuning.report.paper import LABELS
@@ -225,7 +226,7 @@ def memory(trials):
     if not len(chart.points):
         return None
     units = np.linspace(0, max(1.1 * chart.points.x.max(), 1.2 * DIMENSIONS), 200)
-    chart.theory(units, statistics.theoretical_memory(units), f"max(0, 1 - n/{DIMENSIONS})")
+    chart.theory(units, least_error(units, DIMENSIONS), f"max(0, 1 - n/{DIMENSIONS})")
     chart.axes.axvline(DIMENSIONS, color=INK, linewidth=1)
     return chart.finish()
 

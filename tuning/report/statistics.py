@@ -138,13 +138,3 @@ def parameter_factors(sizes, losses, archs):
         return pd.Series(dtype=float)
     intercept = (table.y - fall * table.x).groupby(np.asarray(archs)).mean()
     return np.exp((intercept - intercept.min()) / -fall)
-
-
-def theoretical_memory(units, dimensions=64):
-    """The squared error a dimension that is left: an n-dimensional subspace is reconstructed.
-
-        max(0, 1 - n / dimensions)
-
-    for inputs of variance 1 (section 2.2).
-    """
-    return np.maximum(0.0, 1.0 - np.asarray(units, float) / dimensions)

@@ -188,5 +188,14 @@ def test_an_example_is_text(task):
     assert example
 
 
+def test_an_answer_is_text_of_all_steps_or_of_the_scored_ones(task):
+    batch = task.sample("eval", 0, B)
+    outputs = random_outputs(task, task.num_steps)
+    answers = [task.answer(batch, index, outputs) for index in range(B)]
+    assert len(set(answers)) == B
+    scored = outputs[:, task.loss_steps]
+    assert answers == [task.answer(batch, index, scored) for index in range(B)]
+
+
 def test_what_a_task_says_of_its_data_is_plain(task):
     assert all(isinstance(value, str | int | float) for value in task.describe().values())

@@ -147,7 +147,7 @@ def test_pointing_at_a_dot_names_its_run_and_a_click_opens_it(opened):
 
     one(opened, "[data-figure='2c']").click()
     wait(opened, "return document.querySelector('#figure-dialog .points tbody')")
-    # The middle of a point's mark (a tick is not clipped to the axes), by the browser's own geometry of the drawing.
+    # The middle of a point's mark, by the browser's own geometry; a tick has no clip-path.
     place = opened.execute_script(
         "const marks = document.querySelectorAll('#figure-dialog .drawing [clip-path] use');"
         "const box = marks[3].getBoundingClientRect();"

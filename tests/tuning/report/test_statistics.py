@@ -113,11 +113,6 @@ def test_of_equals_the_first_is_the_best():
     assert statistics.best(table, ["arch"]).run[0] == "s/00000"
 
 
-@pytest.mark.parametrize(("units", "error"), [(0, 1.0), (16, 0.75), (64, 0.0), (200, 0.0)])
-def test_the_theory_of_memory(units, error):
-    assert statistics.theoretical_memory(units) == error
-
-
 def test_intervals_within_and_outside():
     estimate = Estimate(1.0, 0.9, 1.1)
     assert estimate.within(0.85, 1.15) and not estimate.within(0.95, 1.15)

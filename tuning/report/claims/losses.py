@@ -2,6 +2,7 @@
 
 import math
 
+from trainer.tasks.memory import least_error
 from tuning.report import statistics
 from tuning.report.claims.base import (
     SIZE,
@@ -20,7 +21,7 @@ def number_a_unit(trials):
     table = statistics.best(found, SIZE)
     if not len(table):
         return Finding()
-    excess = table.eval_loss - statistics.theoretical_memory(table.units)
+    excess = table.eval_loss - least_error(table.units)
     average = statistics.mean(excess)
     ours = (
         f"error above theory by {say(average, 3)}, by {excess.max():.3f} at most, in {len(table)} "

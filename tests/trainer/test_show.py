@@ -1,0 +1,400 @@
+"""A run as a person is shown it: what it is, its curve, its answers, the text that it writes."""
+
+import dataclasses
+import itertools
+import json
+import math
+import re
+import sys
+
+import keras
+import numpy as np
+import pytest
+from on_backend import tensorflow_only, to_numpy
+from processes import python
+
+from rnn_zoo.model import get_weights
+from trainer import TrainConfig, checkpoints, show, train
+from trainer.export import load_model
+from trainer.generate import generate
+from trainer.program import CURVE_POINTS, window_start
+from trainer.records import RunDirectory, RunRecord
+from trainer.trial import Trial
+
+pytestmark = tensorflow_only
+
+LETTERS = " abcdefghijklmnopqrstuvwxyz"
+
+
+@pytest.fixture(scope="module")
+def text_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("text") / "text"
+    path.write_text("".join(np.random.default_rng(1).choice(list(LETTERS), size=4000)))
+    return path
+
+
+# What is shown of a training.
+
+
+def test_bars():
+    assert show.bars([3, 1, 2]) == "█▁▅"
+    assert show.bars([2.0]) == show.bars([2.0, 2.0])[0] == "▁"
+    assert show.bars(range(8)) == show.BARS
+    assert show.bars([0] * 100 + [7] * 100) == "▁" * 25 + "█" * 25
+    assert len(show.bars(range(73))) == show.NUM_BARS
+    assert show.bars([0] * 99 + [9])[-2:] == "▁█"
+
+
+@pytest.mark.parametrize("steps", [1, 7, 20, 33, 4000])
+def test_points_of_a_record_s_curve_are_at_the_ends_of_the_trainer_s_windows(steps):
+    ends = [window_start(index, steps, CURVE_POINTS) for index in range(CURVE_POINTS + 1)]
+    ends = [end for start, end in itertools.pairwise(ends) if start < end]
+    whole = {f.name: None for f in dataclasses.fields(RunRecord)}
+    whole |= {"train_steps": steps, "curve": [float(end) for end in ends]}
+    assert show.curve_points(RunRecord(**whole)) == [
+        {"step": end, "train_loss": float(end)} for end in ends
+    ]
+    stopped = RunRecord(**whole | {"curve": [2.0]})
+    assert show.curve_points(stopped) == [{"step": ends[0], "train_loss": 2.0}]
+    assert show.curve_points(RunRecord(**whole | {"curve": []})) == []
+
+
+def test_a_table_of_a_curve_has_its_last_point():
+    points = [{"step": step, "train_loss": 1 / step} for step in range(1, 100)]
+    names, rows = show.curve_table(points)
+    assert names == ("step", "training loss")
+    assert len(rows) <= show.NUM_ROWS
+    assert rows[-1] == ("99", "0.0101")
+    points[9]["valid_loss"], points[49]["valid_loss"] = 0.5, 0.25
+    names, rows = show.curve_table(points)
+    assert names == ("step", "training loss", "validation loss")
+    assert rows == [("10", "0.1000", "0.5000"), ("50", "0.0200", "0.2500")]
+
+
+# The command.
+
+
+@pytest.fixture
+def shown(monkeypatch, capsys):
+    """Calls the main in this process: shown(*flags) -> (exit code, standard output, errors)."""
+
+    def call(*arguments):
+        show.FLAGS.unparse_flags()
+        monkeypatch.setattr(sys, "argv", ["show", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            show.run()
+        return ended.value.code, *capsys.readouterr()
+
+    return call
+
+
+#: Task -> (its options, what a line of an answer has).
+RUNS = {
+    "capacity": ({"num_inputs": 10, "num_samples": 40}, "with probability"),
+    "memory": ({}, "in theory with"),
+    "rcf": ({"num_samples": 50, "num_steps": 4}, "squared error"),
+    "text8": ({"num_steps": 20}, "bits a character"),
+    "parens": ({"num_steps": 20}, "what counts"),
+    "arithmetic": ({}, "problem"),
+}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory, text_file):
+    """A function from a task to a directory of a run of it, of random weights and no curve."""
+    home = tmp_path_factory.mktemp("runs")
+
+    def run(task):
+        if not (home / task).exists():
+            options = RUNS[task][0] | ({"path": str(text_file)} if task == "text8" else {})
+            budget = {"num_params": 6000, "seed": 5}
+            write_run(home / task, TrainConfig(task, "ugrnn", task_options=options, **budget))
+        return home / task
+
+    return run
+
+
+def write_run(directory, config):
+    trial = Trial(config, directory.name)
+    state = trial.program().start(trial.draw_weights())
+    rng = np.random.default_rng(1)
+    state["weights"] = keras.tree.map_structure(
+        lambda w: w + 0.1 * rng.normal(size=w.shape), state["weights"]
+    )
+    run = RunDirectory(directory)
+    run.create(trial.record(), {})
+    checkpoints.write(run.checkpoints, state)
+
+
+def altered(run, directory, **fields):
+    """A copy of a run, its record changed; without its checkpoint."""
+    copy = RunDirectory(directory)
+    copy.create(dataclasses.replace(RunDirectory(run).read_record(), **fields), {})
+    return directory
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_the_examples_are_what_the_model_of_the_run_answers(runs, shown, name):
+    code, out, err = shown(f"--run_dir={runs(name)}", "--num=3", "--split=valid", "--length=30")
+    assert (code, err) == (0, "")
+    model, record = load_model(runs(name))
+    task = TrainConfig(**record.config).make_task()
+    batch = task.sample("valid", 5, 3)
+    outputs = to_numpy(model(batch.inputs))
+    answers = [task.answer(batch, index, outputs, record.units) for index in range(3)]
+    assert len(set(answers)) == 3
+    for answer in answers:
+        assert RUNS[name][1] in answer
+        assert answer in out
+    assert f"task {name}   architecture ugrnn   depth 1   units {record.units} " in out
+    assert f"parameters {record.num_params:,} of 6,000\n" in out
+    assert ("continued" in out) == (name == "text8")
+
+
+def test_the_examples_of_a_fixed_data_set_are_its_own_whatever_the_seed(runs, shown):
+    record = RunDirectory(runs("capacity")).read_record()
+    task = TrainConfig(**record.config).make_task()
+    inputs, labels = to_numpy(tuple(task.sweep(task.device_data, "train", 5, 0, 40).dense())[:2])
+    data = {
+        f"{''.join(str(int(bit)) for bit in x[0])} -> {y[-1, 0]}"
+        for x, y in zip(inputs, labels, strict=True)
+    }
+    seen = []
+    for seed in (0, 3):
+        _, out, _ = shown(f"--run_dir={runs('capacity')}", "--num=8", f"--seed={seed}")
+        found = re.findall(r"^[01]{10} -> [01]", out, re.M)
+        assert len(found) == 8
+        assert set(found) <= data
+        seen.append(found)
+    assert seen[0] != seen[1]
+
+
+def written(out):
+    """(the context, the text) of a run's printed text."""
+    return re.search(r'"([ a-z]*)", continued at .*\n"([ a-z]*)"', out).groups()
+
+
+def test_the_text_follows_the_prompt_the_seed_and_the_temperature(runs, shown, text_file):
+    where = f"--run_dir={runs('text8')}"
+    model, _ = load_model(runs("text8"))
+
+    def expected(prompt, length, temperature, seed):
+        codes = [LETTERS.index(character) for character in prompt]
+        added = generate(model, codes, length, temperature, seed)
+        return prompt, "".join(LETTERS[code] for code in added)
+
+    _, out, _ = shown(where, "--num=0", "--prompt=the quick ", "--temperature=0", "--length=30")
+    assert "examples" not in out
+    assert written(out) == expected("the quick ", 30, 0, 0)
+    flags = ("--prompt=a", "--temperature=1.5", "--length=9", "--num=0")
+    _, out, _ = shown(where, "--seed=4", *flags)
+    assert written(out) == expected("a", 9, 1.5, 4)
+
+    _, out, _ = shown(where, "--num=0", "--seed=2")
+    context, text = written(out)
+    assert (context, text) == expected(context, 200, 0.8, 2)
+    assert len(context) == 20
+    assert context in text_file.read_text()[3800:]
+    assert written(shown(where, "--num=0", "--seed=3")[1])[0] != context
+
+
+def test_a_text_is_looked_for_where_the_run_found_it_unless_told(runs, shown, tmp_path, text_file):
+    record = RunDirectory(runs("text8")).read_record()
+    nowhere = record.config["task_options"] | {"path": str(tmp_path / "gone")}
+    moved = altered(
+        runs("text8"), tmp_path / "run", config=record.config | {"task_options": nowhere}
+    )
+    (moved / "checkpoints").symlink_to(runs("text8") / "checkpoints")
+    code, out, err = shown(f"--run_dir={moved}")
+    assert code == 2
+    assert "task text8" in out
+    assert_one_line(err, f"--text8_path={tmp_path / 'gone'} cannot be read")
+
+    # What needs no text works without it.
+    assert shown(f"--run_dir={moved}", "--num=0", "--prompt=a", "--length=3")[0] == 0
+    assert shown(f"--run_dir={moved}", "--num=0", "--length=0")[0] == 0
+    expected = shown(f"--run_dir={runs('text8')}", "--num=1", "--length=9")
+    assert shown(f"--run_dir={moved}", "--num=1", "--length=9", f"--text8_path={text_file}") == (
+        expected
+    )
+
+
+def assert_one_line(err, *parts):
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1, err
+    for part in parts:
+        assert part in err
+
+
+#: What is wrong -> (the run's task, flags, what the line must have).
+MISTAKES = {
+    "no run": (None, [], ["--run_dir"]),
+    "nowhere": (None, ["--run_dir=nowhere"], ["nowhere holds no run"]),
+    "num": ("parens", ["--num=-1"], ["--num", "-1"]),
+    "many": ("parens", ["--num=1001"], ["--num", "1001", "1000"]),
+    "length": ("text8", ["--length=-5"], ["--length", "-5"]),
+    "temperature": ("text8", ["--temperature=-0.1"], ["--temperature", "-0.1"]),
+    "no temperature": ("text8", ["--temperature=nan"], ["--temperature", "nan"]),
+    "seed": ("parens", ["--seed=-1"], ["--seed", "-1"]),
+    "split": ("parens", ["--split=test"], ["'test'", "train, valid, eval"]),
+    "prompt": ("text8", ["--prompt=the End"], ["'E'", "' abcdefghijklmnopqrstuvwxyz'"]),
+    "no prompt": ("text8", ["--prompt="], ["--prompt is empty"]),
+    "prompt for parens": ("parens", ["--prompt=("], ["--prompt", "text8", "parens"]),
+    "text8 for parens": ("parens", ["--text8_path=x"], ["parens", "'path'"]),
+    "flag": ("parens", ["--depth=1"], ["depth"]),
+}
+
+
+@pytest.mark.parametrize("what", MISTAKES)
+def test_a_mistake_is_one_line(runs, shown, what, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    task, arguments, parts = MISTAKES[what]
+    where = [f"--run_dir={runs(task)}"] if task else []
+    code, out, err = shown(*where, *arguments)
+    assert (code, out) == (2, "")
+    assert_one_line(err, *parts)
+
+
+def test_a_run_without_weights_has_a_curve_still(runs, shown, tmp_path):
+    curve = [20.0 - k for k in range(20)]
+    metrics = {s: {"loss": n, "accuracy": 0.5} for n, s in enumerate(("train", "valid", "eval"), 3)}
+    run = altered(
+        runs("parens"),
+        tmp_path / "run",
+        curve=curve,
+        metrics={split: {k: float(v) for k, v in m.items()} for split, m in metrics.items()},
+        status="ok",
+        stopped_early=True,
+        train_steps=400,
+        steps_done=400,
+        seconds=50.0,
+        steps_per_second=8.0,
+    )
+    assert shown(f"--run_dir={run}")[0] == 2
+    code, out, err = shown(f"--run_dir={run}", "--num=0")
+    assert (code, err) == (0, "")
+    assert "steps 400 of 400   status ok, stopped early   50.0 s   8.0 steps/s" in out
+    assert f"training loss 20.0000 {show.bars(curve)} 1.0000\n" in out
+    rows = [re.split(r"\s*│\s*", line)[1:-1] for line in out.splitlines() if line[0] == "│"]
+    assert rows[:10] == [[f"{40 * k}", f"{21 - 2 * k}.0000"] for k in range(1, 11)]
+    chance = RunDirectory(run).read_record().chance_loss
+    assert rows[10:] == [
+        ["train", "3.0000", "0.5000"],
+        ["valid", "4.0000", "0.5000"],
+        ["eval", "5.0000", "0.5000"],
+        ["chance", f"{chance:.4f}", ""],
+    ]
+
+
+def no_checkpoint(run, like):
+    pass
+
+
+def damaged_checkpoint(run, like):
+    run.checkpoints.mkdir()
+    (run.checkpoints / "step-0000000017.safetensors").write_bytes(b"x")
+
+
+def checkpoint_with_a_hole(run, like):
+    """One number of many is none."""
+    weights = get_weights(load_model(like)[0])
+    weights["readout"]["bias"][3] = math.nan
+    checkpoints.write(run.checkpoints, {"weights": weights, "step": np.int32(17)})
+
+
+@pytest.mark.parametrize("status", ["ok", "interrupted", "infeasible"])
+@pytest.mark.parametrize(
+    "spoil, reason",
+    [
+        (no_checkpoint, "no readable checkpoint"),
+        (damaged_checkpoint, "no readable checkpoint"),
+        (checkpoint_with_a_hole, "not finite"),
+    ],
+)
+def test_a_run_that_diverged_may_have_no_answers_and_no_other_may(
+    runs, shown, tmp_path, status, spoil, reason
+):
+    at = 17 if status == "infeasible" else None
+    fields = {"status": status, "infeasible_at": at, "steps_done": 17, "curve": [18.5]}
+    run = altered(runs("parens"), tmp_path / "run", **fields)
+    spoil(RunDirectory(run), runs("parens"))
+    code, out, err = shown(f"--run_dir={run}")
+    assert "training loss 18.5000" in out
+    assert "what counts" not in out
+    if status == "infeasible":
+        assert (code, err) == (0, "")
+        assert "status infeasible: diverged at step 17" in out
+        assert "it diverged and has no answers: " in out
+        assert reason in out
+    else:
+        assert code == 2
+        assert f"status {status}   " in out
+        assert_one_line(err, reason)
+
+
+def test_the_last_sound_weights_of_a_run_that_diverged_still_answer(runs, shown, tmp_path):
+    run = altered(runs("parens"), tmp_path / "run", status="infeasible", infeasible_at=0)
+    (run / "checkpoints").symlink_to(runs("parens") / "checkpoints")
+    code, out, _ = shown(f"--run_dir={run}", "--num=1")
+    assert code == 0
+    assert "the last weights before it diverged" in out
+    answers = out[out.index("type  true") :]
+    assert answers in shown(f"--run_dir={runs('parens')}", "--num=1")[1]
+
+
+def test_answers_that_are_no_numbers_are_not_shown(runs, shown, tmp_path):
+    """Finite weights may have outputs that are not: a run can diverge by its last step."""
+    run = altered(runs("text8"), tmp_path / "run", status="infeasible", infeasible_at=0)
+    model, _ = load_model(runs("text8"))
+    huge = keras.tree.map_structure(lambda w: 1e38 + 0 * w, get_weights(model))
+    checkpoints.write(run / "checkpoints", {"weights": huge, "step": np.int32(0)})
+    code, out, err = shown(f"--run_dir={run}", "--num=2")
+    assert (code, err) == (0, "")
+    assert out.count("no answer: its outputs are not finite numbers") == 2
+    assert "outputs stopped being finite numbers" in out
+
+
+# A real run, in processes of their own.
+
+#: Runs a module as `python -m` does where TensorFlow is not installed.
+HIDDEN = """
+import runpy, sys
+class Hide:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("tensorflow", "tensorflow_datasets"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Hide())
+sys.argv = sys.argv[1:]
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+"""
+
+
+def test_a_trained_run_is_shown_on_jax_as_on_tensorflow(shown, capsys, tmp_path, text_file):
+    sizes = {"num_params": 3000, "train_steps": 20, "batch_size": 8, "eval_samples": 64}
+    options = {"path": str(text_file), "num_steps": 20}
+    train(TrainConfig("text8", "rnn", task_options=options, **sizes), tmp_path / "run")
+    capsys.readouterr()
+    flags = ("--run_dir=run", "--num=2", "--temperature=0", "--length=25", "--split=train")
+    done = python("-c", HIDDEN, "trainer.show", *flags, cwd=tmp_path, KERAS_BACKEND="jax")
+    assert (done.code, done.stderr) == (0, "")
+    code, out, _ = shown(f"--run_dir={tmp_path / 'run'}", *flags[1:])
+    assert code == 0
+    assert done.stdout == out
+
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    measurements = [json.loads(line) for line in lines]
+    first, last = measurements[0]["train_loss"], measurements[-1]["train_loss"]
+    assert f"training loss {first:.4f} " in out
+    assert f" {last:.4f}\n" in out
+    assert f"│ 20   │ {last:.4f}        │ {measurements[-1]['valid_loss']:.4f} " in out
+    record = RunDirectory(tmp_path / "run").read_record()
+    assert f"{record.metrics['eval']['bits_per_character']:.4f}" in out
+    assert "steps 20 of 20   status ok" in out
+
+
+def test_a_terminal_without_bars_shows_the_rest(runs, tmp_path):
+    run = altered(runs("parens"), tmp_path / "run", curve=[2.0, 1.0])
+    flags = (f"--run_dir={run}", "--num=0")
+    done = python("-m", "trainer.show", *flags, cwd=tmp_path, PYTHONIOENCODING="ascii")
+    assert (done.code, done.stderr) == (0, "")
+    assert "training loss 2.0000 ?? 1.0000" in done.stdout

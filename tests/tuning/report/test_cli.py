@@ -1,0 +1,150 @@
+"""`python -m tuning.report` as a user runs it, on what a real sweep has left."""
+
+import csv
+import itertools
+import pickle
+
+import numpy as np
+import pytest
+from processes import python
+
+from tuning.log import read
+
+#: A sweep of a figure 1, of a table 1 and of a table App.1; JAX compiles sooner.
+GRID = (
+    "smoke/SweepConfig.grid = [{'task': 'capacity', 'arch': ['irnn', 'gru'], 'depth': 1,"
+    " 'num_params': [300, 400], 'num_trials': 3, 'train_steps': 40},"
+    " {'task': 'parens', 'arch': ['rnn', 'irnn'], 'depth': 1, 'num_params': 3000,"
+    " 'num_trials': 4, 'train_steps': 4, 'task_options': {'num_steps': 6},"
+    " 'algorithm': 'random', 'reruns': 2}]\n"
+)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A directory with the runs of a real smoke sweep, and their report."""
+    home = tmp_path_factory.mktemp("report")
+    (home / "grid.gin").write_text(GRID)
+    sweep = ("-m", "tuning.sweep", "--gin_file=grid.gin", "--out=runs/mine", "--profile=smoke")
+    done = python(*sweep, "--workers=2", "--lanes=1", cwd=home, KERAS_BACKEND="jax")
+    assert (done.code, done.stderr) == (0, ""), done.stdout
+    done = python("-m", "tuning.report", "--runs=runs", "--out=report", cwd=home)
+    assert (done.code, done.stderr) == (0, "")
+    (home / "printed").write_text(done.stdout)
+    return home
+
+
+def records(home, pattern):
+    paths = sorted((home / "runs/mine/studies").glob(pattern))
+    return list(itertools.chain.from_iterable(read(path)[0].values() for path in paths))
+
+
+def table(home, name):
+    with open(home / f"report/tables/{name}.csv") as file:
+        return list(csv.DictReader(file))
+
+
+def test_it_says_what_there_is_and_how_to_get_the_rest(home):
+    printed = (home / "printed").read_text()
+    assert "report/index.html: 8 of 38 figures, 3 tables, 23 claims (23 not enough runs)" in printed
+    assert "missing in figure 5b" in printed
+    assert "python -m tuning.sweep --gin_file=gin_configs/paper/figure_4_arithmetic.gin" in printed
+
+
+def test_files_are_those_of_figures_that_have_runs(home):
+    drawn = {path.name for path in (home / "report/figures").iterdir()}
+    names = ("1a", "1b", "1e", "1f", "1i", "2a", "5a", "App.1")
+    assert drawn == {f"{name}.{kind}" for name in names for kind in ("png", "svg")}
+    written = {path.name for path in (home / "report/tables").iterdir()}
+    assert written == {f"{n}.{k}" for n in ("1", "App.1", "App.2", "claims") for k in ("csv", "md")}
+
+
+def test_the_infeasible_shares_are_those_of_the_records(home):
+    rows = {row["architecture"]: row for row in table(home, "1") if row["depth"] == "1"}
+    for arch in ("rnn", "irnn"):
+        found = records(home, f"parens-{arch}-*/trials.jsonl")
+        share = sum(record.status == "infeasible" for record in found) / len(found)
+        row = rows[arch.upper()]
+        assert (int(row["trials"]), float(row["infeasible"])) == (4, share)
+    assert rows["LSTM"]["trials"] == "0" and rows["LSTM"]["paper"] == "0.12"
+
+
+def test_the_reruns_are_those_of_the_records(home):
+    rows = {row["architecture"]: row for row in table(home, "App.1")}
+    losses = [record.eval_loss for record in records(home, "parens-rnn-*/reruns.jsonl")]
+    assert float(rows["RNN"]["mean"]) == pytest.approx(np.mean(losses))
+    best = min(
+        (r for r in records(home, "parens-rnn-*/trials.jsonl") if r.objective is not None),
+        key=lambda record: record.objective,
+    )
+    assert float(rows["RNN"]["original"]) == best.eval_loss
+
+
+def test_markdown_has_the_same_rows(home):
+    lines = (home / "report/tables/App.2.md").read_text().splitlines()
+    assert len(lines) == 2 + 25 and lines[0].startswith("| pair")
+    assert len((home / "report/tables/claims.md").read_text().splitlines()) == 2 + 23
+
+
+def test_a_figure_that_lost_its_runs_loses_its_file(home, tmp_path):
+    (tmp_path / "runs").symlink_to(home / "runs/mine/studies")
+    stale = tmp_path / "report/figures/4a.png"
+    stale.parent.mkdir(parents=True)
+    stale.write_bytes(b"old")
+    done = python("-m", "tuning.report", "--runs=runs", "--out=report", cwd=tmp_path)
+    assert done.code == 0 and not stale.exists()
+
+
+def test_the_authors_trials_are_laid_under_or_stand_alone(home, tmp_path):
+    types = [("architecture", object), ("task_type", object), ("hparams", object)]
+    types += [(name, int) for name in ("n_layers", "hyper_iter", "max_params", "num_params")]
+    types += [(name, float) for name in ("train_loss", "valid_loss", "eval_loss")]
+    rows = [("gru", "text8", {"lr_init": 0.1}, 1, 0, 10_000, 9_990, 1.9, 1.9, 1.875)]
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs/fig3.p").write_bytes(pickle.dumps(np.array(rows, types), protocol=2))
+    alone = ("-m", "tuning.report", "--published=theirs", "--out=alone")
+    done = python(*alone, cwd=tmp_path)
+    assert "alone/index.html: 2 of 38 figures" in done.stdout, done.stderr
+    both = ("-m", "tuning.report", f"--runs={home / 'runs'}", "--published=theirs", "--out=both")
+    done = python(*both, cwd=tmp_path)
+    assert "both/index.html: 10 of 38 figures" in done.stdout, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--runs=."], "--out is missing"),
+        (["--out=x"], "--runs is missing"),
+        (["--runs=nowhere", "--out=x"], "--runs is no directory: nowhere"),
+        (["--published=nowhere", "--out=x"], "--published is no directory: nowhere"),
+        (["--runs=.", "--out=x"], "holds no finished run; make some, as by python -m tuning.sweep"),
+        (["--published=.", "--out=x"], "none of the authors' files"),
+        (["--runs=.", "--out=x", "more"], "unexpected argument 'more'"),
+    ],
+)
+def test_mistakes_are_one_line(tmp_path, flags, message):
+    done = python("-m", "tuning.report", *flags, cwd=tmp_path)
+    assert done.code == 2 and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("error: ") and message in done.stderr
+    assert not (tmp_path / "x").exists()
+
+
+def test_what_is_not_installed_is_named_with_the_extra(tmp_path):
+    hide = "import sys; sys.modules['tabulate'] = None"
+    run = "from tuning.report.__main__ import run; sys.argv[1:] = ['--runs=.', '--out=x']; run()"
+    done = python("-c", f"{hide}; {run}", cwd=tmp_path)
+    assert done.code == 2
+    assert done.stderr == "error: the report needs tabulate: pip install 'rnn-zoo[report]'\n"
+
+
+def test_a_full_disk_leaves_no_half_of_a_report(home, tmp_path):
+    fill = (
+        "import trainer.files, errno, os\n"
+        "def full(descriptor): raise OSError(errno.ENOSPC, 'No space left on device', 'report')\n"
+        "os.fsync = full\n"
+        "import sys; from tuning.report.__main__ import run\n"
+        f"sys.argv[1:] = ['--runs={home / 'runs'}', '--out=report']; run()"
+    )
+    done = python("-c", fill, cwd=tmp_path)
+    assert (done.code, done.stderr) == (2, "error: cannot use report: No space left on device\n")
+    assert not list((tmp_path / "report").rglob("*.*"))
