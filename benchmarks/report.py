@@ -48,6 +48,7 @@ def load(path):
 
     options = webdriver.ChromeOptions()
     options.binary_location = shutil.which("chromium")
+    options.page_load_strategy = "none"  # The page is ready before all runs have been read.
     for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-sync"):
         options.add_argument(flag)
     options.add_argument("--disable-background-networking")

@@ -38,7 +38,12 @@ def run(runs, out, published_trials, display):
     tables = {name: (table, table.make(judged)) for name, table in TABLES.items()}
     claims = {name: (claim, claim.check(judged)) for name, claim in CLAIMS.items()}
     missing = gap.find(judged, runs or "runs")
-    about = {"trials": len(found), "studies": found.study.nunique(), "runs": str(runs or out)}
+    about = {
+        "trials": len(found),
+        "studies": found.study.nunique(),
+        "runs": str(runs or published_trials),
+        "claims": _verdicts(claims),
+    }
     html = page.render(about, figures, tables, claims, found, missing)
     out = pathlib.Path(out)
     _write(out, figures, tables, claims)
@@ -119,13 +124,17 @@ def _frame(claims):
     return pd.DataFrame(rows)
 
 
+def _verdicts(claims):
+    """How many claims there are of each verdict, as text."""
+    counts = Counter(finding.verdict for _, finding in claims.values())
+    return ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())
+
+
 def _summarise(out, figures, claims, missing, display):
     drawn = sum(chart is not None for _, chart, _ in figures.values())
-    verdicts = Counter(finding.verdict for _, finding in claims.values())
-    said = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.most_common())
     display.say(
         f"{out / 'index.html'}: {drawn} of {len(figures)} figures, 3 tables, {len(claims)} claims "
-        f"({said})"
+        f"({_verdicts(claims)})"
     )
     for command, names in gap.commands(missing).items():
         display.say(f"missing in {', '.join(names)}: {command}")

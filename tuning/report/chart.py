@@ -26,7 +26,7 @@ DASHES = {1: "-", 2: "--", 4: "-.", 8: ":"}
 #: Text, axes and theory. No colour of the data's, so that a page may give it its own.
 INK = "#1b1b1d"
 #: Points beyond which dots are drawn as one picture inside an SVG.
-MOST_VECTOR_DOTS = 2000
+MOST_VECTOR_DOTS = 200
 
 _STYLE = {
     "figure.figsize": (4.6, 3.4),

@@ -35,15 +35,13 @@ TRIAL_COLUMNS = (
 )
 #: Significant digits of numbers on the page.
 _DIGITS = 6
-#: The same of a single run's hyperparameters and losses.
-_RUN_DIGITS = 4
 
 
 def render(about, figures, tables, claims, trials, gaps):
     """The page.
 
     Args:
-        about: dict of what the head says: trials, studies, runs (the directory).
+        about: dict of what the page says of all: trials, studies, runs (the directory), claims.
         figures: dict from name to (`Panel`, `Chart` or None, caption).
         tables: dict from name to (`Table`, DataFrame).
         claims: dict from name to (`Claim`, `Finding`).
@@ -73,8 +71,8 @@ def render(about, figures, tables, claims, trials, gaps):
             "tables": pack(_tables(tables, claims)),
             "points": pack({name: each["points"] for name, each in drawn.items()}),
             "trials": pack(_trials(trials)),
-            **_runs(trials),
         },
+        runs=_runs(trials),
     )
 
 
@@ -167,18 +165,14 @@ def _runs(trials):
         rows = study.index.tolist()
         pairs = zip(rows, study.hparams, study.curve, strict=True)
         found[f"study-{number}"] = pack(
-            {row: [_short(hparams), _short(curve)] for row, hparams, curve in pairs}
+            {row: [_short(hparams, 4), _short(curve, 3)] for row, hparams, curve in pairs}
         )
     return found
 
 
-def _short(text):
-    """JSON as values, its numbers with few digits."""
-    return json.loads(text, parse_float=_number_in_text)
-
-
-def _number_in_text(digits):
-    return float(f"{float(digits):.{_RUN_DIGITS}g}")
+def _short(text, digits):
+    """JSON as values, its numbers with few digits: most of the page is of these."""
+    return json.loads(text, parse_float=lambda number: float(f"{float(number):.{digits}g}"))
 
 
 def _numbers(series):

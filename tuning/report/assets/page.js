@@ -18,8 +18,17 @@ function make(tag, attributes = {}, ...children) {
 /** A piece of the page's data, unpacked once. */
 const pieces = new Map();
 function piece(name) {
-  if (!pieces.has(name)) pieces.set(name, unpack(find(`#data-${CSS.escape(name)}`).textContent));
+  if (!pieces.has(name)) pieces.set(name, load(name));
   return pieces.get(name);
+}
+
+async function load(name) {
+  const selector = `#data-${CSS.escape(name)}`;
+  // What the browser has not read yet is not there yet.
+  if (!find(selector) && document.readyState === "loading") {
+    await new Promise((resolve) => document.addEventListener("DOMContentLoaded", resolve));
+  }
+  return unpack(find(selector).textContent);
 }
 
 async function unpack(text) {
