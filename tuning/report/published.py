@@ -1,27 +1,26 @@
 """The trials that the paper's authors published, in the form of `trials.read`.
 
 github.com/jazcollins/cap-n-train-hps, dataset/rnn_hp_dataset.tar.gz, unpacked: a file a figure of
-the paper, each a pickled structured NumPy array, written by Python 2. A pickle may run any code;
-the reader here knows how to rebuild arrays and numbers, and refuses to look up anything else.
+the paper, each a pickled structured NumPy array, written by Python 2, which `pickled` reads.
 
 What the columns mean is known from the repository's README. Guessed is the rest: that the loss of
-per_cap is the information in bits, with either sign; that figure 5's file is named fig5*; that
-other tasks' losses are in the paper's own units, text8's in bits a character.
+per_cap is the information in bits, with either sign; that figure 5's file is named fig5* and figure
+2b's fig2b*, and that capacity was unrolled for five steps in all others; that other tasks' losses
+are in the paper's own units, text8's in bits a character.
 """
 
 import functools
 import json
 import math
 import pathlib
-import pickle
 
 import numpy as np
 
 from rnn_zoo import sizing
-from rnn_zoo.architectures import ARCHITECTURES
 from trainer.errors import UserError
 from trainer.tasks import TASKS
-from tuning.report import trials
+from tuning.report import pickled, trials
+from tuning.report.paper import ARCHS
 from tuning.report.trials import flat
 
 COLUMNS = (
@@ -41,55 +40,6 @@ _TASKS = {
 _DIMENSIONS = {"memory": (64, 64), "text8": (27, 27)}
 
 
-class _Refused(pickle.UnpicklingError):
-    """A pickle asks for what an array of plain values does not need."""
-
-
-def _latin1(text, encoding):
-    """The one use that a pickle of bytes has for `_codecs.encode`."""
-    if encoding not in ("latin1", "latin-1"):
-        raise _Refused(f"it asks for the encoding {encoding}")
-    return text.encode("latin-1")
-
-
-def _known():
-    """(module, name) -> what a pickled array of plain values may look up."""
-    multiarray = np.empty(0).__reduce__()[0].__module__
-    scalar = np.float64(0).__reduce__()[0]
-    reconstruct = np.empty(0).__reduce__()[0]
-    frombuffer = np.empty(0).__reduce_ex__(5)[0]
-    known = {("_codecs", "encode"): _latin1}
-    for module in {"numpy.core.multiarray", "numpy._core.multiarray", multiarray}:
-        known |= {(module, "_reconstruct"): reconstruct, (module, "scalar"): scalar}
-    for module in ("numpy.core.numeric", "numpy._core.numeric"):
-        known[module, "_frombuffer"] = frombuffer
-    for name in ("ndarray", "dtype", "recarray", "record"):
-        known["numpy", name] = getattr(np, name)
-    return known
-
-
-class ArrayUnpickler(pickle.Unpickler):
-    """Unpickles NumPy arrays of plain values; strings of Python 2 become text.
-
-    Raises:
-        pickle.UnpicklingError: the pickle asks for anything else.
-    """
-
-    _KNOWN = _known()
-
-    def __init__(self, file):
-        super().__init__(file, encoding="latin-1")
-
-    def find_class(self, module, name):
-        try:
-            return self._KNOWN[module, name]
-        except KeyError:
-            raise _Refused(f"it asks for {module}.{name}") from None
-
-    def persistent_load(self, identity):
-        raise _Refused("it has a persistent id")
-
-
 def read(directory):
     """Reads every `*.p` file below a directory.
 
@@ -105,9 +55,8 @@ def read(directory):
     """
     directory, rows = pathlib.Path(directory), []
     for path in sorted(directory.rglob("*.p")):
-        array = _load(path)
         stem = path.relative_to(directory).with_suffix("").as_posix()
-        rows += [_row(record, stem, number, path) for number, record in enumerate(array)]
+        rows += _rows(_load(path), stem, path)
     if not rows:
         raise UserError(
             f"{directory} holds none of the authors' files (*.p); unpack rnn_hp_dataset.tar.gz "
@@ -119,10 +68,10 @@ def read(directory):
 def _load(path):
     try:
         with open(path, "rb") as file:
-            array = ArrayUnpickler(file).load()
+            array = pickled.load(file)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from None
-    except _Refused as error:
+    except pickled.Refused as error:
         raise UserError(f"{path} is no array of plain values: {error}; nothing of it ran") from None
     except Exception as error:  # What a damaged pickle raises is any of many.
         raise UserError(f"{path} cannot be unpickled: {error or type(error).__name__}") from None
@@ -133,23 +82,34 @@ def _load(path):
     return array.reshape(-1)
 
 
-def _row(record, stem, number, path):
-    values = {name: _plain(record[name]) for name in COLUMNS}
-    task, arch = values["task_type"], values["architecture"]
-    for name, known in (("task_type", _TASKS), ("architecture", ARCHITECTURES)):
+def _rows(array, stem, path):
+    """A row a record; a column is converted as a whole, since there are many."""
+    columns = [_plain(array[name].tolist()) for name in COLUMNS]
+    rows = []
+    for number, values in enumerate(zip(*columns, strict=True)):
+        try:
+            rows.append(_row(dict(zip(COLUMNS, values, strict=True)), stem, number))
+        except (TypeError, ValueError, OverflowError, AttributeError) as error:
+            raise UserError(f"{path}, record {number}: {error}") from None
+    return rows
+
+
+def _row(values, stem, number):
+    """A row of `trials.read`.
+
+    Raises:
+        ValueError: a name is unknown, or a number cannot be.
+    """
+    for name, known in (("task_type", _TASKS), ("architecture", ARCHS)):
         if values[name] not in known:
-            choices = ", ".join(known)
-            raise UserError(
-                f"{path}, record {number}: unknown {name} {values[name]!r}; known are {choices}"
-            )
+            raise ValueError(f"unknown {name} {values[name]!r}; known are {', '.join(known)}")
     if not isinstance(values["hparams"], dict):
-        raise UserError(f"{path}, record {number}: hparams are no dict")
-    task, hparams = _TASKS[task], flat(_plain(values["hparams"]))
-    losses = {name: _finite(values[name]) for name in ("train_loss", "valid_loss", "eval_loss")}
-    depth, budget = int(values["n_layers"]), int(values["max_params"])
-    is_feasible = None not in losses.values()
+        raise ValueError("hparams are no dict")
+    task, arch, file = _TASKS[values["task_type"]], values["architecture"], stem.split("/")[-1]
+    hparams = flat({str(name): value for name, value in values["hparams"].items()})
+    depth, budget, count = (int(values[n]) for n in ("n_layers", "max_params", "num_params"))
     study = f"published/{stem}/{task}-{arch}-{depth}-{budget}"
-    row = losses | {
+    return {
         "run": f"{study}/{number:06d}",
         "study": study,
         "run_id": f"{number:06d}",
@@ -157,28 +117,37 @@ def _row(record, stem, number, path):
         "is_rerun": False,
         "stopped_early": False,
         "source": "published",
-        "algorithm": "random" if pathlib.PurePath(stem).name.startswith("fig5") else "gp",
+        "algorithm": "random" if file.startswith("fig5") else "gp",
         "task": task,
         "arch": arch,
         "depth": depth,
         "max_params": budget,
-        "num_params": int(values["num_params"]),
+        "num_params": count,
         "units": _units(task, arch, depth, budget),
         "train_steps": hparams.get("train_steps"),
-        "status": "ok" if is_feasible else "infeasible",
-        "objective": losses["valid_loss"] if is_feasible else None,
         "chance_loss": _chance_loss(task),
         "activation": str(hparams.get("nonlinearity", _NONLINEARITY.get(arch, ""))).lower() or None,
         "hparams": json.dumps(hparams, default=str),
         "curve": "[]",
+        **_results(task, values, count, is_unrolled=file.startswith("fig2b")),
     }
-    if is_feasible and task == "capacity":
-        row["bits"] = abs(losses["eval_loss"])
-        row["bits_per_parameter"] = row["bits"] / row["num_params"]
-        row["objective"], row["num_steps"] = -abs(losses["valid_loss"]), trials.CAPACITY_STEPS
+
+
+def _results(task, values, num_params, is_unrolled):
+    """Losses, and the task's own measure; a run without one of its losses diverged."""
+    losses = {name: _finite(values[name]) for name in ("train_loss", "valid_loss", "eval_loss")}
+    if None in losses.values():
+        return {"status": "infeasible"}
+    found = losses | {"status": "ok", "objective": losses["valid_loss"]}
+    if task == "capacity":
+        bits = abs(losses["eval_loss"])
+        found |= {"bits": bits, "bits_per_parameter": bits / max(num_params, 1)}
+        found["objective"] = -abs(losses["valid_loss"])
+        # Figure 2b varies T, which is no column.
+        found["num_steps"] = None if is_unrolled else trials.CAPACITY_STEPS
     if task == "text8":
-        row["bits_per_character"] = losses["eval_loss"]
-    return row
+        found["bits_per_character"] = losses["eval_loss"]
+    return found
 
 
 #: Nonlinearity of those whose hyperparameters name none.
@@ -197,7 +166,7 @@ def _plain(value):
 
 
 def _finite(value):
-    return float(value) if math.isfinite(value) else None
+    return float(value) if value is not None and math.isfinite(value) else None
 
 
 @functools.cache
@@ -205,7 +174,10 @@ def _units(task, arch, depth, budget):
     """Units a layer of a network that fills the budget, by our count."""
     if task not in _DIMENSIONS:
         return None
-    return sizing.units_for_budget(arch, depth, budget, *_DIMENSIONS[task])
+    try:
+        return sizing.units_for_budget(arch, depth, budget, *_DIMENSIONS[task])
+    except ValueError:
+        return None
 
 
 @functools.cache

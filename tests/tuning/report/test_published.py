@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from trainer.errors import UserError
-from tuning.report import published
+from tuning.report import pickled, published
 from tuning.report.figures import FIGURES
 
 TYPES = [
@@ -143,9 +143,100 @@ def test_a_malicious_pickle_is_refused_and_does_not_run(tmp_path):
 
 
 def test_what_the_reader_knows_is_short():
-    assert {name for _, name in published.ArrayUnpickler._KNOWN} == {
-        "encode", "_reconstruct", "scalar", "_frombuffer", "ndarray", "dtype", "recarray", "record"
+    assert {name for _, name in pickled._Unpickler._KNOWN} == {
+        "encode", "bytes", "_reconstruct", "scalar", "_frombuffer", "ndarray", "dtype", "recarray", "record"
     }  # fmt: skip
+
+
+class Forged:
+    """Something whose pickle calls `function(*arguments)` and then sets `state`."""
+
+    def __init__(self, function, arguments, state=None):
+        self.reduced = (function, arguments) if state is None else (function, arguments, state)
+
+    def __reduce__(self):
+        return self.reduced
+
+
+RECONSTRUCT = np.empty(0).__reduce__()[0]
+POINTERS = b"A" * 80
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        # Object pointers of the file's choice: NumPy itself follows them.
+        Forged(np.ndarray, ((1,), np.dtype([(f"f{i}", "O") for i in range(10)]), POINTERS)),
+        Forged(
+            RECONSTRUCT,
+            (np.ndarray, (0,), b"b"),
+            (1, (1,), np.dtype([(f"f{i}", "O") for i in range(10)]), False, POINTERS),
+        ),
+        Forged(
+            RECONSTRUCT,
+            (np.ndarray, (0,), b"b"),
+            (1, (1,), Forged(np.dtype, ("V80", False, True), (
+                3, "|", None, ("a",), {"a": (np.dtype("O"), 0)}, 80, 1, 0
+            )), False, POINTERS),
+        ),
+        # More than there is.
+        Forged(RECONSTRUCT, (np.ndarray, (0,), b"b"), (1, (10**12,), np.dtype("f8"), False, b"")),
+        Forged(RECONSTRUCT, (np.ndarray, (0,), b"b"), (1, (10**12,), np.dtype("O"), False, [])),
+        Forged(RECONSTRUCT, (np.ndarray, (0,), b"b"), (1, (-1,), np.dtype("f8"), False, b"")),
+        # State of what is only a name.
+        Forged(RECONSTRUCT, (np.ndarray, (0,), b"b")),
+    ],
+)  # fmt: skip
+def test_forged_arrays_are_refused(tmp_path, forged):
+    data = pickle.dumps(forged, protocol=2)
+    (tmp_path / "a.p").write_bytes(data)
+    with pytest.raises(UserError, match="nothing of it ran"):
+        published.read(tmp_path)
+
+
+def test_a_pickle_cannot_change_what_it_looks_up(tmp_path):
+    # BUILD with (None, {"x": 1}) sets attributes on whatever is on the stack.
+    data = b"c_codecs\nencode\n(N(dVx\nI1\nstb."
+    (tmp_path / "a.p").write_bytes(data)
+    with pytest.raises(UserError, match=r"it changes _codecs\.encode; nothing"):
+        published.read(tmp_path)
+
+
+def test_arrays_of_all_plain_kinds_come_back():
+    values = {
+        "floats": np.arange(6.0).reshape(2, 3).T,
+        "big": np.arange(3, dtype=">i4"),
+        "flags": np.array([True, False]),
+        "text": np.array(["a", "bcd"]),
+        "bytes": np.array([b"a", b"bcd"]),
+        "number": np.float32(0.1),
+        "nested": [({"x": np.int64(3)},)],
+        "empty": np.empty((0, 2)),
+    }
+    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+        found = pickled.load(io.BytesIO(pickle.dumps(values, protocol=protocol)))
+        for name, value in values.items():
+            if name == "nested":
+                assert found[name] == value
+            else:
+                np.testing.assert_array_equal(found[name], value)
+                assert found[name].dtype == value.dtype
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("hparams", {"lr_init": float("nan"), 3: 4}),
+        ("eval_loss", np.inf),
+        ("num_params", 0),
+        ("max_params", 1),
+    ],
+)
+def test_odd_values_are_data(tmp_path, column, value):
+    array = records()
+    array[column][:] = value
+    (tmp_path / "fig.p").write_bytes(pickle.dumps(array))
+    assert len(published.read(tmp_path)) == len(array)
 
 
 @pytest.mark.parametrize(
