@@ -8,6 +8,7 @@ _BASE = {
     "source": "rnn-zoo",
     "algorithm": "gp",
     "profile": "laptop",
+    "setting": "{}",
     "arch": "rnn",
     "depth": 1,
     "max_params": 1000,
@@ -17,8 +18,8 @@ _BASE = {
     "is_rerun": False,
     "stopped_early": False,
     "activation": "tanh",
-    "train_steps": 100,
-    "steps_done": 100,
+    "train_steps": 60_000,
+    "steps_done": 60_000,
     "hparams": '{"lr_init": 0.1}',
     "curve": "[2, 1]",
 }

@@ -160,7 +160,7 @@ def _rerun(search, display):
     records = given.train_all(search.path / given.RERUNS, configs, trainer, display, keep=False)
     if len(records) < len(configs):
         return False
-    row = given.robustness(ranked[0], records)
+    row = given.robustness(ranked[0].eval_loss, [each.eval_loss for each in records])
     cells = ["-" if value is None else f"{value:.4g}" for value in row.values()]
     display.table(row.keys(), [cells])
     return True

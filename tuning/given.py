@@ -98,28 +98,28 @@ def variations(config, count, vary):
     ]
 
 
-def robustness(original, records):
+def robustness(original, losses):
     """A row of Table App.1: how the same hyperparameters fare from other seeds.
 
     Args:
-        original: the best trial's `RunRecord`.
-        records: of its reruns.
+        original: the best trial's eval loss.
+        losses: eval losses of its reruns, None for one that diverged; at least one.
 
     Returns:
-        dict of original, infeasible (a share), min, mean, max, sd (of the sample) and sd/mean, of
-        the eval losses; None where there are too few.
+        dict of original, infeasible (a share), min, mean, max, sd (of the sample) and sd/mean;
+        None where there are too few.
     """
-    losses = [record.eval_loss for record in records if record.eval_loss is not None]
-    mean = statistics.mean(losses) if losses else None
-    sd = statistics.stdev(losses) if len(losses) > 1 else None
+    known = [loss for loss in losses if loss is not None]
+    mean = statistics.mean(known) if known else None
+    sd = statistics.stdev(known) if len(known) > 1 else None
     return {
-        "original": original.eval_loss,
-        "infeasible": 1 - len(losses) / len(records),
-        "min": min(losses, default=None),
+        "original": original,
+        "infeasible": 1 - len(known) / len(losses),
+        "min": min(known, default=None),
         "mean": mean,
-        "max": max(losses, default=None),
+        "max": max(known, default=None),
         "sd": sd,
-        "sd/mean": sd / mean if sd is not None else None,
+        "sd/mean": sd / mean if sd is not None and mean else None,
     }
 
 

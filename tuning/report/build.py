@@ -34,9 +34,9 @@ def run(runs, out, published_trials, display):
     ours = found[found.source == "rnn-zoo"]
     # Tables have the paper's numbers beside them already, and claims are about one set of runs.
     judged = ours if len(ours) else found
-    figures = {n: (p, p.draw(found), caption(p.select(judged))) for n, p in FIGURES.items()}
+    figures = {n: (p, p.draw(found), caption(p.select, found)) for n, p in FIGURES.items()}
     tables = {name: (table, table.make(judged)) for name, table in TABLES.items()}
-    claims = {name: (claim, claim.check(judged)) for name, claim in CLAIMS.items()}
+    claims = _judge(judged)
     missing = gap.find(judged, runs or "runs")
     about = {
         "trials": len(found),
@@ -46,23 +46,31 @@ def run(runs, out, published_trials, display):
     }
     html = page.render(about, figures, tables, claims, found, missing)
     out = pathlib.Path(out)
-    _write(out, figures, tables, claims)
+    _write(out, figures, {name: table for name, (_, table) in tables.items()} | {"claims": claims})
     with whole(out / "index.html", "w") as file:
         file.write(html)
     _summarise(out, figures, claims, missing, display)
 
 
-def caption(selected):
-    """How many trials a figure is made of, of which profiles."""
-    if not len(selected):
-        return "No runs yet."
+def caption(select, trials):
+    """How many trials a figure is made of, of which profiles and budgets; a sentence a source."""
+    parts = []
+    for source, name in (("rnn-zoo", ""), ("published", "published: ")):
+        selected = select(trials[trials.source == source])
+        if len(selected):
+            parts.append(name + _describe(selected))
+    return " ".join(parts) or "No runs yet."
+
+
+def _describe(selected):
     sizes = selected.groupby("study", observed=True).size()
     low, high = sizes.min(), sizes.max()
     each = f"{low:,}" if low == high else f"{low:,} to {high:,}"
     text = f"{len(selected):,} trials, {each} a study"
+    diverged = int((selected.status == "infeasible").sum())
+    text += f", {diverged:,} of them diverged" if diverged else ""
     profiles = [str(name) for name in selected.profile.dropna().unique()]
-    if profiles:
-        text += f"; profile {', '.join(profiles)}"
+    text += f"; profile {', '.join(profiles)}" if profiles else ""
     budgets = sorted({int(budget) for budget in selected.max_params})
     many = f"{budgets[0]:,} to {budgets[-1]:,}" if len(budgets) > 1 else f"{budgets[0]:,}"
     return f"{text}; budget {many}."
@@ -86,7 +94,7 @@ def _read(runs, published_trials, display):
     return found
 
 
-def _write(out, figures, tables, claims):
+def _write(out, figures, tables):
     for name in ("figures", "tables"):
         (out / name).mkdir(parents=True, exist_ok=True)
     for name, (_, chart, _) in figures.items():
@@ -98,8 +106,7 @@ def _write(out, figures, tables, claims):
             content = chart.png() if kind == "png" else chart.svg(name).encode()
             with whole(path) as file:
                 file.write(content)
-    frames = {name: table for name, (_, table) in tables.items()} | {"claims": _frame(claims)}
-    for name, table in frames.items():
+    for name, table in tables.items():
         for kind, text in (
             ("csv", table.to_csv(index=False)),
             ("md", table.to_markdown(index=False, floatfmt=".4g") + "\n"),
@@ -108,26 +115,27 @@ def _write(out, figures, tables, claims):
                 file.write(text)
 
 
-def _frame(claims):
-    """Claims as a DataFrame."""
-    rows = [
-        {
-            "claim": claim.text,
-            "paper": claim.source,
-            "ours": finding.ours,
-            "runs": finding.runs,
-            "verdict": finding.verdict,
-            "rule": claim.rule,
-        }
-        for claim, finding in claims.values()
-    ]
+def _judge(trials):
+    """Every claim with what the trials say of it, as a DataFrame."""
+    rows = []
+    for claim in CLAIMS.values():
+        finding = claim.check(trials)
+        rows.append(
+            {
+                "claim": claim.text,
+                "paper": claim.source,
+                "ours": finding.ours,
+                "runs": finding.runs,
+                "verdict": finding.verdict,
+                "rule": claim.rule,
+            }
+        )
     return pd.DataFrame(rows)
 
 
 def _verdicts(claims):
     """How many claims there are of each verdict, as text."""
-    counts = Counter(finding.verdict for _, finding in claims.values())
-    return ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())
+    return ", ".join(f"{n} {verdict}" for verdict, n in Counter(claims.verdict).most_common())
 
 
 def _summarise(out, figures, claims, missing, display):
@@ -136,5 +144,5 @@ def _summarise(out, figures, claims, missing, display):
         f"{out / 'index.html'}: {drawn} of {len(figures)} figures, 3 tables, {len(claims)} claims "
         f"({_verdicts(claims)})"
     )
-    for command, names in gap.commands(missing).items():
-        display.say(f"missing in {', '.join(names)}: {command}")
+    for command, gaps in gap.commands(missing).items():
+        display.say(f"missing in {', '.join(each.what for each in gaps)}: {command}")

@@ -1,7 +1,7 @@
 """Axes, colours and marks that all figures share, and the points that they show.
 
-Colours are Okabe and Ito's, which differ in any kind of colour vision; markers and dashes differ
-too, for print in black and white.
+Colours are Okabe and Ito's, which differ in any kind of colour vision, the light ones darkened for
+a light ground; markers differ too, for print in black and white.
 """
 
 import io
@@ -15,11 +15,11 @@ from tuning.report.paper import ARCHS, LABELS
 
 COLOURS = {
     "rnn": "#0072B2",
-    "irnn": "#E69F00",
+    "irnn": "#A86F00",
     "ugrnn": "#009E73",
     "gru": "#D55E00",
-    "lstm": "#CC79A7",
-    "+rnn": "#56B4E9",
+    "lstm": "#B0558A",
+    "+rnn": "#2E93C9",
 }
 MARKERS = {"rnn": "o", "irnn": "s", "ugrnn": "^", "gru": "D", "lstm": "v", "+rnn": "P"}
 DASHES = {1: "-", 2: "--", 4: "-.", 8: ":"}

@@ -15,64 +15,12 @@ from trainer.tasks.memory import least_error
 from tuning.report import statistics
 from tuning.report.chart import DASHES, INK, Chart, in_order
 from tuning.report.paper import LABELS
+from tuning.report.selection import capacity, relu, searched, tuned, unrolled, untuned
 
-#: T of figure 1.
-UNROLLED = 5
 #: n_in of the memory task.
 DIMENSIONS = 64
 _SIZE = ("arch", "depth", "max_params")
 _PARAMETERS = "number of parameters"
-
-
-# Which trials a figure is about ------------------------------------------------------------------
-
-
-def searched(trials, task, depth=None):
-    """Trials of a task's searches: no reruns, and of one depth if one is given."""
-    kept = (trials.task == task) & ~trials.is_rerun
-    if depth is not None:
-        kept &= trials.depth == depth
-    return trials[kept]
-
-
-def capacity(trials, depth=None):
-    """Those of the capacity task at the T of figure 1."""
-    found = searched(trials, "capacity", depth)
-    return found[found.num_steps == UNROLLED]
-
-
-def relu(trials):
-    """Those whose nonlinearity is ReLU; an IRNN has no other."""
-    return trials[(trials.activation == "relu") | (trials.arch == "irnn")]
-
-
-def tuned(trials, task, depth=None):
-    """One search an architecture and depth, for what is shown by iteration.
-
-    All of one budget: that which most architectures were searched at, then the one with most
-    trials. Random hyperparameters are no search, and of several searches counts the longest.
-    """
-    found = searched(trials, task, depth)
-    found = found[found.iteration.notna() & (found.algorithm != "random")]
-    found = _one_budget(found)
-    sizes = found.groupby(["arch", "depth", "study"], observed=True).size()
-    longest = sizes.reset_index(name="n").sort_values(["n", "study"], ascending=[False, True])
-    kept = longest.groupby(["arch", "depth"], observed=True).head(1)
-    return found[found.study.isin(kept.study)]
-
-
-def untuned(trials, depth=None):
-    """Parentheses with hyperparameters at random, of one budget as in `tuned`."""
-    found = searched(trials, "parens", depth)
-    return _one_budget(found[found.algorithm == "random"])
-
-
-def _one_budget(trials):
-    if not len(trials):
-        return trials
-    budgets = trials.groupby("max_params").agg(archs=("arch", "nunique"), runs=("run", "size"))
-    budgets = budgets.sort_values(["archs", "runs"]).reset_index()
-    return trials[trials.max_params == budgets.max_params.iloc[-1]]
 
 
 def _layers(trials, chart):
@@ -107,12 +55,14 @@ def _by_size(chart, trials, x, y, with_depths=False):
         table = _xy(statistics.best(layer, _SIZE), x, y)
         for arch in in_order(table.arch):
             for depth, line in table[table.arch == arch].groupby("depth"):
-                chart.line(line.sort_values("x"), arch, DASHES[depth] if with_depths else "-")
+                chart.line(
+                    line.sort_values("x"), arch, DASHES.get(depth, ":") if with_depths else "-"
+                )
     if not len(chart.points):
         return None
     if with_depths:
         for depth in sorted(set(trials.depth)):
-            (key,) = chart.axes.plot([], [], DASHES[depth], color=INK, linewidth=1)
+            (key,) = chart.axes.plot([], [], DASHES.get(depth, ":"), color=INK, linewidth=1)
             chart.entry(f"depth {depth}", key)
     if y == "bits_per_parameter":
         chart.axes.set_ylim(bottom=0)
@@ -133,14 +83,13 @@ def multipliers(trials):
     layers += _layers(capacity(trials), chart)
     if not layers:
         return None
-    table = statistics.best(layers[-1], _SIZE)
-    by_arch = table.groupby("arch", observed=True).bits_per_parameter.mean()
-    by_arch = by_arch[in_order(by_arch[by_arch > 0].index)]
-    if not len(by_arch):
+    factors = statistics.multipliers(statistics.best(layers[-1], _SIZE))
+    archs = in_order(factors.index)
+    if len(archs) < 2:
         return None
-    factors = statistics.multipliers(by_arch)
+    factors = factors.loc[archs, archs]
     shown = np.log(factors.to_numpy())
-    most = max(0.5, np.abs(shown).max())
+    most = max(0.5, np.nanmax(np.abs(shown)))
     chart.axes.imshow(shown, cmap="PuOr", vmin=-1.6 * most, vmax=1.6 * most)
     names = [LABELS[arch] for arch in factors.index]
     ticks = range(len(names))
@@ -148,7 +97,8 @@ def multipliers(trials):
     chart.axes.set_yticks(ticks, names)
     for row in ticks:
         for column in ticks:
-            text = f"{factors.iloc[row, column]:.2f}"
+            factor = factors.iloc[row, column]
+            text = "" if np.isnan(factor) else f"{factor:.2f}"
             chart.axes.text(column, row, text, ha="center", va="center", size=8, color="black")
     chart.axes.tick_params(length=0)
     return chart
@@ -182,20 +132,6 @@ def unrolling(trials):
         return None
     chart.axes.set_ylim(bottom=0)
     return chart.finish()
-
-
-def unrolled(trials):
-    """Capacity trials of the one size and depth that has most numbers of time steps."""
-    found = searched(trials, "capacity")
-    if not len(found):
-        return found
-    sizes = found.groupby(["max_params", "depth"]).agg(
-        lengths=("num_steps", "nunique"), runs=("run", "size")
-    )
-    size, depth = sizes.sort_values(["lengths", "runs"]).index[-1]
-    found = found[(found.max_params == size) & (found.depth == depth)]
-    lengths = found.groupby("arch", observed=True).num_steps.nunique()
-    return found[found.arch.isin(lengths[lengths > 1].index)]
 
 
 def dataset_sizes(trials):
@@ -289,9 +225,10 @@ def _curves(trials):
 def boxes(trials, depth):
     """5a-b: eval losses of random hyperparameters, as boxes and whiskers of 1.5 times the box."""
     chart = Chart("", "eval loss (nats)")
-    generator, names = np.random.default_rng(0), in_order(untuned(trials, depth).arch)
-    for layer in _layers(trials, chart):
-        found = untuned(layer, depth)
+    generator = np.random.default_rng(0)
+    layers = [(untuned(layer, depth), chart.is_faint) for layer in _layers(trials, chart)]
+    names = in_order(arch for found, _ in layers for arch in found.arch)
+    for found, chart.is_faint in layers:
         for arch in in_order(found.arch):
             table = found[(found.arch == arch) & found.eval_loss.notna()]
             position = names.index(arch)

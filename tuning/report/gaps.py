@@ -1,24 +1,25 @@
 """What is missing from figures and tables, and the commands that would fill it."""
 
 import functools
-import itertools
 import pathlib
+import shlex
 from typing import NamedTuple
 
 from rnn_zoo.architectures import ARCHITECTURES
 from tuning.report import trials
-from tuning.report.figures import FIGURES, untuned
+from tuning.report.figures import FIGURES
 from tuning.report.paper import LABELS
+from tuning.report.selection import untuned
 from tuning.report.tables import TABLES
 from tuning.sweep import config
 
 
 class Gap(NamedTuple):
-    """Architectures and depths that a figure or table has no runs of.
+    """Settings that a figure or table has no runs of; smoke runs do not count.
 
     Attributes:
         what: "figure 4c", "table App.1".
-        cells: list of (architecture, depth).
+        cells: list of (architecture, depth, budget).
         command: that makes runs of them.
     """
 
@@ -37,7 +38,7 @@ def find(table, runs):
         table: DataFrame of `trials.read`.
         runs: the directory of runs, for the commands.
     """
-    found = []
+    table, found = table[table.profile != "smoke"], []
     for name, panel in FIGURES.items():
         have = _cells(panel.select(table))
         found += _gaps(f"figure {name}", panel.sweep, panel.depths, have, runs)
@@ -50,52 +51,64 @@ def find(table, runs):
 
 
 def commands(gaps):
-    """Each command once, with the names of what it would fill."""
+    """Each command once, with the gaps that it would fill."""
     by_command = {}
     for gap in gaps:
-        by_command.setdefault(gap.command, []).append(gap.what)
+        by_command.setdefault(gap.command, []).append(gap)
     return by_command
 
 
 def describe(cells):
-    """Cells as text: "RNN, GRU at depth 2; LSTM at depth 4"."""
-    parts = []
-    for depth, group in itertools.groupby(sorted(cells, key=lambda c: c[1]), lambda c: c[1]):
-        names = ", ".join(LABELS[arch] for arch, _ in group)
-        parts.append(f"{names} at depth {depth}")
-    return "; ".join(parts)
+    """Cells as text: "RNN, GRU at depth 2 with 1,000 parameters; LSTM at depth 4 with ...".
+
+    Architectures that lack the same are told together.
+    """
+    lacking = {}
+    for arch, depth, budget in cells:
+        lacking.setdefault((arch, depth), []).append(budget)
+    together = {}
+    for (arch, depth), budgets in lacking.items():
+        together.setdefault((depth, tuple(budgets)), []).append(LABELS[arch])
+    return "; ".join(
+        f"{', '.join(archs)} at depth {depth} with {' '.join(f'{n:,}' for n in budgets)} parameters"
+        for (depth, budgets), archs in sorted(together.items())
+    )
 
 
 def _cells(table):
-    return set(zip(table.arch, table.depth, strict=True))
+    return set(zip(table.arch, table.depth, table.max_params, strict=True))
 
 
 def _gaps(what, sweep, depths, have, runs):
-    """A gap a profile: what the laptop's grid has is not left to the paper's."""
-    missing = [cell for cell in _grid(sweep, "paper") if cell[1] in depths and cell not in have]
-    found = []
-    for profile in ("laptop", "paper"):
-        cells = [cell for cell in missing if cell in _grid(sweep, profile)]
-        missing = [cell for cell in missing if cell not in cells]
-        if cells:
-            found.append(Gap(what, cells, _command(sweep, profile, runs)))
-    return found
+    """An architecture and depth is filled by all sizes of the laptop's grid, or of the paper's."""
+    missing = {"laptop": [], "paper": []}
+    for cell in dict.fromkeys(cell[:2] for cell in _grid(sweep, "paper") if cell[1] in depths):
+        of = {profile: [c for c in _grid(sweep, profile) if c[:2] == cell] for profile in missing}
+        lacking = {profile: [c for c in cells if c not in have] for profile, cells in of.items()}
+        profile = "laptop" if of["laptop"] else "paper"
+        if lacking[profile] and lacking["paper"]:
+            missing[profile] += lacking[profile]
+    return [
+        Gap(what, cells, _command(sweep, profile, runs))
+        for profile, cells in missing.items()
+        if cells
+    ]
 
 
 def _command(sweep, profile, runs):
     """The sweep's command; into a directory of its own where another profile has the usual one."""
     held = trials.manifest(pathlib.Path(runs, sweep)).get("profile", "laptop")
-    name = sweep if held == profile else f"{sweep}_{profile}"
-    command = f"python -m tuning.sweep --gin_file=gin_configs/paper/{sweep}.gin --out={runs}/{name}"
+    out = shlex.quote(f"{runs}/{sweep if held == profile else f'{sweep}_{profile}'}")
+    command = f"python -m tuning.sweep --gin_file=gin_configs/paper/{sweep}.gin --out={out}"
     return command if profile == "laptop" else f"{command} --profile={profile}"
 
 
 @functools.cache
 def _grid(sweep, profile):
-    """Architectures and depths of a sweep, in its order."""
+    """Architectures, depths and budgets of a sweep, in its order."""
     cells = {}
     for values in config.points(f"gin_configs/paper/{sweep}.gin", profile):
-        cell = values["arch"], values.get("depth", 1)
-        if cell[1] >= ARCHITECTURES[cell[0]].min_depth:
-            cells[cell] = None
+        arch, depth = values["arch"], values.get("depth", 1)
+        if depth >= ARCHITECTURES[arch].min_depth:
+            cells[arch, depth, values["num_params"]] = None
     return list(cells)

@@ -8,10 +8,12 @@ import base64
 import gzip
 import importlib.resources
 import json
+import math
 import re
 
 import pandas as pd
 
+from tuning.report import gaps as gap
 from tuning.report.chart import INK
 from tuning.report.paper import LABELS
 
@@ -44,7 +46,7 @@ def render(about, figures, tables, claims, trials, gaps):
         about: dict of what the page says of all: trials, studies, runs (the directory), claims.
         figures: dict from name to (`Panel`, `Chart` or None, caption).
         tables: dict from name to (`Table`, DataFrame).
-        claims: dict from name to (`Claim`, `Finding`).
+        claims: DataFrame, a row a claim.
         trials: DataFrame of `trials.read`.
         gaps: list of `gaps.Gap`.
 
@@ -66,7 +68,7 @@ def render(about, figures, tables, claims, trials, gaps):
         script=(assets / "page.js").read_text(),
         figures=drawn,
         tables={name: table for name, (table, _) in tables.items()},
-        missing=_missing(gaps),
+        missing=gap.commands(gaps),
         data={
             "tables": pack(_tables(tables, claims)),
             "points": pack({name: each["points"] for name, each in drawn.items()}),
@@ -92,6 +94,7 @@ def _figure(name, panel, chart, caption, rows):
         "labels": [chart.axes.get_xlabel(), chart.axes.get_ylabel()],
         "px": _numbers(points.x),
         "py": _numbers(points.y),
+        "archs": [LABELS[arch] for arch in points.arch],
         "rows": rows[points.run].tolist(),
     }
     return figure
@@ -109,31 +112,16 @@ def _inline(svg, name):
 
 def _tables(tables, claims):
     found = {f"table-{name}": _frame(table) for name, (_, table) in tables.items()}
-    columns = [
-        ("claim", "text"),
-        ("paper", "text"),
-        ("ours", "text"),
-        ("runs", "number"),
-        ("verdict", "verdict"),
-        ("rule", "text"),
-    ]
-    rows = [
-        (claim.text, claim.source, finding.ours, finding.runs, finding.verdict, claim.rule)
-        for claim, finding in claims.values()
-    ]
-    found["claims"] = {
-        "columns": [{"name": name, "label": name, "kind": kind} for name, kind in columns],
-        "values": [list(column) for column in zip(*rows, strict=True)],
-    }
-    return found
+    return found | {"claims": _frame(claims, verdict="verdict")}
 
 
-def _frame(table):
-    """A DataFrame as columns for the page."""
+def _frame(table, **kinds):
+    """A DataFrame as columns for the page; a column is of numbers or text, or as `kinds` says."""
     columns, values = [], []
     for name in table:
         is_number = pd.api.types.is_numeric_dtype(table[name])
-        columns.append({"name": name, "label": name, "kind": "number" if is_number else "text"})
+        kind = kinds.get(name, "number" if is_number else "text")
+        columns.append({"name": name, "label": name, "kind": kind})
         values.append(_numbers(table[name]) if is_number else table[name].tolist())
     return {"columns": columns, "values": values}
 
@@ -172,21 +160,19 @@ def _runs(trials):
 
 def _short(text, digits):
     """JSON as values, its numbers with few digits: most of the page is of these."""
-    return json.loads(text, parse_float=lambda number: float(f"{float(number):.{digits}g}"))
+
+    def shorter(number):
+        return float(f"{float(number):.{digits}g}")
+
+    # What is not finite has no place in JSON.
+    return json.loads(text, parse_float=shorter, parse_constant=lambda _: None)
 
 
 def _numbers(series):
     """Floats of a few digits, whole ones as such, None for what is missing."""
-    return [None if pd.isna(x) else _number(x) for x in series.tolist()]
+    return [_number(x) if math.isfinite(x) else None for x in series.astype(float).tolist()]
 
 
 def _number(value):
     rounded = float(f"{value:.{_DIGITS}g}")
     return int(rounded) if rounded.is_integer() and abs(rounded) < 1e15 else rounded
-
-
-def _missing(gaps):
-    by_command = {}
-    for gap in gaps:
-        by_command.setdefault(gap.command, []).append(str(gap))
-    return by_command

@@ -31,6 +31,9 @@ TRIALS = {
     "random": 1000,
 }
 
+#: Appendix A: the number of training steps "always fell between 50K and 20M".
+MIN_STEPS = 50_000
+
 #: Table 1: shares of infeasible trials among 1000 of parens at 200,000 parameters.
 TABLE_1 = pd.DataFrame(
     [

@@ -118,6 +118,7 @@ def _row(values, stem, number):
         "stopped_early": False,
         "source": "published",
         "algorithm": "random" if file.startswith("fig5") else "gp",
+        "setting": "{}",
         "task": task,
         "arch": arch,
         "depth": depth,

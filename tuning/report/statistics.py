@@ -1,11 +1,14 @@
 """Estimates from trials, with their uncertainty; all intervals are of 95 %."""
 
+import itertools
 import math
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from scipy import stats
+
+from tuning.report import paper
 
 LEVEL = 0.95
 
@@ -37,10 +40,15 @@ def best(trials, by):
 
     Returns:
         DataFrame, a row a group that has a feasible trial, with a column `trials` more: how many
-        there are in the group, infeasible ones among them.
+        the longest of the group's searches made, infeasible ones among them. A random search, what
+        was stopped early, and searches of short trainings (`paper.MIN_STEPS`) are not counted.
     """
     by = list(by)
-    counts = trials.groupby(by, observed=True).size().rename("trials").reset_index()
+    longest = trials.groupby("study", observed=True).train_steps.transform("max")
+    counted = (trials.algorithm != "random") & ~trials.stopped_early
+    counted &= longest >= paper.MIN_STEPS
+    studies = counted.groupby([trials[name] for name in (*by, "study")], observed=True).sum()
+    counts = studies.groupby(by, observed=True).max().rename("trials").reset_index()
     feasible = trials[trials.objective.notna()]
     first = feasible.sort_values(["objective", "run"], kind="stable").groupby(by, observed=True)
     return first.head(1).merge(counts, on=by).sort_values(by).reset_index(drop=True)
@@ -63,6 +71,16 @@ def share(count, total):
         return Estimate(math.nan, math.nan, math.nan)
     interval = stats.binomtest(int(count), int(total)).proportion_ci(LEVEL, method="wilson")
     return Estimate(count / total, float(interval.low), float(interval.high))
+
+
+def share_difference(first, second):
+    """First minus second share, each (count, total), as an `Estimate` by Newcombe's method.
+
+    From Wilson's intervals of both: d - sqrt((p1 - l1)^2 + (u2 - p2)^2) is its low end, and so on.
+    """
+    (p, low_1, high_1), (q, low_2, high_2) = share(*first), share(*second)
+    below, above = math.hypot(p - low_1, high_2 - q), math.hypot(high_1 - p, q - low_2)
+    return Estimate(p - q, p - q - below, p - q + above)
 
 
 def slope(x, y, groups=None):
@@ -103,19 +121,26 @@ def welch(first, second):
     return float(result.statistic), float(result.df), float(result.pvalue)
 
 
-def multipliers(capacity):
+def multipliers(bests):
     """How many times the parameters an architecture needs to store what another one stores.
 
-    Figure 1i: with c the bits per parameter, column x needs c_y / c_x times row y's parameters.
+    Figure 1i: with c the bits per parameter, averaged over the depths and sizes that both have,
+    column x needs c_y / c_x times row y's parameters.
 
     Args:
-        capacity: Series from architecture to bits per parameter.
+        bests: DataFrame of `best` by arch, depth and max_params, of capacity trials.
 
     Returns:
-        DataFrame, rows y, columns x.
+        DataFrame, rows y, columns x; NaN where two have no size in common, or store nothing.
     """
-    values = capacity.to_numpy(float)
-    return pd.DataFrame(values[:, None] / values[None, :], capacity.index, capacity.index)
+    stored = bests[bests.bits_per_parameter > 0]
+    cells = stored.pivot_table("bits_per_parameter", ["depth", "max_params"], "arch", observed=True)
+    factors = pd.DataFrame(math.nan, cells.columns, cells.columns)
+    for y, x in itertools.product(cells.columns, repeat=2):
+        both = cells[cells[y].notna() & cells[x].notna()]
+        if len(both):
+            factors.loc[y, x] = both[y].mean() / both[x].mean()
+    return factors
 
 
 def parameter_factors(sizes, losses, archs):
@@ -130,11 +155,11 @@ def parameter_factors(sizes, losses, archs):
         archs: (n,) names.
 
     Returns:
-        Series from architecture to factor; empty where loss does not fall with size.
+        Series from architecture to factor; NaN where loss does not fall with size.
     """
     table = pd.DataFrame({"x": np.log(np.asarray(sizes, float)), "y": np.asarray(losses, float)})
     fall = slope(table.x, table.y, archs).value
     if not fall < 0:
-        return pd.Series(dtype=float)
+        return pd.Series(math.nan, index=sorted(set(archs)))
     intercept = (table.y - fall * table.x).groupby(np.asarray(archs)).mean()
     return np.exp((intercept - intercept.min()) / -fall)

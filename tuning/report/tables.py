@@ -7,14 +7,13 @@ is NaN. `TABLES` has all of them by the paper's names.
 import dataclasses
 import math
 from collections.abc import Callable
-from types import SimpleNamespace
 
 import pandas as pd
 
 from tuning.given import robustness
 from tuning.report import paper, statistics
-from tuning.report.figures import untuned
 from tuning.report.paper import LABELS
+from tuning.report.selection import one_budget, untuned
 
 _STATISTICS = ("original", "infeasible", "min", "mean", "max", "sd", "sd/mean")
 
@@ -46,24 +45,36 @@ def infeasible(trials):
 
 def reruns(trials):
     """Table App.1: the best hyperparameters of parentheses, trained again from other seeds."""
-    again, rows = trials[trials.is_rerun & (trials.task == "parens")], []
+    studies, rows = rerun_studies(trials), []
     for arch, published in paper.TABLE_APP_1.iterrows():
         row = {"architecture": LABELS[arch], "reruns": 0} | dict.fromkeys(_STATISTICS, math.nan)
-        table = again[again.arch == arch]
-        if len(table):
-            study = table.study.value_counts().index[0]
-            table = table[table.study == study]
-            original = trials[(trials.study == study) & ~trials.is_rerun]
-            row |= {"reruns": len(table)} | _robustness(original, table)
+        if arch in studies:
+            original, again = original_and_reruns(trials, studies[arch])
+            losses = [None if pd.isna(loss) else loss for loss in again.eval_loss]
+            found = robustness(original, losses)
+            row |= {name: math.nan if v is None else v for name, v in found.items()}
+            row["reruns"] = len(again)
         rows.append(row | {f"paper: {name}": published[name] for name in _STATISTICS})
     return pd.DataFrame(rows)
 
 
-def _robustness(original, table):
-    originals = statistics.best(original, ["study"]).eval_loss
-    first = SimpleNamespace(eval_loss=originals.iloc[0] if len(originals) else math.nan)
-    again = [SimpleNamespace(eval_loss=None if pd.isna(x) else x) for x in table.eval_loss]
-    return {n: math.nan if v is None else v for n, v in robustness(first, again).items()}
+def rerun_studies(trials):
+    """Architecture -> the study whose reruns count: of parentheses at depth 1, of one budget.
+
+    That is the budget of most architectures, then of most reruns; of several studies the one with
+    most.
+    """
+    again = trials[trials.is_rerun & (trials.task == "parens") & (trials.depth == 1)]
+    again = one_budget(again[again.arch.isin(paper.TABLE_APP_1.index)])
+    sizes = again.groupby(["arch", "study"], observed=True).size().sort_values(ascending=False)
+    return {arch: sizes[arch].index[0] for arch in sizes.index.unique("arch")}
+
+
+def original_and_reruns(trials, study):
+    """The eval loss of a study's best trial, None if it has none, and its reruns."""
+    own = trials[trials.study == study]
+    best = statistics.best(own[~own.is_rerun], ["study"]).eval_loss
+    return (float(best.iloc[0]) if len(best) else None), own[own.is_rerun]
 
 
 def welch(trials):
@@ -133,9 +144,3 @@ TABLES = {
         f"Table App.2, which prints p below {paper.P_FLOOR} as < {paper.P_FLOOR}.",
     ),
 }
-
-
-def is_empty(name, table):
-    """Whether no run is behind any row of a table."""
-    counted = {"1": "trials", "App.1": "reruns", "App.2": "df"}[name]
-    return not table[counted].fillna(0).any()

@@ -18,6 +18,13 @@ _NUMBERS = (
 _WORDS = ("task", "arch", "status", "backend")
 #: Options of a task that figures and claims look at.
 _OPTIONS = ("num_samples", "num_steps")
+#: Options that do not make a task another: tuned ones, where its text lies, and T of capacity,
+#: which is a column.
+_FREE = {
+    "capacity": ("num_samples", "presentation", "num_steps"),
+    "arithmetic": ("compute_steps",),
+    "text8": ("path", "source"),
+}
 #: Metrics of the split eval, by their column.
 _METRICS = {
     "bits": "mutual_information",
@@ -28,7 +35,7 @@ _METRICS = {
 CAPACITY_STEPS = 5
 
 COLUMNS = (
-    "run", "study", "run_id", "iteration", "is_rerun", "source", "algorithm", "profile",
+    "run", "study", "run_id", "iteration", "is_rerun", "source", "algorithm", "profile", "setting",
     *_WORDS, *_NUMBERS, "stopped_early", "activation", *_OPTIONS, *_METRICS, "hparams", "curve",
 )  # fmt: skip
 
@@ -68,6 +75,7 @@ def read(directory):
         source          "rnn-zoo", or "published"
         algorithm       of the search: "gp", "random", ...
         profile         of its sweep: "smoke", "laptop" or "paper"
+        setting         JSON: what makes its task another than that of a different setting
         bits            information that a capacity run has stored, eq. (22)
         num_samples     b of a capacity run, N of rcf
         num_steps       T of a capacity run
@@ -90,10 +98,10 @@ def frame(rows):
     """Dicts (or a DataFrame) with some of `COLUMNS` as a DataFrame that has all of them."""
     trials = pd.DataFrame(rows, columns=list(COLUMNS))
     for name in (*_NUMBERS, *_OPTIONS, *_METRICS, "iteration"):
-        trials[name] = pd.to_numeric(trials[name])
+        trials[name] = pd.to_numeric(trials[name], errors="coerce")
     for name in ("is_rerun", "stopped_early"):
         trials[name] = trials[name].astype(bool)
-    for name in (*_WORDS, "study", "source", "algorithm", "profile", "activation"):
+    for name in (*_WORDS, "study", "source", "algorithm", "profile", "setting", "activation"):
         trials[name] = trials[name].astype("category")
     return trials
 
@@ -181,6 +189,7 @@ def _row(record, study, is_rerun):
         "source": "rnn-zoo",
         "algorithm": study.algorithm,
         "profile": study.profile,
+        "setting": _setting(record["task"], options),
         "stopped_early": record["stopped_early"],
         "activation": hparams["activation"],
         "hparams": json.dumps(flat(hparams)),
@@ -192,6 +201,11 @@ def _row(record, study, is_rerun):
     if is_capacity and row["num_steps"] is None:
         row["num_steps"] = CAPACITY_STEPS
     return row
+
+
+def _setting(task, options):
+    kept = {n: v for n, v in options.items() if n not in _FREE.get(task, ()) and v is not None}
+    return json.dumps(kept, sort_keys=True)
 
 
 def flat(values, prefix=""):

@@ -15,7 +15,7 @@ SHALLOW = ("rnn", "irnn", "ugrnn", "gru", "lstm")
 PLANTED = (
     "linear five_bits similar_capacity capacity_order relu unrolling dataset_size number_a_unit "
     "text8_equal rcf_equal per_unit_misleads gated_easier ungated_solve gru_most_trainable "
-    "plus_rnn_most_trainable gru_untuned plus_rnn_untuned"
+    "plus_rnn_most_trainable plus_rnn_untuned"
 ).split()
 
 
@@ -46,7 +46,7 @@ def test_planted_numbers_are_found(planted):
     found = {name: CLAIMS[name].check(planted).ours for name in CLAIMS}
     assert found["linear"].startswith("exponent 1.00 [1.00, 1.00]")
     assert found["capacity_order"].count("0.20 [0.20, 0.20]") == 4
-    assert "to 3.50 on average" in found["relu"]
+    assert "with ReLU 3.50 on average and 3.50 at most" in found["relu"]
     assert found["dataset_size"].startswith("b is 1.10 [1.10, 1.10]")
     assert "0.000 [0.000, 0.000]" in found["number_a_unit"]
     assert found["text8_equal"].startswith("factor 1.40 [1.40, 1.40]")
@@ -68,6 +68,10 @@ def sized(bits, **values):
     return [
         capacity(bits(n), max_params=n, num_params=n, **values) for n in (1000, 4000, 16000)
     ] * 2
+
+
+def each_arch(make, archs=SHALLOW):
+    return [row for arch in archs for row in make(arch)]
 
 
 def test_capacity_that_grows_as_the_root_is_not_linear(few_trials_do):
@@ -112,11 +116,57 @@ def test_an_order_without_one_architecture_is_open():
 def test_very_different_capacities(few_trials_do):
     rows = sized(lambda n: 5 * n) + sized(lambda n: 2 * n, arch="lstm")
     assert check("similar_capacity", *rows).verdict == CONTRADICTED
+    # Other sizes are no comparison.
+    rows = sized(lambda n: 5 * n) + [
+        capacity(2.0 * n, arch="lstm", max_params=n, num_params=n) for n in (300, 500, 700)
+    ]
+    assert check("similar_capacity", *rows).verdict == TOO_FEW
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [{"algorithm": "random"}, {"train_steps": 20}, {"stopped_early": True}, {"split": True}],
+    ids=["random", "short", "stopped", "two searches"],
+)
+def test_only_long_searches_are_thorough(few_trials_do, spoilt):
+    rows = [row for arch in SHALLOW for row in sized(lambda n: 1.5 * n, arch=arch)]
+    if spoilt.pop("split", False):
+        spoilt_rows = [row | {"study": f"s{i}"} for i, row in enumerate(rows)]
+    else:
+        spoilt_rows = [row | spoilt for row in rows]
+    assert check("five_bits", *rows).verdict == CONTRADICTED
+    assert check("five_bits", *spoilt_rows).verdict == TOO_FEW
+
+
+def test_smoke_runs_and_other_settings_do_not_mix():
+    rows = each_arch(lambda arch: sized(lambda n: 4 * n, arch=arch))
+    odd = [row | {"bits_per_parameter": 99.0, "objective": -1e9} for row in rows[:4]]
+    expected = check("five_bits", *rows)
+    for values in ({"profile": "smoke"}, {"setting": '{"num_inputs": 4}'}):
+        assert check("five_bits", *rows, *(row | values for row in odd)) == expected
 
 
 def test_relu_that_is_best_anyway(few_trials_do):
-    rows = sized(lambda n: 5 * n, activation="relu") + sized(lambda n: 4 * n)
+    rows = []
+    for arch in ("rnn", "ugrnn"):
+        rows += sized(lambda n: 5 * n, arch=arch, activation="relu")
+        rows += sized(lambda n: 4 * n, arch=arch)
     assert check("relu", *rows).verdict == CONTRADICTED
+
+
+def test_relu_that_makes_no_difference_is_not_supported():
+    generator, supported = np.random.default_rng(0), 0
+    for _ in range(20):
+        rows = [
+            capacity(n * generator.uniform(2, 5), max_params=n, num_params=n, arch=arch,
+                     activation=activation)
+            for arch in ("rnn", "ugrnn")
+            for n in (1000, 2000, 3000)
+            for activation in ("tanh", "relu")
+            for _ in range(12)
+        ]  # fmt: skip
+        supported += check("relu", *rows).verdict == SUPPORTED
+    assert supported == 0
 
 
 def unrolled(bits):
@@ -142,7 +192,8 @@ def test_unrolling(few_trials_do, bits, verdict):
 
 @pytest.mark.parametrize(("ratio", "verdict"), [(1.05, SUPPORTED), (2.0, CONTRADICTED)])
 def test_the_size_of_the_data_set(few_trials_do, ratio, verdict):
-    rows = [row | {"num_samples": ratio * row["bits"]} for row in sized(lambda n: 5 * n)]
+    rows = each_arch(lambda arch: sized(lambda n: 5 * n, arch=arch))
+    rows = [row | {"num_samples": ratio * row["bits"]} for row in rows]
     assert check("dataset_size", *rows).verdict == verdict
 
 
@@ -151,10 +202,13 @@ def test_the_size_of_the_data_set(few_trials_do, ratio, verdict):
 )
 def test_memory(few_trials_do, excess, verdict):
     rows = [
-        trial("memory", 1 - units / 64 + excess, units=units, max_params=units)
-        for units in (8, 16, 32)
+        trial("memory", max(0, 1 - units / 64) + excess, units=units, max_params=units, arch=arch)
+        for arch in SHALLOW
+        for units in (8, 16, 32, 80)
     ] * 2
     assert check("number_a_unit", *rows).verdict == verdict
+    small = [row for row in rows if row["units"] < 64]
+    assert check("number_a_unit", *small).verdict in (TOO_FEW, CONTRADICTED)
 
 
 def test_less_error_than_a_subspace_allows_contradicts_even_one_search():
@@ -164,11 +218,13 @@ def test_less_error_than_a_subspace_allows_contradicts_even_one_search():
 
 def falling(task, factor, units_factor=1.0):
     rows = []
-    for arch, times in (("rnn", 1), ("lstm", factor)):
+    for arch in SHALLOW:
+        times = factor if arch == "lstm" else 1
         for n in (1000, 4000, 16000):
             loss = 3 - 0.1 * math.log(n / times)
             units = math.sqrt(n) / (units_factor if arch == "lstm" else 1)
             values = {"arch": arch, "max_params": n, "num_params": n, "units": units}
+            values["chance_loss"] = 3.0
             rows += [trial(task, loss, bits_per_character=loss, **values)] * 2
     return rows
 
@@ -177,9 +233,23 @@ def falling(task, factor, units_factor=1.0):
 def test_equal_losses_at_equal_parameters(few_trials_do, task):
     assert check(f"{task}_equal", *falling(task, 1.3)).verdict == SUPPORTED
     assert check(f"{task}_equal", *falling(task, 3.0)).verdict == CONTRADICTED
+    few = [row for row in falling(task, 1.3) if row["arch"] in ("rnn", "lstm")]
+    assert check(f"{task}_equal", *few).verdict == TOO_FEW
+    at_chance = [row | {"chance_loss": row["eval_loss"]} for row in falling(task, 1.3)]
+    assert check(f"{task}_equal", *at_chance).verdict == TOO_FEW
 
 
-def test_units_mislead_only_if_they_differ_more():
+@pytest.mark.parametrize("depth", [2, 0])
+def test_a_depth_at_which_loss_rises_leaves_it_open(depth):
+    rising = [
+        row | {"depth": depth, "eval_loss": 6 - row["eval_loss"]} for row in falling("rcf", 1)
+    ]
+    rising = [row | {"objective": row["eval_loss"]} for row in rising]
+    finding = check("rcf_equal", *falling("rcf", 1.3), *rising)
+    assert (finding.verdict, finding.ours) == (TOO_FEW, "")
+
+
+def test_units_mislead_only_if_they_differ_more(few_trials_do):
     assert check("per_unit_misleads", *falling("text8", 1.1, 2.0)).verdict == SUPPORTED
     assert check("per_unit_misleads", *falling("text8", 3.0, math.sqrt(3))).verdict == CONTRADICTED
 
@@ -192,13 +262,24 @@ def losses(arch, level, count=30, task="parens", **values):
     ]
 
 
+def both_tasks(levels, **values):
+    """Trials of both hard tasks; levels: dict from architecture to loss."""
+    return [
+        row
+        for task in ("parens", "arithmetic")
+        for arch, level in levels.items()
+        for row in losses(arch, level, task=task, **values)
+    ]
+
+
 def test_gated_trials_must_win_everywhere():
-    rows = losses("rnn", 10) + losses("gru", 1)
-    assert check("gated_easier", *rows).verdict == SUPPORTED
-    other = losses("rnn", 1, task="arithmetic") + losses("gru", 10, task="arithmetic")
-    assert check("gated_easier", *rows, *other).verdict == CONTRADICTED
-    same = losses("rnn", 1) + losses("gru", 1)
-    assert check("gated_easier", *same).verdict == TOO_FEW
+    good = {"rnn": 10, "irnn": 9, "ugrnn": 1, "gru": 1, "lstm": 1}
+    assert check("gated_easier", *both_tasks(good)).verdict == SUPPORTED
+    assert check("gated_easier", *both_tasks(good)[: 5 * 30]).verdict == TOO_FEW
+    deep = both_tasks({"rnn": 1, "gru": 10}, depth=4)
+    assert check("gated_easier", *both_tasks(good), *deep).verdict == CONTRADICTED
+    same = dict.fromkeys(good, 1)
+    assert check("gated_easier", *both_tasks(same)).verdict == TOO_FEW
 
 
 def test_a_divergence_is_the_worst_loss():
@@ -213,14 +294,26 @@ def test_a_divergence_is_the_worst_loss():
     ("name", "algorithm"), [("gru_most_trainable", "gp"), ("gru_untuned", "random")]
 )
 def test_the_most_trainable(name, algorithm, best, verdict):
-    rows = [
-        row
-        for arch in SHALLOW
-        for row in losses(arch, 1 if arch == best else 5, algorithm=algorithm)
-    ]
+    levels = {arch: 1 if arch == best else 5 for arch in SHALLOW}
+    rows = both_tasks(levels, algorithm=algorithm)
     assert check(name, *rows).verdict == verdict
-    without = [row for row in rows if row["arch"] != "irnn"]
-    assert check(name, *without).verdict == TOO_FEW
+    if verdict == SUPPORTED:
+        without = [row for row in rows if row["arch"] != "irnn"]
+        assert check(name, *without).verdict == TOO_FEW
+
+
+def test_one_task_does_not_settle_both():
+    levels = {arch: 1 if arch == "gru" else 5 for arch in SHALLOW}
+    rows = [row for row in both_tasks(levels) if row["task"] == "parens"]
+    assert check("gru_most_trainable", *rows).verdict == TOO_FEW
+
+
+def test_an_architecture_that_is_not_the_papers_is_left_out():
+    levels = {arch: 1 if arch == "gru" else 5 for arch in (*SHALLOW, "mgu")} | {"mgu": 0.1}
+    rows = both_tasks(levels)
+    assert check("gru_most_trainable", *rows).verdict == SUPPORTED
+    for name in CLAIMS:
+        check(name, *rows, *diverging("mgu", 0.5), *sized(lambda n: 4 * n, arch="mgu"))
 
 
 def solved(depth, gated, ungated):
@@ -264,8 +357,11 @@ def test_half_of_the_irnns_diverge(share, count, verdict):
 
 
 def test_the_least_infeasible():
-    others = [row for a in ("rnn", "irnn", "gru", "ugrnn") for row in diverging(a, 0.3)]
+    shallow = [row for a in ("rnn", "irnn", "gru", "ugrnn") for row in diverging(a, 0.3)]
+    deep = [row for a in paper.ARCHS for row in diverging(a, 0.02 if a == "gru" else 0.3, depth=8)]
+    others = shallow + deep
     assert check("least_infeasible", *others, *diverging("lstm", 0.05)).verdict == SUPPORTED
+    assert check("least_infeasible", *shallow, *diverging("lstm", 0.05)).verdict == TOO_FEW
     assert check("least_infeasible", *others, *diverging("lstm", 0.6)).verdict == CONTRADICTED
     assert check("least_infeasible", *others, *diverging("lstm", 0.29)).verdict == TOO_FEW
 

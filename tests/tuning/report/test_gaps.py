@@ -28,7 +28,8 @@ def test_each_command_makes_what_it_says(tmp_path):
         values = dict(flag.removeprefix("--").split("=", 1) for flag in flags)
         assert values.keys() <= {"gin_file", "out", "profile"}
         points = config.points(values["gin_file"], values.get("profile", "laptop"))
-        assert set(gap.cells) <= {(point["arch"], point["depth"]) for point in points}
+        names = ("arch", "depth", "num_params")
+        assert set(gap.cells) <= {tuple(point[name] for name in names) for point in points}
 
 
 def test_what_a_laptop_can_fill_is_not_left_to_the_papers_grid():
@@ -37,10 +38,15 @@ def test_what_a_laptop_can_fill_is_not_left_to_the_papers_grid():
     assert gap.command == (
         "python -m tuning.sweep --gin_file=gin_configs/paper/figure_1.gin --out=runs/figure_1"
     )
-    assert str(gap) == "figure 1b: IRNN, UGRNN, GRU, LSTM at depth 1"
+    assert str(gap) == (
+        "figure 1b: IRNN, UGRNN, GRU, LSTM at depth 1 with 1,000 2,000 3,000 parameters; RNN at "
+        "depth 1 with 2,000 3,000 parameters"
+    )
     deep = found["figure 1d"]
     assert deep.command.endswith("--out=runs/figure_1_paper --profile=paper")
-    assert str(deep) == "figure 1d: RNN, IRNN, UGRNN, GRU, LSTM, +RNN at depth 4"
+    assert str(deep).startswith(
+        "figure 1d: RNN, IRNN, UGRNN, GRU, LSTM, +RNN at depth 4 with 1,000 3,000 10,000"
+    )
 
 
 def test_another_profile_gets_a_directory_of_its_own(tmp_path):
@@ -54,13 +60,27 @@ def test_another_profile_gets_a_directory_of_its_own(tmp_path):
 
 
 def test_random_trials_fill_tables_and_searches_do_not():
-    rows = [trial("parens", 1.0, algorithm="random"), trial("parens", 1.0, arch="gru")]
-    missing = {gap.what: gap.cells for gap in gaps.find(frame(*rows), "runs")}
-    assert ("rnn", 1) not in missing["figure 5a"] and ("gru", 1) in missing["figure 5a"]
-    assert ("gru", 1) not in missing["figure 4a"] and ("rnn", 1) in missing["figure 4a"]
+    rows = [
+        trial("parens", 1.0, algorithm="random", max_params=10_000),
+        trial("parens", 1.0, arch="gru", max_params=10_000),
+    ]
+    found = gaps.find(frame(*rows), "runs")
+    missing = {what: set() for what in ("figure 5a", "figure 4a")}
+    for gap in found:
+        missing.setdefault(gap.what, set()).update(gap.cells)
+    assert ("rnn", 1, 10_000) not in missing["figure 5a"]
+    assert ("gru", 1, 10_000) in missing["figure 5a"]
+    assert ("gru", 1, 10_000) not in missing["figure 4a"]
+    assert ("rnn", 1, 10_000) in missing["figure 4a"]
 
 
-def test_commands_come_once():
-    found = gaps.commands(gaps.find(frame(), "runs"))
+def test_smoke_runs_fill_nothing():
+    rows = [trial("parens", 1.0, algorithm="random", max_params=10_000, profile="smoke")]
+    assert gaps.find(frame(*rows), "runs") == gaps.find(frame(), "runs")
+
+
+def test_commands_come_once_and_can_be_pasted():
+    found = gaps.commands(gaps.find(frame(), "my runs"))
     assert len(found) < 20
-    assert "figure 1a" in next(iter(found.values()))
+    assert "--out='my runs/figure_1'" in next(iter(found))
+    assert next(iter(found.values()))[0].what == "figure 1a"

@@ -107,9 +107,12 @@ def test_a_table_sorts_both_ways_and_says_so(opened):
 @needs_chromium
 def test_trials_filter_sort_and_turn_pages(opened):
     place = "[data-table='trials']"
-    one(opened, f"{place} input").send_keys("memory LSTM 5,000")
-    one(opened, f"{place} input").clear()
-    one(opened, f"{place} input").send_keys("memory lstm paper")
+    one(opened, f"{place} input").send_keys("memory lstm paper 160,000")
+    wait(opened, f"return document.querySelector(\"{place} [role=status]\").innerText[0] === '4'")
+    assert set(texts(opened, "trials", 5)) == {"160,000"}
+    for _ in "160,000":
+        press(opened, one(opened, f"{place} input"), "BACKSPACE")
+    wait(opened, f"return document.querySelector(\"{place} [role=status]\").innerText[0] === '2'")
     assert set(texts(opened, "trials", 2)) == {"memory"}
     assert set(texts(opened, "trials", 3)) == {"LSTM"}
     assert one(opened, f"{place} [role=status]").text.startswith("270 of 11,880 rows, page 1 of 6")
@@ -237,9 +240,16 @@ def test_text_from_runs_is_no_markup(tmp_path):
 
 
 def test_captions_say_how_many_trials_of_which_profile():
-    assert build.caption(frame()) == "No runs yet."
     rows = [trial("memory", 1.0), trial("memory", 1.0), trial("memory", 1.0, study="t")]
     rows.append(capacity(1.0, study="t", max_params=3000, profile=None))
-    assert build.caption(frame(*rows)) == (
-        "4 trials, 2 a study; profile laptop; budget 1,000 to 3,000."
-    )
+    rows.append(trial("memory", None, study="t"))
+    theirs = trial("memory", 1.0, source="published", study="u", profile=None)
+
+    def all_of_it(trials):
+        return trials
+
+    assert build.caption(all_of_it, frame()) == "No runs yet."
+    ours = "5 trials, 2 to 3 a study, 1 of them diverged; profile laptop; budget 1,000 to 3,000."
+    assert build.caption(all_of_it, frame(*rows)) == ours
+    both = f"{ours} published: 1 trials, 1 a study; budget 1,000."
+    assert build.caption(all_of_it, frame(*rows, theirs)) == both

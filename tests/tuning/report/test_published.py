@@ -144,7 +144,8 @@ def test_a_malicious_pickle_is_refused_and_does_not_run(tmp_path):
 
 def test_what_the_reader_knows_is_short():
     assert {name for _, name in pickled._Unpickler._KNOWN} == {
-        "encode", "bytes", "_reconstruct", "scalar", "_frombuffer", "ndarray", "dtype", "recarray", "record"
+        "encode", "bytes", "_reconstruct", "scalar", "_frombuffer", "ndarray", "dtype", "recarray",
+        "record"
     }  # fmt: skip
 
 

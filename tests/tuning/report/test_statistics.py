@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from report_rows import frame, trial
+from report_rows import capacity, frame, trial
 from scipy import stats
 
 from tuning.report import statistics
@@ -31,6 +31,12 @@ def test_a_share_has_wilsons_interval():
     ours = statistics.share(count, total)
     np.testing.assert_allclose(ours, (p, centre - half, centre + half), rtol=1e-10)
     assert all(map(math.isnan, statistics.share(0, 0)))
+
+
+def test_a_difference_of_shares_has_newcombes_interval():
+    # Newcombe (1998), table II, 56/70 - 48/80: 0.0524 to 0.3339.
+    ours = statistics.share_difference((56, 70), (48, 80))
+    np.testing.assert_allclose(ours, (0.2, 0.0524, 0.3339), atol=5e-5)
 
 
 def test_a_slope_is_scipys_where_there_is_one_group():
@@ -76,14 +82,19 @@ def test_welch_needs_two_values_of_each():
     assert all(map(math.isnan, statistics.welch([1.0], [1.0, 2.0])))
 
 
-def test_multipliers_are_ratios_of_capacities():
-    import pandas as pd
-
-    table = statistics.multipliers(pd.Series({"rnn": 5.0, "lstm": 4.0}))
+def test_multipliers_are_ratios_of_capacities_at_common_sizes():
+    bests = frame(
+        capacity(5000.0, num_params=1000),
+        capacity(4000.0, num_params=1000, arch="lstm"),
+        capacity(9000.0, num_params=1000, max_params=2000),  # which the LSTM has not
+        capacity(3000.0, num_params=1000, max_params=3000, arch="gru"),
+    )
+    table = statistics.multipliers(bests)
     # To the LSTM (column) from the RNN (row), at the RNN's capacity: 5 / 4 times the parameters.
     assert table.loc["rnn", "lstm"] == 1.25
     assert table.loc["lstm", "rnn"] == 0.8
     assert table.loc["rnn", "rnn"] == 1.0
+    assert math.isnan(table.loc["gru", "rnn"])
 
 
 def test_parameter_factors_find_what_was_planted():
@@ -93,7 +104,7 @@ def test_parameter_factors_find_what_was_planted():
     factors = statistics.parameter_factors(sizes, losses, archs)
     assert factors["rnn"] == pytest.approx(1.0)
     assert factors["lstm"] == pytest.approx(1.3)
-    assert not len(statistics.parameter_factors(sizes, -losses, archs))
+    assert statistics.parameter_factors(sizes, -losses, archs).isna().all()
 
 
 def test_the_best_is_chosen_on_valid_and_told_on_eval():
@@ -106,6 +117,17 @@ def test_the_best_is_chosen_on_valid_and_told_on_eval():
     best = statistics.best(table, ["arch"])
     assert best.arch.tolist() == ["rnn"]
     assert (best.eval_loss[0], best.trials[0]) == (0.9, 3)
+
+
+def test_trials_are_counted_by_search_and_only_whole_ones():
+    table = frame(
+        *[trial("memory", 1.0, study="a")] * 3,
+        *[trial("memory", 1.0, study="b")] * 2,
+        *[trial("memory", 1.0, study="c", algorithm="random")] * 9,
+        *[trial("memory", 1.0, study="d", train_steps=100)] * 9,
+        *[trial("memory", 1.0, study="e", stopped_early=True)] * 9,
+    )
+    assert statistics.best(table, ["arch"]).trials.tolist() == [3]
 
 
 def test_of_equals_the_first_is_the_best():

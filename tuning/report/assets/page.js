@@ -24,8 +24,8 @@ function piece(name) {
 
 async function load(name) {
   const selector = `#data-${CSS.escape(name)}`;
-  // What the browser has not read yet is not there yet.
-  if (!find(selector) && document.readyState === "loading") {
+  // What comes after this script is not there, or not whole, before the browser has read all.
+  if (name.startsWith("study-") && document.readyState === "loading") {
     await new Promise((resolve) => document.addEventListener("DOMContentLoaded", resolve));
   }
   return unpack(find(selector).textContent);
@@ -72,7 +72,13 @@ class DataTable {
     this.heads = this.columns.map((each, i) =>
       make("th", { scope: "col", class: each.kind, "aria-sort": "none" },
         make("button", { type: "button", onclick: () => this.sort(i) }, each.label)));
-    const input = make("input", { type: "search", oninput: () => this.filter(input.value) });
+    const input = make("input", { type: "search", "aria-label": `Filter: ${caption}` });
+    // A hundred thousand rows take a moment: not at every key.
+    let timer = 0;
+    input.oninput = () => {
+      clearTimeout(timer);
+      timer = setTimeout(() => this.filter(input.value), 120);
+    };
     place.replaceChildren(
       make("div", { class: "tools" }, make("label", {}, "Filter", input), this.count, this.back, this.next),
       make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
@@ -104,7 +110,7 @@ class DataTable {
     const words = text.toLowerCase().split(/\s+/).filter(Boolean);
     const sorted = this.heads.findIndex((head) => head.getAttribute("aria-sort") !== "none");
     const has = (row) => {
-      const cells = this.columns.map(({ at }) => String(at(row)).toLowerCase());
+      const cells = this.columns.map(({ at }) => format(at(row)).toLowerCase());
       return words.every((word) => cells.some((cell) => cell.includes(word)));
     };
     this.rows = words.length ? this.all.filter(has) : this.all;
@@ -117,7 +123,8 @@ class DataTable {
   }
 
   turn(by) {
-    this.page += by;
+    const last = Math.max(0, Math.ceil(this.rows.length / PAGE_SIZE) - 1);
+    this.page = Math.min(Math.max(this.page + by, 0), last);
     this.draw();
   }
 
@@ -129,8 +136,9 @@ class DataTable {
     const of = this.rows.length === this.all.length ? "" : ` of ${format(this.all.length)}`;
     const page = pages > 1 ? `, page ${format(this.page + 1)} of ${format(pages)}` : "";
     this.count.textContent = `${format(this.rows.length)}${of} rows${page}`;
-    this.back.disabled = this.page === 0;
-    this.next.disabled = this.page >= pages - 1;
+    // Not `disabled`, which would drop the focus that is on it.
+    this.back.setAttribute("aria-disabled", String(this.page === 0));
+    this.next.setAttribute("aria-disabled", String(this.page >= pages - 1));
     this.back.hidden = this.next.hidden = pages === 1;
   }
 }
@@ -153,6 +161,8 @@ async function openFigure(name) {
   const figure = find(`#figure-${CSS.escape(name)}`);
   const drawing = find("svg", figure).cloneNode(true);
   for (const each of [drawing, ...drawing.querySelectorAll("[id]")]) each.removeAttribute("id");
+  drawing.setAttribute("role", "img");
+  drawing.setAttribute("aria-label", `${find("figcaption", figure).textContent} Its points are below.`);
   find("#figure-dialog-title").textContent = `Figure ${find("figcaption b", figure).textContent}`;
   find(".caption", dialog).textContent = find("figcaption", figure).textContent;
   find(".drawing", dialog).replaceChildren(drawing);
@@ -161,13 +171,19 @@ async function openFigure(name) {
   const run = column(trials.values[0]);
   const names = points.rows.map(run);
   const columns = [
-    { name: "x", label: points.labels[0] || "x", kind: "number" },
+    { name: "x", label: points.labels[0], kind: "number" },
     { name: "y", label: points.labels[1], kind: "number" },
+    { name: "arch", label: "architecture", kind: "text" },
     { name: "run", label: "run", kind: "run" },
   ];
+  const values = [points.px, points.py, points.archs, names];
+  // Without a label the place on an axis means nothing.
+  const told = columns.map((each, i) => [each, values[i]]).filter(([each]) => each.label);
   const place = find(".points", dialog);
-  if (names.length) new DataTable(place, { columns, values: [points.px, points.py, names] }, "The points of this figure");
-  else place.replaceChildren();
+  if (names.length) {
+    const table = { columns: told.map(([each]) => each), values: told.map(([, value]) => value) };
+    new DataTable(place, table, "The points of this figure");
+  } else place.replaceChildren();
   const plot = find(".plot", dialog);
   plot.onpointermove = (event) => point(plot, points, names, event);
   plot.onclick = (event) => {
@@ -258,8 +274,14 @@ function drawCurve(curve) {
 
 function followHash() {
   const match = location.hash.match(/^#run=(.+)$/);
-  if (match) openRun(decodeURIComponent(match[1]));
-  else find("#run-dialog").close();
+  if (!match) return find("#run-dialog").close();
+  let name = match[1];
+  try {
+    name = decodeURIComponent(name);
+  } catch {
+    // Not a link of this page's; there is no such run.
+  }
+  return openRun(name);
 }
 
 function setTheme(isDark) {
@@ -286,4 +308,7 @@ async function start() {
   document.documentElement.dataset.ready = "true";
 }
 
-start();
+start().catch((error) => {
+  find("#failure").textContent = `Tables and runs cannot be shown: ${error.message}. `
+    + "This page needs a browser of 2023 or later.";
+});

@@ -11,6 +11,14 @@ from tuning.report.statistics import Estimate
 SUPPORTED, CONTRADICTED, TOO_FEW = "supported", "contradicted", "not enough runs"
 #: p below which two samples differ.
 ALPHA = 0.05
+#: Architectures that there are at every depth.
+SHALLOW = tuple(arch for arch in paper.ARCHS if arch != "+rnn")
+#: Rule of the claims that one architecture is the most trainable.
+BEST_RULE = (
+    "Its trials have lower eval losses than those of each other architecture, all of which have "
+    "runs, on each task; by Mann and Whitney's test, trials taken as independent, a divergence as "
+    "the worst, p < 0.05 over the number of tests. Contradicted if another's are lower."
+)
 #: Columns of the settings that a search is made for.
 SIZE = ("arch", "depth", "max_params")
 
@@ -37,14 +45,12 @@ class Claim:
         text: the claim.
         source: where the paper has it, and its number.
         rule: how the verdict follows.
-        sweeps: files of gin_configs/paper whose sweeps make its runs.
         check: from the trials to a `Finding`.
     """
 
     text: str
     source: str
     rule: str
-    sweeps: tuple
     check: Callable
 
 
@@ -54,8 +60,13 @@ def verdict(supported, contradicted):
 
 
 def is_thorough(table, task):
-    """Whether each study of a table of bests made as many trials as the paper's."""
+    """Whether a search of each setting in a table of bests made as many trials as the paper's."""
     return bool(len(table)) and bool((table.trials >= paper.TRIALS[task]).all())
+
+
+def has_all(table, archs=SHALLOW):
+    """Whether a table has every one of some architectures."""
+    return set(archs) <= set(table.arch)
 
 
 def say(estimate, digits=2):
