@@ -1,4 +1,4 @@
-"""The six recurrent architectures of Collins et al. (2017) as Keras cells, layers and models.
+"""The six recurrent architectures of Collins et al. (2017), and more: cells, layers, models.
 
 Names are loaded when first used, so that importing the package costs nothing and what needs no
 backend, as `count_params`, starts none.
@@ -18,12 +18,14 @@ _HOMES = {
         "GRUCell",
         "LSTMCell",
         "IntersectionRNNCell",
+        "MGUCell",
+        "MinimalRNNCell",
     ),
     "rnn_zoo.model": ("build_model",),
     "rnn_zoo.sizing": ("count_params", "units_for_budget"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-_MODULES = ("cells", "initializers", "layers", "unroll")
+_MODULES = ("cells", "convert", "initializers", "layers", "unroll")
 
 __version__ = "0.1.0"
 __all__ = [*_HOME_OF, *_MODULES]  # noqa: PLE0604

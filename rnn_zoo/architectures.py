@@ -11,6 +11,7 @@ class Architecture(NamedTuple):
     gates: tuple
     state_names: tuple
     mixes_input: bool = False
+    always_reads_in: bool = False
     min_depth: int = 1
 
 
@@ -27,6 +28,16 @@ ARCHITECTURES = {
         ("h",),
         mixes_input=True,
         min_depth=2,
+    ),
+    # Not of the paper, whose grids list its own six.
+    "mgu": Architecture("minimal gated unit", "MGUCell", ("f", "h"), ("h",)),
+    "minimal_rnn": Architecture(
+        "MinimalRNN, one gate over a map of the input",
+        "MinimalRNNCell",
+        ("u",),
+        ("h",),
+        mixes_input=True,
+        always_reads_in=True,
     ),
 }
 

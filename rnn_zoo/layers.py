@@ -126,6 +126,20 @@ class IntersectionRNN(CellLayer):
     cell_class = cells.IntersectionRNNCell
 
 
+@keras.saving.register_keras_serializable("rnn_zoo")
+class MGU(CellLayer):
+    """Minimal gated unit: `rnn_zoo.MGUCell` as a layer; see `CellLayer`."""
+
+    cell_class = cells.MGUCell
+
+
+@keras.saving.register_keras_serializable("rnn_zoo")
+class MinimalRNN(CellLayer):
+    """MinimalRNN: `rnn_zoo.MinimalRNNCell` as a layer; see `CellLayer`."""
+
+    cell_class = cells.MinimalRNNCell
+
+
 #: Architecture name -> layer class.
 LAYERS = {
     "rnn": RNN,
@@ -134,4 +148,6 @@ LAYERS = {
     "gru": GRU,
     "lstm": LSTM,
     "+rnn": IntersectionRNN,
+    "mgu": MGU,
+    "minimal_rnn": MinimalRNN,
 }

@@ -1,9 +1,10 @@
 """How many parameters a stack has, and how many units fit a budget, without building a model.
 
 Counted are the weights that training changes: of each layer the input and recurrent matrices, one
-bias a gate and the learned initial states; the +RNN's read-in where its input is not N wide; the
-readout's matrix and bias. b^fg is a hyperparameter. (Section 1.2 of the paper asks for the largest
-number of units, the same in every layer, whose total does not exceed the budget.)
+bias a gate and the learned initial states; the +RNN's read-in where its input is not N wide, and
+the MinimalRNN's in every layer; the readout's matrix and bias. b^fg is a hyperparameter. (Section
+1.2 of the paper asks for the largest number of units, the same in every layer, whose total does not
+exceed the budget.)
 
 Legend: I input, N units, O output, G gates, S states.
 """
@@ -38,12 +39,13 @@ def count_params(arch, depth, units, input_dim, output_dim):
     gates, states = len(shape.gates), len(shape.state_names)
 
     def layer(features):
-        return gates * (features * units + units * units + units) + states * units
+        read_in = 0
+        if shape.always_reads_in or (shape.mixes_input and features != units):
+            read_in, features = features * units + units, units
+        return read_in + gates * (features * units + units * units + units) + states * units
 
-    total = (depth - 1) * layer(units) + units * output_dim + output_dim
-    if shape.mixes_input and input_dim != units:
-        return total + input_dim * units + units + layer(units)
-    return total + layer(input_dim)
+    readout = units * output_dim + output_dim
+    return layer(input_dim) + (depth - 1) * layer(units) + readout
 
 
 def units_for_budget(arch, depth, max_params, input_dim, output_dim):

@@ -13,7 +13,7 @@ from rnn_zoo.layers import LAYERS
 BATCH, TIME, INPUT, UNITS = 3, 5, 4, 3
 
 #: (architecture, arguments of cell and twin alike, input features): every equation, both
-#: nonlinearities, and the +RNN with and without a read-in.
+#: nonlinearities, the +RNN with and without a read-in, and the MinimalRNN at equal sizes too.
 CASES = [
     ("rnn", {"activation": "tanh"}, INPUT),
     ("rnn", {"activation": "relu"}, INPUT),
@@ -28,10 +28,19 @@ CASES = [
     ("+rnn", {"activation": "relu", "gate_bias": (-0.9, 0.3), "depth_activation": "tanh"}, INPUT),
     ("+rnn", {"activation": "tanh", "gate_bias": (0.7, -0.4)}, UNITS),
     ("+rnn", {"activation": "tanh", "gate_bias": 0.7}, 1),
+    ("mgu", {"activation": "tanh", "gate_bias": 0.7}, INPUT),
+    ("mgu", {"activation": "relu", "gate_bias": -0.4}, INPUT),
+    ("minimal_rnn", {"activation": "tanh", "gate_bias": 0.7}, INPUT),
+    ("minimal_rnn", {"activation": "relu", "gate_bias": -0.4}, UNITS),
 ]
 #: One case an architecture, with the options that the paper uses, for tests of what lies around
 #: the equations.
-ONE_CASE_EACH = [CASES[i] for i in (0, 2, 3, 5, 7, 9)]
+ONE_CASE_EACH = list({case[0]: case for case in reversed(CASES)}.values())[::-1]
+
+
+def one_case_of(*archs):
+    """The cases of `ONE_CASE_EACH` of some architectures."""
+    return [case for case in ONE_CASE_EACH if case[0] in archs]
 
 
 def case_id(case):
@@ -87,17 +96,25 @@ def values_of(cell):
 
 def twin_weights(arch, values):
     """The twin's form of weights that are held by name."""
-    return {
+    weights = {
         gate: {part: values[f"{gate}_{part}"] for part in ("input", "recurrent", "bias")}
         for gate in reference.GATES[arch]
     }
+    if arch == "minimal_rnn":
+        weights["z"] = {"input": values["read_in_kernel"], "bias": values["read_in_bias"]}
+    return weights
 
 
-def twin_inputs(values, inputs):
-    inputs = np.asarray(inputs, "float64")
-    if "read_in_kernel" not in values:
-        return inputs
-    return reference.read_in(inputs, values["read_in_kernel"], values["read_in_bias"])
+def twin_read_in(arch, values):
+    """The +RNN's read-in, dict(kernel, bias) or None: the twin's step leaves it to its caller."""
+    if arch != "+rnn" or "read_in_kernel" not in values:
+        return None
+    return {"kernel": values["read_in_kernel"], "bias": values["read_in_bias"]}
+
+
+def twin_inputs(arch, values, inputs):
+    inputs, read_in = np.asarray(inputs, "float64"), twin_read_in(arch, values)
+    return inputs if read_in is None else reference.read_in(inputs, **read_in)
 
 
 def twin_step(case, values, x, states):
@@ -105,7 +122,7 @@ def twin_step(case, values, x, states):
     arch, options, _ = case
     states = [np.asarray(state, "float64") for state in states]
     return reference.STEPS[arch](
-        twin_weights(arch, values), twin_inputs(values, x), states, **options
+        twin_weights(arch, values), twin_inputs(arch, values, x), states, **options
     )
 
 
@@ -116,7 +133,7 @@ def twin_unroll(case, values, inputs, states=None, **how):
         names = ("h", "c")[: reference.STATES[arch]]
         states = [np.tile(values[f"initial_{name}"], (len(inputs), 1)) for name in names]
     states = [np.asarray(state, "float64") for state in states]
-    inputs = twin_inputs(values, inputs)
+    inputs = twin_inputs(arch, values, inputs)
     return reference.unroll(arch, twin_weights(arch, values), inputs, states, **how, **options)
 
 

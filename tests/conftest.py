@@ -1,6 +1,12 @@
+import os
 import subprocess
 
 import pytest
+
+
+def pytest_xdist_auto_num_workers(config):
+    """A process more than there are cores: many a test waits for processes of its own."""
+    return len(os.sched_getaffinity(0)) + 1
 
 
 @pytest.fixture

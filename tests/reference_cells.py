@@ -1,8 +1,9 @@
-"""Numeric twin of the six architectures: plain NumPy, written from the paper alone.
+"""Numeric twin of the architectures: plain NumPy, written from the papers alone.
 
 The tests compare the Keras cells, the unrolled layers and the parameter counts with this file,
 so it imports nothing from `rnn_zoo` and prefers the obvious to the fast. Equation numbers are
-those of Collins, Sohl-Dickstein & Sussillo (2017), section 1.4. Vectors are rows: the paper's
+those of Collins, Sohl-Dickstein & Sussillo (2017), section 1.4; the cells that are not of that
+paper name their own. Vectors are rows: the paper's
 W x is written x @ W here. Arithmetic keeps the precision of what it is given.
 
 Legend: B batch, T time, I input, N units, O output. A weight dict maps each gate's name to its
@@ -18,8 +19,10 @@ GATES = {
     "gru": ("r", "u", "c"),
     "lstm": ("i", "f", "c", "o"),
     "+rnn": ("y", "h", "gy", "gh"),
+    "mgu": ("f", "h"),
+    "minimal_rnn": ("u",),
 }
-STATES = {"rnn": 1, "irnn": 1, "ugrnn": 1, "gru": 1, "lstm": 2, "+rnn": 1}
+STATES = dict.fromkeys(GATES, 1) | {"lstm": 2}
 ACTIVATIONS = {"tanh": np.tanh, "relu": lambda a: np.maximum(a, 0)}
 
 
@@ -96,6 +99,27 @@ def plus_rnn_step(weights, x, states, activation="tanh", gate_bias=1.0, depth_ac
     return y, [h]
 
 
+def mgu_step(weights, x, states, activation="tanh", gate_bias=1.0):
+    """Minimal gated unit (Zhou et al. 2016): 1 - f keeps the old state, and has the gate bias."""
+    s, b_fg = ACTIVATIONS[activation], float(gate_bias)
+    (h,) = states
+    keep = sigmoid(b_fg - affine(weights["f"], x, h))
+    f = 1 - keep
+    candidate = s(affine(weights["h"], x, f * h))
+    h = keep * h + f * candidate
+    return h, [h]
+
+
+def minimal_rnn_step(weights, x, states, activation="tanh", gate_bias=1.0):
+    """MinimalRNN (Chen 2017); `weights` has one more entry, z, which has no recurrent matrix."""
+    s, b_fg = ACTIVATIONS[activation], float(gate_bias)
+    (h,) = states
+    z = s(x @ weights["z"]["input"] + weights["z"]["bias"])
+    u = sigmoid(affine(weights["u"], z, h) + b_fg)
+    h = u * h + (1 - u) * z
+    return h, [h]
+
+
 STEPS = {
     "rnn": rnn_step,
     "irnn": irnn_step,
@@ -103,6 +127,8 @@ STEPS = {
     "gru": gru_step,
     "lstm": lstm_step,
     "+rnn": plus_rnn_step,
+    "mgu": mgu_step,
+    "minimal_rnn": minimal_rnn_step,
 }
 
 
@@ -149,6 +175,13 @@ def stack(arch, layers, readout, inputs, **options):
 
 
 def _make_weights(arch, input_dim, units, make):
+    if arch != "minimal_rnn":
+        return _make_gates(arch, input_dim, units, make)
+    z = {"input": make((input_dim, units)), "bias": make((units,))}
+    return {"z": z} | _make_gates(arch, units, units, make)  # its gate sees z, not the input
+
+
+def _make_gates(arch, input_dim, units, make):
     return {
         gate: {
             "input": make((input_dim, units)),

@@ -1,9 +1,11 @@
-"""The paper's six cells, each written once as its equations (section 1.4)."""
+"""The paper's six cells (section 1.4), and others; each written once, as its equations."""
 
 from rnn_zoo.cells.base import AbstractRNNCell
 from rnn_zoo.cells.gru import GRUCell
 from rnn_zoo.cells.intersection import IntersectionRNNCell
 from rnn_zoo.cells.lstm import LSTMCell
+from rnn_zoo.cells.mgu import MGUCell
+from rnn_zoo.cells.minimal_rnn import MinimalRNNCell
 from rnn_zoo.cells.rnn import IRNNCell, RNNCell
 from rnn_zoo.cells.ugrnn import UGRNNCell
 
@@ -15,6 +17,8 @@ CELLS = {
     "gru": GRUCell,
     "lstm": LSTMCell,
     "+rnn": IntersectionRNNCell,
+    "mgu": MGUCell,
+    "minimal_rnn": MinimalRNNCell,
 }
 
 __all__ = [
@@ -24,6 +28,8 @@ __all__ = [
     "IRNNCell",
     "IntersectionRNNCell",
     "LSTMCell",
+    "MGUCell",
+    "MinimalRNNCell",
     "RNNCell",
     "UGRNNCell",
 ]

@@ -57,6 +57,8 @@ class AbstractRNNCell(keras.layers.Layer):
     state_names = ("h",)
     #: Whether `step` uses x itself; x must then have N features, and a linear read-in makes it so.
     mixes_input = False
+    #: Whether there is a read-in even where x has N features.
+    always_reads_in = False
 
     def __init__(
         self,
@@ -94,7 +96,8 @@ class AbstractRNNCell(keras.layers.Layer):
         gradient that knows of no other weight.
 
         Args:
-            x: (..., N) the input, for cells that mix it into their output; others ignore it.
+            x: (..., N) the input, behind the read-in if there is one, for cells that mix it into
+                their output or state; others ignore it.
             pre: pre(gate, operand) is W x + U operand + b of that gate, (..., N); to be asked once
                 for each gate.
             states: list of the states before the step, each (..., N), in `state_names`' order.
@@ -103,6 +106,10 @@ class AbstractRNNCell(keras.layers.Layer):
             (output, states): the output (..., N) and the list of states after the step.
         """
         raise NotImplementedError(f"{type(self).__name__} must define step(x, pre, states)")
+
+    def after_read_in(self, x):
+        """What becomes of the read-in's W x + b (..., N), element by element: itself, if linear."""
+        return x
 
     @property
     def state_size(self):
@@ -149,7 +156,7 @@ class AbstractRNNCell(keras.layers.Layer):
         def zeros(name):
             return _Weight(name, (units,), ConstantBias(0.0))
 
-        if self.mixes_input and features != units:
+        if self.always_reads_in or (self.mixes_input and features != units):
             kernel = weight("read_in_kernel", (features, units), ScaledNormal, 1.0)
             read_in = {"kernel": kernel, "bias": zeros("read_in_bias")}
             features = units
@@ -215,6 +222,7 @@ class AbstractRNNCell(keras.layers.Layer):
         x = inputs
         if weights["read_in"]:
             x = ops.matmul(x, weights["read_in"]["kernel"]) + weights["read_in"]["bias"]
+            x = self.after_read_in(x)
 
         def pre(gate, operand):
             return (
@@ -247,8 +255,8 @@ class AbstractRNNCell(keras.layers.Layer):
         """The gates' weights as NumPy arrays; b^fg is not part of the bias.
 
         Returns:
-            dict from gate to dict(input=(I, N), recurrent=(N, N), bias=(N,)); the +RNN's input
-            matrices are (N, N), behind its read-in.
+            dict from gate to dict(input=(I, N), recurrent=(N, N), bias=(N,)); behind a read-in,
+            as the +RNN's and the MinimalRNN's, input matrices are (N, N).
         """
         return {
             gate: {part: ops.convert_to_numpy(variables[gate]) for part, variables in self._parts()}

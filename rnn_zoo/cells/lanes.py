@@ -35,6 +35,9 @@ class LaneCell:
     def step(self, x, pre, states):
         return type(self._cell).step(self, x, pre, states)
 
+    def after_read_in(self, x):
+        return type(self._cell).after_read_in(self, x)
+
     def activation(self, z):
         value = self._functions[0](z)
         for index, function in enumerate(self._functions[1:], start=1):

@@ -24,7 +24,7 @@ def unroll(cell, weights, inputs, initial_state=None, mask=None, time_major=Fals
     recurrent matrices are one product each, after the loop.
 
     Args:
-        cell: has `gates`, `mixes_input` and `step`, as `rnn_zoo.AbstractRNNCell`.
+        cell: has `gates`, `mixes_input`, `after_read_in` and `step`, as `rnn_zoo.AbstractRNNCell`.
         weights: what `cell.weight_tensors()` returns, or arrays of that structure.
         inputs: (..., B, T, I), or (T, ..., B, I) if `time_major`, or a form of `rnn_zoo.inputs`.
         initial_state: list of states (..., B, N); the learned initial states if `None`.
@@ -50,7 +50,7 @@ def unroll(cell, weights, inputs, initial_state=None, mask=None, time_major=Fals
 def _project(cell, weights, inputs, time_major):
     """Returns (x (T, ..., B, N) for cells that mix it in, dict gate -> W x + b (T, ..., B, N))."""
     if weights["read_in"]:
-        inputs = affine(inputs, time_major=time_major, **weights["read_in"])
+        inputs = cell.after_read_in(affine(inputs, time_major=time_major, **weights["read_in"]))
         time_major = True
     elif cell.mixes_input:
         inputs = _as_array(inputs, weights["bias"][cell.gates[0]].dtype, time_major)

@@ -91,6 +91,24 @@ def test_plus_rnn_reads_in_where_sizes_differ(features):
     assert cell.gate_weights()["y"]["input"].shape == (UNITS, UNITS)
 
 
+@pytest.mark.parametrize("features", [INPUT, UNITS, 1])
+def test_minimal_rnn_always_reads_in(features):
+    cell = rnn_zoo.MinimalRNNCell(UNITS)
+    cell.build((None, features))
+    assert tuple(cell.read_in["kernel"].shape) == (features, UNITS)
+    assert cell.gate_weights()["u"]["input"].shape == (UNITS, UNITS)
+
+
+@pytest.mark.parametrize("arch", ["ugrnn", "gru", "+rnn", "mgu", "minimal_rnn"])
+def test_a_large_gate_bias_keeps_the_old_state_and_a_low_one_replaces_it(arch, rng):
+    inputs, states = random_inputs((arch, {}, INPUT), rng)
+    for gate_bias, is_kept in ((40.0, True), (-40.0, False)):
+        cell = random_cell((arch, {"gate_bias": gate_bias}, INPUT), rng)
+        _, (new,) = cell(inputs[:, 0], states)
+        kept = np.isclose(to_numpy(new), states[0], rtol=0, atol=1e-9)
+        assert np.all(kept) if is_kept else not np.any(kept)
+
+
 def test_plus_rnn_takes_a_number_or_a_pair_for_gate_bias():
     assert rnn_zoo.IntersectionRNNCell(3, gate_bias=2.0).gate_bias == (2.0, 2.0)
     assert tuple(rnn_zoo.IntersectionRNNCell(3, gate_bias=[1, 2]).gate_bias) == (1, 2)
@@ -118,13 +136,16 @@ def test_the_light_table_equals_the_class(arch):
     assert row.state_names == cell_class.state_names
     assert len(row.state_names) == reference.STATES[arch]
     assert row.mixes_input == cell_class.mixes_input
+    assert row.always_reads_in == cell_class.always_reads_in
     assert row.min_depth == (2 if arch == "+rnn" else 1)
 
 
 def test_names():
     assert list(rnn_zoo.CELLS) == list(ARCHITECTURES) == list(reference.GATES)
     assert canonical_name("plus_rnn") == "+rnn"
-    with pytest.raises(ValueError, match=r"'gnu'.*rnn, irnn, ugrnn, gru, lstm, \+rnn"):
+    with pytest.raises(
+        ValueError, match=r"'gnu'.*rnn, irnn, ugrnn, gru, lstm, \+rnn, mgu, minimal_rnn$"
+    ):
         canonical_name("gnu")
     with pytest.raises(AttributeError, match="gnu"):
         _ = rnn_zoo.gnu

@@ -15,7 +15,9 @@ from cell_twins import (
     TIME,
     UNITS,
     case_id,
+    one_case_of,
     randomize,
+    twin_read_in,
     twin_weights,
     values_of,
 )
@@ -46,13 +48,13 @@ def twin_outputs(case, net, inputs):
     for cell in model.recurrent_cells(net):
         values = values_of(cell)
         initial = [values[f"initial_{name}"] for name in cell.state_names]
-        layer = {"weights": twin_weights(arch, values), "initial": initial}
-        if "read_in_kernel" in values:
-            layer["read_in"] = {
-                "kernel": values["read_in_kernel"],
-                "bias": values["read_in_bias"],
+        layers.append(
+            {
+                "weights": twin_weights(arch, values),
+                "initial": initial,
+                "read_in": twin_read_in(arch, values),
             }
-        layers.append(layer)
+        )
     kernel, bias = net.get_layer("readout").get_weights()
     return reference.stack(arch, layers, {"kernel": kernel, "bias": bias}, inputs, **options)
 
@@ -80,7 +82,7 @@ def test_time_and_batch_are_free(case, rng):
 
 @pytest.mark.parametrize("steps", [slice(2, None), slice(-1, None), slice(1, 4, 2)])
 def test_readout_runs_at_the_steps_asked_for(steps, rng):
-    case = ONE_CASE_EACH[-1]
+    (case,) = one_case_of("+rnn")
     net, inputs = random_model(case, rng, output_steps=steps), sequences(rng)
     found = to_numpy(net(inputs))
     np.testing.assert_allclose(found, twin_outputs(case, net, inputs)[:, steps], atol=2e-5)
@@ -90,9 +92,10 @@ def test_readout_runs_at_the_steps_asked_for(steps, rng):
 
 
 @one_case_each
-def test_plus_rnn_has_one_read_in(case, rng):
+def test_plus_rnn_has_one_read_in_and_minimal_rnn_one_a_layer(case, rng):
     cells = model.recurrent_cells(random_model(case, rng, depth=3))
-    assert [bool(cell.read_in) for cell in cells] == [case[0] == "+rnn", False, False]
+    expected = {"+rnn": [True, False, False], "minimal_rnn": [True] * 3}
+    assert [bool(cell.read_in) for cell in cells] == expected.get(case[0], [False] * 3)
 
 
 def test_seeds():
@@ -181,7 +184,7 @@ def assert_learns(net, rng, epochs=8, **compile_options):
 # Each cell trains in one of the two ways: a compilation of `fit` takes seconds.
 
 
-@pytest.mark.parametrize("case", ONE_CASE_EACH[4:], ids=case_id)
+@pytest.mark.parametrize("case", one_case_of("lstm", "+rnn", "minimal_rnn"), ids=case_id)
 def test_fit_under_xla(case, rng):
     arch, options, features = case
     net = build_model(arch, 2 if arch == "+rnn" else 1, 8, features, OUTPUT, seed=1, **options)
@@ -192,7 +195,7 @@ def test_fit_under_xla(case, rng):
             assert np.all(state != start)  # learned initial states train too
 
 
-@pytest.mark.parametrize("case", ONE_CASE_EACH[:4], ids=case_id)
+@pytest.mark.parametrize("case", one_case_of("rnn", "irnn", "ugrnn", "gru", "mgu"), ids=case_id)
 def test_fit_of_a_cell_in_a_functional_model(case, rng):
     arch, options, _ = case
     inputs = keras.Input((None, INPUT))

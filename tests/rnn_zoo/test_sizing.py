@@ -36,6 +36,10 @@ def test_counts_by_hand():
     # +RNN: a read-in of 4 * 3 + 3 where sizes differ, none where they are equal.
     assert count_params("+rnn", 1, 3, 4, 2) == 4 * 3 + 3 + 4 * (3 * 3 + 3 * 3 + 3) + 3 + 8
     assert count_params("+rnn", 1, 4, 4, 2) == 4 * (4 * 4 + 4 * 4 + 4) + 4 + 10
+    # MinimalRNN: every layer reads in, whatever the sizes.
+    assert count_params("minimal_rnn", 2, 3, 4, 2) == (
+        (4 * 3 + 3) + (3 * 3 + 3) + 2 * (3 * 3 + 3 * 3 + 3 + 3) + 3 * 2 + 2
+    )
     # The LSTM learns both of its initial states.
     assert count_params("lstm", 1, 3, 4, 2) == 4 * (4 * 3 + 3 * 3 + 3) + 2 * 3 + 8
 

@@ -13,6 +13,7 @@ from cell_twins import (
     TIME,
     UNITS,
     case_id,
+    one_case_of,
     random_cell,
     random_inputs,
     random_mask,
@@ -30,14 +31,18 @@ from on_backend import (
 
 import rnn_zoo
 import rnn_zoo.unroll as engine
+from rnn_zoo.cells.lanes import LaneCell
 from rnn_zoo.unroll import generic
 
 LANES = 2
 TOLERANCE = {"float32": 1e-5, "float64": 1e-10}
 
 every_case = pytest.mark.parametrize("case", CASES, ids=case_id)
-#: One state, two states, and an output that is no state; the GRU has an operand of its own.
-three_cases = pytest.mark.parametrize("case", ONE_CASE_EACH[3:], ids=case_id)
+#: One state, two states, and an output that is no state; the GRU has an operand of its own, and
+#: the MinimalRNN a read-in with a nonlinearity.
+four_cases = pytest.mark.parametrize(
+    "case", one_case_of("gru", "lstm", "+rnn", "minimal_rnn"), ids=case_id
+)
 one_case_each = pytest.mark.parametrize("case", ONE_CASE_EACH, ids=case_id)
 
 
@@ -119,7 +124,7 @@ def test_fast_equals_plain_in_float32(case, plainly, rng):
     check_against_plain(cell, arguments, plainly, "float32", random_mask(rng))
 
 
-@three_cases
+@four_cases
 def test_fast_equals_plain_compiled(case, plainly, rng):
     cell = random_cell(case, rng, "float32")
     arguments = problem(cell, case, rng, "float32")
@@ -140,7 +145,7 @@ def test_fast_equals_plain_from_learned_states(case, plainly, rng):
 
 
 @needs_float64
-@three_cases
+@four_cases
 @pytest.mark.parametrize(("masked", "given_states"), [(False, True), (True, False)])
 def test_each_lane_equals_itself_alone(case, masked, given_states, rng):
     cell = random_cell(case, rng)
@@ -168,6 +173,25 @@ def test_each_lane_equals_itself_alone(case, masked, given_states, rng):
         assert_same(list(execute(QUICKEST, run, alone)), expected, 1e-12)
         lane_slopes = keras.tree.map_structure(lambda array, lane=lane: array[lane], slopes)
         assert_same(gradients(QUICKEST, lane_loss, alone), lane_slopes, 1e-12)
+
+
+@needs_float64
+@one_case_each
+def test_each_lane_has_its_own_nonlinearity_and_gate_bias(case, rng):
+    arch, _, features = case
+    names, gate_biases = ("tanh", "relu"), np.array([0.7, -0.4])
+    alone = [
+        random_cell((arch, {"activation": name, "gate_bias": bias}, features), rng)
+        for name, bias in zip(names, gate_biases, strict=True)
+    ]
+    pair = (ops.convert_to_tensor(gate_biases),) * 2
+    cell = LaneCell(alone[0], names, np.arange(LANES), pair if arch == "+rnn" else pair[0])
+    together = problem(alone[0], case, rng, lanes=(LANES,))
+    outputs, states = execute(QUICKEST, values(cell), together)
+    for lane in range(LANES):
+        each = keras.tree.map_structure(lambda array, lane=lane: array[lane], together)
+        expected = execute(QUICKEST, values(alone[lane]), each)
+        assert_same([outputs[:, lane], [s[lane] for s in states]], list(expected), 1e-12)
 
 
 @one_case_each

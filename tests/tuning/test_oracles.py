@@ -62,9 +62,9 @@ def run(oracle, count, batch=1, loss=value_at):
 
 @pytest.mark.parametrize("name", ORACLES)
 def test_a_restarted_search_proposes_what_it_would_have(name, tmp_path):
-    whole = run(make(ORACLES[name], tmp_path / "a", hyperparameters=mixed_space()), 21, 3)
+    whole = run(make(ORACLES[name], tmp_path / "a", hyperparameters=mixed_space()), 15, 3)
     tried = []
-    for _ in range(7):
+    for _ in range(5):
         oracle = make(ORACLES[name], tmp_path / "b", hyperparameters=mixed_space())
         if tried:
             oracle.reload()
@@ -118,7 +118,7 @@ def test_the_process_beats_chance(tmp_path):
         oracle.seed = seed
         return min(map(value_at, run(oracle, 36, 4)))
 
-    ours, chance = [[best(cls, seed) for seed in range(3)] for cls in (GPOracle, RandomOracle)]
+    ours, chance = [[best(cls, seed) for seed in range(2)] for cls in (GPOracle, RandomOracle)]
     assert np.median(ours) < np.median(chance) / 2
 
 

@@ -21,7 +21,7 @@ from tuning import log
 from tuning.config import StudyConfig
 from tuning.study import Study, next_action
 
-TRIALS = 14
+TRIALS = 11
 #: A study of some seconds; trials of one lane are the same to the bit wherever they run.
 ARGUMENTS = (
     "-m",
@@ -132,8 +132,7 @@ def test_trials_do_not_hang_on_who_trains_them(undisturbed, tmp_path):
 
 def test_killed_again_and_again_it_ends_the_same(undisturbed, tmp_path):
     rng, kills = random.Random(5), 0
-    signals = [signal.SIGKILL, signal.SIGTERM, signal.SIGKILL]
-    for number in signals:
+    for number in (signal.SIGKILL, signal.SIGTERM):
         process, before = start(tmp_path), num_ended(tmp_path)
         target = before + rng.randrange(1, 3)
         wait_for(process, lambda target=target: num_ended(tmp_path) >= target)
@@ -151,7 +150,7 @@ def test_killed_again_and_again_it_ends_the_same(undisturbed, tmp_path):
             while any(os.path.exists(f"/proc/{pid}") for pid in workers):
                 assert time.monotonic() < deadline, workers
                 time.sleep(0.05)
-    assert kills >= 2
+    assert kills == 2
     # The last part: a worker dies, and what a kill cut short is in the log.
     path = tmp_path / "study/trials.jsonl"
     path.write_bytes(path.read_bytes()[:-30])

@@ -1,0 +1,29 @@
+"""The minimal gated unit, equations (1) to (3) of its docstring."""
+
+import keras
+from keras import ops
+
+from rnn_zoo.cells.base import AbstractRNNCell
+
+
+@keras.saving.register_keras_serializable("rnn_zoo")
+class MGUCell(AbstractRNNCell):
+    """Minimal gated unit: one gate both resets the state and replaces it (Zhou et al., 2016).
+
+        f    = σ(W^f x + U^f h + b^f - b^fg)       (1)
+        h_in = s(W^h x + U^h (f · h) + b^h)        (2)
+        h'   = (1 - f) · h + f · h_in              (3)
+
+    The gate is oriented as in arXiv:1603.09420, against the GRU's u: what keeps the old state is
+    1 - f. So b^fg is subtracted in (1), which adds it to the pre-activation of 1 - f. That paper
+    has no b^fg and s = tanh: its cell is that of `gate_bias=0`.
+    """
+
+    gates = ("f", "h")
+
+    def step(self, x, pre, states):
+        (h,) = states
+        f = ops.sigmoid(pre("f", h) - self.gate_bias)  # (1)
+        h_in = self.activation(pre("h", f * h))  # (2)
+        h = (1 - f) * h + f * h_in  # (3)
+        return h, [h]

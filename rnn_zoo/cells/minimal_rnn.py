@@ -1,0 +1,35 @@
+"""The MinimalRNN, equations (1) to (3) of its docstring."""
+
+import keras
+from keras import ops
+
+from rnn_zoo.cells.base import AbstractRNNCell
+
+
+@keras.saving.register_keras_serializable("rnn_zoo")
+class MinimalRNNCell(AbstractRNNCell):
+    """MinimalRNN: one gate between the old state and a map of the input alone (Chen, 2017).
+
+        z  = s(W^x x + b^z)                         (1)
+        u  = σ(U^h h + U^z z + b^u + b^fg)          (2)
+        h' = u · h + (1 - u) · z                    (3)
+
+    The update gate u keeps the old state and carries b^fg. In arXiv:1711.06788 there is no b^fg
+    and s = tanh: its cell is that of `gate_bias=0`.
+
+    W^x and b^z are the cell's read-in, which it has at every depth and whatever the sizes; U^z, of
+    shape (N, N), and U^h are the gate's `input` and `recurrent` matrices.
+    """
+
+    gates = ("u",)
+    mixes_input = True
+    always_reads_in = True
+
+    def after_read_in(self, x):
+        return self.activation(x)  # (1)
+
+    def step(self, x, pre, states):
+        (h,), z = states, x
+        u = ops.sigmoid(pre("u", h) + self.gate_bias)  # (2)
+        h = u * h + (1 - u) * z  # (3)
+        return h, [h]

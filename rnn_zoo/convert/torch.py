@@ -1,0 +1,196 @@
+"""Conversion from and to PyTorch's modules; PyTorch is imported when one is asked for.
+
+Theirs keep kernels transposed, (G N, I) and (G N, N), and two biases that are added.
+"""
+
+import keras
+import numpy as np
+
+from rnn_zoo import layers
+from rnn_zoo.convert import arrays
+
+_NONLINEARITIES = {keras.activations.tanh: "tanh", keras.activations.relu: "relu"}
+
+
+def from_torch(module, return_state=False, learned_initial_state=False):
+    """Layers with the weights of a PyTorch module, one for each of its layers.
+
+    Args:
+        module: a `torch.nn.RNN` or `torch.nn.LSTM`. Its `batch_first` is of no matter: it says how
+            the module's inputs lie, and inputs of these layers are (B, T, I) always.
+        return_state: whether the layers return their last states, as the module does.
+        learned_initial_state: whether the initial states, zero as theirs, may be trained.
+
+    Returns:
+        List of layers of `rnn_zoo.layers`, first to last, with `gate_bias=0` and
+        `return_sequences=True`, of the module's precision.
+
+    Raises:
+        ValueError: another module, or one with dropout, a projection, or two directions.
+        ImportError: PyTorch is not installed.
+
+    Example:
+        model = keras.Sequential(rnn_zoo.convert.from_torch(torch.nn.LSTM(27, 64, num_layers=2)))
+    """
+    kind = _kind(module)
+
+    def array(name):
+        return getattr(module, name).detach().cpu().double().numpy()
+
+    converted = []
+    for index in range(module.num_layers):
+        ours = kind(
+            module.hidden_size,
+            activation="tanh" if kind is layers.LSTM else module.nonlinearity,
+            gate_bias=0.0,
+            learned_initial_state=learned_initial_state,
+            return_sequences=True,
+            return_state=return_state,
+            dtype=str(module.weight_ih_l0.dtype).removeprefix("torch."),
+        )
+        kernel, recurrent = array(f"weight_ih_l{index}").T, array(f"weight_hh_l{index}").T
+        bias = np.zeros(kernel.shape[1])
+        if module.bias:
+            bias = array(f"bias_ih_l{index}") + array(f"bias_hh_l{index}")
+        converted.append(arrays.filled(ours, kernel, recurrent, bias))
+    return converted
+
+
+def to_torch(stack, batch_first=True, drop_initial_state=False):
+    """A PyTorch module with the weights of layers; the inverse of `from_torch`.
+
+    Args:
+        stack: a layer, or a list of layers from first to last, each built: all
+            `rnn_zoo.layers.LSTM` of `activation="tanh"`, or all `RNN` or `IRNN` of one activation,
+            tanh or relu.
+        batch_first: the module's; the default is how inputs of the layers lie, (B, T, I).
+        drop_initial_state: whether a learned initial state that is not zero may be lost.
+
+    Returns:
+        A `torch.nn.RNN` or `torch.nn.LSTM`, of the precision of the layers' weights; `bias_ih` has
+        the whole bias, b^fg included, and `bias_hh` is zero. It returns all steps and the states,
+        and knows no masks.
+
+    Raises:
+        ValueError: other layers, layers that do not make one module, or an initial state that
+            would be lost.
+        ImportError: PyTorch is not installed.
+
+    Example:
+        stack = [model.get_layer(f"layer_{i}") for i in range(2)]
+        module = rnn_zoo.convert.to_torch(stack, drop_initial_state=True)
+    """
+    torch = _torch()
+    stack = list(stack) if isinstance(stack, (list, tuple)) else [stack]
+    _check_stack(stack, drop_initial_state)
+    weights, cell = [arrays.joined(layer) for layer in stack], stack[0].cell
+    if type(stack[0]) is layers.LSTM:
+        kind, options = torch.nn.LSTM, {}
+    else:
+        kind, options = torch.nn.RNN, {"nonlinearity": _NONLINEARITIES[cell.activation]}
+    module = kind(
+        len(weights[0][0]),
+        cell.units,
+        len(stack),
+        batch_first=batch_first,
+        dtype=getattr(torch, cell.variable_dtype),
+        **options,
+    )
+    for index, (kernel, recurrent, bias) in enumerate(weights):
+        values = {"weight_ih": kernel.T, "weight_hh": recurrent.T, "bias_ih": bias}
+        for name, value in (values | {"bias_hh": np.zeros_like(bias)}).items():
+            parameter = getattr(module, f"{name}_l{index}")
+            parameter.data.copy_(torch.from_numpy(np.ascontiguousarray(value)))
+    return module
+
+
+def _torch():
+    try:
+        import torch
+    except ImportError:
+        raise ImportError("PyTorch is missing: pip install 'rnn-zoo[bench]'") from None
+    return torch
+
+
+def _kind(module):
+    """The layer of ours that equals a module; refuses one that none can equal."""
+    torch = _torch()
+    kinds = {torch.nn.RNN: layers.RNN, torch.nn.LSTM: layers.LSTM}
+    who = f"torch.nn.{type(module).__name__}"
+    if type(module) is torch.nn.GRU:
+        raise ValueError(
+            f"{who} resets the state after its product, and rnn_zoo.layers.GRU before it, eq. (7); "
+            "train an rnn_zoo.layers.GRU, or convert a torch.nn.LSTM"
+        )
+    if type(module) not in kinds:
+        raise ValueError(
+            f"cannot convert a {type(module).__name__}; choose a module that is exactly a "
+            "torch.nn.RNN or LSTM"
+        )
+    if module.bidirectional:
+        raise ValueError(
+            f"{who} is bidirectional; convert a module for each direction, and put the layers "
+            "into keras.layers.Bidirectional"
+        )
+    if module.proj_size:
+        raise ValueError(
+            f"{who} has proj_size={module.proj_size}, a projection that rnn_zoo.layers.LSTM does "
+            "not have; train one of proj_size=0"
+        )
+    if module.dropout:
+        raise ValueError(
+            f"{who} has dropout={module.dropout}; set module.dropout = 0, and put "
+            "keras.layers.Dropout between the layers that come of it"
+        )
+    return kinds[type(module)]
+
+
+def _check_stack(stack, drop_initial_state):
+    """Refuses layers that no module can equal."""
+    if not stack:
+        raise ValueError("a torch.nn module has at least one layer; got an empty list")
+    for layer in stack:
+        if type(layer) is layers.GRU:
+            raise ValueError(
+                f"{arrays.who(layer)} resets the state before its product, eq. (7), and "
+                "torch.nn.GRU after it; train an rnn_zoo.layers.LSTM, or convert it by to_keras"
+            )
+        if type(layer) not in arrays.GATES:
+            raise ValueError(
+                f"torch.nn has none with the equations of {type(layer).__name__}; choose an "
+                "rnn_zoo.layers.RNN, IRNN or LSTM"
+            )
+        if layer.go_backwards:
+            raise ValueError(
+                f"{arrays.who(layer)} has go_backwards, which a torch.nn module does not; convert "
+                "one without it, and flip its inputs"
+            )
+        arrays.check_ours(layer, "a torch.nn module", drop_initial_state)
+        activation = layer.cell.activation
+        if activation not in _NONLINEARITIES:
+            raise ValueError(
+                f"{arrays.who(layer)} has activation {arrays.name(activation)}, and torch.nn.RNN "
+                "is for tanh and relu; train one of these"
+            )
+    _check_alike(stack)
+
+
+def _check_alike(stack):
+    """Refuses layers that differ in what those of one module have in common."""
+    first = stack[0].cell
+    for layer in stack:
+        cell = layer.cell
+        features = len(arrays.joined(layer)[0])
+        found = {
+            "gates": (cell.gates, first.gates),
+            "activation": (arrays.name(cell.activation), arrays.name(first.activation)),
+            "units": (cell.units, first.units),
+            "precision": (cell.variable_dtype, first.variable_dtype),
+            "inputs": (features, features if layer is stack[0] else first.units),
+        }
+        for trait, (its, of_all) in found.items():
+            if its != of_all:
+                raise ValueError(
+                    f"{arrays.who(layer)} has {trait} {its}, where {of_all} would go into one "
+                    "module with the first layer; convert it into a module of its own"
+                )
