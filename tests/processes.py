@@ -151,7 +151,7 @@ def _serve():
     import tensorflow  # noqa: F401 - what this is for
 
     import trainer.__main__
-    import trainer.export
+    import trainer.export.__main__
     import trainer.loop  # noqa: F401
 
     answers = os.fdopen(os.dup(1), "w")
@@ -176,9 +176,10 @@ def _obey(order):
     sys.argv = order["argv"]
     exec(order["before"], {})
     import trainer.__main__
-    import trainer.export
+    import trainer.export.__main__
 
-    {"trainer": trainer.__main__, "trainer.export": trainer.export}[order["argv"][0]].run()
+    mains = {"trainer": trainer.__main__, "trainer.export": trainer.export.__main__}
+    mains[order["argv"][0]].run()
 
 
 if __name__ == "__main__":

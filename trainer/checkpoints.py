@@ -9,6 +9,7 @@ from keras import ops
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from trainer.errors import UserError
 from trainer.files import whole
 
 
@@ -81,6 +82,23 @@ def latest(directory, like, part=""):
         except DamagedCheckpoint as problem:
             problems.append(str(problem))
     return None, problems
+
+
+def latest_weights(directory, like):
+    """Reads the weights of the newest checkpoint that is whole.
+
+    Args:
+        directory: of the checkpoints.
+        like: weights of their structure and shapes.
+
+    Raises:
+        UserError: there is none.
+    """
+    weights, problems = latest(directory, like, part="weights")
+    if weights is None:
+        problem = f": {problems[0]}" if problems else ""
+        raise UserError(f"no readable checkpoint in {directory}{problem}")
+    return weights
 
 
 def _named(state, part=""):

@@ -4,7 +4,9 @@ import contextlib
 import errno
 import json
 import os
+import pathlib
 import secrets
+import shutil
 
 
 @contextlib.contextmanager
@@ -36,6 +38,34 @@ def whole(path, mode="wb"):
     sync_directory(directory)
 
 
+@contextlib.contextmanager
+def whole_directory(path):
+    """Makes a temporary directory that takes the name `path` once the block has ended well.
+
+    What lay there before goes. A crash leaves the old directory, or none, never a part of either.
+
+    Args:
+        path: where the finished directory shall lie; its parent must exist.
+    """
+    path = pathlib.Path(path)
+    partial, old = (path.with_name(f".{path.name}.{state}") for state in ("partial", "old"))
+    for leftover in (partial, old):
+        shutil.rmtree(leftover, ignore_errors=True)
+    partial.mkdir()
+    try:
+        yield partial
+        for file in partial.rglob("*"):
+            _sync(file)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    if path.exists():
+        os.replace(path, old)
+    os.replace(partial, path)
+    shutil.rmtree(old, ignore_errors=True)
+    sync_directory(path.parent)
+
+
 def is_full(error):
     """Whether an exception says that a disk or a quota is full."""
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
@@ -43,7 +73,11 @@ def is_full(error):
 
 def sync_directory(directory):
     """Makes the renames in a directory survive a power cut."""
-    descriptor = os.open(directory, os.O_RDONLY)
+    _sync(directory)
+
+
+def _sync(path):
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

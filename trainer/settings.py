@@ -1,5 +1,7 @@
 """The flags that say what is trained, and what is made of them; trainer and tuner share these."""
 
+import dataclasses
+
 from absl import flags
 
 from rnn_zoo.architectures import ARCHITECTURES
@@ -70,6 +72,19 @@ def text8_options(flag_values):
     """The options of the task text8 that flags give, as a dict."""
     given = {"path": flag_values.text8_path, "source": flag_values.text8_source}
     return {name: value for name, value in given.items() if value is not None}
+
+
+def with_text8(config, flag_values):
+    """A run's configuration with the text that flags name, if they do, in place of its own.
+
+    Raises:
+        UserError: the run is of a task without a text.
+    """
+    text = text8_options(flag_values)
+    if not text:
+        return config
+    own = {k: v for k, v in config.task_options.items() if k not in ("path", "source")}
+    return dataclasses.replace(config, task_options=own | text)
 
 
 def check_positive(flag_values, *names):

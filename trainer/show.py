@@ -1,6 +1,5 @@
 """python -m trainer.show --run_dir=DIR: what a run is, how it learned, and what it answers."""
 
-import dataclasses
 import itertools
 import statistics
 import sys
@@ -107,10 +106,7 @@ def _config(record):
                 f"--prompt has {character!r}, which is none of the {len(task.vocabulary)} symbols "
                 f"of {config.task}: {''.join(task.vocabulary)!r}"
             )
-    if text := settings.text8_options(FLAGS):
-        own = {k: v for k, v in config.task_options.items() if k not in ("path", "source")}
-        config = dataclasses.replace(config, task_options=own | text)
-    return config
+    return settings.with_text8(config, FLAGS)
 
 
 def show_training(display, record, measurements):

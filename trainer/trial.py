@@ -125,21 +125,38 @@ class Trial:
 
         Args:
             record: of `record`.
-            evaluate: evaluate(split, num_samples, whole) gives a split's averaged metrics. A fixed
-                data set is all three splits, and is measured once, whole.
+            evaluate: as for `measure`.
         """
-        whole = self.task.num_samples is not None
-        num_samples = self.task.num_samples if whole else self.config.eval_samples
-        splits = SPLITS[:1] if whole else SPLITS
-        measured = {split: evaluate(split, num_samples, whole) for split in splits}
-        if not all(math.isfinite(metrics["loss"]) for metrics in measured.values()):
+        measured = self.measure(evaluate, SPLITS)
+        if measured is None:
             # The last update left finite weights whose loss is not: one more would have found it.
             record.status, record.infeasible_at = "infeasible", record.steps_done
             return
-        for split in SPLITS:
-            metrics = self.task.summarise(
-                measured[split if split in measured else SPLITS[0]], self.units, self.num_params
-            )
+        for split, metrics in measured.items():
             record.metrics[split] = metrics
             setattr(record, f"{split}_loss", metrics["loss"])
         record.objective = self.task.objective(record.metrics["valid"])
+
+    def measure(self, evaluate, splits):
+        """Measures splits as a record has them.
+
+        Args:
+            evaluate: evaluate(split, num_samples, whole) gives a split's averaged metrics. A fixed
+                data set is all three splits, and is measured once, whole.
+            splits: which.
+
+        Returns:
+            dict from split to its completed metrics; None if a loss is not finite.
+        """
+        whole = self.task.num_samples is not None
+        num_samples = self.task.num_samples if whole else self.config.eval_samples
+        asked = SPLITS[:1] if whole else splits
+        measured = {split: evaluate(split, num_samples, whole) for split in asked}
+        if not all(math.isfinite(metrics["loss"]) for metrics in measured.values()):
+            return None
+        return {
+            split: self.task.summarise(
+                measured[split if split in measured else SPLITS[0]], self.units, self.num_params
+            )
+            for split in splits
+        }

@@ -66,7 +66,9 @@ def assert_refused(done, *parts):
 # Help.
 
 
-@pytest.mark.parametrize("module", ["trainer", "trainer.export", "trainer.show"])
+@pytest.mark.parametrize(
+    "module", ["trainer", "trainer.export", "trainer.quantize", "trainer.show"]
+)
 @pytest.mark.parametrize("flag", ["--help", "-h"])
 def test_help_needs_no_backend(quick, module, flag):
     done = quick(flag, module=module)
@@ -324,12 +326,42 @@ def test_a_trained_run_can_be_exported(smoke, warm):
     directory, _ = smoke
     copy = directory.parent / "exported"
     shutil.copytree(directory, copy)
-    done = warm.run("trainer.export", "--run_dir=exported", cwd=copy.parent)
-    assert (done.code, done.stderr) == (0, "")
+    before = set(copy.iterdir())
+    flags = ("--format=litert,onnx", "--format=saved_model", "--bits=6", "--granularity=tensor")
+    for options in ([], flags):
+        done = warm.run("trainer.export", "--run_dir=exported", *options, cwd=copy.parent)
+        assert (done.code, done.stderr) == (0, "")
+    assert done.stdout.count("exported exported/") == 3
+    made = ("saved_model", *(f"{name}_6bit_tensor" for name in ("saved_model", "litert", "onnx")))
+    assert set(copy.iterdir()) - before == {copy / name for name in made}
     assert (copy / "saved_model" / "saved_model.pb").exists()
 
 
-@pytest.mark.parametrize("module", ["trainer.export", "trainer.show"])
+#: What is wrong -> (the program, its arguments, what the line must have).
+EXPORT_MISTAKES = {
+    "format": ("export", ["--format=litert,tflite"], ["'tflite'", "saved_model, litert, onnx"]),
+    "no format": ("export", ["--format="], ["''", "saved_model, litert, onnx"]),
+    "one bit": ("export", ["--bits=1"], ["--bits", "2", "16", "got 1"]),
+    "granularity": ("export", ["--granularity=column"], ["'column'", "tensor, row"]),
+    "batch": ("export", ["--batch_size=0"], ["--batch_size", "0"]),
+    "steps": ("export", ["--time_steps=-1"], ["--time_steps", "-1"]),
+    "bits": ("quantize", ["--bits=8,x"], ["--bits", "'x'"]),
+    "many bits": ("quantize", ["--bits=17"], ["--bits", "17"]),
+    "granularities": ("quantize", ["--granularity=row,column"], ["'column'", "tensor, row"]),
+    "text for parens": ("quantize", ["--text8_path=x"], ["parens", "'path'"]),
+}
+
+
+@pytest.mark.parametrize("what", EXPORT_MISTAKES)
+def test_a_mistake_in_what_becomes_of_a_run_is_one_line(smoke, quick, what):
+    program, arguments, parts = EXPORT_MISTAKES[what]
+    before = tree(smoke[0])
+    done = quick(f"--run_dir={smoke[0]}", *arguments, module=f"trainer.{program}")
+    assert_refused(done, *parts)
+    assert tree(smoke[0]) == before
+
+
+@pytest.mark.parametrize("module", ["trainer.export", "trainer.quantize", "trainer.show"])
 def test_a_run_that_is_not_there_is_refused(quick, module):
     for arguments, part in (([], "--run_dir"), (["--run_dir=nowhere"], "nowhere")):
         assert_refused(quick(*arguments, module=module), part)

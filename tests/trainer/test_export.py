@@ -2,20 +2,16 @@
 
 import json
 import shutil
-import subprocess
-import sys
 
-import keras
+import elsewhere
 import numpy as np
 import pytest
 from on_backend import tensorflow_only
-from processes import environment
+from random_runs import write_run
 
 from rnn_zoo.model import recurrent_cells
-from trainer import TrainConfig, UserError, checkpoints
+from trainer import TrainConfig, UserError
 from trainer.export import export, load_model
-from trainer.records import RunDirectory
-from trainer.trial import Trial
 
 pytestmark = tensorflow_only
 
@@ -29,20 +25,7 @@ RUNS = {
 SIZES = ((3, 12), (1, 5))
 
 READER = """
-import sys, json
-
-class Absent:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in ("rnn_zoo", "trainer", "gin_configs"):
-            raise ModuleNotFoundError(name)
-
-sys.meta_path.insert(0, Absent())
-try:
-    import rnn_zoo
-except ModuleNotFoundError:
-    pass
-else:
-    raise SystemExit("the project is here")
+import sys
 
 import numpy as np
 import tensorflow as tf
@@ -64,45 +47,23 @@ for run in sys.argv[1:]:
         answers[name + " by steps"] = tf.stack(outputs, axis=1)
         answers.update({f"{name} last {key}": value for key, value in states.items()})
     np.savez(run + "/answers.npz", **answers)
-assert not {"rnn_zoo", "trainer"} & set(sys.modules)
 """
-
-
-def write_run(directory, **config):
-    """A run that was stopped at its first checkpoint, with weights that are all random."""
-    config = TrainConfig(task="parens", depth=2, num_params=6000, **config)
-    trial = Trial(config, directory.name)
-    state = trial.program().start(trial.draw_weights())
-    rng = np.random.default_rng(1)
-    state["weights"] = keras.tree.map_structure(
-        lambda w: w + 0.1 * rng.normal(size=w.shape), state["weights"]
-    )
-    run = RunDirectory(directory)
-    run.create(trial.record(), {})
-    checkpoints.write(run.checkpoints, state)
 
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
     """Run -> (its directory, the inputs asked, the answers of its SavedModel elsewhere)."""
-    home, elsewhere = (tmp_path_factory.mktemp(name) for name in ("runs", "elsewhere"))
+    home, nowhere = (tmp_path_factory.mktemp(name) for name in ("runs", "nowhere"))
     inputs = {
         f"{b}x{t}": np.random.default_rng(b).normal(size=(b, t, 300)).astype("float32")
         for b, t in SIZES
     }
     for name, config in RUNS.items():
-        write_run(home / name, **config)
+        budget = {"task": "parens", "depth": 2, "num_params": 6000}
+        write_run(home / name, TrainConfig(**budget, **config))
         assert export(home / name) == home / name / "saved_model"
         np.savez(home / name / "inputs.npz", **inputs)
-    done = subprocess.run(
-        [sys.executable, "-c", READER, *(str(home / name) for name in RUNS)],
-        cwd=elsewhere,
-        env={k: v for k, v in environment().items() if k != "PYTHONPATH"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    elsewhere.run(READER, *(home / name for name in RUNS), cwd=nowhere)
     return {
         name: (home / name, inputs, dict(np.load(home / name / "answers.npz"))) for name in RUNS
     }

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from on_backend import tensorflow_only, to_numpy
 from processes import python
+from random_runs import write_run
 
 from rnn_zoo.model import get_weights
 from trainer import TrainConfig, checkpoints, show, train
@@ -19,7 +20,6 @@ from trainer.export import load_model
 from trainer.generate import generate
 from trainer.program import CURVE_POINTS, window_start
 from trainer.records import RunDirectory, RunRecord
-from trainer.trial import Trial
 
 pytestmark = tensorflow_only
 
@@ -112,18 +112,6 @@ def runs(tmp_path_factory, text_file):
         return home / task
 
     return run
-
-
-def write_run(directory, config):
-    trial = Trial(config, directory.name)
-    state = trial.program().start(trial.draw_weights())
-    rng = np.random.default_rng(1)
-    state["weights"] = keras.tree.map_structure(
-        lambda w: w + 0.1 * rng.normal(size=w.shape), state["weights"]
-    )
-    run = RunDirectory(directory)
-    run.create(trial.record(), {})
-    checkpoints.write(run.checkpoints, state)
 
 
 def altered(run, directory, **fields):

@@ -1,5 +1,6 @@
 """On JAX nothing needs TensorFlow: everything works where it is not installed, or says why not."""
 
+import csv
 import json
 
 import pytest
@@ -52,6 +53,20 @@ def test_resuming_a_finished_run_does_nothing(trained):
     done = without_tensorflow("trainer", "--resume", f"--run_dir={trained}", cwd=trained)
     assert done.code == 0, done.stderr
     assert (trained / "record.json").read_bytes() == before
+
+
+@tensorflow_only
+def test_a_run_is_measured_again_with_fewer_bits(trained):
+    flags = (f"--run_dir={trained}", "--bits=4", "--granularity=row")
+    done = without_tensorflow("trainer.quantize", *flags, cwd=trained)
+    assert (done.code, done.stderr) == (0, "")
+    with open(trained / "quantized" / "losses.csv") as file:
+        unchanged, rounded = csv.DictReader(file)
+    loss = json.loads((trained / "record.json").read_text())["eval_loss"]
+    assert float(unchanged["loss"]) == loss != float(rounded["loss"])
+    assert f"{float(rounded['loss']):.4f}" in done.stdout
+    names = {path.name for path in (trained / "quantized").iterdir()}
+    assert names == {"losses.csv", "losses.png", "4bit_row.safetensors"}
 
 
 @tensorflow_only

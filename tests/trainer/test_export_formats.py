@@ -1,0 +1,189 @@
+"""LiteRT and ONNX, asked where there is neither this project nor TensorFlow."""
+
+import sys
+
+import elsewhere
+import numpy as np
+import pytest
+from on_backend import tensorflow_only
+from processes import python
+from random_runs import write_run
+
+from rnn_zoo.architectures import ARCHITECTURES
+from rnn_zoo.model import get_weights, recurrent_cells, set_weights
+from rnn_zoo.quantization import quantize
+from trainer import TrainConfig, UserError
+from trainer import export as package
+from trainer.export import FORMATS, export, load_model
+
+pytestmark = tensorflow_only
+
+#: Batch and time: of LiteRT, and what ONNX is asked besides. T is the task's, arithmetic.
+FIXED, OTHER = (2, 36), (3, 5)
+
+READER = """
+import sys
+
+import numpy as np
+import onnxruntime
+from ai_edge_litert.interpreter import Interpreter
+
+inputs, answers = np.load("inputs.npz"), {}
+
+def note(name, sequence, initial, step, x):
+    states = dict(initial)
+    answers[name] = sequence(inputs=x)["outputs"]
+    answers.update({f"{name} {key}": value for key, value in states.items()})
+    outputs = []
+    for t in range(x.shape[1]):
+        states = {k.removeprefix("next_"): v for k, v in step(inputs=x[:, t], **states).items()}
+        outputs.append(states.pop("outputs"))
+    answers[name + " by steps"] = np.stack(outputs, 1)
+    assert set(states) == set(initial)
+
+sequence, step = (Interpreter(f"run/litert/{name}.tflite") for name in ("sequence", "step"))
+assert set(sequence.get_signature_list()) == {"serving_default"}
+assert set(step.get_signature_list()) == {"initial_state", "step"}
+note(
+    "litert",
+    sequence.get_signature_runner("serving_default"),
+    step.get_signature_runner("initial_state")(),
+    step.get_signature_runner("step"),
+    inputs["fixed"],
+)
+
+def load(name):
+    model = onnxruntime.InferenceSession(f"run/onnx/{name}.onnx")
+    names = [output.name for output in model.get_outputs()]
+    assert all(i.shape[0] == "batch" for i in model.get_inputs() if i.shape)
+    return lambda **x: dict(zip(names, model.run(names, x), strict=True))
+
+for name, x in inputs.items():
+    initial = load("initial_state")(batch_size=np.array(len(x), "int32"))
+    note("onnx " + name, load("sequence"), initial, load("step"), x)
+np.savez("answers.npz", **answers)
+"""
+
+
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_answers_are_those_of_the_keras_model(arch, tmp_path):
+    config = TrainConfig("arithmetic", arch, depth=2, num_params=1200, gate_bias=0.5)
+    write_run(tmp_path / "run", config, shrink=0.7)
+    assert export(tmp_path / "run", "litert", batch_size=FIXED[0]) == tmp_path / "run/litert"
+    assert export(tmp_path / "run", "onnx") == tmp_path / "run/onnx"
+    model, _ = load_model(tmp_path / "run")
+    rng = np.random.default_rng(0)
+    asked = {
+        name: rng.normal(size=(*size, model.input_shape[-1])).astype("float32")
+        for name, size in (("fixed", FIXED), ("other", OTHER))
+    }
+    np.savez(tmp_path / "inputs.npz", **asked)
+    elsewhere.run(READER, cwd=tmp_path, hidden=("tensorflow", "keras", "tf2onnx"))
+    answers = dict(np.load(tmp_path / "answers.npz"))
+
+    for name, key in (("litert", "fixed"), ("onnx fixed", "fixed"), ("onnx other", "other")):
+        expected = model(asked[key]).numpy()
+        assert 0.1 < np.abs(expected).max() < 30
+        np.testing.assert_allclose(answers[name], expected, atol=1e-5)
+        np.testing.assert_allclose(answers[name + " by steps"], expected, atol=1e-5)
+        for index, cell in enumerate(recurrent_cells(model)):
+            for state, learned in zip(cell.state_names, cell.initial_state, strict=True):
+                start = answers[f"{name} layer_{index}_{state}"]
+                np.testing.assert_array_equal(start, np.tile(learned, (len(asked[key]), 1)))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("runs") / "run"
+    write_run(directory, TrainConfig("parens", "rnn", num_params=3000))
+    return directory
+
+
+def litert_steps(directory):
+    """T of a sequence.tflite."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    model = Interpreter(str(directory / "sequence.tflite"))
+    (details,) = model.get_signature_runner().get_input_details().values()
+    return list(details["shape"])
+
+
+def test_litert_is_of_the_task_s_length_or_that_asked_for(run):
+    assert litert_steps(export(run, "litert")) == [1, 175, 300]
+    assert litert_steps(export(run, "litert", batch_size=3, time_steps=4)) == [3, 4, 300]
+
+
+def test_rounded_weights_are_what_is_exported(run):
+    from onnxruntime import InferenceSession
+
+    path = export(run, "onnx", bits=3, granularity="tensor")
+    assert path == run / "onnx_3bit_tensor"
+    model, _ = load_model(run)
+    x = np.random.default_rng(2).normal(size=(2, 4, 300)).astype("float32")
+    (answer,) = InferenceSession(path / "sequence.onnx").run(None, {"inputs": x})
+    assert np.abs(answer - model(x).numpy()).max() > 0.05
+    set_weights(model, quantize(get_weights(model), 3, "tensor"))
+    np.testing.assert_allclose(answer, model(x).numpy(), atol=1e-5)
+
+
+def contents(directory):
+    return {path.name: path.is_dir() or path.read_bytes() for path in directory.rglob("*")}
+
+
+def test_what_fails_midway_leaves_the_export_before_and_nothing_else(run, monkeypatch):
+    export(run, "litert", time_steps=2)
+    before = contents(run)
+
+    def write(directory, signatures, sizes):
+        (directory / "sequence.tflite").write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(FORMATS["litert"], "write", write)
+    with pytest.raises(KeyboardInterrupt):
+        export(run, "litert", time_steps=2)
+    assert contents(run) == before
+
+
+KILLED = """
+import os, signal
+from trainer.files import whole_directory
+with whole_directory("made") as directory:
+    (directory / "file").write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_killed_export_leaves_the_directory_before_and_the_next_one_takes_its_place(tmp_path):
+    assert python("-c", KILLED, cwd=tmp_path).code == -9
+    assert not (tmp_path / "made").exists()
+    for text in ("old", "new"):
+        with package.whole_directory(tmp_path / "made") as directory:
+            assert not list(directory.iterdir())
+            (directory / text).write_text(text)
+        assert contents(tmp_path) == {"made": True, text: text.encode()}
+    python("-c", KILLED, cwd=tmp_path)
+    assert contents(tmp_path / "made") == {"new": b"new"}
+
+
+@pytest.mark.parametrize("absent", ["tf2onnx", "onnx"])
+def test_without_the_converter_the_extra_is_named(run, monkeypatch, absent):
+    before = contents(run)
+    monkeypatch.setitem(sys.modules, absent, None)
+    with pytest.raises(UserError, match=rf"needs {absent}: pip install 'rnn-zoo\[export\]'"):
+        export(run, "onnx")
+    assert contents(run) == before
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"format": "tflite"}, "unknown format 'tflite'; choose one of saved_model, litert, onnx"),
+        ({"bits": 1}, "bits must be from 2 to 16, got 1"),
+        ({"bits": 5, "granularity": "column"}, "unknown granularity 'column'.*tensor, row"),
+    ],
+)
+def test_what_cannot_be_exported_is_refused(run, options, message):
+    before = contents(run)
+    with pytest.raises(UserError, match=message):
+        export(run, **options)
+    assert contents(run) == before

@@ -1,0 +1,241 @@
+"""Quantised runs: the losses measured, the files left, the model that comes back."""
+
+import csv
+import json
+import math
+import shutil
+import sys
+
+import keras
+import numpy as np
+import pytest
+from on_backend import tensorflow_only, to_numpy
+from random_runs import write_run
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+from rnn_zoo.model import get_weights, set_weights
+from rnn_zoo.quantization import quantize
+from trainer import TrainConfig, UserError, checkpoints
+from trainer.export import load_model
+from trainer.quantize import __main__ as command
+from trainer.quantize import packed
+from trainer.quantize.plot import plot
+from trainer.records import RunDirectory
+from trainer.trial import Trial
+
+pytestmark = tensorflow_only
+
+#: Task -> the rest of a configuration: of a task that is measured whole, and of one that is drawn.
+RUNS = {
+    "capacity": {
+        "arch": "+rnn",
+        "gate_bias": 0.5,
+        "depth_gate_bias": 2.0,
+        "activation": "relu",
+        "task_options": {"num_inputs": 6, "num_samples": 40, "num_steps": 2},
+    },
+    "memory": {"arch": "rnn", "eval_samples": 60, "task_options": {"delay": 2}},
+}
+
+
+@pytest.fixture(scope="module", params=RUNS)
+def finished(request, tmp_path_factory):
+    """The directory of a run of random weights and their losses, after the command."""
+    directory = tmp_path_factory.mktemp("runs") / request.param
+    config = TrainConfig(request.param, num_params=1500, **RUNS[request.param])
+    write_run(directory, config)
+    trial, run = Trial(config, directory.name), RunDirectory(directory)
+    program = trial.program()
+    weights = checkpoints.latest_weights(run.checkpoints, trial.draw_weights())
+    record = run.read_record()
+    record.status = "ok"
+    trial.complete(
+        record,
+        lambda *split: program.evaluate(
+            weights, trial.hparams(program), trial.task.device_data, *split
+        ),
+    )
+    run.write_record(record)
+    assert call(f"--run_dir={directory}", "--bits=8,3", f"--out={directory / 'out'}") == 0
+    return directory
+
+
+def call(*arguments):
+    """Runs the main in this process; returns its exit code."""
+    command.FLAGS.unparse_flags()
+    before, sys.argv = sys.argv, ["quantize", *map(str, arguments)]
+    try:
+        with pytest.raises(SystemExit) as ended:
+            command.run()
+    finally:
+        sys.argv = before
+    return ended.value.code
+
+
+def table(path):
+    with open(path) as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_first_line_is_the_record_s_and_the_others_are_of_rounded_weights(finished):
+    """The loss again: of the Keras model with rounded weights, by the task's own loss."""
+    record = RunDirectory(finished).read_record()
+    config = TrainConfig(**record.config)
+    rows = table(finished / "out/losses.csv")
+    assert [(row["bits"], row["granularity"]) for row in rows] == [
+        ("32", ""),
+        ("8", "tensor"),
+        ("3", "tensor"),
+        ("8", "row"),
+        ("3", "row"),
+    ]
+    assert {k: float(v) for k, v in rows[0].items() if k in record.metrics["eval"]} == {
+        k: v for k, v in record.metrics["eval"].items() if isinstance(v, float)
+    }
+    task = config.make_task()
+    if config.task == "capacity":
+        batch = task.sweep(task.device_data, "train", 0, 0, 40).dense()
+    else:
+        batch = task.sample("eval", 0, 60)
+    model, _ = load_model(finished)
+    weights = get_weights(model)
+    for row in rows[1:]:
+        set_weights(model, quantize(weights, int(row["bits"]), row["granularity"]))
+        metrics = to_numpy(task.metrics(model(batch.inputs), batch))
+        assert float(row["loss"]) == pytest.approx(float(metrics["loss"]), rel=1e-5)
+        if config.task == "capacity":
+            assert float(row["accuracy"]) == pytest.approx(float(metrics["accuracy"]), rel=1e-6)
+    losses = [float(row["loss"]) for row in rows]
+    assert len(set(losses)) == 5
+    assert abs(losses[1] - losses[0]) < abs(losses[2] - losses[0])
+
+
+def test_packed_models_are_small_and_come_back_as_they_were_measured(finished):
+    record = RunDirectory(finished).read_record()
+    config = TrainConfig(**record.config)
+    model, _ = load_model(finished)
+    weights = get_weights(model)
+    flat = keras.tree.flatten(weights)
+    matrices = sum(array.size for array in flat if array.ndim == 2)
+    vectors = sum(array.size for array in flat if array.ndim == 1)
+    assert matrices + vectors == record.num_params
+    for row in table(finished / "out/losses.csv")[1:]:
+        bits, granularity = int(row["bits"]), row["granularity"]
+        path = finished / f"out/{bits}bit_{granularity}.safetensors"
+        scales = sum(a.shape[1] if granularity == "row" else 1 for a in flat if a.ndim == 2)
+        least = math.ceil(matrices * bits / 8) + 4 * vectors + 4 * scales
+        assert least < path.stat().st_size < least + 700
+        assert int(row["bytes"]) == path.stat().st_size
+        assert float(row["storage_bits"]) == 8 * path.stat().st_size / record.num_params
+
+        rounded, facts = packed.read(path)
+        expected = quantize(weights, bits, granularity)
+        keras.tree.map_structure(np.testing.assert_array_equal, rounded, expected)
+        assert facts["eval_loss"] == float(row["loss"])
+        assert (facts["bits"], facts["granularity"], facts["task"]) == (
+            bits,
+            granularity,
+            config.task,
+        )
+        x = np.random.default_rng(0).normal(size=(2, 5, record.input_dim)).astype("float32")
+        set_weights(model, expected)
+        np.testing.assert_array_equal(packed.load_model(path)(x), model(x))
+
+
+def test_a_damaged_packed_model_is_refused(finished, tmp_path):
+    whole = (finished / "out/3bit_row.safetensors").read_bytes()
+    path = tmp_path / "damaged.safetensors"
+    path.write_bytes(whole)
+    packed.read(path)
+    places = [*range(0, len(whole), 97), len(whole) - 1]
+    for content in (b"", whole[:-1], whole + b"x", whole[: len(whole) // 2]):
+        path.write_bytes(content)
+        with pytest.raises(UserError, match=r"damaged\.safetensors is no quantised model, or is"):
+            packed.read(path)
+    for place in places:
+        content = bytearray(whole)
+        content[place] ^= 1
+        path.write_bytes(content)
+        with pytest.raises(UserError, match="damaged"):
+            packed.read(path)
+    with pytest.raises(UserError, match="nowhere"):
+        packed.read(tmp_path / "nowhere")
+
+
+def test_the_picture(finished):
+    from matplotlib.image import imread
+
+    picture = imread(finished / "out/losses.png")
+    # Capacity has a panel for the bits stored too.
+    assert picture.shape[1] == (1200 if finished.name == "capacity" else 600)
+    assert picture.std() > 0.01
+
+
+def test_a_loss_that_is_not_finite_is_a_gap(finished, tmp_path):
+    record = RunDirectory(finished).read_record()
+    row = {"bits": 32, "granularity": "", "loss": 1.0, "bytes": 9, "storage_bits": 1.0}
+    rows = [row, row | {"bits": 4, "granularity": "row", "loss": 500.0}]
+    rows.append(row | {"bits": 2, "granularity": "row", "loss": None})
+    command.write_table(tmp_path / "losses.csv", rows)
+    assert [r["loss"] for r in table(tmp_path / "losses.csv")] == ["1.0", "500.0", ""]
+    plot(tmp_path / "losses.png", record, rows)
+    assert (tmp_path / "losses.png").stat().st_size > 1000
+    weights = get_weights(load_model(finished)[0])
+    packed.write(tmp_path / "2bit_row.safetensors", record, weights, 2, "row", None)
+    assert packed.read(tmp_path / "2bit_row.safetensors")[1]["eval_loss"] is None
+
+
+# What is refused.
+
+
+@pytest.fixture
+def copy(finished, tmp_path):
+    """A copy of the run, without what the command left."""
+    shutil.copytree(finished, tmp_path / "run", ignore=shutil.ignore_patterns("out"))
+    return tmp_path / "run"
+
+
+def other_weights(run):
+    (path,) = (run / "checkpoints").iterdir()
+    with safe_open(path, framework="numpy") as file:
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    arrays["weights/readout/kernel"] = arrays["weights/readout/kernel"] + 1
+    save_file(arrays, path, {"sha256": checkpoints._digest(arrays)})
+
+
+def no_weights(run):
+    shutil.rmtree(run / "checkpoints")
+
+
+def changed(**fields):
+    def change(run):
+        record = json.loads((run / "record.json").read_text())
+        (run / "record.json").write_text(json.dumps(record | fields))
+
+    return change
+
+
+REFUSED = {
+    "interrupted": (changed(eval_loss=None, status="interrupted"), ["interrupted", "--resume"]),
+    "not measured yet": (changed(eval_loss=None), ["ok", "--resume"]),
+    "infeasible": (changed(eval_loss=None, status="infeasible"), ["infeasible", "another"]),
+    "other data": (changed(data={"num_samples": 7}), ["{'num_samples': 7}"]),
+    "other loss": (changed(eval_loss=0.123), ["0.123", "record.json"]),
+    "other weights": (other_weights, ["eval loss", "checkpoints"]),
+    "no weights": (no_weights, ["no readable checkpoint"]),
+}
+
+
+@pytest.mark.parametrize("finished", ["capacity"], indirect=True)
+@pytest.mark.parametrize("what", REFUSED)
+def test_a_run_that_cannot_be_measured_again_is_refused(copy, capsys, what):
+    spoil, parts = REFUSED[what]
+    spoil(copy)
+    before = sorted(copy.rglob("*"))
+    assert call(f"--run_dir={copy}") == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    for part in parts:
+        assert part in err
+    assert sorted(copy.rglob("*")) == before

@@ -1,0 +1,105 @@
+"""Trained runs in forms that load without this project: SavedModel, LiteRT, ONNX.
+
+Each form answers the same questions, as `trainer.export.signatures` has them: whole sequences, one
+step with its states, and the learned states to start from.
+"""
+
+import inspect
+import pathlib
+
+from trainer.errors import UserError
+from trainer.export import litert, onnx, saved_model
+from trainer.files import whole_directory
+from trainer.records import RunDirectory
+
+#: Format -> the module whose `write(directory, signatures, sizes)` writes it.
+FORMATS = {"saved_model": saved_model, "litert": litert, "onnx": onnx}
+
+
+def load_model(run_dir):
+    """Rebuilds the Keras model of a run, with the weights of its newest whole checkpoint.
+
+    Returns:
+        (the `keras.Model` from (B, T, I) to (B, T, O), the `RunRecord`).
+
+    Raises:
+        UserError: no run there, or no readable checkpoint.
+    """
+    directory = RunDirectory(run_dir)
+    record = directory.read_record()
+    from rnn_zoo.model import build_model, get_weights, set_weights
+    from trainer import checkpoints
+    from trainer.config import TrainConfig
+
+    model = build_model(
+        record.arch,
+        record.depth,
+        record.units,
+        record.input_dim,
+        record.output_dim,
+        seed=record.seed,
+        **TrainConfig(**record.config).cell_options(),
+    )
+    set_weights(model, checkpoints.latest_weights(directory.checkpoints, get_weights(model)))
+    return model, record
+
+
+def export(
+    run_dir, format="saved_model", bits=None, granularity="row", batch_size=1, time_steps=None
+):
+    """Writes a run's model into its directory: `run_dir`/saved_model, or /litert, or /onnx.
+
+    Args:
+        run_dir: the run's directory.
+        format: one of `FORMATS`.
+        bits: to round the weights to so many bits each by `rnn_zoo.quantization`; the name then
+            has them, as litert_5bit_row. The numbers are stored as float32 still.
+        granularity: of that.
+        batch_size: B of LiteRT's files, whose shapes are fixed.
+        time_steps: T of LiteRT's sequences; the task's own if None.
+
+    Returns:
+        The path of the directory that was written.
+
+    Raises:
+        UserError: as `load_model`; Keras does not run on TensorFlow; a package that the format
+            needs is missing; an unknown format; what `rnn_zoo.quantization.quantize` refuses.
+    """
+    if format not in FORMATS:
+        raise UserError(f"unknown format {format!r}; choose one of {', '.join(FORMATS)}")
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        raise UserError(f"{FORMATS[format].TITLE} needs TensorFlow; set KERAS_BACKEND=tensorflow")
+    from trainer.export.signatures import Signatures
+
+    model, record = load_model(run_dir)
+    path = pathlib.Path(run_dir, format)
+    if bits is not None:
+        _round(model, bits, granularity)
+        path = path.with_name(f"{format}_{bits}bit_{granularity}")
+    sizes = (batch_size, time_steps or _task_steps(record))
+    with whole_directory(path) as directory:
+        FORMATS[format].write(directory, Signatures(model), sizes)
+    return path
+
+
+def _round(model, bits, granularity):
+    from rnn_zoo.model import get_weights, set_weights
+    from rnn_zoo.quantization import quantize
+
+    try:
+        set_weights(model, quantize(get_weights(model), bits, granularity))
+    except ValueError as error:
+        raise UserError(str(error)) from None
+
+
+def _task_steps(record):
+    """T of the run's task, without reading the text of one that has a text."""
+    from trainer.config import TrainConfig
+    from trainer.tasks import TASKS
+
+    config = TrainConfig(**record.config)
+    options = inspect.signature(TASKS[config.task]).bind(**config.task_options)
+    options.apply_defaults()
+    return options.arguments.get("num_steps") or config.make_task().num_steps

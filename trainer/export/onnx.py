@@ -1,0 +1,65 @@
+"""ONNX: for ONNX Runtime and all else that reads it, with batch and time of any size.
+
+Three files, since an ONNX model has one question and one answer:
+
+    sequence.onnx       inputs (batch, time, I)          -> outputs (batch, time, O)
+    initial_state.onnx  batch_size, int32                -> the states
+    step.onnx           inputs (batch, I) and the states -> outputs (batch, O), next_ states
+
+A name is a value's own there, so that the states after a step are named next_layer_0_h.
+"""
+
+from trainer.errors import UserError
+
+TITLE = "ONNX"
+#: Version of ONNX's operators: old enough for runtimes of some years ago.
+OPSET = 15
+
+
+def write(directory, signatures, sizes):
+    """Writes sequence.onnx, initial_state.onnx and step.onnx.
+
+    Args:
+        directory: an empty one.
+        signatures: the model's `Signatures`.
+        sizes: (B, T) for formats of fixed shapes, which this is not.
+
+    Raises:
+        UserError: tf2onnx or onnx is not installed.
+    """
+    import tensorflow as tf
+
+    try:
+        import onnx
+        import tf2onnx
+    except ImportError as error:
+        raise UserError(
+            f"--format=onnx needs {error.name}: pip install 'rnn-zoo[export]'"
+        ) from None
+    states = signatures.state_specs(None)
+
+    def step(inputs, *values):
+        after = signatures.step(inputs, **dict(zip(states, values, strict=True)))
+        outputs = after.pop("outputs")
+        return {"outputs": outputs} | {f"next_{name}": value for name, value in after.items()}
+
+    batch_size = tf.TensorSpec((), tf.int32, name="batch_size")
+    for name, function, arguments in (
+        ("sequence", signatures.sequence_by_steps, [signatures.inputs_spec(None, None)]),
+        ("initial_state", signatures.initial_state, [batch_size]),
+        ("step", step, [signatures.inputs_spec(None), *states.values()]),
+    ):
+        function = tf.function(function, input_signature=arguments)
+        model, _ = tf2onnx.convert.from_function(function, arguments, opset=OPSET)
+        _name_axes(model.graph)
+        # What could not be converted has been left in as it was.
+        onnx.checker.check_model(model)
+        onnx.save(model, directory / f"{name}.onnx")
+
+
+def _name_axes(graph):
+    """Calls the free axes "batch" and "time", in place of numbers that mean nothing."""
+    for value in (*graph.input, *graph.output):
+        free = [axis for axis in value.type.tensor_type.shape.dim if not axis.HasField("dim_value")]
+        for axis, name in zip(free, ("batch", "time"), strict=False):
+            axis.dim_param = name
