@@ -42,6 +42,8 @@ ARGUMENTS = (
     " 'lr_decay_rate': 0.1, 'gradient_clip_val': 1.0}",
     "--study_dir=study",
 )
+#: The same with one worker, where it does not matter how many: each has to start.
+ALONE = tuple(argument.replace("--workers=2", "--workers=1") for argument in ARGUMENTS)
 #: It compiles sooner than TensorFlow; what is tested here is the study.
 JAX = {"KERAS_BACKEND": "jax"}
 
@@ -124,8 +126,7 @@ def test_a_study_leaves_what_it_promises(undisturbed):
 
 def test_trials_do_not_hang_on_who_trains_them(undisturbed, tmp_path):
     """One worker instead of two: the same trials, whatever ends first."""
-    arguments = [a.replace("--workers=2", "--workers=1") for a in ARGUMENTS]
-    done = python(*arguments, cwd=tmp_path, **JAX)
+    done = python(*ALONE, cwd=tmp_path, **JAX)
     assert done.code == 0, done.stderr
     assert results(tmp_path / "study") == results(undisturbed[0])
 
@@ -210,7 +211,7 @@ def test_a_bug_is_an_error_with_its_traceback(tmp_path):
         "        return 1 / 0\n"
         "    trainer.trial.Trial.draw_weights = draw_weights\n"
     )
-    done = python(*ARGUMENTS, cwd=tmp_path, **JAX, PYTHONPATH=path_with(tmp_path))
+    done = python(*ALONE, cwd=tmp_path, **JAX, PYTHONPATH=path_with(tmp_path))
     assert done.code == 1
     assert "ZeroDivisionError" in done.stderr and "in draw_weights" in done.stderr
     assert not (tmp_path / "study/trials.jsonl").exists()
@@ -226,7 +227,7 @@ def test_it_runs_where_tensorflow_is_not(tmp_path):
         "            raise ModuleNotFoundError(f'No module named {name!r}', name=name)\n"
         "sys.meta_path.insert(0, Hide())\n"
     )
-    arguments = [*ARGUMENTS, "--num_trials=2", "--workers=1"]
+    arguments = [*ALONE, "--num_trials=2"]
     done = python(*arguments, cwd=tmp_path, **JAX, PYTHONPATH=path_with(tmp_path))
     assert (done.code, done.stderr) == (0, "")
     assert "a SavedModel needs TensorFlow" in done.stdout
@@ -246,18 +247,18 @@ def test_a_worker_that_always_dies_is_an_error(tmp_path):
         "        os.kill(os.getpid(), signal.SIGKILL)\n"
         "    trainer.trial.Trial.draw_weights = draw_weights\n"
     )
-    done = python(*ARGUMENTS, cwd=tmp_path, **JAX, PYTHONPATH=path_with(tmp_path))
+    done = python(*ALONE, cwd=tmp_path, **JAX, PYTHONPATH=path_with(tmp_path))
     assert done.code == 2 and done.stderr.count("\n") == 1
     assert "3 times" in done.stderr and "exit code -9" in done.stderr
 
 
 def test_a_full_disk_stops_it_and_it_goes_on(undisturbed, disk):
     home = disk("220k")
-    done = python(*ARGUMENTS, cwd=home, **JAX)
+    done = python(*ALONE, cwd=home, **JAX)
     assert done.code == 2, done.stdout
     assert done.stderr.count("\n") == 1 and "No space left on device" in done.stderr
     disk("20m", ["remount"])
-    done = python(*ARGUMENTS, cwd=home, **JAX)
+    done = python(*ALONE, cwd=home, **JAX)
     assert done.code == 0, done.stderr
     assert results(home / "study") == results(undisturbed[0])
 
