@@ -3,6 +3,11 @@ import subprocess
 
 import pytest
 
+# There is a process for every core already. Threads beside it wait for one another in busy loops:
+# with two a process, the search's small matrices take twice as long.
+for _name in ("OPENBLAS_NUM", "OMP_NUM", "MKL_NUM", "TF_NUM_INTRAOP", "TF_NUM_INTEROP"):
+    os.environ.setdefault(f"{_name}_THREADS", "1")
+
 
 def pytest_xdist_auto_num_workers(config):
     """A process more than there are cores: many a test waits for processes of its own."""

@@ -35,7 +35,13 @@ def full():
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"arch": "+rnn", "depth": 2}, {"arch": "lstm", "depth": 2}], ids=str
+    "changes",
+    [
+        {},
+        pytest.param({"arch": "+rnn", "depth": 2}, marks=pytest.mark.slow),
+        pytest.param({"arch": "lstm", "depth": 2}, marks=pytest.mark.slow),
+    ],
+    ids=str,
 )
 def test_bfloat16_learns_about_as_well(changes):
     state, loss = trained(precision="mixed_bfloat16", **changes)

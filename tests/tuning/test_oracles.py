@@ -72,7 +72,9 @@ def test_a_restarted_search_proposes_what_it_would_have(name, tmp_path):
     assert tried == whole
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(
+    "seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (2, 3))]
+)
 def test_a_restart_within_a_batch_changes_nothing(seed, tmp_path):
     """Killed after any proposal of a batch, also right after the kernel was fitted again."""
     options = {"hyperparameters": mixed_space(), "seed": seed, "initial_points": 4}

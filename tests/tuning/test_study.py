@@ -124,6 +124,7 @@ def test_a_study_leaves_what_it_promises(undisturbed):
     assert not list(study.rglob(".*"))
 
 
+@pytest.mark.slow  # That with a full disk is one worker's study, too.
 def test_trials_do_not_hang_on_who_trains_them(undisturbed, tmp_path):
     """One worker instead of two: the same trials, whatever ends first."""
     done = python(*ALONE, cwd=tmp_path, **JAX)
