@@ -461,7 +461,7 @@ def test_a_loss_without_bound_after_the_last_step_is_no_crash(warm, tmp_path):
 # A full disk.
 
 
-@pytest.mark.parametrize("size", ["4k", "48k"])
+@pytest.mark.parametrize("size", [pytest.param("4k", marks=pytest.mark.slow), "48k"])
 def test_a_full_disk_is_one_line_and_nothing_is_half_written(warm, disk, size):
     home = disk(size)
     done = warm.run("trainer", *SMALL, "--run_dir=run", cwd=home)

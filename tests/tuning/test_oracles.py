@@ -60,7 +60,13 @@ def run(oracle, count, batch=1, loss=value_at):
     return tried
 
 
-@pytest.mark.parametrize("name", ORACLES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if name == "keras_tuner" else ())
+        for name in ORACLES
+    ],
+)
 def test_a_restarted_search_proposes_what_it_would_have(name, tmp_path):
     whole = run(make(ORACLES[name], tmp_path / "a", hyperparameters=mixed_space()), 15, 3)
     tried = []

@@ -521,6 +521,7 @@ def test_the_published_numbers():
 # Python's documentation.
 
 
+@pytest.mark.slow
 def test_pydoc_is_the_same_in_every_process(tmp_path):
     """Also where others were at work before, such as Keras, which rewrites some docstrings."""
     import keras

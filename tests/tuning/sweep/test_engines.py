@@ -61,6 +61,9 @@ def kill(pid):
     return True
 
 
+@pytest.mark.parametrize(
+    "engine", ["local", pytest.param("ray", marks=pytest.mark.slow)], indirect=True
+)
 def test_workers_killed_at_random(engine, tmp_path):
     sweep, rng, kills = sweep_studies.make(tmp_path / "sweep", 60), random.Random(1), 0
     process = start(sweep, engine, 3)
@@ -77,6 +80,9 @@ def test_workers_killed_at_random(engine, tmp_path):
     assert len(begun(sweep)) > len(sweep.specs)  # killed ones were begun again
 
 
+@pytest.mark.parametrize(
+    "engine", ["local", pytest.param("ray", marks=pytest.mark.slow)], indirect=True
+)
 def test_the_driver_killed_and_started_again(engine, tmp_path):
     sweep = sweep_studies.make(tmp_path / "sweep", 24)
     for _ in range(2 if engine == "local" else 1):
