@@ -120,6 +120,7 @@ def test_random_points_follow_their_laws(tmp_path):
     assert all(("momentum" in values) == (values["kind"] != "a") for values in tried)
 
 
+@pytest.mark.slow  # benchmarks.search keeps what it finds.
 def test_the_process_beats_chance(tmp_path):
     def best(cls, seed):
         oracle = make(cls, tmp_path / f"{cls.__name__}{seed}", hyperparameters=mixed_space())

@@ -218,6 +218,7 @@ def test_a_bug_is_an_error_with_its_traceback(tmp_path):
     assert not (tmp_path / "study/trials.jsonl").exists()
 
 
+@pytest.mark.slow
 def test_it_runs_where_tensorflow_is_not(tmp_path):
     """In the study's process and in its workers."""
     (tmp_path / "sitecustomize.py").write_text(
@@ -239,6 +240,7 @@ def path_with(directory):
     return os.pathsep.join([str(directory), environment()["PYTHONPATH"]])
 
 
+@pytest.mark.slow
 def test_a_worker_that_always_dies_is_an_error(tmp_path):
     (tmp_path / "sitecustomize.py").write_text(
         "import os, signal, sys\n"

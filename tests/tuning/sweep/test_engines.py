@@ -112,6 +112,9 @@ def found_so_far(sweep):
     }
 
 
+@pytest.mark.parametrize(
+    "engine", ["local", pytest.param("ray", marks=pytest.mark.slow)], indirect=True
+)
 def test_two_drivers_share_the_work(engine, tmp_path):
     """The other one may be of the other engine."""
     sweep = sweep_studies.make(tmp_path / "sweep", 60)
