@@ -103,6 +103,35 @@ def recurrent_cells(model):
     return [layer.cell for layer in model.layers if isinstance(layer, CellLayer)]
 
 
+def initial_states(model, batch_size):
+    """The learned initial states of a model that `build_model` made.
+
+    Returns:
+        A list for each layer, of its states (B, N).
+    """
+    return [
+        keras.tree.flatten(cell.get_initial_state(batch_size=batch_size))
+        for cell in recurrent_cells(model)
+    ]
+
+
+def step(model, x, states):
+    """One time step of a model that `build_model` made.
+
+    Args:
+        x: (B, I), the input of the step.
+        states: those before it, as `initial_states` gives them.
+
+    Returns:
+        (outputs (B, O), the states after it).
+    """
+    after = []
+    for cell, before in zip(recurrent_cells(model), states, strict=True):
+        x, values = cell(x, before)
+        after.append(values)
+    return model.get_layer("readout")(x), after
+
+
 def get_weights(model):
     """The weights of a model that `build_model` made, as NumPy arrays in the form of `forward`."""
     readout = model.get_layer("readout")

@@ -29,7 +29,7 @@ def write(directory, state, keep=2):
     arrays = _named(keras.tree.map_structure(ops.convert_to_numpy, state))
     step = int(state["step"])
     with whole(directory / f"step-{step:010d}.safetensors") as file:
-        file.write(save(arrays, metadata={"sha256": _digest(arrays), "step": str(step)}))
+        file.write(save(arrays, metadata={"sha256": digest_of(arrays), "step": str(step)}))
     for old in paths(directory)[:-keep]:
         old.unlink(missing_ok=True)
 
@@ -51,7 +51,7 @@ def read(path, like, part=""):
             digest = (file.metadata() or {}).get("sha256")
     except (OSError, SafetensorError) as error:
         raise DamagedCheckpoint(f"{path}: {error}") from None
-    if digest != _digest(arrays):
+    if digest != digest_of(arrays):
         raise DamagedCheckpoint(f"{path}: its content does not match its checksum")
     expected = _named(like, part)
     arrays = {name: array for name, array in arrays.items() if name.startswith(part)}
@@ -110,8 +110,9 @@ def _named(state, part=""):
     }
 
 
-def _digest(arrays):
-    digest = hashlib.sha256()
+def digest_of(arrays, text=""):
+    """SHA-256, in hexadecimal, of a text and of arrays with their names, types and shapes."""
+    digest = hashlib.sha256(text.encode())
     for name in sorted(arrays):
         digest.update(f"{name} {arrays[name].dtype} {arrays[name].shape}\n".encode())
         digest.update(np.ascontiguousarray(arrays[name]).tobytes())

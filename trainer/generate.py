@@ -3,11 +3,13 @@
 Legend: I symbols, N units; the batch is one text.
 """
 
-import keras
+import functools
+
 import numpy as np
 from keras import ops
 
-from rnn_zoo.model import recurrent_cells
+from rnn_zoo.model import initial_states
+from rnn_zoo.model import step as model_step
 from trainer import backends
 
 
@@ -28,7 +30,8 @@ def generate(model, codes, length, temperature, seed):
         The added codes as a list, fewer than `length` if the outputs stop being finite numbers.
     """
     rng, added = np.random.default_rng(seed), []
-    step, states = _stepper(model)
+    step = backends.current().compile(functools.partial(model_step, model))
+    states = initial_states(model, batch_size=1)
     for position in range(len(codes) + length - 1):
         code = codes[position] if position < len(codes) else added[-1]
         outputs, states = step(ops.one_hot([code], model.input_shape[-1]), states)
@@ -54,23 +57,3 @@ def draw(logits, temperature, rng):
     with np.errstate(over="ignore"):  # to -inf, of which the exponential is 0
         weights = np.exp((logits - logits.max()) / temperature)
     return int(rng.choice(len(weights), p=weights / weights.sum()))
-
-
-def _stepper(model):
-    """One time step of the model, compiled.
-
-    Returns:
-        (step(inputs (1, I), states) -> (outputs (1, I), states), the learned initial states): the
-        states are a list of a list for each layer, of arrays (1, N).
-    """
-    cells, readout = recurrent_cells(model), model.get_layer("readout")
-
-    def step(x, states):
-        after = []
-        for cell, before in zip(cells, states, strict=True):
-            x, values = cell(x, before)
-            after.append(values)
-        return readout(x), after
-
-    states = [keras.tree.flatten(cell.get_initial_state(batch_size=1)) for cell in cells]
-    return backends.current().compile(step), states

@@ -201,7 +201,7 @@ def other_weights(run):
     with safe_open(path, framework="numpy") as file:
         arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     arrays["weights/readout/kernel"] = arrays["weights/readout/kernel"] + 1
-    save_file(arrays, path, {"sha256": checkpoints._digest(arrays)})
+    save_file(arrays, path, {"sha256": checkpoints.digest_of(arrays)})
 
 
 def no_weights(run):

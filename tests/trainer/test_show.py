@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import pytest
 from on_backend import tensorflow_only, to_numpy
-from processes import python
+from processes import python, without_tensorflow
 from random_runs import write_run
 
 from rnn_zoo.model import get_weights
@@ -344,18 +344,6 @@ def test_answers_that_are_no_numbers_are_not_shown(runs, shown, tmp_path):
 
 # A real run, in processes of their own.
 
-#: Runs a module as `python -m` does where TensorFlow is not installed.
-HIDDEN = """
-import runpy, sys
-class Hide:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in ("tensorflow", "tensorflow_datasets"):
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-sys.meta_path.insert(0, Hide())
-sys.argv = sys.argv[1:]
-runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
-"""
-
 
 def test_a_trained_run_is_shown_on_jax_as_on_tensorflow(shown, capsys, tmp_path, text_file):
     sizes = {"num_params": 3000, "train_steps": 20, "batch_size": 8, "eval_samples": 64}
@@ -363,7 +351,7 @@ def test_a_trained_run_is_shown_on_jax_as_on_tensorflow(shown, capsys, tmp_path,
     train(TrainConfig("text8", "rnn", task_options=options, **sizes), tmp_path / "run")
     capsys.readouterr()
     flags = ("--run_dir=run", "--num=2", "--temperature=0", "--length=25", "--split=train")
-    done = python("-c", HIDDEN, "trainer.show", *flags, cwd=tmp_path, KERAS_BACKEND="jax")
+    done = without_tensorflow("trainer.show", *flags, cwd=tmp_path)
     assert (done.code, done.stderr) == (0, "")
     code, out, _ = shown(f"--run_dir={tmp_path / 'run'}", *flags[1:])
     assert code == 0

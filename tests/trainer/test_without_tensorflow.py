@@ -5,25 +5,7 @@ import json
 
 import pytest
 from on_backend import tensorflow_only
-from processes import python
-
-#: Makes a process in which TensorFlow is not installed, then runs a module as `python -m` does.
-HIDDEN = """
-import runpy, sys
-class Hide:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in ("tensorflow", "tensorflow_datasets"):
-            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
-sys.meta_path.insert(0, Hide())
-sys.argv = {arguments!r}
-{then}
-"""
-MODULE = "runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)"
-
-
-def without_tensorflow(*arguments, cwd, then=MODULE):
-    script = HIDDEN.format(arguments=[str(a) for a in arguments], then=then)
-    return python("-c", script, cwd=cwd, KERAS_BACKEND="jax")
+from processes import without_tensorflow
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ States are named layer_0_h, and for the LSTM layer_0_h and layer_0_c, and so on 
 
 import tensorflow as tf
 
-from rnn_zoo.model import recurrent_cells
+from rnn_zoo.model import initial_states, recurrent_cells, step
 
 
 class Signatures:
@@ -24,7 +24,7 @@ class Signatures:
 
     def __init__(self, model):
         self.model = model
-        self._cells, self._readout = recurrent_cells(model), model.get_layer("readout")
+        self._cells = recurrent_cells(model)
         self._names = [
             [f"layer_{index}_{name}" for name in cell.state_names]
             for index, cell in enumerate(self._cells)
@@ -64,18 +64,15 @@ class Signatures:
         return {"outputs": tf.transpose(outputs.stack(), (1, 0, 2))}
 
     def initial_state(self, batch_size):
-        states = {}
-        for cell, names in zip(self._cells, self._names, strict=True):
-            values = tf.nest.flatten(cell.get_initial_state(batch_size=batch_size))
-            states |= dict(zip(names, values, strict=True))
-        return states
+        return self._named(initial_states(self.model, batch_size))
 
     def step(self, inputs, **states):
-        new_states, x = {}, inputs
-        for cell, names in zip(self._cells, self._names, strict=True):
-            x, values = cell(x, [states[name] for name in names])
-            new_states |= dict(zip(names, values, strict=True))
-        return {"outputs": self._readout(x)} | new_states
+        before = [[states[name] for name in names] for names in self._names]
+        outputs, after = step(self.model, inputs, before)
+        return {"outputs": outputs} | self._named(after)
+
+    def _named(self, states):
+        return dict(zip(self.state_names, tf.nest.flatten(states), strict=True))
 
     def inputs_spec(self, *leading):
         """Of inputs (*leading, I)."""

@@ -9,7 +9,6 @@ A safetensors file with three arrays and, in its metadata, what the model is:
 Weights are in the order of `keras.tree` on the structure of `rnn_zoo.model.get_weights`.
 """
 
-import hashlib
 import json
 
 import numpy as np
@@ -36,6 +35,7 @@ def write(path, record, weights, bits, granularity, eval_loss):
     import keras
     from safetensors.numpy import save
 
+    from trainer import checkpoints
     from trainer.config import TrainConfig
 
     flat = keras.tree.flatten(weights)
@@ -57,7 +57,9 @@ def write(path, record, weights, bits, granularity, eval_loss):
     }
     text = json.dumps(facts, allow_nan=False)
     with whole(path) as file:
-        file.write(save(arrays, metadata={"facts": text, "sha256": _digest(text, arrays)}))
+        file.write(
+            save(arrays, metadata={"facts": text, "sha256": checkpoints.digest_of(arrays, text)})
+        )
 
 
 def read(path):
@@ -74,13 +76,14 @@ def read(path):
     from safetensors import SafetensorError, safe_open
 
     from rnn_zoo.model import draw_weights, make_cells
+    from trainer import checkpoints
 
     try:
         with safe_open(path, framework="numpy") as file:
             arrays = {name: file.get_tensor(name) for name in ("codes", "scales", "vectors")}
             metadata = file.metadata() or {}
         text = metadata.get("facts", "")
-        if metadata.get("sha256") != _digest(text, arrays):
+        if metadata.get("sha256") != checkpoints.digest_of(arrays, text):
             raise ValueError("its content does not match its checksum")
     except (OSError, SafetensorError, ValueError) as error:
         raise UserError(f"{path} is no quantised model, or is damaged: {error}") from None
@@ -118,11 +121,3 @@ def _fill(like, arrays, bits, granularity):
         weights.append(dequantize(own, scales[:num_scales]))
         codes, scales = codes[array.size :], scales[num_scales:]
     return weights
-
-
-def _digest(text, arrays):
-    digest = hashlib.sha256(text.encode())
-    for name in sorted(arrays):
-        digest.update(f"{name} {arrays[name].dtype} {arrays[name].shape}\n".encode())
-        digest.update(arrays[name].tobytes())
-    return digest.hexdigest()

@@ -49,7 +49,7 @@ def run(runs, out, published_trials, display):
     _write(out, figures, {name: table for name, (_, table) in tables.items()} | {"claims": claims})
     with whole(out / "index.html", "w") as file:
         file.write(html)
-    _summarise(out, figures, claims, missing, display)
+    _summarise(out, figures, tables, claims, missing, display)
 
 
 def caption(select, trials):
@@ -138,11 +138,11 @@ def _verdicts(claims):
     return ", ".join(f"{n} {verdict}" for verdict, n in Counter(claims.verdict).most_common())
 
 
-def _summarise(out, figures, claims, missing, display):
+def _summarise(out, figures, tables, claims, missing, display):
     drawn = sum(chart is not None for _, chart, _ in figures.values())
     display.say(
-        f"{out / 'index.html'}: {drawn} of {len(figures)} figures, 3 tables, {len(claims)} claims "
-        f"({_verdicts(claims)})"
+        f"{out / 'index.html'}: {drawn} of {len(figures)} figures, {len(tables)} tables, "
+        f"{len(claims)} claims ({_verdicts(claims)})"
     )
     for command, gaps in gap.commands(missing).items():
         display.say(f"missing in {', '.join(each.what for each in gaps)}: {command}")

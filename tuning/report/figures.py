@@ -14,12 +14,9 @@ import pandas as pd
 from trainer.tasks.memory import least_error
 from tuning.report import statistics
 from tuning.report.chart import DASHES, INK, Chart, in_order
-from tuning.report.paper import LABELS
-from tuning.report.selection import capacity, relu, searched, tuned, unrolled, untuned
+from tuning.report.paper import DIMENSIONS, LABELS
+from tuning.report.selection import SIZE, capacity, relu, searched, tuned, unrolled, untuned
 
-#: n_in of the memory task.
-DIMENSIONS = 64
-_SIZE = ("arch", "depth", "max_params")
 _PARAMETERS = "number of parameters"
 
 
@@ -52,7 +49,7 @@ def bits_per_parameter(trials, depth=None):
 def _by_size(chart, trials, x, y, with_depths=False):
     """A line an architecture and depth through the best trial of each size."""
     for layer in _layers(trials[trials[y].notna()], chart):
-        table = _xy(statistics.best(layer, _SIZE), x, y)
+        table = _xy(statistics.best(layer, SIZE), x, y)
         for arch in in_order(table.arch):
             for depth, line in table[table.arch == arch].groupby("depth"):
                 chart.line(
@@ -83,7 +80,7 @@ def multipliers(trials):
     layers += _layers(capacity(trials), chart)
     if not layers:
         return None
-    factors = statistics.multipliers(statistics.best(layers[-1], _SIZE))
+    factors = statistics.multipliers(statistics.best(layers[-1], SIZE))
     archs = in_order(factors.index)
     if len(archs) < 2:
         return None
@@ -109,7 +106,7 @@ def relu_effect(trials, depth=1):
     chart = Chart(_PARAMETERS, "bits per parameter", "log")
     for layer in _layers(capacity(trials, depth), chart):
         for found, dashes in ((layer, "-"), (relu(layer), "--")):
-            table = _xy(statistics.best(found, _SIZE), "num_params", "bits_per_parameter")
+            table = _xy(statistics.best(found, SIZE), "num_params", "bits_per_parameter")
             for arch in in_order(table.arch):
                 if dashes == "-" or arch not in ("irnn", "+rnn"):
                     line = table[table.arch == arch].sort_values("x")
@@ -138,7 +135,7 @@ def dataset_sizes(trials):
     """App.1: the number of samples that the search chose, by the bits that were stored of them."""
     chart = Chart("stored bits", "samples in the data set, b", "log", "log")
     for layer in _layers(capacity(trials), chart):
-        table = _xy(statistics.best(layer, _SIZE), "bits", "num_samples")
+        table = _xy(statistics.best(layer, SIZE), "bits", "num_samples")
         table = table[(table.x > 0) & table.y.notna()]
         for arch in in_order(table.arch):
             chart.marks(table[table.arch == arch], arch)
@@ -156,7 +153,7 @@ def memory(trials):
     """2c: squared error of a reconstructed vector by units, beside the theory."""
     chart = Chart("hidden units per layer", "squared error per dimension")
     for layer in _layers(searched(trials, "memory"), chart):
-        table = _xy(statistics.best(layer, _SIZE), "units", "eval_loss")
+        table = _xy(statistics.best(layer, SIZE), "units", "eval_loss")
         for arch in in_order(table.arch):
             chart.marks(table[table.arch == arch], arch)
     if not len(chart.points):

@@ -9,7 +9,6 @@ from rnn_zoo.architectures import ARCHITECTURES
 from tuning.report import trials
 from tuning.report.figures import FIGURES
 from tuning.report.paper import LABELS
-from tuning.report.selection import untuned
 from tuning.report.tables import TABLES
 from tuning.sweep import config
 
@@ -39,14 +38,10 @@ def find(table, runs):
         runs: the directory of runs, for the commands.
     """
     table, found = table[table.profile != "smoke"], []
-    for name, panel in FIGURES.items():
-        have = _cells(panel.select(table))
-        found += _gaps(f"figure {name}", panel.sweep, panel.depths, have, runs)
-    again = table[table.is_rerun & (table.task == "parens")]
-    for name, each in TABLES.items():
-        random = name != "App.1"
-        have = _cells(untuned(table) if random else again)
-        found += _gaps(f"table {name}", each.sweep, (1, 8) if random else (1,), have, runs)
+    for kind, wanted in (("figure", FIGURES), ("table", TABLES)):
+        for name, each in wanted.items():
+            have = _cells(each.select(table))
+            found += _gaps(f"{kind} {name}", each.sweep, each.depths, have, runs)
     return found
 
 

@@ -12,6 +12,10 @@ LABELS = {
     "lstm": "LSTM",
     "+rnn": "+RNN",
 }
+#: T of figure 1, and of the capacity task unless its options say otherwise.
+UNROLLED = 5
+#: n_in of the memory task, figure 2c.
+DIMENSIONS = 64
 #: Section 2.1.2: from the most to the least bits a parameter.
 CAPACITY_ORDER = ("rnn", "ugrnn", "gru", "lstm", "+rnn")
 GATED = ("ugrnn", "gru", "lstm", "+rnn")

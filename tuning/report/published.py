@@ -20,7 +20,7 @@ from rnn_zoo import sizing
 from trainer.errors import UserError
 from trainer.tasks import TASKS
 from tuning.report import pickled, trials
-from tuning.report.paper import ARCHS
+from tuning.report.paper import ARCHS, DIMENSIONS, UNROLLED
 from tuning.report.trials import flat
 
 COLUMNS = (
@@ -37,7 +37,7 @@ _TASKS = {
     "arithmetic": "arithmetic",
 }
 #: Tasks whose figures are by units, which are not published -> inputs and outputs.
-_DIMENSIONS = {"memory": (64, 64), "text8": (27, 27)}
+_DIMENSIONS = {"memory": (DIMENSIONS, DIMENSIONS), "text8": (27, 27)}
 
 
 def read(directory):
@@ -145,7 +145,7 @@ def _results(task, values, num_params, is_unrolled):
         found |= {"bits": bits, "bits_per_parameter": bits / max(num_params, 1)}
         found["objective"] = -abs(losses["valid_loss"])
         # Figure 2b varies T, which is no column.
-        found["num_steps"] = None if is_unrolled else trials.CAPACITY_STEPS
+        found["num_steps"] = None if is_unrolled else UNROLLED
     if task == "text8":
         found["bits_per_character"] = losses["eval_loss"]
     return found

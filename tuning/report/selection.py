@@ -3,10 +3,10 @@
 All take the DataFrame of `trials.read` and return some of its rows.
 """
 
-from tuning.report.paper import ARCHS
+from tuning.report.paper import ARCHS, UNROLLED
 
-#: T of figure 1.
-UNROLLED = 5
+#: Columns of the settings that a search is made for.
+SIZE = ("arch", "depth", "max_params")
 
 
 def searched(trials, task, depth=None):
@@ -53,6 +53,12 @@ def untuned(trials, depth=None):
     """Parentheses with hyperparameters at random, of one budget as in `tuned`."""
     found = searched(trials, "parens", depth)
     return one_budget(found[found.algorithm == "random"])
+
+
+def rerun(trials):
+    """The best hyperparameters of parentheses at depth 1 again, of one budget as in `tuned`."""
+    found = trials[trials.is_rerun & (trials.task == "parens") & (trials.depth == 1)]
+    return one_budget(found[found.arch.isin(ARCHS)])
 
 
 def one_budget(trials):

@@ -13,7 +13,7 @@ import pandas as pd
 from tuning.given import robustness
 from tuning.report import paper, statistics
 from tuning.report.paper import LABELS
-from tuning.report.selection import one_budget, untuned
+from tuning.report.selection import rerun, untuned
 
 _STATISTICS = ("original", "infeasible", "min", "mean", "max", "sd", "sd/mean")
 
@@ -59,14 +59,10 @@ def reruns(trials):
 
 
 def rerun_studies(trials):
-    """Architecture -> the study whose reruns count: of parentheses at depth 1, of one budget.
-
-    That is the budget of most architectures, then of most reruns; of several studies the one with
-    most.
-    """
-    again = trials[trials.is_rerun & (trials.task == "parens") & (trials.depth == 1)]
-    again = one_budget(again[again.arch.isin(paper.TABLE_APP_1.index)])
-    sizes = again.groupby(["arch", "study"], observed=True).size().sort_values(ascending=False)
+    """Architecture -> the study whose reruns count: of several, the one with most."""
+    sizes = (
+        rerun(trials).groupby(["arch", "study"], observed=True).size().sort_values(ascending=False)
+    )
     return {arch: sizes[arch].index[0] for arch in sizes.index.unique("arch")}
 
 
@@ -111,12 +107,16 @@ class Table:
     Attributes:
         title: one line.
         sweep: the file of gin_configs/paper whose sweep makes its runs.
+        depths: those that it has rows of.
+        select: from the trials to those that it is made of.
         make: from the trials to a DataFrame.
         note: what a reader has to know, with the source of the paper's numbers.
     """
 
     title: str
     sweep: str
+    depths: tuple
+    select: Callable
     make: Callable
     note: str
 
@@ -126,12 +126,16 @@ TABLES = {
     "1": Table(
         "Infeasible trials among random hyperparameters, parentheses",
         "figure_5",
+        (1, 8),
+        untuned,
         infeasible,
         "Intervals are Wilson's, of 95 %. The paper's: Table 1, 1000 trials at 200,000 parameters.",
     ),
     "App.1": Table(
         "The best hyperparameters again, parentheses, depth 1",
         "table_app_1",
+        (1,),
+        rerun,
         reruns,
         "Eval losses in nats, sd of the sample. The paper's: Table App.1, 100 reruns at 100,000 "
         "parameters.",
@@ -139,6 +143,8 @@ TABLES = {
     "App.2": Table(
         "Welch's t-test of mean eval losses, random hyperparameters, parentheses",
         "figure_5",
+        (1, 8),
+        untuned,
         welch,
         "A negative t says that the mean of the second architecture is the larger. The paper's: "
         f"Table App.2, which prints p below {paper.P_FLOOR} as < {paper.P_FLOOR}.",

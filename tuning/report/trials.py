@@ -8,6 +8,7 @@ import pathlib
 import pandas as pd
 
 from tuning.given import RERUNS
+from tuning.report.paper import UNROLLED
 
 #: Numbers that a record has by the same name.
 _NUMBERS = (
@@ -31,8 +32,6 @@ _METRICS = {
     "bits_per_parameter": "bits_per_parameter",
     "bits_per_character": "bits_per_character",
 }
-#: Time steps of a capacity trial that names none.
-CAPACITY_STEPS = 5
 
 COLUMNS = (
     "run", "study", "run_id", "iteration", "is_rerun", "source", "algorithm", "profile", "setting",
@@ -178,7 +177,6 @@ def _lines(path):
 def _row(record, study, is_rerun):
     hparams, evaluated = record["hparams"], record["metrics"].get("eval", {})
     options = hparams["task_options"]
-    is_capacity = record["task"] == "capacity"
     run_id = record["run_id"]
     row = {
         "run": f"{study.name}/{run_id}" if study.name != run_id else run_id,
@@ -198,8 +196,8 @@ def _row(record, study, is_rerun):
     row |= {name: record[name] for name in (*_WORDS, *_NUMBERS)}
     row |= {name: options.get(name) for name in _OPTIONS}
     row |= {column: evaluated.get(name) for column, name in _METRICS.items()}
-    if is_capacity and row["num_steps"] is None:
-        row["num_steps"] = CAPACITY_STEPS
+    if record["task"] == "capacity" and row["num_steps"] is None:
+        row["num_steps"] = UNROLLED
     return row
 
 

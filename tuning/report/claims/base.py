@@ -19,8 +19,6 @@ BEST_RULE = (
     "runs, on each task; by Mann and Whitney's test, trials taken as independent, a divergence as "
     "the worst, p < 0.05 over the number of tests. Contradicted if another's are lower."
 )
-#: Columns of the settings that a search is made for.
-SIZE = ("arch", "depth", "max_params")
 
 
 class Finding(NamedTuple):

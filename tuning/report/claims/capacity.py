@@ -8,7 +8,6 @@ import numpy as np
 from tuning.report import paper, statistics
 from tuning.report.claims.base import (
     SHALLOW,
-    SIZE,
     Claim,
     Finding,
     has_all,
@@ -18,7 +17,7 @@ from tuning.report.claims.base import (
     without_each_size,
 )
 from tuning.report.paper import LABELS
-from tuning.report.selection import capacity, relu, unrolled
+from tuning.report.selection import SIZE, capacity, relu, unrolled
 from tuning.report.statistics import Estimate
 
 #: Bits a parameter that ReLU must cost at least; the paper's figure 2a shows one to two.

@@ -7,7 +7,6 @@ import numpy as np
 from trainer.tasks.memory import least_error
 from tuning.report import statistics
 from tuning.report.claims.base import (
-    SIZE,
     Claim,
     Finding,
     has_all,
@@ -16,7 +15,8 @@ from tuning.report.claims.base import (
     verdict,
     without_each_size,
 )
-from tuning.report.selection import searched
+from tuning.report.paper import DIMENSIONS
+from tuning.report.selection import SIZE, searched
 
 
 def number_a_unit(trials):
@@ -25,7 +25,7 @@ def number_a_unit(trials):
     table = statistics.best(found, SIZE)
     if not len(table):
         return Finding(runs=len(found))
-    excess = table.eval_loss - least_error(table.units)
+    excess = table.eval_loss - least_error(table.units, DIMENSIONS)
     average = statistics.mean(excess)
     ours = (
         f"error above theory by {say(average, 3)}, by {excess.max():.3f} at most, in {len(table)} "
@@ -33,7 +33,10 @@ def number_a_unit(trials):
     )
     worse = average.low > 0.05 and is_thorough(table, "memory")
     # Where there is error, and where there should be none.
-    sides = all(has_all(side) for side in (table[table.units < 64], table[table.units >= 64]))
+    sides = all(
+        has_all(side)
+        for side in (table[table.units < DIMENSIONS], table[table.units >= DIMENSIONS])
+    )
     supported = average.within(-0.05, 0.05) and sides
     return Finding(ours, len(found), verdict(supported, average.high < -0.05 or worse))
 
