@@ -21,8 +21,9 @@ _HOMES = {
         "MGUCell",
         "MinimalRNNCell",
     ),
-    "rnn_zoo.model": ("build_model",),
+    "rnn_zoo.model": ("RecurrentModel", "build_model"),
     "rnn_zoo.sizing": ("count_params", "units_for_budget"),
+    "rnn_zoo.stepper": ("Stepper",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 _MODULES = ("cells", "convert", "initializers", "layers", "unroll")
@@ -43,7 +44,7 @@ def __getattr__(name):
 
 # Keras finds a saved model's classes by their registration, which importing their modules does.
 if "keras" in sys.modules:
-    importlib.import_module("rnn_zoo.layers")
+    importlib.import_module("rnn_zoo.model")
 
 
 def __dir__():

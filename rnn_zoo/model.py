@@ -16,6 +16,17 @@ from rnn_zoo.layers import LAYERS, CellLayer
 from rnn_zoo.unroll import affine, unroll
 
 
+@keras.saving.register_keras_serializable("rnn_zoo")
+class RecurrentModel(keras.Model):
+    """A functional `keras.Model` of recurrent layers and a readout; made by `build_model`."""
+
+    def stepper(self, batch_size=1):
+        """Streams with the weights that the model has now: see `rnn_zoo.Stepper`."""
+        from rnn_zoo.stepper import Stepper
+
+        return Stepper(self, batch_size)
+
+
 def build_model(
     arch, depth, units, input_dim, output_dim, output_steps=slice(None), seed=None, **options
 ):
@@ -32,8 +43,8 @@ def build_model(
         **options: the cells' other arguments, as `activation` or `gate_bias`.
 
     Returns:
-        A `keras.Model` from (B, T, I) to (B, T', O) with batch and time dynamic, T' being the
-        number of `output_steps`.
+        A `RecurrentModel`, which is a functional `keras.Model`, from (B, T, I) to (B, T', O) with
+        batch and time dynamic, T' being the number of `output_steps`.
 
     Raises:
         ValueError: unknown architecture, a dimension below 1, an option that the cell refuses.
@@ -56,7 +67,7 @@ def build_model(
     readout = keras.layers.Dense(
         output_dim, kernel_initializer=ScaledNormal(seed=seeds[-1]), name="readout"
     )
-    return keras.Model(inputs, readout(x), name=f"{arch.replace('+', 'plus_')}_{depth}x{units}")
+    return RecurrentModel(inputs, readout(x), name=f"{arch.replace('+', 'plus_')}_{depth}x{units}")
 
 
 def make_cells(arch, depth, units, seed=None, **options):

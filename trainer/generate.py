@@ -3,14 +3,7 @@
 Legend: I symbols, N units; the batch is one text.
 """
 
-import functools
-
 import numpy as np
-from keras import ops
-
-from rnn_zoo.model import initial_states
-from rnn_zoo.model import step as model_step
-from trainer import backends
 
 
 def generate(model, codes, length, temperature, seed):
@@ -30,14 +23,14 @@ def generate(model, codes, length, temperature, seed):
         The added codes as a list, fewer than `length` if the outputs stop being finite numbers.
     """
     rng, added = np.random.default_rng(seed), []
-    step = backends.current().compile(functools.partial(model_step, model))
-    states = initial_states(model, batch_size=1)
+    stepper = model.stepper()
+    one_hot = np.eye(stepper.input_dim, dtype=stepper.dtype)
     for position in range(len(codes) + length - 1):
         code = codes[position] if position < len(codes) else added[-1]
-        outputs, states = step(ops.one_hot([code], model.input_shape[-1]), states)
+        (outputs,) = stepper(one_hot[[code]])
         if position < len(codes) - 1:
             continue
-        logits = np.asarray(ops.convert_to_numpy(outputs)[0], "float64")
+        logits = outputs.astype("float64")
         if not np.isfinite(logits).all():
             break
         added.append(draw(logits, temperature, rng))

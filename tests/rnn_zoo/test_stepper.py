@@ -1,0 +1,191 @@
+"""Streaming a model step by step against the same model on whole sequences, and the twin."""
+
+import keras
+import numpy as np
+import pytest
+import reference_cells as reference
+from cell_twins import CASES, ONE_CASE_EACH, TIME, UNITS, case_id, randomize
+from on_backend import COMPILED, execute, needs_float64, to_numpy
+
+import rnn_zoo
+from rnn_zoo.cells import AbstractRNNCell
+from rnn_zoo.layers import CellLayer
+from rnn_zoo.model import RecurrentModel, recurrent_cells
+
+from .test_model import twin_outputs
+
+OUTPUT = 2
+
+
+def random_model(case, rng, depth=2, scale=1.0, **options):
+    arch, case_options, features = case
+    model = rnn_zoo.build_model(arch, depth, UNITS, features, OUTPUT, **case_options, **options)
+    randomize(model.weights, rng)
+    model.set_weights([scale * weight for weight in model.get_weights()])
+    return model
+
+
+def random_inputs(model, rng, batch, time=TIME):
+    return rng.normal(size=(batch, time, model.input_shape[-1])).astype("float32")
+
+
+def streamed(stepper, inputs):
+    return np.stack([stepper(inputs[:, t]) for t in range(inputs.shape[1])], axis=1)
+
+
+@pytest.mark.parametrize("case", ONE_CASE_EACH, ids=case_id)
+def test_ten_thousand_steps_are_those_of_the_whole_sequence(case, rng):
+    """Weights below 1 in scale, so that a ReLU's states do not grow without limit."""
+    model = random_model(case, rng, scale=0.7)
+    inputs = random_inputs(model, rng, batch=1, time=10_000)
+    expected = execute(COMPILED, model, inputs)
+    scale = max(1.0, np.abs(expected).max())
+    assert 0.1 < np.abs(expected).max() < 100
+    assert np.abs(streamed(model.stepper(), inputs) - expected).max() <= 1e-6 * scale
+
+
+@needs_float64
+@pytest.mark.parametrize("case", CASES, ids=case_id)
+def test_steps_equal_the_twin_in_float64(case, rng):
+    keras.config.set_dtype_policy("float64")
+    try:
+        model = random_model(case, rng)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    inputs = rng.normal(size=(3, TIME, model.input_shape[-1]))
+    outputs = streamed(model.stepper(3), inputs)
+    assert outputs.dtype == "float64"
+    np.testing.assert_allclose(
+        outputs, twin_outputs(case, model, inputs), rtol=1e-12, atol=1e-12
+    )
+
+
+@pytest.mark.parametrize("arch", ["lstm", "+rnn"])
+def test_states_go_out_and_in(arch, rng):
+    model = random_model((arch, {}, 4), rng)
+    inputs = random_inputs(model, rng, batch=2)
+    expected = streamed(model.stepper(2), inputs)
+    first, second = model.stepper(2), model.stepper(2)
+    streamed(first, inputs[:, :3])
+    kept = first.states
+    names = [cell.state_names for cell in recurrent_cells(model)]
+    assert [[state.shape for state in layer] for layer in kept] == [
+        [(2, UNITS) for _ in layer] for layer in names
+    ]
+    second.states = kept
+    np.testing.assert_array_equal(streamed(second, inputs[:, 3:]), expected[:, 3:])
+    kept[0][0][:] = 7  # a copy, which the stepper does not see
+    np.testing.assert_array_equal(streamed(first, inputs[:, 3:]), expected[:, 3:])
+
+
+def test_a_reset_goes_back_to_the_learned_initial_states(rng):
+    model = random_model(("lstm", {}, 4), rng)
+    stepper = model.stepper(3)
+    learned = [cell.initial_state for cell in recurrent_cells(model)]
+    inputs = random_inputs(model, rng, batch=3)
+    expected = streamed(stepper, inputs)
+    assert not np.array_equal(streamed(stepper, inputs), expected)
+    stepper.reset()
+    for layer, values in zip(stepper.states, learned, strict=True):
+        for state, value in zip(layer, values, strict=True):
+            np.testing.assert_array_equal(state, np.stack([value] * 3))
+    np.testing.assert_array_equal(streamed(stepper, inputs), expected)
+
+
+@pytest.mark.parametrize("rows", [1, [0, 2], np.array([False, True, True]), slice(1, None)])
+def test_some_sequences_can_be_reset_alone(rows, rng):
+    model = random_model(("gru", {}, 4), rng)
+    stepper, inputs = model.stepper(3), random_inputs(model, rng, batch=3)
+    first = streamed(stepper, inputs)
+    before = stepper.states
+    stepper.reset(rows)
+    again = streamed(stepper, inputs)
+    chosen = np.zeros(3, bool)
+    chosen[rows] = True
+    np.testing.assert_array_equal(again[chosen], first[chosen])
+    stepper.states = before
+    np.testing.assert_array_equal(again[~chosen], streamed(stepper, inputs)[~chosen])
+
+
+def test_a_stepper_keeps_the_weights_it_was_made_with(rng):
+    model = random_model(("ugrnn", {}, 4), rng)
+    inputs = random_inputs(model, rng, batch=1)
+    stepper, before = model.stepper(), to_numpy(model(inputs))
+    randomize(model.weights, rng)
+    np.testing.assert_allclose(streamed(stepper, inputs), before, rtol=1e-5, atol=1e-6)
+    assert np.abs(to_numpy(model(inputs)) - before).max() > 1e-2
+
+
+@pytest.mark.parametrize(
+    "activation",
+    ["softplus", "gelu", "leaky_relu", keras.layers.ReLU(max_value=0.3), "softsign", "elu"],
+    ids=str,
+)
+def test_any_activation_that_keras_knows_can_be_streamed(activation, rng):
+    """Those too for which there is no NumPy function, and the ReLU with options of its own."""
+    model = random_model(("mgu", {"activation": activation}, 4), rng)
+    inputs = random_inputs(model, rng, batch=2)
+    expected = to_numpy(model(inputs))
+    np.testing.assert_allclose(streamed(model.stepper(2), inputs), expected, rtol=1e-5, atol=1e-6)
+
+
+class Odd(AbstractRNNCell):
+    """Gates that are asked for late, in no order, and one of a constant; a state that is kept."""
+
+    gates = ("a", "b", "c")
+    state_names = ("h", "old")
+
+    def step(self, x, pre, states):
+        h, old = states
+        c = keras.ops.clip(pre("c", old), -0.5, 0.5)
+        a = pre("a", h)
+        b = keras.ops.where(a > 0, pre("b", c * h), 2.0 - a)
+        return keras.ops.maximum(a, b) / 2, [keras.ops.tanh(b), h]
+
+
+class OddLayer(CellLayer):
+    cell_class = Odd
+
+
+def test_a_cell_of_ones_own_can_be_streamed(rng):
+    inputs = keras.Input((None, 4))
+    hidden = OddLayer(UNITS, return_sequences=True)(inputs)
+    model = RecurrentModel(inputs, keras.layers.Dense(OUTPUT, name="readout")(hidden))
+    randomize(model.weights, rng)
+    data = random_inputs(model, rng, batch=2, time=9)
+    np.testing.assert_allclose(
+        streamed(model.stepper(2), data), to_numpy(model(data)), rtol=1e-5, atol=1e-6
+    )
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_a_model_that_diverged_streams_without_a_warning(rng):
+    model = random_model(("irnn", {}, 4), rng, scale=1e30)
+    assert not np.isfinite(streamed(model.stepper(), random_inputs(model, rng, batch=1))).all()
+
+
+def test_models_saved_or_cloned_still_stream(rng, tmp_path):
+    model = random_model(("+rnn", {}, 4), rng)
+    inputs = random_inputs(model, rng, batch=2)
+    expected = streamed(model.stepper(2), inputs)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert isinstance(loaded, RecurrentModel)
+    np.testing.assert_array_equal(streamed(loaded.stepper(2), inputs), expected)
+    clone = keras.models.clone_model(model)
+    clone.set_weights(model.get_weights())
+    np.testing.assert_array_equal(streamed(clone.stepper(2), inputs), expected)
+
+
+def test_what_cannot_be_fed_is_refused(rng):
+    model = random_model(("lstm", {}, 4), rng, depth=1)
+    with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
+        model.stepper(0)
+    stepper = model.stepper(2)
+    before = stepper.states
+    with pytest.raises(ValueError, match=r"a step's inputs must be \(2, 4\), got \(2, 5, 4\)"):
+        stepper(np.zeros((2, 5, 4)))
+    for states in ([], [before[0][:1]], [[state[:1] for state in before[0]]]):
+        with pytest.raises(ValueError, match="states must have the shapes"):
+            stepper.states = states
+    np.testing.assert_array_equal(stepper.states, before)
