@@ -3,7 +3,6 @@
 import keras
 import numpy as np
 import pytest
-import reference_cells as reference
 from cell_twins import CASES, ONE_CASE_EACH, TIME, UNITS, case_id, randomize
 from on_backend import COMPILED, execute, needs_float64, to_numpy
 
@@ -55,9 +54,7 @@ def test_steps_equal_the_twin_in_float64(case, rng):
     inputs = rng.normal(size=(3, TIME, model.input_shape[-1]))
     outputs = streamed(model.stepper(3), inputs)
     assert outputs.dtype == "float64"
-    np.testing.assert_allclose(
-        outputs, twin_outputs(case, model, inputs), rtol=1e-12, atol=1e-12
-    )
+    np.testing.assert_allclose(outputs, twin_outputs(case, model, inputs), rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("arch", ["lstm", "+rnn"])

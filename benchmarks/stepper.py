@@ -1,0 +1,86 @@
+"""python -m benchmarks.stepper: what one streamed time step costs, beside its products alone.
+
+For each architecture at about 30,000 parameters, depth 1, one sequence, text8's 27 inputs and
+outputs; each number the least of many rounds, in microseconds:
+
+    products   NumPy's products of the step's own matrices, nothing else
+    stepper    `model.stepper()`
+    compiled   the same step, states passed in and out, as a concrete function of the backend: on
+               TensorFlow a `tf.function(jit_compile=True)`, on JAX `jax.jit`
+"""
+
+import argparse
+import time
+
+import keras
+import numpy as np
+
+import rnn_zoo
+from rnn_zoo.model import initial_states, step
+
+FEATURES = 27
+
+
+def least(function, seconds):
+    """Microseconds of a call: the least over rounds of 200 calls."""
+    function()
+    rounds, ends = [], time.perf_counter() + seconds
+    while time.perf_counter() < ends:
+        began = time.perf_counter()
+        for _ in range(200):
+            function()
+        rounds.append((time.perf_counter() - began) / 200)
+    return min(rounds) * 1e6
+
+
+def products(stepper):
+    """A function that multiplies as the stepper does, and does nothing else."""
+    # Its program is its own; what it multiplies is the one thing of it that is asked for here.
+    kernels = [stepper._values[slots[1]] for f, slots, _ in stepper._calls if f is np.matmul]
+    pairs = [(np.ones((1, len(kernel)), kernel.dtype), kernel) for kernel in kernels]
+
+    def multiply():
+        for x, kernel in pairs:
+            np.matmul(x, kernel)
+
+    return multiply
+
+
+def compiled(model, x):
+    states = initial_states(model, batch_size=1)
+    if keras.backend.backend() == "jax":
+        import jax
+
+        call = jax.jit(lambda x, states: step(model, x, states))
+        return lambda: jax.block_until_ready(call(x, states))
+    import tensorflow as tf
+
+    function = tf.function(lambda x, states: step(model, x, states), jit_compile=True)
+    x = tf.constant(x)
+    concrete = function.get_concrete_function(x, states)
+    return lambda: concrete(x, states)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--archs", nargs="*", default=list(rnn_zoo.ARCHITECTURES))
+    parser.add_argument("--num_params", type=int, default=30_000)
+    parser.add_argument("--seconds", type=float, default=2.0, help="of each measurement")
+    args = parser.parse_args()
+    print(f"backend: {keras.backend.backend()}\n")
+    print(f"| arch | units | products | stepper | beyond | compiled |\n|{'---|' * 6}")
+    for arch in args.archs:
+        units = rnn_zoo.units_for_budget(arch, 1, args.num_params, FEATURES, FEATURES)
+        model = rnn_zoo.build_model(arch, 1, units, FEATURES, FEATURES, seed=0)
+        x, stepper = np.ones((1, FEATURES), "float32"), model.stepper()
+        alone = least(products(stepper), args.seconds)
+        ours = least(lambda stepper=stepper, x=x: stepper(x), args.seconds)
+        theirs = least(compiled(model, x), args.seconds)
+        print(
+            f"| {arch} | {units} | {alone:.1f} | {ours:.1f} | {ours - alone:.1f} | {theirs:.1f} |",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
