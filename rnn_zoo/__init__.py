@@ -22,11 +22,12 @@ _HOMES = {
         "MinimalRNNCell",
     ),
     "rnn_zoo.model": ("RecurrentModel", "build_model"),
+    "rnn_zoo.presets": ("list_presets", "load", "preset"),
     "rnn_zoo.sizing": ("count_params", "units_for_budget"),
     "rnn_zoo.stepper": ("Stepper",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-_MODULES = ("cells", "convert", "initializers", "layers", "unroll")
+_MODULES = ("cells", "convert", "initializers", "layers", "presets", "unroll")
 
 __version__ = "0.1.0"
 __all__ = [*_HOME_OF, *_MODULES]  # noqa: PLE0604

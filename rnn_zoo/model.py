@@ -18,7 +18,13 @@ from rnn_zoo.unroll import affine, unroll
 
 @keras.saving.register_keras_serializable("rnn_zoo")
 class RecurrentModel(keras.Model):
-    """A functional `keras.Model` of recurrent layers and a readout; made by `build_model`."""
+    """A functional `keras.Model` of recurrent layers and a readout; made by `build_model`.
+
+    Attributes:
+        preset: the `rnn_zoo.presets.Preset` that it was loaded from; None for another.
+    """
+
+    preset = None
 
     def stepper(self, batch_size=1):
         """Streams with the weights that the model has now: see `rnn_zoo.Stepper`."""
@@ -151,6 +157,12 @@ def get_weights(model):
         "readout": {"kernel": readout.kernel.value, "bias": readout.bias.value},
     }
     return keras.tree.map_structure(ops.convert_to_numpy, live)
+
+
+def named(weights):
+    """The arrays of a nested structure by their paths, as layers/0/input/c, in its order."""
+    flat = keras.tree.flatten_with_path(weights)
+    return {"/".join(map(str, path)): array for path, array in flat}
 
 
 def set_weights(model, weights):

@@ -15,6 +15,18 @@ def pytest_xdist_auto_num_workers(config):
 
 
 @pytest.fixture
+def preset_root(tmp_path, monkeypatch):
+    """An empty directory in place of the package's presets."""
+    from made_presets import forget
+
+    path = tmp_path / "presets"
+    monkeypatch.setattr("rnn_zoo.presets._root", lambda: path)
+    forget()
+    yield path
+    forget()
+
+
+@pytest.fixture
 def disk(tmp_path):
     """A function that makes a file system of a given size and resizes it later."""
     path = tmp_path / "disk"

@@ -2,7 +2,7 @@
 
 from absl import flags
 
-from trainer import cli, settings
+from trainer import cli, parsing, settings
 from trainer.errors import UserError
 from trainer.records import RunDirectory
 
@@ -38,7 +38,7 @@ def _settings():
     if directory:
         directory.check(FLAGS.resume)
     begun = FLAGS.resume and directory.config_path.exists()
-    parsed = settings.parse(FLAGS, base=directory.config_path if begun else None)
+    parsed = settings.parse(FLAGS, base=parsing.read(directory.config_path) if begun else None)
     task = parsed.config.make_task()
     parsed.config.units(task.input_dim, task.output_dim)
     return FLAGS.run_dir, parsed

@@ -9,6 +9,7 @@ from keras import ops
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from rnn_zoo.model import named
 from trainer.errors import UserError
 from trainer.files import whole
 
@@ -103,11 +104,7 @@ def latest_weights(directory, like):
 
 def _named(state, part=""):
     """The leaves of a nested state by their paths, in `keras.tree`'s order."""
-    prefix = [part] if part else []
-    return {
-        "/".join([*prefix, *map(str, path)]): leaf
-        for path, leaf in keras.tree.flatten_with_path(state)
-    }
+    return {f"{part}/{path}" if part else path: leaf for path, leaf in named(state).items()}
 
 
 def digest_of(arrays, text=""):

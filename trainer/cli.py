@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import logging
 import os
 import sys
 import tempfile
@@ -27,6 +28,8 @@ def run(main, flag_holder, usage):
         print(f"{usage}\n{describe(flag_holder)}")
         sys.exit(0)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # It warns of every program that is compiled for another training in the same process.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     try:
         rest = flag_holder([sys.argv[0], *arguments])
         if rest[1:]:

@@ -4,6 +4,7 @@ import dataclasses
 import math
 
 from rnn_zoo.architectures import ARCHITECTURES, canonical_name
+from rnn_zoo.presets import preset
 from rnn_zoo.sizing import units_for_budget
 from trainer.errors import UserError
 from trainer.tasks import TASKS
@@ -41,6 +42,7 @@ class TrainConfig:
         momentum_logit: m = σ(momentum_logit).
         gradient_clip_val: largest global norm of a gradient.
         l2_decay: λ of the penalty λ Σ w² over all matrices.
+        preset: name of one whose weights are the first ones, in place of drawn ones.
         precision: "float32" in all products; "tf32", where a GPU's products may round their factors
             to 10 bits; "mixed_bfloat16", where layers compute in bfloat16 on float32 weights.
 
@@ -72,6 +74,7 @@ class TrainConfig:
     momentum_logit: float = 2.2
     gradient_clip_val: float = 1.0
     l2_decay: float = 0.0
+    preset: str | None = None
     precision: str = "float32"
 
     def __post_init__(self):
@@ -127,7 +130,7 @@ class TrainConfig:
     def hparams(self):
         """The hyperparameters alone, without what says which experiment this is."""
         experiment = ("task", "arch", "depth", "num_params", "seed", "data_seed")
-        experiment += ("eval_samples", "precision")
+        experiment += ("eval_samples", "preset", "precision")
         values = dataclasses.asdict(self)
         return {name: value for name, value in values.items() if name not in experiment}
 
@@ -144,12 +147,26 @@ class TrainConfig:
         """The largest number of units within the budget.
 
         Raises:
-            UserError: not even one fits.
+            UserError: not even one fits, or the preset's weights do not.
         """
         try:
-            return units_for_budget(self.arch, self.depth, self.num_params, input_dim, output_dim)
+            units = units_for_budget(self.arch, self.depth, self.num_params, input_dim, output_dim)
         except ValueError as error:
             raise UserError(f"{error}; raise --num_params") from None
+        if self.preset is not None:
+            self._check_shape((self.arch, self.depth, units, input_dim, output_dim))
+        return units
+
+    def _check_shape(self, shape):
+        card = find_preset(self.preset)
+        names = ("arch", "depth", "units", "input_dim", "output_dim")
+        for name, wanted in zip(names, shape, strict=True):
+            held = getattr(card, name)
+            if held != wanted:
+                raise UserError(
+                    f"the preset {self.preset} has {name} {held}, and this training {wanted}; "
+                    "leave its task, architecture and size alone, or its weights (--scratch)"
+                )
 
     def cell_options(self):
         """The arguments of the cells, architecture defaults left out."""
@@ -159,6 +176,18 @@ class TrainConfig:
         if self.arch == "+rnn":
             options["gate_bias"] = (self.depth_gate_bias, self.gate_bias)
         return {name: value for name, value in options.items() if value is not None}
+
+
+def find_preset(name):
+    """The card of a preset.
+
+    Raises:
+        UserError: there is none, or its file is damaged.
+    """
+    try:
+        return preset(name)
+    except ValueError as error:
+        raise UserError(str(error)) from None
 
 
 def check_choice(name, value, choices):

@@ -44,7 +44,7 @@ def parse(flags, task_options=None, profile="laptop", files=(), bindings=(), bas
         task_options: dict of task options given as flags; they join those of the files.
         profile: one of `PROFILES`.
         files, bindings: further gin files and bindings.
-        base: a gin file that stands for base, task and profile, as the config.gin of a run to
+        base: a gin text that stands for base, task and profile, as the config.gin of a run to
             resume; None for the project's own.
 
     Raises:
@@ -56,7 +56,7 @@ def parse(flags, task_options=None, profile="laptop", files=(), bindings=(), bas
         if base is None:
             _parse_project_files(given, profile)
         else:
-            gin.parse_config(read(base))
+            gin.parse_config(base)
         for path in files:
             gin.parse_config(read(path))
         # Flags are parsed last and as bindings, so that config.gin holds them too.

@@ -6,6 +6,7 @@ from absl import flags
 
 from rnn_zoo.architectures import ARCHITECTURES
 from trainer import parsing
+from trainer.config import TrainConfig, find_preset
 from trainer.errors import UserError
 from trainer.tasks import TASKS
 
@@ -30,6 +31,14 @@ def define(flag_values):
     )
     flags.DEFINE_integer("batch_size", None, "samples an update", **common)
     flags.DEFINE_integer("seed", None, "of initial weights and batches", **common)
+    flags.DEFINE_string(
+        "preset",
+        None,
+        "start from this preset: its task, model and hyperparameters, and its "
+        "weights if it has them",
+        **common,
+    )
+    flags.DEFINE_boolean("scratch", False, "leave the preset's weights, and draw others", **common)
     flags.DEFINE_multi_string("gin_file", [], "a gin file to parse after the task's", **common)
     define_surroundings(flag_values)
 
@@ -58,6 +67,14 @@ def parse(flag_values, base=None):
         UserError: an unknown name or value, a file that is missing or wrong.
     """
     given = {name: flag_values[name].value for name in flag_values}
+    if given["preset"] and base is None:
+        base = _preset_as_gin(given["preset"], given["scratch"])
+    elif given["scratch"] and not given["preset"]:
+        raise UserError("--scratch is for a preset; name it with --preset")
+    if base is not None and flag_values["profile"].present:
+        raise UserError(
+            "--profile cannot change what a preset or a run to resume has; give --train_steps"
+        )
     return parsing.parse(
         {name: given[name] for name in _FIELDS},
         text8_options(flag_values),
@@ -66,6 +83,12 @@ def parse(flag_values, base=None):
         given["gin_bindings"],
         base,
     )
+
+
+def _preset_as_gin(name, scratch):
+    card = find_preset(name)
+    weights = None if scratch or card.weights is None else name
+    return dataclasses.replace(TrainConfig(**card.config), preset=weights).as_gin()
 
 
 def text8_options(flag_values):

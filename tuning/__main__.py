@@ -1,5 +1,6 @@
 """python -m tuning --task=parens --arch=gru --num_params=10000 --num_trials=60"""
 
+import dataclasses
 import functools
 import json
 import os
@@ -98,7 +99,15 @@ def _parsed():
     parsed = settings.parse(FLAGS)
     names = ("num_trials", "algorithm", "early_stopping", "keep")
     study = study_config({name: FLAGS[name].value for name in names})
+    if FLAGS.preset:
+        study = _from_preset(parsed.config, study)
     return parsed.config, study, {"config.gin": parsed.documents["config.gin"]}
+
+
+def _from_preset(config, study):
+    """The study whose first trial has the preset's own hyperparameters."""
+    narrowed = space.narrow(space.space(config), study.ranges)
+    return dataclasses.replace(study, first=space.point(config, narrowed))
 
 
 def _resumed():

@@ -30,6 +30,8 @@ class StudyConfig:
             however many workers train them. None: as many as train at once, at least 4.
         early_stopping: "median" gives a trial up that after a quarter, a half or three quarters of
             its steps has a larger training loss than half of the earlier ones had there.
+        first: dict of the hyperparameters that the first trial has, in the names of the space, as
+            those of a preset; None to leave it to the search.
         keep: number of best trials whose weights are kept.
 
     Raises:
@@ -42,6 +44,7 @@ class StudyConfig:
     ranges: dict = dataclasses.field(default_factory=dict)
     batch: int | None = None
     early_stopping: str = "none"
+    first: dict | None = None
     keep: int = 5
 
     def __post_init__(self):

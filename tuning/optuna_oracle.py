@@ -24,10 +24,10 @@ class OptunaOracle(RandomOracle):
         super().__init__(*args, **options)
         self.initial_points = initial_points
 
-    def populate_space(self, trial_id):
+    def propose(self, trial_id):
         completed, failed = self.ended()
         if len(completed) < self.initial_points:
-            return super().populate_space(trial_id)
+            return super().propose(trial_id)
         rng = self.rng(len(self.start_order))
         space = _distributions(self.hyperparameters)
         targets = standardise(self.losses(completed), len(failed))
@@ -50,7 +50,7 @@ class OptunaOracle(RandomOracle):
             if all(condition.is_active(values) for condition in hp.conditions):
                 values[hp.name] = _value(hp, asked.get(hp.name))
         if self._duplicate(values):
-            return super().populate_space(trial_id)
+            return super().propose(trial_id)
         return {"status": RUNNING, "values": values}
 
 

@@ -46,10 +46,20 @@ class DurableOracle(keras_tuner.Oracle):
         max_trials: how many; None for no limit.
         hyperparameters: a `keras_tuner.HyperParameters`, if the space is known before the model.
         seed: of all that is random; None for one that is drawn, and kept with the search.
+        first: dict of the values that the first trial has, as good ones that are known; None to
+            leave it to the search.
         **options: further ones of `keras_tuner.Oracle`.
     """
 
-    def __init__(self, objective=None, max_trials=None, hyperparameters=None, seed=None, **options):
+    def __init__(
+        self,
+        objective=None,
+        max_trials=None,
+        hyperparameters=None,
+        seed=None,
+        first=None,
+        **options,
+    ):
         options = {"max_consecutive_failed_trials": None} | options
         super().__init__(
             objective=objective,
@@ -58,8 +68,17 @@ class DurableOracle(keras_tuner.Oracle):
             seed=seed,
             **options,
         )
-        self._given_seed = seed
+        self._given_seed, self.first = seed, first
         self.seed = self._seed_state = random.randrange(2**31) if seed is None else seed
+
+    def populate_space(self, trial_id):
+        if self.first is not None and not self.start_order:
+            return {"status": RUNNING, "values": dict(self.first)}
+        return self.propose(trial_id)
+
+    def propose(self, trial_id):
+        """What keras-tuner asks of `populate_space`: dict of a status and of values."""
+        raise NotImplementedError(f"{type(self).__name__} must define propose(trial_id)")
 
     def create_trial(self, tuner_id):
         with _unlocked_after_an_error(self):
@@ -171,7 +190,7 @@ class DurableOracle(keras_tuner.Oracle):
 class RandomOracle(DurableOracle):
     """Each hyperparameter by its own law (the paper's Figure 5 and Table 1)."""
 
-    def populate_space(self, trial_id):
+    def propose(self, trial_id):
         features, rng = Features(self.hyperparameters), self.rng(len(self.start_order))
         for vector in features.draw(rng, 100):
             values = features.decode(vector)
@@ -205,12 +224,12 @@ class GPOracle(RandomOracle):
         self._theta, self._num_fitted, self._num_features = None, 0, 0
         self._believed, self._encoded = None, (0, {})
 
-    def populate_space(self, trial_id):
+    def propose(self, trial_id):
         features = Features(self.hyperparameters)
         completed, failed = self.ended()
         initial = self.initial_points or min(max(features.num_free + 1, 5), 20)
         if len(self.start_order) < initial or len(completed) < 2 or not features.size:
-            return super().populate_space(trial_id)
+            return super().propose(trial_id)
         losses = self.losses(completed)
         points = np.array([self._encode(features, trial) for trial in [*completed, *failed]])
         posterior = self._posterior(features, points, standardise(losses, len(failed)))
@@ -280,7 +299,7 @@ class GPOracle(RandomOracle):
 class StockOracle(DurableOracle, keras_tuner.oracles.BayesianOptimizationOracle):
     """keras-tuner's own Bayesian optimisation, as a baseline: its proposals, our endurance."""
 
-    def populate_space(self, trial_id):
+    def propose(self, trial_id):
         # Its random numbers, and the last fit by which it guesses at running trials, would be
         # another's after a restart.
         self._random_state = np.random.RandomState([self.seed, len(self.start_order)])
@@ -295,7 +314,7 @@ class StockOracle(DurableOracle, keras_tuner.oracles.BayesianOptimizationOracle)
                 self.gpr.fit(*self._vectorize_trials())
             finally:
                 self.trials, self.ongoing_trials = everything
-        return super().populate_space(trial_id)
+        return keras_tuner.oracles.BayesianOptimizationOracle.populate_space(self, trial_id)
 
     def set_state(self, state):
         options = {name: getattr(self, name) for name in ("num_initial_points", "alpha", "beta")}

@@ -58,12 +58,14 @@ def space(config):
     Args:
         config: a `TrainConfig`, of which task, architecture, budget and `train_steps` matter; the
             number of steps is tuned from a quarter of `train_steps` to all of it, since the paper's
-            ranges "varied between tasks".
+            ranges "varied between tasks". Where it starts from a preset's weights, what decides
+            the model and its first weights is not tuned.
 
     Returns:
         Tuple of `Hyperparameter`, a condition's own hyperparameter always before it.
     """
-    return (*_of_architecture(config.arch), *_of_learning(config), *_of_task(config))
+    of_architecture = () if config.preset else _of_architecture(config.arch)
+    return (*of_architecture, *_of_learning(config), *_of_task(config))
 
 
 def _of_architecture(arch):
@@ -203,6 +205,37 @@ def configure(config, values):
         else:
             fields[field] = value
     return dataclasses.replace(config, **fields)
+
+
+def point(config, space):
+    """The values that a configuration has, the inverse of `configure`.
+
+    Args:
+        config: a `TrainConfig`.
+        space: of `space`, or narrowed.
+
+    Returns:
+        dict from name to value, of the hyperparameters that count.
+
+    Raises:
+        UserError: a value is not within its range.
+    """
+    values = {}
+    for each in space:
+        condition = each.condition
+        if condition and values.get(condition.name) not in condition.values:
+            continue
+        field, _, entry = each.name.partition(".")
+        value = getattr(config, field)
+        if entry and isinstance(value, dict):
+            value = value.get(entry)
+        inside = value in each.choices if each.law == "categorical" else value is not None
+        if inside and each.law != "categorical":
+            inside = each.low <= value <= each.high
+        if not inside:
+            raise UserError(f"{each.name} is within {each}, and the preset has {value!r}")
+        values[each.name] = value
+    return values
 
 
 def table(space):

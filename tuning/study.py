@@ -144,6 +144,7 @@ class Study:
             max_trials=MAX_TRIALS,
             hyperparameters=spaces.hyperparameters(self.space),
             seed=self.study.seed,
+            first=self.study.first,
         )
         self.oracle._set_project_dir(str(self.path.parent), self.path.name)
         self.oracle.verbose = 0

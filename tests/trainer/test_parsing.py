@@ -130,8 +130,8 @@ def test_the_written_configuration_gives_the_same_again(task, profile, tmp_path)
         (tmp_path / name).write_text(text)
     assert set(first.documents) == {"config.gin", "operative_config.gin"}
     for name in first.documents:
-        assert parse(flags={}, base=tmp_path / name).config == first.config
-    again = parse(flags={}, base=tmp_path / "config.gin")
+        assert parse(flags={}, base=(tmp_path / name).read_text()).config == first.config
+    again = parse(flags={}, base=(tmp_path / "config.gin").read_text())
     assert again.documents["config.gin"] == first.documents["config.gin"]
 
 
@@ -143,7 +143,7 @@ def test_the_operative_configuration_has_every_field():
 
 def test_flags_change_a_written_configuration(tmp_path):
     (tmp_path / "config.gin").write_text(parse().documents["config.gin"])
-    config = parse(flags={"seed": 5}, base=tmp_path / "config.gin").config
+    config = parse(flags={"seed": 5}, base=(tmp_path / "config.gin").read_text()).config
     assert dataclasses.replace(config, seed=0) == parse().config
     assert config.seed == 5
 
@@ -197,7 +197,7 @@ def test_a_configuration_made_in_python_is_written_as_gin_too(tmp_path):
     )
     path = tmp_path / "config.gin"
     path.write_text(config.as_gin())
-    assert parsing.parse({}, base=path).config == config
+    assert parsing.parse({}, base=path.read_text()).config == config
 
 
 def test_an_architecture_may_have_defaults_of_its_own():

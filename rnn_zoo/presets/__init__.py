@@ -1,0 +1,216 @@
+"""Trained models and tuned hyperparameters that come with the package.
+
+    rnn_zoo.list_presets()                    their names
+    rnn_zoo.preset("parens/gru-10k")          what one is, and how it was made: its card
+    rnn_zoo.load("parens/gru-10k")            the trained Keras model
+
+A preset is a card, <task>/<name>.json, and if it has weights a file <task>/<name>.safetensors whose
+SHA-256 the card holds; index.json holds those of the cards. `python -m tuning.presets` makes all.
+"""
+
+import dataclasses
+import difflib
+import functools
+import hashlib
+import importlib.resources
+import json
+
+from rnn_zoo.architectures import ARCHITECTURES
+
+INDEX = "index.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Preset:
+    """A tuned configuration, and what came of it.
+
+    Attributes:
+        name: <task>/<architecture>[-depth<D>]-<budget>; the depth is named where it is not the
+            architecture's least.
+        task, arch, depth, units, num_params, max_params, input_dim, output_dim: the model's shape;
+            `max_params` is the budget.
+        options: arguments of `build_model` beyond the shape.
+        config: the fields of the `trainer.TrainConfig` that it was trained with.
+        scores: losses of the splits, the chance loss, and the task's metrics on the split eval.
+        training: its steps, time, learning curve, backend and versions.
+        search: how the hyperparameters were found.
+        paper: the paper's own figure for this, with its source; None where it gives none.
+        weights: SHA-256 of the weights' file in hexadecimal; None if there are hyperparameters
+            alone.
+    """
+
+    name: str
+    task: str
+    arch: str
+    depth: int
+    units: int
+    num_params: int
+    max_params: int
+    input_dim: int
+    output_dim: int
+    options: dict
+    config: dict
+    scores: dict
+    training: dict
+    search: dict
+    paper: str | None = None
+    weights: str | None = None
+
+    @property
+    def rebuild(self):
+        """The command that trains it again from the first step."""
+        return f"python -m trainer --preset={self.name} --scratch"
+
+    def __str__(self):
+        """The card, as Markdown."""
+        scores, training, search = self.scores, self.training, self.search
+        rows = {
+            "task": self.task,
+            "architecture": f"{ARCHITECTURES[self.arch].summary}, depth {self.depth}, "
+            f"{self.units} units",
+            "parameters": f"{self.num_params:,}",
+            "training": f"{training['steps']:,} steps, {training['seconds']:.0f} s on "
+            f"{training['backend']}",
+            "eval loss": f"{scores['eval']:.4g} (chance {scores['chance']:.4g})",
+            **{
+                name.replace("_", " "): f"{value:.4g}"
+                for name, value in scores["metrics"].items()
+                if name != "loss" and isinstance(value, (int, float))
+            },
+            "the paper": self.paper or "gives no figure for this",
+            "search": f"the best of {search['num_trials']} trials ({search['algorithm']}), "
+            f"{search['infeasible']} of them infeasible",
+            "weights": f"SHA-256 `{self.weights}`" if self.weights else "none",
+            "rebuild": f"`{self.rebuild}`",
+        }
+        lines = [f"| {name} | {value} |" for name, value in rows.items()]
+        return "\n".join([f"### {self.name}", "", "| | |", "|---|---|", *lines])
+
+
+def list_presets(task=None, arch=None, trained=None):
+    """Names of the presets, in alphabetical order.
+
+    Args:
+        task, arch: those of a task, of an architecture; of all if None.
+        trained: True for those with weights, False for those without; all if None.
+    """
+    found = []
+    for name in sorted(_index()):
+        each = preset(name)
+        right = task in (None, each.task) and arch in (None, each.arch)
+        if right and trained in (None, each.weights is not None):
+            found.append(name)
+    return found
+
+
+@functools.cache
+def preset(name):
+    """The card of a preset.
+
+    Returns:
+        The `Preset`; as a text, it is Markdown.
+
+    Raises:
+        ValueError: there is none of that name, or its file is not the one that was published.
+    """
+    index = _index()
+    if name not in index:
+        close = difflib.get_close_matches(name, index, n=3, cutoff=0.3) or sorted(index)[:3]
+        raise ValueError(
+            f"there is no preset {name!r}; there is {', '.join(close) or 'none at all'} "
+            "(rnn_zoo.list_presets() has them all)"
+        )
+    return Preset(**json.loads(_verified(f"{name}.json", index[name])))
+
+
+def load(name):
+    """The trained model of a preset.
+
+    Returns:
+        A `RecurrentModel` as `build_model` makes it, whose attribute `preset` is the card.
+
+    Raises:
+        ValueError: as `preset`, or it has no weights.
+    """
+    from rnn_zoo.model import build_model, set_weights
+
+    card = preset(name)
+    weights = read_weights(card)
+    model = build_model(
+        card.arch, card.depth, card.units, card.input_dim, card.output_dim, seed=0, **card.options
+    )
+    set_weights(model, weights)
+    model.preset = card
+    return model
+
+
+def read_weights(card):
+    """The weights of a preset, NumPy arrays in the form of `rnn_zoo.model.forward`.
+
+    Raises:
+        ValueError: it has none, or the file is not the one that was published.
+    """
+    if card.weights is None:
+        raise ValueError(
+            f"the preset {card.name} has tuned hyperparameters and no weights; "
+            f"train it: {card.rebuild}"
+        )
+    import keras
+    from safetensors.numpy import load as parse
+
+    from rnn_zoo.model import draw_weights, make_cells, named
+
+    arrays = parse(_verified(f"{card.name}.safetensors", card.weights))
+    cells = make_cells(card.arch, card.depth, card.units, seed=0, **card.options)
+    like = draw_weights(cells, card.input_dim, card.output_dim, seed=0)
+    return keras.tree.pack_sequence_as(like, [arrays[path] for path in named(like)])
+
+
+def files_of(card, weights=None):
+    """What is to be written for a preset.
+
+    Args:
+        card: the `Preset`; its `weights` is set here.
+        weights: as of `read_weights`; None for hyperparameters alone.
+
+    Returns:
+        dict from file name, below this package's directory, to bytes: the weights, then the card.
+    """
+    files = {}
+    if weights is not None:
+        from safetensors.numpy import save
+
+        from rnn_zoo.model import named
+
+        files[f"{card.name}.safetensors"] = save(named(weights))
+    digest = next(map(digest_of, files.values()), None)
+    text = json.dumps(
+        dataclasses.asdict(dataclasses.replace(card, weights=digest)), indent=1, allow_nan=False
+    )
+    return files | {f"{card.name}.json": f"{text}\n".encode()}
+
+
+def digest_of(content):
+    """SHA-256 of bytes, in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def _root():
+    return importlib.resources.files(__name__)
+
+
+@functools.cache
+def _index():
+    """Name -> SHA-256 of its card."""
+    return json.loads(_root().joinpath(INDEX).read_text())
+
+
+def _verified(path, digest):
+    content = _root().joinpath(path).read_bytes()
+    found = digest_of(content)
+    if found != digest:
+        raise ValueError(
+            f"the preset's file {path} has the SHA-256 {found}, and not {digest}: "
+            "it was changed or damaged; install rnn-zoo again"
+        )
+    return content

@@ -1,0 +1,178 @@
+"""Presets: what is made is loaded, what was tampered with is refused; and those of the package."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import re
+
+import keras
+import numpy as np
+import pytest
+from made_presets import DEEP, SMALL, forget, make
+from on_backend import tensorflow_only, to_numpy
+
+import rnn_zoo
+from rnn_zoo import presets
+from rnn_zoo.model import get_weights
+from trainer.config import TrainConfig
+from trainer.tasks import TASKS
+from trainer.trial import Trial
+from tuning.presets import name_of
+
+SHIPPED = rnn_zoo.list_presets()
+TRAINED = rnn_zoo.list_presets(trained=True)
+
+
+def test_what_was_written_is_loaded(preset_root):
+    weights = make(preset_root, "memory/+rnn-depth3-3k", DEEP)
+    model = rnn_zoo.load("memory/+rnn-depth3-3k")
+    keras.tree.map_structure(np.testing.assert_array_equal, get_weights(model), weights)
+    card = model.preset
+    assert card == rnn_zoo.preset("memory/+rnn-depth3-3k")
+    assert TrainConfig(**card.config) == DEEP
+    assert (card.task, card.arch, card.depth) == ("memory", "+rnn", 3)
+    assert model.count_params() == card.num_params <= card.max_params == 3000
+    cell = model.get_layer("layer_0").cell
+    assert (cell.activation.__name__, cell.gate_bias) == ("relu", (1.0, 2.0))
+    outputs = to_numpy(model(np.ones((2, 5, 64), "float32")))
+    stepper = model.stepper(2)
+    streamed = np.stack([stepper(np.ones((2, 64))) for _ in range(5)], axis=1)
+    np.testing.assert_allclose(outputs, streamed, rtol=1e-4, atol=1e-5)
+
+
+def test_a_loaded_model_is_trained_on_and_saved_like_any_other(preset_root, tmp_path):
+    make(preset_root, "capacity/gru-300", SMALL)
+    model = rnn_zoo.load("capacity/gru-300")
+    inputs, targets = np.ones((8, 5, 32), "float32"), np.zeros((8, 5, 1), "float32")
+    model.compile("sgd", "mse")
+    before = model.evaluate(inputs, targets, verbose=0)
+    model.fit(inputs, targets, epochs=2, verbose=0)
+    after = model.evaluate(inputs, targets, verbose=0)
+    assert after < before
+    model.save(tmp_path / "tuned.keras")
+    again = keras.saving.load_model(tmp_path / "tuned.keras")
+    np.testing.assert_array_equal(to_numpy(again(inputs)), to_numpy(model(inputs)))
+
+
+def test_presets_are_listed_by_what_they_are_of(preset_root):
+    make(preset_root, "capacity/gru-300", SMALL)
+    make(preset_root, "memory/+rnn-depth3-3k", DEEP, weights=False)
+    both = ["capacity/gru-300", "memory/+rnn-depth3-3k"]
+    assert rnn_zoo.list_presets() == both
+    assert rnn_zoo.list_presets(task="memory") == rnn_zoo.list_presets(arch="+rnn") == both[1:]
+    assert rnn_zoo.list_presets(trained=True) == both[:1]
+    assert rnn_zoo.list_presets(trained=False) == both[1:]
+    assert rnn_zoo.list_presets("memory", "gru") == []
+
+
+def test_a_card_says_how_the_model_came_about(preset_root):
+    make(preset_root, "capacity/gru-300", SMALL)
+    text = str(rnn_zoo.preset("capacity/gru-300"))
+    card = rnn_zoo.preset("capacity/gru-300")
+    for part in (
+        "### capacity/gru-300",
+        "| architecture | gated recurrent unit, depth 1, 2 units |",
+        "| eval loss | 2.5 (chance 0.6931) |",
+        "| accuracy | 0.25 |",
+        "| search | the best of 4 trials (random), 1 of them infeasible |",
+        f"| weights | SHA-256 `{card.weights}` |",
+        "| rebuild | `python -m trainer --preset=capacity/gru-300 --scratch` |",
+    ):
+        assert part in text
+
+
+def test_a_preset_that_is_not_there_is_refused_with_those_that_are(preset_root):
+    make(preset_root, "capacity/gru-300", SMALL)
+    with pytest.raises(ValueError, match=r"no preset 'capacity/gru-30'; there is capacity/gru-300"):
+        rnn_zoo.load("capacity/gru-30")
+
+
+def test_hyperparameters_without_weights_are_not_loaded_as_a_model(preset_root):
+    make(preset_root, "capacity/gru-300", SMALL, weights=False)
+    assert rnn_zoo.preset("capacity/gru-300").weights is None
+    with pytest.raises(ValueError, match="and no weights; train it: python -m trainer --preset="):
+        rnn_zoo.load("capacity/gru-300")
+
+
+@pytest.mark.parametrize("suffix", ["json", "safetensors"])
+def test_a_file_that_was_tampered_with_is_refused(suffix, preset_root):
+    make(preset_root, "capacity/gru-300", SMALL)
+    path = preset_root / f"capacity/gru-300.{suffix}"
+    content = bytearray(path.read_bytes())
+    content[-9] ^= 1
+    path.write_bytes(content)
+    forget()
+    with pytest.raises(ValueError, match=rf"{path.name} has the SHA-256 \w+, and not \w+"):
+        rnn_zoo.load("capacity/gru-300")
+
+
+def test_names_say_the_task_the_architecture_and_the_budget():
+    record = Trial(SMALL).record()
+    assert name_of(record) == "capacity/gru-300"
+    assert name_of(dataclasses.replace(record, max_params=30000)) == "capacity/gru-30k"
+    assert name_of(dataclasses.replace(record, depth=4)) == "capacity/gru-depth4-300"
+    assert name_of(Trial(DEEP).record()) == "memory/+rnn-depth3-3k"
+    assert name_of(Trial(dataclasses.replace(DEEP, depth=2)).record()) == "memory/+rnn-3k"
+
+
+# Those of the package.
+
+
+def test_there_are_presets_of_every_task_and_architecture_of_the_paper():
+    archs = ("rnn", "irnn", "ugrnn", "gru", "lstm", "+rnn")
+    for task in TASKS:
+        for arch in archs:
+            assert rnn_zoo.list_presets(task, arch), (task, arch)
+    for task in ("parens", "arithmetic"):
+        for arch in ("ugrnn", "gru", "lstm"):
+            cards = map(rnn_zoo.preset, rnn_zoo.list_presets(task, arch, trained=True))
+            assert any(card.depth == 1 for card in cards), (task, arch)
+    text8 = map(rnn_zoo.preset, rnn_zoo.list_presets("text8", trained=True))
+    assert {card.arch: card.max_params for card in text8} == dict.fromkeys(archs, 10000)
+    for arch in ("gru", "+rnn"):
+        assert f"parens/{arch}-depth4-10k" in TRAINED
+
+
+def test_the_package_stays_small_and_has_no_file_that_nobody_names():
+    directory = pathlib.Path(presets.__file__).parent
+    files = {str(p.relative_to(directory)) for p in directory.rglob("*.*") if p.parent != directory}
+    assert sum(os.path.getsize(directory / file) for file in files) < 8e6
+    named = {f"{name}.json" for name in SHIPPED} | {f"{name}.safetensors" for name in TRAINED}
+    assert {file for file in files if "__pycache__" not in file} == named
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_card_is_of_what_its_name_says_and_of_no_machine(name):
+    card = rnn_zoo.preset(name)
+    config = TrainConfig(**card.config)
+    assert (config.task, config.arch, config.depth) == (card.task, card.arch, card.depth)
+    assert name.startswith(f"{card.task}/{card.arch}")
+    assert card.options == json.loads(json.dumps(config.cell_options()))
+    expected = rnn_zoo.count_params(
+        card.arch, card.depth, card.units, card.input_dim, card.output_dim
+    )
+    assert card.num_params == expected <= card.max_params == config.num_params
+    assert not re.search(r"/\w+/\w+/", json.dumps(card.config))
+
+
+@tensorflow_only
+@pytest.mark.parametrize("name", TRAINED)
+def test_the_score_of_a_card_is_what_its_weights_have(name):
+    card = rnn_zoo.preset(name)
+    config = TrainConfig(**card.config)
+    if card.task == "text8":
+        path = os.environ.get("RNN_ZOO_TEXT8")
+        if path is None:
+            pytest.skip("the text is not at hand; RNN_ZOO_TEXT8 may name the file")
+        config = dataclasses.replace(config, task_options=config.task_options | {"path": path})
+    trial = Trial(config)
+    program, weights = trial.program(), presets.read_weights(card)
+    hparams = trial.hparams(program)
+
+    def evaluate(*arguments):
+        return program.evaluate(weights, hparams, trial.task.device_data, *arguments)
+
+    measured = trial.measure(evaluate, ["eval"])["eval"]
+    assert measured["loss"] == pytest.approx(card.scores["eval"], rel=1e-3)
+    assert measured["loss"] < card.scores["chance"]

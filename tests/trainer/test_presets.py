@@ -1,0 +1,183 @@
+"""--preset in trainer and tuner: what is taken from it, and from where a search starts."""
+
+import dataclasses
+import json
+
+import keras
+import numpy as np
+import pytest
+from made_presets import SMALL, make
+
+from trainer import __main__ as trainer_main
+from trainer import checkpoints, settings
+from trainer.config import TrainConfig
+from trainer.errors import UserError
+from trainer.lanes import train_lanes
+from trainer.loop import train
+from trainer.trial import Trial
+from tuning import __main__ as tuning_main
+from tuning import space
+from tuning.study import Study
+from tuning.training import InProcess
+
+NAME = "capacity/gru-300"
+
+
+def parsed(holder, *arguments):
+    holder.unparse_flags()
+    for name in holder:
+        holder[name].unparse()
+    holder(["program", *arguments])
+    return holder
+
+
+def config_of(*arguments):
+    return settings.parse(parsed(trainer_main.FLAGS, *arguments)).config
+
+
+def test_a_preset_gives_the_whole_configuration_and_its_weights(preset_root):
+    weights = make(preset_root, NAME, SMALL)
+    config = config_of(f"--preset={NAME}")
+    assert config == dataclasses.replace(SMALL, preset=NAME)
+    first = Trial(config).draw_weights()
+    keras.tree.map_structure(np.testing.assert_array_equal, first, weights)
+    drawn = Trial(config_of(f"--preset={NAME}", "--scratch")).draw_weights()
+    assert not np.array_equal(drawn["readout"]["kernel"], first["readout"]["kernel"])
+    assert config_of(f"--preset={NAME}", "--scratch") == SMALL
+
+
+def test_flags_bindings_and_files_change_a_preset(preset_root, tmp_path):
+    make(preset_root, NAME, SMALL)
+    file = tmp_path / "own.gin"
+    file.write_text("TrainConfig.batch_size = 16\nTrainConfig.l2_decay = 0.25\n")
+    config = config_of(
+        f"--preset={NAME}",
+        f"--gin_file={file}",
+        "--gin_bindings=TrainConfig.lr_init=0.5",
+        "--train_steps=7",
+        "--batch_size=32",
+    )
+    expected = {"batch_size": 32, "l2_decay": 0.25, "lr_init": 0.5, "train_steps": 7}
+    assert config == dataclasses.replace(SMALL, preset=NAME, **expected)
+
+
+def test_a_preset_without_weights_is_trained_from_drawn_ones(preset_root):
+    make(preset_root, NAME, SMALL, weights=False)
+    assert config_of(f"--preset={NAME}") == SMALL
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--preset=capacity/gru-3"], "there is no preset 'capacity/gru-3'; there is capacity/gru"),
+        (["--scratch", "--task=capacity", "--arch=gru"], "--scratch is for a preset"),
+        ([f"--preset={NAME}", "--profile=smoke"], "--profile cannot change what a preset"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_a_backend_starts(arguments, message, preset_root):
+    make(preset_root, NAME, SMALL)
+    with pytest.raises(UserError, match=message):
+        config_of(*arguments)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"num_params": 3000}, r"has units 2, and this training \d+; .* \(--scratch\)"),
+        ({"arch": "lstm", "input_scale": 1.0, "recurrent_scale": 1.0, "bias_scale": 0.0}, "arch"),
+        ({"depth": 2}, "has depth 1, and this training 2"),
+    ],
+)
+def test_weights_of_another_shape_are_refused(change, message, preset_root):
+    make(preset_root, NAME, SMALL)
+    config = dataclasses.replace(SMALL, preset=NAME, **change)
+    with pytest.raises(UserError, match=message):
+        config.units(32, 1)
+
+
+def test_damaged_weights_are_one_line(preset_root):
+    make(preset_root, NAME, SMALL)
+    (preset_root / f"{NAME}.safetensors").write_bytes(b"nonsense")
+    with pytest.raises(UserError, match="has the SHA-256"):
+        Trial(dataclasses.replace(SMALL, preset=NAME)).draw_weights()
+
+
+def test_a_training_begins_at_the_preset_and_leaves_it(preset_root, tmp_path):
+    weights = make(preset_root, NAME, SMALL)
+    config = dataclasses.replace(SMALL, preset=NAME, train_steps=1, lr_init=1e-6)
+    record = train(config, tmp_path / "run")
+    after = checkpoints.latest_weights(tmp_path / "run/checkpoints", weights)
+    moved = [
+        np.abs(np.asarray(new) - old).max()
+        for new, old in zip(keras.tree.flatten(after), keras.tree.flatten(weights), strict=True)
+    ]
+    assert 0 < max(moved) < 1e-4
+    assert record.config["preset"] == NAME
+    alone = train(dataclasses.replace(config, train_steps=20), tmp_path / "alone")
+    rates = (0.5, 1e-6)
+    trials = [
+        Trial(dataclasses.replace(config, train_steps=20, lr_init=rate), str(rate))
+        for rate in rates
+    ]
+    ended = {record.run_id: record for _, record, _ in train_lanes(trials, lanes=2)}
+    lane = ended["1e-06"]
+    assert lane.eval_loss == pytest.approx(alone.eval_loss, rel=1e-5)
+
+
+def test_a_resumed_run_is_of_the_preset_still(preset_root, tmp_path):
+    make(preset_root, NAME, SMALL)
+    train(dataclasses.replace(SMALL, preset=NAME, train_steps=2), tmp_path / "run")
+    text = (tmp_path / "run/config.gin").read_text()
+    flags = parsed(trainer_main.FLAGS, f"--run_dir={tmp_path / 'run'}", "--resume")
+    assert settings.parse(flags, base=text).config.preset == NAME
+
+
+# The tuner.
+
+
+def study_of(*arguments):
+    parsed(tuning_main.FLAGS, *arguments)
+    return tuning_main._parsed()
+
+
+def test_a_search_begins_with_the_presets_own_hyperparameters(preset_root):
+    make(preset_root, NAME, SMALL)
+    config, study, _ = study_of(f"--preset={NAME}", "--scratch", "--num_trials=3")
+    assert config == SMALL
+    assert space.configure(config, study.first) == SMALL
+    assert set(study.first) == {
+        each.name for each in space.space(config) if each.name != "momentum_logit"
+    }
+
+
+def test_a_search_that_starts_from_weights_tunes_the_training_alone(preset_root):
+    make(preset_root, NAME, SMALL)
+    config, study, _ = study_of(f"--preset={NAME}")
+    names = {each.name for each in space.space(config)}
+    assert not {name for name in names if "scale" in name or name in ("activation", "gate_bias")}
+    assert {"lr_init", "train_steps", "optimizer"} < names
+    assert set(study.first) == names - {"momentum_logit"}
+
+
+def test_hyperparameters_outside_the_ranges_are_refused(preset_root):
+    make(preset_root, NAME, dataclasses.replace(SMALL, lr_init=0.5))
+    with pytest.raises(UserError, match=r"lr_init is within .* and the preset has 0.5"):
+        study_of(f"--preset={NAME}")
+
+
+def test_the_first_trial_of_a_study_is_the_preset(preset_root, tmp_path):
+    make(preset_root, NAME, SMALL)
+    parsed(
+        tuning_main.FLAGS,
+        f"--preset={NAME}",
+        "--scratch",
+        "--num_trials=3",
+        "--workers=1",
+        f"--study_dir={tmp_path / 'study'}",
+    )
+    config, study, documents = tuning_main._parsed()
+    Study(tmp_path / "study", config, study, documents).run(InProcess())
+    records = [json.loads(line) for line in (tmp_path / "study/trials.jsonl").open()]
+    first = min(records, key=lambda record: record["run_id"])
+    assert TrainConfig(**first["config"]) == SMALL
+    assert len({json.dumps(record["hparams"]) for record in records}) == 3

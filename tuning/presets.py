@@ -1,0 +1,205 @@
+"""python -m tuning.presets --runs=DIR --out=rnn_zoo/presets: makes the package's presets of sweeps.
+
+Each task, architecture, depth and budget that was searched gives one preset: the hyperparameters of
+its best trial by the split valid. Those that `--train` names are trained again with them, and get
+weights.
+"""
+
+import dataclasses
+import fnmatch
+import json
+import pathlib
+
+from absl import flags
+
+from rnn_zoo.architectures import ARCHITECTURES
+from rnn_zoo.presets import INDEX, Preset, digest_of, files_of
+from trainer import cli, settings
+from trainer.config import TrainConfig
+from trainer.errors import UserError
+from trainer.files import whole, write_json
+from tuning import log
+
+USAGE = """Makes presets of the best trials of sweeps and studies.
+
+  python -m tuning.presets --runs=runs/presets --out=rnn_zoo/presets --train='parens/*'
+
+Flags:"""
+
+FLAGS = flags.FlagValues()
+
+
+def _define():
+    common = {"flag_values": FLAGS}
+    flags.DEFINE_list("runs", [], "directories of sweeps and studies, with commas", **common)
+    flags.DEFINE_string("out", None, "where to; rnn_zoo/presets for those of the package", **common)
+    flags.DEFINE_list("train", [], "which get weights: names, where * is any text", **common)
+    flags.DEFINE_string("work", "runs/presets_trained", "where these are trained", **common)
+    flags.DEFINE_float(
+        "longer", 1.0, "train them so many times the steps of the best trial", **common
+    )
+    flags.DEFINE_string("text8_path", None, "a text8 file: plain, .gz or .zip", **common)
+    flags.DEFINE_string("text8_source", None, "pydoc: text from Python's documentation", **common)
+
+
+_define()
+
+
+def main():
+    for name in ("runs", "out"):
+        if not FLAGS[name].value:
+            raise UserError(f"--{name} is missing")
+    found = best_trials(FLAGS.runs)
+    if not found:
+        raise UserError(f"no feasible trial in {', '.join(FLAGS.runs)}")
+    for pattern in FLAGS.train:
+        if not fnmatch.filter(found, pattern):
+            raise UserError(f"--train: nothing is called {pattern}; there is {', '.join(found)}")
+    if FLAGS.longer <= 0:
+        raise UserError(f"--longer must be greater than 0, got {FLAGS.longer:g}")
+    chosen = {name for pattern in FLAGS.train for name in fnmatch.filter(found, pattern)}
+    if chosen:
+        cli.start_backend()
+    for name, (record, search) in found.items():
+        weights = None
+        if name in chosen:
+            record, weights = trained(name, record)
+        write(FLAGS.out, card(name, record, search), weights)
+        print(f"{name}: eval loss {record.eval_loss:.4g}{', with weights' if weights else ''}")
+
+
+def best_trials(directories):
+    """The best trial of each task, architecture, depth and budget below some directories.
+
+    Args:
+        directories: of sweeps, of studies, or of anything above them.
+
+    Returns:
+        dict from name of a preset, in alphabetical order, to its (`RunRecord`, dict of how it was
+        found). Of several studies the better best counts.
+
+    Raises:
+        UserError: there is no such directory.
+    """
+    found = {}
+    for directory in directories:
+        if not pathlib.Path(directory).is_dir():
+            raise UserError(f"--runs: there is no directory {directory}")
+        for path in sorted(pathlib.Path(directory).rglob("trials.jsonl")):
+            records = log.read(path)[0].values()
+            for best in log.ranked(records)[:1]:
+                name, search = name_of(best), _search(path.parent, records)
+                if name not in found or best.objective < found[name][0].objective:
+                    found[name] = best, search
+    return dict(sorted(found.items()))
+
+
+def _search(study, records):
+    settings_of = json.loads((study / "study.json").read_text())["study"]
+    return {
+        "algorithm": settings_of["algorithm"],
+        "num_trials": len(records),
+        "infeasible": sum(record.status == "infeasible" for record in records),
+    }
+
+
+def name_of(record):
+    """<task>/<architecture>[-depth<D>]-<budget>, as parens/gru-10k."""
+    at_least = ARCHITECTURES[record.arch].min_depth
+    depth = f"-depth{record.depth}" if record.depth != at_least else ""
+    thousands, rest = divmod(record.max_params, 1000)
+    return f"{record.task}/{record.arch}{depth}-" + (
+        str(record.max_params) if rest else f"{thousands}k"
+    )
+
+
+def trained(name, record):
+    """Trains the hyperparameters of a record again, or goes on where that was stopped.
+
+    Returns:
+        (its own `RunRecord`, the weights).
+
+    Raises:
+        UserError: it diverged, or the text is missing.
+        KeyboardInterrupt: a signal stopped it; the same command goes on.
+    """
+    from rnn_zoo.model import get_weights
+    from trainer.export import load_model
+    from trainer.loop import train
+
+    config = TrainConfig(**record.config)
+    config = dataclasses.replace(config, train_steps=round(FLAGS.longer * config.train_steps))
+    if config.task == "text8":
+        config = settings.with_text8(config, FLAGS)
+    run_dir = pathlib.Path(FLAGS.work, name)
+    again = train(config, run_dir, resume=run_dir.exists())
+    if again.status == "interrupted":
+        raise KeyboardInterrupt
+    if again.eval_loss is None:
+        raise UserError(f"{name} diverged at step {again.infeasible_at}; try another --longer")
+    return again, get_weights(load_model(run_dir)[0])
+
+
+def card(name, record, search):
+    """The `Preset` of a record."""
+    config = dict(record.config)
+    # Where the text lay is of that machine alone.
+    config["task_options"] = {k: v for k, v in config["task_options"].items() if k != "path"}
+    return Preset(
+        name=name,
+        **{n: getattr(record, n) for n in ("task", "arch", "depth", "units", "num_params")},
+        **{n: getattr(record, n) for n in ("max_params", "input_dim", "output_dim")},
+        options=TrainConfig(**record.config).cell_options(),
+        config=config,
+        scores={
+            **{n: getattr(record, f"{n}_loss") for n in ("train", "valid", "eval", "chance")},
+            "metrics": record.metrics["eval"],
+        },
+        training={
+            "steps": record.steps_done,
+            **{n: getattr(record, n) for n in ("seconds", "curve", "backend", "versions")},
+        },
+        search=search,
+        paper=_paper(record),
+    )
+
+
+def _paper(record):
+    """What the paper says of the same task, architecture and depth."""
+    try:
+        from tuning.report.paper import TABLE_APP_1
+    except ImportError as error:
+        raise UserError(f"presets need {error.name}: pip install 'rnn-zoo[report]'") from None
+
+    if record.task == "parens" and record.depth == 1 and record.arch in TABLE_APP_1.index:
+        loss = TABLE_APP_1.original[record.arch]
+        return f"eval loss {loss:.3g} at 100,000 parameters, the best of some 1500 trials (App. C)"
+    return None
+
+
+def write(out, card, weights=None):
+    """Writes a preset, weights first, and then its card's SHA-256 into the index.
+
+    Args:
+        out: the directory of all presets.
+        card: the `Preset`.
+        weights: as of `rnn_zoo.model.get_weights`; None for hyperparameters alone.
+    """
+    out = pathlib.Path(out)
+    (out / card.task).mkdir(parents=True, exist_ok=True)
+    for name, content in files_of(card, weights).items():
+        with whole(out / name) as file:
+            file.write(content)
+    index = out / INDEX
+    known = json.loads(index.read_text()) if index.exists() else {}
+    known[card.name] = digest_of((out / f"{card.name}.json").read_bytes())
+    write_json(index, dict(sorted(known.items())))
+
+
+def run():
+    """The console script."""
+    cli.run(main, FLAGS, USAGE)
+
+
+if __name__ == "__main__":
+    run()
