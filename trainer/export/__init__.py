@@ -62,26 +62,47 @@ def export(
         The path of the directory that was written.
 
     Raises:
-        UserError: as `load_model`; Keras does not run on TensorFlow; a package that the format
-            needs is missing; an unknown format; what `rnn_zoo.quantization.quantize` refuses.
+        UserError: as `load_model` and `export_model`; what `rnn_zoo.quantization.quantize` refuses.
     """
+    _check(format)
+    model, record = load_model(run_dir)
+    path = pathlib.Path(run_dir, format)
+    if bits is not None:
+        _round(model, bits, granularity)
+        path = path.with_name(f"{format}_{bits}bit_{granularity}")
+    return export_model(model, path, format, batch_size, time_steps or _task_steps(record))
+
+
+def export_model(model, path, format="saved_model", batch_size=1, time_steps=1):
+    """Writes a model that need not be of a run, as one of `rnn_zoo.load` or `build_model`.
+
+    Args:
+        model: a `rnn_zoo.RecurrentModel`.
+        path: the directory to make; what lies there goes. Its parent must exist.
+        format, batch_size, time_steps: as for `export`.
+
+    Returns:
+        The path.
+
+    Raises:
+        UserError: an unknown format; Keras does not run on TensorFlow; a package that the format
+            needs is missing.
+    """
+    _check(format)
+    from trainer.export.signatures import Signatures
+
+    with whole_directory(path) as directory:
+        FORMATS[format].write(directory, Signatures(model), (batch_size, time_steps))
+    return path
+
+
+def _check(format):
     if format not in FORMATS:
         raise UserError(f"unknown format {format!r}; choose one of {', '.join(FORMATS)}")
     import keras
 
     if keras.backend.backend() != "tensorflow":
         raise UserError(f"{FORMATS[format].TITLE} needs TensorFlow; set KERAS_BACKEND=tensorflow")
-    from trainer.export.signatures import Signatures
-
-    model, record = load_model(run_dir)
-    path = pathlib.Path(run_dir, format)
-    if bits is not None:
-        _round(model, bits, granularity)
-        path = path.with_name(f"{format}_{bits}bit_{granularity}")
-    sizes = (batch_size, time_steps or _task_steps(record))
-    with whole_directory(path) as directory:
-        FORMATS[format].write(directory, Signatures(model), sizes)
-    return path
 
 
 def _round(model, bits, granularity):
