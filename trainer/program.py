@@ -12,7 +12,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from rnn_zoo.cells.lanes import LaneCell
+from rnn_zoo.cells.lanes import lane_cell
 from rnn_zoo.model import forward
 from trainer import backends, optimizers, packing
 from trainer.optimizers import expand_as
@@ -163,7 +163,7 @@ class Program:
         if self.precision == "mixed_bfloat16":
             weights, inputs, gate_bias = map(_in_bfloat16, (weights, inputs, gate_bias))
         cells = [
-            LaneCell(cell, self.activation_names, hparams["activation"], gate_bias)
+            lane_cell(cell, self.activation_names, hparams["activation"], gate_bias)
             for cell in self.cells
         ]
         return ops.cast(forward(cells, weights, inputs, self.task.loss_steps), "float32")

@@ -6,40 +6,34 @@ Legend: P lanes, B batch, N units.
 from keras import activations, ops
 
 
-class LaneCell:
-    """The equations of a cell with hyperparameters that are arrays over lanes.
+def lane_cell(cell, names, choice, gate_bias):
+    """The cell with hyperparameters that are arrays over lanes.
 
-    Stands for the cell in `rnn_zoo.model.forward`; it has no weights of its own.
+    Stands for the cell in `rnn_zoo.model.forward`. It is of the cell's own class, so that whatever
+    a `step` calls, its methods or its parent's, computes with the lanes' hyperparameters too.
 
     Args:
-        cell: an `AbstractRNNCell`, whose `step` is used.
+        cell: an `AbstractRNNCell`, whose equations are used; it is not changed.
         names: names of the nonlinearities s() that occur.
         choice: (P,) integers, each lane's place in `names`; not looked at where `names` is one.
         gate_bias: (P,) b^fg, or a pair of these for cells with two.
+
+    Returns:
+        A cell of which nothing but the equations may be used.
     """
+    functions = [activations.get(name) for name in names]
+    choice = choice[..., None, None]
 
-    def __init__(self, cell, names, choice, gate_bias):
-        self._cell = cell
-        self._functions = [activations.get(name) for name in names]
-        self._choice = choice[..., None, None]
-        pair = isinstance(gate_bias, (tuple, list))
-        self.gate_bias = (
-            tuple(bias[..., None, None] for bias in gate_bias)
-            if pair
-            else gate_bias[..., None, None]
-        )
-
-    def __getattr__(self, name):
-        return getattr(self._cell, name)
-
-    def step(self, x, pre, states):
-        return type(self._cell).step(self, x, pre, states)
-
-    def after_read_in(self, x):
-        return type(self._cell).after_read_in(self, x)
-
-    def activation(self, z):
-        value = self._functions[0](z)
-        for index, function in enumerate(self._functions[1:], start=1):
-            value = ops.where(self._choice == index, function(z), value)
+    def activation(z):
+        value = functions[0](z)
+        for index, function in enumerate(functions[1:], start=1):
+            value = ops.where(choice == index, function(z), value)
         return value
+
+    pair = isinstance(gate_bias, (tuple, list))
+    gate_bias = [bias[..., None, None] for bias in (gate_bias if pair else [gate_bias])]
+    lanes = object.__new__(type(cell))
+    # Keras keeps account of what is set on a layer; this is none, but for its methods.
+    vars(lanes).update(vars(cell))
+    vars(lanes).update(activation=activation, gate_bias=tuple(gate_bias) if pair else gate_bias[0])
+    return lanes

@@ -31,7 +31,7 @@ from on_backend import (
 
 import rnn_zoo
 import rnn_zoo.unroll as engine
-from rnn_zoo.cells.lanes import LaneCell
+from rnn_zoo.cells.lanes import lane_cell
 from rnn_zoo.unroll import generic
 
 LANES = 2
@@ -185,7 +185,7 @@ def test_each_lane_has_its_own_nonlinearity_and_gate_bias(case, rng):
         for name, bias in zip(names, gate_biases, strict=True)
     ]
     pair = (ops.convert_to_tensor(gate_biases),) * 2
-    cell = LaneCell(alone[0], names, np.arange(LANES), pair if arch == "+rnn" else pair[0])
+    cell = lane_cell(alone[0], names, np.arange(LANES), pair if arch == "+rnn" else pair[0])
     together = problem(alone[0], case, rng, lanes=(LANES,))
     outputs, states = execute(QUICKEST, values(cell), together)
     for lane in range(LANES):
