@@ -59,15 +59,10 @@ def backend_name():
 def start_backend():
     """Imports Keras and wakes its devices, without the lines that TensorFlow logs meanwhile.
 
-    C++ writes them to descriptor 2 whatever the log level; if the start fails they are shown.
-
     Raises:
         UserError: the backend is not installed.
     """
-    sys.stderr.flush()
-    terminal = os.dup(2)
-    with tempfile.TemporaryFile() as hidden:
-        os.dup2(hidden.fileno(), 2)
+    with without_log():
         try:
             import keras
 
@@ -77,6 +72,22 @@ def start_backend():
                 f"Keras cannot start on {backend_name()}: {error}; install it, "
                 "or choose another backend by the variable KERAS_BACKEND"
             ) from None
+
+
+@contextlib.contextmanager
+def without_log():
+    """Hides what is written to standard error within; shows it after all if there is a bug.
+
+    C++ writes to descriptor 2 whatever the log level.
+    """
+    sys.stderr.flush()
+    terminal = os.dup(2)
+    with tempfile.TemporaryFile() as hidden:
+        os.dup2(hidden.fileno(), 2)
+        try:
+            yield
+        except UserError:
+            raise
         except BaseException:
             hidden.seek(0)
             os.write(terminal, hidden.read())

@@ -1,11 +1,13 @@
 """The configuration of one training: a plain frozen value, checked before anything is built."""
 
+import contextlib
 import dataclasses
 import math
 
 from rnn_zoo.architectures import ARCHITECTURES, canonical_name
 from rnn_zoo.presets import preset
 from rnn_zoo.sizing import units_for_budget
+from trainer.cli import without_log
 from trainer.errors import UserError
 from trainer.tasks import TASKS
 
@@ -79,10 +81,7 @@ class TrainConfig:
 
     def __post_init__(self):
         check_choice("task", self.task, TASKS)
-        try:
-            arch = canonical_name(self.arch)
-        except ValueError as error:
-            raise UserError(str(error)) from None
+        arch = _canonical_name(self.arch)
         object.__setattr__(self, "arch", arch)
         min_depth = ARCHITECTURES[arch].min_depth
         if self.depth is None:
@@ -188,6 +187,16 @@ def find_preset(name):
         return preset(name)
     except ValueError as error:
         raise UserError(str(error)) from None
+
+
+def _canonical_name(arch):
+    # A module that has a cell imports Keras, which is not quiet about it.
+    imports = isinstance(arch, str) and "." in arch and arch not in ARCHITECTURES
+    with without_log() if imports else contextlib.nullcontext():
+        try:
+            return canonical_name(arch)
+        except ValueError as error:
+            raise UserError(str(error)) from None
 
 
 def check_choice(name, value, choices):

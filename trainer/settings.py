@@ -21,7 +21,10 @@ def define(flag_values):
 
     common = {"flag_values": flag_values}
     flags.DEFINE_string("task", None, f"the task, one of{listed(TASKS)}", **common)
-    flags.DEFINE_string("arch", None, f"the architecture, one of{listed(ARCHITECTURES)}", **common)
+    own = "\n        MODULE.NAME: one of your own, which importing MODULE registers"
+    flags.DEFINE_string(
+        "arch", None, f"the architecture, one of{listed(ARCHITECTURES)}{own}", **common
+    )
     flags.DEFINE_integer(
         "depth", None, "number of layers; 1, or 2 for +rnn, if not given", **common
     )

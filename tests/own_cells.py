@@ -1,0 +1,40 @@
+"""Cells of one's own, as a user's module has them: imported in processes of its own only."""
+
+from keras import ops
+
+import rnn_zoo
+
+
+class LeakyCell(rnn_zoo.AbstractRNNCell):
+    """Leaky unit with a learned rate.
+
+    h' = g · h + (1 - g) · s(W x + U h + b), g = σ(W^g x + U^g h + b^g + b^fg)
+    """
+
+    gates = ("c", "g")
+
+    def mixed(self, h, pre):
+        """Behind a method, which must see a lane's own hyperparameters as `step` does."""
+        c = self.activation(pre("c", h))
+        g = ops.sigmoid(pre("g", h) + self.gate_bias)
+        return g * h + (1 - g) * c
+
+    def step(self, x, pre, states):
+        h = self.mixed(states[0], pre)
+        return h, [h]
+
+
+class EchoCell(LeakyCell):
+    """Its parent's equations, a second state, and the input mixed in."""
+
+    state_names = ("h", "e")
+    mixes_input = True
+
+    def step(self, x, pre, states):
+        h, _ = super().step(x, pre, states[:1])
+        e = 0.5 * states[1] + 0.5 * x
+        return h + e, [h, e]
+
+
+Leaky = rnn_zoo.register("own_cells.leaky", LeakyCell)
+Echo = rnn_zoo.register("own_cells.echo", EchoCell, summary="a leaky unit and an echo")

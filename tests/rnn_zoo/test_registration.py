@@ -1,0 +1,171 @@
+"""A cell of one's own is an architecture like any other once it is registered."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+from on_backend import layer_gradients, to_numpy
+from processes import python
+from registrations import restored
+
+import rnn_zoo
+from rnn_zoo import CELLS, build_model, count_params, register
+from rnn_zoo.layers import LAYERS, CellLayer
+
+OWN = ("own_cells.leaky", "own_cells.echo")
+BATCH, TIME, INPUT, UNITS, OUTPUT = 3, 5, 4, 6, 2
+every_own = pytest.mark.parametrize("arch", OWN)
+
+
+@pytest.fixture(autouse=True)
+def _restored():
+    with restored():
+        yield
+
+
+class MineCell(rnn_zoo.AbstractRNNCell):
+    """One unit's memory of the others.
+
+    More of it.
+    """
+
+    gates = ("c",)
+
+    def step(self, x, pre, states):
+        h = self.activation(pre("c", states[0]))
+        return h, [h]
+
+
+def sequences(rng):
+    return rng.normal(size=(BATCH, TIME, INPUT)).astype("float32")
+
+
+def test_the_tables_have_it_and_a_summary():
+    layer = register("mine", MineCell)
+    assert CELLS["mine"] is MineCell is layer.cell_class and LAYERS["mine"] is layer
+    assert issubclass(layer, CellLayer) and layer.__name__ == "MineLayer"
+    row = rnn_zoo.ARCHITECTURES["mine"]
+    assert row == ("One unit's memory of the others.", "MineCell", ("c",), ("h",), False, False, 1)
+    assert list(rnn_zoo.ARCHITECTURES) == list(CELLS) == list(LAYERS)
+    register("mine", MineCell, summary="another")
+    assert rnn_zoo.ARCHITECTURES["mine"].summary == "another"
+
+
+@every_own
+def test_a_dotted_name_is_found_by_importing_its_module(arch):
+    assert arch not in CELLS
+    assert count_params(arch, 1, UNITS, INPUT, OUTPUT) > 0
+    assert set(OWN) <= set(CELLS)
+
+
+@every_own
+def test_counts_are_the_model_s(arch):
+    for depth, units in ((1, 3), (1, INPUT), (3, 5)):
+        model = build_model(arch, depth, units, INPUT, OUTPUT)
+        assert model.count_params() == count_params(arch, depth, units, INPUT, OUTPUT)
+
+
+@every_own
+@pytest.mark.parametrize("masked", [False, True])
+def test_the_layer_equals_keras_s_own_loop(arch, masked, rng):
+    """Values and gradients, from random weights and initial states."""
+    arguments = {"sequences": sequences(rng)}
+    rnn_zoo.architectures.canonical_name(arch)
+    cell = CELLS[arch](UNITS, gate_bias=0.3)
+    stock = keras.layers.RNN(cell, return_sequences=True, zero_output_for_mask=True)
+    ours = LAYERS[arch](UNITS, gate_bias=0.3, return_sequences=True, zero_output_for_mask=True)
+    if masked:
+        arguments["mask"] = np.arange(TIME) < np.array([[5], [2], [3]])
+    for layer in (stock, ours):
+        layer(**arguments)
+    weights = [rng.normal(size=weight.shape) / 2 for weight in stock.get_weights()]
+    found = []
+    for layer in (stock, ours):
+        layer.set_weights(weights)
+        slopes, inputs = layer_gradients(
+            "eager", layer, lambda outputs: keras.ops.sum(outputs**2), arguments
+        )
+        found.append([to_numpy(layer(**arguments)), inputs["sequences"], *slopes.values()])
+    assert all(np.abs(array).max() > 1e-3 for array in found[0])
+    for expected, actual in zip(*found, strict=True):
+        np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5)
+
+
+@every_own
+def test_a_model_streams_and_comes_back_from_its_file(arch, rng, tmp_path):
+    model, inputs = build_model(arch, 2, UNITS, INPUT, OUTPUT), sequences(rng)
+    model.set_weights([rng.normal(size=weight.shape) / 2 for weight in model.get_weights()])
+    expected = to_numpy(model(inputs))
+    stepper = model.stepper(BATCH)
+    streamed = np.stack([stepper(inputs[:, t]) for t in range(TIME)], axis=1)
+    np.testing.assert_allclose(streamed, expected, atol=1e-5)
+    model.save(tmp_path / "model.keras")
+    np.save(tmp_path / "inputs.npy", inputs)
+    script = """
+import own_cells, json, keras, numpy as np
+model = keras.saving.load_model("model.keras")
+print(json.dumps(np.asarray(model(np.load("inputs.npy"))).tolist()))
+"""
+    done = python("-c", script, cwd=tmp_path)
+    assert done.code == 0, done.stderr
+    np.testing.assert_allclose(json.loads(done.stdout), expected, atol=1e-6)
+
+
+# What is refused
+
+
+def test_what_is_no_cell_is_refused():
+    for other in (keras.layers.GRUCell, MineCell(3), "MineCell"):
+        with pytest.raises(TypeError, match="must be a subclass of AbstractRNNCell, got"):
+            register("other", other)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "message"),
+    [
+        ({"gates": ()}, r"OddCell.gates must be a tuple of different names.*got \(\)"),
+        ({"gates": "cg"}, "OddCell.gates must be a tuple.*got 'cg'"),
+        ({"gates": ("c", "c")}, "OddCell.gates must be a tuple of different names"),
+        ({"gates": ("c.1",)}, "OddCell.gates must be"),
+        ({"state_names": ()}, "OddCell.state_names must be a tuple"),
+        ({"step": rnn_zoo.AbstractRNNCell.step}, r"OddCell must define step\(x, pre, states\)"),
+    ],
+)
+def test_a_class_that_lacks_something_is_refused(attributes, message):
+    odd = type("OddCell", (MineCell,), attributes)
+    with pytest.raises(ValueError, match=message):
+        register("odd", odd)
+    assert "odd" not in CELLS
+
+
+def test_names_that_are_taken_or_malformed_are_refused():
+    for name, holder in (("gru", "GRUCell"), ("plus_rnn", "IntersectionRNNCell")):
+        with pytest.raises(ValueError, match=f"'{name}' is taken by .*{holder}; choose another"):
+            register(name, MineCell)
+    for name in ("", "a b", "../mine", ".mine", "mine.", "a-b", "über", None):
+        with pytest.raises(ValueError, match="letters, digits and underscores"):
+            register(name, MineCell)
+
+
+@pytest.mark.parametrize(
+    ("arch", "message"),
+    [
+        ("mine", "unknown architecture 'mine'; choose one of rnn, .*; .*see rnn_zoo.register"),
+        ("no_such.mine", "unknown architecture 'no_such.mine'.*there is no module 'no_such' on"),
+        ("json.no_such.x", "there is no module 'json.no_such'"),
+        ("json.mine", "the module 'json' does not register it"),
+        (".mine", "'' is not the name of a module"),
+        ("a..mine", "'a.' is not the name of a module"),
+    ],
+)
+def test_unknown_names_say_where_was_looked(arch, message):
+    with pytest.raises(ValueError, match=message):
+        count_params(arch, 1, 3, 3, 3)
+
+
+def test_a_bug_in_the_module_is_shown(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "broken_cells.py").write_text("import no_such_module_of_theirs\n")
+    with pytest.raises(ModuleNotFoundError, match="no_such_module_of_theirs"):
+        count_params("broken_cells.mine", 1, 3, 3, 3)

@@ -1,0 +1,104 @@
+"""A cell of one's own, `tests/own_cells.py`, in the trainer, in lanes, and in the tuner."""
+
+import dataclasses
+import json
+
+import keras
+import numpy as np
+import pytest
+from on_backend import tensorflow_only
+from processes import python
+from registrations import restored
+
+import trainer
+from trainer import TrainConfig
+from trainer.lanes import train_lanes
+from trainer.trial import Trial
+from tuning import space
+from tuning.config import StudyConfig
+from tuning.study import Study
+from tuning.training import InProcess
+
+#: Parens of 12 steps, a training of a second.
+BASE = {
+    "task": "parens",
+    "task_options": {"num_steps": 12},
+    "num_params": 3000,
+    "train_steps": 20,
+    "batch_size": 8,
+    "eval_samples": 64,
+}
+
+
+@pytest.fixture(autouse=True)
+def _restored():
+    with restored():
+        yield
+
+
+def test_the_trainer_trains_it(tmp_path):
+    config = TrainConfig(arch="own_cells.leaky", **BASE)
+    record = trainer.train(config, tmp_path)
+    assert (record.status, record.arch, record.steps_done) == ("ok", "own_cells.leaky", 20)
+    measured = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert measured[-1]["train_loss"] < measured[0]["train_loss"]
+    again = trainer.train(config, tmp_path, resume=True)
+    assert again.eval_loss == record.eval_loss
+
+
+def test_a_lane_ends_as_its_trial_alone():
+    """The lanes differ in what the equations take from `self`, behind methods and `super()`."""
+    first = TrainConfig(arch="own_cells.echo", activation="tanh", gate_bias=2.0, **BASE)
+    second = dataclasses.replace(first, activation="relu", gate_bias=-1.0, lr_init=0.003)
+    trials = [Trial(first, "first"), Trial(second, "second")]
+    found = {record.run_id: weights for _, record, weights in train_lanes(trials, lanes=2)}
+    for trial in trials:
+        expected = map(keras.ops.convert_to_numpy, keras.tree.flatten(end_alone(trial)))
+        for array, other in zip(keras.tree.flatten(found[trial.run_id]), expected, strict=True):
+            np.testing.assert_allclose(array, other, rtol=1e-4, atol=1e-5)
+
+
+def end_alone(trial):
+    """The weights with which it ends in a program of its own."""
+    program = trial.program()
+    hparams, data = trial.hparams(program), trial.task.device_data
+    start = program.start(trial.draw_weights())
+    return program.run(start, hparams, data, trial.config.train_steps)["weights"]
+
+
+def test_the_search_space_has_its_gates():
+    names = [each.name for each in space.space(TrainConfig(arch="own_cells.leaky", **BASE))]
+    assert {"input_scale.c", "recurrent_scale.g", "bias_scale.g", "gate_bias"} <= set(names)
+
+
+def test_a_study_searches_it(tmp_path):
+    config = TrainConfig(arch="own_cells.leaky", **BASE)
+    search = Study(tmp_path, config, StudyConfig(num_trials=2, algorithm="random"))
+    best, is_complete = search.run(InProcess(lanes=2))
+    assert is_complete and len(search.log.records) == 2
+    assert best.arch == "own_cells.leaky" and set(best.hparams["bias_scale"]) == {"c", "g"}
+
+
+def test_an_unknown_one_is_one_line_before_a_backend_starts(tmp_path):
+    arguments = ("-m", "tuning", "--task=parens", "--arch=no_such.cell")
+    done = python(*arguments, cwd=tmp_path, KERAS_BACKEND="none")
+    assert done.code == 2 and done.stderr.count("\n") == 1
+    assert "'no_such.cell'" in done.stderr and "no module 'no_such'" in done.stderr
+
+
+@tensorflow_only
+def test_commands_and_their_workers_find_it_by_its_name(tmp_path):
+    """A study in a worker process, its best exported there; then that run by other commands."""
+    quick = {"XLA_FLAGS": "--xla_backend_optimization_level=0", "cwd": tmp_path}
+    done = python(
+        *("-m", "tuning", "--task=parens", "--arch=own_cells.leaky", "--profile=smoke"),
+        *("--num_trials=2", "--workers=1", "--algorithm=random", "--study_dir=study"),
+        "--gin_bindings=TrainConfig.task_options = {'num_steps': 12}",
+        **quick,
+    )
+    assert (done.code, done.stderr) == (0, "")
+    (exported,) = tmp_path.glob("study/trial_*/saved_model/saved_model.pb")
+    run = exported.parents[1]
+    assert json.loads((run / "record.json").read_text())["arch"] == "own_cells.leaky"
+    done = python("-m", "trainer.show", f"--run_dir={run}", **quick)
+    assert (done.code, done.stderr) == (0, "") and "own_cells.leaky" in done.stdout
