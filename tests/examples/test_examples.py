@@ -1,0 +1,73 @@
+"""Each example runs as its docstring says, and finds what it is there to show."""
+
+import re
+
+import numpy as np
+from on_backend import tensorflow_only
+from processes import ROOT, python
+
+#: TensorFlow compiles for seconds at its usual effort.
+QUICK = {"XLA_FLAGS": "--xla_backend_optimization_level=0"}
+pytestmark = tensorflow_only
+
+
+def run(name, home, *arguments):
+    """What an example prints."""
+    done = python(ROOT / "examples" / name, *arguments, cwd=home, **QUICK)
+    assert done.code == 0, done.stderr
+    assert "Traceback" not in done.stderr and not list(home.glob("*.py"))
+    return done.stdout
+
+
+def number(pattern, text):
+    (found,) = re.findall(pattern.replace("#", r"([0-9.,]+[0-9])"), text)
+    return float(found.replace(",", ""))
+
+
+def test_ugrnn_functional(tmp_path):
+    printed = run("ugrnn_functional.py", tmp_path)
+    assert number("accuracy # on new texts", printed) > 0.95
+    assert "the loaded model's answers are the same\n" in printed
+
+
+def test_plus_rnn_own_data(tmp_path):
+    printed = run("plus_rnn_own_data.py", tmp_path)
+    assert number("# values streamed", printed) == 499
+    error, guess = number("squared error #;", printed), number("as a guess #", printed)
+    assert error < guess / 2
+
+
+def test_plus_rnn_own_data_reads_a_file(tmp_path):
+    """A triangle wave far from zero, of 800 values: a quarter, less the first, is predicted."""
+    wave = 100 + np.abs(np.arange(800) % 20 - 10)
+    (tmp_path / "mine.csv").write_text("\n".join(map(str, wave)))
+    printed = run("plus_rnn_own_data.py", tmp_path, "--csv=mine.csv")
+    assert number("# values streamed", printed) == 199
+    assert number("squared error #;", printed) < number("as a guess #", printed) / 2
+
+
+def test_custom_cell(tmp_path):
+    printed = run("custom_cell.py", tmp_path)
+    assert "layer: (2, 7, 16)\n" in printed
+    assert number("parameters: # ", printed) == number("beforehand: #", printed) > 0
+    lanes = re.findall(r"a lane: lr (\S+), eval loss (\S+), chance (\S+)", printed)
+    assert [lr for lr, _, _ in lanes] == ["0.01", "0.001"]
+    assert all(0 < float(loss) < float(chance) for _, loss, chance in lanes)
+    assert "architecture custom_cell.slow" in printed and "tuned: trial 0000" in printed
+
+
+def test_custom_cell_is_found_by_the_commands(tmp_path):
+    """As its docstring says: from the examples' directory, by its dotted name."""
+    arguments = ("-m", "trainer", "--task=memory", "--arch=custom_cell.slow", "--profile=smoke")
+    done = python(*arguments, f"--run_dir={tmp_path}/run", cwd=ROOT / "examples", **QUICK)
+    assert (done.code, done.stderr) == (0, "")
+    assert "architecture custom_cell.slow" in done.stdout
+    assert (tmp_path / "run/record.json").exists()
+
+
+def test_tune_own_model(tmp_path):
+    printed = run("tune_own_model.py", tmp_path)
+    scores = [float(score) for score in re.findall(r"^val_loss (\S+)", printed, re.M)]
+    assert scores == sorted(scores) and len(set(scores)) == 4
+    assert scores[0] == number("of 4 trials the best has #;", printed)
+    assert scores[0] < number("variance of the answers is #", printed)
