@@ -17,7 +17,8 @@ def register(name, cell_class, summary=""):
     Keras, so that a saved model loads wherever this call was made before.
 
     Commands and worker processes find a *dotted* name by themselves: "my_cells.leaky" is looked for
-    by importing `my_cells`, which must be on Python's path and make this call.
+    by importing `my_cells`, which must be on Python's path and make this call. (Worker processes of
+    a script run the script's top level first, so they know of any name that it registers there.)
 
     Args:
         name: letters, digits and underscores, a module and a dot before them if there is one that
