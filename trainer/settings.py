@@ -89,9 +89,13 @@ def parse(flag_values, base=None):
 
 
 def _preset_as_gin(name, scratch):
+    """What a preset is trained with; from its weights on, at its last learning rate."""
     card = find_preset(name)
-    weights = None if scratch or card.weights is None else name
-    return dataclasses.replace(TrainConfig(**card.config), preset=weights).as_gin()
+    config = TrainConfig(**card.config)
+    if card.weights is not None and not scratch:
+        last = config.lr_init * config.lr_decay_rate
+        config = dataclasses.replace(config, preset=name, lr_init=last, lr_decay_rate=1.0)
+    return config.as_gin()
 
 
 def text8_options(flag_values):

@@ -215,10 +215,11 @@ def point(config, space):
         space: of `space`, or narrowed.
 
     Returns:
-        dict from name to value, of the hyperparameters that count.
+        dict from name to value, of the hyperparameters that count; numbers that are not within
+        their ranges come to the nearer end.
 
     Raises:
-        UserError: a value is not within its range.
+        UserError: a value is none of the choices, or there is none.
     """
     values = {}
     for each in space:
@@ -229,12 +230,10 @@ def point(config, space):
         value = getattr(config, field)
         if entry and isinstance(value, dict):
             value = value.get(entry)
-        inside = value in each.choices if each.law == "categorical" else value is not None
-        if inside and each.law != "categorical":
-            inside = each.low <= value <= each.high
-        if not inside:
+        is_choice = each.law == "categorical"
+        if value not in each.choices if is_choice else value is None:
             raise UserError(f"{each.name} is within {each}, and the preset has {value!r}")
-        values[each.name] = value
+        values[each.name] = value if is_choice else min(max(value, each.low), each.high)
     return values
 
 

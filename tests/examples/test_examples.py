@@ -65,6 +65,13 @@ def test_custom_cell_is_found_by_the_commands(tmp_path):
     assert (tmp_path / "run/record.json").exists()
 
 
+def test_presets(tmp_path):
+    printed = run("presets.py", tmp_path)
+    assert "### parens/gru-10k" in printed and "| weights | SHA-256 `" in printed
+    assert all(0 < float(loss) < 10 for loss in re.search("epoch: (.*)", printed)[1].split())
+    assert float(re.search(r"stepper by (\S+) at most", printed)[1]) < 1e-4
+
+
 def test_tune_own_model(tmp_path):
     printed = run("tune_own_model.py", tmp_path)
     scores = [float(score) for score in re.findall(r"^val_loss (\S+)", printed, re.M)]

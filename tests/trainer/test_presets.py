@@ -21,6 +21,8 @@ from tuning.study import Study
 from tuning.training import InProcess
 
 NAME = "capacity/gru-300"
+#: A training that goes on from weights has the learning rate that made them in the end.
+LAST = {"lr_init": SMALL.lr_init * SMALL.lr_decay_rate, "lr_decay_rate": 1.0}
 
 
 def parsed(holder, *arguments):
@@ -38,7 +40,7 @@ def config_of(*arguments):
 def test_a_preset_gives_the_whole_configuration_and_its_weights(preset_root):
     weights = make(preset_root, NAME, SMALL)
     config = config_of(f"--preset={NAME}")
-    assert config == dataclasses.replace(SMALL, preset=NAME)
+    assert config == dataclasses.replace(SMALL, preset=NAME, **LAST)
     first = Trial(config).draw_weights()
     keras.tree.map_structure(np.testing.assert_array_equal, first, weights)
     drawn = Trial(config_of(f"--preset={NAME}", "--scratch")).draw_weights()
@@ -58,7 +60,7 @@ def test_flags_bindings_and_files_change_a_preset(preset_root, tmp_path):
         "--batch_size=32",
     )
     expected = {"batch_size": 32, "l2_decay": 0.25, "lr_init": 0.5, "train_steps": 7}
-    assert config == dataclasses.replace(SMALL, preset=NAME, **expected)
+    assert config == dataclasses.replace(SMALL, preset=NAME, **LAST | expected)
 
 
 def test_a_preset_without_weights_is_trained_from_drawn_ones(preset_root):
@@ -159,10 +161,12 @@ def test_a_search_that_starts_from_weights_tunes_the_training_alone(preset_root)
     assert set(study.first) == names - {"momentum_logit"}
 
 
-def test_hyperparameters_outside_the_ranges_are_refused(preset_root):
+def test_hyperparameters_outside_the_ranges_come_to_their_ends(preset_root):
     make(preset_root, NAME, dataclasses.replace(SMALL, lr_init=0.5))
-    with pytest.raises(UserError, match=r"lr_init is within .* and the preset has 0.5"):
-        study_of(f"--preset={NAME}")
+    assert study_of(f"--preset={NAME}", "--scratch")[1].first["lr_init"] == 0.1
+    ranges = "--gin_bindings=StudyConfig.ranges={'optimizer': ['adam']}"
+    with pytest.raises(UserError, match=r"optimizer is within \{adam\}, and the preset has 'sgd'"):
+        study_of(f"--preset={NAME}", ranges)
 
 
 def test_the_first_trial_of_a_study_is_the_preset(preset_root, tmp_path):
