@@ -15,7 +15,7 @@ class CellLayer(keras.layers.RNN):
     Args:
         units, activation, gate_bias, ...: the cell's arguments.
         return_sequences: whether to return the outputs of all steps, (B, T, N), or of the last.
-        return_state: whether to return the last states too, (output, *states).
+        return_state: whether to return the last states too, `(output, *states)`.
         go_backwards: whether to read the sequence from its end; outputs come in that order.
         zero_output_for_mask: whether masked steps output zeros instead of the last output.
 
