@@ -1,7 +1,7 @@
 """Makes the project's docstrings reStructuredText, and gives Keras's classes their signatures.
 
-Indented blocks, which are equations, tables and examples, are shown as they stand; their lines would
-flow into a paragraph otherwise. Runs before napoleon, which takes a docstring's sections apart.
+Indented blocks, which are equations, tables and examples, are shown as they stand; their lines
+would flow into a paragraph otherwise. Runs before napoleon, which takes a docstring apart.
 """
 
 import inspect

@@ -24,7 +24,9 @@ def section(presets, level=3):
     if not presets:
         return ""
     parts = [INTRODUCTION, _table(presets)]
-    parts += [f"(preset-{name})=\n\n{_card(name, preset, level)}" for name, preset in presets.items()]
+    parts += [
+        f"(preset-{name})=\n\n{_card(name, preset, level)}" for name, preset in presets.items()
+    ]
     return "\n\n".join(parts)
 
 
@@ -34,7 +36,9 @@ def _table(presets):
         field.name
         for field in dataclasses.fields(next(iter(presets.values())))
         if field.name != "name"
-        and all(isinstance(getattr(p, field.name, None), (str, int, float)) for p in presets.values())
+        and all(
+            isinstance(getattr(p, field.name, None), (str, int, float)) for p in presets.values()
+        )
         and all("\n" not in str(getattr(p, field.name)) for p in presets.values())
     ]
     rows = [["preset", *columns], ["---"] * (len(columns) + 1)]
