@@ -37,7 +37,8 @@ class TrainConfig:
         activation: s(), None for the architecture's own.
         gate_bias: b^fg; of the +RNN, b^{fg,h}.
         depth_gate_bias: b^{fg,y} of the +RNN; others have no such gate.
-        matrix_init: None for the architecture's own, bias_init: laws of initial values.
+        matrix_init, bias_init: laws of initial values; of the matrices, None for the
+            architecture's own.
         input_scale, recurrent_scale, bias_scale: their factors, a number or a dict by gate.
         optimizer: one of `trainer.optimizers.OPTIMIZERS`.
         lr_init, lr_decay_rate: the learning rate at the start, and its factor by the end.

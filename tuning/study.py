@@ -95,6 +95,7 @@ class Study:
 
     @property
     def best(self):
+        """The best feasible record; None if there is none."""
         return next(iter(self.ranked), None)
 
     def check(self):

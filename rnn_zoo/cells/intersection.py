@@ -20,7 +20,7 @@ class IntersectionRNNCell(AbstractRNNCell):
         activation: s2, of h_in.
         gate_bias: b^fg of both gates, or the pair (b^{fg,y}, b^{fg,h}).
         depth_activation: s1, of y_in.
-        (and those of `AbstractRNNCell`)
+        **kwargs: of `AbstractRNNCell`.
     """
 
     gates = ("y", "h", "gy", "gh")
