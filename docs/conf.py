@@ -30,8 +30,8 @@ exclude_patterns = ["ext"]
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
 
-# h' is a state after a step, "gru" a string.
-smartquotes = False
+# Dashes alone: h' is a state after a step, "gru" a string.
+smartquotes_action = "D"
 
 # Docstrings: what single backticks name is linked where it is documented, and code where not.
 default_role = "py:obj"
@@ -43,6 +43,7 @@ autodoc_typehints = "none"
 autodoc_mock_imports = ["optuna"]
 # An argument's line may name several, which a field a name would tear apart.
 napoleon_use_param = False
+napoleon_use_rtype = False
 napoleon_custom_sections = [("Attributes", "params_style")]
 nitpicky = True
 # Base classes and exceptions of Keras, keras-tuner and Python, which other sites document.

@@ -1,4 +1,4 @@
-"""Makes the project's docstrings reStructuredText, and gives Keras's classes their signatures.
+"""Makes the project's docstrings reStructuredText, and links and signs what they are about.
 
 Indented blocks, which are equations, tables and examples, are shown as they stand; their lines
 would flow into a paragraph otherwise. Runs before napoleon, which takes a docstring apart.
@@ -46,7 +46,27 @@ def _sign(app, what, name, subject, options, signature, returns):
     return str(own.replace(parameters=list(own.parameters.values())[1:])), returns
 
 
+def _resolve(app, env, node, contnode):
+    """Links a class by its name alone, as `TrainConfig`, from wherever a docstring names it."""
+    target = node["reftarget"]
+    if node.get("reftype") != "obj" or not target.rpartition(".")[2][:1].isupper():
+        return None
+    domain = env.domains.python_domain
+    # A class has a name where it is defined beside the one by which it is documented.
+    found = {
+        (entry.docname, entry.node_id): name
+        for name, entry in domain.objects.items()
+        if name.endswith(f".{target}")
+    }
+    if len(found) != 1:
+        return None
+    (name,) = found.values()
+    document = node.get("refdoc", env.docname)
+    return domain.resolve_xref(env, document, app.builder, "obj", name, node, contnode)
+
+
 def setup(app):
+    app.connect("missing-reference", _resolve)
     app.connect("autodoc-process-signature", _sign)
     app.connect("autodoc-process-docstring", _process, priority=400)  # napoleon's is 500
     return {"parallel_read_safe": True}

@@ -141,6 +141,11 @@ def test_no_link_within_the_site_is_broken(site):
     assert checked > 1000 and not broken
 
 
+def test_a_class_is_linked_where_a_docstring_names_it(site):
+    references = site.pages[site.path / "reference/tuning.html"].references
+    assert any(link.startswith("trainer.html#") and "TrainConfig" in link for link in references)
+
+
 def test_links_of_readme_lead_into_the_site(site):
     assert "../serving.html" in site.pages[site.path / "guides/export.html"].references
     sweep = site.pages[site.path / "guides/sweep.html"].references
