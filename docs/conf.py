@@ -23,6 +23,7 @@ extensions = [
     "sphinx.ext.mathjax",
     "sphinx.ext.napoleon",
     "docstrings",
+    "examples",
     "links",
     "presets",
 ]

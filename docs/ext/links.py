@@ -11,6 +11,7 @@ PAGES = {
     "benchmarks/results/kills.md": "docs/measurements.md#sweeps-whose-processes-are-killed",
     "benchmarks/results/pipelines.md": "docs/measurements.md#input-pipelines",
     "gin_configs/paper": "docs/reference/gin.md",
+    "gin_configs/presets.gin": "docs/reference/gin.md#the-presets",
 }
 _LINK = re.compile(r"\]\(([^()\s:#]+)\)")
 

@@ -1,11 +1,14 @@
 """What docs/ext does to docstrings, links and presets."""
 
 import pathlib
+import re
 import subprocess
 import sys
 
 import pytest
 from processes import environment
+
+import rnn_zoo
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -42,17 +45,8 @@ import dataclasses, sys
 sys.path[:0] = [{root!r}, {extensions!r}]
 import rnn_zoo
 
-@dataclasses.dataclass(frozen=True)
-class Preset:
-    name: str
-    arch: str
-    loss: float
-    config: dict
-
-    def __str__(self):
-        return f"# {{self.name}}\\n\\nA card.\\n\\n## Use\\n\\n```bash\\n# a comment\\n```"
-
-PRESETS = {{name: Preset(name, "gru", 1.23456, {{}}) for name in {names!r}}}
+base = rnn_zoo.preset("parens/gru-10k")
+PRESETS = {{name: dataclasses.replace(base, name=name) for name in {names!r}}}
 rnn_zoo.list_presets, rnn_zoo.preset = lambda: list(PRESETS), PRESETS.__getitem__
 extensions = ["myst_parser", "presets"]
 myst_heading_anchors = 3
@@ -62,7 +56,9 @@ myst_heading_anchors = 3
 def _gallery(path, names):
     extensions = str(ROOT / "docs" / "ext")
     (path / "conf.py").write_text(CONF.format(root=str(ROOT), extensions=extensions, names=names))
-    (path / "index.md").write_text("# Start\n\n```{toctree}\ngallery\n```\n")
+    (path / "index.md").write_text("# Start\n\n```{toctree}\ngallery\nguides/presets\n```\n")
+    (path / "guides").mkdir()
+    (path / "guides/presets.md").write_text("# Presets\n")
     (path / "gallery.md").write_text("# Gallery\n\n<!-- preset cards -->\n")
     subprocess.run(
         [sys.executable, "-m", "sphinx", "-W", "-q", "-b", "html", path, path / "out"],
@@ -74,14 +70,22 @@ def _gallery(path, names):
 
 
 def test_presets_are_a_table_and_cards(tmp_path):
-    page = _gallery(tmp_path, ["parens/gru", "parens/lstm"])
-    assert page.count("<p>A card.</p>") == 2
-    assert page.count("<th class") == 3 and "1.235" in page
-    for name in ("gru", "lstm"):
-        assert f'href="#preset-parens-{name}"' in page and f'id="preset-parens-{name}"' in page
-        assert f"<h3>parens/{name}" in page
-    assert page.count("<h4>Use") == 2 and page.count("# a comment") == 2
+    page = _gallery(tmp_path, ["parens/one", "parens/two"])
+    table, *cards = re.findall(r"<table.*?</table>", page, re.S)
+    assert table.count("<tr") == 3 and len(cards) == 2
+    eval_loss = f"{rnn_zoo.preset('parens/gru-10k').scores['eval']:.4g}"
+    assert table.count(eval_loss) == 2
+    for name, card in zip(("one", "two"), cards, strict=True):
+        assert f'href="#preset-parens-{name}"' in table and f'id="preset-parens-{name}"' in page
+        assert f"<h3>parens/{name}" in page and f"--preset=parens/{name}" in card
+
+
+def test_a_card_s_headings_come_below_the_page_s():
+    import presets
+
+    card = presets._card("# One\n\nText.\n\n## Use\n\n```bash\n# a comment\n```", 3)
+    assert card == "### One\n\nText.\n\n#### Use\n\n```bash\n# a comment\n```"
 
 
 def test_without_presets_there_is_no_word_of_them(tmp_path):
-    assert "reset" not in _gallery(tmp_path, [])
+    assert "<h2>" not in _gallery(tmp_path, [])

@@ -121,6 +121,12 @@ def test_every_gin_file_is_shown(site):
     assert not [path for path in files if path.name not in page]
 
 
+def test_every_example_is_shown(site):
+    page = site.text("guides/examples.html")
+    files = [path.name for path in (ROOT / "examples").glob("*.py")]
+    assert files and not [name for name in files if f"examples/{name}" not in page]
+
+
 def test_no_link_within_the_site_is_broken(site):
     checked, broken = 0, []
     for page in site.pages.values():
