@@ -10,6 +10,7 @@ PAGES = {
     "benchmarks/results/README.md": "docs/measurements.md",
     "benchmarks/results/kills.md": "docs/measurements.md#sweeps-whose-processes-are-killed",
     "benchmarks/results/pipelines.md": "docs/measurements.md#input-pipelines",
+    "examples": "docs/guides/examples.md",
     "gin_configs/paper": "docs/reference/gin.md",
     "gin_configs/presets.gin": "docs/reference/gin.md#the-presets",
 }
