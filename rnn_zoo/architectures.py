@@ -1,6 +1,7 @@
 """The architectures' names and shapes, free of Keras: what flags and parameter counts need."""
 
 import importlib
+import traceback
 from typing import NamedTuple
 
 
@@ -53,7 +54,8 @@ def canonical_name(arch):
     says all that a process needs to find the cell.
 
     Raises:
-        ValueError: the name is not one of `ARCHITECTURES` or `ALIASES`, nor has it become one.
+        ValueError: the name is not one of `ARCHITECTURES` or `ALIASES`, nor has it become one; or
+            its module cannot be imported.
     """
     name = ALIASES.get(arch, arch)
     if name in ARCHITECTURES:
@@ -70,15 +72,21 @@ def canonical_name(arch):
 def _import_home(name):
     """Imports the module of a dotted name; returns why the name may still be unknown.
 
-    An exception within the module is a bug of its own, and is not hidden.
+    Raises:
+        ValueError: a bug in the module; the message has its place.
     """
     home = name.rpartition(".")[0]
     if not all(part.isidentifier() for part in home.split(".")):
         return f"{home!r} is not the name of a module"
     try:
         importlib.import_module(home)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{home}.".startswith(f"{error.name}."):
-            raise
-        return f"there is no module {error.name!r} on Python's path"
+    except Exception as error:
+        missing = isinstance(error, ModuleNotFoundError) and error.name
+        if missing and f"{home}.".startswith(f"{missing}."):
+            return f"there is no module {missing!r} on Python's path"
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        raise ValueError(
+            f"the module {home!r} of architecture {name!r} cannot be imported: "
+            f"{type(error).__name__}: {error} ({place.filename}, line {place.lineno})"
+        ) from error
     return f"the module {home!r} does not register it"

@@ -38,7 +38,7 @@ def make(root, name, config, weights=True):
 
 def forget():
     presets._index.cache_clear()
-    presets.preset.cache_clear()
+    presets._card.cache_clear()
 
 
 SMALL = TrainConfig(

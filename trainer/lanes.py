@@ -67,11 +67,12 @@ _kept = {}
 
 def _program(trial):
     """The program of its shape; the last one is kept, with all that it has compiled."""
-    shape = repr(trial.shape)
-    if shape not in _kept:
+    # A cell that was registered anew, as in a notebook, has its name and other equations.
+    key = repr(trial.shape), type(trial.cells[0])
+    if key not in _kept:
         _kept.clear()
-        _kept[shape] = trial.program(OPTIMIZERS, ACTIVATIONS)
-    return _kept[shape]
+        _kept[key] = trial.program(OPTIMIZERS, ACTIVATIONS)
+    return _kept[key]
 
 
 class _Waiting:

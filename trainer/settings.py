@@ -70,9 +70,11 @@ def parse(flag_values, base=None):
         UserError: an unknown name or value, a file that is missing or wrong.
     """
     given = {name: flag_values[name].value for name in flag_values}
-    if given["preset"] and base is None:
+    if base is not None:
+        refuse_preset(flag_values)
+    elif given["preset"]:
         base = _preset_as_gin(given["preset"], given["scratch"])
-    elif given["scratch"] and not given["preset"]:
+    elif given["scratch"]:
         raise UserError("--scratch is for a preset; name it with --preset")
     if base is not None and flag_values["profile"].present:
         raise UserError(
@@ -88,10 +90,21 @@ def parse(flag_values, base=None):
     )
 
 
+def refuse_preset(flag_values):
+    """Refuses the flags of a preset where a run or a study goes on.
+
+    Raises:
+        UserError: one of them was given.
+    """
+    for name in ("preset", "scratch"):
+        if flag_values[name].present:
+            raise UserError(f"--{name} is for a new one; what is resumed has its own settings")
+
+
 def _preset_as_gin(name, scratch):
     """What a preset is trained with; from its weights on, at its last learning rate."""
     card = find_preset(name)
-    config = TrainConfig(**card.config)
+    config = dataclasses.replace(TrainConfig(**card.config), preset=None)
     if card.weights is not None and not scratch:
         last = config.lr_init * config.lr_decay_rate
         config = dataclasses.replace(config, preset=name, lr_init=last, lr_decay_rate=1.0)

@@ -59,7 +59,7 @@ def main():
         print(space.table(space.narrow(space.space(config), study.ranges)))
         return 0
     algorithm = "given" if FLAGS.hparams else study.algorithm
-    directory = FLAGS.study_dir or default_study_dir(config, algorithm)
+    directory = FLAGS.study_dir or default_study_dir(config, algorithm, study.first is not None)
     search = Study(directory, config, study, documents)
     sets = published.configurations(config, published.read(FLAGS.hparams)) if FLAGS.hparams else []
     # The workers have the GPUs; what this process would take of one they would lack.
@@ -88,9 +88,13 @@ def main():
     return 0 if is_complete else cli.INTERRUPTED
 
 
-def default_study_dir(config, algorithm):
-    """`studies/<task>-<arch>-<depth>-<budget>-<algorithm>`: the same command, the same study."""
-    parts = (config.task, config.arch, config.depth, config.num_params, algorithm)
+def default_study_dir(config, algorithm, begins_known=False):
+    """`studies/<task>-<arch>-<depth>-<budget>-<algorithm>`: the same command, the same study.
+
+    One with a first trial that is given ends in -known, one from a preset's weights in -tuned.
+    """
+    parts = [config.task, config.arch, config.depth, config.num_params, algorithm]
+    parts += ["tuned"] if config.preset else ["known"] if begins_known else []
     return os.path.join("studies", "-".join(map(str, parts)))
 
 
@@ -99,7 +103,7 @@ def _parsed():
     parsed = settings.parse(FLAGS)
     names = ("num_trials", "algorithm", "early_stopping", "keep")
     study = study_config({name: FLAGS[name].value for name in names})
-    if FLAGS.preset:
+    if FLAGS.preset and study.first is None:
         study = _from_preset(parsed.config, study)
     return parsed.config, study, {"config.gin": parsed.documents["config.gin"]}
 
@@ -114,6 +118,7 @@ def _resumed():
     """The configurations of the study that --study_dir holds, and --num_trials."""
     if not FLAGS.study_dir:
         raise UserError("--resume needs --study_dir, the directory of the study to continue")
+    settings.refuse_preset(FLAGS)
     path = pathlib.Path(FLAGS.study_dir, "study.json")
     try:
         held = json.loads(path.read_text())
@@ -164,6 +169,8 @@ def _rerun(search, display):
     ranked = log.ranked(log.read(search.path / "trials.jsonl")[0].values())
     if not ranked:
         raise UserError(f"{search.path} has no feasible trial to run again")
+    if ranked[0].config.get("preset") and "init" in FLAGS.vary:
+        raise UserError("the study starts from a preset's weights: --vary=data alone can vary")
     configs = given.variations(TrainConfig(**ranked[0].config), FLAGS.rerun_best, FLAGS.vary)
     trainer = Processes(FLAGS.workers, FLAGS.lanes)
     records = given.train_all(search.path / given.RERUNS, configs, trainer, display, keep=False)

@@ -2,17 +2,18 @@
 
 Each task, architecture, depth and budget that was searched gives one preset: the hyperparameters of
 its best trial by the split valid. Those that `--train` names are trained again with them, and get
-weights.
+weights; what has weights already keeps them, with its card, unless it is named.
 """
 
 import dataclasses
 import fnmatch
+import importlib
 import json
 import pathlib
 
 from absl import flags
 
-from rnn_zoo.architectures import ARCHITECTURES
+from rnn_zoo.architectures import ARCHITECTURES, canonical_name
 from rnn_zoo.presets import INDEX, Preset, digest_of, files_of
 from trainer import cli, settings
 from trainer.config import TrainConfig
@@ -58,14 +59,34 @@ def main():
     if FLAGS.longer <= 0:
         raise UserError(f"--longer must be greater than 0, got {FLAGS.longer:g}")
     chosen = {name for pattern in FLAGS.train for name in fnmatch.filter(found, pattern)}
+    _check_surroundings()
     if chosen:
         cli.start_backend()
     for name, (record, search) in found.items():
         weights = None
+        if name not in chosen and pathlib.Path(FLAGS.out, f"{name}.safetensors").exists():
+            print(f"{name}: has weights; kept as it is")
+            continue
         if name in chosen:
             record, weights = trained(name, record)
         write(FLAGS.out, card(name, record, search), weights)
         print(f"{name}: eval loss {record.eval_loss:.4g}{', with weights' if weights else ''}")
+
+
+def _check_surroundings():
+    """What would fail after hours of training fails before them.
+
+    Raises:
+        UserError: a package is missing.
+        OSError: there cannot be a file in --out.
+    """
+    try:
+        importlib.import_module("tuning.report.paper")
+    except ImportError as error:
+        raise UserError(f"presets need {error.name}: pip install 'rnn-zoo[report]'") from None
+    out = pathlib.Path(FLAGS.out)
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(out / INDEX, _known(out))
 
 
 def best_trials(directories):
@@ -76,7 +97,7 @@ def best_trials(directories):
 
     Returns:
         dict from name of a preset, in alphabetical order, to its (`RunRecord`, dict of how it was
-        found). Of several studies the better best counts.
+        found). Of several studies the better best counts; studies from a preset's weights do not.
 
     Raises:
         UserError: there is no such directory.
@@ -86,7 +107,8 @@ def best_trials(directories):
         if not pathlib.Path(directory).is_dir():
             raise UserError(f"--runs: there is no directory {directory}")
         for path in sorted(pathlib.Path(directory).rglob("trials.jsonl")):
-            records = log.read(path)[0].values()
+            # What began at a preset's weights would be a preset of itself.
+            records = [r for r in log.read(path)[0].values() if not r.config.get("preset")]
             for best in log.ranked(records)[:1]:
                 name, search = name_of(best), _search(path.parent, records)
                 if name not in found or best.objective < found[name][0].objective:
@@ -105,7 +127,7 @@ def _search(study, records):
 
 def name_of(record):
     """<task>/<architecture>[-depth<D>]-<budget>, as parens/gru-10k."""
-    at_least = ARCHITECTURES[record.arch].min_depth
+    at_least = ARCHITECTURES[canonical_name(record.arch)].min_depth
     depth = f"-depth{record.depth}" if record.depth != at_least else ""
     thousands, rest = divmod(record.max_params, 1000)
     return f"{record.task}/{record.arch}{depth}-" + (
@@ -128,10 +150,12 @@ def trained(name, record):
     from trainer.loop import train
 
     config = TrainConfig(**record.config)
-    config = dataclasses.replace(config, train_steps=round(FLAGS.longer * config.train_steps))
+    steps = max(1, round(FLAGS.longer * config.train_steps))
+    config = dataclasses.replace(config, train_steps=steps)
     if config.task == "text8":
         config = settings.with_text8(config, FLAGS)
-    run_dir = pathlib.Path(FLAGS.work, name)
+    # Another best trial, or another --longer, is another run.
+    run_dir = pathlib.Path(FLAGS.work, f"{name}-{digest_of(config.as_gin().encode())[:8]}")
     again = train(config, run_dir, resume=run_dir.exists())
     if again.status == "interrupted":
         raise KeyboardInterrupt
@@ -166,10 +190,7 @@ def card(name, record, search):
 
 def _paper(record):
     """What the paper says of the same task, architecture and depth."""
-    try:
-        from tuning.report.paper import TABLE_APP_1
-    except ImportError as error:
-        raise UserError(f"presets need {error.name}: pip install 'rnn-zoo[report]'") from None
+    from tuning.report.paper import TABLE_APP_1
 
     if record.task == "parens" and record.depth == 1 and record.arch in TABLE_APP_1.index:
         loss = TABLE_APP_1.original[record.arch]
@@ -179,6 +200,9 @@ def _paper(record):
 
 def write(out, card, weights=None):
     """Writes a preset, weights first, and then its card's SHA-256 into the index.
+
+    Each file is whole or absent. Between card and index the one that was there before is refused as
+    changed; writing it again mends that.
 
     Args:
         out: the directory of all presets.
@@ -190,10 +214,16 @@ def write(out, card, weights=None):
     for name, content in files_of(card, weights).items():
         with whole(out / name) as file:
             file.write(content)
+    known = _known(out) | {card.name: digest_of((out / f"{card.name}.json").read_bytes())}
+    write_json(out / INDEX, dict(sorted(known.items())))
+    if weights is None:
+        (out / f"{card.name}.safetensors").unlink(missing_ok=True)
+
+
+def _known(out):
+    """Name of each preset in a directory -> SHA-256 of its card."""
     index = out / INDEX
-    known = json.loads(index.read_text()) if index.exists() else {}
-    known[card.name] = digest_of((out / f"{card.name}.json").read_bytes())
-    write_json(index, dict(sorted(known.items())))
+    return json.loads(index.read_text()) if index.exists() else {}
 
 
 def run():

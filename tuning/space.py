@@ -237,6 +237,31 @@ def point(config, space):
     return values
 
 
+def check_point(space, values):
+    """Refuses values that are no point of the space.
+
+    Args:
+        space: of `space`, or narrowed.
+        values: dict from name to value.
+
+    Raises:
+        UserError: a name is missing, unknown or does not count, or a value is not within its range.
+    """
+    if not isinstance(values, dict):
+        raise UserError(f"first must be a dict from name to value, got {values!r}")
+    for each in space:
+        condition = each.condition
+        counts = not condition or values.get(condition.name) in condition.values
+        if counts != (each.name in values):
+            raise UserError(
+                f"first {'lacks' if counts else 'has'} {each.name}, which "
+                f"{'counts' if counts else 'does not count'} there"
+            )
+        if counts:
+            _narrowed(each, values[each.name])
+    narrow(space, dict.fromkeys(values.keys() - {each.name for each in space}))
+
+
 def table(space):
     """The space as lines of text, a hyperparameter each."""
     rows = [("hyperparameter", "law", "range", "counts where", "source")]

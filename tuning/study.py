@@ -54,6 +54,8 @@ class Study:
         self.path, self.config, self.study = pathlib.Path(directory), config, study
         self.documents = documents or {}
         self.space = spaces.narrow(spaces.space(config), study.ranges)
+        if study.first is not None:
+            spaces.check_point(self.space, study.first)
         self.task = config.make_task()
         config.units(self.task.input_dim, self.task.output_dim)
         self.log = self.oracle = self.batch = None

@@ -93,7 +93,8 @@ class AbstractRNNCell(keras.layers.Layer):
 
         All units and samples are treated alike, and no weight but those behind `pre` is used: for
         speed, sequences are run with arrays (..., N, B) in place of (..., B, N), and with a
-        gradient that knows of no other weight.
+        gradient that knows of no other weight. `self.activation` and `self.gate_bias` are read
+        here, not in `__init__`: where trials train in lanes, each has its own.
 
         Args:
             x: (..., N) the input, behind the read-in if there is one, for cells that mix it into

@@ -15,7 +15,7 @@ import hashlib
 import importlib.resources
 import json
 
-from rnn_zoo.architectures import ARCHITECTURES
+from rnn_zoo.architectures import ARCHITECTURES, canonical_name
 
 INDEX = "index.json"
 
@@ -64,10 +64,10 @@ class Preset:
     def __str__(self):
         """The card, as Markdown."""
         scores, training, search = self.scores, self.training, self.search
+        architecture = ARCHITECTURES[canonical_name(self.arch)]
         rows = {
             "task": self.task,
-            "architecture": f"{ARCHITECTURES[self.arch].summary}, depth {self.depth}, "
-            f"{self.units} units",
+            "architecture": f"{architecture.summary}, depth {self.depth}, {self.units} units",
             "parameters": f"{self.num_params:,}",
             "training": f"{training['steps']:,} steps, {training['seconds']:.0f} s on "
             f"{training['backend']}",
@@ -93,7 +93,11 @@ def list_presets(task=None, arch=None, trained=None):
     Args:
         task, arch: those of a task, of an architecture; of all if None.
         trained: True for those with weights, False for those without; all if None.
+
+    Raises:
+        ValueError: there is no such architecture, or a card's file is damaged.
     """
+    arch = arch and canonical_name(arch)
     found = []
     for name in sorted(_index()):
         each = preset(name)
@@ -103,7 +107,6 @@ def list_presets(task=None, arch=None, trained=None):
     return found
 
 
-@functools.cache
 def preset(name):
     """The card of a preset.
 
@@ -120,7 +123,7 @@ def preset(name):
             f"there is no preset {name!r}; there is {', '.join(close) or 'none at all'} "
             "(rnn_zoo.list_presets() has them all)"
         )
-    return Preset(**json.loads(_verified(f"{name}.json", index[name])))
+    return Preset(**json.loads(_card(name)))
 
 
 def load(name):
@@ -205,8 +208,18 @@ def _index():
     return json.loads(_root().joinpath(INDEX).read_text())
 
 
+@functools.cache
+def _card(name):
+    return _verified(f"{name}.json", _index()[name])
+
+
 def _verified(path, digest):
-    content = _root().joinpath(path).read_bytes()
+    try:
+        content = _root().joinpath(path).read_bytes()
+    except OSError as error:
+        raise ValueError(
+            f"the preset's file {path} cannot be read: {error.strerror}; install rnn-zoo again"
+        ) from None
     found = digest_of(content)
     if found != digest:
         raise ValueError(

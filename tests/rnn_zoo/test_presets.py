@@ -4,7 +4,6 @@ import dataclasses
 import json
 import os
 import pathlib
-import re
 
 import keras
 import numpy as np
@@ -16,7 +15,6 @@ import rnn_zoo
 from rnn_zoo import presets
 from rnn_zoo.model import get_weights
 from trainer.config import TrainConfig
-from trainer.tasks import TASKS
 from trainer.trial import Trial
 from tuning.presets import name_of
 
@@ -63,7 +61,10 @@ def test_presets_are_listed_by_what_they_are_of(preset_root):
     assert rnn_zoo.list_presets(task="memory") == rnn_zoo.list_presets(arch="+rnn") == both[1:]
     assert rnn_zoo.list_presets(trained=True) == both[:1]
     assert rnn_zoo.list_presets(trained=False) == both[1:]
+    assert rnn_zoo.list_presets(arch="plus_rnn") == both[1:]
     assert rnn_zoo.list_presets("memory", "gru") == []
+    with pytest.raises(ValueError, match="unknown architecture 'gated'"):
+        rnn_zoo.list_presets(arch="gated")
 
 
 def test_a_card_says_how_the_model_came_about(preset_root):
@@ -107,6 +108,20 @@ def test_a_file_that_was_tampered_with_is_refused(suffix, preset_root):
         rnn_zoo.load("capacity/gru-300")
 
 
+@pytest.mark.parametrize("suffix", ["json", "safetensors"])
+def test_a_file_that_is_missing_is_one_line(suffix, preset_root):
+    make(preset_root, "capacity/gru-300", SMALL)
+    (preset_root / f"capacity/gru-300.{suffix}").unlink()
+    with pytest.raises(ValueError, match=f"gru-300.{suffix} cannot be read: No such file"):
+        rnn_zoo.load("capacity/gru-300")
+
+
+def test_a_card_that_was_changed_by_hand_changes_nothing(preset_root):
+    make(preset_root, "capacity/gru-300", SMALL)
+    rnn_zoo.preset("capacity/gru-300").config.clear()
+    assert TrainConfig(**rnn_zoo.preset("capacity/gru-300").config) == SMALL
+
+
 def test_names_say_the_task_the_architecture_and_the_budget():
     record = Trial(SMALL).record()
     assert name_of(record) == "capacity/gru-300"
@@ -148,7 +163,7 @@ def test_a_card_is_of_what_its_name_says_and_of_no_machine(name):
         card.arch, card.depth, card.units, card.input_dim, card.output_dim
     )
     assert card.num_params == expected <= card.max_params == config.num_params
-    assert not re.search(r"/\w+/\w+/", json.dumps(card.config))
+    assert "path" not in config.task_options
 
 
 @tensorflow_only

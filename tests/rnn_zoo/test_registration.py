@@ -1,6 +1,7 @@
 """A cell of one's own is an architecture like any other once it is registered."""
 
 import json
+import sys
 
 import keras
 import numpy as np
@@ -164,8 +165,11 @@ def test_unknown_names_say_where_was_looked(arch, message):
         count_params(arch, 1, 3, 3, 3)
 
 
-def test_a_bug_in_the_module_is_shown(tmp_path, monkeypatch):
+@pytest.mark.parametrize("text", ["import no_such_module_of_theirs", "int('oops')", "1 / 0"])
+def test_a_bug_in_the_module_is_shown_with_its_place(text, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
-    (tmp_path / "broken_cells.py").write_text("import no_such_module_of_theirs\n")
-    with pytest.raises(ModuleNotFoundError, match="no_such_module_of_theirs"):
+    monkeypatch.delitem(sys.modules, "broken_cells", raising=False)
+    (tmp_path / "broken_cells.py").write_text(f"\n{text}\n")
+    place = "(no_such_module_of_theirs|oops|ZeroDivisionError).*broken_cells.py, line 2"
+    with pytest.raises(ValueError, match=place):
         count_params("broken_cells.mine", 1, 3, 3, 3)

@@ -155,6 +155,86 @@ def test_a_cell_of_ones_own_can_be_streamed(rng):
     )
 
 
+class Delay(AbstractRNNCell):
+    """Its state is its input."""
+
+    gates = ("c",)
+    mixes_input = True
+
+    def step(self, x, pre, states):
+        return states[0] + 0 * pre("c", states[0]), [x]
+
+
+class DelayLayer(CellLayer):
+    cell_class = Delay
+
+
+def test_a_buffer_may_be_used_again(rng):
+    inputs = keras.Input((None, UNITS))
+    hidden = DelayLayer(UNITS, return_sequences=True)(inputs)
+    model = RecurrentModel(inputs, keras.layers.Dense(OUTPUT, name="readout")(hidden))
+    stepper, other, buffer = model.stepper(), model.stepper(), np.empty((1, UNITS), "float32")
+    for x in random_inputs(model, rng, batch=1)[0]:
+        buffer[:] = x
+        np.testing.assert_array_equal(stepper(buffer), other(x[None].copy()))
+        buffer[:] = 9
+
+
+@pytest.mark.parametrize("policy", ["float16", "bfloat16", "mixed_bfloat16", "float32"])
+def test_all_but_double_precision_streams_in_single(policy, rng):
+    keras.config.set_dtype_policy(policy)
+    try:
+        model = random_model(("gru", {"gate_bias": np.float64(1.0)}, 4), rng)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    stepper = model.stepper(2)
+    inputs = random_inputs(model, rng, batch=2)
+    outputs = streamed(stepper, inputs)
+    assert outputs.dtype == "float32" == stepper.states[0][0].dtype
+    expected = np.asarray(to_numpy(model(inputs)), "float32")
+    tolerance = 1e-5 if policy == "float32" else 0.1
+    np.testing.assert_allclose(outputs, expected, rtol=tolerance, atol=tolerance)
+
+
+class Halves(keras.Operation):
+    """An operation with two results, and an option that Keras cannot write down."""
+
+    def __init__(self, factor):
+        super().__init__()
+        self.factor = factor
+
+    def call(self, x):
+        return self.factor() * x, x - self.factor() * x
+
+    def compute_output_spec(self, x):
+        return keras.KerasTensor(x.shape, x.dtype), keras.KerasTensor(x.shape, x.dtype)
+
+
+def test_operations_with_several_results_are_streamed(rng):
+    def activation(z):
+        first, second = Halves(lambda: 0.25)(z)
+        return keras.ops.tanh(first) - second
+
+    model = random_model(("rnn", {"activation": activation}, 4), rng)
+    inputs = random_inputs(model, rng, batch=2)
+    np.testing.assert_allclose(
+        streamed(model.stepper(2), inputs), to_numpy(model(inputs)), rtol=1e-5, atol=1e-6
+    )
+
+
+def test_what_keras_has_changed_of_the_model_is_refused(rng):
+    backwards = random_model(("gru", {}, 4), rng, go_backwards=True)
+    with pytest.raises(ValueError, match="layer_0 reads backwards: it needs the whole sequence"):
+        backwards.stepper()
+    quantised = random_model(("gru", {}, 4), rng)
+    quantised.get_layer("readout").quantize("int8")
+    adapted = random_model(("gru", {}, 4), rng)
+    adapted.get_layer("readout").enable_lora(2)
+    for model in (quantised, adapted):
+        with pytest.raises(ValueError, match="quantised, or has LoRA, cannot be streamed"):
+            model.stepper()
+
+
 @pytest.mark.filterwarnings("error::RuntimeWarning")
 def test_a_model_that_diverged_streams_without_a_warning(rng):
     model = random_model(("irnn", {}, 4), rng, scale=1e30)

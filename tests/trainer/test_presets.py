@@ -17,6 +17,7 @@ from trainer.loop import train
 from trainer.trial import Trial
 from tuning import __main__ as tuning_main
 from tuning import space
+from tuning.config import StudyConfig
 from tuning.study import Study
 from tuning.training import InProcess
 
@@ -134,6 +135,14 @@ def test_a_resumed_run_is_of_the_preset_still(preset_root, tmp_path):
     assert settings.parse(flags, base=text).config.preset == NAME
 
 
+@pytest.mark.parametrize("flag", [f"--preset={NAME}", "--scratch"])
+def test_a_resumed_run_keeps_its_own_settings(flag, preset_root, tmp_path):
+    text = SMALL.as_gin()
+    flags = parsed(trainer_main.FLAGS, f"--run_dir={tmp_path / 'run'}", "--resume", flag)
+    with pytest.raises(UserError, match="is for a new one; what is resumed has its own settings"):
+        settings.parse(flags, base=text)
+
+
 # The tuner.
 
 
@@ -159,6 +168,25 @@ def test_a_search_that_starts_from_weights_tunes_the_training_alone(preset_root)
     assert not {name for name in names if "scale" in name or name in ("activation", "gate_bias")}
     assert {"lr_init", "train_steps", "optimizer"} < names
     assert set(study.first) == names - {"momentum_logit"}
+
+
+@pytest.mark.parametrize(
+    "first, message",
+    [
+        ("abc", "first must be a dict"),
+        ({"lr_init": 0.01}, "first lacks activation, which counts there"),
+        ({"nonsense": 1}, "no hyperparameter 'nonsense'"),
+        ({"lr_init": -1.0}, r"lr_init is within \[0.0001, 0.1\], not -1.0"),
+        ({"momentum_logit": 2.0}, "first has momentum_logit, which does not count there"),
+    ],
+)
+def test_a_first_trial_that_is_no_point_is_refused(first, message, tmp_path):
+    known = space.point(SMALL, space.space(SMALL))
+    keeps = isinstance(first, dict) and "activation" not in message
+    first = known | first if keeps else first
+    with pytest.raises(UserError, match=message):
+        Study(tmp_path / "study", SMALL, StudyConfig(first=first))
+    assert not (tmp_path / "study").exists()
 
 
 def test_hyperparameters_outside_the_ranges_come_to_their_ends(preset_root):

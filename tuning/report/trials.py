@@ -155,6 +155,8 @@ def _rows(path, study, is_rerun):
             record = json.loads(line)
             if not isinstance(record, dict):
                 raise ValueError("no record")
+            if record["config"].get("preset"):
+                continue  # what starts from trained weights is no trial of the paper's kind
             row = _row(record, study, is_rerun)
         except (ValueError, KeyError):
             bad += 1

@@ -1,0 +1,143 @@
+"""python -m tuning.presets: from a study to cards and weights."""
+
+import dataclasses
+import json
+import os
+import signal
+import threading
+import time
+
+import pytest
+from on_backend import tensorflow_only
+from processes import python
+
+import rnn_zoo
+from rnn_zoo import presets as package
+from trainer.config import TrainConfig
+from trainer.records import RunDirectory
+from tuning import log, presets
+from tuning.config import StudyConfig
+from tuning.study import Study
+from tuning.training import InProcess
+
+NAME = "capacity/gru-300"
+CONFIG = TrainConfig("capacity", "gru", num_params=300, train_steps=40, batch_size=8)
+pytestmark = tensorflow_only
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """A directory with a study of three trials, below a sweep's folders."""
+    directory = tmp_path_factory.mktemp("runs")
+    study = StudyConfig(num_trials=3, algorithm="random", keep=1)
+    Study(directory / "sweep/studies/one", CONFIG, study).run(InProcess())
+    return directory
+
+
+def best_of(runs):
+    records = log.read(runs / "sweep/studies/one/trials.jsonl")[0].values()
+    return log.ranked(records)[0]
+
+
+@pytest.fixture
+def command(runs, preset_root, tmp_path):
+    """Runs the command in this process, as from `tmp_path`."""
+
+    def run(*arguments):
+        presets.FLAGS.unparse_flags()
+        for name in presets.FLAGS:
+            presets.FLAGS[name].unparse()
+        given = (f"--runs={runs}", f"--out={preset_root}", f"--work={tmp_path / 'work'}")
+        presets.FLAGS(["presets", *given, *arguments])
+        presets.main()
+        package._index.cache_clear()
+        package._card.cache_clear()
+
+    return run
+
+
+def test_the_best_trial_becomes_a_card(command, runs):
+    command()
+    assert rnn_zoo.list_presets() == [NAME]
+    card, best = rnn_zoo.preset(NAME), best_of(runs)
+    assert card.config == best.config
+    assert card.scores["eval"] == best.eval_loss
+    assert card.scores["metrics"] == best.metrics["eval"]
+    assert card.search == {"algorithm": "random", "num_trials": 3, "infeasible": 0}
+    assert card.weights is None
+
+
+def test_what_is_named_gets_the_weights_of_a_longer_training(command, runs, capsys):
+    command("--train=capacity/*", "--longer=2")
+    card, best = rnn_zoo.preset(NAME), best_of(runs)
+    assert card.training["steps"] == 2 * best.train_steps == card.config["train_steps"]
+    model = rnn_zoo.load(NAME)
+    assert model.count_params() == card.num_params
+    capsys.readouterr()
+    command("--train=capacity/*", "--longer=2")  # is trained already
+    assert "\nstep " not in capsys.readouterr().out
+    assert rnn_zoo.preset(NAME) == card
+    command()  # and is not lost to its best trial's card
+    assert "has weights; kept as it is" in capsys.readouterr().out
+    assert rnn_zoo.preset(NAME) == card
+
+
+def test_another_length_is_another_run(command):
+    command("--train=*", "--longer=0.5")
+    first = rnn_zoo.preset(NAME)
+    command("--train=*", "--longer=1")
+    assert rnn_zoo.preset(NAME).training["steps"] > first.training["steps"]
+
+
+def test_ctrl_c_leaves_a_run_that_can_go_on_and_no_card(command, preset_root, tmp_path):
+    def interrupt():
+        while not list(tmp_path.glob("work/capacity/*/events/*")):  # until the training's own files
+            time.sleep(0.1)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt, daemon=True)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        command("--train=*", "--longer=500000")
+    thread.join()
+    assert json.loads((preset_root / "index.json").read_text()) == {}
+    assert not list(preset_root.rglob("*.safetensors"))
+    (run_dir,) = (tmp_path / "work/capacity").iterdir()
+    assert RunDirectory(run_dir).read_record().status == "interrupted"
+
+
+def test_what_began_at_a_presets_weights_is_no_preset(runs, tmp_path):
+    tuned = dataclasses.replace(best_of(runs), config=best_of(runs).config | {"preset": NAME})
+    study = tmp_path / "study"
+    study.mkdir()
+    (study / "study.json").write_text('{"study": {"algorithm": "gp"}}')
+    (study / "trials.jsonl").write_text(json.dumps(dataclasses.asdict(tuned)) + "\n")
+    assert presets.best_trials([tmp_path]) == {}
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ((), "--runs is missing"),
+        (("--runs=.",), "--out is missing"),
+        (("--runs=nowhere", "--out=out"), "--runs: there is no directory nowhere"),
+        (("--runs=.", "--out=out"), "no feasible trial in ."),
+    ],
+)
+def test_mistakes_are_one_line(arguments, message, tmp_path):
+    done = python("-m", "tuning.presets", *arguments, cwd=tmp_path)
+    assert (done.code, done.stderr) == (2, f"error: {message}\n")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--train=text8/*"], f"nothing is called text8/\\*; there is {NAME}"),
+        (["--longer=0"], "--longer must be greater than 0, got 0"),
+    ],
+)
+def test_names_and_lengths_are_checked_first(arguments, message, command, preset_root):
+    with pytest.raises(presets.UserError, match=message):
+        command(*arguments)
+    assert not preset_root.exists()
