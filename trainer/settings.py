@@ -70,18 +70,17 @@ def parse(flag_values, base=None):
         UserError: an unknown name or value, a file that is missing or wrong.
     """
     given = {name: flag_values[name].value for name in flag_values}
-    if base is not None:
-        refuse_preset(flag_values)
-    elif given["preset"]:
-        base = _preset_as_gin(given["preset"], given["scratch"])
+    fields = {name: given[name] for name in _FIELDS}
+    if given["preset"]:
+        if flag_values["profile"].present and base is None:
+            raise UserError("--profile cannot change what a preset has; give --train_steps")
+        weights, text = _preset(given["preset"], given["scratch"])
+        # A run that goes on has its own settings; that it is of this preset is compared with them.
+        fields["preset"], base = weights, base or text
     elif given["scratch"]:
         raise UserError("--scratch is for a preset; name it with --preset")
-    if base is not None and flag_values["profile"].present:
-        raise UserError(
-            "--profile cannot change what a preset or a run to resume has; give --train_steps"
-        )
     return parsing.parse(
-        {name: given[name] for name in _FIELDS},
+        fields,
         text8_options(flag_values),
         given["profile"],
         given["gin_file"],
@@ -90,25 +89,17 @@ def parse(flag_values, base=None):
     )
 
 
-def refuse_preset(flag_values):
-    """Refuses the flags of a preset where a run or a study goes on.
+def _preset(name, scratch):
+    """The name of the preset if its weights are to be used, and what it is trained with as gin.
 
-    Raises:
-        UserError: one of them was given.
+    From its weights on, that is at the learning rate that it ended with.
     """
-    for name in ("preset", "scratch"):
-        if flag_values[name].present:
-            raise UserError(f"--{name} is for a new one; what is resumed has its own settings")
-
-
-def _preset_as_gin(name, scratch):
-    """What a preset is trained with; from its weights on, at its last learning rate."""
     card = find_preset(name)
     config = dataclasses.replace(TrainConfig(**card.config), preset=None)
-    if card.weights is not None and not scratch:
-        last = config.lr_init * config.lr_decay_rate
-        config = dataclasses.replace(config, preset=name, lr_init=last, lr_decay_rate=1.0)
-    return config.as_gin()
+    if scratch or card.weights is None:
+        return None, config.as_gin()
+    last = config.lr_init * config.lr_decay_rate
+    return name, dataclasses.replace(config, lr_init=last, lr_decay_rate=1.0).as_gin()
 
 
 def text8_options(flag_values):

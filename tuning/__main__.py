@@ -118,7 +118,6 @@ def _resumed():
     """The configurations of the study that --study_dir holds, and --num_trials."""
     if not FLAGS.study_dir:
         raise UserError("--resume needs --study_dir, the directory of the study to continue")
-    settings.refuse_preset(FLAGS)
     path = pathlib.Path(FLAGS.study_dir, "study.json")
     try:
         held = json.loads(path.read_text())

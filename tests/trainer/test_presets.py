@@ -127,20 +127,24 @@ def test_a_training_begins_at_the_preset_and_leaves_it(preset_root, tmp_path):
     assert lane.eval_loss == pytest.approx(alone.eval_loss, rel=1e-5)
 
 
-def test_a_resumed_run_is_of_the_preset_still(preset_root, tmp_path):
+def test_a_resumed_run_keeps_its_own_settings(preset_root, tmp_path):
+    """The same command goes on, with --resume added; that of another preset is refused."""
     make(preset_root, NAME, SMALL)
-    train(dataclasses.replace(SMALL, preset=NAME, train_steps=2), tmp_path / "run")
+    make(preset_root, "capacity/gru-200", SMALL)
+    config = dataclasses.replace(SMALL, preset=NAME, train_steps=2)
+    train(config, tmp_path / "run")
     text = (tmp_path / "run/config.gin").read_text()
-    flags = parsed(trainer_main.FLAGS, f"--run_dir={tmp_path / 'run'}", "--resume")
-    assert settings.parse(flags, base=text).config.preset == NAME
 
+    def again(*arguments):
+        flags = parsed(trainer_main.FLAGS, f"--run_dir={tmp_path / 'run'}", "--resume", *arguments)
+        return settings.parse(flags, base=text).config
 
-@pytest.mark.parametrize("flag", [f"--preset={NAME}", "--scratch"])
-def test_a_resumed_run_keeps_its_own_settings(flag, preset_root, tmp_path):
-    text = SMALL.as_gin()
-    flags = parsed(trainer_main.FLAGS, f"--run_dir={tmp_path / 'run'}", "--resume", flag)
-    with pytest.raises(UserError, match="is for a new one; what is resumed has its own settings"):
-        settings.parse(flags, base=text)
+    assert again(f"--preset={NAME}") == again() == config
+    with pytest.raises(UserError, match="there is no preset 'nonsense'"):
+        again("--preset=nonsense")
+    other = again("--preset=capacity/gru-200")
+    with pytest.raises(UserError, match=f"preset '{NAME}', not 'capacity/gru-200'"):
+        train(other, tmp_path / "run", resume=True)
 
 
 # The tuner.
