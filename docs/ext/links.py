@@ -10,6 +10,8 @@ PAGES = {
     "benchmarks/results/README.md": "docs/measurements.md",
     "benchmarks/results/kills.md": "docs/measurements.md#sweeps-whose-processes-are-killed",
     "benchmarks/results/pipelines.md": "docs/measurements.md#input-pipelines",
+    "benchmarks/results/stepper.md": "docs/measurements.md#a-streamed-step",
+    "results/README.md": "docs/reproduction.md",
     "examples": "docs/guides/examples.md",
     "gin_configs/paper": "docs/reference/gin.md",
     "gin_configs/presets.gin": "docs/reference/gin.md#the-presets",
