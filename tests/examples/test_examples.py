@@ -3,6 +3,7 @@
 import re
 
 import numpy as np
+import pytest
 from on_backend import tensorflow_only
 from processes import ROOT, python
 
@@ -37,6 +38,7 @@ def test_plus_rnn_own_data(tmp_path):
     assert error < guess / 2
 
 
+@pytest.mark.slow
 def test_plus_rnn_own_data_reads_a_file(tmp_path):
     """A triangle wave far from zero, of 800 values: a quarter, less the first, is predicted."""
     wave = 100 + np.abs(np.arange(800) % 20 - 10)
@@ -56,6 +58,7 @@ def test_custom_cell(tmp_path):
     assert "architecture custom_cell.slow" in printed and "tuned: trial 0000" in printed
 
 
+@pytest.mark.slow
 def test_custom_cell_is_found_by_the_commands(tmp_path):
     """As its docstring says: from the examples' directory, by its dotted name."""
     arguments = ("-m", "trainer", "--task=memory", "--arch=custom_cell.slow", "--profile=smoke")

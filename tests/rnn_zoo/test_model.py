@@ -297,7 +297,7 @@ np.savez(sys.argv[3], *seeded.get_weights(), outputs=net(np.load(sys.argv[2])))
 """
 
 
-@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
+@pytest.mark.parametrize("backend", ["tensorflow", pytest.param("jax", marks=pytest.mark.slow)])
 def test_a_keras_file_loads_in_a_fresh_process(backend, rng, tmp_path):
     """In another process and on another backend; equal seeds give equal weights there too."""
     inputs, outputs = keras.Input((None, INPUT)), []

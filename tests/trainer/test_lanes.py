@@ -66,7 +66,10 @@ def records():
     return [found[trial.run_id] for trial in trials]
 
 
-@pytest.mark.parametrize("index", range(len(TRIALS)))
+@pytest.mark.parametrize(
+    "index",
+    [0, *(pytest.param(index, marks=pytest.mark.slow) for index in range(1, len(TRIALS)))],
+)
 def test_a_lane_ends_as_its_trial_alone(records, index):
     record, (step, metrics) = records[index], alone(TRIALS[index])
     assert record.steps_done == step

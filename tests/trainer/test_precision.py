@@ -52,7 +52,11 @@ def test_bfloat16_learns_about_as_well(changes):
 
 
 @pytest.mark.parametrize(
-    "task, options", [("text8", {"source": "pydoc"}), ("capacity", {"num_samples": 50})]
+    "task, options",
+    [
+        ("text8", {"source": "pydoc"}),
+        pytest.param("capacity", {"num_samples": 50}, marks=pytest.mark.slow),
+    ],
 )
 def test_bfloat16_takes_every_form_of_input(task, options):
     state, loss = trained(precision="mixed_bfloat16", task=task, task_options=options)

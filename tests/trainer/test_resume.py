@@ -66,6 +66,7 @@ def undisturbed(warm, tmp_path_factory):
     return directory
 
 
+@pytest.mark.slow
 def test_a_run_killed_at_random_and_resumed_is_the_undisturbed_one(warm, undisturbed, tmp_path):
     directory, source = tmp_path / "run", random.Random(2017)
     reached = []

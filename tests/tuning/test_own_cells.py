@@ -36,6 +36,7 @@ def _restored():
         yield
 
 
+@pytest.mark.slow
 def test_the_trainer_trains_it(tmp_path):
     config = TrainConfig(arch="own_cells.leaky", **BASE)
     record = trainer.train(config, tmp_path)
@@ -71,6 +72,7 @@ def test_the_search_space_has_its_gates():
     assert {"input_scale.c", "recurrent_scale.g", "bias_scale.g", "gate_bias"} <= set(names)
 
 
+@pytest.mark.slow
 def test_a_study_searches_it(tmp_path):
     config = TrainConfig(arch="own_cells.leaky", **BASE)
     search = Study(tmp_path, config, StudyConfig(num_trials=2, algorithm="random"))

@@ -82,6 +82,7 @@ def test_what_is_named_gets_the_weights_of_a_longer_training(command, runs, caps
     assert rnn_zoo.preset(NAME) == card
 
 
+@pytest.mark.slow
 def test_another_length_is_another_run(command):
     command("--train=*", "--longer=0.5")
     first = rnn_zoo.preset(NAME)

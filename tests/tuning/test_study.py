@@ -255,6 +255,7 @@ def test_a_worker_that_always_dies_is_an_error(tmp_path):
     assert "3 times" in done.stderr and "exit code -9" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_full_disk_stops_it_and_it_goes_on(undisturbed, disk):
     home = disk("220k")
     done = python(*ALONE, cwd=home, **JAX)

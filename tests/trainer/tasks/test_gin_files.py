@@ -40,7 +40,14 @@ def test_it_parses_under_every_profile(name, text_file):
 
 
 @tensorflow_only
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        # The other tasks' trainings differ by what other tests look at alone.
+        pytest.param(name, marks=() if name in ("rcf", "text8") else pytest.mark.slow)
+        for name in TASKS
+    ],
+)
 def test_twenty_steps_leave_a_record(name, text_file, tmp_path, warm):
     options = parse(name, "smoke", text_file).config.task_options
     if name == "rcf":  # measured whole: fewer points, less time

@@ -155,6 +155,7 @@ def test_a_point_is_where_the_frame_says():
     assert 1 - drawn[1] / height == pytest.approx(y)
 
 
+@pytest.mark.slow
 def test_figures_do_not_change_their_trials(planted):
     before = planted.copy()
     for panel in FIGURES.values():

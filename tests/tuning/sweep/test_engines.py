@@ -144,6 +144,9 @@ def test_what_a_dead_machine_left_is_taken_over(tmp_path):
     assert time.monotonic() - began > PATIENCE  # its heart might have beaten
 
 
+@pytest.mark.parametrize(
+    "engine", ["local", pytest.param("ray", marks=pytest.mark.slow)], indirect=True
+)
 def test_a_full_disk_stops_it_and_it_goes_on(engine, disk):
     home = disk("600k")
     sweep = sweep_studies.make(home / "sweep", 30)
