@@ -75,6 +75,7 @@ def test_presets(tmp_path):
     assert float(re.search(r"stepper by (\S+) at most", printed)[1]) < 1e-4
 
 
+@pytest.mark.slow
 def test_tune_own_model(tmp_path):
     printed = run("tune_own_model.py", tmp_path)
     scores = [float(score) for score in re.findall(r"^val_loss (\S+)", printed, re.M)]

@@ -175,6 +175,7 @@ def test_a_lane_waits_for_a_trial_that_is_not_there_yet():
     assert sorted(ended) == ["first", "second", "third"]
 
 
+@pytest.mark.slow
 def test_lanes_that_wait_at_the_start_are_filled_later():
     """Three lanes, one trial at first: the others train beside it as soon as they are there."""
     seen = []

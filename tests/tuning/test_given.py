@@ -72,6 +72,7 @@ def test_sets_are_trained_once_and_shown(tmp_path):
     assert (run / "saved_model/saved_model.pb").exists()
 
 
+@pytest.mark.slow
 def test_the_best_is_run_again(tmp_path):
     study = (*SMALL, "--algorithm=random", "--study_dir=study", "--num_trials=3")
     ranges = "--gin_bindings=StudyConfig.ranges = {'num_samples': 60}"
