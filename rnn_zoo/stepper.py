@@ -25,7 +25,7 @@ class Stepper:
     the calls, whatever the length. All numbers are of the weights' type, half precision in float32:
     a model that computes in less than its weights have differs by its own rounding.
 
-    A step costs a few microseconds beyond its products where the cell's functions are among those
+    A step costs some 10 to 20 µs beyond its products where the cell's functions are among those
     that have a NumPy twin here (arithmetic, sigmoid, tanh, relu, elu, softplus and the like); any
     other is asked of the backend, some 100 µs a call.
 

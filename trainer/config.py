@@ -5,7 +5,7 @@ import dataclasses
 import math
 
 from rnn_zoo.architectures import ARCHITECTURES, canonical_name
-from rnn_zoo.presets import preset
+from rnn_zoo.presets import preset, read_weights
 from rnn_zoo.sizing import units_for_budget
 from trainer.cli import without_log
 from trainer.errors import UserError
@@ -184,8 +184,24 @@ def find_preset(name):
     Raises:
         UserError: there is none, or its file is damaged.
     """
-    try:
+    with _as_user_error():
         return preset(name)
+
+
+def read_preset_weights(name):
+    """The weights of a preset, NumPy arrays as of `rnn_zoo.model.get_weights`.
+
+    Raises:
+        UserError: there is none of that name, it has none, or its file is damaged.
+    """
+    with _as_user_error():
+        return read_weights(preset(name))
+
+
+@contextlib.contextmanager
+def _as_user_error():
+    try:
+        yield
     except ValueError as error:
         raise UserError(str(error)) from None
 
@@ -193,11 +209,8 @@ def find_preset(name):
 def _canonical_name(arch):
     # A module that has a cell imports Keras, which is not quiet about it.
     imports = isinstance(arch, str) and "." in arch and arch not in ARCHITECTURES
-    with without_log() if imports else contextlib.nullcontext():
-        try:
-            return canonical_name(arch)
-        except ValueError as error:
-            raise UserError(str(error)) from None
+    with without_log() if imports else contextlib.nullcontext(), _as_user_error():
+        return canonical_name(arch)
 
 
 def check_choice(name, value, choices):

@@ -8,10 +8,8 @@ import keras
 import numpy as np
 
 from rnn_zoo.model import draw_weights, make_cells
-from rnn_zoo.presets import read_weights
 from rnn_zoo.sizing import count_params
-from trainer.config import find_preset
-from trainer.errors import UserError
+from trainer.config import read_preset_weights
 from trainer.program import CURVE_POINTS, Program, window_start
 from trainer.records import RunRecord, versions
 from trainer.tasks.base import SPLITS
@@ -77,10 +75,7 @@ class Trial:
             UserError: the preset has none, or they are damaged.
         """
         if self.config.preset is not None:
-            try:
-                return read_weights(find_preset(self.config.preset))
-            except ValueError as error:
-                raise UserError(str(error)) from None
+            return read_preset_weights(self.config.preset)
         return draw_weights(self.cells, self.task.input_dim, self.task.output_dim, self.config.seed)
 
     def hparams(self, program):

@@ -14,7 +14,7 @@ import pathlib
 from absl import flags
 
 from rnn_zoo.architectures import ARCHITECTURES, canonical_name
-from rnn_zoo.presets import INDEX, Preset, digest_of, files_of
+from rnn_zoo.presets import INDEX, Preset, files_of, sha256_of
 from trainer import cli, settings
 from trainer.config import TrainConfig
 from trainer.errors import UserError
@@ -155,7 +155,7 @@ def trained(name, record):
     if config.task == "text8":
         config = settings.with_text8(config, FLAGS)
     # Another best trial, or another --longer, is another run.
-    run_dir = pathlib.Path(FLAGS.work, f"{name}-{digest_of(config.as_gin().encode())[:8]}")
+    run_dir = pathlib.Path(FLAGS.work, f"{name}-{sha256_of(config.as_gin().encode())[:8]}")
     again = train(config, run_dir, resume=run_dir.exists())
     if again.status == "interrupted":
         raise KeyboardInterrupt
@@ -214,7 +214,7 @@ def write(out, card, weights=None):
     for name, content in files_of(card, weights).items():
         with whole(out / name) as file:
             file.write(content)
-    known = _known(out) | {card.name: digest_of((out / f"{card.name}.json").read_bytes())}
+    known = _known(out) | {card.name: sha256_of((out / f"{card.name}.json").read_bytes())}
     write_json(out / INDEX, dict(sorted(known.items())))
     if weights is None:
         (out / f"{card.name}.safetensors").unlink(missing_ok=True)

@@ -186,14 +186,14 @@ def files_of(card, weights=None):
         from rnn_zoo.model import named
 
         files[f"{card.name}.safetensors"] = save(named(weights))
-    digest = next(map(digest_of, files.values()), None)
+    digest = next(map(sha256_of, files.values()), None)
     text = json.dumps(
         dataclasses.asdict(dataclasses.replace(card, weights=digest)), indent=1, allow_nan=False
     )
     return files | {f"{card.name}.json": f"{text}\n".encode()}
 
 
-def digest_of(content):
+def sha256_of(content):
     """SHA-256 of bytes, in hexadecimal."""
     return hashlib.sha256(content).hexdigest()
 
@@ -220,7 +220,7 @@ def _verified(path, digest):
         raise ValueError(
             f"the preset's file {path} cannot be read: {error.strerror}; install rnn-zoo again"
         ) from None
-    found = digest_of(content)
+    found = sha256_of(content)
     if found != digest:
         raise ValueError(
             f"the preset's file {path} has the SHA-256 {found}, and not {digest}: "

@@ -200,6 +200,14 @@ def test_data_have_a_seed_of_their_own():
     assert len(set(losses.values())) == 3
 
 
+def test_a_cell_that_is_registered_anew_has_a_program_of_its_own():
+    first, again, other = Trial(BASE), Trial(BASE), Trial(BASE)
+    other.cells = [type("UGRNNCell", (type(cell),), {})(cell.units) for cell in first.cells]
+    lanes._kept.clear()
+    assert lanes._program(first) is lanes._program(again)
+    assert lanes._program(other).cells is other.cells
+
+
 def test_a_program_is_kept_for_the_next_trials_of_its_shape(monkeypatch):
     """A study's reruns, or another study of the same shape, do not compile again."""
     made, program = [], Trial.program

@@ -48,6 +48,13 @@ def test_a_run_of_the_trainer_counts_and_one_under_way_does_not(tmp_path):
     assert found.algorithm.isna().all() and found.iteration.isna().all()
 
 
+def test_what_began_at_a_presets_weights_does_not_count(tmp_path):
+    tuned = record("00001", config={"preset": "capacity/gru-300"})
+    write(tmp_path / "a/trials.jsonl", record("00000", config={"preset": None}), tuned)
+    found, problems = trials.read(tmp_path)
+    assert (found.run_id.tolist(), problems) == (["00000"], [])
+
+
 def test_damaged_lines_are_named_and_left_out(tmp_path):
     path = tmp_path / "a/trials.jsonl"
     write(path, record("00000"), end='\n{"run_id": "00001", "task\n[]\n')
