@@ -22,7 +22,8 @@ class CellLayer(keras.layers.RNN):
     Raises:
         ValueError: `stateful` or `unroll` is asked for, or what the cell refuses. A stateful Keras
             layer resets to zeros and stops the gradient of a learned initial state: pass
-            `initial_state` and use `return_state` instead.
+            `initial_state` and use `return_state` instead. Or, when it is built, the cell has
+            weights beside those of its gates, which the derived gradient would miss.
     """
 
     cell_class = None
@@ -59,6 +60,16 @@ class CellLayer(keras.layers.RNN):
             dtype=dtype,
             trainable=trainable,
         )
+
+    def build(self, sequences_shape, initial_state_shape=None):
+        super().build(sequences_shape, initial_state_shape)
+        unknown = self.cell.unknown_weights()
+        if unknown:
+            name = type(self.cell).__name__
+            raise ValueError(
+                f"{name} has weights that no gate has, {', '.join(unknown)}, and a layer of ours "
+                f"would not train them; use keras.layers.RNN({name}(units)), which does"
+            )
 
     def inner_loop(self, sequences, initial_state, mask, training=False):
         if self.go_backwards:

@@ -32,8 +32,9 @@ def register(name, cell_class, summary=""):
 
     Raises:
         TypeError: `cell_class` is no subclass of `AbstractRNNCell`.
-        ValueError: the name is taken or malformed, or the class lacks gates, states or equations.
-            A class of the same module and name replaces its earlier self, as in a notebook.
+        ValueError: the name is taken or malformed, or the class lacks gates, states or equations,
+            or has a `build` of its own. A class of the same module and name replaces its earlier
+            self, as in a notebook.
 
     Example:
         class LeakyCell(rnn_zoo.AbstractRNNCell):
@@ -77,6 +78,11 @@ def _check_class(cell_class):
             )
     if cell_class.step is AbstractRNNCell.step:
         raise ValueError(f"{cell_class.__name__} must define step(x, pre, states)")
+    if cell_class.build is not AbstractRNNCell.build:
+        raise ValueError(
+            f"{cell_class.__name__} must leave build() as it is: an architecture has no weights "
+            f"but its gates'; keras.layers.RNN({cell_class.__name__}(units)) trains others too"
+        )
 
 
 def _check_name(name, cell_class):

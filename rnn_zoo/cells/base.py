@@ -141,7 +141,9 @@ class AbstractRNNCell(keras.layers.Layer):
         Returns:
             NumPy arrays in the structure of `weight_tensors`.
         """
-        return keras.tree.map_structure(lambda weight: weight.draw(), self._plan(features))
+        drawn = keras.tree.map_structure(lambda weight: weight.draw(), self._plan(features))
+        zeros = [np.zeros(self.units, "float32") for _ in self.state_names]
+        return drawn | {"initial_state": drawn["initial_state"] or zeros}
 
     def _plan(self, features):
         """The weights that the cell will have, in the structure of `weight_tensors`."""
@@ -216,6 +218,13 @@ class AbstractRNNCell(keras.layers.Layer):
         for part, held in variables.items():
             for key in held if isinstance(held, dict) else range(len(held)):
                 held[key].assign(tensors[part][key])
+
+    def unknown_weights(self):
+        """Names of the weights that a subclass has added to those of `weight_tensors`."""
+        known = keras.tree.flatten(
+            [self.read_in, self.initial_states, *(variables for _, variables in self._parts())]
+        )
+        return [w.name for w in self.weights if not any(w is each for each in known)]
 
     def call(self, inputs, states):
         weights = self.weight_tensors()

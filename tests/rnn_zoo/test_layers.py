@@ -316,6 +316,28 @@ def test_what_is_not_supported_is_refused():
         rnn_zoo.layers.LSTM(3, retrun_state=True)
 
 
+def test_weights_that_would_not_be_trained_are_refused():
+    class PeepholeCell(rnn_zoo.AbstractRNNCell):
+        gates = ("c",)
+
+        def build(self, input_shape):
+            super().build(input_shape)
+            self.peephole = self.add_weight(name="peephole", shape=(self.units,))
+
+        def step(self, x, pre, states):
+            h = self.activation(pre("c", states[0]) + self.peephole * states[0])
+            return h, [h]
+
+    class Peephole(rnn_zoo.layers.CellLayer):
+        cell_class = PeepholeCell
+
+    with pytest.raises(ValueError, match=r"peephole, and .* use keras.layers.RNN\(PeepholeCell\("):
+        Peephole(UNITS).build((None, None, INPUT))
+    stock = keras.layers.RNN(PeepholeCell(UNITS))
+    stock.build((None, None, INPUT))
+    assert [weight.name for weight in stock.trainable_weights][-1] == "peephole"
+
+
 def test_layers_and_cells_have_the_same_names():
     assert list(LAYERS) == list(rnn_zoo.CELLS)
     for arch, layer_class in LAYERS.items():

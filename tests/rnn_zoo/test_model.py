@@ -136,6 +136,18 @@ def test_forward_is_the_model(case, rng):
     np.testing.assert_allclose(found, to_numpy(net(inputs)), atol=1e-6)
 
 
+@pytest.mark.parametrize("arch", ["lstm", "+rnn"])
+@pytest.mark.parametrize("learned", [True, False])
+def test_drawn_weights_are_those_of_a_model_of_the_same_seed(arch, learned, rng):
+    net = build_model(arch, 2, 3, INPUT, OUTPUT, seed=7, learned_initial_state=learned)
+    cells = model.make_cells(arch, 2, 3, seed=7, learned_initial_state=learned)
+    weights = model.draw_weights(cells, INPUT, OUTPUT, seed=7)
+    keras.tree.map_structure(np.testing.assert_array_equal, weights, model.get_weights(net))
+    inputs = sequences(rng)
+    found = to_numpy(model.forward(cells, weights, inputs))
+    np.testing.assert_allclose(found, to_numpy(net(inputs)), atol=1e-6)
+
+
 @one_case_each
 def test_set_weights_inverts_get_weights(case, rng):
     net, other, inputs = random_model(case, rng), random_model(case, rng), sequences(rng)

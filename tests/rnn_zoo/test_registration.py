@@ -131,6 +131,7 @@ def test_what_is_no_cell_is_refused():
         ({"gates": ("c.1",)}, "OddCell.gates must be"),
         ({"state_names": ()}, "OddCell.state_names must be a tuple"),
         ({"step": rnn_zoo.AbstractRNNCell.step}, r"OddCell must define step\(x, pre, states\)"),
+        ({"build": lambda self, shape: None}, r"OddCell must leave build\(\) as it is"),
     ],
 )
 def test_a_class_that_lacks_something_is_refused(attributes, message):
