@@ -155,10 +155,12 @@ class Chart:
 
     def finish(self):
         """Draws the legend, and ticks for people: 2,000, and enough of them on a short axis."""
-        self.axes.legend(
+        # Above the axes, where it covers no point.
+        self.figure.legend(
             self._entries.values(),
             self._entries,
-            ncols=2 if len(self._entries) > 6 else 1,
+            loc="outside upper center",
+            ncols=3,
             labelcolor=INK,
             fontsize=7.5,
             frameon=False,

@@ -134,7 +134,7 @@ def test_published_trials_lie_under_ours():
     assert points(chart, "y") == [(4000.0,), (5000.0,)]
     alphas = [line.get_alpha() for line in chart.axes.lines]
     assert alphas == [0.35, 1.0]
-    labels = [text.get_text() for text in chart.axes.get_legend().get_texts()]
+    labels = [text.get_text() for text in chart.figure.legends[0].get_texts()]
     assert labels == ["RNN, published", "RNN"]
     alone = figures.stored_bits(theirs, depth=1)
     assert [line.get_alpha() for line in alone.axes.lines] == [1.0]
