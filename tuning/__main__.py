@@ -56,7 +56,7 @@ def main():
     settings.check_positive(FLAGS, "workers", "lanes", "rerun_best")
     config, study, documents = _resumed() if FLAGS.resume else _parsed()
     if FLAGS.show_space:  # Needs no data, which a study may have to fetch.
-        print(space.table(space.narrow(space.space(config), study.ranges)))
+        print(space.table(space.of_study(config, study)[0]))
         return 0
     algorithm = "given" if FLAGS.hparams else study.algorithm
     directory = FLAGS.study_dir or default_study_dir(config, algorithm, study.first is not None)
@@ -104,14 +104,8 @@ def _parsed():
     names = ("num_trials", "algorithm", "early_stopping", "keep")
     study = study_config({name: FLAGS[name].value for name in names})
     if FLAGS.preset and study.first is None:
-        study = _from_preset(parsed.config, study)
+        study = dataclasses.replace(study, first="config")
     return parsed.config, study, {"config.gin": parsed.documents["config.gin"]}
-
-
-def _from_preset(config, study):
-    """The study whose first trial has the preset's own hyperparameters."""
-    narrowed = space.narrow(space.space(config), study.ranges)
-    return dataclasses.replace(study, first=space.point(config, narrowed))
 
 
 def _resumed():

@@ -30,8 +30,9 @@ class StudyConfig:
             however many workers train them. None: as many as train at once, at least 4.
         early_stopping: "median" gives a trial up that after a quarter, a half or three quarters of
             its steps has a larger training loss than half of the earlier ones had there.
-        first: dict of the hyperparameters that the first trial has, in the names of the space, as
-            those of a preset; None to leave it to the search.
+        first: the hyperparameters of the first trial: a dict in the names of the space; "config"
+            for those that the `TrainConfig` has, which may be a preset's; None to leave it to the
+            search.
         keep: number of best trials whose weights are kept.
 
     Raises:
@@ -44,7 +45,7 @@ class StudyConfig:
     ranges: dict = dataclasses.field(default_factory=dict)
     batch: int | None = None
     early_stopping: str = "none"
-    first: dict | None = None
+    first: dict | str | None = None
     keep: int = 5
 
     def __post_init__(self):
@@ -57,6 +58,8 @@ class StudyConfig:
             check_range("batch", self.batch, 1, math.inf, whole=True)
         if not isinstance(self.ranges, dict):
             raise UserError(f"ranges must be a dict from name to range, got {self.ranges!r}")
+        if not (self.first in (None, "config") or isinstance(self.first, dict)):
+            raise UserError(f"first must be 'config' or a dict from name to value: {self.first!r}")
 
 
 _CONFIGURABLE = gin.external_configurable(StudyConfig, "StudyConfig")

@@ -16,6 +16,10 @@ from rnn_zoo.architectures import ARCHITECTURES
 from trainer.config import ACTIVATIONS, BIAS_INITS, MATRIX_INITS, OPTIMIZERS
 from trainer.errors import UserError
 
+#: What a cell takes where the configuration leaves it to the cell. An IRNN takes others, which are
+#: not tuned; told here since to ask the cells imports Keras.
+_OF_CELLS = {"activation": "tanh", "matrix_init": "orthogonal"}
+
 LAWS = ("uniform", "log-uniform", "integer", "log-integer", "categorical")
 
 
@@ -207,20 +211,29 @@ def configure(config, values):
     return dataclasses.replace(config, **fields)
 
 
-def point(config, space):
-    """The values that a configuration has, the inverse of `configure`.
+def of_study(config, study):
+    """What a study searches, and where it begins.
 
     Args:
-        config: a `TrainConfig`.
-        space: of `space`, or narrowed.
+        config: the `TrainConfig`.
+        study: the `StudyConfig`.
 
     Returns:
-        dict from name to value, of the hyperparameters that count; numbers that are not within
-        their ranges come to the nearer end.
+        (the space within the study's ranges, dict of the values of its first trial or None).
 
     Raises:
-        UserError: a value is none of the choices, or there is none.
+        UserError: a range or a first trial that cannot be.
     """
+    narrowed, first = narrow(space(config), study.ranges), study.first
+    if first == "config":
+        first = _point(config, narrowed)
+    elif first is not None:
+        _check_point(narrowed, first)
+    return narrowed, first
+
+
+def _point(config, space):
+    """The values that a configuration has; numbers outside their ranges come to the nearer end."""
     values = {}
     for each in space:
         condition = each.condition
@@ -230,25 +243,15 @@ def point(config, space):
         value = getattr(config, field)
         if entry and isinstance(value, dict):
             value = value.get(entry)
+        value = _OF_CELLS.get(each.name) if value is None else value
         is_choice = each.law == "categorical"
         if value not in each.choices if is_choice else value is None:
-            raise UserError(f"{each.name} is within {each}, and the preset has {value!r}")
+            raise UserError(f"{each.name} is within {each}, and the first trial's is {value!r}")
         values[each.name] = value if is_choice else min(max(value, each.low), each.high)
     return values
 
 
-def check_point(space, values):
-    """Refuses values that are no point of the space.
-
-    Args:
-        space: of `space`, or narrowed.
-        values: dict from name to value.
-
-    Raises:
-        UserError: a name is missing, unknown or does not count, or a value is not within its range.
-    """
-    if not isinstance(values, dict):
-        raise UserError(f"first must be a dict from name to value, got {values!r}")
+def _check_point(space, values):
     for each in space:
         condition = each.condition
         counts = not condition or values.get(condition.name) in condition.values

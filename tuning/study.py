@@ -53,9 +53,7 @@ class Study:
     def __init__(self, directory, config, study, documents=None):
         self.path, self.config, self.study = pathlib.Path(directory), config, study
         self.documents = documents or {}
-        self.space = spaces.narrow(spaces.space(config), study.ranges)
-        if study.first is not None:
-            spaces.check_point(self.space, study.first)
+        self.space, self.first = spaces.of_study(config, study)
         self.task = config.make_task()
         config.units(self.task.input_dim, self.task.output_dim)
         self.log = self.oracle = self.batch = None
@@ -147,7 +145,7 @@ class Study:
             max_trials=MAX_TRIALS,
             hyperparameters=spaces.hyperparameters(self.space),
             seed=self.study.seed,
-            first=self.study.first,
+            first=self.first,
         )
         self.oracle._set_project_dir(str(self.path.parent), self.path.name)
         self.oracle.verbose = 0

@@ -159,8 +159,10 @@ def test_a_search_begins_with_the_presets_own_hyperparameters(preset_root):
     make(preset_root, NAME, SMALL)
     config, study, _ = study_of(f"--preset={NAME}", "--scratch", "--num_trials=3")
     assert config == SMALL
-    assert space.configure(config, study.first) == SMALL
-    assert set(study.first) == {
+    assert study.first == "config"
+    _, first = space.of_study(config, study)
+    assert space.configure(config, first) == SMALL
+    assert set(first) == {
         each.name for each in space.space(config) if each.name != "momentum_logit"
     }
 
@@ -171,13 +173,13 @@ def test_a_search_that_starts_from_weights_tunes_the_training_alone(preset_root)
     names = {each.name for each in space.space(config)}
     assert not {name for name in names if "scale" in name or name in ("activation", "gate_bias")}
     assert {"lr_init", "train_steps", "optimizer"} < names
-    assert set(study.first) == names - {"momentum_logit"}
+    assert set(space.of_study(config, study)[1]) == names - {"momentum_logit"}
 
 
 @pytest.mark.parametrize(
     "first, message",
     [
-        ("abc", "first must be a dict"),
+        ("abc", "first must be 'config' or a dict from name to value: 'abc'"),
         ({"lr_init": 0.01}, "first lacks activation, which counts there"),
         ({"nonsense": 1}, "no hyperparameter 'nonsense'"),
         ({"lr_init": -1.0}, r"lr_init is within \[0.0001, 0.1\], not -1.0"),
@@ -185,7 +187,7 @@ def test_a_search_that_starts_from_weights_tunes_the_training_alone(preset_root)
     ],
 )
 def test_a_first_trial_that_is_no_point_is_refused(first, message, tmp_path):
-    known = space.point(SMALL, space.space(SMALL))
+    _, known = space.of_study(SMALL, StudyConfig(first="config"))
     keeps = isinstance(first, dict) and "activation" not in message
     first = known | first if keeps else first
     with pytest.raises(UserError, match=message):
@@ -195,10 +197,13 @@ def test_a_first_trial_that_is_no_point_is_refused(first, message, tmp_path):
 
 def test_hyperparameters_outside_the_ranges_come_to_their_ends(preset_root):
     make(preset_root, NAME, dataclasses.replace(SMALL, lr_init=0.5))
-    assert study_of(f"--preset={NAME}", "--scratch")[1].first["lr_init"] == 0.1
+    config, study, _ = study_of(f"--preset={NAME}", "--scratch")
+    assert space.of_study(config, study)[1]["lr_init"] == 0.1
     ranges = "--gin_bindings=StudyConfig.ranges={'optimizer': ['adam']}"
-    with pytest.raises(UserError, match=r"optimizer is within \{adam\}, and the preset has 'sgd'"):
-        study_of(f"--preset={NAME}", ranges)
+    config, study, _ = study_of(f"--preset={NAME}", ranges)
+    message = r"optimizer is within \{adam\}, and the first trial's is 'sgd'"
+    with pytest.raises(UserError, match=message):
+        space.of_study(config, study)
 
 
 def test_the_first_trial_of_a_study_is_the_preset(preset_root, tmp_path):

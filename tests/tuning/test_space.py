@@ -3,10 +3,21 @@
 import numpy as np
 import pytest
 
+from rnn_zoo import CELLS
 from trainer import TrainConfig, UserError
 from trainer.tasks import TASKS
+from tuning.config import StudyConfig
 from tuning.features import Features
-from tuning.space import LAWS, Hyperparameter, configure, hyperparameters, narrow, space, table
+from tuning.space import (
+    LAWS,
+    Hyperparameter,
+    configure,
+    hyperparameters,
+    narrow,
+    of_study,
+    space,
+    table,
+)
 
 ARCHS = ("rnn", "irnn", "ugrnn", "gru", "lstm", "+rnn")
 GATES = {"rnn": "h", "irnn": "h", "ugrnn": "cg", "gru": "ruc", "lstm": "ifco"}
@@ -137,6 +148,22 @@ def test_every_point_is_a_configuration(task, arch):
         for name, value in values.items():
             field, _, entry = name.partition(".")
             assert (getattr(made, field)[entry] if entry else getattr(made, field)) == value
+
+
+@pytest.mark.parametrize("arch", ["rnn", "irnn", "lstm", "+rnn"])
+def test_the_first_trial_can_be_what_the_configuration_says(arch):
+    config = TrainConfig(task="memory", arch=arch, lr_init=0.5, l2_decay=0.0, depth=2)
+    _, first = of_study(config, StudyConfig(first="config"))
+    cell = CELLS[arch](3)
+    for name in {"activation", "matrix_init"} & set(first):
+        expected = getattr(cell, name)
+        assert first[name] == getattr(expected, "__name__", expected)
+    assert (first["lr_init"], first["l2_decay"]) == (0.1, 1e-8)
+    assert first["optimizer"] == "adam" and first["train_steps"] == config.train_steps
+    tried = configure(config, first)
+    assert dict.fromkeys(tried.input_scale, 1.0) == tried.input_scale
+    _, again = of_study(tried, StudyConfig(first="config"))
+    assert again == first
 
 
 def test_options_of_the_task_that_are_not_tuned_stay():

@@ -191,7 +191,7 @@ class _Base:
         reruns = values.get("reruns", 0)
         check_range("reruns", reruns, 0, 100_000, whole=True)
         # What could not be trained is refused before anything is.
-        space.narrow(space.space(config), study.ranges)
+        space.of_study(config, study)
         task = self._task(config)
         config.units(task.input_dim, task.output_dim)
         name = _name(config, study, values, varied)
