@@ -6,6 +6,7 @@ import pytest
 
 import gin_configs
 from trainer import UserError
+from trainer.tasks import TASKS
 from tuning.sweep.config import parse
 
 PAPER = pathlib.Path(gin_configs.__file__).parent / "paper"
@@ -59,6 +60,21 @@ def test_the_paper_s_files(name, profile):
     assert all(spec.config.train_steps <= steps for spec in specs)
     header = (PAPER / f"{name}.gin").read_text().split("SweepConfig")[0]
     assert f"python -m tuning.sweep --gin_file=gin_configs/paper/{name}.gin" in header
+
+
+@pytest.mark.parametrize("profile", ["smoke", "laptop", "paper"])
+def test_the_presets_searches(profile):
+    specs = studies(PAPER.parent / "presets.gin", profile)
+    found = {(spec.config.task, spec.config.arch) for spec in specs}
+    deep = {spec.config.arch for spec in specs if spec.config.depth == 4}
+    if profile == "smoke":
+        assert sum(spec.study.num_trials for spec in specs) < 10
+    else:
+        assert deep == {"gru", "+rnn"}
+        # A laptop has parens of figure 5 already.
+        known = {("parens", arch) for arch in ALL} if profile == "laptop" else set()
+        assert found | known == {(task, arch) for task in TASKS for arch in ALL}
+    assert all(spec.study.first == ("config" if profile == "laptop" else None) for spec in specs)
 
 
 def test_the_paper_s_sizes():
