@@ -7,7 +7,7 @@ import numpy as np
 from rnn_zoo.inputs import OneHot
 from trainer import ops, random
 from trainer.errors import UserError
-from trainer.tasks.base import Batch, Task, cross_entropy, verdict
+from trainer.tasks.base import Batch, Task, cross_entropy, hits, verdict
 
 SYMBOLS = "0123456789+-= "
 PLUS, MINUS, EQUALS, SPACE = (SYMBOLS.index(symbol) for symbol in "+-= ")
@@ -61,16 +61,21 @@ class Arithmetic(Task):
         answer = _Line(self.num_steps).write(a + b, start)
         return Batch(OneHot(problem.codes[..., None], self.input_dim), answer.codes)
 
-    def step_losses(self, outputs, targets):
+    @classmethod
+    def step_losses(cls, outputs, targets):
         return cross_entropy(outputs, targets)
+
+    @classmethod
+    def step_hits(cls, outputs, targets):
+        written = ops.cast(targets != SPACE, "float32")
+        return hits(outputs, targets) * written, written
 
     def metrics(self, outputs, batch):
         outputs, codes = self.scored(outputs, batch)
-        right = ops.cast(ops.argmax(outputs, axis=-1) == codes, "float32")
-        written = ops.cast(codes != SPACE, "float32")
+        right, (written_right, written) = hits(outputs, codes), self.step_hits(outputs, codes)
         return {
             **super().metrics(outputs, batch),
-            "character_accuracy": ops.sum(right * written, axis=(-2, -1))
+            "character_accuracy": ops.sum(written_right, axis=(-2, -1))
             / ops.sum(written, axis=(-2, -1)),
             "answer_accuracy": ops.mean(ops.min(right, axis=-1), axis=-1),
         }

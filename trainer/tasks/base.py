@@ -72,6 +72,9 @@ class Task:
     target_time_axis = -2
     #: Whether a target is the next input, so that a model's own answers can be read on as text.
     predicts_next = False
+    #: A class method of the arguments of `step_losses`: how many answers of each time step are
+    #: right, and how many there are, both (..., B, S). None where answers are no choices.
+    step_hits = None
 
     @classmethod
     def check_options(cls, options):
@@ -128,8 +131,12 @@ class Task:
         """
         raise NotImplementedError
 
-    def step_losses(self, outputs, targets):
+    @classmethod
+    def step_losses(cls, outputs, targets):
         """The loss of each time step, summed over its outputs.
+
+        Of the class and not of its options, so that a saved model's loss is known by the task's
+        name.
 
         Args:
             outputs: (..., B, S, O), for any S time steps.
@@ -216,9 +223,18 @@ class Task:
 
         The weights that `dataset` yields leave out the steps that do not count.
         """
-        from trainer.tasks.pipeline import keras_loss
+        from trainer.tasks.pipeline import TaskLoss
 
-        return keras_loss(self)
+        return TaskLoss(self)
+
+    def keras_metrics(self):
+        """The task's accuracy for `weighted_metrics` of `keras.Model.compile`, in a list.
+
+        It counts as `metrics` does. Empty where answers are no choices.
+        """
+        from trainer.tasks.pipeline import TaskAccuracy
+
+        return [] if self.step_hits is None else [TaskAccuracy(self)]
 
     def scored(self, outputs, batch):
         """Outputs and targets at the steps whose loss counts; outputs may have these alone."""
@@ -260,6 +276,11 @@ def _cut(array, steps, axis):
     index = [slice(None)] * len(array.shape)
     index[axis] = steps
     return array[tuple(index)]
+
+
+def hits(logits, codes):
+    """1 where the likeliest of (..., K) is the code (...), else 0."""
+    return ops.cast(ops.argmax(logits, axis=-1) == codes, "float32")
 
 
 def cross_entropy(logits, codes):

@@ -74,15 +74,20 @@ class Capacity(Task):
         shown = ops.maximum(first, data["every"][..., None])
         return Batch(Held(x, shown), ops.repeat(label, self.num_steps, axis=-2))
 
-    def step_losses(self, outputs, targets):
+    @classmethod
+    def step_losses(cls, outputs, targets):
         labels = ops.cast(targets, outputs.dtype)
         # -log σ(z) for label 1, -log(1 - σ(z)) for 0, without overflow.
         return ops.sum(ops.softplus(outputs) - labels * outputs, axis=-1)
 
+    @classmethod
+    def step_hits(cls, outputs, targets):
+        right = ops.cast((outputs > 0) == (targets > 0), "float32")[..., 0]
+        return right, ops.ones_like(right)
+
     def metrics(self, outputs, batch):
-        outputs, labels = self.scored(outputs, batch)
-        right = ops.cast((outputs > 0) == (labels > 0), "float32")[..., 0, 0]
-        accuracy = self.mean(right, batch)
+        right, _ = self.step_hits(*self.scored(outputs, batch))
+        accuracy = self.mean(right[..., 0], batch)
         return {
             **super().metrics(outputs, batch),
             "accuracy": accuracy,

@@ -48,13 +48,17 @@ class Parens(Task):
         symbols = ops.where(drawn < 20, drawn, 10 + drawn // 2)
         return Batch(OneHot(symbols, len(self.vocabulary)), _counts(symbols))
 
-    def step_losses(self, outputs, targets):
-        return ops.sum(cross_entropy(self._logits(outputs), targets), axis=-1)
+    @classmethod
+    def step_losses(cls, outputs, targets):
+        return ops.sum(cross_entropy(cls._logits(outputs), targets), axis=-1)
+
+    @classmethod
+    def step_hits(cls, outputs, targets):
+        right = cls._right(outputs, targets)
+        return ops.sum(right, axis=-1), ops.sum(ops.ones_like(right), axis=-1)
 
     def metrics(self, outputs, batch):
-        outputs, counts = self.scored(outputs, batch)
-        right = ops.argmax(self._logits(outputs), axis=-1) == counts
-        by_stream = ops.mean(ops.cast(right, "float32"), axis=(-3, -2))
+        by_stream = ops.mean(self._right(*self.scored(outputs, batch)), axis=(-3, -2))
         return {
             **super().metrics(outputs, batch),
             "accuracy": ops.mean(by_stream, axis=-1),
@@ -84,8 +88,14 @@ class Parens(Task):
         symbols = symbols.reshape(self.num_steps, self.streams, -1).argmax(-1)
         return ["".join(self.vocabulary[symbol] for symbol in stream) for stream in symbols.T]
 
-    def _logits(self, outputs):
-        return ops.reshape(outputs, (*outputs.shape[:-1], self.streams, MAX_COUNT + 1))
+    @classmethod
+    def _right(cls, outputs, counts):
+        """1 for each right count, else 0: (..., B, S, 10)."""
+        return ops.cast(ops.argmax(cls._logits(outputs), axis=-1) == counts, "float32")
+
+    @classmethod
+    def _logits(cls, outputs):
+        return ops.reshape(outputs, (*ops.shape(outputs)[:-1], cls.streams, MAX_COUNT + 1))
 
 
 def _counts(symbols):

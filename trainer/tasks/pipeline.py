@@ -1,14 +1,17 @@
-"""A task's batches as `tf.data`, and its loss as Keras's, for users' own `fit`."""
+"""A task's batches as `tf.data`, its loss and accuracy as Keras's, for users' own `fit`.
 
+Importing it is enough for `keras.saving.load_model` to find the loss of a saved model.
+"""
+
+import keras
 import numpy as np
+from keras import ops
 
 from trainer.tasks.base import WeightedBatch
 
 
 def dataset(task, split, batch_size, seed):
     """See `Task.dataset`."""
-    import keras
-
     if keras.backend.backend() != "tensorflow":
         raise ImportError(
             "task.dataset is a tf.data pipeline and needs KERAS_BACKEND=tensorflow; "
@@ -30,11 +33,43 @@ def dataset(task, split, batch_size, seed):
     return steps.map(batch, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 
 
-def keras_loss(task):
-    """See `Task.keras_loss`."""
+class _OfTask:
+    """What Keras knows by the name of a task in `TASKS`, and keeps so in a saved model."""
 
-    def loss(targets, outputs):
-        return task.step_losses(outputs, targets)
+    def __init__(self, task, **options):
+        from trainer.tasks import TASKS
 
-    loss.__name__ = f"{task.name}_loss"
-    return loss
+        self.task = TASKS[task] if isinstance(task, str) else task
+        super().__init__(**options)
+
+    def get_config(self):
+        return super().get_config() | {"task": self.task.name}
+
+
+@keras.saving.register_keras_serializable("rnn_zoo")
+class TaskLoss(_OfTask, keras.losses.Loss):
+    """A task's loss; see `Task.keras_loss`.
+
+    Args:
+        task: a task, its class, or its name.
+    """
+
+    def call(self, targets, outputs):
+        return self.task.step_losses(outputs, targets)
+
+
+@keras.saving.register_keras_serializable("rnn_zoo")
+class TaskAccuracy(_OfTask, keras.metrics.Mean):
+    """A task's accuracy; see `Task.keras_metrics`.
+
+    Args:
+        task: a task, its class, or its name.
+    """
+
+    def __init__(self, task, name="accuracy", **options):
+        super().__init__(task, name=name, **options)
+
+    def update_state(self, targets, outputs, sample_weight=None):
+        right, asked = self.task.step_hits(outputs, targets)
+        weights = asked if sample_weight is None else asked * sample_weight
+        super().update_state(right / ops.maximum(asked, 1), weights)

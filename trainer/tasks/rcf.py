@@ -78,7 +78,8 @@ class RCF(Task):
         targets = ops.repeat(y[..., None, :], self.num_steps, axis=-2)
         return Batch(Held(x, ops.ones(self.num_steps)), targets)
 
-    def step_losses(self, outputs, targets):
+    @classmethod
+    def step_losses(cls, outputs, targets):
         return ops.sum(ops.square(outputs - targets), axis=-1)
 
     def example(self, batch, index):

@@ -9,7 +9,7 @@ import numpy as np
 from rnn_zoo.inputs import OneHot
 from trainer import ops, random
 from trainer.tasks import corpus
-from trainer.tasks.base import Batch, Task, check_whole, cross_entropy
+from trainer.tasks.base import Batch, Task, check_whole, cross_entropy, hits
 
 
 class Text8(Task):
@@ -57,12 +57,17 @@ class Text8(Task):
         codes = ops.cast(ops.take(data["codes"], window, axis=0), "int32")
         return Batch(OneHot(codes[..., :-1, None], self.input_dim), codes[..., 1:])
 
-    def step_losses(self, outputs, targets):
+    @classmethod
+    def step_losses(cls, outputs, targets):
         return cross_entropy(outputs, targets)
 
+    @classmethod
+    def step_hits(cls, outputs, targets):
+        right = hits(outputs, targets)
+        return right, ops.ones_like(right)
+
     def metrics(self, outputs, batch):
-        outputs, codes = self.scored(outputs, batch)
-        right = ops.cast(ops.argmax(outputs, axis=-1) == codes, "float32")
+        right, _ = self.step_hits(*self.scored(outputs, batch))
         metrics = super().metrics(outputs, batch)
         return {
             **metrics,

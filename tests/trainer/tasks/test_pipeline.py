@@ -112,6 +112,45 @@ def test_the_loss_that_fit_reports_is_the_tasks(task):
     assert measured == pytest.approx(losses[0], rel=1e-4)
 
 
+def test_the_accuracy_that_evaluate_reports_is_the_tasks(task):
+    model = gru(task, weighted_metrics=task.keras_metrics())
+    batches = [task.sample("eval", 5, B, step) for step in range(3)]
+    reported = [to_numpy(task.metrics(model(batch.inputs), batch)) for batch in batches]
+    measured = model.evaluate(task.dataset("eval", B, 5), steps=3, verbose=0, return_dict=True)
+    names = [name for name in ("accuracy", "character_accuracy") if name in reported[0]]
+    assert len(task.keras_metrics()) == len(names) == (task.name not in ("memory", "rcf"))
+    for name in names:
+        # Batches of sums have different numbers of characters.
+        asked = [1.0] * 3
+        if name == "character_accuracy":
+            asked = [to_numpy(task.step_hits(model(b.inputs), b.targets)[1]).sum() for b in batches]
+        expected = np.average([each[name] for each in reported], weights=asked)
+        assert measured["accuracy"] == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_a_compiled_model_comes_back_with_its_loss_and_accuracy(task, tmp_path):
+    model = gru(task, optimizer="sgd", weighted_metrics=task.keras_metrics())
+    data = task.dataset("eval", B, 1)
+    model.fit(data, steps_per_epoch=1, shuffle=False, verbose=0)
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    expected = model.evaluate(data, steps=2, verbose=0)
+    assert again.evaluate(data, steps=2, verbose=0) == pytest.approx(expected)
+
+
+def test_a_fresh_process_finds_a_task_s_loss_by_its_name(text_file, tmp_path):
+    """Even text8's, without its text."""
+    task = TASKS["text8"](path=text_file)
+    model = gru(task, optimizer="sgd", weighted_metrics=task.keras_metrics())
+    model.save(tmp_path / "model.keras")
+    program = (
+        "import keras, trainer.tasks.pipeline\n"
+        "print(keras.saving.load_model('model.keras').loss.task.name)\n"
+    )
+    done = python("-c", program, cwd=tmp_path)
+    assert done.stdout.strip() == "text8", done.stderr
+
+
 def test_weights_of_samples_are_passed_on():
     """Points that training draws uniformly carry β_i; here the errors of the heavy ones are big."""
     task = TASKS["rcf"](num_samples=10**6, dimensions=2, num_steps=3, sampling="uniform")
