@@ -24,7 +24,7 @@ def main():
 
     data = task.dataset("train", batch_size=64, seed=1)
     model.compile(keras.optimizers.Adam(1e-4), task.keras_loss())
-    history = model.fit(data, steps_per_epoch=10, epochs=2, verbose=0).history
+    history = model.fit(data, steps_per_epoch=10, epochs=2, shuffle=False, verbose=0).history
     print("loss of each epoch:", *(f"{loss:.3f}" for loss in history["loss"]))
 
     stepper = model.stepper()
@@ -35,8 +35,8 @@ def main():
         export_model(model, f"{directory}/onnx", "onnx")
         session = onnxruntime.InferenceSession(f"{directory}/onnx/sequence.onnx")
     (outputs,) = session.run(["outputs"], {"inputs": np.asarray(inputs)})
-    difference = np.abs(outputs - np.stack(streamed, axis=1)).max()
-    print(f"ONNX differs from the stepper by {difference:.1e} at most")
+    difference = np.abs(outputs - np.stack(streamed, axis=1)).max() / np.abs(outputs).max()
+    print(f"ONNX differs from the stepper by {difference:.1e} of the largest output at most")
 
 
 if __name__ == "__main__":

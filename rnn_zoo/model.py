@@ -76,6 +76,18 @@ def build_model(
     return RecurrentModel(inputs, readout(x), name=f"{arch.replace('+', 'plus_')}_{depth}x{units}")
 
 
+def check_model(model):
+    """Refuses what `build_model` has not made, and so has other layers.
+
+    Raises:
+        ValueError: it is no `RecurrentModel`.
+    """
+    if not isinstance(model, RecurrentModel):
+        raise ValueError(
+            f"a {type(model).__name__} is no model of rnn_zoo.build_model or rnn_zoo.load"
+        )
+
+
 def make_cells(arch, depth, units, seed=None, **options):
     """The cells of a model's layers, unbuilt: for `draw_weights` and `forward`.
 

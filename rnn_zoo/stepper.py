@@ -14,7 +14,7 @@ import numpy as np
 from keras import KerasTensor, ops
 from scipy.special import expit
 
-from rnn_zoo.model import get_weights, recurrent_cells
+from rnn_zoo.model import check_model, get_weights, recurrent_cells
 
 
 class Stepper:
@@ -34,8 +34,8 @@ class Stepper:
         batch_size: B, sequences that are fed side by side.
 
     Raises:
-        ValueError: `batch_size` below 1; a layer that reads backwards; a readout that Keras has
-            quantised, or given LoRA.
+        ValueError: `batch_size` below 1; a model of another making; a layer that reads backwards;
+            a readout that Keras has quantised, or given LoRA.
 
     Example:
         stepper = model.stepper()
@@ -125,6 +125,7 @@ class Stepper:
 
 
 def _check(model):
+    check_model(model)
     readout = model.get_layer("readout")
     if readout.quantization_mode is not None or readout.lora_enabled:
         raise ValueError("a readout that is quantised, or has LoRA, cannot be streamed")

@@ -9,6 +9,7 @@ _HOMES = {
     "TrainConfig": "trainer.config",
     "RunRecord": "trainer.records",
     "UserError": "trainer.errors",
+    "evaluate": "trainer.evaluation",
     "train": "trainer.loop",
 }
 

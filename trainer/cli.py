@@ -27,6 +27,9 @@ def run(main, flag_holder, usage):
     if any(argument in ("-h", "--help", "-help") for argument in arguments):
         print(f"{usage}\n{describe(flag_holder)}")
         sys.exit(0)
+    # A console script leaves out the directory that `python -m` has, and modules of cells in it.
+    if os.getcwd() not in sys.path and "" not in sys.path:
+        sys.path.insert(0, os.getcwd())
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # It warns of every program that is compiled for another training in the same process.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
@@ -68,8 +71,9 @@ def start_backend():
 
             keras.ops.zeros(())
         except ImportError as error:
+            package = {"jax": "'rnn-zoo[jax]'"}.get(backend_name(), backend_name())
             raise UserError(
-                f"Keras cannot start on {backend_name()}: {error}; install it, "
+                f"Keras cannot start on {backend_name()}: {error}; pip install {package}, "
                 "or choose another backend by the variable KERAS_BACKEND"
             ) from None
 

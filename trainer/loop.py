@@ -113,6 +113,8 @@ class _Run:
             f"{record.backend}, chance loss {record.chance_loss:.4f}, writing to "
             f"{self.directory.path}" + (f", from step {self.step:,}" if self.step else "")
         )
+        if self.config.preset and not self.step:
+            self.display.say(f"starting from the weights of the preset {self.config.preset}")
 
     def advance(self, signals):
         """Trains to the end, to a divergence, or to a signal."""

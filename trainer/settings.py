@@ -4,7 +4,7 @@ import dataclasses
 
 from absl import flags
 
-from rnn_zoo.architectures import ARCHITECTURES
+from rnn_zoo.architectures import ALIASES, ARCHITECTURES
 from trainer import parsing
 from trainer.config import TrainConfig, find_preset
 from trainer.errors import UserError
@@ -37,8 +37,7 @@ def define(flag_values):
     flags.DEFINE_string(
         "preset",
         None,
-        "start from this preset: its task, model and hyperparameters, and its "
-        "weights if it has them",
+        "start from this preset: its task, model, hyperparameters and weights",
         **common,
     )
     flags.DEFINE_boolean("scratch", False, "leave the preset's weights, and draw others", **common)
@@ -74,7 +73,7 @@ def parse(flag_values, base=None):
     if given["preset"]:
         if flag_values["profile"].present and base is None:
             raise UserError("--profile cannot change what a preset has; give --train_steps")
-        weights, text = _preset(given["preset"], given["scratch"])
+        weights, text = _preset(given["preset"], given["scratch"], given["arch"])
         # A run that goes on has its own settings; that it is of this preset is compared with them.
         fields["preset"], base = weights, base or text
     elif given["scratch"]:
@@ -89,14 +88,27 @@ def parse(flag_values, base=None):
     )
 
 
-def _preset(name, scratch):
+def _preset(name, scratch, arch):
     """The name of the preset if its weights are to be used, and what it is trained with as gin.
 
     From its weights on, that is at the learning rate that it ended with.
+
+    Raises:
+        UserError: there is none; it has no weights; the hyperparameters are another architecture's.
     """
     card = find_preset(name)
+    if arch is not None and ALIASES.get(arch, arch) != card.arch:
+        raise UserError(
+            f"the preset {name} has hyperparameters of {card.arch}, by its gates, and --arch is "
+            f"{arch}; leave --arch, or --preset"
+        )
+    if card.weights is None and not scratch:
+        raise UserError(
+            f"the preset {name} has tuned hyperparameters and no weights; --scratch draws weights "
+            "for them"
+        )
     config = dataclasses.replace(TrainConfig(**card.config), preset=None)
-    if scratch or card.weights is None:
+    if scratch:
         return None, config.as_gin()
     last = config.lr_init * config.lr_decay_rate
     return name, dataclasses.replace(config, lr_init=last, lr_decay_rate=1.0).as_gin()

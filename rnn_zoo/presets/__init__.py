@@ -95,12 +95,15 @@ def list_presets(task=None, arch=None, trained=None):
         trained: True for those with weights, False for those without; all if None.
 
     Raises:
-        ValueError: there is no such architecture, or a card's file is damaged.
+        ValueError: there is no such architecture, no preset of the task, or a card's file is
+            damaged.
     """
-    arch = arch and canonical_name(arch)
-    found = []
-    for name in sorted(_index()):
-        each = preset(name)
+    arch, found = arch and canonical_name(arch), []
+    cards = {name: preset(name) for name in sorted(_index())}
+    tasks = dict.fromkeys(card.task for card in cards.values())
+    if task is not None and task not in tasks:
+        raise ValueError(f"no preset is of the task {task!r}; there are {', '.join(tasks)}")
+    for name, each in cards.items():
         right = task in (None, each.task) and arch in (None, each.arch)
         if right and trained in (None, each.weights is not None):
             found.append(name)

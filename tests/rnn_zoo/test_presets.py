@@ -15,6 +15,7 @@ import rnn_zoo
 from rnn_zoo import presets
 from rnn_zoo.model import get_weights
 from trainer.config import TrainConfig
+from trainer.evaluation import evaluate
 from trainer.trial import Trial
 from tuning.presets import name_of
 
@@ -63,6 +64,8 @@ def test_presets_are_listed_by_what_they_are_of(preset_root):
     assert rnn_zoo.list_presets(trained=False) == both[1:]
     assert rnn_zoo.list_presets(arch="plus_rnn") == both[1:]
     assert rnn_zoo.list_presets("memory", "gru") == []
+    with pytest.raises(ValueError, match="of the task 'memroy'; there are capacity, memory"):
+        rnn_zoo.list_presets("memroy")
     with pytest.raises(ValueError, match="unknown architecture 'gated'"):
         rnn_zoo.list_presets(arch="gated")
 
@@ -168,21 +171,16 @@ def test_a_card_is_of_what_its_name_says_and_of_no_machine(name):
 
 @tensorflow_only
 @pytest.mark.parametrize("name", TRAINED)
-def test_the_score_of_a_card_is_what_its_weights_have(name):
-    card = rnn_zoo.preset(name)
-    config = TrainConfig(**card.config)
-    if card.task == "text8":
+def test_the_score_of_a_card_is_what_its_model_has(name):
+    model = rnn_zoo.load(name)
+    config, scores = TrainConfig(**model.preset.config), model.preset.scores
+    if config.task == "text8":
         path = os.environ.get("RNN_ZOO_TEXT8")
         if path is None:
             pytest.skip("the text is not at hand; RNN_ZOO_TEXT8 may name the file")
         config = dataclasses.replace(config, task_options=config.task_options | {"path": path})
-    trial = Trial(config)
-    program, weights = trial.program(), presets.read_weights(card)
-    hparams = trial.hparams(program)
-
-    def evaluate(*arguments):
-        return program.evaluate(weights, hparams, trial.task.device_data, *arguments)
-
-    measured = trial.measure(evaluate, ["eval"])["eval"]
-    assert measured["loss"] == pytest.approx(card.scores["eval"], rel=1e-3)
-    assert measured["loss"] < card.scores["chance"]
+    measured = evaluate(model, config)
+    assert measured["loss"] == pytest.approx(scores["eval"], rel=1e-3)
+    assert measured["loss"] < scores["chance"]
+    for metric, value in measured.items():
+        assert value == pytest.approx(scores["metrics"][metric], rel=1e-2, abs=1e-3)

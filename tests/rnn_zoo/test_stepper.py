@@ -222,6 +222,11 @@ def test_operations_with_several_results_are_streamed(rng):
     )
 
 
+def test_a_model_of_another_making_is_refused():
+    with pytest.raises(ValueError, match="a Sequential is no model of"):
+        rnn_zoo.Stepper(keras.Sequential())
+
+
 def test_what_keras_has_changed_of_the_model_is_refused(rng):
     backwards = random_model(("gru", {}, 4), rng, go_backwards=True)
     with pytest.raises(ValueError, match="layer_0 reads backwards: it needs the whole sequence"):

@@ -5,13 +5,16 @@ import json
 import os
 import shutil
 import signal
+import sys
 
 import numpy as np
 import pytest
+from absl import flags
 from on_backend import tensorflow_only
 from processes import KILL_AT, SMALL, python
 from safetensors.numpy import load_file
 
+from trainer import cli
 from trainer.records import RunRecord
 
 pytestmark = tensorflow_only
@@ -26,6 +29,17 @@ atexit.register(note)
 sys.argv = sys.argv[1:]
 runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 """
+
+
+def test_a_console_script_finds_modules_beside_it(tmp_path, monkeypatch):
+    """As `python -m` does; a cell of one's own may be there."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path])
+    monkeypatch.setattr(sys, "argv", ["rnn-zoo-train"])
+    for _ in range(2):
+        with pytest.raises(SystemExit):
+            cli.run(lambda: 0, flags.FlagValues(), "")
+    assert sys.path[0] == str(tmp_path) and sys.path.count(str(tmp_path)) == 1
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import sys
 
 import elsewhere
+import keras
 import numpy as np
 import pytest
 from on_backend import tensorflow_only
@@ -179,6 +180,12 @@ def test_without_the_converter_the_extra_is_named(run, monkeypatch, absent):
     with pytest.raises(UserError, match=rf"needs {absent}: pip install 'rnn-zoo\[export\]'"):
         export(run, "onnx")
     assert contents(run) == before
+
+
+def test_a_model_of_another_making_is_refused(tmp_path):
+    with pytest.raises(UserError, match="a Sequential is no model of"):
+        package.export_model(keras.Sequential(), tmp_path / "made")
+    assert not (tmp_path / "made").exists()
 
 
 @pytest.mark.parametrize(

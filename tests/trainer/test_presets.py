@@ -66,7 +66,9 @@ def test_flags_bindings_and_files_change_a_preset(preset_root, tmp_path):
 
 def test_a_preset_without_weights_is_trained_from_drawn_ones(preset_root):
     make(preset_root, NAME, SMALL, weights=False)
-    assert config_of(f"--preset={NAME}") == SMALL
+    assert config_of(f"--preset={NAME}", "--scratch") == SMALL
+    with pytest.raises(UserError, match="and no weights; --scratch draws weights for them"):
+        config_of(f"--preset={NAME}")
 
 
 @pytest.mark.parametrize(
@@ -75,6 +77,7 @@ def test_a_preset_without_weights_is_trained_from_drawn_ones(preset_root):
         (["--preset=capacity/gru-3"], "there is no preset 'capacity/gru-3'; there is capacity/gru"),
         (["--scratch", "--task=capacity", "--arch=gru"], "--scratch is for a preset"),
         ([f"--preset={NAME}", "--profile=smoke"], "--profile cannot change what a preset"),
+        ([f"--preset={NAME}", "--arch=lstm"], "has hyperparameters of gru, .* and --arch is lstm"),
     ],
 )
 def test_what_cannot_be_is_refused_before_a_backend_starts(arguments, message, preset_root):

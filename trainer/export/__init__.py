@@ -4,6 +4,7 @@ Each form answers the same questions, as `trainer.export.signatures` has them: w
 step with its states, and the learned states to start from.
 """
 
+import importlib.util
 import inspect
 import pathlib
 
@@ -12,7 +13,7 @@ from trainer.export import litert, onnx, saved_model
 from trainer.files import whole_directory
 from trainer.records import RunDirectory
 
-#: Format -> the module whose `write(directory, signatures, sizes)` writes it.
+#: Format -> the module whose `write(directory, signatures, sizes)` writes it, by what it REQUIRES.
 FORMATS = {"saved_model": saved_model, "litert": litert, "onnx": onnx}
 
 
@@ -85,20 +86,37 @@ def export_model(model, path, format="saved_model", batch_size=1, time_steps=1):
         The path.
 
     Raises:
-        UserError: an unknown format; Keras does not run on TensorFlow; a package that the format
-            needs is missing.
+        UserError: a model of another making; an unknown format; Keras does not run on TensorFlow; a
+            package that the format needs is missing.
     """
     _check(format)
+    from rnn_zoo.model import check_model
     from trainer.export.signatures import Signatures
 
+    try:
+        check_model(model)
+    except ValueError as error:
+        raise UserError(str(error)) from None
     with whole_directory(path) as directory:
         FORMATS[format].write(directory, Signatures(model), (batch_size, time_steps))
     return path
 
 
-def _check(format):
+def check_format(format):
+    """Refuses a format before anything is started for it.
+
+    Raises:
+        UserError: it is unknown, or a package that it needs is missing.
+    """
     if format not in FORMATS:
         raise UserError(f"unknown format {format!r}; choose one of {', '.join(FORMATS)}")
+    for package in FORMATS[format].REQUIRES:
+        if importlib.util.find_spec(package) is None:
+            raise UserError(f"the format {format} needs {package}: pip install 'rnn-zoo[export]'")
+
+
+def _check(format):
+    check_format(format)
     import keras
 
     if keras.backend.backend() != "tensorflow":

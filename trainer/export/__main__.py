@@ -8,7 +8,7 @@ from rnn_zoo.quantization import GRANULARITIES, MAX_BITS, MIN_BITS
 from trainer import cli, settings
 from trainer.config import check_choice, check_range
 from trainer.errors import UserError
-from trainer.export import FORMATS, export
+from trainer.export import FORMATS, check_format, export
 from trainer.records import RunDirectory
 
 USAGE = """Exports a trained run, into the run's directory.
@@ -58,7 +58,7 @@ def _checked_formats():
         raise UserError("--run_dir is missing: the directory of the run to export")
     formats = [name for value in FLAGS.format for name in value.split(",")]
     for name in formats:
-        check_choice("--format", name, FORMATS)
+        check_format(name)
     check_choice("--granularity", FLAGS.granularity, GRANULARITIES)
     if FLAGS.bits is not None:
         check_range("--bits", FLAGS.bits, MIN_BITS, MAX_BITS, whole=True)

@@ -9,6 +9,7 @@ Two files, of fixed batch B and time T, as those operations need them:
 import tempfile
 
 TITLE = "LiteRT"
+REQUIRES = ()
 
 
 def write(directory, signatures, sizes):

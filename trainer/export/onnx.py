@@ -9,9 +9,8 @@ Three files, since an ONNX model has one question and one answer:
 A name is a value's own there, so that the states after a step are named next_layer_0_h.
 """
 
-from trainer.errors import UserError
-
 TITLE = "ONNX"
+REQUIRES = ("tf2onnx", "onnx")
 #: Version of ONNX's operators: old enough for runtimes of some years ago.
 OPSET = 15
 
@@ -23,19 +22,11 @@ def write(directory, signatures, sizes):
         directory: an empty one.
         signatures: the model's `Signatures`.
         sizes: (B, T) for formats of fixed shapes, which this is not.
-
-    Raises:
-        UserError: tf2onnx or onnx is not installed.
     """
+    import onnx
     import tensorflow as tf
+    import tf2onnx
 
-    try:
-        import onnx
-        import tf2onnx
-    except ImportError as error:
-        raise UserError(
-            f"--format=onnx needs {error.name}: pip install 'rnn-zoo[export]'"
-        ) from None
     states = signatures.state_specs(None)
 
     def step(inputs, *values):

@@ -4,6 +4,7 @@ Signatures: serving_default, which is the sequence, initial_state and step.
 """
 
 TITLE = "a SavedModel"
+REQUIRES = ()
 
 
 def write(directory, signatures, sizes):

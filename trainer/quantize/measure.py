@@ -8,6 +8,7 @@ from keras import ops
 
 from trainer import checkpoints, records
 from trainer.errors import UserError
+from trainer.evaluation import Evaluator
 from trainer.trial import Trial
 
 #: Relative difference that rounding on another machine or backend may make to a loss.
@@ -26,6 +27,7 @@ class MeasuredRun:
         record: as given.
         weights: its last ones, NumPy.
         metrics: dict of the metrics of these on the split eval, measured anew.
+        measure: an `Evaluator`.
 
     Raises:
         UserError: no readable checkpoint; the task's data, or the loss, are not those of the
@@ -33,15 +35,15 @@ class MeasuredRun:
     """
 
     def __init__(self, directory, record, config):
-        self.record, self._trial = record, Trial(config, record.run_id)
-        data = records.plain(self._trial.task.describe())
+        self.record, trial = record, Trial(config, record.run_id)
+        data = records.plain(trial.task.describe())
         if data != record.data:
             raise UserError(f"{directory.path} was measured on {record.data}, and here is {data}")
-        like = self._trial.draw_weights()
+        like = trial.draw_weights()
         self.weights = keras.tree.map_structure(
             ops.convert_to_numpy, checkpoints.latest_weights(directory.checkpoints, like)
         )
-        self._program = self._trial.program()
+        self.measure = Evaluator(trial)
         self.metrics = self.measure(self.weights)
         loss = self.metrics and self.metrics["loss"]
         if loss is None or not math.isclose(loss, record.eval_loss, rel_tol=ROUNDING):
@@ -49,14 +51,3 @@ class MeasuredRun:
                 f"the weights in {directory.checkpoints} give the eval loss {loss} here, and "
                 f"{directory.record_path} has {record.eval_loss}"
             )
-
-    def measure(self, weights):
-        """Metrics of the split eval with other weights; None if the loss is not finite."""
-        task, hparams = self._trial.task, self._trial.hparams(self._program)
-        weights = keras.tree.map_structure(ops.convert_to_tensor, weights)
-
-        def evaluate(*arguments):
-            return self._program.evaluate(weights, hparams, task.device_data, *arguments)
-
-        measured = self._trial.measure(evaluate, ["eval"])
-        return measured and measured["eval"]
