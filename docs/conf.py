@@ -27,7 +27,7 @@ extensions = [
     "links",
     "presets",
 ]
-exclude_patterns = ["ext"]
+exclude_patterns = ["ext", "_static"]
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
 
@@ -55,5 +55,7 @@ doctest_test_doctest_blocks = ""
 
 html_theme = "furo"
 html_title = f"rnn-zoo {release}"
+html_static_path = ["_static"]
+html_css_files = ["equations.css"]
 html_copy_source = False
 html_show_sourcelink = False
