@@ -16,6 +16,7 @@ from rnn_zoo import presets
 from rnn_zoo.model import get_weights
 from trainer.config import TrainConfig
 from trainer.evaluation import evaluate
+from trainer.tasks import TASKS
 from trainer.trial import Trial
 from tuning.presets import name_of
 
@@ -137,14 +138,21 @@ def test_names_say_the_task_the_architecture_and_the_budget():
 # Those of the package.
 
 
-@pytest.mark.parametrize("task, size", [("parens", "10k"), ("capacity", "3k"), ("memory", "40k")])
-def test_there_are_hyperparameters_of_what_the_figures_have_searched(task, size):
-    for arch in ("rnn", "irnn", "ugrnn", "gru", "lstm"):
-        assert f"{task}/{arch}-{size}" in SHIPPED
+SIZES = {"memory": "40k", "capacity": "3k"}
+GATED, SIX = ("ugrnn", "gru", "lstm"), ("rnn", "irnn", "ugrnn", "gru", "lstm", "+rnn")
 
 
-def test_there_are_weights_of_the_gated_architectures():
-    assert {f"parens/{arch}-10k" for arch in ("ugrnn", "gru", "lstm")} <= set(TRAINED)
+@pytest.mark.parametrize("arch", SIX)
+@pytest.mark.parametrize("task", TASKS)
+def test_there_are_hyperparameters_of_every_task_and_architecture(task, arch):
+    assert f"{task}/{arch}-{SIZES.get(task, '10k')}" in SHIPPED
+
+
+def test_there_are_weights():
+    gated = {f"{task}/{arch}-10k" for task in ("parens", "arithmetic") for arch in GATED}
+    text = {f"text8/{arch}-10k" for arch in SIX}
+    deep = {"parens/gru-depth4-10k", "parens/+rnn-depth4-10k"}
+    assert gated | text | deep <= set(TRAINED)
 
 
 def test_the_package_stays_small_and_has_no_file_that_nobody_names():
