@@ -15,11 +15,20 @@ class Architecture(NamedTuple):
     mixes_input: bool = False
     always_reads_in: bool = False
     min_depth: int = 1
+    activation: str = "tanh"
+    matrix_init: str = "orthogonal"
 
 
 ARCHITECTURES = {
     "rnn": Architecture("vanilla RNN", "RNNCell", ("h",), ("h",)),
-    "irnn": Architecture("identity-initialised ReLU RNN", "IRNNCell", ("h",), ("h",)),
+    "irnn": Architecture(
+        "identity-initialised ReLU RNN",
+        "IRNNCell",
+        ("h",),
+        ("h",),
+        activation="relu",
+        matrix_init="identity",
+    ),
     "ugrnn": Architecture("update gate RNN", "UGRNNCell", ("c", "g"), ("h",)),
     "gru": Architecture("gated recurrent unit", "GRUCell", ("r", "u", "c"), ("h",)),
     "lstm": Architecture("long short-term memory", "LSTMCell", ("i", "f", "c", "o"), ("h", "c")),

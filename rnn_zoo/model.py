@@ -88,13 +88,33 @@ def check_model(model):
         )
 
 
+def check_as_built(model):
+    """Refuses a model that computes something else than `forward` of its weights.
+
+    Raises:
+        ValueError: `check_model` refuses it; a layer reads backwards; Keras has quantised the
+            readout, or given it LoRA.
+    """
+    check_model(model)
+    readout = model.get_layer("readout")
+    if readout.quantization_mode is not None or readout.lora_enabled:
+        raise ValueError("the readout is quantised, or has LoRA: its kernel is not the whole of it")
+    for layer in model.layers:
+        if getattr(layer, "go_backwards", False):
+            raise ValueError(f"{layer.name} reads backwards: it needs the whole sequence")
+
+
 def make_cells(arch, depth, units, seed=None, **options):
     """The cells of a model's layers, unbuilt: for `draw_weights` and `forward`.
 
     Arguments are those of `build_model`.
     """
     cell_class = CELLS[canonical_name(arch)]
-    return [cell_class(units, seed=layer, **options) for layer in _seeds(seed, depth)[:-1]]
+    cells = [cell_class(units, seed=layer, **options) for layer in _seeds(seed, depth)[:-1]]
+    if cells[0].weights:
+        names = ", ".join(weight.name for weight in cells[0].weights)
+        raise ValueError(f"{cell_class.__name__} has weights that no gate has: {names}")
+    return cells
 
 
 def draw_weights(cells, input_dim, output_dim, seed):

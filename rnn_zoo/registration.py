@@ -1,5 +1,6 @@
 """Makes a cell of one's own an architecture like the project's: one call, `register`."""
 
+import inspect
 import re
 
 import keras
@@ -60,9 +61,16 @@ def register(name, cell_class, summary=""):
         cell_class.state_names,
         cell_class.mixes_input,
         cell_class.always_reads_in,
+        **{name: _default(cell_class, name) for name in ("activation", "matrix_init")},
     )
     CELLS[name], LAYERS[name] = cell_class, _layer_class(name, cell_class)
     return LAYERS[name]
+
+
+def _default(cell_class, argument):
+    """What a constructor takes for an argument, or the first of its bases' that names it."""
+    signatures = (inspect.signature(each.__init__).parameters for each in cell_class.__mro__)
+    return next(found[argument].default for found in signatures if argument in found)
 
 
 def _check_class(cell_class):

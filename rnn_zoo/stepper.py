@@ -14,7 +14,7 @@ import numpy as np
 from keras import KerasTensor, ops
 from scipy.special import expit
 
-from rnn_zoo.model import check_model, get_weights, recurrent_cells
+from rnn_zoo.model import check_as_built, get_weights, recurrent_cells
 
 
 class Stepper:
@@ -47,7 +47,7 @@ class Stepper:
     def __init__(self, model, batch_size=1):
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-        _check(model)
+        check_as_built(model)
         cells = recurrent_cells(model)
         self.batch_size, self.input_dim = batch_size, model.input_shape[-1]
         self.dtype = np.dtype("float64" if cells[0].variable_dtype == "float64" else "float32")
@@ -122,16 +122,6 @@ class Stepper:
         for slots, layer in zip(self._before, states, strict=True):
             for slot, state in zip(slots, layer, strict=True):
                 self._values[slot] = state
-
-
-def _check(model):
-    check_model(model)
-    readout = model.get_layer("readout")
-    if readout.quantization_mode is not None or readout.lora_enabled:
-        raise ValueError("a readout that is quantised, or has LoRA, cannot be streamed")
-    for layer in model.layers:
-        if getattr(layer, "go_backwards", False):
-            raise ValueError(f"{layer.name} reads backwards: it needs the whole sequence")
 
 
 class _Program:

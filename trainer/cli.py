@@ -28,8 +28,8 @@ def run(main, flag_holder, usage):
         print(f"{usage}\n{describe(flag_holder)}")
         sys.exit(0)
     # A console script leaves out the directory that `python -m` has, and modules of cells in it.
-    if os.getcwd() not in sys.path and "" not in sys.path:
-        sys.path.insert(0, os.getcwd())
+    if "" not in sys.path:
+        sys.path.insert(0, "")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # It warns of every program that is compiled for another training in the same process.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)

@@ -5,7 +5,7 @@ import dataclasses
 import keras
 from keras import ops
 
-from rnn_zoo.model import check_model, get_weights
+from rnn_zoo.model import check_as_built, get_weights, recurrent_cells
 from trainer.config import TrainConfig
 from trainer.errors import UserError
 from trainer.tasks.base import SPLITS
@@ -56,16 +56,15 @@ def evaluate(model, config=None, split="eval"):
         dict from metric to float or list, "loss" among them; None if the loss is not finite.
 
     Raises:
-        UserError: no configuration, an unknown split, or a model of another shape.
+        UserError: no configuration, an unknown split, or a model that the configuration does not
+            make: of another shape or architecture, or whose cells have other options.
+        ValueError: as `rnn_zoo.model.check_as_built`.
 
     Example:
         model = rnn_zoo.load("parens/gru-10k")
         print(trainer.evaluate(model)["loss"], model.preset.scores["eval"])
     """
-    try:
-        check_model(model)
-    except ValueError as error:
-        raise UserError(str(error)) from None
+    check_as_built(model)
     if config is None and model.preset is None:
         raise UserError("the model is of no preset: give the TrainConfig of its task as config")
     if split not in SPLITS:
@@ -73,14 +72,34 @@ def evaluate(model, config=None, split="eval"):
     # What it starts from is of no account to what it is.
     config = dataclasses.replace(config or TrainConfig(**model.preset.config), preset=None)
     trial, weights = Trial(config), get_weights(model)
-    expected = _shapes(trial.draw_weights())
-    if _shapes(weights) != expected:
+    expected, found = trial.cells, recurrent_cells(model)
+    if _shapes(weights) != _shapes(trial.draw_weights()) or any(
+        type(one) is not type(other) for one, other in zip(expected, found, strict=True)
+    ):
         raise UserError(
-            f"the model is not the one of {trial.units} units that its configuration has: "
-            f"weights of {_shapes(weights)}, expected {expected}"
+            f"the model is not the one of the configuration: {config.arch}, {trial.units} units, "
+            f"depth {config.depth}, for {config.task}"
         )
+    for one, other in zip(expected, found, strict=True):
+        for name, value in _equations(one).items():
+            if _equations(other)[name] != value:
+                raise UserError(
+                    f"the model's cells have {name} {_equations(other)[name]}, and the "
+                    f"configuration {value}"
+                )
     return Evaluator(trial)(weights, split)
 
 
 def _shapes(weights):
     return [tuple(array.shape) for array in keras.tree.flatten(weights)]
+
+
+def _equations(cell):
+    """The arguments of a cell that decide what it computes with given weights."""
+    config = cell.get_config()
+    of_layers = ("name", "dtype", "trainable")
+    of_first_weights = ("seed", "matrix_init", "bias_init", "learned_initial_state")
+    scales = ("input_scale", "recurrent_scale", "bias_scale")
+    for name in (*of_layers, *of_first_weights, *scales):
+        config.pop(name, None)
+    return config

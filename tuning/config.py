@@ -31,8 +31,8 @@ class StudyConfig:
         early_stopping: "median" gives a trial up that after a quarter, a half or three quarters of
             its steps has a larger training loss than half of the earlier ones had there.
         first: the hyperparameters of the first trial: a dict in the names of the space; "config"
-            for those that the `TrainConfig` has, which may be a preset's; None to leave it to the
-            search.
+            for those that the `TrainConfig` has, which may be a preset's, with numbers outside the
+            ranges at their nearer end; None to leave it to the search.
         keep: number of best trials whose weights are kept.
 
     Raises:

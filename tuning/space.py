@@ -10,15 +10,13 @@ Names are those of `TrainConfig`; `input_scale.r` is the gate r's entry of a dic
 
 import contextlib
 import dataclasses
+import inspect
 from typing import Any, NamedTuple
 
 from rnn_zoo.architectures import ARCHITECTURES
 from trainer.config import ACTIVATIONS, BIAS_INITS, MATRIX_INITS, OPTIMIZERS
 from trainer.errors import UserError
-
-#: What a cell takes where the configuration leaves it to the cell. An IRNN takes others, which are
-#: not tuned; told here since to ask the cells imports Keras.
-_OF_CELLS = {"activation": "tanh", "matrix_init": "orthogonal"}
+from trainer.tasks import TASKS
 
 LAWS = ("uniform", "log-uniform", "integer", "log-integer", "categorical")
 
@@ -239,16 +237,23 @@ def _point(config, space):
         condition = each.condition
         if condition and values.get(condition.name) not in condition.values:
             continue
-        field, _, entry = each.name.partition(".")
-        value = getattr(config, field)
-        if entry and isinstance(value, dict):
-            value = value.get(entry)
-        value = _OF_CELLS.get(each.name) if value is None else value
+        value = _value(config, each.name)
         is_choice = each.law == "categorical"
         if value not in each.choices if is_choice else value is None:
             raise UserError(f"{each.name} is within {each}, and the first trial's is {value!r}")
         values[each.name] = value if is_choice else min(max(value, each.low), each.high)
     return values
+
+
+def _value(config, name):
+    """What a configuration has for a hyperparameter, or leaves to its architecture or task."""
+    field, _, entry = name.partition(".")
+    value = getattr(config, field)
+    if entry and isinstance(value, dict):
+        value = value.get(entry)
+    if value is None and field == "task_options":
+        return inspect.signature(TASKS[config.task]).parameters[entry].default
+    return getattr(ARCHITECTURES[config.arch], name) if value is None else value
 
 
 def _check_point(space, values):

@@ -127,7 +127,7 @@ class Study:
         """What decides the trials; `num_trials` does not, so that a study can grow."""
         import keras
 
-        study = dataclasses.asdict(self.study)
+        study = dataclasses.asdict(self.study) | {"first": self.first}
         for free in ("num_trials", "keep", "batch"):
             study.pop(free)
         config = dataclasses.asdict(self.config)

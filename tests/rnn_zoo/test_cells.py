@@ -138,6 +138,8 @@ def test_the_light_table_equals_the_class(arch):
     assert row.mixes_input == cell_class.mixes_input
     assert row.always_reads_in == cell_class.always_reads_in
     assert row.min_depth == (2 if arch == "+rnn" else 1)
+    cell = cell_class(3)
+    assert (row.activation, row.matrix_init) == (cell.activation.__name__, cell.matrix_init)
 
 
 def test_names():

@@ -10,11 +10,14 @@ from trainer import TrainConfig, UserError, evaluate, train
 from trainer.export import load_model
 
 CONFIG = TrainConfig(
-    task="capacity",
-    arch="ugrnn",
-    num_params=300,
+    task="memory",
+    arch="+rnn",
+    depth=2,
+    num_params=900,
     train_steps=20,
-    task_options={"num_inputs": 8, "num_samples": 100},
+    eval_samples=64,
+    task_options={"dimensions": 8, "delay": 2},
+    gate_bias=2.0,
     seed=3,
 )
 
@@ -22,20 +25,50 @@ CONFIG = TrainConfig(
 def test_it_gives_what_the_record_has(tmp_path):
     record = train(CONFIG, tmp_path / "run")
     model, _ = load_model(tmp_path / "run")
-    for split in ("train", "eval"):
+    for split in ("train", "valid", "eval"):
         assert evaluate(model, CONFIG, split) == pytest.approx(record.metrics[split])
-    model.get_layer("readout").bias.assign_add([1.0])
-    assert evaluate(model, CONFIG)["loss"] != pytest.approx(record.eval_loss, rel=1e-3)
+    assert record.valid_loss != pytest.approx(record.eval_loss, rel=1e-4)
+    model.get_layer("readout").bias.assign_add([1.0] * 8)
+    assert evaluate(model, CONFIG)["loss"] > record.eval_loss + 0.5
+
+
+def built(arch="+rnn", gate_bias=(1.0, 2.0), **options):
+    units = rnn_zoo.units_for_budget("+rnn", 2, 900, 8, 8)
+    return rnn_zoo.build_model(arch, 2, units, 8, 8, gate_bias=gate_bias, **options)
 
 
 def test_what_it_cannot_measure_is_refused():
-    model = rnn_zoo.build_model("ugrnn", 1, 9, 8, 1)
+    model = built()
     with pytest.raises(UserError, match="is of no preset: give the TrainConfig"):
         evaluate(model)
     with pytest.raises(UserError, match="unknown split 'test'; choose one of train, valid, eval"):
         evaluate(model, CONFIG, "test")
-    other = dataclasses.replace(CONFIG, arch="gru")
-    with pytest.raises(UserError, match=r"not the one of \d+ units that its configuration has"):
-        evaluate(model, other)
-    with pytest.raises(UserError, match="a Sequential is no model of"):
+    with pytest.raises(ValueError, match="a Sequential is no model of"):
         evaluate(keras.Sequential(), CONFIG)
+    readout = model.get_layer("readout")
+    readout.enable_lora(1)
+    with pytest.raises(ValueError, match="the readout is quantised, or has LoRA"):
+        evaluate(model, CONFIG)
+
+
+@pytest.mark.parametrize(
+    "model, message",
+    [
+        ({"gate_bias": 3.0}, r"have gate_bias \[3.0, 3.0\], and the configuration \[1.0, 2.0\]"),
+        ({"activation": "relu"}, "the model's cells have activation relu, and the .* tanh"),
+        ({"depth_activation": "tanh"}, "the model's cells have depth_activation tanh, and"),
+        ({"arch": "gru", "gate_bias": 1.0}, r"not the one of the configuration: \+rnn, \d+ units"),
+    ],
+)
+def test_a_model_of_other_equations_is_refused(model, message):
+    with pytest.raises(UserError, match=message):
+        evaluate(built(**model), CONFIG)
+
+
+def test_one_that_was_built_for_the_configuration_is_measured():
+    assert evaluate(built(seed=1), CONFIG)["loss"] > 0
+    other = dataclasses.replace(CONFIG, arch="irnn", depth=1)
+    units = rnn_zoo.units_for_budget("irnn", 1, 900, 8, 8)
+    rnn = rnn_zoo.build_model("rnn", 1, units, 8, 8, activation="relu")
+    with pytest.raises(UserError, match="not the one of the configuration: irnn"):
+        evaluate(rnn, other)

@@ -183,7 +183,7 @@ def test_without_the_converter_the_extra_is_named(run, monkeypatch, absent):
 
 
 def test_a_model_of_another_making_is_refused(tmp_path):
-    with pytest.raises(UserError, match="a Sequential is no model of"):
+    with pytest.raises(ValueError, match="a Sequential is no model of"):
         package.export_model(keras.Sequential(), tmp_path / "made")
     assert not (tmp_path / "made").exists()
 

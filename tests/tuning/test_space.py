@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+from registrations import restored
 
+import rnn_zoo
 from rnn_zoo import CELLS
 from trainer import TrainConfig, UserError
 from trainer.tasks import TASKS
@@ -164,6 +166,26 @@ def test_the_first_trial_can_be_what_the_configuration_says(arch):
     assert dict.fromkeys(tried.input_scale, 1.0) == tried.input_scale
     _, again = of_study(tried, StudyConfig(first="config"))
     assert again == first
+
+
+def test_the_first_trial_has_what_the_task_and_the_cell_take_by_default():
+    class Eager(rnn_zoo.AbstractRNNCell):
+        gates = ("c",)
+
+        def __init__(self, units, activation="relu", **options):
+            super().__init__(units, activation=activation, **options)
+
+        def step(self, x, pre, states):
+            h = self.activation(pre("c", states[0]))
+            return h, [h]
+
+    with restored():
+        rnn_zoo.register("eager", Eager)
+        config = TrainConfig(task="capacity", arch="eager", num_params=5000)
+        _, first = of_study(config, StudyConfig(first="config"))
+    assert (first["activation"], first["matrix_init"]) == ("relu", "orthogonal")
+    assert first["task_options.num_samples"] == 20_000
+    assert first["task_options.presentation"] == "every"
 
 
 def test_options_of_the_task_that_are_not_tuned_stay():

@@ -86,17 +86,15 @@ def export_model(model, path, format="saved_model", batch_size=1, time_steps=1):
         The path.
 
     Raises:
-        UserError: a model of another making; an unknown format; Keras does not run on TensorFlow; a
+        ValueError: a model of another making.
+        UserError: an unknown format; Keras does not run on TensorFlow; a
             package that the format needs is missing.
     """
     _check(format)
     from rnn_zoo.model import check_model
     from trainer.export.signatures import Signatures
 
-    try:
-        check_model(model)
-    except ValueError as error:
-        raise UserError(str(error)) from None
+    check_model(model)
     with whole_directory(path) as directory:
         FORMATS[format].write(directory, Signatures(model), (batch_size, time_steps))
     return path

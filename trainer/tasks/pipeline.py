@@ -39,7 +39,11 @@ class _OfTask:
     def __init__(self, task, **options):
         from trainer.tasks import TASKS
 
-        self.task = TASKS[task] if isinstance(task, str) else task
+        if isinstance(task, str):
+            if task not in TASKS:
+                raise ValueError(f"trainer.tasks.TASKS has no {task!r}; it has {', '.join(TASKS)}")
+            task = TASKS[task]
+        self.task = task
         super().__init__(**options)
 
     def get_config(self):
