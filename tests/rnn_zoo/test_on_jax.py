@@ -14,9 +14,12 @@ FILES = ("test_cells.py", "test_layers.py", "test_unroll.py", "test_inputs.py")
 #: loop costs a compilation there, so of what is parametrised much, one case an architecture runs.
 RUNS = {
     "float32": (
-        "(equals_the_twin and not float64 and not keras_rnn) or keras_rnn_equals and lstm"
-        " or keras_rnn_equals and +rnn or stacked or bidirectional or (masks_compiled and True)"
+        "(equals_the_twin and not float64 and not keras_rnn) or (masks_compiled and True)"
         " or unknown or begins",
+        {"JAX_ENABLE_X64": "0"},
+    ),
+    "keras": (
+        "keras_rnn_equals and lstm or keras_rnn_equals and +rnn or stacked or bidirectional",
         {"JAX_ENABLE_X64": "0"},
     ),
     "float64": (
@@ -29,7 +32,10 @@ RUNS = {
 
 
 @tensorflow_only
-@pytest.mark.parametrize("name", ["float32", pytest.param("float64", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "name",
+    ["float32", *(pytest.param(name, marks=pytest.mark.slow) for name in ("keras", "float64"))],
+)
 def test_numbers_on_jax(name):
     which, environment = RUNS[name]
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-k", which]
