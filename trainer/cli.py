@@ -25,7 +25,11 @@ def run(main, flag_holder, usage):
     """
     arguments = sys.argv[1:]
     if any(argument in ("-h", "--help", "-help") for argument in arguments):
-        print(f"{usage}\n{describe(flag_holder)}")
+        try:
+            print(f"{usage}\n{describe(flag_holder)}", flush=True)
+        except BrokenPipeError:
+            # Whoever reads has read enough, as head does; nothing is to be flushed at the end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     # A console script leaves out the directory that `python -m` has, and modules of cells in it.
     if "" not in sys.path:

@@ -66,7 +66,9 @@ def evaluate(model, config=None, split="eval"):
     """
     check_as_built(model)
     if config is None and model.preset is None:
-        raise UserError("the model is of no preset: give the TrainConfig of its task as config")
+        raise UserError(
+            "the model is of no preset, or was saved and loaded since: give its TrainConfig, config"
+        )
     if split not in SPLITS:
         raise UserError(f"unknown split {split!r}; choose one of {', '.join(SPLITS)}")
     # What it starts from is of no account to what it is.

@@ -65,8 +65,10 @@ class Preset:
         """The card, as Markdown."""
         scores, training, search = self.scores, self.training, self.search
         architecture = ARCHITECTURES[canonical_name(self.arch)]
+        options = {k: v for k, v in self.config["task_options"].items() if v is not None}
+        options = ", ".join(f"{name} {value}" for name, value in options.items())
         rows = {
-            "task": self.task,
+            "task": f"{self.task} ({options})" if options else self.task,
             "architecture": f"{architecture.summary}, depth {self.depth}, {self.units} units",
             "parameters": f"{self.num_params:,}",
             "training": f"{training['steps']:,} steps, {training['seconds']:.0f} s on "

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import sys
 
 import numpy as np
@@ -40,6 +41,16 @@ def test_a_console_script_finds_modules_beside_it(tmp_path, monkeypatch):
         with pytest.raises(SystemExit):
             cli.run(lambda: 0, flags.FlagValues(), "")
     assert sys.path[0] == "" and sys.path.count("") == 1
+
+
+def test_help_may_be_read_in_part(tmp_path):
+    """As by head, which closes the pipe."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "trainer", "--help"]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 @pytest.fixture

@@ -39,7 +39,9 @@ def built(arch="+rnn", gate_bias=(1.0, 2.0), **options):
 
 def test_what_it_cannot_measure_is_refused():
     model = built()
-    with pytest.raises(UserError, match="is of no preset: give the TrainConfig"):
+    with pytest.raises(
+        UserError, match="is of no preset, or was saved and loaded since: give its TrainConfig"
+    ):
         evaluate(model)
     with pytest.raises(UserError, match="unknown split 'test'; choose one of train, valid, eval"):
         evaluate(model, CONFIG, "test")

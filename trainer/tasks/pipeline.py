@@ -74,6 +74,10 @@ class TaskAccuracy(_OfTask, keras.metrics.Mean):
         super().__init__(task, name=name, **options)
 
     def update_state(self, targets, outputs, sample_weight=None):
+        if sample_weight is None:
+            raise ValueError(
+                "a task's accuracy belongs in weighted_metrics of compile, and needs the weights "
+                "that task.dataset yields: they leave out the steps that do not count"
+            )
         right, asked = self.task.step_hits(outputs, targets)
-        weights = asked if sample_weight is None else asked * sample_weight
-        super().update_state(right / ops.maximum(asked, 1), weights)
+        super().update_state(right / ops.maximum(asked, 1), asked * sample_weight)

@@ -128,6 +128,13 @@ def test_the_accuracy_that_evaluate_reports_is_the_tasks(task):
         assert measured["accuracy"] == pytest.approx(float(expected), rel=1e-5)
 
 
+def test_an_accuracy_of_all_steps_is_refused():
+    task = TASKS["parens"](num_steps=20)
+    model = gru(task, metrics=task.keras_metrics())
+    with pytest.raises(ValueError, match="belongs in weighted_metrics of compile"):
+        model.evaluate(task.dataset("eval", B), steps=1, verbose=0)
+
+
 def test_a_compiled_model_comes_back_with_its_loss_and_accuracy(task, tmp_path):
     model = gru(task, optimizer="sgd", weighted_metrics=task.keras_metrics())
     data = task.dataset("eval", B, 1)
