@@ -23,13 +23,14 @@ CONFIG = TrainConfig(
 
 
 def test_it_gives_what_the_record_has(tmp_path):
-    record = train(CONFIG, tmp_path / "run")
+    config = dataclasses.replace(CONFIG, arch="ugrnn", depth=1)
+    record = train(config, tmp_path / "run")
     model, _ = load_model(tmp_path / "run")
-    for split in ("train", "valid", "eval"):
-        assert evaluate(model, CONFIG, split) == pytest.approx(record.metrics[split])
+    for split in ("train", "valid"):
+        assert evaluate(model, config, split) == pytest.approx(record.metrics[split])
     assert record.valid_loss != pytest.approx(record.eval_loss, rel=1e-4)
     model.get_layer("readout").bias.assign_add([1.0] * 8)
-    assert evaluate(model, CONFIG)["loss"] > record.eval_loss + 0.5
+    assert evaluate(model, config)["loss"] > record.eval_loss + 0.5
 
 
 def built(arch="+rnn", gate_bias=(1.0, 2.0), **options):

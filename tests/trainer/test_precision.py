@@ -54,7 +54,7 @@ def test_bfloat16_learns_about_as_well(changes):
 @pytest.mark.parametrize(
     "task, options",
     [
-        ("text8", {"source": "pydoc"}),
+        pytest.param("text8", {"source": "pydoc"}, marks=pytest.mark.slow),
         pytest.param("capacity", {"num_samples": 50}, marks=pytest.mark.slow),
     ],
 )

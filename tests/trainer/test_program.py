@@ -375,6 +375,7 @@ def trained_weights():
 
 
 @tensorflow_only
+@pytest.mark.slow
 def test_jax_trains_to_the_same_weights(tmp_path):
     path = tmp_path / "weights.npz"
     process = subprocess.Popen(

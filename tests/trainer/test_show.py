@@ -345,6 +345,7 @@ def test_answers_that_are_no_numbers_are_not_shown(runs, shown, tmp_path):
 # A real run, in processes of their own.
 
 
+@pytest.mark.slow
 def test_a_trained_run_is_shown_on_jax_as_on_tensorflow(shown, capsys, tmp_path, text_file):
     sizes = {"num_params": 3000, "train_steps": 20, "batch_size": 8, "eval_samples": 64}
     options = {"path": str(text_file), "num_steps": 20}

@@ -51,6 +51,7 @@ def test_a_row_of_table_app_1():
     assert nothing["infeasible"] == 1 and nothing["mean"] is None
 
 
+@pytest.mark.slow
 def test_sets_are_trained_once_and_shown(tmp_path):
     sets = [{"lr_init": 0.01, "bias_scale.h": 0.5}, {"lr_init": 0.02, "optimizer": "rmsprop"}]
     (tmp_path / "sets.json").write_text(json.dumps(sets))

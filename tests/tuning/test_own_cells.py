@@ -47,6 +47,7 @@ def test_the_trainer_trains_it(tmp_path):
     assert again.eval_loss == record.eval_loss
 
 
+@pytest.mark.slow
 def test_a_lane_ends_as_its_trial_alone():
     """The lanes differ in what the equations take from `self`, behind methods and `super()`."""
     first = TrainConfig(arch="own_cells.echo", activation="tanh", gate_bias=2.0, **BASE)

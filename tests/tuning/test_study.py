@@ -176,6 +176,7 @@ def is_worker(pid):
         return False
 
 
+@pytest.mark.slow
 def test_a_finished_study_is_done_and_can_grow(undisturbed, tmp_path):
     study = tmp_path / "study"
     subprocess.run(["cp", "-r", undisturbed[0], study], check=True)

@@ -44,7 +44,7 @@ def test_it_parses_under_every_profile(name, text_file):
     "name",
     [
         # The other tasks' trainings differ by what other tests look at alone.
-        pytest.param(name, marks=() if name in ("rcf", "text8") else pytest.mark.slow)
+        pytest.param(name, marks=() if name == "text8" else pytest.mark.slow)
         for name in TASKS
     ],
 )

@@ -95,6 +95,7 @@ def test_a_figure_that_lost_its_runs_loses_its_file(home, tmp_path):
     assert done.code == 0 and not stale.exists()
 
 
+@pytest.mark.slow
 def test_the_authors_trials_are_laid_under_or_stand_alone(home, tmp_path):
     types = [("architecture", object), ("task_type", object), ("hparams", object)]
     types += [(name, int) for name in ("n_layers", "hyper_iter", "max_params", "num_params")]

@@ -39,8 +39,8 @@ def test_what_a_laptop_can_fill_is_not_left_to_the_papers_grid():
         "python -m tuning.sweep --gin_file=gin_configs/paper/figure_1.gin --out=runs/figure_1"
     )
     assert str(gap) == (
-        "figure 1b: IRNN, UGRNN, GRU, LSTM at depth 1 with 1,000 2,000 3,000 parameters; RNN at "
-        "depth 1 with 2,000 3,000 parameters"
+        "figure 1b: IRNN, UGRNN, GRU, LSTM at depth 1 with 500 1,000 2,000 parameters; RNN at "
+        "depth 1 with 500 2,000 parameters"
     )
     deep = found["figure 1d"]
     assert deep.command.endswith("--out=runs/figure_1_paper --profile=paper")

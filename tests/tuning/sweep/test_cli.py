@@ -67,6 +67,7 @@ def test_a_sweep_leaves_what_it_promises(undisturbed):
         assert "one process of 1 lane" in (home / f"sweep/logs/{name}.txt").read_text()
 
 
+@pytest.mark.slow
 def test_a_study_of_a_sweep_is_one_of_its_own(undisturbed, tmp_path):
     """The same trials as by `python -m tuning` with the same settings."""
     home, _ = undisturbed
@@ -123,6 +124,7 @@ def test_the_same_again_does_nothing(undisturbed):
     assert other.code == 2 and "holds another sweep: num_trials of" in other.stderr
 
 
+@pytest.mark.slow
 def test_a_failed_study_is_an_exit_code(tmp_path):
     (tmp_path / "sitecustomize.py").write_text(
         "import sys\n"
