@@ -239,7 +239,7 @@ def _point(config, space):
             continue
         value = _value(config, each.name)
         is_choice = each.law == "categorical"
-        if value not in each.choices if is_choice else value is None:
+        if is_choice and value not in each.choices:
             raise UserError(f"{each.name} is within {each}, and the first trial's is {value!r}")
         values[each.name] = value if is_choice else min(max(value, each.low), each.high)
     return values

@@ -22,6 +22,7 @@ from cell_twins import (
     values_of,
 )
 from on_backend import execute, gradients, to_numpy
+from registrations import restored
 
 import rnn_zoo
 from rnn_zoo import build_model, model
@@ -146,6 +147,26 @@ def test_drawn_weights_are_those_of_a_model_of_the_same_seed(arch, learned, rng)
     inputs = sequences(rng)
     found = to_numpy(model.forward(cells, weights, inputs))
     np.testing.assert_allclose(found, to_numpy(net(inputs)), atol=1e-6)
+
+
+def test_weights_made_in_a_constructor_are_refused():
+    """They would be left as they are by who trains with `draw_weights` and `forward`."""
+
+    class ScaledCell(rnn_zoo.AbstractRNNCell):
+        gates = ("c",)
+
+        def __init__(self, units, **options):
+            super().__init__(units, **options)
+            self.scale = self.add_weight(name="scale", shape=(units,))
+
+        def step(self, x, pre, states):
+            h = self.activation(pre("c", self.scale * states[0]))
+            return h, [h]
+
+    with restored():
+        rnn_zoo.register("scaled", ScaledCell)
+        with pytest.raises(ValueError, match="ScaledCell has weights that no gate has: scale"):
+            model.make_cells("scaled", 1, 3, seed=1)
 
 
 @one_case_each
