@@ -15,8 +15,8 @@ import subprocess
 import sys
 import time
 
-from tuning.given import RERUNS
-from tuning.log import read
+from tuning.study.log import read
+from tuning.study.reruns import RERUNS
 
 FILES = sorted(path.stem for path in pathlib.Path("gin_configs/paper").glob("*.gin"))
 

@@ -15,8 +15,8 @@ from rich.console import Console
 
 from benchmarks import machine, table
 from trainer.config import TrainConfig
-from tuning import pool
 from tuning.config import StudyConfig
+from tuning.study import pool
 from tuning.sweep import local
 from tuning.sweep.config import Spec
 from tuning.sweep.directory import Sweep

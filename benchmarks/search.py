@@ -105,7 +105,7 @@ FUNCTIONS = {
 def oracle(algorithm, space, seed):
     import keras_tuner
 
-    from tuning.oracles import load_oracle
+    from tuning.search.oracles import load_oracle
 
     options = {"objective": keras_tuner.Objective("loss", "min"), "hyperparameters": space}
     if algorithm == "keras_tuner":
@@ -139,7 +139,7 @@ def search(job):
 
 def timing():
     """Seconds of a batch of 16, where the kernel is fitted again for it, and where it is not."""
-    from tuning.features import Features
+    from tuning.search.features import Features
 
     for count in (1000, 2500):
         with tempfile.TemporaryDirectory() as directory:

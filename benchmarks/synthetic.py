@@ -12,7 +12,7 @@ import numpy as np
 
 from rnn_zoo import sizing
 from rnn_zoo.architectures import ARCHITECTURES
-from trainer.records import RunRecord
+from trainer.storage.records import RunRecord
 from tuning.sweep import config
 
 SWEEPS = (

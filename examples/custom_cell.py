@@ -42,8 +42,8 @@ def main():
     from trainer.lanes import train_lanes
     from trainer.trial import Trial
     from tuning.config import StudyConfig
-    from tuning.study import Study
-    from tuning.training import InProcess
+    from tuning.study.executors import InProcess
+    from tuning.study.study import Study
 
     x = np.ones((2, 7, 5), "float32")
     print("layer:", Slow(16, return_sequences=True)(x).shape)

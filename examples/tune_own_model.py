@@ -16,7 +16,7 @@ import keras_tuner
 import numpy as np
 
 from rnn_zoo import layers
-from tuning.oracles import GPOracle
+from tuning.search.oracles import GPOracle
 
 
 def build(hp):

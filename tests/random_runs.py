@@ -3,8 +3,8 @@
 import keras
 import numpy as np
 
-from trainer import checkpoints
-from trainer.records import RunDirectory
+from trainer.storage import checkpoints
+from trainer.storage.records import RunDirectory
 from trainer.trial import Trial
 
 

@@ -1,6 +1,6 @@
 """Trials for tests of the report, made by hand."""
 
-from trainer.records import RunRecord
+from trainer.storage.records import RunRecord
 from tuning.report import trials
 
 _BASE = {

@@ -14,9 +14,9 @@ import time
 import zlib
 
 from trainer import TrainConfig, UserError
-from trainer.records import RunRecord
+from trainer.storage.records import RunRecord
 from tuning.config import StudyConfig
-from tuning.log import TrialLog, read
+from tuning.study.log import TrialLog, read
 from tuning.sweep import local
 from tuning.sweep.config import Spec
 from tuning.sweep.directory import Sweep

@@ -7,7 +7,7 @@ import importlib
 
 _HOMES = {
     "TrainConfig": "trainer.config",
-    "RunRecord": "trainer.records",
+    "RunRecord": "trainer.storage.records",
     "UserError": "trainer.errors",
     "evaluate": "trainer.evaluation",
     "train": "trainer.loop",

@@ -2,9 +2,10 @@
 
 from absl import flags
 
-from trainer import cli, parsing, settings
+from trainer.cli import gin_files, train_flags
+from trainer.cli import main as cli
 from trainer.errors import UserError
-from trainer.records import RunDirectory
+from trainer.storage.records import RunDirectory
 
 USAGE = """Trains one recurrent network on one of the paper's tasks.
 
@@ -14,7 +15,7 @@ Flags:"""
 
 FLAGS = flags.FlagValues()
 
-settings.define(FLAGS)
+train_flags.define(FLAGS)
 flags.DEFINE_string(
     "run_dir", None, "where to write; a new directory in runs/ if not given", flag_values=FLAGS
 )
@@ -38,7 +39,7 @@ def _settings():
     if directory:
         directory.check(FLAGS.resume)
     begun = FLAGS.resume and directory.config_path.exists()
-    parsed = settings.parse(FLAGS, base=parsing.read(directory.config_path) if begun else None)
+    parsed = train_flags.parse(FLAGS, base=gin_files.read(directory.config_path) if begun else None)
     task = parsed.config.make_task()
     parsed.config.units(task.input_dim, task.output_dim)
     return FLAGS.run_dir, parsed

@@ -7,7 +7,7 @@ import math
 from rnn_zoo.architectures import ARCHITECTURES, canonical_name
 from rnn_zoo.presets import preset, read_weights
 from rnn_zoo.sizing import units_for_budget
-from trainer.cli import without_log
+from trainer.cli.main import without_log
 from trainer.errors import UserError
 from trainer.tasks import TASKS
 

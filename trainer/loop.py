@@ -7,12 +7,13 @@ import time
 
 import keras
 
-from trainer import checkpoints, curves, records
+from trainer.cli import curves
+from trainer.cli.progress import Display, headline
 from trainer.errors import UserError
-from trainer.events import Events
 from trainer.program import WINDOWS, window_start
-from trainer.progress import Display, headline
 from trainer.signals import Signals
+from trainer.storage import checkpoints, records
+from trainer.storage.events import Events
 from trainer.trial import Trial
 
 #: One in so many measurements of the training loss also has the validation loss.

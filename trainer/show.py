@@ -6,10 +6,11 @@ import sys
 
 from absl import flags
 
-from trainer import cli, settings
+from trainer.cli import main as cli
+from trainer.cli import train_flags
 from trainer.config import TrainConfig, check_choice, check_range
 from trainer.errors import UserError
-from trainer.records import RunDirectory
+from trainer.storage.records import RunDirectory
 from trainer.tasks import TASKS
 from trainer.tasks.base import SPLITS
 
@@ -52,7 +53,7 @@ def main():
     record = directory.read_record()
     config = _config(record)
     writes = TASKS[config.task].predicts_next and FLAGS.length > 0
-    from trainer.progress import Display
+    from trainer.cli.progress import Display
 
     display = Display()
     show_training(display, record, directory.read_metrics())
@@ -106,7 +107,7 @@ def _config(record):
                 f"--prompt has {character!r}, which is none of the {len(task.vocabulary)} symbols "
                 f"of {config.task}: {''.join(task.vocabulary)!r}"
             )
-    return settings.with_text8(config, FLAGS)
+    return train_flags.with_text8(config, FLAGS)
 
 
 def show_training(display, record, measurements):
@@ -117,7 +118,7 @@ def show_training(display, record, measurements):
         record: the `RunRecord`.
         measurements: list of dicts, the lines of `metrics.jsonl`; none for a trial of a study.
     """
-    from trainer.progress import headline
+    from trainer.cli.progress import headline
 
     display.say(headline(record))
     display.say(status_line(record))

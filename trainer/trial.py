@@ -11,7 +11,7 @@ from rnn_zoo.model import draw_weights, make_cells
 from rnn_zoo.sizing import count_params
 from trainer.config import read_preset_weights
 from trainer.program import CURVE_POINTS, Program, window_start
-from trainer.records import RunRecord, versions
+from trainer.storage.records import RunRecord, versions
 from trainer.tasks.base import SPLITS
 
 

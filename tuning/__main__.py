@@ -8,18 +8,20 @@ import pathlib
 
 from absl import flags
 
-from trainer import cli, settings
+from trainer.cli import main as cli
+from trainer.cli import train_flags
 from trainer.config import TrainConfig
 from trainer.errors import UserError
-from trainer.files import is_full
-from tuning import given, log, published, space
+from trainer.storage.files import is_full
 from tuning.config import ALGORITHMS, EARLY_STOPPING, StudyConfig, study_config
-from tuning.lease import LeaseLost
-from tuning.pool import gpus
 from tuning.progress import StudyDisplay
+from tuning.search import space
 from tuning.show import show
-from tuning.study import Study
-from tuning.training import Processes
+from tuning.study import hparam_sets, log, reruns
+from tuning.study.executors import Processes
+from tuning.study.lease import LeaseLost
+from tuning.study.pool import gpus
+from tuning.study.study import Study
 
 USAGE = """Searches hyperparameters as the paper did. Stopped or killed, the same command goes on.
 
@@ -48,12 +50,12 @@ def _define():
     text("hparams", None, "train the sets of a JSON file, ours or as published")
 
 
-settings.define(FLAGS)
+train_flags.define(FLAGS)
 _define()
 
 
 def main():
-    settings.check_positive(FLAGS, "workers", "lanes", "rerun_best")
+    train_flags.check_positive(FLAGS, "workers", "lanes", "rerun_best")
     config, study, documents = _resumed() if FLAGS.resume else _parsed()
     if FLAGS.show_space:  # Needs no data, which a study may have to fetch.
         print(space.table(space.of_study(config, study)[0]))
@@ -61,7 +63,9 @@ def main():
     algorithm = "given" if FLAGS.hparams else study.algorithm
     directory = FLAGS.study_dir or default_study_dir(config, algorithm, study.first is not None)
     search = Study(directory, config, study, documents)
-    sets = published.configurations(config, published.read(FLAGS.hparams)) if FLAGS.hparams else []
+    sets = (
+        hparam_sets.configurations(config, hparam_sets.read(FLAGS.hparams)) if FLAGS.hparams else []
+    )
     # The workers have the GPUs; what this process would take of one they would lack.
     gpus()
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
@@ -100,7 +104,7 @@ def default_study_dir(config, algorithm, begins_known=False):
 
 def _parsed():
     """The configurations that files and flags give."""
-    parsed = settings.parse(FLAGS)
+    parsed = train_flags.parse(FLAGS)
     names = ("num_trials", "algorithm", "early_stopping", "keep")
     study = study_config({name: FLAGS[name].value for name in names})
     if FLAGS.preset and study.first is None:
@@ -164,12 +168,12 @@ def _rerun(search, display):
         raise UserError(f"{search.path} has no feasible trial to run again")
     if ranked[0].config.get("preset") and "init" in FLAGS.vary:
         raise UserError("the study starts from a preset's weights: --vary=data alone can vary")
-    configs = given.variations(TrainConfig(**ranked[0].config), FLAGS.rerun_best, FLAGS.vary)
+    configs = reruns.variations(TrainConfig(**ranked[0].config), FLAGS.rerun_best, FLAGS.vary)
     trainer = Processes(FLAGS.workers, FLAGS.lanes)
-    records = given.train_all(search.path / given.RERUNS, configs, trainer, display, keep=False)
+    records = reruns.train_all(search.path / reruns.RERUNS, configs, trainer, display, keep=False)
     if len(records) < len(configs):
         return False
-    row = given.robustness(ranked[0].eval_loss, [each.eval_loss for each in records])
+    row = reruns.robustness(ranked[0].eval_loss, [each.eval_loss for each in records])
     cells = ["-" if value is None else f"{value:.4g}" for value in row.values()]
     display.table(row.keys(), [cells])
     return True
@@ -177,7 +181,7 @@ def _rerun(search, display):
 
 def _train_given(directory, configs, display):
     path = pathlib.Path(directory, "given.jsonl")
-    records = given.train_all(path, configs, Processes(FLAGS.workers, FLAGS.lanes), display)
+    records = reruns.train_all(path, configs, Processes(FLAGS.workers, FLAGS.lanes), display)
     if len(records) < len(configs):
         return False
     show(records, len(records), display)

@@ -5,7 +5,7 @@ import math
 
 import gin
 
-from trainer import parsing
+from trainer.cli import gin_files
 from trainer.config import check_choice, check_range
 from trainer.errors import UserError
 
@@ -71,6 +71,6 @@ def study_config(flags):
     Args:
         flags: dict from `StudyConfig` field to value; what is None was not given.
     """
-    configured = parsing.construct(_CONFIGURABLE)
+    configured = gin_files.construct(_CONFIGURABLE)
     fields = {f.name: getattr(configured, f.name) for f in dataclasses.fields(configured)}
     return StudyConfig(**fields | {n: v for n, v in flags.items() if v is not None})

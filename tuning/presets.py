@@ -15,11 +15,12 @@ from absl import flags
 
 from rnn_zoo.architectures import ARCHITECTURES, canonical_name
 from rnn_zoo.presets import INDEX, Preset, files_of, sha256_of
-from trainer import cli, settings
+from trainer.cli import main as cli
+from trainer.cli import train_flags
 from trainer.config import TrainConfig
 from trainer.errors import UserError
-from trainer.files import whole, write_json
-from tuning import log
+from trainer.storage.files import whole, write_json
+from tuning.study import log
 
 USAGE = """Makes presets of the best trials of sweeps and studies.
 
@@ -153,7 +154,7 @@ def trained(name, record):
     steps = max(1, round(FLAGS.longer * config.train_steps))
     config = dataclasses.replace(config, train_steps=steps)
     if config.task == "text8":
-        config = settings.with_text8(config, FLAGS)
+        config = train_flags.with_text8(config, FLAGS)
     # Another best trial, or another --longer, is another run.
     run_dir = pathlib.Path(FLAGS.work, f"{name}-{sha256_of(config.as_gin().encode())[:8]}")
     again = train(config, run_dir, resume=run_dir.exists())

@@ -5,8 +5,8 @@ import time
 from rich.live import Live
 from rich.text import Text
 
-from trainer.progress import INTERVAL, Display
-from tuning.log import ranked
+from trainer.cli.progress import INTERVAL, Display
+from tuning.study.log import ranked
 
 
 class LineDisplay(Display):

@@ -5,10 +5,10 @@ import pathlib
 
 from absl import flags
 
-from trainer import cli
+from trainer.cli import main as cli
 from trainer.errors import UserError
-from trainer.files import whole
-from tuning import log
+from trainer.storage.files import whole
+from tuning.study import log
 
 USAGE = """Shows the best trials of a study, and exports all of them.
 
@@ -32,7 +32,7 @@ def main():
     if FLAGS.num < 0:
         raise UserError(f"--num must be at least 0, got {FLAGS.num}")
     records, bad = log.read(path)
-    from trainer.progress import Display
+    from trainer.cli.progress import Display
 
     display = Display()
     if bad:

@@ -15,8 +15,8 @@ from on_backend import tensorflow_only
 from processes import KILL_AT, SMALL, python
 from safetensors.numpy import load_file
 
-from trainer import cli
-from trainer.records import RunRecord
+from trainer.cli import main as cli
+from trainer.storage.records import RunRecord
 
 pytestmark = tensorflow_only
 

@@ -9,17 +9,18 @@ import pytest
 from made_presets import SMALL, make
 
 from trainer import __main__ as trainer_main
-from trainer import checkpoints, settings
+from trainer.cli import train_flags
 from trainer.config import TrainConfig
 from trainer.errors import UserError
 from trainer.lanes import train_lanes
 from trainer.loop import train
+from trainer.storage import checkpoints
 from trainer.trial import Trial
 from tuning import __main__ as tuning_main
-from tuning import space
 from tuning.config import StudyConfig
-from tuning.study import Study
-from tuning.training import InProcess
+from tuning.search import space
+from tuning.study.executors import InProcess
+from tuning.study.study import Study
 
 NAME = "capacity/gru-300"
 #: A training that goes on from weights has the learning rate that made them in the end.
@@ -35,7 +36,7 @@ def parsed(holder, *arguments):
 
 
 def config_of(*arguments):
-    return settings.parse(parsed(trainer_main.FLAGS, *arguments)).config
+    return train_flags.parse(parsed(trainer_main.FLAGS, *arguments)).config
 
 
 def test_a_preset_gives_the_whole_configuration_and_its_weights(preset_root):
@@ -140,7 +141,7 @@ def test_a_resumed_run_keeps_its_own_settings(preset_root, tmp_path):
 
     def again(*arguments):
         flags = parsed(trainer_main.FLAGS, f"--run_dir={tmp_path / 'run'}", "--resume", *arguments)
-        return settings.parse(flags, base=text).config
+        return train_flags.parse(flags, base=text).config
 
     assert again(f"--preset={NAME}") == again() == config
     with pytest.raises(UserError, match="there is no preset 'nonsense'"):

@@ -16,12 +16,13 @@ from safetensors.numpy import save_file
 
 from rnn_zoo.model import get_weights, set_weights
 from rnn_zoo.quantization import quantize
-from trainer import TrainConfig, UserError, checkpoints
+from trainer import TrainConfig, UserError
 from trainer.export import load_model
 from trainer.quantize import __main__ as command
 from trainer.quantize import packed
 from trainer.quantize.plot import plot
-from trainer.records import RunDirectory
+from trainer.storage import checkpoints
+from trainer.storage.records import RunDirectory
 from trainer.trial import Trial
 
 pytestmark = tensorflow_only

@@ -15,11 +15,12 @@ from processes import python, without_tensorflow
 from random_runs import write_run
 
 from rnn_zoo.model import get_weights
-from trainer import TrainConfig, checkpoints, show, train
+from trainer import TrainConfig, show, train
 from trainer.export import load_model
 from trainer.generate import generate
 from trainer.program import CURVE_POINTS, window_start
-from trainer.records import RunDirectory, RunRecord
+from trainer.storage import checkpoints
+from trainer.storage.records import RunDirectory, RunRecord
 
 pytestmark = tensorflow_only
 

@@ -14,10 +14,10 @@ import trainer
 from trainer import TrainConfig
 from trainer.lanes import train_lanes
 from trainer.trial import Trial
-from tuning import space
 from tuning.config import StudyConfig
-from tuning.study import Study
-from tuning.training import InProcess
+from tuning.search import space
+from tuning.study.executors import InProcess
+from tuning.study.study import Study
 
 #: Parens of 12 steps, a training of a second.
 BASE = {

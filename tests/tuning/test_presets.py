@@ -14,11 +14,12 @@ from processes import python
 import rnn_zoo
 from rnn_zoo import presets as package
 from trainer.config import TrainConfig
-from trainer.records import RunDirectory
-from tuning import log, presets
+from trainer.storage.records import RunDirectory
+from tuning import presets
 from tuning.config import StudyConfig
-from tuning.study import Study
-from tuning.training import InProcess
+from tuning.study import log
+from tuning.study.executors import InProcess
+from tuning.study.study import Study
 
 NAME = "capacity/gru-300"
 CONFIG = TrainConfig("capacity", "gru", num_params=300, train_steps=40, batch_size=8)

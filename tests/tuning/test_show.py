@@ -8,7 +8,7 @@ import pytest
 from processes import python
 
 from trainer import TrainConfig
-from trainer.records import RunRecord
+from trainer.storage.records import RunRecord
 
 
 def record(number, objective):

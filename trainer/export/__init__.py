@@ -10,8 +10,8 @@ import pathlib
 
 from trainer.errors import UserError
 from trainer.export import litert, onnx, saved_model
-from trainer.files import whole_directory
-from trainer.records import RunDirectory
+from trainer.storage.files import whole_directory
+from trainer.storage.records import RunDirectory
 
 #: Format -> the module whose `write(directory, signatures, sizes)` writes it, by what it REQUIRES.
 FORMATS = {"saved_model": saved_model, "litert": litert, "onnx": onnx}
@@ -29,8 +29,8 @@ def load_model(run_dir):
     directory = RunDirectory(run_dir)
     record = directory.read_record()
     from rnn_zoo.model import build_model, get_weights, set_weights
-    from trainer import checkpoints
     from trainer.config import TrainConfig
+    from trainer.storage import checkpoints
 
     model = build_model(
         record.arch,

@@ -5,11 +5,12 @@ import os
 from absl import flags
 
 from rnn_zoo.quantization import GRANULARITIES, MAX_BITS, MIN_BITS
-from trainer import cli, settings
+from trainer.cli import main as cli
+from trainer.cli import train_flags
 from trainer.config import check_choice, check_range
 from trainer.errors import UserError
 from trainer.export import FORMATS, check_format, export
-from trainer.records import RunDirectory
+from trainer.storage.records import RunDirectory
 
 USAGE = """Exports a trained run, into the run's directory.
 
@@ -62,7 +63,7 @@ def _checked_formats():
     check_choice("--granularity", FLAGS.granularity, GRANULARITIES)
     if FLAGS.bits is not None:
         check_range("--bits", FLAGS.bits, MIN_BITS, MAX_BITS, whole=True)
-    settings.check_positive(FLAGS, "batch_size", "time_steps")
+    train_flags.check_positive(FLAGS, "batch_size", "time_steps")
     return formats
 
 

@@ -6,11 +6,12 @@ import pathlib
 from absl import flags
 
 from rnn_zoo.quantization import GRANULARITIES, MAX_BITS, MIN_BITS
-from trainer import cli, settings
+from trainer.cli import main as cli
+from trainer.cli import train_flags
 from trainer.config import TrainConfig, check_choice, check_range
 from trainer.errors import UserError
-from trainer.files import whole
-from trainer.records import RunDirectory
+from trainer.storage.files import whole
+from trainer.storage.records import RunDirectory
 
 USAGE = """Rounds a finished run's weights to few bits each and measures the eval loss again.
 
@@ -39,7 +40,7 @@ def main():
     bits = _checked_bits()
     directory = RunDirectory(FLAGS.run_dir)
     record = directory.read_record()
-    config = settings.with_text8(TrainConfig(**record.config), FLAGS)
+    config = train_flags.with_text8(TrainConfig(**record.config), FLAGS)
     if record.eval_loss is None:
         way_out = "take another" if record.status == "infeasible" else "finish it with --resume"
         raise UserError(f"{directory.path} has no eval loss: it is {record.status}; {way_out}")
@@ -105,7 +106,7 @@ def write_table(path, rows):
 
 def show(rows, record, out):
     """Prints the rows of `measure`, and where their files are."""
-    from trainer.progress import Display
+    from trainer.cli.progress import Display
 
     display = Display()
     names = [name for name in rows[0] if name not in ("bits", "granularity", "bytes")]

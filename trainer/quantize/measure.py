@@ -6,9 +6,9 @@ import math
 import keras
 from keras import ops
 
-from trainer import checkpoints, records
 from trainer.errors import UserError
 from trainer.evaluation import Evaluator
+from trainer.storage import checkpoints, records
 from trainer.trial import Trial
 
 #: Relative difference that rounding on another machine or backend may make to a loss.

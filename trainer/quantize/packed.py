@@ -15,7 +15,7 @@ import numpy as np
 
 from rnn_zoo.quantization import codes_of, dequantize, is_matrix, pack, unpack
 from trainer.errors import UserError
-from trainer.files import whole
+from trainer.storage.files import whole
 
 _MODEL = ("arch", "depth", "units", "input_dim", "output_dim")
 #: The cells' arguments that equations depend on; the others are laws of initial values.
@@ -35,8 +35,8 @@ def write(path, record, weights, bits, granularity, eval_loss):
     import keras
     from safetensors.numpy import save
 
-    from trainer import checkpoints
     from trainer.config import TrainConfig
+    from trainer.storage import checkpoints
 
     flat = keras.tree.flatten(weights)
     coded = [codes_of(array, bits, granularity) for array in flat if is_matrix(array)]
@@ -76,7 +76,7 @@ def read(path):
     from safetensors import SafetensorError, safe_open
 
     from rnn_zoo.model import draw_weights, make_cells
-    from trainer import checkpoints
+    from trainer.storage import checkpoints
 
     try:
         with safe_open(path, framework="numpy") as file:

@@ -1,6 +1,6 @@
 """The score of quantised models against bits a weight, as a picture."""
 
-from trainer.files import whole
+from trainer.storage.files import whole
 
 #: Metric of a row -> the label of its panel. A task without the second has one panel.
 PANELS = {"loss": "eval loss", "bits_per_parameter": "bits stored a parameter"}

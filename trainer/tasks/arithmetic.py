@@ -5,7 +5,8 @@ import functools
 import numpy as np
 
 from rnn_zoo.inputs import OneHot
-from trainer import ops, random
+from trainer import counter_rng
+from trainer import lazy_ops as ops
 from trainer.errors import UserError
 from trainer.tasks.base import Batch, Task, cross_entropy, hits, verdict
 
@@ -50,8 +51,8 @@ class Arithmetic(Task):
         self.chance_loss = _unigram_entropy(self.num_steps)
 
     def draw(self, data, split, seed, step, batch_size):
-        words = random.bits(seed, split, step, (batch_size, 2, 2))
-        numbers = random.below_large(words, 2 * LARGEST + 1) - LARGEST
+        words = counter_rng.bits(seed, split, step, (batch_size, 2, 2))
+        numbers = counter_rng.below_large(words, 2 * LARGEST + 1) - LARGEST
         a, b = numbers[..., 0], numbers[..., 1]
         plus = _length(a)
         equals = plus + 1 + _length(b)

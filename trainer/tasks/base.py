@@ -11,7 +11,7 @@ import inspect
 from typing import Any, NamedTuple
 
 from rnn_zoo.inputs import dense
-from trainer import ops
+from trainer import lazy_ops as ops
 from trainer.errors import UserError
 
 SPLITS = ("train", "valid", "eval")

@@ -5,7 +5,8 @@ import math
 import numpy as np
 
 from rnn_zoo.inputs import Held
-from trainer import ops, random
+from trainer import counter_rng
+from trainer import lazy_ops as ops
 from trainer.errors import UserError
 from trainer.tasks.base import Batch, Task, WeightedBatch, check_whole, verdict
 
@@ -54,8 +55,10 @@ class Capacity(Task):
         }
 
     def draw(self, data, split, seed, step, batch_size):
-        words = random.bits(seed, split, step, (batch_size, 2))
-        return self._samples(data, seed, random.below_large(words, data["num_samples"][..., None]))
+        words = counter_rng.bits(seed, split, step, (batch_size, 2))
+        return self._samples(
+            data, seed, counter_rng.below_large(words, data["num_samples"][..., None])
+        )
 
     def sweep(self, data, split, seed, step, batch_size):
         index = step * batch_size + ops.arange(batch_size, dtype="int32")
@@ -65,9 +68,9 @@ class Capacity(Task):
 
     def _samples(self, data, seed, index):
         """The samples at positions `index` (..., B) of the data set."""
-        words = random.bits_at(seed, "data", index, self.input_dim // 32 + 1)
-        shifts = random.word(ops.arange(32, dtype="int32"))
-        bits = ops.right_shift(words[..., None], shifts) & random.word(1)
+        words = counter_rng.bits_at(seed, "data", index, self.input_dim // 32 + 1)
+        shifts = counter_rng.word(ops.arange(32, dtype="int32"))
+        bits = ops.right_shift(words[..., None], shifts) & counter_rng.word(1)
         bits = ops.reshape(bits, (*bits.shape[:-2], -1))[..., : self.input_dim + 1]
         label, x = ops.cast(bits[..., None, :1], "int32"), ops.cast(bits[..., 1:], "float32")
         first = ops.cast(ops.arange(self.num_steps) == 0, "float32")

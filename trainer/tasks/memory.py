@@ -5,7 +5,8 @@ import math
 import numpy as np
 
 from rnn_zoo.inputs import Held
-from trainer import ops, random
+from trainer import counter_rng
+from trainer import lazy_ops as ops
 from trainer.tasks.base import Batch, Task, check_whole
 
 #: How many dimensions of a vector are shown with an answer.
@@ -42,8 +43,8 @@ class Memory(Task):
         self.loss_steps = slice(delay, delay + 1)
 
     def draw(self, data, split, seed, step, batch_size):
-        words = random.bits(seed, split, step, (batch_size, self.input_dim))
-        vector = math.sqrt(3) * (2 * random.uniform(words) - 1)
+        words = counter_rng.bits(seed, split, step, (batch_size, self.input_dim))
+        vector = math.sqrt(3) * (2 * counter_rng.uniform(words) - 1)
         first = ops.cast(ops.arange(self.num_steps) == 0, "float32")
         targets = ops.repeat(vector[..., None, :], self.num_steps, axis=-2)
         return Batch(Held(vector, first), targets)

@@ -3,7 +3,8 @@
 import numpy as np
 
 from rnn_zoo.inputs import OneHot
-from trainer import ops, random
+from trainer import counter_rng
+from trainer import lazy_ops as ops
 from trainer.tasks.base import Batch, Task, check_whole, cross_entropy, verdict
 
 PAIRS = ("()", "[]", "{}", "<>", "«»", "‹›", "⟨⟩", "⟦⟧", "⌈⌉", "⌊⌋")
@@ -44,7 +45,7 @@ class Parens(Task):
     def draw(self, data, split, seed, step, batch_size):
         shape = (batch_size, self.num_steps, self.streams)
         # One draw of 40: 20 parentheses, and 10 noise characters at two numbers each.
-        drawn = random.below(random.bits(seed, split, step, shape), 40)
+        drawn = counter_rng.below(counter_rng.bits(seed, split, step, shape), 40)
         symbols = ops.where(drawn < 20, drawn, 10 + drawn // 2)
         return Batch(OneHot(symbols, len(self.vocabulary)), _counts(symbols))
 

@@ -6,7 +6,8 @@ import math
 import numpy as np
 
 from rnn_zoo.inputs import Held
-from trainer import ops, random
+from trainer import counter_rng
+from trainer import lazy_ops as ops
 from trainer.errors import UserError
 from trainer.tasks.base import Batch, Task, WeightedBatch, check_whole
 
@@ -53,11 +54,11 @@ class RCF(Task):
             self.data = {"ends": ends}
 
     def draw(self, data, split, seed, step, batch_size):
-        words = random.bits(seed, split, step, (batch_size, 2))
+        words = counter_rng.bits(seed, split, step, (batch_size, 2))
         if self.sampling == "weighted":
             index = _first_end_above(data["ends"], words[..., 0])
             return self._samples(seed, index)
-        index = random.below_large(words, self.num_samples)
+        index = counter_rng.below_large(words, self.num_samples)
         batch = self._samples(seed, index)
         return WeightedBatch(*batch, self._weights(index))
 
@@ -71,7 +72,9 @@ class RCF(Task):
         return self.num_samples / (ops.cast(index + 1 + TAU, "float32") * self._normalisation)
 
     def _samples(self, seed, index):
-        numbers = random.normal(random.bits_at(seed, "data", index, 2 * (self.input_dim // 2 + 1)))
+        numbers = counter_rng.normal(
+            counter_rng.bits_at(seed, "data", index, 2 * (self.input_dim // 2 + 1))
+        )
         y, x = numbers[..., :1], numbers[..., 1 : self.input_dim + 1]
         x = x / ops.sqrt(ops.sum(x * x, axis=-1, keepdims=True))
 

@@ -7,7 +7,8 @@ import os
 import numpy as np
 
 from rnn_zoo.inputs import OneHot
-from trainer import ops, random
+from trainer import counter_rng
+from trainer import lazy_ops as ops
 from trainer.tasks import corpus
 from trainer.tasks.base import Batch, Task, check_whole, cross_entropy, hits
 
@@ -51,8 +52,8 @@ class Text8(Task):
 
     def draw(self, data, split, seed, step, batch_size):
         start, stop = self.corpus.splits[split]
-        words = random.bits(seed, split, step, (batch_size, 2))
-        pointers = start + random.below_large(words, stop - start - self.num_steps)
+        words = counter_rng.bits(seed, split, step, (batch_size, 2))
+        pointers = start + counter_rng.below_large(words, stop - start - self.num_steps)
         window = pointers[..., None] + ops.arange(self.num_steps + 1, dtype="int32")
         codes = ops.cast(ops.take(data["codes"], window, axis=0), "int32")
         return Batch(OneHot(codes[..., :-1, None], self.input_dim), codes[..., 1:])

@@ -4,7 +4,7 @@ import pathlib
 
 from absl import flags
 
-from trainer import cli
+from trainer.cli import main as cli
 from trainer.errors import UserError
 
 USAGE = """Makes every figure, table and claim of the paper from the runs that there are.
@@ -39,7 +39,7 @@ def main():
         import tabulate  # noqa: F401 - what pandas writes Markdown with
     except ImportError as error:
         raise UserError(f"the report needs {error.name}: pip install 'rnn-zoo[report]'") from None
-    from trainer.progress import Display
+    from trainer.cli.progress import Display
     from tuning.report import build
 
     build.run(FLAGS.runs, FLAGS.out, FLAGS.published, Display())

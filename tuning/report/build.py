@@ -6,7 +6,7 @@ from collections import Counter
 import pandas as pd
 
 from trainer.errors import UserError
-from trainer.files import whole
+from trainer.storage.files import whole
 from tuning.report import gaps as gap
 from tuning.report import page, published, trials
 from tuning.report.claims import CLAIMS
@@ -25,7 +25,7 @@ def run(runs, out, published_trials, display):
         runs: the directory, or None for the authors' trials alone.
         out: the report's directory; what an earlier report left in it is replaced.
         published_trials: directory of the authors' files, or None.
-        display: a `trainer.progress.Display`.
+        display: a `trainer.cli.progress.Display`.
 
     Raises:
         UserError: there is no run at all.

@@ -10,10 +10,10 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from tuning.given import robustness
 from tuning.report import paper, statistics
 from tuning.report.paper import LABELS
 from tuning.report.selection import rerun, untuned
+from tuning.study.reruns import robustness
 
 _STATISTICS = ("original", "infeasible", "min", "mean", "max", "sd", "sd/mean")
 

@@ -7,8 +7,8 @@ import pathlib
 
 import pandas as pd
 
-from tuning.given import RERUNS
 from tuning.report.paper import UNROLLED
+from tuning.study.reruns import RERUNS
 
 #: Numbers that a record has by the same name.
 _NUMBERS = (

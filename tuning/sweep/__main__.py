@@ -5,7 +5,8 @@ import os
 
 from absl import flags
 
-from trainer import cli, settings
+from trainer.cli import main as cli
+from trainer.cli import train_flags
 from trainer.errors import UserError
 from tuning.sweep import estimate, local, worker
 from tuning.sweep.config import parse
@@ -46,7 +47,7 @@ def _define():
     )
 
 
-settings.define_surroundings(FLAGS)
+train_flags.define_surroundings(FLAGS)
 _define()
 
 
@@ -73,13 +74,13 @@ def _studies():
     if FLAGS.engine not in ENGINES:
         raise UserError(f"unknown engine {FLAGS.engine!r}; choose one of {', '.join(ENGINES)}")
     names = ("workers", "lanes", "num_trials", "train_steps", "max_megabytes")
-    settings.check_positive(FLAGS, *names)
+    train_flags.check_positive(FLAGS, *names)
     if not FLAGS.gin_file:
         raise UserError("--gin_file is missing, as gin_configs/paper/figure_4_parens.gin")
     given = {name: FLAGS[name].value for name in ("num_trials", "train_steps")}
     if FLAGS.gpus_per_study is not None and FLAGS.gpus_per_study < 0:
         raise UserError(f"--gpus_per_study must be at least 0, got {FLAGS.gpus_per_study}")
-    text8 = settings.text8_options(FLAGS)
+    text8 = train_flags.text8_options(FLAGS)
     if "path" in text8:  # Whole, for other drivers and machines that read the sweep's directory.
         text8["path"] = os.path.abspath(text8["path"])
     specs, text = parse(FLAGS.gin_file, FLAGS.profile, FLAGS.gin_bindings, given, text8)
@@ -131,7 +132,7 @@ def _estimate(specs, display):
         for spec, each in zip(specs, costs, strict=True)
     ]
     display.table(("study", "units", "parameters", "trials", "steps", "time"), rows)
-    from tuning import pool
+    from tuning.study import pool
 
     unit = "GPU" if pool.gpus() else "core"
     workers = FLAGS.workers or pool.default_workers()

@@ -9,11 +9,11 @@ from typing import NamedTuple
 import gin
 
 from rnn_zoo.architectures import ARCHITECTURES
-from trainer import parsing
+from trainer.cli import gin_files
 from trainer.config import TrainConfig, check_range
 from trainer.errors import UserError
-from tuning import space
 from tuning.config import StudyConfig, study_config
+from tuning.search import space
 
 #: Trials that are proposed together where StudyConfig.batch does not say: what a study tries must
 #: not depend on the engine that runs it.
@@ -112,7 +112,7 @@ def parse(path, profile, bindings=(), flags=None, text8=None):
 
     Args:
         path: of the gin file; one of gin_configs/paper is found without the directory's being here.
-        profile: one of `parsing.PROFILES`.
+        profile: one of `gin_files.PROFILES`.
         bindings: further bindings.
         flags: dict from a field to a value for all studies; what is None was not given.
         text8: dict of options of the task text8.
@@ -153,10 +153,12 @@ def points(path, profile):
 
 def _read(path, profile, bindings):
     """The `SweepConfig` of a file for a profile, and the file's text."""
-    if profile not in parsing.PROFILES:
-        raise UserError(f"unknown profile {profile!r}; choose one of {', '.join(parsing.PROFILES)}")
-    text = parsing.read(path)
-    with parsing.mistakes():
+    if profile not in gin_files.PROFILES:
+        raise UserError(
+            f"unknown profile {profile!r}; choose one of {', '.join(gin_files.PROFILES)}"
+        )
+    text = gin_files.read(path)
+    with gin_files.mistakes():
         gin.clear_config()
         gin.parse_config([text, *bindings])
         with gin.config_scope(profile):
@@ -175,7 +177,7 @@ class _Base:
         if (task, arch) not in self._parsed:
             options = self._text8 if task == "text8" else None
             flags = {"task": task, "arch": arch}
-            config = parsing.parse(flags, options, *self._arguments).config
+            config = gin_files.parse(flags, options, *self._arguments).config
             self._parsed[task, arch] = (config, study_config({}))
         config, study = self._parsed[task, arch]
         if values.get("depth") == 1 and ARCHITECTURES[config.arch].min_depth > 1:

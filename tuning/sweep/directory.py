@@ -14,11 +14,11 @@ import pathlib
 
 from trainer.config import TrainConfig
 from trainer.errors import UserError
-from trainer.files import whole, write_json
-from trainer.records import plain
+from trainer.storage.files import whole, write_json
+from trainer.storage.records import plain
 from tuning.config import StudyConfig
-from tuning.given import RERUNS
-from tuning.lease import Lease
+from tuning.study.lease import Lease
+from tuning.study.reruns import RERUNS
 from tuning.sweep.config import Spec
 
 WAITING, RUNNING, DONE, FAILED = "waiting", "running", "done", "failed"

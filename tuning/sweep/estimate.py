@@ -16,7 +16,8 @@ from typing import NamedTuple
 
 from rnn_zoo.architectures import ARCHITECTURES
 from trainer.errors import UserError
-from tuning import pool, space
+from tuning.search import space
+from tuning.study import pool
 
 #: Bytes that a finished trial leaves: its record, keras-tuner's file, TensorBoard's events.
 TRIAL_BYTES = 20_000
@@ -134,7 +135,7 @@ def _measure(connection, specs, lanes):
 
 def _time(spec, lanes):
     """(seconds of a step of one trial, seconds to compile) of a study."""
-    from trainer import cli
+    from trainer.cli import main as cli
 
     cli.start_backend()
     import dataclasses

@@ -16,7 +16,7 @@ import time
 
 from trainer.errors import UserError
 from trainer.signals import Signals
-from tuning import pool
+from tuning.study import pool
 from tuning.sweep import worker
 from tuning.sweep.directory import RUNNING, WAITING, Sweep
 from tuning.sweep.status import report

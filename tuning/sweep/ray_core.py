@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from trainer.errors import UserError
 from trainer.signals import Signals
-from tuning import pool
-from tuning.lease import Watch
+from tuning.study import pool
+from tuning.study.lease import Watch
 from tuning.sweep import worker
 from tuning.sweep.directory import Sweep
 from tuning.sweep.status import report

@@ -2,8 +2,8 @@
 
 import time
 
-from tuning.lease import Watch
 from tuning.progress import LineDisplay
+from tuning.study.lease import Watch
 from tuning.sweep.directory import DONE, FAILED, RUNNING, WAITING
 from tuning.sweep.estimate import work
 

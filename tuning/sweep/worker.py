@@ -8,8 +8,8 @@ import time
 import traceback
 
 from trainer.errors import UserError
-from trainer.files import is_full
-from tuning.lease import Lease, LeaseLost, Watch
+from trainer.storage.files import is_full
+from tuning.study.lease import Lease, LeaseLost, Watch
 from tuning.sweep.directory import DONE, WAITING
 
 #: Seconds between looks at studies that all have an owner: at first, and in the end.
@@ -159,7 +159,7 @@ class Studies:
         Raises:
             UserError: this machine lacks either.
         """
-        from trainer import cli
+        from trainer.cli import main as cli
 
         cli.start_backend()
         spec.config.make_task()
@@ -169,10 +169,10 @@ class Studies:
         from rich.console import Console
 
         from trainer.config import TrainConfig
-        from tuning import given
         from tuning.progress import StudyDisplay
-        from tuning.study import Study
-        from tuning.training import InProcess
+        from tuning.study import reruns
+        from tuning.study.executors import InProcess
+        from tuning.study.study import Study
 
         spec, trainer = sweep.specs[name], InProcess(self.lanes, stop)
         with open(sweep.log_path(name), "a", buffering=1) as file:
@@ -180,9 +180,9 @@ class Studies:
             study = Study(sweep.study_path(name), spec.config, spec.study)
             best, is_complete = study.run(trainer, display, lease)
             if is_complete and spec.reruns and best:
-                path = sweep.study_path(name) / given.RERUNS
-                configs = given.variations(TrainConfig(**best.config), spec.reruns, given.VARY)
-                records = given.train_all(path, configs, trainer, display, keep=False, lease=lease)
+                path = sweep.study_path(name) / reruns.RERUNS
+                configs = reruns.variations(TrainConfig(**best.config), spec.reruns, reruns.VARY)
+                records = reruns.train_all(path, configs, trainer, display, keep=False, lease=lease)
                 is_complete = len(records) == len(configs)
         infeasible = sum(record.objective is None for record in study.log.records.values())
         return is_complete, {"infeasible": infeasible, "best": best and best.objective}

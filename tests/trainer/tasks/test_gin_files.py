@@ -7,8 +7,8 @@ import pytest
 from on_backend import tensorflow_only
 from processes import python
 
-from trainer import parsing
-from trainer.records import RunDirectory
+from trainer.cli import gin_files
+from trainer.storage.records import RunDirectory
 from trainer.tasks import TASKS
 
 PROFILES = ("smoke", "laptop", "paper")
@@ -25,7 +25,7 @@ METRICS = {
 
 def parse(name, profile, text_file):
     options = {"path": str(text_file)} if name == "text8" else {}
-    return parsing.parse({"task": name, "arch": "ugrnn"}, options, profile)
+    return gin_files.parse({"task": name, "arch": "ugrnn"}, options, profile)
 
 
 @pytest.mark.parametrize("name", TASKS)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from processes import python
 
-from tuning.log import read
+from tuning.study.log import read
 
 #: A sweep of a figure 1, of a table 1 and of a table App.1; JAX compiles sooner.
 GRID = (

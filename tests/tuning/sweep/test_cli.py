@@ -10,7 +10,7 @@ import time
 import pytest
 from processes import environment, python
 
-from tuning.log import read
+from tuning.study.log import read
 
 #: Six small studies of both kinds, one with reruns; JAX compiles sooner.
 GRID = (

@@ -14,7 +14,7 @@ import sweep_studies
 from processes import environment
 from sweep_studies import begun, expected, found
 
-from tuning.lease import PATIENCE
+from tuning.study.lease import PATIENCE
 
 
 def start(sweep, engine="local", workers=2, runner="quick", *arguments, group=False):

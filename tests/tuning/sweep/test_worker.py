@@ -10,7 +10,7 @@ import sweep_studies
 from sweep_studies import Quick
 
 from trainer import UserError
-from tuning.lease import Lease, Watch
+from tuning.study.lease import Lease, Watch
 from tuning.sweep import worker
 
 
@@ -124,7 +124,7 @@ def test_a_machine_that_does_not_serve_sets_nothing_aside(tmp_path):
 
 def test_a_lease_from_elsewhere_is_free_once_it_is_silent(tmp_path, monkeypatch):
     now = [100.0]
-    monkeypatch.setattr("tuning.lease.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("tuning.study.lease.time.monotonic", lambda: now[0])
     watch, path = Watch(patience=30.0), tmp_path / "lease.json"
     assert watch.is_free(tmp_path)
 
@@ -144,7 +144,7 @@ def test_a_lease_from_elsewhere_is_free_once_it_is_silent(tmp_path, monkeypatch)
     assert watch.is_free(tmp_path)
     # Whoever has watched it need not wait again.
     assert watch.silent(tmp_path) == path.read_bytes()
-    monkeypatch.setattr("tuning.lease.time.sleep", pytest.fail)
+    monkeypatch.setattr("tuning.study.lease.time.sleep", pytest.fail)
     lease = Lease(tmp_path)
     lease.acquire(watch.silent(tmp_path))
     lease.release()

@@ -1,0 +1,219 @@
+"""Gin at the edge: which source wins, every file of the project, errors in one line."""
+
+import ast
+import dataclasses
+import itertools
+import pathlib
+
+import pytest
+
+import gin_configs
+from trainer import TrainConfig, UserError
+from trainer.cli import gin_files
+from trainer.tasks import TASKS
+
+DIRECTORY = pathlib.Path(gin_configs.__file__).parent
+PARENS = {"task": "parens", "arch": "gru"}
+
+
+def parse(**options):
+    return gin_files.parse(options.pop("flags", PARENS), **options)
+
+
+def refused(**options):
+    with pytest.raises(UserError) as caught:
+        parse(**options)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+# Which source wins.
+
+
+@pytest.fixture
+def layers(tmp_path, monkeypatch):
+    """A project's gin files that all set one field, seed, and each one more of its own."""
+    root = tmp_path / "gin_configs"
+    for name, seed, own in (
+        ("base.gin", 1, "batch_size"),
+        ("tasks/parens.gin", 2, "num_params"),
+        ("profiles/laptop.gin", 3, "train_steps"),
+    ):
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"TrainConfig.seed = {seed}\nTrainConfig.{own} = 1111\n")
+    monkeypatch.setattr(gin_files.importlib.resources, "files", lambda package: root)
+    return root
+
+
+def test_the_later_source_wins(layers, tmp_path):
+    (layers / "profiles/laptop.gin").write_text("")
+    (layers / "tasks/parens.gin").write_text("")
+    assert parse().config.seed == 1
+    (layers / "tasks/parens.gin").write_text("TrainConfig.seed = 2")
+    assert parse().config.seed == 2
+    (layers / "profiles/laptop.gin").write_text("TrainConfig.seed = 3")
+    assert parse().config.seed == 3
+    files = [tmp_path / "one.gin", tmp_path / "two.gin"]
+    for seed, file in enumerate(files, start=4):
+        file.write_text(f"TrainConfig.seed = {seed}")
+    assert parse(files=files[:1]).config.seed == 4
+    assert parse(files=files).config.seed == 5
+    bindings = ["TrainConfig.seed = 6"]
+    assert parse(files=files, bindings=bindings).config.seed == 6
+    bindings.append("TrainConfig.seed = 7")
+    assert parse(files=files, bindings=bindings).config.seed == 7
+    flags = PARENS | {"seed": 8}
+    assert parse(flags=flags, files=files, bindings=bindings).config.seed == 8
+    flags["seed"] = None  # not given
+    assert parse(flags=flags, files=files, bindings=bindings).config.seed == 7
+
+
+def test_sources_leave_alone_what_others_set(layers):
+    config = parse().config
+    assert (config.seed, config.batch_size, config.num_params, config.train_steps) == (
+        3,
+        *[1111] * 3,
+    )
+
+
+def test_nothing_is_left_of_an_earlier_parsing(layers):
+    parse(bindings=["TrainConfig.l2_decay = 0.5"])
+    assert parse().config.l2_decay == 0
+
+
+def test_task_options_given_as_flags_join_those_of_the_files():
+    bindings = ["TrainConfig.task_options = {'num_steps': 7, 'path': 'a'}"]
+    parsed = gin_files.parse({"task": "text8", "arch": "gru"}, {"path": "b"}, bindings=bindings)
+    assert parsed.config.task_options == {"num_steps": 7, "path": "b"}
+
+
+# The project's files.
+
+
+def test_there_is_a_file_for_every_task_and_profile():
+    assert {path.stem for path in DIRECTORY.glob("tasks/*.gin")} == set(TASKS)
+    assert {path.stem for path in DIRECTORY.glob("profiles/*.gin")} == set(gin_files.PROFILES)
+
+
+@pytest.mark.parametrize("task, profile", itertools.product(TASKS, gin_files.PROFILES))
+def test_every_task_parses_in_every_profile(task, profile):
+    config = parse(flags={"task": task, "arch": "lstm"}, profile=profile).config
+    assert (config.task, config.arch) == (task, "lstm")
+    assert config.train_steps > 0
+
+
+def test_profiles_go_from_little_work_to_much():
+    for task in TASKS:
+        flags = {"task": task, "arch": "lstm"}
+        steps = [parse(flags=flags, profile=name).config.train_steps for name in gin_files.PROFILES]
+        assert steps == sorted(set(steps)), task
+
+
+@pytest.mark.parametrize("path", sorted(DIRECTORY.rglob("*.gin")), ids=lambda path: path.stem)
+def test_every_file_says_what_it_is_for(path):
+    assert path.read_text().startswith("# ")
+
+
+# Back again.
+
+
+@pytest.mark.parametrize("task, profile", itertools.product(TASKS, gin_files.PROFILES))
+def test_the_written_configuration_gives_the_same_again(task, profile, tmp_path):
+    bindings = [
+        "TrainConfig.input_scale = {'y': 0.5, 'h': 1.0, 'gy': 2.0, 'gh': 1e-3}",
+        "TrainConfig.activation = 'relu'",
+    ]
+    flags = {"task": task, "arch": "+rnn", "depth": 4, "seed": 9}
+    first = parse(flags=flags, profile=profile, bindings=bindings)
+    for name, text in first.documents.items():
+        (tmp_path / name).write_text(text)
+    assert set(first.documents) == {"config.gin", "operative_config.gin"}
+    for name in first.documents:
+        assert parse(flags={}, base=(tmp_path / name).read_text()).config == first.config
+    again = parse(flags={}, base=(tmp_path / "config.gin").read_text())
+    assert again.documents["config.gin"] == first.documents["config.gin"]
+
+
+def test_the_operative_configuration_has_every_field():
+    text = parse().documents["operative_config.gin"]
+    for field in dataclasses.fields(gin_files.TrainConfig):
+        assert f"TrainConfig.{field.name} = " in text or field.name == "task_options"
+
+
+def test_flags_change_a_written_configuration(tmp_path):
+    (tmp_path / "config.gin").write_text(parse().documents["config.gin"])
+    config = parse(flags={"seed": 5}, base=(tmp_path / "config.gin").read_text()).config
+    assert dataclasses.replace(config, seed=0) == parse().config
+    assert config.seed == 5
+
+
+# Errors.
+
+WRONG = {
+    "no task": ({"flags": {"arch": "gru"}}, ["--task", "parens", "text8"]),
+    "no architecture": ({"flags": {"task": "parens"}}, ["arch"]),
+    "task": ({"flags": PARENS | {"task": "paren"}}, ["'paren'", "parens", "text8"]),
+    "architecture": ({"flags": PARENS | {"arch": "gur"}}, ["'gur'", "gru", "ugrnn", "+rnn"]),
+    "profile": ({"profile": "huge"}, ["'huge'", "smoke", "laptop", "paper"]),
+    "field": ({"bindings": ["TrainConfig.learning_rate = 1"]}, ["learning_rate", "lr_init"]),
+    "configurable": ({"bindings": ["Config.lr_init = 1"]}, ["Config", "TrainConfig"]),
+    "value": ({"bindings": ["TrainConfig.optimizer = 'sdg'"]}, ["'sdg'", "sgd", "adam"]),
+    "syntax": ({"bindings": ["TrainConfig.lr_init = = 1"]}, ["gin"]),
+    "not a literal": ({"bindings": ["TrainConfig.lr_init = abc"]}, ["gin"]),
+    "macro": ({"bindings": ["TrainConfig.lr_init = %nowhere"]}, ["gin", "macro"]),
+    "reference": ({"bindings": ["TrainConfig.lr_init = @nowhere"]}, ["gin", "nowhere"]),
+    "task option": (
+        {"bindings": ["TrainConfig.task_options = {'steps': 1}"]},
+        ["'steps'", "num_steps"],
+    ),
+    "task options": ({"bindings": ["TrainConfig.task_options = 5"]}, ["task_options", "5"]),
+    "import": ({"bindings": ["import nowhere"]}, ["nowhere"]),
+    "include": ({"bindings": ["include 'nowhere.gin'"]}, ["nowhere.gin"]),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_a_mistake_is_one_line_with_the_value_and_the_choices(what):
+    options, parts = WRONG[what]
+    message = refused(**options)
+    assert all(part in message for part in parts), message
+
+
+def test_a_missing_file_a_directory_and_what_is_no_text_are_named(tmp_path):
+    (tmp_path / "binary.gin").write_bytes(b"\xff\xfe\x00")
+    for name in ("missing.gin", ".", "binary.gin"):
+        assert str(tmp_path / name) in refused(files=[tmp_path / name])
+
+
+def test_an_error_leaves_no_bindings_behind():
+    refused(bindings=["TrainConfig.l2_decay = 0.5", "TrainConfig.optimizer = 'sdg'"])
+    assert parse().config.l2_decay == 0
+
+
+def test_a_configuration_made_in_python_is_written_as_gin_too(tmp_path):
+    config = TrainConfig(
+        task="memory", arch="+rnn", input_scale=0.5, task_options={"delay": 3}, l2_decay=1e-8
+    )
+    path = tmp_path / "config.gin"
+    path.write_text(config.as_gin())
+    assert gin_files.parse({}, base=path.read_text()).config == config
+
+
+def test_an_architecture_may_have_defaults_of_its_own():
+    files = {path.stem for path in (DIRECTORY / "archs").iterdir()}
+    assert files == set(gin_files.ARCHITECTURES_OF_THEIR_OWN)
+    general = parse(flags={"task": "memory", "arch": "rnn"}).config
+    irnn = {"task": "memory", "arch": "irnn"}
+    assert parse(flags=irnn).config.lr_init < general.lr_init
+    assert parse(flags=irnn | {"lr_init": 0.02}).config.lr_init == 0.02
+
+
+def test_base_gin_and_the_defaults_of_the_class_are_one():
+    lines = (DIRECTORY / "base.gin").read_text().splitlines()
+    pairs = [line.split(" = ") for line in lines if line.startswith("TrainConfig.")]
+    defaults = {f.name: f.default for f in dataclasses.fields(TrainConfig)}
+    assert len(pairs) > 10
+    for name, value in pairs:
+        assert ast.literal_eval(value) == defaults[name.removeprefix("TrainConfig.")]

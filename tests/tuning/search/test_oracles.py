@@ -1,0 +1,420 @@
+"""The oracles on keras-tuner's protocol, and each fault of the stock class that they mend."""
+
+import json
+import os
+import threading
+import warnings
+
+import keras_tuner
+import numpy as np
+import pytest
+from scipy import stats
+
+from tuning.search.features import Features
+from tuning.search.oracles import ORACLES, DurableOracle, GPOracle, RandomOracle, standardise
+
+STOCK = keras_tuner.oracles.RandomSearchOracle
+
+
+def mixed_space():
+    hp = keras_tuner.HyperParameters()
+    hp.Float("lr", 1e-4, 1e-1, sampling="log")
+    hp.Choice("kind", ["a", "b", "c"])
+    with hp.conditional_scope("kind", ["b", "c"]):
+        hp.Float("momentum", 0.0, 1.0)
+    hp.Int("units", 1, 20)
+    hp.Boolean("bias")
+    hp.Fixed("depth", 2)
+    return hp
+
+
+def value_at(values):
+    loss = (np.log10(values["lr"]) + 2.2) ** 2 + {"a": 0.5, "b": 0.0, "c": 1.0}[values["kind"]]
+    return loss + 3 * (values.get("momentum", 0.5) - 0.3) ** 2 + 0.05 * abs(values["units"] - 7)
+
+
+def make(cls, directory, **options):
+    options.setdefault("seed", 0)
+    oracle = cls(objective=keras_tuner.Objective("loss", "min"), **options)
+    oracle._set_project_dir(str(directory), "study")
+    oracle.verbose = 0
+    return oracle
+
+
+def end(oracle, trial, loss, status="COMPLETED"):
+    if loss is not None:
+        oracle.update_trial(trial.trial_id, {"loss": loss})
+    trial.status = status
+    oracle.end_trial(trial)
+
+
+def run(oracle, count, batch=1, loss=value_at):
+    """Values of `count` trials, `batch` of them at a time."""
+    tried = []
+    while len(tried) < count:
+        started = [oracle.create_trial(f"t{i}") for i in range(min(batch, count - len(tried)))]
+        for trial in started:
+            tried.append(trial.hyperparameters.values)
+            result = loss(trial.hyperparameters.values)
+            end(oracle, trial, result, "COMPLETED" if result is not None else "FAILED")
+    return tried
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if name == "keras_tuner" else ())
+        for name in ORACLES
+    ],
+)
+def test_a_restarted_search_proposes_what_it_would_have(name, tmp_path):
+    whole = run(make(ORACLES[name], tmp_path / "a", hyperparameters=mixed_space()), 15, 3)
+    tried = []
+    for _ in range(5):
+        oracle = make(ORACLES[name], tmp_path / "b", hyperparameters=mixed_space())
+        if tried:
+            oracle.reload()
+        tried += run(oracle, 3, 3)
+    assert tried == whole
+
+
+@pytest.mark.parametrize(
+    "seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (2, 3))]
+)
+def test_a_restart_within_a_batch_changes_nothing(seed, tmp_path):
+    """Killed after any proposal of a batch, also right after the kernel was fitted again."""
+    options = {"hyperparameters": mixed_space(), "seed": seed, "initial_points": 4}
+    whole = run(make(GPOracle, tmp_path / "a", **options), 16, 4)
+    tried = []
+    for _ in range(4):
+        started = []
+        for slot in range(4):
+            oracle = make(GPOracle, tmp_path / "b", **options)
+            if tried or started:
+                oracle.reload()
+            for earlier in range(slot):
+                assert oracle.create_trial(f"s{earlier}").trial_id == started[earlier].trial_id
+            started.append(oracle.create_trial(f"s{slot}"))
+        for trial in started:
+            tried.append(trial.hyperparameters.values)
+            end(oracle, trial, value_at(tried[-1]))
+    assert tried == whole
+
+
+@pytest.mark.parametrize("name", ORACLES)
+def test_seeds_differ_and_zero_is_one(name, tmp_path):
+    searches = [
+        run(make(ORACLES[name], tmp_path / str(i), hyperparameters=mixed_space(), seed=seed), 3)
+        for i, seed in enumerate((0, 0, 1))
+    ]
+    assert searches[0] == searches[1] != searches[2]
+
+
+def test_random_points_follow_their_laws(tmp_path):
+    tried = run(make(RandomOracle, tmp_path, hyperparameters=mixed_space()), 300)
+    logs = np.log10([values["lr"] for values in tried])
+    assert stats.kstest(logs, stats.uniform(-4, 3).cdf).pvalue > 1e-3
+    for name, choices in (("kind", "abc"), ("units", range(1, 21)), ("bias", (False, True))):
+        counts = [[values[name] for values in tried].count(choice) for choice in choices]
+        assert stats.chisquare(counts).pvalue > 1e-3
+    assert all(("momentum" in values) == (values["kind"] != "a") for values in tried)
+
+
+@pytest.mark.slow  # benchmarks.search keeps what it finds.
+def test_the_process_beats_chance(tmp_path):
+    def best(cls, seed):
+        oracle = make(cls, tmp_path / f"{cls.__name__}{seed}", hyperparameters=mixed_space())
+        oracle.seed = seed
+        return min(map(value_at, run(oracle, 36, 4)))
+
+    ours, chance = [[best(cls, seed) for seed in range(2)] for cls in (GPOracle, RandomOracle)]
+    assert np.median(ours) < np.median(chance) / 2
+
+
+def test_no_point_is_tried_twice_and_an_exhausted_space_stops(tmp_path):
+    for cls in (RandomOracle, GPOracle):
+        hp = keras_tuner.HyperParameters()
+        hp.Choice("a", [1, 2, 3], ordered=False)
+        hp.Boolean("b")
+        oracle = make(cls, tmp_path / cls.__name__, hyperparameters=hp)
+        tried = run(oracle, 6, loss=lambda values: values["a"])
+        assert len({tuple(values.items()) for values in tried}) == 6
+        assert oracle.create_trial("t").status == "STOPPED"
+
+
+def test_running_trials_are_not_tried_again_nearby(tmp_path):
+    oracle = make(GPOracle, tmp_path, hyperparameters=mixed_space())
+    run(oracle, 20)
+    started = [oracle.create_trial(f"t{i}") for i in range(6)]
+    lrs = np.log10([trial.hyperparameters.values["lr"] for trial in started])
+    assert np.ptp(lrs) > 0.05
+
+
+def test_what_fails_is_avoided(tmp_path):
+    def loss(values):
+        return None if values["lr"] > 1e-2 else -values["lr"]  # better and better, up to the cliff
+
+    oracle = make(GPOracle, tmp_path, hyperparameters=mixed_space())
+    lrs = [values["lr"] for values in run(oracle, 50, 5, loss)]
+    assert np.mean(np.array(lrs[25:]) > 1e-2) < 0.45
+    assert max(lr for lr in lrs if lr <= 1e-2) > 8e-3
+    completed, failed = oracle.ended()
+    assert len(completed) + len(failed) == 50
+
+
+def test_a_larger_objective_can_be_the_better(tmp_path):
+    oracle = GPOracle(keras_tuner.Objective("loss", "max"), hyperparameters=mixed_space())
+    oracle._set_project_dir(str(tmp_path), "study")
+    oracle.verbose = 0
+    run(oracle, 40, 4, lambda values: -value_at(values))
+    assert oracle.get_best_trials()[0].score > -0.3
+
+
+def test_standardised_scores():
+    scores = np.array([3.0, 1.0, 2.0, 1e9, 5.0])
+    targets = standardise(scores, 2)
+    assert targets.mean() == pytest.approx(0) and targets.std() == pytest.approx(1)
+    assert (np.argsort(targets[:5]) == np.argsort(scores)).all()
+    assert (targets[5:] > targets[:5].max()).all()
+    assert np.ptp(targets[:5]) < 5  # the outlier does not flatten the others
+    # The better half keeps its proportions.
+    assert (targets[0] - targets[2]) / (targets[2] - targets[1]) == pytest.approx(1)
+    assert standardise(np.ones(3)).tolist() == [0, 0, 0]
+
+
+# What stock oracles do not survive: `faults` tell whether a class gets through.
+
+
+def survives_infinity(cls, directory):
+    oracle = make(cls, directory, hyperparameters=mixed_space())
+    end(oracle, oracle.create_trial("t"), float("inf"))
+    end(oracle, oracle.create_trial("t"), 1.0)
+    return [trial.status for trial in oracle.trials.values()] == ["FAILED", "COMPLETED"]
+
+
+def survives_failures_in_a_row(cls, directory):
+    oracle = make(cls, directory, hyperparameters=mixed_space())
+    try:
+        run(oracle, 5, loss=lambda values: None)
+    except RuntimeError:
+        return False
+    return True
+
+
+def survives_a_restart(cls, directory):
+    """Seeds: zero is a seed, and the random state is part of the search."""
+    first = run(make(cls, directory / "a", hyperparameters=mixed_space(), seed=0), 4)
+    again = run(make(cls, directory / "b", hyperparameters=mixed_space(), seed=0), 4)
+    return first == again
+
+
+def survives_half_a_file(cls, directory):
+    oracle = make(cls, directory, hyperparameters=mixed_space())
+    run(oracle, 3)
+    (path,) = directory.glob("study/trial_*1/trial.json")
+    path.write_bytes(path.read_bytes()[:50])
+    oracle = make(cls, directory, hyperparameters=mixed_space())
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            oracle.reload()
+    except ValueError:
+        return False
+    return len(oracle.trials) == 3
+
+
+def survives_an_exception(cls, directory):
+    """Another thread can use the oracle after one has raised in it."""
+    oracle = make(cls, directory, hyperparameters=mixed_space())
+    with pytest.raises(KeyError):
+        oracle.update_trial("no such trial", {"loss": 1.0})
+    other = threading.Thread(target=oracle.create_trial, args=["t"], daemon=True)
+    other.start()
+    other.join(2)
+    return not other.is_alive()
+
+
+def survives_a_kill_before_its_own_file(cls, directory):
+    """Killed with a trial's file written, the oracle's not: nothing lost, nothing twice."""
+    oracle = make(cls, directory, hyperparameters=mixed_space())
+    run(oracle, 2)
+    before = (directory / "study/oracle.json").read_text()
+    trial = oracle.create_trial("t")
+    (directory / "study/oracle.json").write_text(before)
+    oracle = make(cls, directory, hyperparameters=mixed_space())
+    oracle.reload()
+    again = oracle.create_trial("t")
+    return again.trial_id == trial.trial_id and len(oracle.trials) == 3
+
+
+def survives_a_kill_after_a_result(cls, directory):
+    """Killed with a result in the trial's file, the oracle's not written: it is not run again."""
+    oracle = make(cls, directory, hyperparameters=mixed_space())
+    trial = oracle.create_trial("t")
+    before = (directory / "study/oracle.json").read_text()
+    end(oracle, trial, 1.0)
+    (directory / "study/oracle.json").write_text(before)
+    oracle = make(cls, directory, hyperparameters=mixed_space())
+    oracle.reload()
+    return oracle.create_trial("t").trial_id != trial.trial_id and len(oracle.end_order) == 1
+
+
+def writes_whole_files(cls, directory):
+    """Files take their place by a rename."""
+    oracle = make(cls, directory, hyperparameters=mixed_space())
+    oracle.create_trial("t")
+    inode = os.stat(directory / "study/oracle.json").st_ino
+    oracle.create_trial("u")
+    return os.stat(directory / "study/oracle.json").st_ino != inode
+
+
+def survives_a_stop_between_trials(cls, directory):
+    """A search that was stopped after a trial does not run that one again."""
+    oracle = make(cls, directory, hyperparameters=mixed_space())
+    trial = oracle.create_trial("t")
+    end(oracle, trial, 1.0)
+    oracle = make(cls, directory, hyperparameters=mixed_space())
+    oracle.reload()
+    return oracle.create_trial("t").trial_id != trial.trial_id
+
+
+FAULTS = [
+    survives_a_stop_between_trials,
+    survives_infinity,
+    survives_failures_in_a_row,
+    survives_a_restart,
+    survives_half_a_file,
+    survives_an_exception,
+    survives_a_kill_before_its_own_file,
+    survives_a_kill_after_a_result,
+    writes_whole_files,
+]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+@pytest.mark.parametrize("cls", ORACLES.values(), ids=ORACLES)
+def test_ours_mend(fault, cls, tmp_path):
+    assert fault(cls, tmp_path)
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+def test_what_stock_does(fault, tmp_path):
+    """If this fails, keras-tuner has mended the fault, and we need not any more."""
+    assert not fault(STOCK, tmp_path)
+
+
+def test_a_damaged_oracle_is_rebuilt_from_its_trials(tmp_path):
+    oracle = make(GPOracle, tmp_path, hyperparameters=mixed_space())
+    run(oracle, 25)
+    running = oracle.create_trial("tuner0")
+    path = tmp_path / "study/oracle.json"
+    path.write_text(path.read_text()[:100])
+    oracle = make(GPOracle, tmp_path, hyperparameters=mixed_space())
+    with pytest.warns(UserWarning, match=r"oracle\.json is damaged.*oracle\.json\.damaged"):
+        oracle.reload()
+    assert len(oracle.end_order) == 25 and path.with_suffix(".json.damaged").exists()
+    assert oracle.create_trial("tuner0").trial_id == running.trial_id
+
+
+def test_a_lost_result_is_run_again(tmp_path):
+    oracle = make(GPOracle, tmp_path, hyperparameters=mixed_space(), max_trials=10)
+    run(oracle, 3)
+    (path,) = tmp_path.glob("study/trial_*1/trial.json")
+    values = json.loads(path.read_text())["hyperparameters"]["values"]
+    path.write_text("{")
+    oracle = make(GPOracle, tmp_path, hyperparameters=mixed_space(), max_trials=10)
+    with pytest.warns(UserWarning, match="trial_01"):
+        oracle.reload()
+    trial = oracle.create_trial("t")
+    assert trial.trial_id == "01" and trial.hyperparameters.values == values
+
+
+def test_a_user_s_own_model_is_tuned(tmp_path):
+    """Any `HyperModel`, without a recurrent network in it."""
+
+    class Quadratic(keras_tuner.HyperModel):
+        def build(self, hp):
+            return hp.Float("x", -5, 5), hp.Choice("kind", ["good", "bad"])
+
+        def fit(self, hp, model, **options):
+            x, kind = model
+            return (x - 2) ** 2 + (kind == "bad")
+
+    class Tuner(keras_tuner.Tuner):
+        def run_trial(self, trial, **options):
+            hp = trial.hyperparameters
+            return self.hypermodel.fit(hp, self.hypermodel.build(hp), **options)
+
+    def tuner():
+        oracle = GPOracle(keras_tuner.Objective("default_objective", "min"), max_trials=25)
+        return Tuner(oracle, Quadratic(), directory=str(tmp_path), project_name="mine")
+
+    tuner().search(verbose=0)
+    again = tuner()
+    assert again.remaining_trials == 0
+    best = again.get_best_hyperparameters()[0]
+    assert abs(best["x"] - 2) < 0.2 and best["kind"] == "good"
+
+
+def test_a_bug_ends_the_search_with_its_traceback(tmp_path):
+    """And once it is mended, the trial that met it runs."""
+
+    class Broken(keras_tuner.Tuner):
+        def run_trial(self, trial, **options):
+            x = trial.hyperparameters.Float("x", 0, 1)
+            if broken:
+                raise ZeroDivisionError("a bug")
+            if x > 0.9:
+                raise keras_tuner.errors.FailedTrialError("diverged")
+            return x
+
+    def tuner():
+        oracle = GPOracle(keras_tuner.Objective("default_objective", "min"), max_trials=6, seed=1)
+
+        def build(hp):
+            return hp.Float("x", 0, 1)
+
+        return Broken(oracle, build, directory=str(tmp_path), project_name="mine")
+
+    broken = True
+    with pytest.raises(keras_tuner.errors.FatalRuntimeError, match="ZeroDivisionError"):
+        tuner().search(verbose=0)
+    broken = False
+    mended = tuner()
+    mended.search(verbose=0)
+    assert len(mended.oracle.end_order) == 6
+    assert sorted(mended.oracle.trials) == list("012345")
+
+
+def test_a_seed_that_was_drawn_is_kept(tmp_path):
+    oracle = make(GPOracle, tmp_path, hyperparameters=mixed_space(), seed=None)
+    run(oracle, 1)
+    again = make(GPOracle, tmp_path, hyperparameters=mixed_space(), seed=None)
+    again.reload()
+    assert again.seed == oracle.seed
+
+
+def test_values_that_come_late_are_seen(tmp_path):
+    """A model may ask for a hyperparameter while it is built; the process knows it from then on."""
+    oracle = make(GPOracle, tmp_path, hyperparameters=mixed_space(), seed=0, initial_points=3)
+    run(oracle, 4)
+    trial = oracle.create_trial("t")
+    trial.hyperparameters.Float("late", 0.0, 1.0)
+    trial.hyperparameters.values["late"] = 0.9
+    end(oracle, trial, 0.1)
+    oracle.create_trial("t")
+    features = Features(oracle.hyperparameters)
+    vector = oracle._encode(features, oracle.trials[trial.trial_id])
+    assert 0.9 in vector
+
+
+def test_options_of_the_baseline_are_the_constructor_s(tmp_path):
+    oracle = make(ORACLES["keras_tuner"], tmp_path, hyperparameters=mixed_space(), beta=2.0)
+    run(oracle, 2)
+    oracle = make(ORACLES["keras_tuner"], tmp_path, hyperparameters=mixed_space(), beta=9.0)
+    oracle.reload()
+    assert oracle.beta == 9.0
+
+
+def test_all_are_durable():
+    assert all(issubclass(cls, DurableOracle) for cls in ORACLES.values())

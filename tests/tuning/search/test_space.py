@@ -1,0 +1,236 @@
+"""The search space against appendix A, typed in again here, and the laws of its draws."""
+
+import numpy as np
+import pytest
+from registrations import restored
+
+import rnn_zoo
+from rnn_zoo import CELLS
+from trainer import TrainConfig, UserError
+from trainer.tasks import TASKS
+from tuning.config import StudyConfig
+from tuning.search.features import Features
+from tuning.search.space import (
+    LAWS,
+    Hyperparameter,
+    configure,
+    hyperparameters,
+    narrow,
+    of_study,
+    space,
+    table,
+)
+
+ARCHS = ("rnn", "irnn", "ugrnn", "gru", "lstm", "+rnn")
+GATES = {"rnn": "h", "irnn": "h", "ugrnn": "cg", "gru": "ruc", "lstm": "ifco"}
+#: Appendix A's ranges of what every network has.
+RANGES = {
+    "input_scale": ("log-uniform", 0.001, 2.0),
+    "recurrent_scale": ("log-uniform", 0.01, 2.0),
+    "bias_scale": ("uniform", -2.0, 2.0),
+    "gate_bias": ("uniform", 0.0, 6.0),
+    "depth_gate_bias": ("uniform", 0.0, 6.0),
+    "lr_init": ("log-uniform", 1e-4, 1e-1),
+    "lr_decay_rate": ("log-uniform", 1e-3, 1.0),
+    "momentum_logit": ("uniform", 1.0, 7.0),
+    "gradient_clip_val": ("log-uniform", 1.0, 100.0),
+    "l2_decay": ("log-uniform", 1e-8, 1e-3),
+}
+
+
+def config(task="parens", arch="gru", **changes):
+    return TrainConfig(task=task, arch=arch, **{"train_steps": 4000, "num_params": 2000} | changes)
+
+
+def by_name(**which):
+    return {each.name: each for each in space(config(**which))}
+
+
+def points(start, count):
+    """Random points of the space of a configuration."""
+    features = Features(hyperparameters(space(start)))
+    return map(features.decode, features.draw(np.random.default_rng(3), count))
+
+
+@pytest.mark.parametrize("arch", ARCHS)
+@pytest.mark.parametrize("task", TASKS)
+def test_between_10_and_27_dimensions(task, arch):
+    names = [each.name for each in space(config(task, arch))]
+    assert 10 <= len(names) <= 27
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("arch", ARCHS)
+def test_ranges_are_those_of_appendix_a(arch):
+    for name, each in by_name(arch=arch).items():
+        assert each.law in LAWS
+        group = name.split(".")[0]
+        if group in RANGES:
+            assert (each.law, each.low, each.high) == RANGES[group]
+
+
+def test_scales_are_tuned_gate_by_gate():
+    for arch, gates in GATES.items():
+        names = by_name(arch=arch)
+        for gate in gates:
+            assert f"input_scale.{gate}" in names
+            assert f"bias_scale.{gate}" in names
+            assert (f"recurrent_scale.{gate}" in names) == (arch != "irnn")
+    for gate in ("y", "h", "gy", "gh"):
+        assert f"recurrent_scale.{gate}" in by_name(arch="+rnn")
+
+
+def test_the_exceptions_of_the_ungated():
+    rnn, irnn, gru = (by_name(arch=arch) for arch in ("rnn", "irnn", "gru"))
+    assert rnn["matrix_init"].choices == ("orthogonal", "normal")
+    assert rnn["recurrent_scale.h"].condition is None
+    assert {"matrix_init", "activation"}.isdisjoint(irnn)
+    assert set(gru["matrix_init"].choices) == {"identity", "orthogonal", "normal"}
+    for names in (rnn, irnn):
+        assert "gate_bias" not in names
+    assert "gate_bias" in gru
+    assert "depth_gate_bias" not in gru
+    assert {"gate_bias", "depth_gate_bias"} <= by_name(arch="+rnn").keys()
+
+
+def test_what_counts_only_beside_something_else():
+    names = by_name()
+    scale, momentum = names["recurrent_scale.r"], names["momentum_logit"]
+    assert scale.condition == ("matrix_init", ("orthogonal", "normal"))
+    assert momentum.condition == ("optimizer", ("momentum", "rmsprop", "adam"))
+    for values in points(config(), 50):
+        assert ("recurrent_scale.r" in values) == (values["matrix_init"] != "identity")
+        assert ("momentum_logit" in values) == (values["optimizer"] != "sgd")
+    order = list(names)
+    for each in names.values():
+        if each.condition:
+            assert order.index(each.condition.name) < order.index(each.name)
+            assert set(each.condition.values) < set(names[each.condition.name].choices)
+
+
+def test_what_tasks_add():
+    capacity = by_name(task="capacity")
+    samples = capacity["task_options.num_samples"]
+    assert (samples.low, samples.high) == (200, 20_000)
+    assert capacity["task_options.presentation"].choices == ("first", "every")
+    arithmetic = by_name(task="arithmetic")["task_options.compute_steps"]
+    assert (arithmetic.low, arithmetic.high) == (1, 6)
+    assert not any(name.startswith("task_options") for name in by_name(task="parens"))
+
+
+def test_laws():
+    """Each law as keras-tuner has it: both ends, the middle, whole numbers all as likely."""
+    laws = [
+        Hyperparameter("uniform", "uniform", -2.0, 2.0),
+        Hyperparameter("log", "log-uniform", 0.01, 100.0),
+        Hyperparameter("whole", "integer", 1, 6),
+        Hyperparameter("whole_log", "log-integer", 10, 999),
+        Hyperparameter("kind", "categorical", choices=("a", "b", "c")),
+    ]
+    hp = {each.name: each for each in hyperparameters(laws).space}
+    middles = {"uniform": 0.0, "log": 1.0, "whole": 4, "whole_log": 100, "kind": "b"}
+    for name, middle in middles.items():
+        assert hp[name].prob_to_value(0.5) == pytest.approx(middle)
+    for each in laws[:4]:
+        assert hp[each.name].prob_to_value(0.0) == each.low
+        assert hp[each.name].prob_to_value(1 - 1e-9) == pytest.approx(each.high)
+    drawn = [hp["whole"].prob_to_value(u) for u in (np.arange(600) + 0.5) / 600]
+    assert [drawn.count(value) for value in range(1, 7)] == [100] * 6
+
+
+@pytest.mark.parametrize("arch", ARCHS)
+@pytest.mark.parametrize("task", ["capacity", "arithmetic", "rcf"])
+def test_every_point_is_a_configuration(task, arch):
+    start = config(task, arch)
+    for values in points(start, 20):
+        made = configure(start, values)
+        assert (made.task, made.arch, made.num_params) == (task, arch, 2000)
+        assert made.lr_init == values["lr_init"]
+        assert 1000 <= made.train_steps <= 4000
+        for name, value in values.items():
+            field, _, entry = name.partition(".")
+            assert (getattr(made, field)[entry] if entry else getattr(made, field)) == value
+
+
+@pytest.mark.parametrize("arch", ["rnn", "irnn", "lstm", "+rnn"])
+def test_the_first_trial_can_be_what_the_configuration_says(arch):
+    config = TrainConfig(task="memory", arch=arch, lr_init=0.5, l2_decay=0.0, depth=2)
+    _, first = of_study(config, StudyConfig(first="config"))
+    cell = CELLS[arch](3)
+    for name in {"activation", "matrix_init"} & set(first):
+        expected = getattr(cell, name)
+        assert first[name] == getattr(expected, "__name__", expected)
+    assert (first["lr_init"], first["l2_decay"]) == (0.1, 1e-8)
+    assert first["optimizer"] == "adam" and first["train_steps"] == config.train_steps
+    tried = configure(config, first)
+    assert dict.fromkeys(tried.input_scale, 1.0) == tried.input_scale
+    _, again = of_study(tried, StudyConfig(first="config"))
+    assert again == first
+
+
+def test_the_first_trial_has_what_the_task_and_the_cell_take_by_default():
+    class Eager(rnn_zoo.AbstractRNNCell):
+        gates = ("c",)
+
+        def __init__(self, units, activation="relu", **options):
+            super().__init__(units, activation=activation, **options)
+
+        def step(self, x, pre, states):
+            h = self.activation(pre("c", states[0]))
+            return h, [h]
+
+    with restored():
+        rnn_zoo.register("eager", Eager)
+        config = TrainConfig(task="capacity", arch="eager", num_params=5000)
+        _, first = of_study(config, StudyConfig(first="config"))
+    assert (first["activation"], first["matrix_init"]) == ("relu", "orthogonal")
+    assert first["task_options.num_samples"] == 20_000
+    assert first["task_options.presentation"] == "every"
+
+
+def test_options_of_the_task_that_are_not_tuned_stay():
+    start = config("capacity", task_options={"num_inputs": 7})
+    (values,) = points(start, 1)
+    made = configure(start, values)
+    assert made.task_options["num_inputs"] == 7
+    assert made.task_options.keys() == {"num_inputs", "num_samples", "presentation"}
+
+
+def test_narrowing():
+    ranges = {"lr_init": (1e-3, 1e-2), "optimizer": ["adam"], "input_scale": (0.5, 1.0)}
+    narrowed = {h.name: h for h in narrow(space(config()), ranges | {"gate_bias": 2.0})}
+    assert (narrowed["lr_init"].low, narrowed["lr_init"].high) == (1e-3, 1e-2)
+    assert narrowed["optimizer"].choices == ("adam",)
+    assert all(narrowed[f"input_scale.{gate}"].low == 0.5 for gate in "ruc")
+    features = Features(hyperparameters(narrowed.values()))
+    assert features.decode(features.draw(np.random.default_rng(0), 1)[0])["gate_bias"] == 2.0
+    assert narrowed["l2_decay"] == by_name()["l2_decay"]
+
+
+@pytest.mark.parametrize(
+    "ranges, words",
+    [
+        ({"momentum": 3}, ["'momentum'", "momentum_logit"]),
+        ({"lr_init": (1e-5, 1e-2)}, ["lr_init", "0.0001", "1e-05"]),
+        ({"lr_init": (1e-2, 1e-3)}, ["lr_init", "0.01"]),
+        ({"optimizer": ["adam", "lion"]}, ["optimizer", "rmsprop", "'lion'"]),
+        ({"optimizer": []}, ["optimizer", "no choice"]),
+        ({"lr_init": (1e-3,)}, ["lr_init", "(low, high)"]),
+        ({"lr_init": "small"}, ["lr_init", "'small'"]),
+        ({"train_steps": (1500.5, 2000)}, ["train_steps", "whole numbers"]),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_narrowed(ranges, words):
+    with pytest.raises(UserError) as caught:
+        narrow(space(config()), ranges)
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_the_table_has_a_line_each():
+    lines = table(space(config())).splitlines()
+    assert lines[-1] == f"{len(lines) - 2} dimensions"
+    (momentum,) = (line for line in lines if line.startswith("momentum_logit"))
+    assert momentum.split()[1:3] == ["uniform", "[1,"]
+    assert "optimizer in momentum, rmsprop, adam" in momentum

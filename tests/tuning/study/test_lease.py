@@ -1,0 +1,408 @@
+"""Leases between real processes, which are killed, suspended and forked."""
+
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+from processes import environment
+
+from trainer.errors import UserError
+from trainer.storage.files import write_json
+from tuning.study.lease import Lease, LeaseLost
+
+PATIENCE, INTERVAL = 0.6, 0.1
+#: Far beyond any test: an answer within it did not wait for it.
+LONG = 60.0
+DAYS = 86400.0
+
+#: Obeys a line after the other and answers each with a line of JSON.
+WORKER = """
+import json, os, sys, time
+from trainer.errors import UserError
+from tuning.lease import Lease, LeaseLost
+
+lease = None
+
+def acquire(directory, patience, interval, at=0.0):
+    global lease
+    lease = Lease(directory, patience, interval)
+    time.sleep(max(0.0, at - time.monotonic()))
+    lease.acquire()
+
+def fork(seconds):
+    # Under the lock, as when the heart beats just then; the child keeps its descriptor.
+    with lease._locked():
+        pid = os.fork()
+        if not pid:
+            time.sleep(seconds)
+            lease.release()
+            try:
+                lease.check()
+            except LeaseLost:
+                os._exit(7)
+            os._exit(0)
+    return pid
+
+def wait(pid):
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+def check():
+    lease.check()
+
+def failed():
+    return lease.failure is not None
+
+def release():
+    lease.release()
+
+for line in sys.stdin:
+    name, *arguments = json.loads(line)
+    try:
+        answer = ["ok", globals()[name](*arguments)]
+    except (UserError, LeaseLost) as error:
+        answer = [type(error).__name__, str(error)]
+    print(json.dumps(answer), flush=True)
+"""
+
+
+class Worker:
+    """A process that does with a lease what it is told."""
+
+    def __init__(self):
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", WORKER],
+            env=environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.pid = self.process.pid
+
+    def tell(self, *order):
+        self.process.stdin.write(json.dumps([str(order[0]), *order[1:]]) + "\n")
+        self.process.stdin.flush()
+
+    def answer(self):
+        return json.loads(self.process.stdout.readline())
+
+    def ask(self, *order):
+        self.tell(*order)
+        return self.answer()
+
+    def acquire(self, directory, patience=PATIENCE, interval=INTERVAL):
+        return self.ask("acquire", str(directory), patience, interval)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture
+def workers():
+    """Starts workers and ends all of them."""
+    started = []
+
+    def start(count):
+        started.extend(Worker() for _ in range(count))
+        return started[-count:]
+
+    yield start
+    for worker in started:
+        worker.kill()
+        worker.process.stdin.close()
+        worker.process.stdout.close()
+
+
+@pytest.fixture
+def record(tmp_path):
+    """A record of this process as an owner, as `Lease` wrote it; its file is gone again."""
+    with Lease(tmp_path):
+        return read(tmp_path)
+
+
+def read(directory):
+    return json.loads((directory / "lease.json").read_text())
+
+
+def wait_until(condition, seconds=10.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@contextlib.contextmanager
+def locked(directory):
+    """Keeps all others out of the critical section."""
+    with open(directory / "lease.lock", "a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@contextlib.contextmanager
+def elsewhere(directory, owner, skew):
+    """A remote owner whose heart beats until the block ends and whose clock is wrong."""
+    ended = threading.Event()
+
+    def beat():
+        for count in range(10**6):
+            write_json(directory / "lease.json", owner | {"heartbeat": count})
+            times = 2 * (time.time() + skew,)
+            os.utime(directory / "lease.json", times)
+            if ended.wait(INTERVAL):
+                return
+
+    thread = threading.Thread(target=beat)
+    thread.start()
+    try:
+        wait_until((directory / "lease.json").exists)
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def test_second_is_refused_in_one_line_that_names_the_owner(tmp_path, workers):
+    first, second = workers(2)
+    assert first.acquire(tmp_path) == ["ok", None]
+    owner = read(tmp_path)
+    assert owner["pid"] == first.pid
+    kind, message = second.acquire(tmp_path)
+    assert kind == "UserError"
+    assert f"process {first.pid} on host {owner['host']}" in message
+    assert "choose another directory" in message
+    assert "\n" not in message
+    assert first.ask("check") == ["ok", None]
+    assert second.ask("check")[0] == "LeaseLost"
+    assert first.ask("release") == ["ok", None]
+    assert second.acquire(tmp_path) == ["ok", None]
+
+
+def test_heart_beats(tmp_path):
+    with Lease(tmp_path, PATIENCE, INTERVAL):
+        first = read(tmp_path)
+        wait_until(lambda: read(tmp_path)["heartbeat"] >= 3)
+        assert read(tmp_path) | {"heartbeat": 0} == first | {"heartbeat": 0}
+
+
+def test_release_leaves_the_lock_file_only_and_may_be_repeated(tmp_path):
+    lease = Lease(tmp_path, PATIENCE, INTERVAL)
+    lease.release()
+    with lease:
+        lease.check()
+        with pytest.raises(UserError, match=f"process {os.getpid()} "):
+            lease.acquire()
+    lease.release()
+    assert os.listdir(tmp_path) == ["lease.lock"]
+    with pytest.raises(LeaseLost):
+        lease.check()
+    with lease:
+        lease.check()
+
+
+def test_interval_must_fit_in_patience(tmp_path):
+    with pytest.raises(ValueError, match=r"interval 6\.0 .* 5\.0"):
+        Lease(tmp_path, patience=10.0, interval=6.0)
+
+
+def test_missing_directory_is_refused(tmp_path):
+    with pytest.raises(UserError, match="No such file"):
+        Lease(tmp_path / "none").acquire()
+
+
+@pytest.mark.parametrize("reaped", [False, True])
+def test_killed_owner_is_followed_at_once(tmp_path, workers, reaped):
+    first, second = workers(2)
+    first.acquire(tmp_path, LONG)
+    # What a kill in the middle of a write leaves.
+    (tmp_path / ".lease.json.abc").touch()
+    first.process.kill()
+    os.waitid(os.P_PID, first.pid, os.WEXITED | os.WNOWAIT)
+    if reaped:
+        first.process.wait()
+    begin = time.monotonic()
+    assert second.acquire(tmp_path, LONG) == ["ok", None]
+    assert time.monotonic() - begin < LONG / 4
+    assert read(tmp_path)["pid"] == second.pid
+    assert sorted(os.listdir(tmp_path)) == ["lease.json", "lease.lock"]
+
+
+def test_recycled_process_id_is_not_the_owner(tmp_path, record):
+    write_json(tmp_path / "lease.json", record | {"start": record["start"] - 1})
+    begin = time.monotonic()
+    with Lease(tmp_path, LONG) as lease:
+        lease.check()
+    assert time.monotonic() - begin < LONG / 4
+    write_json(tmp_path / "lease.json", record)
+    with pytest.raises(UserError, match=f"process {os.getpid()} "):
+        Lease(tmp_path, LONG).acquire()
+
+
+@pytest.mark.parametrize(
+    ("key", "skew"),
+    [
+        ("host", -1000 * DAYS),
+        ("host", 0.0),
+        ("host", 1000 * DAYS),
+        ("boot_id", 0.0),
+        ("pid_namespace", 0.0),
+    ],
+)
+def test_silent_owner_elsewhere_is_followed_after_patience(tmp_path, record, key, skew):
+    # Its process id and start are those of a living process here, which does not count.
+    write_json(tmp_path / "lease.json", record | {key: "elsewhere"})
+    os.utime(tmp_path / "lease.json", 2 * (time.time() + skew,))
+    begin = time.monotonic()
+    with Lease(tmp_path, PATIENCE / 2, INTERVAL) as lease:
+        assert time.monotonic() - begin >= PATIENCE / 2
+        lease.check()
+
+
+@pytest.mark.parametrize("skew", [-1000 * DAYS, 0.0, 1000 * DAYS])
+def test_owner_elsewhere_whose_heart_beats_is_refused(tmp_path, record, skew):
+    # No process has this id here, which does not count either.
+    owner = record | {"host": "elsewhere", "pid": 2**22 + 1}
+    with elsewhere(tmp_path, owner, skew):
+        with pytest.raises(UserError, match=f"process {2**22 + 1} on host elsewhere"):
+            Lease(tmp_path, LONG, INTERVAL).acquire()
+        assert read(tmp_path)["token"] == record["token"]
+
+
+def test_owner_elsewhere_that_releases_meanwhile_is_followed_at_once(tmp_path, record, workers):
+    write_json(tmp_path / "lease.json", record | {"host": "elsewhere"})
+    (worker,) = workers(1)
+    worker.tell("acquire", str(tmp_path), LONG, INTERVAL)
+    time.sleep(0.5)
+    (tmp_path / "lease.json").unlink()
+    assert worker.answer() == ["ok", None]
+
+
+@pytest.mark.parametrize("content", [b"", b'{"pid": 1', b"[]", b'{"pid": "1"}', b"\xff\x00"])
+def test_damaged_file_counts_as_an_owner_elsewhere(tmp_path, content):
+    (tmp_path / "lease.json").write_bytes(content)
+    begin = time.monotonic()
+    with Lease(tmp_path, PATIENCE / 2, INTERVAL):
+        assert time.monotonic() - begin >= PATIENCE / 2
+
+
+def stale_here(record):
+    return record | {"start": 1}
+
+
+def stale_elsewhere(record):
+    return record | {"host": "elsewhere"}
+
+
+@pytest.mark.parametrize("stale", [stale_here, stale_elsewhere])
+def test_exactly_one_of_many_follows(tmp_path, record, workers, stale):
+    many = workers(4)
+    for number in range(5):
+        directory = tmp_path / str(number)
+        directory.mkdir()
+        write_json(directory / "lease.json", stale(record))
+        at = time.monotonic() + 0.05
+        for worker in many:
+            worker.tell("acquire", str(directory), PATIENCE, INTERVAL, at)
+        answers = [worker.answer() for worker in many]
+        (winner,) = [w for w, (kind, _) in zip(many, answers, strict=True) if kind == "ok"]
+        for kind, message in answers:
+            assert kind == "ok" or f"process {winner.pid} " in message
+        assert winner.ask("check") == ["ok", None]
+        winner.ask("release")
+
+
+def test_suspended_owner_here_is_refused(tmp_path, workers):
+    first, second = workers(2)
+    first.acquire(tmp_path)
+    with locked(tmp_path):
+        os.kill(first.pid, signal.SIGSTOP)
+    time.sleep(PATIENCE)
+    assert second.acquire(tmp_path)[0] == "UserError"
+
+
+def test_process_suspended_in_the_critical_section_blocks_nobody(tmp_path):
+    with locked(tmp_path), pytest.raises(UserError, match=r"lease\.lock is held"):
+        Lease(tmp_path, PATIENCE / 2, INTERVAL).acquire()
+
+
+def test_lost_lease_is_noticed_and_left_alone(tmp_path, workers):
+    first, second = workers(2)
+    first.acquire(tmp_path)
+    with locked(tmp_path):
+        os.kill(first.pid, signal.SIGSTOP)
+        # As the second would see it from another machine.
+        write_json(tmp_path / "lease.json", read(tmp_path) | {"host": "elsewhere"})
+    assert second.acquire(tmp_path) == ["ok", None]
+    os.kill(first.pid, signal.SIGCONT)
+    kind, message = first.ask("check")
+    assert kind == "LeaseLost"
+    assert str(tmp_path) in message
+    time.sleep(3 * INTERVAL)
+    assert first.ask("release") == ["ok", None]
+    assert read(tmp_path)["pid"] == second.pid
+    assert second.ask("check") == ["ok", None]
+
+
+def test_lost_lease_is_noticed_before_the_next_heartbeat(tmp_path, record):
+    with Lease(tmp_path, LONG, LONG / 2) as lease:
+        lease.check()
+        write_json(tmp_path / "lease.json", record)
+        with pytest.raises(LeaseLost):
+            lease.check()
+    assert read(tmp_path) == record
+
+
+def test_lost_lease_stays_lost(tmp_path):
+    lease = Lease(tmp_path, PATIENCE, INTERVAL)
+    with lease:
+        mine = (tmp_path / "lease.json").read_bytes()
+        (tmp_path / "lease.json").unlink()
+        lease._heart.join(10)
+        assert not lease._heart.is_alive()
+        (tmp_path / "lease.json").write_bytes(mine)
+        with pytest.raises(LeaseLost):
+            lease.check()
+
+
+def test_heart_outlives_a_failing_disk(tmp_path, workers):
+    directory = tmp_path / "study"
+    directory.mkdir()
+    (worker,) = workers(1)
+    worker.acquire(directory)
+    assert worker.ask("failed") == ["ok", False]
+    with locked(directory):
+        directory.rename(tmp_path / "away")
+    wait_until(lambda: worker.ask("failed") == ["ok", True])
+    (tmp_path / "away").rename(directory)
+    before = read(directory)["heartbeat"]
+    wait_until(lambda: read(directory)["heartbeat"] > before)
+    wait_until(lambda: worker.ask("failed") == ["ok", False])
+    assert worker.ask("check") == ["ok", None]
+
+
+def test_forked_child_has_no_part_in_the_lease(tmp_path, workers):
+    first, second = workers(2)
+    first.acquire(tmp_path)
+    kind, child = first.ask("fork", 2 * INTERVAL)
+    assert kind == "ok"
+    assert first.ask("wait", child) == ["ok", 7]
+    assert first.ask("check") == ["ok", None]
+    _, child = first.ask("fork", LONG)
+    try:
+        # The child keeps the lock's descriptor, but not the lock, and no heart.
+        before = read(tmp_path)["heartbeat"]
+        wait_until(lambda: read(tmp_path)["heartbeat"] > before)
+        first.kill()
+        after = read(tmp_path)
+        time.sleep(3 * INTERVAL)
+        assert read(tmp_path) == after
+        assert second.acquire(tmp_path, LONG) == ["ok", None]
+    finally:
+        os.kill(child, signal.SIGKILL)

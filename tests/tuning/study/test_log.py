@@ -1,0 +1,127 @@
+"""The file of finished trials: whole lines or none, whatever happens to it."""
+
+import dataclasses
+import json
+import os
+
+import pytest
+from processes import python
+
+from trainer import TrainConfig
+from trainer.storage.records import RunRecord
+from tuning.study.log import TrialLog, read
+
+
+def record(run_id, objective=1.0):
+    config = dataclasses.asdict(TrainConfig("parens", "gru"))
+    fields = {f.name: None for f in dataclasses.fields(RunRecord)}
+    return RunRecord(**fields | {"run_id": run_id, "objective": objective, "config": config})
+
+
+@pytest.fixture
+def path(tmp_path):
+    log = TrialLog(tmp_path / "trials.jsonl")
+    for number in range(3):
+        log.append(record(str(number), number / 3))
+    return log.path
+
+
+def test_what_is_appended_is_read(path):
+    log = TrialLog(path)
+    assert log.problem is None
+    assert list(log.records) == ["0", "1", "2"]
+    assert log.records["1"] == record("1", 1 / 3)
+
+
+@pytest.mark.parametrize("cut", [1, 2, 40])
+def test_a_line_that_was_cut_short_is_set_aside(path, cut):
+    content = path.read_bytes()
+    path.write_bytes(content[:-cut])
+    log = TrialLog(path)
+    # Without its end a last line may be whole, but nothing may be written behind it.
+    assert list(log.records) == (["0", "1", "2"] if cut == 1 else ["0", "1"])
+    assert "trials.jsonl.damaged-1" in log.problem
+    assert path.with_name("trials.jsonl.damaged-1").read_bytes() == content[:-cut]
+    log.append(record("3"))
+    assert TrialLog(path).problem is None
+    assert set(TrialLog(path).records) == {*log.records, "3"}
+
+
+def test_a_bad_line_in_the_middle_costs_itself_alone(path):
+    lines = path.read_bytes().splitlines(keepends=True)
+    for bad in (b"{}\n", b"\x00\xff\n", b"[1]\n"):
+        path.write_bytes(b"".join([lines[0], bad, lines[2]]))
+        assert read(path)[1] == 1
+        assert list(TrialLog(path).records) == ["0", "2"]
+    assert len(list(path.parent.glob("*.damaged-*"))) == 3
+
+
+def test_a_full_disk_leaves_the_file_as_it_was(path):
+    log = TrialLog(path)
+    kept = path.rename(path.with_name("kept"))
+    path.symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left"):
+        log.append(record("3"))
+    assert "3" not in log.records
+    path.unlink()
+    kept.rename(path)
+    log.append(record("3"))
+    assert list(TrialLog(path).records) == ["0", "1", "2", "3"]
+
+
+def test_half_a_write_is_taken_back(path, monkeypatch):
+    """The disk fills up in the middle of a line."""
+    before = path.read_bytes()
+    log = TrialLog(path)
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match=r"No space left.*trials\.jsonl"):
+        log.append(record("3"))
+    assert path.read_bytes() == before
+
+
+def test_a_repair_that_fails_leaves_the_log(path, monkeypatch):
+    """The disk is full, or the process dies, before the repaired file is there."""
+    path.write_bytes(path.read_bytes()[:-30])
+    rename = os.replace
+
+    def die(source, target):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", die)
+    with pytest.raises(OSError, match="No space left"):
+        TrialLog(path)
+    monkeypatch.setattr(os, "replace", rename)
+    log = TrialLog(path)
+    assert list(log.records) == ["0", "1"] and log.problem
+
+
+def test_a_line_that_finds_half_its_room_is_taken_back(path):
+    """With a limit on the file's size, which is met in the middle of the line."""
+    before = path.read_bytes()
+    script = (
+        "import resource, signal, sys\n"
+        "from tuning.log import TrialLog\n"
+        "log = TrialLog(sys.argv[1])\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "size = int(sys.argv[2])\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))\n"
+        "record = log.records['2']\n"
+        "record.run_id = '3'\n"
+        "try:\n"
+        "    log.append(record)\n"
+        "except OSError as error:\n"
+        "    print(error.filename)\n"
+    )
+    done = python("-c", script, path, len(before) + 40, cwd=path.parent)
+    assert done.stdout.strip() == str(path), done.stderr
+    assert path.read_bytes() == before
+
+
+def test_no_number_that_json_has_not(path):
+    with pytest.raises(ValueError, match="JSON"):
+        TrialLog(path).append(record("3", float("nan")))
+    assert all(json.loads(line) for line in path.read_text().splitlines())

@@ -1,0 +1,46 @@
+"""Where a pool's workers run, as far as a machine without a GPU can tell."""
+
+import pytest
+
+from trainer import TrainConfig
+from tuning.study import pool
+
+
+@pytest.fixture
+def driver(tmp_path, monkeypatch):
+    """A machine whose nvidia-smi lists two GPUs, the first of them in two slices."""
+    command = tmp_path / "nvidia-smi"
+    lines = ["GPU 0: H100 (UUID: GPU-a)", "  MIG 1g Device 0: (UUID: MIG-b)"]
+    lines += ["  MIG 1g Device 1: (UUID: MIG-c)", "GPU 1: H100 (UUID: GPU-d)"]
+    command.write_text("#!/bin/sh\ncat <<END\n" + "\n".join(lines) + "\nEND\n")
+    command.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    pool.gpus.cache_clear()
+    yield
+    pool.gpus.cache_clear()
+
+
+def test_a_worker_a_gpu(driver):
+    assert pool.gpus() == ["0", "1"]
+    assert pool.default_workers() == 2
+    assert [place.device for place in pool.places(3)] == ["0", "1", "0"]
+    assert pool.default_lanes(TrainConfig("parens", "gru"), 175) == 32
+
+
+@pytest.mark.parametrize(
+    "chosen, expected", [("1", ["1"]), ("", []), ("-1", []), ("0,2", ["0", "2"])]
+)
+def test_the_gpus_that_were_chosen(driver, monkeypatch, chosen, expected):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", chosen)
+    assert pool.gpus() == expected
+
+
+def test_without_a_gpu_every_core_has_its_worker(driver, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setattr(pool.os, "sched_getaffinity", lambda pid: {2, 3, 5, 7})
+    assert pool.default_workers() == 4
+    assert pool.places(4) == [([2], ""), ([3], ""), ([5], ""), ([7], "")]
+    assert pool.places(2) == [([2, 3], ""), ([5, 7], "")]
+    assert pool.default_lanes(TrainConfig("capacity", "gru", num_params=1000), 5) == 4
+    assert pool.default_lanes(TrainConfig("memory", "gru", num_params=10_000), 12) == 1

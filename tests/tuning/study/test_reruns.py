@@ -1,0 +1,90 @@
+"""Given sets of hyperparameters and reruns, and the row of Table App.1 that these make."""
+
+import json
+
+import numpy as np
+import pytest
+from processes import python
+
+from trainer import TrainConfig, UserError
+from tuning.study import reruns
+
+JAX = {"KERAS_BACKEND": "jax"}
+SMALL = (
+    "-m",
+    "tuning",
+    "--task=capacity",
+    "--arch=rnn",
+    "--profile=smoke",
+    "--num_params=300",
+    "--workers=1",
+    "--lanes=2",
+    "--gin_bindings=TrainConfig.task_options = {'num_inputs': 6, 'num_samples': 60}",
+)
+
+
+def test_reruns_vary_what_is_asked_for():
+    config = TrainConfig("parens", "gru", seed=3)
+    seeds = {
+        vary: [(c.seed, c.data_seed) for c in reruns.variations(config, 2, vary.split(","))]
+        for vary in ("init", "data", "init,data")
+    }
+    assert seeds == {
+        "init": [(4, 3), (5, 3)],
+        "data": [(3, 4), (3, 5)],
+        "init,data": [(4, 4), (5, 5)],
+    }
+    with pytest.raises(UserError, match=r"init, data.*'weights'"):
+        reruns.variations(config, 2, ["weights"])
+
+
+def test_a_row_of_table_app_1():
+    losses = [0.2, 0.5, None, 0.35, 0.21]
+    row = reruns.robustness(0.19, losses)
+    known = np.array([0.2, 0.5, 0.35, 0.21])
+    assert row["original"] == 0.19 and row["infeasible"] == pytest.approx(0.2)
+    assert [row["min"], row["max"]] == [0.2, 0.5]
+    assert row["mean"] == pytest.approx(known.mean())
+    assert row["sd"] == pytest.approx(known.std(ddof=1))
+    assert row["sd/mean"] == pytest.approx(known.std(ddof=1) / known.mean())
+    nothing = reruns.robustness(0.19, [None])
+    assert nothing["infeasible"] == 1 and nothing["mean"] is None
+
+
+@pytest.mark.slow
+def test_sets_are_trained_once_and_shown(tmp_path):
+    sets = [{"lr_init": 0.01, "bias_scale.h": 0.5}, {"lr_init": 0.02, "optimizer": "rmsprop"}]
+    (tmp_path / "sets.json").write_text(json.dumps(sets))
+    command = (*SMALL, "--hparams=sets.json", "--study_dir=given")
+    done = python(*command, cwd=tmp_path, **JAX)
+    assert (done.code, done.stderr) == (0, "")
+    assert "rmsprop" in done.stdout
+    lines = (tmp_path / "given/given.jsonl").read_text().splitlines()
+    records = [json.loads(line) for line in lines]
+    assert sorted(record["hparams"]["lr_init"] for record in records) == [0.01, 0.02]
+    assert len(list((tmp_path / "given").glob("given_*/checkpoints/*.safetensors"))) == 2
+    done = python(*command, cwd=tmp_path, **JAX)
+    assert "2 of 2 trials were done before" in done.stdout
+    assert (tmp_path / "given/given.jsonl").read_text().splitlines() == lines
+    # What such a run leaves is a run like any other.
+    run = next((tmp_path / "given").glob("given_*"))
+    exported = python("-m", "trainer.export", f"--run_dir={run}", cwd=tmp_path)
+    assert exported.code == 0, exported.stderr
+    assert (run / "saved_model/saved_model.pb").exists()
+
+
+@pytest.mark.slow
+def test_the_best_is_run_again(tmp_path):
+    study = (*SMALL, "--algorithm=random", "--study_dir=study", "--num_trials=3")
+    ranges = "--gin_bindings=StudyConfig.ranges = {'num_samples': 60}"
+    assert python(*study, ranges, cwd=tmp_path, **JAX).code == 0
+    done = python(*study, ranges, "--rerun_best=3", "--vary=init", cwd=tmp_path, **JAX)
+    assert (done.code, done.stderr) == (0, "")
+    assert "sd/mean" in done.stdout
+    lines = (tmp_path / "study/reruns.jsonl").read_text().splitlines()
+    records = [json.loads(line) for line in lines]
+    assert sorted(record["seed"] for record in records) == [1, 2, 3]
+    assert {record["config"]["data_seed"] for record in records} == {0}
+    assert len({record["eval_loss"] for record in records}) == 3
+    again = python(*study, ranges, "--rerun_best=0", cwd=tmp_path, **JAX)
+    assert again.code == 2 and "--rerun_best" in again.stderr

@@ -1,0 +1,312 @@
+"""Studies as real processes: killed, doubled, damaged, and the same trials in the end."""
+
+import dataclasses
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+import types
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from processes import environment, python
+
+from trainer import TrainConfig, UserError
+from trainer.storage.records import RunRecord
+from tuning.config import StudyConfig
+from tuning.study import log
+from tuning.study.study import Study, next_action
+
+TRIALS = 11
+#: A study of some seconds; trials of one lane are the same to the bit wherever they run.
+ARGUMENTS = (
+    "-m",
+    "tuning",
+    "--task=capacity",
+    "--arch=irnn",
+    "--profile=smoke",
+    "--num_params=400",
+    "--train_steps=60",
+    "--lanes=1",
+    "--workers=2",
+    f"--num_trials={TRIALS}",
+    "--gin_bindings=StudyConfig.batch = 3",
+    "--gin_bindings=TrainConfig.task_options = {'num_inputs': 6}",
+    # Few enough dimensions are left that more than half of the trials are the process's.
+    "--gin_bindings=StudyConfig.ranges = {'num_samples': (40, 400), 'input_scale': 1.0,"
+    " 'bias_init': 'constant', 'bias_scale': 0.1, 'momentum_logit': 2.0, 'l2_decay': 1e-6,"
+    " 'lr_decay_rate': 0.1, 'gradient_clip_val': 1.0}",
+    "--study_dir=study",
+)
+#: The same with one worker, where it does not matter how many: each has to start.
+ALONE = tuple(argument.replace("--workers=2", "--workers=1") for argument in ARGUMENTS)
+#: It compiles sooner than TensorFlow; what is tested here is the study.
+JAX = {"KERAS_BACKEND": "jax"}
+
+
+def results(directory):
+    """What a study found: values and objective of every trial."""
+    lines = (directory / "trials.jsonl").read_text().splitlines()
+    found = [json.loads(line) for line in lines]
+    assert len({record["run_id"] for record in found}) == len(found)
+    return {r["run_id"]: (r["hparams"], r["objective"], r["eval_loss"], r["curve"]) for r in found}
+
+
+def start(home):
+    return subprocess.Popen(
+        [sys.executable, *ARGUMENTS],
+        cwd=home,
+        env=environment(**JAX),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def num_ended(home):
+    path = home / "study/trials.jsonl"
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+def wait_for(process, condition, timeout=180):
+    deadline = time.monotonic() + timeout
+    while process.poll() is None and not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def children(pid):
+    """Processes whose parent is this one."""
+    found = []
+    for entry in os.scandir("/proc"):
+        if entry.name.isdigit():
+            try:
+                with open(f"/proc/{entry.name}/stat") as file:
+                    parent = int(file.read().rpartition(")")[2].split()[1])
+            except OSError:
+                continue
+            found += [int(entry.name)] * (parent == pid)
+    return found
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """A study that nobody disturbs, and what it printed."""
+    home = tmp_path_factory.mktemp("undisturbed")
+    done = python(*ARGUMENTS, cwd=home, **JAX)
+    assert (done.code, done.stderr) == (0, "")
+    return home / "study", done.stdout
+
+
+def test_a_study_leaves_what_it_promises(undisturbed):
+    study, printed = undisturbed
+    records, bad = log.read(study / "trials.jsonl")
+    assert len(records) == TRIALS and not bad
+    ranked = sorted(records.values(), key=lambda r: (r.objective, r.run_id))
+    best = ranked[0]
+    assert f"trial_{best.run_id}" in printed
+    assert best.objective == -best.metrics["valid"]["mutual_information"]
+    kept = sorted(path.parent.name for path in study.glob("trial_*/checkpoints"))
+    assert kept == sorted(f"trial_{record.run_id}" for record in ranked[:5])
+    assert len(list(study.glob("trial_*"))) == TRIALS
+    oracle = json.loads((study / "oracle.json").read_text())
+    assert len(oracle["end_order"]) == TRIALS and not oracle["ongoing_trials"]
+    for run_id, record in records.items():
+        trial = json.loads((study / f"trial_{run_id}/trial.json").read_text())
+        assert trial["score"] == record.objective  # never the eval loss
+        assert list((study / f"trial_{run_id}/events").iterdir())
+    assert not (study / "lease.json").exists()
+    assert not list(study.rglob(".*"))
+
+
+@pytest.mark.slow  # That with a full disk is one worker's study, too.
+def test_trials_do_not_hang_on_who_trains_them(undisturbed, tmp_path):
+    """One worker instead of two: the same trials, whatever ends first."""
+    done = python(*ALONE, cwd=tmp_path, **JAX)
+    assert done.code == 0, done.stderr
+    assert results(tmp_path / "study") == results(undisturbed[0])
+
+
+def test_killed_again_and_again_it_ends_the_same(undisturbed, tmp_path):
+    rng, kills = random.Random(5), 0
+    for number in (signal.SIGKILL, signal.SIGTERM):
+        process, before = start(tmp_path), num_ended(tmp_path)
+        target = before + rng.randrange(1, 3)
+        wait_for(process, lambda target=target: num_ended(tmp_path) >= target)
+        time.sleep(rng.random() * 0.3)
+        if process.poll() is None:
+            workers = children(process.pid)
+            kills += 1
+            process.send_signal(number)
+            output = process.communicate()[0]
+            if number == signal.SIGTERM:
+                assert process.returncode == 130, output
+                assert "the same command goes on" in output
+            # Without their study, workers end.
+            deadline = time.monotonic() + 20
+            while any(os.path.exists(f"/proc/{pid}") for pid in workers):
+                assert time.monotonic() < deadline, workers
+                time.sleep(0.05)
+    assert kills == 2
+    # The last part: a worker dies, and what a kill cut short is in the log.
+    path = tmp_path / "study/trials.jsonl"
+    path.write_bytes(path.read_bytes()[:-30])
+    process = start(tmp_path)
+    wait_for(process, lambda: len(children(process.pid)) >= 2)
+    time.sleep(1.0)
+    victims = [pid for pid in children(process.pid) if is_worker(pid)]
+    if victims:
+        os.kill(victims[0], signal.SIGKILL)
+    output = process.communicate(timeout=180)[0]
+    assert process.returncode == 0, output
+    assert "trials.jsonl.damaged-1" in output
+    assert results(tmp_path / "study") == results(undisturbed[0])
+
+
+def is_worker(pid):
+    try:
+        with open(f"/proc/{pid}/cmdline") as file:
+            return "spawn_main" in file.read()
+    except OSError:
+        return False
+
+
+@pytest.mark.slow
+def test_a_finished_study_is_done_and_can_grow(undisturbed, tmp_path):
+    study = tmp_path / "study"
+    subprocess.run(["cp", "-r", undisturbed[0], study], check=True)
+    before = results(study)
+    done = python(*ARGUMENTS, cwd=tmp_path, **JAX)
+    assert done.code == 0 and f"{TRIALS} of {TRIALS} trials were done before" in done.stdout
+    assert results(study) == before
+    more = ["-m", "tuning", "--resume", "--study_dir=study", f"--num_trials={TRIALS + 2}"]
+    assert python(*more, cwd=tmp_path, **JAX).code == 0
+    after = results(study)
+    assert len(after) == TRIALS + 2 and before.items() <= after.items()
+    other = [*ARGUMENTS, "--algorithm=random"]
+    refused = python(*other, cwd=tmp_path, **JAX)
+    assert refused.code == 2 and refused.stderr.count("\n") == 1
+    assert "algorithm 'gp', not 'random'" in refused.stderr
+
+
+def test_a_second_process_is_refused(tmp_path):
+    process = start(tmp_path)
+    wait_for(process, (tmp_path / "study/lease.json").exists)
+    refused = python(*ARGUMENTS, cwd=tmp_path, **JAX)
+    assert refused.code == 2 and refused.stderr.count("\n") == 1
+    assert str(process.pid) in refused.stderr
+    process.kill()
+    process.communicate()
+
+
+def test_a_bug_is_an_error_with_its_traceback(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\n"
+        "if '--multiprocessing-fork' in sys.orig_argv:\n"
+        "    import trainer.trial\n"
+        "    def draw_weights(self):\n"
+        "        return 1 / 0\n"
+        "    trainer.trial.Trial.draw_weights = draw_weights\n"
+    )
+    done = python(*ALONE, cwd=tmp_path, **JAX, PYTHONPATH=path_with(tmp_path))
+    assert done.code == 1
+    assert "ZeroDivisionError" in done.stderr and "in draw_weights" in done.stderr
+    assert not (tmp_path / "study/trials.jsonl").exists()
+
+
+@pytest.mark.slow
+def test_it_runs_where_tensorflow_is_not(tmp_path):
+    """In the study's process and in its workers."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\n"
+        "class Hide:\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        "        if name.split('.')[0] == 'tensorflow':\n"
+        "            raise ModuleNotFoundError(f'No module named {name!r}', name=name)\n"
+        "sys.meta_path.insert(0, Hide())\n"
+    )
+    arguments = [*ALONE, "--num_trials=2"]
+    done = python(*arguments, cwd=tmp_path, **JAX, PYTHONPATH=path_with(tmp_path))
+    assert (done.code, done.stderr) == (0, "")
+    assert "a SavedModel needs TensorFlow" in done.stdout
+    assert len(results(tmp_path / "study")) == 2
+
+
+def path_with(directory):
+    return os.pathsep.join([str(directory), environment()["PYTHONPATH"]])
+
+
+@pytest.mark.slow
+def test_a_worker_that_always_dies_is_an_error(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, signal, sys\n"
+        "if '--multiprocessing-fork' in sys.orig_argv:\n"
+        "    import trainer.trial\n"
+        "    def draw_weights(self):\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    trainer.trial.Trial.draw_weights = draw_weights\n"
+    )
+    done = python(*ALONE, cwd=tmp_path, **JAX, PYTHONPATH=path_with(tmp_path))
+    assert done.code == 2 and done.stderr.count("\n") == 1
+    assert "3 times" in done.stderr and "exit code -9" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_full_disk_stops_it_and_it_goes_on(undisturbed, disk):
+    home = disk("220k")
+    done = python(*ALONE, cwd=home, **JAX)
+    assert done.code == 2, done.stdout
+    assert done.stderr.count("\n") == 1 and "No space left on device" in done.stderr
+    disk("20m", ["remount"])
+    done = python(*ALONE, cwd=home, **JAX)
+    assert done.code == 0, done.stderr
+    assert results(home / "study") == results(undisturbed[0])
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(1, 40), st.integers(1, 7), st.randoms())
+def test_a_proposal_knows_the_same_whoever_ends_first(target, batch, rng):
+    """Whatever ends when, each trial is proposed after the same results."""
+    created, told, ended = 0, [], set()
+    while len(told) < target:
+        action = next_action(created, set(told).__contains__, ended.__contains__, target, batch)
+        if action == "propose":
+            known = max(0, created // batch - 1) * batch
+            assert told == list(range(known))
+            created += 1
+        elif action:
+            told.append(action[1])
+        else:
+            running = sorted(set(range(created)) - ended)
+            assert running, "nothing to do and nothing in training"
+            ended.add(rng.choice(running))
+    assert told == list(range(target)) and created == target
+
+
+def test_medians_make_trials_hopeless(tmp_path):
+    config = TrainConfig("parens", "gru")
+    study = Study(tmp_path, config, StudyConfig(early_stopping="median"))
+    study.batch = 6
+
+    def record(number):
+        fields = {f.name: None for f in dataclasses.fields(RunRecord)}
+        return RunRecord(**fields | {"curve": [float(number)] * (5 if number == 3 else 20)})
+
+    names = [str(number) for number in range(30)]
+    study.oracle = types.SimpleNamespace(start_order=names)
+    study.log = types.SimpleNamespace(records={name: record(int(name)) for name in names})
+    assert study._limits(11) == {}
+    # What batch 0 had, of which one went no further than a quarter.
+    assert study._limits(12) == study._limits(17) == {0.25: 2.5, 0.5: 2.0, 0.75: 2.0}
+    assert study._limits(18)[0.25] == 5.5
+
+
+def test_a_directory_of_something_else_is_refused(tmp_path):
+    (tmp_path / "thesis.tex").write_text("")
+    with pytest.raises(UserError, match=r"thesis\.tex.*another --study_dir"):
+        Study(tmp_path, TrainConfig("parens", "gru"), StudyConfig()).check()

@@ -1,0 +1,1 @@
+"""What a person gives and sees: flags, gin files, progress, learning curves."""

@@ -1,0 +1,37 @@
+"""The learning curve of a run as a picture."""
+
+from trainer.storage.files import whole
+
+
+def plot(path, record, measurements):
+    """Writes `curves.png`: training and validation loss over steps, beside the chance loss.
+
+    Args:
+        path: of the PNG file.
+        record: the `RunRecord`.
+        measurements: list of dicts, the lines of `metrics.jsonl`.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    axes = figure.subplots()
+    for name, label, style in (
+        ("train_loss", "train", {"lw": 1.2, "color": "#0072B2"}),
+        ("valid_loss", "valid", {"lw": 0, "marker": "o", "ms": 4, "color": "#D55E00"}),
+    ):
+        points = [(m["step"], m[name]) for m in measurements if m.get(name) is not None]
+        if points:
+            axes.plot(*zip(*points, strict=True), label=label, **style)
+    axes.axhline(record.chance_loss, color="0.4", ls=":", lw=1.2, label="chance")
+    axes.set(xlabel="training step", ylabel="loss", xlim=(0, record.train_steps))
+    axes.set_ylim(bottom=0)
+    axes.set_title(
+        f"{record.task}, {record.arch}, depth {record.depth}, {record.num_params:,} parameters",
+        loc="left",
+        fontsize=11,
+    )
+    axes.legend(frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    with whole(path) as file:
+        FigureCanvasAgg(figure).print_png(file)

@@ -1,0 +1,116 @@
+"""Checkpoints: the program's state in one safetensors file, whole or absent, with a checksum."""
+
+import hashlib
+import pathlib
+
+import keras
+import numpy as np
+from keras import ops
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from rnn_zoo.model import named
+from trainer.errors import UserError
+from trainer.storage.files import whole
+
+
+class DamagedCheckpoint(Exception):
+    """A file that is not, or no longer, what was written."""
+
+
+def write(directory, state, keep=2):
+    """Writes `step-N.safetensors`, N being the state's step, and removes all but the last `keep`.
+
+    Args:
+        directory: where.
+        state: nested dicts and lists of arrays.
+    """
+    directory = pathlib.Path(directory)
+    directory.mkdir(exist_ok=True)
+    arrays = _named(keras.tree.map_structure(ops.convert_to_numpy, state))
+    step = int(state["step"])
+    with whole(directory / f"step-{step:010d}.safetensors") as file:
+        file.write(save(arrays, metadata={"sha256": digest_of(arrays), "step": str(step)}))
+    for old in paths(directory)[:-keep]:
+        old.unlink(missing_ok=True)
+
+
+def read(path, like, part=""):
+    """Reads a checkpoint into the structure of another state.
+
+    Args:
+        path: of the file.
+        like: a state, or a part of one.
+        part: the part's name in the state; "" for all of it.
+
+    Raises:
+        DamagedCheckpoint: truncated, altered, or of another structure than `like`.
+    """
+    try:
+        with safe_open(path, framework="numpy") as file:
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            digest = (file.metadata() or {}).get("sha256")
+    except (OSError, SafetensorError) as error:
+        raise DamagedCheckpoint(f"{path}: {error}") from None
+    if digest != digest_of(arrays):
+        raise DamagedCheckpoint(f"{path}: its content does not match its checksum")
+    expected = _named(like, part)
+    arrays = {name: array for name, array in arrays.items() if name.startswith(part)}
+    for name in expected.keys() | arrays.keys():
+        found, wanted = arrays.get(name), expected.get(name)
+        if found is None or wanted is None or found.shape != tuple(wanted.shape):
+            raise DamagedCheckpoint(f"{path}: {name} does not fit this model")
+    return keras.tree.pack_sequence_as(
+        like, [ops.convert_to_tensor(arrays[name]) for name in expected]
+    )
+
+
+def paths(directory):
+    """The checkpoints in a directory, oldest first."""
+    return sorted(pathlib.Path(directory).glob("step-*.safetensors"))
+
+
+def latest(directory, like, part=""):
+    """Reads the newest checkpoint that is whole; arguments as for `read`.
+
+    Returns:
+        (state or None, list of what was wrong with newer ones).
+    """
+    problems = []
+    for path in reversed(paths(directory)):
+        try:
+            return read(path, like, part), problems
+        except DamagedCheckpoint as problem:
+            problems.append(str(problem))
+    return None, problems
+
+
+def latest_weights(directory, like):
+    """Reads the weights of the newest checkpoint that is whole.
+
+    Args:
+        directory: of the checkpoints.
+        like: weights of their structure and shapes.
+
+    Raises:
+        UserError: there is none.
+    """
+    weights, problems = latest(directory, like, part="weights")
+    if weights is None:
+        problem = f": {problems[0]}" if problems else ""
+        raise UserError(f"no readable checkpoint in {directory}{problem}")
+    return weights
+
+
+def _named(state, part=""):
+    """The leaves of a nested state by their paths, in `keras.tree`'s order."""
+    return {f"{part}/{path}" if part else path: leaf for path, leaf in named(state).items()}
+
+
+def digest_of(arrays, text=""):
+    """SHA-256, in hexadecimal, of a text and of arrays with their names, types and shapes."""
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(arrays):
+        digest.update(f"{name} {arrays[name].dtype} {arrays[name].shape}\n".encode())
+        digest.update(np.ascontiguousarray(arrays[name]).tobytes())
+    return digest.hexdigest()

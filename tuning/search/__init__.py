@@ -1,0 +1,1 @@
+"""The search: spaces, the Gaussian process, acquisition, keras-tuner oracles."""

@@ -1,0 +1,1 @@
+"""One study: its directory, lease, log, executors and reruns."""
