@@ -7,7 +7,7 @@ import math
 from rnn_zoo.architectures import ARCHITECTURES, canonical_name
 from rnn_zoo.presets import preset, read_weights
 from rnn_zoo.sizing import units_for_budget
-from trainer.cli.main import without_log
+from trainer import stderr
 from trainer.errors import UserError
 from trainer.tasks import TASKS
 
@@ -207,9 +207,9 @@ def _as_user_error():
 
 
 def _canonical_name(arch):
-    # A module that has a cell imports Keras, which is not quiet about it.
+    # A custom cell's module imports Keras, which logs while it starts.
     imports = isinstance(arch, str) and "." in arch and arch not in ARCHITECTURES
-    with without_log() if imports else contextlib.nullcontext(), _as_user_error():
+    with stderr.hidden() if imports else contextlib.nullcontext(), _as_user_error():
         return canonical_name(arch)
 
 

@@ -7,8 +7,8 @@ import time
 
 import keras
 
-from trainer.cli import curves
-from trainer.cli.progress import Display, headline
+from trainer.display import curves
+from trainer.display.progress import Display, headline
 from trainer.errors import UserError
 from trainer.program import WINDOWS, window_start
 from trainer.signals import Signals

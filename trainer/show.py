@@ -53,7 +53,7 @@ def main():
     record = directory.read_record()
     config = _config(record)
     writes = TASKS[config.task].predicts_next and FLAGS.length > 0
-    from trainer.cli.progress import Display
+    from trainer.display.progress import Display
 
     display = Display()
     show_training(display, record, directory.read_metrics())
@@ -118,7 +118,7 @@ def show_training(display, record, measurements):
         record: the `RunRecord`.
         measurements: list of dicts, the lines of `metrics.jsonl`; none for a trial of a study.
     """
-    from trainer.cli.progress import headline
+    from trainer.display.progress import headline
 
     display.say(headline(record))
     display.say(status_line(record))

@@ -5,7 +5,7 @@ import time
 from rich.live import Live
 from rich.text import Text
 
-from trainer.cli.progress import INTERVAL, Display
+from trainer.display.progress import INTERVAL, Display
 from tuning.study.log import ranked
 
 

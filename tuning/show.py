@@ -32,7 +32,7 @@ def main():
     if FLAGS.num < 0:
         raise UserError(f"--num must be at least 0, got {FLAGS.num}")
     records, bad = log.read(path)
-    from trainer.cli.progress import Display
+    from trainer.display.progress import Display
 
     display = Display()
     if bad:

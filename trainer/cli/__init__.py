@@ -1,1 +1,1 @@
-"""What a person gives and sees: flags, gin files, progress, learning curves."""
+"""Command-line plumbing: flags, gin files, errors in one line."""

@@ -5,10 +5,10 @@ import json
 import logging
 import os
 import sys
-import tempfile
 
 from absl import flags
 
+from trainer import stderr
 from trainer.errors import UserError
 
 #: Exit code of what a signal stopped, as a shell gives it for Ctrl-C.
@@ -69,7 +69,7 @@ def start_backend():
     Raises:
         UserError: the backend is not installed.
     """
-    with without_log():
+    with stderr.hidden():
         try:
             import keras
 
@@ -80,29 +80,6 @@ def start_backend():
                 f"Keras cannot start on {backend_name()}: {error}; pip install {package}, "
                 "or choose another backend by the variable KERAS_BACKEND"
             ) from None
-
-
-@contextlib.contextmanager
-def without_log():
-    """Hides what is written to standard error within; shows it after all if there is a bug.
-
-    C++ writes to descriptor 2 whatever the log level.
-    """
-    sys.stderr.flush()
-    terminal = os.dup(2)
-    with tempfile.TemporaryFile() as hidden:
-        os.dup2(hidden.fileno(), 2)
-        try:
-            yield
-        except UserError:
-            raise
-        except BaseException:
-            hidden.seek(0)
-            os.write(terminal, hidden.read())
-            raise
-        finally:
-            os.dup2(terminal, 2)
-            os.close(terminal)
 
 
 def fail(message):

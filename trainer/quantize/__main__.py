@@ -106,7 +106,7 @@ def write_table(path, rows):
 
 def show(rows, record, out):
     """Prints the rows of `measure`, and where their files are."""
-    from trainer.cli.progress import Display
+    from trainer.display.progress import Display
 
     display = Display()
     names = [name for name in rows[0] if name not in ("bits", "granularity", "bytes")]

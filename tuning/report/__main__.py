@@ -39,7 +39,7 @@ def main():
         import tabulate  # noqa: F401 - what pandas writes Markdown with
     except ImportError as error:
         raise UserError(f"the report needs {error.name}: pip install 'rnn-zoo[report]'") from None
-    from trainer.cli.progress import Display
+    from trainer.display.progress import Display
     from tuning.report import build
 
     build.run(FLAGS.runs, FLAGS.out, FLAGS.published, Display())

@@ -25,7 +25,7 @@ def run(runs, out, published_trials, display):
         runs: the directory, or None for the authors' trials alone.
         out: the report's directory; what an earlier report left in it is replaced.
         published_trials: directory of the authors' files, or None.
-        display: a `trainer.cli.progress.Display`.
+        display: a `trainer.display.progress.Display`.
 
     Raises:
         UserError: there is no run at all.

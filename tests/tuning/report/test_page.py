@@ -10,7 +10,7 @@ import shutil
 import pytest
 from report_rows import capacity, frame, record, trial
 
-from trainer.cli.progress import Display
+from trainer.display.progress import Display
 from tuning.report import build, page, trials
 
 CHROMIUM, DRIVER = (shutil.which(name) for name in ("chromium", "chromedriver"))

@@ -1,15 +1,19 @@
-"""The learning curve of a run as a picture."""
+"""Learning curves as a picture."""
+
+from collections.abc import Sequence
+from os import PathLike
 
 from trainer.storage.files import whole
+from trainer.storage.records import RunRecord
 
 
-def plot(path, record, measurements):
-    """Writes `curves.png`: training and validation loss over steps, beside the chance loss.
+def plot(path: str | PathLike, record: RunRecord, measurements: Sequence[dict]) -> None:
+    """Plots training and validation loss over steps, with the chance loss for comparison.
 
     Args:
-        path: of the PNG file.
-        record: the `RunRecord`.
-        measurements: list of dicts, the lines of `metrics.jsonl`.
+        path: PNG file to write.
+        record: the run.
+        measurements: lines of `metrics.jsonl`.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

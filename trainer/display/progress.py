@@ -1,12 +1,15 @@
-"""What a person sees of a run: a live line on a terminal, else a plain line every 10 s."""
+"""Progress of a run: a live line on a terminal, otherwise one plain line every 10 s."""
 
 import sys
 import time
+from collections.abc import Iterable, Sequence
+from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from trainer.storage.records import RunRecord
 from trainer.tasks.base import SPLITS
 
 #: Seconds between plain lines.
@@ -14,36 +17,36 @@ INTERVAL = 10.0
 
 
 class Display:
-    """Shows steps, loss, steps a second and the time to go.
+    """Prints messages, tables and the progress of training.
 
     Args:
-        console: a `rich.console.Console`; standard output if None.
+        console: where to print; standard output if None.
     """
 
-    def __init__(self, console=None):
-        # What goes to a file has no window that a table must fit into.
+    def __init__(self, console: Console | None = None):
+        # Tables in a redirected output need not fit a terminal's width.
         width = None if sys.stdout.isatty() else 200
         self.console = console or Console(highlight=False, width=width)
 
-    def say(self, text):
+    def say(self, text: str) -> None:
         """Prints one line, above the live one if there is one."""
         self.console.print(text, markup=False, soft_wrap=True)
 
-    def steps(self, total, done):
-        """A context manager with `update(step, loss, steps_per_second)`."""
+    def steps(self, total: int, done: int) -> "_Live | _Lines":
+        """Returns a context manager with `update(step, loss, steps_per_second)`."""
         if self.console.is_terminal:
             return _Live(self.console, total, done)
         return _Lines(self, total)
 
-    def table(self, columns, rows):
+    def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """Prints a table."""
         table = Table(*columns)
         for row in rows:
             table.add_row(*row)
         self.console.print(table)
 
-    def splits(self, record):
-        """Prints a run's losses and metrics on every split, beside the loss of chance."""
+    def splits(self, record: RunRecord) -> None:
+        """Prints the losses and metrics on every split, and the chance loss."""
         names = [
             name
             for name, value in record.metrics["eval"].items()
@@ -57,8 +60,8 @@ class Display:
         self.table(("split", "loss", *names), [*rows, chance])
 
 
-def headline(record):
-    """What a run trains, as one line without an end."""
+def headline(record: RunRecord) -> str:
+    """Describes the model and task of a run in one line."""
     return (
         f"task {record.task}   architecture {record.arch}   depth {record.depth}   "
         f"units {record.units}   parameters {record.num_params:,} of {record.max_params:,}"
@@ -80,14 +83,14 @@ class _Live:
             "", total=total, completed=done, loss="compiling", rate="…"
         )
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         self._progress.start()
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_) -> None:
         self._progress.stop()
 
-    def update(self, step, loss, steps_per_second):
+    def update(self, step: int, loss: float, steps_per_second: float) -> None:
         self._progress.update(
             self._task, completed=step, loss=f"{loss:.4f}", rate=f"{steps_per_second:.1f}"
         )
@@ -98,13 +101,13 @@ class _Lines:
         self._display, self._total = display, total
         self._last = time.monotonic()
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_) -> None:
         pass
 
-    def update(self, step, loss, steps_per_second):
+    def update(self, step: int, loss: float, steps_per_second: float) -> None:
         now = time.monotonic()
         if now - self._last < INTERVAL:
             return

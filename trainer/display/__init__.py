@@ -1,0 +1,1 @@
+"""Progress, learning curves and runs, as shown on a terminal or in a picture."""

@@ -1,0 +1,31 @@
+"""Hides what libraries write to standard error while they start."""
+
+import contextlib
+import os
+import sys
+import tempfile
+
+from trainer.errors import UserError
+
+
+@contextlib.contextmanager
+def hidden():
+    """Discards standard error inside the block, but prints it if an unexpected exception is raised.
+
+    Redirects file descriptor 2, because C++ code ignores Python's log level.
+    """
+    sys.stderr.flush()
+    terminal = os.dup(2)
+    with tempfile.TemporaryFile() as held_back:
+        os.dup2(held_back.fileno(), 2)
+        try:
+            yield
+        except UserError:
+            raise
+        except BaseException:
+            held_back.seek(0)
+            os.write(terminal, held_back.read())
+            raise
+        finally:
+            os.dup2(terminal, 2)
+            os.close(terminal)
