@@ -16,6 +16,7 @@ import zlib
 from trainer import TrainConfig, UserError
 from trainer.storage.records import RunRecord
 from tuning.config import StudyConfig
+from tuning.study.lease import PATIENCE
 from tuning.study.log import TrialLog, read
 from tuning.sweep import local
 from tuning.sweep.config import Spec
@@ -133,13 +134,14 @@ def _record(name, number):
     return RunRecord(**fields | {"curve": [0.123456] * 300})
 
 
-def drive(path, engine, workers, runner, max_megabytes="4000"):
+def drive(path, engine, workers, runner, max_megabytes="4000", patience=PATIENCE):
     """Runs what is left of a sweep; returns the exit code."""
     sweep, display, runner = Sweep.open(path), SweepDisplay(), RUNNERS[runner]
     display.begin(sweep)
     try:
         if engine == "local":
-            is_over = local.run(sweep, runner, int(workers), int(max_megabytes), display)
+            limits = (int(workers), int(max_megabytes))
+            is_over = local.run(sweep, runner, *limits, display, float(patience))
         else:
             from tuning.sweep import ray_core
 

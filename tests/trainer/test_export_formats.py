@@ -154,7 +154,7 @@ def test_what_fails_midway_leaves_the_export_before_and_nothing_else(run, monkey
 
 KILLED = """
 import os, signal
-from trainer.files import whole_directory
+from trainer.storage.files import whole_directory
 with whole_directory("made") as directory:
     (directory / "file").write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)

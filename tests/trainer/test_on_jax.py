@@ -8,7 +8,12 @@ from on_backend import tensorflow_only
 from processes import ROOT, environment
 
 HERE = pathlib.Path(__file__).parent
-FILES = ("test_random.py", "tasks/test_contract.py", "tasks/test_parens.py", "tasks/test_text8.py")
+FILES = (
+    "test_counter_rng.py",
+    "tasks/test_contract.py",
+    "tasks/test_parens.py",
+    "tasks/test_text8.py",
+)
 
 #: What is particular to a backend: its integers, its compiler, its loss functions.
 WHICH = (

@@ -17,6 +17,7 @@ import time
 from trainer.errors import UserError
 from trainer.signals import Signals
 from tuning.study import pool
+from tuning.study.lease import PATIENCE
 from tuning.sweep import worker
 from tuning.sweep.directory import RUNNING, WAITING, Sweep
 from tuning.sweep.status import report
@@ -25,7 +26,7 @@ from tuning.sweep.status import report
 MAX_STILLBORN = 20
 
 
-def run(sweep, runner, workers, max_megabytes, display):
+def run(sweep, runner, workers, max_megabytes, display, patience=PATIENCE):
     """Runs what is left of a sweep.
 
     Args:
@@ -34,6 +35,7 @@ def run(sweep, runner, workers, max_megabytes, display):
         workers: number of processes; one a core or a GPU if None.
         max_megabytes: memory above which a process is replaced when its study is over.
         display: a `status.SweepDisplay`.
+        patience: seconds of silence after which an owner elsewhere counts as dead.
 
     Returns:
         Whether all studies are over: done, or set aside.
@@ -44,7 +46,8 @@ def run(sweep, runner, workers, max_megabytes, display):
     """
     workers = workers or min(pool.default_workers(), len(sweep.specs))
     display.say(f"{workers} processes on this machine")
-    with Signals() as signals, _Crew(sweep, runner, workers, max_megabytes) as crew:
+    crew = _Crew(sweep, runner, workers, max_megabytes, patience)
+    with Signals() as signals, crew:
         while crew.members and not signals.received:
             for message in crew.hear():
                 display.say(message)
@@ -57,8 +60,8 @@ def run(sweep, runner, workers, max_megabytes, display):
 class _Crew:
     """The processes: place -> (process, connection)."""
 
-    def __init__(self, sweep, runner, workers, max_megabytes):
-        self._arguments = (str(sweep.path), runner, max_megabytes)
+    def __init__(self, sweep, runner, workers, max_megabytes, patience):
+        self._arguments = (str(sweep.path), runner, max_megabytes, patience)
         self._places, self.members = pool.places(workers), {}
         self._starting, self._stillborn = set(), 0
 
@@ -132,7 +135,7 @@ class _Crew:
         yield f"a process ended (exit code {code}); another takes its place"
 
 
-def _live(connection, path, runner, max_megabytes):
+def _live(connection, path, runner, max_megabytes, patience):
     """A process's life."""
     ending, sweep = threading.Event(), Sweep.open(path)
     # However often: a batch system and the engine's own process may both say so.
@@ -141,7 +144,7 @@ def _live(connection, path, runner, max_megabytes):
     threading.Thread(target=life.end_with_parent, args=(sweep,), daemon=True).start()
     connection.send(("up", None))
     try:
-        for name, silent in worker.free_studies(sweep, ending.is_set):
+        for name, silent in worker.free_studies(sweep, ending.is_set, patience):
             life.study = name
             state = worker.run(sweep, name, runner, ending.is_set, silent)
             life.study = None

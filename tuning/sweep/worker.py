@@ -9,7 +9,7 @@ import traceback
 
 from trainer.errors import UserError
 from trainer.storage.files import is_full
-from tuning.study.lease import Lease, LeaseLost, Watch
+from tuning.study.lease import PATIENCE, Lease, LeaseLost, Watch
 from tuning.sweep.directory import DONE, WAITING
 
 #: Seconds between looks at studies that all have an owner: at first, and in the end.
@@ -18,7 +18,7 @@ PAUSES = (0.5, 5.0)
 GRACE = 60.0
 
 
-def free_studies(sweep, stop):
+def free_studies(sweep, stop, patience=PATIENCE):
     """Yields studies that are worth a try, until all are over or `stop()` is true.
 
     One that is not over after its try comes again, after all others.
@@ -26,7 +26,7 @@ def free_studies(sweep, stop):
     Yields:
         (name, lease of an owner elsewhere that has died, for `run`, or None).
     """
-    names, watch, pause = collections.deque(sweep.specs), Watch(), PAUSES[0]
+    names, watch, pause = collections.deque(sweep.specs), Watch(patience), PAUSES[0]
     while names and not stop():
         found = False
         for _ in range(len(names)):

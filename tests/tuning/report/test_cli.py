@@ -140,7 +140,7 @@ def test_what_is_not_installed_is_named_with_the_extra(tmp_path):
 
 def test_a_full_disk_leaves_no_half_of_a_report(home, tmp_path):
     fill = (
-        "import trainer.files, errno, os\n"
+        "import trainer.storage.files, errno, os\n"
         "def full(descriptor): raise OSError(errno.ENOSPC, 'No space left on device', 'report')\n"
         "os.fsync = full\n"
         "import sys; from tuning.report.__main__ import run\n"

@@ -26,7 +26,7 @@ DAYS = 86400.0
 WORKER = """
 import json, os, sys, time
 from trainer.errors import UserError
-from tuning.lease import Lease, LeaseLost
+from tuning.study.lease import Lease, LeaseLost
 
 lease = None
 

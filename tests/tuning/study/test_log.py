@@ -104,7 +104,7 @@ def test_a_line_that_finds_half_its_room_is_taken_back(path):
     before = path.read_bytes()
     script = (
         "import resource, signal, sys\n"
-        "from tuning.log import TrialLog\n"
+        "from tuning.study.log import TrialLog\n"
         "log = TrialLog(sys.argv[1])\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "size = int(sys.argv[2])\n"

@@ -1,9 +1,9 @@
 import pytest
 
 
-@pytest.fixture(params=["local", "ray"])
+@pytest.fixture(params=["local", pytest.param("ray", marks=pytest.mark.slow)])
 def engine(request):
-    """The name of an engine that is installed."""
+    """Name of an installed engine; Ray takes seconds to start."""
     if request.param == "ray":
         pytest.importorskip("ray")
     return request.param

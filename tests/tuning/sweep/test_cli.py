@@ -83,9 +83,6 @@ def test_a_study_of_a_sweep_is_one_of_its_own(undisturbed, tmp_path):
     assert results(tmp_path) == ours
 
 
-@pytest.mark.parametrize(
-    "engine", ["local", pytest.param("ray", marks=pytest.mark.slow)], indirect=True
-)
 def test_killed_it_ends_the_same(undisturbed, engine, tmp_path):
     (tmp_path / "grid.gin").write_text(GRID)
     command = [sys.executable, *ARGUMENTS, f"--engine={engine}"]
