@@ -8,7 +8,8 @@ from rnn_zoo.inputs import OneHot
 from trainer import counter_rng
 from trainer import lazy_ops as ops
 from trainer.errors import UserError
-from trainer.tasks.base import Batch, Task, cross_entropy, hits, verdict
+from trainer.tasks.base import Batch, Task, cross_entropy, hits
+from trainer.tasks.rendering import scored_sample, verdict
 
 SYMBOLS = "0123456789+-= "
 PLUS, MINUS, EQUALS, SPACE = (SYMBOLS.index(symbol) for symbol in "+-= ")
@@ -87,7 +88,7 @@ class Arithmetic(Task):
         return f"{_text(problem)}\n{_text(answer)}"
 
     def answer(self, batch, index, outputs, units=None):
-        logits, _ = self.scored_sample(batch, index, outputs)
+        logits, _ = scored_sample(self, batch, index, outputs)
         problem, true = self.example(batch, index).split("\n")
         predicted = _text(logits.argmax(-1))
         return (

@@ -1,18 +1,25 @@
-"""What a task is: batches as a pure function of (split, seed, step), a loss, metrics, an objective.
+"""Base class of the tasks: batches as a pure function of (split, seed, step), a loss and metrics.
 
-A task knows no model and no optimizer. Its functions are `keras.ops` all through, so that they
-compile into the training program, and take leading axes (lanes) of seeds, outputs and targets.
+A task knows no model and no optimizer. Its functions use `keras.ops` alone, so that they compile
+into the training program, and accept leading lane axes of seeds, outputs and targets.
 
-Legend: B batch, T time steps, T' the steps whose loss counts, I input, O output; "..." lanes.
+Legend: B batch, T time steps, T' scored time steps, I input, O output; "..." lane axes.
 """
 
 import functools
 import inspect
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+from typing import Any, ClassVar, NamedTuple
 
 from rnn_zoo.inputs import dense
 from trainer import lazy_ops as ops
 from trainer.errors import UserError
+from trainer.tasks import rendering
+
+Tensor = Any
+#: Metric name -> averages over lanes as tensors, or over a split as floats or lists of floats.
+Metrics = dict[str, Any]
 
 SPLITS = ("train", "valid", "eval")
 
@@ -21,67 +28,81 @@ class Batch(NamedTuple):
     """Samples of a task.
 
     Attributes:
-        inputs: (..., B, T, I) float32, or a form of `rnn_zoo.inputs` that stands for them.
+        inputs: (..., B, T, I) float32, or one of the structured inputs of `rnn_zoo.inputs`.
         targets: (..., B, T, ...), the right answer at every time step.
     """
 
     inputs: Any
-    targets: Any
+    targets: Tensor
 
-    def dense(self):
-        """The same samples with their inputs as an array."""
+    @property
+    def weights(self) -> None:
+        """None: all samples have equal weight."""
+        return None
+
+    def dense(self) -> "Batch":
+        """Returns the same samples with their inputs as an array."""
         return self._replace(inputs=dense(self.inputs))
 
 
 class WeightedBatch(NamedTuple):
-    """A batch whose samples count differently: `weights` (..., B) beside a `Batch`'s fields.
+    """A `Batch` whose samples have weights (..., B).
 
-    Weights are 1 on average over the data set, so that a loss's expectation is the weighted mean.
+    Weights average 1 over the data set, so that the expected loss is the weighted mean.
     """
 
     inputs: Any
-    targets: Any
-    weights: Any
+    targets: Tensor
+    weights: Tensor
 
-    dense = Batch.dense
+    def dense(self) -> "WeightedBatch":
+        """Returns the same samples with their inputs as an array."""
+        return self._replace(inputs=dense(self.inputs))
 
 
 class Task:
-    """Base class of the tasks; `trainer.tasks.TASKS` has them by name.
+    """Base class of the tasks in `trainer.tasks.TASKS`.
+
+    A task defines the attributes listed first, `draw` and `step_losses`. All else has a default.
+    Its constructor's arguments are its hyperparameters, and each has a default.
 
     Attributes:
-        name, summary: for people.
+        name, summary: its name, and one line for help texts.
         input_dim, output_dim, num_steps: I, O, T.
-        loss_steps: slice of the time steps whose loss counts.
-        chance_loss: loss of the best constant predictor, in the loss's own unit.
+        chance_loss: loss of the best constant predictor, in the unit of the loss.
+        loss_steps: slice of the scored time steps; all by default.
+        target_time_axis: time axis of `targets`, counted from the end.
         vocabulary: the symbol of each one-hot position, or None.
-        data: dict of NumPy arrays that `draw` reads; empty if it reads none.
+        data: arrays that `draw` reads, by name; they become arguments of the compiled program.
+        lane_options: names of the constructor's arguments that may differ between the trials of
+            one program; these are scalars in `data`.
+        num_samples: size of a finite data set, which `sweep` measures whole; None otherwise.
+        predicts_next: whether the target is the next input, so that a model can generate text.
+        step_hits: None, or a class method of the arguments of `step_losses` that returns the number
+            of right answers and the number of answers per time step, both (..., B, S).
     """
 
-    name = summary = None
-    input_dim = output_dim = num_steps = None
-    loss_steps = slice(None)
-    chance_loss = None
-    vocabulary = None
-    data = {}  # noqa: RUF012 - never written to; a task with data sets its own
-    #: Number of samples of a fixed data set, which is then measured whole; None for endless data.
-    num_samples = None
-    #: Options that trials of one program may differ in: they are scalars of `data`.
-    lane_options = ()
-    #: The axis of time in `targets`, from the end.
-    target_time_axis = -2
-    #: Whether a target is the next input, so that a model's own answers can be read on as text.
-    predicts_next = False
-    #: A class method of the arguments of `step_losses`: how many answers of each time step are
-    #: right, and how many there are, both (..., B, S). None where answers are no choices.
-    step_hits = None
+    name: str
+    summary: str
+    input_dim: int
+    output_dim: int
+    num_steps: int
+    chance_loss: float
+    loss_steps: slice = slice(None)
+    target_time_axis: int = -2
+    vocabulary: tuple[str, ...] | None = None
+    data: Mapping[str, Any] = MappingProxyType({})
+    lane_options: tuple[str, ...] = ()
+    num_samples: int | None = None
+    predicts_next: bool = False
+    step_hits: ClassVar[Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None] = None
 
     @classmethod
-    def check_options(cls, options):
+    def check_options(cls, options: Iterable[str]) -> None:
         """Checks the names of constructor arguments without building the task.
 
         Raises:
-            UserError: an option that the task does not have.
+            UserError: the task has no option of that name.
         """
         known = [name for name in inspect.signature(cls).parameters]
         for name in options:
@@ -90,22 +111,34 @@ class Task:
                     f"task {cls.name} has no option {name!r}; it has {', '.join(known)}"
                 )
 
-    def draw(self, data, split, seed, step, batch_size):
-        """Makes the batch of one step; pure, compilable, with lanes where seed and step have them.
+    def draw(
+        self, data: Mapping[str, Tensor], split: str, seed: Any, step: Any, batch_size: int
+    ) -> Batch | WeightedBatch:
+        """Makes one batch. Pure and compilable; lanes of `seed` and `step` lead its axes.
 
         Args:
-            data: `device_data`, passed in so that a compiled program takes it as an argument.
+            data: `device_data`, passed in as an argument of the compiled program.
             split: "train", "valid" or "eval".
             seed: integer below 2^32, or an array of them.
-            step: the batch's number under that seed, integer or array.
+            step: index of the batch under that seed, an integer or an array.
             batch_size: B.
         """
         raise NotImplementedError
 
-    def sample(self, split, seed, batch_size, step=0):
-        """Returns the `Batch` of (split, seed, step); the same call always gives the same batch.
+    def sweep(
+        self, data: Mapping[str, Tensor], split: str, seed: Any, step: Any, batch_size: int
+    ) -> WeightedBatch:
+        """Makes batch number `step` of one pass over a finite data set; arguments as for `draw`.
 
-        Its inputs are an array (B, T, I).
+        Returns:
+            A `WeightedBatch` whose weights are 0 past the end of the data set.
+        """
+        raise NotImplementedError
+
+    def sample(
+        self, split: str, seed: int, batch_size: int, step: int = 0
+    ) -> Batch | WeightedBatch:
+        """Returns the batch of (split, seed, step), always the same, with inputs (B, T, I).
 
         Raises:
             ValueError: unknown split.
@@ -115,146 +148,127 @@ class Task:
         return self.draw(self.device_data, split, seed, step, batch_size).dense()
 
     @functools.cached_property
-    def device_data(self):
-        """`data` as the backend's tensors, copied to the device once."""
+    def device_data(self) -> dict[str, Tensor]:
+        """`data` as tensors of the backend, copied to the device once."""
         from trainer import backends
 
-        # The first call may come from within a function that is being compiled.
+        # The first call may come from a function that is being compiled.
         with backends.current().eager():
             return {name: ops.convert_to_tensor(array) for name, array in self.data.items()}
 
-    def sweep(self, data, split, seed, step, batch_size):
-        """The batch number `step` of a walk through a fixed data set; arguments as for `draw`.
-
-        Returns:
-            A `WeightedBatch` whose weights are 0 past the end of the data set.
-        """
-        raise NotImplementedError
-
     @classmethod
-    def step_losses(cls, outputs, targets):
-        """The loss of each time step, summed over its outputs.
+    def step_losses(cls, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Returns the loss of each time step, summed over its outputs.
 
-        Of the class and not of its options, so that a saved model's loss is known by the task's
-        name.
+        A class method, so that a saved model's loss needs the class alone, not its options.
 
         Args:
-            outputs: (..., B, S, O), for any S time steps.
-            targets: their targets.
+            outputs: (..., B, S, O), for any number S of time steps.
+            targets: (..., B, S, ...).
 
         Returns:
             (..., B, S).
         """
         raise NotImplementedError
 
-    def loss(self, outputs, batch):
-        """The training loss: mean over batch and scored steps of `step_losses`.
+    def loss(self, outputs: Tensor, batch: Batch | WeightedBatch) -> Tensor:
+        """Returns the training loss: the mean of `step_losses` over batch and scored steps.
 
         Args:
             outputs: (..., B, T, O), or (..., B, T', O) of the scored steps alone.
-            batch: the `Batch` they answer.
+            batch: the `Batch` that the outputs answer.
 
         Returns:
-            (...), one number a lane.
+            (...), one number per lane.
         """
         return self.mean(ops.mean(self.step_losses(*self.scored(outputs, batch)), axis=-1), batch)
 
-    def metrics(self, outputs, batch):
-        """What is reported: a dict from name to (...) or (..., K), means over the batch.
+    def metrics(self, outputs: Tensor, batch: Batch | WeightedBatch) -> Metrics:
+        """Returns the metrics to report: "loss" and the task's own, means over the batch.
 
-        It has "loss"; tasks add their own.
+        Arguments are those of `loss`. Values are (...), or (..., K) for a metric of K numbers.
         """
         return {"loss": self.loss(outputs, batch)}
 
-    def summarise(self, metrics, units, num_params):
-        """Completes a split's averaged metrics with what only the whole split or the model tells.
+    def summarise(self, metrics: Metrics, units: int, num_params: int) -> Metrics:
+        """Adds metrics that depend on the whole split or on the model.
 
         Args:
-            metrics: dict from name to float or list, averages of `metrics` over the split.
+            metrics: averages of `metrics` over the split, floats or lists of floats.
             units: N of the model's layers.
             num_params: the model's number of parameters.
-
-        Returns:
-            The completed dict.
         """
         return metrics
 
-    def objective(self, metrics):
-        """The number that tuning minimises, from a split's averaged metrics."""
+    def objective(self, metrics: Metrics) -> float:
+        """Returns the number that the tuner minimises, given a split's averaged metrics."""
         return metrics["loss"]
 
-    def example(self, batch, index):
-        """One sample of a batch in characters or numbers, as text for a person."""
-        raise NotImplementedError
-
-    def answer(self, batch, index, outputs, units=None):
-        """One sample of a batch with a model's answer beside the right one, for a person.
-
-        Args:
-            batch: of `sample`.
-            index: of the sample.
-            outputs: (B, T, O), or (B, T', O) of the scored steps alone.
-            units: N of the model's layers, for a task on which it bounds what is possible.
-
-        Returns:
-            Lines of text.
-        """
-        raise NotImplementedError
-
-    def describe(self):
-        """Facts about the task's data for the run's record; strings and numbers."""
+    def describe(self) -> dict[str, str | int | float]:
+        """Returns facts about the data for the run's record."""
         return {}
 
-    def dataset(self, split, batch_size, seed=0):
-        """An endless `tf.data.Dataset` of the batches that `sample` gives for step 0, 1, ...
-
-        Yields (inputs, targets, weights (B, T)) as `keras.Model.fit` takes them: a step's weight is
-        0 where its loss does not count, and 1 on average.
-
-        Raises:
-            ImportError: Keras does not run on TensorFlow.
-        """
-        from trainer.tasks.pipeline import dataset
-
-        return dataset(self, split, batch_size, seed)
-
-    def keras_loss(self):
-        """The task's loss for `keras.Model.compile`, on outputs (B, T, O) of all time steps.
-
-        The weights that `dataset` yields leave out the steps that do not count.
-        """
-        from trainer.tasks.pipeline import TaskLoss
-
-        return TaskLoss(self)
-
-    def keras_metrics(self):
-        """The task's accuracy for `weighted_metrics` of `keras.Model.compile`, in a list.
-
-        It counts as `metrics` does. Empty where answers are no choices.
-        """
-        from trainer.tasks.pipeline import TaskAccuracy
-
-        return [] if self.step_hits is None else [TaskAccuracy(self)]
-
-    def scored(self, outputs, batch):
-        """Outputs and targets at the steps whose loss counts; outputs may have these alone."""
+    def scored(self, outputs: Tensor, batch: Batch | WeightedBatch) -> tuple[Tensor, Tensor]:
+        """Returns outputs and targets at the scored steps; arguments are those of `loss`."""
         if outputs.shape[-2] == self.num_steps:
             outputs = _cut(outputs, self.loss_steps, -2)
         return outputs, _cut(batch.targets, self.loss_steps, self.target_time_axis)
 
-    def scored_sample(self, batch, index, outputs):
-        """Outputs (T', O) and targets (T', ...) of one sample at the scored steps, in NumPy."""
-        scored = self.scored(outputs, batch)
-        return tuple(ops.convert_to_numpy(array[index]) for array in scored)
+    def mean(self, values: Tensor, batch: Batch | WeightedBatch) -> Tensor:
+        """Returns the mean of values (..., B) over the batch, weighted if the batch is."""
+        return ops.mean(values if batch.weights is None else values * batch.weights, axis=-1)
 
-    def mean(self, values, batch):
-        """Mean over the batch of values (..., B), times the samples' weights if there are any."""
-        weighted = isinstance(batch, WeightedBatch)
-        return ops.mean(values * batch.weights if weighted else values, axis=-1)
+    def example(self, batch: Batch | WeightedBatch, index: int) -> str:
+        """Returns one sample as text for a person: characters or numbers."""
+        return rendering.example(batch, index)
+
+    def answer(
+        self, batch: Batch | WeightedBatch, index: int, outputs: Tensor, units: int | None = None
+    ) -> str:
+        """Returns one sample as text, with the model's answer beside the right one.
+
+        Args:
+            batch: from `sample`.
+            index: position of the sample in the batch.
+            outputs: (B, T, O), or (B, T', O) of the scored steps alone.
+            units: N of the model's layers, for tasks on which N bounds the accuracy.
+        """
+        return rendering.answer(self, batch, index, outputs)
+
+    def dataset(self, split: str, batch_size: int, seed: int = 0) -> Any:
+        """Returns an endless `tf.data.Dataset` of the batches of `sample` for steps 0, 1, ...
+
+        It yields (inputs, targets, weights (B, T)) for `keras.Model.fit`. A time step that is not
+        scored has weight 0; weights average 1.
+
+        Raises:
+            ImportError: Keras does not run on TensorFlow.
+        """
+        from trainer.tasks import pipeline
+
+        return pipeline.dataset(self, split, batch_size, seed)
+
+    def keras_loss(self) -> Any:
+        """Returns the loss for `keras.Model.compile`, on outputs (B, T, O) of all time steps.
+
+        The weights that `dataset` yields mask the steps that are not scored.
+        """
+        from trainer.tasks import pipeline
+
+        return pipeline.TaskLoss(self)
+
+    def keras_metrics(self) -> list[Any]:
+        """Returns a list for `weighted_metrics` of `keras.Model.compile`: the accuracy.
+
+        The list is empty where answers are not choices, as in a regression.
+        """
+        from trainer.tasks import pipeline
+
+        return [] if self.step_hits is None else [pipeline.TaskAccuracy(self)]
 
 
-def check_whole(low, **options):
-    """Refuses a task's options that are no whole numbers, or below `low`.
+def check_whole(low: int, **options: Any) -> None:
+    """Checks that options are integers of at least `low` and below 2^31.
 
     Raises:
         UserError: naming the option and its value.
@@ -267,22 +281,17 @@ def check_whole(low, **options):
             raise UserError(f"{name} must be below 2^31, got {value}")
 
 
-def verdict(is_right):
-    """The word for an answer."""
-    return "right" if is_right else "wrong"
+def hits(logits: Tensor, codes: Tensor) -> Tensor:
+    """Returns 1 where the largest of logits (..., K) is at the code (...), else 0."""
+    return ops.cast(ops.argmax(logits, axis=-1) == codes, "float32")
+
+
+def cross_entropy(logits: Tensor, codes: Tensor) -> Tensor:
+    """Returns -log softmax(logits)[code] in nats, for logits (..., K) and integer codes (...)."""
+    return ops.sparse_categorical_crossentropy(codes, logits, from_logits=True)
 
 
 def _cut(array, steps, axis):
     index = [slice(None)] * len(array.shape)
     index[axis] = steps
     return array[tuple(index)]
-
-
-def hits(logits, codes):
-    """1 where the likeliest of (..., K) is the code (...), else 0."""
-    return ops.cast(ops.argmax(logits, axis=-1) == codes, "float32")
-
-
-def cross_entropy(logits, codes):
-    """-log softmax(logits)[code], in nats: logits (..., K), codes (...) integers below K."""
-    return ops.sparse_categorical_crossentropy(codes, logits, from_logits=True)

@@ -8,7 +8,8 @@ from rnn_zoo.inputs import Held
 from trainer import counter_rng
 from trainer import lazy_ops as ops
 from trainer.errors import UserError
-from trainer.tasks.base import Batch, Task, WeightedBatch, check_whole, verdict
+from trainer.tasks.base import Batch, Task, WeightedBatch, check_whole
+from trainer.tasks.rendering import scored_sample, verdict
 
 PRESENTATIONS = ("first", "every")
 
@@ -109,7 +110,7 @@ class Capacity(Task):
         return f"{x} -> {int(batch.targets[index, -1, 0])}"
 
     def answer(self, batch, index, outputs, units=None):
-        (logit,), (label,) = (part[-1] for part in self.scored_sample(batch, index, outputs))
+        (logit,), (label,) = (part[-1] for part in scored_sample(self, batch, index, outputs))
         # σ(|z|), written so that no exponential overflows.
         probability = 1 / (1 + math.exp(-abs(logit)))
         return (

@@ -8,6 +8,7 @@ from rnn_zoo.inputs import Held
 from trainer import counter_rng
 from trainer import lazy_ops as ops
 from trainer.tasks.base import Batch, Task, check_whole
+from trainer.tasks.rendering import scored_sample
 
 #: How many dimensions of a vector are shown with an answer.
 NUM_SHOWN = 8
@@ -66,7 +67,7 @@ class Memory(Task):
         )
 
     def answer(self, batch, index, outputs, units=None):
-        given, vector = (part[-1] for part in self.scored_sample(batch, index, outputs))
+        given, vector = (part[-1] for part in scored_sample(self, batch, index, outputs))
         error = f"squared error {np.mean(np.square(given - vector)):.4f} a dimension"
         if units is not None:
             error += f", {least_error(units, self.input_dim):.4f} in theory with {units} units"

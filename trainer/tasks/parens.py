@@ -5,7 +5,8 @@ import numpy as np
 from rnn_zoo.inputs import OneHot
 from trainer import counter_rng
 from trainer import lazy_ops as ops
-from trainer.tasks.base import Batch, Task, check_whole, cross_entropy, verdict
+from trainer.tasks.base import Batch, Task, check_whole, cross_entropy
+from trainer.tasks.rendering import scored_sample, verdict
 
 PAIRS = ("()", "[]", "{}", "<>", "«»", "‹›", "⟨⟩", "⟦⟧", "⌈⌉", "⌊⌋")
 NOISE = "abcdefghij"
@@ -74,7 +75,7 @@ class Parens(Task):
         )
 
     def answer(self, batch, index, outputs, units=None):
-        outputs, counts = (part[-1] for part in self.scored_sample(batch, index, outputs))
+        outputs, counts = (part[-1] for part in scored_sample(self, batch, index, outputs))
         answers = outputs.reshape(self.streams, -1).argmax(-1)
         lines = ["type  true  predicted         what counts"]
         for k, text in enumerate(self._texts(batch, index)):

@@ -1,16 +1,18 @@
-"""A task's batches as `tf.data`, its loss and accuracy as Keras's, for users' own `fit`.
+"""Keras adapters of a task: batches as `tf.data`, loss and accuracy for `fit`.
 
-Importing it is enough for `keras.saving.load_model` to find the loss of a saved model.
+`keras.saving.load_model` finds the loss of a saved model once this module is imported, and, for a
+task outside this project, the module of its class.
 """
+
+import sys
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from trainer.tasks.base import WeightedBatch
 
-
-def dataset(task, split, batch_size, seed):
+def dataset(task: Any, split: str, batch_size: int, seed: int) -> Any:
     """See `Task.dataset`."""
     if keras.backend.backend() != "tensorflow":
         raise ImportError(
@@ -25,8 +27,8 @@ def dataset(task, split, batch_size, seed):
 
     def batch(step):
         sample = task.sample(split, seed, batch_size, step)
-        if not isinstance(sample, WeightedBatch):
-            return *sample, weights
+        if sample.weights is None:
+            return sample.inputs, sample.targets, weights
         return sample.inputs, sample.targets, weights * sample.weights[:, None]
 
     steps = tf.data.Dataset.counter(dtype=tf.int64)
@@ -34,28 +36,24 @@ def dataset(task, split, batch_size, seed):
 
 
 class _OfTask:
-    """What Keras knows by the name of a task in `TASKS`, and keeps so in a saved model."""
+    """Mixin that holds a task's class, and saves it as its dotted path."""
 
-    def __init__(self, task, **options):
-        from trainer.tasks import TASKS
-
-        if isinstance(task, str):
-            if task not in TASKS:
-                raise ValueError(f"trainer.tasks.TASKS has no {task!r}; it has {', '.join(TASKS)}")
-            task = TASKS[task]
-        self.task = task
+    def __init__(self, task: Any, **options: Any):
+        task = _find(task) if isinstance(task, str) else task
+        self.task: Any = task if isinstance(task, type) else type(task)
         super().__init__(**options)
 
-    def get_config(self):
-        return super().get_config() | {"task": self.task.name}
+    def get_config(self) -> dict[str, Any]:
+        path = f"{self.task.__module__}.{self.task.__qualname__}"
+        return super().get_config() | {"task": path}  # type: ignore[misc]
 
 
 @keras.saving.register_keras_serializable("rnn_zoo")
 class TaskLoss(_OfTask, keras.losses.Loss):
-    """A task's loss; see `Task.keras_loss`.
+    """Loss of a task; see `Task.keras_loss`.
 
     Args:
-        task: a task, its class, or its name.
+        task: a task, its class, or the dotted path of its class.
     """
 
     def call(self, targets, outputs):
@@ -64,20 +62,38 @@ class TaskLoss(_OfTask, keras.losses.Loss):
 
 @keras.saving.register_keras_serializable("rnn_zoo")
 class TaskAccuracy(_OfTask, keras.metrics.Mean):
-    """A task's accuracy; see `Task.keras_metrics`.
+    """Accuracy of a task; see `Task.keras_metrics`.
 
     Args:
-        task: a task, its class, or its name.
+        task: a task, its class, or the dotted path of its class.
     """
 
-    def __init__(self, task, name="accuracy", **options):
+    def __init__(self, task: Any, name: str = "accuracy", **options: Any):
         super().__init__(task, name=name, **options)
 
     def update_state(self, targets, outputs, sample_weight=None):
         if sample_weight is None:
             raise ValueError(
-                "a task's accuracy belongs in weighted_metrics of compile, and needs the weights "
-                "that task.dataset yields: they leave out the steps that do not count"
+                "a task's accuracy belongs in weighted_metrics of compile: the weights that "
+                "task.dataset yields mask the steps that are not scored"
             )
         right, asked = self.task.step_hits(outputs, targets)
         super().update_state(right / ops.maximum(asked, 1), asked * sample_weight)
+
+
+def _find(path):
+    """Returns the class at a dotted path, in modules that are loaded already.
+
+    A saved model must not choose which modules are imported.
+
+    Raises:
+        ValueError: no loaded module has a task there.
+    """
+    module, _, name = path.rpartition(".")
+    task = getattr(sys.modules.get(module), name, None)
+    if not hasattr(task, "step_losses"):
+        raise ValueError(
+            f"there is no task {path!r}; import the module that defines it before load_model, or "
+            "load with compile=False"
+        )
+    return task

@@ -10,6 +10,7 @@ from trainer import counter_rng
 from trainer import lazy_ops as ops
 from trainer.errors import UserError
 from trainer.tasks.base import Batch, Task, WeightedBatch, check_whole
+from trainer.tasks.rendering import scored_sample
 
 TAU = 5000
 SAMPLINGS = ("weighted", "uniform")
@@ -90,7 +91,7 @@ class RCF(Task):
         return f"f({x}) = {float(batch.targets[index, -1, 0]):.3f}"
 
     def answer(self, batch, index, outputs, units=None):
-        (given,), (y,) = (part[-1] for part in self.scored_sample(batch, index, outputs))
+        (given,), (y,) = (part[-1] for part in scored_sample(self, batch, index, outputs))
         x = ops.convert_to_numpy(batch.inputs[index, 0, :4])
         shown = " ".join(f"{number:.2f}" for number in x) + " …" * (self.input_dim > 4)
         return (

@@ -11,6 +11,7 @@ from trainer import counter_rng
 from trainer import lazy_ops as ops
 from trainer.tasks import corpus
 from trainer.tasks.base import Batch, Task, check_whole, cross_entropy, hits
+from trainer.tasks.rendering import scored_sample
 
 
 class Text8(Task):
@@ -82,7 +83,7 @@ class Text8(Task):
         return "".join(self.vocabulary[code] for code in codes)
 
     def answer(self, batch, index, outputs, units=None):
-        logits, codes = self.scored_sample(batch, index, outputs)
+        logits, codes = scored_sample(self, batch, index, outputs)
         losses = ops.convert_to_numpy(self.step_losses(logits, codes))
         read = self.loss_steps.start + 1
         text = self.example(batch, index)

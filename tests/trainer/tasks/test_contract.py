@@ -6,7 +6,7 @@ import pytest
 from on_backend import BACKEND, COMPILED, MODES, execute, tensorflow_only, to_numpy, to_tensors
 
 from trainer.errors import UserError
-from trainer.tasks import TASKS
+from trainer.tasks import TASKS, Batch, Task
 
 B = 6
 #: Task -> (arguments that make it small, axes of its targets after (B, T)).
@@ -195,6 +195,18 @@ def test_an_answer_is_text_of_all_steps_or_of_the_scored_ones(task):
     assert len(set(answers)) == B
     scored = outputs[:, task.loss_steps]
     assert answers == [task.answer(batch, index, scored) for index in range(B)]
+
+
+def test_a_task_without_rendering_shows_numbers():
+    class Plain(Task):
+        input_dim = output_dim = 1
+        num_steps = 2
+        loss_steps = slice(1, 2)
+
+    batch = Batch(np.array([[[1.0], [2.0]]]), np.array([[[3.0], [4.0]]]))
+    outputs = np.array([[[5.0], [6.25]]])
+    assert Plain().example(batch, 0).split() == "inputs [[1.] [2.]] targets [[3.] [4.]]".split()
+    assert Plain().answer(batch, 0, outputs).split() == "true [[4.]] outputs [[6.25]]".split()
 
 
 def test_what_a_task_says_of_its_data_is_plain(task):

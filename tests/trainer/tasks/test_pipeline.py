@@ -6,7 +6,7 @@ import pytest
 from on_backend import tensorflow_only, to_numpy
 from processes import python
 
-from trainer.tasks import TASKS
+from trainer.tasks import TASKS, pipeline
 
 pytestmark = tensorflow_only
 
@@ -145,17 +145,53 @@ def test_a_compiled_model_comes_back_with_its_loss_and_accuracy(task, tmp_path):
     assert again.evaluate(data, steps=2, verbose=0) == pytest.approx(expected)
 
 
-def test_a_fresh_process_finds_a_task_s_loss_by_its_name(text_file, tmp_path):
-    """Even text8's, without its text."""
-    task = TASKS["text8"](path=text_file)
-    model = gru(task, optimizer="sgd", weighted_metrics=task.keras_metrics())
-    model.save(tmp_path / "model.keras")
-    program = (
-        "import keras, trainer.tasks.pipeline\n"
-        "print(keras.saving.load_model('model.keras').loss.task.name)\n"
-    )
-    done = python("-c", program, cwd=tmp_path)
-    assert done.stdout.strip() == "text8", done.stderr
+PARITY = """
+from trainer.tasks import Task
+from trainer.tasks.base import cross_entropy
+
+class Parity(Task):
+    input_dim, output_dim, num_steps = 1, 2, 20
+
+    @classmethod
+    def step_losses(cls, outputs, targets):
+        return cross_entropy(outputs, targets)
+"""
+LOAD = """
+import keras, trainer.tasks.pipeline
+
+def load(name):
+    return keras.saving.load_model(name).loss.task
+
+print(load("text8.keras"))
+try:
+    load("parity.keras")
+except Exception as error:
+    print(*str(error).split())
+import parity
+print(load("parity.keras") is parity.Parity)
+"""
+
+
+def test_a_fresh_process_finds_the_loss_by_the_class_of_its_task(text_file, tmp_path, monkeypatch):
+    """Even text8's, without its text, and a user's task after the import of its module."""
+    (tmp_path / "parity.py").write_text(PARITY)
+    monkeypatch.syspath_prepend(tmp_path)
+    from parity import Parity
+
+    for name, task in {"text8": TASKS["text8"](path=text_file), "parity": Parity()}.items():
+        model = gru(task, optimizer="sgd", weighted_metrics=task.keras_metrics())
+        model.save(tmp_path / f"{name}.keras")
+    done = python("-c", LOAD, cwd=tmp_path)
+    text8, refusal, parity = done.stdout.strip().split("\n")
+    assert text8 == "<class 'trainer.tasks.text8.Text8'>", done.stderr
+    assert "no task 'parity.Parity'; import the module that defines it before load_model" in refusal
+    assert parity == "True"
+
+
+@pytest.mark.parametrize("path", ["text8", "os.system", "trainer.tasks.base.Batch", "no.such.Task"])
+def test_a_path_of_no_task_is_refused(path):
+    with pytest.raises(ValueError, match=f"no task '{path}'.*compile=False"):
+        pipeline.TaskLoss(path)
 
 
 def test_weights_of_samples_are_passed_on():
