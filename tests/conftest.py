@@ -14,6 +14,19 @@ def pytest_xdist_auto_num_workers(config):
     return len(os.sched_getaffinity(0)) + 1
 
 
+@pytest.fixture(scope="session")
+def cold(tmp_path_factory):
+    """Starts any command before a backend is imported; see `processes.ForkServer`."""
+    from processes import ForkServer
+
+    packages = ("trainer", "trainer.export", "trainer.quantize", "tuning", "tuning.report")
+    modules = [f"{package}.__main__" for package in (*packages, "tuning.sweep")]
+    modules += ["trainer.show", "tuning.show", "tuning.presets"]
+    started = ForkServer(tmp_path_factory.mktemp("output"), modules)
+    yield started
+    started.close()
+
+
 @pytest.fixture
 def preset_root(tmp_path, monkeypatch):
     """An empty directory in place of the package's presets."""

@@ -1,12 +1,13 @@
-"""Runs the trainer's mains as real processes.
+"""Runs the project's commands as real processes.
 
-`python(...)` starts an interpreter as a user does. `Warm` forks its processes from one that has
-imported TensorFlow already (but has computed nothing, so that no thread is lost): much quicker, for
-what has to be killed and started again many times.
+`python(...)` starts an interpreter as a user does. A `ForkServer` forks its processes from one that
+has imported modules already, but has computed nothing, so that no thread is lost. This is much
+quicker, for commands that start many times: to be killed, or to refuse an argument.
 """
 
 import contextlib
 import dataclasses
+import importlib
 import json
 import os
 import pathlib
@@ -75,28 +76,42 @@ def python(*arguments, cwd, timeout=300, **changes):
     return Finished(done.returncode, done.stdout, done.stderr)
 
 
-class Warm:
-    """Starts processes that have imported TensorFlow and the trainer already."""
+class ForkServer:
+    """Starts processes that have imported modules already.
 
-    def __init__(self, directory):
+    Args:
+        directory: where the output of processes is kept.
+        modules: names of the modules.
+        changes: to the environment.
+    """
+
+    def __init__(self, directory, modules, **changes):
         self._directory, self._count = pathlib.Path(directory), 0
         self._parent = subprocess.Popen(
-            [sys.executable, __file__],
-            # Little optimisation: compiling is most of a small training's time.
-            env=environment(XLA_FLAGS="--xla_backend_optimization_level=0"),
+            [sys.executable, __file__, *modules],
+            env=environment(**changes),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
         )
 
-    def start(self, module, *arguments, cwd, before=""):
-        """Starts `python -m module *arguments`; `before` is Python that is executed first."""
+    def start(self, module, *arguments, cwd, before="", **changes):
+        """Starts `python -m module *arguments`.
+
+        Args:
+            module: name of a module or package with a `run`, the console script.
+            arguments: of the command line.
+            cwd: the working directory.
+            before: Python that is executed first.
+            changes: to the environment.
+        """
         self._count += 1
         files = [str(self._directory / f"{self._count}.{name}") for name in ("out", "err")]
-        order = [module, *map(str, arguments)]
-        pid = self._ask({"argv": order, "cwd": str(cwd), "before": before, "files": files})
-        return WarmProcess(self, pid, *map(pathlib.Path, files))
+        argv = [module, *map(str, arguments)]
+        order = {"argv": argv, "cwd": str(cwd), "before": before, "files": files}
+        pid = self._ask(order | {"environment": changes})
+        return ForkedProcess(self, pid, *map(pathlib.Path, files))
 
     def run(self, module, *arguments, **options):
         """Runs one to its end."""
@@ -112,16 +127,16 @@ class Warm:
         return json.loads(self._parent.stdout.readline())
 
 
-class WarmProcess:
-    """A process that `Warm` started."""
+class ForkedProcess:
+    """A process that a `ForkServer` started."""
 
-    def __init__(self, warm, pid, stdout, stderr):
-        self.pid, self._warm, self._files, self._code = pid, warm, (stdout, stderr), None
+    def __init__(self, server, pid, stdout, stderr):
+        self.pid, self._server, self._files, self._code = pid, server, (stdout, stderr), None
 
     def poll(self):
         """The exit code, or None while it runs."""
         if self._code is None:
-            status = self._warm._ask({"poll": self.pid})
+            status = self._server._ask({"poll": self.pid})
             self._code = None if status is None else os.waitstatus_to_exitcode(status)
         return self._code
 
@@ -147,13 +162,9 @@ class WarmProcess:
 
 
 def _serve():
-    """The warm parent: forks a child for every order, which returns from here to run it."""
-    import tensorflow  # noqa: F401 - what this is for
-
-    import trainer.__main__
-    import trainer.export.__main__
-    import trainer.loop  # noqa: F401
-
+    """Imports the modules and forks a child for every order, which returns from here to run it."""
+    for name in sys.argv[1:]:
+        importlib.import_module(name)
     answers = os.fdopen(os.dup(1), "w")
     for line in sys.stdin:
         order = json.loads(line)
@@ -173,13 +184,13 @@ def _obey(order):
         flags = os.O_RDONLY if descriptor == 0 else os.O_WRONLY | os.O_CREAT | os.O_TRUNC
         os.dup2(os.open(path, flags), descriptor)
     os.chdir(order["cwd"])
+    os.environ.update(order["environment"])
     sys.argv = order["argv"]
     exec(order["before"], {})
-    import trainer.__main__
-    import trainer.export.__main__
-
-    mains = {"trainer": trainer.__main__, "trainer.export": trainer.export.__main__}
-    mains[order["argv"][0]].run()
+    module = importlib.import_module(sys.argv[0])
+    if hasattr(module, "__path__"):
+        module = importlib.import_module(f"{sys.argv[0]}.__main__")
+    module.run()
 
 
 if __name__ == "__main__":

@@ -30,9 +30,9 @@ def tune(home, *arguments, **changes):
     ],
     ids=str,
 )
-def test_mistakes_are_one_line_before_a_backend_starts(tmp_path, arguments, words):
+def test_mistakes_are_one_line_before_a_backend_starts(cold, tmp_path, arguments, words):
     # A backend that does not exist would be noticed, were it started.
-    done = tune(tmp_path, *arguments, KERAS_BACKEND="none")
+    done = cold.run("tuning", *arguments, cwd=tmp_path, KERAS_BACKEND="none")
     assert done.code == 2 and done.stderr.count("\n") == 1, done
     assert done.stderr.startswith("error: ")
     for word in words:

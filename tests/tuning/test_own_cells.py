@@ -82,9 +82,9 @@ def test_a_study_searches_it(tmp_path):
     assert best.arch == "own_cells.leaky" and set(best.hparams["bias_scale"]) == {"c", "g"}
 
 
-def test_an_unknown_one_is_one_line_before_a_backend_starts(tmp_path):
-    arguments = ("-m", "tuning", "--task=parens", "--arch=no_such.cell")
-    done = python(*arguments, cwd=tmp_path, KERAS_BACKEND="none")
+def test_an_unknown_one_is_one_line_before_a_backend_starts(cold, tmp_path):
+    arguments = ("tuning", "--task=parens", "--arch=no_such.cell")
+    done = cold.run(*arguments, cwd=tmp_path, KERAS_BACKEND="none")
     assert done.code == 2 and done.stderr.count("\n") == 1
     assert "'no_such.cell'" in done.stderr and "no module 'no_such'" in done.stderr
 

@@ -9,7 +9,6 @@ import time
 
 import pytest
 from on_backend import tensorflow_only
-from processes import python
 
 import rnn_zoo
 from rnn_zoo import presets as package
@@ -126,8 +125,8 @@ def test_what_began_at_a_presets_weights_is_no_preset(runs, tmp_path):
         (("--runs=.", "--out=out"), "no feasible trial in ."),
     ],
 )
-def test_mistakes_are_one_line(arguments, message, tmp_path):
-    done = python("-m", "tuning.presets", *arguments, cwd=tmp_path)
+def test_mistakes_are_one_line(cold, arguments, message, tmp_path):
+    done = cold.run("tuning.presets", *arguments, cwd=tmp_path)
     assert (done.code, done.stderr) == (2, f"error: {message}\n")
     assert not list(tmp_path.iterdir())
 

@@ -38,12 +38,8 @@ def study(tmp_path):
     return directory
 
 
-def show(study, *arguments, **changes):
-    return python("-m", "tuning.show", *arguments, cwd=study.parent, **changes)
-
-
 def test_the_best_come_first(study):
-    done = show(study, "--study_dir=study", "--num=2")
+    done = python("-m", "tuning.show", "--study_dir=study", "--num=2", cwd=study.parent)
     assert (done.code, done.stderr) == (0, "")
     assert "4 trials, 1 infeasible (25.0%), 1 stopped early" in done.stdout
     rows = [line.split("│")[1:4] for line in done.stdout.splitlines() if line.startswith("│")]
@@ -54,8 +50,9 @@ def test_the_best_come_first(study):
     assert "1 line" in done.stdout
 
 
-def test_all_go_to_csv_and_parquet(study):
-    done = show(study, "--study_dir=study", "--csv=all.csv", "--parquet=all.parquet")
+def test_all_go_to_csv_and_parquet(cold, study):
+    flags = ("--study_dir=study", "--csv=all.csv", "--parquet=all.parquet")
+    done = cold.run("tuning.show", *flags, cwd=study.parent)
     assert done.code == 0, done.stderr
     for frame in (
         pandas.read_csv(study.parent / "all.csv", dtype={"run_id": str}),
@@ -71,11 +68,11 @@ def test_all_go_to_csv_and_parquet(study):
     ]
 
 
-def test_mistakes_are_one_line(study):
+def test_mistakes_are_one_line(cold, study):
     cases = [((), "--study_dir"), (("--study_dir=nowhere",), "nowhere holds no study")]
     cases += [(("--study_dir=study", "--num=-1"), "-1")]
     cases += [(("--study_dir=study", "--csv=no/such/file"), "no/such")]
     for arguments, words in cases:
-        done = show(study, *arguments)
+        done = cold.run("tuning.show", *arguments, cwd=study.parent)
         assert done.code == 2 and done.stderr.count("\n") == 1, done
         assert words in done.stderr

@@ -123,8 +123,8 @@ def test_the_authors_trials_are_laid_under_or_stand_alone(home, tmp_path):
         (["--runs=.", "--out=x", "more"], "unexpected argument 'more'"),
     ],
 )
-def test_mistakes_are_one_line(tmp_path, flags, message):
-    done = python("-m", "tuning.report", *flags, cwd=tmp_path)
+def test_mistakes_are_one_line(cold, tmp_path, flags, message):
+    done = cold.run("tuning.report", *flags, cwd=tmp_path)
     assert done.code == 2 and done.stderr.count("\n") == 1
     assert done.stderr.startswith("error: ") and message in done.stderr
     assert not (tmp_path / "x").exists()

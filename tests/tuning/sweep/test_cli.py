@@ -179,8 +179,8 @@ def test_a_dry_run_says_what_it_would_cost(tmp_path):
         (("--status", "nowhere"), "nowhere holds no sweep"),
     ],
 )
-def test_mistakes_are_one_line(arguments, message, tmp_path):
-    done = python("-m", "tuning.sweep", *arguments, cwd=tmp_path)
+def test_mistakes_are_one_line(cold, arguments, message, tmp_path):
+    done = cold.run("tuning.sweep", *arguments, cwd=tmp_path)
     assert done.code == 2 and done.stderr.count("\n") == 1
     assert message in done.stderr
     assert not list(tmp_path.iterdir())
