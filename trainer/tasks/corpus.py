@@ -1,16 +1,13 @@
-"""The characters that the text8 task trains on: read from a file, fetched, or built from pydoc."""
+"""The characters of the text8 task: read from a file, downloaded, or generated from pydoc."""
 
-import contextlib
 import gzip
 import hashlib
 import io
 import os
 import re
 import shlex
-import socket
 import subprocess
 import sys
-import tempfile
 import zipfile
 from dataclasses import dataclass
 
@@ -20,10 +17,10 @@ from trainer.errors import UserError
 
 SYMBOLS = " abcdefghijklmnopqrstuvwxyz"
 WAYS_OUT = (
-    "give a file with --text8_path=FILE (plain, .gz or .zip), or build a small corpus from "
+    "give a file with --text8_path=FILE (plain, .gz or .zip), or generate a small corpus from "
     "Python's own documentation with --text8_source=pydoc"
 )
-TIMEOUT = 30  # seconds without a byte, after which a server counts as out of reach
+TIMEOUT = 30  # seconds without a byte after which a download fails
 
 _FOREIGN = 255
 _CODES = bytes(SYMBOLS.find(chr(byte)) % 256 for byte in range(256))  # -1 becomes _FOREIGN
@@ -32,26 +29,21 @@ _PRINTERS = {"plain": "cat", "gzip": "gzip -dc", "zip": "unzip -p"}
 
 
 @dataclass(frozen=True)
-class Home:
-    """Where the corpus is fetched from, and the SHA-256 (hex) and size (bytes) it must have."""
+class Download:
+    """URL of a zip archive, with the SHA-256 (hex) of the archive and of the text in it."""
 
     url: str
-    zip_size: int
     zip_sha256: str
-    size: int
     sha256: str
 
 
-# The archive's size and digest are published in tensorflow/tensorflow (tensorflow/examples/
-# tutorials/word2vec/word2vec_basic.py), its digest in d61h6k4/tensorflow-text8-input-data
-# (Setup.hs); the unpacked digest in utndatasystems/compression-economics (research/papers/
-# neurips_2026/README.md) and fmzbl/kaos (sisyphus/CONFIRMATION.md); all of them in
-# TheCoolestElliot/text-snn (src/snn/data.py).
-TEXT8 = Home(
+# The archive's digest is published in tensorflow/tensorflow (tensorflow/examples/tutorials/
+# word2vec/word2vec_basic.py) and d61h6k4/tensorflow-text8-input-data (Setup.hs); the text's in
+# utndatasystems/compression-economics (research/papers/neurips_2026/README.md) and fmzbl/kaos
+# (sisyphus/CONFIRMATION.md); both in TheCoolestElliot/text-snn (src/snn/data.py).
+TEXT8 = Download(
     url="http://mattmahoney.net/dc/text8.zip",
-    zip_size=31_344_016,
     zip_sha256="a6640522afe85d1963ad56c05b0ede0a0c000dddc9671758a6cc09b7a38e5232",
-    size=100_000_000,
     sha256="6e890197040d37d85beb962ae1f041ff1d9a9ca8d20c7d99c85027eebf51dca7",
 )
 
@@ -73,22 +65,22 @@ class Corpus:
     sha256: str
 
     @property
-    def size(self):
+    def size(self) -> int:
         """The number of characters, n."""
         return len(self.codes)
 
     @property
-    def splits(self):
-        """Maps train, valid and eval to (start, stop), 90/5/5 % of the text in this order.
+    def splits(self) -> dict[str, tuple[int, int]]:
+        """(start, stop) of train, valid and eval: the first 90 %, then 5 % and 5 % of the text.
 
-        train = [0, ⌊0.9 n⌋), valid = [⌊0.9 n⌋, ⌊0.95 n⌋), eval = [⌊0.95 n⌋, n): of the 10⁸
-        characters of text8 the customary 90 M, 5 M and 5 M.
+        train = [0, ⌊0.9 n⌋), valid = [⌊0.9 n⌋, ⌊0.95 n⌋), eval = [⌊0.95 n⌋, n). For text8 these are
+        the usual 90, 5 and 5 million characters.
         """
         first, second = self.size * 90 // 100, self.size * 95 // 100
         return {"train": (0, first), "valid": (first, second), "eval": (second, self.size)}
 
-    def describe(self):
-        """What a run's record says of its corpus, as a plain dict."""
+    def describe(self) -> dict[str, str | int]:
+        """Returns the description of the corpus for a run's record."""
         which = "the full text8" if self.sha256 == TEXT8.sha256 else "not the full text8"
         return {
             "name": self.name,
@@ -99,21 +91,23 @@ class Corpus:
         }
 
 
-def load(path=None, source=None, window=51, cache_dir=None):
-    """Reads, fetches or builds the corpus; none of the three ever stands in for another.
+def load(
+    path: str | os.PathLike[str] | None = None,
+    source: str | None = None,
+    window: int = 51,
+    cache_dir: str | None = None,
+) -> Corpus:
+    """Reads, downloads or generates the corpus. No source is ever replaced by another.
 
     Args:
         path: a file of the 27 symbols, plain, .gz or .zip (one member, or one named text8).
-        source: None, for the real text8 from its home unless `path` is given, or "pydoc".
-        window: the number of characters that each split must hold.
-        cache_dir: what holds `datasets/text8.zip`; by default $KERAS_HOME, else ~/.keras.
-
-    Returns:
-        A Corpus.
+        source: "pydoc", or None for `path` if given, else for the real text8.
+        window: the number of characters that each split must have at least.
+        cache_dir: directory of `datasets/text8.zip`; by default $KERAS_HOME, else ~/.keras.
 
     Raises:
         UserError: the source is unknown or given beside a path; the file is missing, empty,
-            damaged, too short or holds another byte; text8 cannot be fetched, or is not text8.
+            damaged, too short or has another byte; text8 cannot be downloaded, or has another hash.
     """
     if source not in (None, "pydoc"):
         raise UserError(f"--text8_source={source!r} is unknown: choose pydoc, or leave it out")
@@ -131,8 +125,10 @@ def load(path=None, source=None, window=51, cache_dir=None):
     else:
         label, name, source = f"text8 from {TEXT8.url}", "text8", "download"
         data = _download(label, cache_dir)
-    codes = _encode(data, label, printer)
-    corpus = Corpus(codes, name, source, hashlib.sha256(data).hexdigest())
+    sha256 = hashlib.sha256(data).hexdigest()
+    if source == "download" and sha256 != TEXT8.sha256:
+        raise UserError(f"{label}: the text has SHA-256 {sha256}, expected {TEXT8.sha256}")
+    corpus = Corpus(_encode(data, label, printer), name, source, sha256)
     shortest = min(stop - start for start, stop in corpus.splits.values())
     if shortest < window:
         raise UserError(
@@ -142,11 +138,11 @@ def load(path=None, source=None, window=51, cache_dir=None):
     return corpus
 
 
-def mahoney_filter(text):
-    """Reduces any text to the 27 symbols, as Mahoney's script made text8 of Wikipedia.
+def mahoney_filter(text: str | bytes) -> bytes:
+    """Reduces any text to the 27 symbols, by the rules that made text8 of Wikipedia.
 
-    A to Z become a to z; each digit becomes its name between spaces; every run of other
-    characters, letters beyond ASCII among them, becomes one space. For example,
+    A to Z become a to z, each digit becomes its name between spaces, and every run of other
+    characters, including letters beyond ASCII, becomes one space. For example,
     mahoney_filter("Pi: 3.14") is b"pi three one four ".
 
     Args:
@@ -165,7 +161,7 @@ def mahoney_filter(text):
 
 
 def _encode(data, label, printer):
-    """Bytes to codes (n,); bytes.translate, as NumPy would make each index eight bytes wide."""
+    """Maps bytes to codes (n,); indexing an array by them would take eight bytes for each."""
     if not data:
         raise UserError(f"{label} is empty; {WAYS_OUT}")
     codes = np.frombuffer(data.translate(_CODES), np.uint8)
@@ -182,13 +178,13 @@ def _encode(data, label, printer):
 
 
 def _read(path, label):
-    """A user's file: its unpacked bytes, and the shell command that prints them."""
+    """Returns a file's unpacked bytes, and the shell command that prints them."""
     try:
         with open(path, "rb") as file:
             raw = file.read()
     except OSError as error:
         raise UserError(f"{label} cannot be read: {error.strerror}; {WAYS_OUT}") from error
-    # The first bytes tell, which no text of the 27 symbols can have; without them, the name.
+    # No text of the 27 symbols can start with these bytes; a damaged file is told by its name.
     if raw.startswith(b"\x1f\x8b"):
         kind = "gzip"
     elif raw.startswith((b"PK\3\4", b"PK\5\6")):
@@ -209,66 +205,46 @@ def _unpack(raw, kind, label):
             chosen = [member for member in members if member.filename == "text8"] or members
             if len(chosen) == 1:
                 return archive.read(chosen[0])
-    except Exception as error:  # a damaged archive makes the decoders raise almost anything
+    except Exception as error:  # decoders raise almost anything on a damaged archive
         raise UserError(
-            f"{label} is not a whole {kind} file ({_line(error)}): fetch it again, or {WAYS_OUT}"
+            f"{label} is not a whole {kind} file ({_line(error)}): download it again, or {WAYS_OUT}"
         ) from error
     raise UserError(
-        f"{label} holds {len(members)} files, where one, or one named text8, is expected: "
-        "unpack it and give the file itself"
+        f"{label} holds {len(members)} files, expected one, or one named text8: unpack it and give "
+        "the file itself"
     )
 
 
 def _download(label, cache_dir):
-    """The text of TEXT8 from the cache, or from its home where no whole copy is cached."""
+    """Returns the text of TEXT8, from the cached archive or else from its URL."""
+    import pooch  # imported here because only this source needs it
+
     base = os.path.expanduser(cache_dir or os.environ.get("KERAS_HOME") or "~/.keras")
-    target = os.path.join(base, "datasets", "text8.zip")
-    with contextlib.suppress(OSError):
-        try:
-            with open(target, "rb") as file:
-                return _verified(file.read(), label)
-        except ValueError:
-            os.remove(target)
-    import keras  # late: it takes seconds, and a cached copy does not need it
-
-    print(f"Downloading {label} ({TEXT8.zip_size:,} bytes) to {target}", file=sys.stderr)
-    progress = sys.stdout if sys.stdout.isatty() else io.StringIO()
-    patience = socket.getdefaulttimeout()
+    directory = os.path.join(base, "datasets")
     try:
-        socket.setdefaulttimeout(TIMEOUT)
-        os.makedirs(os.path.dirname(target), exist_ok=True)
-        # Beside the target and renamed when verified: no process ever sees, or keeps, half of it.
-        with tempfile.TemporaryDirectory(".text8", dir=os.path.dirname(target)) as partial:
-            with contextlib.redirect_stdout(progress):
-                archive = keras.utils.get_file(
-                    "text8.zip", TEXT8.url, cache_dir=partial, cache_subdir="."
-                )
-            with open(archive, "rb") as file:
-                data = _verified(file.read(), label)
-            os.replace(archive, target)
-            return data
-    except Exception as error:  # get_file raises a bare Exception where the network fails
-        reason = _line(error.__context__ if type(error) is Exception else error)
-        raise UserError(f"{label} cannot be fetched to {target}: {reason}; {WAYS_OUT}") from error
-    finally:
-        socket.setdefaulttimeout(patience)
-
-
-def _verified(raw, label):
-    """Unpacks the archive; ValueError if it or its text is not what TEXT8 says."""
-    _expect(raw, "archive", TEXT8.zip_size, TEXT8.zip_sha256)
-    data = _unpack(raw, "zip", label)
-    _expect(data, "text", TEXT8.size, TEXT8.sha256)
-    return data
-
-
-def _expect(data, what, size, sha256):
-    found = hashlib.sha256(data).hexdigest()
-    if (len(data), found) != (size, sha256):
-        raise ValueError(
-            f"checksum mismatch, and nothing was kept: the {what} has {len(data):,} bytes and "
-            f"sha256 {found}, not {size:,} bytes and sha256 {sha256}"
+        # pooch renames a temporary file once its hash is right: no process sees half of it.
+        archive = pooch.retrieve(
+            TEXT8.url,
+            f"sha256:{TEXT8.zip_sha256}",
+            "text8.zip",
+            directory,
+            processor=_make_readable,
+            downloader=pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), timeout=TIMEOUT),
         )
+        with open(archive, "rb") as file:
+            raw = file.read()
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{label} cannot be downloaded to {directory}: {_line(error)}; {WAYS_OUT}"
+        ) from error
+    return _unpack(raw, "zip", label)
+
+
+def _make_readable(path, action, _):
+    """Lets all users of a shared cache read a new file, which is created for its owner alone."""
+    if action != "fetch":
+        os.chmod(path, 0o644)
+    return path
 
 
 def _line(error):
@@ -276,7 +252,7 @@ def _line(error):
 
 
 def _pydoc_text():
-    """Python's documentation, filtered, from a process in which nothing else is loaded."""
+    """Returns Python's documentation, filtered, from a process in which nothing else is loaded."""
     script = os.path.join(os.path.dirname(__file__), "pydoc_text.py")
     printed = subprocess.run([sys.executable, "-I", script], check=True, stdout=subprocess.PIPE)
     return mahoney_filter(printed.stdout)
