@@ -4,7 +4,6 @@ import keras
 import numpy as np
 from keras import ops
 
-from rnn_zoo.cells import contrib
 from rnn_zoo.cells.base import AbstractRNNCell
 
 
@@ -43,47 +42,6 @@ class IntersectionRNNCell(AbstractRNNCell):
         y = gate_y * x + (1 - gate_y) * y_in  # (19)
         h = gate_h * h + (1 - gate_h) * h_in  # (20)
         return y, [h]
-
-    @classmethod
-    def from_contrib(
-        cls,
-        kernel,
-        bias,
-        forget_bias=1.0,
-        read_in_kernel=None,
-        read_in_bias=None,
-        learned_initial_state=False,
-        **options,
-    ):
-        """A built cell with the weights of a `tf.contrib.rnn.IntersectionRNNCell` of TensorFlow 1.
-
-        Args:
-            kernel: (2 N, 4 N), its variable "kernel": columns gh, h, gy, y.
-            bias: (4 N,), its variable "bias".
-            forget_bias: what it adds to both gates, gh and gy, at run time.
-            read_in_kernel, read_in_bias: (I, N) and (N,), the variables "in_projection/kernel" and
-                "in_projection/bias" that it has where its input is not N wide.
-            learned_initial_state: whether the initial state, zero as theirs, may be trained.
-            **options: other arguments of the cell; `depth_activation` is their `y_activation`, relu
-                by default too, and their h is always tanh.
-
-        Raises:
-            ValueError: shapes that are not those of such a cell, or what the cell refuses.
-
-        Example:
-            cell = IntersectionRNNCell.from_contrib(kernel, bias)
-        """
-        weights = contrib.split(("gh", "h", "gy", "y"), kernel, bias)
-        features, units = weights["gh"]["input"].shape
-        contrib.check_read_in(units, features, read_in_kernel, read_in_bias)
-        options["learned_initial_state"] = learned_initial_state
-        cell = cls(units, gate_bias=forget_bias, **options)
-        cell.build((None, units if read_in_kernel is None else len(read_in_kernel)))
-        cell.set_gate_weights(weights)
-        if read_in_kernel is not None:
-            cell.read_in["kernel"].assign(read_in_kernel)
-            cell.read_in["bias"].assign(read_in_bias)
-        return cell
 
     def get_config(self):
         return super().get_config() | {

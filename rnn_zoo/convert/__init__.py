@@ -1,20 +1,24 @@
-"""Recurrent layers of Keras and PyTorch as layers of rnn_zoo and back, where the equations agree.
+"""Conversion of recurrent layers from and to Keras and PyTorch, and from TensorFlow 1.
 
-    rnn_zoo.layers      keras.layers                torch.nn
+    rnn_zoo.layers      keras.layers                torch.nn       tf.contrib.rnn
     RNN, IRNN           SimpleRNN                   RNN
     GRU                 GRU(reset_after=False)      none: its GRU resets the state after the product
     LSTM                LSTM                        LSTM
+    UGRNN                                                          UGRNNCell
+    IntersectionRNN                                                IntersectionRNNCell
 
-A conversion copies weights: both layers give the same outputs and states from the same inputs. All
-that would make them differ is refused by a ValueError of one line, before anything is built. b^fg
-is part of the bias over there: it is added on the way out, and `gate_bias` is 0 on the way in. The
-initial state is zero over there, and one that was learned here is dropped only if that is asked
-for. How a layer computes, as Keras's `unroll` and `use_cudnn`, does not travel. Where a sequence
-begins with masked steps, Keras on JAX puts the given state where ours, and Keras on TensorFlow, put
-zeros; `zero_output_for_mask=True` agrees on both.
+A conversion copies weights: both layers give the same outputs and states from the same inputs.
+Anything that would make them differ raises a ValueError of one line before anything is built.
+
+Keras and PyTorch keep b^fg in the bias: it is added to the bias on the way out, and `gate_bias` is
+0 on the way in. Their initial state is zero, and a learned one is dropped only on request. Options
+about how a layer computes, such as Keras's `unroll` and `use_cudnn`, are not converted. If a
+sequence begins with masked steps, Keras on JAX outputs the given state, while rnn_zoo, and Keras on
+TensorFlow, output zeros; `zero_output_for_mask=True` agrees on both.
 """
 
+from rnn_zoo.convert.contrib import from_contrib
 from rnn_zoo.convert.keras import from_keras, to_keras
 from rnn_zoo.convert.torch import from_torch, to_torch
 
-__all__ = ["from_keras", "from_torch", "to_keras", "to_torch"]
+__all__ = ["from_contrib", "from_keras", "from_torch", "to_keras", "to_torch"]

@@ -19,15 +19,17 @@ GATES = {
 _KEEPS = {layers.GRU: "u", layers.LSTM: "f"}
 
 
-def filled(layer, kernel, recurrent, bias):
-    """A layer of ours, built, with the weights of arrays (I, G N), (N, G N) and (G N,)."""
-    gates = GATES[type(layer)]
+def by_gate(gates, kernel, recurrent, bias):
+    """Split arrays (I, G N), (N, G N) and (G N,) into the form of `gate_weights`."""
     parts = {"input": kernel, "recurrent": recurrent, "bias": bias}
     split = {part: np.split(array, len(gates), axis=-1) for part, array in parts.items()}
+    return {gate: {part: split[part][i] for part in parts} for i, gate in enumerate(gates)}
+
+
+def filled(layer, kernel, recurrent, bias):
+    """Build a layer of rnn_zoo and set its weights from arrays (I, G N), (N, G N) and (G N,)."""
     layer.build((None, None, len(kernel)))
-    layer.cell.set_gate_weights(
-        {gate: {part: split[part][i] for part in parts} for i, gate in enumerate(gates)}
-    )
+    layer.cell.set_gate_weights(by_gate(GATES[type(layer)], kernel, recurrent, bias))
     return layer
 
 

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from on_backend import TOLERANCE, dtypes, to_numpy
 
-import rnn_zoo
+from rnn_zoo.convert import from_contrib
 
 BATCH, TIME, INPUT, UNITS = 3, 6, 4, 3
+CALLS = {"return_sequences": True, "return_state": True}
 
 
 def logistic(a):
@@ -50,18 +51,17 @@ def projection(rng, features=INPUT):
     return rng.normal(size=(features, UNITS)), rng.normal(size=UNITS)
 
 
-def check(cell, step, features, dtype, rng):
-    """Several steps from a random state: outputs and states, of the cell and of a layer of it."""
+def check(layer, step, features, dtype, rng):
+    """Several steps from a random state: outputs and states, of the layer and of its cell."""
     inputs = rng.normal(size=(BATCH, TIME, features))
     state = start = rng.normal(size=(BATCH, UNITS))
     outputs, given = [], [start]
     for t in range(TIME):
         output, state = step(inputs[:, t], state)
         outputs.append(output)
-        found, given = cell(inputs[:, t].astype(dtype), [np.asarray(given[0], dtype)])
+        found, given = layer.cell(inputs[:, t].astype(dtype), [np.asarray(given[0], dtype)])
         np.testing.assert_allclose(to_numpy(found), output, rtol=0, atol=TOLERANCE[dtype])
         np.testing.assert_allclose(to_numpy(given[0]), state, rtol=0, atol=TOLERANCE[dtype])
-    layer = keras.layers.RNN(cell, return_sequences=True, return_state=True, dtype=dtype)
     found, last = layer(inputs.astype(dtype), initial_state=[start.astype(dtype)])
     np.testing.assert_allclose(
         to_numpy(found), np.stack(outputs, axis=1), rtol=0, atol=TOLERANCE[dtype]
@@ -73,8 +73,8 @@ def check(cell, step, features, dtype, rng):
 @pytest.mark.parametrize("forget_bias", [1.0, -0.6])
 def test_ugrnn(dtype, forget_bias, rng):
     weights = ugrnn_weights(rng)
-    cell = rnn_zoo.UGRNNCell.from_contrib(*weights, forget_bias=forget_bias, dtype=dtype)
-    check(cell, lambda x, s: contrib_ugrnn(x, s, *weights, forget_bias), INPUT, dtype, rng)
+    layer = from_contrib("ugrnn", *weights, forget_bias=forget_bias, dtype=dtype, **CALLS)
+    check(layer, lambda x, s: contrib_ugrnn(x, s, *weights, forget_bias), INPUT, dtype, rng)
 
 
 @pytest.mark.parametrize("dtype", dtypes())
@@ -83,11 +83,9 @@ def test_ugrnn(dtype, forget_bias, rng):
 def test_intersection(dtype, forget_bias, features, rng):
     weights = intersection_weights(rng)
     read_in = None if features == UNITS else projection(rng, features)
-    cell = rnn_zoo.IntersectionRNNCell.from_contrib(
-        *weights, forget_bias, *(read_in or ()), dtype=dtype
-    )
+    layer = from_contrib("+rnn", *weights, forget_bias, read_in, dtype=dtype, **CALLS)
     check(
-        cell,
+        layer,
         lambda x, s: contrib_intersection(x, s, *weights, forget_bias, read_in),
         features,
         dtype,
@@ -96,18 +94,16 @@ def test_intersection(dtype, forget_bias, features, rng):
 
 
 def imported(rng, **options):
-    yield rnn_zoo.UGRNNCell.from_contrib(*ugrnn_weights(rng), **options)
-    yield rnn_zoo.IntersectionRNNCell.from_contrib(
-        *intersection_weights(rng), 1.0, *projection(rng), **options
-    )
+    yield from_contrib("ugrnn", *ugrnn_weights(rng), **options).cell
+    yield from_contrib("plus_rnn", *intersection_weights(rng), 1.0, projection(rng), **options).cell
 
 
 def test_the_forget_bias_is_theirs_by_default_and_is_no_weight(rng):
     kernel, bias = ugrnn_weights(rng)
-    cell = rnn_zoo.UGRNNCell.from_contrib(kernel, bias)
+    cell = from_contrib("ugrnn", kernel, bias).cell
     assert cell.gate_bias == 1.0
     np.testing.assert_allclose(cell.gate_weights()["g"]["bias"], bias[:UNITS], rtol=1e-6)
-    cell = rnn_zoo.IntersectionRNNCell.from_contrib(*intersection_weights(rng))
+    cell = from_contrib("+rnn", *intersection_weights(rng)).cell
     assert cell.gate_bias == (1.0, 1.0)
 
 
@@ -118,13 +114,18 @@ def test_the_initial_state_is_zero_and_may_be_trained(rng):
         assert len(cell.initial_states) == 1 and not np.any(cell.initial_state)
 
 
-def test_options_go_to_the_cell(rng):
-    cell = rnn_zoo.UGRNNCell.from_contrib(*ugrnn_weights(rng), activation="relu", name="mine")
-    assert cell.activation is keras.activations.relu and cell.name == "mine"
-    cell = rnn_zoo.IntersectionRNNCell.from_contrib(
-        *intersection_weights(rng), depth_activation="tanh"
-    )
-    assert cell.depth_activation is keras.activations.tanh
+def test_options_go_to_the_layer(rng):
+    layer = from_contrib("ugrnn", *ugrnn_weights(rng), activation="relu", name="mine")
+    assert layer.cell.activation is keras.activations.relu and layer.name == "mine"
+    layer = from_contrib("+rnn", *intersection_weights(rng), depth_activation="tanh")
+    assert layer.cell.depth_activation is keras.activations.tanh
+
+
+def test_other_architectures_are_refused(rng):
+    with pytest.raises(ValueError, match=r"no weights for gru; choose ugrnn, \+rnn"):
+        from_contrib("gru", *ugrnn_weights(rng))
+    with pytest.raises(ValueError, match="ugrnn has no read-in; omit it"):
+        from_contrib("ugrnn", *ugrnn_weights(rng), read_in=projection(rng))
 
 
 @pytest.mark.parametrize(
@@ -140,23 +141,21 @@ def test_options_go_to_the_cell(rng):
 )
 def test_arrays_that_are_no_ugrnn_are_refused(shapes, message):
     with pytest.raises(ValueError, match=message):
-        rnn_zoo.UGRNNCell.from_contrib(*map(np.zeros, shapes))
+        from_contrib("ugrnn", *map(np.zeros, shapes))
 
 
 @pytest.mark.parametrize(
     ("shapes", "message"),
     [
-        (((7, 12), (12,)), r"kernel must be \(6, 12\), whatever the size of the input.*\(7, 12\)"),
+        (((7, 12), (12,)), r"kernel must be \(6, 12\) for inputs of any size.*\(7, 12\)"),
         (((6, 12), (10,)), r"bias must be \(4 N,\), N for each of gh, h, gy, y; got \(10,\)"),
-        (((6, 12), (12,), (4, 2), (3,)), r"read_in_kernel must be \(I, 3\).*got \(4, 2\) and \(3,"),
-        (((6, 12), (12,), (4, 3), (1,)), r"read_in_bias \(3,\), got \(4, 3\) and \(1,\)"),
-        (((6, 12), (12,), (4,), (3,)), r"read_in_kernel must be \(I, 3\)"),
-        (((6, 12), (12,), (3, 3), (3,)), "input of 3 features.*is not read in; omit it"),
-        (((6, 12), (12,), (4, 3), None), "read_in_bias are given together"),
-        (((6, 12), (12,), None, (3,)), "read_in_bias are given together"),
+        (((6, 12), (12,), (4, 2), (3,)), r"shapes \(I, 3\) and \(3,\).*got \(4, 2\) and \(3,"),
+        (((6, 12), (12,), (4, 3), (1,)), r"got \(4, 3\) and \(1,\)"),
+        (((6, 12), (12,), (4,), (3,)), r"read_in must be arrays of shapes \(I, 3\)"),
+        (((6, 12), (12,), (3, 3), (3,)), "input of 3 features needs no read-in.*omit it"),
     ],
 )
 def test_arrays_that_are_no_intersection_cell_are_refused(shapes, message):
-    kernel, bias, *read_in = (None if shape is None else np.zeros(shape) for shape in shapes)
+    kernel, bias, *read_in = map(np.zeros, shapes)
     with pytest.raises(ValueError, match=message):
-        rnn_zoo.IntersectionRNNCell.from_contrib(kernel, bias, 1.0, *read_in)
+        from_contrib("+rnn", kernel, bias, read_in=read_in or None)
