@@ -105,7 +105,7 @@ FUNCTIONS = {
 def oracle(algorithm, space, seed):
     import keras_tuner
 
-    from tuning.search.oracles import load_oracle
+    from tuning.search.algorithms import load_oracle
 
     options = {"objective": keras_tuner.Objective("loss", "min"), "hyperparameters": space}
     if algorithm == "keras_tuner":

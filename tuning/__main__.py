@@ -13,9 +13,10 @@ from trainer.cli import train_flags
 from trainer.config import TrainConfig
 from trainer.errors import UserError
 from trainer.storage.files import is_full
-from tuning.config import ALGORITHMS, EARLY_STOPPING, StudyConfig, study_config
+from tuning.config import EARLY_STOPPING, StudyConfig, study_config
 from tuning.progress import StudyDisplay
 from tuning.search import space
+from tuning.search.algorithms import ALGORITHMS
 from tuning.show import show
 from tuning.study import hparam_sets, log, reruns
 from tuning.study.executors import Processes

@@ -8,8 +8,8 @@ import gin
 from trainer.cli import gin_files
 from trainer.config import check_choice, check_range
 from trainer.errors import UserError
+from tuning.search.algorithms import ALGORITHMS
 
-ALGORITHMS = ("gp", "random", "keras_tuner", "optuna")
 EARLY_STOPPING = ("none", "median")
 #: Trial ids have the digits of this many, so that a study can grow.
 MAX_TRIALS = 99_999

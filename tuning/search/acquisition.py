@@ -1,29 +1,41 @@
-"""Where to try next: the point of a mixed space that promises the largest improvement.
+"""Maximisation of expected improvement over a mixed space.
 
-Random points and changed copies of the best trials are judged first; from the best of these,
-numbers climb the gradient and choices are exchanged one at a time.
+Random points and perturbed copies of the best trials are scored first. From the best of these,
+numbers follow the gradient and choices are exchanged one at a time.
 """
+
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from scipy import optimize
 
+from tuning.search.features import Features
+from tuning.search.gaussian_process import Posterior
+
 _RANDOM, _NEAR, _STARTS, _ITERATIONS = 400, 400, 5, 20
 
 
-def maximise(features, posterior, rng, incumbents, is_taken):
-    """The point with the largest expected improvement that was not tried yet.
+def maximise(
+    features: Features,
+    posterior: Posterior,
+    rng: np.random.Generator,
+    incumbents: np.ndarray,
+    is_taken: Callable[[dict], bool],
+) -> dict[str, Any] | None:
+    """Finds the untried point with the largest expected improvement.
 
     Args:
-        features: the space's `Features`.
-        posterior: a `gp.Posterior`.
-        rng: a `numpy.random.Generator`.
+        features: features of the space.
+        posterior: the posterior of the objective.
+        rng: source of random candidates.
         incumbents: (k, d), the best trials so far.
-        is_taken: called with a dict of values; true for what was tried.
+        is_taken: tells whether a dict of values has been tried.
 
     Returns:
-        The dict of values, or None where all that was looked at is taken.
+        Dict of values; None if every candidate has been tried.
     """
-    near = _changed(features, rng, incumbents[rng.integers(len(incumbents), size=_NEAR)])
+    near = _perturbed(features, rng, incumbents[rng.integers(len(incumbents), size=_NEAR)])
     candidates = np.vstack([features.draw(rng, _RANDOM), near])
     scores = posterior.log_improvement(candidates)
     order = np.argsort(-scores, kind="stable")
@@ -41,8 +53,8 @@ def maximise(features, posterior, rng, incumbents, is_taken):
     return None
 
 
-def _changed(features, rng, points):
-    """Copies with some numbers moved, some a little, and a tenth of the choices redrawn."""
+def _perturbed(features, rng, points):
+    """Copies points with some numbers moved, at several scales, and a tenth of choices redrawn."""
     fresh = features.draw(rng, len(points))
     width = 10 ** rng.uniform(-2.5, -0.5, (len(points), 1))
     moved = points + width * rng.standard_normal(points.shape)
@@ -55,7 +67,7 @@ def _changed(features, rng, points):
 
 
 def _climb(features, posterior, points):
-    """The points after their free features have followed the gradient, all in one search."""
+    """Moves the free features of all points along the gradient, in one L-BFGS run."""
     shape, free = points.shape, np.array([features.free(point) for point in points])
 
     def objective(flat):
@@ -78,7 +90,7 @@ def _climb(features, posterior, points):
 
 
 def _exchanged(features, point):
-    """The point, and it with each choice in each other of its values."""
+    """Returns the point, and copies of it with one choice set to another of its values."""
     points = [point]
     for columns in features.choices:
         for chosen in columns:

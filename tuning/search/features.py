@@ -1,53 +1,53 @@
-"""Points of a keras-tuner search space as vectors for a Gaussian process, and back.
+"""Conversion between points of a keras-tuner search space and vectors for a Gaussian process.
 
-A number is one feature, its quantile in its own law: a log-uniform range becomes [0, 1] evenly. An
-unordered choice is one feature a value, one of them 1. What does not count where another
-hyperparameter has its value lies in the middle, so that it cannot tell two points apart.
+A number is one feature: its quantile in its own distribution, so a log-uniform range maps to [0, 1]
+evenly. An unordered choice is one-hot. An inactive hyperparameter, whose condition does not hold,
+is set to the middle of its range, so that it does not tell points apart.
 
 Legend: d features, C candidates.
 """
 
+from typing import Any
+
+import keras_tuner
 import numpy as np
 from keras_tuner.engine.hyperparameters import Choice, Fixed
 
-#: The largest quantile: keras-tuner's laws are defined below 1 only.
+#: The largest quantile: keras-tuner's distributions are defined below 1 only.
 BELOW_ONE = 1 - 1e-9
 
 
 class Features:
-    """The features of a search space.
+    """Features of a search space.
 
     Args:
-        hyperparameters: a `keras_tuner.HyperParameters`, whose conditions are understood.
+        hyperparameters: the space, which may have conditions.
 
     Attributes:
         size: d.
-        choices: list of arrays, the columns of each unordered choice.
+        num_free: number of hyperparameters that have more than one value.
+        choices: column indices of each unordered choice.
     """
 
-    def __init__(self, hyperparameters):
-        self._columns, self.size = [], 0
+    def __init__(self, hyperparameters: keras_tuner.HyperParameters):
+        self._columns: list[tuple[Any, np.ndarray]] = []
+        self.size = 0
         for hp in hyperparameters.space:
             width = _width(hp)
             self._columns.append((hp, np.arange(self.size, self.size + width)))
             self.size += width
-        #: Numbers and choices of more than one value.
         self.num_free = sum(len(columns) > 0 for _, columns in self._columns)
         self.choices = [columns for _, columns in self._columns if len(columns) > 1]
 
-    def draw(self, rng, count):
-        """Points by the hyperparameters' own laws, (count, d).
-
-        Args:
-            rng: a `numpy.random.Generator`.
-        """
+    def draw(self, rng: np.random.Generator, count: int) -> np.ndarray:
+        """Draws points (count, d), each hyperparameter from its own distribution."""
         vectors = rng.random((count, self.size))
         for columns in self.choices:
             vectors[:, columns] = np.eye(len(columns))[rng.integers(len(columns), size=count)]
         return self.settle(vectors)
 
-    def encode(self, values):
-        """The vector (d,) of a dict from name to value."""
+    def encode(self, values: dict[str, Any]) -> np.ndarray:
+        """Returns the vector (d,) of a dict from name to value."""
         vector = np.empty(self.size)
         for hp, columns in self._columns:
             if hp.name not in values or not _is_active(hp, values):
@@ -58,36 +58,37 @@ class Features:
                 vector[columns] = hp.value_to_prob(values[hp.name])
         return np.clip(vector, 0.0, 1.0)
 
-    def decode(self, vector):
-        """The dict from name to value at a vector (d,), of what counts there."""
-        values = {}
+    def decode(self, vector: np.ndarray) -> dict[str, Any]:
+        """Returns the dict from name to value at a vector (d,), without inactive names."""
+        values: dict[str, Any] = {}
         for hp, columns in self._columns:
             if _is_active(hp, values):
                 values[hp.name] = _value(hp, vector[columns])
         return values
 
-    def settle(self, vectors):
-        """The vectors (C, d) with what does not count in the middle, what counts chosen."""
-        vectors, chosen = vectors.copy(), {}
+    def settle(self, vectors: np.ndarray) -> np.ndarray:
+        """Returns the vectors (C, d) with inactive features centred and active choices one-hot."""
+        vectors = vectors.copy()
+        chosen: dict[str, list] = {}
         parents = {condition.name for hp, _ in self._columns for condition in hp.conditions}
         for hp, columns in self._columns:
-            counts = np.ones(len(vectors), bool)
+            active = np.ones(len(vectors), bool)
             for condition in hp.conditions:
                 allowed = {*condition.values}
-                counts &= [value in allowed for value in chosen[condition.name]]
-            if not counts.all():
-                vectors[np.ix_(~counts, columns)] = _middle(columns)
+                active &= [value in allowed for value in chosen[condition.name]]
+            if not active.all():
+                vectors[np.ix_(~active, columns)] = _middle(columns)
             if len(columns) > 1 and hp.conditions:
                 chosen_columns = vectors[:, columns].argmax(1)
-                vectors[np.ix_(counts, columns)] = np.eye(len(columns))[chosen_columns[counts]]
+                vectors[np.ix_(active, columns)] = np.eye(len(columns))[chosen_columns[active]]
             if hp.name in parents:
                 values = chosen.setdefault(hp.name, [None] * len(vectors))
-                for row in np.flatnonzero(counts):
+                for row in np.flatnonzero(active):
                     values[row] = _value(hp, vectors[row, columns])
         return vectors
 
-    def free(self, vector):
-        """Which features (d,) of a point may move a little: numbers that count there."""
+    def free(self, vector: np.ndarray) -> np.ndarray:
+        """Returns which features (d,) of a point can move continuously: its active numbers."""
         values, free = self.decode(vector), np.zeros(self.size, bool)
         for hp, columns in self._columns:
             free[columns] = len(columns) == 1 and _is_active(hp, values)

@@ -1,15 +1,16 @@
-"""A Gaussian process on scikit-learn's, made fast enough to ask after a thousand trials.
+"""scikit-learn's Gaussian process, made fast enough for a thousand trials.
 
-Three things are added: the marginal likelihood's gradient without its n x n x d array, priors on
-the kernel's parameters, and a posterior that takes in running trials one by one, by fantasies.
+It adds a gradient of the marginal likelihood that needs no n x n x d array, priors on the kernel's
+parameters, and a posterior that is extended by fantasised results of running trials.
 
-Legend: n trials that ended, m that run, d features, S fantasies, C candidates.
+Legend: n ended trials, d features, S fantasies, C candidates.
 """
 
 import warnings
+from typing import Any
 
 import numpy as np
-from scipy import linalg, optimize, special
+from scipy import linalg, optimize, special, stats
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
@@ -18,18 +19,20 @@ _JITTER = 1e-10
 
 
 class GaussianProcess(GaussianProcessRegressor):
-    """scikit-learn's process, its kernel s² Matérn-5/2 with a length a feature, plus noise.
+    """scikit-learn's process with a Matérn-5/2 kernel, one length scale per feature, and noise.
 
-    With r = √5 |(x - x')/ℓ|, k = s² (1 + r + r²/3) e^{-r}, and its derivative by log ℓ_j is
-    s² 5/3 (1 + r) e^{-r} ((x_j - x'_j)/ℓ_j)²; summed over pairs against the symmetric matrix of the
-    likelihood's derivative this is two products with X, where scikit-learn builds n x n x d
-    numbers.
+    With r = √5 |(x - x')/ℓ|, k = s² (1 + r + r²/3) e^{-r}. Its derivative by log ℓ_j is
+    s² 5/3 (1 + r) e^{-r} ((x_j - x'_j)/ℓ_j)². Summed over all pairs, weighted by the symmetric
+    matrix of the likelihood's derivative, this is two products with X; scikit-learn builds an array
+    of n x n x d numbers instead.
 
     Source: Rasmussen and Williams 2006, eq. 2.30 and 5.9; Snoek et al. 2012.
     """
 
-    def log_marginal_likelihood(self, theta=None, eval_gradient=False, clone_kernel=True):
-        """As scikit-learn's, to rounding: log p(y | X, θ), and its gradient if asked for."""
+    def log_marginal_likelihood(
+        self, theta: np.ndarray, eval_gradient: bool = False, clone_kernel: bool = True
+    ) -> Any:
+        """Returns log p(y | X, θ), and its gradient if asked; equals scikit-learn's to rounding."""
         if not eval_gradient:
             return super().log_marginal_likelihood(theta, False, clone_kernel)
         kernel = self.kernel_.clone_with_theta(theta) if clone_kernel else self.kernel_
@@ -47,9 +50,9 @@ class GaussianProcess(GaussianProcessRegressor):
             return -np.inf, np.zeros_like(theta)
         y = self.y_train_
         alpha = linalg.cho_solve((cholesky, True), y, check_finite=False)
-        half = linalg.lapack.dpotri(cholesky, lower=1)[0]  # the inverse's lower half, zeros above
+        half = linalg.lapack.dpotri(cholesky, lower=1)[0]  # lower triangle of the inverse
         half.flat[:: len(z) + 1] *= 0.5
-        # Twice the likelihood's derivative by the covariance.
+        # Twice the derivative of the likelihood by the covariance.
         by_covariance = np.multiply.outer(alpha, alpha)
         by_covariance -= half
         by_covariance -= half.T
@@ -61,18 +64,25 @@ class GaussianProcess(GaussianProcessRegressor):
         return value, np.array([*gradient, 0.5 * noise * np.trace(by_covariance)])
 
 
-def fit(features, targets, theta=None, max_iterations=60, refit=True):
-    """A process fitted to standardised targets.
+def fit(
+    features: np.ndarray,
+    targets: np.ndarray,
+    theta: Any = None,
+    max_iterations: int = 60,
+    refit: bool = True,
+) -> GaussianProcess:
+    """Fits a process to standardised targets.
 
-    The kernel's parameters maximise the posterior: lengths are log-normal around √d, as fits a
-    function of d features that matter about equally (Hvarfner et al. 2024), noise is small.
+    The kernel's parameters are maximum a posteriori. The prior on length scales is log-normal and
+    grows with √d, for functions of d about equally relevant features (Hvarfner et al. 2024); the
+    prior on the noise favours small values.
 
     Args:
         features: (n, d), within [0, 1].
         targets: (n,), of mean 0 and variance 1.
-        theta: log parameters to start from; the priors' middles if None.
-        max_iterations: of L-BFGS.
-        refit: whether to look for better ones than `theta` at all.
+        theta: log parameters to start from; the prior means if None.
+        max_iterations: iterations of L-BFGS.
+        refit: whether to optimise the parameters, or to use `theta` as it is.
     """
     middle, scale = _priors(features.shape[1])
 
@@ -96,7 +106,7 @@ def fit(features, targets, theta=None, max_iterations=60, refit=True):
     kernel = _kernel(features.shape[1]).clone_with_theta(theta)
     process = GaussianProcess(kernel, alpha=_JITTER, optimizer=maximise if refit else None)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # a parameter at its bound is no harm
+        warnings.simplefilter("ignore", ConvergenceWarning)  # a parameter may lie at its bound
         return process.fit(features, targets)
 
 
@@ -106,8 +116,8 @@ def _kernel(num_features):
 
 
 def _priors(num_features):
-    """Means and deviations of the log parameters: variance, lengths, noise."""
-    # The mode of their log-normal distribution of a length.
+    """Returns means and deviations of the log parameters: variance, lengths, noise."""
+    # The mode of Hvarfner's log-normal distribution.
     length = np.sqrt(2) - 3 + np.log(num_features) / 2
     means = [0.0, *[length] * num_features, -5.0]
     return np.array(means), np.array([1.0, *[np.sqrt(3)] * num_features, 1.0])
@@ -125,20 +135,44 @@ def _squared_distances(a, b):
     return np.maximum(squared, 0.0)
 
 
-class Posterior:
-    """What is believed of the function after the trials that ended, and S ways the others may end.
+def standardise(scores: np.ndarray, num_failed: int = 0) -> np.ndarray:
+    """Turns scores into targets of mean 0 and variance 1, for which smaller is better.
 
-    A running trial's result is drawn from the posterior given the results, real and fantasied,
-    before it (Snoek et al. 2012, section 3.2). All fantasies share the Cholesky factor L, and a
-    fantasied result's row of the whitened targets W = L⁻¹ Y is the very normal number that it was
-    drawn by.
+    Scores above the median are replaced by quantiles, by rank, of the normal distribution that the
+    better half suggests, so that a few huge losses do not flatten the rest (half-rank warping, Song
+    et al. 2024). Failed trials follow the worst score at a quarter of the range.
+
+    Args:
+        scores: (n,).
+        num_failed: number of failed trials, whose targets are appended.
+    """
+    median = np.median(scores)
+    better = scores[scores <= median]
+    spread = np.sqrt(np.mean((better - median) ** 2))
+    worse = scores > median
+    ranks = stats.rankdata(scores, method="average")[worse]
+    warped = scores.astype(float)
+    if spread > 0:
+        warped[worse] = median + spread * stats.norm.ppf((ranks - 0.5) / len(scores))
+    worst, best = warped.max(), warped.min()
+    penalty = worst + 0.25 * ((worst - best) or 1.0)
+    targets = np.concatenate([warped, np.full(num_failed, penalty)])
+    return (targets - targets.mean()) / (targets.std() or 1.0)
+
+
+class Posterior:
+    """Posterior of the objective given ended trials and S fantasies of the running ones.
+
+    Each fantasised result is drawn from the posterior given all results before it, real and
+    fantasised (Snoek et al. 2012, section 3.2). All fantasies share the Cholesky factor L, and a
+    fantasised result's row of the whitened targets W = L⁻¹ Y is the normal draw that made it.
 
     Args:
         process: a fitted `GaussianProcess`.
         num_fantasies: S.
     """
 
-    def __init__(self, process, num_fantasies=1):
+    def __init__(self, process: GaussianProcess, num_fantasies: int = 1):
         self.variance, self.lengths, self.noise = _parameters(process.kernel_)
         self.noise += process.alpha
         self.points, self._cholesky = process.X_train_, process.L_
@@ -146,12 +180,12 @@ class Posterior:
         self._whitened = _solve(process.L_, self._results)
         self._weigh()
 
-    def fantasise(self, point, normals):
-        """The posterior after one more running trial.
+    def fantasise(self, point: np.ndarray, normals: np.ndarray) -> "Posterior":
+        """Returns the posterior that includes one more running trial.
 
         Args:
             point: (d,).
-            normals: (S,) numbers drawn from the standard normal distribution.
+            normals: (S,) draws from the standard normal distribution.
         """
         row = _solve(self._cholesky, self._covariances(point[None])[0][:, 0])
         corner = np.sqrt(max(self.variance + self.noise - row @ row, _JITTER))
@@ -167,24 +201,24 @@ class Posterior:
 
     def _weigh(self):
         self._weights = _solve(self._cholesky, self._whitened, "T")
-        # The best value so far is the mean's at a trial: a lucky result of a noisy one is not it.
+        # The posterior mean at a trial, not its noisy result, which may be lucky.
         self.best = (self._results - self.noise * self._weights).min(0)
 
-    def predict(self, candidates):
-        """Means (C, S) and standard deviations (C,) of the function, noise apart."""
+    def predict(self, candidates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Returns means (C, S) and standard deviations (C,) of the noise-free function."""
         covariances, _ = self._covariances(candidates)
         rows = _solve(self._cholesky, covariances)
         variances = np.maximum(self.variance - (rows**2).sum(0), _JITTER)
         return covariances.T @ self._weights, np.sqrt(variances)
 
-    def log_improvement(self, candidates):
-        """log of the expected improvement, averaged over fantasies, (C,)."""
+    def log_improvement(self, candidates: np.ndarray) -> np.ndarray:
+        """Returns the log of the expected improvement, averaged over fantasies, (C,)."""
         means, deviations = self.predict(candidates)
         logs = log_expected_improvement(means, deviations[:, None], self.best)
         return special.logsumexp(logs, axis=1) - np.log(logs.shape[1])
 
-    def log_improvement_gradient(self, candidates):
-        """`log_improvement` (C,) and its gradients (C, d)."""
+    def log_improvement_gradient(self, candidates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Returns `log_improvement` (C,) and its gradients (C, d)."""
         covariances, slopes = self._covariances(candidates)
         rows = _solve(self._cholesky, covariances)
         solved = _solve(self._cholesky, rows, "T")
@@ -208,7 +242,7 @@ class Posterior:
         return total - np.log(logs.shape[1]), gradients
 
     def _covariances(self, candidates):
-        """k(points, candidates), (n, C), and -s² 5/3 (1 + r) e^{-r} of the same pairs."""
+        """Returns k(points, candidates), (n, C), and -s² 5/3 (1 + r) e^{-r} of the same pairs."""
         squared = _squared_distances(self.points / self.lengths, candidates / self.lengths)
         r = np.sqrt(5 * squared)
         decay = self.variance * np.exp(-r)
@@ -219,11 +253,13 @@ def _solve(cholesky, right, trans="N"):
     return linalg.solve_triangular(cholesky, right, trans, lower=True, check_finite=False)
 
 
-def log_expected_improvement(mean, deviation, best):
-    """log E[max(best - f, 0)] of f normally distributed: log σ + log(φ(z) + z Φ(z)).
+def log_expected_improvement(
+    mean: np.ndarray, deviation: np.ndarray, best: np.ndarray
+) -> np.ndarray:
+    """Returns log E[max(best - f, 0)] = log σ + log(φ(z) + z Φ(z)) for normal f.
 
-    z = (best - μ)/σ. Far above the best value the improvement itself would round to zero, and its
-    gradient with it (Ament et al. 2023).
+    Here z = (best - μ)/σ. The logarithm keeps its gradient far above the best value, where the
+    improvement itself rounds to zero (Ament et al. 2023).
 
     Args:
         mean, deviation: μ and σ.
@@ -233,7 +269,7 @@ def log_expected_improvement(mean, deviation, best):
 
 
 def _log_h(z):
-    """log(φ(z) + z Φ(z)) without cancellation."""
+    """Computes log(φ(z) + z Φ(z)) without cancellation."""
     near = np.maximum(z, -1.0)
     plain = np.log(np.exp(-(near**2) / 2) / np.sqrt(2 * np.pi) + near * special.ndtr(near))
     far = np.clip(z, -1e4, -1.0)
@@ -243,12 +279,12 @@ def _log_h(z):
 
 
 def _slopes_of_log_h(z):
-    """-Φ(z) and φ(z), each over φ(z) + z Φ(z): the slopes by mean and by deviation."""
+    """Returns -Φ(z) and φ(z) over φ(z) + z Φ(z): the slopes by mean and by deviation."""
     log_h = _log_h(z)
     by_mean = -np.exp(special.log_ndtr(z) - log_h)
     return by_mean, np.exp(-(z**2) / 2 - np.log(2 * np.pi) / 2 - log_h)
 
 
 def _mills(z):
-    """Φ(z)/φ(z) for z <= 0."""
+    """Returns Φ(z)/φ(z) for z <= 0."""
     return np.sqrt(np.pi / 2) * special.erfcx(-z / np.sqrt(2))

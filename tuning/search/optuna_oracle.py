@@ -1,57 +1,64 @@
-"""Optuna's Gaussian process sampler as an oracle: an independent check of ours."""
+"""Optuna's Gaussian process sampler as an oracle, to check `GPOracle` against."""
 
 import warnings
+from typing import Any
 
 import optuna
 from keras_tuner.engine.hyperparameters import Choice
 
+from tuning.search.durable import RUNNING
 from tuning.search.features import BELOW_ONE
-from tuning.search.oracles import RUNNING, RandomOracle, standardise
+from tuning.search.gaussian_process import standardise
+from tuning.search.oracles import RandomOracle
 
 
 class OptunaOracle(RandomOracle):
     """Optuna's `GPSampler` (Matérn 5/2 with ARD, logarithmic expected improvement).
 
-    It is asked about quantiles of each hyperparameter's law, all of them whether they count or not,
-    since it knows no conditions. Failed trials count as in `GPOracle`, running ones as average.
+    The sampler sees each hyperparameter as a quantile of its distribution. It knows no conditions,
+    so it always proposes all hyperparameters, and inactive ones are dropped. Failed trials are
+    scored as in `GPOracle`; running trials get the mean score.
 
     Args:
-        objective, max_trials, hyperparameters, seed, **options: of `DurableOracle`.
-        initial_points: random ones before the first that is chosen.
+        objective, max_trials, hyperparameters, seed, first, **options: see `DurableOracle`.
+        initial_points: number of random trials before the model chooses.
     """
 
-    def __init__(self, *args, initial_points=10, **options):
+    def __init__(self, *args: Any, initial_points: int = 10, **options: Any):
         super().__init__(*args, **options)
         self.initial_points = initial_points
 
-    def propose(self, trial_id):
+    def propose(self, trial_id: str) -> dict[str, Any]:
         completed, failed = self.ended()
         if len(completed) < self.initial_points:
             return super().propose(trial_id)
-        rng = self.rng(len(self.start_order))
-        space = _distributions(self.hyperparameters)
-        targets = standardise(self.losses(completed), len(failed))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            sampler = optuna.samplers.GPSampler(
-                seed=int(rng.integers(2**31)), n_startup_trials=0, deterministic_objective=False
-            )
-        study = optuna.create_study(sampler=sampler)
-        running = [trial for trial in self.trials.values() if trial.status == RUNNING]
-        targets = [*targets, *[0.0] * len(running)]
-        for trial, target in zip([*completed, *failed, *running], targets, strict=True):
-            known = _parameters(self.hyperparameters, trial.hyperparameters.values)
-            study.add_trial(
-                optuna.trial.create_trial(params=known, distributions=space, value=float(target))
-            )
-        asked = study.ask(space).params
-        values = {}
+        asked = self._ask(completed, failed)
+        values: dict[str, Any] = {}
         for hp in self.hyperparameters.space:
             if all(condition.is_active(values) for condition in hp.conditions):
                 values[hp.name] = _value(hp, asked.get(hp.name))
         if self._duplicate(values):
             return super().propose(trial_id)
         return {"status": RUNNING, "values": values}
+
+    def _ask(self, completed, failed):
+        """Asks a new Optuna study, which has been told all trials."""
+        rng = self.rng(len(self.start_order))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            sampler = optuna.samplers.GPSampler(
+                seed=int(rng.integers(2**31)), n_startup_trials=0, deterministic_objective=False
+            )
+        study = optuna.create_study(sampler=sampler)
+        space = _distributions(self.hyperparameters)
+        running = [trial for trial in self.trials.values() if trial.status == RUNNING]
+        targets = [*standardise(self.losses(completed), len(failed)), *[0.0] * len(running)]
+        for trial, target in zip([*completed, *failed, *running], targets, strict=True):
+            known = _parameters(self.hyperparameters, trial.hyperparameters.values)
+            study.add_trial(
+                optuna.trial.create_trial(params=known, distributions=space, value=float(target))
+            )
+        return study.ask(space).params
 
 
 def _distributions(hyperparameters):
@@ -64,7 +71,7 @@ def _distributions(hyperparameters):
 
 
 def _parameters(hyperparameters, values):
-    """All parameters of a trial; what did not count has its default."""
+    """Returns all parameters of a trial, with the default for inactive ones."""
     parameters = {}
     for hp in hyperparameters.space:
         value = values.get(hp.name, hp.default)

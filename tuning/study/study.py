@@ -136,7 +136,7 @@ class Study:
     def _open(self, slots, display):
         import keras_tuner
 
-        from tuning.search.oracles import load_oracle
+        from tuning.search.algorithms import load_oracle
 
         held = self.check()
         self.batch = held["batch"] if held else self.study.batch or max(4, slots)

@@ -1,0 +1,55 @@
+"""Search algorithms by name.
+
+Importing this module loads neither Keras nor an optional package; `load_oracle` does.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, NamedTuple
+
+from trainer.config import check_choice
+from trainer.errors import UserError
+
+if TYPE_CHECKING:
+    from tuning.search.durable import DurableOracle
+
+
+class Algorithm(NamedTuple):
+    """Where an algorithm is implemented, and what it needs.
+
+    Attributes:
+        module, oracle: the module and the name of its oracle class.
+        extra: the extra of this package that installs its dependencies, if it has any.
+    """
+
+    module: str
+    oracle: str
+    extra: str | None = None
+
+
+ALGORITHMS = {
+    "gp": Algorithm("tuning.search.oracles", "GPOracle"),
+    "random": Algorithm("tuning.search.oracles", "RandomOracle"),
+    "keras_tuner": Algorithm("tuning.search.oracles", "StockOracle"),
+    "optuna": Algorithm("tuning.search.optuna_oracle", "OptunaOracle", extra="optuna"),
+}
+
+
+def load_oracle(name: str) -> "type[DurableOracle]":
+    """Imports the oracle class of an algorithm.
+
+    Args:
+        name: a key of `ALGORITHMS`.
+
+    Raises:
+        UserError: the name is unknown, or an optional package is not installed.
+    """
+    check_choice("algorithm", name, ALGORITHMS)
+    algorithm = ALGORITHMS[name]
+    try:
+        return getattr(importlib.import_module(algorithm.module), algorithm.oracle)
+    except ImportError as error:
+        if algorithm.extra is None:
+            raise
+        raise UserError(
+            f"the algorithm {name} needs {error.name}: pip install 'rnn-zoo[{algorithm.extra}]'"
+        ) from None

@@ -1,0 +1,217 @@
+"""`DurableOracle`: a keras-tuner oracle that survives kills, divergence and damaged files."""
+
+import contextlib
+import copy
+import json
+import math
+import os
+import random
+import threading
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import keras_tuner
+import numpy as np
+from keras_tuner.engine.trial import Trial, TrialStatus
+from keras_tuner.src.engine import oracle as engine
+
+from trainer.storage.files import whole
+
+RUNNING, STOPPED = TrialStatus.RUNNING, TrialStatus.STOPPED
+COMPLETED, FAILED = TrialStatus.COMPLETED, TrialStatus.FAILED
+
+
+class DurableOracle(keras_tuner.Oracle):
+    """Base class of oracles for long searches.
+
+    It fixes these faults of `keras_tuner.Oracle` (1.4):
+
+    - A non-finite score fails the trial. In the base class, +inf becomes the best possible score.
+    - Failed trials never end the search; in the base class, three in a row do. An exception other
+      than `FailedTrialError` is a bug and ends the search with its traceback.
+    - Each proposal is a function of the seed and of earlier trials, so a search that was killed
+      continues as it would have. The base class loses its random state, and treats seed 0 as None.
+    - Files are replaced atomically. A trial exists once `oracle.json` lists it, and has ended once
+      its own file says so. A damaged file is renamed, with a warning, and its content is restored
+      from the others. In the base class, a truncated `trial.json` makes the search unreadable.
+    - An exception releases the oracle's lock.
+
+    Args:
+        objective: a name or a `keras_tuner.Objective`.
+        max_trials: number of trials; None for no limit.
+        hyperparameters: the search space; None if the model defines it.
+        seed: seed of all random numbers; if None, one is drawn and stored with the search.
+        first: values of the first trial, such as known good ones; None to let the search choose.
+        **options: other arguments of `keras_tuner.Oracle`.
+    """
+
+    trials: dict[str, Trial]
+    ongoing_trials: dict[str, Trial]
+
+    def __init__(
+        self,
+        objective: "str | keras_tuner.Objective | None" = None,
+        max_trials: int | None = None,
+        hyperparameters: keras_tuner.HyperParameters | None = None,
+        seed: int | None = None,
+        first: dict[str, Any] | None = None,
+        **options: Any,
+    ):
+        options = {"max_consecutive_failed_trials": None} | options
+        super().__init__(
+            objective=objective,
+            max_trials=max_trials,
+            hyperparameters=hyperparameters,
+            seed=seed,
+            **options,
+        )
+        self._given_seed, self.first = seed, first
+        self.seed = self._seed_state = random.randrange(2**31) if seed is None else seed
+
+    def populate_space(self, trial_id: str) -> dict[str, Any]:
+        if self.first is not None and not self.start_order:
+            return {"status": RUNNING, "values": dict(self.first)}
+        return self.propose(trial_id)
+
+    def propose(self, trial_id: str) -> dict[str, Any]:
+        """Proposes a trial: the status and values that keras-tuner's `populate_space` returns."""
+        raise NotImplementedError(f"{type(self).__name__} must define propose(trial_id)")
+
+    def create_trial(self, tuner_id: str) -> Trial:
+        with _unlocked_after_an_error(self):
+            return super().create_trial(tuner_id)
+
+    def update_trial(self, trial_id: str, metrics: dict[str, float], step: int = 0) -> Trial:
+        with _unlocked_after_an_error(self):
+            return super().update_trial(trial_id, metrics, step)
+
+    def end_trial(self, trial: Trial) -> None:
+        with _unlocked_after_an_error(self):
+            self._end_trial(trial)
+
+    @keras_tuner.synchronized
+    def _end_trial(self, trial):
+        known = self.trials[trial.trial_id]
+        is_last = self._run_times[trial.trial_id] >= self.max_retries_per_trial
+        if trial.status == TrialStatus.INVALID and is_last:
+            # Not a `FailedTrialError` but a bug: the trial runs again once that is fixed.
+            raise keras_tuner.errors.FatalRuntimeError(trial.message)
+        if trial.status == COMPLETED:
+            self.score_trial(known)
+            if known.score is None or not math.isfinite(known.score):
+                trial.status, trial.message = FAILED, f"its score is {known.score}"
+                known.score = None
+        # The base class would write oracle.json with this trial still among the running ones.
+        ongoing = self.ongoing_trials.items()
+        self.ongoing_trials = {k: v for k, v in ongoing if v is not known}
+        super().end_trial(trial)
+
+    def rng(self, index: int) -> np.random.Generator:
+        """Returns the random generator of the trial that started at position `index`."""
+        return np.random.default_rng([self.seed, index])
+
+    def ended(self) -> tuple[list[Trial], list[Trial]]:
+        """Returns completed and failed trials, each in the order in which they started."""
+        known = [self.trials[trial_id] for trial_id in self.start_order]
+        completed = [trial for trial in known if trial.status == COMPLETED]
+        return completed, [trial for trial in known if trial.status == FAILED]
+
+    def losses(self, completed: list[Trial]) -> np.ndarray:
+        """Returns the scores (n,) of completed trials, negated if larger ones are better."""
+        sign = 1.0 if self.objective.direction == "min" else -1.0
+        return sign * np.array([trial.score for trial in completed])
+
+    def save(self) -> None:
+        values = {name: trial.hyperparameters.values for name, trial in self.trials.items()}
+        _write(self._get_oracle_fname(), self.get_state() | {"values": values})
+
+    def _save_trial(self, trial):
+        _write(os.path.join(self._get_trial_dir(trial.trial_id), "trial.json"), trial.get_state())
+
+    def reload(self) -> None:
+        state = _read(self._get_oracle_fname())
+        found = {}
+        for entry in sorted(os.scandir(self._project_dir), key=lambda entry: entry.name):
+            path = os.path.join(entry.path, "trial.json")
+            if entry.name.startswith("trial_") and os.path.exists(path):
+                found[entry.name.removeprefix("trial_")] = _read(path)
+        if state is None:
+            state = self._state_of(found)
+        # A copy, because `from_config` modifies its argument.
+        self.hyperparameters = keras_tuner.HyperParameters.from_config(
+            copy.deepcopy(state["hyperparameters"])
+        )
+        for trial_id in state["start_order"]:
+            self.trials[trial_id] = self._trial(trial_id, found.get(trial_id), state)
+        self.set_state(state)
+        self.ongoing_trials = {}
+        ended = [name for name, trial in self.trials.items() if trial.status in (COMPLETED, FAILED)]
+        # The trials' own files decide: a kill may have come between a trial's file and oracle.json,
+        # and a damaged trial file loses its result.
+        noted = [name for name in state["end_order"] if name in ended]
+        self.end_order = [*noted, *(name for name in ended if name not in noted)]
+        # Trials that were running are handed out again; the queue is popped from its end.
+        self._retry_queue = [name for name in reversed(self.start_order) if name not in ended]
+        for trial in self.trials.values():
+            self._record_values(trial)
+
+    def _trial(self, trial_id, found, state):
+        if found is not None:
+            trial = Trial(hyperparameters=self.get_space(), trial_id=trial_id)
+            trial.set_state(found)
+            return trial
+        hyperparameters = self.get_space()
+        hyperparameters.values = dict(state["values"][trial_id])
+        return Trial(hyperparameters, trial_id, RUNNING)
+
+    def _state_of(self, found):
+        """Rebuilds the oracle's state from its trials' files alone."""
+        found = {trial_id: state for trial_id, state in found.items() if state is not None}
+        ended = [name for name, state in found.items() if state["status"] in (COMPLETED, FAILED)]
+        spaces = [state["hyperparameters"] for state in found.values()]
+        return self.get_state() | {
+            "start_order": list(found),
+            "end_order": ended,
+            "ongoing_trials": {},
+            "run_times": dict.fromkeys(ended, 1),
+            **({"hyperparameters": copy.deepcopy(spaces[-1])} if spaces else {}),
+        }
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        super().set_state(state)
+        if self._given_seed is not None:
+            self.seed = self._given_seed
+        self._seed_state = self.seed
+
+
+@contextlib.contextmanager
+def _unlocked_after_an_error(oracle: keras_tuner.Oracle) -> Iterator[None]:
+    """Releases the lock that keras-tuner's `synchronized` keeps when its method raises."""
+    outermost = engine.THREADS[oracle] != threading.current_thread().name
+    try:
+        yield
+    except BaseException:
+        if outermost and engine.THREADS[oracle] == threading.current_thread().name:
+            engine.THREADS[oracle] = None
+            engine.LOCKS[oracle].release()
+        raise
+
+
+def _write(path, state):
+    with whole(path, "w") as file:
+        file.write(json.dumps(state))  # much faster than `json.dump`
+
+
+def _read(path):
+    """Reads a JSON file; returns None if it is missing or damaged, and renames a damaged one."""
+    try:
+        with open(path) as file:
+            return json.load(file)
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        aside = f"{path}.damaged"
+        os.replace(path, aside)
+        warnings.warn(f"{path} is damaged; it is kept as {aside}", stacklevel=2)
+        return None
