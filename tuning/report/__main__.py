@@ -7,19 +7,20 @@ from absl import flags
 from trainer.cli import main as cli
 from trainer.errors import UserError
 
-USAGE = """Makes every figure, table and claim of the paper from the runs that there are.
+USAGE = """Draws the paper's figures and checks its claims, from a directory of runs.
 
   python -m tuning.report --runs=runs --out=report
 
 Flags:"""
 
 FLAGS = flags.FlagValues()
-flags.DEFINE_string("runs", None, "a directory of sweeps, studies or runs", flag_values=FLAGS)
-flags.DEFINE_string("out", None, "the directory to write the report to", flag_values=FLAGS)
+flags.DEFINE_string("runs", None, "directory of sweeps, studies or runs", flag_values=FLAGS)
+flags.DEFINE_string("out", None, "directory to write the report to", flag_values=FLAGS)
 flags.DEFINE_string(
     "published",
     None,
-    "a directory of the authors' unpacked trials, laid under ours",
+    "Parquet file of the authors' trials, drawn under yours; made by python -m "
+    "tuning.report.convert_published",
     flag_values=FLAGS,
 )
 
@@ -29,14 +30,15 @@ def main():
         raise UserError("--out is missing: the directory to write the report to")
     if not FLAGS.runs and not FLAGS.published:
         raise UserError("--runs is missing: a directory of sweeps, studies or runs")
-    for name in ("runs", "published"):
-        path = FLAGS[name].value
-        if path and not pathlib.Path(path).is_dir():
-            raise UserError(f"--{name} is no directory: {path}")
+    if FLAGS.runs and not pathlib.Path(FLAGS.runs).is_dir():
+        raise UserError(f"--runs is no directory: {FLAGS.runs}")
+    if FLAGS.published:
+        _check_published(FLAGS.published)
     try:
-        import jinja2  # noqa: F401 - what the page is made with
-        import pandas  # noqa: F401 - what all of it is
-        import tabulate  # noqa: F401 - what pandas writes Markdown with
+        import jinja2  # noqa: F401 - renders the page
+        import pandas  # noqa: F401 - holds all trials
+        import pyarrow  # noqa: F401 - reads Parquet for pandas
+        import tabulate  # noqa: F401 - writes Markdown for pandas
     except ImportError as error:
         raise UserError(f"the report needs {error.name}: pip install 'rnn-zoo[report]'") from None
     from trainer.display.progress import Display
@@ -45,8 +47,18 @@ def main():
     build.run(FLAGS.runs, FLAGS.out, FLAGS.published, Display())
 
 
+def _check_published(path):
+    if pathlib.Path(path).is_dir():
+        raise UserError(
+            f"--published takes a Parquet file, and {path} is a directory; convert it once: python "
+            f"-m tuning.report.convert_published --published={path} --out=published.parquet"
+        )
+    if not pathlib.Path(path).is_file():
+        raise UserError(f"--published is no file: {path}")
+
+
 def run():
-    """The console script."""
+    """Runs the command line."""
     cli.run(main, FLAGS, USAGE)
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 from trainer.errors import UserError
 from trainer.storage.files import whole
 from tuning.report import gaps as gap
-from tuning.report import page, published, trials
+from tuning.report import page, trials
 from tuning.report.claims import CLAIMS
 from tuning.report.figures import FIGURES
 from tuning.report.tables import TABLES
@@ -24,7 +24,7 @@ def run(runs, out, published_trials, display):
     Args:
         runs: the directory, or None for the authors' trials alone.
         out: the report's directory; what an earlier report left in it is replaced.
-        published_trials: directory of the authors' files, or None.
+        published_trials: Parquet file of the authors' trials, or None.
         display: a `trainer.display.progress.Display`.
 
     Raises:
@@ -84,7 +84,7 @@ def _read(runs, published_trials, display):
             display.say(problem)
         frames.append(ours)
     if published_trials:
-        frames.append(published.read(published_trials))
+        frames.append(trials.read_published(published_trials))
     found = trials.together(frames)
     if not len(found):
         raise UserError(

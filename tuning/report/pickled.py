@@ -1,104 +1,88 @@
-"""Arrays out of pickles, without running a line of what a pickle asks for.
+"""Records of a pickled structured NumPy array, read without running anything that the pickle names.
 
-A pickle names functions and classes, calls them, and sets their state. Here every name is answered
-by a stand-in that records and does nothing; NumPy's own, which trust what they are told, never see
-the file. Afterwards the arrays are built from what was recorded, and checked: an object array from
-a list, any other from as many bytes as it needs.
+A pickle names functions and classes, calls them and sets their state. Here the few names that an
+array of plain values needs are answered by inert stand-ins, which only keep their arguments and
+state; any other name is refused. NumPy's own reconstructors never see the file, because they follow
+raw bytes as object pointers.
 """
 
-import math
+import os
 import pickle
 import re
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
-#: What a dtype of plain values may be called: kind and size, "O" among them.
-_PLAIN = re.compile(r"[<>|=]?(?:[biufcSU?]\d*|O8?)")
+#: Largest file to read.
+MAX_BYTES = 4 * 2**30
+#: Most values in a file, counted as often as they are referenced: a few bytes can share one list
+#: a billion times.
+MAX_VALUES = 200_000_000
+#: Plain dtypes: booleans, numbers and strings.
+_PLAIN = re.compile(r"[<>|=][biufSU]\d+")
 
 
-class Refused(pickle.UnpicklingError):
-    """A pickle asks for what an array of plain values does not need, or says what cannot be."""
+class Refused(Exception):
+    """The file is no structured array of plain values."""
 
 
-class _Name:
-    """Stands for what a pickle looks up: to be called if it has `call`, and nothing else."""
+class _StandIn:
+    """Keeps the arguments and the state of an object, and does nothing with them."""
 
-    __slots__ = ("_call", "_name")
+    arguments: tuple = ()
+    state: Any = ()
 
-    def __init__(self, name, call=None):
-        object.__setattr__(self, "_name", name)
-        object.__setattr__(self, "_call", call)
-
-    def __call__(self, *arguments):
-        if self._call is None:
-            raise Refused(f"it calls {self._name}")
-        return self._call(*arguments)
-
-    def __setstate__(self, state):
-        raise Refused(f"it changes {self._name}")
-
-    def __setattr__(self, name, value):
-        raise Refused(f"it changes {self._name}")
-
-
-class _Recorded:
-    """An array, a number or a dtype to be: what the pickle said of it."""
-
-    __slots__ = ("arguments", "kind", "state")
-
-    def __init__(self, kind, *arguments):
-        self.kind, self.arguments, self.state = kind, arguments, None
+    def __init__(self, *arguments):
+        self.arguments = arguments
 
     def __setstate__(self, state):
-        if self.kind == "scalar" or not isinstance(state, tuple):
-            raise Refused("it has a state that cannot be")
         self.state = state
 
 
-def _recorder(kind):
-    return lambda *arguments: _Recorded(kind, *arguments)
+class _Array(_StandIn):
+    """Stands for `_reconstruct`; state: version, shape, dtype, order, values."""
 
 
-def _latin1(text, encoding):
-    """The one use that a pickle of bytes has for `_codecs.encode`."""
-    if encoding not in ("latin1", "latin-1"):
-        raise Refused(f"it asks for the encoding {encoding}")
-    return text.encode("latin-1")
+class _Scalar(_StandIn):
+    """Stands for `scalar`; arguments: dtype, bytes."""
 
 
-def _no_bytes():
-    """What early protocols call `bytes` for."""
-    return b""
+class _Dtype(_StandIn):
+    """Stands for `numpy.dtype`; arguments: "f8"; state: version, byte order, _, names, ..."""
 
 
-def _known():
-    """(module, name) -> its stand-in."""
-    known = {("_codecs", "encode"): _Name("_codecs.encode", _latin1)}
-    for module in ("builtins", "__builtin__"):
-        known[module, "bytes"] = _Name("bytes", _no_bytes)
-    for package in ("numpy.core", "numpy._core"):
-        for module, name, kind in (
-            ("multiarray", "_reconstruct", "array"),
-            ("multiarray", "scalar", "scalar"),
-            ("numeric", "_frombuffer", "buffer"),
-        ):
-            known[f"{package}.{module}", name] = _Name(name, _recorder(kind))
-    known["numpy", "dtype"] = _Name("numpy.dtype", _recorder("dtype"))
-    for name in ("ndarray", "recarray", "record"):
-        known["numpy", name] = _Name(f"numpy.{name}")
-    return known
+class _Bytes(_StandIn):
+    """Stands for `_codecs.encode` and `bytes`; arguments: text, "latin1"."""
+
+    @property
+    def text(self):
+        return self.arguments[0] if self.arguments else ""
+
+
+class _Class(_StandIn):
+    """Stands for the class of an array or record, which is not needed."""
+
+
+_STAND_INS = {
+    ("_codecs", "encode"): _Bytes,
+    ("__builtin__", "bytes"): _Bytes,
+    ("builtins", "bytes"): _Bytes,
+    ("numpy", "dtype"): _Dtype,
+    ("numpy", "ndarray"): _Class,
+    ("numpy", "recarray"): _Class,
+    ("numpy", "record"): _Class,
+    ("numpy.core.multiarray", "_reconstruct"): _Array,
+    ("numpy.core.multiarray", "scalar"): _Scalar,
+    ("numpy._core.multiarray", "_reconstruct"): _Array,
+    ("numpy._core.multiarray", "scalar"): _Scalar,
+}
 
 
 class _Unpickler(pickle.Unpickler):
-    _KNOWN = _known()
-
-    def __init__(self, file):
-        # Python 2 wrote its strings, and the bytes of arrays, as what is text now.
-        super().__init__(file, encoding="latin-1")
-
     def find_class(self, module, name):
         try:
-            return self._KNOWN[module, name]
+            return _STAND_INS[module, name]
         except KeyError:
             raise Refused(f"it asks for {module}.{name}") from None
 
@@ -106,91 +90,76 @@ class _Unpickler(pickle.Unpickler):
         raise Refused("it has a persistent id")
 
 
-def load(file):
-    """Reads a pickle of arrays, numbers, strings, lists, tuples and dicts.
+def records(path: str | os.PathLike, columns: list[str]) -> Iterator[list]:
+    """Yields the records of a pickled one-dimensional structured array, as Python values.
+
+    NumPy's numbers become Python's, arrays of numbers become flat lists, and the byte strings of
+    Python 2 become text.
 
     Args:
-        file: open for bytes.
-
-    Returns:
-        What was pickled; arrays and numbers are NumPy's, strings of Python 2 are text.
+        path: file that holds the pickle.
+        columns: names of the fields to read, in this order.
 
     Raises:
-        Refused: it holds anything else.
-        Exception: of many kinds, as `pickle.load` has it of a damaged file.
+        Refused: the file is too large, or holds anything but such an array.
+        Exception: many kinds, as from `pickle.load`, if the file is damaged.
     """
-    return _real(_Unpickler(file).load())
+    if os.path.getsize(path) > MAX_BYTES:
+        raise Refused(f"it is larger than {MAX_BYTES / 2**30:.0f} GiB")
+    with open(path, "rb") as file:
+        # Latin-1 maps each byte of Python 2's strings, raw array data among them, to one character.
+        found = _Unpickler(file, encoding="latin-1").load()
+    if not isinstance(found, _Array):
+        raise Refused("it holds no array")
+    *_, dtype, _, rows = found.state
+    names = dtype.state[3] if isinstance(dtype, _Dtype) and len(dtype.state) > 3 else None
+    if not names or not isinstance(rows, list):
+        raise Refused("it holds no structured array with object fields")
+    missing = [name for name in columns if name not in names]
+    if missing:
+        raise Refused(f"it has no column {', '.join(missing)}; it has {', '.join(names)}")
+    values = _Values()
+    for row in rows:
+        fields = dict(zip(names, row, strict=True))
+        yield [values.plain(fields[name]) for name in columns]
 
 
-def _real(value):
-    """The value with arrays and numbers in place of what was recorded of them."""
-    if isinstance(value, _Recorded):
-        return _BUILDERS[value.kind](value)
-    if isinstance(value, dict):
-        return {_real(name): _real(each) for name, each in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(map(_real, value))
-    if value is None or isinstance(value, bool | int | float | complex | str | bytes | bytearray):
-        return value
-    raise Refused(f"it holds a {type(value).__name__}")
+class _Values:
+    """Converts unpickled values to plain Python ones, at most `MAX_VALUES` of them."""
+
+    def __init__(self):
+        self.left = MAX_VALUES
+
+    def plain(self, value):
+        self.left -= 1
+        if self.left < 0:
+            raise Refused(f"it holds more than {MAX_VALUES:,} values")
+        if value is None or isinstance(value, bool | int | float | str):
+            return value
+        if isinstance(value, bytes):
+            return value.decode("latin-1")
+        if isinstance(value, dict):
+            return {self.plain(name): self.plain(each) for name, each in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.plain(each) for each in value]
+        if isinstance(value, _Bytes):
+            return self.plain(value.text)
+        if isinstance(value, _Scalar):
+            return self.plain(_unpacked(*value.arguments)[0])
+        if isinstance(value, _Array):
+            *_, dtype, _, raw = value.state
+            return self.plain(_unpacked(dtype, raw))
+        raise Refused(f"it holds a {type(value).__name__.lstrip('_').lower()}")
 
 
-def _dtype(recorded):
-    if not isinstance(recorded, _Recorded) or recorded.kind != "dtype":
-        raise Refused("it has an array without a dtype")
-    if isinstance(recorded.state, np.dtype):
-        return recorded.state
-    name, state = recorded.arguments[0], recorded.state or ()
-    fields = state[4] if len(state) > 5 else None
-    if fields:
-        formats = [_dtype(fields[each][0]) for each in state[3]]
-        offsets = [fields[each][1] for each in state[3]]
-        made = {"names": list(state[3]), "formats": formats, "offsets": offsets}
-        found = np.dtype(made | {"itemsize": state[5]})
-    elif isinstance(name, str) and _PLAIN.fullmatch(name):
-        order = state[1] if len(state) > 1 and state[1] in ("<", ">") else "="
-        found = np.dtype(name).newbyteorder(order)
-    else:
-        raise Refused(f"it has an array of {name!r}")
-    recorded.state = found
-    return found
-
-
-def _array(recorded):
-    if recorded.state is None or len(recorded.state) < 4:
-        raise Refused("it has an array without values")
-    shape, dtype, is_fortran, values = recorded.state[-4:]
-    return _filled(shape, _dtype(dtype), "F" if is_fortran else "C", values)
-
-
-def _buffer(recorded):
-    values, dtype, shape, order = recorded.arguments
-    return _filled(shape, _dtype(dtype), order, values)
-
-
-def _filled(shape, dtype, order, values):
-    """An array of these values: a list of objects, or the bytes of numbers."""
-    if not isinstance(shape, tuple) or not all(type(n) is int and n >= 0 for n in shape):
-        raise Refused(f"it has an array of shape {shape!r}")
-    count = math.prod(shape)
-    if dtype.hasobject:
-        if not isinstance(values, list) or len(values) != count:
-            raise Refused("it has an array of objects that are not there")
-        array = np.empty(count, dtype)
-        for place, value in enumerate(values):
-            array[place] = _real(value)
-    else:
-        raw = values.encode("latin-1") if isinstance(values, str) else values
-        if not isinstance(raw, bytes | bytearray) or len(raw) != count * dtype.itemsize:
-            raise Refused("it has an array of bytes that are not there")
-        array = np.frombuffer(bytes(raw), dtype)
-    return array.reshape(shape, order="F" if order == "F" else "C")
-
-
-def _scalar(recorded):
-    dtype, value = (*recorded.arguments, None)[:2]
-    dtype = _dtype(dtype)
-    return _real(value) if dtype.hasobject else _filled((1,), dtype, "C", value)[0]
-
-
-_BUILDERS = {"array": _array, "buffer": _buffer, "scalar": _scalar, "dtype": _dtype}
+def _unpacked(dtype, raw):
+    """The values of a plain dtype that some bytes hold, as a list."""
+    name = dtype.arguments[0] if isinstance(dtype, _Dtype) and dtype.arguments else None
+    order = dtype.state[1] if name and len(dtype.state) > 1 else "="
+    if not _PLAIN.fullmatch(f"{order}{name}"):
+        raise Refused(f"it holds an array of {name!r}")
+    raw = raw.text if isinstance(raw, _Bytes) else raw
+    raw = raw.encode("latin-1") if isinstance(raw, str) else raw
+    if not isinstance(raw, bytes):
+        raise Refused("it holds an array without bytes")
+    return np.frombuffer(raw, np.dtype(f"{order}{name}")).tolist()

@@ -7,6 +7,7 @@ import pathlib
 
 import pandas as pd
 
+from trainer.errors import UserError
 from tuning.report.paper import UNROLLED
 from tuning.study.reruns import RERUNS
 
@@ -37,6 +38,11 @@ COLUMNS = (
     "run", "study", "run_id", "iteration", "is_rerun", "source", "algorithm", "profile", "setting",
     *_WORDS, *_NUMBERS, "stopped_early", "activation", *_OPTIONS, *_METRICS, "hparams", "curve",
 )  # fmt: skip
+#: How to make the file that `read_published` reads.
+CONVERT = (
+    "convert the authors' files with python -m tuning.report.convert_published --published=DIR "
+    "--out=published.parquet"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,6 +97,29 @@ def read(directory):
             if bad:
                 problems.append(f"{path / name}: {bad} damaged line{'s'[: bad > 1]} left out")
     return frame(rows), problems
+
+
+def read_published(path: str | os.PathLike) -> pd.DataFrame:
+    """Reads the authors' trials, as `tuning.report.convert_published` writes them.
+
+    Args:
+        path: Parquet file.
+
+    Returns:
+        DataFrame as from `read`.
+
+    Raises:
+        UserError: it is no such file.
+    """
+    try:
+        found = pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"cannot read {path} as Parquet: {reason}; {CONVERT}") from None
+    missing = [name for name in COLUMNS if name not in found]
+    if missing:
+        raise UserError(f"{path} has no column {', '.join(missing)}; {CONVERT}")
+    return frame(found)
 
 
 def frame(rows):

@@ -96,17 +96,25 @@ def test_a_figure_that_lost_its_runs_loses_its_file(home, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_authors_trials_are_laid_under_or_stand_alone(home, tmp_path):
+def test_the_authors_trials_are_converted_and_laid_under_or_stand_alone(home, tmp_path):
     types = [("architecture", object), ("task_type", object), ("hparams", object)]
     types += [(name, int) for name in ("n_layers", "hyper_iter", "max_params", "num_params")]
     types += [(name, float) for name in ("train_loss", "valid_loss", "eval_loss")]
     rows = [("gru", "text8", {"lr_init": 0.1}, 1, 0, 10_000, 9_990, 1.9, 1.9, 1.875)]
     (tmp_path / "theirs").mkdir()
     (tmp_path / "theirs/fig3.p").write_bytes(pickle.dumps(np.array(rows, types), protocol=2))
-    alone = ("-m", "tuning.report", "--published=theirs", "--out=alone")
+    convert = (
+        "-m",
+        "tuning.report.convert_published",
+        "--published=theirs",
+        "--out=theirs.parquet",
+    )
+    done = python(*convert, cwd=tmp_path)
+    assert (done.code, done.stderr) == (0, "")
+    alone = ("-m", "tuning.report", "--published=theirs.parquet", "--out=alone")
     done = python(*alone, cwd=tmp_path)
     assert "alone/index.html: 2 of 38 figures" in done.stdout, done.stderr
-    both = ("-m", "tuning.report", f"--runs={home / 'runs'}", "--published=theirs", "--out=both")
+    both = (*alone[:3], f"--runs={home / 'runs'}", "--out=both")
     done = python(*both, cwd=tmp_path)
     assert "both/index.html: 10 of 38 figures" in done.stdout, done.stderr
 
@@ -117,9 +125,9 @@ def test_the_authors_trials_are_laid_under_or_stand_alone(home, tmp_path):
         (["--runs=."], "--out is missing"),
         (["--out=x"], "--runs is missing"),
         (["--runs=nowhere", "--out=x"], "--runs is no directory: nowhere"),
-        (["--published=nowhere", "--out=x"], "--published is no directory: nowhere"),
+        (["--published=nowhere", "--out=x"], "--published is no file: nowhere"),
+        (["--published=.", "--out=x"], "convert_published --published=. --out=published.parquet"),
         (["--runs=.", "--out=x"], "holds no finished run; make some, as by python -m tuning.sweep"),
-        (["--published=.", "--out=x"], "none of the authors' files"),
         (["--runs=.", "--out=x", "more"], "unexpected argument 'more'"),
     ],
 )
@@ -140,7 +148,7 @@ def test_what_is_not_installed_is_named_with_the_extra(tmp_path):
 
 def test_a_full_disk_leaves_no_half_of_a_report(home, tmp_path):
     fill = (
-        "import trainer.storage.files, errno, os\n"
+        "import errno, os\n"
         "def full(descriptor): raise OSError(errno.ENOSPC, 'No space left on device', 'report')\n"
         "os.fsync = full\n"
         "import sys; from tuning.report.__main__ import run\n"

@@ -1,4 +1,4 @@
-"""The authors' files: written by either Python, and never run."""
+"""Conversion of the authors' pickles, written by either Python and never run."""
 
 import io
 import json
@@ -6,10 +6,11 @@ import os
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from trainer.errors import UserError
-from tuning.report import pickled, published
+from tuning.report import authors, convert_published, pickled, trials
 from tuning.report.figures import FIGURES
 
 TYPES = [
@@ -73,7 +74,7 @@ def directory(request, tmp_path):
 
 
 def test_records_come_back_whatever_wrote_them(directory):
-    found = published.read(directory)
+    found = authors.read(directory)
     assert found.task.tolist() == ["text8", "parens", "parens", "capacity", "memory"]
     assert found.arch.tolist() == ["lstm", "gru", "gru", "+rnn", "rnn"]
     assert found.status.tolist() == ["ok", "ok", "infeasible", "ok", "ok"]
@@ -90,7 +91,7 @@ def test_records_come_back_whatever_wrote_them(directory):
 
 
 def test_figures_are_drawn_from_them_alone(directory):
-    found = published.read(directory)
+    found = authors.read(directory)
     assert FIGURES["5a"].draw(found).points.y.tolist() == [0.3]
     assert FIGURES["3c"].draw(found).points.y.tolist() == [1.549270]
     # 20,000 parameters of an RNN with 64 inputs and outputs are 90 units.
@@ -112,6 +113,12 @@ def looked_up(module, name, *arguments):
     return b"c%s\n%s\n(%stR." % (module.encode(), name.encode(), text)
 
 
+def write(folder, data):
+    folder.mkdir(exist_ok=True)
+    (folder / "a.p").write_bytes(data)
+    return folder
+
+
 def test_a_malicious_pickle_is_refused_and_does_not_run(tmp_path):
     marker = tmp_path / "ran"
     array = records()
@@ -128,25 +135,21 @@ def test_a_malicious_pickle_is_refused_and_does_not_run(tmp_path):
             looked_up("numpy.core.multiarray", "fromfile", marker),
             looked_up("numpy.testing._private.utils", "runstring", "1", "2"),
             looked_up("_codecs", "decode", "a", "rot13"),
-            looked_up("_codecs", "encode", "a", "rot13"),
             b"P1\n.",
         ]
     ):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        (folder / "a.p").write_bytes(data)
-        with pytest.raises(UserError, match=r"a\.p .*; nothing of it ran"):
-            published.read(folder)
+        with pytest.raises(UserError, match=r"a\.p .*; nothing in it was run"):
+            authors.read(write(tmp_path / str(number), data))
     # It would have run: this is no test of a pickle that does nothing.
     pickle.loads(pickle.dumps(array))
     assert marker.exists()
 
 
-def test_what_the_reader_knows_is_short():
-    assert {name for _, name in pickled._Unpickler._KNOWN} == {
-        "encode", "bytes", "_reconstruct", "scalar", "_frombuffer", "ndarray", "dtype", "recarray",
-        "record"
+def test_few_names_are_answered_and_only_by_stand_ins():
+    assert {name for _, name in pickled._STAND_INS} == {
+        "encode", "bytes", "_reconstruct", "scalar", "ndarray", "dtype", "recarray", "record"
     }  # fmt: skip
+    assert all(issubclass(each, pickled._StandIn) for each in pickled._STAND_INS.values())
 
 
 class Forged:
@@ -160,68 +163,94 @@ class Forged:
 
 
 RECONSTRUCT = np.empty(0).__reduce__()[0]
+EMPTY = (np.ndarray, (0,), b"b")
+OBJECTS = np.dtype([(f"f{i}", "O") for i in range(10)])
 POINTERS = b"A" * 80
 
 
+def as_value(value):
+    """Records of which one has this as its loss."""
+    array = np.array([tuple(records()[0])], [*TYPES[:-1], ("eval_loss", object)])
+    array["eval_loss"][0] = value
+    return array
+
+
+@pytest.mark.parametrize("place", [lambda value: value, as_value], ids=["file", "value"])
 @pytest.mark.parametrize(
     "forged",
     [
-        # Object pointers of the file's choice: NumPy itself follows them.
-        Forged(np.ndarray, ((1,), np.dtype([(f"f{i}", "O") for i in range(10)]), POINTERS)),
+        # Bytes as object pointers: NumPy's own reconstructors follow them.
+        Forged(np.ndarray, ((1,), OBJECTS, POINTERS)),
+        Forged(RECONSTRUCT, EMPTY, (1, (1,), OBJECTS, False, POINTERS)),
+        Forged(RECONSTRUCT, EMPTY, (1, (10,), np.dtype("O"), False, POINTERS)),
         Forged(
             RECONSTRUCT,
-            (np.ndarray, (0,), b"b"),
-            (1, (1,), np.dtype([(f"f{i}", "O") for i in range(10)]), False, POINTERS),
-        ),
-        Forged(
-            RECONSTRUCT,
-            (np.ndarray, (0,), b"b"),
+            EMPTY,
             (1, (1,), Forged(np.dtype, ("V80", False, True), (
                 3, "|", None, ("a",), {"a": (np.dtype("O"), 0)}, 80, 1, 0
             )), False, POINTERS),
         ),
-        # More than there is.
-        Forged(RECONSTRUCT, (np.ndarray, (0,), b"b"), (1, (10**12,), np.dtype("f8"), False, b"")),
-        Forged(RECONSTRUCT, (np.ndarray, (0,), b"b"), (1, (10**12,), np.dtype("O"), False, [])),
-        Forged(RECONSTRUCT, (np.ndarray, (0,), b"b"), (1, (-1,), np.dtype("f8"), False, b"")),
-        # State of what is only a name.
-        Forged(RECONSTRUCT, (np.ndarray, (0,), b"b")),
+        Forged(np.float64(1).__reduce__()[0], (np.dtype("O"), POINTERS)),
+        Forged(np.float64(1).__reduce__()[0], (np.dtype("V8"), b"A" * 8)),
+        Forged(RECONSTRUCT, EMPTY),
+        Forged(RECONSTRUCT, EMPTY, {"a": 1}),
+        Forged(np.dtype, ("f8",)),
     ],
 )  # fmt: skip
-def test_forged_arrays_are_refused(tmp_path, forged):
-    data = pickle.dumps(forged, protocol=2)
-    (tmp_path / "a.p").write_bytes(data)
-    with pytest.raises(UserError, match="nothing of it ran"):
-        published.read(tmp_path)
+def test_forged_arrays_are_refused(tmp_path, forged, place):
+    data = pickle.dumps(place(forged), protocol=2)
+    with pytest.raises(UserError, match=r"nothing in it was run|cannot be unpickled"):
+        authors.read(write(tmp_path, data))
 
 
-def test_a_pickle_cannot_change_what_it_looks_up(tmp_path):
-    # BUILD with (None, {"x": 1}) sets attributes on whatever is on the stack.
-    data = b"c_codecs\nencode\n(N(dVx\nI1\nstb."
-    (tmp_path / "a.p").write_bytes(data)
-    with pytest.raises(UserError, match=r"it changes _codecs\.encode; nothing"):
-        published.read(tmp_path)
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"c_codecs\nencode\n(N(dVx\nI1\nstb.",
+        b"cnumpy\ndtype\n(dVx\nI1\nsb.",
+        b"cnumpy\ndtype\nVx\na.",
+    ],
+)
+def test_a_pickle_cannot_change_a_stand_in(tmp_path, data):
+    before = [dict(vars(each)) for each in set(pickled._STAND_INS.values())]
+    with pytest.raises(UserError, match="cannot be unpickled"):
+        authors.read(write(tmp_path, data))
+    assert before == [dict(vars(each)) for each in set(pickled._STAND_INS.values())]
 
 
-def test_arrays_of_all_plain_kinds_come_back():
-    values = {
-        "floats": np.arange(6.0).reshape(2, 3).T,
-        "big": np.arange(3, dtype=">i4"),
-        "flags": np.array([True, False]),
-        "text": np.array(["a", "bcd"]),
-        "bytes": np.array([b"a", b"bcd"]),
-        "number": np.float32(0.1),
-        "nested": [({"x": np.int64(3)},)],
-        "empty": np.empty((0, 2)),
-    }
-    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
-        found = pickled.load(io.BytesIO(pickle.dumps(values, protocol=protocol)))
-        for name, value in values.items():
-            if name == "nested":
-                assert found[name] == value
-            else:
-                np.testing.assert_array_equal(found[name], value)
-                assert found[name].dtype == value.dtype
+def test_a_file_with_too_much_in_it_is_refused(tmp_path, monkeypatch):
+    # 40 lists, each with the one before it twice: 2^40 values in some 200 bytes.
+    value = [0]
+    for _ in range(40):
+        value = [value, value]
+    bomb = write(tmp_path, pickle.dumps(as_value(value)))
+    monkeypatch.setattr(pickled, "MAX_VALUES", 10_000)
+    with pytest.raises(UserError, match="it holds more than 10,000 values; nothing"):
+        authors.read(bomb)
+    monkeypatch.setattr(pickled, "MAX_BYTES", 100)
+    with pytest.raises(UserError, match="it is larger than"):
+        authors.read(bomb)
+
+
+def test_a_list_within_itself_and_one_that_is_too_deep_are_refused(tmp_path):
+    endless = []
+    endless.append(endless)
+    with pytest.raises(UserError, match="cannot be unpickled"):
+        authors.read(write(tmp_path, pickle.dumps(as_value(endless))))
+    deep = b"(" * 200_000 + b"l" * 200_000 + b"."
+    with pytest.raises(UserError, match="it holds no array"):
+        authors.read(write(tmp_path, deep))
+
+
+def test_numbers_of_all_plain_kinds_come_back(tmp_path):
+    values = [np.float32(0.5), np.int64(-3), np.bool_(True), np.str_("abc"), np.bytes_(b"d"), b""]
+    values += [np.arange(3, dtype=">i4"), np.array(2.5), [({"x": np.int64(3)},)]]
+    expected = [0.5, -3, True, "abc", "d", "", [0, 1, 2], [2.5], [[{"x": 3}]]]
+    for protocol in range(pickle.HIGHEST_PROTOCOL):
+        array = np.empty(len(values), [("value", object)])
+        array["value"][:] = values
+        folder = write(tmp_path, pickle.dumps(array, protocol=protocol))
+        assert list(pickled.records(folder / "a.p", ["value"])) == [[each] for each in expected]
 
 
 @pytest.mark.parametrize(
@@ -237,7 +266,7 @@ def test_odd_values_are_data(tmp_path, column, value):
     array = records()
     array[column][:] = value
     (tmp_path / "fig.p").write_bytes(pickle.dumps(array))
-    assert len(published.read(tmp_path)) == len(array)
+    assert len(authors.read(tmp_path)) == len(array)
 
 
 @pytest.mark.parametrize(
@@ -245,15 +274,15 @@ def test_odd_values_are_data(tmp_path, column, value):
     [
         (b"", "cannot be unpickled"),
         (pickle.dumps(records())[:200], "cannot be unpickled"),
-        (pickle.dumps({"a": 1}), "has no column architecture"),
-        (pickle.dumps(records()[["hparams", "n_layers"]]), "has no column architecture"),
+        (pickle.dumps({"a": 1}), "it holds no array"),
+        (pickle.dumps(records()[["hparams", "n_layers"]]), "it has no column architecture"),
     ],
     ids=["empty", "cut", "dict", "columns"],
 )
 def test_a_damaged_or_other_file_is_one_line(tmp_path, data, message):
     (tmp_path / "fig.p").write_bytes(data)
     with pytest.raises(UserError, match=message):
-        published.read(tmp_path)
+        authors.read(tmp_path)
 
 
 @pytest.mark.parametrize(("column", "value"), [("architecture", "qrnn"), ("task_type", "copy")])
@@ -261,10 +290,54 @@ def test_an_unknown_name_is_refused_with_the_choices(tmp_path, column, value):
     array = records()
     array[column][2] = value
     (tmp_path / "fig.p").write_bytes(pickle.dumps(array))
-    with pytest.raises(UserError, match=f"record 2: unknown {column} '{value}'; known are"):
-        published.read(tmp_path)
+    with pytest.raises(UserError, match=f"record 2: unknown {column} '{value}'; choose from"):
+        authors.read(tmp_path)
 
 
 def test_no_files_say_where_to_get_them(tmp_path):
     with pytest.raises(UserError, match="none of the authors' files"):
-        published.read(tmp_path)
+        authors.read(tmp_path)
+
+
+@pytest.fixture
+def convert():
+    """The command in this process; takes its flags."""
+    flags = convert_published.FLAGS
+
+    def run(*arguments):
+        flags(["convert_published", *arguments])
+        convert_published.main()
+
+    yield run
+    flags.unparse_flags()
+    for name in ("published", "out"):
+        flags[name].unparse()
+
+
+def test_the_report_reads_what_the_command_writes(convert, directory, tmp_path, capsys):
+    out = tmp_path / "published.parquet"
+    convert(f"--published={directory}", f"--out={out}")
+    assert f"{out}: 5 trials; python -m tuning.report --published={out}" in capsys.readouterr().out
+    pd.testing.assert_frame_equal(trials.read_published(out), authors.read(directory))
+
+
+def test_another_file_is_refused_with_the_command(tmp_path):
+    (tmp_path / "a.parquet").write_bytes(pickle.dumps(records()))
+    with pytest.raises(UserError, match=r"as Parquet: .*convert the authors' files with python -m"):
+        trials.read_published(tmp_path / "a.parquet")
+    pd.DataFrame({"run": ["a"]}).to_parquet(tmp_path / "b.parquet")
+    with pytest.raises(UserError, match=r"has no column study, .*convert_published"):
+        trials.read_published(tmp_path / "b.parquet")
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--out=x"], "--published is missing: the directory of the authors'"),
+        (["--published=."], "--out is missing: the Parquet file to write"),
+        (["--published=nowhere", "--out=x"], "--published is no directory: nowhere"),
+    ],
+)
+def test_a_wrong_flag_is_refused(convert, flags, message):
+    with pytest.raises(UserError, match=message):
+        convert(*flags)

@@ -1,20 +1,21 @@
-"""The trials that the paper's authors published, in the form of `trials.read`.
+"""The trials that the paper's authors published, from their pickles.
 
-github.com/jazcollins/cap-n-train-hps, dataset/rnn_hp_dataset.tar.gz, unpacked: a file a figure of
-the paper, each a pickled structured NumPy array, written by Python 2, which `pickled` reads.
+Source: github.com/jazcollins/cap-n-train-hps, dataset/rnn_hp_dataset.tar.gz, unpacked. It has one
+file per figure of the paper, each a pickled structured NumPy array written by Python 2.
 
-What the columns mean is known from the repository's README. Guessed is the rest: that the loss of
-per_cap is the information in bits, with either sign; that figure 5's file is named fig5* and figure
-2b's fig2b*, and that capacity was unrolled for five steps in all others; that other tasks' losses
-are in the paper's own units, text8's in bits a character.
+The repository's README documents the columns. The rest is assumed: the loss of per_cap is the
+information in bits, with either sign; the files of figures 5 and 2b are named fig5* and fig2b*, and
+capacity is unrolled for five steps in all others; other losses are in the paper's units, text8's in
+bits per character.
 """
 
 import functools
 import json
 import math
+import os
 import pathlib
 
-import numpy as np
+import pandas as pd
 
 from rnn_zoo import sizing
 from trainer.errors import UserError
@@ -36,75 +37,60 @@ _TASKS = {
     "parens_counting": "parens",
     "arithmetic": "arithmetic",
 }
-#: Tasks whose figures are by units, which are not published -> inputs and outputs.
+#: Inputs and outputs of tasks whose figures are by units, for which the files have no column.
 _DIMENSIONS = {"memory": (DIMENSIONS, DIMENSIONS), "text8": (27, 27)}
+#: Nonlinearity of architectures whose hyperparameters name none.
+_NONLINEARITY = {"irnn": "relu", "lstm": "tanh"}
 
 
-def read(directory):
+def read(directory: str | os.PathLike) -> pd.DataFrame:
     """Reads every `*.p` file below a directory.
 
-    Args:
-        directory: path of it.
-
     Returns:
-        DataFrame, as of `trials.read`, of source "published". Each file is a study a task,
-        architecture, depth and budget.
+        DataFrame as from `trials.read`, with source "published". Each task, architecture, depth and
+        budget of a file is a study.
 
     Raises:
-        UserError: there is no such file, or one holds something else.
+        UserError: there is no such file, or one holds anything but such trials.
     """
-    directory, rows = pathlib.Path(directory), []
-    for path in sorted(directory.rglob("*.p")):
-        stem = path.relative_to(directory).with_suffix("").as_posix()
-        rows += _rows(_load(path), stem, path)
-    if not rows:
+    directory = pathlib.Path(directory)
+    frames = [
+        trials.frame(_rows(path, path.relative_to(directory).with_suffix("").as_posix()))
+        for path in sorted(directory.rglob("*.p"))
+    ]
+    if not frames:
         raise UserError(
             f"{directory} holds none of the authors' files (*.p); unpack rnn_hp_dataset.tar.gz "
             "of github.com/jazcollins/cap-n-train-hps there"
         )
-    return trials.frame(rows)
+    return trials.together(frames)
 
 
-def _load(path):
+def _rows(path, stem):
     try:
-        with open(path, "rb") as file:
-            array = pickled.load(file)
+        records = list(pickled.records(path, COLUMNS))
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from None
     except pickled.Refused as error:
-        raise UserError(f"{path} is no array of plain values: {error}; nothing of it ran") from None
-    except Exception as error:  # What a damaged pickle raises is any of many.
+        raise UserError(f"{path} is refused: {error}; nothing in it was run") from None
+    except Exception as error:  # A damaged pickle raises errors of many kinds.
         raise UserError(f"{path} cannot be unpickled: {error or type(error).__name__}") from None
-    names = getattr(getattr(array, "dtype", None), "names", None) or ()
-    missing = [name for name in COLUMNS if name not in names]
-    if missing:
-        raise UserError(f"{path} has no column {', '.join(missing)}; it has {', '.join(names)}")
-    return array.reshape(-1)
-
-
-def _rows(array, stem, path):
-    """A row a record; a column is converted as a whole, since there are many."""
-    columns = [_plain(array[name].tolist()) for name in COLUMNS]
     rows = []
-    for number, values in enumerate(zip(*columns, strict=True)):
+    for number, values in enumerate(records):
         try:
             rows.append(_row(dict(zip(COLUMNS, values, strict=True)), stem, number))
-        except (TypeError, ValueError, OverflowError, AttributeError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise UserError(f"{path}, record {number}: {error}") from None
     return rows
 
 
 def _row(values, stem, number):
-    """A row of `trials.read`.
-
-    Raises:
-        ValueError: a name is unknown, or a number cannot be.
-    """
+    """One record as a row of `trials.read`; raises ValueError at an unknown name or a bad value."""
     for name, known in (("task_type", _TASKS), ("architecture", ARCHS)):
         if values[name] not in known:
-            raise ValueError(f"unknown {name} {values[name]!r}; known are {', '.join(known)}")
+            raise ValueError(f"unknown {name} {values[name]!r}; choose from {', '.join(known)}")
     if not isinstance(values["hparams"], dict):
-        raise ValueError("hparams are no dict")
+        raise ValueError("hparams is no dict")
     task, arch, file = _TASKS[values["task_type"]], values["architecture"], stem.split("/")[-1]
     hparams = flat({str(name): value for name, value in values["hparams"].items()})
     depth, budget, count = (int(values[n]) for n in ("n_layers", "max_params", "num_params"))
@@ -128,14 +114,14 @@ def _row(values, stem, number):
         "train_steps": hparams.get("train_steps"),
         "chance_loss": _chance_loss(task),
         "activation": str(hparams.get("nonlinearity", _NONLINEARITY.get(arch, ""))).lower() or None,
-        "hparams": json.dumps(hparams, default=str),
+        "hparams": json.dumps(hparams),
         "curve": "[]",
         **_results(task, values, count, is_unrolled=file.startswith("fig2b")),
     }
 
 
 def _results(task, values, num_params, is_unrolled):
-    """Losses, and the task's own measure; a run without one of its losses diverged."""
+    """Losses and the task's own measure; a run without one of its losses diverged."""
     losses = {name: _finite(values[name]) for name in ("train_loss", "valid_loss", "eval_loss")}
     if None in losses.values():
         return {"status": "infeasible"}
@@ -144,26 +130,11 @@ def _results(task, values, num_params, is_unrolled):
         bits = abs(losses["eval_loss"])
         found |= {"bits": bits, "bits_per_parameter": bits / max(num_params, 1)}
         found["objective"] = -abs(losses["valid_loss"])
-        # Figure 2b varies T, which is no column.
+        # Figure 2b varies T, and the files have no column for it.
         found["num_steps"] = None if is_unrolled else UNROLLED
     if task == "text8":
         found["bits_per_character"] = losses["eval_loss"]
     return found
-
-
-#: Nonlinearity of those whose hyperparameters name none.
-_NONLINEARITY = {"irnn": "relu", "lstm": "tanh"}
-
-
-def _plain(value):
-    """The value without the types of NumPy and Python 2, in dicts and lists too."""
-    if isinstance(value, dict):
-        return {_plain(name): _plain(each) for name, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    if isinstance(value, np.generic | np.ndarray):
-        value = value.tolist()
-    return value.decode("latin-1") if isinstance(value, bytes) else value
 
 
 def _finite(value):
@@ -172,7 +143,7 @@ def _finite(value):
 
 @functools.cache
 def _units(task, arch, depth, budget):
-    """Units a layer of a network that fills the budget, by our count."""
+    """Units per layer of a network that fills the budget, where a figure needs them."""
     if task not in _DIMENSIONS:
         return None
     try:
@@ -183,5 +154,5 @@ def _units(task, arch, depth, budget):
 
 @functools.cache
 def _chance_loss(task):
-    """Of the hard tasks, where a share of it is what counts as solved."""
+    """Chance loss of the hard tasks, where "solved" means a fraction of it."""
     return TASKS[task]().chance_loss if task in ("parens", "arithmetic") else None

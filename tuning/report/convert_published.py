@@ -1,0 +1,49 @@
+"""python -m tuning.report.convert_published --published=DIR --out=FILE.parquet"""
+
+import pathlib
+
+from absl import flags
+
+from trainer.cli import main as cli
+from trainer.errors import UserError
+
+USAGE = """Converts the trials that the paper's authors published to one Parquet file.
+
+  python -m tuning.report.convert_published --published=DIR --out=published.parquet
+
+Flags:"""
+
+FLAGS = flags.FlagValues()
+flags.DEFINE_string(
+    "published", None, "directory of the authors' unpacked files (*.p)", flag_values=FLAGS
+)
+flags.DEFINE_string("out", None, "Parquet file to write", flag_values=FLAGS)
+
+
+def main():
+    for name in ("published", "out"):
+        if not FLAGS[name].value:
+            raise UserError(f"--{name} is missing: the {FLAGS[name].help}")
+    if not pathlib.Path(FLAGS.published).is_dir():
+        raise UserError(f"--published is no directory: {FLAGS.published}")
+    try:
+        import pandas  # noqa: F401 - holds the table
+        import pyarrow  # noqa: F401 - writes Parquet for pandas
+    except ImportError as error:
+        raise UserError(f"this needs {error.name}: pip install 'rnn-zoo[report]'") from None
+    from trainer.storage.files import whole
+    from tuning.report import authors
+
+    found = authors.read(FLAGS.published)
+    with whole(FLAGS.out) as file:
+        found.to_parquet(file, index=False)
+    print(f"{FLAGS.out}: {len(found):,} trials; python -m tuning.report --published={FLAGS.out}")
+
+
+def run():
+    """Runs the command line."""
+    cli.run(main, FLAGS, USAGE)
+
+
+if __name__ == "__main__":
+    run()
