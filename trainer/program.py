@@ -14,7 +14,7 @@ from keras import ops
 
 from rnn_zoo.cells.lanes import lane_cell
 from rnn_zoo.model import forward
-from trainer import backends, optimizers, packing
+from trainer import backend, optimizers, packing
 from trainer.optimizers import expand_as
 from trainer.tasks.base import WeightedBatch
 
@@ -49,7 +49,7 @@ class Program:
         self.optimizer_names = tuple(optimizer_names)
         self.activation_names = tuple(activation_names)
         self.precision = precision
-        self._backend = backends.current()
+        self._backend = backend.current()
         self._run = self._backend.compile(self._train)
         self._evaluators = {}
 
@@ -104,7 +104,7 @@ class Program:
             stop: step to end before, (...).
         """
         stop = ops.convert_to_tensor(stop, "int32")
-        with self._backend.products(tf32=self.precision == "tf32"):
+        with self._backend.matmul_precision(tf32=self.precision == "tf32"):
             return self._run(state, _tensors(hparams), data, stop)
 
     def evaluate(self, weights, hparams, data, split, num_samples, whole=False):
@@ -140,7 +140,7 @@ class Program:
         measure, hparams = self._evaluators[key], _tensors(hparams)
         totals, total_weight = {}, 0.0
         for step in range(num_batches):
-            with self._backend.products(tf32=self.precision == "tf32"):
+            with self._backend.matmul_precision(tf32=self.precision == "tf32"):
                 metrics, weight = measure(
                     weights, hparams, data, ops.convert_to_tensor(step, "int32")
                 )

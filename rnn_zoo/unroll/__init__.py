@@ -1,39 +1,50 @@
-"""Runs a cell over time: one projection of the whole input, then a loop that is as small as can be.
+"""Run a cell over time: one projection of the whole input, then a loop as small as possible.
 
-A cell knows nothing of this package and this package nothing of gates' meaning: it answers the
-cell's `pre(gate, operand)` from projections made before the loop. What differs between backends,
-the loop and its gradient, is in `tensorflow.py` and `jax.py`; `generic.py` serves all others.
+The engine knows nothing of the meaning of gates. It answers a cell's `pre(gate, operand)` from
+projections made before the loop. Backends differ in the primitives of `rnn_zoo.backend` alone.
 
 Legend: T time, B batch, I input features, N units, G gates; "..." stands for optional leading axes
 that weights, states and inputs share, as in a population of models.
 """
 
 import math
+from typing import Any
 
-import keras
 import numpy as np
 from keras import ops
 
+from rnn_zoo import backend
 from rnn_zoo.inputs import Held, OneHot
+from rnn_zoo.unroll import derived
+
+Tensor = Any
 
 
-def unroll(cell, weights, inputs, initial_state=None, mask=None, time_major=False):
-    """Applies a cell to every time step in turn.
+def unroll(
+    cell: Any,
+    weights: dict[str, Any],
+    inputs: Any,
+    initial_state: list[Tensor] | None = None,
+    mask: Tensor | None = None,
+    time_major: bool = False,
+) -> tuple[Tensor, list[Tensor]]:
+    """Apply a cell to every time step in turn.
 
-    The first product, W x + b of all gates, is one over all B·T rows; gradients with respect to
-    recurrent matrices are one product each, after the loop.
+    The input products W x + b of all gates and time steps are one matmul before the loop. Each
+    gradient with respect to a recurrent matrix is one matmul after the backward loop.
 
     Args:
-        cell: has `gates`, `mixes_input`, `after_read_in` and `step`, as `rnn_zoo.AbstractRNNCell`.
-        weights: what `cell.weight_tensors()` returns, or arrays of that structure.
+        cell: `rnn_zoo.AbstractRNNCell`, or an object with its `gates`, `mixes_input`,
+            `after_read_in` and `step`.
+        weights: result of `cell.weight_tensors()`, or arrays in that structure.
         inputs: (..., B, T, I), or (T, ..., B, I) if `time_major`, or a form of `rnn_zoo.inputs`.
         initial_state: list of states (..., B, N); the learned initial states if `None`.
-        mask: (B, T) booleans, or (T, B) if `time_major`; where false, the states stay as they are
-            and the output repeats the one before it, zeros at first.
+        mask: (B, T) booleans, or (T, B) if `time_major`. Where it is false, the states are kept
+            and the output repeats the previous one, or zeros before the first.
         time_major: the layout of `inputs` and `mask`.
 
     Returns:
-        (outputs (T, ..., B, N), list of the last states): the outputs are time-major always.
+        (outputs (T, ..., B, N), list of the last states). Outputs are always time-major.
     """
     x, projections = _project(cell, weights, inputs, time_major)
     if initial_state is None:
@@ -44,11 +55,13 @@ def unroll(cell, weights, inputs, initial_state=None, mask=None, time_major=Fals
     if mask is not None:
         mask = ops.cast(mask if time_major else ops.transpose(mask), "bool")[..., None]
     recurrent = {gate: weights["recurrent"][gate] for gate in cell.gates}
-    return _engine().unroll(cell.step, projections, x, recurrent, list(initial_state), mask)
+    return derived.unroll(
+        backend.current(), cell.step, projections, x, recurrent, list(initial_state), mask
+    )
 
 
 def _project(cell, weights, inputs, time_major):
-    """Returns (x (T, ..., B, N) for cells that mix it in, dict gate -> W x + b (T, ..., B, N))."""
+    """Return (x (T, ..., B, N) if the cell mixes it in, dict gate -> W x + b (T, ..., B, N))."""
     if weights["read_in"]:
         inputs = cell.after_read_in(affine(inputs, time_major=time_major, **weights["read_in"]))
         time_major = True
@@ -62,8 +75,8 @@ def _project(cell, weights, inputs, time_major):
     return (inputs if cell.mixes_input else None), dict(zip(cell.gates, split, strict=True))
 
 
-def affine(inputs, kernel, bias, time_major=False):
-    """W x + b of every step.
+def affine(inputs: Any, kernel: Tensor, bias: Tensor, time_major: bool = False) -> Tensor:
+    """Compute W x + b of every time step.
 
     Args:
         inputs: (..., B, T, I), or (T, ..., B, I) if `time_major`, or a form of `rnn_zoo.inputs`.
@@ -80,39 +93,27 @@ def affine(inputs, kernel, bias, time_major=False):
         shown = ops.broadcast_to(inputs.shown, (*lanes, inputs.shown.shape[-1]))
         shown = ops.moveaxis(shown, -1, 0)[..., None, None]
         return shown * ops.matmul(inputs.value, kernel) + bias
-    if isinstance(inputs, OneHot) and _engine().lookups_pay():
+    if isinstance(inputs, OneHot) and backend.current().prefers_gather():
         return _sum_of_rows(inputs, kernel) + bias
     x = _as_array(inputs, kernel.dtype, time_major)
     return ops.einsum("t...bi,...im->t...bm", x, kernel) + bias
 
 
 def _as_array(inputs, dtype, time_major):
-    """(T, ..., B, I), of an array in either layout or a form of `rnn_zoo.inputs`."""
+    """Return (T, ..., B, I) from an array in either layout or a form of `rnn_zoo.inputs`."""
     if isinstance(inputs, (Held, OneHot)):
         inputs, time_major = inputs.dense(dtype), False
     return inputs if time_major else ops.moveaxis(inputs, -2, 0)
 
 
 def _sum_of_rows(inputs, kernel):
-    """W x of one-hots: their rows of the kernel, added."""
+    """Compute W x of one-hot vectors as the sum of their rows of the kernel."""
     codes = ops.moveaxis(inputs.codes, -2, 0)
     *lanes, features, width = kernel.shape
     table = ops.reshape(kernel, (-1, width))
-    # The rows of all lanes lie in one table, each lane's after those of the lane before.
+    # One table holds the rows of all lanes, so each lane's codes are offset by its first row.
     lane = np.arange(math.prod(lanes), dtype="int32").reshape(*lanes, 1)
     return sum(
-        _engine().lookup(table, codes[..., k] + (k * inputs.depth + features * lane))
+        backend.current().gather(table, codes[..., k] + (k * inputs.depth + features * lane))
         for k in range(codes.shape[-1])
     )
-
-
-def _engine():
-    """The module with what differs between backends, imported with its backend only."""
-    name = keras.backend.backend()
-    if name == "tensorflow":
-        from rnn_zoo.unroll import tensorflow as engine
-    elif name == "jax":
-        from rnn_zoo.unroll import jax as engine
-    else:
-        from rnn_zoo.unroll import generic as engine
-    return engine

@@ -1,31 +1,44 @@
 """Backpropagation through time, derived from the cell's own step.
 
-Forward, the loop stores each gate's pre-activation z = U^T a + W^T x + b, a being the operand.
-Backward, a second loop runs the same `step` once more, with `pre` answering from the stored z, and
-pulls the gradient back through it: dz of each gate, and for the operand da = U dz. What needs no
-loop is done after it: dU = Σ_t a_t dz_t^T is one product a gate, and the gradients of W, b and the
-inputs follow from dz by automatic differentiation of the projection.
+Forward, the loop stores each gate's pre-activation z = U^T a + W^T x + b, where a is the operand.
+Backward, a second loop replays the same `step`, with `pre` answering from the stored z, and pulls
+the gradient back through it: dz of each gate, and da = U dz of the operand. The rest needs no
+loop: dU = Σ_t a_t dz_t^T is one product per gate, and the gradients of W, b and the inputs follow
+from dz by automatic differentiation of the projection.
 
-No derivative of a cell is written anywhere, so a cell that is only its equations trains as fast.
-Second derivatives are right on JAX, and refused on TensorFlow.
+No derivative of a cell is written by hand, so a cell of equations alone trains just as fast.
+Second derivatives work on JAX and are refused on TensorFlow.
 
-Within the loops arrays are (..., N, B), the batch last: it fills a processor's vector registers
-where the few units of a small network would not. Each gate keeps its own z, not a slice of a
-common one, for the same reason: compilers vectorise over whole arrays.
+Arrays in the loops are (..., N, B), batch last: it fills vector registers where the few units of a
+small network would not. Each gate has its own z, not a slice of a fused array, for the same
+reason: compilers vectorise over whole arrays.
 
-A backend's module gives four primitives: `scan`, `stored`, `pullback` and `with_gradient`.
+The loops need four primitives of `rnn_zoo.backend`: `scan`, `stored`, `pullback` and
+`with_gradient`.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any, NamedTuple
 
 from keras import ops
 
+Tensor = Any
 
-def unroll(backend, step, projections, x, recurrent, states, mask):
-    """See `rnn_zoo.unroll.unroll`; projections, x and mask are time-major.
+
+def unroll(
+    backend: ModuleType,
+    step: Callable,
+    projections: dict[str, Tensor],
+    x: Tensor | None,
+    recurrent: dict[str, Tensor],
+    states: list[Tensor],
+    mask: Tensor | None,
+) -> tuple[Tensor, list[Tensor]]:
+    """Run a step over time; see `rnn_zoo.unroll.unroll`. Projections, x, mask are time-major.
 
     Args:
-        backend: the module with the primitives.
+        backend: module of primitives.
         step: the cell's step.
         projections: dict gate -> (T, ..., B, N).
         x: (T, ..., B, N) or None.
@@ -34,7 +47,7 @@ def unroll(backend, step, projections, x, recurrent, states, mask):
         mask: (T, B, 1) or None.
 
     Raises:
-        ValueError: the step does not ask for each gate once, or does not treat all units alike.
+        ValueError: the step does not ask for each gate once, or mixes units or samples.
     """
     if mask is None:
         run = _with_mask_argument(step)
@@ -57,25 +70,25 @@ def unroll(backend, step, projections, x, recurrent, states, mask):
 
 
 def _turn(array):
-    """(..., B, N) to (..., N, B) and back."""
+    """Swap (..., B, N) and (..., N, B)."""
     return ops.swapaxes(array, -1, -2)
 
 
 class _Form(NamedTuple):
-    """What a step does with its tensors, learned by watching one call of it."""
+    """Data flow of a step, found by a trial call."""
 
-    output_state: int | None  # which of the new states the output is; None if it is none of them
-    own_operands: tuple  # gates whose operand is not the first state itself, as the GRU's r · h
+    output_state: int | None  # index of the new state that is the output; None if none is
+    own_operands: tuple  # gates whose operand is not the first state, as the GRU's r · h
 
 
 class _Loops:
-    """The loop forward and the loop backward of one step."""
+    """The forward and the backward loop of one step."""
 
     def __init__(self, backend, run, form):
         self.backend, self.run, self.form = backend, run, form
 
     def forward(self, projections, x, recurrent, states, mask):
-        """Returns ((outputs, last states), what `backward` needs of them)."""
+        """Return ((outputs, last states), residuals for `backward`)."""
         gates, turned = tuple(recurrent), {gate: _turn(u) for gate, u in recurrent.items()}
         is_separate = self.form.output_state is None
 
@@ -101,7 +114,7 @@ class _Loops:
         return (outputs, last), (z, x, recurrent, states, sequences, mask)
 
     def backward(self, residuals, cotangents):
-        """Returns the gradients of the arguments of `forward`."""
+        """Return the gradients of the arguments of `forward`."""
         z, x, recurrent, initial, sequences, mask = residuals
         d_outputs, d_last = cotangents
         gates, own_operands = tuple(recurrent), self.form.own_operands
@@ -145,15 +158,16 @@ class _Loops:
 
 
 def _recurrent_gradient(operand, d_z):
-    """dU = Σ_t a_t dz_t^T, from (T, ..., N, B)."""
+    """Compute dU = Σ_t a_t dz_t^T from arrays (T, ..., N, B)."""
     units, batch_size = operand.shape[-2:]
     if batch_size is None or units > batch_size:
         return ops.einsum("t...ib,t...jb->...ij", operand, d_z)
-    # Small matrices: to add a product a step is cheaper than to bring T and B side by side.
+    # For small matrices, adding up T products costs less than a transposition of (T, N, B).
     return ops.sum(ops.einsum("t...ib,t...jb->t...ij", operand, d_z), axis=0)
 
 
 def _form(run, num_states, recurrent, x, mask):
+    """Call the step once on zeros and record its data flow."""
     probe = ops.zeros_like(next(iter(recurrent.values()))[..., :1])
     states, own_operands, asked = [ops.copy(probe) for _ in range(num_states)], [], []
 
@@ -174,8 +188,8 @@ def _form(run, num_states, recurrent, x, mask):
     for result in (output, *new_states):
         if tuple(result.shape) != tuple(probe.shape):
             raise ValueError(
-                "step must treat all units and samples alike: of arrays of shape "
-                f"{tuple(probe.shape)} it made one of {tuple(result.shape)}"
+                "step must treat all units and samples alike: it turned arrays of shape "
+                f"{tuple(probe.shape)} into one of {tuple(result.shape)}"
             )
     same = [index for index, state in enumerate(new_states) if state is output]
     return _Form(same[0] if same else None, tuple(own_operands))
@@ -186,9 +200,9 @@ def _with_mask_argument(step):
 
 
 def _masked(step):
-    """A step that, where the mask is false, keeps its states and repeats its last output.
+    """Return a step that keeps its states and repeats its output where the mask is false.
 
-    The last output becomes one more state, so the engine needs to know nothing of masks.
+    The last output becomes one more state, so that the loops need not know about masks.
     """
 
     def run(x, pre, states, mask):

@@ -8,6 +8,7 @@ from on_backend import QUICKEST, execute, gradients, to_numpy
 
 import rnn_zoo
 import rnn_zoo.unroll as engine
+from rnn_zoo import backend
 from rnn_zoo.inputs import Held, OneHot, dense
 
 BATCH, TIME = 3, 4
@@ -44,7 +45,7 @@ def test_what_the_forms_stand_for():
 @pytest.mark.parametrize("lookups", [True, False], ids=["lookups", "products"])
 @pytest.mark.parametrize("lanes", [(), (2,)], ids=["alone", "lanes"])
 def test_first_product(form, lookups, lanes, rng, monkeypatch):
-    monkeypatch.setattr(engine._engine(), "lookups_pay", lambda: lookups)
+    monkeypatch.setattr(backend.current(), "prefers_gather", lambda: lookups)
     inputs = form(rng, lanes, 6)
     kernel, bias = rng.normal(size=(*lanes, 6, 5)), rng.normal(size=(*lanes, 5))
     weights = {"kernel": kernel.astype("float32"), "bias": bias.astype("float32")}

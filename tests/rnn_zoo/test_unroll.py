@@ -31,8 +31,9 @@ from on_backend import (
 
 import rnn_zoo
 import rnn_zoo.unroll as engine
+from rnn_zoo import backend
+from rnn_zoo.backend import generic
 from rnn_zoo.cells.lanes import lane_cell
-from rnn_zoo.unroll import generic
 
 LANES = 2
 TOLERANCE = {"float32": 1e-5, "float64": 1e-10}
@@ -52,7 +53,7 @@ def plainly(monkeypatch):
 
     def call(function, *arguments):
         with monkeypatch.context() as patch:
-            patch.setattr(engine, "_engine", lambda: generic)
+            patch.setattr(backend, "current", lambda: generic)
             return function(*arguments)
 
     return call

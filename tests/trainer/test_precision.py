@@ -75,7 +75,7 @@ def test_bfloat16_counts_the_rows_of_a_lookup():
     """Three thousand places of one row: a sum in bfloat16 stops at 256."""
     import rnn_zoo.unroll as engine
     from rnn_zoo.inputs import OneHot
-    from trainer import backends
+    from trainer import backend
 
     inputs = OneHot(np.zeros((60, 50, 1), "int32"), 2)
     table = keras.ops.ones((2, 3), "bfloat16")
@@ -85,7 +85,7 @@ def test_bfloat16_counts_the_rows_of_a_lookup():
         return keras.ops.sum(engine.affine(inputs, table, bias)), None
 
     def slope(table):
-        return backends.current().value_and_grad(total, table)[1]
+        return backend.current().value_and_grad(total, table)[1]
 
-    found = np.asarray(keras.ops.cast(backends.current().compile(slope)(table), "float32"))
+    found = np.asarray(keras.ops.cast(backend.current().compile(slope)(table), "float32"))
     np.testing.assert_allclose(found, [[3000] * 3, [0] * 3], rtol=0.01)

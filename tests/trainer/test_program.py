@@ -10,7 +10,7 @@ from on_backend import tensorflow_only, to_numpy
 from processes import environment
 
 from rnn_zoo.model import build_model, get_weights, recurrent_cells, set_weights
-from trainer import UserError, backends
+from trainer import UserError, backend
 from trainer.config import TrainConfig
 from trainer.optimizers import OPTIMIZERS
 from trainer.program import DIVERGED, Program, stack
@@ -360,7 +360,7 @@ def test_an_evaluation_is_the_mean_over_whole_batches_of_the_models_metrics(smal
 def test_a_backend_without_a_compiled_loop_is_refused(monkeypatch):
     monkeypatch.setattr(keras.backend, "backend", lambda: "torch")
     with pytest.raises(UserError, match="KERAS_BACKEND=torch; use tensorflow or jax"):
-        backends.current()
+        backend.current()
 
 
 # JAX. This file is also the program of the process that has it.

@@ -150,10 +150,10 @@ class Task:
     @functools.cached_property
     def device_data(self) -> dict[str, Tensor]:
         """`data` as tensors of the backend, copied to the device once."""
-        from trainer import backends
+        from trainer import backend
 
         # The first call may come from a function that is being compiled.
-        with backends.current().eager():
+        with backend.current().eager():
             return {name: ops.convert_to_tensor(array) for name, array in self.data.items()}
 
     @classmethod

@@ -1,22 +1,28 @@
-"""The derived loop on TensorFlow, and its primitives, for eager, graph and XLA execution."""
+"""Primitives in TensorFlow, for eager, graph and XLA execution."""
 
-import functools
-import sys
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import tensorflow as tf
 
-from rnn_zoo.unroll import derived
+Tensor = Any
+
+#: Context in which operations run at once, even while a function is being traced.
+eager = tf.init_scope
 
 
-def scan(body, carry, xs, num_ys, reverse=False):
-    """Runs `carry, ys = body(carry, x_t)` over the leading axis of every tensor in `xs`.
+def scan(
+    body: Callable, carry: list, xs: Any, num_ys: int, reverse: bool = False
+) -> tuple[list, list]:
+    """Run `carry, ys = body(carry, x_t)` over the leading axis of every tensor in `xs`.
 
     Args:
-        body: its ys are a list of `num_ys` tensors shaped like the first tensor of the carry.
+        body: returns a list of `num_ys` tensors as ys, each shaped like the first of the carry.
         carry: list of tensors.
         xs: nested structure of tensors (T, ...); None stays None.
-        num_ys: how many ys the body gives.
-        reverse: whether to go from T - 1 down to 0.
+        num_ys: length of ys.
+        reverse: whether to run from T - 1 down to 0.
 
     Returns:
         (the last carry, list of ys stacked over time in the order of `xs`).
@@ -44,8 +50,8 @@ def scan(body, carry, xs, num_ys, reverse=False):
     return carry, [tf.ensure_shape(array.stack(), shape) for array in arrays]
 
 
-def stored(operand, z, recurrent):
-    """Answers a known pre-activation z = U^T a + ..., with the gradients dz and da = U dz."""
+def stored(operand: Tensor, z: Tensor, recurrent: Tensor) -> Tensor:
+    """Return a known pre-activation z = U^T a + ..., with the gradients dz and da = U dz."""
 
     @tf.custom_gradient
     def known(operand, z):
@@ -54,11 +60,11 @@ def stored(operand, z, recurrent):
     return known(operand, z)
 
 
-def pullback(function, args, cotangents):
-    """Pulls cotangents back through `function(*args) -> (outputs, extra)`.
+def pullback(function: Callable, args: tuple, cotangents: Any) -> tuple[Any, Any]:
+    """Pull cotangents back through `function(*args) -> (outputs, extra)`.
 
     Returns:
-        (the gradients, of the structure of `args`, extra).
+        (the gradients, in the structure of `args`, extra).
     """
     flat = tf.nest.flatten(args)
     sources = [arg for arg in flat if arg is not None]
@@ -76,11 +82,11 @@ def pullback(function, args, cotangents):
     return tf.nest.pack_sequence_as(args, gradients), extra
 
 
-def with_gradient(forward, backward, args):
-    """Computes `forward(*args)[0]` with the gradient `backward` instead of the automatic one.
+def with_gradient(forward: Callable, backward: Callable, args: tuple) -> Any:
+    """Compute `forward(*args)[0]` with the gradient `backward` instead of the automatic one.
 
     Args:
-        forward: gives (outputs, residuals).
+        forward: returns (outputs, residuals).
         backward: maps residuals and the outputs' cotangents to gradients like `args`.
         args: tuple of nested structures of tensors; None is allowed.
     """
@@ -108,7 +114,7 @@ def with_gradient(forward, backward, args):
 
 
 def _once(backward, *args):
-    """Calls `backward(*args)` and forbids to differentiate what it returns.
+    """Call `backward(*args)` and refuse to differentiate the result.
 
     A tape around it would count a gate's operand twice: in the stored z, and in `stored` itself.
     """
@@ -124,7 +130,7 @@ def _once(backward, *args):
         def refuse(*_):
             raise NotImplementedError(
                 "a recurrent layer has no second derivatives on TensorFlow; "
-                "it has them with KERAS_BACKEND=jax"
+                "use KERAS_BACKEND=jax for them"
             )
 
         gradients = tf.nest.flatten(structure["gradients"])
@@ -137,7 +143,7 @@ def _once(backward, *args):
 
 
 def _flatten_as(args, gradients):
-    """Flattens gradients like args, an absent gradient standing for a whole argument."""
+    """Flatten gradients like args, where an absent gradient stands for a whole argument."""
     flat = []
     for arg, gradient in zip(args, gradients, strict=True):
         flat += (
@@ -146,21 +152,20 @@ def _flatten_as(args, gradients):
     return flat
 
 
-def lookups_pay():
-    """Whether rows are taken and added faster than multiplied by one-hots: not where many at once
-    would add to the same few rows."""
+def prefers_gather() -> bool:
+    """Return whether a gather beats a one-hot matmul, as it does except on GPUs."""
     return not tf.config.list_physical_devices("GPU")
 
 
-def lookup(table, rows):
-    """Takes rows (...) of a table (R, M), with a dense gradient: the sum over each row's places."""
+def gather(table: Tensor, rows: Tensor) -> Tensor:
+    """Take rows (...) of a table (R, M), with a dense gradient: a segment sum over the rows."""
     num_rows, width = table.shape
 
     @tf.custom_gradient
     def take(table):
         def gradient(d_taken):
             d_taken, places = tf.reshape(d_taken, (-1, width)), tf.reshape(rows, (-1,))
-            if table.dtype.size < 4:  # thousands of rows are added, which bfloat16 cannot count
+            if table.dtype.size < 4:  # bfloat16 cannot represent a sum of thousands of rows
                 d_taken = tf.cast(d_taken, tf.float32)
             summed = tf.math.unsorted_segment_sum(d_taken, places, num_rows)
             return tf.cast(summed, table.dtype)
@@ -170,4 +175,37 @@ def lookup(table, rows):
     return take(table)
 
 
-unroll = functools.partial(derived.unroll, sys.modules[__name__])
+def value_and_grad(function: Callable, weights: Any) -> tuple[Any, Any]:
+    """Call `function(weights) -> (scalar, extra)` and differentiate the scalar.
+
+    Returns:
+        (extra, gradients in the structure of `weights`).
+    """
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(tf.nest.flatten(weights))
+        value, extra = function(weights)
+    gradients = tape.gradient(value, weights, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+    return extra, gradients
+
+
+def compile(function: Callable) -> Callable:
+    """Compile a function of nested structures of tensors into one program, by XLA."""
+    return tf.function(function, jit_compile=True, autograph=False)
+
+
+@contextlib.contextmanager
+def matmul_precision(tf32: bool) -> Iterator[None]:
+    """Allow or forbid TF32 for GPU matmuls of programs compiled in this context."""
+    config = tf.config.experimental
+    before = config.tensor_float_32_execution_enabled()
+    config.enable_tensor_float_32_execution(tf32)
+    try:
+        yield
+    finally:
+        config.enable_tensor_float_32_execution(before)
+
+
+def while_loop(condition: Callable, step: Callable, state: Any) -> Any:
+    """Run `while condition(state): state = step(state)` on a nested structure of tensors."""
+    (state,) = tf.while_loop(condition, lambda state: (step(state),), (state,))
+    return state

@@ -1,0 +1,72 @@
+"""Primitives in JAX; `tensorflow.py` documents each."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+Tensor = Any
+
+eager = jax.ensure_compile_time_eval
+while_loop = jax.lax.while_loop
+
+
+def scan(
+    body: Callable, carry: list, xs: Any, num_ys: int, reverse: bool = False
+) -> tuple[list, list]:
+    return jax.lax.scan(body, carry, xs, reverse=reverse)
+
+
+@jax.custom_vjp
+def stored(operand: Tensor, z: Tensor, recurrent: Tensor) -> Tensor:
+    return z
+
+
+def _stored_forward(operand, z, recurrent):
+    return z, recurrent
+
+
+def _stored_backward(recurrent, dz):
+    return jnp.matmul(recurrent, dz), dz, None
+
+
+stored.defvjp(_stored_forward, _stored_backward)
+
+
+def pullback(function: Callable, args: tuple, cotangents: Any) -> tuple[Any, Any]:
+    _, pull, extra = jax.vjp(function, *args, has_aux=True)
+    return pull(cotangents), extra
+
+
+def with_gradient(forward: Callable, backward: Callable, args: tuple) -> Any:
+    @jax.custom_vjp
+    def run(*args):
+        return forward(*args)[0]
+
+    run.defvjp(forward, backward)
+    return run(*args)
+
+
+def prefers_gather() -> bool:
+    return jax.default_backend() == "cpu"
+
+
+def gather(table: Tensor, rows: Tensor) -> Tensor:
+    # The gradient sums thousands of rows, which bfloat16 cannot represent.
+    taken = jnp.take(table.astype(jnp.promote_types(table.dtype, "float32")), rows, 0, mode="clip")
+    return taken.astype(table.dtype)
+
+
+def value_and_grad(function: Callable, weights: Any) -> tuple[Any, Any]:
+    (_, extra), gradients = jax.value_and_grad(function, has_aux=True)(weights)
+    return extra, gradients
+
+
+def compile(function: Callable) -> Callable:
+    return jax.jit(function)
+
+
+def matmul_precision(tf32: bool) -> AbstractContextManager:
+    return jax.default_matmul_precision("tensorfloat32" if tf32 else "float32")
