@@ -1,48 +1,63 @@
-"""Many trials in one program: lanes train side by side, and one that ends takes the next trial.
+"""Trains many trials in one program, side by side in lanes.
 
-A lane ends with the numbers that its trial would have alone, to rounding: lanes share the program
-and nothing else. One that diverges is frozen where it stood. A lane costs a program's P-th part in
-time and memory: weights, gradients and two optimizer slots, and at most (2 S + 3 G) T B N numbers a
-layer between the passes, with S states, G gates, T steps, B samples and N units (the states twice,
-and of every gate the first product, the pre-activation and its gradient), of four bytes each.
+A lane gives the result that its trial would have alone, up to rounding. When a trial ends, its lane
+takes the next one. A diverged lane is frozen. With P lanes, each lane costs 1/P of the program's
+time and memory: weights, gradients, two optimizer slots, and at most (2 S + 3 G) T B N float32
+numbers per layer between the passes, for S states, G gates, T steps, B samples and N units (the
+states twice, and each gate's input product, pre-activation and gradient).
+
+Legend: P lanes.
 """
 
+import functools
 import itertools
 import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import keras
 import numpy as np
 from keras import ops
 
+from trainer.chunks import Chunks
 from trainer.config import ACTIVATIONS, OPTIMIZERS
 from trainer.errors import UserError
-from trainer.program import stack
+from trainer.program import Program, stack
+from trainer.storage.records import RunRecord
+from trainer.trial import PROGRESS, Trial
 
-#: Longest time of one compiled call, so that callers hear of finished trials soon.
+#: Time of one compiled call, so that finished trials are reported soon.
 CHUNK_SECONDS = 5.0
-#: Lanes are given up, at the price of compiling again, if that should save this much time.
+#: Idle lanes are dropped, which compiles a smaller program, if this saves more than so much time.
 SHRINK_SECONDS = 10.0
 
 
-def train_lanes(trials, lanes, report=None):
+def train_lanes(
+    trials: Iterable[Trial | None],
+    lanes: int,
+    report: Callable[[list[tuple[Trial, int]]], None] | None = None,
+) -> Iterator[tuple[Trial, RunRecord, dict]]:
     """Trains trials of one shape, `lanes` of them at a time.
 
     Args:
-        trials: iterable of `Trial`; the next is asked for when a lane is free. They may differ in
-            everything but task, architecture, depth, units and batch size. None says that there is
-            none just now; it is asked again after the next compiled call of the others.
+        trials: trials that agree in task, architecture, depth, units and batch size. The next one
+            is taken when a lane is free. Yields None when no trial is ready yet; it is asked again
+            after the next compiled call.
         lanes: P.
-        report: called as report(list of (trial, step)) after each compiled call, if given.
+        report: called with a list of (trial, step) after each compiled call.
 
     Yields:
-        (trial, `RunRecord`, weights as of `rnn_zoo.model.get_weights`, NumPy arrays) of each trial,
-        in the order in which they end.
+        (trial, record, weights as NumPy arrays) of each trial, in the order in which they end.
 
     Raises:
         UserError: trials of different shapes.
+
+    Example:
+        configs = [TrainConfig("parens", "gru", seed=seed) for seed in range(3)]
+        for trial, record, weights in train_lanes(map(Trial, configs), lanes=3):
+            print(trial.config.seed, record.eval_loss)
     """
     waiting = _Waiting(trials)
-    first = []
+    first: list[Trial] = []
     while not (first or waiting.is_over):
         first = waiting.take(lanes)
     if not first:
@@ -62,12 +77,12 @@ def train_lanes(trials, lanes, report=None):
             pool.drop_idle()
 
 
-_kept = {}
+_kept: dict[tuple, Program] = {}
 
 
 def _program(trial):
-    """The program of its shape; the last one is kept, with all that it has compiled."""
-    # A cell that was registered anew, as in a notebook, has its name and other equations.
+    """Returns the program for a trial's shape; only the most recent one is kept compiled."""
+    # A notebook can register a changed cell under an old name: the class is part of the key.
     key = repr(trial.shape), type(trial.cells[0])
     if key not in _kept:
         _kept.clear()
@@ -76,13 +91,13 @@ def _program(trial):
 
 
 class _Waiting:
-    """The trials that have no lane yet."""
+    """Trials that have no lane yet."""
 
     def __init__(self, trials):
         self._trials, self.is_over = iter(trials), False
 
     def take(self, count):
-        """At most so many trials: those that there are now."""
+        """Takes up to `count` of the trials that are ready."""
         taken = []
         for trial in itertools.islice(self._trials, count):
             if trial is None:
@@ -93,105 +108,92 @@ class _Waiting:
 
 
 class Lanes:
-    """The lanes' state, and the trial that each trains; None where a lane idles.
+    """The state of all lanes, and the trial in each; None in an idle lane.
 
     Args:
-        trials: list of `Trial`, of one shape.
-        lanes: P, at least as many.
+        trials: trials of one shape.
+        lanes: P, at least the number of trials.
     """
 
-    def __init__(self, trials, lanes):
+    def __init__(self, trials: Sequence[Trial], lanes: int):
         self.program, self.shape = _program(trials[0]), trials[0].shape
         self.shared = trials[0].task.device_data
         for trial in trials:
             self._check(trial)
-        self.trials = [*trials, *[None] * (lanes - len(trials))]
+        self.trials: list[Trial | None] = [*trials, *[None] * (lanes - len(trials))]
         self.began = [time.monotonic()] * lanes
         weights = [trial.draw_weights() for trial in trials]
         self.state = self.program.start(stack([*weights, *weights[:1] * (lanes - len(trials))]))
-        self.steps_per_second, self.measured = None, False
+        self.chunks = Chunks()
         self._gather()
 
     @property
-    def steps(self):
+    def steps(self) -> np.ndarray:
         return ops.convert_to_numpy(self.state["step"])
 
     @property
-    def busy(self):
+    def busy(self) -> list[int]:
         return [lane for lane, trial in enumerate(self.trials) if trial is not None]
 
     @property
-    def idle(self):
+    def idle(self) -> list[int]:
         return [lane for lane, trial in enumerate(self.trials) if trial is None]
 
-    def progress(self):
-        """(trial, step) of each busy lane."""
-        return [(self.trials[lane], int(self.steps[lane])) for lane in self.busy]
+    def progress(self) -> list[tuple[Trial, int]]:
+        """Returns (trial, step) of each busy lane."""
+        steps = self.steps
+        return [(self.trials[lane], int(steps[lane])) for lane in self.busy]
 
-    def advance(self, seconds=CHUNK_SECONDS):
-        """Trains all lanes for about so long, at most to where the first of them ends."""
+    def advance(self, seconds: float = CHUNK_SECONDS) -> None:
+        """Trains all lanes for about `seconds`, at most until the first of them ends."""
         steps, began = self.steps, time.monotonic()
-        chunk = min(self.trials[lane].config.train_steps - steps[lane] for lane in self.busy)
-        compiling = self.steps_per_second is None
-        limit = 10 if compiling else max(1, round(self.steps_per_second * seconds))
-        chunk = min(chunk, limit)
+        left = min(self.trials[lane].config.train_steps - steps[lane] for lane in self.busy)
+        chunk = min(left, self.chunks.size(seconds))
         stop = [
             step + chunk if trial is not None else 0
             for trial, step in zip(self.trials, steps, strict=True)
         ]
         self.state = self.program.run(self.state, self.hparams, self.data, stop)
-        done = int((self.steps - steps).max())
-        # The call that compiles says nothing of the rate: the next one starts from a small guess.
-        self.steps_per_second = 10.0 if compiling else max(done, 1) / (time.monotonic() - began)
-        self.measured = not compiling
+        self.chunks.add(int((self.steps - steps).max()), time.monotonic() - began)
 
-    def ended(self):
-        """The lanes whose trial is trained to its end, has diverged or is hopeless."""
+    def ended(self) -> list[int]:
+        """Returns the lanes whose trial has finished, diverged or been pruned."""
         state, steps = self.state, self.steps
-        over = ops.convert_to_numpy(~state["feasible"] | state["hopeless"])
+        over = ops.convert_to_numpy(~state["feasible"] | state["pruned"])
         return [
             lane
             for lane in self.busy
             if over[lane] or steps[lane] >= self.trials[lane].config.train_steps
         ]
 
-    def collect(self, ended):
+    def collect(self, ended: Sequence[int]) -> Iterator[tuple[Trial, RunRecord, dict]]:
         """Yields (trial, record, weights) of these lanes, and leaves them idle."""
-        feasible = ops.convert_to_numpy(self.state["feasible"])
         sizes = [self.trials[lane].task.num_samples for lane in ended]
         largest = max((size for size in sizes if size is not None), default=None)
-        measured = {}
+
+        @functools.cache
+        def measure_lanes(split, num_samples, whole):
+            return self.program.evaluate(
+                self.state["weights"], self.hparams, self.data, split, num_samples, whole
+            )
 
         def evaluate(lane, split, num_samples, whole):
-            arguments = (split, largest if whole else num_samples, whole)
-            if arguments not in measured:
-                measured[arguments] = self.program.evaluate(
-                    self.state["weights"], self.hparams, self.data, *arguments
-                )
-            return {name: values[lane] for name, values in measured[arguments].items()}
+            measured = measure_lanes(split, largest if whole else num_samples, whole)
+            return {name: values[lane] for name, values in measured.items()}
 
         for lane in ended:
-            trial, step = self.trials[lane], int(self.steps[lane])
-            record = trial.record()
-            record.steps_done, record.seconds = step, time.monotonic() - self.began[lane]
-            record.steps_per_second = step / record.seconds
-            record.curve = trial.curve(self.state["loss_sums"][lane], step)
-            record.stopped_early = bool(feasible[lane]) and step < trial.config.train_steps
-            if feasible[lane]:
-                record.status = "ok"
-                trial.complete(record, lambda *args, lane=lane: evaluate(lane, *args))
-            else:
-                record.status, record.infeasible_at = "infeasible", step
+            trial, record = self.trials[lane], self.trials[lane].record()
+            progress = {name: self.state[name][lane] for name in PROGRESS}
+            trial.update(record, progress, time.monotonic() - self.began[lane])
+            trial.complete(record, functools.partial(evaluate, lane))
             self.trials[lane] = None
-            yield trial, record, self._weights(lane)
+            weights = keras.tree.map_structure(
+                lambda array, lane=lane: ops.convert_to_numpy(array[lane]), self.state["weights"]
+            )
+            yield trial, record, weights
 
-    def _weights(self, lane):
-        return keras.tree.map_structure(
-            lambda array: ops.convert_to_numpy(array[lane]), self.state["weights"]
-        )
-
-    def refill(self, lane, trial):
-        """Gives an idle lane its next trial."""
+    def refill(self, lane: int, trial: Trial) -> None:
+        """Starts a trial in an idle lane."""
         self._check(trial)
         self.trials[lane], self.began[lane] = trial, time.monotonic()
         fresh = self.program.start(trial.draw_weights())
@@ -200,20 +202,19 @@ class Lanes:
         )
         self._gather()
 
-    def drop_idle(self):
-        """Gives up idle lanes, if what they would cost is worth compiling a smaller program."""
-        busy = self.busy
-        if not busy or len(busy) == len(self.trials):
+    def drop_idle(self) -> None:
+        """Drops idle lanes if that saves more time than compiling a smaller program costs."""
+        busy, rate = self.busy, self.chunks.steps_per_second
+        if not busy or len(busy) == len(self.trials) or rate is None:
             return
         left = max(self.trials[lane].config.train_steps - int(self.steps[lane]) for lane in busy)
-        saving = left / self.steps_per_second * (1 - len(busy) / len(self.trials))
-        if self.measured and saving > SHRINK_SECONDS:
+        if left / rate * (1 - len(busy) / len(self.trials)) > SHRINK_SECONDS:
             self.trials = [self.trials[lane] for lane in busy]
             self.began = [self.began[lane] for lane in busy]
             self.state = keras.tree.map_structure(
                 lambda held: ops.take(held, np.array(busy), axis=0), self.state
             )
-            self.steps_per_second = None
+            self.chunks = Chunks()
             self._gather()
 
     def _check(self, trial):
@@ -223,10 +224,9 @@ class Lanes:
             )
 
     def _gather(self):
-        """Stacks the trials' numbers; an idle lane keeps its last ones, which nothing looks at."""
-        trials = list(self.trials)
-        some = next(trial for trial in trials if trial is not None)
-        trials = [trial or some for trial in trials]
+        """Stacks hyperparameters and data; idle lanes repeat another lane's, which go unused."""
+        some = next(trial for trial in self.trials if trial is not None)
+        trials = [trial or some for trial in self.trials]
         self.hparams = stack([trial.hparams(self.program) for trial in trials])
         self.data = {
             name: np.stack([trial.task.data[name] for trial in trials])
@@ -237,7 +237,7 @@ class Lanes:
 
 
 def _with_row(array, row, value):
-    """A copy of an array (P, ...) with one row replaced."""
+    """Returns a copy of an array (P, ...) with one row replaced."""
     array = np.array(ops.convert_to_numpy(array))
     array[row] = ops.convert_to_numpy(value)
     return ops.convert_to_tensor(array)

@@ -1,57 +1,68 @@
-"""Trains one configuration: from the first step, or from where an earlier process was stopped."""
+"""Trains one configuration, from the first step or from the last checkpoint."""
 
 import datetime
 import math
 import os
 import time
+from collections.abc import Mapping
+from typing import Any
 
 import keras
 
+from trainer.chunks import Chunks
+from trainer.config import TrainConfig
 from trainer.display import curves
 from trainer.display.progress import Display, headline
 from trainer.errors import UserError
 from trainer.program import WINDOWS, window_start
 from trainer.signals import Signals
-from trainer.storage import checkpoints, records
+from trainer.storage import checkpoints
+from trainer.storage.differences import refuse_difference
 from trainer.storage.events import Events
+from trainer.storage.records import RunDirectory, RunRecord
 from trainer.trial import Trial
 
-#: One in so many measurements of the training loss also has the validation loss.
+#: Measurements of the training loss per measurement of the validation loss.
 VALID_EVERY = 10
 CHECKPOINT_SECONDS = 30.0
-#: How long one compiled call should take, so that progress shows about every second.
+#: Time of one compiled call, so that progress is shown about every second.
 CHUNK_SECONDS = 1.0
 
 
-def _documents(config):
-    """What a run that was started from Python leaves where the command leaves its gin files."""
-    return dict.fromkeys(("config.gin", "operative_config.gin"), config.as_gin())
-
-
-def default_run_dir(config):
-    """`runs/<task>-<arch>-<date>-<time>`, a name of its own for every run."""
+def default_run_dir(config: TrainConfig) -> str:
+    """Returns a new path, `runs/<task>-<arch>-<date>-<time>-<pid>`."""
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     return os.path.join("runs", f"{config.task}-{config.arch}-{stamp}-{os.getpid()}")
 
 
-def train(config, run_dir=None, resume=False, documents=None, display=None):
-    """Trains a configuration and leaves a run directory.
+def train(
+    config: TrainConfig,
+    run_dir: str | os.PathLike | None = None,
+    resume: bool = False,
+    documents: Mapping[str, str] | None = None,
+    display: Display | None = None,
+) -> RunRecord:
+    """Trains a configuration and writes a run directory.
 
     Args:
-        config: the `TrainConfig`.
-        run_dir: where; a new directory under `runs/` if None.
-        resume: whether to continue the run that `run_dir` holds, bit for bit.
-        documents: dict from file name to text, written beside the record; the configuration as gin
-            if None.
-        display: a `progress.Display`.
+        config: the configuration.
+        run_dir: directory to write; a new one under `runs/` if None.
+        resume: continues the run in `run_dir`. The result is equal, bit for bit, to that of a run
+            without interruption.
+        documents: file name -> text, written beside the record; the configuration as gin if None.
+        display: where progress is shown; standard output if None.
 
     Returns:
-        The `RunRecord`; its status says whether the run ended, diverged or was interrupted.
+        The record. Its status says whether the training finished, diverged or was interrupted.
 
     Raises:
         UserError: the directory cannot be used, or holds a run of another configuration.
+
+    Example:
+        record = trainer.train(trainer.TrainConfig(task="parens", arch="ugrnn"))
+        print(record.status, record.eval_loss)
     """
-    directory = records.RunDirectory(run_dir or default_run_dir(config))
+    directory = RunDirectory(run_dir or default_run_dir(config))
     earlier = directory.check(resume)
     run = _Run(config, directory, display or Display())
     if earlier is None:
@@ -66,8 +77,13 @@ def train(config, run_dir=None, resume=False, documents=None, display=None):
     return run.record
 
 
+def _documents(config):
+    """Returns the gin files that the command line would write for this configuration."""
+    return dict.fromkeys(("config.gin", "operative_config.gin"), config.as_gin())
+
+
 class _Run:
-    """One process's part of a run."""
+    """The part of a run that one process trains."""
 
     def __init__(self, config, directory, display):
         self.config, self.directory, self.display = config, directory, display
@@ -76,20 +92,26 @@ class _Run:
         self.program = self.trial.program()
         self.state = self.program.start(self.trial.draw_weights())
         self.hparams = self.trial.hparams(self.program)
-        self.measurements = []
-        self.events = None
+        self.measurements: list[dict[str, Any]] = []
         self.record = self.trial.record()
+        self.chunks = Chunks()
 
     @property
     def step(self):
         return int(self.state["step"])
 
     def restore(self, earlier):
-        """Takes up an earlier process's state."""
-        for field in ("config", "data", "backend"):
-            _refuse_difference(
-                self.directory.path, getattr(earlier, field), getattr(self.record, field), field
-            )
+        """Continues from the state of an earlier process."""
+        held, wanted = (
+            record.config | {"data": record.data, "backend": record.backend}
+            for record in (earlier, self.record)
+        )
+        refuse_difference(
+            f"{self.directory.path} holds a run",
+            held,
+            wanted,
+            "resume it with its own settings, or choose another --run_dir",
+        )
         self.record = earlier
         state, problems = checkpoints.latest(self.directory.checkpoints, self.state)
         for problem in problems:
@@ -106,6 +128,7 @@ class _Run:
         self.measurements = self.directory.read_metrics(up_to_step=self.step)
 
     def introduce(self):
+        """Says what is trained, and where it is written."""
         record = self.record
         self.display.say(
             f"{headline(record)}   steps {record.train_steps:,}   batch {self.config.batch_size}"
@@ -118,56 +141,33 @@ class _Run:
             self.display.say(f"starting from the weights of the preset {self.config.preset}")
 
     def advance(self, signals):
-        """Trains to the end, to a divergence, or to a signal."""
-        total, chunk = self.config.train_steps, 1
-        began, first_step, earlier_seconds = time.monotonic(), self.step, self.record.seconds
-        saved = began
-        self.events = Events(self.directory.events, first_step)
-        with self.display.steps(total, first_step) as progress:
+        """Trains until the last step, a divergence or a signal."""
+        total, saved = self.config.train_steps, time.monotonic()
+        self._began = saved - self.record.seconds
+        self.events = Events(self.directory.events, self.step)
+        with self.display.steps(total, self.step) as progress:
             while self.step < total and bool(self.state["feasible"]) and not signals.received:
-                start, window = self.step, self._window()
-                called = time.monotonic()
-                self.state = self.program.run(
-                    self.state,
-                    self.hparams,
-                    self.task.device_data,
-                    min(start + chunk, window.stop),
-                )
+                window = self._window()
+                self._run_chunk(window.stop)
                 loss = self._mean_loss(window)
-                now = time.monotonic()
-                rate = (self.step - start) / (now - called)
-                # The first call compiles; it says little about the rate.
-                chunk = 10 if start == first_step else max(1, round(rate * CHUNK_SECONDS))
-                self.record.seconds = earlier_seconds + now - began
                 if self.step == window.stop:
                     self._measure(loss)
-                if now - saved > CHECKPOINT_SECONDS and self.step < total:
+                if time.monotonic() - saved > CHECKPOINT_SECONDS and self.step < total:
                     self._save()
-                    saved = now
-                if rate > 0:
-                    progress.update(self.step, loss, rate)
-        self.record.status = (
-            "infeasible"
-            if not bool(self.state["feasible"])
-            else "ok"
-            if self.step == total
-            else "interrupted"
-        )
-        self.record.infeasible_at = None if bool(self.state["feasible"]) else self.step
-        self.record.seconds = earlier_seconds + time.monotonic() - began
-        self.record.steps_per_second = self.step / self.record.seconds
+                    saved = time.monotonic()
+                if self.chunks.steps_per_second:
+                    progress.update(self.step, loss, self.chunks.steps_per_second)
         self._save()
         self.events.close()
 
     def conclude(self):
-        """Measures the finished run and says where everything lies."""
-        record = self.record
+        """Measures the finished run and says where its files are."""
+        record, where = self.record, self.directory.path
         if record.status == "ok" and record.eval_loss is None:
             self.trial.complete(record, self._evaluate)
             self.directory.write_record(record)
         if self.measurements:
-            curves.plot(self.directory.path / "curves.png", record, self.measurements)
-        where = self.directory.path
+            curves.plot(where / "curves.png", record, self.measurements)
         if record.status == "interrupted":
             self.display.say(
                 f"interrupted at step {self.step:,}; continue with --resume --run_dir={where}"
@@ -177,18 +177,21 @@ class _Run:
                 f"infeasible: training diverged at step {record.infeasible_at:,}; see {where}"
             )
         else:
-            self._show_result()
+            self.display.splits(record)
+            self.display.say(
+                f"{record.train_steps:,} steps in {record.seconds:.0f} s; record, curves.png, "
+                f"checkpoints and TensorBoard events are in {where}"
+            )
 
-    def _show_result(self):
-        record = self.record
-        self.display.splits(record)
-        self.display.say(
-            f"{record.train_steps:,} steps in {record.seconds:.0f} s; record, curves.png, "
-            f"checkpoints and TensorBoard events are in {self.directory.path}"
-        )
+    def _run_chunk(self, limit):
+        """Trains for one compiled call, at most up to the step `limit`."""
+        start, called = self.step, time.monotonic()
+        stop = min(start + self.chunks.size(CHUNK_SECONDS), limit)
+        self.state = self.program.run(self.state, self.hparams, self.task.device_data, stop)
+        self.chunks.add(self.step - start, time.monotonic() - called)
 
     def _window(self):
-        """The steps whose mean is the next measurement; a function of the configuration alone."""
+        """The steps averaged by the next measurement; depends on the configuration alone."""
         total = self.config.train_steps
         index = min(self.step, total - 1) * WINDOWS // total
         return range(window_start(index, total), window_start(index + 1, total))
@@ -199,7 +202,7 @@ class _Run:
         return float(total) / max(self.step - window.start, 1)
 
     def _measure(self, loss):
-        """Records a window's mean loss; no clock goes in, so a resumed run writes the same file."""
+        """Writes a measurement, without times, so that a resumed run writes the same file."""
         measurement = {
             "step": self.step,
             "train_loss": loss,
@@ -215,7 +218,7 @@ class _Run:
                 self.record.num_params,
             )
             if not math.isfinite(metrics["loss"]):
-                # The last update's weights are finite, their loss is not: the next would find it.
+                # The last update left finite weights with a non-finite loss: one more diverges.
                 self.state["feasible"] = keras.ops.zeros_like(self.state["feasible"])
                 return
             for name, value in metrics.items():
@@ -233,21 +236,5 @@ class _Run:
 
     def _save(self):
         checkpoints.write(self.directory.checkpoints, self.state)
-        self.record.steps_done = self.step
-        self.record.curve = self.trial.curve(self.state["loss_sums"], self.step)
+        self.trial.update(self.record, self.state, time.monotonic() - self._began)
         self.directory.write_record(self.record)
-
-
-def _refuse_difference(path, old, new, what):
-    if isinstance(old, dict) and isinstance(new, dict):
-        old, new = records.plain(old), records.plain(new)
-        names = [name for name in new if old.get(name) != new[name]]
-        if not names:
-            return
-        name = names[0]
-        old, new, what = old.get(name), new[name], name
-    if old != new:
-        raise UserError(
-            f"{path} holds a run with {what} {old!r}, not {new!r}; "
-            "resume it with its own settings, or choose another --run_dir"
-        )

@@ -66,7 +66,7 @@ class Program:
             "slots": optimizers.zero_slots(weights),
             "step": ops.zeros(lanes, dtype="int32"),
             "feasible": ops.ones(lanes, dtype="bool"),
-            "hopeless": ops.zeros(lanes, dtype="bool"),
+            "pruned": ops.zeros(lanes, dtype="bool"),
             "loss_sums": ops.zeros((*lanes, WINDOWS), dtype="float32"),
             "gradient_norm": ops.zeros(lanes, dtype="float32"),
         }
@@ -218,12 +218,12 @@ class Program:
         size = optimizers.sum_of_squares(new_weights, len(loss.shape))
         sound = ops.isfinite(norm) & ops.isfinite(size) & (loss <= DIVERGED * self.task.chance_loss)
         training = _is_training(state, stop)
-        loss_sums, hopeless = _note(state["loss_sums"], loss, step, hparams)
+        loss_sums, pruned = _note(state["loss_sums"], loss, step, hparams)
         moved = {
             "weights": new_weights,
             "slots": new_slots,
             "step": step + 1,
-            "hopeless": hopeless,
+            "pruned": pruned,
             "loss_sums": loss_sums,
             "gradient_norm": norm,
         }
@@ -240,11 +240,11 @@ def window_start(index, train_steps, windows=WINDOWS):
 
 
 def _is_training(state, stop):
-    return (state["step"] < stop) & state["feasible"] & ~state["hopeless"]
+    return (state["step"] < stop) & state["feasible"] & ~state["pruned"]
 
 
 def _note(loss_sums, loss, step, hparams):
-    """The learning curve with one more loss, and whether a point that ends here is hopeless."""
+    """Adds a loss to the learning curve; also returns whether the trial is pruned at this step."""
     steps = hparams["train_steps"]
     window, point = step * WINDOWS // steps, step * CURVE_POINTS // steps
     here = ops.arange(WINDOWS) == window[..., None]

@@ -1,40 +1,52 @@
-"""A configuration on its way to a result: its model's shape, first weights, program and record."""
+"""One configuration's model shape, initial weights, program and record."""
 
 import dataclasses
 import inspect
 import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import keras
 import numpy as np
 
 from rnn_zoo.model import draw_weights, make_cells
 from rnn_zoo.sizing import count_params
-from trainer.config import read_preset_weights
+from trainer.config import TrainConfig, read_preset_weights
 from trainer.program import CURVE_POINTS, Program, window_start
 from trainer.storage.records import RunRecord, versions
 from trainer.tasks.base import SPLITS
 
+#: Entries of a program's state that a record is updated from.
+PROGRESS = ("step", "feasible", "pruned", "loss_sums")
+#: evaluate(split, num_samples, whole) -> averaged metrics of a split.
+Evaluate = Callable[[str, int, bool], dict]
+
 
 class Trial:
-    """What a configuration stands for, made without building a Keras model.
+    """A configuration ready to train, without a Keras model.
 
     Args:
-        config: the `TrainConfig`.
-        run_id: what its record is called.
-        stop_above: dict from a share of the steps to the mean training loss, of the twentieth that
-            ends there, above which it is given up as hopeless.
+        config: the configuration.
+        run_id: name of its record.
+        stop_above: fraction of the steps -> mean training loss, over the twentieth of the training
+            that ends there, above which the trial is pruned.
 
     Attributes:
         task: its `Task`.
-        units, num_params: N and the count of parameters that the budget allows.
-        cells: the cells of its layers, for their equations.
-        activation: the name of its s().
+        units, num_params: N and the number of parameters, from the budget.
+        cells: cells of the layers, for their equations.
+        activation: name of s().
 
     Raises:
         UserError: the budget is too small, or the task refuses its options.
     """
 
-    def __init__(self, config, run_id="trial", stop_above=None):
+    def __init__(
+        self,
+        config: TrainConfig,
+        run_id: str = "trial",
+        stop_above: Mapping[float, float] | None = None,
+    ):
         self.config, self.task = config, config.make_task()
         self.run_id, self.stop_above = run_id, dict(stop_above or {})
         shape = (self.task.input_dim, self.task.output_dim)
@@ -43,12 +55,12 @@ class Trial:
         self.cells = make_cells(
             config.arch, config.depth, self.units, seed=config.seed, **config.cell_options()
         )
-        # Its name as Keras has it; `keras.activations.serialize` would import TensorFlow.
+        # Not by `keras.activations.serialize`, which imports TensorFlow on every backend.
         self.activation = self.cells[0].activation.__name__
 
     @property
-    def shape(self):
-        """What trials must have in common to train in one program."""
+    def shape(self) -> tuple:
+        """Everything that trials in one program must have in common."""
         config = self.config
         bound = inspect.signature(type(self.task)).bind(**config.task_options)
         bound.apply_defaults()
@@ -57,8 +69,17 @@ class Trial:
         shape = (config.task, fixed, config.arch, config.depth, self.units, config.batch_size)
         return (*shape, config.precision)
 
-    def program(self, optimizer_names=None, activation_names=None):
-        """The program that trains it; for others of its shape too, if it is told what they use."""
+    def program(
+        self,
+        optimizer_names: Sequence[str] | None = None,
+        activation_names: Sequence[str] | None = None,
+    ) -> Program:
+        """Builds the training program.
+
+        Args:
+            optimizer_names, activation_names: names used by all trials that will share the
+                program; only those of this trial if None.
+        """
         return Program(
             self.task,
             self.cells,
@@ -68,29 +89,29 @@ class Trial:
             self.config.precision,
         )
 
-    def draw_weights(self):
-        """The first weights, NumPy arrays: a preset's, or drawn ones.
+    def draw_weights(self) -> dict:
+        """Returns the initial weights, NumPy arrays: the preset's, or random ones.
 
         Raises:
-            UserError: the preset has none, or they are damaged.
+            UserError: the preset has no weights, or they are damaged.
         """
         if self.config.preset is not None:
             return read_preset_weights(self.config.preset)
         return draw_weights(self.cells, self.task.input_dim, self.task.output_dim, self.config.seed)
 
-    def hparams(self, program):
-        """Its numbers as arguments of a program."""
+    def hparams(self, program: Program) -> dict:
+        """Returns the hyperparameters as arguments of a program."""
         limits = np.full(CURVE_POINTS, np.inf)
         for share, loss in self.stop_above.items():
             limits[max(round(share * CURVE_POINTS), 1) - 1] = loss
         return program.hparams(self.config, self.cells[0].gate_bias, self.activation, limits)
 
-    def curve(self, loss_sums, steps_done):
-        """Mean training losses of the full twentieths of a training, to five digits.
+    def curve(self, loss_sums: Any, steps_done: int) -> list[float]:
+        """Returns the mean training loss of each completed twentieth, to five digits.
 
         Args:
             loss_sums: (WINDOWS,) of the program's state.
-            steps_done: how far it is trained.
+            steps_done: number of steps trained.
         """
         sums = keras.ops.convert_to_numpy(loss_sums).reshape(CURVE_POINTS, -1).sum(1)
         ends = [
@@ -104,8 +125,8 @@ class Trial:
         ]
         return [float(f"{mean:.5g}") for mean in full]
 
-    def record(self):
-        """The record at the start."""
+    def record(self) -> RunRecord:
+        """Returns the record of a trial that has not started."""
         config, task = self.config, self.task
         return RunRecord(
             run_id=self.run_id,
@@ -127,16 +148,39 @@ class Trial:
             versions=versions(),
         )
 
-    def complete(self, record, evaluate):
-        """Fills in a finished record's losses and metrics.
+    def update(self, record: RunRecord, state: Mapping[str, Any], seconds: float) -> None:
+        """Writes the progress of the training into its record.
 
         Args:
-            record: of `record`.
+            record: from `record`.
+            state: the program's state, or the `PROGRESS` part of it.
+            seconds: training time so far.
+        """
+        step, feasible = int(state["step"]), bool(state["feasible"])
+        is_last = step == self.config.train_steps
+        record.steps_done, record.seconds, record.steps_per_second = step, seconds, step / seconds
+        record.curve = self.curve(state["loss_sums"], step)
+        record.stopped_early = feasible and bool(state["pruned"]) and not is_last
+        record.infeasible_at = None if feasible else step
+        if not feasible:
+            record.status = "infeasible"
+        elif is_last or record.stopped_early:
+            record.status = "ok"
+        else:
+            record.status = "interrupted"
+
+    def complete(self, record: RunRecord, evaluate: Evaluate) -> None:
+        """Adds losses and metrics to the record of a finished training, unless it diverged.
+
+        Args:
+            record: from `record`, after `update`.
             evaluate: as for `measure`.
         """
+        if record.status != "ok":
+            return
         measured = self.measure(evaluate, SPLITS)
         if measured is None:
-            # The last update left finite weights whose loss is not: one more would have found it.
+            # The last update left finite weights with a non-finite loss; one more would diverge.
             record.status, record.infeasible_at = "infeasible", record.steps_done
             return
         for split, metrics in measured.items():
@@ -144,16 +188,16 @@ class Trial:
             setattr(record, f"{split}_loss", metrics["loss"])
         record.objective = self.task.objective(record.metrics["valid"])
 
-    def measure(self, evaluate, splits):
-        """Measures splits as a record has them.
+    def measure(self, evaluate: Evaluate, splits: Sequence[str]) -> dict[str, dict] | None:
+        """Measures splits the way records report them.
 
         Args:
-            evaluate: evaluate(split, num_samples, whole) gives a split's averaged metrics. A fixed
-                data set is all three splits, and is measured once, whole.
-            splits: which.
+            evaluate: evaluate(split, num_samples, whole) returns a split's averaged metrics. A
+                fixed data set serves as all three splits, and is measured once, whole.
+            splits: names of the splits.
 
         Returns:
-            dict from split to its completed metrics; None if a loss is not finite.
+            dict from split to metrics; None if a loss is not finite.
         """
         whole = self.task.num_samples is not None
         num_samples = self.task.num_samples if whole else self.config.eval_samples

@@ -39,7 +39,7 @@ def _define():
     yes = functools.partial(flags.DEFINE_boolean, flag_values=FLAGS)
     whole("num_trials", None, "number of trials; a finished study can be continued")
     text("algorithm", None, f"the search: {', '.join(ALGORITHMS)}; gp if not given")
-    text("early_stopping", None, f"of hopeless trials: {', '.join(EARLY_STOPPING)}")
+    text("early_stopping", None, f"pruning of trials: {', '.join(EARLY_STOPPING)}")
     whole("keep", None, "number of best trials whose weights are kept; 5 if not given")
     whole("workers", None, "processes; one a core or a GPU if not given")
     whole("lanes", None, "trials that each trains at once; chosen if not given")

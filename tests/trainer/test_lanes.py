@@ -138,7 +138,7 @@ def test_the_curve_is_the_mean_of_the_losses():
     np.testing.assert_allclose(curve, expected, rtol=1e-4)
 
 
-def test_what_is_hopeless_ends_early_and_is_measured():
+def test_a_pruned_trial_ends_early_and_is_measured():
     trials = [
         Trial(varied(train_steps=200), "good", stop_above={0.25: 10.0}),
         Trial(varied(train_steps=200), "bad", stop_above={0.25: 1e-6}),

@@ -8,7 +8,8 @@ from keras import ops
 
 from trainer.errors import UserError
 from trainer.evaluation import Evaluator
-from trainer.storage import checkpoints, records
+from trainer.storage import checkpoints
+from trainer.storage.differences import plain
 from trainer.trial import Trial
 
 #: Relative difference that rounding on another machine or backend may make to a loss.
@@ -36,7 +37,7 @@ class MeasuredRun:
 
     def __init__(self, directory, record, config):
         self.record, trial = record, Trial(config, record.run_id)
-        data = records.plain(trial.task.describe())
+        data = plain(trial.task.describe())
         if data != record.data:
             raise UserError(f"{directory.path} was measured on {record.data}, and here is {data}")
         like = trial.draw_weights()

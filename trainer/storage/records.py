@@ -15,7 +15,7 @@ class RunRecord:
 
     Losses are cross-entropies in nats or squared errors; None where there is none, as after a
     divergence. `status` is "ok", "infeasible" (diverged at step `infeasible_at`) or "interrupted".
-    `stopped_early` marks one that was given up as hopeless after `steps_done`, and measured there.
+    `stopped_early` marks one that was given up as pruned after `steps_done`, and measured there.
     `curve` has the mean training losses of the twentieths of its steps. `objective` is the number
     that tuning minimises, of the split valid.
     """
@@ -152,8 +152,3 @@ def versions():
         except metadata.PackageNotFoundError:
             continue
     return found
-
-
-def plain(value):
-    """The value as JSON would give it back: tuples as lists, so that two can be compared."""
-    return json.loads(json.dumps(value))

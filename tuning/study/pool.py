@@ -27,7 +27,7 @@ _GPU_MEMORY = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCA
 
 
 class Job(NamedTuple):
-    """A trial to be trained: its id, its configuration, and the losses that make it hopeless."""
+    """A trial to be trained: its id, its configuration, and the losses above which it is pruned."""
 
     run_id: str
     config: TrainConfig

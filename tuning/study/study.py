@@ -20,8 +20,8 @@ import statistics
 import warnings
 
 from trainer.errors import UserError
+from trainer.storage.differences import refuse_difference
 from trainer.storage.files import whole, write_json
-from trainer.storage.records import plain
 from tuning.config import MAX_TRIALS
 from tuning.progress import StudyDisplay
 from tuning.search import space as spaces
@@ -114,10 +114,15 @@ class Study:
             return None
         except (ValueError, NotADirectoryError) as error:
             raise UserError(f"{self.path}/study.json cannot be read: {error}") from None
-        wanted = plain(self._identity())
+        wanted = self._identity()
         if self.study.batch is not None:
             wanted["batch"] = self.study.batch
-        _refuse_difference(self.path, held, wanted)
+        refuse_difference(
+            f"{self.path} holds a study",
+            {name: held.get(name) for name in wanted},
+            wanted,
+            "continue it with its own settings (--resume), or choose another --study_dir",
+        )
         return held
 
     def trial_path(self, run_id):
@@ -224,7 +229,7 @@ class Study:
         self.oracle.end_trial(trial)
 
     def _limits(self, index):
-        """The losses above which a trial is hopeless: medians over what its batch knows.
+        """The losses above which a trial is pruned: medians over what its batch knows.
 
         None while a result that it knows is missing, of a line of the log that was lost.
         """
@@ -290,16 +295,3 @@ def next_action(created, is_told, has_ended, target, batch):
         if not is_told(index):
             return ("tell", index) if has_ended(index) else None
     return None
-
-
-def _refuse_difference(path, held, wanted):
-    for part, values in wanted.items():
-        old = held.get(part)
-        if not isinstance(values, dict):
-            old, values = {part: old}, {part: values}
-        for name, value in values.items():
-            if old.get(name) != value:
-                raise UserError(
-                    f"{path} holds a study with {name} {old.get(name)!r}, not {value!r}; continue "
-                    "it with its own settings (--resume), or choose another --study_dir"
-                )

@@ -14,8 +14,8 @@ import pathlib
 
 from trainer.config import TrainConfig
 from trainer.errors import UserError
+from trainer.storage.differences import refuse_difference
 from trainer.storage.files import whole, write_json
-from trainer.storage.records import plain
 from tuning.config import StudyConfig
 from tuning.study.lease import Lease
 from tuning.study.reruns import RERUNS
@@ -169,25 +169,17 @@ class Sweep:
         return self.path / "states" / f"{name}.json"
 
     def _refuse_difference(self, held):
-        if held.backend != self.backend:
-            raise UserError(
-                f"{self.path} holds a sweep on {held.backend}, not {self.backend}; set "
-                f"KERAS_BACKEND={held.backend}, or choose another --out"
-            )
-        for name in sorted(held.specs.keys() | self.specs.keys()):
-            theirs, ours = held.specs.get(name), self.specs.get(name)
-            if theirs is None or ours is None:
-                where = "has no study" if theirs is None else "has a study"
-                raise UserError(
-                    f"{self.path} holds another sweep, which {where} {name}; choose another --out"
-                )
-            theirs, ours = plain(_values(theirs)), plain(_values(ours))
-            if theirs != ours:
-                field, old, new = _first_difference(theirs, ours)
-                raise UserError(
-                    f"{self.path} holds another sweep: {field} of {name} is {old!r} there, not "
-                    f"{new!r}; choose another --out"
-                )
+        subject, way_out = f"{self.path} holds a sweep", "choose another --out"
+        refuse_difference(
+            subject,
+            {"backend": held.backend},
+            {"backend": self.backend},
+            f"set KERAS_BACKEND={held.backend}, or {way_out}",
+        )
+        for name in sorted(held.specs.keys() ^ self.specs.keys()):
+            missing = "with" if name in held.specs else "without"
+            raise UserError(f"{subject} {missing} the study {name}; {way_out}")
+        refuse_difference(subject, *map(_values_by_name, (held, self)), way_out)
 
 
 def _values(spec):
@@ -202,11 +194,5 @@ def _spec(values):
     return Spec(**values | {"config": config, "study": study})
 
 
-def _first_difference(theirs, ours):
-    for name, value in ours.items():
-        if isinstance(value, dict) and isinstance(theirs.get(name), dict) and value != theirs[name]:
-            return _first_difference(theirs[name], value)
-        if theirs.get(name) != value:
-            return name, theirs.get(name), value
-    name = next(name for name in theirs if name not in ours)
-    return name, theirs[name], None
+def _values_by_name(sweep):
+    return {name: _values(spec) for name, spec in sweep.specs.items()}

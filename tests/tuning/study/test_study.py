@@ -288,7 +288,7 @@ def test_a_proposal_knows_the_same_whoever_ends_first(target, batch, rng):
     assert told == list(range(target)) and created == target
 
 
-def test_medians_make_trials_hopeless(tmp_path):
+def test_trials_above_the_medians_are_pruned(tmp_path):
     config = TrainConfig("parens", "gru")
     study = Study(tmp_path, config, StudyConfig(early_stopping="median"))
     study.batch = 6

@@ -118,7 +118,7 @@ def test_the_same_again_does_nothing(undisturbed):
     assert (shown.code, shown.stderr) == (0, "")
     assert "capacity-irnn-1-200-gp" in shown.stdout and "5/5" in shown.stdout
     other = python(*ARGUMENTS, "--num_trials=6", cwd=home, **JAX)
-    assert other.code == 2 and "holds another sweep: num_trials of" in other.stderr
+    assert other.code == 2 and ".study.num_trials " in other.stderr
 
 
 @pytest.mark.slow

@@ -1,0 +1,38 @@
+"""Refuses to continue what a directory holds with other settings."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from trainer.errors import UserError
+
+
+def plain(value: Any) -> Any:
+    """Returns the value as JSON gives it back, with lists for tuples."""
+    return json.loads(json.dumps(value))
+
+
+def refuse_difference(subject: str, held: Mapping, wanted: Mapping, way_out: str) -> None:
+    """Raises a `UserError` that names the first setting that differs, if any does.
+
+    Args:
+        subject: start of the message, such as "runs/a holds a run".
+        held, wanted: stored and requested settings, nested dicts of JSON values. A missing entry
+            equals None.
+        way_out: end of the message: what the user can do instead.
+    """
+    difference = _first_difference(plain(held), plain(wanted))
+    if difference is not None:
+        name, old, new = difference
+        raise UserError(f"{subject} with {name} {old!r}, not {new!r}; {way_out}")
+
+
+def _first_difference(held, wanted, prefix=""):
+    for name in {**wanted, **held}:
+        old, new = held.get(name), wanted.get(name)
+        if old == new:
+            continue
+        if isinstance(old, dict) and isinstance(new, dict):
+            return _first_difference(old, new, f"{prefix}{name}.")
+        return f"{prefix}{name}", old, new
+    return None
