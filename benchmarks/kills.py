@@ -15,8 +15,7 @@ import subprocess
 import sys
 import time
 
-from tuning.study.log import read
-from tuning.study.reruns import RERUNS
+from tuning.study.log import RERUNS, read
 
 FILES = sorted(path.stem for path in pathlib.Path("gin_configs/paper").glob("*.gin"))
 

@@ -15,6 +15,7 @@ from trainer.errors import UserError
 from trainer.storage.files import is_full
 from tuning.config import EARLY_STOPPING, StudyConfig, study_config
 from tuning.progress import StudyDisplay
+from tuning.robustness import robustness
 from tuning.search import space
 from tuning.search.algorithms import ALGORITHMS
 from tuning.show import show
@@ -171,10 +172,10 @@ def _rerun(search, display):
         raise UserError("the study starts from a preset's weights: --vary=data alone can vary")
     configs = reruns.variations(TrainConfig(**ranked[0].config), FLAGS.rerun_best, FLAGS.vary)
     trainer = Processes(FLAGS.workers, FLAGS.lanes)
-    records = reruns.train_all(search.path / reruns.RERUNS, configs, trainer, display, keep=False)
+    records = reruns.train_all(search.path / log.RERUNS, configs, trainer, display, keep=False)
     if len(records) < len(configs):
         return False
-    row = reruns.robustness(ranked[0].eval_loss, [each.eval_loss for each in records])
+    row = robustness(ranked[0].eval_loss, [each.eval_loss for each in records])
     cells = ["-" if value is None else f"{value:.4g}" for value in row.values()]
     display.table(row.keys(), [cells])
     return True

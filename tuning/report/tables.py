@@ -13,7 +13,7 @@ import pandas as pd
 from tuning.report import paper, statistics
 from tuning.report.paper import LABELS
 from tuning.report.selection import rerun, untuned
-from tuning.study.reruns import robustness
+from tuning.robustness import robustness
 
 _STATISTICS = ("original", "infeasible", "min", "mean", "max", "sd", "sd/mean")
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from trainer.errors import UserError
 from tuning.report.paper import UNROLLED
-from tuning.study.reruns import RERUNS
+from tuning.study.log import RERUNS
 
 #: Numbers that a record has by the same name.
 _NUMBERS = (

@@ -11,6 +11,9 @@ from trainer.config import TrainConfig
 from trainer.storage.files import whole
 from trainer.storage.records import RunDirectory, RunRecord
 
+#: Log of a study's reruns, in its directory.
+RERUNS = "reruns.jsonl"
+
 
 class TrialLog:
     """Finished trials in the order in which they ended.

@@ -5,7 +5,6 @@ import dataclasses
 import hashlib
 import json
 import pathlib
-import statistics
 
 from trainer.errors import UserError
 from tuning.progress import StudyDisplay
@@ -15,8 +14,6 @@ from tuning.study.log import TrialLog, write_run
 from tuning.study.pool import Job
 
 VARY = ("init", "data")
-#: Records of a study's reruns, in its directory.
-RERUNS = "reruns.jsonl"
 
 
 def train_all(path, configs, trainer=None, display=None, keep=True, lease=None):
@@ -96,31 +93,6 @@ def variations(config, count, vary):
         )
         for number in range(1, count + 1)
     ]
-
-
-def robustness(original, losses):
-    """A row of Table App.1: how the same hyperparameters fare from other seeds.
-
-    Args:
-        original: the best trial's eval loss.
-        losses: eval losses of its reruns, None for one that diverged; at least one.
-
-    Returns:
-        dict of original, infeasible (a share), min, mean, max, sd (of the sample) and sd/mean;
-        None where there are too few.
-    """
-    known = [loss for loss in losses if loss is not None]
-    mean = statistics.mean(known) if known else None
-    sd = statistics.stdev(known) if len(known) > 1 else None
-    return {
-        "original": original,
-        "infeasible": 1 - len(known) / len(losses),
-        "min": min(known, default=None),
-        "mean": mean,
-        "max": max(known, default=None),
-        "sd": sd,
-        "sd/mean": sd / mean if sd is not None and mean else None,
-    }
 
 
 def _run_id(number, config):

@@ -18,7 +18,7 @@ from trainer.storage.differences import refuse_difference
 from trainer.storage.files import whole, write_json
 from tuning.config import StudyConfig
 from tuning.study.lease import Lease
-from tuning.study.reruns import RERUNS
+from tuning.study.log import RERUNS
 from tuning.sweep.config import Spec
 
 WAITING, RUNNING, DONE, FAILED = "waiting", "running", "done", "failed"

@@ -170,7 +170,7 @@ class Studies:
 
         from trainer.config import TrainConfig
         from tuning.progress import StudyDisplay
-        from tuning.study import reruns
+        from tuning.study import log, reruns
         from tuning.study.executors import InProcess
         from tuning.study.study import Study
 
@@ -180,7 +180,7 @@ class Studies:
             study = Study(sweep.study_path(name), spec.config, spec.study)
             best, is_complete = study.run(trainer, display, lease)
             if is_complete and spec.reruns and best:
-                path = sweep.study_path(name) / reruns.RERUNS
+                path = sweep.study_path(name) / log.RERUNS
                 configs = reruns.variations(TrainConfig(**best.config), spec.reruns, reruns.VARY)
                 records = reruns.train_all(path, configs, trainer, display, keep=False, lease=lease)
                 is_complete = len(records) == len(configs)

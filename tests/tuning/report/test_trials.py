@@ -4,6 +4,7 @@ import dataclasses
 import json
 
 import pytest
+from processes import python
 from report_rows import frame, record
 
 from tuning.report import trials
@@ -86,3 +87,16 @@ def test_frames_that_come_together_keep_their_words():
 @pytest.mark.parametrize("name", ["task", "arch", "study"])
 def test_words_are_stored_once(planted, name):
     assert planted[name].dtype == "category"
+
+
+def test_the_report_imports_nothing_that_trains():
+    """In a process of its own: another test may have imported what must not be there."""
+    wanted = "tuning.report.build, tuning.report.authors"
+    code = f"import {wanted}, sys; print(*sys.modules)"
+    done = python("-c", code, cwd=".")
+    assert done.code == 0, done.stderr
+    imported = set(done.stdout.split())
+    assert "tuning.report.page" in imported
+    trains = {"tensorflow", "keras", "jax", "trainer.loop", "trainer.lanes", "ray", "optuna"}
+    trains |= {f"tuning.study.{name}" for name in ("reruns", "executors", "pool", "study")}
+    assert not imported & trains

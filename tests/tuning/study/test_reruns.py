@@ -1,8 +1,7 @@
-"""Given sets of hyperparameters and reruns, and the row of Table App.1 that these make."""
+"""Training of given hyperparameters, and of the best ones again."""
 
 import json
 
-import numpy as np
 import pytest
 from processes import python
 
@@ -36,19 +35,6 @@ def test_reruns_vary_what_is_asked_for():
     }
     with pytest.raises(UserError, match=r"init, data.*'weights'"):
         reruns.variations(config, 2, ["weights"])
-
-
-def test_a_row_of_table_app_1():
-    losses = [0.2, 0.5, None, 0.35, 0.21]
-    row = reruns.robustness(0.19, losses)
-    known = np.array([0.2, 0.5, 0.35, 0.21])
-    assert row["original"] == 0.19 and row["infeasible"] == pytest.approx(0.2)
-    assert [row["min"], row["max"]] == [0.2, 0.5]
-    assert row["mean"] == pytest.approx(known.mean())
-    assert row["sd"] == pytest.approx(known.std(ddof=1))
-    assert row["sd/mean"] == pytest.approx(known.std(ddof=1) / known.mean())
-    nothing = reruns.robustness(0.19, [None])
-    assert nothing["infeasible"] == 1 and nothing["mean"] is None
 
 
 @pytest.mark.slow
