@@ -6,7 +6,7 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "docs" / "ext")]
-# The build needs values and docstrings, and no word from TensorFlow.
+# Silences TensorFlow's log; the build needs only values and docstrings.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import rnn_zoo  # noqa: E402 - found by the path above
@@ -23,35 +23,30 @@ extensions = [
     "sphinx.ext.mathjax",
     "sphinx.ext.napoleon",
     "docstrings",
-    "examples",
-    "links",
-    "presets",
+    "generated",
 ]
 exclude_patterns = ["ext", "_static"]
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
 
-# Dashes alone: h' is a state after a step, "gru" a string.
+# Dashes only: quotes stay straight, as h' is the next state and "gru" a string.
 smartquotes_action = "D"
 
-# Docstrings: what single backticks name is linked where it is documented, and code where not.
+# A name in single backticks links to its documentation, or is shown as code if it has none.
 default_role = "py:obj"
 add_module_names = False
 autodoc_inherit_docstrings = False
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"
-# Optional packages, whose absence must not change the site.
+# Optional packages: the site must not depend on what is installed.
 autodoc_mock_imports = ["optuna"]
-# An argument's line may name several, which a field a name would tear apart.
+# One line of a docstring may describe several arguments, which one field per name would split.
 napoleon_use_param = False
 napoleon_use_rtype = False
 napoleon_custom_sections = [("Attributes", "params_style")]
 nitpicky = True
-# Base classes and exceptions of Keras, keras-tuner and Python, which other sites document.
+# Other sites document the base classes and exceptions of Keras, keras-tuner and Python.
 nitpick_ignore_regex = [("py:obj", ".*"), ("py:class", ".*"), ("py:exc", ".*")]
-
-# Examples print arrays; a test of each page starts from nothing.
-doctest_test_doctest_blocks = ""
 
 html_theme = "furo"
 html_title = f"rnn-zoo {release}"

@@ -1,19 +1,19 @@
-"""Makes the project's docstrings reStructuredText, and links and signs what they are about.
+"""Converts the project's docstrings to reStructuredText, adds links and layers' signatures.
 
-Indented blocks, which are equations, tables and examples, are shown as they stand; their lines
-would flow into a paragraph otherwise. Runs before napoleon, which takes a docstring apart.
+Indented blocks are equations, tables and examples. They are shown literally, since their lines
+would otherwise flow into a paragraph. Runs before napoleon, which splits a docstring into sections.
 """
 
 import inspect
 import re
 
 _SECTION = re.compile(r"(Args|Attributes|Example|Raises|Returns|Yields):$")
-#: An argument's whole text that would be taken for the first point of a list, as "N.".
+#: An argument whose whole text looks like the first item of a list, such as "N.".
 _POINT = re.compile(r"^(\s+[\w*, ]+: )([A-Z]\.)$")
 
 
 def mark(lines):
-    """The lines of a docstring with a directive before each block that is to stay as it is."""
+    """Adds a directive before each indented block of a docstring, given and returned as lines."""
     marked, section, in_block = [], None, False
     for line in lines:
         indented, blank = line.startswith("    "), not line
@@ -39,7 +39,7 @@ def _process(app, what, name, subject, options, lines):
 
 
 def _sign(app, what, name, subject, options, signature, returns):
-    """The signature of a Keras layer, which its `__new__` hides behind (*args, **kwargs)."""
+    """Returns the signature of a Keras layer, which `__new__` hides as (*args, **kwargs)."""
     if what != "class" or signature != "(*args, **kwargs)":
         return None
     own = inspect.signature(subject.__init__)
@@ -47,12 +47,12 @@ def _sign(app, what, name, subject, options, signature, returns):
 
 
 def _resolve(app, env, node, contnode):
-    """Links a class by its name alone, as `TrainConfig`, from wherever a docstring names it."""
+    """Links a class that a docstring names without its module, such as `TrainConfig`."""
     target = node["reftarget"]
     if node.get("reftype") != "obj" or not target.rpartition(".")[2][:1].isupper():
         return None
     domain = env.domains.python_domain
-    # A class has a name where it is defined beside the one by which it is documented.
+    # A class may be listed twice: where it is defined and where it is documented.
     found = {
         (entry.docname, entry.node_id): name
         for name, entry in domain.objects.items()

@@ -1,34 +1,26 @@
-"""Puts the cards of `rnn_zoo`'s presets where a page says `<!-- preset cards -->`."""
+"""The table and the cards of `rnn_zoo`'s presets, as Markdown."""
 
 import re
 
 import rnn_zoo
 
-MARKER = "<!-- preset cards -->"
-INTRODUCTION = """## Presets
-
-Tuned hyperparameters and trained weights that come with the package ([how to use
-them](guides/presets.md)), as `rnn_zoo.list_presets()` and `rnn_zoo.preset(name)` have them."""
 _HEADING = re.compile(r"^(#+)(?= )", re.M)
 _FENCED = re.compile(r"(^```.*?^```$)", re.M | re.S)
 
 
-def section(presets, level=3):
-    """Markdown: a heading, a table of the presets, each one's card; nothing if there are none.
+def section():
+    """A table of all presets, then the card of each."""
+    presets = {name: rnn_zoo.preset(name) for name in rnn_zoo.list_presets()}
+    cards = [f"(preset-{name})=\n\n{card(str(preset))}" for name, preset in presets.items()]
+    return "\n\n".join([table(presets), *cards])
+
+
+def table(presets):
+    """One row per preset.
 
     Args:
         presets: dict from name to `rnn_zoo.presets.Preset`.
-        level: of the cards' highest headings.
     """
-    if not presets:
-        return ""
-    parts = [INTRODUCTION, _table(presets)]
-    parts += [f"(preset-{name})=\n\n{_card(preset, level)}" for name, preset in presets.items()]
-    return "\n\n".join(parts)
-
-
-def _table(presets):
-    """A row a preset."""
     header = "preset, task, architecture, depth, units, parameters, eval loss, chance, weights"
     rows = [header.split(", "), ["---"] * 9]
     for name, each in presets.items():
@@ -43,24 +35,16 @@ def _table(presets):
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def _card(preset, level):
-    """A card with its headings moved below the page's own."""
-    parts = _FENCED.split(str(preset).strip())
+def card(text, level=3):
+    """A card with its headings moved below the page's own.
+
+    Args:
+        text: of the card.
+        level: of its highest heading.
+    """
+    parts = _FENCED.split(text.strip())
     prose = parts[::2]
-    depths = [len(match[1]) for text in prose for match in _HEADING.finditer(text)]
+    depths = [len(match[1]) for part in prose for match in _HEADING.finditer(part)]
     shift = level - min(depths, default=level)
-    parts[::2] = [_HEADING.sub(lambda m: "#" * (len(m[1]) + shift), text) for text in prose]
+    parts[::2] = [_HEADING.sub(lambda m: "#" * (len(m[1]) + shift), part) for part in prose]
     return "".join(parts)
-
-
-def _process(app, docname, source):
-    if MARKER in source[0]:
-        presets = {name: rnn_zoo.preset(name) for name in rnn_zoo.list_presets()}
-        source[0] = source[0].replace(MARKER, section(presets))
-
-
-def setup(app):
-    app.connect("source-read", _process)
-    # What the cards say is in no file that Sphinx compares.
-    app.connect("env-get-outdated", lambda app, env, added, changed, removed: ["gallery"])
-    return {"parallel_read_safe": True}

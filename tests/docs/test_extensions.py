@@ -1,14 +1,14 @@
-"""What docs/ext does to docstrings, links and presets."""
+"""The Markdown and reStructuredText that docs/ext makes."""
 
+import inspect
 import pathlib
 import re
-import subprocess
-import sys
 
 import pytest
-from processes import environment
 
 import rnn_zoo
+from trainer import TrainConfig
+from trainer.tasks import TASKS
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -18,7 +18,7 @@ def _extensions(monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "docs" / "ext")
 
 
-def test_indented_blocks_of_docstrings_stand_as_they_are():
+def test_indented_blocks_of_docstrings_are_literal():
     import docstrings
 
     lines = ["Sums.", "", "    a   b", "    c", "", "Args:", "    units: N.", "        More."]
@@ -30,62 +30,58 @@ def test_indented_blocks_of_docstrings_stand_as_they_are():
     ]
 
 
-def test_links_of_an_included_file_are_made_the_page_s_own():
-    import links
+def test_presets_have_a_row_each():
+    import presets
 
-    page, readme = ROOT / "docs/guides/train.md", ROOT / "README.md"
-    text = "[a](docs/sanity.md) [b](https://x.org/a) [c](gin_configs/paper) [d](no/such) [e](#here)"
-    assert links.relink(text, readme, page) == (
-        "[a](../sanity.md) [b](https://x.org/a) [c](../reference/gin.md) [d](no/such) [e](#here)"
-    )
-
-
-CONF = """
-import dataclasses, sys
-sys.path[:0] = [{root!r}, {extensions!r}]
-import rnn_zoo
-
-base = rnn_zoo.preset("parens/gru-10k")
-PRESETS = {{name: dataclasses.replace(base, name=name) for name in {names!r}}}
-rnn_zoo.list_presets, rnn_zoo.preset = lambda: list(PRESETS), PRESETS.__getitem__
-extensions = ["myst_parser", "presets"]
-myst_heading_anchors = 3
-"""
-
-
-def _gallery(path, names):
-    extensions = str(ROOT / "docs" / "ext")
-    (path / "conf.py").write_text(CONF.format(root=str(ROOT), extensions=extensions, names=names))
-    (path / "index.md").write_text("# Start\n\n```{toctree}\ngallery\nguides/presets\n```\n")
-    (path / "guides").mkdir()
-    (path / "guides/presets.md").write_text("# Presets\n")
-    (path / "gallery.md").write_text("# Gallery\n\n<!-- preset cards -->\n")
-    subprocess.run(
-        [sys.executable, "-m", "sphinx", "-W", "-q", "-b", "html", path, path / "out"],
-        env=environment(),
-        check=True,
-        timeout=300,
-    )
-    return (path / "out/gallery.html").read_text()
-
-
-def test_presets_are_a_table_and_cards(tmp_path):
-    page = _gallery(tmp_path, ["parens/one", "parens/two"])
-    table, *cards = re.findall(r"<table.*?</table>", page, re.S)
-    assert table.count("<tr") == 3 and len(cards) == 2
-    eval_loss = f"{rnn_zoo.preset('parens/gru-10k').scores['eval']:.4g}"
-    assert table.count(eval_loss) == 2
-    for name, card in zip(("one", "two"), cards, strict=True):
-        assert f'href="#preset-parens-{name}"' in table and f'id="preset-parens-{name}"' in page
-        assert f"<h3>parens/{name}" in page and f"--preset=parens/{name}" in card
+    preset = rnn_zoo.preset("parens/gru-10k")
+    _, _, *rows = presets.table({"parens/one": preset, "parens/two": preset}).split("\n")
+    cells = f"parens | gru | 1 | {preset.units} | {preset.num_params:,} | "
+    cells += f"{preset.scores['eval']:.4g} | {preset.scores['chance']:.4g} | yes |"
+    assert rows == [f"| [`parens/{n}`](#preset-parens/{n}) | {cells}" for n in ("one", "two")]
 
 
 def test_a_card_s_headings_come_below_the_page_s():
     import presets
 
-    card = presets._card("# One\n\nText.\n\n## Use\n\n```bash\n# a comment\n```", 3)
+    card = presets.card("# One\n\nText.\n\n## Use\n\n```bash\n# a comment\n```")
     assert card == "### One\n\nText.\n\n#### Use\n\n```bash\n# a comment\n```"
 
 
-def test_without_presets_there_is_no_word_of_them(tmp_path):
-    assert "<h2>" not in _gallery(tmp_path, [])
+def _rows(table):
+    """Name -> (type, default, allowed, searched, meaning)."""
+    rows = [re.split(r" (?<!\\)\| ", line[2:-2]) for line in table.split("\n")[2:]]
+    return {name.strip("`"): cells for name, *cells in rows}
+
+
+def test_every_field_of_a_configuration_has_a_row():
+    import parameters
+
+    rows = _rows(parameters.train_config())
+    assert list(rows) == list(inspect.signature(TrainConfig).parameters)
+    assert all(len(cells) == 5 and cells[-1] for cells in rows.values())
+    lr, low, range_ = rows["lr_init"], "a number greater than 0", "log-uniform [0.0001, 0.1]"
+    assert lr[:4] == ["float", "`0.01`", low, range_] and "learning rate" in lr[4]
+    choices = "{identity, orthogonal, normal}"
+    assert rows["matrix_init"][:4] == [
+        *(r"str \| None", "`None`", "None, identity, orthogonal, normal", choices)
+    ]
+    assert rows["task_options"][:2] == ["dict", "`{}`"]
+    assert rows["seed"][2] == "a whole number at least 0 and at most 2147483647"
+    assert _rows(parameters.study_config())["algorithm"][2] == "gp, random, keras_tuner, optuna"
+    assert _rows(parameters.sweep_config())["grid"][2] == "a list of dicts"
+
+
+def test_every_task_s_arguments_have_rows():
+    import parameters
+
+    parts = re.split(r"### (\w+)\n\n", parameters.tasks())[1:]
+    tables = {name: _rows(text.strip()) for name, text in zip(parts[::2], parts[1::2], strict=True)}
+    assert list(tables) == list(TASKS)
+    for name, task in TASKS.items():
+        assert list(tables[name]) == list(inspect.signature(task).parameters)
+    capacity = tables["capacity"]
+    assert capacity["num_samples"][1:4] == [
+        *("`20000`", "a whole number at least 1", "log-integer [100, 10000]")
+    ]
+    assert capacity["presentation"][2:4] == ["first, every", "{first, every}"]
+    assert tables["rcf"]["num_samples"][3] == ""

@@ -1,18 +1,18 @@
-"""README's example of the oracle on a user's own model runs as it is written."""
+"""The tuning guide's example of the oracle on a user's own model runs as written."""
 
-import pathlib
 import re
 
 import numpy as np
 from on_backend import tensorflow_only
+from processes import ROOT
 
-README = pathlib.Path(__file__).parents[2] / "README.md"
+GUIDE = ROOT / "docs/guides/tune.md"
 
 
 @tensorflow_only
 def test_a_user_s_own_model_is_tuned(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (example,) = re.findall(r"```python\n((?:(?!```).)*GPOracle.*?)```", README.read_text(), re.S)
+    (example,) = re.findall(r"```python\n((?:(?!```).)*GPOracle.*?)```", GUIDE.read_text(), re.S)
     rng = np.random.default_rng(0)
     names = {"x": rng.random((64, 28, 28), "float32"), "y": rng.integers(10, size=64)}
     exec(example.replace("max_trials=20", "max_trials=3"), names)

@@ -1,0 +1,44 @@
+"""The examples of each page of docs/ print the text below them."""
+
+import contextlib
+import doctest
+import io
+import re
+
+import pytest
+from on_backend import tensorflow_only
+from processes import ROOT
+from registrations import restored
+
+DOCS = ROOT / "docs"
+BLOCK = re.compile(r"^```\{(doctest|testcode|testoutput)\}\n(.*?)^```$", re.M | re.S)
+PAGES = {
+    path.relative_to(DOCS).as_posix(): blocks
+    for path in sorted(DOCS.rglob("*.md"))
+    if (blocks := BLOCK.findall(path.read_text()))
+}
+
+
+def test_there_are_many_examples():
+    assert sum(text.count(">>> ") for blocks in PAGES.values() for _, text in blocks) > 150
+    assert len(PAGES) > 20
+
+
+@tensorflow_only
+@pytest.mark.parametrize("page", PAGES)
+def test_examples_print_the_text_below_them(page):
+    names, printed, report = {}, "", io.StringIO()
+    runner = doctest.DocTestRunner(verbose=False)
+    with restored():
+        for kind, text in PAGES[page]:
+            if kind == "doctest":
+                test = doctest.DocTestParser().get_doctest(text, names, page, page, 0)
+                runner.run(test, out=report.write, clear_globs=False)
+                names = test.globs
+            elif kind == "testcode":
+                with contextlib.redirect_stdout(io.StringIO()) as stream:
+                    exec(text, names)
+                printed = stream.getvalue()
+            else:
+                assert printed == text
+    assert not runner.failures, report.getvalue()
