@@ -73,18 +73,22 @@ class DataTable {
       make("th", { scope: "col", class: each.kind, "aria-sort": "none" },
         make("button", { type: "button", onclick: () => this.sort(i) }, each.label)));
     const input = make("input", { type: "search", "aria-label": `Filter: ${caption}` });
-    // A hundred thousand rows take a moment: not at every key.
+    const region = make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
+      make("table", {}, make("caption", {}, caption),
+        make("thead", {}, make("tr", {}, ...this.heads)), this.body));
+    // Filtering a hundred thousand rows takes a moment, so it waits for a pause in typing.
     let timer = 0;
     input.oninput = () => {
       clearTimeout(timer);
-      timer = setTimeout(() => this.filter(input.value), 120);
+      region.setAttribute("aria-busy", "true");
+      timer = setTimeout(() => {
+        this.filter(input.value);
+        region.removeAttribute("aria-busy");
+      }, 120);
     };
     place.replaceChildren(
       make("div", { class: "tools" }, make("label", {}, "Filter", input), this.count, this.back, this.next),
-      make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
-        make("table", {}, make("caption", {}, caption),
-          make("thead", {}, make("tr", {}, ...this.heads)), this.body)));
-    this.input = input;
+      region);
     this.draw();
   }
 
