@@ -3,9 +3,14 @@
 Legend: B batch, T time, I input, N units.
 """
 
+import itertools
+
 import keras
 import numpy as np
+import pytest
 import reference_cells as reference
+from on_backend import BACKEND, MODES, needs_float64
+from slow import slow_except
 
 import rnn_zoo
 from rnn_zoo.layers import LAYERS
@@ -36,6 +41,9 @@ CASES = [
 #: One case an architecture, with the options that the paper uses, for tests of what lies around
 #: the equations.
 ONE_CASE_EACH = list({case[0]: case for case in reversed(CASES)}.values())[::-1]
+#: Cases of the default run where loops are compiled or repeated: the LSTM has two states, the +RNN
+#: a read-in and an output that is no state.
+QUICK_CASES = [case for case in ONE_CASE_EACH if case[0] in ("lstm", "+rnn")]
 
 
 def one_case_of(*archs):
@@ -46,6 +54,28 @@ def one_case_of(*archs):
 def case_id(case):
     arch, options, features = case
     return f"{arch}-{options['activation']}-{features}"
+
+
+one_case_each = pytest.mark.parametrize("case", ONE_CASE_EACH, ids=case_id)
+#: The same, marked slow but for `QUICK_CASES`.
+mostly_slow = pytest.mark.parametrize("case", slow_except(QUICK_CASES, ONE_CASE_EACH), ids=case_id)
+
+
+def in_every_way():
+    """Parameters (case, dtype, mode).
+
+    The default run has every equation eagerly on TensorFlow, and compiled those of `QUICK_CASES`.
+    """
+    ways = []
+    for case, dtype, mode in itertools.product(CASES, ("float32", "float64"), MODES):
+        marks = [needs_float64] if dtype == "float64" else []
+        is_eager = mode == "eager" and BACKEND == "tensorflow"
+        if not is_eager and (dtype == "float64" or case not in QUICK_CASES):
+            marks.append(pytest.mark.slow)
+        ways.append(
+            pytest.param(case, dtype, mode, marks=marks, id=f"{dtype}-{mode}-{case_id(case)}")
+        )
+    return ways
 
 
 def randomize(weights, rng):

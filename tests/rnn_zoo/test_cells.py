@@ -8,19 +8,18 @@ from cell_twins import (
     BATCH,
     CASES,
     INPUT,
-    ONE_CASE_EACH,
     UNITS,
     case_id,
     central_differences,
+    in_every_way,
+    one_case_each,
     random_cell,
     random_inputs,
     twin_step,
     values_of,
 )
 from on_backend import (
-    MODES,
     TOLERANCE,
-    dtypes,
     execute,
     layer_gradients,
     needs_float64,
@@ -31,16 +30,13 @@ import rnn_zoo
 from rnn_zoo.architectures import ARCHITECTURES, canonical_name
 
 every_case = pytest.mark.parametrize("case", CASES, ids=case_id)
-one_case_each = pytest.mark.parametrize("case", ONE_CASE_EACH, ids=case_id)
 every_arch = pytest.mark.parametrize("arch", rnn_zoo.CELLS)
 
 
 # Numbers
 
 
-@every_case
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("dtype", dtypes())
+@pytest.mark.parametrize(("case", "dtype", "mode"), in_every_way())
 def test_equals_the_twin(case, dtype, mode, rng):
     cell = random_cell(case, rng, dtype)
     inputs, states = random_inputs(case, rng, dtype)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from cell_twins import ONE_CASE_EACH, UNITS, case_id, random_cell
+from cell_twins import UNITS, mostly_slow, random_cell
 from keras import ops
 from on_backend import QUICKEST, execute, gradients, to_numpy
 
@@ -67,7 +67,7 @@ def test_first_product(form, lookups, lanes, rng, monkeypatch):
 
 
 @FORMS
-@pytest.mark.parametrize("case", ONE_CASE_EACH, ids=case_id)
+@mostly_slow
 def test_every_cell_takes_them(form, case, rng):
     cell = random_cell(case, rng, "float32")
     weights = to_numpy(cell.weight_tensors())

@@ -14,6 +14,9 @@ from cell_twins import (
     UNITS,
     case_id,
     central_differences,
+    in_every_way,
+    mostly_slow,
+    one_case_each,
     one_case_of,
     random_cell,
     random_inputs,
@@ -29,19 +32,18 @@ from on_backend import (
     MODES,
     QUICKEST,
     TOLERANCE,
-    dtypes,
     execute,
     layer_gradients,
     needs_float64,
     tensorflow_only,
     to_numpy,
 )
+from slow import slow_except
 
 import rnn_zoo
 from rnn_zoo.layers import LAYERS
 
-every_case = pytest.mark.parametrize("case", CASES, ids=case_id)
-one_case_each = pytest.mark.parametrize("case", ONE_CASE_EACH, ids=case_id)
+every_case = pytest.mark.parametrize("case", slow_except(ONE_CASE_EACH, CASES), ids=case_id)
 
 
 def assert_close(found, expected, dtype):
@@ -57,9 +59,7 @@ def zeroed(outputs, mask):
 # Numbers
 
 
-@every_case
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("dtype", dtypes())
+@pytest.mark.parametrize(("case", "dtype", "mode"), in_every_way())
 def test_equals_the_twin(case, dtype, mode, rng):
     layer = random_layer(case, rng, dtype, return_sequences=True, return_state=True)
     inputs, states = random_inputs(case, rng, dtype)
@@ -71,7 +71,7 @@ def test_equals_the_twin(case, dtype, mode, rng):
     assert_close(found, [outputs, *last], dtype)
 
 
-@one_case_each
+@mostly_slow
 @pytest.mark.parametrize("mode", MODES)
 def test_starts_from_the_learned_state(case, mode, rng):
     layer = random_layer(case, rng, "float32", return_sequences=True)
@@ -107,7 +107,7 @@ def test_options_and_masks(case, masked, go_backwards, return_sequences, rng):
     assert_close(found, expected_results(case, layer, inputs, states, mask), "float32")
 
 
-@one_case_each
+@mostly_slow
 @pytest.mark.parametrize("return_sequences", [False, True])
 def test_without_states_the_output_comes_bare(case, return_sequences, rng):
     layer = random_layer(case, rng, "float32", return_sequences=return_sequences)
@@ -117,7 +117,7 @@ def test_without_states_the_output_comes_bare(case, return_sequences, rng):
     )
 
 
-@one_case_each
+@mostly_slow
 @pytest.mark.parametrize("zero_output", [False, True])
 def test_masks_compiled(case, zero_output, rng):
     layer = random_layer(
@@ -139,7 +139,7 @@ def test_gradients_are_central_differences(case, rng):
 
 
 @needs_float64
-@one_case_each
+@mostly_slow
 @pytest.mark.parametrize("go_backwards", [False, True])
 def test_gradients_under_a_mask_are_central_differences(case, go_backwards, rng):
     check_gradients(case, rng, QUICKEST, mask=random_mask(rng), go_backwards=go_backwards)
@@ -175,7 +175,7 @@ def check_gradients(case, rng, mode, mask=None, go_backwards=False):
 
 
 @needs_float64
-@one_case_each
+@mostly_slow
 def test_gradients_of_learned_states_are_central_differences(case, rng):
     layer = random_layer(case, rng)
     inputs, _ = random_inputs(case, rng)
@@ -197,7 +197,7 @@ def test_gradients_of_learned_states_are_central_differences(case, rng):
 # Inside Keras
 
 
-@one_case_each
+@mostly_slow
 @pytest.mark.parametrize("masked", [False, True])
 def test_a_bare_cell_in_keras_rnn_equals_the_twin(case, masked, rng):
     inputs, states = random_inputs(case, rng, "float32")
@@ -215,7 +215,7 @@ def test_a_bare_cell_in_keras_rnn_equals_the_twin(case, masked, rng):
         assert_close(found, expected_results(case, layer, inputs, states, mask), "float32")
 
 
-@one_case_each
+@mostly_slow
 def test_a_bare_cell_in_keras_rnn_compiles(case, rng):
     layer = keras.layers.RNN(random_cell(case, rng, "float32"), return_sequences=True)
     inputs, _ = random_inputs(case, rng, "float32")
@@ -247,7 +247,7 @@ def both_directions(case, wrapper, inputs):
     return np.concatenate([forward, backward[:, ::-1]], axis=-1)
 
 
-@one_case_each
+@mostly_slow
 @pytest.mark.parametrize("kind", ["layer", "cell"])
 def test_bidirectional(case, kind, rng):
     arch, options, _ = case
@@ -272,7 +272,7 @@ def test_bidirectional_layers_start_differently():
     assert not np.allclose(forward, backward)
 
 
-@one_case_each
+@mostly_slow
 def test_state_carries_on_where_a_call_ended(case, rng):
     layer = random_layer(case, rng, "float32", return_sequences=True, return_state=True)
     inputs, _ = random_inputs(case, rng, "float32")
@@ -346,7 +346,7 @@ def test_layers_and_cells_have_the_same_names():
         assert getattr(rnn_zoo.layers, layer_class.__name__) is layer_class
 
 
-@one_case_each
+@mostly_slow
 @pytest.mark.parametrize(
     ("policy", "tolerance"), [("mixed_float16", 1e-2), ("mixed_bfloat16", 8e-2)]
 )
@@ -366,7 +366,7 @@ def test_mixed_precision(case, policy, tolerance, rng):
 
 
 @tensorflow_only
-@one_case_each
+@mostly_slow
 def test_time_and_batch_may_be_unknown(case, rng):
     import tensorflow as tf
 
@@ -380,7 +380,7 @@ def test_time_and_batch_may_be_unknown(case, rng):
         assert_close(to_numpy(function(tf.constant(inputs))), [outputs], "float32")
 
 
-@one_case_each
+@mostly_slow
 def test_whole_numbers_are_read_as_numbers(case, rng):
     """As one-hot characters may come; Keras itself casts floating-point inputs only."""
     layer = random_layer(case, rng, "mixed_bfloat16")

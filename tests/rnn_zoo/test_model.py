@@ -15,6 +15,8 @@ from cell_twins import (
     TIME,
     UNITS,
     case_id,
+    mostly_slow,
+    one_case_each,
     one_case_of,
     randomize,
     twin_read_in,
@@ -23,13 +25,13 @@ from cell_twins import (
 )
 from on_backend import execute, gradients, to_numpy
 from registrations import restored
+from slow import slow_except
 
 import rnn_zoo
 from rnn_zoo import build_model, model
 from rnn_zoo.layers import LAYERS
 
 OUTPUT = 2
-one_case_each = pytest.mark.parametrize("case", ONE_CASE_EACH, ids=case_id)
 
 
 def random_model(case, rng, depth=2, **options):
@@ -64,7 +66,7 @@ def twin_outputs(case, net, inputs):
 
 
 @one_case_each
-@pytest.mark.parametrize("depth", [1, 2, 4])
+@pytest.mark.parametrize("depth", slow_except([2], [1, 2, 4]))
 def test_equals_the_twin(case, depth, rng):
     net, inputs = random_model(case, rng, depth), sequences(rng)
     assert net.input_shape == (None, None, INPUT)
@@ -72,7 +74,7 @@ def test_equals_the_twin(case, depth, rng):
     np.testing.assert_allclose(to_numpy(net(inputs)), twin_outputs(case, net, inputs), atol=2e-5)
 
 
-@one_case_each
+@mostly_slow
 def test_time_and_batch_are_free(case, rng):
     net = random_model(case, rng)
     for batch, time in [(1, 1), (4, 9)]:
@@ -129,7 +131,7 @@ def test_bad_arguments_are_refused():
 # The plain function of its weights
 
 
-@one_case_each
+@mostly_slow
 def test_forward_is_the_model(case, rng):
     net, inputs = random_model(case, rng), sequences(rng)
     cells, weights = model.recurrent_cells(net), model.get_weights(net)
@@ -176,7 +178,7 @@ def test_set_weights_inverts_get_weights(case, rng):
     np.testing.assert_array_equal(to_numpy(other(inputs)), to_numpy(net(inputs)))
 
 
-@one_case_each
+@mostly_slow
 def test_a_population_is_its_models(case, rng):
     """Outputs and gradients of lanes in one program, against each model by itself."""
     nets, inputs = [random_model(case, rng) for _ in range(2)], sequences(rng)
@@ -217,7 +219,11 @@ def assert_learns(net, rng, epochs=8, **compile_options):
 # Each cell trains in one of the two ways: a compilation of `fit` takes seconds.
 
 
-@pytest.mark.parametrize("case", one_case_of("lstm", "+rnn", "minimal_rnn"), ids=case_id)
+@pytest.mark.parametrize(
+    "case",
+    slow_except(one_case_of("+rnn"), one_case_of("lstm", "+rnn", "minimal_rnn")),
+    ids=case_id,
+)
 def test_fit_under_xla(case, rng):
     arch, options, features = case
     net = build_model(arch, 2 if arch == "+rnn" else 1, 8, features, OUTPUT, seed=1, **options)
@@ -228,7 +234,11 @@ def test_fit_under_xla(case, rng):
             assert np.all(state != start)  # learned initial states train too
 
 
-@pytest.mark.parametrize("case", one_case_of("rnn", "irnn", "ugrnn", "gru", "mgu"), ids=case_id)
+@pytest.mark.parametrize(
+    "case",
+    slow_except(one_case_of("gru"), one_case_of("rnn", "irnn", "ugrnn", "gru", "mgu")),
+    ids=case_id,
+)
 def test_fit_of_a_cell_in_a_functional_model(case, rng):
     arch, options, _ = case
     inputs = keras.Input((None, INPUT))
@@ -248,6 +258,7 @@ def test_fit_without_xla_with_masking_and_both_directions(rng):
     assert_learns(net, rng, jit_compile=False)
 
 
+@pytest.mark.slow
 def test_fit_in_mixed_precision(float16_policy, rng):
     net = build_model("ugrnn", 1, 8, INPUT, OUTPUT, seed=1)
     assert keras.backend.standardize_dtype(net(sequences(rng)).dtype) == "float16"
@@ -263,7 +274,7 @@ def float16_policy():
     keras.config.set_dtype_policy(before)
 
 
-@one_case_each
+@mostly_slow
 def test_a_layer_may_be_used_twice(case, rng):
     arch, options, features = case
     layer = LAYERS[arch](UNITS, return_sequences=True, **options)
@@ -306,7 +317,7 @@ def stack_of_two(case):
     return build_model(arch, 2, UNITS, features, OUTPUT, **options)
 
 
-@one_case_each
+@mostly_slow
 @pytest.mark.parametrize("make", [parts_in_a_model, stack_of_two])
 def test_a_keras_file_brings_it_back(case, make, rng, tmp_path):
     net, path = make(case), tmp_path / "net.keras"

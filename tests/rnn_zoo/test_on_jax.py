@@ -7,17 +7,19 @@ import sys
 
 import pytest
 from on_backend import tensorflow_only
+from slow import slow_except
 
 HERE = pathlib.Path(__file__).parent
 FILES = ("test_cells.py", "test_layers.py", "test_unroll.py", "test_inputs.py")
+FLOAT32 = (
+    "(equals_the_twin and not float64 and not keras_rnn) or (masks_compiled and True)"
+    " or unknown or begins"
+)
 #: Name of a run -> (which of the tests, environment). JAX has to be asked for float64. Every new
-#: loop costs a compilation there, so of what is parametrised much, one case an architecture runs.
+#: loop costs a compilation there, so the default run takes two architectures.
 RUNS = {
-    "float32": (
-        "(equals_the_twin and not float64 and not keras_rnn) or (masks_compiled and True)"
-        " or unknown or begins",
-        {"JAX_ENABLE_X64": "0"},
-    ),
+    "quick": (FLOAT32, {"JAX_ENABLE_X64": "0"}),
+    "float32": (FLOAT32, {"JAX_ENABLE_X64": "0"}),
     "keras": (
         "keras_rnn_equals and lstm or keras_rnn_equals and +rnn or stacked or bidirectional",
         {"JAX_ENABLE_X64": "0"},
@@ -32,13 +34,12 @@ RUNS = {
 
 
 @tensorflow_only
-@pytest.mark.parametrize(
-    "name",
-    ["float32", *(pytest.param(name, marks=pytest.mark.slow) for name in ("keras", "float64"))],
-)
+@pytest.mark.parametrize("name", slow_except(["quick"], RUNS))
 def test_numbers_on_jax(name):
     which, environment = RUNS[name]
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-k", which]
+    marked = "not slow" if name == "quick" else "slow or not slow"
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-n", "0"]
+    command += ["-k", which, "-m", marked]
     done = subprocess.run(
         [*command, "-W", "ignore", "--tb=short", *(str(HERE / file) for file in FILES)],
         env=os.environ | environment | {"KERAS_BACKEND": "jax"},

@@ -3,8 +3,9 @@
 import keras
 import numpy as np
 import pytest
-from cell_twins import CASES, ONE_CASE_EACH, TIME, UNITS, case_id, randomize
+from cell_twins import CASES, ONE_CASE_EACH, TIME, UNITS, case_id, mostly_slow, randomize
 from on_backend import COMPILED, execute, needs_float64, to_numpy
+from slow import slow_except
 
 import rnn_zoo
 from rnn_zoo.cells import AbstractRNNCell
@@ -32,7 +33,7 @@ def streamed(stepper, inputs):
     return np.stack([stepper(inputs[:, t]) for t in range(inputs.shape[1])], axis=1)
 
 
-@pytest.mark.parametrize("case", ONE_CASE_EACH, ids=case_id)
+@mostly_slow
 def test_ten_thousand_steps_are_those_of_the_whole_sequence(case, rng):
     """Weights below 1 in scale, so that a ReLU's states do not grow without limit."""
     model = random_model(case, rng, scale=0.7)
@@ -44,7 +45,7 @@ def test_ten_thousand_steps_are_those_of_the_whole_sequence(case, rng):
 
 
 @needs_float64
-@pytest.mark.parametrize("case", CASES, ids=case_id)
+@pytest.mark.parametrize("case", slow_except(ONE_CASE_EACH, CASES), ids=case_id)
 def test_steps_equal_the_twin_in_float64(case, rng):
     keras.config.set_dtype_policy("float64")
     try:

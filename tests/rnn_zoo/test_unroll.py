@@ -3,6 +3,8 @@
 Legend: P lanes, T time, B batch, N units.
 """
 
+import itertools
+
 import keras
 import numpy as np
 import pytest
@@ -10,9 +12,11 @@ from cell_twins import (
     BATCH,
     CASES,
     ONE_CASE_EACH,
+    QUICK_CASES,
     TIME,
     UNITS,
     case_id,
+    mostly_slow,
     one_case_of,
     random_cell,
     random_inputs,
@@ -28,6 +32,7 @@ from on_backend import (
     needs_float64,
     to_numpy,
 )
+from slow import slow_except, slow_rows_except
 
 import rnn_zoo
 import rnn_zoo.unroll as engine
@@ -38,13 +43,14 @@ from rnn_zoo.cells.lanes import lane_cell
 LANES = 2
 TOLERANCE = {"float32": 1e-5, "float64": 1e-10}
 
-every_case = pytest.mark.parametrize("case", CASES, ids=case_id)
+every_case = pytest.mark.parametrize("case", slow_except(ONE_CASE_EACH, CASES), ids=case_id)
 #: One state, two states, and an output that is no state; the GRU has an operand of its own, and
 #: the MinimalRNN a read-in with a nonlinearity.
 four_cases = pytest.mark.parametrize(
-    "case", one_case_of("gru", "lstm", "+rnn", "minimal_rnn"), ids=case_id
+    "case",
+    slow_except(QUICK_CASES, one_case_of("gru", "lstm", "+rnn", "minimal_rnn")),
+    ids=case_id,
 )
-one_case_each = pytest.mark.parametrize("case", ONE_CASE_EACH, ids=case_id)
 
 
 @pytest.fixture
@@ -118,7 +124,7 @@ def test_fast_equals_plain(case, masked, plainly, rng):
     check_against_plain(cell, problem(cell, case, rng), plainly, "float64", mask)
 
 
-@one_case_each
+@mostly_slow
 def test_fast_equals_plain_in_float32(case, plainly, rng):
     cell = random_cell(case, rng, "float32")
     arguments = problem(cell, case, rng, "float32")
@@ -132,7 +138,7 @@ def test_fast_equals_plain_compiled(case, plainly, rng):
     check_against_plain(cell, arguments, plainly, "float32", None, mode=COMPILED)
 
 
-@one_case_each
+@mostly_slow
 def test_fast_equals_plain_from_learned_states(case, plainly, rng):
     cell = random_cell(case, rng, "float32")
     arguments = problem(cell, case, rng, "float32")
@@ -177,7 +183,7 @@ def test_each_lane_equals_itself_alone(case, masked, given_states, rng):
 
 
 @needs_float64
-@one_case_each
+@mostly_slow
 def test_each_lane_has_its_own_nonlinearity_and_gate_bias(case, rng):
     arch, _, features = case
     names, gate_biases = ("tanh", "relu"), np.array([0.7, -0.4])
@@ -195,7 +201,7 @@ def test_each_lane_has_its_own_nonlinearity_and_gate_bias(case, rng):
         assert_same([outputs[:, lane], [s[lane] for s in states]], list(expected), 1e-12)
 
 
-@one_case_each
+@mostly_slow
 @pytest.mark.parametrize("lanes", [(), (LANES,)])
 def test_time_major(case, lanes, rng):
     cell = random_cell(case, rng, "float32")
@@ -249,8 +255,10 @@ class OutputOfOneGateCell(rnn_zoo.AbstractRNNCell):
 
 
 @pytest.mark.parametrize("cell_class", [LagCell, TiedCell, OutputOfOneGateCell])
-@pytest.mark.parametrize("masked", [False, True])
-@pytest.mark.parametrize("lanes", [(), (LANES,)])
+@pytest.mark.parametrize(
+    ("masked", "lanes"),
+    slow_rows_except([(True, (LANES,))], itertools.product([False, True], [(), (LANES,)])),
+)
 def test_a_cell_of_ones_own(cell_class, masked, lanes, plainly, rng):
     cell = cell_class(UNITS, dtype="float32")
     cell.build((None, UNITS))
@@ -299,7 +307,7 @@ def test_a_step_that_tells_units_apart_is_refused():
 
 
 @pytest.mark.skipif(BACKEND != "jax", reason="JAX alone differentiates twice")
-@one_case_each
+@mostly_slow
 def test_second_derivatives(case, plainly, rng):
     import jax
 
@@ -315,7 +323,7 @@ def test_second_derivatives(case, plainly, rng):
 
 
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="JAX differentiates twice")
-@one_case_each
+@mostly_slow
 def test_second_derivatives_are_refused(case, rng):
     import tensorflow as tf
 

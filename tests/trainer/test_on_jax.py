@@ -24,10 +24,9 @@ WHICH = (
 
 @tensorflow_only
 def test_numbers_on_jax():
+    command = [sys.executable, "-m", "pytest", "-n", "0", "-p", "no:cacheprovider", "-k", WHICH]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-W", "ignore", "--tb=short"]
-        + ["-k", WHICH]
-        + [str(HERE / file) for file in FILES],
+        [*command, "-W", "ignore", "--tb=short", *(str(HERE / file) for file in FILES)],
         cwd=ROOT,
         env=environment(KERAS_BACKEND="jax", XLA_FLAGS="--xla_backend_optimization_level=0"),
         capture_output=True,
