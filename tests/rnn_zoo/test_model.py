@@ -335,6 +335,7 @@ LOAD = """
 import sys
 import keras, numpy as np
 import rnn_zoo.layers
+assert rnn_zoo.convert.from_torch and "torch" not in sys.modules
 net = keras.models.load_model(sys.argv[1])
 seeded = rnn_zoo.build_model("+rnn", 2, 3, 4, 2, seed=11, bias_init="normal", bias_scale=1.0)
 np.savez(sys.argv[3], *seeded.get_weights(), outputs=net(np.load(sys.argv[2])))
@@ -343,7 +344,10 @@ np.savez(sys.argv[3], *seeded.get_weights(), outputs=net(np.load(sys.argv[2])))
 
 @pytest.mark.parametrize("backend", ["tensorflow", pytest.param("jax", marks=pytest.mark.slow)])
 def test_a_keras_file_loads_in_a_fresh_process(backend, rng, tmp_path):
-    """In another process and on another backend; equal seeds give equal weights there too."""
+    """In another process and on another backend; equal seeds give equal weights there too.
+
+    PyTorch is imported only when asked for.
+    """
     inputs, outputs = keras.Input((None, INPUT)), []
     for case in ONE_CASE_EACH:
         arch, options, _ = case

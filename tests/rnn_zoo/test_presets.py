@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from made_presets import DEEP, SMALL, forget, make
 from on_backend import tensorflow_only, to_numpy
+from slow import slow_except
 
 import rnn_zoo
 from rnn_zoo import presets
@@ -178,7 +179,7 @@ def test_a_card_is_of_what_its_name_says_and_of_no_machine(name):
 
 
 @tensorflow_only
-@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize("name", slow_except(TRAINED[:1], TRAINED))
 def test_the_score_of_a_card_is_what_its_model_has(name):
     model = rnn_zoo.load(name)
     config, scores = TrainConfig(**model.preset.config), model.preset.scores

@@ -9,6 +9,7 @@ import pytest
 from on_backend import layer_gradients, to_numpy
 from processes import python
 from registrations import restored
+from slow import slow_except
 
 import rnn_zoo
 from rnn_zoo import CELLS, build_model, count_params, register
@@ -94,7 +95,7 @@ def test_the_layer_equals_keras_s_own_loop(arch, masked, rng):
         np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5)
 
 
-@every_own
+@pytest.mark.parametrize("arch", slow_except(OWN[:1], OWN))
 def test_a_model_streams_and_comes_back_from_its_file(arch, rng, tmp_path):
     model, inputs = build_model(arch, 2, UNITS, INPUT, OUTPUT), sequences(rng)
     model.set_weights([rng.normal(size=weight.shape) / 2 for weight in model.get_weights()])

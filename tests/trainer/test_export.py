@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from on_backend import tensorflow_only
 from random_runs import write_run
+from slow import slow_except
 
 from rnn_zoo.model import recurrent_cells
 from trainer import TrainConfig, UserError
@@ -30,48 +31,45 @@ import sys
 import numpy as np
 import tensorflow as tf
 
-for run in sys.argv[1:]:
-    model = tf.saved_model.load(run + "/saved_model")
-    inputs = np.load(run + "/inputs.npz")
-    signatures, answers = model.signatures, {}
-    assert set(signatures) == {"serving_default", "initial_state", "step"}
-    for name, sequence in inputs.items():
-        x = tf.constant(sequence)
-        answers[name] = signatures["serving_default"](inputs=x)["outputs"]
-        states = signatures["initial_state"](batch_size=tf.constant(len(sequence)))
-        answers.update({f"{name} {key}": value for key, value in states.items()})
-        outputs = []
-        for t in range(sequence.shape[1]):
-            states = dict(signatures["step"](inputs=x[:, t], **states))
-            outputs.append(states.pop("outputs"))
-        answers[name + " by steps"] = tf.stack(outputs, axis=1)
-        answers.update({f"{name} last {key}": value for key, value in states.items()})
-    np.savez(run + "/answers.npz", **answers)
+run = sys.argv[1]
+model = tf.saved_model.load(run + "/saved_model")
+inputs = np.load(run + "/inputs.npz")
+signatures, answers = model.signatures, {}
+assert set(signatures) == {"serving_default", "initial_state", "step"}
+for name, sequence in inputs.items():
+    x = tf.constant(sequence)
+    answers[name] = signatures["serving_default"](inputs=x)["outputs"]
+    states = signatures["initial_state"](batch_size=tf.constant(len(sequence)))
+    answers.update({f"{name} {key}": value for key, value in states.items()})
+    outputs = []
+    for t in range(sequence.shape[1]):
+        states = dict(signatures["step"](inputs=x[:, t], **states))
+        outputs.append(states.pop("outputs"))
+    answers[name + " by steps"] = tf.stack(outputs, axis=1)
+    answers.update({f"{name} last {key}": value for key, value in states.items()})
+np.savez(run + "/answers.npz", **answers)
 """
 
 
-@pytest.fixture(scope="module")
-def exported(tmp_path_factory):
-    """Run -> (its directory, the inputs asked, the answers of its SavedModel elsewhere)."""
+@pytest.fixture(scope="module", params=slow_except(["plus"], RUNS))
+def exported(request, tmp_path_factory):
+    """The directory of a run, the inputs asked, and the answers of its SavedModel elsewhere."""
     home, nowhere = (tmp_path_factory.mktemp(name) for name in ("runs", "nowhere"))
+    directory = home / request.param
     inputs = {
         f"{b}x{t}": np.random.default_rng(b).normal(size=(b, t, 300)).astype("float32")
         for b, t in SIZES
     }
-    for name, config in RUNS.items():
-        budget = {"task": "parens", "depth": 2, "num_params": 6000}
-        write_run(home / name, TrainConfig(**budget, **config))
-        assert export(home / name) == home / name / "saved_model"
-        np.savez(home / name / "inputs.npz", **inputs)
-    elsewhere.run(READER, *(home / name for name in RUNS), cwd=nowhere)
-    return {
-        name: (home / name, inputs, dict(np.load(home / name / "answers.npz"))) for name in RUNS
-    }
+    budget = {"task": "parens", "depth": 2, "num_params": 6000}
+    write_run(directory, TrainConfig(**budget, **RUNS[request.param]))
+    assert export(directory) == directory / "saved_model"
+    np.savez(directory / "inputs.npz", **inputs)
+    elsewhere.run(READER, directory, cwd=nowhere)
+    return directory, inputs, dict(np.load(directory / "answers.npz"))
 
 
-@pytest.mark.parametrize("name", RUNS)
-def test_a_sequence_is_answered_as_by_the_keras_model(exported, name):
-    directory, inputs, answers = exported[name]
+def test_a_sequence_is_answered_as_by_the_keras_model(exported):
+    directory, inputs, answers = exported
     model, record = load_model(directory)
     assert (record.depth, record.status) == (2, "interrupted")
     for size, sequence in inputs.items():
@@ -81,16 +79,14 @@ def test_a_sequence_is_answered_as_by_the_keras_model(exported, name):
         np.testing.assert_allclose(answers[size], expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", RUNS)
-def test_step_by_step_is_the_sequence(exported, name):
-    _, inputs, answers = exported[name]
+def test_step_by_step_is_the_sequence(exported):
+    _, inputs, answers = exported
     for size in inputs:
         np.testing.assert_allclose(answers[size + " by steps"], answers[size], atol=1e-5)
 
 
-@pytest.mark.parametrize("name", RUNS)
-def test_the_initial_states_are_the_learned_ones(exported, name):
-    directory, _, answers = exported[name]
+def test_the_initial_states_are_the_learned_ones(exported):
+    directory, _, answers = exported
     model, record = load_model(directory)
     for index, cell in enumerate(recurrent_cells(model)):
         for state, learned in zip(cell.state_names, cell.initial_state, strict=True):
@@ -103,17 +99,17 @@ def test_the_initial_states_are_the_learned_ones(exported, name):
     assert record.units == recurrent_cells(model)[0].units
 
 
-def test_the_hyperparameters_of_the_cells_are_those_of_the_run(exported):
-    model, _ = load_model(exported["plus"][0])
-    config = json.loads((exported["plus"][0] / "record.json").read_text())["config"]
-    assert config["gate_bias"] == 2.5
+def test_the_hyperparameters_of_the_cells_are_those_of_the_run(tmp_path):
+    write_run(tmp_path, TrainConfig("parens", depth=2, num_params=6000, **RUNS["plus"]))
+    model, _ = load_model(tmp_path)
+    assert json.loads((tmp_path / "record.json").read_text())["config"]["gate_bias"] == 2.5
     for cell in recurrent_cells(model):
         assert tuple(cell.gate_bias) == (-0.5, 2.5)
         assert cell.activation.__name__ == "relu"
 
 
 def test_an_export_replaces_the_one_before_and_leaves_nothing_else(exported):
-    directory = exported["lstm"][0]
+    directory = exported[0]
     before = sorted(path.name for path in directory.iterdir())
     (directory / "saved_model" / "old").write_text("")
     (directory / ".saved_model.partial").mkdir()
@@ -124,7 +120,7 @@ def test_an_export_replaces_the_one_before_and_leaves_nothing_else(exported):
 
 def test_a_run_without_a_whole_checkpoint_is_refused(exported, tmp_path):
     run = tmp_path / "run"
-    shutil.copytree(exported["lstm"][0], run)
+    shutil.copytree(exported[0], run)
     (path,) = (run / "checkpoints").iterdir()
     path.write_bytes(path.read_bytes()[:-1])
     before = sorted(run.rglob("*"))

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 from on_backend import BACKEND, COMPILED, MODES, execute, tensorflow_only, to_numpy, to_tensors
+from slow import slow_except
 
 from trainer.errors import UserError
 from trainer.tasks import TASKS, Batch, Task
@@ -107,7 +108,7 @@ def test_an_unknown_option_is_refused(task):
         type(task).check_options({"nonsense": 1})
 
 
-@pytest.mark.parametrize("mode", MODES[1:])
+@pytest.mark.parametrize("mode", slow_except([COMPILED], MODES[1:]))
 def test_compiled_equals_eager(task, mode):
     def draw(seed, step):
         return tuple(task.sample("eval", seed, B, step))
@@ -116,7 +117,7 @@ def test_compiled_equals_eager(task, mode):
     assert_same(compiled, sampled(task, "eval", 3, B, step=5), task)
 
 
-@pytest.mark.parametrize("first", ["compiled", "dataset"])
+@pytest.mark.parametrize("first", slow_except(["compiled"], ["compiled", "dataset"]))
 def test_a_batch_can_be_drawn_after_a_compiled_one(make, first):
     """The data that a task keeps on the device are not caught in whatever is traced first."""
     task, expected = make(), sampled(make(), "train", 0, B)

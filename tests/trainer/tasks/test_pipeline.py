@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from on_backend import tensorflow_only, to_numpy
 from processes import python
+from slow import slow_except, slow_rows_except
 
 from trainer.tasks import TASKS, pipeline
 
@@ -21,7 +22,7 @@ SMALL = {
 }
 
 
-@pytest.fixture(params=TASKS)
+@pytest.fixture(params=slow_except(("rcf", "arithmetic"), TASKS))
 def task(request, text_file):
     options = {"path": text_file} if request.param == "text8" else {}
     return TASKS[request.param](**SMALL[request.param], **options)
@@ -210,7 +211,10 @@ def test_weights_of_samples_are_passed_on():
     assert history.history["loss"][0] == pytest.approx(expected, rel=1e-4)
 
 
-@pytest.mark.parametrize("name, split, below", [("memory", "eval", 0.1), ("text8", "train", 3.1)])
+@pytest.mark.parametrize(
+    "name, split, below",
+    slow_rows_except([("memory", "eval", 0.1)], [("memory", "eval", 0.1), ("text8", "train", 3.1)]),
+)
 def test_fit_learns(name, split, below, text_file):
     """A short memory is almost kept, and a short text learned by heart in part."""
     options = {
@@ -230,6 +234,7 @@ def test_an_unknown_split_is_refused(task):
         task.dataset("test", B)
 
 
+@pytest.mark.slow
 def test_it_says_that_it_needs_tensorflow(tmp_path):
     program = (
         "from trainer.tasks import TASKS\n"
