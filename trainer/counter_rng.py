@@ -1,28 +1,32 @@
 """Random numbers as a pure function of integers: the same on every backend, compiled or not.
 
-Threefry-2x32 with 20 rounds (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011): a
-block cipher of a counter under a key. Here the key is (seed, stream), the counter (index, step),
-so that any number of any step of any seed can be made at once, without the ones before it.
+The generator is Threefry-2x32 with 20 rounds (Salmon et al., "Parallel random numbers: as easy as
+1, 2, 3", 2011), a block cipher that encrypts a counter under a key. The key is (seed, stream) and
+the counter (index, step), so any number of any step is computed without the ones before it.
 
-Seed, stream and step may be arrays; their axes lead those of the drawn array, as lanes do.
+Seed and step may be arrays of lanes; their axes lead those of the result.
 """
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 from trainer import lazy_ops as ops
 
-#: One stream a purpose, so that no two draw the same numbers under one seed.
+Tensor = Any
+
+#: One stream per purpose, so that no two purposes share numbers under one seed.
 STREAMS = {"train": 0, "valid": 1, "eval": 2, "data": 3}
 
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = 0x1BD11BDA
 
 
-def threefry(key, counter):
-    """Encrypts a counter of two 32-bit words under a key of two; all uint32, broadcast together.
+def threefry(key: tuple[Tensor, Tensor], counter: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """Encrypts a counter of two words under a key of two words, all uint32 and broadcast together.
 
     Returns:
-        The two words of the result.
+        The two words of the cipher text.
     """
     keys = (*key, key[0] ^ key[1] ^ word(_PARITY))
     x, y = counter[0] + keys[0], counter[1] + keys[1]
@@ -35,14 +39,14 @@ def threefry(key, counter):
     return x, y
 
 
-def bits(seed, stream, step, shape):
+def bits(seed: Any, stream: str, step: Any, shape: Sequence[int]) -> Tensor:
     """Draws uniform 32-bit words.
 
     Args:
         seed: an integer, or an integer array (P,) of lanes.
         stream: a name in `STREAMS`.
         step: an integer or an array like `seed`.
-        shape: static shape of each lane's draw.
+        shape: static shape of the words of one lane.
 
     Returns:
         uint32, (..., *shape).
@@ -56,13 +60,13 @@ def bits(seed, stream, step, shape):
     return ops.reshape(words, (*words.shape[:-1], *shape))
 
 
-def bits_at(seed, stream, index, num_words):
-    """Draws the words of the samples of a fixed data set, each by its position in it.
+def bits_at(seed: Any, stream: str, index: Tensor, num_words: int) -> Tensor:
+    """Draws the words of samples of a finite data set, as a function of their positions.
 
     Args:
         seed, stream: as for `bits`.
         index: (..., B) positions; lanes of `seed` lead.
-        num_words: words a sample.
+        num_words: number of words per sample.
 
     Returns:
         uint32, (..., B, num_words).
@@ -76,28 +80,28 @@ def bits_at(seed, stream, index, num_words):
     ]
 
 
-def uniform(words):
-    """Maps words to float32 in [0, 1), at 24 bits of resolution."""
+def uniform(words: Tensor) -> Tensor:
+    """Maps words to float32 in [0, 1), with a resolution of 24 bits."""
     return ops.cast(ops.right_shift(words, word(8)), "float32") * 2.0**-24
 
 
-def normal(words):
-    """Maps an even number of words (..., 2 K) to as many standard normal numbers (Box-Muller)."""
+def normal(words: Tensor) -> Tensor:
+    """Maps words (..., 2 K) to standard normal numbers (..., 2 K), by Box and Muller's method."""
     first, second = ops.split(uniform(words), 2, axis=-1)
     radius = ops.sqrt(-2 * ops.log(1 - first))
     angle = 2 * math.pi * second
     return ops.concatenate([radius * ops.cos(angle), radius * ops.sin(angle)], axis=-1)
 
 
-def below(words, bound):
-    """Maps words to integers 0 <= i < bound, for a bound up to 256, exact to 2^-24."""
+def below(words: Tensor, bound: Any) -> Tensor:
+    """Maps words to integers 0 <= i < bound <= 256, with probabilities exact to 2^-24."""
     return ops.cast(
         ops.right_shift(ops.right_shift(words, word(8)) * word(bound), word(24)), "int32"
     )
 
 
-def below_large(words, bound):
-    """Maps pairs of words to integers below a bound up to 2^31: floor(w · bound / 2^64).
+def below_large(words: Tensor, bound: Any) -> Tensor:
+    """Maps pairs of words to integers 0 <= i < bound <= 2^31: i = floor(w · bound / 2^64).
 
     Args:
         words: (..., 2) uint32, w = words[..., 0] · 2^32 + words[..., 1].
@@ -111,7 +115,7 @@ def below_large(words, bound):
 
 
 def _multiply(a, b):
-    """The 64-bit product of two uint32 as (high word, low word)."""
+    """Returns the 64-bit product of two uint32 as (high word, low word)."""
     half, mask = word(16), word(0xFFFF)
     a_high, a_low = ops.right_shift(a, half), a & mask
     b_high, b_low = ops.right_shift(b, half), b & mask
@@ -121,8 +125,8 @@ def _multiply(a, b):
     return high, a * b
 
 
-def word(value):
-    """The value as uint32."""
+def word(value: Any) -> Tensor:
+    """Converts a value to uint32."""
     return (
         ops.cast(value, "uint32")
         if hasattr(value, "dtype")

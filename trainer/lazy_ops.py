@@ -1,7 +1,9 @@
-"""`keras.ops`, imported when first used: a task's name must not cost a backend's start."""
+"""`keras.ops`, imported on first use, so that listing the tasks does not start a backend."""
+
+from typing import Any
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     if name.startswith("__"):
         raise AttributeError(name)
     from keras import ops

@@ -94,8 +94,8 @@ RUNS = {
     "capacity": ({"num_inputs": 10, "num_samples": 40}, "with probability"),
     "memory": ({}, "in theory with"),
     "rcf": ({"num_samples": 50, "num_steps": 4}, "squared error"),
-    "text8": ({"num_steps": 20}, "bits a character"),
-    "parens": ({"num_steps": 20}, "what counts"),
+    "text8": ({"num_steps": 20}, "bits per character"),
+    "parens": ({"num_steps": 20}, "parentheses of this type"),
     "arithmetic": ({}, "problem"),
 }
 
@@ -309,7 +309,7 @@ def test_a_run_that_diverged_may_have_no_answers_and_no_other_may(
     spoil(RunDirectory(run), runs("parens"))
     code, out, err = shown(f"--run_dir={run}")
     assert "training loss 18.5000" in out
-    assert "what counts" not in out
+    assert "parentheses of this type" not in out
     if status == "infeasible":
         assert (code, err) == (0, "")
         assert "status infeasible: diverged at step 17" in out

@@ -1,4 +1,4 @@
-"""The tasks, one file each."""
+"""The tasks of the paper, one file each."""
 
 from trainer.tasks.arithmetic import Arithmetic
 from trainer.tasks.base import Batch, Task

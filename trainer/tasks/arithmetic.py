@@ -19,31 +19,31 @@ POWERS = np.array([10**k for k in range(NUM_DIGITS)], "int32")
 
 
 class Arithmetic(Task):
-    """Adds two integers, uniform in [-10^7, 10^7], read and answered character by character.
+    """Adds two integers, uniform in [-10^7, 10^7], read and written character by character.
 
-    The input is the problem, as "-343243+93851=", then spaces. The target is spaces, then the
-    answer, its first character `compute_steps` time steps after the "=", then spaces. The loss is
-    the cross-entropy averaged over all 36 steps. An answer counts as right, `answer_accuracy`, if
-    all 36 characters are, the spaces before and after it too.
+    The input is the problem, such as "-343243+93851=", followed by spaces. The target is spaces,
+    then the sum, whose first character comes `compute_steps` time steps after the "=", then spaces.
+    The loss is the cross-entropy averaged over all 36 steps. `answer_accuracy` is the fraction of
+    samples whose 36 characters are all right, spaces included.
 
     Inputs are one-hot (B, T, 14), targets the characters' codes (B, T).
 
     Args:
-        compute_steps: 1 to 6, a hyperparameter (appendix B).
+        compute_steps: 1 to 6, tuned in the paper (appendix B).
 
     Raises:
-        UserError: `compute_steps` out of range.
+        UserError: `compute_steps` is out of range.
     """
 
     name = "arithmetic"
-    summary = "add two integers of up to eight digits, written out as characters"
+    summary = "add two integers of up to eight digits, written as characters"
     vocabulary = tuple(SYMBOLS)
     input_dim = output_dim = len(SYMBOLS)
     num_steps = 36
     target_time_axis = -1
     lane_options = ("compute_steps",)
 
-    def __init__(self, compute_steps=3):
+    def __init__(self, compute_steps: int = 3):
         if type(compute_steps) is not int or compute_steps not in range(1, 7):
             raise UserError(f"compute_steps must be 1 to 6, got {compute_steps!r}")
         self.compute_steps = compute_steps
@@ -98,20 +98,20 @@ class Arithmetic(Task):
 
 
 class _Line:
-    """Lines of T characters, (..., T), all spaces at first."""
+    """Character codes (..., T), initially all spaces."""
 
     def __init__(self, num_steps):
         self.positions = ops.arange(num_steps, dtype="int32")
         self.codes = SPACE
 
     def put(self, symbol, position):
-        """Puts a symbol at a position (...)."""
+        """Writes a symbol at positions (...)."""
         here = self.positions == position[..., None]
         self.codes = ops.where(here, symbol, self.codes)
         return self
 
     def write(self, number, position):
-        """Writes numbers (...) from positions (...) on."""
+        """Writes numbers (...) starting at positions (...)."""
         last = (position + _length(number) - 1)[..., None]
         place = last - self.positions
         value = ops.abs(number)[..., None]
@@ -138,16 +138,16 @@ def _length(number):
 
 @functools.cache
 def _unigram_entropy(num_steps):
-    """Entropy of a target character drawn from all steps: the best constant predictor's loss.
+    """Returns the entropy of a target character at a random step: the chance loss.
 
-    The sum of two uniform integers is v with a weight of 2·10^7 + 1 - |v|.
+    Of the pairs of integers, 2·10^7 + 1 - |v| have the sum v.
     """
     largest_sum = 2 * LARGEST
     weight_of_all = (2.0 * LARGEST + 1) ** 2
     expected = np.zeros(len(SYMBOLS))
     for place in range(NUM_DIGITS):
         for digit in range(10):
-            # No number is written with a leading zero, but 0 itself.
+            # No number but 0 is written with a leading zero.
             first = 1 if digit == 0 and place else 0
             expected[digit] += 2 * _weight_with_digit(digit, 10**place, first, largest_sum)
     expected[0] -= largest_sum + 1  # v = 0 has no negative twin
@@ -159,10 +159,10 @@ def _unigram_entropy(num_steps):
 
 
 def _weight_with_digit(digit, size, first, largest):
-    """Σ (largest + 1 - v) over 0 <= v <= largest with this digit at the place worth `size`.
+    """Returns Σ (largest + 1 - v) over 0 <= v <= largest with `digit` at the place worth `size`.
 
-    These v come in runs of `size`, one in every 10 · `size`; the runs before number `first` are
-    left out. The weights of a run, and those of all whole runs, are arithmetic series.
+    These v form runs of length `size`, one in every 10 · `size`; runs before number `first` are
+    left out. The weights within a run, and the sums of the whole runs, are arithmetic series.
     """
     period, start = 10 * size, digit * size
 

@@ -1,4 +1,4 @@
-"""Perceptron capacity (section 2.1): how many bits of a random labelling a network can store."""
+"""Perceptron capacity (section 2.1): the number of random labels that a network can store."""
 
 import math
 
@@ -17,31 +17,37 @@ PRESENTATIONS = ("first", "every")
 class Capacity(Task):
     """Memorises b random binary labels of b random binary inputs.
 
-    Cross-entropy trains; what is reported and tuned is the mutual information between labels and
-    answers over the whole data set, I = b + b (p log2 p + (1 - p) log2(1 - p)) bits, eq. (22), p
-    being the fraction of right answers. A p below one half counts as no information. Training,
-    validation and evaluation are the same data set, a function of the seed.
+    The training loss is the cross-entropy. The metric that is tuned and reported is the mutual
+    information between labels and answers over the whole data set, I = b + b (p log2 p + (1 - p)
+    log2(1 - p)) bits, eq. (22), where p is the fraction of right answers; I = 0 for p below 1/2.
+    All splits are the same data set, a function of the seed.
 
-    Inputs are (B, T, num_inputs) of 0 and 1, targets the labels (B, T, 1); the loss is at the last
-    step.
+    Inputs are (B, T, num_inputs) of 0 and 1, targets the labels (B, T, 1). Only the last step is
+    scored.
 
     Args:
         num_inputs: n_in.
         num_samples: b; appendix A tunes it between 0.1 and 10 times the parameter count.
-        presentation: "first" shows the input at the first step alone, "every" at each.
+        presentation: "first" shows the input at the first step only, "every" at every step.
         num_steps: T, 5 in figure 1.
 
     Raises:
-        UserError: an argument out of range.
+        UserError: an argument is out of range.
     """
 
     name = "capacity"
-    summary = "memorise random binary labels of random binary inputs; bits stored are reported"
+    summary = "memorise random labels of random binary inputs; reports the bits stored"
     output_dim = 1
     chance_loss = math.log(2)
     lane_options = ("num_samples", "presentation")
 
-    def __init__(self, num_inputs=32, num_samples=20_000, presentation="every", num_steps=5):
+    def __init__(
+        self,
+        num_inputs: int = 32,
+        num_samples: int = 20_000,
+        presentation: str = "every",
+        num_steps: int = 5,
+    ):
         if presentation not in PRESENTATIONS:
             raise UserError(
                 f"unknown presentation {presentation!r}; choose one of {', '.join(PRESENTATIONS)}"
@@ -68,7 +74,7 @@ class Capacity(Task):
         return WeightedBatch(*batch, ops.cast(inside, "float32"))
 
     def _samples(self, data, seed, index):
-        """The samples at positions `index` (..., B) of the data set."""
+        """Returns the samples at positions `index` (..., B) of the data set."""
         words = counter_rng.bits_at(seed, "data", index, self.input_dim // 32 + 1)
         shifts = counter_rng.word(ops.arange(32, dtype="int32"))
         bits = ops.right_shift(words[..., None], shifts) & counter_rng.word(1)
@@ -123,7 +129,7 @@ class Capacity(Task):
 
 
 def _information(library, p):
-    """1 + p log2 p + (1 - p) log2(1 - p), eq. (22) a sample; 0 for p below one half."""
+    """Returns 1 + p log2 p + (1 - p) log2(1 - p), eq. (22) per sample; 0 for p below 1/2."""
     p = library.clip(p, 0.5, 1.0)
     q = 1 - p
     # x log x -> 0 for x -> 0: at p = 1 the second term is 0 log 1.

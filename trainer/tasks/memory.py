@@ -1,6 +1,7 @@
-"""Memory throughput (section 2.2): give back a random vector that was shown once."""
+"""Memory throughput (section 2.2): reconstruct a random vector that was shown once."""
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -10,25 +11,25 @@ from trainer import lazy_ops as ops
 from trainer.tasks.base import Batch, Task, check_whole
 from trainer.tasks.rendering import scored_sample
 
-#: How many dimensions of a vector are shown with an answer.
+#: Dimensions of a vector that `answer` prints.
 NUM_SHOWN = 8
 
 
 class Memory(Task):
-    """Reconstructs, 12 steps later, a vector that was shown at the first step alone.
+    """Reconstructs a vector 12 steps after it was shown.
 
-    The vector is uniform on [-√3, √3] in each of 64 dimensions, so of variance 1. The loss is the
-    squared error per dimension at the last step. N units can hold an N-dimensional subspace, so the
-    least error is max(0, 1 - N/64) (figure 2c).
+    Each of the 64 dimensions is uniform on [-√3, √3] and so has variance 1. The loss is the squared
+    error per dimension at the last step. N units can hold an N-dimensional subspace, so the least
+    error is max(0, 1 - N/64) (figure 2c).
 
-    Inputs are (B, T, 64), zeros after t = 0; targets are the vector at every step, (B, T, 64).
+    Inputs are (B, T, 64), zero after t = 0. Targets are the vector at every step, (B, T, 64).
 
     Args:
-        dimensions: of the vector.
-        delay: steps between seeing and answering, so T = delay + 1.
+        dimensions: number of dimensions of the vector.
+        delay: time steps between input and answer, so T = delay + 1.
 
     Raises:
-        UserError: an argument out of range.
+        UserError: an argument is out of range.
     """
 
     name = "memory"
@@ -36,7 +37,7 @@ class Memory(Task):
     input_dim = output_dim = 64
     chance_loss = 1.0
 
-    def __init__(self, dimensions=64, delay=12):
+    def __init__(self, dimensions: int = 64, delay: int = 12):
         check_whole(1, dimensions=dimensions)
         check_whole(0, delay=delay)
         self.input_dim = self.output_dim = dimensions
@@ -68,20 +69,21 @@ class Memory(Task):
 
     def answer(self, batch, index, outputs, units=None):
         given, vector = (part[-1] for part in scored_sample(self, batch, index, outputs))
-        error = f"squared error {np.mean(np.square(given - vector)):.4f} a dimension"
+        error = f"squared error {np.mean(np.square(given - vector)):.4f} per dimension"
         if units is not None:
             error += f", {least_error(units, self.input_dim):.4f} in theory with {units} units"
         return f"true           {_line(vector)}\nreconstruction {_line(given)}\n{error}"
 
 
-def least_error(units, dimensions=64):
-    """The squared error a dimension that N units leave: max(0, 1 - N / dimensions), section 2.2.
+def least_error(units: Any, dimensions: int = 64) -> Any:
+    """Returns the least squared error per dimension with N units: max(0, 1 - N / dimensions).
 
-    They hold an N-dimensional subspace of a vector whose components have variance 1.
+    N units hold an N-dimensional subspace of a vector whose components have variance 1
+    (section 2.2).
 
     Args:
         units: N, a number or an array.
-        dimensions: of the vector.
+        dimensions: number of dimensions of the vector.
     """
     return np.maximum(0.0, 1.0 - np.asarray(units, float) / dimensions)
 

@@ -1,4 +1,4 @@
-"""Parentheses counting (appendix B): ten streams of symbols, each counting its own type."""
+"""Parentheses counting (appendix B): ten parallel streams, one type of parentheses in each."""
 
 import numpy as np
 
@@ -14,30 +14,31 @@ MAX_COUNT = 9
 
 
 class Parens(Task):
-    """Counts the open parentheses of ten independent streams, each of its own type.
+    """Counts the open parentheses of type k in stream k, for ten independent streams.
 
-    A symbol is one of 10 noise characters or 20 parentheses, half of the time each. In stream k,
-    the opening symbol of type k raises the count, up to 9, the closing one lowers it, down to 0;
-    all else is noise. The loss is the sum of the ten streams' cross-entropies at the last step.
+    A symbol is one of 10 noise characters or one of 20 parentheses, with probability 1/2 each. In
+    stream k, the opening symbol of type k increments the count, up to 9, and the closing one
+    decrements it, down to 0; other symbols are noise. The loss is the sum of the ten streams'
+    cross-entropies at the last step.
 
-    Inputs are (B, T, 300): ten one-hots of 30 symbols. Outputs are (B, T, 100): ten times the
-    logits of the counts 0 to 9. Targets are the counts (B, T, 10).
+    Inputs are (B, T, 300), ten one-hot vectors of 30 symbols. Outputs are (B, T, 100), the logits
+    of the counts 0 to 9 for each stream. Targets are the counts (B, T, 10).
 
     Args:
         num_steps: T, 175 in the paper.
 
     Raises:
-        UserError: `num_steps` is no whole number above 0.
+        UserError: `num_steps` is not a positive integer.
     """
 
     name = "parens"
-    summary = "count ten types of parentheses in ten parallel streams; the answer is at the end"
+    summary = "count ten types of parentheses in ten parallel streams; answers at the last step"
     vocabulary = (*"".join(PAIRS), *NOISE)
     streams = len(PAIRS)
     input_dim = len(PAIRS) * len(vocabulary)
     output_dim = len(PAIRS) * (MAX_COUNT + 1)
 
-    def __init__(self, num_steps=175):
+    def __init__(self, num_steps: int = 175):
         check_whole(1, num_steps=num_steps)
         self.num_steps = num_steps
         self.loss_steps = slice(num_steps - 1, num_steps)
@@ -45,7 +46,7 @@ class Parens(Task):
 
     def draw(self, data, split, seed, step, batch_size):
         shape = (batch_size, self.num_steps, self.streams)
-        # One draw of 40: 20 parentheses, and 10 noise characters at two numbers each.
+        # One draw below 40: a number for each of 20 parentheses, two for each noise character.
         drawn = counter_rng.below(counter_rng.bits(seed, split, step, shape), 40)
         symbols = ops.where(drawn < 20, drawn, 10 + drawn // 2)
         return Batch(OneHot(symbols, len(self.vocabulary)), _counts(symbols))
@@ -77,7 +78,7 @@ class Parens(Task):
     def answer(self, batch, index, outputs, units=None):
         outputs, counts = (part[-1] for part in scored_sample(self, batch, index, outputs))
         answers = outputs.reshape(self.streams, -1).argmax(-1)
-        lines = ["type  true  predicted         what counts"]
+        lines = ["type  true  predicted         parentheses of this type"]
         for k, text in enumerate(self._texts(batch, index)):
             counting = "".join(symbol for symbol in text if symbol in PAIRS[k])
             right = verdict(answers[k] == counts[k])
@@ -85,14 +86,14 @@ class Parens(Task):
         return "\n".join(lines)
 
     def _texts(self, batch, index):
-        """The symbols of each stream of one sample."""
+        """Returns the text of each stream of one sample."""
         symbols = ops.convert_to_numpy(batch.inputs[index])
         symbols = symbols.reshape(self.num_steps, self.streams, -1).argmax(-1)
         return ["".join(self.vocabulary[symbol] for symbol in stream) for stream in symbols.T]
 
     @classmethod
     def _right(cls, outputs, counts):
-        """1 for each right count, else 0: (..., B, S, 10)."""
+        """Returns 1 for each right count, else 0: (..., B, S, 10)."""
         return ops.cast(ops.argmax(cls._logits(outputs), axis=-1) == counts, "float32")
 
     @classmethod
@@ -101,7 +102,7 @@ class Parens(Task):
 
 
 def _counts(symbols):
-    """Clipped running counts: (..., T, 10) symbols to (..., T, 10) counts."""
+    """Returns the counts (..., T, 10) after each of the symbols (..., T, 10)."""
     opening = 2 * ops.arange(len(PAIRS), dtype="int32")
     change = ops.cast(symbols == opening, "int32") - ops.cast(symbols == opening + 1, "int32")
 
@@ -115,7 +116,7 @@ def _counts(symbols):
 
 
 def _count_distribution(num_steps):
-    """Probabilities of the counts after T steps: up with 1/40, down with 1/40, from 0."""
+    """Returns the probabilities of the counts after T steps from 0, each up or down with 1/40."""
     states = MAX_COUNT + 1
     up, down = np.eye(states, k=1), np.eye(states, k=-1)
     up[-1, -1] = down[0, 0] = 1

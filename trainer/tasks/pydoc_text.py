@@ -1,7 +1,7 @@
-"""Prints the text of Python's own documentation: a function of the Python version alone.
+"""Prints the text of Python's own documentation, which depends on the Python version only.
 
-Run as a program, `python -I pydoc_text.py`, because libraries that happen to be loaded rewrite
-docstrings of the standard library.
+Run it as a program, `python -I pydoc_text.py`, because some libraries rewrite docstrings of the
+standard library when they are loaded.
 """
 
 import importlib
@@ -10,9 +10,9 @@ import re
 import sys
 import warnings
 
-# In Python 3.11 to 3.13, imported without side effects. Left out, as their documentation varies:
-# collections, configparser, logging, shelve, weakref (Keras, once imported, rewrites docstrings
-# and defaults that they show), tarfile (the locale's encoding).
+# Modules of Python 3.11 to 3.13 that are imported without side effects. These are left out because
+# their documentation varies: collections, configparser, logging, shelve, weakref (Keras rewrites
+# docstrings and defaults in it), tarfile (the locale's encoding).
 _MODULES = """
     argparse ast base64 bdb calendar cmd code codecs concurrent.futures contextlib csv
     dataclasses datetime decimal difflib doctest email.message enum fileinput functools
@@ -21,8 +21,8 @@ _MODULES = """
     subprocess tempfile textwrap timeit traceback types typing unittest unittest.mock
     urllib.parse uuid wave xml.etree.ElementTree xmlrpc.client
 """.split()
-# Sections that pydoc gives a class: what it inherits is much the same in every class, and its data
-# grow as the library caches in it (__slotnames__, __annotations__).
+# Sections of a class to remove: inherited members, which repeat, and data, which depend on what
+# the standard library has cached in the class (__slotnames__, __annotations__).
 _SECTIONS = re.compile(
     r"(?:^ *\|  -{70}\n)?^ *\|  (?:[A-Z][a-z ]+ inherited from [\w.]+|Data and other attributes "
     r"defined here):\n(?: *\|(?!  -{70})[^\n]*\n)*",
@@ -31,7 +31,7 @@ _SECTIONS = re.compile(
 
 
 class _Docs(pydoc.TextDoc):
-    """pydoc's plain text, less what differs between runs and machines: values, paths, links."""
+    """pydoc's plain text without values, paths and links, which differ between machines."""
 
     def bold(self, text):
         return text
@@ -46,8 +46,8 @@ class _Docs(pydoc.TextDoc):
         return "" if title == "FILE" else super().section(title, contents)
 
 
-def text():
-    """The documentation of _MODULES and of Python's topics."""
+def text() -> str:
+    """Returns the documentation of _MODULES and of Python's topics."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         topics = importlib.import_module("pydoc_data.topics").topics

@@ -1,4 +1,4 @@
-"""Random continuous functions (appendix B): fit random numbers at random points."""
+"""Random continuous functions (appendix B): fit random values at random points."""
 
 import functools
 import math
@@ -17,33 +17,39 @@ SAMPLINGS = ("weighted", "uniform")
 
 
 class RCF(Task):
-    """Fits N random points: x_i a Gaussian vector scaled to norm 1, y_i a Gaussian number.
+    """Fits N random points: x_i is a Gaussian vector scaled to norm 1, y_i a Gaussian number.
 
-    Point i counts with β_i = 1/(i + 5000)/Z, i from 1, Σ β_i = 1. Targets are random, so nothing
-    generalises: valid and eval are Σ β_i (ŷ_i - y_i)² over the data set itself, exactly. Training
-    draws i with probability β_i, of the same expectation as uniform draws weighted by N β_i and of
-    less variance.
+    Point i has weight β_i = 1/(i + 5000)/Z, for i from 1, with Σ β_i = 1. Values are random, so
+    there is nothing to generalise: the losses of valid and eval are exactly Σ β_i (ŷ_i - y_i)² over
+    the data set. Training draws i with probability β_i; uniform draws weighted by N β_i have the
+    same expectation and more variance.
 
-    The data set is a function of the seed and is made where it is needed, never stored.
+    The data set is a function of the seed; its points are computed when needed, never stored.
 
-    Inputs are (B, T, 50), the point at every step; targets (B, T, 1); the loss is at the last step.
+    Inputs are (B, T, 50), the point at every step, targets (B, T, 1). Only the last step is scored.
 
     Args:
         num_samples: N.
-        dimensions: of a point.
+        dimensions: number of dimensions of a point.
         num_steps: T.
         sampling: "weighted" draws i with probability β_i, "uniform" weights the loss instead.
 
     Raises:
-        UserError: an argument out of range.
+        UserError: an argument is out of range.
     """
 
     name = "rcf"
-    summary = "fit random numbers at random points, a million in the paper profile"
+    summary = "fit random values at random points, a million in the paper profile"
     output_dim = 1
     chance_loss = 1.0
 
-    def __init__(self, num_samples=1_000_000, dimensions=50, num_steps=50, sampling="weighted"):
+    def __init__(
+        self,
+        num_samples: int = 1_000_000,
+        dimensions: int = 50,
+        num_steps: int = 50,
+        sampling: str = "weighted",
+    ):
         if sampling not in SAMPLINGS:
             raise UserError(f"unknown sampling {sampling!r}; choose one of {', '.join(SAMPLINGS)}")
         check_whole(1, num_samples=num_samples, dimensions=dimensions, num_steps=num_steps)
@@ -102,14 +108,14 @@ class RCF(Task):
 
 @functools.lru_cache(maxsize=2)
 def _weights_and_ends(num_samples):
-    """(Z, ends (N,)): point i answers to the words below its end and not below the one before."""
+    """Returns Z and ends (N,): point i is drawn for words in [ends[i - 1], ends[i])."""
     weights = 1 / (np.arange(1, num_samples + 1) + TAU)
     ends = np.cumsum(weights / weights.sum()) * 2.0**32
     return weights.sum(), np.minimum(ends, 2.0**32 - 1).astype("uint32")
 
 
 def _first_end_above(ends, words):
-    """The first i with words < ends[i], by bisection: (...) words into sorted ends (N,)."""
+    """Returns the first i with words < ends[i], by bisection, for sorted ends (N,)."""
     low = ops.zeros_like(words, dtype="int32")
     high = ops.full_like(low, ends.shape[0] - 1)
     for _ in range(math.ceil(math.log2(ends.shape[0])) if ends.shape[0] > 1 else 0):

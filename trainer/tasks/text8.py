@@ -15,19 +15,20 @@ from trainer.tasks.rendering import scored_sample
 
 
 class Text8(Task):
-    """Predicts the next character of Wikipedia text, 27 symbols, from random pointers into it.
+    """Predicts the next character of Wikipedia text of 27 symbols.
 
-    The first `warmup_steps` of T = 50 steps are read without loss; the loss is the cross-entropy of
-    the rest, in nats. Inputs are one-hot (B, T, 27), targets the next characters' codes (B, T).
+    A sample is a window of T + 1 characters at a random position of its split. The first
+    `warmup_steps` steps are not scored; the loss is the mean cross-entropy of the others, in nats.
+    Inputs are one-hot (B, T, 27), targets the codes of the next characters (B, T).
 
     Args:
-        path: a text8 file, plain, .gz or .zip; the real one is fetched if None.
+        path: a text8 file, plain, .gz or .zip; None downloads text8.
         source: "pydoc" for a small corpus from Python's own documentation.
         num_steps: T.
-        warmup_steps: steps without loss, 13 in the paper.
+        warmup_steps: number of steps that are not scored, 13 in the paper.
 
     Raises:
-        UserError: the corpus cannot be had or is not text8; no step is left to be scored.
+        UserError: the corpus is unavailable or is not text8; or no step is scored.
     """
 
     name = "text8"
@@ -37,15 +38,22 @@ class Text8(Task):
     target_time_axis = -1
     predicts_next = True
 
-    def __init__(self, path=None, source=None, num_steps=50, warmup_steps=13):
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        source: str | None = None,
+        num_steps: int = 50,
+        warmup_steps: int = 13,
+    ):
         check_whole(0, warmup_steps=warmup_steps)
         check_whole(warmup_steps + 1, num_steps=num_steps)
-        self.corpus = _load(path, source, num_steps + 1, path and _stamp(path))
+        file = None if path is None else os.fspath(path)
+        self.corpus = _load(file, source, num_steps + 1, file and _stamp(file))
         self.num_steps = num_steps
         self.loss_steps = slice(warmup_steps, num_steps)
         start, stop = self.corpus.splits["train"]
         train = self.corpus.codes[start:stop]
-        # One pass a symbol: np.bincount would widen each byte to eight.
+        # One pass per symbol, because np.bincount would make each byte eight bytes wide.
         counts = np.array([np.count_nonzero(train == code) for code in range(self.input_dim)])
         frequencies = counts[counts > 0] / counts.sum()
         self.chance_loss = float(-np.sum(frequencies * np.log(frequencies)))
@@ -88,11 +96,11 @@ class Text8(Task):
         read = self.loss_steps.start + 1
         text = self.example(batch, index)
         likeliest = "".join(self.vocabulary[code] for code in logits.argmax(-1))
-        # One below the other: each predicted character stands under the one that it guesses.
+        # Aligned, so that each prediction is below the character that it predicts.
         return (
             f'context    "{text[:read]}"\ntrue       "{text[read:]}"\n'
-            f'predicted  "{likeliest}"\n{np.mean(losses) / math.log(2):.2f} bits a character, '
-            f"{np.mean(logits.argmax(-1) == codes):.0%} predicted right from the true ones before"
+            f'predicted  "{likeliest}"\n{np.mean(losses) / math.log(2):.2f} bits per character, '
+            f"{np.mean(logits.argmax(-1) == codes):.0%} predicted right, each from the true text"
         )
 
     def describe(self):
@@ -101,12 +109,12 @@ class Text8(Task):
 
 @functools.lru_cache(maxsize=1)
 def _load(path, source, window, stamp):
-    """`corpus.load`, one copy in memory for all trials of a process."""
+    """Calls `corpus.load`, and keeps one copy in memory for all trials of a process."""
     return corpus.load(path, source, window)
 
 
 def _stamp(path):
-    """Changes when the file does; None where there is none, which `corpus.load` will say."""
+    """Returns the file's time of modification, or None where `corpus.load` will fail."""
     try:
         return os.stat(os.path.expanduser(path)).st_mtime_ns
     except OSError:

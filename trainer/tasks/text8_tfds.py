@@ -1,13 +1,13 @@
-"""text8 for those who live in TensorFlow Datasets; the trainer itself reads the array of `corpus`.
+"""text8 as a builder of TensorFlow Datasets. The trainer itself does not use it.
 
     import trainer.tasks.text8_tfds  # registers the builder
     import tensorflow_datasets as tfds
 
     text = next(iter(tfds.load("text8", split="train")))["text"]
 
-A split is one example with the whole text in it, as a program that slides windows over it wants.
-The default configuration, text8/download, fetches the file from its home. text8/manual takes
-text8, text8.gz or text8.zip, also a shorter text of the 27 symbols, from TFDS's manual directory.
+A split is one example that holds the whole text. The default configuration, text8/download,
+downloads text8. text8/manual reads text8, text8.gz or text8.zip, which may be a shorter text of the
+27 symbols, from the manual directory of TFDS.
 """
 
 import os
@@ -26,7 +26,7 @@ class Text8(tfds.core.GeneratorBasedBuilder):
 
     VERSION = tfds.core.Version("1.0.0")
     BUILDER_CONFIGS = (
-        tfds.core.BuilderConfig(name="download", description="fetched from its home, verified"),
+        tfds.core.BuilderConfig(name="download", description="downloaded and verified"),
         tfds.core.BuilderConfig(name="manual", description="read from the manual directory"),
     )
     MANUAL_DOWNLOAD_INSTRUCTIONS = (

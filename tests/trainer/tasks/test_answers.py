@@ -51,9 +51,9 @@ def test_an_answer_of_memory():
         np.testing.assert_allclose(
             [float(number) for number in line.split()[1:9]], expected[:8], atol=0.0051
         )
-    assert error == "squared error 0.2500 a dimension, 0.6000 in theory with 4 units"
+    assert error == "squared error 0.2500 per dimension, 0.6000 in theory with 4 units"
     assert "0.0000 in theory with 64 units" in task.answer(batch, 1, outputs, units=64)
-    assert task.answer(batch, 1, outputs).endswith("squared error 0.2500 a dimension")
+    assert task.answer(batch, 1, outputs).endswith("squared error 0.2500 per dimension")
 
 
 def test_an_answer_of_rcf():
@@ -82,14 +82,14 @@ def test_an_answer_of_text8(text_file):
     context, true, predicted, bits = task.answer(batch, 1, outputs).split("\n")
     assert (context, true) == (f'context    "{text[:6]}"', f'true       "{text[6:]}"')
     assert predicted == true.replace("true     ", "predicted")
-    assert bits.startswith("2.00 bits a character, 100% ")
+    assert bits.startswith("2.00 bits per character, 100% ")
 
     wrong = LETTERS[codes[1, 6] - 1]
     outputs[1, 6] = one_hot(codes[1, 6] - 1, 27)
     _, _, predicted, bits = task.answer(batch, 1, outputs).split("\n")
     assert predicted == f'predicted  "{text[6]}{wrong}{text[8:]}"'
     missed = math.log2(26 + math.exp(5))
-    assert bits.startswith(f"{(6 * 2 + missed) / 7:.2f} bits a character, 86% ")
+    assert bits.startswith(f"{(6 * 2 + missed) / 7:.2f} bits per character, 86% ")
 
 
 def test_an_answer_of_parens():
