@@ -1,4 +1,4 @@
-"""The random numbers: published answers, a cipher written out in plain integers, statistics."""
+"""Random numbers: published results, a cipher in plain integers, statistics."""
 
 import itertools
 
@@ -13,7 +13,7 @@ from trainer import counter_rng
 
 MASK = 2**32 - 1
 WORDS = st.integers(0, MASK)
-#: Below this a fixed seed would have been very unlucky, or the numbers are not uniform.
+#: A p-value below this means that the numbers are not uniform, or that a fixed seed is unlucky.
 UNLUCKY = 1e-4
 
 #: Random123's kat_vectors for threefry2x32 with 20 rounds: key, counter, result.
@@ -29,7 +29,7 @@ def rotated(word, distance):
 
 
 def reference(key, counter):
-    """Threefry-2x32-20 as section 3.3 of the paper has it, on Python's integers."""
+    """Threefry-2x32-20 by section 3.3 of the paper, on Python's integers."""
     distances = (13, 15, 26, 6, 17, 29, 16, 24)
     keys = (key[0], key[1], key[0] ^ key[1] ^ 0x1BD11BDA)
     x, y = (counter[0] + keys[0]) & MASK, (counter[1] + keys[1]) & MASK
@@ -108,7 +108,7 @@ def test_bits_at_are_the_cipher_of_word_and_position():
     [([3, 5, 2**31], [7, 7, 9]), ([3, 5, 2**31], 7), (3, [0, 1, 70_000])],
     ids=["both", "seeds", "steps"],
 )
-def test_lanes_draw_what_each_draws_alone(seeds, steps, mode):
+def test_each_lane_draws_as_it_does_alone(seeds, steps, mode):
     lanes = drawn(np.array(seeds, "uint32"), "train", np.array(steps, "uint32"), (4, 3), mode)
     assert lanes.shape == (3, 4, 3)
     for lane in range(3):
@@ -125,7 +125,7 @@ def test_streams_seeds_and_steps_share_no_numbers():
         for step in (0, 1)
     ]
     assert all(len(draw) == 500 for draw in draws)
-    # 24 draws of 500 out of 2^32 share a number with a chance of 2 %, and this draw has none.
+    # 24 draws of 500 from 2^32 share a number with probability 2 %; with these seeds none does.
     assert all(not a & b for a, b in itertools.combinations(draws, 2))
 
 
@@ -168,8 +168,8 @@ def test_below_large_equals_big_integers(words, bounds):
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_below_large_takes_the_carry_of_the_low_word_into_account(mode):
-    # w · 3 / 2^64 is just below and just at 1 here: only the low word tells.
+def test_below_large_includes_the_carry_of_the_low_word(mode):
+    # w · 3 / 2^64 is just below 1 and just at 1: the low word decides.
     words = np.array([[0x55555555, 0x55555555], [0x55555555, 0x55555556]], "uint32")
     assert execute(mode, lambda w: counter_rng.below_large(w, 3), words).tolist() == [0, 1]
 

@@ -7,7 +7,7 @@ LETTERS = " abcdefghijklmnopqrstuvwxyz"
 
 @pytest.fixture(scope="session")
 def text():
-    """A text of 4,000 of the 27 symbols, not equally often."""
+    """A text of 4,000 characters, some symbols more frequent than others."""
     source = random.Random(2017)
     return "".join(source.choices(LETTERS, weights=range(60, 6, -2), k=4000))
 
@@ -21,9 +21,9 @@ def text_file(text, tmp_path_factory):
 
 @pytest.fixture
 def evaluate():
-    """What the trainer measures of a model: (task, model, split, seed, num_samples) -> metrics.
+    """A function (task, model, split, seed, num_samples) -> metrics, measured by the trainer.
 
-    With lanes, of as many copies of the model, on data that the task has for as many.
+    With `lanes`, it measures that many copies of the model; the task's data then have lanes too.
     """
     import keras
 

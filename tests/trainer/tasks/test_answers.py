@@ -1,4 +1,4 @@
-"""Answers as a person is shown them, against outputs of which it is known what they mean."""
+"""Answers as text, for outputs whose meaning is known."""
 
 import math
 import re
@@ -14,7 +14,7 @@ LETTERS = " abcdefghijklmnopqrstuvwxyz"
 
 
 def noise(task, seed=0):
-    """Outputs (B, T, O) of which those that do not count are large."""
+    """Large random outputs (B, T, O); tests overwrite the scored steps."""
     return 9 * np.random.default_rng(seed).normal(size=(B, task.num_steps, task.output_dim))
 
 
@@ -73,7 +73,7 @@ def test_an_answer_of_text8(text_file):
     batch = task.sample("eval", 0, B)
     codes = to_numpy(batch.targets)
     outputs = noise(task)
-    # A quarter for the right character, less for each of the others: two bits a character.
+    # The right character has probability 1/4: two bits per character.
     outputs[:, 5:] = np.log(0.75 / 26)
     for index in range(B):
         outputs[index, np.arange(5, 12), codes[index, 5:]] = np.log(1 / 4)
@@ -127,7 +127,7 @@ def test_an_answer_of_arithmetic():
         assert predicted.split() == ["predicted", str(sum(numbers)), "right"]
         assert predicted.index(str(sum(numbers))) == true.index(str(sum(numbers)))
 
-        # A digit that is wrong, and an answer that is right but a step late.
+        # A wrong digit, and a right answer that comes one step late.
         last = np.flatnonzero(codes[index] < 10)[-1]
         outputs[index, last] = one_hot((codes[index, last] + 1) % 10, 14)
         digit = str((codes[index, last] + 1) % 10)

@@ -1,4 +1,4 @@
-"""Addition: problems read and solved by Python's own integers, the loss in plain loops."""
+"""Addition: problems parsed and solved with Python's integers, the loss in plain loops."""
 
 import math
 from collections import Counter
@@ -20,10 +20,10 @@ OPERANDS = st.integers(-LARGEST, LARGEST)
 
 
 def problem_of(line):
-    """The operands (a, b) of a problem, and where its "=" stands."""
+    """The operands (a, b) of a problem, and the position of its "="."""
     problem, rest = line.split("=")
     assert rest == " " * len(rest)
-    # The "+" that adds: no number starts with one.
+    # No number starts with "+", so there is one "+" only.
     a, b = problem.split("+")
     for text in (a, b):
         assert text == str(int(text))  # no leading zero, no "-0"
@@ -31,7 +31,7 @@ def problem_of(line):
 
 
 def solve(line, compute_steps):
-    """The answer line to a problem line."""
+    """The answer line of a problem line."""
     a, b, equals = problem_of(line)
     return (" " * (equals + compute_steps) + str(a + b)).ljust(T)
 
@@ -47,7 +47,7 @@ def lines_of(inputs, targets):
 
 
 def written(numbers, positions):
-    """The task's own writing of numbers at positions, as lines."""
+    """Lines with numbers at positions, as the task writes them."""
 
     def write(numbers, positions):
         return arithmetic._Line(T).write(numbers, positions).codes
@@ -109,7 +109,7 @@ def test_digits_and_lengths_are_those_of_python(numbers):
 
 
 class Fixed:
-    """Stands for the random numbers: the same operands in every batch."""
+    """Replaces the random numbers by the same operands in every batch."""
 
     def __init__(self, pairs):
         self.pairs = np.array(pairs, "int32") + LARGEST
@@ -128,8 +128,8 @@ class Fixed:
     st.lists(OPERANDS, max_size=5),
     st.integers(1, 6),
 )
-def test_any_operands_are_posed_and_answered(pairs, opposites, compute_steps):
-    """With the extremes, and with sums of 0."""
+def test_problems_and_answers_of_any_operands(pairs, opposites, compute_steps):
+    """Extremes and sums of 0 among them."""
     ends = (-LARGEST, 0, LARGEST, -1, 9_999_999)
     pairs = pairs + [(a, b) for a in ends for b in ends] + [(a, -a) for a in opposites]
     task = TASKS["arithmetic"](compute_steps=compute_steps)
@@ -154,7 +154,7 @@ def test_operands_are_uniform_and_independent(operands):
     for column in shifted.T:
         binned = np.bincount(column * 100 // (2 * LARGEST + 1), minlength=100)
         assert stats.chisquare(binned).pvalue > UNLUCKY
-        # The last digit too, of which the bins see nothing.
+        # The bins do not see the last digit.
         assert stats.chisquare(np.bincount(column % 10, minlength=10)).pvalue > UNLUCKY
     tenths = shifted * 10 // (2 * LARGEST + 1)
     for first, second in (tenths.T, (tenths[1:, 0], tenths[:-1, 0])):
@@ -214,7 +214,7 @@ def test_the_chance_loss_by_enumeration_of_all_smaller_problems(largest, monkeyp
 
 
 def test_the_chance_loss_by_drawing(operands, task):
-    """20,000 problems: the entropy of their answers' symbols, within five standard errors."""
+    """Against the entropy of the symbols in 20,000 answers, within five standard errors."""
     answers = [str(a + b).ljust(T) for a, b in operands.tolist()]
     counts = Counter("".join(answers))
     log_p = {symbol: math.log(n / (T * len(answers))) for symbol, n in counts.items()}
@@ -230,7 +230,7 @@ def test_the_chance_loss_does_not_depend_on_compute_steps(task, compute_steps):
     assert TASKS["arithmetic"](compute_steps=compute_steps).chance_loss == task.chance_loss
 
 
-# What is measured.
+# Loss and metrics.
 
 
 def naive(outputs, answers):
@@ -292,7 +292,7 @@ def test_lanes_of_metrics_are_each_alone(task, answered):
             assert lanes[name][lane] == pytest.approx(value, rel=1e-6)
 
 
-def test_an_indifferent_answer_costs_the_logarithm_of_14(task, answered):
+def test_uniform_predictions_have_loss_log_14(task, answered):
     outputs = np.zeros((12, T, 14), "float32")
     assert float(task.loss(outputs, answered[0])) == pytest.approx(math.log(14), rel=1e-6)
 

@@ -1,4 +1,4 @@
-"""Perceptron capacity: the data set counted, mutual information from the confusion table."""
+"""Perceptron capacity: counts over the data set, mutual information of the confusion table."""
 
 import math
 from collections import Counter
@@ -20,7 +20,7 @@ def make(num_inputs=16, num_samples=100, **options):
 
 
 def data_set(task, seed=0, batch_size=64, split="train"):
-    """The whole data set (inputs, labels) by a walk; asserts that the walk shows each once."""
+    """The whole data set (inputs, labels) from `sweep`; asserts that each sample comes once."""
     shown, kept = [], 0
     for step in range(-(-task.num_samples // batch_size)):
         batch = to_numpy(task.sweep(task.device_data, split, seed, step, batch_size).dense())
@@ -39,14 +39,14 @@ def text_of(sample):
 
 
 def equation_22(p, b):
-    """b + b (p log2 p + (1 - p) log2 (1 - p)), with 0 log 0 = 0 and p below one half as none."""
+    """b + b (p log2 p + (1 - p) log2 (1 - p)), where 0 log 0 = 0; 0 for p below one half."""
     if p <= 0.5:
         return 0.0
     return b + b * sum(x * math.log2(x) for x in (p, 1 - p) if x > 0)
 
 
 def information_in_table(labels, answers):
-    """b I(label; answer) from the confusion table, with no assumption on its shape."""
+    """b I(label; answer) from the confusion table, without assumptions on its shape."""
     b = len(labels)
     joint = Counter(zip(labels, answers, strict=True))
     of_label, of_answer = Counter(labels), Counter(answers)
@@ -67,12 +67,12 @@ def flipped(labels, wrong, rng):
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 64, 99, 100, 101, 256])
-def test_a_walk_shows_every_sample_once_whatever_the_batch(batch_size):
+def test_a_sweep_yields_every_sample_once_for_any_batch_size(batch_size):
     inputs, labels = data_set(make(num_inputs=40), 3, batch_size)
     expected = data_set(make(num_inputs=40), 3, 20)
     np.testing.assert_array_equal(inputs, expected[0])
     np.testing.assert_array_equal(labels, expected[1])
-    # 40 random bits tell 100 samples apart.
+    # 40 random bits make 100 samples distinct.
     assert len({text_of(sample) for sample in inputs[:, 0]}) == 100
 
 
@@ -97,10 +97,10 @@ def test_bits_are_fair_and_independent(num_inputs):
     bits = np.concatenate([inputs[:, 0], labels[:, 0]], axis=1)
     assert set(np.unique(bits)) == {0, 1}
     ones = bits.sum(0)
-    # Each column fair: Σ z² is chi-square with as many degrees of freedom as columns.
+    # Each column is fair: Σ z² is chi-square with one degree of freedom per column.
     z = (ones - 2000) / math.sqrt(1000)
     assert stats.chi2.sf((z**2).sum(), len(ones)) > UNLUCKY
-    # No pair of columns, and none with its neighbour in the data set, goes together.
+    # No two columns are correlated, nor are neighbours in the data set.
     signs = 2 * bits - 1
     for together in (signs.T @ signs, signs[1:].T @ signs[:-1]):
         z = together / math.sqrt(len(signs))
@@ -166,7 +166,7 @@ def test_lanes_may_differ_in_seed_samples_and_presentation(mode):
     np.testing.assert_array_equal(swept[2].sum(1), [0, 40])
 
 
-# What is measured.
+# Loss and metrics.
 
 
 @pytest.mark.parametrize("wrong", [0, 1, 60, 400, 900])
@@ -187,8 +187,8 @@ def test_information_is_that_of_the_confusion_table(wrong):
     assert done["mutual_information"] == pytest.approx(equation_22(p, 2000), rel=1e-9, abs=1e-9)
     assert done["bits_per_parameter"] == pytest.approx(equation_22(p, 2000) / 500, abs=1e-9)
     assert metrics["mutual_information"] == pytest.approx(equation_22(p, 2000), abs=0.01)
-    # Eq. (22) takes labels and errors as balanced. A 2 by 2 table has three free numbers, each
-    # of which adds about χ²/(2 ln 2) bits of difference.
+    # Eq. (22) assumes balanced labels and errors. Each of the three degrees of freedom of a 2 by 2
+    # table adds about χ²/(2 ln 2) bits of difference.
     table = information_in_table(labels[:, -1, 0].tolist(), (outputs[:, -1, 0] > 0).tolist())
     assert done["mutual_information"] == pytest.approx(table, abs=10)
 
@@ -238,7 +238,7 @@ def test_the_loss_is_the_cross_entropy_of_the_samples_inside():
         signed = z if label else -z
         total += math.log1p(math.exp(-abs(z))) + max(-signed, 0)
     loss = float(task.loss(outputs.astype("float32"), batch))
-    assert loss == pytest.approx(total / 50, rel=1e-5)  # 20 count nothing
+    assert loss == pytest.approx(total / 50, rel=1e-5)  # the last 20 have weight 0
     zeros = np.zeros((50, 5, 1), "float32")
     assert float(task.loss(zeros, batch)) == pytest.approx(0.6 * task.chance_loss, rel=1e-6)
     assert task.chance_loss == pytest.approx(math.log(2))
@@ -246,7 +246,7 @@ def test_the_loss_is_the_cross_entropy_of_the_samples_inside():
 
 @pytest.mark.parametrize("presentation, b", [("first", 24), ("every", 2360)])
 def test_evaluation_is_a_loop_over_the_data_set(presentation, b, evaluate):
-    """A tenth of a sample to ten samples for each of the 236 parameters."""
+    """With 0.1 to 10 samples for each of the 236 parameters."""
     task = make(num_inputs=9, num_samples=b, presentation=presentation)
     model = build_model("gru", 1, 5, 9, 1, seed=1)
     measured = evaluate(task, model, "valid", seed=4, num_samples=b, whole=True)
@@ -266,7 +266,7 @@ def test_evaluation_is_a_loop_over_the_data_set(presentation, b, evaluate):
 
 
 def test_lanes_of_data_sets_of_several_sizes_are_measured_as_each_alone(evaluate):
-    """The walk goes on where the smaller data set has ended; that one stays as it is."""
+    """The sweep continues past the end of the smaller data set, whose metrics do not change."""
     large, small = make(9, 1000), make(9, 300)
     lanes = make(9, 1000)
     sizes = np.array([1000, 300], "uint32")

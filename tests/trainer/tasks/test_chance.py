@@ -1,4 +1,4 @@
-"""All tasks: splits share no sample, and chance is what the best constant predictor costs."""
+"""All tasks: splits share no sample; the chance loss is that of the best constant predictor."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from trainer.tasks import TASKS
 ENDLESS = ("memory", "text8", "parens", "arithmetic")
 FIXED = {"capacity": {"num_inputs": 40, "num_samples": 200}, "rcf": {"num_samples": 200}}
 N, B = 2048, 512
-#: Standard errors by which a fixed seed may be off: one in 16,000.
+#: Standard errors that a fixed seed may differ by: exceeded by one seed in 16,000.
 Z = 4
 
 
@@ -86,8 +86,8 @@ def test_no_sample_of_one_split_occurs_in_another(name, text_file):
 
 
 @pytest.mark.parametrize("name", FIXED)
-def test_the_splits_of_a_fixed_data_set_are_one(name, text_file):
-    """By design: labels and values are random, so samples held out would say nothing."""
+def test_all_splits_of_a_finite_data_set_are_the_same(name, text_file):
+    """By design: labels and values are random, so held-out samples would measure nothing."""
     task = TASKS[name](**FIXED[name])
     walks = [
         to_numpy(task.sweep(task.device_data, s, 3, 0, 200).dense())

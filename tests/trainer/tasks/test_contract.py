@@ -1,4 +1,4 @@
-"""What every task promises: shapes, types, purity, lanes, one answer in every way to run it."""
+"""Contract of every task: shapes, types, purity, lanes, equal results eager and compiled."""
 
 import keras
 import numpy as np
@@ -28,7 +28,7 @@ def test_the_tasks_are_those_of_the_paper():
 
 @pytest.fixture(params=SMALL)
 def make(request, text_file):
-    """A function that builds the task afresh."""
+    """A function that builds a new instance of the task."""
     options = SMALL[request.param][0] | ({"path": text_file} if request.param == "text8" else {})
     return lambda: TASKS[request.param](**options)
 
@@ -43,7 +43,7 @@ def sampled(task, *arguments, **options):
 
 
 def assert_same(a, b, task=None):
-    """Equal; with the task given, two ways to run it may round the numbers of some in two ways."""
+    """Asserts equality; up to rounding if `task` is given and has real-valued samples."""
     rounded = task is not None and task.name in ("memory", "rcf")
     for left, right in zip(a, b, strict=True):
         np.testing.assert_allclose(left, right, rtol=1e-6 * rounded, atol=1e-6 * rounded)
@@ -74,9 +74,9 @@ def test_shapes_and_types(task):
     assert len(scored_steps(task)) > 0
 
 
-def test_one_hot_inputs_have_a_symbol_each(task):
+def test_one_hot_inputs_have_one_symbol_each(task):
     if task.vocabulary is None:
-        pytest.skip("its inputs are no symbols")
+        pytest.skip("its inputs are not symbols")
     inputs = sampled(task, "train", 0, B)[0]
     symbols = inputs.reshape(B, task.num_steps, -1, len(task.vocabulary))
     assert set(np.unique(symbols)) <= {0.0, 1.0}
@@ -119,7 +119,7 @@ def test_compiled_equals_eager(task, mode):
 
 @pytest.mark.parametrize("first", slow_except(["compiled"], ["compiled", "dataset"]))
 def test_a_batch_can_be_drawn_after_a_compiled_one(make, first):
-    """The data that a task keeps on the device are not caught in whatever is traced first."""
+    """Data on the device do not belong to the graph that used them first."""
     task, expected = make(), sampled(make(), "train", 0, B)
     if first == "compiled":
         execute(COMPILED, lambda step: tuple(task.sample("train", 0, B, step)), np.int32(0))
@@ -128,10 +128,10 @@ def test_a_batch_can_be_drawn_after_a_compiled_one(make, first):
     assert_same(sampled(task, "train", 0, B), expected)
 
 
-def test_a_lane_of_seeds_and_steps_is_each_alone(task):
+def test_each_lane_equals_its_seed_and_step_alone(task):
     seeds, steps = np.array([3, 9], "uint32"), np.array([0, 4], "int32")
     data = keras.tree.map_structure(lambda value: np.stack([value] * 2), dict(task.data))
-    # A text is one for all lanes; the numbers of the other tasks may differ between them.
+    # All lanes share a text, or the weights of rcf; other data may differ between lanes.
     data = task.device_data if task.name in ("text8", "rcf") else to_tensors(data)
     lanes = to_numpy(tuple(task.draw(data, "train", seeds, steps, B).dense()))
     for lane in range(2):
@@ -154,7 +154,7 @@ def test_outputs_of_all_steps_and_of_the_scored_ones_have_one_loss(task):
     assert np.shape(task.loss(outputs, batch)) == ()
 
 
-def test_outputs_at_steps_that_do_not_count_change_nothing(task):
+def test_outputs_at_steps_that_are_not_scored_change_nothing(task):
     batch = task.sample("valid", 0, B)
     outputs = random_outputs(task, task.num_steps)
     other = outputs.copy()
@@ -210,5 +210,5 @@ def test_a_task_without_rendering_shows_numbers():
     assert Plain().answer(batch, 0, outputs).split() == "true [[4.]] outputs [[6.25]]".split()
 
 
-def test_what_a_task_says_of_its_data_is_plain(task):
+def test_descriptions_are_strings_and_numbers(task):
     assert all(isinstance(value, str | int | float) for value in task.describe().values())

@@ -512,7 +512,7 @@ def starts_download(url, cache_dir):
 
 
 def test_processes_that_download_at_once(tmp_path):
-    """Each ends with the whole text; all of them are sending requests before any is answered."""
+    """Each returns the whole text. No request is answered before all have been sent."""
     together = threading.Barrier(3)
 
     def answer(handler):
@@ -564,7 +564,7 @@ def test_the_published_numbers():
 
 @pytest.mark.slow
 def test_pydoc_is_the_same_in_every_process(tmp_path):
-    """Also where others were at work before, such as Keras, which rewrites some docstrings."""
+    """Even in a process with Keras, which rewrites some docstrings."""
     import keras
 
     assert keras.__version__

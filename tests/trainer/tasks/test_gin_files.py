@@ -1,4 +1,4 @@
-"""Every task's gin file: it parses under every profile, and twenty steps of it leave a record."""
+"""The gin file of every task parses in every profile, and twenty steps of training run."""
 
 import json
 import math
@@ -12,7 +12,7 @@ from trainer.storage.records import RunDirectory
 from trainer.tasks import TASKS
 
 PROFILES = ("smoke", "laptop", "paper")
-#: Task -> what its metrics have beside the loss.
+#: Task -> its metrics beside the loss.
 METRICS = {
     "capacity": {"accuracy", "mutual_information", "bits_per_parameter"},
     "memory": {"variance_recovered", "theoretical_loss"},
@@ -43,14 +43,14 @@ def test_it_parses_under_every_profile(name, text_file):
 @pytest.mark.parametrize(
     "name",
     [
-        # The other tasks' trainings differ by what other tests look at alone.
+        # The other tasks differ in details that other tests cover.
         pytest.param(name, marks=() if name == "text8" else pytest.mark.slow)
         for name in TASKS
     ],
 )
 def test_twenty_steps_leave_a_record(name, text_file, tmp_path, warm):
     options = parse(name, "smoke", text_file).config.task_options
-    if name == "rcf":  # measured whole: fewer points, less time
+    if name == "rcf":  # evaluation covers all points, so fewer points take less time
         options = options | {"num_samples": 5000}
     done = warm.run(
         "trainer",
@@ -83,7 +83,7 @@ def test_twenty_steps_leave_a_record(name, text_file, tmp_path, warm):
 
 
 def check(name, metrics, record):
-    """What the metrics of one split say of each other."""
+    """Asserts that the metrics of one split agree with each other."""
     if name == "capacity":
         p, b = metrics["accuracy"], record.config["task_options"]["num_samples"]
         h = -sum(x * math.log2(x) for x in (p, 1 - p) if x > 0)

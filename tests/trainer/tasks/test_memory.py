@@ -1,4 +1,4 @@
-"""Memory throughput: the law of the vector, when it is shown, the error in plain NumPy."""
+"""Memory throughput: distribution and timing of the vector, the error in plain NumPy."""
 
 import math
 
@@ -37,12 +37,12 @@ def test_every_dimension_is_uniform_of_variance_one(samples):
     vectors = samples[0][:, 0]
     assert vectors.min() >= -ROOT_3
     assert vectors.max() < ROOT_3
-    law = stats.uniform(-ROOT_3, 2 * ROOT_3)
-    assert stats.kstest(vectors.ravel(), law.cdf).pvalue > UNLUCKY
-    # All 64 dimensions: the least of 64 p-values.
-    least = min(stats.kstest(column, law.cdf).pvalue for column in vectors.T)
+    distribution = stats.uniform(-ROOT_3, 2 * ROOT_3)
+    assert stats.kstest(vectors.ravel(), distribution.cdf).pvalue > UNLUCKY
+    # The least p-value of the 64 dimensions.
+    least = min(stats.kstest(column, distribution.cdf).pvalue for column in vectors.T)
     assert least > UNLUCKY / 64
-    # The variance of a squared uniform number of variance 1 is 4/5.
+    # The square of a uniform number of variance 1 has variance 4/5.
     deviation = (np.square(vectors).mean() - 1) / math.sqrt(0.8 / vectors.size)
     assert abs(deviation) < 4
 
@@ -56,7 +56,7 @@ def test_dimensions_are_independent(samples):
     assert stats.chi2.sf((following**2).sum(), following.size) > UNLUCKY
 
 
-def test_the_vector_is_shown_at_the_first_step_alone_and_asked_at_all(samples):
+def test_the_vector_is_the_first_input_and_the_target_of_every_step(samples):
     inputs, targets = samples
     assert not inputs[:, 1:].any()
     np.testing.assert_array_equal(targets, np.repeat(inputs[:, :1], 13, axis=1))
@@ -99,7 +99,7 @@ def test_perfect_and_partial_answers(task):
     perfect = to_numpy(batch.targets)
     assert float(task.loss(perfect, batch)) == 0
     assert float(task.metrics(perfect, batch)["variance_recovered"]) == 1
-    # Remembering 16 of 64 dimensions leaves 3/4 of the variance: what 16 units can do at best.
+    # Remembering 16 of 64 dimensions, the best for 16 units, leaves 3/4 of the variance.
     partial = perfect.copy()
     partial[..., 16:] = 0
     bound = task.summarise({"loss": 0.9}, units=16, num_params=1)["theoretical_loss"]
@@ -118,7 +118,7 @@ def test_evaluation_is_a_loop_over_the_batches(task, evaluate):
     model = build_model("ugrnn", 1, 6, 64, 64, seed=1)
     measured = evaluate(task, model, "eval", 4, num_samples=4000)
     errors = []
-    for step in range(2):  # so many that they do not fit into one batch
+    for step in range(2):  # too many samples for one batch
         batch = task.sample("eval", 4, 2000, step)
         errors.append(naive_error(to_numpy(model(batch.inputs)), to_numpy(batch.targets)))
     assert measured["loss"] == pytest.approx(sum(errors) / 2, rel=1e-5)

@@ -21,7 +21,7 @@ UNLUCKY = 1e-4
 
 
 def solve(symbols, pair):
-    """Counts the open parentheses of one type after each symbol of one stream."""
+    """The number of open parentheses of one type after each symbol of one stream."""
     count, counts = 0, []
     for symbol in symbols:
         if symbol == pair[0]:
@@ -33,7 +33,7 @@ def solve(symbols, pair):
 
 
 def chance_of_counts(num_steps):
-    """The probability of each count at the end, step by step."""
+    """The probability of each count after the last step."""
     probability = [1.0] + [0.0] * 9
     for _ in range(num_steps):
         following = [0.0] * 10
@@ -76,7 +76,7 @@ def test_the_answers_are_those_of_the_slow_solver(samples):
     for sample, expected in zip(symbols, targets, strict=True):
         solved = [solve(sample[:, k].tolist(), PAIRS[k]) for k in range(STREAMS)]
         np.testing.assert_array_equal(np.transpose(solved), expected)
-    # 175 steps reach neither bound often, but both are reached.
+    # 175 steps rarely reach the bounds, but both are reached.
     assert targets.min() == 0
     assert targets.max() == 9
 
@@ -125,7 +125,7 @@ def test_a_constant_predictor_has_the_chance_loss(task, samples):
     batch = task.sample("eval", 2, B)
     logits = np.tile(np.log(chance_of_counts(T)), STREAMS).astype("float32")
     loss = float(task.loss(np.broadcast_to(logits, (B, T, 100)), batch))
-    # The loss of a sample varies by about 1.3 around it.
+    # The loss of a sample has a standard deviation of about 1.3.
     assert loss == pytest.approx(task.chance_loss, abs=4 * 2 / math.sqrt(B))
 
 
@@ -158,7 +158,7 @@ def test_loss_and_metrics_are_the_naive_ones(answered, steps):
     assert task.objective(metrics) == metrics["loss"]
 
 
-def test_a_perfect_answer_and_an_indifferent_one(answered):
+def test_perfect_and_uniform_predictions(answered):
     task, batch = answered[:2]
     perfect = 100 * np.eye(10, dtype="float32")[np.asarray(batch.targets)].reshape(8, 30, 100)
     metrics = to_numpy(task.metrics(perfect, batch))
@@ -167,7 +167,7 @@ def test_a_perfect_answer_and_an_indifferent_one(answered):
     assert float(task.loss(0 * perfect, batch)) == pytest.approx(10 * math.log(10), rel=1e-6)
 
 
-def test_a_lane_of_losses_is_each_alone(answered):
+def test_the_loss_of_a_lane_equals_that_of_its_batch_alone(answered):
     task, _, outputs = answered[:3]
     lanes = task.draw({}, "valid", np.array([5, 6], "uint32"), 0, 8).dense()
     both = np.stack([outputs, 2 * outputs])
@@ -190,7 +190,7 @@ def test_an_example_shows_ten_streams_and_their_counts(answered):
 
 
 @pytest.mark.parametrize("num_steps", [0, -3, 2.5, "12", True])
-def test_a_length_that_cannot_be_is_refused(num_steps):
+def test_an_invalid_length_is_refused(num_steps):
     with pytest.raises(UserError, match=f"num_steps.*{num_steps!r}"):
         TASKS["parens"](num_steps=num_steps)
 
@@ -198,7 +198,7 @@ def test_a_length_that_cannot_be_is_refused(num_steps):
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.lists(st.integers(0, 29), min_size=10, max_size=10), min_size=1, max_size=40))
 def test_counts_of_any_text_are_those_of_counting(symbols):
-    """Texts that hypothesis thinks of: long runs of one symbol, which chance never draws."""
+    """With long runs of one symbol, which random batches do not have."""
     array = np.array(symbols, "int32")[None]
     counts = to_numpy(_counts(array))[0]
     for stream in range(10):

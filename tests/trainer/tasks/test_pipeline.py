@@ -1,4 +1,4 @@
-"""The tasks as `tf.data`, and in the hands of a user who trains a stock Keras model on them."""
+"""The tasks as `tf.data`, and as loss and metrics of a stock Keras model."""
 
 import keras
 import numpy as np
@@ -38,7 +38,7 @@ def elements(iterator, count):
 
 
 def gru(task, **options):
-    """A user's model and how it is compiled."""
+    """A compiled model, as a user would write it."""
     keras.utils.set_random_seed(1)
     model = keras.Sequential(
         [
@@ -66,10 +66,10 @@ def test_its_types_and_shapes_are_static(task):
         assert spec.shape.as_list() == list(array.shape)
         assert spec.dtype == array.dtype
     assert dataset.element_spec[2].shape.as_list() == [B, task.num_steps]
-    assert int(dataset.cardinality()) == -1  # without end
+    assert int(dataset.cardinality()) == -1  # endless
 
 
-def test_weights_leave_out_the_steps_that_do_not_count(task):
+def test_weights_mask_the_steps_that_are_not_scored(task):
     (*_, weights) = next(task.dataset("valid", B).as_numpy_iterator())
     counts = np.isin(np.arange(task.num_steps), range(task.num_steps)[task.loss_steps])
     assert weights.dtype == np.float32
@@ -121,7 +121,7 @@ def test_the_accuracy_that_evaluate_reports_is_the_tasks(task):
     names = [name for name in ("accuracy", "character_accuracy") if name in reported[0]]
     assert len(task.keras_metrics()) == len(names) == (task.name not in ("memory", "rcf"))
     for name in names:
-        # Batches of sums have different numbers of characters.
+        # Batches of arithmetic have different numbers of characters.
         asked = [1.0] * 3
         if name == "character_accuracy":
             asked = [to_numpy(task.step_hits(model(b.inputs), b.targets)[1]).sum() for b in batches]
@@ -196,7 +196,7 @@ def test_a_path_of_no_task_is_refused(path):
 
 
 def test_weights_of_samples_are_passed_on():
-    """Points that training draws uniformly carry β_i; here the errors of the heavy ones are big."""
+    """Uniform draws of rcf have the weights N β_i; here they differ by a factor above 10."""
     task = TASKS["rcf"](num_samples=10**6, dimensions=2, num_steps=3, sampling="uniform")
     model = gru(task, optimizer=keras.optimizers.SGD(0.0))
     batch = task.sample("train", 5, 64)
@@ -216,7 +216,7 @@ def test_weights_of_samples_are_passed_on():
     slow_rows_except([("memory", "eval", 0.1)], [("memory", "eval", 0.1), ("text8", "train", 3.1)]),
 )
 def test_fit_learns(name, split, below, text_file):
-    """A short memory is almost kept, and a short text learned by heart in part."""
+    """A short memory is learned almost completely, and a short text is memorised in part."""
     options = {
         "memory": {"dimensions": 4, "delay": 2},
         "text8": {"path": text_file, "num_steps": 20},

@@ -1,4 +1,4 @@
-"""Random continuous functions: the laws of points and draws, the weighted loss as a plain sum."""
+"""Random continuous functions: distributions of points and draws, the loss as a plain sum."""
 
 import math
 
@@ -19,14 +19,14 @@ def make(num_samples=200, **options):
 
 
 def beta(num_samples):
-    """β_i ∝ 1 / (i + 5000), i from 1, of sum 1."""
+    """β_i ∝ 1 / (i + 5000), for i from 1, normalised to sum 1."""
     weights = [1 / (i + 5000) for i in range(1, num_samples + 1)]
     z = math.fsum(weights)
     return np.array([w / z for w in weights])
 
 
 def data_set(task, seed=0, batch_size=64, split="eval"):
-    """All points (N, I), values (N,) and weights β (N,), by a walk through the data set."""
+    """All points (N, I), values (N,) and weights β (N,), from `sweep`."""
     points, values, weights = [], [], []
     for step in range(-(-task.num_samples // batch_size)):
         batch = to_numpy(task.sweep(task.device_data, split, seed, step, batch_size).dense())
@@ -36,12 +36,12 @@ def data_set(task, seed=0, batch_size=64, split="eval"):
     n = task.num_samples
     weights = np.concatenate(weights)
     assert not weights[n:].any()
-    # A batch has them as 1 on average.
+    # Weights of batches average 1.
     return np.concatenate(points)[:n], np.concatenate(values)[:n], weights[:n] / n
 
 
 def found(values, drawn):
-    """The positions in `values` (N,) of drawn ones, which batches of another size may round."""
+    """The positions in `values` (N,) of drawn values, up to rounding."""
     order = np.argsort(values)
     right = np.searchsorted(values[order], drawn).clip(1, len(values) - 1)
     closer = np.abs(values[order[right - 1]] - drawn) < np.abs(values[order[right]] - drawn)
@@ -51,7 +51,7 @@ def found(values, drawn):
 
 
 def drawn_indices(task, seed, num_batches, batch_size):
-    """Which points training draws, found by their values."""
+    """The points that training draws, identified by their values."""
     batches = [task.sample("train", seed, batch_size, step) for step in range(num_batches)]
     drawn = np.concatenate([to_numpy(batch.targets)[:, -1, 0] for batch in batches])
     return found(data_set(task, seed, 500)[1], drawn)
@@ -72,12 +72,12 @@ def test_points_lie_evenly_on_the_unit_sphere():
     points, _, _ = data_set(make(4000), batch_size=1000)
     np.testing.assert_allclose(np.linalg.norm(points, axis=1), 1, rtol=1e-5)
     # A coordinate of a point on the sphere in d dimensions: (1 + x) / 2 is Beta((d - 1) / 2).
-    law = stats.beta(24.5, 24.5, loc=-1, scale=2)
-    least = min(stats.kstest(column, law.cdf).pvalue for column in points.T)
+    distribution = stats.beta(24.5, 24.5, loc=-1, scale=2)
+    least = min(stats.kstest(column, distribution.cdf).pvalue for column in points.T)
     assert least > UNLUCKY / 50
-    # Directions are independent: inner products of different points follow the same law.
-    assert stats.kstest((points[1:] * points[:-1]).sum(1), law.cdf).pvalue > UNLUCKY
-    # No coordinate goes with another: each product has the variance 1 / (d (d + 2)).
+    # Directions are independent: inner products of two points have the same distribution.
+    assert stats.kstest((points[1:] * points[:-1]).sum(1), distribution.cdf).pvalue > UNLUCKY
+    # Coordinates are uncorrelated: each product has variance 1 / (d (d + 2)).
     together = points.T @ points / math.sqrt(len(points) / (50 * 52))
     z = together[np.triu_indices(50, 1)]
     assert stats.chi2.sf((z**2).sum(), len(z)) > UNLUCKY
@@ -94,7 +94,7 @@ def test_other_dimensions(dimensions):
     assert task.loss_steps == slice(2, 3)
 
 
-def test_values_are_standard_normal_and_no_function_of_the_points():
+def test_values_are_standard_normal_and_independent_of_the_points():
     points, values, _ = data_set(make(20_000), 3, 5000)
     assert stats.kstest(values, "norm").pvalue > UNLUCKY
     z = points.T @ values / np.sqrt((points**2).sum(0))
@@ -109,10 +109,10 @@ def test_a_point_is_shown_at_every_step():
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 64, 200, 201, 333])
-def test_a_walk_shows_every_point_once_with_its_weight(batch_size):
+def test_a_sweep_yields_every_point_once_with_its_weight(batch_size):
     points, values, weights = data_set(make(), 5, batch_size)
     expected = data_set(make(), 5, 50)
-    # Vectors of another length may be rounded in another way.
+    # Rounding may depend on the batch size.
     np.testing.assert_allclose(points, expected[0], atol=1e-6)
     np.testing.assert_allclose(values, expected[1], atol=1e-6)
     np.testing.assert_allclose(weights, beta(200), rtol=1e-6)
@@ -162,7 +162,7 @@ def test_every_point_is_drawn_by_its_weight(num_samples):
 
 
 def test_draws_follow_the_power_law_over_many_points():
-    """At 20,000 points the first is drawn five times as often as the last."""
+    """The first of 20,000 points is drawn five times as often as the last."""
     task = make(20_000, dimensions=2, num_steps=1)
     counts = np.bincount(drawn_indices(task, 4, 10, 10_000), minlength=20_000)
     binned = counts.reshape(50, 400).sum(1)
@@ -170,12 +170,12 @@ def test_draws_follow_the_power_law_over_many_points():
     assert stats.chisquare(binned, expected).pvalue > UNLUCKY
     flat = np.full(50, counts.sum() / 50)
     assert stats.chisquare(binned, flat).pvalue < 1e-100
-    # Within a bin the points share its draws evenly enough, and neighbours share none.
+    # Draws within a bin spread over its points, and neighbours do not share them.
     assert stats.chisquare(counts[:400], beta(400) * counts[:400].sum()).pvalue > UNLUCKY
 
 
 def test_the_word_of_a_draw_decides_exactly():
-    """Point i answers to the share β_i of all words: the ends of its range, one by one."""
+    """Point i owns a range of β_i of all words, tested at the ends of each range."""
     from trainer.tasks.rcf import _first_end_above
 
     for num_samples in (1, 2, 3, 4, 5, 7, 8, 9, 1000):
@@ -198,7 +198,7 @@ def test_uniform_draws_are_uniform_and_carry_the_weights():
 
 
 def test_uniform_draws_have_the_expectation_of_weighted_ones():
-    """Both estimate Σ β_i (ŷ_i - y_i)² of one fixed predictor, at weights that differ fivefold."""
+    """Both estimate Σ β_i (ŷ_i - y_i)² of a fixed predictor; weights differ by a factor of 5."""
     n, size, batches = 20_000, 20_000, 8
     tasks = {s: make(n, dimensions=2, num_steps=1, sampling=s) for s in ("weighted", "uniform")}
     points, values, _ = data_set(tasks["uniform"], 7, 5000)
@@ -206,7 +206,7 @@ def test_uniform_draws_have_the_expectation_of_weighted_ones():
     def predicted(points):
         return 2 * points[..., :1] + 0.5
 
-    # Without weights the loss would miss: make the last half of the points hard.
+    # The last half of the points have large errors, so that an unweighted loss would differ.
     hard = np.zeros(n)
     hard[n // 2 :] = 3
     exact = (beta(n) * (predicted(points)[:, 0] + hard - values) ** 2).sum()
@@ -223,7 +223,7 @@ def test_uniform_draws_have_the_expectation_of_weighted_ones():
         assert abs(np.mean(estimates) - exact) < 5 * error < abs(unweighted - exact)
 
 
-# What is measured.
+# Loss and metrics.
 
 
 def test_loss_and_metrics_are_the_naive_ones():
@@ -240,11 +240,11 @@ def test_loss_and_metrics_are_the_naive_ones():
 
 
 def test_the_loss_of_uniform_draws_is_the_mean_of_n_beta_errors():
-    """Without bias in small batches too: not divided by the weights that happen to be drawn."""
+    """Unbiased in small batches: the sum is not divided by the weights of the batch."""
     task = make(10**6, dimensions=2, num_steps=2, sampling="uniform")
     batch = task.sample("train", 3, 7)
     outputs = np.random.default_rng(0).normal(size=(7, 2, 1)).astype("float32")
-    # Which points were drawn, from the weights: i + 5000 = N / (Z w), Z = Σ 1 / (i + 5000).
+    # Weights identify the points: i + 5000 = N / (Z w), Z = Σ 1 / (i + 5000).
     z = math.fsum(1 / (i + 5000) for i in range(1, 10**6 + 1))
     index = np.rint(10**6 / (z * to_numpy(batch.weights).astype("float64")) - 5000).astype(int)
     assert ((index >= 1) & (index <= 10**6)).all()
@@ -258,7 +258,7 @@ def test_the_loss_of_uniform_draws_is_the_mean_of_n_beta_errors():
 def test_evaluation_is_the_weighted_sum_over_all_points(sampling, evaluate):
     task = make(5300, num_steps=4, dimensions=6, sampling=sampling)
     model = build_model("lstm", 1, 5, 6, 1, seed=1)
-    # A strong readout: the error varies much more between points than the weights.
+    # A large readout makes errors vary much more between points than the weights do.
     readout = model.get_layer("readout")
     readout.kernel.assign(20 * readout.kernel)
     measured = evaluate(task, model, "eval", seed=2, num_samples=5300, whole=True)
@@ -271,7 +271,7 @@ def test_evaluation_is_the_weighted_sum_over_all_points(sampling, evaluate):
     assert measured["loss"] != pytest.approx(np.square(outputs - values).mean(), rel=1e-4)
 
 
-def test_lanes_draw_and_walk_as_each_alone():
+def test_each_lane_draws_and_sweeps_as_it_does_alone():
     task, seeds = make(dimensions=3, num_steps=2), np.array([3, 9], "uint32")
 
     def lanes(data, seeds):

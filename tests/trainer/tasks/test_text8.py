@@ -1,4 +1,4 @@
-"""Character prediction: windows found again in the text, the loss in plain NumPy."""
+"""Character prediction: windows located in the text, the loss in plain NumPy."""
 
 import gzip
 import math
@@ -25,7 +25,7 @@ def task(text_file):
 
 
 def windows(task, split, seed, batch_size, step=0):
-    """The windows of T + 1 characters that a batch shows, as strings."""
+    """The windows of T + 1 characters of a batch, as strings."""
     inputs, targets = to_numpy(tuple(task.sample(split, seed, batch_size, step)))
     shown = ["".join(LETTERS[code] for code in row) for row in inputs.argmax(-1)]
     asked = ["".join(LETTERS[code] for code in row) for row in targets]
@@ -48,7 +48,7 @@ def test_sizes(task):
     assert "".join(task.vocabulary) == LETTERS
 
 
-def test_the_text_is_kept_as_one_byte_a_character(task, text):
+def test_the_text_is_kept_as_one_byte_per_character(task, text):
     (codes,) = task.device_data.values()
     codes = to_numpy(codes)
     assert codes.dtype == np.uint8
@@ -61,7 +61,7 @@ def test_every_window_of_a_split_is_drawn_equally_often_and_no_other(
 ):
     part = splits(text)[split]
     positions = {part[i : i + T + 1]: i for i in range(len(part) - T)}
-    assert len(positions) == len(part) - T  # each window is there once
+    assert len(positions) == len(part) - T  # all windows are distinct
     drawn = Counter()
     for step in range(num_batches):
         drawn.update(positions[window] for window in windows(task, split, 2, 1000, step))
@@ -117,7 +117,7 @@ def test_loss_and_metrics_are_the_naive_ones(task, answered, steps):
     assert task.objective(metrics) == metrics["loss"]
 
 
-def test_an_indifferent_answer_costs_the_logarithm_of_27(task, answered):
+def test_uniform_predictions_have_loss_log_27(task, answered):
     outputs = np.zeros((8, T, 27), "float32")
     metrics = to_numpy(task.metrics(outputs, answered[0]))
     assert metrics["loss"] == pytest.approx(math.log(27), rel=1e-6)
@@ -162,6 +162,6 @@ def test_on_the_real_text():
         ({"num_steps": "50"}, "num_steps.*'50'"),
     ],
 )
-def test_lengths_that_cannot_be_are_refused(text_file, options, part):
+def test_invalid_lengths_are_refused(text_file, options, part):
     with pytest.raises(UserError, match=part):
         TASKS["text8"](path=text_file, **options)

@@ -20,7 +20,7 @@ def registered():
 
 
 def put(directory, kind, text):
-    """Puts the text where TFDS looks for files that a user downloaded."""
+    """Writes the text to the manual directory of TFDS."""
     directory.mkdir(exist_ok=True)
     data = text.encode()
     if kind == "text8":
@@ -93,7 +93,7 @@ def test_a_missing_directory_is_named(tmp_path):
         load(tmp_path)
 
 
-def test_what_is_no_text8_is_refused(tmp_path, text):
+def test_a_file_with_a_foreign_byte_is_refused(tmp_path, text):
     put(tmp_path / "manual", "text8", text + "!")
     with pytest.raises(UserError, match="offset 4,000"):
         load(tmp_path)
