@@ -1,1 +1,1 @@
-"""Measurements of speed, each beside a peer in the same run. Not part of the installed package."""
+"""Benchmarks against peers in the same run. Not part of the installed package."""

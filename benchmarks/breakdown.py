@@ -1,7 +1,7 @@
-"""python -m benchmarks.breakdown: what a training step of ours spends its time on, on one core.
+"""python -m benchmarks.breakdown: time of a training step by kind of operation, on one core.
 
-Times a setting of `benchmarks.steps`, then lets TensorFlow's profiler watch as many steps again,
-and adds up the operations of the compiled program by kind, in milliseconds a step.
+Times a setting of `benchmarks.steps`, then profiles the same number of steps with TensorFlow's
+profiler, and sums the operations of the compiled program by kind, in milliseconds per step.
 """
 
 import argparse
@@ -11,7 +11,7 @@ import os
 import tempfile
 import time
 
-#: Kind -> whether an operation's name is of it; the first that says yes counts.
+#: Kind -> predicate on an operation's name. The first kind that matches is used.
 KINDS = {
     None: lambda name: name.startswith(
         ("while", "Thunk", "_train", "Eager", "TFE", "__inference", "CpuExec", "BlockU", "call")
@@ -21,7 +21,7 @@ KINDS = {
     "copies, transpositions": lambda name: any(
         word in name for word in ("copy", "transpose", "concat", "slice")
     ),
-    "all else": lambda name: True,
+    "other": lambda name: True,
 }
 
 
@@ -44,7 +44,7 @@ def main():
     state = program.run(program.start(trial.draw_weights()), hparams, data, args.steps)
     began = time.perf_counter()
     state = program.run(state, hparams, data, 2 * args.steps)
-    print(f"{1e3 * (time.perf_counter() - began) / args.steps:.1f} ms a step; of it")
+    print(f"{1e3 * (time.perf_counter() - began) / args.steps:.1f} ms per step, of which")
     with tempfile.TemporaryDirectory() as directory:
         tf.profiler.experimental.start(directory)
         int(program.run(state, hparams, data, 3 * args.steps)["step"])
@@ -55,7 +55,7 @@ def main():
 
 
 def times(path):
-    """Seconds of all operations in a profile, by kind."""
+    """Sums the seconds of all operations in a profile by kind."""
     from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
     space, sums = xplane_pb2.XSpace(), collections.Counter()
@@ -65,7 +65,7 @@ def times(path):
         for line in plane.lines:
             for event in line.events:
                 name = plane.event_metadata[event.metadata_id].name
-                kind = next(kind for kind, is_of_it in KINDS.items() if is_of_it(name))
+                kind = next(kind for kind, matches in KINDS.items() if matches(name))
                 sums[kind] += event.duration_ps / 1e12
     del sums[None]  # They contain the others.
     return sums

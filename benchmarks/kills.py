@@ -1,8 +1,9 @@
-"""python -m benchmarks.kills: sweeps whose processes are killed, beside the same undisturbed.
+"""python -m benchmarks.kills: sweeps whose processes are killed, against undisturbed ones.
 
-Runs each of the paper's gin files in a profile, twice an engine: once as it is, and once with the
-processes that own a study killed at random, and the command itself too; then compares every trial's
-hyperparameters and losses. Prints a line a file, with the times; exits with 1 if any differ.
+Runs each of the paper's gin files in a profile twice per engine: once undisturbed, and once with
+random kills of the processes that own a study and of the command itself. Then compares the
+hyperparameters and losses of all trials. Prints one line per file, with the times; exits with 1 if
+any differ.
 """
 
 import argparse
@@ -21,7 +22,7 @@ FILES = sorted(path.stem for path in pathlib.Path("gin_configs/paper").glob("*.g
 
 
 def trials(path):
-    """What a sweep found, whole: place -> (hyperparameters, losses)."""
+    """Returns a sweep's trials: (study, log, run id) -> (hyperparameters, seed, losses)."""
     found = {}
     for log in sorted(path.glob("studies/*/*.jsonl")):
         assert log.name in ("trials.jsonl", RERUNS), log
@@ -38,7 +39,7 @@ def run(command, log):
 
 
 def owners(path):
-    """Processes that own a study now, on this machine."""
+    """Yields the processes on this machine that own a study."""
     for lease in path.glob("studies/*/lease.json"):
         try:
             pid = json.loads(lease.read_text())["pid"]
@@ -49,7 +50,7 @@ def owners(path):
 
 
 def disturb(command, path, log, rng, interval, driver_every):
-    """Runs to the end, killing on the way; returns (kills, kills of the command itself)."""
+    """Runs a sweep to the end under kills; returns (kills, kills of the command itself)."""
     kills = drivers = 0
     process = run(command, log)
     while True:
@@ -79,7 +80,9 @@ def main():
     parser.add_argument("--engines", nargs="*", default=["local", "ray"], choices=["local", "ray"])
     parser.add_argument("--profile", default="smoke")
     parser.add_argument("--interval", type=float, default=15.0, help="mean seconds between kills")
-    parser.add_argument("--driver_every", type=int, default=5, help="which kill is the command's")
+    parser.add_argument(
+        "--driver_every", type=int, default=5, help="every n-th kill is the command's"
+    )
     parser.add_argument("--out", required=True, help="an empty directory")
     parser.add_argument("--sweep_flags", nargs="*", default=["--text8_source=pydoc"])
     args = parser.parse_args()

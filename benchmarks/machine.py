@@ -1,4 +1,4 @@
-"""What a benchmark says of the machine that it ran on, and of the room that it gave a process."""
+"""Facts about the machine of a benchmark, and limits on the threads of a process."""
 
 import os
 import platform
@@ -8,24 +8,24 @@ from importlib import metadata
 
 
 def cores():
-    """Cores that this process may use."""
+    """Returns the number of cores that this process may use."""
     return len(os.sched_getaffinity(0))
 
 
 def environment(threads):
-    """Environment variables that hold a process to a number of threads."""
+    """Returns environment variables that limit a process to a number of threads."""
     names = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     limited = dict.fromkeys(names, str(threads)) | {"TF_NUM_INTEROP_THREADS": "1"}
     return os.environ | limited | {"TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
 def peak_megabytes():
-    """The largest resident memory of this process so far."""
+    """Returns the peak resident memory of this process."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def matmul_rate(size=1024, seconds=1.0):
-    """FLOP a second of float32 matrix products on all cores, by NumPy's BLAS."""
+    """Measures FLOP per second of float32 matrix products on all cores, with NumPy's BLAS."""
     import numpy as np
 
     a = np.ones((size, size), "float32")
@@ -38,7 +38,7 @@ def matmul_rate(size=1024, seconds=1.0):
 
 
 def facts():
-    """Machine and versions, as a dict."""
+    """Returns the machine and the versions of packages as a dict."""
     found = {"cores": cores(), "cpu": _cpu(), "python": platform.python_version()}
     for name in ("keras", "tensorflow", "jax", "torch", "optax", "numpy"):
         try:
@@ -49,7 +49,7 @@ def facts():
 
 
 def describe():
-    """One line of `facts`."""
+    """Returns `facts` as one line."""
     return ", ".join(f"{name} {value}" for name, value in facts().items())
 
 

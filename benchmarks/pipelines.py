@@ -1,8 +1,8 @@
-"""python -m benchmarks.pipelines: whether a task's `tf.data` pipeline keeps up with a user's `fit`.
+"""python -m benchmarks.pipelines: speed of the tasks' `tf.data` pipelines, against `fit`.
 
-For each task, in the same run on the same machine: samples a second that the pipeline alone yields,
-and that `keras.Model.fit` of a stock GRU of 10,000 parameters consumes of ready-made batches. The
-pipeline should yield at least twice as many.
+For each task, in one run: samples per second that the pipeline alone yields, and that
+`keras.Model.fit` of a stock GRU of 10,000 parameters consumes of ready-made batches. The pipeline
+should yield at least twice as many.
 """
 
 import argparse
@@ -17,7 +17,7 @@ OPTIONS = {"text8": {"source": "pydoc"}}
 
 
 def pipeline_rate(task, batch_size, seconds):
-    """Samples a second of iterating over the dataset, after a warm-up."""
+    """Measures samples per second of iterating over the dataset, after a warm-up."""
     batches = iter(task.dataset("train", batch_size))
     for _ in range(20):
         next(batches)
@@ -29,7 +29,7 @@ def pipeline_rate(task, batch_size, seconds):
 
 
 def fit_rate(task, batch_size, seconds):
-    """Samples a second of `fit`, from its second epoch on."""
+    """Measures samples per second of `fit`, from its second epoch on."""
     units = rnn_zoo.units_for_budget("gru", 1, 10_000, task.input_dim, task.output_dim)
     model = keras.Sequential(
         [
@@ -39,7 +39,7 @@ def fit_rate(task, batch_size, seconds):
         ]
     )
     model.compile("adam", loss=task.keras_loss())
-    # Ready-made batches: were they drawn here, on the same cores, they would slow what they feed.
+    # Ready-made batches, since drawing them on the same cores would slow `fit`.
     data = task.dataset("train", batch_size).take(16).cache().repeat()
     model.fit(data, steps_per_epoch=20, verbose=0, shuffle=False)
     began = time.perf_counter()
@@ -54,7 +54,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--tasks", nargs="*", default=list(TASKS), choices=list(TASKS))
     parser.add_argument("--batch_size", type=int, default=64)
-    parser.add_argument("--seconds", type=float, default=4.0, help="of each measurement")
+    parser.add_argument("--seconds", type=float, default=4.0, help="duration of each measurement")
     args = parser.parse_args()
     print(f"| task | pipeline, samples/s | fit, samples/s | ratio |\n|{'---|' * 4}")
     for name in args.tasks:

@@ -1,8 +1,8 @@
-"""python -m benchmarks.report: what a report of a hundred thousand trials costs.
+"""python -m benchmarks.report: cost of a report of a hundred thousand trials.
 
-Made-up results of all nine sweeps are written (`benchmarks.synthetic`), and the report of them is
-made in a process of its own. Measured are its wall time and peak memory, the page's size, and,
-where Chromium is installed, the seconds until the page is ready in it.
+Writes synthetic results of all nine sweeps (`benchmarks.synthetic`) and makes their report in a
+process of its own. Measures its wall time and peak memory, the page's size and, if Chromium is
+installed, the seconds until the page is ready in it.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import time
 
 from benchmarks import machine, synthetic
 
-#: Of the paper's numbers of trials: 101,133 trials and reruns.
+#: Share of the paper's numbers of trials: 101,133 trials and reruns.
 SCALE = 0.255
 REPEATS = 3
 
@@ -42,13 +42,13 @@ def main():
 
 
 def load(path):
-    """Seconds from asking for the page until its tables are there, in a new browser."""
+    """Measures the seconds from the page's request until its tables exist, in a new browser."""
     from selenium import webdriver
     from selenium.webdriver.support.ui import WebDriverWait
 
     options = webdriver.ChromeOptions()
     options.binary_location = shutil.which("chromium")
-    options.page_load_strategy = "none"  # The page is ready before all runs have been read.
+    options.page_load_strategy = "none"  # The page is ready before it has read all runs.
     for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-sync"):
         options.add_argument(flag)
     options.add_argument("--disable-background-networking")

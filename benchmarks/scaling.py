@@ -2,11 +2,11 @@
 
 Three measurements on one core, each in a process of its own:
 
-    steps    microseconds a training step of parens against T, over a range of 16
-    lanes    microseconds a step against lanes, over a range of 16, and peak memory
-    trials   resident memory after each of 100 trials that one process trains, one after the other
+    steps    microseconds per training step of parens against T, over a range of 16
+    lanes    microseconds per step against lanes, over a range of 16, and peak memory
+    trials   resident memory after each of 100 trials, trained one after the other in one process
 
-Cost should be linear and memory flat: scaling.png shows both, scaling.csv has the numbers.
+Cost should be linear and memory flat. scaling.png shows both, scaling.csv has the numbers.
 """
 
 import argparse
@@ -70,8 +70,8 @@ def config(args, task="parens", **changes):
     )
 
 
-def microseconds_a_step(configs):
-    """The time of one compiled step of these configurations, each in a lane of its own."""
+def microseconds_per_step(configs):
+    """Measures one compiled step of these configurations, each in a lane of its own."""
     import numpy as np
     from keras import ops
 
@@ -94,12 +94,12 @@ def microseconds_a_step(configs):
 
 def steps(args):
     each = config(args, task_options={"num_steps": args.value})
-    return [{"what": "steps", "x": args.value, "y": microseconds_a_step([each])}]
+    return [{"what": "steps", "x": args.value, "y": microseconds_per_step([each])}]
 
 
 def lanes(args):
     configs = [config(args, task="memory", seed=seed) for seed in range(args.value)]
-    cost = microseconds_a_step(configs)
+    cost = microseconds_per_step(configs)
     return [
         {"what": "lanes", "x": args.value, "y": cost},
         {"what": "lanes_megabytes", "x": args.value, "y": machine.peak_megabytes()},
@@ -107,7 +107,7 @@ def lanes(args):
 
 
 def trials(args):
-    """Memory after each trial; one program trains all, as a study does."""
+    """Measures memory after each trial. One program trains all trials, as in a study."""
     from trainer.lanes import train_lanes
     from trainer.trial import Trial
 
@@ -142,7 +142,7 @@ def plot(path, rows, args):
         panel.set_xticks(x, x)
         panel.minorticks_off()
         panel.set(title=f"{title}, {args.arch}, {args.budget:,} parameters", xlabel=label)
-        panel.set_ylabel("microseconds a step")
+        panel.set_ylabel("microseconds per step")
         panel.legend(frameon=False)
     x, y = zip(*((row["x"], row["y"]) for row in rows if row["what"] == "trials"), strict=True)
     panels[2].plot(x, y, color="#D55E00")

@@ -1,9 +1,9 @@
-"""python -m benchmarks.scheduling: what a sweep's engine costs a study.
+"""python -m benchmarks.scheduling: overhead of a sweep's engine per study.
 
-864 studies, as many as the paper has of its six tasks, six architectures, four depths and six
-sizes, none of which does anything: all that is left is taking the lease, writing the states, and
-handing the next one out. Two numbers an engine: wall-clock milliseconds a study from the first
-one's begin to the last one's end, and the seconds before the first begins.
+Runs 864 empty studies, the paper's number for six tasks, six architectures, four depths and six
+sizes. The remaining cost is taking the lease, writing the states, and scheduling the next study.
+Two numbers per engine: wall-clock milliseconds per study from the start of the first to the end of
+the last, and the seconds before the first starts.
 """
 
 import argparse
@@ -26,7 +26,7 @@ FIELDS = ("engine", "studies", "workers", "milliseconds_a_study", "start_seconds
 
 
 class Empty:
-    """A runner that notes when it was called."""
+    """A runner that records the time of each call."""
 
     def prepare(self, spec):
         pass
@@ -38,7 +38,7 @@ class Empty:
 
 
 def measure(engine, studies, workers):
-    """The row of an engine."""
+    """Measures one engine and returns its row."""
     with tempfile.TemporaryDirectory() as path:
         config, study = TrainConfig("parens", "gru"), StudyConfig()
         sweep = Sweep(path, [Spec(f"study-{i:04d}", config, study, 0, 175) for i in range(studies)])
@@ -75,7 +75,7 @@ def main():
         row = measure(engine, args.studies, args.workers)
         rows.append(row)
         print(
-            f"{engine:6} {row['milliseconds_a_study']:6.1f} ms a study, "
+            f"{engine:6} {row['milliseconds_a_study']:6.1f} ms per study, "
             f"{row['start_seconds']:.1f} s to the first ({row['workers']} processes)",
             flush=True,
         )

@@ -1,12 +1,12 @@
-"""python -m benchmarks.search: how good a point each search finds, on functions that cost nothing.
+"""python -m benchmarks.search: best value of each search on cheap test functions.
 
-Branin (2 dimensions), Hartmann-6, and 22 mixed ones as a study has them: logarithmic ranges,
-choices, conditions, three in ten of all points infeasible. Each search runs 80 trials, 8 at a time,
-over 20 seeds; keras-tuner's Bayesian optimisation is its own class, with none of our mends but that
-failures do not end it. search.csv has the best value after each trial, search.png medians and
-quartiles.
+The functions are Branin (2 dimensions), Hartmann-6, and one of 22 mixed dimensions like those of a
+study: logarithmic ranges, choices, conditions, 30 % of all points infeasible. Each search runs 80
+trials, 8 at a time, over 20 seeds. keras-tuner's Bayesian optimisation is its own class, unchanged
+except that failures do not end it. search.csv has the best value after each trial, search.png
+medians and quartiles.
 
-With --timing: seconds that a batch of 16 proposals takes after 1,000 and 2,500 trials.
+--timing measures the seconds of a batch of 16 proposals after 1,000 and 2,500 trials.
 """
 
 import argparse
@@ -27,14 +27,14 @@ FIELDS = ("function", "algorithm", "seed", "trial", "best")
 
 
 def branin(values):
-    """Two dimensions, three minima."""
+    """Branin function: two dimensions, three minima."""
     x, y = values["x0"] * 15 - 5, values["x1"] * 15
     parabola = (y - 5.1 / (4 * np.pi**2) * x**2 + 5 / np.pi * x - 6) ** 2
     return parabola + 10 * (1 - 1 / (8 * np.pi)) * np.cos(x) + 10
 
 
 def hartmann6(values):
-    """Six dimensions, six local minima."""
+    """Hartmann function: six dimensions, six local minima."""
     x = np.array([values[f"x{i}"] for i in range(6)])
     a = [[10, 3, 17, 3.5, 1.7, 8], [0.05, 10, 17, 0.1, 8, 14]]
     a += [[3, 3.5, 1.7, 10, 17, 8], [17, 8, 0.05, 10, 0.1, 14]]
@@ -46,7 +46,7 @@ def hartmann6(values):
 
 
 def mixed(values):
-    """Like a training's loss; None where it is infeasible, three in ten of all points."""
+    """Imitates a training's loss; None where infeasible, at 30 % of all points."""
     scales = np.log10([values[f"scale{i}"] for i in range(12)])
     rate = np.log10(values["rate"])
     steep = rate + 0.5 * scales[:3].mean() + {"sgd": -0.6, "momentum": 0.1, "adam": 0.4}[
@@ -94,7 +94,7 @@ def _mixed_space():
     return hp
 
 
-#: Name -> function, space, minimum (of the mixed one a bound: its cliff may keep it out of reach).
+#: Name -> function, space, minimum (a lower bound for the mixed one: its cliff may hide it).
 FUNCTIONS = {
     "branin": (branin, functools.partial(_numbers, 2), 0.397887),
     "hartmann6": (hartmann6, functools.partial(_numbers, 6), -3.322368),
@@ -109,7 +109,7 @@ def oracle(algorithm, space, seed):
 
     options = {"objective": keras_tuner.Objective("loss", "min"), "hyperparameters": space}
     if algorithm == "keras_tuner":
-        # Seed 0 is none to it, and seeds that are neighbours share most of their random points.
+        # It treats seed 0 as None, and neighbouring seeds share most of their random points.
         return keras_tuner.oracles.BayesianOptimizationOracle(
             max_trials=10**6, seed=1 + 1000 * seed, max_consecutive_failed_trials=None, **options
         )
@@ -117,7 +117,7 @@ def oracle(algorithm, space, seed):
 
 
 def search(job):
-    """The best value after each trial of one search."""
+    """Runs one search and returns its job and the best value after each trial."""
     name, algorithm, seed = job
     function, space, _ = FUNCTIONS[name]
     best, curve = np.inf, []
@@ -138,7 +138,7 @@ def search(job):
 
 
 def timing():
-    """Seconds of a batch of 16, where the kernel is fitted again for it, and where it is not."""
+    """Times a batch of 16 proposals, with and without a new fit of the kernel."""
     from tuning.search.features import Features
 
     for count in (1000, 2500):
@@ -158,7 +158,7 @@ def timing():
 
 
 def fill(searching, features, count):
-    """Gives an oracle so many random trials that have ended."""
+    """Adds `count` finished random trials to an oracle."""
     from keras_tuner.engine.trial import Trial
 
     drawn = features.draw(np.random.default_rng(0), count)
@@ -173,7 +173,7 @@ def fill(searching, features, count):
 
 
 def plot(path, rows):
-    """Best value so far above the minimum, against trials: medians, and the quartiles' band."""
+    """Plots the best value above the minimum against trials: medians and quartiles."""
     from matplotlib.figure import Figure
 
     names = [name for name in FUNCTIONS if any(row["function"] == name for row in rows)]
@@ -184,7 +184,7 @@ def plot(path, rows):
             if not len(curves):
                 continue
             regret = np.maximum(curves - FUNCTIONS[name][2], 1e-6)
-            with np.errstate(invalid="ignore"):  # of searches that have found nothing feasible yet
+            with np.errstate(invalid="ignore"):  # inf until a trial is feasible
                 low, middle, high = np.quantile(regret, [0.25, 0.5, 0.75], axis=0)
             trials = np.arange(1, TRIALS + 1)
             (line,) = axes.plot(trials, middle, label=algorithm)
@@ -196,7 +196,7 @@ def plot(path, rows):
 
 
 def curves_of(rows, name, algorithm):
-    """Best values, (seeds, trials)."""
+    """Returns the best values, (seeds, trials)."""
     chosen = [r for r in rows if r["function"] == name and r["algorithm"] == algorithm]
     values = [float(r["best"]) for r in chosen]
     return np.array(values).reshape(-1, TRIALS)

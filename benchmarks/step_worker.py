@@ -1,4 +1,4 @@
-"""One candidate of `benchmarks.steps` in one process; prints a line of JSON."""
+"""Measures one candidate of `benchmarks.steps` in this process and prints a line of JSON."""
 
 import argparse
 import itertools
@@ -56,7 +56,7 @@ def _timed(run, steps):
 
 
 class Setting:
-    """The model and the task that all candidates share."""
+    """Model and task that all candidates share."""
 
     def __init__(self, task, arch, budget, **task_options):
         from trainer.config import MAX_TRAIN_STEPS, TrainConfig
@@ -77,9 +77,9 @@ class Setting:
 
     @property
     def flops_per_step(self):
-        """Of the products of one step, forward and backward: 2 a multiply-add, three products each.
+        """FLOPs of one step's products, forward and backward: two per multiply-add, three products.
 
-        The first layer's inputs need no gradient: two products there.
+        The first layer's inputs need no gradient, so they have two products.
         """
         from rnn_zoo.architectures import ARCHITECTURES
 
@@ -95,14 +95,14 @@ class Setting:
         return first + inner + recurrent + readout
 
     def batches(self, split="train", count=NUM_BATCHES):
-        """Ready-made batches as NumPy (inputs, targets)."""
+        """Returns ready-made batches as NumPy (inputs, targets)."""
         from keras import ops
 
         drawn = [self.task.sample(split, 0, BATCH_SIZE, step) for step in range(count)]
         return [tuple(ops.convert_to_numpy(part) for part in batch[:2]) for batch in drawn]
 
     def dataset(self, split, count):
-        """Ready-made batches as a `tf.data.Dataset`, targets at the scored steps alone."""
+        """Returns ready-made batches as a `tf.data.Dataset`, targets at the scored steps only."""
         import numpy as np
         import tensorflow as tf
 
@@ -112,7 +112,7 @@ class Setting:
         return tf.data.Dataset.from_tensor_slices((inputs, targets)).cache()
 
     def stock_layer(self, **options):
-        """Keras's own layer of this architecture."""
+        """Returns Keras's own layer of this architecture."""
         import keras
 
         layer, own = {
@@ -148,7 +148,7 @@ def fit(setting, variant):
 
 
 def fit_cell(setting, variant):
-    """Keras's `fit` with `keras.layers.RNN` around our cell."""
+    """Keras's `fit` with `keras.layers.RNN` around the cell of `rnn_zoo`."""
     import keras
 
     import rnn_zoo
@@ -246,7 +246,7 @@ def _torch_loss(task):
 
 
 def jax_scan(setting, variant):
-    """What a JAX user writes: `lax.scan`, automatic gradients, optax, one jitted step."""
+    """A typical JAX program: `lax.scan`, automatic gradients, optax, one jitted step."""
     import jax
     import jax.numpy as jnp
     import optax

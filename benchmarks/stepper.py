@@ -1,12 +1,12 @@
-"""python -m benchmarks.stepper: what one streamed time step costs, beside its products alone.
+"""python -m benchmarks.stepper: cost of one streamed time step, against its products.
 
 For each architecture at about 30,000 parameters, depth 1, one sequence, text8's 27 inputs and
-outputs; each number the least of many rounds, in microseconds:
+outputs. Each number is the least of many rounds, in microseconds:
 
-    products   NumPy's products of the step's own matrices, nothing else
+    products   NumPy's products of the step's matrices
     stepper    `model.stepper()`
-    compiled   the same step, states passed in and out, as a concrete function of the backend: on
-               TensorFlow a `tf.function(jit_compile=True)`, on JAX `jax.jit`
+    compiled   the same step with states passed in and out, as a concrete function of the backend:
+               `tf.function(jit_compile=True)` on TensorFlow, `jax.jit` on JAX
 """
 
 import argparse
@@ -22,7 +22,7 @@ FEATURES = 27
 
 
 def least(function, seconds):
-    """Microseconds of a call: the least over rounds of 200 calls."""
+    """Measures microseconds per call: the least over rounds of 200 calls."""
     function()
     rounds, ends = [], time.perf_counter() + seconds
     while time.perf_counter() < ends:
@@ -34,8 +34,8 @@ def least(function, seconds):
 
 
 def products(stepper):
-    """A function that multiplies as the stepper does, and does nothing else."""
-    # Its program is its own; what it multiplies is the one thing of it that is asked for here.
+    """Returns a function that only computes the stepper's matrix products."""
+    # Reads the stepper's private program, for the matrices that it multiplies.
     kernels = [stepper._values[slots[1]] for f, slots, _ in stepper._calls if f is np.matmul]
     pairs = [(np.ones((1, len(kernel)), kernel.dtype), kernel) for kernel in kernels]
 
@@ -65,7 +65,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--archs", nargs="*", default=list(rnn_zoo.ARCHITECTURES))
     parser.add_argument("--num_params", type=int, default=30_000)
-    parser.add_argument("--seconds", type=float, default=2.0, help="of each measurement")
+    parser.add_argument("--seconds", type=float, default=2.0, help="duration of each measurement")
     args = parser.parse_args()
     print(f"backend: {keras.backend.backend()}\n")
     print(f"| arch | units | products | stepper | beyond | compiled |\n|{'---|' * 6}")

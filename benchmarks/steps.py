@@ -1,26 +1,26 @@
-"""python -m benchmarks.steps: training steps a second, ours beside what a user would pick instead.
+"""python -m benchmarks.steps: training steps per second, against the alternatives of a user.
 
-The same model trains on the same task, at the same batch size, by each candidate in turn, in
-processes of its own that have the whole machine. A candidate's arrangements (one process with all
-threads, or a process of one thread on each core; for `fit` a few `steps_per_execution`) are all
-tried on the first setting, and the best is used from there on; `reset_after` of Keras's GRU is
-tried both ways always. What counts is steps a second of the whole machine. Candidates:
+Each candidate in turn trains the same model on the same task, at the same batch size, in processes
+of its own that have the whole machine. On the first setting all arrangements of a candidate are
+tried (one process with all threads, or one process with one thread per core; for `fit` several
+`steps_per_execution`), and the best is used from then on. `reset_after` of Keras's GRU is always
+tried both ways. Rates are steps per second of the whole machine. Candidates:
 
     ours            the trainer's compiled loop, on TensorFlow
     ours_jax        the same, on JAX
     fit             `keras.Model.fit` with the stock layer (GRU also with reset_after=False)
-    fit_cell        `keras.Model.fit` with `keras.layers.RNN(our cell)`, where there is no stock
-                    layer, and for the GRU
+    fit_cell        `keras.Model.fit` with `keras.layers.RNN(cell)` and a cell of `rnn_zoo`, where
+                    there is no stock layer, and for the GRU
     torch           a plain PyTorch loop with `nn.RNN/GRU/LSTM`, a hand loop for the UGRNN
     jax             `lax.scan` with automatic gradients, and optax
 
-Peers get their batches ready-made: a cycle of 16 that were drawn before the clock starts. Ours
-makes its own inside the program, and is timed with that.
+Peers get ready-made batches, a cycle of 16 drawn before the clock starts. Ours draws its batches
+inside the program, and its time includes that.
 
 Results: steps.csv and steps.png in --out. A row has the medians over --repeats, the compile time,
-the peak memory, the ratio of ours to it, and for ours the share of the machine's own
-matrix-product rate that the products of a step amount to. They are counted as the equations have
-them; a one-hot's product, which is only looked up, counts in full, so a share may pass 1.
+the peak memory and the ratio of ours to it; rows of ours also have the share of the machine's
+matrix-product rate that the products of a step reach. Products are counted from the equations. The
+product of a one-hot, which is only looked up, is counted in full, so a share may exceed 1.
 """
 
 import argparse
@@ -38,7 +38,7 @@ from benchmarks import machine, table
 TASKS = ("capacity", "memory", "rcf", "text8", "parens", "arithmetic")
 ARCHS = ("rnn", "irnn", "ugrnn", "gru", "lstm", "+rnn")
 CANDIDATES = ("ours", "ours_jax", "fit", "fit_cell", "torch", "jax")
-#: Extra arrangements of a candidate, beside threads; each is a value of its worker's --variant.
+#: Further arrangements of a candidate, as values of its worker's --variant.
 VARIANTS = {
     "fit": ("spe20", "spe100"),
     "fit_cell": ("spe20", "spe100"),
@@ -50,7 +50,7 @@ FIELDS = (
 
 
 def supported(candidate, arch):
-    """Whether a candidate has this architecture at all."""
+    """Returns whether a candidate has this architecture."""
     if candidate == "fit":
         return arch in ("rnn", "irnn", "gru", "lstm")
     if candidate == "fit_cell":
@@ -63,7 +63,7 @@ def supported(candidate, arch):
 
 
 def measure(setting, candidate, variant, processes, seconds, repeats):
-    """Runs one arrangement; returns its row, or None where it fails, saying why."""
+    """Runs one arrangement; returns its row, or prints the error and returns None."""
     threads = max(1, machine.cores() // processes)
     command = [
         *(sys.executable, "-m", "benchmarks.step_worker", "--candidate", candidate),
@@ -105,13 +105,13 @@ def measure(setting, candidate, variant, processes, seconds, repeats):
 
 
 class Arrangements:
-    """Each candidate's best arrangement, once it is known."""
+    """Best arrangement of each candidate, once it is known."""
 
     def __init__(self, seconds, repeats):
         self.timing, self.best = (seconds, repeats), {}
 
     def measure(self, setting, candidate):
-        """The row of a candidate in one setting, or None where it cannot run."""
+        """Returns the row of a candidate in one setting, or None if it fails."""
         known = self.best.get(candidate)
         variants = [known[0]] if known else VARIANTS.get(candidate, ("",))
         processes = [known[1]] if known else sorted({1, machine.cores()})
@@ -134,10 +134,12 @@ def main():
     parser.add_argument("--archs", nargs="*", default=["rnn", "gru"], choices=ARCHS)
     parser.add_argument("--budgets", nargs="*", type=int, default=[1000, 10_000])
     parser.add_argument("--candidates", nargs="*", default=list(CANDIDATES), choices=CANDIDATES)
-    parser.add_argument("--seconds", type=float, default=0.5, help="of each timed repeat")
+    parser.add_argument("--seconds", type=float, default=0.5, help="duration of each timed repeat")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--out", default="benchmarks/results/steps")
-    parser.add_argument("--plot", nargs="*", help="measure nothing, plot what these folders hold")
+    parser.add_argument(
+        "--plot", nargs="*", help="measure nothing, plot the results in these folders"
+    )
     args = parser.parse_args()
     if args.plot:
         plot(
@@ -166,18 +168,18 @@ def main():
 
 
 def read(directory):
-    """The rows of a steps.csv, as far as `plot` needs them."""
+    """Yields the rows of a steps.csv, with the numbers that `plot` needs."""
     with open(pathlib.Path(directory) / "steps.csv") as file:
         for row in csv.DictReader(file):
             yield row | {"budget": int(row["budget"]), "ours_over_it": float(row["ours_over_it"])}
 
 
 def compare(rows, peak):
-    """Adds the ratio of ours to each row, and the share of the peak to ours; prints them."""
+    """Adds our ratio to each row, and the share of the peak to our rows; prints them."""
     ours = [row for row in rows if row["candidate"].startswith("ours")]
     best = max((row["steps_per_second"] for row in ours), default=0.0)
     for row in rows:
-        # 0 where ours did not run at all: slower than all.
+        # 0 where ours failed: slower than all others.
         row["ours_over_it"] = best / row["steps_per_second"]
         flops = row.pop("flops_per_step")
         mine = row["candidate"].startswith("ours")
@@ -192,7 +194,7 @@ def compare(rows, peak):
 
 
 def summary(rows):
-    """Lines: the geometric mean over settings of ours over each peer; where ours is slower."""
+    """Yields lines: geometric means over settings of our ratio to each peer; slower settings."""
     peers = [candidate for candidate in CANDIDATES if not candidate.startswith("ours")]
     for budget in sorted({row["budget"] for row in rows}):
         here = [row for row in rows if row["budget"] == budget]
@@ -217,7 +219,7 @@ def summary(rows):
 
 
 def plot(path, rows):
-    """Ratios of ours to each peer, a panel a budget, a line a task and architecture."""
+    """Plots our ratio to each peer: a panel per budget, a line per task and architecture."""
     from matplotlib.figure import Figure
 
     budgets = sorted({row["budget"] for row in rows})
@@ -246,7 +248,7 @@ def plot(path, rows):
         panel.grid(axis="y", color="0.92")
         panel.set_xlim(0.6, 40)
         panel.set_title(f"{budget:,} parameters", loc="left")
-        panel.set_xlabel("steps a second, ours over the peer's")
+        panel.set_xlabel("steps per second, ours over the peer's")
         panel.spines[["top", "right"]].set_visible(False)
     panels[0].set_yticks(range(len(places)), [" ".join(place) for place in places])
     panels[0].invert_yaxis()

@@ -1,6 +1,6 @@
-"""Made-up results of all nine sweeps, with truths planted in them, in the form of real ones.
+"""Synthetic results of all nine sweeps, in the form of real ones.
 
-What a report must find in them is in `TRUTH`; the grid is that of gin_configs/paper.
+A report must recover `TRUTH` from them. The grid is that of gin_configs/paper.
 """
 
 import dataclasses
@@ -28,17 +28,17 @@ _TASKS = {
     "parens": (300, 100, 18.2085),
     "arithmetic": (14, 14, 1.023),
 }
-#: What is planted.
+#: Parameters of the synthetic results.
 TRUTH = {
-    # Bits a parameter of the best trial, and of the best with ReLU, at any size and depth.
+    # Bits per parameter of the best trial, and of the best with ReLU, at any size and depth.
     "bits": {"rnn": 5.4, "irnn": 3.5, "ugrnn": 5.2, "gru": 5.0, "lstm": 4.8, "+rnn": 4.6},
     "relu_bits": 3.5,
-    # Bits a parameter at T steps are `bits` times 1 - 2^-T over 1 - 2^-5.
+    # Bits per parameter at T steps are `bits` times 1 - 2^-T over 1 - 2^-5.
     "samples_over_bits": 1.1,
-    # Times the parameters that each needs for the loss of the RNN, and the loss's fall by ln N.
+    # Each architecture's parameters relative to the RNN's at equal loss, and the slope in ln N.
     "text8_factor": {"rnn": 1.0, "irnn": 1.2, "ugrnn": 1.1, "gru": 1.25, "lstm": 1.3, "+rnn": 1.4},
     "text8_slope": -0.1,
-    # Mean log10 loss and its spread, of searches and of random hyperparameters.
+    # Mean log10 loss of searches and of random hyperparameters.
     "log_loss": {"rnn": 0.6, "irnn": 0.5, "ugrnn": -0.2, "gru": -0.6, "lstm": 0.0, "+rnn": -0.3},
     "log_loss_at_8": {
         "rnn": 1.2,
@@ -53,19 +53,19 @@ TRUTH = {
         1: {"rnn": 0.2, "irnn": 0.5, "ugrnn": 0.2, "gru": 0.15, "lstm": 0.05},
         8: {"rnn": 0.2, "irnn": 0.45, "ugrnn": 0.1, "gru": 0.02, "lstm": 0.1, "+rnn": 0.1},
     },
-    # Losses of reruns over the original's: their mean.
+    # Mean ratio of a rerun's loss to the original's.
     "rerun_ratio": 1.5,
 }
 
 
 def write(directory, scale=1.0, seed=0, sweeps=SWEEPS):
-    """Writes the sweeps' directories as `python -m tuning.sweep` would leave them.
+    """Writes the sweeps' directories as `python -m tuning.sweep` does.
 
     Args:
-        directory: where; a directory a sweep is made in it.
+        directory: parent of one directory per sweep.
         scale: of the numbers of trials.
-        seed: of all that is random.
-        sweeps: which ones.
+        seed: random seed.
+        sweeps: names of the sweeps.
 
     Returns:
         The number of trials and reruns.
@@ -88,13 +88,13 @@ def write(directory, scale=1.0, seed=0, sweeps=SWEEPS):
 
 
 def _studies(sweep, scale, generator):
-    """Yields (name, what study.json has of it, records, records of reruns)."""
+    """Yields (name, entries of study.json, records, records of reruns)."""
     for number, point in enumerate(config.points(f"gin_configs/paper/{sweep}.gin", "paper")):
         if point["depth"] < ARCHITECTURES[point["arch"]].min_depth:
             continue
         trials = max(2, round(scale * point["num_trials"]))
         records = [_record(point, f"{i:05d}", generator) for i in range(trials)]
-        _LAWS[point["task"]](records, point, generator)
+        _RESULTS[point["task"]](records, point, generator)
         reruns = _reruns(records, round(scale * point.get("reruns", 0)), generator)
         name = f"{point['task']}-{point['arch']}-{point['depth']}-{number}"
         yield name, {"algorithm": point.get("algorithm", "gp")}, records, reruns
@@ -141,7 +141,7 @@ def _end(record, loss, objective=None, **metrics):
     record.train_loss = record.valid_loss = record.eval_loss = float(loss)
     record.objective = float(loss if objective is None else objective)
     record.metrics = {"eval": metrics}
-    # A curve that does not compress better than a real one.
+    # The curve compresses no better than a real one.
     noise = math.sin(1e5 * loss) / 3
     record.curve = [float(f"{loss * (1 + (1 + noise * step % 1) / step):.5g}") for step in _TWENTY]
 
@@ -154,7 +154,7 @@ def _diverge(record):
 
 
 def _worse(records, generator):
-    """Shares below 1 of the best for all trials; one of them, and one with ReLU, are the best."""
+    """Draws each trial's share of the best result; one trial in all, and one with ReLU, has 1."""
     shares = generator.uniform(0.2, 0.95, len(records))
     shares[generator.integers(0, len(records))] = 1.0
     return shares
@@ -202,7 +202,7 @@ def _rcf(records, point, generator):
 
 
 def _hard(records, point, generator):
-    """Log-normal losses; exactly the planted share of random trials diverges."""
+    """Log-normal losses; exactly the share in `TRUTH` of random trials diverges."""
     at = "log_loss_at_8" if point["depth"] == 8 else "log_loss"
     level = TRUTH[at][point["arch"]]
     if point["task"] == "arithmetic":
@@ -212,7 +212,7 @@ def _hard(records, point, generator):
     diverged = set(generator.permutation(len(records))[: round(share * len(records))].tolist())
     losses = 10 ** generator.normal(level, 0.35, len(records))
     if not random and (point["depth"] == 1 or point["arch"] not in ("rnn", "irnn")):
-        losses[len(losses) // 2] = 1e-4  # The search comes to solve it.
+        losses[len(losses) // 2] = 1e-4  # The search solves it.
         diverged.discard(len(losses) // 2)
     for number, (record, loss) in enumerate(zip(records, losses, strict=True)):
         if number in diverged:
@@ -222,7 +222,7 @@ def _hard(records, point, generator):
 
 
 def _reruns(records, count, generator):
-    """The best again: losses with the planted mean over the original's, spread by a tenth."""
+    """Reruns of the best trial: ratios of losses with the mean of `TRUTH`, spread by a tenth."""
     if not count:
         return []
     best = min((r for r in records if r.objective is not None), key=lambda r: r.objective)
@@ -234,7 +234,7 @@ def _reruns(records, count, generator):
     return again
 
 
-_LAWS = {
+_RESULTS = {
     "capacity": _capacity,
     "memory": _memory,
     "text8": _text8,

@@ -1,4 +1,4 @@
-"""A benchmark's rows as a file, beside a file of the machine that gave them."""
+"""Files of a benchmark: a table of its rows, and facts about the machine."""
 
 import csv
 import pathlib
@@ -8,12 +8,12 @@ from trainer.storage import files
 
 
 def save(directory, name, fields, rows, **facts):
-    """Writes rows as `name`.csv, and the machine and versions, with further facts, as machine.json.
+    """Writes rows as `name`.csv, and the machine, the versions and further facts as machine.json.
 
     Args:
-        directory: made if it is not there.
-        name: of the table.
-        fields: its columns.
+        directory: created if missing.
+        name: name of the table.
+        fields: columns.
         rows: dicts; floats are written to five digits.
     """
     directory = pathlib.Path(directory)

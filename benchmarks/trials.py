@@ -1,12 +1,12 @@
-"""python -m benchmarks.trials: trials an hour, ours beside keras-tuner's random search over `fit`.
+"""python -m benchmarks.trials: trials per hour, against keras-tuner's random search over `fit`.
 
-A trial is a whole training: hyperparameters drawn from the same ranges, so many steps, and the loss
-on the validation split. The stock search is what a user has without us: `keras_tuner.RandomSearch`
-over a `HyperModel` whose models are Keras's own layers, fed ready-made batches. It runs one search
-in one process with all cores, and as many searches as there are cores on one core each; the better
-counts. Ours is `trainer.lanes.train_lanes`, a process of one thread on each core, each with its
-lanes. Imports and compiling count on both sides: ours pays once for all trials of a process, the
-stock search at every trial, so `--trials` should be of the size of a study.
+A trial is a whole training: hyperparameters drawn from the same ranges, a fixed number of steps,
+and the loss on the validation split. The stock search is `keras_tuner.RandomSearch` over a
+`HyperModel` of Keras's own layers, fed ready-made batches. It runs as one search in one process
+with all cores, and as one search per core on one core each; the faster arrangement is used. Ours is
+`trainer.lanes.train_lanes`, one process with one thread per core, each with its lanes. Times
+include imports and compilation. Ours compiles once for all trials of a process, the stock search
+for every trial, so `--trials` should be of the size of a study.
 
 Results: trials.csv and machine.json in --out.
 """
@@ -32,11 +32,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--tasks", nargs="*", default=[task for task, _ in SETTINGS])
     parser.add_argument("--arch", default="gru")
-    parser.add_argument("--steps", type=int, default=1000, help="of each trial")
-    parser.add_argument("--trials", type=int, default=16, help="of ours, on each core")
-    parser.add_argument("--stock_trials", type=int, default=3, help="of each stock search")
+    parser.add_argument("--steps", type=int, default=1000, help="steps per trial")
+    parser.add_argument("--trials", type=int, default=16, help="our trials per core")
+    parser.add_argument("--stock_trials", type=int, default=3, help="trials per stock search")
     parser.add_argument(
-        "--stock_processes", nargs="*", type=int, help="1 and one a core if not given"
+        "--stock_processes", nargs="*", type=int, help="1 and one per core if not given"
     )
     parser.add_argument("--lanes", nargs="*", type=int, default=[1, 4])
     parser.add_argument("--out", default="benchmarks/results/trials")
@@ -54,7 +54,7 @@ def main():
 
 
 def compare(task, budget, args):
-    """Measures all searchers in one setting."""
+    """Measures all searchers in one setting and returns their rows."""
     arrangements = args.stock_processes or sorted({1, machine.cores()})
     rows = [run(task, budget, args, "stock", n, args.stock_trials, 1) for n in arrangements]
     rows += [
@@ -72,7 +72,7 @@ def compare(task, budget, args):
 
 
 def run(task, budget, args, searcher, processes, trials, lanes):
-    """Starts a searcher's processes together and waits for all; returns the row."""
+    """Starts a searcher's processes together, waits for all and returns the row."""
     command = [sys.executable, "-m", "benchmarks.trials", "--worker", searcher]
     command += ["--tasks", task, "--arch", args.arch, "--steps", str(args.steps)]
     command += ["--trials", str(trials), "--lanes", str(lanes)]
@@ -105,7 +105,7 @@ def run(task, budget, args, searcher, processes, trials, lanes):
 
 
 def pin():
-    """Holds this worker to its core; returns the core's number, a seed for its draws."""
+    """Pins this worker to its core and returns the core's number, the seed of its draws."""
     core = os.environ["RNN_ZOO_CORE"]
     if core:
         os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[int(core)]})
@@ -116,13 +116,13 @@ def setting_of(args):
     from benchmarks.step_worker import Setting
 
     (task,) = args.tasks
-    # As the laptop profile has it: ours measures a trial's loss on the whole data set.
+    # As in the laptop profile: ours measures a trial's loss on the whole data set.
     options = {"num_samples": 10_000} if task == "rcf" else {}
     return Setting(task, args.arch, dict(SETTINGS)[task], **options)
 
 
 def ours(args):
-    """Trains the trials through lanes."""
+    """Trains the trials in lanes."""
     seed = pin()
     import dataclasses
 
@@ -164,8 +164,10 @@ def stock(args):
         def build(self, hp):
             inputs = keras.Input((task.num_steps, task.input_dim))
             scale = hp.Float("input_scale", 0.1, 10**0.5, sampling="log")
-            law = keras.initializers.VarianceScaling(scale**2, distribution="untruncated_normal")
-            x = setting.stock_layer(kernel_initializer=law)(inputs)[:, task.loss_steps]
+            initializer = keras.initializers.VarianceScaling(
+                scale**2, distribution="untruncated_normal"
+            )
+            x = setting.stock_layer(kernel_initializer=initializer)(inputs)[:, task.loss_steps]
             model = keras.Model(inputs, keras.layers.Dense(task.output_dim)(x))
             schedule = keras.optimizers.schedules.ExponentialDecay(
                 hp.Float("lr_init", 1e-4, 1e-2, sampling="log"), args.steps, 0.1
@@ -184,7 +186,7 @@ def stock(args):
         )
         tuner.search(train, steps_per_epoch=args.steps, epochs=1, validation_data=valid, verbose=0)
         losses = [trial.score for trial in tuner.oracle.trials.values()]
-        if None in losses:  # keras-tuner takes any failure for a bad trial, and goes on
+        if None in losses:  # keras-tuner treats any failure as a bad trial
             raise RuntimeError("a trial of the stock search failed")
         return {"losses": losses}
 

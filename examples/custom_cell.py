@@ -1,4 +1,4 @@
-"""A cell of your own, in a few lines: layer, engine, trainer, lanes and tuner come with it.
+"""A cell of your own: with its layer, trainer, lanes and tuner, from a few lines.
 
     python examples/custom_cell.py
 
@@ -19,7 +19,7 @@ import rnn_zoo
 
 
 class SlowCell(rnn_zoo.AbstractRNNCell):
-    """Fast units beside slow ones, which only leak (after Mikolov et al. 2015).
+    """Fast units and slow ones, which only leak (after Mikolov et al. 2015).
 
     c = 0.95 c + 0.05 (W^c x + U^c h + b^c),  h = s(W^h x + U^h h + b^h + c)
     """
@@ -49,7 +49,7 @@ def main():
     print("layer:", Slow(16, return_sequences=True)(x).shape)
     model = rnn_zoo.build_model("custom_cell.slow", depth=2, units=16, input_dim=5, output_dim=3)
     counted = rnn_zoo.count_params("custom_cell.slow", 2, 16, 5, 3)
-    print("parameters:", model.count_params(), "counted beforehand:", counted)
+    print("parameters:", model.count_params(), "counted in advance:", counted)
 
     base = {"task": "memory", "arch": "custom_cell.slow", "num_params": 5000, "train_steps": 200}
     trials = [Trial(TrainConfig(lr_init=lr, eval_samples=256, **base)) for lr in (0.01, 0.001)]

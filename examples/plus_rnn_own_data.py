@@ -1,9 +1,9 @@
-"""A stack of +RNN layers on a data set of your own, then streamed one value at a time.
+"""A stack of +RNN layers on your own series: trained, then streamed one value at a time.
 
     python examples/plus_rnn_own_data.py [--csv=FILE]
 
-The file has one series, a number a line; without one, a noisy sum of two sine waves is written. The
-model predicts the next value.
+The file has one series, one number per line; without a file, the series is a noisy sum of two sine
+waves. The model predicts the next value.
 """
 
 import argparse
@@ -29,7 +29,7 @@ def write_csv(path):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--csv", help="a number a line")
+    parser.add_argument("--csv", help="one number per line")
     path = parser.parse_args().csv
     with tempfile.TemporaryDirectory() as directory:
         if path is None:
@@ -47,13 +47,13 @@ def main():
     model.fit(windows[:, :-1], windows[:, 1:], batch_size=64, epochs=5, verbose=0)
 
     stepper = model.stepper()
-    for x in known:  # the states go on from all that is known
+    for x in known:  # the states now depend on all known values
         stepper(x[None])
     predicted = [stepper(x[None])[0] for x in rest[:-1]]
     error = np.mean((np.array(predicted) - rest[1:]) ** 2)
     last_value = np.mean((rest[:-1] - rest[1:]) ** 2)
     print(f"{model.count_params():,} parameters, {len(rest) - 1} values streamed")
-    print(f"mean squared error {error:.4f}; of the last value as a guess {last_value:.4f}")
+    print(f"mean squared error {error:.4f}; predicting the last value gives {last_value:.4f}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""From a preset to a model of one's own: load, fine-tune, stream, export to ONNX, and run it.
+"""A preset as a start: load, fine-tune, stream, export to ONNX, and run the export.
 
 pip install 'rnn-zoo[export]' onnxruntime
 python examples/presets.py
@@ -36,7 +36,7 @@ def main():
         session = onnxruntime.InferenceSession(f"{directory}/onnx/sequence.onnx")
     (outputs,) = session.run(["outputs"], {"inputs": np.asarray(inputs)})
     difference = np.abs(outputs - np.stack(streamed, axis=1)).max() / np.abs(outputs).max()
-    print(f"ONNX differs from the stepper by {difference:.1e} of the largest output at most")
+    print(f"ONNX differs from the stepper by at most {difference:.1e} of the largest output")
 
 
 if __name__ == "__main__":

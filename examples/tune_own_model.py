@@ -1,9 +1,9 @@
-"""A Keras model of your own, tuned by our `GPOracle` through `keras_tuner.Tuner`.
+"""A Keras model of your own, tuned: `GPOracle` with `keras_tuner.Tuner`.
 
     python examples/tune_own_model.py
 
-Any function that builds and compiles a model from `hp` will do. The search is durable: in a
-directory that stays, the same command goes on where it was killed.
+Any function that builds and compiles a model from `hp` works. The search is durable: with a
+permanent directory, the same command continues a search that was killed.
 """
 
 import os
@@ -30,7 +30,7 @@ def build(hp):
 
 
 def problems(number, seed, steps=10):
-    """Adding problem (Hochreiter and Schmidhuber 1997): the sum of the two values marked by 1."""
+    """Adding problem (Hochreiter and Schmidhuber 1997): sum of the two values marked by 1."""
     rng = np.random.default_rng(seed)
     values, marks = rng.uniform(size=(number, steps)), np.zeros((number, steps))
     chosen = np.argsort(rng.uniform(size=(number, steps)), axis=1)[:, :2]
@@ -56,8 +56,8 @@ def main():
                 f"  lr {values['lr']:.1e}"
             )
     print(
-        f"of {len(oracle.end_order)} trials the best has {trials[0].score:.4f}; "
-        f"the variance of the answers is {y.var():.4f}"
+        f"best of {len(oracle.end_order)} trials: {trials[0].score:.4f}; "
+        f"variance of the answers: {y.var():.4f}"
     )
 
 

@@ -1,8 +1,8 @@
-"""A UGRNN layer in a Keras functional model of your own: embedding, mask, `fit`, save and load.
+"""UGRNN layers in a functional model: embedding, mask, `fit`, save and load.
 
     python examples/ugrnn_functional.py
 
-The model learns whether a text, of any length up to 12, has more letters "a" than "b".
+The model learns whether a text of up to 12 letters has more "a" than "b".
 """
 
 import os
@@ -19,7 +19,7 @@ LETTERS = ".abcdefgh"  # code 0 is the padding
 
 
 def texts(number, seed):
-    """Codes (number, 12), zeros at the end of shorter texts, and the answers (number, 1)."""
+    """Returns codes (number, 12), padded with zeros at the end, and answers (number, 1)."""
     rng = np.random.default_rng(seed)
     codes = rng.integers(1, len(LETTERS), size=(number, 12))
     codes[np.arange(12) >= rng.integers(1, 13, size=(number, 1))] = 0
@@ -42,12 +42,12 @@ def main():
     model.fit(*texts(4096, seed=0), batch_size=64, epochs=4, verbose=0)
     codes, answers = texts(1024, seed=1)
     _, accuracy = model.evaluate(codes, answers, verbose=0)
-    print(f"accuracy {accuracy:.3f} on new texts; {answers.mean():.3f} of them have more a")
+    print(f"accuracy {accuracy:.3f} on new texts; {answers.mean():.3f} of them have more a's")
     with tempfile.TemporaryDirectory() as directory:
         model.save(f"{directory}/more_a.keras")
         loaded = keras.saving.load_model(f"{directory}/more_a.keras")
     same = np.array_equal(loaded.predict(codes, verbose=0), model.predict(codes, verbose=0))
-    print(f"the loaded model's answers are {'the same' if same else 'others'}")
+    print(f"the loaded model's answers are {'equal' if same else 'different'}")
 
 
 if __name__ == "__main__":

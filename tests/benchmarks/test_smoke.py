@@ -1,4 +1,4 @@
-"""Benchmarks run and leave their tables; what they measure is not looked at."""
+"""Benchmarks run and write their tables; the measured values are not checked."""
 
 import csv
 
@@ -6,7 +6,7 @@ import pytest
 from processes import ROOT, python
 
 SMALL = ("--seconds=0.02", "--repeats=1", "--tasks", "capacity", "--archs", "rnn", "--budgets=300")
-#: Benchmark -> (arguments, a column that it measures).
+#: Benchmark -> (arguments, a measured column).
 COMMANDS = {
     "steps": ((*SMALL, "--candidates", "ours_jax"), "steps_per_second"),
     "scheduling": (

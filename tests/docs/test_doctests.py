@@ -1,4 +1,4 @@
-"""The examples of each page of docs/ print the text below them."""
+"""The examples of README and of each page of docs/ run, and print the text below them."""
 
 import contextlib
 import doctest
@@ -17,6 +17,8 @@ PAGES = {
     for path in sorted(DOCS.rglob("*.md"))
     if (blocks := BLOCK.findall(path.read_text()))
 }
+
+README = re.findall(r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text(), re.M | re.S)
 
 
 def test_there_are_many_examples():
@@ -42,3 +44,14 @@ def test_examples_print_the_text_below_them(page):
             else:
                 assert printed == text
     assert not runner.failures, report.getvalue()
+
+
+@tensorflow_only
+@pytest.mark.parametrize(
+    "block",
+    # Tests of the presets measure their scores too.
+    [pytest.param(text, marks=pytest.mark.slow if "evaluate" in text else ()) for text in README],
+    ids=lambda text: re.search("[A-Z]+[A-Za-z]+|load", text)[0],
+)
+def test_readme_s_python_runs(block):
+    exec(block, {"__name__": "__main__"})
