@@ -16,7 +16,7 @@ from rich.console import Console
 from benchmarks import machine, table
 from trainer.config import TrainConfig
 from tuning.config import StudyConfig
-from tuning.study import pool
+from tuning.study import places
 from tuning.sweep import local
 from tuning.sweep.config import Spec
 from tuning.sweep.directory import Sweep
@@ -67,7 +67,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--engines", nargs="*", default=["local", "ray"], choices=["local", "ray"])
     parser.add_argument("--studies", type=int, default=864)
-    parser.add_argument("--workers", type=int, default=pool.default_workers())
+    parser.add_argument("--workers", type=int, default=places.default_workers())
     parser.add_argument("--out", default="benchmarks/results/scheduling")
     args = parser.parse_args()
     rows = []

@@ -14,7 +14,6 @@ from trainer.config import TrainConfig
 from trainer.errors import UserError
 from trainer.storage.files import is_full
 from tuning.config import EARLY_STOPPING, StudyConfig, study_config
-from tuning.progress import StudyDisplay
 from tuning.robustness import robustness
 from tuning.search import space
 from tuning.search.algorithms import ALGORITHMS
@@ -22,7 +21,8 @@ from tuning.show import show
 from tuning.study import hparam_sets, log, reruns
 from tuning.study.executors import Processes
 from tuning.study.lease import LeaseLost
-from tuning.study.pool import gpus
+from tuning.study.places import gpus
+from tuning.study.progress import StudyDisplay
 from tuning.study.study import Study
 
 USAGE = """Searches hyperparameters as the paper did. Stopped or killed, the same command goes on.

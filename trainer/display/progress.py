@@ -2,12 +2,14 @@
 
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Self
 
 from rich.console import Console
+from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from trainer.storage.records import RunRecord
 from trainer.tasks.base import SPLITS
@@ -96,24 +98,50 @@ class _Live:
         )
 
 
-class _Lines:
-    def __init__(self, display, total):
-        self._display, self._total = display, total
-        self._last = time.monotonic()
+class StatusLine:
+    """A status line: updated in place on a terminal, printed every `INTERVAL` seconds elsewhere.
+
+    Args:
+        display: prints the line.
+    """
+
+    def __init__(self, display: Display):
+        self._display, self._last = display, time.monotonic()
+        self._live: Live | None = None
 
     def __enter__(self) -> Self:
+        if self._display.console.is_terminal:
+            self._live = Live(console=self._display.console, refresh_per_second=2)
+            self._live.start()
         return self
 
     def __exit__(self, *_) -> None:
-        pass
+        if self._live:
+            self._live.stop()
+            self._live = None
 
-    def update(self, step: int, loss: float, steps_per_second: float) -> None:
+    def show(self, make: Callable[[], str]) -> None:
+        """Shows the text that `make()` returns, unless the last one is too recent."""
         now = time.monotonic()
-        if now - self._last < INTERVAL:
+        if now - self._last < (1.0 if self._live else INTERVAL):
             return
         self._last = now
+        if self._live:
+            self._live.update(Text(make()))
+        else:
+            self._display.say(make())
+
+
+class _Lines(StatusLine):
+    def __init__(self, display, total):
+        super().__init__(display)
+        self._total = total
+
+    def update(self, step: int, loss: float, steps_per_second: float) -> None:
         left = (self._total - step) / steps_per_second
-        self._display.say(
-            f"step {step:,}/{self._total:,}  loss {loss:.4f}  "
-            f"{steps_per_second:.1f} steps/s  {left:.0f} s to go"
+        self.show(
+            lambda: (
+                f"step {step:,}/{self._total:,}  loss {loss:.4f}  "
+                f"{steps_per_second:.1f} steps/s  {left:.0f} s to go"
+            )
         )

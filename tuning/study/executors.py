@@ -1,56 +1,62 @@
-"""Who trains a study's trials: processes of its own, or this very process.
-
-Both have `sized(config, num_steps, num_trials)`, `slots` and `train(next_job, ended, tick)`.
-"""
+"""Executors of trials: a pool of worker processes, or this process."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
+from trainer.config import TrainConfig
 from trainer.signals import Signals
-from tuning.study.pool import Pool, default_lanes, default_workers
+from trainer.storage.records import RunRecord
+from tuning.study.lease import Lease
+from tuning.study.places import default_lanes, default_workers
+from tuning.study.pool import Ended, NextJob, Pool
+from tuning.study.progress import StudyDisplay
+
+Tick = Callable[[Mapping[str, int]], None]
 
 
 @dataclasses.dataclass(frozen=True)
 class Processes:
-    """Worker processes, until a signal ends them.
+    """Trains in worker processes, until done or a signal.
 
     Attributes:
-        workers: how many; one a core or a GPU if None.
-        lanes: trials that each trains at once; chosen for the machine and model if None.
+        workers: number of processes; one per GPU or core if None.
+        lanes: number of trials that each trains at once; chosen for machine and model if None.
     """
 
     workers: int | None = None
     lanes: int | None = None
 
-    def sized(self, config, num_steps, num_trials):
-        """The same, with numbers where there was None."""
+    def sized(self, config: TrainConfig, num_steps: int, num_trials: int) -> "Processes":
+        """Returns a copy with numbers in place of None."""
         workers = self.workers or min(default_workers(), num_trials)
         return Processes(workers, self.lanes or default_lanes(config, num_steps))
 
     @property
-    def slots(self):
-        """Trials that train at once."""
+    def slots(self) -> int:
+        """Number of trials that train at once, once sized."""
+        assert self.workers and self.lanes
         return self.workers * self.lanes
 
     def __str__(self):
         return f"{self.workers} processes of {_lanes(self.lanes)}"
 
-    def train(self, next_job, ended, tick):
-        """Trains jobs to their end.
+    def train(self, next_job: NextJob, ended: Ended, tick: Tick) -> bool:
+        """Trains jobs until none is left.
 
         Args:
-            next_job: called without arguments for the next `pool.Job`; None if there is none now.
-            ended: called with each trial's `RunRecord` and weights.
-            tick: called about every second with the steps of the trials in training, by id.
+            next_job: returns the next job; None if there is none at the moment.
+            ended: called with the record and the weights of each finished trial.
+            tick: called about once per second with the steps of trials in training, by id.
 
         Returns:
-            Whether it came to the end.
+            Whether all jobs were trained; False if stopped before.
         """
+        assert self.workers and self.lanes
         with Signals() as signals, Pool(self.workers, self.lanes) as pool:
 
             def stop():
                 tick(pool.steps)
-                return signals.received
+                return signals.received is not None
 
             pool.train(next_job, ended, stop)
         return not signals.received
@@ -58,33 +64,36 @@ class Processes:
 
 @dataclasses.dataclass(frozen=True)
 class InProcess:
-    """This process, which then has all that its last trials compiled.
+    """Trains in this process, which keeps its compiled programs for the next study.
 
     Attributes:
-        lanes: trials that train at once; chosen for the machine and model if None.
-        stop: called without arguments; true ends the training.
+        lanes: number of trials that train at once; chosen for machine and model if None.
+        stop: polled between calls of the compiled program; returns whether to stop.
     """
 
     lanes: int | None = None
-    stop: Callable = lambda: False
+    stop: Callable[[], object] = lambda: False
 
-    def sized(self, config, num_steps, num_trials):
-        """As of `Processes`."""
+    def sized(self, config: TrainConfig, num_steps: int, num_trials: int) -> "InProcess":
+        """Returns a copy with numbers in place of None."""
         return InProcess(self.lanes or default_lanes(config, num_steps), self.stop)
 
     @property
-    def slots(self):
+    def slots(self) -> int:
+        """Number of trials that train at once, once sized."""
+        assert self.lanes
         return self.lanes
 
     def __str__(self):
         return f"one process of {_lanes(self.lanes)}"
 
-    def train(self, next_job, ended, tick):
-        """As of `Processes`."""
+    def train(self, next_job: NextJob, ended: Ended, tick: Tick) -> bool:
+        """Trains jobs until none is left; see `Processes.train`."""
+        assert self.lanes
         from trainer.lanes import train_lanes
         from trainer.trial import Trial
 
-        steps = {}
+        steps: dict[str, int] = {}
 
         def trials():
             while True:
@@ -112,22 +121,32 @@ class InProcess:
         return True
 
 
+Executor = Processes | InProcess
+
+
 class _Stopped(Exception):
-    """The training is to end."""
+    """`stop` returned true."""
 
 
-def train(trainer, lease, display, progress, next_job, ended):
-    """Trains jobs for the owner of a directory, and shows how far it is, to their end or a signal.
+def run_jobs(
+    executor: Executor,
+    lease: Lease,
+    display: StudyDisplay,
+    progress: Callable[[], tuple[Mapping[str, RunRecord], int]],
+    next_job: NextJob,
+    ended: Ended,
+) -> bool:
+    """Trains jobs on behalf of a directory's owner, and shows the progress.
 
     Args:
-        trainer: `Processes` or `InProcess`, sized.
-        lease: the `Lease`, which must stay this process's.
-        display: a `progress.StudyDisplay` that has begun.
-        progress: called for (finished records by id, number of trials wanted).
-        next_job, ended: as of `Processes.train`.
+        executor: a sized executor.
+        lease: the lease on the directory, which is checked about once per second.
+        display: a display that has begun.
+        progress: returns (finished records by id, number of trials wanted).
+        next_job, ended: see `Processes.train`.
 
     Returns:
-        Whether it came to the end.
+        Whether all jobs were trained; False if stopped before.
     """
 
     def tick(steps):
@@ -135,7 +154,7 @@ def train(trainer, lease, display, progress, next_job, ended):
         display.update(*progress(), steps)
 
     try:
-        return trainer.train(next_job, ended, tick)
+        return executor.train(next_job, ended, tick)
     finally:
         display.end()
 

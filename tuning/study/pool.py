@@ -1,217 +1,120 @@
-"""Trains many trials at once: worker processes, each with lanes of one compiled program.
+"""A pool of worker processes that train trials, each in lanes of one compiled program.
 
-A worker has its own cores, or its own GPU, and gets a trial whenever one of its lanes is free. One
-that dies, by want of memory or by a signal, is started again and its trials with it.
+A worker gets a trial whenever one of its lanes is free. If it dies, out of memory or by a signal,
+another takes its place and its trials start again.
 """
 
 import collections
 import contextlib
-import functools
-import multiprocessing
-import multiprocessing.connection
-import os
-import shutil
-import signal
-import subprocess
-import traceback
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from trainer.config import TrainConfig
 from trainer.errors import UserError
+from trainer.storage.records import RunRecord
+from tuning.study.places import places, receive, start
 
-#: How often a trial may take its worker with it before that is an error.
+if TYPE_CHECKING:
+    from trainer.trial import Trial
+
+#: A trial that was in training in this many workers when they died is an error.
 ATTEMPTS = 3
-_THREADS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-# As much of a GPU's memory as is needed, not all of it at once: others may share the GPU.
-_GPU_MEMORY = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
 
 
 class Job(NamedTuple):
-    """A trial to be trained: its id, its configuration, and the losses above which it is pruned."""
+    """A trial to train.
+
+    Attributes:
+        run_id: its id.
+        config: its configuration.
+        stop_above: training loss above which it is pruned, by share of its steps.
+    """
 
     run_id: str
     config: TrainConfig
-    stop_above: dict
+    stop_above: dict[float, float]
 
 
-class WorkerError(Exception):
-    """A bug that a worker met, with its traceback; a divergence is none."""
+NextJob = Callable[[], Job | None]
+Ended = Callable[[RunRecord, Any], None]
 
 
-@functools.cache
-def gpus():
-    """The ids of the NVIDIA GPUs that this process could use when it was first asked."""
-    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if chosen is not None:
-        return [each for each in chosen.split(",") if each.strip() and each.strip() != "-1"]
-    if not shutil.which("nvidia-smi"):
-        return []
-    listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)
-    whole = [line for line in listed.stdout.splitlines() if line.startswith("GPU ")]
-    return [str(i) for i, _ in enumerate(whole)]
-
-
-def default_workers():
-    """One process a GPU; without one, a process a core: at these sizes two threads lose to it."""
-    return len(gpus()) or len(os.sched_getaffinity(0))
-
-
-def default_lanes(config, num_steps):
-    """Lanes of a worker: as many as fill the machine and no more.
-
-    A GPU waits for the next time step whatever the width, so many lanes are nearly free. On a CPU
-    only the smallest models leave room: below some ten thousand products of a weight and a step,
-    starting the operations costs more than they do.
-    """
-    if gpus():
-        return 32
-    return 4 if config.num_params * num_steps <= 20_000 else 1
-
-
-class Place(NamedTuple):
-    """Where a worker runs."""
-
-    cores: list
-    device: str  # id of its GPU, or empty
-
-    @property
-    def environment(self):
-        """The variables that keep numeric libraries to these cores and this GPU."""
-        threads = dict.fromkeys(_THREADS, str(len(self.cores))) | {"TF_NUM_INTEROP_THREADS": "1"}
-        return threads | {"CUDA_VISIBLE_DEVICES": self.device} | _GPU_MEMORY
-
-
-def places(workers):
-    """A `Place` for each of so many workers: cores and GPUs are dealt out in turn."""
-    cores, devices = sorted(os.sched_getaffinity(0)), gpus()
-    share = max(1, len(cores) // workers)
-    return [
-        Place(
-            [cores[(i * share + j) % len(cores)] for j in range(share)],
-            devices[i % len(devices)] if devices else "",
-        )
-        for i in range(workers)
-    ]
-
-
-def start(place, work, *arguments):
-    """Starts a process that calls `work(connection, *arguments)` in a `Place`.
-
-    What `work` raises comes through the connection: ("refused", the message) of a `UserError`, else
-    ("failed", the traceback).
-
-    Returns:
-        (the process, this end of the connection).
-    """
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(
-        target=_settle, args=(work, theirs, place.cores, arguments), daemon=True
-    )
-    with _environment(place.environment), _ignored(signal.SIGINT):
-        process.start()
-    theirs.close()
-    return process, ours
-
-
-@contextlib.contextmanager
-def _ignored(number):
-    """A signal that processes started within ignore: who started them decides what it does."""
-    try:
-        before = signal.signal(number, signal.SIG_IGN)
-    except ValueError:  # not the main thread, which alone may say so
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(number, before)
-
-
-def _settle(work, connection, cores, arguments):
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    with contextlib.suppress(OSError):
-        os.sched_setaffinity(0, cores)
-    # Whoever sends reads no more once it is gone.
-    with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
-        try:
-            work(connection, *arguments)
-        except UserError as error:
-            connection.send(("refused", str(error)))
-        except (EOFError, BrokenPipeError, ConnectionResetError):
-            raise
-        except Exception:
-            connection.send(("failed", traceback.format_exc()))
+class _Worker(NamedTuple):
+    process: BaseProcess
+    connection: Connection
+    jobs: dict[str, Job]
 
 
 class Pool:
-    """Worker processes.
+    """Worker processes, which live from `__enter__` to `__exit__`.
 
     Args:
-        workers: how many.
-        lanes: trials that each trains at once.
+        workers: number of processes.
+        lanes: number of trials that each trains at once.
+
+    Attributes:
+        steps: the step of each trial in training, by run id.
     """
 
-    def __init__(self, workers, lanes):
+    def __init__(self, workers: int, lanes: int):
         self.lanes, self._places = lanes, places(workers)
-        self._workers, self._again = {}, collections.deque()
-        self._attempts = collections.Counter()
-        #: run id -> step, of the trials in training.
-        self.steps = {}
+        self._workers: dict[int, _Worker] = {}
+        self._again: collections.deque[Job] = collections.deque()
+        self._attempts: collections.Counter[int | str] = collections.Counter()
+        self.steps: dict[str, int] = {}
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         for place in range(len(self._places)):
             self._start(place)
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_) -> None:
         for worker in self._workers.values():
             worker.process.kill()
         for worker in self._workers.values():
             worker.process.join()
             worker.connection.close()
 
-    def train(self, next_job, ended, tick):
-        """Trains jobs until there are none and none is in training.
+    def train(self, next_job: NextJob, ended: Ended, tick: Callable[[], bool]) -> None:
+        """Trains jobs until none is left and none is in training.
 
         Args:
-            next_job: called without arguments for the next `Job`; None if there is none now.
-            ended: called with each trial's `RunRecord` and weights.
-            tick: called about every second; true ends the training.
+            next_job: returns the next job; None if there is none at the moment.
+            ended: called with the record and the weights of each finished trial.
+            tick: called about once per second; returns whether to stop.
 
         Raises:
-            WorkerError: a bug in the model; its traceback is in the message.
-            UserError: the task's data cannot be had; or a trial ended its worker too often.
+            WorkerError: the model has a bug; the message is the traceback.
+            UserError: the task's data is unavailable, or a trial's worker has died too often.
         """
         while True:
             self._hand_out(next_job)
             if not any(worker.jobs for worker in self._workers.values()) or tick():
                 return
-            handles = {worker.connection: place for place, worker in self._workers.items()}
-            for connection in multiprocessing.connection.wait(list(handles), timeout=1.0):
-                try:
-                    kind, content = connection.recv()
-                except (EOFError, OSError):
-                    self._replace(handles[connection])
+            ready = wait([worker.connection for worker in self._workers.values()], timeout=1.0)
+            for place, worker in list(self._workers.items()):
+                if worker.connection not in ready:
                     continue
-                self._heard(handles[connection], kind, content, next_job, ended)
+                try:
+                    kind, content = receive(worker.connection)
+                except (EOFError, OSError):
+                    self._replace(place)
+                else:
+                    self._heard(place, kind, content, next_job, ended)
 
     def _heard(self, place, kind, content, next_job, ended):
         self._attempts[place] = 0
         if kind == "steps":
             self.steps |= dict(content)
-        elif kind == "ended":
-            record, weights = content
-            del self._workers[place].jobs[record.run_id]
-            self.steps.pop(record.run_id, None)
-            # What waits starts before the record is filed and a next proposal thought about.
-            self._hand_out(next_job)
-            ended(record, weights)
-        elif kind == "refused":
-            raise UserError(content)
-        else:
-            raise WorkerError(content)
+            return
+        record, weights = content
+        del self._workers[place].jobs[record.run_id]
+        self.steps.pop(record.run_id, None)
+        # First refill the lane: `ended` writes files and may run the search.
+        self._hand_out(next_job)
+        ended(record, weights)
 
     def _hand_out(self, next_job):
         for worker in self._workers.values():
@@ -224,7 +127,7 @@ class Pool:
                 self.steps[job.run_id] = 0
                 jobs.append(job)
             if jobs:
-                # Who does not listen has died, which is noticed when its answer is read.
+                # A dead worker is noticed when its connection is read.
                 with contextlib.suppress(OSError):
                     worker.connection.send(jobs)
 
@@ -234,9 +137,10 @@ class Pool:
 
     def _replace(self, place):
         worker = self._workers[place]
-        worker.process.kill()  # It no longer talks; if it lives at all, it is about to end.
+        worker.process.kill()  # its end of the connection is closed, but it may still be alive
         worker.process.join()
         worker.connection.close()
+        # A worker that dies before it says anything has no jobs: count it as well.
         self._attempts.update([place, *worker.jobs])
         for run_id in worker.jobs:
             self.steps.pop(run_id, None)
@@ -245,33 +149,15 @@ class Pool:
             if self._attempts[name] >= ATTEMPTS:
                 raise UserError(
                     f"{what} ended its process {ATTEMPTS} times (exit code "
-                    f"{worker.process.exitcode}; -9 is often want of memory); try fewer --lanes or "
-                    "--workers"
+                    f"{worker.process.exitcode}; -9 is usually out of memory); try fewer --lanes "
+                    "or --workers"
                 )
         self._again.extend(worker.jobs.values())
         self._start(place)
 
 
-class _Worker(NamedTuple):
-    process: multiprocessing.Process
-    connection: multiprocessing.connection.Connection
-    jobs: dict
-
-
-@contextlib.contextmanager
-def _environment(changes):
-    """Environment variables for the processes that are started within."""
-    before = {name: os.environ.get(name) for name in changes}
-    os.environ.update(changes)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
-
-
-def _work(connection, lanes):
-    """The worker's life: ends when the pool's process ends or kills it."""
+def _work(connection: Connection, lanes: int) -> None:
+    """Trains what the pool sends, until the pool's process ends or kills this one."""
     from trainer.cli import main as cli
 
     cli.start_backend()
@@ -284,17 +170,18 @@ def _work(connection, lanes):
 
 
 class _Inbox:
-    """The pool's end as an iterable of trials."""
+    """The jobs that arrive at a worker."""
 
-    def __init__(self, connection):
+    def __init__(self, connection: Connection):
         self._connection, self.num_busy = connection, 0
 
-    def trials(self):
-        """The trials as they come; None while others train and none has come."""
+    def trials(self) -> "Iterator[Trial | None]":
+        """Yields trials as they arrive, or None if others are in training and none has arrived."""
         from trainer.trial import Trial
 
-        waiting = collections.deque()
+        waiting: collections.deque[Job] = collections.deque()
         while True:
+            # Block only when idle: while lanes are busy, an empty inbox must not stop them.
             while self._connection.poll() or not (waiting or self.num_busy):
                 waiting.extend(self._connection.recv())
             if waiting:
@@ -304,5 +191,6 @@ class _Inbox:
             else:
                 yield None
 
-    def report(self, progress):
+    def report(self, progress: "Iterable[tuple[Trial, int]]") -> None:
+        """Sends the steps of trials in training."""
         self._connection.send(("steps", [(trial.run_id, step) for trial, step in progress]))

@@ -7,11 +7,11 @@ import json
 import pathlib
 
 from trainer.errors import UserError
-from tuning.progress import StudyDisplay
-from tuning.study.executors import Processes, train
+from tuning.study.executors import Processes, run_jobs
 from tuning.study.lease import Lease
 from tuning.study.log import TrialLog, write_run
 from tuning.study.pool import Job
+from tuning.study.progress import StudyDisplay
 
 VARY = ("init", "data")
 
@@ -56,7 +56,7 @@ def train_all(path, configs, trainer=None, display=None, keep=True, lease=None):
         headline = f"{len(jobs)} trainings of {configs[0].arch} on {configs[0].task}   {trainer}   "
         display.begin(*progress(), f"{headline}in {path.parent}")
         waiting = iter([job for job in jobs if job.run_id not in log.records])
-        train(trainer, held, display, progress, lambda: next(waiting, None), ended)
+        run_jobs(trainer, held, display, progress, lambda: next(waiting, None), ended)
     return [log.records[job.run_id] for job in jobs if job.run_id in log.records]
 
 

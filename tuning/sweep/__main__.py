@@ -8,6 +8,7 @@ from absl import flags
 from trainer.cli import main as cli
 from trainer.cli import train_flags
 from trainer.errors import UserError
+from tuning.study import places
 from tuning.sweep import estimate, local, worker
 from tuning.sweep.config import parse
 from tuning.sweep.directory import FAILED, Sweep
@@ -132,10 +133,8 @@ def _estimate(specs, display):
         for spec, each in zip(specs, costs, strict=True)
     ]
     display.table(("study", "units", "parameters", "trials", "steps", "time"), rows)
-    from tuning.study import pool
-
-    unit = "GPU" if pool.gpus() else "core"
-    workers = FLAGS.workers or pool.default_workers()
+    unit = "GPU" if places.gpus() else "core"
+    workers = FLAGS.workers or places.default_workers()
     seconds = sum(each.seconds for each in costs)
     # The last one begins no sooner than all are shared out.
     longest = max(each.seconds for each in costs)

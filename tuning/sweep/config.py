@@ -4,6 +4,7 @@ import dataclasses
 import importlib.resources
 import itertools
 import pathlib
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import gin
@@ -39,7 +40,7 @@ class SweepConfig:
         UserError: an unknown name, or no study at all.
     """
 
-    grid: list = ()
+    grid: Sequence[dict] = ()
 
     def __post_init__(self):
         if not isinstance(self.grid, (list, tuple)) or not self.grid:

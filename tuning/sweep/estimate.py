@@ -17,7 +17,7 @@ from typing import NamedTuple
 from rnn_zoo.architectures import ARCHITECTURES
 from trainer.errors import UserError
 from tuning.search import space
-from tuning.study import pool
+from tuning.study import places
 
 #: Bytes that a finished trial leaves: its record, keras-tuner's file, TensorBoard's events.
 TRIAL_BYTES = 20_000
@@ -86,11 +86,11 @@ def measure(specs, lanes=None):
 
     chosen = sorted(specs, key=_weight)
     chosen = [chosen[i] for i in sorted({0, len(chosen) // 2, len(chosen) - 1})]
-    process, connection = pool.start(
-        pool.places(pool.default_workers())[0], _measure, chosen, lanes
+    process, connection = places.start(
+        places.places(places.default_workers())[0], _measure, chosen, lanes
     )
     try:
-        kind, measured = connection.recv()
+        _, measured = places.receive(connection)
     except EOFError:
         raise UserError(
             f"{chosen[-1].name} cannot be measured: the process died; often that is want of memory"
@@ -99,8 +99,6 @@ def measure(specs, lanes=None):
         process.kill()
         process.join()
         connection.close()
-    if kind != "measured":
-        raise {"refused": UserError, "failed": pool.WorkerError}[kind](measured)
     seconds = np.array([step for step, _ in measured])
     rows = np.array([features(spec) for spec in chosen], dtype=float)
     # Relative errors count, so that the cheapest is met as well as the dearest.
@@ -146,7 +144,7 @@ def _time(spec, lanes):
 
     # A learning rate that does nothing: what is timed must not diverge.
     config = dataclasses.replace(spec.config, train_steps=MAX_TRAIN_STEPS, lr_init=1e-9)
-    lanes = lanes or pool.default_lanes(config, spec.num_steps)
+    lanes = lanes or places.default_lanes(config, spec.num_steps)
     trials = [Trial(config) for _ in range(lanes)]
     training = Lanes(trials, lanes)
     began = time.perf_counter()

@@ -16,7 +16,7 @@ import time
 
 from trainer.errors import UserError
 from trainer.signals import Signals
-from tuning.study import pool
+from tuning.study import places
 from tuning.study.lease import PATIENCE
 from tuning.sweep import worker
 from tuning.sweep.directory import RUNNING, WAITING, Sweep
@@ -44,7 +44,7 @@ def run(sweep, runner, workers, max_megabytes, display, patience=PATIENCE):
         UserError: this machine or the directory does not serve; processes die before they are up.
         WorkerError: a bug of the engine's, with its traceback.
     """
-    workers = workers or min(pool.default_workers(), len(sweep.specs))
+    workers = workers or min(places.default_workers(), len(sweep.specs))
     display.say(f"{workers} processes on this machine")
     crew = _Crew(sweep, runner, workers, max_megabytes, patience)
     with Signals() as signals, crew:
@@ -62,7 +62,7 @@ class _Crew:
 
     def __init__(self, sweep, runner, workers, max_megabytes, patience):
         self._arguments = (str(sweep.path), runner, max_megabytes, patience)
-        self._places, self.members = pool.places(workers), {}
+        self._places, self.members = places.places(workers), {}
         self._starting, self._stillborn = set(), 0
 
     def __enter__(self):
@@ -92,14 +92,10 @@ class _Crew:
         for connection in multiprocessing.connection.wait(list(connections), timeout=1.0):
             place = connections[connection]
             try:
-                kind, content = connection.recv()
+                kind, content = places.receive(connection)
             except (EOFError, OSError):
                 yield from self._replace(place)
                 continue
-            if kind == "refused":
-                raise UserError(content)
-            if kind == "failed":
-                raise pool.WorkerError(content)
             if kind == "up":
                 self._starting.discard(place)
                 self._stillborn = 0
@@ -112,7 +108,7 @@ class _Crew:
                 self._start(place)
 
     def _start(self, place):
-        self.members[place] = pool.start(self._places[place], _live, *self._arguments)
+        self.members[place] = places.start(self._places[place], _live, *self._arguments)
         self._starting.add(place)
 
     def _remove(self, place):

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from trainer.errors import UserError
 from trainer.signals import Signals
-from tuning.study import pool
 from tuning.study.lease import Watch
+from tuning.study.places import Place
 from tuning.sweep import worker
 from tuning.sweep.directory import Sweep
 from tuning.sweep.status import report
@@ -116,7 +116,7 @@ def _connect(settings, backend):
         import ray
     except ImportError:
         raise UserError("--engine=ray needs Ray: pip install 'rnn-zoo[ray]'") from None
-    variables = pool.Place([0], "").environment | {"TF_CPP_MIN_LOG_LEVEL": "3"}
+    variables = Place([0], "").environment | {"TF_CPP_MIN_LOG_LEVEL": "3"}
     del variables["CUDA_VISIBLE_DEVICES"]  # Ray's to set
     variables["KERAS_BACKEND"] = backend
     if "PYTHONPATH" in os.environ:
@@ -155,6 +155,6 @@ def _run(path, name, silent, runner, max_megabytes):
     return worker.run(_open(path), name, runner, lambda: False, silent)
 
 
-#: Studies that this process has had.
-_had = set()
+#: Studies that this process has run.
+_had: set[str] = set()
 _open = functools.lru_cache(maxsize=1)(Sweep.open)

@@ -2,9 +2,11 @@
 
 import time
 
-from tuning.progress import LineDisplay
+from rich.console import Console
+
+from trainer.display.progress import Display, StatusLine
 from tuning.study.lease import Watch
-from tuning.sweep.directory import DONE, FAILED, RUNNING, WAITING
+from tuning.sweep.directory import DONE, FAILED, RUNNING, WAITING, Sweep
 from tuning.sweep.estimate import work
 
 STATUSES = (DONE, RUNNING, WAITING, FAILED)
@@ -67,16 +69,26 @@ class Survey:
         return self._work[name] * min(1.0, self.trials[name] / self.sweep.specs[name].num_trainings)
 
 
-class SweepDisplay(LineDisplay):
-    """Says what happens to studies, and how far the sweep is."""
+class SweepDisplay(Display):
+    """Reports what happens to studies, and the progress of the sweep."""
 
-    def begin(self, sweep):
+    def __init__(self, console: Console | None = None):
+        super().__init__(console)
+        self._status = StatusLine(self)
+
+    def begin(self, sweep: Sweep) -> None:
+        """Prints where the sweep stands and starts the status line."""
         self._survey = Survey(sweep)
         self.say(f"{sweep.path}: {summary(self._survey)}")
-        self.open()
+        self._status.__enter__()
 
-    def update(self):
-        self.line(lambda: summary(self._survey.look()))
+    def update(self) -> None:
+        """Updates the status line."""
+        self._status.show(lambda: summary(self._survey.look()))
+
+    def end(self) -> None:
+        """Removes the status line."""
+        self._status.__exit__()
 
 
 def summary(survey):

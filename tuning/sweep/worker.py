@@ -169,9 +169,9 @@ class Studies:
         from rich.console import Console
 
         from trainer.config import TrainConfig
-        from tuning.progress import StudyDisplay
         from tuning.study import log, reruns
         from tuning.study.executors import InProcess
+        from tuning.study.progress import StudyDisplay
         from tuning.study.study import Study
 
         spec, trainer = sweep.specs[name], InProcess(self.lanes, stop)

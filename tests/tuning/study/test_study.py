@@ -19,7 +19,8 @@ from trainer import TrainConfig, UserError
 from trainer.storage.records import RunRecord
 from tuning.config import StudyConfig
 from tuning.study import log
-from tuning.study.study import Study, next_action
+from tuning.study.schedule import next_action, num_known
+from tuning.study.study import Study
 
 TRIALS = 11
 #: A study of some seconds; trials of one lane are the same to the bit wherever they run.
@@ -288,22 +289,25 @@ def test_a_proposal_knows_the_same_whoever_ends_first(target, batch, rng):
     assert told == list(range(target)) and created == target
 
 
-def test_trials_above_the_medians_are_pruned(tmp_path):
-    config = TrainConfig("parens", "gru")
-    study = Study(tmp_path, config, StudyConfig(early_stopping="median"))
-    study.batch = 6
+def test_trials_worse_than_the_median_are_pruned(tmp_path):
+    study = Study(tmp_path, TrainConfig("parens", "gru"), StudyConfig(early_stopping="median"))
+    names = [str(number) for number in range(30)]
 
     def record(number):
         fields = {f.name: None for f in dataclasses.fields(RunRecord)}
         return RunRecord(**fields | {"curve": [float(number)] * (5 if number == 3 else 20)})
 
-    names = [str(number) for number in range(30)]
-    study.oracle = types.SimpleNamespace(start_order=names)
     study.log = types.SimpleNamespace(records={name: record(int(name)) for name in names})
-    assert study._limits(11) == {}
-    # What batch 0 had, of which one went no further than a quarter.
-    assert study._limits(12) == study._limits(17) == {0.25: 2.5, 0.5: 2.0, 0.75: 2.0}
-    assert study._limits(18)[0.25] == 5.5
+
+    def limits(index):
+        return study._limits(names[: num_known(index, batch=6)])
+
+    assert limits(11) == {}
+    # The results of batch 0, where one trial ended after a quarter of its steps.
+    assert limits(12) == limits(17) == {0.25: 2.5, 0.5: 2.0, 0.75: 2.0}
+    assert limits(18)[0.25] == 5.5
+    del study.log.records["3"]
+    assert limits(12) is None
 
 
 def test_a_directory_of_something_else_is_refused(tmp_path):

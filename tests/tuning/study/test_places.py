@@ -3,7 +3,7 @@
 import pytest
 
 from trainer import TrainConfig
-from tuning.study import pool
+from tuning.study import places
 
 
 @pytest.fixture
@@ -16,16 +16,16 @@ def driver(tmp_path, monkeypatch):
     command.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    pool.gpus.cache_clear()
+    places.gpus.cache_clear()
     yield
-    pool.gpus.cache_clear()
+    places.gpus.cache_clear()
 
 
 def test_a_worker_a_gpu(driver):
-    assert pool.gpus() == ["0", "1"]
-    assert pool.default_workers() == 2
-    assert [place.device for place in pool.places(3)] == ["0", "1", "0"]
-    assert pool.default_lanes(TrainConfig("parens", "gru"), 175) == 32
+    assert places.gpus() == ["0", "1"]
+    assert places.default_workers() == 2
+    assert [place.device for place in places.places(3)] == ["0", "1", "0"]
+    assert places.default_lanes(TrainConfig("parens", "gru"), 175) == 32
 
 
 @pytest.mark.parametrize(
@@ -33,14 +33,14 @@ def test_a_worker_a_gpu(driver):
 )
 def test_the_gpus_that_were_chosen(driver, monkeypatch, chosen, expected):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", chosen)
-    assert pool.gpus() == expected
+    assert places.gpus() == expected
 
 
 def test_without_a_gpu_every_core_has_its_worker(driver, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    monkeypatch.setattr(pool.os, "sched_getaffinity", lambda pid: {2, 3, 5, 7})
-    assert pool.default_workers() == 4
-    assert pool.places(4) == [([2], ""), ([3], ""), ([5], ""), ([7], "")]
-    assert pool.places(2) == [([2, 3], ""), ([5, 7], "")]
-    assert pool.default_lanes(TrainConfig("capacity", "gru", num_params=1000), 5) == 4
-    assert pool.default_lanes(TrainConfig("memory", "gru", num_params=10_000), 12) == 1
+    monkeypatch.setattr(places.os, "sched_getaffinity", lambda pid: {2, 3, 5, 7})
+    assert places.default_workers() == 4
+    assert places.places(4) == [([2], ""), ([3], ""), ([5], ""), ([7], "")]
+    assert places.places(2) == [([2, 3], ""), ([5, 7], "")]
+    assert places.default_lanes(TrainConfig("capacity", "gru", num_params=1000), 5) == 4
+    assert places.default_lanes(TrainConfig("memory", "gru", num_params=10_000), 12) == 1

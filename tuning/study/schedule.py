@@ -1,0 +1,145 @@
+"""The order in which a study proposes trials and tells their results to the search.
+
+Proposals depend on study.json alone: not on how many trials train at once, on which ends first, or
+on when the process is killed. To that end trials are proposed in batches, and each batch is
+proposed after the results of all batches but the last are told, in order; the last one is pending.
+(A study that was extended differs from one that was larger from the start: when it was extended,
+all its results were known.)
+"""
+
+import collections
+import statistics
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from tuning.study.log import TrialLog
+
+if TYPE_CHECKING:
+    from tuning.search.durable import DurableOracle
+
+OBJECTIVE = "objective"
+#: Shares of a trial's steps at which its loss is compared, and how many losses that takes.
+RUNGS, MIN_COMPARED = (0.25, 0.5, 0.75), 5
+CURVE_POINTS = 20
+# keras-tuner's statuses: importing them would load Keras.
+RUNNING, COMPLETED, FAILED, STOPPED = "RUNNING", "COMPLETED", "FAILED", "STOPPED"
+
+
+class Schedule:
+    """Proposes trials and tells their results, as far as the results so far allow.
+
+    Args:
+        oracle: the search, reloaded if it was stopped.
+        log: the results; the owner of the schedule appends to it.
+        num_trials: number of trials wanted.
+        batch: number of trials that are proposed together.
+
+    Attributes:
+        num_trials: as above; smaller once the space is exhausted.
+        waiting: ids of proposed trials that nobody trains yet.
+    """
+
+    def __init__(self, oracle: "DurableOracle", log: TrialLog, num_trials: int, batch: int):
+        self.num_trials = num_trials
+        self._oracle, self._log, self._batch = oracle, log, batch
+        # keras-tuner queues trials that were running when it was stopped, and hands them out one
+        # per tuner id. They must be running again before their results can be told.
+        while oracle._retry_queue:
+            oracle.create_trial(f"again-{oracle._retry_queue[-1]}")
+        self.waiting = collections.deque(
+            run_id for run_id in oracle.start_order if run_id not in log.records
+        )
+
+    def values(self, run_id: str) -> dict[str, Any]:
+        """Returns the hyperparameters of a trial."""
+        return self._oracle.trials[run_id].hyperparameters.values
+
+    def advance(self) -> None:
+        """Tells and proposes all that is due."""
+        while action := next_action(
+            len(self._oracle.start_order),
+            self._is_told,
+            self._has_ended,
+            self.num_trials,
+            self._batch,
+        ):
+            if action != "propose":
+                self._tell(self._oracle.start_order[action[1]])
+                continue
+            trial = self._oracle.create_trial(f"tuner{len(self._oracle.start_order)}")
+            if trial.status == STOPPED:  # the space is exhausted
+                self.num_trials = max(1, len(self._oracle.start_order))
+                return
+            self.waiting.append(trial.trial_id)
+
+    def known(self, run_id: str) -> list[str]:
+        """Returns the ids of the trials whose results decided the proposal of this one."""
+        index = self._oracle.start_order.index(run_id)
+        return self._oracle.start_order[: num_known(index, self._batch)]
+
+    def _is_told(self, index):
+        return self._oracle.trials[self._oracle.start_order[index]].status != RUNNING
+
+    def _has_ended(self, index):
+        return self._oracle.start_order[index] in self._log.records
+
+    def _tell(self, run_id):
+        record, trial = self._log.records[run_id], self._oracle.trials[run_id]
+        if record.objective is None:
+            trial.status, trial.message = FAILED, f"infeasible at step {record.infeasible_at}"
+        else:
+            self._oracle.update_trial(run_id, {OBJECTIVE: record.objective})
+            trial.status = COMPLETED
+        self._oracle.end_trial(trial)
+
+
+def num_known(index: int, batch: int) -> int:
+    """Returns how many trials, in the order of proposals, trial `index` is proposed after."""
+    return max(0, index // batch - 1) * batch
+
+
+def next_action(
+    created: int,
+    is_told: Callable[[int], bool],
+    has_ended: Callable[[int], bool],
+    target: int,
+    batch: int,
+) -> Literal["propose"] | tuple[Literal["tell"], int] | None:
+    """Returns what a study does next.
+
+    The order is: propose batches 0 and 1, tell batch 0, propose batch 2, tell batch 1, and so on.
+    It depends on counts alone, so kills and the order in which trials end do not matter.
+
+    Args:
+        created: number of trials proposed so far.
+        is_told, has_ended: whether the trial of an index has been told, or has a result.
+        target: number of trials wanted.
+        batch: number of trials in a batch.
+
+    Returns:
+        "propose", ("tell", index), or None until another trial ends.
+    """
+    must_know = num_known(created, batch)
+    if created < target and all(map(is_told, range(must_know))):
+        return "propose"
+    # Once all are proposed, the rest are told as well.
+    may_know = created if created >= target else must_know
+    for index in range(may_know):
+        if not is_told(index):
+            return ("tell", index) if has_ended(index) else None
+    return None
+
+
+def pruning_limits(curves: Iterable[Sequence[float]]) -> dict[float, float]:
+    """Returns the median training losses above which a trial is pruned, by share of its steps.
+
+    Args:
+        curves: learning curves to compare with, each of up to `CURVE_POINTS` losses.
+    """
+    limits = {}
+    for share in RUNGS:
+        point = round(share * CURVE_POINTS)
+        losses = [curve[point - 1] for curve in curves if len(curve) >= point]
+        if len(losses) >= MIN_COMPARED:
+            limits[share] = statistics.median(losses)
+    return limits
