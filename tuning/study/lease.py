@@ -1,12 +1,12 @@
-"""A lease on a study's directory: one process at a time owns it, on whichever machine it runs.
+"""A lease on a study's directory, which one process on one machine holds at a time.
 
-`lease.json` names the owner and counts its heartbeats. On its own machine the system tells whether
-an owner lives. Elsewhere only a moving count does: clocks and times of files, which may be skewed,
-are never compared. All changes are made under a lock on `lease.lock`, held for that moment only.
+`lease.json` names the owner and counts its heartbeats. On the owner's machine the operating system
+tells whether it is alive. From another machine, it is alive as long as its count changes: clocks
+and file times may be skewed and are never compared. All changes are made under a lock on
+`lease.lock`, which is held only for the change; a process that is killed cannot leave it locked.
 """
 
 import contextlib
-import fcntl
 import json
 import math
 import os
@@ -15,57 +15,68 @@ import secrets
 import socket
 import threading
 import time
+from typing import Any, Self
+
+from filelock import AcquireReturnProxy, FileLock, Timeout
 
 from trainer.errors import UserError
 from trainer.storage.files import write_json
 
-#: Seconds of silence after which an owner elsewhere counts as dead.
+#: Seconds without a heartbeat after which an owner on another machine is considered dead.
 PATIENCE = 30.0
 
 
 class LeaseLost(Exception):
-    """The lease is not this process's; it must not write to the directory."""
+    """This process does not hold the lease and must not write to the directory."""
 
 
 class Lease:
-    """The right to write to a directory, held from `acquire` to `release` or within a `with`.
+    """The right to write to a directory, held from `acquire` to `release` or as a context manager.
 
-    A forked child does not share it: there `check` raises and `release` does nothing.
+    A forked child does not hold it: there `check` raises and `release` does nothing.
 
     Args:
-        directory: where `lease.json` and `lease.lock` lie; it must exist.
-        patience: seconds of silence after which an owner elsewhere counts as dead; all that share
-            the directory must agree on it.
-        interval: seconds from one heartbeat to the next, at most half of `patience`.
+        directory: an existing directory, where `lease.json` and `lease.lock` are written.
+        patience: seconds without a heartbeat after which an owner on another machine is considered
+            dead; all processes that share the directory must use the same.
+        interval: seconds between heartbeats, at most half of `patience`.
 
     Attributes:
-        failure: the OSError of the last heartbeat, as on a full disk, or None. The heart beats on,
-            but from elsewhere an owner that cannot write looks dead.
+        failure: the OSError of the last heartbeat, as on a full disk, or None. Heartbeats go on,
+            but an owner that cannot write looks dead from other machines.
     """
 
-    def __init__(self, directory, patience=PATIENCE, interval=5.0):
+    def __init__(
+        self, directory: str | pathlib.Path, patience: float = PATIENCE, interval: float = 5.0
+    ):
         if not 0 < 2 * interval <= patience:
             raise ValueError(f"interval {interval} must be above 0, at most {patience / 2}")
         self.directory = pathlib.Path(directory)
-        self.patience, self.interval, self.failure = patience, interval, None
+        self.patience, self.interval = patience, interval
+        self.failure: OSError | None = None
         self._path = self.directory / "lease.json"
-        self._record = self._ended = self._heart = None
+        self._record: dict[str, Any] | None = None
+        self._ended = threading.Event()
+        self._heart: threading.Thread | None = None
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         self.acquire()
         return self
 
-    def __exit__(self, *exception):
+    def __exit__(self, *_) -> None:
         self.release()
 
-    def acquire(self, silent=None):
-        """Takes the lease: at once if it is free or its owner died here, else after `patience`.
+    def acquire(self, silent: bytes | None = None) -> None:
+        """Acquires the lease.
+
+        This is immediate if the lease is free or its owner on this machine is dead. If the owner is
+        on another machine, it takes `patience` seconds to find out.
 
         Args:
-            silent: of `Watch.silent`, a lease whose owner is known to be dead already.
+            silent: content of a lease whose owner is known to be dead, from `Watch.silent`.
 
         Raises:
-            UserError: a living process holds it, or the directory cannot be written.
+            UserError: a living process holds it, or the directory is not writable.
         """
         try:
             while not self._take(silent):
@@ -75,22 +86,24 @@ class Lease:
                 f"cannot take the lease on {self.directory} ({error}); choose another directory"
             ) from None
 
-    def check(self):
-        """Returns if the lease is still this process's.
+    def check(self) -> None:
+        """Checks that this process still holds the lease.
 
         Raises:
-            LeaseLost: another took it over, as after a long suspension, or it was never acquired.
+            LeaseLost: it was never acquired, or another process took it over, which happens if this
+                one was suspended for long.
         """
         if not self._held() or self._ended.is_set() or not self._ours(self._record):
-            raise LeaseLost(f"this process does not hold the lease on {self.directory} (any more)")
+            raise LeaseLost(f"this process does not hold the lease on {self.directory}")
 
-    def release(self):
-        """Gives the lease back if this process holds it."""
+    def release(self) -> None:
+        """Releases the lease if this process holds it."""
         if not self._held():
             return
         self._ended.set()
-        self._heart.join()
-        # What cannot be removed is dead all the same once this process has ended.
+        if self._heart:
+            self._heart.join()
+        # If the file cannot be removed, the lease ends with this process.
         with contextlib.suppress(OSError), self._locked():
             if self._ours(self._record):
                 self._path.unlink()
@@ -103,15 +116,15 @@ class Lease:
         return _parse(self._read()).get("token") == record["token"]
 
     def _take(self, silent):
-        """Takes the lease if its owner is dead; returns False if another was quicker."""
+        """Takes the lease if its owner is dead; returns False if another process was faster."""
         seen = self._read()
         if seen not in (None, silent):
             self._refuse_living(seen)
         with self._locked():
-            # Two may have judged the same owner; what the first has written was not judged.
+            # Several processes may have found the same owner dead: only the first takes over.
             if self._read() != seen:
                 return False
-            # Whoever writes here holds the lock: these are of writers that were killed.
+            # Temporary files of processes that were killed while writing: this one has the lock.
             for leftover in self.directory.glob(".lease.json.*"):
                 leftover.unlink(missing_ok=True)
             record = _myself()
@@ -125,7 +138,7 @@ class Lease:
         owner, pause = _parse(seen), self.interval / 2
         alive = _lives_here(owner)
         if alive is None:
-            # Pauses are counted, not the time: while the file system hangs, all owners are silent.
+            # Count pauses rather than time: while the file system hangs, no owner can write.
             for _ in range(math.ceil(self.patience / pause)):
                 time.sleep(pause)
                 now = self._read()
@@ -135,7 +148,7 @@ class Lease:
         if alive:
             raise UserError(
                 f"{self.directory} is in use by process {owner.get('pid', '?')} on host "
-                f"{owner.get('host', '?')}; wait for its end, stop it, or choose another directory"
+                f"{owner.get('host', '?')}; wait for it, stop it, or choose another directory"
             )
 
     def _beat(self, record, ended):
@@ -151,44 +164,37 @@ class Lease:
             except OSError as error:
                 self.failure = error
 
-    @contextlib.contextmanager
-    def _locked(self):
-        descriptor = os.open(self.directory / "lease.lock", os.O_RDWR | os.O_CREAT, 0o666)
-        deadline = time.monotonic() + self.patience
+    def _locked(self) -> AcquireReturnProxy:
+        """Locks lease.lock until the end of a `with` statement."""
+        # `FileLock` would create the directory, even where a running study was moved away.
+        self.directory.stat()
+        lock = FileLock(self.directory / "lease.lock")
         try:
-            while True:
-                with contextlib.suppress(BlockingIOError):
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                # Others need milliseconds, unless one was suspended.
-                if time.monotonic() > deadline:
-                    raise TimeoutError("lease.lock is held by a process that does not go on")
-                time.sleep(0.01)
-            yield
-        finally:
-            # Closing would not do: a child forked meanwhile has the descriptor as well.
-            fcntl.flock(descriptor, fcntl.LOCK_UN)
-            os.close(descriptor)
+            return lock.acquire(timeout=self.patience, poll_interval=0.01)
+        except Timeout:
+            # Others hold it for milliseconds, unless one was suspended meanwhile.
+            raise TimeoutError("lease.lock is held by a suspended process") from None
 
     def _read(self):
         return _content(self.directory)
 
 
 class Watch:
-    """Tells which directories are free, at once, to one process that looks again and again.
+    """Tells which directories are free, without waiting, to a process that looks repeatedly.
 
-    An owner elsewhere counts as dead once its lease has not changed for `patience` seconds since
-    this first saw it.
+    An owner on another machine is considered dead once `patience` seconds have passed in which its
+    lease did not change.
 
     Args:
-        patience: as of the leases.
+        patience: the same as that of the leases.
     """
 
-    def __init__(self, patience=PATIENCE):
-        self.patience, self._seen = patience, {}
+    def __init__(self, patience: float = PATIENCE):
+        self.patience = patience
+        self._seen: dict[str | pathlib.Path, tuple[bytes, float]] = {}
 
-    def is_free(self, directory):
-        """Whether the lease on a directory is free, or its owner dead."""
+    def is_free(self, directory: str | pathlib.Path) -> bool:
+        """Returns whether the lease on a directory is free or its owner dead."""
         content = _content(directory)
         if content is None:
             return True
@@ -202,21 +208,22 @@ class Watch:
             return False
         return now - since > self.patience
 
-    def silent(self, directory):
-        """The lease of an owner elsewhere that was found dead, for `Lease.acquire`; or None."""
+    def silent(self, directory: str | pathlib.Path) -> bytes | None:
+        """Returns the lease of a remote owner that was found dead, for `Lease.acquire`, or None."""
         content, since = self._seen.get(directory, (None, math.inf))
         return content if time.monotonic() - since > self.patience else None
 
 
-def _content(directory):
-    """The bytes of a lease, which may be damaged; None if there is none."""
+def _content(directory: str | pathlib.Path) -> bytes | None:
+    """Reads a lease, which may be damaged; returns None if there is none."""
     with contextlib.suppress(FileNotFoundError):
         return pathlib.Path(directory, "lease.json").read_bytes()
+    return None
 
 
 def _lives_here(owner):
-    """Whether the owner of a lease runs on this machine; None for one that runs elsewhere."""
-    # Processes that agree on these see each other's process ids.
+    """Returns whether the owner of a lease is alive; None if it is on another machine."""
+    # Process ids are comparable only within one boot and one namespace.
     here = _myself()
     if all(owner.get(key) == here[key] for key in ("host", "boot_id", "pid_namespace")):
         return _alive(owner["pid"], owner.get("start"))
@@ -224,7 +231,7 @@ def _lives_here(owner):
 
 
 def _myself():
-    """A new record of this process as the owner."""
+    """Makes a new record of this process as the owner."""
     return {
         "host": socket.gethostname(),
         "boot_id": _proc("sys/kernel/random/boot_id"),
@@ -237,33 +244,35 @@ def _myself():
 
 
 def _alive(pid, start):
-    """Whether the process with that id that started then runs here."""
+    """Returns whether the process that has this id and start time is alive."""
+    # The start time tells it from a later process that was given the same id.
     now = _start(pid)
     if now is not None:
         return now > 0 and start in (None, now)
     try:
         os.kill(pid, 0)
     except (OSError, OverflowError) as error:
-        return isinstance(error, PermissionError)  # Another user's, which /proc may hide.
+        return isinstance(error, PermissionError)  # another user's: /proc may hide it
     return True
 
 
 def _start(pid):
-    """Clock ticks from boot to a process's start, 0 for a zombie, None where /proc is silent."""
-    # The program's name, in parentheses, may have blanks and parentheses itself.
+    """Returns clock ticks from boot to a process's start, 0 for a zombie, None if unknown."""
+    # The second field, the program's name in parentheses, may contain blanks and parentheses.
     fields = (_proc(f"{pid}/stat") or "").rpartition(")")[2].split()
     if not fields:
         return None
     return 0 if fields[0] in "ZX" else int(fields[19])
 
 
-def _proc(name):
+def _proc(name: str) -> str | None:
     with contextlib.suppress(OSError):
         return pathlib.Path("/proc", name).read_text(errors="replace").strip()
+    return None
 
 
-def _parse(content):
-    """The owner's record; an empty one if there is none or it is damaged."""
+def _parse(content: bytes | None) -> dict[str, Any]:
+    """Returns the owner's record; an empty one if there is none or it is damaged."""
     with contextlib.suppress(ValueError, TypeError, KeyError):
         record = json.loads(content or b"")
         if record["pid"] > 0:

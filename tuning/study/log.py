@@ -1,4 +1,4 @@
-"""`trials.jsonl`: a line a finished trial, each there in full or not at all."""
+"""`trials.jsonl`: one line per finished trial, each written in full or not at all."""
 
 import contextlib
 import dataclasses
@@ -6,6 +6,8 @@ import errno
 import json
 import os
 import pathlib
+from collections.abc import Iterable
+from typing import Any
 
 from trainer.config import TrainConfig
 from trainer.storage.files import whole
@@ -16,40 +18,42 @@ RERUNS = "reruns.jsonl"
 
 
 class TrialLog:
-    """Finished trials in the order in which they ended.
+    """Log of finished trials, in the order in which they ended.
 
-    A line that was cut short, by a kill or a full disk, is taken out when the file is opened: the
-    file as it was found is set aside, and `problem` says so.
+    A line that was truncated by a kill or a full disk is dropped when the file is opened; the
+    damaged file is kept under another name, and `problem` says so.
 
     Args:
-        path: of the file; it need not exist.
+        path: the file, which need not exist.
 
     Attributes:
-        records: dict from run id to `RunRecord`.
+        records: finished trials by id.
         problem: what was wrong with the file, as a sentence, or None.
     """
 
-    def __init__(self, path):
-        self.path, self.problem = pathlib.Path(path), None
+    def __init__(self, path: str | pathlib.Path):
+        self.path = pathlib.Path(path)
+        self.problem: str | None = None
         self.records, bad = read(self.path)
         if bad:
             aside = _free_name(self.path)
-            os.link(self.path, aside)  # a second name, so that there is a log at every moment
+            # A link rather than a rename, so that the log exists at every moment.
+            os.link(self.path, aside)
             with whole(self.path, "w") as file:
                 file.writelines(map(_line, self.records.values()))
             self.problem = (
-                f"{self.path} has {bad} damaged line{'s'[: bad > 1]}; it is set aside as "
-                f"{aside.name}, and what was lost runs again"
+                f"{self.path} has {bad} damaged line{'s'[: bad > 1]}; it is kept as "
+                f"{aside.name}, and the lost trials run again"
             )
 
-    def append(self, record):
-        """Adds a finished trial; once this returns, no crash loses it.
+    def append(self, record: RunRecord) -> None:
+        """Adds a finished trial durably.
 
         Raises:
-            OSError: the disk is full, or the like; the file is as it was.
+            OSError: it cannot be written, as on a full disk; the file is unchanged.
         """
         line = _line(record).encode()
-        # Without a buffer, which would be written out after all when the file is closed.
+        # Unbuffered: closing the file must not write what failed to be written before.
         with open(self.path, "ab", buffering=0) as file:
             size = file.seek(0, os.SEEK_END)
             try:
@@ -63,13 +67,14 @@ class TrialLog:
         self.records[record.run_id] = record
 
 
-def read(path):
-    """The records of a log that another process may be writing.
+def read(path: str | pathlib.Path) -> tuple[dict[str, RunRecord], int]:
+    """Reads a log that another process may be writing.
 
     Returns:
-        (dict from run id to `RunRecord`, number of lines that are not records).
+        (records by run id, number of lines that are not records).
     """
-    records, bad = {}, 0
+    records: dict[str, RunRecord] = {}
+    bad = 0
     try:
         lines = pathlib.Path(path).read_bytes().split(b"\n")
     except FileNotFoundError:
@@ -82,24 +87,24 @@ def read(path):
         else:
             records.setdefault(record.run_id, record)
     if lines[-1]:
-        # A last line without its end may look whole, and be followed by the next.
+        # A last line without its newline may parse, but the next record would be appended to it.
         bad = max(bad, 1)
     return records, bad
 
 
-def ranked(records):
-    """The feasible ones of some records, the best first."""
+def ranked(records: Iterable[RunRecord]) -> list[RunRecord]:
+    """Returns the feasible records, best first."""
     feasible = [record for record in records if record.objective is not None]
     return sorted(feasible, key=rank)
 
 
-def rank(record):
-    """What feasible records are sorted by: the objective, and the id among equals."""
+def rank(record: RunRecord) -> tuple[float | None, str]:
+    """Returns the sort key of a feasible record: its objective, then its id."""
     return record.objective, record.run_id
 
 
-def write_run(path, record, weights):
-    """Makes a directory that of a run, with a trial's last weights as its checkpoint."""
+def write_run(path: str | pathlib.Path, record: RunRecord, weights: Any) -> None:
+    """Writes a run directory for a trial, with its last weights as the checkpoint."""
     import numpy as np
 
     from trainer.storage import checkpoints

@@ -1,13 +1,16 @@
-"""Trains given configurations: those of a file, and the best ones again (appendix C)."""
+"""Training of fixed configurations: sets from a file, and reruns of the best (appendix C)."""
 
 import contextlib
 import dataclasses
 import hashlib
 import json
 import pathlib
+from collections.abc import Collection, Sequence
 
+from trainer.config import TrainConfig
 from trainer.errors import UserError
-from tuning.study.executors import Processes, run_jobs
+from trainer.storage.records import RunRecord
+from tuning.study.executors import Executor, Processes, run_jobs
 from tuning.study.lease import Lease
 from tuning.study.log import TrialLog, write_run
 from tuning.study.pool import Job
@@ -16,36 +19,43 @@ from tuning.study.progress import StudyDisplay
 VARY = ("init", "data")
 
 
-def train_all(path, configs, trainer=None, display=None, keep=True, lease=None):
-    """Trains configurations of one shape, and files their records; what is filed is not repeated.
+def train_all(
+    path: str | pathlib.Path,
+    configs: Sequence[TrainConfig],
+    executor: Executor | None = None,
+    display: StudyDisplay | None = None,
+    keep: bool = True,
+    lease: Lease | None = None,
+) -> list[RunRecord]:
+    """Trains configurations of one shape and logs their records; logged ones are not repeated.
 
     Args:
-        path: of the file of records, as trials.jsonl; the lease is on its directory.
-        configs: list of `TrainConfig`.
-        trainer, display: as of `Study.run`.
-        keep: whether to leave each one's run directory, with its weights, beside the file.
-        lease: the `Lease` on the file's directory, if the caller has it already.
+        path: the log, in the format of trials.jsonl; the lease is on its directory.
+        configs: what to train.
+        executor, display: see `Study.run`.
+        keep: whether to write a run directory, with weights, for each configuration.
+        lease: the lease on the log's directory, if the caller holds it.
 
     Returns:
-        Their `RunRecord`s, in order; fewer if a signal ended it.
+        The records, in order; fewer if a signal stopped it.
 
     Raises:
-        UserError: configurations of different shapes.
+        UserError: the configurations differ in shape.
     """
     _check_shapes(configs)
     display, path = display or StudyDisplay(), pathlib.Path(path)
     jobs = [Job(_run_id(number, config), config, {}) for number, config in enumerate(configs)]
     num_steps = configs[0].make_task().num_steps
-    trainer = (trainer or Processes()).sized(configs[0], num_steps, len(configs))
+    executor = (executor or Processes()).sized(configs[0], num_steps, len(configs))
     path.parent.mkdir(parents=True, exist_ok=True)
     with contextlib.nullcontext(lease) if lease else Lease(path.parent) as held:
         log = TrialLog(path)
         if log.problem:
             display.say(log.problem)
-        ours = {job.run_id for job in jobs}
+        run_ids = {job.run_id for job in jobs}
 
-        def progress():
-            return {n: record for n, record in log.records.items() if n in ours}, len(jobs)
+        def progress() -> tuple[dict[str, RunRecord], int]:
+            return {n: record for n, record in log.records.items() if n in run_ids}, len(jobs)
 
         def ended(record, weights):
             held.check()
@@ -53,34 +63,34 @@ def train_all(path, configs, trainer=None, display=None, keep=True, lease=None):
                 write_run(path.parent / f"given_{record.run_id}", record, weights)
             log.append(record)
 
-        headline = f"{len(jobs)} trainings of {configs[0].arch} on {configs[0].task}   {trainer}   "
-        display.begin(*progress(), f"{headline}in {path.parent}")
+        headline = f"{len(jobs)} trainings of {configs[0].arch} on {configs[0].task}"
+        display.begin(*progress(), f"{headline}   {executor}   in {path.parent}")
         waiting = iter([job for job in jobs if job.run_id not in log.records])
-        run_jobs(trainer, held, display, progress, lambda: next(waiting, None), ended)
+        run_jobs(executor, held, display, progress, lambda: next(waiting, None), ended)
     return [log.records[job.run_id] for job in jobs if job.run_id in log.records]
 
 
 def _check_shapes(configs):
-    """What lanes must share, before anything is trained."""
+    """Checks that the configurations can train as lanes of one program."""
     for name in ("batch_size", "precision"):
         found = sorted({str(getattr(config, name)) for config in configs})
         if len(found) > 1:
             raise UserError(
-                f"the sets differ in {name} ({', '.join(found)}), which one program cannot; give "
-                "those of each in a file of their own"
+                f"the sets differ in {name} ({', '.join(found)}), but one program trains them all; "
+                "put the sets of each value in a file of their own"
             )
 
 
-def variations(config, count, vary):
-    """The configuration with other seeds.
+def variations(config: TrainConfig, count: int, vary: Collection[str]) -> list[TrainConfig]:
+    """Returns copies of a configuration with other seeds.
 
     Args:
-        config: the `TrainConfig`.
-        count: how many.
-        vary: what differs: "init" the initial weights, "data" the batches, or both.
+        config: the original.
+        count: number of copies.
+        vary: what differs: "init" for the initial weights, "data" for the batches, or both.
 
     Raises:
-        UserError: nothing, or something else, is to vary.
+        UserError: `vary` is empty, or has other entries.
     """
     if not vary or set(vary) - set(VARY):
         raise UserError(f"--vary is one or both of {', '.join(VARY)}, not {','.join(vary)!r}")
@@ -95,7 +105,7 @@ def variations(config, count, vary):
     ]
 
 
-def _run_id(number, config):
-    """A name that another configuration does not share."""
+def _run_id(number: int, config: TrainConfig) -> str:
+    """Returns a name unique to this configuration, so that an edited file of sets is noticed."""
     text = json.dumps(dataclasses.asdict(config), sort_keys=True)
     return f"{number:04d}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"

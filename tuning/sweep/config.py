@@ -1,11 +1,11 @@
-"""Which studies a sweep consists of, as gin files give them."""
+"""The studies of a sweep, from gin files."""
 
 import dataclasses
 import importlib.resources
 import itertools
 import pathlib
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import gin
 
@@ -16,13 +16,12 @@ from trainer.errors import UserError
 from tuning.config import StudyConfig, study_config
 from tuning.search import space
 
-#: Trials that are proposed together where StudyConfig.batch does not say: what a study tries must
-#: not depend on the engine that runs it.
+#: Default of StudyConfig.batch in a sweep: trials must not depend on the engine that runs it.
 BATCH = 8
 
 _TRAIN = tuple(field.name for field in dataclasses.fields(TrainConfig))
 _STUDY = tuple(field.name for field in dataclasses.fields(StudyConfig) if field.name != "seed")
-#: What a study's name says always, in this order; what else the grid varies is added.
+#: Fields that a study's name always has, in this order; others are added if the grid varies them.
 _NAMED = ("task", "arch", "depth", "num_params", "algorithm")
 
 
@@ -31,32 +30,45 @@ class SweepConfig:
     """The studies of a sweep.
 
     Attributes:
-        grid: list of dicts. Each stands for the product over its lists: it maps a field of
-            `TrainConfig` or of `StudyConfig` to a value or to a list of values, and `reruns` to how
-            often the best hyperparameters are trained again (appendix C). A +RNN of depth 1 is left
-            out, as in the paper (section 1.4).
+        grid: list of dicts, each of which stands for the product over its lists. It maps a field of
+            `TrainConfig` or `StudyConfig` to a value or a list of values, and `reruns` to the
+            number of reruns of the best hyperparameters (appendix C). A +RNN of depth 1 is skipped,
+            as in the paper (section 1.4).
+        common: entries that all dicts of the grid share unless they have their own; two dicts for
+            the same field, such as `ranges`, are merged.
 
     Raises:
-        UserError: an unknown name, or no study at all.
+        UserError: a name is unknown, or there is no study.
     """
 
-    grid: Sequence[dict] = ()
+    grid: Sequence[dict[str, Any]] = ()
+    common: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
+        if not isinstance(self.common, dict):
+            raise UserError(f"SweepConfig.common must be a dict, got {self.common!r}")
         if not isinstance(self.grid, (list, tuple)) or not self.grid:
             raise UserError(f"SweepConfig.grid must be a list of dicts, got {self.grid!r}")
         for entry in self.grid:
             if not isinstance(entry, dict):
                 raise UserError(f"SweepConfig.grid must be a list of dicts, got {entry!r} in it")
+            merged = self._with_common(entry)
             for name in ("task", "arch"):
-                if name not in entry:
+                if name not in merged:
                     raise UserError(f"each dict of SweepConfig.grid needs {name!r}: {entry}")
-            for name, value in entry.items():
+            for name, value in merged.items():
                 _check_entry(name, value)
 
-    def points(self):
-        """Yields (values of one study, names of those that its dict varies)."""
-        for entry in self.grid:
+    def _with_common(self, entry):
+        merged = {**self.common, **entry}
+        for name in self.common.keys() & entry.keys():
+            if isinstance(self.common[name], dict) and isinstance(entry[name], dict):
+                merged[name] = self.common[name] | entry[name]
+        return merged
+
+    def points(self) -> Iterator[tuple[dict[str, Any], list[str]]]:
+        """Yields (values of one study, names that its dict varies)."""
+        for entry in map(self._with_common, self.grid):
             lists = {n: v if isinstance(v, (list, tuple)) else [v] for n, v in entry.items()}
             varied = [name for name, values in lists.items() if len(values) > 1]
             for values in itertools.product(*lists.values()):
@@ -82,11 +94,11 @@ class Spec(NamedTuple):
     """One study of a sweep.
 
     Attributes:
-        name: what its directory is called.
-        config: the `TrainConfig` whose hyperparameters are searched.
-        study: the `StudyConfig`.
-        reruns: how often the best hyperparameters are trained again.
-        num_steps: T of its task.
+        name: name of its directory.
+        config: the configuration whose hyperparameters are searched.
+        study: the search.
+        reruns: number of reruns of the best hyperparameters.
+        num_steps: number of time steps of its task.
     """
 
     name: str
@@ -96,64 +108,68 @@ class Spec(NamedTuple):
     num_steps: int
 
     @property
-    def num_trainings(self):
-        """Trials and reruns together."""
+    def num_trainings(self) -> int:
+        """Number of trials and reruns together."""
         return self.study.num_trials + self.reruns
 
 
 _CONFIGURABLE = gin.external_configurable(SweepConfig, "SweepConfig")
 
 
-def parse(path, profile, bindings=(), flags=None, text8=None):
-    """The studies that a gin file asks for.
+def parse(
+    path: str,
+    profile: str,
+    bindings: Sequence[str] = (),
+    flags: Mapping[str, Any] | None = None,
+    text8: Mapping[str, Any] | None = None,
+) -> tuple[list[Spec], str]:
+    """Parses the studies of a gin file.
 
-    A grid within the scope of a profile, `smoke/SweepConfig.grid = ...`, counts before the one
-    without. Each study then has the project's own files for its task, architecture and profile, and
-    the grid's values last.
+    A grid in the scope of a profile, `smoke/SweepConfig.grid = ...`, replaces the one without a
+    scope. Values of a study come from the project's files for its task, architecture and profile,
+    then from this file, then from its grid.
 
     Args:
-        path: of the gin file; one of gin_configs/paper is found without the directory's being here.
+        path: the gin file; those of gin_configs/paper are found from any directory.
         profile: one of `gin_files.PROFILES`.
-        bindings: further bindings.
-        flags: dict from a field to a value for all studies; what is None was not given.
-        text8: dict of options of the task text8.
+        bindings: further gin bindings.
+        flags: values for all studies, by field; None if not set.
+        text8: options of the task text8.
 
     Returns:
-        (list of `Spec`, the file's text).
+        (the studies, the file's text).
 
     Raises:
-        UserError: an unknown name or value, a file that is missing or wrong.
+        UserError: a name or value is invalid, or the file is missing or malformed.
     """
     path = _find(path)
     sweep, text = _read(path, profile, bindings)
     given = {name: value for name, value in (flags or {}).items() if value is not None}
-    base, specs = _Base(path, profile, bindings, text8), {}
+    base = _Base(path, profile, bindings, text8)
+    specs: dict[str, Spec] = {}
     for values, varied in sweep.points():
         spec = base.spec(values | given, varied)
         if spec is None:
             continue
         if spec.name in specs:
             raise UserError(
-                f"SweepConfig.grid gives {spec.name} twice; put what differs into one list, so "
-                "that names tell the studies apart"
+                f"SweepConfig.grid gives {spec.name} twice; put the values that differ into one "
+                "list, so that names tell the studies apart"
             )
         specs[spec.name] = spec
     if not specs:
-        raise UserError("SweepConfig.grid leaves no study: a +RNN of depth 1 is none")
+        raise UserError("SweepConfig.grid leaves no study: a +RNN of depth 1 is skipped")
     return list(specs.values()), text
 
 
-def points(path, profile):
-    """What a gin file's grid consists of, unchecked: a list of dicts, one a study.
-
-    Args, Raises: as `parse`.
-    """
+def points(path: str, profile: str) -> list[dict[str, Any]]:
+    """Returns the values of each study of a gin file's grid, unchecked; see `parse`."""
     sweep, _ = _read(_find(path), profile, ())
     return [values for values, _ in sweep.points()]
 
 
 def _read(path, profile, bindings):
-    """The `SweepConfig` of a file for a profile, and the file's text."""
+    """Reads the `SweepConfig` of a file for a profile, and the file's text."""
     if profile not in gin_files.PROFILES:
         raise UserError(
             f"unknown profile {profile!r}; choose one of {', '.join(gin_files.PROFILES)}"
@@ -167,7 +183,7 @@ def _read(path, profile, bindings):
 
 
 class _Base:
-    """What studies have in common, parsed once a task and architecture."""
+    """Configurations below the grid, parsed once per task and architecture."""
 
     def __init__(self, path, profile, bindings, text8):
         self._arguments, self._text8 = (profile, [path], bindings), text8
@@ -184,7 +200,7 @@ class _Base:
         if values.get("depth") == 1 and ARCHITECTURES[config.arch].min_depth > 1:
             return None
         train = {name: value for name, value in values.items() if name in _TRAIN}
-        # The task's own options stay where the grid sets others.
+        # Merged, so that options which the grid does not set keep the task's values.
         train["task_options"] = config.task_options | values.get("task_options", {})
         train["arch"] = config.arch
         config = dataclasses.replace(config, **train)
@@ -193,7 +209,7 @@ class _Base:
         study = dataclasses.replace(study, batch=study.batch or BATCH)
         reruns = values.get("reruns", 0)
         check_range("reruns", reruns, 0, 100_000, whole=True)
-        # What could not be trained is refused before anything is.
+        # Refuse an invalid study before any training.
         space.of_study(config, study)
         task = self._task(config)
         config.units(task.input_dim, task.output_dim)
@@ -219,12 +235,12 @@ def _name(config, study, values, varied):
 
 
 def _in_a_name(value):
-    """A value as part of a file name."""
+    """Turns a value into a part of a file name."""
     return "".join(c if c.isalnum() or c in "._+-" else "_" for c in str(value)).strip("_")
 
 
 def _find(path):
-    """The file, or the one of that name that is installed with the project."""
+    """Returns the file, or the one of that name that is installed with the project."""
     if pathlib.Path(path).exists():
         return path
     parts = pathlib.PurePath(path).parts
