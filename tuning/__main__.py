@@ -25,7 +25,8 @@ from tuning.study.places import gpus
 from tuning.study.progress import StudyDisplay
 from tuning.study.study import Study
 
-USAGE = """Searches hyperparameters as the paper did. Stopped or killed, the same command goes on.
+USAGE = """Searches hyperparameters as in the paper. To continue a study that was stopped or killed,
+run the same command again.
 
   python -m tuning --task=parens --arch=gru --num_params=10000 --num_trials=60
 
@@ -39,17 +40,17 @@ def _define():
     whole = functools.partial(flags.DEFINE_integer, flag_values=FLAGS)
     yes = functools.partial(flags.DEFINE_boolean, flag_values=FLAGS)
     whole("num_trials", None, "number of trials; a finished study can be continued")
-    text("algorithm", None, f"the search: {', '.join(ALGORITHMS)}; gp if not given")
-    text("early_stopping", None, f"pruning of trials: {', '.join(EARLY_STOPPING)}")
-    whole("keep", None, "number of best trials whose weights are kept; 5 if not given")
-    whole("workers", None, "processes; one a core or a GPU if not given")
-    whole("lanes", None, "trials that each trains at once; chosen if not given")
-    text("study_dir", None, "where; a directory in studies/ if not given")
+    text("algorithm", None, f"search algorithm: {', '.join(ALGORITHMS)}; default: gp")
+    text("early_stopping", None, f"pruning of trials: {', '.join(EARLY_STOPPING)}; default: none")
+    whole("keep", None, "number of best trials whose weights are kept; default: 5")
+    whole("workers", None, "number of processes; default: one per GPU or core")
+    whole("lanes", None, "trials that each process trains at once; default: by machine and model")
+    text("study_dir", None, "directory of the study; default: a directory in studies/")
     yes("resume", False, "continue the study in --study_dir with its own settings")
-    yes("show_space", False, "print the search space and end")
-    whole("rerun_best", None, "train the study's best hyperparameters again, so often")
+    yes("show_space", False, "print the search space and exit")
+    whole("rerun_best", None, "number of reruns of the study's best hyperparameters")
     flags.DEFINE_list("vary", ["init", "data"], "what reruns vary: init,data", flag_values=FLAGS)
-    text("hparams", None, "train the sets of a JSON file, ours or as published")
+    text("hparams", None, "JSON file of hyperparameter sets to train, in our or published names")
 
 
 train_flags.define(FLAGS)
@@ -59,7 +60,7 @@ _define()
 def main():
     train_flags.check_positive(FLAGS, "workers", "lanes", "rerun_best")
     config, study, documents = _resumed() if FLAGS.resume else _parsed()
-    if FLAGS.show_space:  # Needs no data, which a study may have to fetch.
+    if FLAGS.show_space:  # before `Study`, which may have to download data
         print(space.table(space.of_study(config, study)[0]))
         return 0
     algorithm = "given" if FLAGS.hparams else study.algorithm
@@ -68,7 +69,7 @@ def main():
     sets = (
         hparam_sets.configurations(config, hparam_sets.read(FLAGS.hparams)) if FLAGS.hparams else []
     )
-    # The workers have the GPUs; what this process would take of one they would lack.
+    # Leave the GPUs to the workers: list them before hiding them from this process.
     gpus()
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
     cli.start_backend()
@@ -81,7 +82,7 @@ def main():
         else:
             is_complete = _search(search, display)
     except LeaseLost as error:
-        raise UserError(f"{error}; another process goes on with it") from None
+        raise UserError(f"{error}; another process continues the study") from None
     except OSError as error:
         if is_full(error):
             raise UserError(
@@ -90,14 +91,14 @@ def main():
             ) from None
         raise
     if not is_complete:
-        display.say("interrupted; the same command goes on")
+        display.say("interrupted; run the same command again to continue")
     return 0 if is_complete else cli.INTERRUPTED
 
 
-def default_study_dir(config, algorithm, begins_known=False):
-    """`studies/<task>-<arch>-<depth>-<budget>-<algorithm>`: the same command, the same study.
+def default_study_dir(config: TrainConfig, algorithm: str, begins_known: bool = False) -> str:
+    """Returns `studies/<task>-<arch>-<depth>-<budget>-<algorithm>`, the same for the same command.
 
-    One with a first trial that is given ends in -known, one from a preset's weights in -tuned.
+    The name ends in -known if the first trial is given, in -tuned if training starts from a preset.
     """
     parts = [config.task, config.arch, config.depth, config.num_params, algorithm]
     parts += ["tuned"] if config.preset else ["known"] if begins_known else []
@@ -105,7 +106,7 @@ def default_study_dir(config, algorithm, begins_known=False):
 
 
 def _parsed():
-    """The configurations that files and flags give."""
+    """Reads the configurations from gin files and flags."""
     parsed = train_flags.parse(FLAGS)
     names = ("num_trials", "algorithm", "early_stopping", "keep")
     study = study_config({name: FLAGS[name].value for name in names})
@@ -115,7 +116,7 @@ def _parsed():
 
 
 def _resumed():
-    """The configurations of the study that --study_dir holds, and --num_trials."""
+    """Reads the configurations of the study in --study_dir; --num_trials and --keep may differ."""
     if not FLAGS.study_dir:
         raise UserError("--resume needs --study_dir, the directory of the study to continue")
     path = pathlib.Path(FLAGS.study_dir, "study.json")
@@ -129,11 +130,11 @@ def _resumed():
     except UserError:
         raise
     except (ValueError, TypeError, KeyError) as error:
-        raise UserError(f"{path} is not a study's: {error}") from None
+        raise UserError(f"{path} describes no study: {error}") from None
 
 
 def _search(search, display):
-    """Runs the study; returns whether it is complete, as do the others below."""
+    """Runs the study; like the functions below, returns whether it is complete."""
     best, is_complete = search.run(Processes(FLAGS.workers, FLAGS.lanes), display)
     if not is_complete:
         return False
@@ -163,16 +164,16 @@ def _export(run_dir, display):
 
 
 def _rerun(search, display):
-    """Appendix C: the best hyperparameters from other seeds, as a row of Table App.1."""
+    """Reruns the best hyperparameters with other seeds, for a row of Table App.1."""
     search.check()
     ranked = log.ranked(log.read(search.path / "trials.jsonl")[0].values())
     if not ranked:
-        raise UserError(f"{search.path} has no feasible trial to run again")
+        raise UserError(f"{search.path} has no feasible trial to rerun")
     if ranked[0].config.get("preset") and "init" in FLAGS.vary:
-        raise UserError("the study starts from a preset's weights: --vary=data alone can vary")
+        raise UserError("the study starts from a preset's weights: reruns need --vary=data")
     configs = reruns.variations(TrainConfig(**ranked[0].config), FLAGS.rerun_best, FLAGS.vary)
-    trainer = Processes(FLAGS.workers, FLAGS.lanes)
-    records = reruns.train_all(search.path / log.RERUNS, configs, trainer, display, keep=False)
+    executor = Processes(FLAGS.workers, FLAGS.lanes)
+    records = reruns.train_all(search.path / log.RERUNS, configs, executor, display, keep=False)
     if len(records) < len(configs):
         return False
     row = robustness(ranked[0].eval_loss, [each.eval_loss for each in records])
@@ -191,7 +192,7 @@ def _train_given(directory, configs, display):
 
 
 def run():
-    """The console script."""
+    """Runs the console script."""
     cli.run(main, FLAGS, USAGE)
 
 

@@ -1,7 +1,9 @@
-"""The configuration of a study, and what `python -m tuning` makes of gin files and flags."""
+"""The configuration of a study, and how it is read from gin and flags."""
 
 import dataclasses
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import gin
 
@@ -11,32 +13,31 @@ from trainer.errors import UserError
 from tuning.search.algorithms import ALGORITHMS
 
 EARLY_STOPPING = ("none", "median")
-#: Trial ids have the digits of this many, so that a study can grow.
+#: Upper limit of num_trials. It fixes the number of digits of trial ids, so that studies can grow.
 MAX_TRIALS = 99_999
 
 
 @dataclasses.dataclass(frozen=True)
 class StudyConfig:
-    """What decides which trials a study makes, beside the `TrainConfig` that they vary.
+    """The search of a study.
 
     Attributes:
-        num_trials: how many; a study can be continued to more.
-        algorithm: "gp" (the paper's batched expected improvement), "random", "keras_tuner" (its own
-            Bayesian optimisation) or "optuna" (its GPSampler).
-        seed: of the search. Trials have the seed of `TrainConfig`, all the same one (appendix A).
-        ranges: dict from a hyperparameter to (low, high), to a list of choices or to one value.
-        batch: how many trials are proposed together; each batch knows the results of all but the
-            batch before it, which is pending meanwhile, so that the trials of a study are the same
-            however many workers train them. None: as many as train at once, at least 4.
-        early_stopping: "median" gives a trial up that after a quarter, a half or three quarters of
-            its steps has a larger training loss than half of the earlier ones had there.
-        first: the hyperparameters of the first trial: a dict in the names of the space; "config"
-            for those that the `TrainConfig` has, which may be a preset's, with numbers outside the
-            ranges at their nearer end; None to leave it to the search.
+        num_trials: number of trials; a study can be extended later.
+        algorithm: "gp" (batched expected improvement, as in the paper), "random", "keras_tuner"
+            (its Bayesian optimisation) or "optuna" (its GPSampler).
+        seed: seed of the search. All trials share the seed of the `TrainConfig` (appendix A).
+        ranges: narrows the space: (low, high), a list of choices or one value, by hyperparameter.
+        batch: number of trials proposed together. Each batch is proposed after the results of all
+            batches but the last, so that the trials do not depend on the number of workers. If
+            None, as many as train at once, at least 4.
+        early_stopping: "none", or "median": prunes a trial whose training loss after a quarter, a
+            half or three quarters of its steps is above the median of earlier trials.
+        first: hyperparameters of the first trial: a dict by names of the space; "config" for those
+            of the `TrainConfig`, clipped to the ranges; None to let the search choose.
         keep: number of best trials whose weights are kept.
 
     Raises:
-        UserError: a value that cannot be; the message names it and the choices.
+        UserError: a value is invalid; the message names it and the choices.
     """
 
     num_trials: int = 60
@@ -65,11 +66,11 @@ class StudyConfig:
 _CONFIGURABLE = gin.external_configurable(StudyConfig, "StudyConfig")
 
 
-def study_config(flags):
-    """The study's part of what gin has parsed, flags last.
+def study_config(flags: Mapping[str, Any]) -> StudyConfig:
+    """Builds the `StudyConfig` that gin has parsed, overridden by flags.
 
     Args:
-        flags: dict from `StudyConfig` field to value; what is None was not given.
+        flags: values by field; None if not set.
     """
     configured = gin_files.construct(_CONFIGURABLE)
     fields = {f.name: getattr(configured, f.name) for f in dataclasses.fields(configured)}

@@ -1,8 +1,8 @@
-"""python -m tuning.presets --runs=DIR --out=rnn_zoo/presets: makes the package's presets of sweeps.
+"""python -m tuning.presets --runs=DIR --out=rnn_zoo/presets: makes presets from sweeps.
 
 Each task, architecture, depth and budget that was searched gives one preset: the hyperparameters of
-its best trial by the split valid. Those that `--train` names are trained again with them, and get
-weights; what has weights already keeps them, with its card, unless it is named.
+its best trial on the split valid. Presets named by `--train` are trained again with these and get
+weights. Other presets that have weights already are left unchanged.
 """
 
 import dataclasses
@@ -10,6 +10,8 @@ import fnmatch
 import importlib
 import json
 import pathlib
+from collections.abc import Iterable
+from typing import Any
 
 from absl import flags
 
@@ -20,9 +22,10 @@ from trainer.cli import train_flags
 from trainer.config import TrainConfig
 from trainer.errors import UserError
 from trainer.storage.files import whole, write_json
+from trainer.storage.records import RunRecord
 from tuning.study import log
 
-USAGE = """Makes presets of the best trials of sweeps and studies.
+USAGE = """Makes presets from the best trials of sweeps and studies.
 
   python -m tuning.presets --runs=runs/presets --out=rnn_zoo/presets --train='parens/*'
 
@@ -33,12 +36,16 @@ FLAGS = flags.FlagValues()
 
 def _define():
     common = {"flag_values": FLAGS}
-    flags.DEFINE_list("runs", [], "directories of sweeps and studies, with commas", **common)
-    flags.DEFINE_string("out", None, "where to; rnn_zoo/presets for those of the package", **common)
-    flags.DEFINE_list("train", [], "which get weights: names, where * is any text", **common)
-    flags.DEFINE_string("work", "runs/presets_trained", "where these are trained", **common)
+    flags.DEFINE_list("runs", [], "comma-separated directories of sweeps and studies", **common)
+    flags.DEFINE_string(
+        "out", None, "directory of the presets; rnn_zoo/presets in the package", **common
+    )
+    flags.DEFINE_list(
+        "train", [], "presets that get weights: names, where * matches any text", **common
+    )
+    flags.DEFINE_string("work", "runs/presets_trained", "directory to train them in", **common)
     flags.DEFINE_float(
-        "longer", 1.0, "train them so many times the steps of the best trial", **common
+        "longer", 1.0, "factor from the best trial's training steps to theirs", **common
     )
     flags.DEFINE_string("text8_path", None, "a text8 file: plain, .gz or .zip", **common)
     flags.DEFINE_string("text8_source", None, "pydoc: text from Python's documentation", **common)
@@ -56,7 +63,7 @@ def main():
         raise UserError(f"no feasible trial in {', '.join(FLAGS.runs)}")
     for pattern in FLAGS.train:
         if not fnmatch.filter(found, pattern):
-            raise UserError(f"--train: nothing is called {pattern}; there is {', '.join(found)}")
+            raise UserError(f"--train: no preset matches {pattern}; there are {', '.join(found)}")
     if FLAGS.longer <= 0:
         raise UserError(f"--longer must be greater than 0, got {FLAGS.longer:g}")
     chosen = {name for pattern in FLAGS.train for name in fnmatch.filter(found, pattern)}
@@ -75,11 +82,11 @@ def main():
 
 
 def _check_surroundings():
-    """What would fail after hours of training fails before them.
+    """Checks before hours of training what would fail after them.
 
     Raises:
         UserError: a package is missing.
-        OSError: there cannot be a file in --out.
+        OSError: --out is not writable.
     """
     try:
         importlib.import_module("tuning.report.paper")
@@ -90,29 +97,30 @@ def _check_surroundings():
     write_json(out / INDEX, _known(out))
 
 
-def best_trials(directories):
-    """The best trial of each task, architecture, depth and budget below some directories.
+def best_trials(directories: Iterable[str]) -> dict[str, tuple[RunRecord, dict[str, Any]]]:
+    """Finds the best trial of each task, architecture, depth and budget.
+
+    Studies that started from a preset's weights are ignored.
 
     Args:
-        directories: of sweeps, of studies, or of anything above them.
+        directories: studies, sweeps, or directories above them.
 
     Returns:
-        dict from name of a preset, in alphabetical order, to its (`RunRecord`, dict of how it was
-        found). Of several studies the better best counts; studies from a preset's weights do not.
+        (record, how it was found) by name of the preset, in alphabetical order.
 
     Raises:
-        UserError: there is no such directory.
+        UserError: a directory does not exist.
     """
-    found = {}
+    found: dict[str, tuple[RunRecord, dict[str, Any]]] = {}
     for directory in directories:
         if not pathlib.Path(directory).is_dir():
             raise UserError(f"--runs: there is no directory {directory}")
         for path in sorted(pathlib.Path(directory).rglob("trials.jsonl")):
-            # What began at a preset's weights would be a preset of itself.
+            # A trial that started from a preset's weights would make a preset from itself.
             records = [r for r in log.read(path)[0].values() if not r.config.get("preset")]
             for best in log.ranked(records)[:1]:
                 name, search = name_of(best), _search(path.parent, records)
-                if name not in found or best.objective < found[name][0].objective:
+                if name not in found or log.rank(best)[0] < log.rank(found[name][0])[0]:
                     found[name] = best, search
     return dict(sorted(found.items()))
 
@@ -126,8 +134,8 @@ def _search(study, records):
     }
 
 
-def name_of(record):
-    """<task>/<architecture>[-depth<D>]-<budget>, as parens/gru-10k."""
+def name_of(record: RunRecord) -> str:
+    """Returns <task>/<architecture>[-depth<D>]-<budget>, such as parens/gru-10k."""
     at_least = ARCHITECTURES[canonical_name(record.arch)].min_depth
     depth = f"-depth{record.depth}" if record.depth != at_least else ""
     thousands, rest = divmod(record.max_params, 1000)
@@ -136,15 +144,15 @@ def name_of(record):
     )
 
 
-def trained(name, record):
-    """Trains the hyperparameters of a record again, or goes on where that was stopped.
+def trained(name: str, record: RunRecord) -> tuple[RunRecord, Any]:
+    """Trains the hyperparameters of a record again, resuming if that was interrupted.
 
     Returns:
-        (its own `RunRecord`, the weights).
+        (the new record, the weights).
 
     Raises:
-        UserError: it diverged, or the text is missing.
-        KeyboardInterrupt: a signal stopped it; the same command goes on.
+        UserError: training diverged, or the text is missing.
+        KeyboardInterrupt: a signal stopped it; the same command resumes it.
     """
     from rnn_zoo.model import get_weights
     from trainer.export import load_model
@@ -155,7 +163,7 @@ def trained(name, record):
     config = dataclasses.replace(config, train_steps=steps)
     if config.task == "text8":
         config = train_flags.with_text8(config, FLAGS)
-    # Another best trial, or another --longer, is another run.
+    # The name changes with the best trial and with --longer.
     run_dir = pathlib.Path(FLAGS.work, f"{name}-{sha256_of(config.as_gin().encode())[:8]}")
     again = train(config, run_dir, resume=run_dir.exists())
     if again.status == "interrupted":
@@ -165,10 +173,10 @@ def trained(name, record):
     return again, get_weights(load_model(run_dir)[0])
 
 
-def card(name, record, search):
-    """The `Preset` of a record."""
+def card(name: str, record: RunRecord, search: dict[str, Any]) -> Preset:
+    """Makes the preset of a record."""
     config = dict(record.config)
-    # Where the text lay is of that machine alone.
+    # The path of the text is valid only on the machine that trained it.
     config["task_options"] = {k: v for k, v in config["task_options"].items() if k != "path"}
     return Preset(
         name=name,
@@ -190,7 +198,7 @@ def card(name, record, search):
 
 
 def _paper(record):
-    """What the paper says of the same task, architecture and depth."""
+    """Quotes the paper's result for the same task, architecture and depth."""
     from tuning.report.paper import TABLE_APP_1
 
     if record.task == "parens" and record.depth == 1 and record.arch in TABLE_APP_1.index:
@@ -199,16 +207,16 @@ def _paper(record):
     return None
 
 
-def write(out, card, weights=None):
-    """Writes a preset, weights first, and then its card's SHA-256 into the index.
+def write(out: str | pathlib.Path, card: Preset, weights: Any = None) -> None:
+    """Writes a preset: its weights, its card, then the card's SHA-256 into the index.
 
-    Each file is whole or absent. Between card and index the one that was there before is refused as
-    changed; writing it again mends that.
+    Each file is replaced atomically. After a kill between card and index, the preset is refused as
+    changed until it is written again.
 
     Args:
         out: the directory of all presets.
-        card: the `Preset`.
-        weights: as of `rnn_zoo.model.get_weights`; None for hyperparameters alone.
+        card: the preset.
+        weights: as from `rnn_zoo.model.get_weights`; None for hyperparameters alone.
     """
     out = pathlib.Path(out)
     (out / card.task).mkdir(parents=True, exist_ok=True)
@@ -222,13 +230,13 @@ def write(out, card, weights=None):
 
 
 def _known(out):
-    """Name of each preset in a directory -> SHA-256 of its card."""
+    """Reads the index: the SHA-256 of each preset's card, by name."""
     index = out / INDEX
     return json.loads(index.read_text()) if index.exists() else {}
 
 
 def run():
-    """The console script."""
+    """Runs the console script."""
     cli.run(main, FLAGS, USAGE)
 
 

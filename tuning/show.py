@@ -1,26 +1,32 @@
-"""python -m tuning.show --study_dir=DIR: the best trials of a study, also while it runs."""
+"""python -m tuning.show --study_dir=DIR: shows the best trials of a study, even while it runs."""
 
 import dataclasses
 import pathlib
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from absl import flags
 
 from trainer.cli import main as cli
 from trainer.errors import UserError
 from trainer.storage.files import whole
+from trainer.storage.records import RunRecord
 from tuning.study import log
 
-USAGE = """Shows the best trials of a study, and exports all of them.
+if TYPE_CHECKING:
+    from trainer.display.progress import Display
+
+USAGE = """Shows the best trials of a study and exports all of them.
 
   python -m tuning.show --study_dir=studies/NAME --csv=trials.csv
 
 Flags:"""
 
 FLAGS = flags.FlagValues()
-flags.DEFINE_string("study_dir", None, "the directory of the study", flag_values=FLAGS)
-flags.DEFINE_integer("num", 10, "how many to show", flag_values=FLAGS)
-flags.DEFINE_string("csv", None, "a file to write all trials to, as CSV", flag_values=FLAGS)
-flags.DEFINE_string("parquet", None, "a file to write all trials to, as Parquet", flag_values=FLAGS)
+flags.DEFINE_string("study_dir", None, "directory of the study", flag_values=FLAGS)
+flags.DEFINE_integer("num", 10, "number of trials to show", flag_values=FLAGS)
+flags.DEFINE_string("csv", None, "CSV file to write all trials to", flag_values=FLAGS)
+flags.DEFINE_string("parquet", None, "Parquet file to write all trials to", flag_values=FLAGS)
 
 
 def main():
@@ -36,7 +42,7 @@ def main():
 
     display = Display()
     if bad:
-        display.say(f"{bad} line of {path} cannot be read (yet)")
+        display.say(f"{path}: {bad} line{'s'[: bad > 1]} incomplete or damaged")
     show(records.values(), FLAGS.num, display)
     for kind in ("csv", "parquet"):
         if FLAGS[kind].value:
@@ -44,8 +50,8 @@ def main():
             display.say(f"wrote {len(records)} trials to {FLAGS[kind].value}")
 
 
-def show(records, num, display):
-    """Prints how many trials there are, and a table of the best."""
+def show(records: Iterable[RunRecord], num: int, display: "Display") -> None:
+    """Prints the number of trials and a table of the best ones."""
     records = list(records)
     infeasible = sum(record.status == "infeasible" for record in records)
     early = sum(record.stopped_early for record in records)
@@ -74,22 +80,22 @@ def show(records, num, display):
     display.table(columns, rows)
 
 
-def export(records, path, kind):
-    """Writes a row a trial, nested values in columns of their own (`hparams.lr_init`).
+def export(records: Iterable[RunRecord], path: str, kind: str) -> None:
+    """Writes one row per trial, with one column per nested value (`hparams.lr_init`).
 
     Args:
-        records: `RunRecord`s.
-        path: of the file.
+        records: the trials.
+        path: the file to write.
         kind: "csv" or "parquet".
 
     Raises:
-        UserError: pandas or pyarrow are not installed.
+        UserError: pandas or pyarrow is not installed.
     """
     try:
         import pandas
 
         if kind == "parquet":
-            import pyarrow  # noqa: F401 - what pandas writes it with
+            import pyarrow  # noqa: F401 - pandas needs it to write Parquet
     except ImportError as error:
         raise UserError(
             f"--csv and --parquet need {error.name}: pip install 'rnn-zoo[report]'"
@@ -103,7 +109,7 @@ def export(records, path, kind):
 
 
 def run():
-    """The console script."""
+    """Runs the console script."""
     cli.run(main, FLAGS, USAGE)
 
 

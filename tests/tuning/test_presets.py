@@ -134,7 +134,7 @@ def test_mistakes_are_one_line(cold, arguments, message, tmp_path):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["--train=text8/*"], f"nothing is called text8/\\*; there is {NAME}"),
+        (["--train=text8/*"], f"no preset matches text8/\\*; there are {NAME}"),
         (["--longer=0"], "--longer must be greater than 0, got 0"),
     ],
 )

@@ -98,8 +98,9 @@ def ranked(records: Iterable[RunRecord]) -> list[RunRecord]:
     return sorted(feasible, key=rank)
 
 
-def rank(record: RunRecord) -> tuple[float | None, str]:
+def rank(record: RunRecord) -> tuple[float, str]:
     """Returns the sort key of a feasible record: its objective, then its id."""
+    assert record.objective is not None
     return record.objective, record.run_id
 
 

@@ -14,8 +14,8 @@ from tuning.sweep.config import parse
 from tuning.sweep.directory import FAILED, Sweep
 from tuning.sweep.status import SweepDisplay, duration, show
 
-USAGE = """Runs the studies behind a figure or a table. Stopped or killed, the same command goes on;
-given on several machines that share the directory, it shares the work.
+USAGE = """Runs the studies behind a figure or a table. To continue a sweep that was stopped or
+killed, run the same command again; to share the work, run it on machines that share the directory.
 
   python -m tuning.sweep --gin_file=gin_configs/paper/figure_4_parens.gin --out=DIR
   python -m tuning.sweep --status DIR
@@ -29,22 +29,21 @@ FLAGS = flags.FlagValues()
 def _define():
     text = functools.partial(flags.DEFINE_string, flag_values=FLAGS)
     whole = functools.partial(flags.DEFINE_integer, flag_values=FLAGS)
-    text("gin_file", None, "which studies: a file of gin_configs/paper, or one of your own")
-    text("out", None, "the sweep's directory")
-    text("status", None, "print how far the sweep in this directory is, and end")
-    flags.DEFINE_boolean("dry_run", False, "print what it would cost, and end", flag_values=FLAGS)
-    text("engine", "local", f"what runs it: {', '.join(ENGINES)}")
-    whole("workers", None, "processes; one a core or a GPU if not given")
-    whole("lanes", None, "trials that each trains at once; chosen if not given")
-    whole("num_trials", None, "of every study")
-    whole("train_steps", None, "most updates of a trial")
+    yes = functools.partial(flags.DEFINE_boolean, flag_values=FLAGS)
+    text("gin_file", None, "gin file of the studies: one of gin_configs/paper, or your own")
+    text("out", None, "directory of the sweep")
+    text("status", None, "print the progress of the sweep in this directory and exit")
+    yes("dry_run", False, "print the estimated cost and exit")
+    text("engine", "local", f"engine that runs it: {', '.join(ENGINES)}")
+    whole("workers", None, "number of processes; default: one per GPU or core")
+    whole("lanes", None, "trials that each process trains at once; default: by machine and model")
+    whole("num_trials", None, "number of trials of every study")
+    whole("train_steps", None, "upper end of the training steps of a trial")
     whole("max_megabytes", 4000, "memory above which a process is replaced between studies")
-    flags.DEFINE_boolean(
-        "retry_failed", False, "try those again that were set aside", flag_values=FLAGS
-    )
-    text("ray_address", None, "a running Ray cluster, as auto; one of its own if not given")
+    yes("retry_failed", False, "retry failed studies")
+    text("ray_address", None, "a running Ray cluster, such as auto; default: start one")
     flags.DEFINE_float(
-        "gpus_per_study", None, "share of a GPU that Ray reserves", flag_values=FLAGS
+        "gpus_per_study", None, "share of a GPU that Ray reserves per study", flag_values=FLAGS
     )
 
 
@@ -71,21 +70,21 @@ def main():
 
 
 def _studies():
-    """The studies, checked as far as is possible without a backend, the dearest first."""
+    """Parses and checks the studies, most expensive first."""
     if FLAGS.engine not in ENGINES:
         raise UserError(f"unknown engine {FLAGS.engine!r}; choose one of {', '.join(ENGINES)}")
     names = ("workers", "lanes", "num_trials", "train_steps", "max_megabytes")
     train_flags.check_positive(FLAGS, *names)
     if not FLAGS.gin_file:
-        raise UserError("--gin_file is missing, as gin_configs/paper/figure_4_parens.gin")
+        raise UserError("--gin_file is missing, such as gin_configs/paper/figure_4_parens.gin")
     given = {name: FLAGS[name].value for name in ("num_trials", "train_steps")}
     if FLAGS.gpus_per_study is not None and FLAGS.gpus_per_study < 0:
         raise UserError(f"--gpus_per_study must be at least 0, got {FLAGS.gpus_per_study}")
     text8 = train_flags.text8_options(FLAGS)
-    if "path" in text8:  # Whole, for other drivers and machines that read the sweep's directory.
+    if "path" in text8:  # other processes read it from the sweep's directory
         text8["path"] = os.path.abspath(text8["path"])
     specs, text = parse(FLAGS.gin_file, FLAGS.profile, FLAGS.gin_bindings, given, text8)
-    # So that no long one is left for the end, when the other processes have nothing to do.
+    # Long studies first, so that none is left at the end, when other processes are idle.
     return sorted(specs, key=estimate.work, reverse=True), text
 
 
@@ -106,13 +105,13 @@ def _run(sweep, display):
         display.end()
     show(sweep, display)
     if not is_over:
-        display.say("interrupted; the same command goes on")
+        display.say("interrupted; run the same command again to continue")
         return cli.INTERRUPTED
     failed = sum(sweep.state(name).status == FAILED for name in sweep.specs)
     if failed:
         display.say(
-            f"{failed} studies failed; their errors are in {sweep.path / 'logs'}, and "
-            "--retry_failed tries them again"
+            f"{failed} studies failed; their errors are in {sweep.path / 'logs'}; retry them with "
+            "--retry_failed"
         )
     return 1 if failed else 0
 
@@ -136,7 +135,7 @@ def _estimate(specs, display):
     unit = "GPU" if places.gpus() else "core"
     workers = FLAGS.workers or places.default_workers()
     seconds = sum(each.seconds for each in costs)
-    # The last one begins no sooner than all are shared out.
+    # However many workers there are, the longest study takes its time.
     longest = max(each.seconds for each in costs)
     display.say(
         f"{len(specs)} studies, {sum(each.trials for each in costs):,} trials, "
@@ -147,7 +146,7 @@ def _estimate(specs, display):
 
 
 def run():
-    """The console script."""
+    """Runs the console script."""
     cli.run(main, FLAGS, USAGE)
 
 

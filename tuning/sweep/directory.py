@@ -1,16 +1,17 @@
-"""A sweep is its directory; whoever can write to it can take part.
+"""The directory of a sweep, which any process with access to it can join.
 
-sweep.json          its studies, in the order in which they are taken up
-sweep.gin           the gin file that asked for them
-studies/NAME/       a study each, as `python -m tuning` leaves it, and its lease
-states/NAME.json    how it fares; written by the owner of the study's lease alone
-logs/NAME.txt       what was said of it
+sweep.json          its studies, in the order in which they are started
+sweep.gin           the gin file that defines them
+studies/NAME/       each study, in the format of `python -m tuning`, and its lease
+states/NAME.json    its state, written only by the owner of its lease
+logs/NAME.txt       its output
 """
 
 import contextlib
 import dataclasses
 import json
 import pathlib
+from collections.abc import Iterable, Mapping
 
 from trainer.config import TrainConfig
 from trainer.errors import UserError
@@ -22,52 +23,56 @@ from tuning.study.log import RERUNS
 from tuning.sweep.config import Spec
 
 WAITING, RUNNING, DONE, FAILED = "waiting", "running", "done", "failed"
-#: How often a study may fail by an error of its own before it is set aside.
+#: Number of errors, without a finished trial between them, after which a study is failed.
 MAX_FAILURES = 3
-#: How many processes in a row may die with a study before it has a finished trial more.
+#: Number of processes that may die in a row while running a study, without a finished trial.
 MAX_DEATHS = 20
 
 
 @dataclasses.dataclass(frozen=True)
 class State:
-    """How a study fares.
+    """State of a study.
 
     Attributes:
-        status: "waiting", "running", "done" or "failed". "running" is as its owner left it: one
-            that was killed left it so.
-        trials: finished ones, reruns included, when this was written.
-        infeasible, best: how many of them diverged, and the least objective; of one that is done.
-        failures: messages of the errors that ended it since its last trial.
-        deaths: processes in a row that died with it and had no trial to show.
-        seconds: that its owners have spent, those that were killed aside.
+        status: "waiting", "running", "done" or "failed"; an owner that was killed leaves "running".
+        trials: number of finished trials and reruns when this was written.
+        infeasible, best: number of diverged trials and the best objective, once it is done.
+        failures: messages of errors since its last finished trial.
+        deaths: number of processes in a row that died while running it, without a finished trial.
+        seconds: time spent by its owners, except those that were killed.
     """
 
     status: str = WAITING
     trials: int = 0
     infeasible: int | None = None
     best: float | None = None
-    failures: tuple = ()
+    failures: tuple[str, ...] = ()
     deaths: int = 0
     seconds: float = 0.0
 
     @property
-    def is_over(self):
+    def is_over(self) -> bool:
+        """Whether the study is done or failed."""
         return self.status in (DONE, FAILED)
 
-    def taken(self, trials):
-        """The state once a process has taken the study up, which has so many finished trials."""
+    def taken(self, trials: int) -> "State":
+        """Returns the state when a process starts or continues the study.
+
+        Args:
+            trials: number of finished trials in the study's files.
+        """
         state = dataclasses.replace(self, status=RUNNING, trials=trials)
         if trials > self.trials:
             return dataclasses.replace(state, failures=(), deaths=0)
         deaths = self.deaths + (self.status == RUNNING)
         if deaths < MAX_DEATHS:
             return dataclasses.replace(state, deaths=deaths)
-        message = f"its process died {deaths} times in a row; often that is want of memory"
+        message = f"its process died {deaths} times in a row; usually out of memory"
         failures = (*self.failures, message)
         return dataclasses.replace(state, status=FAILED, deaths=deaths, failures=failures)
 
-    def failed(self, message, is_final):
-        """The state after an error; the study waits for another attempt unless it had enough."""
+    def failed(self, message: str, is_final: bool) -> "State":
+        """Returns the state after an error: waiting for another attempt, or failed."""
         failures = (*self.failures, message)
         is_final = is_final or len(failures) >= MAX_FAILURES
         return dataclasses.replace(
@@ -76,25 +81,31 @@ class State:
 
 
 class Sweep:
-    """The files of a sweep.
+    """Files of a sweep.
 
     Args:
         path: the directory.
-        specs: list of `Spec`.
-        backend: the Keras backend that it is to run on.
-        profile: the one that its studies were made with; for whoever reads their results.
+        specs: the studies.
+        backend: the Keras backend that trains them.
+        profile: the profile of the studies, for readers of the results.
     """
 
-    def __init__(self, path, specs, backend="tensorflow", profile="laptop"):
+    def __init__(
+        self,
+        path: str | pathlib.Path,
+        specs: Iterable[Spec],
+        backend: str = "tensorflow",
+        profile: str = "laptop",
+    ):
         self.path, self.backend, self.profile = pathlib.Path(path), backend, profile
         self.specs = {spec.name: spec for spec in specs}
 
     @classmethod
-    def open(cls, path):
-        """The sweep that a directory holds.
+    def open(cls, path: str | pathlib.Path) -> "Sweep":
+        """Reads the sweep in a directory.
 
         Raises:
-            UserError: it holds none.
+            UserError: there is none.
         """
         manifest = pathlib.Path(path, "sweep.json")
         try:
@@ -104,26 +115,26 @@ class Sweep:
         except (FileNotFoundError, NotADirectoryError):
             raise UserError(f"{path} holds no sweep (no sweep.json)") from None
         except (ValueError, TypeError, KeyError) as error:
-            raise UserError(f"{manifest} is not a sweep's: {error}") from None
+            raise UserError(f"{manifest} describes no sweep: {error}") from None
 
-    def create(self, documents):
-        """Writes what says which studies there are; a directory that has it already must agree.
+    def create(self, documents: Mapping[str, str]) -> None:
+        """Creates the directory, or checks that it holds this sweep.
 
         Args:
-            documents: dict from file name to text, written beside sweep.json.
+            documents: texts to write beside sweep.json, by file name.
 
         Raises:
             UserError: the directory holds another sweep, or something else.
         """
-        manifest, ours = self.path / "sweep.json", ("studies", "states", "logs", *documents)
+        manifest, expected = self.path / "sweep.json", ("studies", "states", "logs", *documents)
         names = [p.name for p in self.path.iterdir()] if self.path.is_dir() else []
-        strangers = [name for name in names if name not in ours and name[0] != "."]
-        # Another process may be creating the same at this moment.
+        strangers = [name for name in names if name not in expected and name[0] != "."]
+        # Checked after listing: another process may be creating the same sweep.
         if manifest.exists():
             self._refuse_difference(Sweep.open(self.path))
             return
         if strangers or (self.path.exists() and not self.path.is_dir()):
-            what = f"holds {strangers[0]} but no sweep" if strangers else "is no directory"
+            what = f"holds {strangers[0]} but no sweep" if strangers else "is not a directory"
             raise UserError(f"{self.path} {what}; choose another --out")
         for name in ("studies", "states", "logs"):
             (self.path / name).mkdir(parents=True, exist_ok=True)
@@ -134,31 +145,34 @@ class Sweep:
         values = {"backend": self.backend, "profile": self.profile, "studies": studies}
         write_json(manifest, values)
 
-    def study_path(self, name):
+    def study_path(self, name: str) -> pathlib.Path:
+        """Returns the directory of a study."""
         return self.path / "studies" / name
 
-    def retry(self, name):
-        """Makes a study that was set aside wait for another try."""
+    def retry(self, name: str) -> None:
+        """Makes a failed study wait for another attempt."""
         if self.state(name).status == FAILED:
             with Lease(self.study_path(name)):
                 state = dataclasses.replace(self.state(name), failures=(), deaths=0)
                 self.write_state(name, dataclasses.replace(state, status=WAITING))
 
-    def log_path(self, name):
+    def log_path(self, name: str) -> pathlib.Path:
+        """Returns the file of a study's output."""
         return self.path / "logs" / f"{name}.txt"
 
-    def state(self, name):
-        """The study's `State`; a new one where there is none, or where it is damaged."""
+    def state(self, name: str) -> State:
+        """Reads the state of a study; returns a new one if it is missing or damaged."""
         with contextlib.suppress(FileNotFoundError, ValueError, TypeError, KeyError):
             values = json.loads(self._state_path(name).read_bytes())
             return State(**values | {"failures": tuple(values["failures"])})
         return State(trials=self.num_ended(name))
 
-    def write_state(self, name, state):
+    def write_state(self, name: str, state: State) -> None:
+        """Writes the state of a study; its lease must be held."""
         write_json(self._state_path(name), dataclasses.asdict(state))
 
-    def num_ended(self, name):
-        """Finished trials and reruns that the study's files have now."""
+    def num_ended(self, name: str) -> int:
+        """Counts the finished trials and reruns in the study's files."""
         count = 0
         for file in ("trials.jsonl", RERUNS):
             with contextlib.suppress(FileNotFoundError):

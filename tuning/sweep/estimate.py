@@ -1,40 +1,45 @@
-"""What a sweep will cost: from a short measurement here, a time for every study.
+"""Estimate of a sweep's cost from a short measurement on this machine.
 
-A training step's time is taken as
+The time of a training step is modelled as
 
     seconds = a L + b W,   L = T depth (gates + 1),   W = 6 B T parameters,
 
-a for starting the operations of a time step, b for the products' multiplications and additions
-(2 a weight and time step, forward once, backward twice). Both follow from steps of the sweep's own
-studies, the cheapest, the dearest and one between. Trials that diverge end sooner; the search's own
-time, and what processes side by side take from one another, are not in it.
+where a is the cost of launching the operations of a time step, and b that of a multiplication or
+addition in the products (2 per weight and time step, once forward and twice backward). Both are
+fitted to measured steps of the cheapest, the median and the most expensive study of the sweep. The
+estimate ignores that diverging trials end early, the search's own time, and contention between
+processes.
 """
 
 import math
 import time
+from collections.abc import Sequence
+from multiprocessing.connection import Connection
 from typing import NamedTuple
 
 from rnn_zoo.architectures import ARCHITECTURES
 from trainer.errors import UserError
 from tuning.search import space
 from tuning.study import places
+from tuning.sweep.config import Spec
 
-#: Bytes that a finished trial leaves: its record, keras-tuner's file, TensorBoard's events.
+#: Bytes on disk per finished trial: its record, keras-tuner's file, TensorBoard's events.
 TRIAL_BYTES = 20_000
-#: Steps' worth of time that measuring a trained trial takes; its three splits go forward only.
+#: Cost of evaluating a trial on three splits, in training steps.
 EVALUATION_STEPS = 64
-#: Seconds of timed training of each measured study.
+#: Seconds of timed training per measured study.
 SECONDS = 1.5
 
 
 class Cost(NamedTuple):
-    """Of one study.
+    """Cost of a study.
 
     Attributes:
-        units, num_params: of its networks.
-        trials, steps: all its trials, reruns included, and their expected steps.
-        seconds: on one core or GPU.
-        disk: bytes.
+        units, num_params: size of its networks.
+        trials: number of trials and reruns.
+        steps: expected training steps of all of them.
+        seconds: time on one core or GPU.
+        disk: bytes on disk.
     """
 
     units: int
@@ -45,41 +50,42 @@ class Cost(NamedTuple):
     disk: float
 
 
-def mean_steps(spec):
-    """Expected steps of a trial: of a log-uniform law from a to b, (b - a) / ln(b / a)."""
+def mean_steps(spec: Spec) -> float:
+    """Returns the expected steps of a trial, (b - a) / ln(b / a) if log-uniform from a to b."""
     searched = space.narrow(space.space(spec.config), spec.study.ranges)
-    law = next(each for each in searched if each.name == "train_steps")
-    if law.low == law.high:
-        return float(law.low)
-    return (law.high - law.low) / math.log(law.high / law.low)
+    steps = next(each for each in searched if each.name == "train_steps")
+    if steps.low == steps.high:
+        return float(steps.low)
+    return (steps.high - steps.low) / math.log(steps.high / steps.low)
 
 
-def features(spec):
-    """(L, W) of a step."""
+def features(spec: Spec) -> tuple[int, int]:
+    """Returns (L, W) of a training step."""
     config, num_steps = spec.config, spec.num_steps
+    assert config.depth is not None
     launches = num_steps * config.depth * (len(ARCHITECTURES[config.arch].gates) + 1)
     return launches, 6 * config.batch_size * num_steps * config.num_params
 
 
-def work(spec):
-    """A study's cost in a unit of its own, to weigh studies of a sweep against one another."""
+def work(spec: Spec) -> float:
+    """Returns the relative cost of a study, without a measurement."""
     return spec.num_trainings * mean_steps(spec) * _weight(spec)
 
 
 def _weight(spec):
-    """About the seconds of a step, before anything is measured."""
+    """Returns a guess at the seconds of a training step."""
     launches, products = features(spec)
     return 1e-6 * launches + 1e-11 * products
 
 
-def measure(specs, lanes=None):
-    """Trains some of the studies for a moment, in a process like those of a sweep.
+def measure(specs: Sequence[Spec], lanes: int | None = None) -> tuple[float, float, float]:
+    """Times training steps of some studies, in a process like those of a sweep.
 
     Returns:
         (a, b, seconds to compile a study's program).
 
     Raises:
-        UserError: the machine cannot train them.
+        UserError: this machine cannot train them.
     """
     import numpy as np
     from scipy.optimize import nnls
@@ -93,7 +99,7 @@ def measure(specs, lanes=None):
         _, measured = places.receive(connection)
     except EOFError:
         raise UserError(
-            f"{chosen[-1].name} cannot be measured: the process died; often that is want of memory"
+            f"{chosen[-1].name} cannot be measured: its process died; usually out of memory"
         ) from None
     finally:
         process.kill()
@@ -101,13 +107,13 @@ def measure(specs, lanes=None):
         connection.close()
     seconds = np.array([step for step, _ in measured])
     rows = np.array([features(spec) for spec in chosen], dtype=float)
-    # Relative errors count, so that the cheapest is met as well as the dearest.
+    # Relative errors, so that cheap studies are fitted as well as expensive ones.
     (a, b), _ = nnls(rows / seconds[:, None], np.ones(len(chosen)))
     return a, b, sum(compiling for _, compiling in measured) / len(measured)
 
 
-def cost(spec, a, b, compiling):
-    """The `Cost` of a study, from what `measure` gives."""
+def cost(spec: Spec, a: float, b: float, compiling: float) -> Cost:
+    """Returns the cost of a study from the results of `measure`."""
     from rnn_zoo.sizing import count_params
 
     config, task = spec.config, spec.config.make_task()
@@ -127,12 +133,12 @@ def cost(spec, a, b, compiling):
     )
 
 
-def _measure(connection, specs, lanes):
+def _measure(connection: Connection, specs: Sequence[Spec], lanes: int | None) -> None:
     connection.send(("measured", [_time(spec, lanes) for spec in specs]))
 
 
 def _time(spec, lanes):
-    """(seconds of a step of one trial, seconds to compile) of a study."""
+    """Returns (seconds per training step of one trial, seconds to compile) of a study."""
     from trainer.cli import main as cli
 
     cli.start_backend()
@@ -142,7 +148,7 @@ def _time(spec, lanes):
     from trainer.lanes import Lanes
     from trainer.trial import Trial
 
-    # A learning rate that does nothing: what is timed must not diverge.
+    # A negligible learning rate, so that training does not diverge while it is timed.
     config = dataclasses.replace(spec.config, train_steps=MAX_TRAIN_STEPS, lr_init=1e-9)
     lanes = lanes or places.default_lanes(config, spec.num_steps)
     trials = [Trial(config) for _ in range(lanes)]

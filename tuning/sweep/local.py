@@ -1,7 +1,7 @@
-"""The local engine: a process a core, or a GPU, each of which takes studies until all are over.
+"""The local engine: one process per GPU or core, each taking studies until all are over.
 
-A process keeps what it has imported and compiled from study to study. It is replaced when it dies,
-and between two studies when it has grown. If the engine's own process dies, they end as well.
+Processes keep imported modules and compiled programs from study to study. A process is replaced
+when it dies, and between studies when it has grown too large. All end if the engine's process dies.
 """
 
 import contextlib
@@ -13,6 +13,10 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from typing import Self
 
 from trainer.errors import UserError
 from trainer.signals import Signals
@@ -20,29 +24,36 @@ from tuning.study import places
 from tuning.study.lease import PATIENCE
 from tuning.sweep import worker
 from tuning.sweep.directory import RUNNING, WAITING, Sweep
-from tuning.sweep.status import report
+from tuning.sweep.status import SweepDisplay, report
 
-#: How many processes in a row may die before they are up.
+#: Number of processes that may die in a row while starting.
 MAX_STILLBORN = 20
 
 
-def run(sweep, runner, workers, max_megabytes, display, patience=PATIENCE):
-    """Runs what is left of a sweep.
+def run(
+    sweep: Sweep,
+    runner: worker.Runner,
+    workers: int | None,
+    max_megabytes: int,
+    display: SweepDisplay,
+    patience: float = PATIENCE,
+) -> bool:
+    """Runs the studies of a sweep that are not over.
 
     Args:
-        sweep: the `Sweep`.
-        runner: as of `worker.run`; it is sent to the processes.
-        workers: number of processes; one a core or a GPU if None.
-        max_megabytes: memory above which a process is replaced when its study is over.
-        display: a `status.SweepDisplay`.
-        patience: seconds of silence after which an owner elsewhere counts as dead.
+        sweep: the sweep.
+        runner: runs single studies; it is pickled and sent to the processes.
+        workers: number of processes; one per GPU or core if None.
+        max_megabytes: memory above which a process is replaced between studies.
+        display: shows the progress.
+        patience: seconds without a heartbeat after which a remote owner is considered dead.
 
     Returns:
-        Whether all studies are over: done, or set aside.
+        Whether all studies are over: done or failed.
 
     Raises:
-        UserError: this machine or the directory does not serve; processes die before they are up.
-        WorkerError: a bug of the engine's, with its traceback.
+        UserError: this machine or the directory is unusable, or processes die while starting.
+        WorkerError: the engine has a bug; the message is its traceback.
     """
     workers = workers or min(places.default_workers(), len(sweep.specs))
     display.say(f"{workers} processes on this machine")
@@ -53,31 +64,37 @@ def run(sweep, runner, workers, max_megabytes, display, patience=PATIENCE):
                 display.say(message)
             display.update()
         if signals.received:
-            display.say("ending; what trains is trained again later")
+            display.say("stopping; trials in training will be trained again")
     return all(sweep.state(name).is_over for name in sweep.specs)
 
 
 class _Crew:
-    """The processes: place -> (process, connection)."""
+    """The engine's processes.
+
+    Attributes:
+        members: (process, connection) by place.
+    """
 
     def __init__(self, sweep, runner, workers, max_megabytes, patience):
         self._arguments = (str(sweep.path), runner, max_megabytes, patience)
-        self._places, self.members = places.places(workers), {}
-        self._starting, self._stillborn = set(), 0
+        self._places = places.places(workers)
+        self.members: dict[int, tuple[BaseProcess, Connection]] = {}
+        self._starting: set[int] = set()
+        self._stillborn = 0
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         for place in range(len(self._places)):
             self._start(place)
         return self
 
-    def __exit__(self, *_):
-        """Ends all processes, in good order if they can."""
+    def __exit__(self, *exception: object) -> None:
+        """Terminates all processes, and kills those that do not stop in time."""
         for process, _ in self.members.values():
             process.terminate()
         deadline = time.monotonic() + worker.GRACE
         for process, connection in self.members.values():
             while process.is_alive() and time.monotonic() < deadline:
-                # One that waits to be heard would never end.
+                # Read what it sends: a process that blocks in sending would never end.
                 with contextlib.suppress(EOFError, OSError):
                     while connection.poll():
                         connection.recv()
@@ -86,13 +103,13 @@ class _Crew:
             process.join()
             connection.close()
 
-    def hear(self):
-        """Yields what processes have to say, for about a second; replaces those that ended."""
-        connections = {connection: place for place, (_, connection) in self.members.items()}
-        for connection in multiprocessing.connection.wait(list(connections), timeout=1.0):
-            place = connections[connection]
+    def hear(self) -> Iterator[str]:
+        """Yields messages of processes for up to a second, and replaces processes that died."""
+        connections = [connection for _, connection in self.members.values()]
+        ready = multiprocessing.connection.wait(connections, timeout=1.0)
+        for place in [p for p, (_, connection) in self.members.items() if connection in ready]:
             try:
-                kind, content = places.receive(connection)
+                kind, content = places.receive(self.members[place][1])
             except (EOFError, OSError):
                 yield from self._replace(place)
                 continue
@@ -124,17 +141,17 @@ class _Crew:
         self._stillborn += place in self._starting
         if self._stillborn >= MAX_STILLBORN:
             raise UserError(
-                f"{self._stillborn} processes died before they were up (exit code {code}; -9 is "
-                "often want of memory); try fewer --workers"
+                f"{self._stillborn} processes died while starting (exit code {code}; -9 is usually "
+                "out of memory); try fewer --workers"
             )
         self._start(place)
-        yield f"a process ended (exit code {code}); another takes its place"
+        yield f"a process died (exit code {code}) and is replaced"
 
 
 def _live(connection, path, runner, max_megabytes, patience):
-    """A process's life."""
+    """Takes studies until all are over, in a process of its own."""
     ending, sweep = threading.Event(), Sweep.open(path)
-    # However often: a batch system and the engine's own process may both say so.
+    # Unlike `Signals`, repeatable: a batch system and the engine may both send SIGTERM.
     signal.signal(signal.SIGTERM, lambda *_: ending.set())
     life = _Life()
     threading.Thread(target=life.end_with_parent, args=(sweep,), daemon=True).start()
@@ -153,20 +170,27 @@ def _live(connection, path, runner, max_megabytes, patience):
         raise
     except OSError as error:
         raise worker.unusable(sweep, error) from None
-    # Otherwise it was told to end, and another is to take its place.
+    # If it was told to end, studies are left, and the engine must not count this place as done.
     if not ending.is_set():
         connection.send(("over", None))
 
 
 class _Life:
-    """What a process is at, for the thread that ends it when the engine's process has died."""
+    """What a process is doing, for the thread that ends it when the engine's process dies.
 
-    study = None
+    Attributes:
+        study: name of the study that it runs, or None.
+    """
 
-    def end_with_parent(self, sweep):
-        multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
+    study: str | None = None
+
+    def end_with_parent(self, sweep: Sweep) -> None:
+        """Waits until the parent process has died, then ends this one."""
+        parent = multiprocessing.parent_process()
+        assert parent is not None
+        multiprocessing.connection.wait([parent.sentinel])
         if self.study is not None:
-            # Of this the study is not to blame.
+            # Not the study's fault: without this it would count as a death.
             with contextlib.suppress(Exception):
                 state = sweep.state(self.study)
                 owner = json.loads((sweep.study_path(self.study) / "lease.json").read_bytes())

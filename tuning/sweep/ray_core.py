@@ -1,8 +1,8 @@
-"""The Ray engine: every study is a task, on one machine or on a cluster that shares the directory.
+"""The Ray engine: each study is a task, on one machine or on a cluster that shares the directory.
 
-A task whose process or machine dies runs again elsewhere: Ray retries it for ever, and the study's
-lease and files see to it that nothing is lost or doubled. A cluster of its own listens on loopback
-alone and asks for a token, made for this run.
+Ray retries a task whose process or machine dies, without limit; the study's lease and files make
+sure that nothing is lost or done twice. A cluster that the engine starts listens only on loopback
+and requires a token, which is made for each run.
 """
 
 import functools
@@ -17,18 +17,18 @@ from tuning.study.lease import Watch
 from tuning.study.places import Place
 from tuning.sweep import worker
 from tuning.sweep.directory import Sweep
-from tuning.sweep.status import report
+from tuning.sweep.status import SweepDisplay, report
 
 
 class Settings(NamedTuple):
-    """What the command line says of Ray.
+    """Settings of Ray from the command line.
 
     Attributes:
-        address: of a running cluster; None starts one on this machine.
-        workers: tasks at once on a cluster of its own; one a core if None, as far as GPUs go.
-        gpus_per_study: share of a GPU that a task reserves; a whole one where there are any, if
-            None.
-        max_megabytes: memory above which a process leaves the next task to a fresh one.
+        address: a running cluster; None starts one on this machine.
+        workers: number of tasks at once on this machine's cluster; one per core if None, and no
+            more than the GPUs allow.
+        gpus_per_study: share of a GPU that a task reserves; if None, a whole one if there are GPUs.
+        max_megabytes: memory above which a process leaves the next task to a new one.
     """
 
     address: str | None
@@ -37,21 +37,21 @@ class Settings(NamedTuple):
     max_megabytes: int
 
 
-def run(sweep, runner, settings, display):
-    """Runs what is left of a sweep.
+def run(sweep: Sweep, runner: worker.Runner, settings: Settings, display: SweepDisplay) -> bool:
+    """Runs the studies of a sweep that are not over.
 
     Args:
-        sweep: the `Sweep`; all machines must see its directory under the same path.
-        runner: as of `worker.run`; it is sent to the tasks.
-        settings: the `Settings`.
-        display: a `status.SweepDisplay`.
+        sweep: the sweep; its directory must have the same path on all machines.
+        runner: runs single studies; it is pickled and sent to the tasks.
+        settings: settings of Ray.
+        display: shows the progress.
 
     Returns:
-        Whether all studies are over: done, or set aside.
+        Whether all studies are over: done or failed.
 
     Raises:
-        UserError: Ray is not installed, does not answer, or lacks GPUs; a machine, or the
-            directory, does not serve.
+        UserError: Ray is not installed, does not answer, or lacks GPUs; or a machine or the
+            directory is unusable.
     """
     ray = _connect(settings, sweep.backend)
     try:
@@ -78,7 +78,7 @@ def run(sweep, runner, settings, display):
 
 
 def _follow(ray, task, arguments, sweep, signals, display):
-    """Submits every study that is free, again and again, until all are over."""
+    """Submits studies whenever they are free, until all are over."""
     path, watch, running = str(sweep.path.absolute()), Watch(), {}
     left = list(sweep.specs)
     while left and not signals.received:
@@ -98,7 +98,7 @@ def _follow(ray, task, arguments, sweep, signals, display):
         left = [name for name in left if not sweep.state(name).is_over]
         display.update()
     if signals.received:
-        display.say("ending; what trains is trained again later")
+        display.say("stopping; trials in training will be trained again")
     for reference in running:
         ray.cancel(reference)
     if running:
@@ -106,8 +106,9 @@ def _follow(ray, task, arguments, sweep, signals, display):
 
 
 def _connect(settings, backend):
+    """Starts Ray or connects to it, and returns the module."""
     if settings.address is None:
-        # Read when Ray is imported: its servers bind to the loopback address alone.
+        # Makes Ray's servers bind to the loopback address only; Ray reads it when imported.
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
         os.environ["RAY_AUTH_MODE"] = "token"
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
@@ -116,21 +117,16 @@ def _connect(settings, backend):
         import ray
     except ImportError:
         raise UserError("--engine=ray needs Ray: pip install 'rnn-zoo[ray]'") from None
-    variables = Place([0], "").environment | {"TF_CPP_MIN_LOG_LEVEL": "3"}
-    del variables["CUDA_VISIBLE_DEVICES"]  # Ray's to set
-    variables["KERAS_BACKEND"] = backend
-    if "PYTHONPATH" in os.environ:
-        variables["PYTHONPATH"] = os.environ["PYTHONPATH"]
     own = {
         "num_cpus": settings.workers or len(os.sched_getaffinity(0)),
         "include_dashboard": False,
-        # Results go to files: Ray's own memory holds a few lines.
+        # Results go to files: Ray's object store holds only a few lines.
         "object_store_memory": 80 * 2**20,
     }
     try:
         ray.init(
             address=settings.address or "local",
-            runtime_env={"env_vars": variables},
+            runtime_env={"env_vars": _task_environment(backend)},
             log_to_driver=False,
             logging_level="ERROR",
             **({} if settings.address else own),
@@ -138,18 +134,27 @@ def _connect(settings, backend):
     except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         reason = str(error).strip().splitlines()[0]
         if settings.address is None:
-            raise UserError(f"Ray does not start here: {reason}") from None
+            raise UserError(f"Ray cannot be started: {reason}") from None
         raise UserError(
             f"no Ray at --ray_address={settings.address}: {reason}; start it there (with the same "
-            "token, RAY_AUTH_MODE), or leave --ray_address out"
+            "token, RAY_AUTH_MODE), or omit --ray_address"
         ) from None
     return ray
 
 
+def _task_environment(backend):
+    variables = Place([0], "").environment | {"TF_CPP_MIN_LOG_LEVEL": "3"}
+    del variables["CUDA_VISIBLE_DEVICES"]  # Ray sets it
+    variables["KERAS_BACKEND"] = backend
+    if "PYTHONPATH" in os.environ:
+        variables["PYTHONPATH"] = os.environ["PYTHONPATH"]
+    return variables
+
+
 def _run(path, name, silent, runner, max_megabytes):
-    """The task: the study's `State`, or None if another process owns it."""
+    """Runs a study as a Ray task; returns its `State`, or None if another process owns it."""
     if _had and worker.resident_megabytes() > max_megabytes:
-        # Nothing is begun yet, and Ray tries again in another process.
+        # Ray retries the task, which has not done anything yet, in another process.
         os._exit(0)
     _had.add(name)
     return worker.run(_open(path), name, runner, lambda: False, silent)

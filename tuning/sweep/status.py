@@ -1,31 +1,36 @@
-"""How far a sweep is: a table of its studies, and a live line while it runs."""
+"""Progress of a sweep: a table of its studies, and a status line while it runs."""
 
 import time
+from typing import Self
 
 from rich.console import Console
 
 from trainer.display.progress import Display, StatusLine
 from tuning.study.lease import Watch
-from tuning.sweep.directory import DONE, FAILED, RUNNING, WAITING, Sweep
+from tuning.sweep.directory import DONE, FAILED, RUNNING, WAITING, State, Sweep
 from tuning.sweep.estimate import work
 
 STATUSES = (DONE, RUNNING, WAITING, FAILED)
 
 
 class Survey:
-    """What all studies of a sweep have come to, at each `look`; what is over is read once.
+    """States of all studies of a sweep, updated by `look`; studies that are over are read once.
 
     Attributes:
-        states, statuses, trials: by study. One whose owner has died on this machine waits.
+        states, statuses, trials: by study name. A study whose owner is dead has the status waiting.
     """
 
-    def __init__(self, sweep):
-        self.sweep, self.states, self.statuses, self.trials = sweep, {}, {}, {}
+    def __init__(self, sweep: Sweep):
+        self.sweep = sweep
+        self.states: dict[str, State] = {}
+        self.statuses: dict[str, str] = {}
+        self.trials: dict[str, int] = {}
         self._work = {name: work(spec) for name, spec in sweep.specs.items()}
         self._watch = Watch()
         self._began = (time.monotonic(), self.look()._done())
 
-    def look(self):
+    def look(self) -> Self:
+        """Reads the states of the studies that are not over."""
         for name in self.sweep.specs:
             state = self.states.get(name)
             if state is None or not state.is_over:
@@ -38,13 +43,14 @@ class Survey:
                     self.statuses[name] = state.status
         return self
 
-    def count(self, status):
+    def count(self, status: str) -> int:
+        """Returns the number of studies with a status."""
         return list(self.statuses.values()).count(status)
 
-    def seconds_left(self):
-        """The work left over the rate: since the first look, or of the studies that are done.
+    def seconds_left(self) -> float | None:
+        """Estimates the time left from the rate since the first look, or of studies that are done.
 
-        None as long as neither is known.
+        Returns None if neither is known.
         """
         left = sum(
             self._work[name] - self._done_of(name)
@@ -91,8 +97,8 @@ class SweepDisplay(Display):
         self._status.__exit__()
 
 
-def summary(survey):
-    """One line: studies by status, trials, and the time to go."""
+def summary(survey: Survey) -> str:
+    """Describes a sweep in one line: studies by status, trials, and the time left."""
     counts = {status: survey.count(status) for status in STATUSES}
     wanted = sum(spec.num_trainings for spec in survey.sweep.specs.values())
     line = f"{len(survey.states)} studies: "
@@ -104,8 +110,8 @@ def summary(survey):
     return line
 
 
-def show(sweep, display):
-    """Prints a row a study, and the sum."""
+def show(sweep: Sweep, display: Display) -> None:
+    """Prints a table of the studies, and the summary."""
     survey = Survey(sweep)
     rows = []
     for name, state in survey.states.items():
@@ -126,8 +132,8 @@ def show(sweep, display):
     display.say(summary(survey))
 
 
-def report(sweep, name, state):
-    """A line on how a study's attempt ended."""
+def report(sweep: Sweep, name: str, state: State) -> str:
+    """Describes in one line how an attempt at a study ended."""
     trials = f"{state.trials} of {sweep.specs[name].num_trainings} trials"
     line = f"{name}: {state.status}, {trials}, {duration(state.seconds)}"
     if state.best is not None:
@@ -141,8 +147,8 @@ def _last_line(state):
     return state.failures[-1].strip().splitlines()[-1]
 
 
-def duration(seconds):
-    """Seconds as a person says them."""
+def duration(seconds: float) -> str:
+    """Formats a duration in a suitable unit."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     if seconds < 6000:

@@ -1,4 +1,4 @@
-"""One process's part in a sweep: it takes a study that is free, runs it, and looks for the next."""
+"""The loop of a process of a sweep: take a free study, run it, look for the next."""
 
 import collections
 import contextlib
@@ -6,27 +6,50 @@ import dataclasses
 import os
 import time
 import traceback
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
 
 from trainer.errors import UserError
 from trainer.storage.files import is_full
 from tuning.study.lease import PATIENCE, Lease, LeaseLost, Watch
-from tuning.sweep.directory import DONE, WAITING
+from tuning.sweep.config import Spec
+from tuning.sweep.directory import DONE, WAITING, State, Sweep
 
-#: Seconds between looks at studies that all have an owner: at first, and in the end.
+#: Shortest and longest pause in seconds between checks while all studies have an owner.
 PAUSES = (0.5, 5.0)
-#: Seconds that engines give a study to end in good order; longest is the end of a compiled call.
+#: Seconds that engines wait for a study to stop; it has to finish a call of the compiled program.
 GRACE = 60.0
 
+Stop = Callable[[], object]
 
-def free_studies(sweep, stop, patience=PATIENCE):
-    """Yields studies that are worth a try, until all are over or `stop()` is true.
 
-    One that is not over after its try comes again, after all others.
+class Runner(Protocol):
+    """Runs single studies; `Studies`, or a stand-in without training."""
+
+    def prepare(self, spec: Spec) -> None:
+        """Checks that this machine can run a study, before the study is touched."""
+
+    def run(self, sweep: Sweep, name: str, lease: Lease, stop: Stop) -> tuple[bool, dict[str, Any]]:
+        """Returns whether the study is complete, and fields to set in its `State` if it is."""
+
+
+def free_studies(
+    sweep: Sweep, stop: Stop, patience: float = PATIENCE
+) -> Iterator[tuple[str, bytes | None]]:
+    """Yields studies that seem to be free, until all are over or `stop()` is true.
+
+    A study that is not over after its turn is yielded again, after all others.
+
+    Args:
+        sweep: the sweep.
+        stop: returns whether to stop.
+        patience: seconds without a heartbeat after which a remote owner is considered dead.
 
     Yields:
-        (name, lease of an owner elsewhere that has died, for `run`, or None).
+        (name, the lease of a dead remote owner, for `run`, or None).
     """
-    names, watch, pause = collections.deque(sweep.specs), Watch(patience), PAUSES[0]
+    watch, pause = Watch(patience), PAUSES[0]
+    names = collections.deque(sweep.specs)
     while names and not stop():
         found = False
         for _ in range(len(names)):
@@ -47,22 +70,23 @@ def free_studies(sweep, stop, patience=PATIENCE):
             pause = min(1.5 * pause, PAUSES[1])
 
 
-def run(sweep, name, runner, stop, silent=None):
-    """Runs a study as far as it goes, if no other process owns it.
+def run(
+    sweep: Sweep, name: str, runner: Runner, stop: Stop, silent: bytes | None = None
+) -> State | None:
+    """Runs a study, unless another process owns it.
 
     Args:
-        sweep: the `Sweep`.
-        name: of the study.
-        runner: as `Studies`: it has `prepare(spec)`, and `run(sweep, name, lease, stop)`, which
-            returns (is it complete, dict of `State` fields to set then).
-        stop: called without arguments; true ends it before its end.
-        silent: of `Watch.silent`.
+        sweep: the sweep.
+        name: name of the study.
+        runner: what runs it.
+        stop: returns whether to stop before the study is complete.
+        silent: the lease of a dead remote owner, from `Watch.silent`.
 
     Returns:
-        Its `State`, or None if another process owns it.
+        The study's state; None if another process owns it.
 
     Raises:
-        UserError: this machine, or the directory, does not serve; the study is intact.
+        UserError: this machine or the directory is unusable; the study is intact.
     """
     path = sweep.study_path(name)
     try:
@@ -72,6 +96,7 @@ def run(sweep, name, runner, stop, silent=None):
         try:
             lease.acquire(silent)
         except UserError as error:
+            # The lease turns both an unusable directory and a living owner into a UserError.
             if isinstance(error.__context__, OSError):
                 raise error.__context__ from None
             return None
@@ -85,8 +110,8 @@ def run(sweep, name, runner, stop, silent=None):
         raise unusable(sweep, error) from None
 
 
-def unusable(sweep, error):
-    """The `UserError` of an OSError that is no study's."""
+def unusable(sweep: Sweep, error: OSError) -> UserError:
+    """Returns a `UserError` for an OSError that is not a study's fault."""
     if is_full(error):
         return UserError(
             f"{sweep.path}: no space left on device; the sweep is intact: free some space and run "
@@ -94,7 +119,7 @@ def unusable(sweep, error):
         )
     return UserError(
         f"cannot use {error.filename or sweep.path}: {error.strerror or error}; the sweep is "
-        "intact: mend that and run the same command again"
+        "intact: fix that and run the same command again"
     )
 
 
@@ -115,7 +140,7 @@ def _run_owned(sweep, name, runner, lease, stop):
             with open(sweep.log_path(name), "a") as file:
                 file.write(f"error {len(state.failures)}: {state.failures[-1].strip()}\n")
     except OSError:
-        # Not a death of the study's, if there is room to say so.
+        # Not the study's fault: unless the disk is too full to say so, this is not a death.
         with contextlib.suppress(OSError):
             sweep.write_state(name, dataclasses.replace(state, status=WAITING))
         raise
@@ -123,16 +148,14 @@ def _run_owned(sweep, name, runner, lease, stop):
 
 
 def _attempt(sweep, name, runner, lease, stop, state):
-    """The state after an attempt; what is nobody's but the study's error is in it."""
+    """Returns the state after an attempt, which includes errors that are the study's fault."""
     try:
         is_complete, results = runner.run(sweep, name, lease, stop)
     except LeaseLost:
         raise
-    except KeyboardInterrupt:
-        # How Ray cancels a task.
+    except KeyboardInterrupt:  # how Ray cancels a task
         is_complete, results = False, {}
-    except UserError as error:
-        # What a user has to mend no other attempt does.
+    except UserError as error:  # another attempt would fail in the same way
         return state.failed(str(error), is_final=True)
     except Exception as error:
         if is_full(error):
@@ -145,27 +168,27 @@ def _attempt(sweep, name, runner, lease, stop, state):
 
 @dataclasses.dataclass(frozen=True)
 class Studies:
-    """Runs studies in this process: the search, and the reruns of its best if there are to be any.
+    """Runs studies in this process: the search, then the reruns of its best trial.
 
     Attributes:
-        lanes: as of `training.InProcess`.
+        lanes: see `InProcess`.
     """
 
     lanes: int | None = None
 
-    def prepare(self, spec):
-        """Starts the backend, and reads the task's data.
+    def prepare(self, spec: Spec) -> None:
+        """Starts the backend and reads the task's data.
 
         Raises:
-            UserError: this machine lacks either.
+            UserError: one of them is not available on this machine.
         """
         from trainer.cli import main as cli
 
         cli.start_backend()
         spec.config.make_task()
 
-    def run(self, sweep, name, lease, stop):
-        """As `run` has it of a runner."""
+    def run(self, sweep: Sweep, name: str, lease: Lease, stop: Stop) -> tuple[bool, dict[str, Any]]:
+        """Runs a study; see `Runner`."""
         from rich.console import Console
 
         from trainer.config import TrainConfig
@@ -174,21 +197,23 @@ class Studies:
         from tuning.study.progress import StudyDisplay
         from tuning.study.study import Study
 
-        spec, trainer = sweep.specs[name], InProcess(self.lanes, stop)
+        spec, executor = sweep.specs[name], InProcess(self.lanes, stop)
         with open(sweep.log_path(name), "a", buffering=1) as file:
             display = StudyDisplay(Console(file=file, width=200, highlight=False))
             study = Study(sweep.study_path(name), spec.config, spec.study)
-            best, is_complete = study.run(trainer, display, lease)
+            best, is_complete = study.run(executor, display, lease)
             if is_complete and spec.reruns and best:
                 path = sweep.study_path(name) / log.RERUNS
                 configs = reruns.variations(TrainConfig(**best.config), spec.reruns, reruns.VARY)
-                records = reruns.train_all(path, configs, trainer, display, keep=False, lease=lease)
+                records = reruns.train_all(
+                    path, configs, executor, display, keep=False, lease=lease
+                )
                 is_complete = len(records) == len(configs)
         infeasible = sum(record.objective is None for record in study.log.records.values())
         return is_complete, {"infeasible": infeasible, "best": best and best.objective}
 
 
-def resident_megabytes():
-    """Memory of this process that is in use now."""
+def resident_megabytes() -> float:
+    """Returns the resident memory of this process."""
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20

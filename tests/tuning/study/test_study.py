@@ -147,7 +147,7 @@ def test_killed_again_and_again_it_ends_the_same(undisturbed, tmp_path):
             output = process.communicate()[0]
             if number == signal.SIGTERM:
                 assert process.returncode == 130, output
-                assert "the same command goes on" in output
+                assert "run the same command again" in output
             # Without their study, workers end.
             deadline = time.monotonic() + 20
             while any(os.path.exists(f"/proc/{pid}") for pid in workers):
