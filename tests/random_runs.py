@@ -1,4 +1,4 @@
-"""Runs that look as if stopped at their first checkpoint, with weights that are all random."""
+"""Runs with random weights, as if stopped at their first checkpoint."""
 
 import keras
 import numpy as np
@@ -9,7 +9,7 @@ from trainer.trial import Trial
 
 
 def write_run(directory, config, shrink=1.0):
-    """Writes a run of a `TrainConfig`, with `shrink` times its first weights, and noise."""
+    """Writes a run whose weights are `shrink` times the initial ones plus noise."""
     trial = Trial(config, directory.name)
     state = trial.program().start(trial.draw_weights())
     rng = np.random.default_rng(1)

@@ -1,8 +1,8 @@
-"""Sweeps whose studies take no training, for tests of what happens around them.
+"""Sweeps without training, for tests of their engines.
 
-A study's trials are numbers that follow from its name, so that it can be told whether any was lost,
-doubled or changed. `python -m sweep_studies DIR ENGINE WORKERS RUNNER` runs a sweep as the command
-line does, with one of the runners below.
+The objectives of a study follow from its name, so tests can tell whether a trial was lost, repeated
+or changed. `python -m sweep_studies DIR ENGINE WORKERS RUNNER` runs a sweep like the command line,
+with one of the runners below.
 """
 
 import dataclasses
@@ -27,7 +27,7 @@ TRIALS = 6
 
 
 def make(path, count):
-    """A sweep of so many studies."""
+    """Creates a sweep with this number of studies."""
     study = StudyConfig(num_trials=TRIALS)
     specs = [
         Spec(f"study-{number:03d}", TrainConfig("parens", "gru", seed=number), study, 0, 175)
@@ -39,7 +39,7 @@ def make(path, count):
 
 
 def expected(sweep):
-    """What its logs must hold in the end: study -> {trial: objective}."""
+    """Returns the objectives that its logs must hold in the end, by study and trial."""
     return {
         name: {str(number): _objective(name, number) for number in range(TRIALS)}
         for name in sweep.specs
@@ -47,7 +47,7 @@ def expected(sweep):
 
 
 def found(sweep):
-    """What its logs hold; a line that is there twice or not whole is an error."""
+    """Reads the objectives of its logs; repeated or damaged lines are errors."""
     trials = {}
     for name in sweep.specs:
         path = sweep.study_path(name) / "trials.jsonl"
@@ -58,19 +58,19 @@ def found(sweep):
 
 
 def begun(sweep):
-    """(study, process) of every attempt so far."""
+    """Returns (study, process id) of every attempt so far."""
     lines = (sweep.path / "states" / ".begun").read_text().split()
     return [tuple(line.split(":")) for line in lines]
 
 
 @dataclasses.dataclass(frozen=True)
 class Quick:
-    """A runner: a trial takes about so many seconds."""
+    """A runner whose trials take about this number of seconds."""
 
     seconds: float = 0.02
 
     def prepare(self, spec):
-        """There is nothing that a machine must have."""
+        """Needs nothing."""
 
     def run(self, sweep, name, lease, stop):
         with open(sweep.path / "states" / ".begun", "a") as file:
@@ -87,7 +87,7 @@ class Quick:
 
 
 class Failing(Quick):
-    """Some studies have a bug, one asks for what there is not, one kills its process."""
+    """A runner in which some studies raise an error and some kill their process."""
 
     def run(self, sweep, name, lease, stop):
         if name.endswith("1"):
@@ -100,14 +100,14 @@ class Failing(Quick):
 
 
 class Unprepared(Quick):
-    """This machine lacks what the studies need."""
+    """A runner for which this machine is unusable."""
 
     def prepare(self, spec):
         raise UserError("no backend here")
 
 
 class Broken(Quick):
-    """The engine itself meets a bug."""
+    """A runner with a bug outside of studies."""
 
     def prepare(self, spec):
         return 1 / 0
@@ -130,12 +130,12 @@ def _objective(name, number):
 def _record(name, number):
     fields = {field.name: None for field in dataclasses.fields(RunRecord)}
     fields |= {"run_id": str(number), "objective": _objective(name, number), "status": "ok"}
-    # As long as a real one.
+    # About as long as a real record.
     return RunRecord(**fields | {"curve": [0.123456] * 300})
 
 
 def drive(path, engine, workers, runner, max_megabytes="4000", patience=PATIENCE):
-    """Runs what is left of a sweep; returns the exit code."""
+    """Runs the studies that are not over; returns the exit code."""
     sweep, display, runner = Sweep.open(path), SweepDisplay(), RUNNERS[runner]
     display.begin(sweep)
     try:
@@ -154,6 +154,6 @@ def drive(path, engine, workers, runner, max_megabytes="4000", patience=PATIENCE
 
 
 if __name__ == "__main__":
-    import sweep_studies  # by its own name, under which its functions are sent to processes
+    import sweep_studies  # by this name, so that other processes can unpickle its functions
 
     sys.exit(sweep_studies.drive(*sys.argv[1:]))

@@ -1,4 +1,4 @@
-"""`python -m tuning` as a user meets it."""
+"""`python -m tuning` from the command line."""
 
 import json
 
@@ -31,7 +31,7 @@ def tune(home, *arguments, **changes):
     ids=str,
 )
 def test_mistakes_are_one_line_before_a_backend_starts(cold, tmp_path, arguments, words):
-    # A backend that does not exist would be noticed, were it started.
+    # Starting this backend, which does not exist, would fail.
     done = cold.run("tuning", *arguments, cwd=tmp_path, KERAS_BACKEND="none")
     assert done.code == 2 and done.stderr.count("\n") == 1, done
     assert done.stderr.startswith("error: ")
@@ -59,7 +59,7 @@ def test_a_smoke_study_ends_with_a_model(tmp_path):
         "--num_trials=4",
         "--early_stopping=median",
         "--gin_bindings=TrainConfig.task_options = {'num_steps': 12}",
-        # TensorFlow compiles for seconds at its usual effort.
+        # Less optimisation, for faster compilation.
         XLA_FLAGS="--xla_backend_optimization_level=0",
     )
     assert (done.code, done.stderr) == (0, "")

@@ -1,4 +1,4 @@
-"""A cell of one's own, `tests/own_cells.py`, in the trainer, in lanes, and in the tuner."""
+"""A user-defined cell, `tests/own_cells.py`, in the trainer, in lanes and in the tuner."""
 
 import dataclasses
 import json
@@ -19,7 +19,7 @@ from tuning.search import space
 from tuning.study.executors import InProcess
 from tuning.study.study import Study
 
-#: Parens of 12 steps, a training of a second.
+#: Parens of 12 time steps, which trains for a second.
 BASE = {
     "task": "parens",
     "task_options": {"num_steps": 12},
@@ -48,8 +48,8 @@ def test_the_trainer_trains_it(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_lane_ends_as_its_trial_alone():
-    """The lanes differ in what the equations take from `self`, behind methods and `super()`."""
+def test_a_lane_equals_its_trial_alone():
+    """The lanes differ in attributes that the equations read through methods and `super()`."""
     first = TrainConfig(arch="own_cells.echo", activation="tanh", gate_bias=2.0, **BASE)
     second = dataclasses.replace(first, activation="relu", gate_bias=-1.0, lr_init=0.003)
     trials = [Trial(first, "first"), Trial(second, "second")]
@@ -61,7 +61,7 @@ def test_a_lane_ends_as_its_trial_alone():
 
 
 def end_alone(trial):
-    """The weights with which it ends in a program of its own."""
+    """Returns the final weights of a trial trained in a program of its own."""
     program = trial.program()
     hparams, data = trial.hparams(program), trial.task.device_data
     start = program.start(trial.draw_weights())
@@ -82,7 +82,7 @@ def test_a_study_searches_it(tmp_path):
     assert best.arch == "own_cells.leaky" and set(best.hparams["bias_scale"]) == {"c", "g"}
 
 
-def test_an_unknown_one_is_one_line_before_a_backend_starts(cold, tmp_path):
+def test_an_unknown_cell_is_one_line_before_a_backend_starts(cold, tmp_path):
     arguments = ("tuning", "--task=parens", "--arch=no_such.cell")
     done = cold.run(*arguments, cwd=tmp_path, KERAS_BACKEND="none")
     assert done.code == 2 and done.stderr.count("\n") == 1
@@ -90,8 +90,8 @@ def test_an_unknown_one_is_one_line_before_a_backend_starts(cold, tmp_path):
 
 
 @tensorflow_only
-def test_commands_and_their_workers_find_it_by_its_name(tmp_path):
-    """A study in a worker process, its best exported there; then that run by other commands."""
+def test_commands_and_workers_find_it_by_name(tmp_path):
+    """Runs a study in a worker process, then other commands on its best run."""
     quick = {"XLA_FLAGS": "--xla_backend_optimization_level=0", "cwd": tmp_path}
     done = python(
         *("-m", "tuning", "--task=parens", "--arch=own_cells.leaky", "--profile=smoke"),

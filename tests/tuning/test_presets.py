@@ -1,4 +1,4 @@
-"""python -m tuning.presets: from a study to cards and weights."""
+"""`python -m tuning.presets`, from a study to cards and weights."""
 
 import dataclasses
 import json
@@ -27,7 +27,7 @@ pytestmark = tensorflow_only
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """A directory with a study of three trials, below a sweep's folders."""
+    """Makes a directory with a study of three trials, as in a sweep."""
     directory = tmp_path_factory.mktemp("runs")
     study = StudyConfig(num_trials=3, algorithm="random", keep=1)
     Study(directory / "sweep/studies/one", CONFIG, study).run(InProcess())
@@ -41,7 +41,7 @@ def best_of(runs):
 
 @pytest.fixture
 def command(runs, preset_root, tmp_path):
-    """Runs the command in this process, as from `tmp_path`."""
+    """Runs the command in this process, in `tmp_path`."""
 
     def run(*arguments):
         presets.FLAGS.unparse_flags()
@@ -67,17 +67,17 @@ def test_the_best_trial_becomes_a_card(command, runs):
     assert card.weights is None
 
 
-def test_what_is_named_gets_the_weights_of_a_longer_training(command, runs, capsys):
+def test_named_presets_get_weights_of_a_longer_training(command, runs, capsys):
     command("--train=capacity/*", "--longer=2")
     card, best = rnn_zoo.preset(NAME), best_of(runs)
     assert card.training["steps"] == 2 * best.train_steps == card.config["train_steps"]
     model = rnn_zoo.load(NAME)
     assert model.count_params() == card.num_params
     capsys.readouterr()
-    command("--train=capacity/*", "--longer=2")  # is trained already
+    command("--train=capacity/*", "--longer=2")  # already trained
     assert "\nstep " not in capsys.readouterr().out
     assert rnn_zoo.preset(NAME) == card
-    command()  # and is not lost to its best trial's card
+    command()  # weights are kept, though the card would have none
     assert "has weights; kept as it is" in capsys.readouterr().out
     assert rnn_zoo.preset(NAME) == card
 
@@ -90,9 +90,9 @@ def test_another_length_is_another_run(command):
     assert rnn_zoo.preset(NAME).training["steps"] > first.training["steps"]
 
 
-def test_ctrl_c_leaves_a_run_that_can_go_on_and_no_card(command, preset_root, tmp_path):
+def test_ctrl_c_leaves_a_resumable_run_and_no_card(command, preset_root, tmp_path):
     def interrupt():
-        while not list(tmp_path.glob("work/capacity/*/events/*")):  # until the training's own files
+        while not list(tmp_path.glob("work/capacity/*/events/*")):  # until training has started
             time.sleep(0.1)
         os.kill(os.getpid(), signal.SIGINT)
 
@@ -107,7 +107,7 @@ def test_ctrl_c_leaves_a_run_that_can_go_on_and_no_card(command, preset_root, tm
     assert RunDirectory(run_dir).read_record().status == "interrupted"
 
 
-def test_what_began_at_a_presets_weights_is_no_preset(runs, tmp_path):
+def test_trials_that_start_from_a_preset_are_ignored(runs, tmp_path):
     tuned = dataclasses.replace(best_of(runs), config=best_of(runs).config | {"preset": NAME})
     study = tmp_path / "study"
     study.mkdir()

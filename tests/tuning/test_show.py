@@ -1,4 +1,4 @@
-"""The table of the best trials, and all of them as CSV and Parquet."""
+"""`python -m tuning.show`: the table of the best trials, CSV and Parquet."""
 
 import dataclasses
 import json
@@ -34,11 +34,11 @@ def study(tmp_path):
     with open(directory / "trials.jsonl", "w") as file:
         for number, objective in enumerate(objectives):
             file.write(json.dumps(record(number, objective)) + "\n")
-        file.write('{"run_id": "000')  # the study is running, and in the middle of a line
+        file.write('{"run_id": "000')  # a running study, in the middle of a line
     return directory
 
 
-def test_the_best_come_first(study):
+def test_the_best_trials_come_first(study):
     done = python("-m", "tuning.show", "--study_dir=study", "--num=2", cwd=study.parent)
     assert (done.code, done.stderr) == (0, "")
     assert "4 trials, 1 infeasible (25.0%), 1 stopped early" in done.stdout
@@ -50,7 +50,7 @@ def test_the_best_come_first(study):
     assert "1 line" in done.stdout
 
 
-def test_all_go_to_csv_and_parquet(cold, study):
+def test_all_trials_are_exported(cold, study):
     flags = ("--study_dir=study", "--csv=all.csv", "--parquet=all.parquet")
     done = cold.run("tuning.show", *flags, cwd=study.parent)
     assert done.code == 0, done.stderr

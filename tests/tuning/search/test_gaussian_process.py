@@ -1,4 +1,4 @@
-"""The process against scikit-learn's own, and what is built on it against plain Monte Carlo."""
+"""The Gaussian process against scikit-learn's, and the acquisition against Monte Carlo."""
 
 import numpy as np
 import pytest
@@ -20,14 +20,14 @@ def theta(d, rng):
 
 
 def stock(process):
-    """scikit-learn's own process with the same kernel on the same data."""
+    """Fits scikit-learn's process with the same kernel to the same data."""
     return GaussianProcessRegressor(process.kernel_, alpha=process.alpha, optimizer=None).fit(
         process.X_train_, process.y_train_
     )
 
 
 @pytest.mark.parametrize("d", [1, 5])
-def test_the_likelihood_and_its_gradient_are_scikit_learn_s(d):
+def test_likelihood_and_gradient_equal_scikit_learn(d):
     rng = np.random.default_rng(1)
     x = rng.random((40, d))
     process = gaussian_process.fit(x, np.sin(4 * x[:, 0]), theta(d, rng), refit=False)
@@ -39,7 +39,7 @@ def test_the_likelihood_and_its_gradient_are_scikit_learn_s(d):
         np.testing.assert_allclose(gradient, slopes, rtol=1e-7, atol=1e-8)
 
 
-def test_fitting_finds_a_better_posterior_than_the_prior_s_middle():
+def test_fitting_improves_on_the_prior_means():
     x, y = data()
     middle, scale = gaussian_process._priors(5)
 
@@ -54,10 +54,10 @@ def test_fitting_finds_a_better_posterior_than_the_prior_s_middle():
     for _ in range(20):
         assert best > log_posterior(process.kernel_.theta + 0.1 * rng.standard_normal(7)) - 1e-3
     lengths = process.kernel_.k1.k2.length_scale
-    assert lengths[0] < min(lengths[2:])  # the features that matter have the short lengths
+    assert lengths[0] < min(lengths[2:])  # relevant features have short lengths
 
 
-def test_the_posterior_is_scikit_learn_s():
+def test_posterior_equals_scikit_learn():
     x, y = data()
     process = gaussian_process.fit(x, y)
     candidates = np.random.default_rng(3).random((7, 5))
@@ -68,14 +68,14 @@ def test_the_posterior_is_scikit_learn_s():
     np.testing.assert_allclose(deviations, np.sqrt(with_noise**2 - noise), rtol=1e-6)
 
 
-def test_the_best_value_is_the_posterior_s_mean_at_a_trial():
+def test_best_value_is_a_posterior_mean():
     x, y = data()
     posterior = gaussian_process.Posterior(gaussian_process.fit(x, y))
     assert posterior.best[0] == pytest.approx(posterior.predict(x)[0].min(), rel=1e-8)
 
 
 @pytest.mark.parametrize("mean, deviation", [(0.0, 1.0), (1.5, 0.7), (-2.0, 0.3), (2.0, 0.4)])
-def test_expected_improvement_is_what_sampling_gives(mean, deviation):
+def test_expected_improvement_equals_monte_carlo(mean, deviation):
     best = 0.4
     samples = stats.norm(mean, deviation).rvs(2_000_000, random_state=0)
     improvement = np.maximum(best - samples, 0)
@@ -100,8 +100,8 @@ def test_expected_improvement_far_from_the_best():
         )
 
 
-def test_fantasies_are_draws_of_the_process_itself():
-    """A fantasied posterior is scikit-learn's, fitted to the same results."""
+def test_fantasies_are_draws_of_the_process():
+    """The fantasised posterior equals scikit-learn's, fitted to the same results."""
     x, y = data(20)
     process = gaussian_process.fit(x, y)
     rng = np.random.default_rng(4)
@@ -125,12 +125,12 @@ def test_fantasies_are_draws_of_the_process_itself():
         np.testing.assert_allclose(deviations, np.sqrt(with_noise**2 - noise), rtol=1e-5)
 
 
-def test_improvement_over_fantasies_is_what_sampling_gives():
-    """Two running trials' results are drawn, scikit-learn fitted to them, the candidate drawn."""
+def test_improvement_over_fantasies_equals_monte_carlo():
+    """Draws results of two running trials, fits scikit-learn to them, draws the candidate."""
     x, y = data(15, d=2)
     process = gaussian_process.fit(x, y)
     rng = np.random.default_rng(5)
-    # The candidate lies where one of the running trials will tell most of what there is to know.
+    # The candidate lies near a running trial, which will reveal most about it.
     running = x[y.argmin()] + np.array([[0.08, 0.0], [0.0, -0.1]])
     candidate = running[:1] + 0.01
     mean, covariance = stock(process).predict(running, return_cov=True)
@@ -148,11 +148,11 @@ def test_improvement_over_fantasies_is_what_sampling_gives():
     found = np.exp(posterior.log_improvement(candidate)[0])
     alone = np.exp(gaussian_process.Posterior(process).log_improvement(candidate)[0])
     expected, error = np.mean(improvements), np.std(improvements) / np.sqrt(1500)
-    assert abs(alone - expected) > 8 * error  # the fantasies do count
+    assert abs(alone - expected) > 8 * error  # the fantasies matter
     assert found == pytest.approx(expected, abs=4 * error)
 
 
-def test_the_acquisition_s_gradient_is_that_of_differences():
+def test_acquisition_gradient_equals_finite_differences():
     x, y = data(25)
     rng = np.random.default_rng(6)
     posterior = gaussian_process.Posterior(gaussian_process.fit(x, y), 8)

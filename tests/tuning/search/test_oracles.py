@@ -1,4 +1,4 @@
-"""The oracles on keras-tuner's protocol, and each fault of the stock class that they mend."""
+"""The oracles under keras-tuner's protocol, and the faults of its base class that they fix."""
 
 import json
 import os
@@ -52,7 +52,7 @@ def end(oracle, trial, loss, status="COMPLETED"):
 
 
 def run(oracle, count, batch=1, loss=value_at):
-    """Values of `count` trials, `batch` of them at a time."""
+    """Runs trials in batches and returns their values."""
     tried = []
     while len(tried) < count:
         started = [oracle.create_trial(f"t{i}") for i in range(min(batch, count - len(tried)))]
@@ -70,7 +70,7 @@ def run(oracle, count, batch=1, loss=value_at):
         for name in ORACLES
     ],
 )
-def test_a_restarted_search_proposes_what_it_would_have(name, tmp_path):
+def test_a_restarted_search_continues_as_if_uninterrupted(name, tmp_path):
     whole = run(make(ORACLES[name], tmp_path / "a", hyperparameters=mixed_space()), 15, 3)
     tried = []
     for _ in range(5):
@@ -85,7 +85,7 @@ def test_a_restarted_search_proposes_what_it_would_have(name, tmp_path):
     "seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (2, 3))]
 )
 def test_a_restart_within_a_batch_changes_nothing(seed, tmp_path):
-    """Killed after any proposal of a batch, also right after the kernel was fitted again."""
+    """Restarts after each proposal of a batch, including right after the kernel was refitted."""
     options = {"hyperparameters": mixed_space(), "seed": seed, "initial_points": 4}
     whole = run(make(GPOracle, tmp_path / "a", **options), 16, 4)
     tried = []
@@ -105,7 +105,7 @@ def test_a_restart_within_a_batch_changes_nothing(seed, tmp_path):
 
 
 @pytest.mark.parametrize("name", ORACLES)
-def test_seeds_differ_and_zero_is_one(name, tmp_path):
+def test_seeds_differ_and_zero_is_a_seed(name, tmp_path):
     searches = [
         run(make(ORACLES[name], tmp_path / str(i), hyperparameters=mixed_space(), seed=seed), 3)
         for i, seed in enumerate((0, 0, 1))
@@ -113,7 +113,7 @@ def test_seeds_differ_and_zero_is_one(name, tmp_path):
     assert searches[0] == searches[1] != searches[2]
 
 
-def test_random_points_follow_their_laws(tmp_path):
+def test_random_points_follow_their_distributions(tmp_path):
     tried = run(make(RandomOracle, tmp_path, hyperparameters=mixed_space()), 300)
     logs = np.log10([values["lr"] for values in tried])
     assert stats.kstest(logs, stats.uniform(-4, 3).cdf).pvalue > 1e-3
@@ -123,15 +123,15 @@ def test_random_points_follow_their_laws(tmp_path):
     assert all(("momentum" in values) == (values["kind"] != "a") for values in tried)
 
 
-@pytest.mark.slow  # benchmarks.search keeps what it finds.
-def test_the_process_beats_chance(tmp_path):
+@pytest.mark.slow  # benchmarks.search measures this at length.
+def test_the_gp_beats_random_search(tmp_path):
     def best(cls, seed):
         oracle = make(cls, tmp_path / f"{cls.__name__}{seed}", hyperparameters=mixed_space())
         oracle.seed = seed
         return min(map(value_at, run(oracle, 36, 4)))
 
-    ours, chance = [[best(cls, seed) for seed in range(2)] for cls in (GPOracle, RandomOracle)]
-    assert np.median(ours) < np.median(chance) / 2
+    gp, chance = [[best(cls, seed) for seed in range(2)] for cls in (GPOracle, RandomOracle)]
+    assert np.median(gp) < np.median(chance) / 2
 
 
 def test_no_point_is_tried_twice_and_an_exhausted_space_stops(tmp_path):
@@ -153,9 +153,9 @@ def test_running_trials_are_not_tried_again_nearby(tmp_path):
     assert np.ptp(lrs) > 0.05
 
 
-def test_what_fails_is_avoided(tmp_path):
+def test_failing_regions_are_avoided(tmp_path):
     def loss(values):
-        return None if values["lr"] > 1e-2 else -values["lr"]  # better and better, up to the cliff
+        return None if values["lr"] > 1e-2 else -values["lr"]  # better and better, up to a cliff
 
     oracle = make(GPOracle, tmp_path, hyperparameters=mixed_space())
     lrs = [values["lr"] for values in run(oracle, 50, 5, loss)]
@@ -165,7 +165,7 @@ def test_what_fails_is_avoided(tmp_path):
     assert len(completed) + len(failed) == 50
 
 
-def test_a_larger_objective_can_be_the_better(tmp_path):
+def test_an_objective_can_be_maximised(tmp_path):
     oracle = GPOracle(keras_tuner.Objective("loss", "max"), hyperparameters=mixed_space())
     oracle._set_project_dir(str(tmp_path), "study")
     oracle.verbose = 0
@@ -180,12 +180,12 @@ def test_standardised_scores():
     assert (np.argsort(targets[:5]) == np.argsort(scores)).all()
     assert (targets[5:] > targets[:5].max()).all()
     assert np.ptp(targets[:5]) < 5  # the outlier does not flatten the others
-    # The better half keeps its proportions.
+    # Distances within the better half are kept.
     assert (targets[0] - targets[2]) / (targets[2] - targets[1]) == pytest.approx(1)
     assert standardise(np.ones(3)).tolist() == [0, 0, 0]
 
 
-# What stock oracles do not survive: `faults` tell whether a class gets through.
+# Faults of keras-tuner's base class: each function tells whether a class is free of one.
 
 
 def survives_infinity(cls, directory):
@@ -205,7 +205,7 @@ def survives_failures_in_a_row(cls, directory):
 
 
 def survives_a_restart(cls, directory):
-    """Seeds: zero is a seed, and the random state is part of the search."""
+    """Zero is a seed, and the same seed gives the same search."""
     first = run(make(cls, directory / "a", hyperparameters=mixed_space(), seed=0), 4)
     again = run(make(cls, directory / "b", hyperparameters=mixed_space(), seed=0), 4)
     return first == again
@@ -227,7 +227,7 @@ def survives_half_a_file(cls, directory):
 
 
 def survives_an_exception(cls, directory):
-    """Another thread can use the oracle after one has raised in it."""
+    """Another thread can use the oracle after an exception in this one."""
     oracle = make(cls, directory, hyperparameters=mixed_space())
     with pytest.raises(KeyError):
         oracle.update_trial("no such trial", {"loss": 1.0})
@@ -238,7 +238,7 @@ def survives_an_exception(cls, directory):
 
 
 def survives_a_kill_before_its_own_file(cls, directory):
-    """Killed with a trial's file written, the oracle's not: nothing lost, nothing twice."""
+    """A kill between a trial's file and the oracle's neither loses nor repeats a trial."""
     oracle = make(cls, directory, hyperparameters=mixed_space())
     run(oracle, 2)
     before = (directory / "study/oracle.json").read_text()
@@ -251,7 +251,7 @@ def survives_a_kill_before_its_own_file(cls, directory):
 
 
 def survives_a_kill_after_a_result(cls, directory):
-    """Killed with a result in the trial's file, the oracle's not written: it is not run again."""
+    """A trial whose result is only in its own file is not run again."""
     oracle = make(cls, directory, hyperparameters=mixed_space())
     trial = oracle.create_trial("t")
     before = (directory / "study/oracle.json").read_text()
@@ -263,7 +263,7 @@ def survives_a_kill_after_a_result(cls, directory):
 
 
 def writes_whole_files(cls, directory):
-    """Files take their place by a rename."""
+    """Files are replaced by a rename."""
     oracle = make(cls, directory, hyperparameters=mixed_space())
     oracle.create_trial("t")
     inode = os.stat(directory / "study/oracle.json").st_ino
@@ -272,7 +272,7 @@ def writes_whole_files(cls, directory):
 
 
 def survives_a_stop_between_trials(cls, directory):
-    """A search that was stopped after a trial does not run that one again."""
+    """A trial that has ended is not run again after a restart."""
     oracle = make(cls, directory, hyperparameters=mixed_space())
     trial = oracle.create_trial("t")
     end(oracle, trial, 1.0)
@@ -296,13 +296,13 @@ FAULTS = [
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
 @pytest.mark.parametrize("cls", ORACLES.values(), ids=ORACLES)
-def test_ours_mend(fault, cls, tmp_path):
+def test_durable_oracles_fix_the_fault(fault, cls, tmp_path):
     assert fault(cls, tmp_path)
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
-def test_what_stock_does(fault, tmp_path):
-    """If this fails, keras-tuner has mended the fault, and we need not any more."""
+def test_keras_tuner_has_the_fault(fault, tmp_path):
+    """If this fails, keras-tuner has fixed the fault, and our fix can go."""
     assert not fault(STOCK, tmp_path)
 
 
@@ -319,7 +319,7 @@ def test_a_damaged_oracle_is_rebuilt_from_its_trials(tmp_path):
     assert oracle.create_trial("tuner0").trial_id == running.trial_id
 
 
-def test_a_lost_result_is_run_again(tmp_path):
+def test_a_trial_with_a_lost_result_is_run_again(tmp_path):
     oracle = make(GPOracle, tmp_path, hyperparameters=mixed_space(), max_trials=10)
     run(oracle, 3)
     (path,) = tmp_path.glob("study/trial_*1/trial.json")
@@ -332,8 +332,8 @@ def test_a_lost_result_is_run_again(tmp_path):
     assert trial.trial_id == "01" and trial.hyperparameters.values == values
 
 
-def test_a_user_s_own_model_is_tuned(tmp_path):
-    """Any `HyperModel`, without a recurrent network in it."""
+def test_a_model_of_another_kind_is_tuned(tmp_path):
+    """Tunes a `HyperModel` that is no recurrent network."""
 
     class Quadratic(keras_tuner.HyperModel):
         def build(self, hp):
@@ -360,7 +360,7 @@ def test_a_user_s_own_model_is_tuned(tmp_path):
 
 
 def test_a_bug_ends_the_search_with_its_traceback(tmp_path):
-    """And once it is mended, the trial that met it runs."""
+    """Once it is fixed, the trial that met it runs again."""
 
     class Broken(keras_tuner.Tuner):
         def run_trial(self, trial, **options):
@@ -383,13 +383,13 @@ def test_a_bug_ends_the_search_with_its_traceback(tmp_path):
     with pytest.raises(keras_tuner.errors.FatalRuntimeError, match="ZeroDivisionError"):
         tuner().search(verbose=0)
     broken = False
-    mended = tuner()
-    mended.search(verbose=0)
-    assert len(mended.oracle.end_order) == 6
-    assert sorted(mended.oracle.trials) == list("012345")
+    fixed = tuner()
+    fixed.search(verbose=0)
+    assert len(fixed.oracle.end_order) == 6
+    assert sorted(fixed.oracle.trials) == list("012345")
 
 
-def test_a_seed_that_was_drawn_is_kept(tmp_path):
+def test_a_drawn_seed_is_stored(tmp_path):
     oracle = make(GPOracle, tmp_path, hyperparameters=mixed_space(), seed=None)
     run(oracle, 1)
     again = make(GPOracle, tmp_path, hyperparameters=mixed_space(), seed=None)
@@ -397,8 +397,8 @@ def test_a_seed_that_was_drawn_is_kept(tmp_path):
     assert again.seed == oracle.seed
 
 
-def test_values_that_come_late_are_seen(tmp_path):
-    """A model may ask for a hyperparameter while it is built; the process knows it from then on."""
+def test_hyperparameters_added_by_the_model_are_seen(tmp_path):
+    """A model may add a hyperparameter while it is built; the next fit includes it."""
     oracle = make(GPOracle, tmp_path, hyperparameters=mixed_space(), seed=0, initial_points=3)
     run(oracle, 4)
     trial = oracle.create_trial("t")
@@ -411,7 +411,7 @@ def test_values_that_come_late_are_seen(tmp_path):
     assert 0.9 in vector
 
 
-def test_options_of_the_baseline_are_the_constructor_s(tmp_path):
+def test_constructor_options_win_over_stored_ones(tmp_path):
     oracle = make(ORACLES["keras_tuner"], tmp_path, hyperparameters=mixed_space(), beta=2.0)
     run(oracle, 2)
     oracle = make(ORACLES["keras_tuner"], tmp_path, hyperparameters=mixed_space(), beta=9.0)

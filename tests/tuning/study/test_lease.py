@@ -1,4 +1,4 @@
-"""Leases between real processes, which are killed, suspended and forked."""
+"""Leases between processes that are killed, suspended and forked."""
 
 import contextlib
 import fcntl
@@ -18,11 +18,11 @@ from trainer.storage.files import write_json
 from tuning.study.lease import Lease, LeaseLost
 
 PATIENCE, INTERVAL = 0.6, 0.1
-#: Far beyond any test: an answer within it did not wait for it.
+#: Longer than any test: an answer in less time has not waited for it.
 LONG = 60.0
 DAYS = 86400.0
 
-#: Obeys a line after the other and answers each with a line of JSON.
+#: Reads commands, one JSON list per line, and answers each with a line of JSON.
 WORKER = """
 import json, os, sys, time
 from trainer.errors import UserError
@@ -37,7 +37,7 @@ def acquire(directory, patience, interval, at=0.0):
     lease.acquire()
 
 def fork(seconds):
-    # Under the lock, as when the heart beats just then; the child keeps its descriptor.
+    # While the lock is held, as during a heartbeat; the child inherits its descriptor.
     with lease._locked():
         pid = os.fork()
         if not pid:
@@ -73,7 +73,7 @@ for line in sys.stdin:
 
 
 class Worker:
-    """A process that does with a lease what it is told."""
+    """A process that obeys commands on a lease."""
 
     def __init__(self):
         self.process = subprocess.Popen(
@@ -106,7 +106,7 @@ class Worker:
 
 @pytest.fixture
 def workers():
-    """Starts workers and ends all of them."""
+    """Starts workers, and kills them after the test."""
     started = []
 
     def start(count):
@@ -122,7 +122,7 @@ def workers():
 
 @pytest.fixture
 def record(tmp_path):
-    """A record of this process as an owner, as `Lease` wrote it; its file is gone again."""
+    """The record of this process as an owner, from a lease that was released."""
     with Lease(tmp_path):
         return read(tmp_path)
 
@@ -140,7 +140,7 @@ def wait_until(condition, seconds=10.0):
 
 @contextlib.contextmanager
 def locked(directory):
-    """Keeps all others out of the critical section."""
+    """Holds the lock on the lease's files."""
     with open(directory / "lease.lock", "a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
@@ -148,7 +148,7 @@ def locked(directory):
 
 @contextlib.contextmanager
 def elsewhere(directory, owner, skew):
-    """A remote owner whose heart beats until the block ends and whose clock is wrong."""
+    """Simulates a remote owner with heartbeats and a wrong clock."""
     ended = threading.Event()
 
     def beat():
@@ -169,7 +169,7 @@ def elsewhere(directory, owner, skew):
         thread.join()
 
 
-def test_second_is_refused_in_one_line_that_names_the_owner(tmp_path, workers):
+def test_second_process_is_refused_in_one_line_that_names_the_owner(tmp_path, workers):
     first, second = workers(2)
     assert first.acquire(tmp_path) == ["ok", None]
     owner = read(tmp_path)
@@ -218,10 +218,10 @@ def test_missing_directory_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("reaped", [False, True])
-def test_killed_owner_is_followed_at_once(tmp_path, workers, reaped):
+def test_killed_owner_is_replaced_at_once(tmp_path, workers, reaped):
     first, second = workers(2)
     first.acquire(tmp_path, LONG)
-    # What a kill in the middle of a write leaves.
+    # As after a kill in the middle of a write.
     (tmp_path / ".lease.json.abc").touch()
     first.process.kill()
     os.waitid(os.P_PID, first.pid, os.WEXITED | os.WNOWAIT)
@@ -255,8 +255,8 @@ def test_recycled_process_id_is_not_the_owner(tmp_path, record):
         ("pid_namespace", 0.0),
     ],
 )
-def test_silent_owner_elsewhere_is_followed_after_patience(tmp_path, record, key, skew):
-    # Its process id and start are those of a living process here, which does not count.
+def test_silent_remote_owner_is_replaced_after_patience(tmp_path, record, key, skew):
+    # A living process here has its id and start time, which must not matter.
     write_json(tmp_path / "lease.json", record | {key: "elsewhere"})
     os.utime(tmp_path / "lease.json", 2 * (time.time() + skew,))
     begin = time.monotonic()
@@ -266,8 +266,8 @@ def test_silent_owner_elsewhere_is_followed_after_patience(tmp_path, record, key
 
 
 @pytest.mark.parametrize("skew", [-1000 * DAYS, 0.0, 1000 * DAYS])
-def test_owner_elsewhere_whose_heart_beats_is_refused(tmp_path, record, skew):
-    # No process has this id here, which does not count either.
+def test_living_remote_owner_is_not_replaced(tmp_path, record, skew):
+    # No process here has this id, which must not matter either.
     owner = record | {"host": "elsewhere", "pid": 2**22 + 1}
     with elsewhere(tmp_path, owner, skew):
         with pytest.raises(UserError, match=f"process {2**22 + 1} on host elsewhere"):
@@ -275,7 +275,7 @@ def test_owner_elsewhere_whose_heart_beats_is_refused(tmp_path, record, skew):
         assert read(tmp_path)["token"] == record["token"]
 
 
-def test_owner_elsewhere_that_releases_meanwhile_is_followed_at_once(tmp_path, record, workers):
+def test_remote_owner_that_releases_is_replaced_at_once(tmp_path, record, workers):
     write_json(tmp_path / "lease.json", record | {"host": "elsewhere"})
     (worker,) = workers(1)
     worker.tell("acquire", str(tmp_path), LONG, INTERVAL)
@@ -285,7 +285,7 @@ def test_owner_elsewhere_that_releases_meanwhile_is_followed_at_once(tmp_path, r
 
 
 @pytest.mark.parametrize("content", [b"", b'{"pid": 1', b"[]", b'{"pid": "1"}', b"\xff\x00"])
-def test_damaged_file_counts_as_an_owner_elsewhere(tmp_path, content):
+def test_damaged_file_is_treated_as_a_remote_owner(tmp_path, content):
     (tmp_path / "lease.json").write_bytes(content)
     begin = time.monotonic()
     with Lease(tmp_path, PATIENCE / 2, INTERVAL):
@@ -301,7 +301,7 @@ def stale_elsewhere(record):
 
 
 @pytest.mark.parametrize("stale", [stale_here, stale_elsewhere])
-def test_exactly_one_of_many_follows(tmp_path, record, workers, stale):
+def test_exactly_one_of_many_takes_over(tmp_path, record, workers, stale):
     many = workers(4)
     for number in range(5):
         directory = tmp_path / str(number)
@@ -318,7 +318,7 @@ def test_exactly_one_of_many_follows(tmp_path, record, workers, stale):
         winner.ask("release")
 
 
-def test_suspended_owner_here_is_refused(tmp_path, workers):
+def test_suspended_local_owner_is_not_replaced(tmp_path, workers):
     first, second = workers(2)
     first.acquire(tmp_path)
     with locked(tmp_path):
@@ -337,7 +337,7 @@ def test_lost_lease_is_noticed_and_left_alone(tmp_path, workers):
     first.acquire(tmp_path)
     with locked(tmp_path):
         os.kill(first.pid, signal.SIGSTOP)
-        # As the second would see it from another machine.
+        # As if the owner were on another machine.
         write_json(tmp_path / "lease.json", read(tmp_path) | {"host": "elsewhere"})
     assert second.acquire(tmp_path) == ["ok", None]
     os.kill(first.pid, signal.SIGCONT)
@@ -371,7 +371,7 @@ def test_lost_lease_stays_lost(tmp_path):
             lease.check()
 
 
-def test_heart_outlives_a_failing_disk(tmp_path, workers):
+def test_heartbeats_go_on_after_disk_errors(tmp_path, workers):
     directory = tmp_path / "study"
     directory.mkdir()
     (worker,) = workers(1)
@@ -387,7 +387,7 @@ def test_heart_outlives_a_failing_disk(tmp_path, workers):
     assert worker.ask("check") == ["ok", None]
 
 
-def test_forked_child_has_no_part_in_the_lease(tmp_path, workers):
+def test_forked_child_does_not_hold_the_lease(tmp_path, workers):
     first, second = workers(2)
     first.acquire(tmp_path)
     kind, child = first.ask("fork", 2 * INTERVAL)
@@ -396,7 +396,7 @@ def test_forked_child_has_no_part_in_the_lease(tmp_path, workers):
     assert first.ask("check") == ["ok", None]
     _, child = first.ask("fork", LONG)
     try:
-        # The child keeps the lock's descriptor, but not the lock, and no heart.
+        # The child inherits the lock's descriptor, but must hold neither lock nor lease.
         before = read(tmp_path)["heartbeat"]
         wait_until(lambda: read(tmp_path)["heartbeat"] > before)
         first.kill()

@@ -1,4 +1,4 @@
-"""The file of finished trials: whole lines or none, whatever happens to it."""
+"""The log of finished trials: each line is written in full or not at all."""
 
 import dataclasses
 import json
@@ -26,7 +26,7 @@ def path(tmp_path):
     return log.path
 
 
-def test_what_is_appended_is_read(path):
+def test_records_are_read_back(path):
     log = TrialLog(path)
     assert log.problem is None
     assert list(log.records) == ["0", "1", "2"]
@@ -34,11 +34,11 @@ def test_what_is_appended_is_read(path):
 
 
 @pytest.mark.parametrize("cut", [1, 2, 40])
-def test_a_line_that_was_cut_short_is_set_aside(path, cut):
+def test_a_truncated_line_is_dropped_and_kept_aside(path, cut):
     content = path.read_bytes()
     path.write_bytes(content[:-cut])
     log = TrialLog(path)
-    # Without its end a last line may be whole, but nothing may be written behind it.
+    # A last line without its newline may parse, but nothing may be appended to it.
     assert list(log.records) == (["0", "1", "2"] if cut == 1 else ["0", "1"])
     assert "trials.jsonl.damaged-1" in log.problem
     assert path.with_name("trials.jsonl.damaged-1").read_bytes() == content[:-cut]
@@ -47,7 +47,7 @@ def test_a_line_that_was_cut_short_is_set_aside(path, cut):
     assert set(TrialLog(path).records) == {*log.records, "3"}
 
 
-def test_a_bad_line_in_the_middle_costs_itself_alone(path):
+def test_a_bad_line_in_the_middle_loses_only_itself(path):
     lines = path.read_bytes().splitlines(keepends=True)
     for bad in (b"{}\n", b"\x00\xff\n", b"[1]\n"):
         path.write_bytes(b"".join([lines[0], bad, lines[2]]))
@@ -56,7 +56,7 @@ def test_a_bad_line_in_the_middle_costs_itself_alone(path):
     assert len(list(path.parent.glob("*.damaged-*"))) == 3
 
 
-def test_a_full_disk_leaves_the_file_as_it_was(path):
+def test_a_full_disk_leaves_the_file_unchanged(path):
     log = TrialLog(path)
     kept = path.rename(path.with_name("kept"))
     path.symlink_to("/dev/full")
@@ -69,7 +69,7 @@ def test_a_full_disk_leaves_the_file_as_it_was(path):
     assert list(TrialLog(path).records) == ["0", "1", "2", "3"]
 
 
-def test_half_a_write_is_taken_back(path, monkeypatch):
+def test_a_partial_write_is_undone(path, monkeypatch):
     """The disk fills up in the middle of a line."""
     before = path.read_bytes()
     log = TrialLog(path)
@@ -83,8 +83,8 @@ def test_half_a_write_is_taken_back(path, monkeypatch):
     assert path.read_bytes() == before
 
 
-def test_a_repair_that_fails_leaves_the_log(path, monkeypatch):
-    """The disk is full, or the process dies, before the repaired file is there."""
+def test_a_failed_repair_keeps_the_log(path, monkeypatch):
+    """The disk is full, or the process dies, before the repaired file is complete."""
     path.write_bytes(path.read_bytes()[:-30])
     rename = os.replace
 
@@ -99,8 +99,8 @@ def test_a_repair_that_fails_leaves_the_log(path, monkeypatch):
     assert list(log.records) == ["0", "1"] and log.problem
 
 
-def test_a_line_that_finds_half_its_room_is_taken_back(path):
-    """With a limit on the file's size, which is met in the middle of the line."""
+def test_a_line_that_exceeds_a_size_limit_is_undone(path):
+    """A limit on the file's size is reached in the middle of the line."""
     before = path.read_bytes()
     script = (
         "import resource, signal, sys\n"
@@ -121,7 +121,7 @@ def test_a_line_that_finds_half_its_room_is_taken_back(path):
     assert path.read_bytes() == before
 
 
-def test_no_number_that_json_has_not(path):
+def test_non_finite_numbers_are_refused(path):
     with pytest.raises(ValueError, match="JSON"):
         TrialLog(path).append(record("3", float("nan")))
     assert all(json.loads(line) for line in path.read_text().splitlines())

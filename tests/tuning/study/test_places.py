@@ -1,4 +1,4 @@
-"""Where a pool's workers run, as far as a machine without a GPU can tell."""
+"""Places of workers; GPUs are simulated."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from tuning.study import places
 
 @pytest.fixture
 def driver(tmp_path, monkeypatch):
-    """A machine whose nvidia-smi lists two GPUs, the first of them in two slices."""
+    """Simulates two GPUs, the first of them with two MIG slices."""
     command = tmp_path / "nvidia-smi"
     lines = ["GPU 0: H100 (UUID: GPU-a)", "  MIG 1g Device 0: (UUID: MIG-b)"]
     lines += ["  MIG 1g Device 1: (UUID: MIG-c)", "GPU 1: H100 (UUID: GPU-d)"]
@@ -21,7 +21,7 @@ def driver(tmp_path, monkeypatch):
     places.gpus.cache_clear()
 
 
-def test_a_worker_a_gpu(driver):
+def test_one_worker_per_gpu(driver):
     assert places.gpus() == ["0", "1"]
     assert places.default_workers() == 2
     assert [place.device for place in places.places(3)] == ["0", "1", "0"]
@@ -31,12 +31,12 @@ def test_a_worker_a_gpu(driver):
 @pytest.mark.parametrize(
     "chosen, expected", [("1", ["1"]), ("", []), ("-1", []), ("0,2", ["0", "2"])]
 )
-def test_the_gpus_that_were_chosen(driver, monkeypatch, chosen, expected):
+def test_only_visible_gpus_are_used(driver, monkeypatch, chosen, expected):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", chosen)
     assert places.gpus() == expected
 
 
-def test_without_a_gpu_every_core_has_its_worker(driver, monkeypatch):
+def test_one_worker_per_core_without_gpus(driver, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     monkeypatch.setattr(places.os, "sched_getaffinity", lambda pid: {2, 3, 5, 7})
     assert places.default_workers() == 4

@@ -1,4 +1,4 @@
-"""Training of given hyperparameters, and of the best ones again."""
+"""Training of given hyperparameters, and reruns of the best."""
 
 import json
 
@@ -22,7 +22,7 @@ SMALL = (
 )
 
 
-def test_reruns_vary_what_is_asked_for():
+def test_reruns_vary_the_requested_seeds():
     config = TrainConfig("parens", "gru", seed=3)
     seeds = {
         vary: [(c.seed, c.data_seed) for c in reruns.variations(config, 2, vary.split(","))]
@@ -52,7 +52,7 @@ def test_sets_are_trained_once_and_shown(tmp_path):
     done = python(*command, cwd=tmp_path, **JAX)
     assert "2 of 2 trials were done before" in done.stdout
     assert (tmp_path / "given/given.jsonl").read_text().splitlines() == lines
-    # What such a run leaves is a run like any other.
+    # Its directory is an ordinary run.
     run = next((tmp_path / "given").glob("given_*"))
     exported = python("-m", "trainer.export", f"--run_dir={run}", cwd=tmp_path)
     assert exported.code == 0, exported.stderr
@@ -60,7 +60,7 @@ def test_sets_are_trained_once_and_shown(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_best_is_run_again(tmp_path):
+def test_the_best_trial_is_rerun(tmp_path):
     study = (*SMALL, "--algorithm=random", "--study_dir=study", "--num_trials=3")
     ranges = "--gin_bindings=StudyConfig.ranges = {'num_samples': 60}"
     assert python(*study, ranges, cwd=tmp_path, **JAX).code == 0

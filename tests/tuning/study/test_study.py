@@ -1,4 +1,4 @@
-"""Studies as real processes: killed, doubled, damaged, and the same trials in the end."""
+"""Studies in real processes: killed, started twice, damaged, and still with the same trials."""
 
 import dataclasses
 import json
@@ -23,7 +23,7 @@ from tuning.study.schedule import next_action, num_known
 from tuning.study.study import Study
 
 TRIALS = 11
-#: A study of some seconds; trials of one lane are the same to the bit wherever they run.
+#: A study of a few seconds; with one lane, trials are bit-identical wherever they run.
 ARGUMENTS = (
     "-m",
     "tuning",
@@ -37,20 +37,20 @@ ARGUMENTS = (
     f"--num_trials={TRIALS}",
     "--gin_bindings=StudyConfig.batch = 3",
     "--gin_bindings=TrainConfig.task_options = {'num_inputs': 6}",
-    # Few enough dimensions are left that more than half of the trials are the process's.
+    # So few dimensions that the Gaussian process proposes more than half of the trials.
     "--gin_bindings=StudyConfig.ranges = {'num_samples': (40, 400), 'input_scale': 1.0,"
     " 'bias_init': 'constant', 'bias_scale': 0.1, 'momentum_logit': 2.0, 'l2_decay': 1e-6,"
     " 'lr_decay_rate': 0.1, 'gradient_clip_val': 1.0}",
     "--study_dir=study",
 )
-#: The same with one worker, where it does not matter how many: each has to start.
+#: The same with one worker, which starts faster.
 ALONE = tuple(argument.replace("--workers=2", "--workers=1") for argument in ARGUMENTS)
-#: It compiles sooner than TensorFlow; what is tested here is the study.
+#: JAX compiles faster than TensorFlow, and the study is what is tested.
 JAX = {"KERAS_BACKEND": "jax"}
 
 
 def results(directory):
-    """What a study found: values and objective of every trial."""
+    """Reads the values and results of every trial."""
     lines = (directory / "trials.jsonl").read_text().splitlines()
     found = [json.loads(line) for line in lines]
     assert len({record["run_id"] for record in found}) == len(found)
@@ -82,7 +82,7 @@ def wait_for(process, condition, timeout=180):
 
 
 def children(pid):
-    """Processes whose parent is this one."""
+    """Lists the child processes of a process."""
     found = []
     for entry in os.scandir("/proc"):
         if entry.name.isdigit():
@@ -97,14 +97,14 @@ def children(pid):
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
-    """A study that nobody disturbs, and what it printed."""
+    """An uninterrupted study, and its output."""
     home = tmp_path_factory.mktemp("undisturbed")
     done = python(*ARGUMENTS, cwd=home, **JAX)
     assert (done.code, done.stderr) == (0, "")
     return home / "study", done.stdout
 
 
-def test_a_study_leaves_what_it_promises(undisturbed):
+def test_a_study_writes_its_files(undisturbed):
     study, printed = undisturbed
     records, bad = log.read(study / "trials.jsonl")
     assert len(records) == TRIALS and not bad
@@ -125,15 +125,14 @@ def test_a_study_leaves_what_it_promises(undisturbed):
     assert not list(study.rglob(".*"))
 
 
-@pytest.mark.slow  # That with a full disk is one worker's study, too.
-def test_trials_do_not_hang_on_who_trains_them(undisturbed, tmp_path):
-    """One worker instead of two: the same trials, whatever ends first."""
+@pytest.mark.slow  # The test with a full disk also has one worker.
+def test_trials_do_not_depend_on_the_number_of_workers(undisturbed, tmp_path):
     done = python(*ALONE, cwd=tmp_path, **JAX)
     assert done.code == 0, done.stderr
     assert results(tmp_path / "study") == results(undisturbed[0])
 
 
-def test_killed_again_and_again_it_ends_the_same(undisturbed, tmp_path):
+def test_a_killed_study_has_the_same_trials(undisturbed, tmp_path):
     rng, kills = random.Random(5), 0
     for number in (signal.SIGKILL, signal.SIGTERM):
         process, before = start(tmp_path), num_ended(tmp_path)
@@ -148,13 +147,13 @@ def test_killed_again_and_again_it_ends_the_same(undisturbed, tmp_path):
             if number == signal.SIGTERM:
                 assert process.returncode == 130, output
                 assert "run the same command again" in output
-            # Without their study, workers end.
+            # Workers end with their study.
             deadline = time.monotonic() + 20
             while any(os.path.exists(f"/proc/{pid}") for pid in workers):
                 assert time.monotonic() < deadline, workers
                 time.sleep(0.05)
     assert kills == 2
-    # The last part: a worker dies, and what a kill cut short is in the log.
+    # Finally, kill a worker while the log has a truncated line.
     path = tmp_path / "study/trials.jsonl"
     path.write_bytes(path.read_bytes()[:-30])
     process = start(tmp_path)
@@ -178,7 +177,7 @@ def is_worker(pid):
 
 
 @pytest.mark.slow
-def test_a_finished_study_is_done_and_can_grow(undisturbed, tmp_path):
+def test_a_finished_study_is_a_no_op_and_can_be_extended(undisturbed, tmp_path):
     study = tmp_path / "study"
     subprocess.run(["cp", "-r", undisturbed[0], study], check=True)
     before = results(study)
@@ -221,8 +220,8 @@ def test_a_bug_is_an_error_with_its_traceback(tmp_path):
 
 
 @pytest.mark.slow
-def test_it_runs_where_tensorflow_is_not(tmp_path):
-    """In the study's process and in its workers."""
+def test_it_runs_without_tensorflow(tmp_path):
+    """Neither the study's process nor its workers import it."""
     (tmp_path / "sitecustomize.py").write_text(
         "import sys\n"
         "class Hide:\n"
@@ -258,7 +257,7 @@ def test_a_worker_that_always_dies_is_an_error(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_full_disk_stops_it_and_it_goes_on(undisturbed, disk):
+def test_a_full_disk_stops_a_study_that_can_be_continued(undisturbed, disk):
     home = disk("220k")
     done = python(*ALONE, cwd=home, **JAX)
     assert done.code == 2, done.stdout
@@ -271,8 +270,7 @@ def test_a_full_disk_stops_it_and_it_goes_on(undisturbed, disk):
 
 @settings(max_examples=200, deadline=None)
 @given(st.integers(1, 40), st.integers(1, 7), st.randoms())
-def test_a_proposal_knows_the_same_whoever_ends_first(target, batch, rng):
-    """Whatever ends when, each trial is proposed after the same results."""
+def test_proposals_do_not_depend_on_the_order_of_results(target, batch, rng):
     created, told, ended = 0, [], set()
     while len(told) < target:
         action = next_action(created, set(told).__contains__, ended.__contains__, target, batch)

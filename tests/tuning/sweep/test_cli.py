@@ -1,4 +1,4 @@
-"""`python -m tuning.sweep` as a user runs it, with studies that train."""
+"""`python -m tuning.sweep` from the command line, with real training."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from processes import environment, python
 
 from tuning.study.log import read
 
-#: Six small studies of both kinds, one with reruns; JAX compiles sooner.
+#: Six small studies of both algorithms, one with reruns; JAX compiles faster.
 GRID = (
     "SweepConfig.grid = [{'task': 'capacity', 'arch': ['irnn', 'rnn'], 'num_params': [300, 400],"
     " 'num_trials': 5, 'train_steps': 60, 'task_options': {'num_inputs': 6}, 'algorithm': 'random'"
@@ -28,7 +28,7 @@ JAX = {"KERAS_BACKEND": "jax"}
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
-    """A sweep that nobody disturbs, and what it printed."""
+    """An uninterrupted sweep, and its output."""
     home = tmp_path_factory.mktemp("undisturbed")
     (home / "grid.gin").write_text(GRID)
     done = python(*ARGUMENTS, cwd=home, **JAX)
@@ -37,7 +37,7 @@ def undisturbed(tmp_path_factory):
 
 
 def results(home):
-    """Hyperparameters, objective and curve of every trial and rerun of every study."""
+    """Reads hyperparameters, objective and curve of every trial and rerun."""
     found = {}
     for path in sorted((home / "sweep/studies").glob("*/*.jsonl")):
         records, bad = read(path)
@@ -48,7 +48,7 @@ def results(home):
     return found
 
 
-def test_a_sweep_leaves_what_it_promises(undisturbed):
+def test_a_sweep_writes_its_files(undisturbed):
     home, printed = undisturbed
     names = {place[0] for place in results(home)}
     assert names == {f"capacity-{a}-1-{n}-random" for a in ("irnn", "rnn") for n in (300, 400)} | {
@@ -68,8 +68,8 @@ def test_a_sweep_leaves_what_it_promises(undisturbed):
 
 
 @pytest.mark.slow
-def test_a_study_of_a_sweep_is_one_of_its_own(undisturbed, tmp_path):
-    """The same trials as by `python -m tuning` with the same settings."""
+def test_a_study_of_a_sweep_equals_a_study_alone(undisturbed, tmp_path):
+    """It has the same trials as `python -m tuning` with the same settings."""
     home, _ = undisturbed
     arguments = ("-m", "tuning", "--task=capacity", "--arch=irnn", "--num_params=300")
     arguments += ("--profile=smoke", "--num_trials=5", "--train_steps=60", "--algorithm=random")
@@ -83,7 +83,7 @@ def test_a_study_of_a_sweep_is_one_of_its_own(undisturbed, tmp_path):
     assert results(tmp_path) == ours
 
 
-def test_killed_it_ends_the_same(undisturbed, engine, tmp_path):
+def test_a_killed_sweep_has_the_same_trials(undisturbed, engine, tmp_path):
     (tmp_path / "grid.gin").write_text(GRID)
     command = [sys.executable, *ARGUMENTS, f"--engine={engine}"]
     process = subprocess.Popen(
@@ -107,7 +107,7 @@ def test_killed_it_ends_the_same(undisturbed, engine, tmp_path):
     assert results(tmp_path) == results(undisturbed[0])
 
 
-def test_the_same_again_does_nothing(undisturbed):
+def test_a_finished_sweep_is_a_no_op(undisturbed):
     home, _ = undisturbed
     before = {p: p.stat().st_mtime_ns for p in (home / "sweep").rglob("*") if p.is_file()}
     done = python(*ARGUMENTS, cwd=home, **JAX)
@@ -122,7 +122,7 @@ def test_the_same_again_does_nothing(undisturbed):
 
 
 @pytest.mark.slow
-def test_a_failed_study_is_an_exit_code(tmp_path):
+def test_a_failed_study_sets_the_exit_code(tmp_path):
     (tmp_path / "sitecustomize.py").write_text(
         "import sys\n"
         "if '--multiprocessing-fork' in sys.orig_argv:\n"
@@ -145,7 +145,7 @@ def test_a_failed_study_is_an_exit_code(tmp_path):
     assert len(states["capacity-rnn-1-300-random"]["failures"]) == 3
 
 
-def test_a_dry_run_says_what_it_would_cost(tmp_path):
+def test_a_dry_run_prints_the_cost(tmp_path):
     (tmp_path / "grid.gin").write_text(
         "SweepConfig.grid = [{'task': 'capacity', 'arch': ['irnn', 'rnn'], 'num_params': 300,"
         " 'num_trials': 4, 'reruns': 2, 'ranges': {'train_steps': 5}}]"

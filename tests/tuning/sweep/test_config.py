@@ -1,4 +1,4 @@
-"""Grids of studies; the paper's, every file in every profile."""
+"""Grids of studies, and the paper's gin files in every profile."""
 
 import pathlib
 
@@ -30,7 +30,7 @@ def studies(path, profile="paper", bindings=(), **flags):
 
 @pytest.fixture
 def grid(tmp_path):
-    """A function that parses a gin file of a grid."""
+    """Returns a function that parses the text of a gin file."""
 
     def parse_grid(text, profile="laptop", bindings=(), **flags):
         path = tmp_path / "sweep.gin"
@@ -71,14 +71,14 @@ def test_the_presets_searches(profile):
         assert sum(spec.study.num_trials for spec in specs) < 10
     else:
         assert deep == {"gru", "+rnn"}
-        # A laptop has parens of figure 5 already.
+        # On a laptop, parens comes from figure 5.
         known = {("parens", arch) for arch in ALL} if profile == "laptop" else set()
         assert found | known == {(task, arch) for task in TASKS for arch in ALL}
     assert all(spec.study.first == ("config" if profile == "laptop" else None) for spec in specs)
 
 
 def test_the_paper_s_sizes():
-    """As the text has them, where it does."""
+    """The sizes that the paper's text states."""
     (five,) = {spec.config.num_params for spec in studies(PAPER / "figure_5.gin")}
     assert five == 200_000
     depths = {spec.config.depth for spec in studies(PAPER / "figure_5.gin")}
@@ -90,11 +90,11 @@ def test_the_paper_s_sizes():
     arithmetic = studies(PAPER / "figure_4_arithmetic.gin")
     assert {spec.config.depth for spec in arithmetic} == {1, 2, 4, 8}
     assert {spec.study.num_trials for spec in arithmetic} == {2500}
-    # 6 architectures at 4 depths but for the +RNN's first.
+    # 6 architectures at 4 depths, except the +RNN at depth 1.
     assert len(arithmetic) == 23
 
 
-def test_a_grid_is_a_product_with_its_files_below_it(grid):
+def test_a_grid_is_a_product_over_the_project_s_files(grid):
     specs = grid(
         "SweepConfig.grid = [{'task': 'capacity', 'arch': ['rnn', '+rnn'], 'depth': [1, 2],"
         " 'num_params': 500, 'task_options': [{'num_steps': 2}, {'num_steps': 5}],"
@@ -106,20 +106,20 @@ def test_a_grid_is_a_product_with_its_files_below_it(grid):
         "capacity-rnn-1-500-gp-num_steps_5",
         "capacity-rnn-2-500-gp-num_steps_2",
         "capacity-rnn-2-500-gp-num_steps_5",
-        "capacity-+rnn-2-500-gp-num_steps_2",  # there is none of depth 1
+        "capacity-+rnn-2-500-gp-num_steps_2",  # depth 1 is skipped
         "capacity-+rnn-2-500-gp-num_steps_5",
     ]
     first = specs[0]
     assert first.config.task_options["num_steps"] == 2
-    assert first.config.task_options["num_inputs"] == 16  # the task's file's
-    assert first.config.lr_decay_rate == 0.01  # likewise
+    assert first.config.task_options["num_inputs"] == 16  # from the task's file
+    assert first.config.lr_decay_rate == 0.01  # from the task's file
     assert first.config.batch_size == 32 and first.study.keep == 2
-    assert first.config.train_steps == 50_000  # the profile's
+    assert first.config.train_steps == 50_000  # from the profile
     assert first.study.ranges == {"lr_init": (0.001, 0.01)}
     assert first.reruns == 3
 
 
-def test_a_profile_s_grid_comes_before_the_others(grid):
+def test_a_profile_s_grid_replaces_the_general_one(grid):
     text = (
         "SweepConfig.grid = [{'task': 'parens', 'arch': 'gru', 'num_params': 9000}]\n"
         "smoke/SweepConfig.grid = [{'task': 'parens', 'arch': 'gru', 'num_params': 3000}]\n"
@@ -129,13 +129,24 @@ def test_a_profile_s_grid_comes_before_the_others(grid):
     assert grid(text, "laptop")[0].config.num_params == 9000
 
 
+def test_common_entries_are_shared_and_merged(grid):
+    first, second = grid(
+        "SweepConfig.common = {'task': 'parens', 'arch': 'gru', 'num_params': 5000,"
+        " 'ranges': {'lr_init': (0.001, 0.01), 'optimizer': ['adam']}}\n"
+        "SweepConfig.grid = [{'num_params': 3000}, {'ranges': {'lr_init': 0.01}}]\n"
+    )
+    assert (first.config.num_params, second.config.num_params) == (3000, 5000)
+    assert first.study.ranges == {"lr_init": (0.001, 0.01), "optimizer": ["adam"]}
+    assert second.study.ranges == {"lr_init": 0.01, "optimizer": ["adam"]}
+
+
 def test_flags_and_bindings_come_last(grid):
     text = "SweepConfig.grid = [{'task': 'parens', 'arch': 'gru', 'num_trials': 9}]\n"
     (spec,) = grid(text, bindings=["StudyConfig.batch = 3"], num_trials=4, train_steps=77)
     assert (spec.study.num_trials, spec.config.train_steps, spec.study.batch) == (4, 77, 3)
 
 
-def test_text8_alone_has_text8_s_options(grid):
+def test_only_text8_gets_text8_s_options(grid):
     text = "SweepConfig.grid = [{'task': ['text8', 'memory'], 'arch': 'gru', 'num_params': 9000}]"
     text8, memory = grid(text)
     assert text8.config.task_options == {"source": "pydoc"}
@@ -146,6 +157,8 @@ def test_text8_alone_has_text8_s_options(grid):
     "text, message",
     [
         ("", "grid must be a list of dicts"),
+        ("SweepConfig.grid = [{}]\nSweepConfig.common = [1]", "common must be a dict"),
+        ("SweepConfig.grid = [{}]\nSweepConfig.common = {'task': 'rcf'}", "needs 'arch'"),
         ("SweepConfig.grid = 3", "grid must be a list of dicts, got 3"),
         ("SweepConfig.grid = [3]", "got 3 in it"),
         ("SweepConfig.grid = [{'arch': 'gru'}]", "needs 'task'"),
@@ -178,7 +191,7 @@ def test_mistakes_are_named(grid, text, message):
     assert "\n" not in str(error.value)
 
 
-def test_the_paper_s_files_are_found_wherever_one_is(tmp_path, monkeypatch):
+def test_the_paper_s_files_are_found_from_any_directory(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert len(studies("gin_configs/paper/figure_5.gin")) == 11
     with pytest.raises(UserError, match="cannot read gin file"):

@@ -1,4 +1,4 @@
-"""A sweep's files and how a study fares in them."""
+"""The files of a sweep, and the states of its studies."""
 
 import dataclasses
 
@@ -9,10 +9,10 @@ from trainer import UserError
 from tuning.sweep.directory import State, Sweep
 
 
-def test_it_is_read_as_it_was_written(tmp_path):
+def test_a_sweep_is_read_back(tmp_path):
     sweep = sweep_studies.make(tmp_path / "sweep", 3)
     assert Sweep.open(sweep.path).specs == sweep.specs
-    Sweep(sweep.path, sweep.specs.values()).create({})  # the same again
+    Sweep(sweep.path, sweep.specs.values()).create({})  # creating it again is allowed
     state = State("failed", 4, failures=("one", "two"), deaths=1, seconds=2.5)
     sweep.write_state("study-001", state)
     assert sweep.state("study-001") == state
@@ -45,22 +45,22 @@ def test_a_directory_of_something_else_is_refused(tmp_path):
         Sweep.open(tmp_path)
 
 
-def test_a_damaged_state_is_a_new_one(tmp_path):
-    """Its results are in the study's own files."""
+def test_a_damaged_state_is_replaced(tmp_path):
+    """Nothing is lost: the results are in the study's files."""
     sweep = sweep_studies.make(tmp_path / "sweep", 1)
     for text in ("", "{", '{"status": "done"}', '{"failures": 3}'):
         (sweep.path / "states/study-000.json").write_text(text)
         assert sweep.state("study-000") == State()
 
 
-def test_deaths_count_only_if_nothing_was_won():
+def test_deaths_are_counted_only_without_progress():
     state = State().taken(0)
     assert (state.status, state.deaths) == ("running", 0)
     state = state.taken(0).taken(0)
     assert state.deaths == 2
     state = state.failed("an error", is_final=False)
     assert state.deaths == 0
-    state = state.taken(3)  # the one that failed had finished three trials
+    state = state.taken(3)  # the last owner had finished three trials
     assert (state.deaths, state.trials, state.failures) == (0, 3, ())
     for _ in range(19):
         state = state.taken(3)
@@ -69,8 +69,8 @@ def test_deaths_count_only_if_nothing_was_won():
     assert state.status == "failed" and "died 20 times" in state.failures[-1]
 
 
-def test_two_may_create_it_at_once(tmp_path, monkeypatch):
-    """The other's manifest comes between this one's looks."""
+def test_two_processes_may_create_it_at_once(tmp_path, monkeypatch):
+    """The other process writes the manifest between this one's checks."""
     sweep = sweep_studies.make(tmp_path / "sweep", 2)
     text = (sweep.path / "sweep.json").read_text()
     (sweep.path / "sweep.json").unlink()
@@ -89,7 +89,7 @@ def test_two_may_create_it_at_once(tmp_path, monkeypatch):
         Sweep(sweep.path, [other, sweep.specs["study-001"]]).create({"sweep.gin": ""})
 
 
-def test_what_was_set_aside_can_be_tried_again(tmp_path):
+def test_failed_studies_can_be_retried(tmp_path):
     sweep = sweep_studies.make(tmp_path / "sweep", 2)
     sweep.write_state("study-000", State("failed", 2, failures=("a", "b"), deaths=3, seconds=4.0))
     sweep.write_state("study-001", State("done", 6))
@@ -100,7 +100,7 @@ def test_what_was_set_aside_can_be_tried_again(tmp_path):
     assert sweep.state("study-001") == State("done", 6)
 
 
-def test_errors_are_tried_again_a_few_times():
+def test_errors_are_retried_a_few_times():
     state = State("running").failed("one", is_final=False)
     assert (state.status, state.failures) == ("waiting", ("one",))
     state = state.failed("two", is_final=False).failed("three", is_final=False)

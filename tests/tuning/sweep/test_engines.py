@@ -1,4 +1,4 @@
-"""Sweeps in real processes that are killed: nothing is lost, nothing is done twice."""
+"""Sweeps in real processes that are killed: nothing is lost or done twice."""
 
 import json
 import os
@@ -14,7 +14,7 @@ import sweep_studies
 from processes import environment
 from sweep_studies import begun, expected, found
 
-#: Seconds of silence after which an owner elsewhere counts as dead, where a test waits for it.
+#: A short patience, for tests that wait for it.
 PATIENCE = 2.0
 
 
@@ -37,7 +37,7 @@ def finish(process, timeout=180):
 
 
 def studying(sweep):
-    """Ids of the processes that own a study now."""
+    """Returns the ids of the processes that own a study."""
     pids = set()
     for path in sweep.path.glob("studies/*/lease.json"):
         try:
@@ -75,10 +75,10 @@ def test_workers_killed_at_random(engine, tmp_path):
     assert kills >= 20
     assert found(sweep) == expected(sweep)
     assert all(sweep.state(name).status == "done" for name in sweep.specs)
-    assert len(begun(sweep)) > len(sweep.specs)  # killed ones were begun again
+    assert len(begun(sweep)) > len(sweep.specs)  # killed ones were restarted
 
 
-def test_the_driver_killed_and_started_again(engine, tmp_path):
+def test_the_driver_is_killed_and_restarted(engine, tmp_path):
     sweep = sweep_studies.make(tmp_path / "sweep", 24)
     for _ in range(2 if engine == "local" else 1):
         process, before = start(sweep, engine, 2), sum(map(len, found_so_far(sweep).values()))
@@ -86,15 +86,15 @@ def test_the_driver_killed_and_started_again(engine, tmp_path):
         owners = studying(sweep)
         process.kill()
         process.communicate()
-        # Without their driver, workers end.
+        # Workers end with their driver.
         wait_for(lambda pids=owners: not any(os.path.exists(f"/proc/{pid}") for pid in pids))
-        if engine == "local":  # Ray's are killed with their cluster
+        if engine == "local":  # Ray kills its workers with the cluster
             assert all(sweep.state(name).status != "running" for name in sweep.specs)
     assert not all(sweep.state(name).is_over for name in sweep.specs)
     code, stdout, stderr = finish(start(sweep, engine, 2))
     assert (code, stderr) == (0, ""), stdout
     assert found(sweep) == expected(sweep)
-    # What is finished is not begun again.
+    # Finished studies are not started again.
     attempts = len(begun(sweep))
     assert finish(start(sweep, "local", 2))[0] == 0
     assert len(begun(sweep)) == attempts
@@ -108,7 +108,7 @@ def found_so_far(sweep):
 
 
 def test_two_drivers_share_the_work(engine, tmp_path):
-    """The other one may be of the other engine."""
+    """They may use different engines."""
     sweep = sweep_studies.make(tmp_path / "sweep", 60)
     second = start(sweep, engine, 2)
     if engine == "ray":
@@ -117,12 +117,12 @@ def test_two_drivers_share_the_work(engine, tmp_path):
     assert [finish(driver)[0] for driver in drivers] == [0, 0]
     assert found(sweep) == expected(sweep)
     attempts = begun(sweep)
-    assert len(attempts) == len(sweep.specs)  # each by one process alone
+    assert len(attempts) == len(sweep.specs)  # each by a single process
     assert len({pid for _, pid in attempts}) == 4
 
 
-def test_what_a_dead_machine_left_is_taken_over(tmp_path):
-    """Its clock was a day ahead, which nobody asks."""
+def test_a_dead_machine_s_study_is_taken_over(tmp_path):
+    """Its clock was a day ahead, which must not matter."""
     sweep = sweep_studies.make(tmp_path / "sweep", 3)
     path = sweep.study_path("study-001")
     path.mkdir()
@@ -133,10 +133,10 @@ def test_what_a_dead_machine_left_is_taken_over(tmp_path):
     code, stdout, stderr = finish(start(sweep, "local", 2, "quick", 4000, PATIENCE))
     assert (code, stderr) == (0, ""), stdout
     assert found(sweep) == expected(sweep)
-    assert time.monotonic() - began > PATIENCE  # its heart might have beaten
+    assert time.monotonic() - began > PATIENCE  # it might have been alive
 
 
-def test_a_full_disk_stops_it_and_it_goes_on(engine, disk):
+def test_a_full_disk_stops_a_sweep_that_can_be_continued(engine, disk):
     home = disk("600k")
     sweep = sweep_studies.make(home / "sweep", 30)
     code, stdout, stderr = finish(start(sweep, engine))
@@ -148,7 +148,7 @@ def test_a_full_disk_stops_it_and_it_goes_on(engine, disk):
     assert found(sweep) == expected(sweep)
 
 
-def test_a_study_that_fails_is_set_aside_and_the_rest_go_on(tmp_path):
+def test_a_failing_study_does_not_stop_the_others(tmp_path):
     sweep = sweep_studies.make(tmp_path / "sweep", 8)
     code, stdout, stderr = finish(start(sweep, "local", 2, "failing"))
     assert (code, stderr) == (0, ""), stdout
@@ -164,7 +164,7 @@ def test_a_study_that_fails_is_set_aside_and_the_rest_go_on(tmp_path):
     assert log.count("ZeroDivisionError: a bug in study-001") == 3
 
 
-def test_a_signal_ends_it_in_good_order(tmp_path):
+def test_a_signal_stops_it_cleanly(tmp_path):
     sweep = sweep_studies.make(tmp_path / "sweep", 12)
     process = start(sweep, "local", 2, "slow")
     wait_for(lambda: studying(sweep))
@@ -177,8 +177,8 @@ def test_a_signal_ends_it_in_good_order(tmp_path):
     assert all(sweep.state(name).deaths == 0 for name in sweep.specs)
 
 
-def test_a_batch_system_tells_all_processes(tmp_path):
-    """They end in good order when they hear it twice: from it, and from the engine."""
+def test_a_signal_to_all_processes_stops_them_cleanly(tmp_path):
+    """A batch system signals every process, and the engine signals its own once more."""
     sweep = sweep_studies.make(tmp_path / "sweep", 12)
     process = start(sweep, "local", 2, "slow", group=True)
     wait_for(lambda: len(studying(sweep)) == 2)
@@ -189,7 +189,7 @@ def test_a_batch_system_tells_all_processes(tmp_path):
     assert all(sweep.state(name).status != "running" for name in sweep.specs)
 
 
-def test_a_machine_that_does_not_serve_is_one_line(engine, tmp_path):
+def test_an_unusable_machine_is_one_line(engine, tmp_path):
     sweep = sweep_studies.make(tmp_path / "sweep", 4)
     code, stdout, stderr = finish(start(sweep, engine, 2, "unprepared"))
     assert (code, stderr) == (2, "no backend here\n"), stdout
@@ -197,7 +197,7 @@ def test_a_machine_that_does_not_serve_is_one_line(engine, tmp_path):
 
 
 def test_a_bug_outside_of_studies_is_an_error_with_its_traceback(tmp_path):
-    """It would come again and again, in every process that takes the last one's place."""
+    """It is not retried: every new process would meet it."""
     sweep = sweep_studies.make(tmp_path / "sweep", 4)
     code, stdout, stderr = finish(start(sweep, "local", 2, "broken"))
     assert code == 1, stdout
@@ -205,7 +205,7 @@ def test_a_bug_outside_of_studies_is_an_error_with_its_traceback(tmp_path):
     assert all(sweep.state(name).status == "waiting" for name in sweep.specs)
 
 
-def test_a_process_is_kept_until_it_has_grown(tmp_path):
+def test_a_process_is_replaced_once_it_has_grown(tmp_path):
     for limit, kept in ((4000, True), (1, False)):
         sweep = sweep_studies.make(tmp_path / str(limit), 10)
         code, _, stderr = finish(start(sweep, "local", 2, "instant", limit))
@@ -214,8 +214,8 @@ def test_a_process_is_kept_until_it_has_grown(tmp_path):
         assert len(processes) <= 2 if kept else len(processes) == 10
 
 
-def test_ray_is_closed_to_others(tmp_path):
-    """It listens on the loopback address alone, and asks for the token."""
+def test_ray_is_closed_to_other_machines(tmp_path):
+    """It listens only on the loopback address, and requires the token."""
     pytest.importorskip("ray")
     sweep = sweep_studies.make(tmp_path / "sweep", 8)
     before = listening()
@@ -232,12 +232,12 @@ def test_ray_is_closed_to_others(tmp_path):
     assert "Ray with 2 CPUs" in stdout
 
 
-#: As /proc/net/tcp and tcp6 have it: 127.0.0.1, ::1 and ::ffff:127.0.0.1.
+#: 127.0.0.1, ::1 and ::ffff:127.0.0.1 in the format of /proc/net/tcp and tcp6.
 LOOPBACK = ("0100007F", "0" * 24 + "01000000", "0000000000000000FFFF00000100007F")
 
 
 def listening():
-    """(address, port) of every listening socket of this machine."""
+    """Returns (address, port) of every listening socket of this machine."""
     found = set()
     for name in ("tcp", "tcp6"):
         for line in pathlib.Path("/proc/net", name).read_text().splitlines()[1:]:
@@ -249,7 +249,7 @@ def listening():
 
 
 def try_without_token(port):
-    """What a server on that port says to a request for the cluster's id without a token."""
+    """Returns the answer to a request for the cluster's id without a token."""
     code = (
         "import grpc, sys\n"
         "channel = grpc.insecure_channel('127.0.0.1:' + sys.argv[1])\n"

@@ -1,4 +1,4 @@
-"""What a sweep is said to cost, against what the laws give."""
+"""The estimated cost of a sweep."""
 
 import math
 import random
@@ -16,7 +16,7 @@ def spec(config=None, reruns=0, **study):
     return Spec("one", config, StudyConfig(num_trials=10, **study), reruns, 5)
 
 
-def test_expected_steps_are_the_law_s():
+def test_expected_steps_are_the_distribution_s_mean():
     rng = random.Random(0)
     drawn = [1000 * 4 ** rng.random() for _ in range(200_000)]
     assert estimate.mean_steps(spec()) == pytest.approx(sum(drawn) / len(drawn), rel=0.01)
@@ -25,7 +25,7 @@ def test_expected_steps_are_the_law_s():
     assert estimate.mean_steps(narrow) == pytest.approx(2000 / math.log(2))
 
 
-def test_a_study_s_cost_is_the_sum_of_its_trials():
+def test_the_cost_of_a_study_is_the_sum_of_its_trials():
     config = TrainConfig(
         "capacity", "gru", depth=2, num_params=1000, train_steps=4000, batch_size=8
     )

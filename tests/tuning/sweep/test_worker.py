@@ -1,4 +1,4 @@
-"""What one process does: which study it takes, and what it makes of how that ends."""
+"""The loop of one process: which study it takes, and how the end is recorded."""
 
 import errno
 import json
@@ -18,7 +18,7 @@ def never():
     return False
 
 
-def test_studies_come_in_order_and_again_until_they_are_over(tmp_path):
+def test_studies_are_yielded_in_order_until_they_are_over(tmp_path):
     sweep, order = sweep_studies.make(tmp_path / "sweep", 4), []
     for name, _ in worker.free_studies(sweep, never):
         order.append(name[-1])
@@ -27,7 +27,7 @@ def test_studies_come_in_order_and_again_until_they_are_over(tmp_path):
     assert order == [*"012311"]
 
 
-def test_a_study_that_is_taken_is_left_out(tmp_path, monkeypatch):
+def test_an_owned_study_is_skipped(tmp_path, monkeypatch):
     monkeypatch.setattr(worker, "PAUSES", (0.01, 0.1))
     sweep, order = sweep_studies.make(tmp_path / "sweep", 3), []
     path = sweep.study_path("study-001")
@@ -42,7 +42,7 @@ def test_a_study_that_is_taken_is_left_out(tmp_path, monkeypatch):
 
 
 class Doing(Quick):
-    """A runner that does what it is given."""
+    """A runner that calls a function."""
 
     def __init__(self, action):
         super().__init__()
@@ -52,7 +52,7 @@ class Doing(Quick):
         return self.action(*arguments)
 
 
-def test_another_s_study_is_not_run(tmp_path):
+def test_a_study_owned_by_another_is_not_run(tmp_path):
     sweep = sweep_studies.make(tmp_path / "sweep", 1)
     sweep.study_path("study-000").mkdir()
     with Lease(sweep.study_path("study-000")):
@@ -61,7 +61,7 @@ def test_another_s_study_is_not_run(tmp_path):
     assert worker.run(sweep, "study-000", Doing(pytest.fail), never).status == "done"
 
 
-def test_who_loses_the_lease_writes_no_more(tmp_path):
+def test_a_process_that_loses_its_lease_writes_no_more(tmp_path):
     sweep = sweep_studies.make(tmp_path / "sweep", 1)
 
     def suspended(sweep, name, lease, stop):
@@ -71,10 +71,10 @@ def test_who_loses_the_lease_writes_no_more(tmp_path):
         return True, {"best": -1.0}
 
     assert worker.run(sweep, "study-000", Doing(suspended), never) is None
-    assert sweep.state("study-000").status == "running"  # the other's word stands
+    assert sweep.state("study-000").status == "running"  # as the other process wrote it
 
 
-def test_errors_are_in_the_study_s_log(tmp_path):
+def test_errors_are_written_to_the_study_s_log(tmp_path):
     sweep = sweep_studies.make(tmp_path / "sweep", 2)
 
     def bug(*_):
@@ -98,7 +98,7 @@ def test_errors_are_in_the_study_s_log(tmp_path):
         (OSError(errno.EDQUOT, "Disk quota exceeded"), "no space left on device.*intact"),
     ],
 )
-def test_a_full_disk_is_no_failure_of_the_study(tmp_path, error, message):
+def test_a_full_disk_does_not_fail_the_study(tmp_path, error, message):
     sweep = sweep_studies.make(tmp_path / "sweep", 1)
 
     def full(*_):
@@ -110,7 +110,7 @@ def test_a_full_disk_is_no_failure_of_the_study(tmp_path, error, message):
     assert (state.status, state.failures, state.deaths) == ("waiting", (), 0)
 
 
-def test_a_machine_that_does_not_serve_sets_nothing_aside(tmp_path):
+def test_an_unusable_machine_fails_no_study(tmp_path):
     sweep = sweep_studies.make(tmp_path / "sweep", 1)
     with pytest.raises(UserError, match="no backend here"):
         worker.run(sweep, "study-000", sweep_studies.RUNNERS["unprepared"], never)
@@ -122,7 +122,7 @@ def test_a_machine_that_does_not_serve_sets_nothing_aside(tmp_path):
     assert sweep.state("study-000").status == "waiting"
 
 
-def test_a_lease_from_elsewhere_is_free_once_it_is_silent(tmp_path, monkeypatch):
+def test_a_silent_remote_lease_becomes_free(tmp_path, monkeypatch):
     now = [100.0]
     monkeypatch.setattr("tuning.study.lease.time.monotonic", lambda: now[0])
     watch, path = Watch(patience=30.0), tmp_path / "lease.json"
@@ -132,7 +132,7 @@ def test_a_lease_from_elsewhere_is_free_once_it_is_silent(tmp_path, monkeypatch)
         path.write_text(json.dumps({"pid": 1, "host": "elsewhere", "heartbeat": count}))
 
     beat(0)
-    for step in range(5):  # a heart that beats, whatever the clocks say
+    for step in range(5):  # heartbeats, whatever the clocks say
         assert not watch.is_free(tmp_path)
         now[0] += 20.0
         beat(step + 1)
@@ -142,7 +142,7 @@ def test_a_lease_from_elsewhere_is_free_once_it_is_silent(tmp_path, monkeypatch)
     assert watch.silent(tmp_path) is None
     now[0] += 2.0
     assert watch.is_free(tmp_path)
-    # Whoever has watched it need not wait again.
+    # A process that has watched it does not wait again.
     assert watch.silent(tmp_path) == path.read_bytes()
     monkeypatch.setattr("tuning.study.lease.time.sleep", pytest.fail)
     lease = Lease(tmp_path)
@@ -150,8 +150,8 @@ def test_a_lease_from_elsewhere_is_free_once_it_is_silent(tmp_path, monkeypatch)
     lease.release()
 
 
-def test_a_lease_that_moved_after_all_is_not_taken(tmp_path):
-    """What counts is the lease that was seen silent, not its directory."""
+def test_a_lease_that_changed_is_not_taken(tmp_path):
+    """Only the very lease that was found silent may be taken over."""
     path, other = tmp_path / "lease.json", tmp_path / "other"
 
     def beat(count):
