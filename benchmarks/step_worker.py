@@ -250,6 +250,7 @@ def jax_scan(setting, variant):
     import jax
     import jax.numpy as jnp
     import optax
+    from keras import ops
 
     from rnn_zoo.cells import CELLS
 
@@ -265,9 +266,10 @@ def jax_scan(setting, variant):
         x = {g: inputs @ w["input"][g] + w["bias"][g] for g in cell.gates}
 
         def body(states, x_t):
-            output, states = cell.step(
-                None, lambda gate, operand: x_t[gate] + operand @ w["recurrent"][gate], states
-            )
+            def pre(gate, operand):
+                return x_t[gate] + operand @ w["recurrent"][gate]
+
+            output, states = cell.step(ops, None, pre, states)
             return list(states), output
 
         first = [jnp.broadcast_to(s, (inputs.shape[0], n)) for s in w["initial_state"]]

@@ -34,14 +34,17 @@ def least(function, seconds):
 
 
 def products(stepper):
-    """Returns a function that only computes the stepper's matrix products."""
-    # Reads the stepper's private program, for the matrices that it multiplies.
-    kernels = [stepper._values[slots[1]] for f, slots, _ in stepper._calls if f is np.matmul]
+    """Return a function of the stepper's matrix products alone."""
+    (layer,) = stepper._layers
+    groups = {id(recurrent): recurrent for _, recurrent, _ in layer.plan.values()}
+    kernels = [layer.kernel, *groups.values(), stepper._kernel]
+    if layer.read_in:
+        kernels.append(layer.read_in["kernel"])
     pairs = [(np.ones((1, len(kernel)), kernel.dtype), kernel) for kernel in kernels]
 
     def multiply():
         for x, kernel in pairs:
-            np.matmul(x, kernel)
+            np.dot(x, kernel)
 
     return multiply
 

@@ -27,7 +27,7 @@ class SlowCell(rnn_zoo.AbstractRNNCell):
     gates = ("c", "h")
     state_names = ("h", "c")
 
-    def step(self, x, pre, states):
+    def step(self, ops, x, pre, states):
         h, c = states
         c = 0.95 * c + 0.05 * pre("c", h)
         h = self.activation(pre("h", h) + c)

@@ -41,12 +41,17 @@ def __getattr__(name):
         raise AttributeError(f"module 'rnn_zoo' has no attribute {name!r}")
     value = getattr(importlib.import_module(_HOME_OF[name]), name)
     globals()[name] = value
+    _register_with_keras()
     return value
 
 
-# Keras finds a saved model's classes by their registration, which importing their modules does.
-if "keras" in sys.modules:
-    importlib.import_module("rnn_zoo.model")
+def _register_with_keras():
+    """Import the classes of saved models, which registers them, unless Keras is not used."""
+    if "keras" in sys.modules:
+        importlib.import_module("rnn_zoo.model")
+
+
+_register_with_keras()
 
 
 def __dir__():

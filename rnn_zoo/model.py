@@ -1,56 +1,71 @@
-"""Stacks of recurrent layers with a linear readout: as a Keras model, and as a plain function.
+"""Keras models of recurrent layers with a linear readout, and access to their weights.
 
-Legend: T time, B batch, I input, N units, O output; "..." leading axes of a population of models.
+Legend: B batch, T time, I input, N units, O output.
 """
 
-import random
+from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
 
 from rnn_zoo.architectures import canonical_name
-from rnn_zoo.cells import CELLS
+from rnn_zoo.cells import AbstractRNNCell
+from rnn_zoo.functional import Weights, layer_seeds
 from rnn_zoo.initializers import ScaledNormal
 from rnn_zoo.layers import LAYERS, CellLayer
-from rnn_zoo.unroll import affine, unroll
+from rnn_zoo.stepper import Stepper
+
+Tensor = Any
 
 
 @keras.saving.register_keras_serializable("rnn_zoo")
 class RecurrentModel(keras.Model):
-    """A functional `keras.Model` of recurrent layers and a readout; made by `build_model`.
+    """Functional `keras.Model` of recurrent layers and a readout, made by `build_model`.
 
     Attributes:
-        preset: the `rnn_zoo.presets.Preset` that it was loaded from; None for another.
+        preset: the `rnn_zoo.presets.Preset` that it was loaded from, or None.
     """
 
-    preset = None
+    preset: Any = None
 
-    def stepper(self, batch_size=1):
-        """Streams with the weights that the model has now: see `rnn_zoo.Stepper`."""
-        from rnn_zoo.stepper import Stepper
+    def stepper(self, batch_size: int = 1) -> Stepper:
+        """Stream with a copy of the current weights; see `rnn_zoo.Stepper`.
 
-        return Stepper(self, batch_size)
+        Args:
+            batch_size: B, number of sequences that are streamed side by side.
+
+        Raises:
+            ValueError: `batch_size` below 1, or `check_as_built` refuses the model.
+        """
+        check_as_built(self)
+        return Stepper(recurrent_cells(self), get_weights(self), batch_size)
 
 
 def build_model(
-    arch, depth, units, input_dim, output_dim, output_steps=slice(None), seed=None, **options
-):
-    """Builds a stack of `depth` recurrent layers and a linear readout.
+    arch: str,
+    depth: int,
+    units: int,
+    input_dim: int,
+    output_dim: int,
+    output_steps: slice = slice(None),
+    seed: int | None = None,
+    **options: Any,
+) -> RecurrentModel:
+    """Build a stack of `depth` recurrent layers and a linear readout.
 
     Args:
-        arch: architecture name, as in `rnn_zoo.CELLS`.
+        arch: architecture name, a key of `rnn_zoo.CELLS`.
         depth: number of layers.
         units: N, units of each layer.
         input_dim: I, features of the input.
         output_dim: O, features of the readout.
         output_steps: slice of the time steps that are read out.
-        seed: of all initial values; each layer draws its own from it.
-        **options: the cells' other arguments, as `activation` or `gate_bias`.
+        seed: of all initial values; each layer derives its own from it.
+        **options: the cells' other arguments, such as `activation` or `gate_bias`.
 
     Returns:
-        A `RecurrentModel`, which is a functional `keras.Model`, from (B, T, I) to (B, T', O) with
-        batch and time dynamic, T' being the number of `output_steps`.
+        A functional `keras.Model` from (B, T, I) to (B, T', O) with dynamic batch and time, where
+        T' is the number of `output_steps`.
 
     Raises:
         ValueError: unknown architecture, a dimension below 1, an option that the cell refuses.
@@ -62,7 +77,7 @@ def build_model(
     arch = canonical_name(arch)
     if depth < 1:
         raise ValueError(f"depth must be at least 1, got {depth}")
-    seeds = _seeds(seed, depth)
+    seeds = layer_seeds(seed, depth)
     inputs = x = keras.Input((None, input_dim), name="inputs")
     for layer in range(depth):
         x = LAYERS[arch](
@@ -76,11 +91,11 @@ def build_model(
     return RecurrentModel(inputs, readout(x), name=f"{arch.replace('+', 'plus_')}_{depth}x{units}")
 
 
-def check_model(model):
-    """Refuses what `build_model` has not made, and so has other layers.
+def check_model(model: keras.Model) -> None:
+    """Raise unless the model is a `RecurrentModel`.
 
     Raises:
-        ValueError: it is no `RecurrentModel`.
+        ValueError: it is not, so its layers may be any.
     """
     if not isinstance(model, RecurrentModel):
         raise ValueError(
@@ -88,91 +103,46 @@ def check_model(model):
         )
 
 
-def check_as_built(model):
-    """Refuses a model that computes something else than `forward` of its weights.
+def check_as_built(model: keras.Model) -> None:
+    """Raise unless the model equals `rnn_zoo.functional.forward` of its weights.
 
     Raises:
-        ValueError: `check_model` refuses it; a layer reads backwards; Keras has quantised the
-            readout, or given it LoRA.
+        ValueError: `check_model` refuses it; a layer runs backwards; or Keras has quantized the
+            readout or added LoRA to it.
     """
     check_model(model)
     readout = model.get_layer("readout")
     if readout.quantization_mode is not None or readout.lora_enabled:
-        raise ValueError("the readout is quantised, or has LoRA: its kernel is not the whole of it")
+        raise ValueError("the readout is quantized or has LoRA, so its kernel is not all of it")
     for layer in model.layers:
         if getattr(layer, "go_backwards", False):
-            raise ValueError(f"{layer.name} reads backwards: it needs the whole sequence")
+            raise ValueError(f"{layer.name} runs backwards, so it needs the whole sequence")
 
 
-def make_cells(arch, depth, units, seed=None, **options):
-    """The cells of a model's layers, unbuilt: for `draw_weights` and `forward`.
-
-    Arguments are those of `build_model`.
-    """
-    cell_class = CELLS[canonical_name(arch)]
-    cells = [cell_class(units, seed=layer, **options) for layer in _seeds(seed, depth)[:-1]]
-    if cells[0].weights:
-        names = ", ".join(weight.name for weight in cells[0].weights)
-        raise ValueError(f"{cell_class.__name__} has weights that no gate has: {names}")
-    return cells
-
-
-def draw_weights(cells, input_dim, output_dim, seed):
-    """The first weights of the model that `build_model` makes with this seed, without making it.
-
-    Args:
-        cells: of `make_cells` with the same seed.
-        input_dim, output_dim, seed: as for `build_model`.
-
-    Returns:
-        NumPy arrays in the form of `forward`.
-    """
-    units = cells[0].units
-    readout = ScaledNormal(seed=_seeds(seed, len(cells))[-1])
-    return {
-        "layers": [
-            cell.draw_weights(units if layer else input_dim) for layer, cell in enumerate(cells)
-        ],
-        "readout": {
-            "kernel": readout.draw((units, output_dim)).astype("float32"),
-            "bias": np.zeros(output_dim, "float32"),
-        },
-    }
-
-
-def _seeds(seed, depth):
-    """A seed for each layer and one for the readout."""
-    if seed is None:
-        seed = random.randint(0, 2**31 - 1)  # as keras.utils.set_random_seed makes repeatable
-    return [int(word) for word in np.random.SeedSequence(seed).generate_state(depth + 1)]
-
-
-def recurrent_cells(model):
-    """The cells of a model that `build_model` made, from the first layer to the last."""
+def recurrent_cells(model: keras.Model) -> list[AbstractRNNCell]:
+    """Return the cells of a `RecurrentModel`, from the first layer to the last."""
     return [layer.cell for layer in model.layers if isinstance(layer, CellLayer)]
 
 
-def initial_states(model, batch_size):
-    """The learned initial states of a model that `build_model` made.
-
-    Returns:
-        A list for each layer, of its states (B, N).
-    """
+def initial_states(model: keras.Model, batch_size: int) -> list[list[Tensor]]:
+    """Return the learned initial states of a `RecurrentModel`: per layer, a list of (B, N)."""
     return [
         keras.tree.flatten(cell.get_initial_state(batch_size=batch_size))
         for cell in recurrent_cells(model)
     ]
 
 
-def step(model, x, states):
-    """One time step of a model that `build_model` made.
+def step(
+    model: keras.Model, x: Tensor, states: list[list[Tensor]]
+) -> tuple[Tensor, list[list[Tensor]]]:
+    """Run a `RecurrentModel` for one time step.
 
     Args:
-        x: (B, I), the input of the step.
-        states: those before it, as `initial_states` gives them.
+        x: (B, I), the inputs of the step.
+        states: states before the step, in the structure of `initial_states`.
 
     Returns:
-        (outputs (B, O), the states after it).
+        (outputs (B, O), states after the step).
     """
     after = []
     for cell, before in zip(recurrent_cells(model), states, strict=True):
@@ -181,8 +151,8 @@ def step(model, x, states):
     return model.get_layer("readout")(x), after
 
 
-def get_weights(model):
-    """The weights of a model that `build_model` made, as NumPy arrays in the form of `forward`."""
+def get_weights(model: keras.Model) -> Weights:
+    """Return the weights of a `RecurrentModel` as NumPy arrays, in the form of `forward`."""
     readout = model.get_layer("readout")
     live = {
         "layers": [cell.weight_tensors(cell.variable_dtype) for cell in recurrent_cells(model)],
@@ -191,36 +161,10 @@ def get_weights(model):
     return keras.tree.map_structure(ops.convert_to_numpy, live)
 
 
-def named(weights):
-    """The arrays of a nested structure by their paths, as layers/0/input/c, in its order."""
-    flat = keras.tree.flatten_with_path(weights)
-    return {"/".join(map(str, path)): array for path, array in flat}
-
-
-def set_weights(model, weights):
-    """Sets what `get_weights` returns."""
+def set_weights(model: keras.Model, weights: Weights) -> None:
+    """Assign weights in the form of `get_weights` to a `RecurrentModel`."""
     for cell, layer in zip(recurrent_cells(model), weights["layers"], strict=True):
         cell.assign_weights(layer)
     readout = model.get_layer("readout")
     readout.kernel.assign(weights["readout"]["kernel"])
     readout.bias.assign(weights["readout"]["bias"])
-
-
-def forward(cells, weights, inputs, output_steps=slice(None)):
-    """What a model of `build_model` computes, as a function of its weights.
-
-    Args:
-        cells: `recurrent_cells(model)`; only their equations are used.
-        weights: dict(layers=[...], readout=dict(kernel (..., N, O), bias (..., O))) as of
-            `get_weights`, with leading axes "..." for a population.
-        inputs: (..., B, T, I), or a form of `rnn_zoo.inputs`.
-        output_steps: slice of the time steps that are read out.
-
-    Returns:
-        (..., B, T', O).
-    """
-    x, _ = unroll(cells[0], weights["layers"][0], inputs)
-    for cell, layer in zip(cells[1:], weights["layers"][1:], strict=True):
-        x, _ = unroll(cell, layer, x, time_major=True)
-    readout = weights["readout"]
-    return ops.moveaxis(affine(x[output_steps], time_major=True, **readout), 0, -2)

@@ -41,7 +41,7 @@ def register(name, cell_class, summary=""):
         class LeakyCell(rnn_zoo.AbstractRNNCell):
             gates = ("c",)
 
-            def step(self, x, pre, states):
+            def step(self, ops, x, pre, states):
                 h = 0.9 * states[0] + 0.1 * self.activation(pre("c", states[0]))
                 return h, [h]
 
@@ -85,7 +85,7 @@ def _check_class(cell_class):
                 f"got {names!r}"
             )
     if cell_class.step is AbstractRNNCell.step:
-        raise ValueError(f"{cell_class.__name__} must define step(x, pre, states)")
+        raise ValueError(f"{cell_class.__name__} must define step(ops, x, pre, states)")
     if cell_class.build is not AbstractRNNCell.build:
         raise ValueError(
             f"{cell_class.__name__} must leave build() as it is: an architecture has no weights "

@@ -1,41 +1,43 @@
-"""Streaming inference: one time step at a time, on the host, by NumPy.
+"""Streaming inference on the host: one time step at a time, in NumPy.
 
-A compiled call of TensorFlow costs some 100 µs before it computes anything, many times a small
-model's products. So the cells' equations are traced once, as Keras traces a functional model, and
-the trace is replayed on NumPy arrays: no second version of an equation, and no backend in the way.
+A compiled call of TensorFlow costs some 100 µs before it computes anything, many times the products
+of a small model. So a cell's own `step` is called on NumPy arrays instead.
 
 Legend: B batch, I input, N units, O output, G gates.
 """
 
-import operator
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
-from keras import KerasTensor, ops
-from scipy.special import expit
 
-from rnn_zoo.model import check_as_built, get_weights, recurrent_cells
+from rnn_zoo import numpy_ops
+from rnn_zoo.cells import AbstractRNNCell
+from rnn_zoo.cells.lanes import replace
+
+Array = np.ndarray
 
 
 class Stepper:
-    """Feeds a model of `build_model` one time step after the other: `y = stepper(x)`.
+    """Runs a model one time step at a time: `y = stepper(x)`; made by `RecurrentModel.stepper`.
 
-    It holds the model's weights as they are when it is made, and the states; it starts from the
-    *learned* initial states. Outputs are those of the model on the whole sequence, in the order of
-    the calls, whatever the length. All numbers are of the weights' type, half precision in float32:
-    a model that computes in less than its weights have differs by its own rounding.
+    It holds a copy of the weights, and the states, which start from the *learned* initial states.
+    Outputs equal those of the model on the whole sequence, of any length. Computations are in the
+    weights' type, or in float32 if that is half precision. A model whose compute type is lower than
+    its weights' differs by its own rounding.
 
-    A step costs some 10 to 20 µs beyond its products where the cell's functions are among those
-    that have a NumPy twin here (arithmetic, sigmoid, tanh, relu, elu, softplus and the like); any
-    other is asked of the backend, some 100 µs a call.
+    A step costs some 10 to 20 µs beyond its products if the cell uses functions that
+    `rnn_zoo.numpy_ops` defines (arithmetic, sigmoid, tanh, relu and the like). Any other function
+    is computed by the backend, at some 100 µs per call.
 
     Args:
-        model: of `build_model` or `rnn_zoo.load`.
-        batch_size: B, sequences that are fed side by side.
+        cells: the layers' cells, for their equations.
+        weights: in the form of `rnn_zoo.functional.forward`.
+        batch_size: B, number of sequences that are streamed side by side.
 
     Raises:
-        ValueError: `batch_size` below 1; a model of another making; a layer that reads backwards;
-            a readout that Keras has quantised, or given LoRA.
+        ValueError: `batch_size` below 1, or a cell that changes its arguments in place.
 
     Example:
         stepper = model.stepper()
@@ -44,271 +46,164 @@ class Stepper:
         stepper.reset()
     """
 
-    def __init__(self, model, batch_size=1):
+    def __init__(
+        self, cells: Sequence[AbstractRNNCell], weights: dict[str, Any], batch_size: int = 1
+    ):
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-        check_as_built(model)
-        cells = recurrent_cells(model)
-        self.batch_size, self.input_dim = batch_size, model.input_shape[-1]
-        self.dtype = np.dtype("float64" if cells[0].variable_dtype == "float64" else "float32")
-        weights = keras.tree.map_structure(lambda w: w.astype(self.dtype), get_weights(model))
-        self._shape = (batch_size, self.input_dim)
-        self._initial = [
-            [np.tile(state, (batch_size, 1)) for state in layer["initial_state"]]
-            for layer in weights["layers"]
+        is_double = weights["readout"]["kernel"].dtype == "float64"
+        self.dtype = np.dtype("float64" if is_double else "float32")
+        weights = keras.tree.map_structure(lambda w: np.array(w, self.dtype), weights)
+        self._layers = [
+            _Layer(cell, layer, batch_size, self.dtype)
+            for cell, layer in zip(cells, weights["layers"], strict=True)
         ]
-        program = _Program(self.dtype)
-        self._input = x = program.slot()
-        self._before, self._after = [], []
-        for cell, layer in zip(cells, weights["layers"], strict=True):
-            before = [program.slot() for _ in cell.state_names]
-            x, after = _Tracer(program, cell, layer, batch_size).trace(x, before)
-            self._before.append(before)
-            self._after.append(after)
-        self._output = program.affine(x, **weights["readout"])
-        self._values, self._calls = program.values, program.calls
-        self._set(self._initial)
+        self._kernel, self._bias = weights["readout"]["kernel"], weights["readout"]["bias"]
+        self.batch_size, self.input_dim = batch_size, self._layers[0].input_dim
+        self._shape = (batch_size, self.input_dim)
+        self._states = [layer.initial for layer in self._layers]
 
-    def __call__(self, x):
-        """Takes the inputs of one time step (B, I), and gives its outputs (B, O).
+    def __call__(self, x: Any) -> Array:
+        """Advance by one time step.
+
+        Args:
+            x: (B, I), the inputs of the step.
+
+        Returns:
+            (B, O), its outputs.
 
         Raises:
             ValueError: another shape.
         """
-        x = np.array(x, self.dtype)  # a copy: a cell's state may be its input
+        x = np.array(x, self.dtype)  # a copy, since a cell's state may be its input
         if x.shape != self._shape:
             raise ValueError(f"a step's inputs must be {self._shape}, got {x.shape}")
-        values = self._values
-        values[self._input] = x
+        states = []
         # A model that has diverged streams infinities, as it does on a whole sequence.
         with np.errstate(all="ignore"):
-            for function, arguments, result in self._calls:
-                values[result] = function(*[values[slot] for slot in arguments])
-        self._set([[values[slot] for slot in layer] for layer in self._after])
-        return values[self._output]
+            for layer, before in zip(self._layers, self._states, strict=True):
+                x, after = layer(x, before)
+                states.append(after)
+            x = np.dot(x, self._kernel)
+            x += self._bias
+        self._states = states
+        return x
 
     @property
-    def states(self):
-        """A list for each layer, of its states (B, N), in the order of the cell's `state_names`.
+    def states(self) -> list[list[Array]]:
+        """Copies of the states: per layer, a list of (B, N) in the order of `state_names`.
 
-        May be set, to go on from elsewhere.
+        Assign to continue from other states.
 
         Raises:
-            ValueError: set to another structure or to other shapes.
+            ValueError: assigned values have another structure or other shapes.
         """
-        return [[self._values[slot].copy() for slot in layer] for layer in self._before]
+        return [[state.copy() for state in layer] for layer in self._states]
 
     @states.setter
-    def states(self, states):
-        expected = [[state.shape for state in layer] for layer in self._initial]
+    def states(self, states: Sequence[Sequence[Any]]) -> None:
+        expected = [[state.shape for state in layer.initial] for layer in self._layers]
         given = [[np.shape(state) for state in layer] for layer in states]
         if given != expected:
             raise ValueError(f"states must have the shapes {expected}, got {given}")
-        self._set([[np.array(state, self.dtype) for state in layer] for layer in states])
+        self._states = [[np.array(state, self.dtype) for state in layer] for layer in states]
 
-    def reset(self, rows=slice(None)):
-        """Sets the states of some sequences, or of all, to the learned initial ones.
+    def reset(self, rows: Any = slice(None)) -> None:
+        """Set the states of some or all sequences to the learned initial states.
 
         Args:
-            rows: which of the B, in any form that NumPy takes as an index.
+            rows: index of the B sequences, in any form that NumPy accepts.
         """
         states = self.states
-        for layer, initial in zip(states, self._initial, strict=True):
-            for state, first in zip(layer, initial, strict=True):
-                state[rows] = first[rows]
-        self._set(states)
-
-    def _set(self, states):
-        for slots, layer in zip(self._before, states, strict=True):
-            for slot, state in zip(slots, layer, strict=True):
-                self._values[slot] = state
+        for layer, values in zip(self._layers, states, strict=True):
+            for state, initial in zip(values, layer.initial, strict=True):
+                state[rows] = initial[rows]
+        self._states = states
 
 
-class _Program:
-    """Calls of functions of NumPy arrays, in order; their arguments and results are in slots."""
+class _Layer:
+    """A cell's step on NumPy arrays, with one product for all gates that share an operand."""
 
-    def __init__(self, dtype):
-        self.dtype, self.values, self.calls = dtype, [], []
-
-    def slot(self, value=None):
-        self.values.append(value)
-        return len(self.values) - 1
-
-    def call(self, function, *slots):
-        """Returns the slot of the result."""
-        result = self.slot()
-        self.calls.append((function, slots, result))
-        return result
-
-    def affine(self, x, kernel, bias):
-        product = self.call(np.matmul, x, self.slot(kernel))
-        return self.call(np.add, product, self.slot(bias))
-
-    def columns(self, array, start, stop):
-        return self.call(operator.itemgetter((slice(None), slice(start, stop))), array)
-
-
-class _Tracer:
-    """Appends a cell's equations to a program.
-
-    Args:
-        cell: a built cell.
-        weights: its `weight_tensors` as NumPy arrays.
-    """
-
-    def __init__(self, program, cell, weights, batch_size):
-        self.program, self.cell, self.weights, self.batch_size = program, cell, weights, batch_size
-        self._slots = {}  # of a symbolic tensor that has its value already
-        self._symbols = []  # what would be freed might give its id to another
-        self._pending = {}  # of a pre-activation that has none -> the group that gives it
-
-    def trace(self, x, states):
-        """From slots of the input and of the states to slots of the output and of the states."""
-        if self.weights["read_in"]:
-            x = self.program.affine(x, **self.weights["read_in"])
-            x = self._lower(self.cell.after_read_in(self._symbol(x)))
-        before = [self._symbol(slot) for slot in states]
-        groups = []  # (operand, {gate: pre-activation}): one product for all gates of an operand
-
-        def pre(gate, operand):
-            symbol = self._symbol()
-            for other, members in groups:
-                if other is operand:
-                    members[gate] = symbol
-                    break
-            else:
-                groups.append((operand, {gate: symbol}))
-            return symbol
-
-        output, after = self.cell.step(self._symbol(x), pre, before)
-        self._read(x, groups)
-        return self._lower(output), [self._lower(state) for state in after]
-
-    def _read(self, x, groups):
-        """Appends W x + b of all gates, and says how each group goes on from it."""
-        gates = [gate for _, members in groups for gate in members]
-        kernel = np.concatenate([self.weights["input"][gate] for gate in gates], axis=1)
-        bias = np.concatenate([self.weights["bias"][gate] for gate in gates])
-        read, start = self.program.affine(x, kernel, bias), 0
-        for operand, members in groups:
-            stop = start + len(members) * self.cell.units
-            part = read if len(groups) == 1 else self.program.columns(read, start, stop)
-            for symbol in members.values():
-                self._pending[id(symbol)] = (operand, members, part)
+    def __init__(self, cell, weights, batch_size, dtype):
+        self.cell, self.dtype = _in_numpy(cell), dtype
+        self.read_in = weights["read_in"]
+        self.initial = [np.tile(state, (batch_size, 1)) for state in weights["initial_state"]]
+        groups = self._groups()
+        gates = [gate for group in groups for gate in group]
+        self.kernel = np.concatenate([weights["input"][gate] for gate in gates], axis=1)
+        self.bias = np.concatenate([weights["bias"][gate] for gate in gates])
+        self.input_dim = len(self.read_in["kernel"] if self.read_in else self.kernel)
+        # For each gate: columns of its group in W x + b, the group's U, columns of its members.
+        self.plan, start, units = {}, 0, cell.units
+        for group in groups:
+            stop = start + len(group) * units
+            recurrent = np.concatenate([weights["recurrent"][gate] for gate in group], axis=1)
+            members = [(g, _columns(i * units, (i + 1) * units)) for i, g in enumerate(group)]
+            self.plan |= dict.fromkeys(group, (_columns(start, stop), recurrent, members))
             start = stop
 
-    def _multiply(self, operand, members, part):
-        """Appends U operand of a group, and gives its pre-activations their slots."""
-        kernel = [self.weights["recurrent"][gate] for gate in members]
-        product = self.program.call(
-            np.matmul, self._lower(operand), self.program.slot(np.concatenate(kernel, axis=1))
-        )
-        total, units = self.program.call(np.add, part, product), self.cell.units
-        for index, symbol in enumerate(members.values()):
-            own = (index * units, (index + 1) * units)
-            slot = total if len(members) == 1 else self.program.columns(total, *own)
-            self._slots[id(symbol)] = slot
+    def __call__(self, x, states):
+        """Return (output (B, N), states after the step)."""
+        if self.read_in:
+            x = np.dot(x, self.read_in["kernel"])
+            x += self.read_in["bias"]
+            x = self.cell.after_read_in(numpy_ops, x)
+        projected = np.dot(x, self.kernel)
+        projected += self.bias
+        known = {}
 
-    def _symbol(self, slot=None):
-        symbol = KerasTensor((self.batch_size, self.cell.units), self.cell.variable_dtype)
-        self._symbols.append(symbol)
-        if slot is not None:
-            self._slots[id(symbol)] = slot
-        return symbol
+        def pre(gate, operand):
+            if gate not in known:
+                columns, recurrent, members = self.plan[gate]
+                z = np.dot(operand, recurrent)
+                z += projected[columns]
+                for member, own in members:
+                    known[member] = z[own]
+            return known[gate]
 
-    def _lower(self, value):
-        """The slot of a symbolic tensor, or of a constant, after the calls that it needs."""
-        if not isinstance(value, KerasTensor):
-            return self.program.slot(self._constant(value))
-        if id(value) in self._pending and id(value) not in self._slots:
-            self._multiply(*self._pending[id(value)])
-        if id(value) not in self._slots:
-            self._symbols.append(value)
-            operation, node, index = value._keras_history
-            arguments = operation._inbound_nodes[node].arguments
-            slots = [
-                self._lower(argument)
-                for argument in keras.tree.flatten((arguments.args, arguments.kwargs))
-            ]
-            function = _IN_NUMPY.get(_identity(operation))
-            if function is None or arguments.kwargs:
-                function = _by_backend(operation, (arguments.args, arguments.kwargs), index)
-            self._slots[id(value)] = self.program.call(function, *slots)
-        return self._slots[id(value)]
+        output, states = self.cell.step(numpy_ops, x, pre, states)
+        asarray, dtype = np.asarray, self.dtype
+        return asarray(output, dtype), [asarray(state, dtype) for state in states]
 
-    def _constant(self, value):
-        """Of the program's type if it is an array; Python's numbers take that of the others."""
-        if not hasattr(value, "shape"):
-            return value
-        value = ops.convert_to_numpy(value)
-        is_real = np.issubdtype(value.dtype, np.floating) or value.dtype.name == "bfloat16"
-        return value.astype(self.program.dtype) if is_real else value
+    def _groups(self):
+        """Call the step once on zeros; return lists of gates that share an operand."""
+        groups = []
+        x, *states = (np.zeros_like(self.initial[0]) for _ in [None, *self.initial])
 
+        def pre(gate, operand):
+            for shared, gates in groups:
+                if shared is operand:
+                    gates.append(gate)
+                    break
+            else:
+                groups.append((operand, [gate]))
+            return np.zeros_like(self.initial[0])
 
-def _by_backend(operation, structure, index):
-    """An operation for which there is no NumPy function here: slower, and as right."""
-
-    def function(*values):
-        arguments, options = keras.tree.pack_sequence_as(structure, values)
-        results = keras.tree.flatten(operation(*arguments, **options))
-        return ops.convert_to_numpy(results[index])
-
-    return function
+        for array in (x, *states):
+            array.flags.writeable = False
+        try:
+            with np.errstate(all="ignore"):
+                self.cell.step(numpy_ops, x, pre, states)
+        except ValueError as error:
+            if "read-only" not in str(error):
+                raise
+            raise ValueError(
+                f"{type(self.cell).__name__}.step changes an argument in place: write h = g * h "
+                "instead of h *= g"
+            ) from error
+        return [gates for _, gates in groups]
 
 
-def _relu(x):
-    return np.maximum(x, 0)
+def _columns(start, stop):
+    return slice(None), slice(start, stop)
 
 
-def _elu(x):
-    return np.where(x > 0, x, np.expm1(x))
-
-
-def _softplus(x):
-    return np.logaddexp(x, x.dtype.type(0))
-
-
-def _identity(operation):
-    """Equal for operations that do the same: their class and options, not their name."""
-    try:
-        config = operation.get_config()
-    except NotImplementedError:  # of a user's own, with options that cannot be written down
-        return operation
-    options = {name: value for name, value in config.items() if name != "name"}
-    return type(operation), str(options)
-
-
-def _table():
-    symbol = KerasTensor((1, 1))
+def _in_numpy(cell):
+    """Return the cell with NumPy equivalents of the functions that are its attributes."""
     functions = {
-        1: (
-            (ops.negative, np.negative),
-            (ops.absolute, np.abs),
-            (ops.square, np.square),
-            (ops.exp, np.exp),
-            (ops.tanh, np.tanh),
-            (ops.sigmoid, expit),
-            (ops.relu, _relu),
-            (ops.elu, _elu),
-            (ops.softplus, _softplus),
-            (keras.activations.relu, _relu),
-        ),
-        2: (
-            (ops.add, np.add),
-            (ops.subtract, np.subtract),
-            (ops.multiply, np.multiply),
-            (ops.divide, np.divide),
-            (ops.true_divide, np.divide),
-            (ops.maximum, np.maximum),
-            (ops.minimum, np.minimum),
-        ),
+        name: numpy_ops.equivalent(value)
+        for name, value in vars(cell).items()
+        # Keras wraps methods such as `build` in attributes of the same name.
+        if callable(value) and not name.startswith("_") and not hasattr(type(cell), name)
     }
-    return {
-        _identity(theirs(*[symbol] * arity)._keras_history.operation): ours
-        for arity, pairs in functions.items()
-        for theirs, ours in pairs
-    }
-
-
-#: What Keras's operation -> does in NumPy.
-_IN_NUMPY = _table()
+    return replace(cell, **functions)

@@ -1,7 +1,5 @@
 """Cells of one's own, as a user's module has them: imported in processes of its own only."""
 
-from keras import ops
-
 import rnn_zoo
 
 
@@ -13,14 +11,14 @@ class LeakyCell(rnn_zoo.AbstractRNNCell):
 
     gates = ("c", "g")
 
-    def mixed(self, h, pre):
+    def mixed(self, ops, h, pre):
         """Behind a method, which must see a lane's own hyperparameters as `step` does."""
         c = self.activation(pre("c", h))
         g = ops.sigmoid(pre("g", h) + self.gate_bias)
         return g * h + (1 - g) * c
 
-    def step(self, x, pre, states):
-        h = self.mixed(states[0], pre)
+    def step(self, ops, x, pre, states):
+        h = self.mixed(ops, states[0], pre)
         return h, [h]
 
 
@@ -30,8 +28,8 @@ class EchoCell(LeakyCell):
     state_names = ("h", "e")
     mixes_input = True
 
-    def step(self, x, pre, states):
-        h, _ = super().step(x, pre, states[:1])
+    def step(self, ops, x, pre, states):
+        h, _ = super().step(ops, x, pre, states[:1])
         e = 0.5 * states[1] + 0.5 * x
         return h + e, [h, e]
 

@@ -13,7 +13,7 @@ import numpy as np
 from keras import ops
 
 from rnn_zoo.cells.lanes import lane_cell
-from rnn_zoo.model import forward
+from rnn_zoo.functional import forward
 from trainer import backend, optimizers, packing
 from trainer.optimizers import expand_as
 from trainer.tasks.base import WeightedBatch

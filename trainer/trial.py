@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from rnn_zoo.model import draw_weights, make_cells
+from rnn_zoo.functional import draw_weights, make_cells
 from rnn_zoo.sizing import count_params
 from trainer.config import TrainConfig, read_preset_weights
 from trainer.program import CURVE_POINTS, Program, window_start

@@ -88,7 +88,7 @@ class AbstractRNNCell(keras.layers.Layer):
         self.bias_scale = self._per_gate("bias_scale", bias_scale)
         self.seed = seed
 
-    def step(self, x, pre, states):
+    def step(self, ops, x, pre, states):
         """One time step of the cell's equations, element by element.
 
         All units and samples are treated alike, and no weight but those behind `pre` is used: for
@@ -97,6 +97,8 @@ class AbstractRNNCell(keras.layers.Layer):
         here, not in `__init__`: where trials train in lanes, each has its own.
 
         Args:
+            ops: namespace of array functions to compute with: `keras.ops`, or NumPy's equivalents
+                where a model is streamed.
             x: (..., N) the input, behind the read-in if there is one, for cells that mix it into
                 their output or state; others ignore it.
             pre: pre(gate, operand) is W x + U operand + b of that gate, (..., N); to be asked once
@@ -106,9 +108,9 @@ class AbstractRNNCell(keras.layers.Layer):
         Returns:
             (output, states): the output (..., N) and the list of states after the step.
         """
-        raise NotImplementedError(f"{type(self).__name__} must define step(x, pre, states)")
+        raise NotImplementedError(f"{type(self).__name__} must define step(ops, x, pre, states)")
 
-    def after_read_in(self, x):
+    def after_read_in(self, ops, x):
         """What becomes of the read-in's W x + b (..., N), element by element: itself, if linear."""
         return x
 
@@ -232,7 +234,7 @@ class AbstractRNNCell(keras.layers.Layer):
         x = inputs
         if weights["read_in"]:
             x = ops.matmul(x, weights["read_in"]["kernel"]) + weights["read_in"]["bias"]
-            x = self.after_read_in(x)
+            x = self.after_read_in(ops, x)
 
         def pre(gate, operand):
             return (
@@ -241,7 +243,7 @@ class AbstractRNNCell(keras.layers.Layer):
                 + weights["bias"][gate]
             )
 
-        output, states = self.step(x, pre, states)
+        output, states = self.step(ops, x, pre, states)
         return output, list(states)
 
     def get_initial_state(self, batch_size=None):

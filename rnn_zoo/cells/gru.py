@@ -1,7 +1,6 @@
 """The gated recurrent unit, eqs. (5) to (8)."""
 
 import keras
-from keras import ops
 
 from rnn_zoo.cells.base import AbstractRNNCell
 
@@ -16,7 +15,7 @@ class GRUCell(AbstractRNNCell):
 
     gates = ("r", "u", "c")
 
-    def step(self, x, pre, states):
+    def step(self, ops, x, pre, states):
         (h,) = states
         r = ops.sigmoid(pre("r", h))  # (5)
         u = ops.sigmoid(pre("u", h) + self.gate_bias)  # (6)

@@ -2,7 +2,6 @@
 
 import keras
 import numpy as np
-from keras import ops
 
 from rnn_zoo.cells.base import AbstractRNNCell
 
@@ -32,7 +31,7 @@ class IntersectionRNNCell(AbstractRNNCell):
         super().__init__(units, activation=activation, gate_bias=(biases[0], biases[-1]), **kwargs)
         self.depth_activation = keras.activations.get(depth_activation)
 
-    def step(self, x, pre, states):
+    def step(self, ops, x, pre, states):
         (h,) = states
         bias_y, bias_h = self.gate_bias
         y_in = self.depth_activation(pre("y", h))  # (15)

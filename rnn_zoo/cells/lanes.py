@@ -3,14 +3,15 @@
 Legend: P lanes, B batch, N units.
 """
 
+from typing import Any
+
 from keras import activations, ops
+
+from rnn_zoo.cells.base import AbstractRNNCell
 
 
 def lane_cell(cell, names, choice, gate_bias):
-    """The cell with hyperparameters that are arrays over lanes.
-
-    Stands for the cell in `rnn_zoo.model.forward`. It is of the cell's own class, so that whatever
-    a `step` calls, its methods or its parent's, computes with the lanes' hyperparameters too.
+    """Return a cell whose hyperparameters are arrays over lanes, for `rnn_zoo.functional.forward`.
 
     Args:
         cell: an `AbstractRNNCell`, whose equations are used; it is not changed.
@@ -32,8 +33,17 @@ def lane_cell(cell, names, choice, gate_bias):
 
     pair = isinstance(gate_bias, (tuple, list))
     gate_bias = [bias[..., None, None] for bias in (gate_bias if pair else [gate_bias])]
-    lanes = object.__new__(type(cell))
-    # Keras keeps account of what is set on a layer; this is none, but for its methods.
-    vars(lanes).update(vars(cell))
-    vars(lanes).update(activation=activation, gate_bias=tuple(gate_bias) if pair else gate_bias[0])
-    return lanes
+    return replace(
+        cell, activation=activation, gate_bias=tuple(gate_bias) if pair else gate_bias[0]
+    )
+
+
+def replace(cell: AbstractRNNCell, **attributes: Any) -> AbstractRNNCell:
+    """Return a copy of a cell with other values of some attributes, for its equations only.
+
+    The copy has the cell's own class, so that every method that `step` calls sees the new values.
+    """
+    copy = object.__new__(type(cell))
+    # Not set by setattr: Keras would track the values, but the copy has no weights of its own.
+    vars(copy).update(vars(cell) | attributes)
+    return copy

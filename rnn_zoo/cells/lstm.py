@@ -1,7 +1,6 @@
 """Long short-term memory, eqs. (9) to (14)."""
 
 import keras
-from keras import ops
 
 from rnn_zoo.cells.base import AbstractRNNCell
 
@@ -17,7 +16,7 @@ class LSTMCell(AbstractRNNCell):
     gates = ("i", "f", "c", "o")
     state_names = ("h", "c")
 
-    def step(self, x, pre, states):
+    def step(self, ops, x, pre, states):
         h, c = states
         i = ops.sigmoid(pre("i", h))  # (9)
         f = ops.sigmoid(pre("f", h) + self.gate_bias)  # (10)

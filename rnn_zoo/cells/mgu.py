@@ -1,7 +1,6 @@
 """The minimal gated unit, equations (1) to (3) of its docstring."""
 
 import keras
-from keras import ops
 
 from rnn_zoo.cells.base import AbstractRNNCell
 
@@ -21,7 +20,7 @@ class MGUCell(AbstractRNNCell):
 
     gates = ("f", "h")
 
-    def step(self, x, pre, states):
+    def step(self, ops, x, pre, states):
         (h,) = states
         f = ops.sigmoid(pre("f", h) - self.gate_bias)  # (1)
         h_in = self.activation(pre("h", f * h))  # (2)

@@ -1,7 +1,6 @@
 """The MinimalRNN, equations (1) to (3) of its docstring."""
 
 import keras
-from keras import ops
 
 from rnn_zoo.cells.base import AbstractRNNCell
 
@@ -25,10 +24,10 @@ class MinimalRNNCell(AbstractRNNCell):
     mixes_input = True
     always_reads_in = True
 
-    def after_read_in(self, x):
+    def after_read_in(self, ops, x):
         return self.activation(x)  # (1)
 
-    def step(self, x, pre, states):
+    def step(self, ops, x, pre, states):
         (h,), z = states, x
         u = ops.sigmoid(pre("u", h) + self.gate_bias)  # (2)
         h = u * h + (1 - u) * z  # (3)

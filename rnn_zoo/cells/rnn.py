@@ -14,7 +14,7 @@ class RNNCell(AbstractRNNCell):
 
     gates = ("h",)
 
-    def step(self, x, pre, states):
+    def step(self, ops, x, pre, states):
         (h,) = states
         h = self.activation(pre("h", h))  # (1)
         return h, [h]

@@ -1,7 +1,6 @@
 """The update gate RNN, eqs. (2) to (4)."""
 
 import keras
-from keras import ops
 
 from rnn_zoo.cells.base import AbstractRNNCell
 
@@ -15,7 +14,7 @@ class UGRNNCell(AbstractRNNCell):
 
     gates = ("c", "g")
 
-    def step(self, x, pre, states):
+    def step(self, ops, x, pre, states):
         (h,) = states
         c = self.activation(pre("c", h))  # (2)
         g = ops.sigmoid(pre("g", h) + self.gate_bias)  # (3)

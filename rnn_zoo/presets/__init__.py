@@ -153,7 +153,7 @@ def load(name):
 
 
 def read_weights(card):
-    """The weights of a preset, NumPy arrays in the form of `rnn_zoo.model.forward`.
+    """The weights of a preset, NumPy arrays in the form of `rnn_zoo.functional.forward`.
 
     Raises:
         ValueError: it has none, or the file is not the one that was published.
@@ -166,7 +166,7 @@ def read_weights(card):
     import keras
     from safetensors.numpy import load as parse
 
-    from rnn_zoo.model import draw_weights, make_cells, named
+    from rnn_zoo.functional import draw_weights, make_cells, named
 
     arrays = parse(_verified(f"{card.name}.safetensors", card.weights))
     cells = make_cells(card.arch, card.depth, card.units, seed=0, **card.options)
@@ -188,7 +188,7 @@ def files_of(card, weights=None):
     if weights is not None:
         from safetensors.numpy import save
 
-        from rnn_zoo.model import named
+        from rnn_zoo.functional import named
 
         files[f"{card.name}.safetensors"] = save(named(weights))
     digest = next(map(sha256_of, files.values()), None)

@@ -7,6 +7,7 @@ Legend: T time, B batch, I input features, N units, G gates; "..." stands for op
 that weights, states and inputs share, as in a population of models.
 """
 
+import functools
 import math
 from typing import Any
 
@@ -55,15 +56,18 @@ def unroll(
     if mask is not None:
         mask = ops.cast(mask if time_major else ops.transpose(mask), "bool")[..., None]
     recurrent = {gate: weights["recurrent"][gate] for gate in cell.gates}
+    step = functools.partial(cell.step, ops)
     return derived.unroll(
-        backend.current(), cell.step, projections, x, recurrent, list(initial_state), mask
+        backend.current(), step, projections, x, recurrent, list(initial_state), mask
     )
 
 
 def _project(cell, weights, inputs, time_major):
     """Return (x (T, ..., B, N) if the cell mixes it in, dict gate -> W x + b (T, ..., B, N))."""
     if weights["read_in"]:
-        inputs = cell.after_read_in(affine(inputs, time_major=time_major, **weights["read_in"]))
+        inputs = cell.after_read_in(
+            ops, affine(inputs, time_major=time_major, **weights["read_in"])
+        )
         time_major = True
     elif cell.mixes_input:
         inputs = _as_array(inputs, weights["bias"][cell.gates[0]].dtype, time_major)

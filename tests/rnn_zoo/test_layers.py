@@ -324,7 +324,7 @@ def test_weights_that_would_not_be_trained_are_refused():
             super().build(input_shape)
             self.peephole = self.add_weight(name="peephole", shape=(self.units,))
 
-        def step(self, x, pre, states):
+        def step(self, ops, x, pre, states):
             h = self.activation(pre("c", states[0]) + self.peephole * states[0])
             return h, [h]
 

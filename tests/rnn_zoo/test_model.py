@@ -28,7 +28,7 @@ from registrations import restored
 from slow import slow_except
 
 import rnn_zoo
-from rnn_zoo import build_model, model
+from rnn_zoo import build_model, functional, model
 from rnn_zoo.layers import LAYERS
 
 OUTPUT = 2
@@ -90,7 +90,7 @@ def test_readout_runs_at_the_steps_asked_for(steps, rng):
     found = to_numpy(net(inputs))
     np.testing.assert_allclose(found, twin_outputs(case, net, inputs)[:, steps], atol=2e-5)
     cells, weights = model.recurrent_cells(net), model.get_weights(net)
-    again = to_numpy(model.forward(cells, weights, inputs, steps))
+    again = to_numpy(functional.forward(cells, weights, inputs, steps))
     np.testing.assert_allclose(again, found, atol=1e-6)
 
 
@@ -135,7 +135,7 @@ def test_bad_arguments_are_refused():
 def test_forward_is_the_model(case, rng):
     net, inputs = random_model(case, rng), sequences(rng)
     cells, weights = model.recurrent_cells(net), model.get_weights(net)
-    found = execute("eager", lambda w, x: model.forward(cells, w, x), weights, inputs)
+    found = execute("eager", lambda w, x: functional.forward(cells, w, x), weights, inputs)
     np.testing.assert_allclose(found, to_numpy(net(inputs)), atol=1e-6)
 
 
@@ -143,11 +143,11 @@ def test_forward_is_the_model(case, rng):
 @pytest.mark.parametrize("learned", [True, False])
 def test_drawn_weights_are_those_of_a_model_of_the_same_seed(arch, learned, rng):
     net = build_model(arch, 2, 3, INPUT, OUTPUT, seed=7, learned_initial_state=learned)
-    cells = model.make_cells(arch, 2, 3, seed=7, learned_initial_state=learned)
-    weights = model.draw_weights(cells, INPUT, OUTPUT, seed=7)
+    cells = functional.make_cells(arch, 2, 3, seed=7, learned_initial_state=learned)
+    weights = functional.draw_weights(cells, INPUT, OUTPUT, seed=7)
     keras.tree.map_structure(np.testing.assert_array_equal, weights, model.get_weights(net))
     inputs = sequences(rng)
-    found = to_numpy(model.forward(cells, weights, inputs))
+    found = to_numpy(functional.forward(cells, weights, inputs))
     np.testing.assert_allclose(found, to_numpy(net(inputs)), atol=1e-6)
 
 
@@ -161,14 +161,16 @@ def test_weights_made_in_a_constructor_are_refused():
             super().__init__(units, **options)
             self.scale = self.add_weight(name="scale", shape=(units,))
 
-        def step(self, x, pre, states):
+        def step(self, ops, x, pre, states):
             h = self.activation(pre("c", self.scale * states[0]))
             return h, [h]
 
     with restored():
         rnn_zoo.register("scaled", ScaledCell)
-        with pytest.raises(ValueError, match="ScaledCell has weights that no gate has: scale"):
-            model.make_cells("scaled", 1, 3, seed=1)
+        with pytest.raises(
+            ValueError, match="ScaledCell has weights that belong to no gate: scale"
+        ):
+            functional.make_cells("scaled", 1, 3, seed=1)
 
 
 @one_case_each
@@ -187,10 +189,10 @@ def test_a_population_is_its_models(case, rng):
     both = np.stack([inputs, inputs[::-1]])
 
     def loss(weights, x):
-        return keras.ops.sum(keras.ops.square(model.forward(cells, weights, x)))
+        return keras.ops.sum(keras.ops.square(functional.forward(cells, weights, x)))
 
     slopes = gradients("eager", lambda weights: loss(weights, both), stacked)
-    found = execute("eager", lambda w, x: model.forward(cells, w, x), stacked, both)
+    found = execute("eager", lambda w, x: functional.forward(cells, w, x), stacked, both)
     for lane, (net, weights) in enumerate(zip(nets, each, strict=True)):
         np.testing.assert_allclose(found[lane], to_numpy(net(both[lane])), atol=1e-5)
         alone = gradients("eager", lambda w, lane=lane: loss(w, both[lane]), weights)

@@ -6,7 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-from rnn_zoo.model import build_model, draw_weights, get_weights, make_cells, set_weights
+from rnn_zoo.functional import draw_weights, make_cells
+from rnn_zoo.model import build_model, get_weights, set_weights
 from rnn_zoo.quantization import codes_of, dequantize, pack, quantize, unpack
 
 BITS = (2, 3, 4, 5, 6, 8, 11, 16)

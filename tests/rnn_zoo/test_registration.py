@@ -34,7 +34,7 @@ class MineCell(rnn_zoo.AbstractRNNCell):
 
     gates = ("c",)
 
-    def step(self, x, pre, states):
+    def step(self, ops, x, pre, states):
         h = self.activation(pre("c", states[0]))
         return h, [h]
 
@@ -132,7 +132,7 @@ def test_what_is_no_cell_is_refused():
         ({"gates": ("c", "c")}, "OddCell.gates must be a tuple of different names"),
         ({"gates": ("c.1",)}, "OddCell.gates must be"),
         ({"state_names": ()}, "OddCell.state_names must be a tuple"),
-        ({"step": rnn_zoo.AbstractRNNCell.step}, r"OddCell must define step\(x, pre, states\)"),
+        ({"step": rnn_zoo.AbstractRNNCell.step}, r"must define step\(ops, x, pre, states\)"),
         ({"build": lambda self, shape: None}, r"OddCell must leave build\(\) as it is"),
     ],
 )

@@ -10,7 +10,7 @@ from slow import slow_except
 import rnn_zoo
 from rnn_zoo.cells import AbstractRNNCell
 from rnn_zoo.layers import CellLayer
-from rnn_zoo.model import RecurrentModel, recurrent_cells
+from rnn_zoo.model import RecurrentModel, check_as_built, recurrent_cells
 
 from .test_model import twin_outputs
 
@@ -133,27 +133,66 @@ class Odd(AbstractRNNCell):
     gates = ("a", "b", "c")
     state_names = ("h", "old")
 
-    def step(self, x, pre, states):
+    def step(self, ops, x, pre, states):
         h, old = states
-        c = keras.ops.clip(pre("c", old), -0.5, 0.5)
+        c = ops.clip(pre("c", old), -0.5, 0.5)
         a = pre("a", h)
-        b = keras.ops.where(a > 0, pre("b", c * h), 2.0 - a)
-        return keras.ops.maximum(a, b) / 2, [keras.ops.tanh(b), h]
+        b = ops.where(a > 0, pre("b", c * h), 2.0 - a)
+        return ops.maximum(a, b) / 2, [ops.tanh(b), h]
 
 
 class OddLayer(CellLayer):
     cell_class = Odd
 
 
-def test_a_cell_of_ones_own_can_be_streamed(rng):
+class OnTheBackend(AbstractRNNCell):
+    """Functions that NumPy lacks, from the namespace and from `keras.ops` itself."""
+
+    gates = ("a", "b")
+
+    def step(self, ops, x, pre, states):
+        a = ops.hard_tanh(pre("a", states[0]))
+        b = keras.ops.erf(pre("b", states[0]))
+        return a * b, [ops.where(a > 0, b, 0.5 * states[0])]
+
+
+class OnTheBackendLayer(CellLayer):
+    cell_class = OnTheBackend
+
+
+class InPlace(AbstractRNNCell):
+    gates = ("a",)
+
+    def step(self, ops, x, pre, states):
+        (h,) = states
+        h *= 0.5
+        h += pre("a", states[0])
+        return h, [h]
+
+
+class InPlaceLayer(CellLayer):
+    cell_class = InPlace
+
+
+def model_of(layer):
     inputs = keras.Input((None, 4))
-    hidden = OddLayer(UNITS, return_sequences=True)(inputs)
-    model = RecurrentModel(inputs, keras.layers.Dense(OUTPUT, name="readout")(hidden))
+    hidden = layer(UNITS, return_sequences=True)(inputs)
+    return RecurrentModel(inputs, keras.layers.Dense(OUTPUT, name="readout")(hidden))
+
+
+@pytest.mark.parametrize("layer", [OddLayer, OnTheBackendLayer])
+def test_a_cell_of_ones_own_can_be_streamed(layer, rng):
+    model = model_of(layer)
     randomize(model.weights, rng)
     data = random_inputs(model, rng, batch=2, time=9)
     np.testing.assert_allclose(
         streamed(model.stepper(2), data), to_numpy(model(data)), rtol=1e-5, atol=1e-6
     )
+
+
+def test_a_step_that_changes_its_arguments_in_place_is_refused():
+    with pytest.raises(ValueError, match=r"InPlace.step changes an argument in place: write h = g"):
+        model_of(InPlaceLayer).stepper()
 
 
 class Delay(AbstractRNNCell):
@@ -162,7 +201,7 @@ class Delay(AbstractRNNCell):
     gates = ("c",)
     mixes_input = True
 
-    def step(self, x, pre, states):
+    def step(self, ops, x, pre, states):
         return states[0] + 0 * pre("c", states[0]), [x]
 
 
@@ -225,19 +264,19 @@ def test_operations_with_several_results_are_streamed(rng):
 
 def test_a_model_of_another_making_is_refused():
     with pytest.raises(ValueError, match="a Sequential is no model of"):
-        rnn_zoo.Stepper(keras.Sequential())
+        check_as_built(keras.Sequential())
 
 
 def test_what_keras_has_changed_of_the_model_is_refused(rng):
     backwards = random_model(("gru", {}, 4), rng, go_backwards=True)
-    with pytest.raises(ValueError, match="layer_0 reads backwards: it needs the whole sequence"):
+    with pytest.raises(ValueError, match="layer_0 runs backwards, so it needs the whole sequence"):
         backwards.stepper()
     quantised = random_model(("gru", {}, 4), rng)
     quantised.get_layer("readout").quantize("int8")
     adapted = random_model(("gru", {}, 4), rng)
     adapted.get_layer("readout").enable_lora(2)
     for model in (quantised, adapted):
-        with pytest.raises(ValueError, match="the readout is quantised, or has LoRA"):
+        with pytest.raises(ValueError, match="the readout is quantized or has LoRA"):
             model.stepper()
 
 

@@ -223,7 +223,7 @@ class LagCell(rnn_zoo.AbstractRNNCell):
     gates = ("a", "b", "c")
     state_names = ("h", "c")
 
-    def step(self, x, pre, states):
+    def step(self, ops, x, pre, states):
         h, c = states
         a = ops.tanh(pre("a", c))
         b = ops.sigmoid(pre("b", h) + self.gate_bias)
@@ -238,7 +238,7 @@ class TiedCell(rnn_zoo.AbstractRNNCell):
     state_names = ("h", "k")
     mixes_input = True
 
-    def step(self, x, pre, states):
+    def step(self, ops, x, pre, states):
         h, k = states
         new = self.activation(pre("a", h))
         return new * x, [new * k + h, k]
@@ -249,7 +249,7 @@ class OutputOfOneGateCell(rnn_zoo.AbstractRNNCell):
 
     gates = ("o", "h")
 
-    def step(self, x, pre, states):
+    def step(self, ops, x, pre, states):
         (h,) = states
         return ops.tanh(pre("o", h)), [pre("h", h)]
 
@@ -282,7 +282,7 @@ def test_a_gate_that_is_asked_for_twice_or_never_is_refused():
     class Twice(rnn_zoo.AbstractRNNCell):
         gates = ("a", "b")
 
-        def step(self, x, pre, states):
+        def step(self, ops, x, pre, states):
             h = pre("a", states[0]) + pre("a", 2 * states[0])
             return h, [h]
 
@@ -296,7 +296,7 @@ def test_a_step_that_tells_units_apart_is_refused():
     class Leaky(rnn_zoo.AbstractRNNCell):
         gates = ("a",)
 
-        def step(self, x, pre, states):
+        def step(self, ops, x, pre, states):
             h = np.linspace(0, 1, 3, dtype="float32") * states[0] + pre("a", states[0])
             return h, [h]
 

@@ -50,7 +50,7 @@ def test_what_it_cannot_measure_is_refused():
         evaluate(keras.Sequential(), CONFIG)
     readout = model.get_layer("readout")
     readout.enable_lora(1)
-    with pytest.raises(ValueError, match="the readout is quantised, or has LoRA"):
+    with pytest.raises(ValueError, match="the readout is quantized or has LoRA"):
         evaluate(model, CONFIG)
 
 

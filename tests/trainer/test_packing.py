@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from on_backend import to_numpy
 
-from rnn_zoo.model import draw_weights, make_cells
+from rnn_zoo.functional import draw_weights, make_cells
 from trainer.packing import pack, unpack
 
 

@@ -75,7 +75,7 @@ def read(path):
     import keras
     from safetensors import SafetensorError, safe_open
 
-    from rnn_zoo.model import draw_weights, make_cells
+    from rnn_zoo.functional import draw_weights, make_cells
     from trainer.storage import checkpoints
 
     try:

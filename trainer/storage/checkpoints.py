@@ -9,7 +9,7 @@ from keras import ops
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from rnn_zoo.model import named
+from rnn_zoo.functional import named
 from trainer.errors import UserError
 from trainer.storage.files import whole
 

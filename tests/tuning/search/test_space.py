@@ -175,7 +175,7 @@ def test_the_first_trial_has_what_the_task_and_the_cell_take_by_default():
         def __init__(self, units, activation="relu", **options):
             super().__init__(units, activation=activation, **options)
 
-        def step(self, x, pre, states):
+        def step(self, ops, x, pre, states):
             h = self.activation(pre("c", states[0]))
             return h, [h]
 
