@@ -1,51 +1,57 @@
-"""Inputs that say more than their numbers: forms from which a layer's first product is cheap.
+"""Structured inputs whose first projection is cheap.
 
-A layer that gets one of these in place of an array (..., B, T, I) computes the same values. The
-first product W x, over all steps at once, is most of a small network's work, and needs it not be.
+A layer accepts these in place of an array (..., B, T, I) and computes the same values. In a small
+network the input product W x over all time steps is most of the work; these forms avoid most of it.
 
 Legend: B batch, T time, I input; "..." leading axes of a population of models.
 """
 
 from typing import Any, NamedTuple
 
+Tensor = Any
+
 
 class Held(NamedTuple):
-    """One vector a sample, shown at some steps: x_t = shown_t · value. One product for all steps.
+    """One vector per sample, shown at some time steps: x_t = shown_t · value.
+
+    It takes one product for all time steps.
 
     Attributes:
         value: (..., B, I).
-        shown: (T,) or (..., T), 1 where the vector is shown and 0 where the input is zero.
+        shown: (T,) or (..., T), 1 at the steps that show the vector and 0 where the input is zero.
     """
 
-    value: Any
-    shown: Any
+    value: Tensor
+    shown: Tensor
 
-    def dense(self, dtype="float32"):
-        """The array (..., B, T, I) that this stands for."""
+    def dense(self, dtype: str = "float32") -> Tensor:
+        """Return the equivalent array (..., B, T, I)."""
         from keras import ops
 
         return ops.cast(self.value[..., None, :] * self.shown[..., None, :, None], dtype)
 
 
 class OneHot(NamedTuple):
-    """K one-hot vectors side by side at each step, I = K · depth. A product is K rows' sum.
+    """K one-hot vectors side by side per time step: I = K · depth.
+
+    Their product is the sum of K rows of the matrix.
 
     Attributes:
         codes: (..., B, T, K) integers from 0 to depth - 1.
-        depth: length of each one-hot.
+        depth: length of each one-hot vector.
     """
 
-    codes: Any
+    codes: Tensor
     depth: int
 
-    def dense(self, dtype="float32"):
-        """The array (..., B, T, I) that this stands for."""
+    def dense(self, dtype: str = "float32") -> Tensor:
+        """Return the equivalent array (..., B, T, I)."""
         from keras import ops
 
         vectors = ops.one_hot(self.codes, self.depth, dtype=dtype)
         return ops.reshape(vectors, (*vectors.shape[:-2], vectors.shape[-2] * self.depth))
 
 
-def dense(inputs):
-    """The inputs as an array (..., B, T, I), whatever their form."""
+def dense(inputs: Any) -> Tensor:
+    """Return inputs of any form as an array (..., B, T, I)."""
     return inputs.dense() if isinstance(inputs, (Held, OneHot)) else inputs

@@ -1,6 +1,6 @@
-"""Runs a function in each of the ways that the Keras backend at hand has, and differentiates it.
+"""Run and differentiate functions in each execution mode of the current Keras backend.
 
-The tests of numbers are written once with these and run on TensorFlow, and on JAX in a process of
+Numerical tests are written once with these. They run on TensorFlow, and on JAX in a process of
 their own (`test_on_jax.py`).
 """
 
@@ -11,7 +11,7 @@ import pytest
 BACKEND = keras.backend.backend()
 MODES = {"tensorflow": ("eager", "graph", "xla"), "jax": ("eager", "jit")}[BACKEND]
 COMPILED = MODES[-1]
-#: The mode in which one call costs least: JAX compiles every new loop, even an eager one.
+#: The mode in which a single call is cheapest: JAX compiles every new loop, even an eager one.
 QUICKEST = {"tensorflow": "eager", "jax": "jit"}[BACKEND]
 TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
 
@@ -19,13 +19,13 @@ tensorflow_only = pytest.mark.skipif(BACKEND != "tensorflow", reason="TensorFlow
 
 
 def _has_float64():
-    """Whether float64 is to be had; on JAX that is asked for by JAX_ENABLE_X64."""
+    """Return whether float64 is available; JAX needs JAX_ENABLE_X64 for it."""
     if BACKEND == "tensorflow":
         return True
     import jax
     from keras.src.backend.common import dtypes
 
-    # Keras's own `ops.tanh` rounds float64 to float32 on JAX by this table, whatever JAX allows.
+    # Keras's `ops.tanh` casts float64 to float32 on JAX by this table, even if JAX allows float64.
     if jax.config.jax_enable_x64:
         dtypes.BIT64_TO_BIT32_DTYPE["float64"] = "float64"
     return jax.config.jax_enable_x64
@@ -61,12 +61,12 @@ def _compiled(mode, function):
 
 
 def execute(mode, function, *arguments):
-    """Calls a function of nested arrays in one of `MODES`; returns NumPy."""
+    """Call a function of nested arrays in one of `MODES`; return NumPy arrays."""
     return to_numpy(_compiled(mode, function)(*to_tensors(arguments)))
 
 
 def gradients(mode, function, arguments):
-    """The gradient of `function(arguments)`, a number, in the structure of `arguments`."""
+    """Return the gradient of the scalar `function(arguments)`, in the structure of `arguments`."""
     if BACKEND == "jax":
         import jax
 
@@ -83,12 +83,12 @@ def gradients(mode, function, arguments):
 
 
 def layer_gradients(mode, layer, loss, arguments):
-    """Gradients of `loss(outputs of layer(**arguments))` as users take them.
+    """Return gradients of `loss(layer(**arguments))`, computed as a user would.
 
     Args:
         layer: a built Keras layer.
-        loss: function of what the layer returns.
-        arguments: dict of what the layer is called with; floating-point ones are differentiated.
+        loss: function of the layer's outputs.
+        arguments: dict of the layer's arguments; gradients are taken of floating-point ones.
 
     Returns:
         (dict name of weight -> gradient, dict name of argument -> gradient).

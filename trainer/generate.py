@@ -1,26 +1,31 @@
-"""Text from a model that predicts the next character, drawn one by one and read on.
+"""Text generation: sampling from a model that predicts the next character.
 
-Legend: I symbols, N units; the batch is one text.
+Legend: I symbols.
 """
+
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 
-def generate(model, codes, length, temperature, seed):
-    """Continues a text: from the learned initial state, code by code with the state carried along.
+def generate(
+    model: Any, codes: Sequence[int], length: int, temperature: float, seed: int
+) -> list[int]:
+    """Continue a text from the learned initial states, one code at a time.
 
-    The next code is i with probability softmax(z / temperature)_i, z being the outputs after all
-    codes so far, and is read in its turn.
+    The next code is i with probability softmax(z / temperature)_i, where z are the outputs after
+    all codes so far. It is fed back as the next input.
 
     Args:
-        model: a model of `build_model` whose outputs are logits of its next input.
+        model: model of `build_model` whose outputs are logits of its next input.
         codes: the text to continue, integers below I, at least one.
-        length: how many codes to add.
-        temperature: below 1 likely codes become likelier; at 0 the likeliest is taken always.
-        seed: of the draws; the same arguments give the same text.
+        length: number of codes to add.
+        temperature: values below 1 favour likely codes; at 0 the likeliest is always chosen.
+        seed: of the draws; equal arguments give equal texts.
 
     Returns:
-        The added codes as a list, fewer than `length` if the outputs stop being finite numbers.
+        The added codes, fewer than `length` if the outputs stop being finite.
     """
     rng, added = np.random.default_rng(seed), []
     stepper = model.stepper()
@@ -37,16 +42,16 @@ def generate(model, codes, length, temperature, seed):
     return added
 
 
-def draw(logits, temperature, rng):
-    """Draws i with probability exp(z_i / temperature) / Σ_j exp(z_j / temperature).
+def draw(logits: np.ndarray, temperature: float, rng: np.random.Generator) -> int:
+    """Draw i with probability exp(z_i / temperature) / Σ_j exp(z_j / temperature).
 
     Args:
         logits: z (I,), finite float64.
-        temperature: at 0, the limit: the i of the largest z_i, the first of several.
-        rng: a `numpy.random.Generator`; at temperature 0 nothing is drawn from it.
+        temperature: at 0, the limit: the first i of the largest z_i.
+        rng: not used at temperature 0.
     """
     if temperature == 0:
         return int(np.argmax(logits))
-    with np.errstate(over="ignore"):  # to -inf, of which the exponential is 0
+    with np.errstate(over="ignore"):  # to -inf, whose exponential is 0
         weights = np.exp((logits - logits.max()) / temperature)
     return int(rng.choice(len(weights), p=weights / weights.sum()))

@@ -1,43 +1,47 @@
-"""A model's weights as one vector, for as long as a compiled loop trains them.
+"""Packing of a model's weights into one vector, for compiled training loops.
 
-A small network has a dozen weights of a few hundred numbers each. To clip, update and check them
-one by one is a quarter of the operations of a training step, and each costs its start; on one
-vector they are a handful. A dict's equal shapes (the gates' matrices) lie side by side, as the
-first product wants them, so what `unpack` cuts out is joined again for nothing.
+A small network has a dozen weights of a few hundred numbers each. Clipping, updating and checking
+them one by one is a quarter of the operations of a training step, each with its own overhead. On
+one vector they are a handful. Equal shapes of a dict (the gates' matrices) are packed side by side,
+as the input product needs them, so that unpacking and concatenating them again costs nothing.
 
 Legend: "..." axes of lanes, M numbers of all weights together.
 """
 
 import math
+from collections.abc import Iterator
+from typing import Any
 
 from keras import ops
 
+Tensor = Any
 
-def pack(weights, num_lane_axes):
-    """Returns the vector (..., M) of a nested structure of arrays (..., shape)."""
+
+def pack(weights: Any, num_lane_axes: int) -> Tensor:
+    """Return the vector (..., M) of a nested structure of arrays (..., shape)."""
     return ops.concatenate(list(_vectors(weights, num_lane_axes)), axis=-1)
 
 
-def unpack(vector, like):
-    """Cuts `pack`'s vector up again.
+def unpack(vector: Tensor, like: Any) -> Any:
+    """Invert `pack`.
 
     Args:
         vector: (..., M).
-        like: nested structure of arrays of the wanted shapes (..., shape).
+        like: nested structure of arrays with the shapes (..., shape) to return.
     """
     return _Cut(vector).take(like)
 
 
-def _side_by_side(weights):
-    """Whether this is a dict of matrices, or of vectors, of one shape."""
+def _side_by_side(weights: Any) -> bool:
+    """Return whether this is a dict of arrays of one shape."""
     if not isinstance(weights, dict) or not weights:
         return False
     shapes = [getattr(value, "shape", None) for value in weights.values()]
     return None not in shapes and len({tuple(shape) for shape in shapes}) == 1
 
 
-def _vectors(weights, num_lane_axes):
-    """The pieces of `pack`, each (..., size), in their order."""
+def _vectors(weights: Any, num_lane_axes: int) -> Iterator[Tensor]:
+    """Yield the pieces of `pack`, each (..., size), in order."""
     if _side_by_side(weights):
         weights = ops.concatenate(list(weights.values()), axis=-1)
     if hasattr(weights, "shape"):
@@ -49,13 +53,13 @@ def _vectors(weights, num_lane_axes):
 
 
 class _Cut:
-    """What is left of a vector while pieces are cut from its front."""
+    """A vector that is cut into pieces from the front."""
 
-    def __init__(self, vector):
+    def __init__(self, vector: Tensor):
         self.vector, self.position = vector, 0
         self.num_lane_axes = len(vector.shape) - 1
 
-    def take(self, like):
+    def take(self, like: Any) -> Any:
         if _side_by_side(like):
             *outer, width = next(iter(like.values())).shape
             joined = self._array((*outer, len(like) * width))
@@ -66,7 +70,7 @@ class _Cut:
             return {name: self.take(part) for name, part in like.items()}
         return [self.take(part) for part in like]
 
-    def _array(self, shape):
+    def _array(self, shape: tuple[int, ...]) -> Tensor:
         size = math.prod(shape[self.num_lane_axes :])
         piece = self.vector[..., self.position : self.position + size]
         self.position += size
