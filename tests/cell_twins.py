@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 import reference_cells as reference
-from on_backend import BACKEND, MODES, needs_float64
+from on_backend import BACKEND, COMPILED, MODES, needs_float64
 from slow import slow_except
 
 import rnn_zoo
@@ -70,7 +70,8 @@ def in_every_way():
     for case, dtype, mode in itertools.product(CASES, ("float32", "float64"), MODES):
         marks = [needs_float64] if dtype == "float64" else []
         is_eager = mode == "eager" and BACKEND == "tensorflow"
-        if not is_eager and (dtype == "float64" or case not in QUICK_CASES):
+        is_quick = (dtype, mode) == ("float32", COMPILED) and case in QUICK_CASES
+        if not (is_eager or is_quick):
             marks.append(pytest.mark.slow)
         ways.append(
             pytest.param(case, dtype, mode, marks=marks, id=f"{dtype}-{mode}-{case_id(case)}")

@@ -7,10 +7,13 @@ their own (`test_on_jax.py`).
 import keras
 import numpy as np
 import pytest
+from slow import slow_except
 
 BACKEND = keras.backend.backend()
 MODES = {"tensorflow": ("eager", "graph", "xla"), "jax": ("eager", "jit")}[BACKEND]
 COMPILED = MODES[-1]
+#: Compiling with XLA traces a graph, too.
+every_mode = pytest.mark.parametrize("mode", slow_except(("eager", COMPILED), MODES))
 #: The mode in which a single call is cheapest: JAX compiles every new loop, even an eager one.
 QUICKEST = {"tensorflow": "eager", "jax": "jit"}[BACKEND]
 TOLERANCE = {"float32": 1e-5, "float64": 1e-12}

@@ -27,6 +27,11 @@ SMALL = (
     "--gin_bindings=TrainConfig.task_options = {'num_steps': 12}",
 )
 
+#: Environment of processes that compile little: at its usual effort XLA takes seconds.
+QUICK = {"XLA_FLAGS": "--xla_backend_optimization_level=0"}
+#: The same on JAX, which compiles sooner than TensorFlow.
+JAX = {"KERAS_BACKEND": "jax", **QUICK}
+
 #: For `before`: the process kills itself when a file whose name begins so is put in place for the
 #: `count`-th time, just before or just after.
 KILL_AT = """

@@ -4,6 +4,7 @@ import csv
 
 import pytest
 from processes import ROOT, python
+from slow import slow_except
 
 SMALL = ("--seconds=0.02", "--repeats=1", "--tasks", "capacity", "--archs", "rnn", "--budgets=300")
 #: Benchmark -> (arguments, a measured column).
@@ -16,7 +17,7 @@ COMMANDS = {
 }
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", slow_except(["scheduling"], COMMANDS))
 def test_a_benchmark_runs(name, tmp_path):
     arguments, measured = COMMANDS[name]
     done = python("-m", f"benchmarks.{name}", *arguments, f"--out={tmp_path}", cwd=ROOT)

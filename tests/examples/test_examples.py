@@ -5,10 +5,8 @@ import re
 import numpy as np
 import pytest
 from on_backend import tensorflow_only
-from processes import ROOT, python
+from processes import QUICK, ROOT, python
 
-#: Saves seconds of XLA's compile time.
-QUICK = {"XLA_FLAGS": "--xla_backend_optimization_level=0"}
 pytestmark = tensorflow_only
 
 
@@ -31,6 +29,7 @@ def test_ugrnn_functional(tmp_path):
     assert "the loaded model's answers are equal\n" in printed
 
 
+@pytest.mark.slow
 def test_plus_rnn_own_data(tmp_path):
     printed = run("plus_rnn_own_data.py", tmp_path)
     assert number("# values streamed", printed) == 499
@@ -48,6 +47,7 @@ def test_plus_rnn_own_data_reads_a_file(tmp_path):
     assert number("squared error #;", printed) < number("the last value gives #", printed) / 2
 
 
+@pytest.mark.slow
 def test_custom_cell(tmp_path):
     printed = run("custom_cell.py", tmp_path)
     assert "layer: (2, 7, 16)\n" in printed

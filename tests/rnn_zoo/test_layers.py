@@ -29,9 +29,9 @@ from cell_twins import (
 from on_backend import (
     BACKEND,
     COMPILED,
-    MODES,
     QUICKEST,
     TOLERANCE,
+    every_mode,
     execute,
     layer_gradients,
     needs_float64,
@@ -72,7 +72,7 @@ def test_equals_the_twin(case, dtype, mode, rng):
 
 
 @mostly_slow
-@pytest.mark.parametrize("mode", MODES)
+@every_mode
 def test_starts_from_the_learned_state(case, mode, rng):
     layer = random_layer(case, rng, "float32", return_sequences=True)
     inputs, _ = random_inputs(case, rng, "float32")

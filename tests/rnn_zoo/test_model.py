@@ -251,6 +251,7 @@ def test_fit_of_a_cell_in_a_functional_model(case, rng):
     assert all(np.all(state != 0) for state in cell.initial_state)
 
 
+@pytest.mark.slow
 def test_fit_without_xla_with_masking_and_both_directions(rng):
     inputs = keras.Input((None, INPUT))
     x = keras.layers.Masking(-9.0)(inputs)

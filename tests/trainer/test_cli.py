@@ -14,6 +14,7 @@ from absl import flags
 from on_backend import tensorflow_only
 from processes import KILL_AT, SMALL, python
 from safetensors.numpy import load_file
+from slow import slow_rows_except
 
 from trainer.cli import main as cli
 from trainer.storage.records import RunRecord
@@ -354,19 +355,26 @@ def test_another_configuration_is_not_resumed(smoke, warm, flag, name, value):
     assert tree(directory) == before
 
 
-def test_a_trained_run_can_be_exported(smoke, warm):
-    directory, _ = smoke
-    copy = directory.parent / "exported"
-    shutil.copytree(directory, copy)
+#: Flags of an export and what it makes.
+EXPORTS = [
+    ((), ["saved_model"]),
+    (
+        ("--format=litert,onnx", "--format=saved_model", "--bits=6", "--granularity=tensor"),
+        ["litert_6bit_tensor", "onnx_6bit_tensor", "saved_model_6bit_tensor"],
+    ),
+]
+
+
+@pytest.mark.parametrize("options, made", slow_rows_except(EXPORTS[:1], EXPORTS))
+def test_a_trained_run_can_be_exported(smoke, warm, options, made, tmp_path):
+    copy = tmp_path / "exported"
+    shutil.copytree(smoke[0], copy)
     before = set(copy.iterdir())
-    flags = ("--format=litert,onnx", "--format=saved_model", "--bits=6", "--granularity=tensor")
-    for options in ([], flags):
-        done = warm.run("trainer.export", "--run_dir=exported", *options, cwd=copy.parent)
-        assert (done.code, done.stderr) == (0, "")
-    assert done.stdout.count("exported exported/") == 3
-    made = ("saved_model", *(f"{name}_6bit_tensor" for name in ("saved_model", "litert", "onnx")))
+    done = warm.run("trainer.export", "--run_dir=exported", *options, cwd=tmp_path)
+    assert (done.code, done.stderr) == (0, "")
+    assert done.stdout.count("exported exported/") == len(made)
     assert set(copy.iterdir()) - before == {copy / name for name in made}
-    assert (copy / "saved_model" / "saved_model.pb").exists()
+    assert all((copy / name / "saved_model.pb").exists() for name in made if "saved" in name)
 
 
 #: What is wrong -> (the program, its arguments, what the line must have).
@@ -447,7 +455,9 @@ def test_a_damaged_newest_checkpoint_is_reported_and_the_one_before_used(warm, s
 # Divergence.
 
 
-@pytest.mark.parametrize("rate, steps, at", [("1e30", 20, 0), ("1e5", 20, 1)])
+@pytest.mark.parametrize(
+    "rate, steps, at", [pytest.param("1e30", 20, 0, marks=pytest.mark.slow), ("1e5", 20, 1)]
+)
 def test_a_training_that_diverges_ends_well_and_says_where(warm, tmp_path, rate, steps, at):
     done = warm.run(
         "trainer",
@@ -472,6 +482,7 @@ def test_a_training_that_diverges_ends_well_and_says_where(warm, tmp_path, rate,
         assert strict((tmp_path / "run" / "record.json").read_text()) == record
 
 
+@pytest.mark.slow
 def test_a_loss_without_bound_after_the_last_step_is_no_crash(warm, tmp_path):
     """The last update leaves finite weights whose loss is infinite: only measuring finds it."""
     done = warm.run(

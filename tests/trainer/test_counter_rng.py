@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from on_backend import MODES, execute
+from on_backend import every_mode, execute
 from scipy import stats
 
 from trainer import counter_rng
@@ -60,7 +60,7 @@ def drawn(seed, stream, step, shape, mode="eager"):
 # The cipher.
 
 
-@pytest.mark.parametrize("mode", MODES)
+@every_mode
 def test_threefry_gives_the_published_answers(mode):
     keys, counters, results = zip(*KNOWN, strict=True)
     assert threefry(keys, counters, mode) == list(results)
@@ -83,7 +83,7 @@ def test_threefry_equals_the_slow_cipher(words):
 
 
 @pytest.mark.parametrize("shape", [(8,), (7,), (2, 3, 5), (1,)])
-@pytest.mark.parametrize("mode", MODES)
+@every_mode
 def test_bits_are_the_cipher_of_index_and_step_under_seed_and_stream(shape, mode):
     seed, step, size = 4_000_000_000, 70_000, int(np.prod(shape))
     for stream, number in counter_rng.STREAMS.items():
@@ -102,7 +102,7 @@ def test_bits_at_are_the_cipher_of_word_and_position():
         assert row == ([x for x, _ in pairs] + [y for _, y in pairs])[:5]
 
 
-@pytest.mark.parametrize("mode", MODES)
+@every_mode
 @pytest.mark.parametrize(
     "seeds, steps",
     [([3, 5, 2**31], [7, 7, 9]), ([3, 5, 2**31], 7), (3, [0, 1, 70_000])],
@@ -142,7 +142,7 @@ def test_uniform_is_24_bits_in_the_half_open_unit_interval(words):
     assert 0 <= values.min() <= values.max() < 1
 
 
-@pytest.mark.parametrize("mode", MODES)
+@every_mode
 def test_below_equals_big_integers_for_every_bound(mode):
     words = [0, 255, 256, 2**31, MASK - 255, MASK, *drawn(1, "train", 0, (200,)).tolist()]
     bounds = np.arange(1, 257, dtype="uint32")
@@ -167,7 +167,7 @@ def test_below_large_equals_big_integers(words, bounds):
     assert all(0 <= value < bound for value, bound in zip(values, bounds, strict=True))
 
 
-@pytest.mark.parametrize("mode", MODES)
+@every_mode
 def test_below_large_includes_the_carry_of_the_low_word(mode):
     # w · 3 / 2^64 is just below 1 and just at 1: the low word decides.
     words = np.array([[0x55555555, 0x55555555], [0x55555555, 0x55555556]], "uint32")

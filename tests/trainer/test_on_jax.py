@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 from on_backend import tensorflow_only
-from processes import ROOT, environment
+from processes import JAX, ROOT, environment
 
 HERE = pathlib.Path(__file__).parent
 FILES = (
@@ -28,7 +28,7 @@ def test_numbers_on_jax():
     done = subprocess.run(
         [*command, "-W", "ignore", "--tb=short", *(str(HERE / file) for file in FILES)],
         cwd=ROOT,
-        env=environment(KERAS_BACKEND="jax", XLA_FLAGS="--xla_backend_optimization_level=0"),
+        env=environment(**JAX),
         capture_output=True,
         text=True,
         timeout=300,

@@ -123,12 +123,17 @@ MOMENTS = [
     ("record.json", 1, True),
     ("curves.png", 1, True),
 ]
+#: Of the default run: a measurement, a checkpoint that is not there yet, and the end.
+FEW = [MOMENTS[4], MOMENTS[5], MOMENTS[10]]
 
 
-def test_a_run_killed_between_any_two_files_is_the_undisturbed_one(warm, undisturbed, tmp_path):
+@pytest.mark.parametrize("moments", [FEW, pytest.param(MOMENTS, marks=pytest.mark.slow)], ids=len)
+def test_a_run_killed_between_any_two_files_is_the_undisturbed_one(
+    warm, undisturbed, moments, tmp_path
+):
     """From the first file of its directory to the last."""
     directory = tmp_path / "run"
-    for index, (name, count, before) in enumerate(MOMENTS):
+    for index, (name, count, before) in enumerate(moments):
         rule = KILL_AT.format(name=name, count=count, before=before)
         done = start(warm, directory, *["--resume"] * (index > 0), before=rule).wait()
         assert done.code == -signal.SIGKILL, (index, name, done)

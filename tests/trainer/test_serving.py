@@ -105,7 +105,13 @@ def test_the_request_by_curl(home, serving):
     assert np.shape(states) == (2, load_model(home / "runs/parens")[1].units)
 
 
-@pytest.mark.parametrize("format, word", [("litert", "Interpreter"), ("onnx", "onnxruntime")])
+@pytest.mark.parametrize(
+    "format, word",
+    [
+        ("litert", "Interpreter"),
+        pytest.param("onnx", "onnxruntime", marks=pytest.mark.slow),
+    ],
+)
 def test_runtimes(home, format, word):
     export(home / "runs/parens", format)
     found = answers(home, example(word), ("outputs",), ("tensorflow", "keras"))

@@ -13,7 +13,7 @@ def trained(tmp_path_factory):
     """The directory of a run that was trained without TensorFlow."""
     where = tmp_path_factory.mktemp("jax")
     done = without_tensorflow(
-        "trainer", "--task=arithmetic", "--arch=lstm", "--profile=smoke", "--run_dir=run", cwd=where
+        "trainer", "--task=arithmetic", "--arch=rnn", "--profile=smoke", "--run_dir=run", cwd=where
     )
     assert done.code == 0, done.stderr
     return where / "run"
@@ -30,6 +30,7 @@ def test_training_leaves_a_record_a_curve_and_events(trained):
 
 
 @tensorflow_only
+@pytest.mark.slow
 def test_resuming_a_finished_run_does_nothing(trained):
     before = (trained / "record.json").read_bytes()
     done = without_tensorflow("trainer", "--resume", f"--run_dir={trained}", cwd=trained)
@@ -38,6 +39,7 @@ def test_resuming_a_finished_run_does_nothing(trained):
 
 
 @tensorflow_only
+@pytest.mark.slow
 def test_a_run_is_measured_again_with_fewer_bits(trained):
     flags = (f"--run_dir={trained}", "--bits=4", "--granularity=row")
     done = without_tensorflow("trainer.quantize", *flags, cwd=trained)
@@ -52,6 +54,7 @@ def test_a_run_is_measured_again_with_fewer_bits(trained):
 
 
 @tensorflow_only
+@pytest.mark.slow
 def test_a_saved_model_needs_it_and_says_so(trained):
     done = without_tensorflow("trainer.export", f"--run_dir={trained}", cwd=trained)
     assert done.code == 2

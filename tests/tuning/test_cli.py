@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from processes import python
+from processes import QUICK, python
 
 
 def tune(home, *arguments, **changes):
@@ -57,10 +57,10 @@ def test_a_smoke_study_ends_with_a_model(tmp_path):
         "--arch=ugrnn",
         "--profile=smoke",
         "--num_trials=4",
+        "--workers=1",
         "--early_stopping=median",
         "--gin_bindings=TrainConfig.task_options = {'num_steps': 12}",
-        # Less optimisation, for faster compilation.
-        XLA_FLAGS="--xla_backend_optimization_level=0",
+        **QUICK,
     )
     assert (done.code, done.stderr) == (0, "")
     study = tmp_path / "studies/parens-ugrnn-1-5000-gp"

@@ -7,8 +7,9 @@ import keras
 import numpy as np
 import pytest
 from on_backend import tensorflow_only
-from processes import python
+from processes import QUICK, python
 from registrations import restored
+from slow import slow_except
 
 import trainer
 from trainer import TrainConfig
@@ -90,9 +91,10 @@ def test_an_unknown_cell_is_one_line_before_a_backend_starts(cold, tmp_path):
 
 
 @tensorflow_only
-def test_commands_and_workers_find_it_by_name(tmp_path):
+@pytest.mark.parametrize("backend", slow_except(["jax"], ["jax", "tensorflow"]))
+def test_commands_and_workers_find_it_by_name(backend, tmp_path):
     """Runs a study in a worker process, then other commands on its best run."""
-    quick = {"XLA_FLAGS": "--xla_backend_optimization_level=0", "cwd": tmp_path}
+    quick = QUICK | {"KERAS_BACKEND": backend, "cwd": tmp_path}
     done = python(
         *("-m", "tuning", "--task=parens", "--arch=own_cells.leaky", "--profile=smoke"),
         *("--num_trials=2", "--workers=1", "--algorithm=random", "--study_dir=study"),
@@ -100,8 +102,9 @@ def test_commands_and_workers_find_it_by_name(tmp_path):
         **quick,
     )
     assert (done.code, done.stderr) == (0, "")
-    (exported,) = tmp_path.glob("study/trial_*/saved_model/saved_model.pb")
-    run = exported.parents[1]
+    exported = [path.parents[1] for path in tmp_path.glob("study/trial_*/saved_model/*.pb")]
+    assert len(exported) == (backend == "tensorflow")
+    run = next(tmp_path.glob("study/trial_*/checkpoints")).parent
     assert json.loads((run / "record.json").read_text())["arch"] == "own_cells.leaky"
     done = python("-m", "trainer.show", f"--run_dir={run}", **quick)
     assert (done.code, done.stderr) == (0, "") and "own_cells.leaky" in done.stdout

@@ -90,6 +90,7 @@ def test_another_length_is_another_run(command):
     assert rnn_zoo.preset(NAME).training["steps"] > first.training["steps"]
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_a_resumable_run_and_no_card(command, preset_root, tmp_path):
     def interrupt():
         while not list(tmp_path.glob("work/capacity/*/events/*")):  # until training has started

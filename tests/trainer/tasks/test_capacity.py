@@ -5,7 +5,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from on_backend import MODES, execute, to_numpy, to_tensors
+from on_backend import every_mode, execute, to_numpy, to_tensors
 from scipy import stats
 
 from rnn_zoo.model import build_model
@@ -142,7 +142,7 @@ def test_the_data_set_is_a_function_of_the_seed_alone():
     assert not other & {text_of(x[0]) for x in expected[0]}
 
 
-@pytest.mark.parametrize("mode", MODES)
+@every_mode
 def test_lanes_may_differ_in_seed_samples_and_presentation(mode):
     tasks = [make(num_samples=3), make(num_samples=90, presentation="first")]
     data = to_tensors({key: np.stack([task.data[key] for task in tasks]) for key in tasks[0].data})

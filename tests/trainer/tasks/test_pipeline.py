@@ -51,6 +51,7 @@ def gru(task, **options):
     return model
 
 
+@pytest.mark.slow  # test_contract.py has it of every task
 def test_it_has_the_batches_of_sample_in_their_order(task):
     dataset = task.dataset("eval", B, 3)
     for step, element in enumerate(elements(iter(dataset), 4)):
@@ -69,6 +70,7 @@ def test_its_types_and_shapes_are_static(task):
     assert int(dataset.cardinality()) == -1  # endless
 
 
+@pytest.mark.slow  # likewise
 def test_weights_mask_the_steps_that_are_not_scored(task):
     (*_, weights) = next(task.dataset("valid", B).as_numpy_iterator())
     counts = np.isin(np.arange(task.num_steps), range(task.num_steps)[task.loss_steps])

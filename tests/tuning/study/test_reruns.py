@@ -3,12 +3,11 @@
 import json
 
 import pytest
-from processes import python
+from processes import JAX, python
 
 from trainer import TrainConfig, UserError
 from tuning.study import reruns
 
-JAX = {"KERAS_BACKEND": "jax"}
 SMALL = (
     "-m",
     "tuning",

@@ -13,7 +13,7 @@ import types
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from processes import environment, python
+from processes import JAX, environment, python
 
 from trainer import TrainConfig, UserError
 from trainer.storage.records import RunRecord
@@ -45,8 +45,6 @@ ARGUMENTS = (
 )
 #: The same with one worker, which starts faster.
 ALONE = tuple(argument.replace("--workers=2", "--workers=1") for argument in ARGUMENTS)
-#: JAX compiles faster than TensorFlow, and the study is what is tested.
-JAX = {"KERAS_BACKEND": "jax"}
 
 
 def results(directory):
@@ -99,7 +97,7 @@ def children(pid):
 def undisturbed(tmp_path_factory):
     """An uninterrupted study, and its output."""
     home = tmp_path_factory.mktemp("undisturbed")
-    done = python(*ARGUMENTS, cwd=home, **JAX)
+    done = python(*ALONE, cwd=home, **JAX)
     assert (done.code, done.stderr) == (0, "")
     return home / "study", done.stdout
 
@@ -125,16 +123,17 @@ def test_a_study_writes_its_files(undisturbed):
     assert not list(study.rglob(".*"))
 
 
-@pytest.mark.slow  # The test with a full disk also has one worker.
+@pytest.mark.slow
 def test_trials_do_not_depend_on_the_number_of_workers(undisturbed, tmp_path):
-    done = python(*ALONE, cwd=tmp_path, **JAX)
+    done = python(*ARGUMENTS, cwd=tmp_path, **JAX)
     assert done.code == 0, done.stderr
     assert results(tmp_path / "study") == results(undisturbed[0])
 
 
-def test_a_killed_study_has_the_same_trials(undisturbed, tmp_path):
-    rng, kills = random.Random(5), 0
-    for number in (signal.SIGKILL, signal.SIGTERM):
+@pytest.mark.parametrize("again", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_a_killed_study_has_the_same_trials(undisturbed, again, tmp_path):
+    rng, kills, signals = random.Random(5), 0, [signal.SIGKILL, *[signal.SIGTERM] * again]
+    for number in signals:
         process, before = start(tmp_path), num_ended(tmp_path)
         target = before + rng.randrange(1, 3)
         wait_for(process, lambda target=target: num_ended(tmp_path) >= target)
@@ -152,16 +151,17 @@ def test_a_killed_study_has_the_same_trials(undisturbed, tmp_path):
             while any(os.path.exists(f"/proc/{pid}") for pid in workers):
                 assert time.monotonic() < deadline, workers
                 time.sleep(0.05)
-    assert kills == 2
-    # Finally, kill a worker while the log has a truncated line.
+    assert kills == len(signals)
+    # Finally, resume from a log with a truncated line, and kill a worker.
     path = tmp_path / "study/trials.jsonl"
     path.write_bytes(path.read_bytes()[:-30])
     process = start(tmp_path)
-    wait_for(process, lambda: len(children(process.pid)) >= 2)
-    time.sleep(1.0)
-    victims = [pid for pid in children(process.pid) if is_worker(pid)]
-    if victims:
-        os.kill(victims[0], signal.SIGKILL)
+    if again:
+        wait_for(process, lambda: len(children(process.pid)) >= 2)
+        time.sleep(1.0)
+        victims = [pid for pid in children(process.pid) if is_worker(pid)]
+        if victims:
+            os.kill(victims[0], signal.SIGKILL)
     output = process.communicate(timeout=180)[0]
     assert process.returncode == 0, output
     assert "trials.jsonl.damaged-1" in output
@@ -194,6 +194,7 @@ def test_a_finished_study_is_a_no_op_and_can_be_extended(undisturbed, tmp_path):
     assert "algorithm 'gp', not 'random'" in refused.stderr
 
 
+@pytest.mark.slow
 def test_a_second_process_is_refused(tmp_path):
     process = start(tmp_path)
     wait_for(process, (tmp_path / "study/lease.json").exists)

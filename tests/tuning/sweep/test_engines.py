@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import sweep_studies
@@ -223,8 +224,8 @@ def test_ray_is_closed_to_other_machines(tmp_path):
     wait_for(lambda: studying(sweep))
     opened = listening() - before
     assert opened and all(address in LOOPBACK for address, _ in opened), opened
-    ports = [port for _, port in opened]
-    refused = [try_without_token(port) for port in ports]
+    with ThreadPoolExecutor() as pool:
+        refused = list(pool.map(try_without_token, [port for _, port in opened]))
     assert "accepted" not in refused and "refused" in refused
     code, stdout, stderr = finish(process)
     assert (code, stderr) == (0, ""), stdout
