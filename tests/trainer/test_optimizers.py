@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 from on_backend import COMPILED, execute, tensorflow_only, to_tensors
+from slow import slow_except
 
 from trainer import optimizers
 
@@ -14,6 +15,8 @@ LR, DECAY, LOGIT = 0.02, 0.1, 1.3
 MOMENTUM = 1 / (1 + math.exp(-LOGIT))
 SHAPES = {"a": (3, 4), "b": (5,)}
 NAMES = ("sgd", "momentum", "rmsprop", "adam")
+#: The tests of the training program compile all of them.
+eager_or_slow = pytest.mark.parametrize("mode", slow_except(["eager"], ["eager", COMPILED]))
 
 
 def keras_twin(name, rate, momentum=MOMENTUM, **options):
@@ -62,7 +65,7 @@ def test_the_optimizers_are_the_papers():
     assert tuple(optimizers.OPTIMIZERS) == NAMES
 
 
-@pytest.mark.parametrize("mode", ["eager", COMPILED])
+@eager_or_slow
 @pytest.mark.parametrize("limit", [0.5, 1e3], ids=["clipped", "free"])
 @pytest.mark.parametrize("name", NAMES)
 def test_updates_are_those_of_keras(name, limit, mode):
@@ -151,7 +154,7 @@ def test_clipping_is_that_of_tensorflow(limit):
 LANES = ((0.01, 0.1, 1.0, 0.02), (0.1, 1.0, 0.5, 0.3), (-2, 0.5, 4, 2.2), (0.3, 1, 1e3, 9))
 
 
-@pytest.mark.parametrize("mode", ["eager", COMPILED])
+@eager_or_slow
 @pytest.mark.parametrize("names", [*([name] for name in NAMES), NAMES], ids="+".join)
 def test_a_lane_of_hyperparameters_is_each_alone(names, mode):
     choice = [2, 0, 3, 1] if len(names) > 1 else [0] * 4

@@ -154,8 +154,12 @@ def named(weights):
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize(
     "changes",
-    [{"gradient_clip_val": 0.7}, {"gradient_clip_val": 1e3, "l2_decay": 0.01}],
-    ids=["clipped", "penalised"],
+    [
+        pytest.param({"gradient_clip_val": 0.7}, id="clipped"),
+        pytest.param(
+            {"gradient_clip_val": 1e3, "l2_decay": 0.01}, id="penalised", marks=pytest.mark.slow
+        ),
+    ],
 )
 def test_training_is_that_of_a_slow_loop_in_keras(small, optimizer, changes):
     changes |= {"optimizer": optimizer, "lr_init": 0.01, "lr_decay_rate": 0.05}
@@ -265,7 +269,9 @@ def test_a_loss_above_a_hundred_times_chance_ends_the_training_at_its_step(small
     assert loss > DIVERGED * small.task.chance_loss
 
 
-@pytest.mark.parametrize("factor, feasible", [(1.001, True), (0.999, False)])
+@pytest.mark.parametrize(
+    "factor, feasible", [pytest.param(1.001, True, marks=pytest.mark.slow), (0.999, False)]
+)
 def test_the_limit_is_a_hundred_times_the_chance_loss(factor, feasible):
     """The first loss is just below and just above the limit of a chance loss made for it."""
     small = Small("rnn")

@@ -13,6 +13,7 @@ from on_backend import tensorflow_only, to_numpy
 from random_runs import write_run
 from safetensors import safe_open
 from safetensors.numpy import save_file
+from slow import slow_except
 
 from rnn_zoo.model import get_weights, set_weights
 from rnn_zoo.quantization import quantize
@@ -40,7 +41,7 @@ RUNS = {
 }
 
 
-@pytest.fixture(scope="module", params=RUNS)
+@pytest.fixture(scope="module", params=slow_except(["capacity"], RUNS))
 def finished(request, tmp_path_factory):
     """The directory of a run of random weights and their losses, after the command."""
     directory = tmp_path_factory.mktemp("runs") / request.param

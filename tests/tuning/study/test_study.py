@@ -55,9 +55,9 @@ def results(directory):
     return {r["run_id"]: (r["hparams"], r["objective"], r["eval_loss"], r["curve"]) for r in found}
 
 
-def start(home):
+def start(home, arguments=ARGUMENTS):
     return subprocess.Popen(
-        [sys.executable, *ARGUMENTS],
+        [sys.executable, *arguments],
         cwd=home,
         env=environment(**JAX),
         stdin=subprocess.DEVNULL,
@@ -133,8 +133,9 @@ def test_trials_do_not_depend_on_the_number_of_workers(undisturbed, tmp_path):
 @pytest.mark.parametrize("again", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_killed_study_has_the_same_trials(undisturbed, again, tmp_path):
     rng, kills, signals = random.Random(5), 0, [signal.SIGKILL, *[signal.SIGTERM] * again]
+    arguments = ARGUMENTS if again else ALONE
     for number in signals:
-        process, before = start(tmp_path), num_ended(tmp_path)
+        process, before = start(tmp_path, arguments), num_ended(tmp_path)
         target = before + rng.randrange(1, 3)
         wait_for(process, lambda target=target: num_ended(tmp_path) >= target)
         time.sleep(rng.random() * 0.3)
@@ -155,7 +156,7 @@ def test_a_killed_study_has_the_same_trials(undisturbed, again, tmp_path):
     # Finally, resume from a log with a truncated line, and kill a worker.
     path = tmp_path / "study/trials.jsonl"
     path.write_bytes(path.read_bytes()[:-30])
-    process = start(tmp_path)
+    process = start(tmp_path, arguments)
     if again:
         wait_for(process, lambda: len(children(process.pid)) >= 2)
         time.sleep(1.0)
