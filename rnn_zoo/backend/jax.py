@@ -9,6 +9,9 @@ import jax.numpy as jnp
 
 Tensor = Any
 
+#: Time steps per iteration of a compiled loop.
+SCAN_UNROLL = 1
+
 eager = jax.ensure_compile_time_eval
 while_loop = jax.lax.while_loop
 
@@ -16,7 +19,7 @@ while_loop = jax.lax.while_loop
 def scan(
     body: Callable, carry: list, xs: Any, num_ys: int, reverse: bool = False
 ) -> tuple[list, list]:
-    return jax.lax.scan(body, carry, xs, reverse=reverse)
+    return jax.lax.scan(body, carry, xs, reverse=reverse, unroll=SCAN_UNROLL)
 
 
 @jax.custom_vjp
@@ -47,6 +50,14 @@ def with_gradient(forward: Callable, backward: Callable, args: tuple) -> Any:
 
     run.defvjp(forward, backward)
     return run(*args)
+
+
+def device_name() -> str:
+    return jax.devices()[0].device_kind
+
+
+def joins_products() -> bool:
+    return False
 
 
 def prefers_gather() -> bool:

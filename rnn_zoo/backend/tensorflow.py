@@ -152,6 +152,20 @@ def _flatten_as(args, gradients):
     return flat
 
 
+def device_name() -> str:
+    """Return the model of the GPU that programs run on, or "cpu"."""
+    gpus = tf.config.list_physical_devices("GPU")
+    return tf.config.experimental.get_device_details(gpus[0])["device_name"] if gpus else "cpu"
+
+
+def joins_products() -> bool:
+    """Return whether one product for all gates of an operand beats one per gate.
+
+    Not on CPUs, where XLA does not vectorise over slices of a fused array.
+    """
+    return False
+
+
 def prefers_gather() -> bool:
     """Return whether a gather beats a one-hot matmul, as it does except on GPUs."""
     return not tf.config.list_physical_devices("GPU")

@@ -87,17 +87,26 @@ class _Loops:
     def __init__(self, backend, run, form):
         self.backend, self.run, self.form = backend, run, form
 
+    def _joined(self, gates):
+        """List the gates whose products with the first state are computed as one."""
+        shared = [gate for gate in gates if gate not in self.form.own_operands]
+        return shared if len(shared) > 1 and self.backend.joins_products() else []
+
     def forward(self, projections, x, recurrent, states, mask):
         """Return ((outputs, last states), residuals for `backward`)."""
         gates, turned = tuple(recurrent), {gate: _turn(u) for gate, u in recurrent.items()}
-        is_separate = self.form.output_state is None
+        is_separate, joined = self.form.output_state is None, self._joined(gates)
+        kernel = joined and ops.concatenate([turned[gate] for gate in joined], axis=-2)
 
         def body(states, inputs):
             projections, x, mask = inputs
-            z = {}
+            z, products = {}, joined and ops.split(ops.matmul(kernel, states[0]), len(joined), -2)
+            products = dict(zip(joined, products, strict=True))
 
             def pre(gate, operand):
-                z[gate] = projections[gate] + ops.matmul(turned[gate], operand)
+                is_joined = gate in products
+                product = products[gate] if is_joined else ops.matmul(turned[gate], operand)
+                z[gate] = projections[gate] + product
                 return z[gate]
 
             output, states = self.run(x, pre, states, mask)
@@ -118,6 +127,8 @@ class _Loops:
         z, x, recurrent, initial, sequences, mask = residuals
         d_outputs, d_last = cotangents
         gates, own_operands = tuple(recurrent), self.form.own_operands
+        joined = self._joined(gates)
+        kernel = joined and ops.concatenate([recurrent[gate] for gate in joined], axis=-1)
         before = [
             ops.concatenate([first[None], sequence[:-1]])
             for first, sequence in zip(initial, sequences, strict=True)
@@ -131,6 +142,8 @@ class _Loops:
 
                 def pre(gate, operand):
                     operands[gate] = operand
+                    if gate in joined:
+                        return z[gate]
                     return self.backend.stored(operand, z[gate], recurrent[gate])
 
                 output = self.run(x, pre, states, mask)
@@ -139,6 +152,9 @@ class _Loops:
             (d_z, d_x, d_states), operands = self.backend.pullback(
                 replay, (z, x, states), (d_output, d_states)
             )
+            if joined:
+                d_joined = ops.concatenate([d_z[gate] for gate in joined], axis=-2)
+                d_states = [d_states[0] + ops.matmul(kernel, d_joined), *d_states[1:]]
             d_inputs = [] if x is None else [d_x]
             return d_states, [*(d_z[gate] for gate in gates), *operands, *d_inputs]
 
