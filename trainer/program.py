@@ -8,6 +8,8 @@ so that P trials train in one program, each as if it were alone.
 Legend: P lanes; "(...)" a shape that is () for one trial, (P,) for lanes.
 """
 
+import math
+
 import keras
 import numpy as np
 from keras import ops
@@ -122,6 +124,9 @@ class Program:
         """
         at_once = max(1, EVALUATION_NUMBERS // (self.task.num_steps * self.task.input_dim))
         if whole:
+            # All lanes are measured at once, but never fewer samples than training fits in memory.
+            lanes = math.prod(weights["readout"]["bias"].shape[:-1])
+            at_once = max(self.batch_size, at_once // lanes)
             # A power of two, so that data sets of many sizes share a few compiled programs.
             batch_size = min(at_once, 1 << (num_samples - 1).bit_length())
         else:

@@ -11,6 +11,7 @@ import numpy as np
 
 from rnn_zoo.functional import draw_weights, make_cells
 from rnn_zoo.sizing import count_params
+from trainer import backend
 from trainer.config import TrainConfig, read_preset_weights
 from trainer.program import CURVE_POINTS, Program, window_start
 from trainer.storage.records import RunRecord, versions
@@ -145,6 +146,7 @@ class Trial:
             config=dataclasses.asdict(config),
             data=task.describe(),
             backend=keras.backend.backend(),
+            device=backend.current().device_name(),
             versions=versions(),
         )
 

@@ -17,7 +17,7 @@ class RunRecord:
     divergence. `status` is "ok", "infeasible" (diverged at step `infeasible_at`) or "interrupted".
     `stopped_early` marks one that was given up as pruned after `steps_done`, and measured there.
     `curve` has the mean training losses of the twentieths of its steps. `objective` is the number
-    that tuning minimises, of the split valid.
+    that tuning minimises, of the split valid. `device` is the model of the GPU, or "cpu".
     """
 
     run_id: str
@@ -37,6 +37,7 @@ class RunRecord:
     data: dict
     backend: str
     versions: dict
+    device: str = ""
     steps_done: int = 0
     status: str = "interrupted"
     infeasible_at: int | None = None
