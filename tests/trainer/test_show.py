@@ -353,7 +353,7 @@ def test_a_trained_run_is_shown_on_jax_as_on_tensorflow(shown, capsys, tmp_path,
     train(TrainConfig("text8", "rnn", task_options=options, **sizes), tmp_path / "run")
     capsys.readouterr()
     flags = ("--run_dir=run", "--num=2", "--temperature=0", "--length=25", "--split=train")
-    done = without_tensorflow("trainer.show", *flags, cwd=tmp_path)
+    done = without_tensorflow("-m", "trainer.show", *flags, cwd=tmp_path)
     assert (done.code, done.stderr) == (0, "")
     code, out, _ = shown(f"--run_dir={tmp_path / 'run'}", *flags[1:])
     assert code == 0
