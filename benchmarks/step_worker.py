@@ -58,7 +58,7 @@ def _timed(run, steps):
 class Setting:
     """Model and task that all candidates share."""
 
-    def __init__(self, task, arch, budget, **task_options):
+    def __init__(self, task, arch, budget, precision="float32", **task_options):
         from trainer.config import MAX_TRAIN_STEPS, TrainConfig
 
         options = {"text8": {"source": "pydoc"}, "capacity": {"num_samples": 4 * budget}}
@@ -69,6 +69,7 @@ class Setting:
             batch_size=BATCH_SIZE,
             train_steps=MAX_TRAIN_STEPS,
             lr_init=1e-4,
+            precision=precision,
             task_options=options.get(task, {}) | task_options,
         )
         self.task = self.config.make_task()
@@ -186,7 +187,9 @@ def torch_loop(setting, variant):
     """A plain PyTorch training loop."""
     import torch
 
-    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    torch.set_default_device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     task, n = setting.task, setting.units
 
     class UGRNN(torch.nn.Module):
@@ -213,7 +216,7 @@ def torch_loop(setting, variant):
     layer, readout = stock[setting.arch](), torch.nn.Linear(n, task.output_dim)
     parameters = [*layer.parameters(), *readout.parameters()]
     optimizer = torch.optim.Adam(parameters, 1e-4)
-    batches = [tuple(map(torch.from_numpy, batch)) for batch in setting.batches()]
+    batches = [tuple(map(torch.tensor, batch)) for batch in setting.batches()]
     endless = itertools.cycle(batches)
     loss_of = _torch_loss(task)
 
@@ -250,41 +253,22 @@ def jax_scan(setting, variant):
     import jax
     import jax.numpy as jnp
     import optax
-    from keras import ops
 
-    from rnn_zoo.cells import CELLS
-
-    task, n = setting.task, setting.units
-    cell = CELLS[setting.arch](n, seed=0)
-    weights = {
-        "cell": cell.draw_weights(task.input_dim),
-        "readout": {"w": jnp.zeros((n, task.output_dim)), "b": jnp.zeros(task.output_dim)},
-    }
-
-    def model(weights, inputs):
-        w = weights["cell"]
-        x = {g: inputs @ w["input"][g] + w["bias"][g] for g in cell.gates}
-
-        def body(states, x_t):
-            def pre(gate, operand):
-                return x_t[gate] + operand @ w["recurrent"][gate]
-
-            output, states = cell.step(ops, None, pre, states)
-            return list(states), output
-
-        first = [jnp.broadcast_to(s, (inputs.shape[0], n)) for s in w["initial_state"]]
-        time_major = {gate: jnp.swapaxes(z, 0, 1) for gate, z in x.items()}
-        _, outputs = jax.lax.scan(body, first, time_major)
-        outputs = jnp.swapaxes(outputs, 0, 1)[:, task.loss_steps]
-        return outputs @ weights["readout"]["w"] + weights["readout"]["b"]
-
+    from rnn_zoo.functional import draw_weights, make_cells
     from trainer.tasks import Batch
+
+    task = setting.task
+    cells = make_cells(setting.arch, setting.depth, setting.units, seed=0)
+    weights = draw_weights(cells, task.input_dim, task.output_dim, seed=0)
+
+    def loss(weights, x, y):
+        return task.loss(scan_forward(cells, weights, x, task.loss_steps), Batch(x, y))
 
     optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(1e-4))
 
     @jax.jit
     def step(weights, slots, x, y):
-        gradients = jax.grad(lambda w: task.loss(model(w, x), Batch(x, y)))(weights)
+        gradients = jax.grad(loss)(weights, x, y)
         changes, slots = optimizer.update(gradients, slots)
         return optax.apply_updates(weights, changes), slots
 
@@ -297,6 +281,39 @@ def jax_scan(setting, variant):
         jax.block_until_ready(held["weights"])
 
     return run, 1
+
+
+def scan_forward(cells, weights, inputs, output_steps=slice(None)):
+    """`rnn_zoo.functional.forward` by `jax.lax.scan` alone, with its automatic gradient."""
+    import jax.numpy as jnp
+
+    x = jnp.swapaxes(inputs, 0, 1)
+    for cell, layer in zip(cells, weights["layers"], strict=True):
+        x = _scan_layer(cell, layer, x)
+    outputs = jnp.swapaxes(x[output_steps], 0, 1)
+    return outputs @ weights["readout"]["kernel"] + weights["readout"]["bias"]
+
+
+def _scan_layer(cell, weights, x):
+    import jax
+    import jax.numpy as jnp
+    from keras import ops
+
+    if weights["read_in"]:
+        x = cell.after_read_in(ops, x @ weights["read_in"]["kernel"] + weights["read_in"]["bias"])
+    z = {gate: x @ weights["input"][gate] + weights["bias"][gate] for gate in cell.gates}
+    states = [jnp.broadcast_to(s, (x.shape[1], cell.units)) for s in weights["initial_state"]]
+
+    def step(states, inputs):
+        x, z = inputs
+
+        def pre(gate, operand):
+            return z[gate] + operand @ weights["recurrent"][gate]
+
+        output, states = cell.step(ops, x, pre, states)
+        return list(states), output
+
+    return jax.lax.scan(step, states, (x, z))[1]
 
 
 CANDIDATES = {

@@ -57,8 +57,6 @@ def supported(candidate, arch):
         return arch in ("ugrnn", "+rnn", "gru")
     if candidate == "torch":
         return arch in ("rnn", "irnn", "ugrnn", "gru", "lstm")
-    if candidate == "jax":
-        return arch != "+rnn"
     return True
 
 

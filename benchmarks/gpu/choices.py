@@ -1,0 +1,71 @@
+"""Ways to compile the training program that one run compares.
+
+Small recurrent steps wait for kernel launches, so each choice makes launches fewer or cheaper.
+"""
+
+import contextlib
+import functools
+from unittest import mock
+
+import jax
+
+from rnn_zoo.backend import jax as backend
+
+#: Everything that may become part of a CUDA graph, loops included, however short it is.
+_GRAPHS = {
+    "xla_gpu_enable_command_buffer": "FUSION,CUBLAS,CUBLASLT,CUDNN,CUSTOM_CALL,CONDITIONAL,WHILE,"
+    "DYNAMIC_SLICE_FUSION",
+    "xla_gpu_graph_min_graph_size": 1,
+}
+_UNROLLED = _GRAPHS | {"xla_gpu_command_buffer_unroll_loops": True}
+
+#: Name -> (options of the compiler, attributes of `rnn_zoo.backend.jax`).
+CHOICES = {
+    "default": ({}, {}),
+    "graphs": (_GRAPHS, {}),
+    "unrolled graphs": (_UNROLLED, {}),
+    "no graphs": ({"xla_gpu_enable_command_buffer": ""}, {}),
+    "joined products": ({}, {"joins_products": lambda: True}),
+    "joined products, unrolled graphs": (_UNROLLED, {"joins_products": lambda: True}),
+    "unroll 4": ({}, {"SCAN_UNROLL": 4}),
+    "gather": ({}, {"prefers_gather": lambda: True}),
+}
+
+
+class Recorded:
+    """A compiled function that remembers its last arguments' shapes."""
+
+    def __init__(self, function):
+        self._function, self._arguments = jax.jit(function), None
+
+    def __call__(self, *arguments):
+        self._arguments = jax.tree.map(jax.typeof, arguments)
+        return self._function(*arguments)
+
+    def text(self):
+        """The optimized program as text."""
+        return self._function.lower(*self._arguments).compile().as_text()
+
+
+@contextlib.contextmanager
+def recorded():
+    """Yields a list of a `Recorded` for each function that is compiled within the block."""
+    found = []
+
+    def compile(function):
+        found.append(Recorded(function))
+        return found[-1]
+
+    with mock.patch.object(backend, "compile", compile):
+        yield found
+
+
+@contextlib.contextmanager
+def made(name):
+    """Compiles by one of `CHOICES` within the block."""
+    options, attributes = CHOICES[name]
+    with contextlib.ExitStack() as stack:
+        compile = functools.partial(jax.jit, compiler_options=options)
+        for attribute, value in {"compile": compile, **attributes}.items():
+            stack.enter_context(mock.patch.object(backend, attribute, value))
+        yield

@@ -1,0 +1,214 @@
+"""Worker processes that prepare items side by side and measure them one at a time.
+
+Compilation is most of a short run, so all cores share it; a figure is only worth something if
+nothing else runs while it is measured. A worker holds what it has prepared until it is told to
+measure it. A worker that dies or overstays its time is replaced, and costs its own items alone.
+"""
+
+import collections
+import contextlib
+import importlib
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import time
+import traceback
+
+#: Imported once, in a server process from which workers are forked within milliseconds.
+_PRELOADED = ("jax", "keras", "benchmarks.gpu.sections.common", "trainer.lanes")
+#: Share of a section's time after which its remaining items are no longer compiled.
+PREPARING_SHARE = 0.6
+#: Longest time that one figure is measured for, in seconds.
+MEASURING_SECONDS = 1.0
+
+
+def warm_up():
+    """Waits until the server has imported what all workers need."""
+    process = _context().Process(target=int)
+    process.start()
+    process.join()
+
+
+def _context():
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(_PRELOADED))
+    return context
+
+
+class Fleet:
+    """A number of worker processes, within a `with` block.
+
+    Args:
+        size: how many.
+        slow_compiler: seconds to wait before each preparation, to test that deadlines are kept.
+    """
+
+    def __init__(self, size, slow_compiler=0.0):
+        self._context = _context()
+        self._slow_compiler = slow_compiler
+        self._workers = [self._start() for _ in range(size)]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for worker in self._workers:
+            worker.kill()
+
+    def run(self, section, items, deadline, write, parallel=False, seconds=MEASURING_SECONDS):
+        """Prepares and measures a section's items, most important first, until a deadline.
+
+        Args:
+            section: name of its module.
+            items: list of dicts.
+            deadline: time of `time.monotonic` by which everything has ended.
+            write: called with the fields of each figure, error or omission.
+            parallel: whether to measure each item where and when it is prepared.
+            seconds: longest time that an item is measured for.
+        """
+        began = time.monotonic()
+        until = deadline if parallel else began + PREPARING_SHARE * (deadline - began)
+        prepared = self._prepare(section, items, until, write, parallel)
+        # What a killed worker held comes last: it has to be prepared again, mostly from the cache.
+        places = sorted(prepared, key=lambda place: (not prepared[place].is_alive, place))
+        for count, place in enumerate(places):
+            worker, left = prepared[place], deadline - time.monotonic()
+            if left <= 0:
+                write(**items[place], skipped="the section's time is used up")
+                continue
+            if worker.is_alive:
+                worker.send("measure", place, min(seconds, left / (len(places) - count)))
+            else:
+                worker = next(worker for worker in self._workers if worker.is_idle)
+                worker.send("run", place, section, items[place])
+            self._collect([worker], deadline, items, write)
+
+    def _prepare(self, section, items, until, write, parallel):
+        """Hands items to free workers; returns the worker that holds each prepared item."""
+        waiting, prepared, longest = collections.deque(range(len(items))), {}, 0.0
+        while True:
+            for worker in self._workers:
+                # A worker that has to be stopped loses what it holds: begin nothing in vain.
+                has_time = time.monotonic() + longest < until
+                if waiting and worker.is_idle and has_time:
+                    place = waiting.popleft()
+                    worker.send("run" if parallel else "prepare", place, section, items[place])
+            busy = [worker for worker in self._workers if not worker.is_idle]
+            if not busy:
+                break
+            for worker, place in self._collect(busy, until, items, write, first=True):
+                prepared[place] = worker
+                longest = max(longest, time.monotonic() - worker.began)
+        for place in waiting:
+            write(**items[place], skipped="not compiled in the section's time")
+        return prepared
+
+    def _collect(self, workers, until, items, write, first=False):
+        """Waits for the answers of busy workers; with `first`, for one of them alone.
+
+        Returns:
+            List of (worker, place) of the items that have been prepared.
+        """
+        prepared, busy = [], list(workers)
+        while busy and not (first and len(busy) < len(workers)):
+            left = until - time.monotonic()
+            ready = multiprocessing.connection.wait([w.connection for w in busy], max(0, left))
+            if not ready:
+                for worker in busy:
+                    write(**items[worker.place], error="took longer than the section's time")
+                    self._replace(worker)
+                break
+            for worker in [worker for worker in busy if worker.connection in ready]:
+                busy.remove(worker)
+                place = worker.place
+                try:
+                    kind, fields = worker.receive()
+                except (EOFError, ConnectionError):
+                    kind, fields = "error", {"error": f"its process ended ({worker.ending})"}
+                    self._replace(worker)
+                if kind == "prepared":
+                    prepared.append((worker, place))
+                else:
+                    write(**items[place], **fields)
+        return prepared
+
+    def _replace(self, worker):
+        worker.kill()
+        self._workers[self._workers.index(worker)] = self._start()
+
+    def _start(self):
+        return _Worker(self._context, self._slow_compiler)
+
+
+class _Worker:
+    """The fleet's end of a process."""
+
+    def __init__(self, context, slow_compiler):
+        self.connection, theirs = context.Pipe()
+        self._process = context.Process(target=_work, args=(theirs, slow_compiler), daemon=True)
+        self._process.start()
+        theirs.close()
+        self.place, self.began, self.is_alive = None, None, True
+
+    @property
+    def is_idle(self):
+        return self.place is None
+
+    @property
+    def ending(self):
+        self._process.join(5)
+        return f"exit code {self._process.exitcode}"
+
+    def send(self, order, place, *arguments):
+        self.place, self.began = place, time.monotonic()
+        with contextlib.suppress(OSError):  # A death is noticed when the answer is read.
+            self.connection.send((order, place, *arguments))
+
+    def receive(self):
+        answer = self.connection.recv()
+        self.place = None
+        return answer
+
+    def kill(self):
+        self.is_alive = False
+        self._process.kill()
+        self._process.join()
+        self.connection.close()
+
+
+def _work(connection, slow_compiler):
+    """Serves the fleet: a worker's whole life."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    held = {}
+    with contextlib.suppress(EOFError):
+        while True:
+            order, place, *arguments = connection.recv()
+            try:
+                answer = _obey(order, place, arguments, held, slow_compiler)
+            except Exception as error:
+                answer = "error", {"error": describe(error)}
+            connection.send(answer)
+
+
+def _obey(order, place, arguments, held, slow_compiler):
+    if order == "measure":
+        return "measured", held.pop(place)(*arguments)
+    section, item = arguments
+    began = time.perf_counter()
+    time.sleep(slow_compiler)
+    measure = importlib.import_module(section).prepare(**item)
+    compile_seconds = round(time.perf_counter() - began, 2)
+    held[place] = lambda seconds: {"compile_seconds": compile_seconds} | measure(seconds)
+    if order == "run":
+        return "measured", held.pop(place)(MEASURING_SECONDS)
+    return "prepared", None
+
+
+def describe(error):
+    """One line of an exception, with the place in this project's code."""
+    frames = [
+        f for f in traceback.extract_tb(error.__traceback__) if "site-packages" not in f.filename
+    ]
+    place = f" ({os.path.basename(frames[-1].filename)}:{frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}{place}"
