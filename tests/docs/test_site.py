@@ -23,7 +23,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 
 
 class _Page(html.parser.HTMLParser):
-    """The ids of a page, and what it refers to."""
+    """Ids and references of a page."""
 
     def __init__(self, path):
         super().__init__()
@@ -43,7 +43,7 @@ class _Site:
         self.path = path
         self.pages = {page: _Page(page) for page in path.rglob("*.html")}
         entries = InventoryFile.loads((path / "objects.inv").read_bytes(), uri="").data
-        #: Dotted name -> the page that documents it.
+        #: Dotted name -> page that documents it.
         self.documented = {
             name: item.uri.partition("#")[0]
             for kind, items in entries.items()
@@ -93,7 +93,7 @@ def test_every_public_name_is_documented(site):
     wanted = {
         f"{module.__name__}.{name}" for module in (rnn_zoo, trainer) for name in module.__all__
     }
-    wanted.remove("trainer.tasks")  # whose pages are those of the tasks
+    wanted.remove("trainer.tasks")  # documented by the pages of the tasks
     assert wanted <= site.documented.keys(), wanted - site.documented.keys()
 
 
@@ -133,7 +133,7 @@ def test_no_link_within_the_site_is_broken(site):
             found = target.is_file() and (
                 not url.fragment or there is None or urllib.parse.unquote(url.fragment) in there.ids
             )
-            # The theme's buttons lead to "#".
+            # The theme's buttons link to "#".
             if not found and reference != "#":
                 broken.append((page.path.name, reference))
     assert checked > 1000 and not broken
