@@ -1,7 +1,7 @@
-"""Tables of all parameters: name, type, default, allowed values, searched range, meaning.
+"""Tables of all parameters: name, type, default, range, meaning.
 
-Types and defaults come from signatures, meanings from docstrings, allowed values from the errors
-that an invalid value raises, and searched ranges from the search space.
+Types and defaults come from signatures, meanings from docstrings, ranges from the errors that an
+invalid value raises and from the search space.
 """
 
 import inspect
@@ -16,7 +16,7 @@ from tuning.config import StudyConfig
 from tuning.search import space
 from tuning.sweep.config import SweepConfig
 
-HEADER = ("name", "type", "default", "allowed", "searched", "meaning")
+HEADER = ("name", "type", "default", "range", "meaning")
 #: Arguments with which a class can be constructed, where it needs any.
 NEEDED = {
     TrainConfig: {"task": "memory", "arch": "gru"},
@@ -53,13 +53,17 @@ def tasks():
 def _table(cls, section, searched=None):
     meanings, rows = _meanings(cls.__doc__, section), [HEADER, ["---"] * len(HEADER)]
     for name, parameter in inspect.signature(cls).parameters.items():
+        allowed, tuned = _allowed(cls, name), (searched or {}).get(name, "")
+        ranges = [
+            "" if tuned == f"{{{allowed}}}" else allowed,
+            f"searched {tuned}" if tuned else "",
+        ]
         rows.append(
             (
                 f"`{name}`",
                 _type(parameter),
                 _default(parameter),
-                _allowed(cls, name),
-                (searched or {}).get(name, ""),
+                "; ".join(filter(None, ranges)),
                 meanings[name],
             )
         )
@@ -97,12 +101,19 @@ def _default(parameter):
 
 
 def _allowed(cls, name):
-    """The values that the error for an invalid one lists; empty if any value is accepted."""
+    """The values that the error for an invalid one lists; empty if the type says it all."""
     try:
         cls(**NEEDED.get(cls, {}) | {name: object()})
     except (UserError, TypeError) as error:
-        found = re.search(r"must be (.*?)(, got|: |$)|choose one of ([^;]*)", str(error))
-        return (found[1] or found[3]) if found else ""
+        if choices := re.search("choose one of ([^;]*)", str(error)):
+            return choices[1]
+        if limits := re.search(
+            "number (at least|greater than) (\\S+?)(,| and at most (\\d+))", str(error)
+        ):
+            kind, low, _, high = limits.groups()
+            return f"{low} to {high}" if high else f"{'≥' if kind == 'at least' else '>'} {low}"
+        if limits := re.search(r"must be (\d+ to \d+)", str(error)):
+            return limits[1]
     return ""
 
 
