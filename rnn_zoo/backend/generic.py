@@ -28,3 +28,7 @@ def with_gradient(forward: Callable, backward: Callable, args: tuple) -> Any:
 
 def prefers_gather() -> bool:
     return False
+
+
+def joins_products() -> bool:
+    return False

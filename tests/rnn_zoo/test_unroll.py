@@ -138,6 +138,16 @@ def test_fast_equals_plain_compiled(case, plainly, rng):
     check_against_plain(cell, arguments, plainly, "float32", None, mode=COMPILED)
 
 
+@needs_float64
+@four_cases
+@pytest.mark.parametrize("masked", [False, True])
+def test_joined_products_equal_plain(case, masked, plainly, rng, monkeypatch):
+    monkeypatch.setattr(backend.current(), "joins_products", lambda: True)
+    cell, mask = random_cell(case, rng, "float64"), random_mask(rng) if masked else None
+    arguments = problem(cell, case, rng)
+    check_against_plain(cell, arguments, plainly, "float64", mask)
+
+
 @mostly_slow
 def test_fast_equals_plain_from_learned_states(case, plainly, rng):
     cell = random_cell(case, rng, "float32")
