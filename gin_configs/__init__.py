@@ -1,1 +1,1 @@
-"""The project's gin files: base.gin, tasks/ (one a task), profiles/ (amounts of work)."""
+"""Gin files: tasks/ (one per task), archs/, profiles/ (amounts of work), paper/ and presets.gin."""

@@ -1,56 +1,63 @@
-"""The configuration of one training: a plain frozen value, checked before anything is built."""
+"""The configuration of one training, an immutable value that is checked when it is made."""
 
 import contextlib
 import dataclasses
 import math
+from collections.abc import Collection, Iterator
+from typing import Any
 
 from rnn_zoo.architectures import ARCHITECTURES, canonical_name
-from rnn_zoo.presets import preset, read_weights
+from rnn_zoo.presets import Preset, preset, read_weights
 from rnn_zoo.sizing import units_for_budget
 from trainer import stderr
 from trainer.errors import UserError
 from trainer.tasks import TASKS
+from trainer.tasks.base import Task
 
 ACTIVATIONS = ("tanh", "relu")
 MATRIX_INITS = ("identity", "orthogonal", "normal")
 BIAS_INITS = ("constant", "normal")
 OPTIMIZERS = ("sgd", "momentum", "rmsprop", "adam")
-#: A step times the learning curve's hundred windows must be a 32-bit number.
+#: A step times the learning curve's 100 windows must fit into 32 bits.
 MAX_TRAIN_STEPS = 2**31 // 100
 PRECISIONS = ("float32", "tf32", "mixed_bfloat16")
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
-    """Everything that decides a training; the hyperparameters are those of the paper's appendix A.
+    """Everything that determines a training; hyperparameters are those of the paper's appendix A.
 
     Attributes:
         task, arch: names of the task and the architecture.
-        task_options: the task's own hyperparameters, as its constructor takes them.
-        depth: number of layers; None is 1, and 2 for the +RNN, which has no depth 1.
-        num_params: the parameter budget; the units follow from it.
+        task_options: arguments of the task's constructor.
+        depth: number of layers; None is 1, or 2 for the +RNN, which has no depth 1.
+        num_params: parameter budget, which determines the units.
         train_steps: number of optimizer updates.
-        batch_size: samples an update.
-        seed: of initial weights, and of batches unless `data_seed` is given.
-        data_seed: of batches and data sets that are drawn.
-        eval_samples: samples that the loss of a split is measured on.
-        activation: s(), None for the architecture's own.
+        batch_size: samples per update.
+        seed: seed of initial weights, and of the data unless `data_seed` is given.
+        data_seed: seed of batches and random data sets.
+        eval_samples: number of samples that the loss of a split is measured on.
+        activation: s(); None for the architecture's default.
         gate_bias: b^fg; of the +RNN, b^{fg,h}.
         depth_gate_bias: b^{fg,y} of the +RNN; others have no such gate.
-        matrix_init, bias_init: laws of initial values; of the matrices, None for the
-            architecture's own.
-        input_scale, recurrent_scale, bias_scale: their factors, a number or a dict by gate.
-        optimizer: one of `trainer.optimizers.OPTIMIZERS`.
-        lr_init, lr_decay_rate: the learning rate at the start, and its factor by the end.
-        momentum_logit: m = σ(momentum_logit).
+        matrix_init, bias_init: initializers; `matrix_init` None for the architecture's default.
+        input_scale, recurrent_scale, bias_scale: scales of initial values, a number or a dict from
+            gate to number.
+        optimizer: a key of `trainer.optimizers.OPTIMIZERS`.
+        lr_init: initial learning rate.
+        lr_decay_rate: final learning rate divided by the initial one.
+        momentum_logit: logit of the momentum m = σ(momentum_logit).
         gradient_clip_val: largest global norm of a gradient.
         l2_decay: λ of the penalty λ Σ w² over all matrices.
-        preset: name of one whose weights are the first ones, in place of drawn ones.
-        precision: "float32" in all products; "tf32", where a GPU's products may round their factors
-            to 10 bits; "mixed_bfloat16", where layers compute in bfloat16 on float32 weights.
+        preset: name of the preset whose weights are the initial ones; None for random ones.
+        precision: "float32"; "tf32", in which a GPU's matrix products may round their factors to 10
+            bits; or "mixed_bfloat16", in which layers compute in bfloat16 with float32 weights.
 
     Raises:
-        UserError: a value that cannot be; the message names it and the choices.
+        UserError: an invalid value; the message names it and the choices.
+
+    Example:
+        TrainConfig(task="parens", arch="gru", num_params=10_000, lr_init=0.003)
     """
 
     task: str
@@ -80,23 +87,23 @@ class TrainConfig:
     preset: str | None = None
     precision: str = "float32"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_choice("task", self.task, TASKS)
         arch = _canonical_name(self.arch)
         object.__setattr__(self, "arch", arch)
         min_depth = ARCHITECTURES[arch].min_depth
-        if self.depth is None:
-            object.__setattr__(self, "depth", min_depth)
+        depth = min_depth if self.depth is None else self.depth
+        object.__setattr__(self, "depth", depth)
         for name in ("depth", "num_params", "batch_size", "eval_samples"):
             check_range(name, getattr(self, name), 1, math.inf, whole=True)
         check_range("train_steps", self.train_steps, 1, MAX_TRAIN_STEPS, whole=True)
         for name in ("seed", "data_seed"):
             if name == "seed" or self.data_seed is not None:
                 check_range(name, getattr(self, name), 0, 2**31 - 1, whole=True)
-        if self.depth < min_depth:
+        if depth < min_depth:
             raise UserError(
-                f"depth {self.depth} is not for {arch}: its depth gate couples a layer's input and "
-                f"output, which must be of one size (section 1.4); use depth {min_depth} or more"
+                f"depth {depth} is too small for {arch}: its depth gate needs inputs and "
+                f"outputs of one size (section 1.4); use depth {min_depth} or more"
             )
         check_choice("activation", self.activation, (None, *ACTIVATIONS))
         check_choice("matrix_init", self.matrix_init, (None, *MATRIX_INITS))
@@ -120,34 +127,34 @@ class TrainConfig:
         value, gates = getattr(self, name), ARCHITECTURES[self.arch].gates
         if isinstance(value, dict) and set(value) != set(gates):
             raise UserError(
-                f"{name} must have the gates of {self.arch}, {', '.join(gates)}; "
+                f"{name} must have an entry for each gate of {self.arch}, {', '.join(gates)}; "
                 f"got {', '.join(map(str, value)) or 'none'}"
             )
         for number in value.values() if isinstance(value, dict) else (value,):
             check_range(name, number, -math.inf, math.inf)
 
     @property
-    def hparams(self):
-        """The hyperparameters alone, without what says which experiment this is."""
-        experiment = ("task", "arch", "depth", "num_params", "seed", "data_seed")
-        experiment += ("eval_samples", "preset", "precision")
+    def hparams(self) -> dict[str, Any]:
+        """The fields that are hyperparameters; the others identify the experiment."""
+        experiment = {"task", "arch", "depth", "num_params", "seed", "data_seed"}
+        experiment |= {"eval_samples", "preset", "precision"}
         values = dataclasses.asdict(self)
         return {name: value for name, value in values.items() if name not in experiment}
 
-    def as_gin(self):
-        """The configuration as a gin file, which `python -m trainer --gin_file` reads."""
+    def as_gin(self) -> str:
+        """Returns the configuration as the text of a gin file."""
         fields = dataclasses.asdict(self)
         return "".join(f"TrainConfig.{name} = {value!r}\n" for name, value in fields.items())
 
-    def make_task(self):
-        """Builds the task, reading its data if it has any."""
+    def make_task(self) -> Task:
+        """Builds the `Task`, which reads its data, if any."""
         return TASKS[self.task](**self.task_options)
 
-    def units(self, input_dim, output_dim):
-        """The largest number of units within the budget.
+    def units(self, input_dim: int, output_dim: int) -> int:
+        """Returns the largest number of units within the budget.
 
         Raises:
-            UserError: not even one fits, or the preset's weights do not.
+            UserError: the budget is too small for one unit, or the preset has another shape.
         """
         try:
             units = units_for_budget(self.arch, self.depth, self.num_params, input_dim, output_dim)
@@ -165,41 +172,43 @@ class TrainConfig:
             if held != wanted:
                 raise UserError(
                     f"the preset {self.preset} has {name} {held}, and this training {wanted}; "
-                    "leave its task, architecture and size alone, or its weights (--scratch)"
+                    "keep the preset's task, architecture and size, or draw new weights (--scratch)"
                 )
 
-    def cell_options(self):
-        """The arguments of the cells, architecture defaults left out."""
-        names = ("activation", "gate_bias", "matrix_init", "bias_init")
-        names += ("input_scale", "recurrent_scale", "bias_scale")
+    def cell_options(self) -> dict[str, Any]:
+        """Returns the arguments of the cells, except those left to the architecture."""
+        names = (
+            *("activation", "gate_bias", "matrix_init", "bias_init"),
+            *("input_scale", "recurrent_scale", "bias_scale"),
+        )
         options = {name: getattr(self, name) for name in names}
         if self.arch == "+rnn":
             options["gate_bias"] = (self.depth_gate_bias, self.gate_bias)
         return {name: value for name, value in options.items() if value is not None}
 
 
-def find_preset(name):
-    """The card of a preset.
+def find_preset(name: str) -> Preset:
+    """Returns the card of a preset.
 
     Raises:
-        UserError: there is none, or its file is damaged.
+        UserError: no such preset, or its file is damaged.
     """
     with _as_user_error():
         return preset(name)
 
 
-def read_preset_weights(name):
-    """The weights of a preset, NumPy arrays as of `rnn_zoo.model.get_weights`.
+def read_preset_weights(name: str) -> dict:
+    """Returns the weights of a preset, NumPy arrays as of `rnn_zoo.model.get_weights`.
 
     Raises:
-        UserError: there is none of that name, it has none, or its file is damaged.
+        UserError: no such preset, it has no weights, or its file is damaged.
     """
     with _as_user_error():
         return read_weights(preset(name))
 
 
 @contextlib.contextmanager
-def _as_user_error():
+def _as_user_error() -> Iterator[None]:
     try:
         yield
     except ValueError as error:
@@ -213,13 +222,27 @@ def _canonical_name(arch):
         return canonical_name(arch)
 
 
-def check_choice(name, value, choices):
+def check_choice(name: str, value: Any, choices: Collection) -> None:
+    """Raises a `UserError` unless the value is one of the choices."""
     if value not in choices:
         names = ", ".join("None" if choice is None else choice for choice in choices)
         raise UserError(f"unknown {name} {value!r}; choose one of {names}")
 
 
-def check_range(name, value, low, high, whole=False, open_below=False):
+def check_range(
+    name: str,
+    value: Any,
+    low: float,
+    high: float,
+    whole: bool = False,
+    open_below: bool = False,
+) -> None:
+    """Raises a `UserError` unless the value is a finite number from `low` to `high`.
+
+    Args:
+        whole: whether it must be an int.
+        open_below: whether it must be greater than `low`.
+    """
     kinds = (int,) if whole else (int, float)
     right_kind = isinstance(value, kinds) and not isinstance(value, bool)
     above = right_kind and (value > low if open_below else value >= low)

@@ -108,11 +108,14 @@ class _Waiting:
 
 
 class Lanes:
-    """The state of all lanes, and the trial in each; None in an idle lane.
+    """The state of all lanes, and the trials in them.
 
     Args:
         trials: trials of one shape.
         lanes: P, at least the number of trials.
+
+    Attributes:
+        trials: lane -> the trial in it; idle lanes are absent.
     """
 
     def __init__(self, trials: Sequence[Trial], lanes: int):
@@ -120,7 +123,7 @@ class Lanes:
         self.shared = trials[0].task.device_data
         for trial in trials:
             self._check(trial)
-        self.trials: list[Trial | None] = [*trials, *[None] * (lanes - len(trials))]
+        self.trials, self.num_lanes = dict(enumerate(trials)), lanes
         self.began = [time.monotonic()] * lanes
         weights = [trial.draw_weights() for trial in trials]
         self.state = self.program.start(stack([*weights, *weights[:1] * (lanes - len(trials))]))
@@ -133,11 +136,11 @@ class Lanes:
 
     @property
     def busy(self) -> list[int]:
-        return [lane for lane, trial in enumerate(self.trials) if trial is not None]
+        return sorted(self.trials)
 
     @property
     def idle(self) -> list[int]:
-        return [lane for lane, trial in enumerate(self.trials) if trial is None]
+        return [lane for lane in range(self.num_lanes) if lane not in self.trials]
 
     def progress(self) -> list[tuple[Trial, int]]:
         """Returns (trial, step) of each busy lane."""
@@ -149,10 +152,7 @@ class Lanes:
         steps, began = self.steps, time.monotonic()
         left = min(self.trials[lane].config.train_steps - steps[lane] for lane in self.busy)
         chunk = min(left, self.chunks.size(seconds))
-        stop = [
-            step + chunk if trial is not None else 0
-            for trial, step in zip(self.trials, steps, strict=True)
-        ]
+        stop = [steps[lane] + chunk if lane in self.trials else 0 for lane in range(self.num_lanes)]
         self.state = self.program.run(self.state, self.hparams, self.data, stop)
         self.chunks.add(int((self.steps - steps).max()), time.monotonic() - began)
 
@@ -182,11 +182,11 @@ class Lanes:
             return {name: values[lane] for name, values in measured.items()}
 
         for lane in ended:
-            trial, record = self.trials[lane], self.trials[lane].record()
+            trial = self.trials.pop(lane)
+            record = trial.record()
             progress = {name: self.state[name][lane] for name in PROGRESS}
             trial.update(record, progress, time.monotonic() - self.began[lane])
             trial.complete(record, functools.partial(evaluate, lane))
-            self.trials[lane] = None
             weights = keras.tree.map_structure(
                 lambda array, lane=lane: ops.convert_to_numpy(array[lane]), self.state["weights"]
             )
@@ -205,11 +205,12 @@ class Lanes:
     def drop_idle(self) -> None:
         """Drops idle lanes if that saves more time than compiling a smaller program costs."""
         busy, rate = self.busy, self.chunks.steps_per_second
-        if not busy or len(busy) == len(self.trials) or rate is None:
+        if not busy or not self.idle or rate is None:
             return
         left = max(self.trials[lane].config.train_steps - int(self.steps[lane]) for lane in busy)
-        if left / rate * (1 - len(busy) / len(self.trials)) > SHRINK_SECONDS:
-            self.trials = [self.trials[lane] for lane in busy]
+        if left / rate * len(self.idle) / self.num_lanes > SHRINK_SECONDS:
+            self.trials = dict(enumerate(self.trials[lane] for lane in busy))
+            self.num_lanes = len(busy)
             self.began = [self.began[lane] for lane in busy]
             self.state = keras.tree.map_structure(
                 lambda held: ops.take(held, np.array(busy), axis=0), self.state
@@ -225,8 +226,8 @@ class Lanes:
 
     def _gather(self):
         """Stacks hyperparameters and data; idle lanes repeat another lane's, which go unused."""
-        some = next(trial for trial in self.trials if trial is not None)
-        trials = [trial or some for trial in self.trials]
+        some = next(iter(self.trials.values()))
+        trials = [self.trials.get(lane, some) for lane in range(self.num_lanes)]
         self.hparams = stack([trial.hparams(self.program) for trial in trials])
         self.data = {
             name: np.stack([trial.task.data[name] for trial in trials])

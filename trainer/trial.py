@@ -133,7 +133,7 @@ class Trial:
             run_id=self.run_id,
             task=config.task,
             arch=config.arch,
-            depth=config.depth,
+            depth=len(self.cells),
             units=self.units,
             max_params=config.num_params,
             num_params=self.num_params,
@@ -202,7 +202,7 @@ class Trial:
             dict from split to metrics; None if a loss is not finite.
         """
         whole = self.task.num_samples is not None
-        num_samples = self.task.num_samples if whole else self.config.eval_samples
+        num_samples = self.task.num_samples or self.config.eval_samples
         asked = SPLITS[:1] if whole else splits
         measured = {split: evaluate(split, num_samples, whole) for split in asked}
         if not all(math.isfinite(metrics["loss"]) for metrics in measured.values()):

@@ -1,7 +1,7 @@
-"""Gin at the edge: files, bindings and flags become a `TrainConfig`; nothing below knows gin.
+"""Builds a `TrainConfig` from gin files, bindings and flags; nothing else in the trainer knows gin.
 
-The later wins: base.gin, the task's file, the architecture's, the profile, --gin_file,
---gin_bindings, flags.
+Later sources win: the dataclass's defaults, the task's file, the architecture's file, the profile,
+--gin_file, --gin_bindings, flags.
 """
 
 import contextlib
@@ -9,7 +9,8 @@ import dataclasses
 import importlib.resources
 import pathlib
 import tokenize
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 import gin
 
@@ -19,36 +20,55 @@ from trainer.errors import UserError
 from trainer.tasks import TASKS
 
 PROFILES = ("smoke", "laptop", "paper")
-#: Architectures that the tasks' defaults do not suit, with a file in gin_configs/archs.
+#: Architectures with a file of their own in gin_configs/archs.
 ARCHITECTURES_OF_THEIR_OWN = ("irnn",)
 
-# Import and OS errors are those of an `import` or `include` in a gin text.
-_MISTAKES = (ValueError, TypeError, SyntaxError, AttributeError, RuntimeError, ImportError, OSError)
-_MISTAKES += (tokenize.TokenError,)
+# A gin file can `import` and `include`, hence ImportError and OSError.
+_MISTAKES = (
+    ValueError,
+    TypeError,
+    SyntaxError,
+    AttributeError,
+    RuntimeError,
+    ImportError,
+    OSError,
+    tokenize.TokenError,
+)
 
 _CONFIGURABLE = gin.external_configurable(TrainConfig, "TrainConfig")
 
 
 class Parsed(NamedTuple):
-    """A configuration and the gin texts that belong to it."""
+    """A configuration and its gin documents.
+
+    Attributes:
+        config: the configuration.
+        documents: file name -> text: config.gin as parsed, operative_config.gin as used.
+    """
 
     config: TrainConfig
-    documents: dict  # file name -> text: config.gin as parsed, operative_config.gin as used
+    documents: dict[str, str]
 
 
-def parse(flags, task_options=None, profile="laptop", files=(), bindings=(), base=None):
+def parse(
+    flags: Mapping[str, Any],
+    task_options: Mapping[str, Any] | None = None,
+    profile: str = "laptop",
+    files: Iterable[str | pathlib.Path] = (),
+    bindings: Iterable[str] = (),
+    base: str | None = None,
+) -> Parsed:
     """Builds the configuration.
 
     Args:
-        flags: dict from TrainConfig field to value; what is None was not given.
-        task_options: dict of task options given as flags; they join those of the files.
+        flags: `TrainConfig` field -> value; None if the flag was not given.
+        task_options: task options given as flags, which override those of the files one by one.
         profile: one of `PROFILES`.
-        files, bindings: further gin files and bindings.
-        base: a gin text that stands for base, task and profile, as the config.gin of a run to
-            resume; None for the project's own.
+        files, bindings: additional gin files and bindings.
+        base: gin text that replaces the project's files, such as the config.gin of a resumed run.
 
     Raises:
-        UserError: an unknown name or value, a file that is missing or wrong.
+        UserError: an unknown name or value, or a missing or invalid file.
     """
     given = {name: value for name, value in flags.items() if value is not None}
     gin.clear_config()
@@ -59,7 +79,7 @@ def parse(flags, task_options=None, profile="laptop", files=(), bindings=(), bas
             gin.parse_config(base)
         for path in files:
             gin.parse_config(read(path))
-        # Flags are parsed last and as bindings, so that config.gin holds them too.
+        # Flags are parsed as bindings too, so that config.gin contains them.
         gin.parse_config(list(bindings))
         if task_options:
             given["task_options"] = _bound("TrainConfig.task_options", {}) | task_options
@@ -74,8 +94,8 @@ def parse(flags, task_options=None, profile="laptop", files=(), bindings=(), bas
     )
 
 
-def construct(configurable):
-    """Builds a dataclass from what is bound.
+def construct(configurable: Callable[[], Any]) -> Any:
+    """Builds a dataclass from the parsed bindings.
 
     Raises:
         UserError: an unknown name or value.
@@ -85,8 +105,8 @@ def construct(configurable):
 
 
 @contextlib.contextmanager
-def mistakes():
-    """Makes a `UserError` of what gin raises within."""
+def mistakes() -> Iterator[None]:
+    """Turns exceptions that gin raises for invalid input into `UserError`."""
     try:
         yield
     except _MISTAKES as error:
@@ -107,16 +127,17 @@ def _parse_project_files(given, profile):
     if given["task"] not in TASKS:
         raise UserError(f"unknown task {given['task']!r}; choose one of {', '.join(TASKS)}")
     root = importlib.resources.files("gin_configs")
-    names = ["base.gin", f"tasks/{given['task']}.gin", f"profiles/{profile}.gin"]
-    arch = given.get("arch")
-    if ALIASES.get(arch, arch) in ARCHITECTURES_OF_THEIR_OWN:
-        names.insert(2, f"archs/{ALIASES.get(arch, arch)}.gin")
+    names = [f"tasks/{given['task']}.gin"]
+    arch = ALIASES.get(given.get("arch"), given.get("arch"))
+    if arch in ARCHITECTURES_OF_THEIR_OWN:
+        names.append(f"archs/{arch}.gin")
+    names.append(f"profiles/{profile}.gin")
     for name in names:
         gin.parse_config(root.joinpath(name).read_text())
 
 
-def read(path):
-    """The text of a gin file.
+def read(path: str | pathlib.Path) -> str:
+    """Reads a gin file.
 
     Raises:
         UserError: it cannot be read.
@@ -136,7 +157,7 @@ def _bound(name, default):
 
 
 def _one_line(error):
-    """Gin's message without the call chain that it appends, and with the fields to choose from."""
+    """Shortens gin's message to its first line, and adds the fields to choose from."""
     text = error.args[0] if isinstance(error, tokenize.TokenError) else str(error)
     first = " ".join(text.strip().split("\n")[0].split())
     words = ("configurable", "argument", "parameter")

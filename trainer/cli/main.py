@@ -1,41 +1,44 @@
-"""What all mains share: flags, quick help, one line and exit code 2 for a user's mistake."""
+"""Runs a command-line program: flags, fast help, and user errors as one line with exit code 2."""
 
 import contextlib
 import json
 import logging
 import os
 import sys
+from collections.abc import Callable
+from typing import NoReturn
 
 from absl import flags
 
 from trainer import stderr
 from trainer.errors import UserError
 
-#: Exit code of what a signal stopped, as a shell gives it for Ctrl-C.
+#: Exit code after a signal, as shells report Ctrl-C.
 INTERRUPTED = 130
 
 
-def run(main, flag_holder, usage):
+def run(main: Callable[[], int | None], flag_holder: flags.FlagValues, usage: str) -> NoReturn:
     """Parses the command line, calls `main()`, and exits with its code.
 
     Args:
-        main: called without arguments; returns an exit code or None.
-        flag_holder: the `flags.FlagValues` that holds this program's flags, and no others.
-        usage: what `--help` prints above the flags.
+        main: the program; returns an exit code or None.
+        flag_holder: the program's flags.
+        usage: text that `--help` prints above the flags.
     """
     arguments = sys.argv[1:]
     if any(argument in ("-h", "--help", "-help") for argument in arguments):
         try:
             print(f"{usage}\n{describe(flag_holder)}", flush=True)
         except BrokenPipeError:
-            # Whoever reads has read enough, as head does; nothing is to be flushed at the end.
+            # The reader, such as head, has closed the pipe: prevent a flush at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
-    # A console script leaves out the directory that `python -m` has, and modules of cells in it.
+    # Unlike `python -m`, console scripts do not search the current directory, where the modules
+    # of custom cells may lie.
     if "" not in sys.path:
         sys.path.insert(0, "")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # It warns of every program that is compiled for another training in the same process.
+    # Otherwise it warns about retracing whenever a process trains more than one configuration.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     try:
         rest = flag_holder([sys.argv[0], *arguments])
@@ -54,17 +57,17 @@ def run(main, flag_holder, usage):
     sys.exit(code or 0)
 
 
-def backend_name():
-    """The backend that Keras will start on, without starting it."""
+def backend_name() -> str:
+    """Returns the backend that Keras will use, without importing Keras."""
     directory = os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras")
-    configured = {}
+    configured: dict[str, str] = {}
     with contextlib.suppress(OSError, ValueError), open(f"{directory}/keras.json") as file:
         configured = json.load(file)
     return os.environ.get("KERAS_BACKEND") or configured.get("backend", "tensorflow")
 
 
-def start_backend():
-    """Imports Keras and wakes its devices, without the lines that TensorFlow logs meanwhile.
+def start_backend() -> None:
+    """Imports Keras and initialises its devices, hiding the lines that TensorFlow logs.
 
     Raises:
         UserError: the backend is not installed.
@@ -78,18 +81,18 @@ def start_backend():
             package = {"jax": "'rnn-zoo[jax]'"}.get(backend_name(), backend_name())
             raise UserError(
                 f"Keras cannot start on {backend_name()}: {error}; pip install {package}, "
-                "or choose another backend by the variable KERAS_BACKEND"
+                "or set KERAS_BACKEND to another backend"
             ) from None
 
 
-def fail(message):
+def fail(message: object) -> NoReturn:
     """Prints one line to standard error and exits with 2."""
     print("error: " + " ".join(str(message).split()), file=sys.stderr)
     sys.exit(2)
 
 
-def describe(flag_holder):
-    """The flags as text, one after the other in the order of their definition."""
+def describe(flag_holder: flags.FlagValues) -> str:
+    """Returns the help text of all flags, in the order of their definition."""
     lines = []
     for name in flag_holder:
         flag = flag_holder[name]

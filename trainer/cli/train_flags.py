@@ -1,6 +1,7 @@
-"""The flags that say what is trained, and what is made of them; trainer and tuner share these."""
+"""Flags that describe a training, shared by the trainer and the tuner."""
 
 import dataclasses
+from typing import Any
 
 from absl import flags
 
@@ -13,71 +14,73 @@ from trainer.tasks import TASKS
 _FIELDS = ("task", "arch", "depth", "num_params", "train_steps", "batch_size", "seed")
 
 
-def define(flag_values):
-    """Defines the flags in a `flags.FlagValues`."""
+def define(flag_values: flags.FlagValues) -> None:
+    """Defines all flags that describe a training."""
 
     def listed(table):
         return "".join(f"\n        {name}: {entry.summary}" for name, entry in table.items())
 
-    common = {"flag_values": flag_values}
+    common: dict[str, Any] = {"flag_values": flag_values}
     flags.DEFINE_string("task", None, f"the task, one of{listed(TASKS)}", **common)
-    own = "\n        MODULE.NAME: one of your own, which importing MODULE registers"
+    own = "\n        MODULE.NAME: a custom one, registered by importing MODULE"
     flags.DEFINE_string(
         "arch", None, f"the architecture, one of{listed(ARCHITECTURES)}{own}", **common
     )
+    flags.DEFINE_integer("depth", None, "number of layers; default: 1, or 2 for +rnn", **common)
     flags.DEFINE_integer(
-        "depth", None, "number of layers; 1, or 2 for +rnn, if not given", **common
+        "num_params", None, "parameter budget, which determines the units", **common
     )
-    flags.DEFINE_integer("num_params", None, "parameter budget; the units follow from it", **common)
     flags.DEFINE_integer(
-        "train_steps", None, "number of updates; tuning goes down to a quarter of it", **common
+        "train_steps", None, "number of updates; tuning varies it from a quarter to all", **common
     )
-    flags.DEFINE_integer("batch_size", None, "samples an update", **common)
-    flags.DEFINE_integer("seed", None, "of initial weights and batches", **common)
+    flags.DEFINE_integer("batch_size", None, "samples per update", **common)
+    flags.DEFINE_integer("seed", None, "seed of initial weights and batches", **common)
     flags.DEFINE_string(
         "preset",
         None,
-        "start from this preset: its task, model, hyperparameters and weights",
+        "start from a preset's task, model, hyperparameters and weights",
         **common,
     )
-    flags.DEFINE_boolean("scratch", False, "leave the preset's weights, and draw others", **common)
-    flags.DEFINE_multi_string("gin_file", [], "a gin file to parse after the task's", **common)
+    flags.DEFINE_boolean("scratch", False, "draw random weights instead of the preset's", **common)
+    flags.DEFINE_multi_string("gin_file", [], "gin file to parse after the project's", **common)
     define_surroundings(flag_values)
 
 
-def define_surroundings(flag_values):
-    """Defines those of the flags that do not say which training it is: a sweep has many."""
-    common = {"flag_values": flag_values}
+def define_surroundings(flag_values: flags.FlagValues) -> None:
+    """Defines the flags that do not choose a single training, for use in sweeps too."""
+    common: dict[str, Any] = {"flag_values": flag_values}
     flags.DEFINE_string(
         "profile", "laptop", f"amount of work: {', '.join(gin_files.PROFILES)}", **common
     )
     flags.DEFINE_multi_string(
-        "gin_bindings", [], "a binding, as TrainConfig.lr_init=0.01", **common
+        "gin_bindings", [], "gin binding, such as TrainConfig.lr_init=0.01", **common
     )
-    flags.DEFINE_string("text8_path", None, "a text8 file: plain, .gz or .zip", **common)
-    flags.DEFINE_string("text8_source", None, "pydoc: text from Python's documentation", **common)
+    flags.DEFINE_string("text8_path", None, "text8 file: plain, .gz or .zip", **common)
+    flags.DEFINE_string(
+        "text8_source", None, "pydoc: train on text from Python's documentation", **common
+    )
 
 
-def parse(flag_values, base=None):
-    """The `gin_files.Parsed` of parsed flags.
+def parse(flag_values: flags.FlagValues, base: str | None = None) -> gin_files.Parsed:
+    """Builds the configuration from the flags that `define` defines.
 
     Args:
-        flag_values: those that `define` has defined.
-        base: as of `gin_files.parse`.
+        flag_values: the parsed flags.
+        base: as for `gin_files.parse`.
 
     Raises:
-        UserError: an unknown name or value, a file that is missing or wrong.
+        UserError: an unknown name or value, or a missing or invalid file.
     """
-    given = {name: flag_values[name].value for name in flag_values}
+    given: dict[str, Any] = {name: flag_values[name].value for name in flag_values}
     fields = {name: given[name] for name in _FIELDS}
     if given["preset"]:
         if flag_values["profile"].present and base is None:
-            raise UserError("--profile cannot change what a preset has; give --train_steps")
+            raise UserError("--profile does not apply to a preset; give --train_steps instead")
         weights, text = _preset(given["preset"], given["scratch"], given["arch"])
-        # A run that goes on has its own settings; that it is of this preset is compared with them.
+        # A resumed run keeps its settings; its preset is compared with the flag later.
         fields["preset"], base = weights, base or text
     elif given["scratch"]:
-        raise UserError("--scratch is for a preset; name it with --preset")
+        raise UserError("--scratch needs --preset, the preset whose hyperparameters to use")
     return gin_files.parse(
         fields,
         text8_options(flag_values),
@@ -89,23 +92,23 @@ def parse(flag_values, base=None):
 
 
 def _preset(name, scratch, arch):
-    """The name of the preset if its weights are to be used, and what it is trained with as gin.
+    """Returns the preset to take weights from, or None, and its configuration as gin.
 
-    From its weights on, that is at the learning rate that it ended with.
+    Training that continues from its weights continues at its final learning rate.
 
     Raises:
-        UserError: there is none; it has no weights; the hyperparameters are another architecture's.
+        UserError: no such preset; it has no weights; it is for another architecture.
     """
     card = find_preset(name)
     if arch is not None and ALIASES.get(arch, arch) != card.arch:
         raise UserError(
-            f"the preset {name} has hyperparameters of {card.arch}, by its gates, and --arch is "
-            f"{arch}; leave --arch, or --preset"
+            f"the preset {name} has hyperparameters for the gates of {card.arch}, and --arch is "
+            f"{arch}; omit --arch or --preset"
         )
     if card.weights is None and not scratch:
         raise UserError(
-            f"the preset {name} has tuned hyperparameters and no weights; --scratch draws weights "
-            "for them"
+            f"the preset {name} has tuned hyperparameters but no weights; add --scratch to draw "
+            "random ones"
         )
     config = dataclasses.replace(TrainConfig(**card.config), preset=None)
     if scratch:
@@ -114,17 +117,17 @@ def _preset(name, scratch, arch):
     return name, dataclasses.replace(config, lr_init=last, lr_decay_rate=1.0).as_gin()
 
 
-def text8_options(flag_values):
-    """The options of the task text8 that flags give, as a dict."""
+def text8_options(flag_values: flags.FlagValues) -> dict[str, str]:
+    """Returns the options of the task text8 that flags set."""
     given = {"path": flag_values.text8_path, "source": flag_values.text8_source}
     return {name: value for name, value in given.items() if value is not None}
 
 
-def with_text8(config, flag_values):
-    """A run's configuration with the text that flags name, if they do, in place of its own.
+def with_text8(config: TrainConfig, flag_values: flags.FlagValues) -> TrainConfig:
+    """Replaces the text of a run's configuration by the one that flags name, if any.
 
     Raises:
-        UserError: the run is of a task without a text.
+        UserError: the run's task has no text.
     """
     text = text8_options(flag_values)
     if not text:
@@ -133,11 +136,11 @@ def with_text8(config, flag_values):
     return dataclasses.replace(config, task_options=own | text)
 
 
-def check_positive(flag_values, *names):
-    """Refuses a number below 1.
+def check_positive(flag_values: flags.FlagValues, *names: str) -> None:
+    """Checks that these flags, if given, are at least 1.
 
     Raises:
-        UserError: one of these flags has it.
+        UserError: one of them is less.
     """
     for name in names:
         value = flag_values[name].value

@@ -2,9 +2,16 @@
 
 from collections.abc import Sequence
 from os import PathLike
+from typing import Any
 
 from trainer.storage.files import whole
 from trainer.storage.records import RunRecord
+
+#: Measurement -> its label and the style of its line.
+_STYLES: dict[str, tuple[str, dict[str, Any]]] = {
+    "train_loss": ("train", {"lw": 1.2, "color": "#0072B2"}),
+    "valid_loss": ("valid", {"lw": 0, "marker": "o", "ms": 4, "color": "#D55E00"}),
+}
 
 
 def plot(path: str | PathLike, record: RunRecord, measurements: Sequence[dict]) -> None:
@@ -20,10 +27,7 @@ def plot(path: str | PathLike, record: RunRecord, measurements: Sequence[dict]) 
 
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.subplots()
-    for name, label, style in (
-        ("train_loss", "train", {"lw": 1.2, "color": "#0072B2"}),
-        ("valid_loss", "valid", {"lw": 0, "marker": "o", "ms": 4, "color": "#D55E00"}),
-    ):
+    for name, (label, style) in _STYLES.items():
         points = [(m["step"], m[name]) for m in measurements if m.get(name) is not None]
         if points:
             axes.plot(*zip(*points, strict=True), label=label, **style)

@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+import inspect
 import itertools
 import pathlib
 
@@ -36,7 +37,6 @@ def layers(tmp_path, monkeypatch):
     """A project's gin files that all set one field, seed, and each one more of its own."""
     root = tmp_path / "gin_configs"
     for name, seed, own in (
-        ("base.gin", 1, "batch_size"),
         ("tasks/parens.gin", 2, "num_params"),
         ("profiles/laptop.gin", 3, "train_steps"),
     ):
@@ -50,7 +50,7 @@ def layers(tmp_path, monkeypatch):
 def test_the_later_source_wins(layers, tmp_path):
     (layers / "profiles/laptop.gin").write_text("")
     (layers / "tasks/parens.gin").write_text("")
-    assert parse().config.seed == 1
+    assert parse().config.seed == 0  # the default
     (layers / "tasks/parens.gin").write_text("TrainConfig.seed = 2")
     assert parse().config.seed == 2
     (layers / "profiles/laptop.gin").write_text("TrainConfig.seed = 3")
@@ -72,10 +72,7 @@ def test_the_later_source_wins(layers, tmp_path):
 
 def test_sources_leave_alone_what_others_set(layers):
     config = parse().config
-    assert (config.seed, config.batch_size, config.num_params, config.train_steps) == (
-        3,
-        *[1111] * 3,
-    )
+    assert (config.seed, config.num_params, config.train_steps) == (3, 1111, 1111)
 
 
 def test_nothing_is_left_of_an_earlier_parsing(layers):
@@ -210,10 +207,22 @@ def test_an_architecture_may_have_defaults_of_its_own():
     assert parse(flags=irnn | {"lr_init": 0.02}).config.lr_init == 0.02
 
 
-def test_base_gin_and_the_defaults_of_the_class_are_one():
-    lines = (DIRECTORY / "base.gin").read_text().splitlines()
-    pairs = [line.split(" = ") for line in lines if line.startswith("TrainConfig.")]
-    defaults = {f.name: f.default for f in dataclasses.fields(TrainConfig)}
-    assert len(pairs) > 10
-    for name, value in pairs:
-        assert ast.literal_eval(value) == defaults[name.removeprefix("TrainConfig.")]
+@pytest.mark.parametrize("task", TASKS)
+def test_no_file_restates_a_default(task):
+    lines = [
+        line.split(" = ", 1)
+        for path in (*DIRECTORY.glob("archs/*"), *DIRECTORY.glob("profiles/*"))
+        for line in [*path.read_text().splitlines(), *read_task(task)]
+        if line.startswith("TrainConfig.") and "%" not in line
+    ]
+    defaults = {f"TrainConfig.{f.name}": f.default for f in dataclasses.fields(TrainConfig)}
+    assert len(lines) > 3
+    for name, value in lines:
+        assert ast.literal_eval(value) != defaults[name], name
+    options = parse(flags={"task": task, "arch": "gru"}).config.task_options
+    parameters = inspect.signature(TASKS[task]).parameters
+    assert not [name for name, value in options.items() if value == parameters[name].default]
+
+
+def read_task(task):
+    return (DIRECTORY / "tasks" / f"{task}.gin").read_text().splitlines()
