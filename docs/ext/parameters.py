@@ -124,7 +124,8 @@ def _searched(task):
         for each in space.space(TrainConfig(task, arch, num_params=1000, train_steps=1000)):
             field, _, _ = each.name.partition(".")
             name = each.name if field == "task_options" else field
-            text = str(each) if each.law == "categorical" else f"{each.law} {each}"
+            kind = each.distribution
+            text = str(each) if kind == "categorical" else f"{kind} {each}"
             # The RNN's choices of matrices are a part of the others'.
             found[name] = max(text, found.get(name, ""), key=len)
     return found

@@ -187,10 +187,10 @@ def test_a_search_that_starts_from_weights_tunes_the_training_alone(preset_root)
     "first, message",
     [
         ("abc", "first must be 'config' or a dict from name to value: 'abc'"),
-        ({"lr_init": 0.01}, "first lacks activation, which counts there"),
+        ({"lr_init": 0.01}, "first lacks activation, which is active there"),
         ({"nonsense": 1}, "no hyperparameter 'nonsense'"),
         ({"lr_init": -1.0}, r"lr_init is within \[0.0001, 0.1\], not -1.0"),
-        ({"momentum_logit": 2.0}, "first has momentum_logit, which does not count there"),
+        ({"momentum_logit": 2.0}, "first has momentum_logit, which is not active there"),
     ],
 )
 def test_a_first_trial_that_is_no_point_is_refused(first, message, tmp_path):
@@ -208,7 +208,7 @@ def test_hyperparameters_outside_the_ranges_come_to_their_ends(preset_root):
     assert space.of_study(config, study)[1]["lr_init"] == 0.1
     ranges = "--gin_bindings=StudyConfig.ranges={'optimizer': ['adam']}"
     config, study, _ = study_of(f"--preset={NAME}", ranges)
-    message = r"optimizer is within \{adam\}, and the first trial's is 'sgd'"
+    message = r"optimizer is one of \{adam\}, but 'sgd' in the first trial"
     with pytest.raises(UserError, match=message):
         space.of_study(config, study)
 

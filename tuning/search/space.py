@@ -1,28 +1,34 @@
-"""The paper's search space (appendix A), as data: each hyperparameter's range, law and condition.
+"""The paper's search space (appendix A) as data.
 
-Scales are tuned gate by gate, as the authors' published trials have them, and the two laws of
-initial values for the whole network. A hyperparameter with a condition counts only where another
-has one of certain values: an identity matrix has no scale, plain SGD has no momentum.
+As in the authors' published trials, scales are tuned per gate, and the two initializers for the
+whole network. A hyperparameter with a condition is active only if another one has certain values:
+an identity matrix has no scale, plain SGD has no momentum.
 
-Names are those of `TrainConfig`; `input_scale.r` is the gate r's entry of a dict, and
+Names are those of `TrainConfig`; `input_scale.r` is the entry of gate r in a dict, and
 `task_options.num_samples` an option of the task.
 """
 
 import contextlib
 import dataclasses
 import inspect
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rnn_zoo.architectures import ARCHITECTURES
-from trainer.config import ACTIVATIONS, BIAS_INITS, MATRIX_INITS, OPTIMIZERS
+from trainer.config import ACTIVATIONS, BIAS_INITS, MATRIX_INITS, OPTIMIZERS, TrainConfig
 from trainer.errors import UserError
 from trainer.tasks import TASKS
 
-LAWS = ("uniform", "log-uniform", "integer", "log-integer", "categorical")
+if TYPE_CHECKING:
+    import keras_tuner
+
+    from tuning.config import StudyConfig
+
+DISTRIBUTIONS = ("uniform", "log-uniform", "integer", "log-integer", "categorical")
 
 
 class Condition(NamedTuple):
-    """Another hyperparameter's name, and the values of it under which this one counts."""
+    """The name of another hyperparameter, and its values for which this one is active."""
 
     name: str
     values: tuple
@@ -32,16 +38,16 @@ class Hyperparameter(NamedTuple):
     """One dimension of the space.
 
     Attributes:
-        name: as in `TrainConfig`, with a dot for an entry of a dict.
-        law: one of `LAWS`.
-        low, high: the range, both ends in it; None for a categorical one.
-        choices: of a categorical one.
-        condition: where it counts; everywhere if None.
-        source: where the range comes from.
+        name: name in `TrainConfig`, with a dot before an entry of a dict.
+        distribution: one of `DISTRIBUTIONS`.
+        low, high: inclusive range; None if categorical.
+        choices: values if categorical.
+        condition: when it is active; always if None.
+        source: origin of the range.
     """
 
     name: str
-    law: str
+    distribution: str
     low: Any = None
     high: Any = None
     choices: tuple = ()
@@ -49,22 +55,22 @@ class Hyperparameter(NamedTuple):
     source: str = "appendix A"
 
     def __str__(self):
-        if self.law == "categorical":
+        if self.distribution == "categorical":
             return "{" + ", ".join(map(str, self.choices)) + "}"
         return f"[{self.low:g}, {self.high:g}]"
 
 
-def space(config):
-    """The hyperparameters that are tuned for a task and an architecture.
+def space(config: TrainConfig) -> tuple[Hyperparameter, ...]:
+    """Returns the hyperparameters that are tuned for a task and an architecture.
 
     Args:
-        config: a `TrainConfig`, of which task, architecture, budget and `train_steps` matter; the
-            number of steps is tuned from a quarter of `train_steps` to all of it, since the paper's
-            ranges "varied between tasks". Where it starts from a preset's weights, what decides
-            the model and its first weights is not tuned.
+        config: task, architecture, budget and `train_steps` are used. The number of steps is tuned
+            between a quarter of `train_steps` and all of it, since the paper's ranges "varied
+            between tasks". If training starts from a preset's weights, hyperparameters of the model
+            and its initial weights are not tuned.
 
     Returns:
-        Tuple of `Hyperparameter`, a condition's own hyperparameter always before it.
+        The hyperparameters; those that conditions refer to come first.
     """
     of_architecture = () if config.preset else _of_architecture(config.arch)
     return (*of_architecture, *_of_learning(config), *_of_task(config))
@@ -73,7 +79,7 @@ def space(config):
 def _of_architecture(arch):
     gates = ARCHITECTURES[arch].gates
     identity_alone = arch == "irnn"
-    # The paper's RNN never starts from the identity, to differ from its IRNN.
+    # Starting from the identity distinguishes the paper's IRNN from its RNN.
     inits = [init for init in MATRIX_INITS if init != "identity"] if arch == "rnn" else MATRIX_INITS
     if not identity_alone:
         yield Hyperparameter("activation", "categorical", choices=ACTIVATIONS)
@@ -86,7 +92,7 @@ def _of_architecture(arch):
         yield Hyperparameter(
             f"recurrent_scale.{gate}", "log-uniform", 0.01, 2.0, condition=condition
         )
-    # An IRNN's too: it starts from zero by default, but appendix A tunes all models' biases.
+    # For the IRNN too: its default is zero, but appendix A tunes the biases of all models.
     yield Hyperparameter("bias_init", "categorical", choices=BIAS_INITS)
     for gate in gates:
         yield Hyperparameter(f"bias_scale.{gate}", "uniform", -2.0, 2.0)
@@ -121,17 +127,18 @@ def _of_task(config):
         yield Hyperparameter("task_options.compute_steps", "integer", 1, 6, source="appendix B")
 
 
-def narrow(space, ranges):
-    """The space with some ranges replaced.
+def narrow(
+    space: Sequence[Hyperparameter], ranges: Mapping[str, Any]
+) -> tuple[Hyperparameter, ...]:
+    """Returns the space with narrower ranges.
 
     Args:
-        space: of `space`.
-        ranges: dict from a hyperparameter's name to (low, high), to a list of choices, or to a
-            single value that it is held at. `input_scale` stands for all gates', and `num_samples`
-            for the task's option of that name.
+        space: the hyperparameters.
+        ranges: (low, high), a list of choices or a fixed value, by name. `input_scale` stands for
+            the scales of all gates, `num_samples` for the task's option.
 
     Raises:
-        UserError: an unknown name, or values that are not within the original range.
+        UserError: a name is unknown, or a value is outside the original range.
     """
     known = {each.name for each in space} | {_short_name(each.name) for each in space}
     for name in ranges:
@@ -140,8 +147,8 @@ def narrow(space, ranges):
             raise UserError(f"no hyperparameter {name!r} to narrow; there are {names}")
     narrowed = []
     for hyperparameter in space:
-        names = (hyperparameter.name, _short_name(hyperparameter.name))
-        wanted = [ranges[name] for name in names if name in ranges]
+        both = (hyperparameter.name, _short_name(hyperparameter.name))
+        wanted = [ranges[name] for name in both if name in ranges]
         narrowed.append(_narrowed(hyperparameter, wanted[0]) if wanted else hyperparameter)
     return tuple(narrowed)
 
@@ -153,52 +160,50 @@ def _short_name(name):
 
 def _narrowed(hyperparameter, wanted):
     name = hyperparameter.name
-    if hyperparameter.law == "categorical":
+    if hyperparameter.distribution == "categorical":
         choices = tuple(wanted) if isinstance(wanted, (list, tuple)) else (wanted,)
         for choice in choices or ("no choice",):
             if choice not in hyperparameter.choices:
                 raise UserError(f"{name} is one of {hyperparameter}, not {choice!r}")
         return hyperparameter._replace(choices=tuple(dict.fromkeys(choices)))
     ends = tuple(wanted) if isinstance(wanted, (list, tuple)) else (wanted, wanted)
-    kind = int if "integer" in hyperparameter.law else (int, float)
-    if len(ends) != 2 or not all(isinstance(e, kind) and not isinstance(e, bool) for e in ends):
-        numbers = "whole numbers" if kind is int else "numbers"
+    is_whole = "integer" in hyperparameter.distribution
+    kinds = (int,) if is_whole else (int, float)
+    if len(ends) != 2 or not all(isinstance(e, kinds) and not isinstance(e, bool) for e in ends):
+        numbers = "whole numbers" if is_whole else "numbers"
         raise UserError(f"{name} is narrowed by (low, high), two {numbers}, not by {wanted!r}")
     if not hyperparameter.low <= ends[0] <= ends[1] <= hyperparameter.high:
         raise UserError(f"{name} is within {hyperparameter}, not {wanted!r}")
     return hyperparameter._replace(low=ends[0], high=ends[1])
 
 
-def hyperparameters(space):
-    """The space as a `keras_tuner.HyperParameters`, conditions included."""
+def hyperparameters(space: Sequence[Hyperparameter]) -> "keras_tuner.HyperParameters":
+    """Converts the space to keras-tuner's type, including conditions."""
     import keras_tuner
 
     hp = keras_tuner.HyperParameters()
     for each in space:
-        scope = contextlib.nullcontext()
+        scope: Any = contextlib.nullcontext()
         if each.condition:
             scope = hp.conditional_scope(each.condition.name, list(each.condition.values))
         with scope:
-            if each.law == "categorical":
+            if each.distribution == "categorical":
                 hp.Choice(each.name, list(each.choices), ordered=False)
             else:
-                make = hp.Int if "integer" in each.law else hp.Float
-                sampling = "log" if "log" in each.law else "linear"
+                make = hp.Int if "integer" in each.distribution else hp.Float
+                sampling = "log" if "log" in each.distribution else "linear"
                 make(each.name, each.low, each.high, sampling=sampling)
     return hp
 
 
-def configure(config, values):
-    """The configuration with a point's values in it.
+def configure(config: TrainConfig, values: Mapping[str, Any]) -> TrainConfig:
+    """Returns the configuration with the values of a point of the space.
 
     Args:
-        config: the `TrainConfig` of the study.
-        values: dict from name to value, of what counts at least.
-
-    Returns:
-        A `TrainConfig`.
+        config: the configuration of the study.
+        values: values by name, at least of the active hyperparameters.
     """
-    fields = {}
+    fields: dict[str, Any] = {}
     for name, value in values.items():
         field, _, entry = name.partition(".")
         if entry:
@@ -209,44 +214,38 @@ def configure(config, values):
     return dataclasses.replace(config, **fields)
 
 
-def of_study(config, study):
-    """What a study searches, and where it begins.
-
-    Args:
-        config: the `TrainConfig`.
-        study: the `StudyConfig`.
-
-    Returns:
-        (the space within the study's ranges, dict of the values of its first trial or None).
+def of_study(
+    config: TrainConfig, study: "StudyConfig"
+) -> tuple[tuple[Hyperparameter, ...], dict[str, Any] | None]:
+    """Returns the space of a study, and the values of its first trial if they are given.
 
     Raises:
-        UserError: a range or a first trial that cannot be.
+        UserError: a range or the first trial is invalid.
     """
-    narrowed, first = narrow(space(config), study.ranges), study.first
-    if first == "config":
-        first = _point(config, narrowed)
-    elif first is not None:
-        _check_point(narrowed, first)
-    return narrowed, first
+    narrowed = narrow(space(config), study.ranges)
+    if isinstance(study.first, dict):
+        _check_point(narrowed, study.first)
+        return narrowed, study.first
+    return narrowed, None if study.first is None else _point(config, narrowed)
 
 
 def _point(config, space):
-    """The values that a configuration has; numbers outside their ranges come to the nearer end."""
-    values = {}
+    """Returns the values of a configuration, with numbers clipped to their ranges."""
+    values: dict[str, Any] = {}
     for each in space:
         condition = each.condition
         if condition and values.get(condition.name) not in condition.values:
             continue
         value = _value(config, each.name)
-        is_choice = each.law == "categorical"
+        is_choice = each.distribution == "categorical"
         if is_choice and value not in each.choices:
-            raise UserError(f"{each.name} is within {each}, and the first trial's is {value!r}")
+            raise UserError(f"{each.name} is one of {each}, but {value!r} in the first trial")
         values[each.name] = value if is_choice else min(max(value, each.low), each.high)
     return values
 
 
 def _value(config, name):
-    """What a configuration has for a hyperparameter, or leaves to its architecture or task."""
+    """Returns the value of a hyperparameter, with the default of the architecture or task."""
     field, _, entry = name.partition(".")
     value = getattr(config, field)
     if entry and isinstance(value, dict):
@@ -259,24 +258,24 @@ def _value(config, name):
 def _check_point(space, values):
     for each in space:
         condition = each.condition
-        counts = not condition or values.get(condition.name) in condition.values
-        if counts != (each.name in values):
+        active = not condition or values.get(condition.name) in condition.values
+        if active != (each.name in values):
             raise UserError(
-                f"first {'lacks' if counts else 'has'} {each.name}, which "
-                f"{'counts' if counts else 'does not count'} there"
+                f"first {'lacks' if active else 'has'} {each.name}, which is "
+                f"{'active' if active else 'not active'} there"
             )
-        if counts:
+        if active:
             _narrowed(each, values[each.name])
     narrow(space, dict.fromkeys(values.keys() - {each.name for each in space}))
 
 
-def table(space):
-    """The space as lines of text, a hyperparameter each."""
-    rows = [("hyperparameter", "law", "range", "counts where", "source")]
+def table(space: Sequence[Hyperparameter]) -> str:
+    """Formats the space as text, one line per hyperparameter."""
+    rows = [("hyperparameter", "distribution", "range", "active if", "source")]
     for each in space:
         condition = each.condition
         where = f"{condition.name} in {', '.join(condition.values)}" if condition else ""
-        rows.append((each.name, each.law, str(each), where, each.source))
+        rows.append((each.name, each.distribution, str(each), where, each.source))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

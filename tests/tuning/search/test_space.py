@@ -1,4 +1,4 @@
-"""The search space against appendix A, typed in again here, and the laws of its draws."""
+"""The search space against appendix A, repeated here, and the distributions of its draws."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from trainer.tasks import TASKS
 from tuning.config import StudyConfig
 from tuning.search.features import Features
 from tuning.search.space import (
-    LAWS,
+    DISTRIBUTIONS,
     Hyperparameter,
     configure,
     hyperparameters,
@@ -23,7 +23,7 @@ from tuning.search.space import (
 
 ARCHS = ("rnn", "irnn", "ugrnn", "gru", "lstm", "+rnn")
 GATES = {"rnn": "h", "irnn": "h", "ugrnn": "cg", "gru": "ruc", "lstm": "ifco"}
-#: Appendix A's ranges of what every network has.
+#: Appendix A's ranges of hyperparameters that every network has.
 RANGES = {
     "input_scale": ("log-uniform", 0.001, 2.0),
     "recurrent_scale": ("log-uniform", 0.01, 2.0),
@@ -47,7 +47,7 @@ def by_name(**which):
 
 
 def points(start, count):
-    """Random points of the space of a configuration."""
+    """Draws random points of the space of a configuration."""
     features = Features(hyperparameters(space(start)))
     return map(features.decode, features.draw(np.random.default_rng(3), count))
 
@@ -63,10 +63,10 @@ def test_between_10_and_27_dimensions(task, arch):
 @pytest.mark.parametrize("arch", ARCHS)
 def test_ranges_are_those_of_appendix_a(arch):
     for name, each in by_name(arch=arch).items():
-        assert each.law in LAWS
+        assert each.distribution in DISTRIBUTIONS
         group = name.split(".")[0]
         if group in RANGES:
-            assert (each.law, each.low, each.high) == RANGES[group]
+            assert (each.distribution, each.low, each.high) == RANGES[group]
 
 
 def test_scales_are_tuned_gate_by_gate():
@@ -80,7 +80,7 @@ def test_scales_are_tuned_gate_by_gate():
         assert f"recurrent_scale.{gate}" in by_name(arch="+rnn")
 
 
-def test_the_exceptions_of_the_ungated():
+def test_exceptions_for_networks_without_gates():
     rnn, irnn, gru = (by_name(arch=arch) for arch in ("rnn", "irnn", "gru"))
     assert rnn["matrix_init"].choices == ("orthogonal", "normal")
     assert rnn["recurrent_scale.h"].condition is None
@@ -93,7 +93,7 @@ def test_the_exceptions_of_the_ungated():
     assert {"gate_bias", "depth_gate_bias"} <= by_name(arch="+rnn").keys()
 
 
-def test_what_counts_only_beside_something_else():
+def test_conditional_hyperparameters():
     names = by_name()
     scale, momentum = names["recurrent_scale.r"], names["momentum_logit"]
     assert scale.condition == ("matrix_init", ("orthogonal", "normal"))
@@ -108,7 +108,7 @@ def test_what_counts_only_beside_something_else():
             assert set(each.condition.values) < set(names[each.condition.name].choices)
 
 
-def test_what_tasks_add():
+def test_hyperparameters_of_tasks():
     capacity = by_name(task="capacity")
     samples = capacity["task_options.num_samples"]
     assert (samples.low, samples.high) == (200, 20_000)
@@ -118,8 +118,8 @@ def test_what_tasks_add():
     assert not any(name.startswith("task_options") for name in by_name(task="parens"))
 
 
-def test_laws():
-    """Each law as keras-tuner has it: both ends, the middle, whole numbers all as likely."""
+def test_distributions():
+    """Quantiles in keras-tuner: both ends, the middle, whole numbers equally likely."""
     laws = [
         Hyperparameter("uniform", "uniform", -2.0, 2.0),
         Hyperparameter("log", "log-uniform", 0.01, 100.0),
@@ -153,7 +153,7 @@ def test_every_point_is_a_configuration(task, arch):
 
 
 @pytest.mark.parametrize("arch", ["rnn", "irnn", "lstm", "+rnn"])
-def test_the_first_trial_can_be_what_the_configuration_says(arch):
+def test_the_first_trial_can_be_the_configuration(arch):
     config = TrainConfig(task="memory", arch=arch, lr_init=0.5, l2_decay=0.0, depth=2)
     _, first = of_study(config, StudyConfig(first="config"))
     cell = CELLS[arch](3)
@@ -168,7 +168,7 @@ def test_the_first_trial_can_be_what_the_configuration_says(arch):
     assert again == first
 
 
-def test_the_first_trial_has_what_the_task_and_the_cell_take_by_default():
+def test_the_first_trial_has_the_defaults_of_task_and_cell():
     class Eager(rnn_zoo.AbstractRNNCell):
         gates = ("c",)
 
@@ -188,7 +188,7 @@ def test_the_first_trial_has_what_the_task_and_the_cell_take_by_default():
     assert first["task_options.presentation"] == "every"
 
 
-def test_options_of_the_task_that_are_not_tuned_stay():
+def test_task_options_that_are_not_tuned_are_kept():
     start = config("capacity", task_options={"num_inputs": 7})
     (values,) = points(start, 1)
     made = configure(start, values)
@@ -221,14 +221,14 @@ def test_narrowing():
     ],
     ids=str,
 )
-def test_what_cannot_be_narrowed(ranges, words):
+def test_invalid_ranges_are_refused(ranges, words):
     with pytest.raises(UserError) as caught:
         narrow(space(config()), ranges)
     for word in words:
         assert word in str(caught.value)
 
 
-def test_the_table_has_a_line_each():
+def test_the_table_has_one_line_per_hyperparameter():
     lines = table(space(config())).splitlines()
     assert lines[-1] == f"{len(lines) - 2} dimensions"
     (momentum,) = (line for line in lines if line.startswith("momentum_logit"))
