@@ -27,7 +27,8 @@ def generate(
     Returns:
         The added codes, fewer than `length` if the outputs stop being finite.
     """
-    rng, added = np.random.default_rng(seed), []
+    rng = np.random.default_rng(seed)
+    added: list[int] = []
     stepper = model.stepper()
     one_hot = np.eye(stepper.input_dim, dtype=stepper.dtype)
     for position in range(len(codes) + length - 1):

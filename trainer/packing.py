@@ -36,8 +36,11 @@ def _side_by_side(weights: Any) -> bool:
     """Return whether this is a dict of arrays of one shape."""
     if not isinstance(weights, dict) or not weights:
         return False
-    shapes = [getattr(value, "shape", None) for value in weights.values()]
-    return None not in shapes and len({tuple(shape) for shape in shapes}) == 1
+    values = weights.values()
+    return (
+        all(hasattr(value, "shape") for value in values)
+        and len({tuple(value.shape) for value in values}) == 1
+    )
 
 
 def _vectors(weights: Any, num_lane_axes: int) -> Iterator[Tensor]:

@@ -1,30 +1,35 @@
-"""The training program: K steps compiled as one, making their own batches from (seed, step).
+"""The training program: K steps in one compiled call, with batches made from (seed, step).
 
-Its state is a plain nested dict of arrays, so a checkpoint is the state and a resumed run continues
-with the very same numbers. Its hyperparameters are arguments, so another trial of the same shapes
-runs without compiling again; and they, the weights and the seeds may have a leading axis of lanes,
-so that P trials train in one program, each as if it were alone.
+The state is a plain nested dict of arrays, so a checkpoint is the state and a resumed run gives
+bitwise equal results. Hyperparameters are arguments, so trials of one shape share a compiled
+program. Hyperparameters, weights and seeds may have a leading axis of lanes: P trials then train in
+one program, each as if alone.
 
 Legend: P lanes; "(...)" a shape that is () for one trial, (P,) for lanes.
 """
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
+from rnn_zoo.cells import AbstractRNNCell
 from rnn_zoo.cells.lanes import lane_cell
 from rnn_zoo.functional import forward
 from trainer import backend, optimizers, packing
+from trainer.config import TrainConfig
 from trainer.optimizers import expand_as
-from trainer.tasks.base import WeightedBatch
+from trainer.tasks.base import Task, WeightedBatch
 
+Tensor = Any
 #: A training loss above this multiple of the chance loss has diverged (infeasible, section 4).
 DIVERGED = 100.0
-#: Windows of a training whose mean losses make its learning curve, and what a record keeps of them.
+#: Number of windows whose mean losses are the learning curve, and of points kept in a record.
 WINDOWS, CURVE_POINTS = 100, 20
-#: Input numbers that are measured at once, which bounds the memory of an evaluation.
+#: Maximum number of input values per evaluation batch, which bounds its memory.
 EVALUATION_NUMBERS = 2**21
 
 _MATRICES = ("input", "recurrent")
@@ -37,15 +42,21 @@ class Program:
     Args:
         task: the `Task`; trials may differ in the scalars of its `data`.
         cells: cells of the model's layers, for their equations.
-        batch_size: samples a step.
-        optimizer_names: names in `OPTIMIZERS` that occur among the trials.
-        activation_names: nonlinearities s() that occur among them.
-        precision: of products and layers, as `TrainConfig` has it. Weights, losses and the
-            optimizer are float32 always.
+        batch_size: samples per step.
+        optimizer_names: names in `OPTIMIZERS` that any trial uses.
+        activation_names: nonlinearities s() that any trial uses.
+        precision: of products and layers, as in `TrainConfig`. Weights, losses and the optimizer
+            are always float32.
     """
 
     def __init__(
-        self, task, cells, batch_size, optimizer_names, activation_names, precision="float32"
+        self,
+        task: Task,
+        cells: Sequence[AbstractRNNCell],
+        batch_size: int,
+        optimizer_names: Sequence[str],
+        activation_names: Sequence[str],
+        precision: str = "float32",
     ):
         self.task, self.cells, self.batch_size = task, cells, batch_size
         self.optimizer_names = tuple(optimizer_names)
@@ -53,13 +64,13 @@ class Program:
         self.precision = precision
         self._backend = backend.current()
         self._run = self._backend.compile(self._train)
-        self._evaluators = {}
+        self._evaluators: dict[tuple, Any] = {}
 
-    def start(self, weights):
-        """The state before the first step.
+    def start(self, weights: dict[str, Any]) -> dict[str, Any]:
+        """Return the state before the first step.
 
         Args:
-            weights: as of `rnn_zoo.model.get_weights`; for lanes, of `stack` over them.
+            weights: in the form of `rnn_zoo.model.get_weights`; for lanes, the result of `stack`.
         """
         lanes = weights["readout"]["bias"].shape[:-1]
         weights = keras.tree.map_structure(ops.convert_to_tensor, weights)
@@ -73,15 +84,21 @@ class Program:
             "gradient_norm": ops.zeros(lanes, dtype="float32"),
         }
 
-    def hparams(self, config, gate_bias, activation, stop_above=None):
-        """The numbers of a trial that are arguments of the compiled program, as NumPy scalars.
+    def hparams(
+        self,
+        config: TrainConfig,
+        gate_bias: Any,
+        activation: str,
+        stop_above: Sequence[float] | np.ndarray | None = None,
+    ) -> dict[str, Any]:
+        """Return the arguments of the compiled program that differ between trials, in NumPy.
 
         Args:
             config: the `TrainConfig`.
             gate_bias: b^fg as the cell holds it, a number or a pair.
             activation: the name of s(), one of `activation_names`.
-            stop_above: (CURVE_POINTS,) mean losses of a point of the curve above which its end is
-                that of the training; None to let it go on.
+            stop_above: (CURVE_POINTS,) mean losses; a trial whose curve is above them at the end of
+                a point is pruned there. None never prunes.
         """
         if stop_above is None:
             stop_above = np.full(CURVE_POINTS, np.inf)
@@ -96,38 +113,51 @@ class Program:
             "stop_above": np.asarray(stop_above, "float32"),
         }
 
-    def run(self, state, hparams, data, stop):
-        """Trains up to step `stop`; a step that diverges is not taken and ends that training.
+    def run(
+        self, state: dict[str, Any], hparams: dict[str, Any], data: dict[str, Tensor], stop: Any
+    ) -> dict[str, Any]:
+        """Train up to step `stop`. An update that diverges is discarded and ends that training.
 
         Args:
-            state: of `start`, or of the last call.
-            hparams: of `hparams`, or `stack` of them.
+            state: result of `start` or of the last call.
+            hparams: result of `hparams`; for lanes, a `stack` of them.
             data: the task's `device_data`, its scalars stacked for lanes.
-            stop: step to end before, (...).
+            stop: the first step not to take, (...).
+
+        Returns:
+            The state after the last step.
         """
         stop = ops.convert_to_tensor(stop, "int32")
         with self._backend.matmul_precision(tf32=self.precision == "tf32"):
             return self._run(state, _tensors(hparams), data, stop)
 
-    def evaluate(self, weights, hparams, data, split, num_samples, whole=False):
-        """Averages the task's metrics over a split, for one trial or for lanes.
+    def evaluate(
+        self,
+        weights: dict[str, Any],
+        hparams: dict[str, Any],
+        data: dict[str, Tensor],
+        split: str,
+        num_samples: int,
+        whole: bool = False,
+    ) -> dict[str, Any]:
+        """Average the task's metrics over a split, for one trial or for lanes.
 
         Args:
             weights, hparams, data: as for `run`.
             split: "train", "valid" or "eval".
-            num_samples: how many samples, rounded up to whole batches.
-            whole: whether to walk through a fixed data set of that size, or smaller, rather than
-                draw from the split.
+            num_samples: number of samples, rounded up to whole batches.
+            whole: whether to go through a fixed data set of at most that size instead of drawing
+                from the split.
 
         Returns:
-            dict from metric to float, or to a list of floats; with lanes, lists over them.
+            dict from metric to float or list of floats; for lanes, to a list over lanes of these.
         """
         at_once = max(1, EVALUATION_NUMBERS // (self.task.num_steps * self.task.input_dim))
         if whole:
             # All lanes are measured at once, but never fewer samples than training fits in memory.
             lanes = math.prod(weights["readout"]["bias"].shape[:-1])
             at_once = max(self.batch_size, at_once // lanes)
-            # A power of two, so that data sets of many sizes share a few compiled programs.
+            # A power of two, so that data sets of different sizes share a few compiled programs.
             batch_size = min(at_once, 1 << (num_samples - 1).bit_length())
         else:
             batch_size = -(-num_samples // -(-num_samples // at_once))
@@ -143,7 +173,8 @@ class Program:
                 )
             )
         measure, hparams = self._evaluators[key], _tensors(hparams)
-        totals, total_weight = {}, 0.0
+        totals: dict[str, Any] = {}
+        total_weight = 0.0
         for step in range(num_batches):
             with self._backend.matmul_precision(tf32=self.precision == "tf32"):
                 metrics, weight = measure(
@@ -174,7 +205,7 @@ class Program:
         return ops.cast(forward(cells, weights, inputs, self.task.loss_steps), "float32")
 
     def _train(self, state, hparams, data, stop):
-        """`run`, to be compiled; within the loop weights and slots are vectors (..., M)."""
+        """`run` before compilation. In its loop, weights and slots are vectors (..., M)."""
         lanes = len(state["step"].shape)
         shapes = state["weights"]
 
@@ -200,12 +231,12 @@ class Program:
 
         def objective(weights):
             loss = self.task.loss(self._forward(weights, hparams, batch), batch)
-            # Lanes share no weight, so the sum's gradients are those of each alone.
+            # Lanes share no weights, so each gets the same gradients from the sum as alone.
             return ops.sum(loss), loss
 
         loss, gradients = self._backend.value_and_grad(objective, packing.unpack(weights, shapes))
         l2_decay = expand_as(hparams["l2_decay"], weights)
-        # The gradient of the penalty l2_decay Σ w² over the matrices, written out.
+        # Plus the gradient of the penalty l2_decay Σ w² over the matrices.
         gradients = packing.pack(gradients, len(step.shape)) + 2 * l2_decay * is_matrix * weights
         gradients, norm = optimizers.clip_by_global_norm(gradients, hparams["gradient_clip_val"])
         new_weights, new_slots = optimizers.update(
@@ -239,8 +270,8 @@ class Program:
         return moved | {"feasible": state["feasible"] & (sound | ~training)}
 
 
-def window_start(index, train_steps, windows=WINDOWS):
-    """The first step of a window, which has the steps t with ⌊windows t / train_steps⌋ = index."""
+def window_start(index: Any, train_steps: Any, windows: int = WINDOWS) -> Any:
+    """Return the first step of a window: the steps t with ⌊windows t / train_steps⌋ = index."""
     return -(-index * train_steps // windows)
 
 
@@ -249,7 +280,7 @@ def _is_training(state, stop):
 
 
 def _note(loss_sums, loss, step, hparams):
-    """Adds a loss to the learning curve; also returns whether the trial is pruned at this step."""
+    """Return the learning curve with one more loss, and whether the trial is pruned here."""
     steps = hparams["train_steps"]
     window, point = step * WINDOWS // steps, step * CURVE_POINTS // steps
     here = ops.arange(WINDOWS) == window[..., None]
@@ -262,13 +293,13 @@ def _note(loss_sums, loss, step, hparams):
     return loss_sums, above & ((step + 1) * CURVE_POINTS // steps > point)
 
 
-def stack(trials):
-    """Stacks nested structures of the same shapes along a new leading axis of lanes."""
+def stack(trials: Sequence[Any]) -> Any:
+    """Stack nested structures of equal shapes along a new leading axis of lanes."""
     return keras.tree.map_structure(lambda *values: np.stack(values), *trials)
 
 
 def _in_bfloat16(structure):
-    """The same with its float32 numbers as bfloat16."""
+    """Return the structure with its floating-point arrays cast to bfloat16."""
 
     def cast(value):
         floats = getattr(value, "dtype", None) is not None and "float" in str(value.dtype)
@@ -282,7 +313,7 @@ def _tensors(structure):
 
 
 def _where_matrices(weights):
-    """Ones in place of the matrices, which the l2 penalty counts, and zeros for all else."""
+    """Return ones for matrices, which have an l2 penalty, and zeros for all other weights."""
     zeros = keras.tree.map_structure(ops.zeros_like, weights)
     layers = [
         zero
