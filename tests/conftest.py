@@ -9,6 +9,12 @@ for _name in ("OPENBLAS_NUM", "OMP_NUM", "MKL_NUM", "TF_NUM_INTRAOP", "TF_NUM_IN
     os.environ.setdefault(f"{_name}_THREADS", "1")
 
 
+def pytest_configure(config):
+    """Compiles with little optimization in the default run; others compile as users do."""
+    if config.option.markexpr == "not slow":
+        os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+
+
 def pytest_xdist_auto_num_workers(config):
     """A process more than there are cores: many a test waits for processes of its own."""
     return len(os.sched_getaffinity(0)) + 1

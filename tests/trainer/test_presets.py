@@ -123,6 +123,12 @@ def test_a_training_begins_at_the_preset_and_leaves_it(preset_root, tmp_path):
     ]
     assert 0 < max(moved) < 1e-4
     assert record.config["preset"] == NAME
+
+
+@pytest.mark.slow
+def test_a_lane_begins_at_the_preset(preset_root, tmp_path):
+    make(preset_root, NAME, SMALL)
+    config = dataclasses.replace(SMALL, preset=NAME, lr_init=1e-6)
     alone = train(dataclasses.replace(config, train_steps=20), tmp_path / "alone")
     rates = (0.5, 1e-6)
     trials = [
