@@ -1,20 +1,22 @@
-"""Sets of hyperparameters from a JSON file, in our own naming or in that of the published trials.
+"""Sets of hyperparameters from a JSON file, in this project's names or the published trials'.
 
-The paper's authors published their trials at github.com/jazcollins/cap-n-train-hps. What is known
-of their naming is the one record that its README prints, an LSTM's. Its gates are i, g, c and o, so
-that g must be the paper's f, eq. (10).
+The paper's authors published their trials at github.com/jazcollins/cap-n-train-hps. Its README
+prints one record, of an LSTM, which is all that is known about their names. The gates there are i,
+g, c and o, so g must be the paper's f, eq. (10).
 
-Inferred is the rest: that other architectures' gates have the paper's names; how a normal law, an
-identity matrix and optimizers other than RMSProp are spelt; `nonlinearity`; `forget_gate_bias`
-without its "_hack"; a second bias of the +RNN. What the records have otherwise is refused by name.
+The rest is inferred: that gates of other architectures have the paper's names; the spelling of the
+normal initializer, the identity and optimizers other than RMSProp; `nonlinearity`;
+`forget_gate_bias` without its "_hack"; a second bias of the +RNN. Other names are refused.
 """
 
 import json
 import pathlib
 import reprlib
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from rnn_zoo.architectures import ARCHITECTURES, canonical_name
-from trainer.config import ACTIVATIONS, MATRIX_INITS, OPTIMIZERS
+from trainer.config import ACTIVATIONS, MATRIX_INITS, OPTIMIZERS, TrainConfig
 from trainer.errors import UserError
 from tuning.search.space import configure
 
@@ -36,31 +38,25 @@ _FIELDS = {
     **{name: name for name in ("depth_gate_bias", "optimizer", "lr_init", "lr_decay_rate")},
     **{name: name for name in ("gradient_clip_val", "l2_decay", "train_steps")},
 }
-#: Architecture -> published gate -> ours, where they differ.
+#: Architecture -> published gate -> gate here, where they differ.
 _GATES = {"lstm": {"g": "f"}}
 _NORMAL = dict.fromkeys(("normal", "random_normal", "gaussian"), "normal")
-#: Field -> published word in lower case -> ours.
+#: Field -> published word in lower case -> word here.
 _WORDS = {
     "matrix_init": {name: name for name in MATRIX_INITS} | _NORMAL,
     "bias_init": {"delta": "constant", "constant": "constant"} | _NORMAL,
     "optimizer": {name: name for name in OPTIMIZERS},
     "activation": {name: name for name in ACTIVATIONS},
 }
-#: Fields whose entries may be given one by one, as `input_scale.r`.
+#: Fields whose entries may be set one by one, such as `input_scale.r`.
 _DICTS = ("input_scale", "recurrent_scale", "bias_scale", "task_options")
 
 
-def read(path):
-    """Reads sets of hyperparameters: a JSON object, or a list of objects.
-
-    Args:
-        path: of the file.
-
-    Returns:
-        List of dicts, for `configurations`.
+def read(path: str | pathlib.Path) -> list[dict[str, Any]]:
+    """Reads sets of hyperparameters: a JSON object or a list of objects.
 
     Raises:
-        UserError: the file is missing or broken, or something else is in it.
+        UserError: the file is missing or malformed, or holds something else.
     """
     wanted = "give a JSON object of hyperparameters or a list of such objects"
     try:
@@ -76,22 +72,19 @@ def read(path):
     return sets
 
 
-def configurations(config, sets):
-    """The configuration with each set's hyperparameters in it.
+def configurations(config: TrainConfig, sets: Sequence[dict[str, Any]]) -> list[TrainConfig]:
+    """Returns one copy of a configuration per set, with the set's hyperparameters.
 
     Args:
-        config: the base `TrainConfig`; its task, architecture, depth, budget and seed stay, and
-            every hyperparameter that a set does not name.
-        sets: list of dicts, each with names of `TrainConfig.hparams` (`input_scale.r` is an entry
-            of a dict) or with published names. One may also be a whole `RunRecord` or a whole
-            published record, of which "hparams" is taken.
-
-    Returns:
-        List of `TrainConfig`, one a set.
+        config: provides task, architecture, depth, budget and seed, and every hyperparameter that a
+            set does not name.
+        sets: dicts with names of `TrainConfig.hparams`, where `input_scale.r` is an entry of a
+            dict, or with published names. A set may also be a whole `RunRecord` or published
+            record, whose "hparams" are used.
 
     Raises:
-        UserError: an unknown name, a value that cannot be, or a published record of another
-            architecture; the message says in which set.
+        UserError: a name is unknown, a value is invalid, or a published record is of another
+            architecture; the message names the set.
     """
     made = []
     for number, each in enumerate(sets, start=1):
@@ -102,29 +95,31 @@ def configurations(config, sets):
     return made
 
 
-def from_published(hparams, arch):
-    """Translates one published set of hyperparameters; the module says what is known of them.
+def from_published(hparams: Mapping[Any, Any], arch: str) -> dict[str, Any]:
+    """Translates a published set of hyperparameters.
 
     An LSTM without a nonlinearity is tanh, as theirs was. For the +RNN, that `forget_gate_bias` is
     b^{fg,h} and that b^{fg,y} is called `depth_gate_bias`, with or without "_hack", is a guess: no
     names but an LSTM's are known.
 
     Args:
-        hparams: dict from published name to value; bytes, Python 2's strings, are read as text.
-        arch: name of the architecture whose gates these are.
+        hparams: values by published name; bytes, Python 2's strings, are read as text.
+        arch: architecture whose gates the names refer to.
 
     Returns:
         Dict from `TrainConfig` field to value, which `TrainConfig` checks; scales are dicts by
         gate.
 
     Raises:
-        UserError: an unknown name, gate or word, or two names of the same thing.
+        UserError: a name, gate or word is unknown, or two names mean the same.
     """
     try:
         arch = canonical_name(_plain(arch))
     except ValueError as error:
         raise UserError(str(error)) from None
-    places, fields, origins = _places(arch), {}, {}
+    places = _places(arch)
+    fields: dict[str, Any] = {}
+    origins: dict[tuple[str, str | None], str] = {}
     for name, value in hparams.items():
         name, value = _plain(name), _plain(value)
         if name not in places:
@@ -141,7 +136,7 @@ def from_published(hparams, arch):
 
 
 def _places(arch):
-    """Every published name of an architecture -> its field, and the gate of a scale or None."""
+    """Returns (field, gate of a scale or None) for every published name of an architecture."""
     gates = {gate: gate for gate in ARCHITECTURES[arch].gates} | _GATES.get(arch, {})
     fields = {n: f for n, f in _FIELDS.items() if arch == "+rnn" or f != "depth_gate_bias"}
     return {name: (field, None) for name, field in fields.items()} | {
@@ -163,18 +158,18 @@ def _unknown(what, value, choices):
 
 
 def _plain(value):
-    """The value without the types of NumPy and Python 2 that pickled records may have."""
+    """Converts NumPy scalars and Python 2 strings, which pickled records may contain."""
     value = value.item() if hasattr(value, "item") else value
     return value.decode("latin-1") if isinstance(value, bytes) else value
 
 
 def _fields(config, given):
-    """What `configure` takes, from a set in either naming or from a whole record."""
+    """Returns the argument of `configure` for a set or a whole record, in either naming."""
     published = {"architecture", "hparams"} <= given.keys()
     if published and given["architecture"] != config.arch:
         raise UserError(
-            f"the record is of architecture {given['architecture']!r}, by whose gates its names "
-            f"go, and not of {config.arch}; choose its own with --arch"
+            f"the record is of architecture {given['architecture']!r}, whose gates its names refer "
+            f"to, not of {config.arch}; set --arch to it"
         )
     if published or {"arch", "hparams", "task"} <= given.keys():
         given = given["hparams"]

@@ -1,4 +1,4 @@
-"""Sets of hyperparameters from files: the one published record, our own naming, and refusals."""
+"""Sets of hyperparameters from files: the published record, this project's names, and errors."""
 
 import dataclasses
 import json
@@ -9,7 +9,7 @@ import pytest
 from trainer import RunRecord, TrainConfig, UserError
 from tuning.study.hparam_sets import configurations, from_published, read
 
-#: The record that the README of the published trials prints, name by name.
+#: The record in the README of the published trials.
 PUBLISHED = {
     "recurrent_bias_scale_o": 1.2967042923,
     "recurrent_bias_scale_i": -0.250855892897,
@@ -34,7 +34,7 @@ PUBLISHED = {
     "recurrent_matrix_scale_i": 0.520125091076,
     "l2_decay": 1.79227910735e-07,
 }
-#: The same as a configuration, typed in by hand.
+#: The same as a configuration, written by hand.
 EXPECTED = {
     "activation": "tanh",
     "matrix_init": "orthogonal",
@@ -95,7 +95,7 @@ def replayed(*sets):
     return configurations(GRU, list(sets))
 
 
-def test_the_published_record_is_this_configuration(tmp_path):
+def test_the_published_record_equals_a_configuration(tmp_path):
     sets = read(written(tmp_path / "sets.json", PUBLISHED))
     assert configurations(TrainConfig(**LSTM), sets) == [TrainConfig(**LSTM, **EXPECTED)]
     assert from_published(PUBLISHED, "lstm") == EXPECTED
@@ -105,7 +105,7 @@ def test_a_whole_published_record():
     record = {"architecture": "lstm", "task_type": "text8", "n_layers": 4, "eval_loss": 1.54927}
     (made,) = configurations(TrainConfig(**LSTM), [record | {"hparams": PUBLISHED}])
     assert made == TrainConfig(**LSTM, **EXPECTED)
-    # Names that both namings have are read as the authors', since the record is theirs.
+    # Names that both namings share are read as the authors' in one of their records.
     (made,) = replayed({"architecture": "gru", "hparams": {"optimizer": "ADAM", "lr_init": 0.02}})
     assert made == dataclasses.replace(GRU, optimizer="adam", lr_init=0.02)
 
@@ -179,7 +179,7 @@ def test_only_fields_come_out(arch):
         assert from_published({place: words.get(place, 1.0)}, arch).keys() <= fields
 
 
-def test_our_own_naming_round_trips(tmp_path):
+def test_the_project_s_names_round_trip(tmp_path):
     sets = [
         GRU,
         TrainConfig("parens", "gru", matrix_init="identity", activation="relu", batch_size=7),
@@ -210,13 +210,13 @@ def test_dotted_names():
 
 
 FIELDS = ["lr_init", "gate_bias", "task_options", "input_scale.ENTRY"]
-#: What is wrong -> (set for the GRU, what the message must have).
+#: Name of an error -> (set for the GRU, words in the message).
 WRONG = {
     "unknown name": ({"momentum": 1.0}, ["'momentum'", "momentum_logit", *FIELDS]),
     "experiment's": ({"seed": 1}, ["'seed'", *FIELDS]),
     "entry of a number": ({"lr_init.r": 1.0}, ["'lr_init.r'", *FIELDS]),
     "entry without a name": ({"input_scale.": 1.0}, ["'input_scale.'", *FIELDS]),
-    "entry's gate": ({"input_scale.f": 1.0}, ["gates of gru", "r, u, c", "got f"]),
+    "entry's gate": ({"input_scale.f": 1.0}, ["gate of gru", "r, u, c", "got f"]),
     "entry and whole": ({"input_scale": 1.0, "input_scale.r": 1.0}, ["'input_scale.r'", "keep"]),
     "value": ({"lr_init": -1}, ["lr_init", "greater than 0", "-1"]),
     "published name": (
@@ -248,7 +248,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("what", WRONG)
-def test_what_is_refused(what):
+def test_invalid_sets_are_refused(what):
     wrong, words = WRONG[what]
     message = refusal(replayed, {"lr_init": 0.1}, wrong)
     assert message.startswith("set 2 of 2: ")
@@ -290,5 +290,5 @@ def test_files_that_are_refused(tmp_path, content, words):
         assert word in message
 
 
-def test_a_directory_is_no_file(tmp_path):
+def test_a_directory_is_refused(tmp_path):
     assert f"cannot read {tmp_path}: Is a directory" in refusal(read, tmp_path)

@@ -105,4 +105,4 @@ def test_errors_are_retried_a_few_times():
     assert (state.status, state.failures) == ("waiting", ("one",))
     state = state.failed("two", is_final=False).failed("three", is_final=False)
     assert (state.status, state.failures) == ("failed", ("one", "two", "three"))
-    assert State("running").failed("mend it", is_final=True).status == "failed"
+    assert State("running").failed("fix it", is_final=True).status == "failed"

@@ -81,14 +81,14 @@ def test_errors_are_written_to_the_study_s_log(tmp_path):
         raise ZeroDivisionError("a bug")
 
     def mistake(*_):
-        raise UserError("mend it")
+        raise UserError("fix it")
 
     for _ in range(3):
         state = worker.run(sweep, "study-000", Doing(bug), never)
     assert state.status == "failed" and len(state.failures) == 3
     assert sweep.log_path("study-000").read_text().count("ZeroDivisionError: a bug") == 3
     assert worker.run(sweep, "study-001", Doing(mistake), never).status == "failed"
-    assert sweep.log_path("study-001").read_text() == "error 1: mend it\n"
+    assert sweep.log_path("study-001").read_text() == "error 1: fix it\n"
 
 
 @pytest.mark.parametrize(
