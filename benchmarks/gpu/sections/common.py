@@ -3,19 +3,20 @@
 import os
 import pathlib
 import statistics
-import subprocess
+import threading
 import time
 
 import jax
 import keras
 import numpy as np
+import pynvml
 
 from trainer.storage.files import whole
 
 assert keras.backend.backend() == "jax", "benchmarks.gpu measures JAX: set KERAS_BACKEND=jax"
 
 REPEATS = 3
-_QUERY = ("nvidia-smi", "--format=csv,noheader,nounits")
+SAMPLING_SECONDS = 0.05
 
 
 def artefacts():
@@ -64,43 +65,36 @@ def peak_megabytes():
     return used and round(used / 2**20)
 
 
-def query(*fields):
-    """Asks nvidia-smi for fields of the first GPU; an empty list where there is none."""
+def gpu():
+    """NVML's handle of the first GPU; None where there is none."""
     try:
-        done = subprocess.run(
-            [*_QUERY, f"--query-gpu={','.join(fields)}"],
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return []
-    return [field.strip() for field in done.stdout.splitlines()[0].split(",")]
+        pynvml.nvmlInit()
+        return pynvml.nvmlDeviceGetHandleByIndex(0)
+    except pynvml.NVMLError:
+        return None
 
 
 class Utilization:
     """Samples, within a `with` block, the share of the time in which the GPU computes.
 
     Attributes:
-        busy: the mean share, 0 to 1; None where there is no nvidia-smi.
+        busy: the mean share, 0 to 1; None where there is no GPU.
     """
 
     busy = None
 
     def __enter__(self):
-        command = [*_QUERY, "--query-gpu=utilization.gpu", "--loop-ms=100"]
-        try:
-            self._process = subprocess.Popen(
-                command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-            )
-        except OSError:
-            self._process = None
+        self._gpu, self._samples, self._ended = gpu(), [], threading.Event()
+        self._thread = threading.Thread(target=self._sample, daemon=True)
+        self._thread.start()
         return self
 
     def __exit__(self, *_):
-        if self._process:
-            self._process.terminate()
-            lines, _ = self._process.communicate()
-            samples = [float(line) for line in lines.splitlines() if line.strip().isdigit()]
-            self.busy = round(statistics.mean(samples) / 100, 3) if samples else None
+        self._ended.set()
+        self._thread.join()
+        if self._samples:
+            self.busy = round(statistics.mean(self._samples) / 100, 3)
+
+    def _sample(self):
+        while self._gpu and not self._ended.wait(SAMPLING_SECONDS):
+            self._samples.append(pynvml.nvmlDeviceGetUtilizationRates(self._gpu).gpu)

@@ -13,7 +13,6 @@ import zlib
 
 import numpy as np
 from rich.console import Console
-from tuning.progress import StudyDisplay
 
 from benchmarks.gpu.sections import common, steps, trials
 from trainer.config import MAX_TRAIN_STEPS, TrainConfig
@@ -21,17 +20,18 @@ from trainer.lanes import Lanes, train_lanes
 from trainer.trial import Trial
 from tuning.config import StudyConfig
 from tuning.study.executors import InProcess
+from tuning.study.progress import StudyDisplay
 from tuning.study.study import Study
 
 #: How a fleet runs this section: all that is left of the time is divided among the studies.
 RUNNING = {"seconds": math.inf}
 ARCHS = steps.ARCHS
 #: Weights of all lanes together, at which a step's products take about as long as its launches.
-WEIGHTS = 2_560_000
+WEIGHTS = 1_280_000
 #: Samples per parameter among which the search draws; the paper's networks store about five bits.
 SAMPLES_PER_PARAMETER = (2, 8)
 #: Share of its time for which a study's steps are planned; the rest is evaluation and files.
-TRAINING_SHARE = 0.65
+TRAINING_SHARE = 0.55
 #: Seconds of a study's time that measuring its rate takes.
 RATE_SECONDS = 0.5
 
@@ -77,7 +77,7 @@ def config_of(arch, budget, train_steps):
         task="capacity",
         arch=arch,
         num_params=budget,
-        batch_size=1024,
+        batch_size=512,
         train_steps=train_steps,
         task_options={"num_samples": SAMPLES_PER_PARAMETER[1] * budget},
     )

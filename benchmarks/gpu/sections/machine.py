@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import pynvml
 
 from benchmarks import machine
 from benchmarks.gpu.sections import common
@@ -25,8 +26,13 @@ def prepare(figure, **options):
 
 def facts():
     found = machine.facts() | {"device": common.device().device_kind}
-    names = ("driver_version", "memory.total", "clocks.max.sm")
-    found |= dict(zip(names, common.query(*names), strict=False))
+    gpu = common.gpu()
+    if gpu:
+        found |= {
+            "driver": pynvml.nvmlSystemGetDriverVersion(),
+            "megabytes": pynvml.nvmlDeviceGetMemoryInfo(gpu).total >> 20,
+            "largest_megahertz": pynvml.nvmlDeviceGetMaxClockInfo(gpu, pynvml.NVML_CLOCK_SM),
+        }
     return lambda seconds: found
 
 
