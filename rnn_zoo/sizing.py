@@ -1,24 +1,51 @@
-"""How many parameters a stack has, and how many units fit a budget, without building a model.
+"""Parameter counts of stacks, and the number of units that fits a budget, without a model.
 
-Counted are the weights that training changes: of each layer the input and recurrent matrices, one
-bias a gate and the learned initial states; the +RNN's read-in where its input is not N wide, and
-the MinimalRNN's in every layer; the readout's matrix and bias. b^fg is a hyperparameter. (Section
-1.2 of the paper asks for the largest number of units, the same in every layer, whose total does not
-exceed the budget.)
+The counts include all trained weights: each layer's input and recurrent matrices, biases and
+learned initial states; the read-in of a +RNN whose input is not N wide, and of every MinimalRNN;
+the readout's matrix and bias. b^fg is a hyperparameter and not counted. Section 1.2 of the paper
+asks for the largest number of units, equal in all layers, whose total does not exceed the budget.
 
 Legend: I input, N units, O output, G gates, S states.
 """
 
+import math
+from typing import Any
+
 from rnn_zoo.architectures import ARCHITECTURES, canonical_name
 
 
-def count_params(arch, depth, units, input_dim, output_dim):
-    """Counts the trainable parameters of a stack with a linear readout.
+def weight_shapes(cell: Any, units: int, features: int) -> dict[str, Any]:
+    """Return the shapes of a cell's weights, in the structure of its `weight_tensors`.
+
+    Args:
+        cell: a cell, its class, or its `rnn_zoo.architectures.Architecture`.
+        units: N.
+        features: I, features of the cell's input.
+
+    Returns:
+        dict(input, recurrent, bias: dicts from gate to shape; initial_state: list of shapes;
+        read_in: dict(kernel, bias) of shapes, empty if there is no read-in).
+    """
+    read_in = {}
+    if cell.always_reads_in or (cell.mixes_input and features != units):
+        read_in = {"kernel": (features, units), "bias": (units,)}
+        features = units
+    return {
+        "input": dict.fromkeys(cell.gates, (features, units)),
+        "recurrent": dict.fromkeys(cell.gates, (units, units)),
+        "bias": dict.fromkeys(cell.gates, (units,)),
+        "initial_state": [(units,) for _ in cell.state_names],
+        "read_in": read_in,
+    }
+
+
+def count_params(arch: Any, depth: int, units: int, input_dim: int, output_dim: int) -> int:
+    """Count the trainable parameters of a stack with a linear readout.
 
     A layer has G (I N + N^2 + N) + S N, the readout N O + O, a read-in I N + N.
 
     Args:
-        arch: an architecture's name, or a cell class of one's own.
+        arch: an architecture's name, or a cell class.
         depth: number of layers.
         units: N, units of each layer.
         input_dim: I, features of the input.
@@ -30,26 +57,26 @@ def count_params(arch, depth, units, input_dim, output_dim):
     Raises:
         ValueError: unknown architecture, or a dimension below 1.
     """
-    shape = ARCHITECTURES[canonical_name(arch)] if isinstance(arch, str) else arch
+    cell = ARCHITECTURES[canonical_name(arch)] if isinstance(arch, str) else arch
     for name, value in dict(
         depth=depth, units=units, input_dim=input_dim, output_dim=output_dim
     ).items():
         if value < 1:
             raise ValueError(f"{name} must be at least 1, got {value}")
-    gates, states = len(shape.gates), len(shape.state_names)
 
     def layer(features):
-        read_in = 0
-        if shape.always_reads_in or (shape.mixes_input and features != units):
-            read_in, features = features * units + units, units
-        return read_in + gates * (features * units + units * units + units) + states * units
+        parts = weight_shapes(cell, units, features).values()
+        shapes = (part.values() if isinstance(part, dict) else part for part in parts)
+        return sum(math.prod(shape) for part in shapes for shape in part)
 
     readout = units * output_dim + output_dim
     return layer(input_dim) + (depth - 1) * layer(units) + readout
 
 
-def units_for_budget(arch, depth, max_params, input_dim, output_dim):
-    """Finds the largest N whose stack has at most `max_params` parameters.
+def units_for_budget(
+    arch: Any, depth: int, max_params: int, input_dim: int, output_dim: int
+) -> int:
+    """Find the largest N whose stack has at most `max_params` parameters.
 
     Args:
         arch, depth, input_dim, output_dim: as for `count_params`.
@@ -73,7 +100,7 @@ def units_for_budget(arch, depth, max_params, input_dim, output_dim):
         middle = (low + high) // 2
         low, high = (middle, high) if count(middle) <= max_params else (low, middle)
     candidates.add(low)
-    # Where N equals I the +RNN needs no read-in, so it may fit though a smaller N did not.
+    # With N = I the +RNN needs no read-in, so it may fit although a smaller N does not.
     candidates.add(input_dim)
     fitting = [units for units in candidates if count(units) <= max_params]
     if not fitting:

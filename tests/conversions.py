@@ -15,14 +15,14 @@ def our_layer(kind, rng, features=INPUT, units=UNITS, **options):
     layer = kind(units, **(CALLS | options))
     layer.build((None, None, features))
     randomize(layer.weights, rng)
-    for state in layer.cell.initial_states:
+    for state in layer.cell.weights_by_part["initial_state"]:
         state.assign(np.zeros(units))
     return layer
 
 
 def layer_with_learned_state(kind, rng):
     layer = our_layer(kind, rng, name="mine")
-    layer.cell.initial_states[-1].assign(np.array([0.0, 0.1, 0.0]))
+    layer.cell.weights_by_part["initial_state"][-1].assign(np.array([0.0, 0.1, 0.0]))
     return layer
 
 

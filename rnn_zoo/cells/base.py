@@ -1,4 +1,4 @@
-"""What every cell shares: kernels, biases, learned initial states, initialisation, serialisation.
+"""The base class of recurrent cells: weights, initial values, serialization.
 
 A subclass names its gates and states and writes its equations in `step`; see `UGRNNCell`.
 
@@ -7,72 +7,85 @@ Legend: B batch, I input features, N units.
 
 import dataclasses
 import random
+from collections.abc import Callable, Iterable, Sequence
+from types import ModuleType
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
 from rnn_zoo.initializers import BIAS_INITS, MATRIX_INITS, ConstantBias, ScaledNormal
+from rnn_zoo.sizing import weight_shapes
+
+Tensor = Any
+Array = np.ndarray
+
+#: Parts of a gate's weights.
+_GATE_PARTS = ("input", "recurrent", "bias")
 
 
 @dataclasses.dataclass(frozen=True)
-class _Weight:
-    """A weight to be: its name, its shape and the law of its first value."""
+class WeightSpec:
+    """Weight specification: name, shape, initializer."""
 
     name: str
-    shape: tuple
+    shape: tuple[int, ...]
     initializer: keras.initializers.Initializer
 
-    def draw(self):
+    def draw(self) -> Array:
         return self.initializer.draw(self.shape).astype("float32")
 
 
 class AbstractRNNCell(keras.layers.Layer):
     """Base class of recurrent cells that are one `step` of equations over gates.
 
-    A gate's pre-activation is W x + U operand + b. The cell asks for it, `pre(gate, operand)`, and
-    combines the gates; where the products are done, and for how many time steps at once, is
-    decided by whoever calls `step`: this class for a single step, `rnn_zoo.unroll` for sequences.
+    A gate's pre-activation is W x + U operand + b. The cell requests it by `pre(gate, operand)` and
+    combines the gates. The caller of `step` decides where the products are computed, and for how
+    many time steps at once: this class for a single step, `rnn_zoo.unroll` for sequences.
 
     Works wherever Keras takes a cell: `keras.layers.RNN(cell)`, `StackedRNNCells`, `Bidirectional`.
 
     Args:
         units: N.
-        activation: the nonlinearity s, element by element, that `keras.activations.get` knows.
+        activation: the elementwise nonlinearity s, as `keras.activations.get` takes it.
         gate_bias: b^fg, added to the pre-activation of the gates that keep the old state; a
             hyperparameter, not a weight. Ignored by cells without such a gate.
-        learned_initial_state: whether the initial states are weights, else zeros (section 1.4).
-        matrix_init: law of the recurrent matrices (appendix A): "identity", "orthogonal", "normal".
-        bias_init: law of the biases: "constant" or "normal".
+        learned_initial_state: whether the initial states are weights (section 1.4) or zeros.
+        matrix_init: initializer of the recurrent matrices (appendix A): "identity", "orthogonal" or
+            "normal".
+        bias_init: initializer of the biases: "constant" or "normal".
         input_scale, recurrent_scale, bias_scale: factors of the initial values, a number for all
-            gates or a dict from gate to number. The identity takes no scale.
+            gates or a dict from gate to number. The identity is not scaled.
         seed: of the initial values; `None` draws one from Python's `random`, which
-            `keras.utils.set_random_seed` makes repeatable.
+            `keras.utils.set_random_seed` makes reproducible.
 
     Raises:
-        ValueError: `units` below 1, an unknown law, a scale for a gate that the cell does not have.
+        ValueError: `units` below 1, an unknown initializer, or a scale for an unknown gate.
     """
 
-    gates = ()
-    state_names = ("h",)
-    #: Whether `step` uses x itself; x must then have N features, and a linear read-in makes it so.
-    mixes_input = False
-    #: Whether there is a read-in even where x has N features.
-    always_reads_in = False
+    #: Names of the gates.
+    gates: tuple[str, ...] = ()
+    #: Names of the states, in the order that `step` takes and returns them.
+    state_names: tuple[str, ...] = ("h",)
+    #: Whether `step` uses x itself. A linear read-in makes x N wide if it is not.
+    mixes_input: bool = False
+    #: Whether there is a read-in even if x is N wide.
+    always_reads_in: bool = False
 
     def __init__(
         self,
-        units,
-        activation="tanh",
-        gate_bias=1.0,
-        learned_initial_state=True,
-        matrix_init="orthogonal",
-        bias_init="constant",
-        input_scale=1.0,
-        recurrent_scale=1.0,
-        bias_scale=0.0,
-        seed=None,
-        **kwargs,
+        units: int,
+        activation: str | Callable[[Tensor], Tensor] = "tanh",
+        gate_bias: float = 1.0,
+        learned_initial_state: bool = True,
+        matrix_init: str = "orthogonal",
+        bias_init: str = "constant",
+        input_scale: float | dict[str, float] = 1.0,
+        recurrent_scale: float | dict[str, float] = 1.0,
+        bias_scale: float | dict[str, float] = 0.0,
+        seed: int | None = None,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         if not isinstance(units, (int, np.integer)) or units < 1:
@@ -83,59 +96,64 @@ class AbstractRNNCell(keras.layers.Layer):
         self.learned_initial_state = learned_initial_state
         self.matrix_init = _choice("matrix_init", matrix_init, MATRIX_INITS)
         self.bias_init = _choice("bias_init", bias_init, BIAS_INITS)
-        self.input_scale = self._per_gate("input_scale", input_scale)
-        self.recurrent_scale = self._per_gate("recurrent_scale", recurrent_scale)
-        self.bias_scale = self._per_gate("bias_scale", bias_scale)
+        self.input_scale = _per_gate("input_scale", input_scale, self.gates)
+        self.recurrent_scale = _per_gate("recurrent_scale", recurrent_scale, self.gates)
+        self.bias_scale = _per_gate("bias_scale", bias_scale, self.gates)
         self.seed = seed
 
-    def step(self, ops, x, pre, states):
-        """One time step of the cell's equations, element by element.
+    def step(
+        self,
+        ops: ModuleType,
+        x: Tensor,
+        pre: Callable[[str, Tensor], Tensor],
+        states: list[Tensor],
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Compute one time step of the cell's equations, element by element.
 
-        All units and samples are treated alike, and no weight but those behind `pre` is used: for
-        speed, sequences are run with arrays (..., N, B) in place of (..., B, N), and with a
-        gradient that knows of no other weight. `self.activation` and `self.gate_bias` are read
-        here, not in `__init__`: where trials train in lanes, each has its own.
+        The equations treat all units and samples alike and use no weights except through `pre`:
+        sequences are run on arrays (..., N, B) instead of (..., B, N), with a gradient that knows
+        of no other weights. Read `self.activation` and `self.gate_bias` here, not in `__init__`:
+        if trials train in lanes, each lane has its own.
 
         Args:
             ops: namespace of array functions to compute with: `keras.ops`, or NumPy's equivalents
-                where a model is streamed.
-            x: (..., N) the input, behind the read-in if there is one, for cells that mix it into
+                when a model is streamed.
+            x: (..., N) the input, after the read-in if there is one. For cells that mix it into
                 their output or state; others ignore it.
-            pre: pre(gate, operand) is W x + U operand + b of that gate, (..., N); to be asked once
-                for each gate.
-            states: list of the states before the step, each (..., N), in `state_names`' order.
+            pre: `pre(gate, operand)` returns W x + U operand + b of that gate, (..., N). It must be
+                called exactly once per gate.
+            states: list of the states before the step, each (..., N), in the order of
+                `state_names`.
 
         Returns:
             (output, states): the output (..., N) and the list of states after the step.
         """
         raise NotImplementedError(f"{type(self).__name__} must define step(ops, x, pre, states)")
 
-    def after_read_in(self, ops, x):
-        """What becomes of the read-in's W x + b (..., N), element by element: itself, if linear."""
+    def after_read_in(self, ops: ModuleType, x: Tensor) -> Tensor:
+        """Apply an elementwise function to the read-in's W x + b (..., N); the identity here."""
         return x
 
     @property
-    def state_size(self):
+    def state_size(self) -> int | list[int]:
         return self.units if len(self.state_names) == 1 else [self.units] * len(self.state_names)
 
     @property
-    def output_size(self):
+    def output_size(self) -> int:
         return self.units
 
-    def build(self, input_shape):
-        variables = {
-            part: keras.tree.map_structure(self._add, weights)
-            for part, weights in self._plan(input_shape[-1]).items()
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        #: The variables, in the structure of `weight_tensors`, less initial states not learned.
+        self.weights_by_part = {
+            part: keras.tree.map_structure(self._add, specs)
+            for part, specs in self._weight_specs(input_shape[-1]).items()
         }
-        self.read_in = variables["read_in"]
-        self.input_kernels = variables["input"]
-        self.recurrent_kernels = variables["recurrent"]
-        self.biases = variables["bias"]
-        self.initial_states = variables["initial_state"]
         self.built = True
 
-    def draw_weights(self, features):
-        """The values that `build` would give the weights, without building; `seed` must be given.
+    def draw_weights(self, features: int) -> dict[str, Any]:
+        """Draw the initial values that `build` would give the weights, without building.
+
+        The cell's `seed` must be given.
 
         Args:
             features: I.
@@ -143,92 +161,75 @@ class AbstractRNNCell(keras.layers.Layer):
         Returns:
             NumPy arrays in the structure of `weight_tensors`.
         """
-        drawn = keras.tree.map_structure(lambda weight: weight.draw(), self._plan(features))
+        drawn = keras.tree.map_structure(lambda spec: spec.draw(), self._weight_specs(features))
         zeros = [np.zeros(self.units, "float32") for _ in self.state_names]
         return drawn | {"initial_state": drawn["initial_state"] or zeros}
 
-    def _plan(self, features):
-        """The weights that the cell will have, in the structure of `weight_tensors`."""
-        units, read_in = self.units, {}
-        # Drawn here, not kept: a copy made from the configuration, as the other direction of
-        # Bidirectional, must start from values of its own.
+    def _weight_specs(self, features):
+        """Return a `WeightSpec` per weight, in the structure of `weights_by_part`."""
+        shapes = weight_shapes(self, self.units, features)
+        # Not stored: a copy made from the configuration, such as the second direction of
+        # Bidirectional, must draw its own values.
         seed = random.randint(1, 2**31 - 1) if self.seed is None else self.seed
-        seeds = iter(np.random.SeedSequence(seed).generate_state(3 * len(self.gates) + 1))
-
-        def weight(name, shape, law, scale):
-            return _Weight(name, shape, law(scale, int(next(seeds))))
-
-        def zeros(name):
-            return _Weight(name, (units,), ConstantBias(0.0))
-
-        if self.always_reads_in or (self.mixes_input and features != units):
-            kernel = weight("read_in_kernel", (features, units), ScaledNormal, 1.0)
-            read_in = {"kernel": kernel, "bias": zeros("read_in_bias")}
-            features = units
-        matrix_law, bias_law = MATRIX_INITS[self.matrix_init], BIAS_INITS[self.bias_init]
-        plan = {"input": {}, "recurrent": {}, "bias": {}}
-        for gate in self.gates:
-            for part, shape, law, scale in (
-                ("input", (features, units), ScaledNormal, self.input_scale),
-                ("recurrent", (units, units), matrix_law, self.recurrent_scale),
-                ("bias", (units,), bias_law, self.bias_scale),
-            ):
-                plan[part][gate] = weight(f"{gate}_{part}", shape, law, scale[gate])
-        initial = self.state_names if self.learned_initial_state else ()
-        return plan | {
-            "initial_state": [zeros(f"initial_{name}") for name in initial],
-            "read_in": read_in,
+        seeds = map(int, np.random.SeedSequence(seed).generate_state(3 * len(self.gates) + 1))
+        initializers = {
+            "input": (ScaledNormal, self.input_scale),
+            "recurrent": (MATRIX_INITS[self.matrix_init], self.recurrent_scale),
+            "bias": (BIAS_INITS[self.bias_init], self.bias_scale),
         }
+        specs = {part: {} for part in shapes}
+        for name, shape in shapes["read_in"].items():
+            initializer = ConstantBias(0.0) if name == "bias" else ScaledNormal(1.0, next(seeds))
+            specs["read_in"][name] = WeightSpec(f"read_in_{name}", shape, initializer)
+        for gate in self.gates:
+            for part, (initializer, scales) in initializers.items():
+                specs[part][gate] = WeightSpec(
+                    f"{gate}_{part}", shapes[part][gate], initializer(scales[gate], next(seeds))
+                )
+        learned = self.state_names if self.learned_initial_state else ()
+        specs["initial_state"] = [
+            WeightSpec(f"initial_{name}", shape, ConstantBias(0.0))
+            for name, shape in zip(learned, shapes["initial_state"], strict=False)
+        ]
+        return specs
 
-    def _add(self, weight):
-        return self.add_weight(name=weight.name, shape=weight.shape, initializer=weight.initializer)
+    def _add(self, spec):
+        return self.add_weight(name=spec.name, shape=spec.shape, initializer=spec.initializer)
 
-    def weight_tensors(self, dtype=None):
-        """The live weights in the plain structure that `rnn_zoo.unroll` computes with.
+    def weight_tensors(self, dtype: str | None = None) -> dict[str, Any]:
+        """Return the live weights in the plain structure that `rnn_zoo.unroll` computes with.
 
         Args:
             dtype: to cast to; the compute dtype if None.
 
         Returns:
             dict(input, recurrent, bias: dicts from gate to tensor; initial_state: list of (N,),
-            zeros where not learned; read_in: dict(kernel, bias), empty where there is none).
+            zeros if not learned; read_in: dict(kernel, bias), empty if there is none).
 
         Raises:
             ValueError: the cell is not built yet.
         """
-        self._require_built()
         dtype = dtype or self.compute_dtype
+        held = {
+            part: list(held) if isinstance(held, list) else dict(held)
+            for part, held in self._built_weights().items()
+        }
         zeros = [ops.zeros((self.units,), dtype) for _ in self.state_names]
-        weights = {
-            "input": dict(self.input_kernels),
-            "recurrent": dict(self.recurrent_kernels),
-            "bias": dict(self.biases),
-            "initial_state": list(self.initial_states) or zeros,
-            "read_in": dict(self.read_in),
-        }
-        return keras.tree.map_structure(lambda weight: ops.cast(weight, dtype), weights)
+        held["initial_state"] = held["initial_state"] or zeros
+        return keras.tree.map_structure(lambda weight: ops.cast(weight, dtype), held)
 
-    def assign_weights(self, tensors):
-        """Sets the weights from the structure of `weight_tensors`."""
-        variables = {
-            "input": self.input_kernels,
-            "recurrent": self.recurrent_kernels,
-            "bias": self.biases,
-            "initial_state": self.initial_states,
-            "read_in": self.read_in,
-        }
-        for part, held in variables.items():
+    def assign_weights(self, tensors: dict[str, Any]) -> None:
+        """Set the weights from the structure of `weight_tensors`."""
+        for part, held in self._built_weights().items():
             for key in held if isinstance(held, dict) else range(len(held)):
                 held[key].assign(tensors[part][key])
 
-    def unknown_weights(self):
+    def unknown_weights(self) -> list[str]:
         """Names of the weights that a subclass has added to those of `weight_tensors`."""
-        known = keras.tree.flatten(
-            [self.read_in, self.initial_states, *(variables for _, variables in self._parts())]
-        )
-        return [w.name for w in self.weights if not any(w is each for each in known)]
+        known = {id(weight) for weight in keras.tree.flatten(dict(self._built_weights()))}
+        return [weight.name for weight in self.weights if id(weight) not in known]
 
-    def call(self, inputs, states):
+    def call(self, inputs: Tensor, states: Tensor) -> tuple[Tensor, list[Tensor]]:
         weights = self.weight_tensors()
         states = list(states) if keras.tree.is_nested(states) else [states]
         x = inputs
@@ -246,10 +247,10 @@ class AbstractRNNCell(keras.layers.Layer):
         output, states = self.step(ops, x, pre, states)
         return output, list(states)
 
-    def get_initial_state(self, batch_size=None):
-        """The learned initial states, each repeated to (B, N); zeros where they are not learned.
+    def get_initial_state(self, batch_size: int | None = None) -> Tensor | list[Tensor]:
+        """Return the learned initial states, or zeros, each repeated to (B, N).
 
-        A state of one array comes bare, several as a list, in the structure of `state_size`.
+        In the structure of `state_size`: a bare tensor for one state, else a list.
         """
         states = [
             ops.broadcast_to(state, (batch_size, self.units))
@@ -258,43 +259,40 @@ class AbstractRNNCell(keras.layers.Layer):
         return states if len(states) > 1 else states[0]
 
     @property
-    def initial_state(self):
+    def initial_state(self) -> list[Array]:
         """The learned initial states as NumPy arrays, each (N,)."""
         states = self.weight_tensors(self.variable_dtype)["initial_state"]
         return [ops.convert_to_numpy(state) for state in states]
 
-    def gate_weights(self):
-        """The gates' weights as NumPy arrays; b^fg is not part of the bias.
+    def gate_weights(self) -> dict[str, dict[str, Array]]:
+        """Return the gates' weights as NumPy arrays; b^fg is not part of the bias.
 
         Returns:
-            dict from gate to dict(input=(I, N), recurrent=(N, N), bias=(N,)); behind a read-in,
-            as the +RNN's and the MinimalRNN's, input matrices are (N, N).
+            dict from gate to dict(input=(I, N), recurrent=(N, N), bias=(N,)). In cells with a
+            read-in, such as the MinimalRNN, input matrices are (N, N).
         """
-        return {
-            gate: {part: ops.convert_to_numpy(variables[gate]) for part, variables in self._parts()}
-            for gate in self.gates
-        }
+        return keras.tree.map_structure(ops.convert_to_numpy, self._weights_by_gate())
 
-    def set_gate_weights(self, weights):
-        """Sets what `gate_weights` returns.
+    def set_gate_weights(self, weights: dict[str, dict[str, Any]]) -> None:
+        """Set the weights that `gate_weights` returns.
 
         Raises:
-            ValueError: a gate or part is missing or unknown, or an array's shape does not fit;
-                nothing is changed then.
+            ValueError: a gate or part is missing or unknown, or an array has the wrong shape;
+                no weight is changed then.
         """
-        parts = dict(self._parts())
-        _same_names("gates", weights, self.gates)
+        held = self._weights_by_gate()
+        _check_names("gates", weights, held)
         for gate, arrays in weights.items():
-            _same_names(f"parts of gate {gate!r}", arrays, parts)
+            _check_names(f"parts of gate {gate!r}", arrays, held[gate])
             for part, array in arrays.items():
-                expected = tuple(parts[part][gate].shape)
+                expected = tuple(held[gate][part].shape)
                 if np.shape(array) != expected:
                     raise ValueError(f"{gate}/{part} must be {expected}, got {np.shape(array)}")
         for gate, arrays in weights.items():
             for part, array in arrays.items():
-                parts[part][gate].assign(array)
+                held[gate][part].assign(array)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
             "units": self.units,
             "activation": keras.activations.serialize(self.activation),
@@ -308,23 +306,18 @@ class AbstractRNNCell(keras.layers.Layer):
             "seed": self.seed,
         }
 
-    def _require_built(self):
+    def _built_weights(self):
         if not self.built:
             raise ValueError(f"{self.name} has no weights yet: call it, or build((None, I)), first")
+        return self.weights_by_part
 
-    def _parts(self):
-        self._require_built()
-        return (
-            ("input", self.input_kernels),
-            ("recurrent", self.recurrent_kernels),
-            ("bias", self.biases),
-        )
-
-    def _per_gate(self, name, value):
-        if not isinstance(value, dict):
-            return dict.fromkeys(self.gates, float(value))
-        _same_names(f"gates of {name}", value, self.gates)
-        return {gate: float(value[gate]) for gate in self.gates}
+    def _weights_by_gate(self):
+        """Return dict gate -> dict part -> variable."""
+        held = self._built_weights()
+        return {
+            gate: {part: held[part][gate] for part in _GATE_PARTS if gate in held[part]}
+            for gate in self.gates
+        }
 
 
 def _choice(name, value, choices):
@@ -333,17 +326,24 @@ def _choice(name, value, choices):
     return value
 
 
-def _same_names(what, given, expected):
+def _per_gate(name: str, value: float | dict[str, float], gates: Sequence[str]) -> dict[str, float]:
+    if not isinstance(value, dict):
+        return dict.fromkeys(gates, float(value))
+    _check_names(f"gates of {name}", value, gates)
+    return {gate: float(value[gate]) for gate in gates}
+
+
+def _check_names(what: str, given: Iterable[str], expected: Iterable[str]) -> None:
     if set(given) != set(expected):
         raise ValueError(f"{what} must be {', '.join(expected)}; got {', '.join(given)}")
 
 
 def _elementwise(activation):
-    """`keras.activations.get`, without the functions that mix the units of a sample."""
+    """Return `keras.activations.get(activation)`; refuse functions that mix a sample's units."""
     function = keras.activations.get(activation)
     if getattr(function, "__name__", "") in ("softmax", "log_softmax", "sparsemax", "glu"):
         raise ValueError(
-            f"activation {function.__name__} mixes units; choose one that acts on each alone, "
-            "as tanh or relu"
+            f"activation {function.__name__} mixes units; choose an elementwise one such as tanh "
+            "or relu"
         )
     return function

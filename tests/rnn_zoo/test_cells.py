@@ -83,7 +83,7 @@ def test_gradients_are_central_differences(case, rng):
 def test_plus_rnn_reads_in_where_sizes_differ(features):
     cell = rnn_zoo.IntersectionRNNCell(UNITS)
     cell.build((None, features))
-    assert bool(cell.read_in) == (features != UNITS)
+    assert bool(cell.weights_by_part["read_in"]) == (features != UNITS)
     assert cell.gate_weights()["y"]["input"].shape == (UNITS, UNITS)
 
 
@@ -91,7 +91,7 @@ def test_plus_rnn_reads_in_where_sizes_differ(features):
 def test_minimal_rnn_always_reads_in(features):
     cell = rnn_zoo.MinimalRNNCell(UNITS)
     cell.build((None, features))
-    assert tuple(cell.read_in["kernel"].shape) == (features, UNITS)
+    assert tuple(cell.weights_by_part["read_in"]["kernel"].shape) == (features, UNITS)
     assert cell.gate_weights()["u"]["input"].shape == (UNITS, UNITS)
 
 

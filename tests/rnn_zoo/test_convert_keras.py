@@ -68,7 +68,7 @@ def test_from_keras_and_back(theirs, ours, options, calling, rng):
     layer = keras_layer(theirs, rng, **options, **calling)
     found = convert.from_keras(layer)
     assert type(found) is ours
-    assert found.cell.gate_bias == 0 and not found.cell.initial_states
+    assert found.cell.gate_bias == 0 and not found.cell.weights_by_part["initial_state"]
     assert_equal_layers(found, layer, rng)
     assert_equal_layers(found, layer, rng, random_mask(rng))
     back = convert.to_keras(found)
@@ -98,7 +98,9 @@ def test_options_and_precision_travel(rng):
     for one in (found, back):
         assert one.name == "mine" and one.dtype_policy.name == "mixed_bfloat16"
         assert not one.trainable and {w.dtype for w in one.weights} == {"float32"}
-    assert len(found.cell.initial_states) == 2 and not np.any(found.cell.initial_state)
+    assert len(found.cell.weights_by_part["initial_state"]) == 2 and not np.any(
+        found.cell.initial_state
+    )
     for weight, again in zip(layer.get_weights(), back.get_weights(), strict=True):
         np.testing.assert_array_equal(weight, again)
 

@@ -72,7 +72,10 @@ def test_from_torch_and_back(theirs, ours, options, depth, how, rng):
     module = torch_module(theirs, rng, depth, **options, **how)
     stack = convert.from_torch(module, return_state=True)
     assert [type(layer) for layer in stack] == [ours] * depth
-    assert all(layer.cell.gate_bias == 0 and not layer.cell.initial_states for layer in stack)
+    assert all(
+        layer.cell.gate_bias == 0 and not layer.cell.weights_by_part["initial_state"]
+        for layer in stack
+    )
     assert_equal_stacks(stack, module, rng)
     back = convert.to_torch(stack, batch_first=module.batch_first)
     assert type(back) is theirs and back.batch_first == module.batch_first
@@ -106,7 +109,7 @@ def test_torch_layers_go_into_a_model_and_keep_their_precision(rng):
     module = torch_module(torch.nn.LSTM, rng, dtype=torch.float64, batch_first=True)
     stack = convert.from_torch(module, learned_initial_state=True)
     assert {w.dtype for layer in stack for w in layer.weights} == {"float64"}
-    assert [len(layer.cell.initial_states) for layer in stack] == [2, 2]
+    assert [len(layer.cell.weights_by_part["initial_state"]) for layer in stack] == [2, 2]
     assert convert.to_torch(stack).weight_hh_l1.dtype is torch.float64
     model = keras.Sequential([keras.Input((None, INPUT), dtype="float64"), *stack])
     inputs = rng.normal(size=(BATCH, TIME, INPUT))

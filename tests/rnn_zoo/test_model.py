@@ -98,7 +98,9 @@ def test_readout_runs_at_the_steps_asked_for(steps, rng):
 def test_plus_rnn_has_one_read_in_and_minimal_rnn_one_a_layer(case, rng):
     cells = model.recurrent_cells(random_model(case, rng, depth=3))
     expected = {"+rnn": [True, False, False], "minimal_rnn": [True] * 3}
-    assert [bool(cell.read_in) for cell in cells] == expected.get(case[0], [False] * 3)
+    assert [bool(cell.weights_by_part["read_in"]) for cell in cells] == expected.get(
+        case[0], [False] * 3
+    )
 
 
 def test_seeds():
