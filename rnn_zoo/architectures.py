@@ -10,8 +10,9 @@ class Architecture(NamedTuple):
 
     summary: str
     cell: str
-    gates: tuple
-    state_names: tuple
+    gates: tuple[str, ...]
+    forget_gates: tuple[str, ...]
+    state_names: tuple[str, ...]
     mixes_input: bool = False
     always_reads_in: bool = False
     min_depth: int = 1
@@ -20,31 +21,36 @@ class Architecture(NamedTuple):
 
 
 ARCHITECTURES = {
-    "rnn": Architecture("vanilla RNN", "RNNCell", ("h",), ("h",)),
+    "rnn": Architecture("vanilla RNN", "RNNCell", ("h",), (), ("h",)),
     "irnn": Architecture(
         "identity-initialised ReLU RNN",
         "IRNNCell",
         ("h",),
+        (),
         ("h",),
         activation="relu",
         matrix_init="identity",
     ),
-    "ugrnn": Architecture("update gate RNN", "UGRNNCell", ("c", "g"), ("h",)),
-    "gru": Architecture("gated recurrent unit", "GRUCell", ("r", "u", "c"), ("h",)),
-    "lstm": Architecture("long short-term memory", "LSTMCell", ("i", "f", "c", "o"), ("h", "c")),
+    "ugrnn": Architecture("update gate RNN", "UGRNNCell", ("c", "g"), ("g",), ("h",)),
+    "gru": Architecture("gated recurrent unit", "GRUCell", ("r", "u", "c"), ("u",), ("h",)),
+    "lstm": Architecture(
+        "long short-term memory", "LSTMCell", ("i", "f", "c", "o"), ("f",), ("h", "c")
+    ),
     "+rnn": Architecture(
         "intersection RNN",
         "IntersectionRNNCell",
         ("y", "h", "gy", "gh"),
+        ("gy", "gh"),
         ("h",),
         mixes_input=True,
         min_depth=2,
     ),
     # Not of the paper, whose grids list its own six.
-    "mgu": Architecture("minimal gated unit", "MGUCell", ("f", "h"), ("h",)),
+    "mgu": Architecture("minimal gated unit", "MGUCell", ("f", "h"), ("f",), ("h",)),
     "minimal_rnn": Architecture(
         "MinimalRNN, one gate over a map of the input",
         "MinimalRNNCell",
+        ("u",),
         ("u",),
         ("h",),
         mixes_input=True,

@@ -58,6 +58,7 @@ def register(name, cell_class, summary=""):
         summary,
         cell_class.__name__,
         cell_class.gates,
+        cell_class.forget_gates,
         cell_class.state_names,
         cell_class.mixes_input,
         cell_class.always_reads_in,

@@ -57,4 +57,11 @@ SMALL = TrainConfig(
     optimizer="sgd",
     l2_decay=1e-6,
 )
-DEEP = TrainConfig("memory", "+rnn", depth=3, num_params=3000, activation="relu", gate_bias=2.0)
+DEEP = TrainConfig(
+    "memory",
+    "+rnn",
+    depth=3,
+    num_params=3000,
+    activation="relu",
+    gate_bias={"gy": 1.0, "gh": 2.0},
+)

@@ -10,11 +10,12 @@ class LeakyCell(rnn_zoo.AbstractRNNCell):
     """
 
     gates = ("c", "g")
+    forget_gates = ("g",)
 
     def mixed(self, ops, h, pre):
         """Behind a method, which must see a lane's own hyperparameters as `step` does."""
         c = self.activation(pre("c", h))
-        g = ops.sigmoid(pre("g", h) + self.gate_bias)
+        g = ops.sigmoid(pre("g", h) + self.gate_bias["g"])
         return g * h + (1 - g) * c
 
     def step(self, ops, x, pre, states):

@@ -38,8 +38,8 @@ class TrainConfig:
         data_seed: seed of batches and random data sets.
         eval_samples: number of samples that the loss of a split is measured on.
         activation: s(); None for the architecture's default.
-        gate_bias: b^fg; of the +RNN, b^{fg,h}.
-        depth_gate_bias: b^{fg,y} of the +RNN; others have no such gate.
+        gate_bias: b^fg, a number for all gates that carry it or a dict from gate to number ("gy"
+            and "gh" of the +RNN).
         matrix_init, bias_init: initializers; `matrix_init` None for the architecture's default.
         input_scale, recurrent_scale, bias_scale: scales of initial values, a number or a dict from
             gate to number.
@@ -71,8 +71,7 @@ class TrainConfig:
     data_seed: int | None = None
     eval_samples: int = 4096
     activation: str | None = None
-    gate_bias: float = 1.0
-    depth_gate_bias: float = 1.0
+    gate_bias: float | dict = 1.0
     matrix_init: str | None = None
     bias_init: str = "constant"
     input_scale: float | dict = 1.0
@@ -114,20 +113,21 @@ class TrainConfig:
             check_range(name, getattr(self, name), 0, math.inf, open_below=True)
         check_range("l2_decay", self.l2_decay, 0, math.inf)
         for name in ("input_scale", "recurrent_scale", "bias_scale"):
-            self._check_scale(name)
-        for name in ("momentum_logit", "gate_bias", "depth_gate_bias"):
-            check_range(name, getattr(self, name), -math.inf, math.inf)
+            self._check_by_gate(name, ARCHITECTURES[arch].gates)
+        self._check_by_gate("gate_bias", ARCHITECTURES[arch].forget_gates)
+        check_range("momentum_logit", self.momentum_logit, -math.inf, math.inf)
         if not isinstance(self.task_options, dict):
             raise UserError(
                 f"task_options must be a dict from option to value, got {self.task_options!r}"
             )
         TASKS[self.task].check_options(self.task_options)
 
-    def _check_scale(self, name):
-        value, gates = getattr(self, name), ARCHITECTURES[self.arch].gates
+    def _check_by_gate(self, name, gates):
+        value = getattr(self, name)
         if isinstance(value, dict) and set(value) != set(gates):
             raise UserError(
-                f"{name} must have an entry for each gate of {self.arch}, {', '.join(gates)}; "
+                f"{name} must have an entry for each of the gates of {self.arch} that take it, "
+                f"{', '.join(gates) or 'none'}; "
                 f"got {', '.join(map(str, value)) or 'none'}"
             )
         for number in value.values() if isinstance(value, dict) else (value,):
@@ -182,8 +182,6 @@ class TrainConfig:
             *("input_scale", "recurrent_scale", "bias_scale"),
         )
         options = {name: getattr(self, name) for name in names}
-        if self.arch == "+rnn":
-            options["gate_bias"] = (self.depth_gate_bias, self.gate_bias)
         return {name: value for name, value in options.items() if value is not None}
 
 

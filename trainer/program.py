@@ -95,7 +95,7 @@ class Program:
 
         Args:
             config: the `TrainConfig`.
-            gate_bias: b^fg as the cell holds it, a number or a pair.
+            gate_bias: b^fg by gate, as the cell holds it.
             activation: the name of s(), one of `activation_names`.
             stop_above: (CURVE_POINTS,) mean losses; a trial whose curve is above them at the end of
                 a point is pruned there. None never prunes.
@@ -103,9 +103,8 @@ class Program:
         if stop_above is None:
             stop_above = np.full(CURVE_POINTS, np.inf)
         values = {name: np.float32(getattr(config, name)) for name in _FLOATS}
-        pair = isinstance(gate_bias, (tuple, list))
         return values | {
-            "gate_bias": [np.float32(b) for b in gate_bias] if pair else np.float32(gate_bias),
+            "gate_bias": {gate: np.float32(bias) for gate, bias in gate_bias.items()},
             "activation": np.int32(self.activation_names.index(activation)),
             "optimizer": np.int32(self.optimizer_names.index(config.optimizer)),
             "train_steps": np.int32(config.train_steps),

@@ -73,11 +73,17 @@ def show(records: Iterable[RunRecord], num: int, display: "Display") -> None:
             record.hparams["optimizer"],
             f"{record.hparams['lr_init']:.2e}",
             str(record.hparams["activation"] or "-"),
-            f"{record.hparams['gate_bias']:.2f}",
+            _numbers(record.hparams["gate_bias"]),
         )
         for record in ranked[:num]
     ]
     display.table(columns, rows)
+
+
+def _numbers(value):
+    """A number, or those of a dict, to two decimal places."""
+    numbers = value.values() if isinstance(value, dict) else [value]
+    return ", ".join(f"{number:.2f}" for number in numbers) or "-"
 
 
 def export(records: Iterable[RunRecord], path: str, kind: str) -> None:

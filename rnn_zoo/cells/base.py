@@ -49,8 +49,9 @@ class AbstractRNNCell(keras.layers.Layer):
     Args:
         units: N.
         activation: the elementwise nonlinearity s, as `keras.activations.get` takes it.
-        gate_bias: b^fg, added to the pre-activation of the gates that keep the old state; a
-            hyperparameter, not a weight. Ignored by cells without such a gate.
+        gate_bias: b^fg, added to the pre-activation of each gate in `forget_gates`, a number for
+            all of them or a dict from gate to number; a hyperparameter, not a weight. Cells without
+            such gates ignore it.
         learned_initial_state: whether the initial states are weights (section 1.4) or zeros.
         matrix_init: initializer of the recurrent matrices (appendix A): "identity", "orthogonal" or
             "normal".
@@ -61,11 +62,13 @@ class AbstractRNNCell(keras.layers.Layer):
             `keras.utils.set_random_seed` makes reproducible.
 
     Raises:
-        ValueError: `units` below 1, an unknown initializer, or a scale for an unknown gate.
+        ValueError: `units` below 1, an unknown initializer, or a dict without the right gates.
     """
 
     #: Names of the gates.
     gates: tuple[str, ...] = ()
+    #: Names of the gates that keep the old state, or the input, and carry b^fg.
+    forget_gates: tuple[str, ...] = ()
     #: Names of the states, in the order that `step` takes and returns them.
     state_names: tuple[str, ...] = ("h",)
     #: Whether `step` uses x itself. A linear read-in makes x N wide if it is not.
@@ -77,7 +80,7 @@ class AbstractRNNCell(keras.layers.Layer):
         self,
         units: int,
         activation: str | Callable[[Tensor], Tensor] = "tanh",
-        gate_bias: float = 1.0,
+        gate_bias: float | dict[str, float] = 1.0,
         learned_initial_state: bool = True,
         matrix_init: str = "orthogonal",
         bias_init: str = "constant",
@@ -92,7 +95,7 @@ class AbstractRNNCell(keras.layers.Layer):
             raise ValueError(f"units must be a whole number of at least 1, got {units!r}")
         self.units = int(units)
         self.activation = _elementwise(activation)
-        self.gate_bias = gate_bias
+        self.gate_bias = _per_gate("gate_bias", gate_bias, self.forget_gates)
         self.learned_initial_state = learned_initial_state
         self.matrix_init = _choice("matrix_init", matrix_init, MATRIX_INITS)
         self.bias_init = _choice("bias_init", bias_init, BIAS_INITS)
@@ -296,7 +299,7 @@ class AbstractRNNCell(keras.layers.Layer):
         return super().get_config() | {
             "units": self.units,
             "activation": keras.activations.serialize(self.activation),
-            "gate_bias": self.gate_bias,
+            "gate_bias": dict(self.gate_bias),
             "learned_initial_state": self.learned_initial_state,
             "matrix_init": self.matrix_init,
             "bias_init": self.bias_init,

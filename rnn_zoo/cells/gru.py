@@ -14,11 +14,12 @@ class GRUCell(AbstractRNNCell):
     """
 
     gates = ("r", "u", "c")
+    forget_gates = ("u",)
 
     def step(self, ops, x, pre, states):
         (h,) = states
         r = ops.sigmoid(pre("r", h))  # (5)
-        u = ops.sigmoid(pre("u", h) + self.gate_bias)  # (6)
+        u = ops.sigmoid(pre("u", h) + self.gate_bias["u"])  # (6)
         c = self.activation(pre("c", r * h))  # (7)
         h = u * h + (1 - u) * c  # (8)
         return h, [h]

@@ -3,24 +3,29 @@
 Legend: P lanes, B batch, N units.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from keras import activations, ops
 
 from rnn_zoo.cells.base import AbstractRNNCell
 
+Tensor = Any
 
-def lane_cell(cell, names, choice, gate_bias):
+
+def lane_cell(
+    cell: AbstractRNNCell, names: Sequence[str], choice: Tensor, gate_bias: dict[str, Tensor]
+) -> AbstractRNNCell:
     """Return a cell whose hyperparameters are arrays over lanes, for `rnn_zoo.functional.forward`.
 
     Args:
-        cell: an `AbstractRNNCell`, whose equations are used; it is not changed.
-        names: names of the nonlinearities s() that occur.
-        choice: (P,) integers, each lane's place in `names`; not looked at where `names` is one.
-        gate_bias: (P,) b^fg, or a pair of these for cells with two.
+        cell: the cell whose equations are used; it is not changed.
+        names: names of the nonlinearities s() in use.
+        choice: (P,) integers, each lane's index in `names`; ignored if `names` has one.
+        gate_bias: b^fg (P,) of each gate in the cell's `forget_gates`.
 
     Returns:
-        A cell of which nothing but the equations may be used.
+        A cell of which only the equations can be used.
     """
     functions = [activations.get(name) for name in names]
     choice = choice[..., None, None]
@@ -31,11 +36,8 @@ def lane_cell(cell, names, choice, gate_bias):
             value = ops.where(choice == index, function(z), value)
         return value
 
-    pair = isinstance(gate_bias, (tuple, list))
-    gate_bias = [bias[..., None, None] for bias in (gate_bias if pair else [gate_bias])]
-    return replace(
-        cell, activation=activation, gate_bias=tuple(gate_bias) if pair else gate_bias[0]
-    )
+    gate_bias = {gate: bias[..., None, None] for gate, bias in gate_bias.items()}
+    return replace(cell, activation=activation, gate_bias=gate_bias)
 
 
 def replace(cell: AbstractRNNCell, **attributes: Any) -> AbstractRNNCell:

@@ -14,12 +14,13 @@ class LSTMCell(AbstractRNNCell):
     """
 
     gates = ("i", "f", "c", "o")
+    forget_gates = ("f",)
     state_names = ("h", "c")
 
     def step(self, ops, x, pre, states):
         h, c = states
         i = ops.sigmoid(pre("i", h))  # (9)
-        f = ops.sigmoid(pre("f", h) + self.gate_bias)  # (10)
+        f = ops.sigmoid(pre("f", h) + self.gate_bias["f"])  # (10)
         c_in = self.activation(pre("c", h))  # (11)
         c = f * c + i * c_in  # (12)
         o = ops.sigmoid(pre("o", h))  # (13)

@@ -21,6 +21,7 @@ class MinimalRNNCell(AbstractRNNCell):
     """
 
     gates = ("u",)
+    forget_gates = ("u",)
     mixes_input = True
     always_reads_in = True
 
@@ -29,6 +30,6 @@ class MinimalRNNCell(AbstractRNNCell):
 
     def step(self, ops, x, pre, states):
         (h,), z = states, x
-        u = ops.sigmoid(pre("u", h) + self.gate_bias)  # (2)
+        u = ops.sigmoid(pre("u", h) + self.gate_bias["u"])  # (2)
         h = u * h + (1 - u) * z  # (3)
         return h, [h]

@@ -13,10 +13,11 @@ class UGRNNCell(AbstractRNNCell):
     """
 
     gates = ("c", "g")
+    forget_gates = ("g",)
 
     def step(self, ops, x, pre, states):
         (h,) = states
         c = self.activation(pre("c", h))  # (2)
-        g = ops.sigmoid(pre("g", h) + self.gate_bias)  # (3)
+        g = ops.sigmoid(pre("g", h) + self.gate_bias["g"])  # (3)
         h = g * h + (1 - g) * c  # (4)
         return h, [h]

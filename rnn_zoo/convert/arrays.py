@@ -15,8 +15,6 @@ GATES = {
     layers.GRU: ("u", "r", "c"),
     layers.LSTM: ("i", "f", "c", "o"),
 }
-#: The gate that carries b^fg.
-_KEEPS = {layers.GRU: "u", layers.LSTM: "f"}
 
 
 def by_gate(gates, kernel, recurrent, bias):
@@ -41,7 +39,7 @@ def joined(layer):
         np.concatenate([weights[gate][part].astype("float64") for gate in gates], axis=-1)
         for part in ("input", "recurrent", "bias")
     )
-    added = [cell.gate_bias if gate == _KEEPS.get(type(layer)) else 0.0 for gate in gates]
+    added = [cell.gate_bias.get(gate, 0.0) for gate in gates]
     return kernel, recurrent, bias + np.repeat(added, cell.units)
 
 

@@ -105,11 +105,17 @@ def test_a_large_gate_bias_keeps_the_old_state_and_a_low_one_replaces_it(arch, r
         assert np.all(kept) if is_kept else not np.any(kept)
 
 
-def test_plus_rnn_takes_a_number_or_a_pair_for_gate_bias():
-    assert rnn_zoo.IntersectionRNNCell(3, gate_bias=2.0).gate_bias == (2.0, 2.0)
-    assert tuple(rnn_zoo.IntersectionRNNCell(3, gate_bias=[1, 2]).gate_bias) == (1, 2)
-    with pytest.raises(ValueError, match="number or a pair"):
+def test_gate_bias_is_a_number_for_all_gates_or_a_dict_by_gate():
+    assert rnn_zoo.GRUCell(3, gate_bias=2).gate_bias == {"u": 2.0}
+    assert rnn_zoo.RNNCell(3, gate_bias=2.0).gate_bias == {}
+    by_gate = {"gh": 2.0, "gy": 1.0}
+    for given in (2.0, (1, 2), [1, 2], np.array([1, 2]), by_gate):
+        expected = by_gate if np.ndim(given) or given is by_gate else {"gy": 2.0, "gh": 2.0}
+        assert rnn_zoo.IntersectionRNNCell(3, gate_bias=given).gate_bias == expected
+    with pytest.raises(ValueError, match=r"number, a pair \(y, h\) or a dict.*\(1, 2, 3\)"):
         rnn_zoo.IntersectionRNNCell(3, gate_bias=(1, 2, 3))
+    with pytest.raises(ValueError, match="gates of gate_bias must be u; got r"):
+        rnn_zoo.GRUCell(3, gate_bias={"r": 1.0})
 
 
 def test_irnn_begins_as_an_integrator(rng):
@@ -129,6 +135,7 @@ def test_the_light_table_equals_the_class(arch):
     assert row.cell == cell_class.__name__
     assert getattr(rnn_zoo, row.cell) is cell_class
     assert row.gates == cell_class.gates == reference.GATES[arch]
+    assert row.forget_gates == cell_class.forget_gates
     assert row.state_names == cell_class.state_names
     assert len(row.state_names) == reference.STATES[arch]
     assert row.mixes_input == cell_class.mixes_input

@@ -101,10 +101,10 @@ def imported(rng, **options):
 def test_the_forget_bias_is_theirs_by_default_and_is_no_weight(rng):
     kernel, bias = ugrnn_weights(rng)
     cell = from_contrib("ugrnn", kernel, bias).cell
-    assert cell.gate_bias == 1.0
+    assert cell.gate_bias == {"g": 1.0}
     np.testing.assert_allclose(cell.gate_weights()["g"]["bias"], bias[:UNITS], rtol=1e-6)
     cell = from_contrib("+rnn", *intersection_weights(rng)).cell
-    assert cell.gate_bias == (1.0, 1.0)
+    assert cell.gate_bias == {"gy": 1.0, "gh": 1.0}
 
 
 def test_the_initial_state_is_zero_and_may_be_trained(rng):

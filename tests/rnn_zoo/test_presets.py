@@ -35,7 +35,7 @@ def test_what_was_written_is_loaded(preset_root):
     assert (card.task, card.arch, card.depth) == ("memory", "+rnn", 3)
     assert model.count_params() == card.num_params <= card.max_params == 3000
     cell = model.get_layer("layer_0").cell
-    assert (cell.activation.__name__, cell.gate_bias) == ("relu", (1.0, 2.0))
+    assert (cell.activation.__name__, cell.gate_bias) == ("relu", {"gy": 1.0, "gh": 2.0})
     outputs = to_numpy(model(np.ones((2, 5, 64), "float32")))
     stepper = model.stepper(2)
     streamed = np.stack([stepper(np.ones((2, 64))) for _ in range(5)], axis=1)

@@ -48,8 +48,8 @@ def test_the_tables_have_it_and_a_summary():
     assert CELLS["mine"] is MineCell is layer.cell_class and LAYERS["mine"] is layer
     assert issubclass(layer, CellLayer) and layer.__name__ == "MineLayer"
     row = rnn_zoo.ARCHITECTURES["mine"]
-    assert row[:4] == ("One unit's memory of the others.", "MineCell", ("c",), ("h",))
-    assert row[4:] == (False, False, 1, "tanh", "orthogonal")
+    assert row[:5] == ("One unit's memory of the others.", "MineCell", ("c",), (), ("h",))
+    assert row[5:] == (False, False, 1, "tanh", "orthogonal")
     assert list(rnn_zoo.ARCHITECTURES) == list(CELLS) == list(LAYERS)
     register("mine", MineCell, summary="another")
     assert rnn_zoo.ARCHITECTURES["mine"].summary == "another"

@@ -201,8 +201,8 @@ def test_each_lane_has_its_own_nonlinearity_and_gate_bias(case, rng):
         random_cell((arch, {"activation": name, "gate_bias": bias}, features), rng)
         for name, bias in zip(names, gate_biases, strict=True)
     ]
-    pair = (ops.convert_to_tensor(gate_biases),) * 2
-    cell = lane_cell(alone[0], names, np.arange(LANES), pair if arch == "+rnn" else pair[0])
+    of_lanes = dict.fromkeys(alone[0].forget_gates, ops.convert_to_tensor(gate_biases))
+    cell = lane_cell(alone[0], names, np.arange(LANES), of_lanes)
     together = problem(alone[0], case, rng, lanes=(LANES,))
     outputs, states = execute(QUICKEST, values(cell), together)
     for lane in range(LANES):
@@ -231,12 +231,13 @@ class LagCell(rnn_zoo.AbstractRNNCell):
     """Answers with the state of before; reads its second state, and a mixture, through gates."""
 
     gates = ("a", "b", "c")
+    forget_gates = ("b",)
     state_names = ("h", "c")
 
     def step(self, ops, x, pre, states):
         h, c = states
         a = ops.tanh(pre("a", c))
-        b = ops.sigmoid(pre("b", h) + self.gate_bias)
+        b = ops.sigmoid(pre("b", h) + self.gate_bias["b"])
         new = self.activation(pre("c", a * h + b * c))
         return h, [b * h + (1 - b) * new, c * a]
 

@@ -17,13 +17,13 @@ CONFIG = TrainConfig(
     train_steps=20,
     eval_samples=64,
     task_options={"dimensions": 8, "delay": 2},
-    gate_bias=2.0,
+    gate_bias={"gy": 1.0, "gh": 2.0},
     seed=3,
 )
 
 
 def test_it_gives_what_the_record_has(tmp_path):
-    config = dataclasses.replace(CONFIG, arch="ugrnn", depth=1)
+    config = dataclasses.replace(CONFIG, arch="ugrnn", depth=1, gate_bias=2.0)
     record = train(config, tmp_path / "run")
     model, _ = load_model(tmp_path / "run")
     for split in ("train", "valid"):
@@ -57,7 +57,10 @@ def test_what_it_cannot_measure_is_refused():
 @pytest.mark.parametrize(
     "model, message",
     [
-        ({"gate_bias": 3.0}, r"have gate_bias \[3.0, 3.0\], and the configuration \[1.0, 2.0\]"),
+        (
+            {"gate_bias": 3.0},
+            r"gate_bias \{'gy': 3.0, 'gh': 3.0\}, and the .* \{'gy': 1.0, 'gh': 2.0\}",
+        ),
         ({"activation": "relu"}, "the model's cells have activation relu, and the .* tanh"),
         ({"depth_activation": "tanh"}, "the model's cells have depth_activation tanh, and"),
         ({"arch": "gru", "gate_bias": 1.0}, r"not the one of the configuration: \+rnn, \d+ units"),
@@ -70,7 +73,7 @@ def test_a_model_of_other_equations_is_refused(model, message):
 
 def test_one_that_was_built_for_the_configuration_is_measured():
     assert evaluate(built(seed=1), CONFIG)["loss"] > 0
-    other = dataclasses.replace(CONFIG, arch="irnn", depth=1)
+    other = dataclasses.replace(CONFIG, arch="irnn", depth=1, gate_bias=1.0)
     units = rnn_zoo.units_for_budget("irnn", 1, 900, 8, 8)
     rnn = rnn_zoo.build_model("rnn", 1, units, 8, 8, activation="relu")
     with pytest.raises(UserError, match="not the one of the configuration: irnn"):

@@ -20,7 +20,7 @@ pytestmark = tensorflow_only
 #: Run -> its configuration.
 RUNS = {
     "lstm": {"arch": "lstm"},
-    "plus": {"arch": "+rnn", "gate_bias": 2.5, "depth_gate_bias": -0.5, "activation": "relu"},
+    "plus": {"arch": "+rnn", "gate_bias": {"gy": -0.5, "gh": 2.5}, "activation": "relu"},
 }
 #: Batch and time of the sequences.
 SIZES = ((3, 12), (1, 5))
@@ -102,9 +102,10 @@ def test_the_initial_states_are_the_learned_ones(exported):
 def test_the_hyperparameters_of_the_cells_are_those_of_the_run(tmp_path):
     write_run(tmp_path, TrainConfig("parens", depth=2, num_params=6000, **RUNS["plus"]))
     model, _ = load_model(tmp_path)
-    assert json.loads((tmp_path / "record.json").read_text())["config"]["gate_bias"] == 2.5
+    by_gate = {"gy": -0.5, "gh": 2.5}
+    assert json.loads((tmp_path / "record.json").read_text())["config"]["gate_bias"] == by_gate
     for cell in recurrent_cells(model):
-        assert tuple(cell.gate_bias) == (-0.5, 2.5)
+        assert cell.gate_bias == by_gate
         assert cell.activation.__name__ == "relu"
 
 

@@ -32,8 +32,7 @@ pytestmark = tensorflow_only
 RUNS = {
     "capacity": {
         "arch": "+rnn",
-        "gate_bias": 0.5,
-        "depth_gate_bias": 2.0,
+        "gate_bias": {"gy": 2.0, "gh": 0.5},
         "activation": "relu",
         "task_options": {"num_inputs": 6, "num_samples": 40, "num_steps": 2},
     },

@@ -71,7 +71,7 @@ def end_alone(trial):
 
 def test_the_search_space_has_its_gates():
     names = [each.name for each in space.space(TrainConfig(arch="own_cells.leaky", **BASE))]
-    assert {"input_scale.c", "recurrent_scale.g", "bias_scale.g", "gate_bias"} <= set(names)
+    assert {"input_scale.c", "recurrent_scale.g", "bias_scale.g", "gate_bias.g"} <= set(names)
 
 
 @pytest.mark.slow

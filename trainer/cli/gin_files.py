@@ -20,8 +20,8 @@ from trainer.errors import UserError
 from trainer.tasks import TASKS
 
 PROFILES = ("smoke", "laptop", "paper")
-#: Architectures with a file of their own in gin_configs/archs.
-ARCHITECTURES_OF_THEIR_OWN = ("irnn",)
+#: Files in gin_configs/archs, of an architecture in every task or in one.
+ARCHITECTURE_FILES = ("irnn", "+rnn-memory", "+rnn-parens", "+rnn-rcf")
 
 # A gin file can `import` and `include`, hence ImportError and OSError.
 _MISTAKES = (
@@ -129,8 +129,8 @@ def _parse_project_files(given, profile):
     root = importlib.resources.files("gin_configs")
     names = [f"tasks/{given['task']}.gin"]
     arch = ALIASES.get(given.get("arch"), given.get("arch"))
-    if arch in ARCHITECTURES_OF_THEIR_OWN:
-        names.append(f"archs/{arch}.gin")
+    own = (arch, f"{arch}-{given['task']}")
+    names += [f"archs/{name}.gin" for name in own if name in ARCHITECTURE_FILES]
     names.append(f"profiles/{profile}.gin")
     for name in names:
         gin.parse_config(root.joinpath(name).read_text())

@@ -77,7 +77,7 @@ def space(config: TrainConfig) -> tuple[Hyperparameter, ...]:
 
 
 def _of_architecture(arch):
-    gates = ARCHITECTURES[arch].gates
+    gates, forget_gates = ARCHITECTURES[arch].gates, ARCHITECTURES[arch].forget_gates
     identity_alone = arch == "irnn"
     # Starting from the identity distinguishes the paper's IRNN from its RNN.
     inits = [init for init in MATRIX_INITS if init != "identity"] if arch == "rnn" else MATRIX_INITS
@@ -96,10 +96,8 @@ def _of_architecture(arch):
     yield Hyperparameter("bias_init", "categorical", choices=BIAS_INITS)
     for gate in gates:
         yield Hyperparameter(f"bias_scale.{gate}", "uniform", -2.0, 2.0)
-    if arch not in ("rnn", "irnn"):
-        yield Hyperparameter("gate_bias", "uniform", 0.0, 6.0)
-    if arch == "+rnn":
-        yield Hyperparameter("depth_gate_bias", "uniform", 0.0, 6.0)
+    for gate in forget_gates:
+        yield Hyperparameter(f"gate_bias.{gate}", "uniform", 0.0, 6.0)
 
 
 def _of_learning(config):

@@ -30,14 +30,14 @@ _SCALES = {
 _FIELDS = {
     "recurrent_matrix_init_type": "matrix_init",
     "recurrent_bias_init_type": "bias_init",
-    "forget_gate_bias_hack": "gate_bias",
-    "forget_gate_bias": "gate_bias",
-    "depth_gate_bias_hack": "depth_gate_bias",
     "nonlinearity": "activation",
     "optimizer_logit_momentum": "momentum_logit",
-    **{name: name for name in ("depth_gate_bias", "optimizer", "lr_init", "lr_decay_rate")},
+    **{name: name for name in ("optimizer", "lr_init", "lr_decay_rate")},
     **{name: name for name in ("gradient_clip_val", "l2_decay", "train_steps")},
 }
+#: Published name of b^fg -> gate of the +RNN. Other architectures have the first name alone.
+_GATE_BIASES = {"forget_gate_bias": "gh", "depth_gate_bias": "gy"}
+_HACK = "_hack"
 #: Architecture -> published gate -> gate here, where they differ.
 _GATES = {"lstm": {"g": "f"}}
 _NORMAL = dict.fromkeys(("normal", "random_normal", "gaussian"), "normal")
@@ -49,7 +49,7 @@ _WORDS = {
     "activation": {name: name for name in ACTIVATIONS},
 }
 #: Fields whose entries may be set one by one, such as `input_scale.r`.
-_DICTS = ("input_scale", "recurrent_scale", "bias_scale", "task_options")
+_DICTS = ("input_scale", "recurrent_scale", "bias_scale", "gate_bias", "task_options")
 
 
 def read(path: str | pathlib.Path) -> list[dict[str, Any]]:
@@ -99,16 +99,16 @@ def from_published(hparams: Mapping[Any, Any], arch: str) -> dict[str, Any]:
     """Translates a published set of hyperparameters.
 
     An LSTM without a nonlinearity is tanh, as theirs was. For the +RNN, that `forget_gate_bias` is
-    b^{fg,h} and that b^{fg,y} is called `depth_gate_bias`, with or without "_hack", is a guess: no
-    names but an LSTM's are known.
+    b^{fg,h} and that b^{fg,y} is called `depth_gate_bias`, each with or without "_hack", is a
+    guess: no names but an LSTM's are known.
 
     Args:
         hparams: values by published name; bytes, Python 2's strings, are read as text.
         arch: architecture whose gates the names refer to.
 
     Returns:
-        Dict from `TrainConfig` field to value, which `TrainConfig` checks; scales are dicts by
-        gate.
+        Dict from `TrainConfig` field to value, which `TrainConfig` checks; scales and a +RNN's
+        `gate_bias` are dicts by gate.
 
     Raises:
         UserError: a name, gate or word is unknown, or two names mean the same.
@@ -138,12 +138,20 @@ def from_published(hparams: Mapping[Any, Any], arch: str) -> dict[str, Any]:
 def _places(arch):
     """Returns (field, gate of a scale or None) for every published name of an architecture."""
     gates = {gate: gate for gate in ARCHITECTURES[arch].gates} | _GATES.get(arch, {})
-    fields = {n: f for n, f in _FIELDS.items() if arch == "+rnn" or f != "depth_gate_bias"}
-    return {name: (field, None) for name, field in fields.items()} | {
-        prefix + gate: (field, ours)
-        for prefix, field in _SCALES.items()
-        for gate, ours in gates.items()
-    }
+    biases = _GATE_BIASES if arch == "+rnn" else {"forget_gate_bias": None}
+    return (
+        {name: (field, None) for name, field in _FIELDS.items()}
+        | {
+            name + suffix: ("gate_bias", gate)
+            for name, gate in biases.items()
+            for suffix in ("", _HACK)
+        }
+        | {
+            prefix + gate: (field, ours)
+            for prefix, field in _SCALES.items()
+            for gate, ours in gates.items()
+        }
+    )
 
 
 def _in_our_words(field, name, value):
@@ -184,7 +192,11 @@ def _fields(config, given):
 
 
 def _is_published(name):
-    return name.startswith(tuple(_SCALES)) or _FIELDS.get(name, name) != name
+    return (
+        name.startswith(tuple(_SCALES))
+        or name.removesuffix(_HACK) in _GATE_BIASES
+        or _FIELDS.get(name, name) != name
+    )
 
 
 def _check_names(given, names):

@@ -200,11 +200,17 @@ def test_a_configuration_made_in_python_is_written_as_gin_too(tmp_path):
 
 def test_an_architecture_may_have_defaults_of_its_own():
     files = {path.stem for path in (DIRECTORY / "archs").iterdir()}
-    assert files == set(gin_files.ARCHITECTURES_OF_THEIR_OWN)
+    assert files == set(gin_files.ARCHITECTURE_FILES)
     general = parse(flags={"task": "memory", "arch": "rnn"}).config
     irnn = {"task": "memory", "arch": "irnn"}
     assert parse(flags=irnn).config.lr_init < general.lr_init
     assert parse(flags=irnn | {"lr_init": 0.02}).config.lr_init == 0.02
+    for task, gate, depth in (("memory", 5.0, 1.0), ("parens", 3.0, 0.0), ("rcf", 0.0, 1.0)):
+        assert parse(flags={"task": task, "arch": "gru"}).config.gate_bias == gate
+        plus = parse(flags={"task": task, "arch": "plus_rnn"}).config
+        assert plus.gate_bias == {"gy": depth, "gh": gate}
+    bindings = ["TrainConfig.gate_bias = 2.0"]
+    assert parse(flags={"task": "parens", "arch": "+rnn"}, bindings=bindings).config.gate_bias == 2
 
 
 @pytest.mark.parametrize("task", TASKS)

@@ -29,7 +29,6 @@ RANGES = {
     "recurrent_scale": ("log-uniform", 0.01, 2.0),
     "bias_scale": ("uniform", -2.0, 2.0),
     "gate_bias": ("uniform", 0.0, 6.0),
-    "depth_gate_bias": ("uniform", 0.0, 6.0),
     "lr_init": ("log-uniform", 1e-4, 1e-1),
     "lr_decay_rate": ("log-uniform", 1e-3, 1.0),
     "momentum_logit": ("uniform", 1.0, 7.0),
@@ -87,10 +86,9 @@ def test_exceptions_for_networks_without_gates():
     assert {"matrix_init", "activation"}.isdisjoint(irnn)
     assert set(gru["matrix_init"].choices) == {"identity", "orthogonal", "normal"}
     for names in (rnn, irnn):
-        assert "gate_bias" not in names
-    assert "gate_bias" in gru
-    assert "depth_gate_bias" not in gru
-    assert {"gate_bias", "depth_gate_bias"} <= by_name(arch="+rnn").keys()
+        assert not {name for name in names if "gate_bias" in name}
+    assert {name for name in gru if "gate_bias" in name} == {"gate_bias.u"}
+    assert {"gate_bias.gy", "gate_bias.gh"} <= by_name(arch="+rnn").keys()
 
 
 def test_conditional_hyperparameters():
@@ -203,7 +201,7 @@ def test_narrowing():
     assert narrowed["optimizer"].choices == ("adam",)
     assert all(narrowed[f"input_scale.{gate}"].low == 0.5 for gate in "ruc")
     features = Features(hyperparameters(narrowed.values()))
-    assert features.decode(features.draw(np.random.default_rng(0), 1)[0])["gate_bias"] == 2.0
+    assert features.decode(features.draw(np.random.default_rng(0), 1)[0])["gate_bias.u"] == 2.0
     assert narrowed["l2_decay"] == by_name()["l2_decay"]
 
 

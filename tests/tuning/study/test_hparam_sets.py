@@ -153,7 +153,7 @@ def test_biases_of_gates():
     assert from_published({"forget_gate_bias": 2.0}, "gru") == {"gate_bias": 2.0}
     for second in ("depth_gate_bias", "depth_gate_bias_hack"):
         hparams = {"forget_gate_bias_hack": 2.0, second: 3.0}
-        expected = {"gate_bias": 2.0, "depth_gate_bias": 3.0}
+        expected = {"gate_bias": {"gh": 2.0, "gy": 3.0}}
         assert from_published(hparams, "+rnn") == from_published(hparams, "plus_rnn") == expected
 
 
