@@ -1,4 +1,4 @@
-"""Trials for tests of the report, made by hand."""
+"""Handmade trials for tests of the report."""
 
 from trainer.storage.records import RunRecord
 from tuning.report import trials
@@ -26,7 +26,7 @@ _BASE = {
 
 
 def frame(*rows):
-    """A DataFrame of `trials.read` with these rows: dicts with what matters of each."""
+    """A DataFrame of `trials.read` from dicts of the columns that matter; others have defaults."""
     full = []
     for number, row in enumerate(rows):
         values = _BASE | {"iteration": number, "run_id": f"{number:05d}"} | row
@@ -35,20 +35,20 @@ def frame(*rows):
 
 
 def capacity(bits, **values):
-    """A capacity trial that stored so many bits."""
+    """A capacity trial that stored `bits`."""
     row = {"task": "capacity", "num_steps": 5, "num_params": 990, **values}
     per = {"bits": bits, "bits_per_parameter": bits / row["num_params"]}
     return row | per | {"objective": -bits, "eval_loss": 0.5, "num_samples": 1.1 * bits} | values
 
 
 def trial(task, loss, **values):
-    """A trial of another task with this loss, or one that diverged if it is None."""
+    """A trial of another task with this loss; it diverged if `loss` is None."""
     status = {"status": "infeasible"} if loss is None else {}
     return {"task": task, "objective": loss, "eval_loss": loss} | status | values
 
 
 def record(run_id, **values):
-    """A `RunRecord` of a capacity run, for files of records."""
+    """The `RunRecord` of a capacity run."""
     fields = {
         "task": "capacity",
         "arch": "gru",

@@ -1,10 +1,13 @@
-"""Reads the runs, makes all of the report, and writes it."""
+"""Reads the runs, and makes and writes the report."""
 
+import os
 import pathlib
 from collections import Counter
+from collections.abc import Callable
 
 import pandas as pd
 
+from trainer.display.progress import Display
 from trainer.errors import UserError
 from trainer.storage.files import whole
 from tuning.report import gaps as gap
@@ -14,26 +17,32 @@ from tuning.report.figures import FIGURES
 from tuning.report.tables import TABLES
 
 
-def run(runs, out, published_trials, display):
+def run(
+    runs: str | os.PathLike | None,
+    out: str | os.PathLike,
+    published_trials: str | os.PathLike | None,
+    display: Display,
+) -> None:
     """Writes the report of a directory of runs.
 
     OUT/index.html    the page
-    OUT/figures/      a PNG and an SVG a figure
-    OUT/tables/       a CSV and a Markdown file a table, and claims.csv, claims.md
+    OUT/figures/      one PNG and one SVG per figure
+    OUT/tables/       one CSV and one Markdown file per table, and claims.csv, claims.md
 
     Args:
-        runs: the directory, or None for the authors' trials alone.
-        out: the report's directory; what an earlier report left in it is replaced.
+        runs: the directory, or None to report the authors' trials alone.
+        out: directory of the report; files of an earlier report are replaced.
         published_trials: Parquet file of the authors' trials, or None.
-        display: a `trainer.display.progress.Display`.
+        display: prints messages.
 
     Raises:
-        UserError: there is no run at all.
+        UserError: there is no finished run.
     """
     found = _read(runs, published_trials, display)
-    ours = found[found.source == "rnn-zoo"]
-    # Tables have the paper's numbers beside them already, and claims are about one set of runs.
-    judged = ours if len(ours) else found
+    own = found[found.source == "rnn-zoo"]
+    # The authors' trials stay out of tables, which show the paper's numbers already, and of claims,
+    # which are judged on one set of runs.
+    judged = own if len(own) else found
     figures = {n: (p, p.draw(found), caption(p.select, found)) for n, p in FIGURES.items()}
     tables = {name: (table, table.make(judged)) for name, table in TABLES.items()}
     claims = _judge(judged)
@@ -52,8 +61,8 @@ def run(runs, out, published_trials, display):
     _summarise(out, figures, tables, claims, missing, display)
 
 
-def caption(select, trials):
-    """How many trials a figure is made of, of which profiles and budgets; a sentence a source."""
+def caption(select: Callable[[pd.DataFrame], pd.DataFrame], trials: pd.DataFrame) -> str:
+    """Number, profiles and budgets of the trials that `select` keeps; one sentence per source."""
     parts = []
     for source, name in (("rnn-zoo", ""), ("published", "published: ")):
         selected = select(trials[trials.source == source])
@@ -66,7 +75,7 @@ def _describe(selected):
     sizes = selected.groupby("study", observed=True).size()
     low, high = sizes.min(), sizes.max()
     each = f"{low:,}" if low == high else f"{low:,} to {high:,}"
-    text = f"{len(selected):,} trials, {each} a study"
+    text = f"{len(selected):,} trials, {each} per study"
     diverged = int((selected.status == "infeasible").sum())
     text += f", {diverged:,} of them diverged" if diverged else ""
     profiles = [str(name) for name in selected.profile.dropna().unique()]
@@ -79,16 +88,16 @@ def _describe(selected):
 def _read(runs, published_trials, display):
     frames = []
     if runs:
-        ours, problems = trials.read(runs)
+        own, problems = trials.read(runs)
         for problem in problems:
             display.say(problem)
-        frames.append(ours)
+        frames.append(own)
     if published_trials:
         frames.append(trials.read_published(published_trials))
     found = trials.together(frames)
     if not len(found):
         raise UserError(
-            f"{runs} holds no finished run; make some, as by python -m tuning.sweep "
+            f"{runs} holds no finished run; make some, e.g. python -m tuning.sweep "
             f"--gin_file=gin_configs/paper/figure_2c.gin --profile=smoke --out={runs}/figure_2c"
         )
     return found
@@ -116,7 +125,7 @@ def _write(out, figures, tables):
 
 
 def _judge(trials):
-    """Every claim with what the trials say of it, as a DataFrame."""
+    """Checks every claim; one row per claim."""
     rows = []
     for claim in CLAIMS.values():
         finding = claim.check(trials)
@@ -124,7 +133,7 @@ def _judge(trials):
             {
                 "claim": claim.text,
                 "paper": claim.source,
-                "ours": finding.ours,
+                "result": finding.result,
                 "runs": finding.runs,
                 "verdict": finding.verdict,
                 "rule": claim.rule,
@@ -134,7 +143,7 @@ def _judge(trials):
 
 
 def _verdicts(claims):
-    """How many claims there are of each verdict, as text."""
+    """Number of claims of each verdict, as text."""
     return ", ".join(f"{n} {verdict}" for verdict, n in Counter(claims.verdict).most_common())
 
 

@@ -1,13 +1,15 @@
 """Axes, colours and marks that all figures share, and the points that they show.
 
-Colours are Okabe and Ito's, which differ in any kind of colour vision, the light ones darkened for
-a light ground; markers differ too, for print in black and white.
+The palette is Okabe and Ito's, safe for colour-blind readers, with its light colours darkened for
+contrast on white. Markers differ too, for print in black and white.
 """
 
 import io
+from collections.abc import Iterable
 
 import pandas as pd
 from matplotlib import rc_context, ticker
+from matplotlib.artist import Artist
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -23,9 +25,9 @@ COLOURS = {
 }
 MARKERS = {"rnn": "o", "irnn": "s", "ugrnn": "^", "gru": "D", "lstm": "v", "+rnn": "P"}
 DASHES = {1: "-", 2: "--", 4: "-.", 8: ":"}
-#: Text, axes and theory. No colour of the data's, so that a page may give it its own.
+#: Colour of text, axes and theory. No data has it, so the page can replace it by its own.
 INK = "#1b1b1d"
-#: Points beyond which dots are drawn as one picture inside an SVG.
+#: Number of dots above which an SVG holds them as one bitmap.
 MOST_VECTOR_DOTS = 200
 
 _STYLE = {
@@ -41,13 +43,13 @@ _STYLE = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "savefig.dpi": 200,
-    # Text as text: to be searched, read aloud, and scaled.
+    # Keep text as text, so that it can be searched and read aloud.
     "svg.fonttype": "none",
 }
 
 
-def in_order(archs):
-    """Architectures in the order of all legends and tables."""
+def in_order(archs: Iterable[str]) -> list[str]:
+    """Architectures in the order of legends and tables."""
     found = set(archs)
     return [arch for arch in ARCHS if arch in found]
 
@@ -56,7 +58,7 @@ _NO_METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))
 
 
 class Chart:
-    """One figure: its axes, and the points that it shows with the runs behind them.
+    """One figure: its axes, its points, and the run behind each point.
 
     Args:
         x, y: labels of the axes, with units.
@@ -64,27 +66,29 @@ class Chart:
 
     Attributes:
         figure: the matplotlib `Figure`.
-        points: DataFrame with columns x, y, arch and run (its name in the trials).
-        is_faint: whether what is drawn next is to stay in the background.
+        points: DataFrame with columns x, y, arch and run (the name of the run).
+        is_faint: whether following marks are drawn as background.
     """
 
-    def __init__(self, x, y, x_scale="linear", y_scale="linear"):
+    def __init__(self, x: str, y: str, x_scale: str = "linear", y_scale: str = "linear"):
         with rc_context(_STYLE):
             self.figure = Figure()
             self.axes = self.figure.subplots()
             self.axes.set(xlabel=x, ylabel=y, xscale=x_scale, yscale=y_scale)
-        # Ticks are made when the figure is drawn, out of the style's reach.
+        # Ticks are made when the figure is drawn, outside the style's context.
         self.axes.tick_params(which="both", colors=INK, labelsize=8)
-        self._points, self._entries, self.is_faint = [], {}, False
+        self._points: list[pd.DataFrame] = []
+        self._entries: dict[str, Artist] = {}
+        self.is_faint = False
 
     @property
-    def points(self):
+    def points(self) -> pd.DataFrame:
         columns = ["x", "y", "arch", "run"]
         shown = [each[columns] for each in self._points]
         return pd.concat(shown, ignore_index=True) if shown else pd.DataFrame(columns=columns)
 
     def line(self, table, arch, dashes="-", marker=True, label=None, step=False):
-        """A line of an architecture through columns x and y, each point of a run."""
+        """Draws a line of an architecture through columns x and y; each point is a run."""
         (line,) = self.axes.plot(
             table.x,
             table.y,
@@ -99,13 +103,13 @@ class Chart:
         self._drawn(table, arch, line, label)
 
     def marks(self, table, arch):
-        """Marks of an architecture at columns x and y, each a run."""
+        """Draws marks of an architecture at columns x and y; each is a run."""
         style = {"color": COLOURS[arch], "alpha": self._alpha, "markersize": 4.5, "linewidth": 0}
         (marks,) = self.axes.plot(table.x, table.y, MARKERS[arch], **style)
         self._drawn(table, arch, marks)
 
     def dots(self, table, arch):
-        """Small dots of an architecture at columns x and y, each a run."""
+        """Draws small dots of an architecture at columns x and y; each is a run."""
         self.axes.scatter(
             table.x,
             table.y,
@@ -118,12 +122,12 @@ class Chart:
         self._points.append(table.assign(arch=arch))
 
     def curve(self, x, y, arch):
-        """A line of an architecture whose points are no single runs."""
+        """Draws a line of an architecture through arrays x and y; its points are no single runs."""
         (line,) = self.axes.plot(x, y, color=COLOURS[arch], alpha=self._alpha, linewidth=1.6)
         self.entry(f"{LABELS[arch]}, published" if self.is_faint else LABELS[arch], line)
 
     def box(self, values, position, arch):
-        """A box between the quartiles, its median, and whiskers of up to 1.5 times its length."""
+        """Draws quartiles, median, and whiskers of up to 1.5 interquartile ranges."""
         parts = self.axes.boxplot(
             values,
             positions=[position],
@@ -145,17 +149,17 @@ class Chart:
         self._points.append(table.assign(arch=arch))
 
     def theory(self, x, y, label):
-        """A line that no run is behind."""
+        """Draws a theoretical line, which no run is behind."""
         (line,) = self.axes.plot(x, y, color=INK, linewidth=1, linestyle=(0, (1, 1)), zorder=0)
         self.entry(label, line)
 
     def entry(self, label, artist):
-        """Names something in the legend, once."""
+        """Adds an entry to the legend unless it has one with this label."""
         self._entries.setdefault(label, artist)
 
     def finish(self):
-        """Draws the legend, and ticks for people: 2,000, and enough of them on a short axis."""
-        # Above the axes, where it covers no point.
+        """Draws the legend and formats ticks: "2,000", and enough ticks on a short axis."""
+        # Above the axes, where the legend covers no point.
         self.figure.legend(
             self._entries.values(),
             self._entries,
@@ -176,26 +180,26 @@ class Chart:
                 axis.set_minor_formatter(ticker.NullFormatter())
         return self
 
-    def png(self):
-        """The figure as PNG, on white."""
+    def png(self) -> bytes:
+        """The figure as PNG on white."""
         file = io.BytesIO()
         with rc_context(_STYLE):
             FigureCanvasAgg(self.figure).print_png(file)
         return file.getvalue()
 
-    def svg(self, name):
-        """The figure as SVG with a transparent ground; `name` keeps its ids apart from others'."""
+    def svg(self, name: str) -> str:
+        """The figure as SVG with a transparent background; `name` seeds its ids."""
         file = io.StringIO()
         with rc_context(_STYLE | {"svg.hashsalt": name}):
             self.figure.savefig(file, format="svg", transparent=True, metadata=_NO_METADATA)
         return file.getvalue()
 
-    def frame(self):
-        """Where the axes are, for whoever looks for a point on the picture.
+    def frame(self) -> dict:
+        """Position and scale of the axes, to locate points in the picture.
 
         Returns:
-            dict: `box` (left, top, right, bottom as shares of the picture), `x` and `y` (low and
-            high end, whether the scale is logarithmic).
+            dict of `box` (left, top, right, bottom as fractions of the picture), `x` and `y` (low
+            end, high end, whether the scale is logarithmic).
         """
         FigureCanvasAgg(self.figure).draw()
         box, axes = self.axes.get_position(), self.axes

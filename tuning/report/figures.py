@@ -1,7 +1,7 @@
-"""The paper's figures, one function each of the DataFrame of `trials.read`.
+"""The paper's figures, each a function of the DataFrame of `trials.read`.
 
-Each returns a `Chart`, or None where there is no run for it; a panel that shows one depth is the
-function with that depth. `FIGURES` has all of them by the paper's names.
+Each returns a `Chart`, or None if it has no run to show. A panel of one depth is the function with
+that depth. `FIGURES` lists all of them by the paper's names.
 """
 
 import dataclasses
@@ -21,7 +21,7 @@ _PARAMETERS = "number of parameters"
 
 
 def _layers(trials, chart):
-    """Yields each source's trials; the authors' come first, and faint if there are ours as well."""
+    """Yields the trials of each source: the authors' first, and faint if there are others."""
     is_overlay = trials.source.nunique() > 1
     for source in ("published", "rnn-zoo"):
         chart.is_faint = is_overlay and source == "published"
@@ -33,21 +33,21 @@ def _layers(trials, chart):
 # Figures 1, 2a and App.1: capacity ---------------------------------------------------------------
 
 
-def stored_bits(trials, depth=None):
-    """1a-d: the most bits that any trial stored, by parameters."""
+def stored_bits(trials: pd.DataFrame, depth: int | None = None) -> Chart | None:
+    """1a-d: most stored bits of any trial, by number of parameters."""
     chart = Chart(_PARAMETERS, "stored bits", "log", "log")
     return _by_size(chart, capacity(trials, depth), "num_params", "bits", depth is None)
 
 
-def bits_per_parameter(trials, depth=None):
-    """1e-h: the same over the number of parameters."""
+def bits_per_parameter(trials: pd.DataFrame, depth: int | None = None) -> Chart | None:
+    """1e-h: most stored bits per parameter, by number of parameters."""
     chart = Chart(_PARAMETERS, "bits per parameter", "log")
     column = "bits_per_parameter"
     return _by_size(chart, capacity(trials, depth), "num_params", column, depth is None)
 
 
 def _by_size(chart, trials, x, y, with_depths=False):
-    """A line an architecture and depth through the best trial of each size."""
+    """One line per architecture and depth through the best trial of each size."""
     for layer in _layers(trials[trials[y].notna()], chart):
         table = _xy(statistics.best(layer, SIZE), x, y)
         for arch in in_order(table.arch):
@@ -67,14 +67,14 @@ def _by_size(chart, trials, x, y, with_depths=False):
 
 
 def _xy(table, x, y):
-    """The table with two of its columns as x and y, for a `Chart`."""
+    """Copies two columns to x and y, for a `Chart`."""
     return table.assign(x=table[x], y=table[y])
 
 
-def multipliers(trials):
-    """1i: times the parameters that column x needs for the capacity of row y.
+def multipliers(trials: pd.DataFrame) -> Chart | None:
+    """1i: relative number of parameters that column x needs for the capacity of row y.
 
-    Of runs of ours alone, if there are any.
+    The authors' trials are shown only if there are no others.
     """
     chart, layers = Chart("switching to", "from"), []
     layers += _layers(capacity(trials), chart)
@@ -101,8 +101,8 @@ def multipliers(trials):
     return chart
 
 
-def relu_effect(trials, depth=1):
-    """2a: bits per parameter, of all trials (solid) and of those with ReLU alone (dashed)."""
+def relu_effect(trials: pd.DataFrame, depth: int = 1) -> Chart | None:
+    """2a: bits per parameter of all trials (solid) and of those with ReLU (dashed)."""
     chart = Chart(_PARAMETERS, "bits per parameter", "log")
     for layer in _layers(capacity(trials, depth), chart):
         for found, dashes in ((layer, "-"), (relu(layer), "--")):
@@ -110,16 +110,16 @@ def relu_effect(trials, depth=1):
             for arch in in_order(table.arch):
                 if dashes == "-" or arch not in ("irnn", "+rnn"):
                     line = table[table.arch == arch].sort_values("x")
-                    chart.line(line, arch, dashes, label=None if dashes == "-" else "ReLU alone")
+                    chart.line(line, arch, dashes, label=None if dashes == "-" else "ReLU only")
     if not len(chart.points):
         return None
     chart.axes.set_ylim(bottom=0)
     return chart.finish()
 
 
-def unrolling(trials):
-    """2b: bits per parameter by the number of time steps unrolled."""
-    chart = Chart("time steps unrolled", "bits per parameter")
+def unrolling(trials: pd.DataFrame) -> Chart | None:
+    """2b: bits per parameter by number of unrolled time steps."""
+    chart = Chart("unrolled time steps", "bits per parameter")
     for layer in _layers(searched(trials, "capacity"), chart):
         table = statistics.best(unrolled(layer), ("arch", "num_steps"))
         table = _xy(table, "num_steps", "bits_per_parameter")
@@ -131,9 +131,9 @@ def unrolling(trials):
     return chart.finish()
 
 
-def dataset_sizes(trials):
-    """App.1: the number of samples that the search chose, by the bits that were stored of them."""
-    chart = Chart("stored bits", "samples in the data set, b", "log", "log")
+def dataset_sizes(trials: pd.DataFrame) -> Chart | None:
+    """App.1: number of samples that the search chose, by stored bits."""
+    chart = Chart("stored bits", "samples in the data set b", "log", "log")
     for layer in _layers(capacity(trials), chart):
         table = _xy(statistics.best(layer, SIZE), "bits", "num_samples")
         table = table[(table.x > 0) & table.y.notna()]
@@ -149,8 +149,8 @@ def dataset_sizes(trials):
 # Figure 2c: memory -------------------------------------------------------------------------------
 
 
-def memory(trials):
-    """2c: squared error of a reconstructed vector by units, beside the theory."""
+def memory(trials: pd.DataFrame) -> Chart | None:
+    """2c: squared error of the reconstructed vector by units, with the theory."""
     chart = Chart("hidden units per layer", "squared error per dimension")
     for layer in _layers(searched(trials, "memory"), chart):
         table = _xy(statistics.best(layer, SIZE), "units", "eval_loss")
@@ -167,14 +167,14 @@ def memory(trials):
 # Figure 3: text8 and random continuous functions --------------------------------------------------
 
 
-def text8(trials, depth, x="num_params"):
-    """3a-d: bits per character by parameters, or by units."""
+def text8(trials: pd.DataFrame, depth: int, x: str = "num_params") -> Chart | None:
+    """3a-d: bits per character by number of parameters, or of units."""
     chart = Chart(_PARAMETERS if x == "num_params" else "hidden units", "bits per character", "log")
     return _by_size(chart, searched(trials, "text8", depth), x, "bits_per_character")
 
 
-def rcf(trials, depth):
-    """3e-g: weighted squared error by parameters."""
+def rcf(trials: pd.DataFrame, depth: int) -> Chart | None:
+    """3e-g: weighted squared error by number of parameters."""
     chart = Chart(_PARAMETERS, "squared error", "log")
     return _by_size(chart, searched(trials, "rcf", depth), "num_params", "eval_loss")
 
@@ -182,8 +182,8 @@ def rcf(trials, depth):
 # Figure 4: losses by iteration of the search ------------------------------------------------------
 
 
-def medians(trials, task, depth):
-    """4a-d and i-l: the median of eval losses so far, with each trial's as a dot."""
+def medians(trials: pd.DataFrame, task: str, depth: int) -> Chart | None:
+    """4a-d and i-l: running median of eval losses; each trial is a dot."""
     chart = _iterations()
     for layer in _layers(trials, chart):
         for arch, table in _curves(tuned(layer, task, depth)):
@@ -192,13 +192,13 @@ def medians(trials, task, depth):
     return chart.finish() if len(chart.points) else None
 
 
-def minima(trials, task, depth):
-    """4e-h and m-p: the least eval loss so far."""
+def minima(trials: pd.DataFrame, task: str, depth: int) -> Chart | None:
+    """4e-h and m-p: running minimum of eval losses."""
     chart = _iterations()
     for layer in _layers(trials, chart):
         for arch, table in _curves(tuned(layer, task, depth)):
             least = table[table.y == table.y.cummin()]
-            # The line goes on to the last trial, which need not be the best.
+            # Extend the line to the last trial, even if that is not the best.
             end = least.iloc[[-1]].assign(x=table.x.iloc[-1])
             chart.line(pd.concat([least, end]), arch, marker=False, step=True)
     return chart.finish() if len(chart.points) else None
@@ -209,18 +209,18 @@ def _iterations():
 
 
 def _curves(trials):
-    """Yields (architecture, its feasible trials by iteration from 1)."""
+    """Yields (architecture, its feasible trials in order of iteration, counted from 1)."""
     feasible = trials[trials.eval_loss.notna()]
     for arch in in_order(feasible.arch):
         table = feasible[feasible.arch == arch].sort_values("iteration")
         yield arch, table.assign(x=table.iteration + 1, y=table.eval_loss)
 
 
-# Figure 5: hyperparameters at random --------------------------------------------------------------
+# Figure 5: random hyperparameters -----------------------------------------------------------------
 
 
-def boxes(trials, depth):
-    """5a-b: eval losses of random hyperparameters, as boxes and whiskers of 1.5 times the box."""
+def boxes(trials: pd.DataFrame, depth: int) -> Chart | None:
+    """5a-b: box plots of eval losses with random hyperparameters."""
     chart = Chart("", "eval loss (nats)")
     generator = np.random.default_rng(0)
     layers = [(untuned(layer, depth), chart.is_faint) for layer in _layers(trials, chart)]
@@ -243,21 +243,21 @@ def boxes(trials, depth):
 
 @dataclasses.dataclass(frozen=True)
 class Panel:
-    """What the report knows of a figure.
+    """Specification of a figure.
 
     Attributes:
         title: one line.
-        sweep: the file of gin_configs/paper whose sweep makes its runs.
-        depths: those that it shows.
-        select: from the trials to those that it is made of.
-        draw: from the trials to a `Chart` or None.
+        sweep: file of gin_configs/paper, without its suffix, that makes the runs.
+        depths: depths shown.
+        select: maps all trials to those of the figure.
+        draw: maps all trials to a `Chart`, or None if there is no run to show.
     """
 
     title: str
     sweep: str
-    depths: tuple
-    select: Callable
-    draw: Callable
+    depths: tuple[int, ...]
+    select: Callable[..., pd.DataFrame]
+    draw: Callable[..., Chart | None]
 
 
 def _panels():
@@ -269,10 +269,10 @@ def _panels():
     for letters, draw, title in capacities:
         for letter, depth in zip(letters, (None, *all_depths), strict=True):
             yield f"1{letter}", _panel(title, "figure_1", depth or all_depths, capacity, draw)
-    title = "Parameters needed for the same capacity"
+    title = "Relative parameters for equal capacity"
     yield "1i", _panel(title, "figure_1", all_depths, capacity, multipliers)
     yield "2a", _panel("Bits per parameter with ReLU", "figure_1", 1, capacity, relu_effect)
-    title = "Bits per parameter by time steps unrolled"
+    title = "Bits per parameter by unrolled time steps"
     yield "2b", Panel(title, "figure_2b", (1,), unrolled, unrolling)
     of_memory = partial(searched, task="memory")
     yield "2c", Panel("Memory throughput", "figure_2c", all_depths, of_memory, memory)
@@ -308,7 +308,7 @@ _TITLES = {
 
 
 def _panel(title, sweep, depths, select, draw):
-    """A panel of all depths, or of one: then both functions are given that depth."""
+    """A panel of several depths, or of one, which both functions then take."""
     if isinstance(depths, tuple):
         return Panel(title, sweep, depths, select, draw)
     title, depth = f"{title}, depth {depths}", {"depth": depths}

@@ -1,9 +1,13 @@
-"""What is missing from figures and tables, and the commands that would fill it."""
+"""Missing runs of figures and tables, and the commands that make them."""
 
 import functools
+import os
 import pathlib
 import shlex
+from collections.abc import Iterable
 from typing import NamedTuple
+
+import pandas as pd
 
 from rnn_zoo.architectures import ARCHITECTURES
 from tuning.report import trials
@@ -12,30 +16,33 @@ from tuning.report.paper import LABELS
 from tuning.report.tables import TABLES
 from tuning.sweep import config
 
+#: Architecture, depth, budget.
+Cell = tuple[str, int, int]
+
 
 class Gap(NamedTuple):
-    """Settings that a figure or table has no runs of; smoke runs do not count.
+    """Settings without runs in a figure or table; smoke runs are ignored.
 
     Attributes:
         what: "figure 4c", "table App.1".
-        cells: list of (architecture, depth, budget).
-        command: that makes runs of them.
+        cells: the settings.
+        command: command line that makes the runs.
     """
 
     what: str
-    cells: list
+    cells: list[Cell]
     command: str
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{self.what}: {describe(self.cells)}"
 
 
-def find(table, runs):
-    """Every gap, in the paper's order.
+def find(table: pd.DataFrame, runs: str | os.PathLike) -> list[Gap]:
+    """Finds all gaps, in the paper's order.
 
     Args:
         table: DataFrame of `trials.read`.
-        runs: the directory of runs, for the commands.
+        runs: directory of runs, for the commands.
     """
     table, found = table[table.profile != "smoke"], []
     for kind, wanted in (("figure", FIGURES), ("table", TABLES)):
@@ -45,23 +52,23 @@ def find(table, runs):
     return found
 
 
-def commands(gaps):
-    """Each command once, with the gaps that it would fill."""
-    by_command = {}
+def commands(gaps: Iterable[Gap]) -> dict[str, list[Gap]]:
+    """Groups gaps by the command that fills them."""
+    by_command: dict[str, list[Gap]] = {}
     for gap in gaps:
         by_command.setdefault(gap.command, []).append(gap)
     return by_command
 
 
-def describe(cells):
+def describe(cells: Iterable[Cell]) -> str:
     """Cells as text: "RNN, GRU at depth 2 with 1,000 parameters; LSTM at depth 4 with ...".
 
-    Architectures that lack the same are told together.
+    Architectures that lack the same depth and budgets share an entry.
     """
-    lacking = {}
+    lacking: dict[tuple[str, int], list[int]] = {}
     for arch, depth, budget in cells:
         lacking.setdefault((arch, depth), []).append(budget)
-    together = {}
+    together: dict[tuple[int, tuple[int, ...]], list[str]] = {}
     for (arch, depth), budgets in lacking.items():
         together.setdefault((depth, tuple(budgets)), []).append(LABELS[arch])
     return "; ".join(
@@ -75,7 +82,7 @@ def _cells(table):
 
 
 def _gaps(what, sweep, depths, have, runs):
-    """An architecture and depth is filled by all sizes of the laptop's grid, or of the paper's."""
+    """Gaps by profile: either all sizes of the laptop grid or all of the paper's fill a cell."""
     missing = {"laptop": [], "paper": []}
     for cell in dict.fromkeys(cell[:2] for cell in _grid(sweep, "paper") if cell[1] in depths):
         of = {profile: [c for c in _grid(sweep, profile) if c[:2] == cell] for profile in missing}
@@ -91,7 +98,7 @@ def _gaps(what, sweep, depths, have, runs):
 
 
 def _command(sweep, profile, runs):
-    """The sweep's command; into a directory of its own where another profile has the usual one."""
+    """The sweep's command, with a directory of its own if another profile holds the usual one."""
     held = trials.manifest(pathlib.Path(runs, sweep)).get("profile", "laptop")
     out = shlex.quote(f"{runs}/{sweep if held == profile else f'{sweep}_{profile}'}")
     command = f"python -m tuning.sweep --gin_file=gin_configs/paper/{sweep}.gin --out={out}"
@@ -99,9 +106,9 @@ def _command(sweep, profile, runs):
 
 
 @functools.cache
-def _grid(sweep, profile):
-    """Architectures, depths and budgets of a sweep, in its order."""
-    cells = {}
+def _grid(sweep: str, profile: str) -> list[Cell]:
+    """Cells of a sweep, in its order."""
+    cells: dict[Cell, None] = {}
     for values in config.points(f"gin_configs/paper/{sweep}.gin", profile):
         arch, depth = values["arch"], values.get("depth", 1)
         if depth >= ARCHITECTURES[arch].min_depth:

@@ -1,7 +1,7 @@
 """The report as one HTML file that needs no network and no server.
 
-What tables and runs consist of travels as gzipped JSON within the file: small enough for a hundred
-thousand trials, and unpacked by the browser when it is looked at.
+Tables and runs are gzipped JSON within the file, small enough for a hundred thousand trials. The
+browser unpacks them on demand.
 """
 
 import base64
@@ -14,8 +14,10 @@ import re
 import pandas as pd
 
 from tuning.report import gaps as gap
-from tuning.report.chart import INK
+from tuning.report.chart import INK, Chart
+from tuning.report.figures import Panel
 from tuning.report.paper import LABELS
+from tuning.report.tables import Table
 
 #: Columns of the page's table of trials: name, heading, kind.
 TRIAL_COLUMNS = (
@@ -26,32 +28,40 @@ TRIAL_COLUMNS = (
     ("max_params", "budget", "number"),
     ("num_params", "parameters", "number"),
     ("units", "units", "number"),
-    ("algorithm", "search", "text"),
+    ("algorithm", "algorithm", "text"),
     ("profile", "profile", "text"),
     ("status", "status", "text"),
     ("steps_done", "steps", "number"),
     ("objective", "objective", "number"),
     ("eval_loss", "eval loss", "number"),
-    ("bits_per_parameter", "bits/parameter", "number"),
-    ("bits_per_character", "bits/character", "number"),
+    ("bits_per_parameter", "bits per parameter", "number"),
+    ("bits_per_character", "bits per character", "number"),
 )
 #: Significant digits of numbers on the page.
 _DIGITS = 6
 
 
-def render(about, figures, tables, claims, trials, gaps):
-    """The page.
+def render(
+    about: dict,
+    figures: dict[str, tuple[Panel, Chart | None, str]],
+    tables: dict[str, tuple[Table, pd.DataFrame]],
+    claims: pd.DataFrame,
+    trials: pd.DataFrame,
+    gaps: list[gap.Gap],
+) -> str:
+    """Renders the page.
 
     Args:
-        about: dict of what the page says of all: trials, studies, runs (the directory), claims.
-        figures: dict from name to (`Panel`, `Chart` or None, caption).
-        tables: dict from name to (`Table`, DataFrame).
-        claims: DataFrame, a row a claim.
+        about: dict of trials and studies (their numbers), runs (their directory) and claims (the
+            number of each verdict, as text).
+        figures: name -> (specification, chart or None, caption).
+        tables: name -> (specification, table).
+        claims: DataFrame with one row per claim.
         trials: DataFrame of `trials.read`.
-        gaps: list of `gaps.Gap`.
+        gaps: missing runs.
 
     Returns:
-        HTML as text.
+        The HTML.
     """
     import jinja2
 
@@ -78,8 +88,8 @@ def render(about, figures, tables, claims, trials, gaps):
     )
 
 
-def pack(value):
-    """A value as JSON, gzipped, in base64."""
+def pack(value: object) -> str:
+    """Encodes a value as base64 of gzipped JSON."""
     text = json.dumps(value, separators=(",", ":"), allow_nan=False)
     return base64.b64encode(gzip.compress(text.encode(), 6, mtime=0)).decode()
 
@@ -101,12 +111,12 @@ def _figure(name, panel, chart, caption, rows):
 
 
 def _inline(svg, name):
-    """An SVG to stand within HTML: ink in the page's colour, ids of its own, no fixed size."""
+    """Prepares an SVG for HTML: ink in the page's colour, unique ids, no fixed size."""
     svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
     prefix = f"f{re.sub('[^0-9A-Za-z]', '', name)}-"
     svg = re.sub(r'\bid="', f'id="{prefix}', svg)
     svg = re.sub(r'(url\(|href=")#', rf"\1#{prefix}", svg)
-    # Its own size comes before any other; the page's is that of what is round it.
+    # Only the first width and height are those of the whole picture.
     return re.sub(r' (width|height)="[^"]*"', "", svg, count=2)
 
 
@@ -116,7 +126,7 @@ def _tables(tables, claims):
 
 
 def _frame(table, **kinds):
-    """A DataFrame as columns for the page; a column is of numbers or text, or as `kinds` says."""
+    """A DataFrame as columns for the page, numbers or text unless `kinds` says otherwise."""
     columns, values = [], []
     for name in table:
         is_number = pd.api.types.is_numeric_dtype(table[name])
@@ -127,7 +137,7 @@ def _frame(table, **kinds):
 
 
 def _trials(trials):
-    """The table of trials; a column of words is their list and each row's place in it."""
+    """The table of trials; text columns become a list of words and an index per row."""
     columns, values = [], []
     for name, label, kind in TRIAL_COLUMNS:
         columns.append({"name": name, "label": label, "kind": kind})
@@ -147,7 +157,7 @@ def _trials(trials):
 
 
 def _runs(trials):
-    """What a run's own view shows, a piece a study: hyperparameters and learning curves."""
+    """Hyperparameters and learning curves of runs, one piece per study."""
     found = {}
     for number, (_, study) in enumerate(trials.groupby("study", observed=False, sort=True)):
         rows = study.index.tolist()
@@ -159,17 +169,17 @@ def _runs(trials):
 
 
 def _short(text, digits):
-    """JSON as values, its numbers with few digits: most of the page is of these."""
+    """Parsed JSON with rounded numbers, since these make up most of the page."""
 
     def shorter(number):
         return float(f"{float(number):.{digits}g}")
 
-    # What is not finite has no place in JSON.
+    # JSON has no NaN and no infinity.
     return json.loads(text, parse_float=shorter, parse_constant=lambda _: None)
 
 
 def _numbers(series):
-    """Floats of a few digits, whole ones as such, None for what is missing."""
+    """Rounded floats; whole ones become int, missing ones None."""
     return [_number(x) if math.isfinite(x) else None for x in series.astype(float).tolist()]
 
 

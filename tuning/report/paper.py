@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-#: In the order of tables and legends.
+#: Order of architectures in tables and legends.
 ARCHS = ("rnn", "irnn", "ugrnn", "gru", "lstm", "+rnn")
 LABELS = {
     "rnn": "RNN",
@@ -12,19 +12,19 @@ LABELS = {
     "lstm": "LSTM",
     "+rnn": "+RNN",
 }
-#: T of figure 1, and of the capacity task unless its options say otherwise.
+#: T of figure 1, and the default of the capacity task.
 UNROLLED = 5
 #: n_in of the memory task, figure 2c.
 DIMENSIONS = 64
-#: Section 2.1.2: from the most to the least bits a parameter.
+#: Section 2.1.2: from most to fewest bits per parameter.
 CAPACITY_ORDER = ("rnn", "ugrnn", "gru", "lstm", "+rnn")
 GATED = ("ugrnn", "gru", "lstm", "+rnn")
 #: Section 2.1.2, results: "between 3 and 6 bits per parameter", "approximately 5".
 BITS_PER_PARAMETER = (3.0, 6.0)
 #: Section 2.1.2, ReLUs reduce capacity: "the 3.5 range".
 RELU_BITS_PER_PARAMETER = 3.5
-#: Trials of a study. Figure 1: "1000+ HP optimizations"; figure 4 and section 4: 1500 and 2500. Of
-#: the others, section 1.2 says "many hundreds to several thousands".
+#: Trials per study. Figure 1: "1000+ HP optimizations"; figure 4 and section 4: 1500 and 2500;
+#: section 1.2 on all others: "many hundreds to several thousands".
 TRIALS = {
     "capacity": 1000,
     "memory": 500,
@@ -38,7 +38,7 @@ TRIALS = {
 #: Appendix A: the number of training steps "always fell between 50K and 20M".
 MIN_STEPS = 50_000
 
-#: Table 1: shares of infeasible trials among 1000 of parens at 200,000 parameters.
+#: Table 1: infeasible fraction of 1000 trials of parens at 200,000 parameters.
 TABLE_1 = pd.DataFrame(
     [
         ("+rnn", None, 0.088),
@@ -51,7 +51,7 @@ TABLE_1 = pd.DataFrame(
     columns=["arch", 1, 8],
 ).set_index("arch")
 
-#: Table App.1: eval losses of 100 reruns of the best hyperparameters, parens, 100,000 parameters.
+#: Table App.1: eval losses of 100 reruns of the best hyperparameters of parens, 100,000 parameters.
 TABLE_APP_1 = pd.DataFrame(
     [
         ("rnn", 1.16e-2, 0.00, 1.41e-2, 8.21e-2, 0.294, 5.22e-2, 0.636),
@@ -63,8 +63,8 @@ TABLE_APP_1 = pd.DataFrame(
     columns=["arch", "original", "infeasible", "min", "mean", "max", "sd", "sd/mean"],
 ).set_index("arch")
 
-#: Table App.2: Welch's t, degrees of freedom, p, of pairs at depths 1 and 8. The paper prints small
-#: p as "< 0.001": 0.001 here, with `P_FLOOR` to tell.
+#: Table App.2: Welch's t, degrees of freedom and p of each pair, at depths 1 and 8. `P_FLOOR`
+#: stands for p that the paper prints as "< 0.001".
 P_FLOOR = 0.001
 _APP_2 = """
     +rnn/gru        -      -       -    -23.6   1080  0.001

@@ -1,19 +1,21 @@
-"""Which trials a figure, a table or a claim is about.
+"""Selection of the trials of a figure, table or claim.
 
-All take the DataFrame of `trials.read` and return some of its rows.
+Each function takes the DataFrame of `trials.read` and returns some of its rows.
 """
+
+import pandas as pd
 
 from tuning.report.paper import ARCHS, UNROLLED
 
-#: Columns of the settings that a search is made for.
+#: Columns that identify a search, within a task.
 SIZE = ("arch", "depth", "max_params")
 
 
-def searched(trials, task, depth=None):
-    """Trials of a task's searches, of one depth if one is given.
+def searched(trials: pd.DataFrame, task: str, depth: int | None = None) -> pd.DataFrame:
+    """Trials of a task, reruns and architectures outside the paper left out.
 
-    They are of the paper's architectures, and no reruns. Smoke runs count where there are no
-    others, and of several settings of the task, as sizes of its data set, the one with most trials.
+    Smoke runs are kept only if there are no others. If the task was run in several settings, such
+    as sizes of its data set, only the setting with the most trials is kept.
     """
     found = trials[(trials.task == task) & ~trials.is_rerun & trials.arch.isin(ARCHS)]
     if (found.profile != "smoke").any():
@@ -23,22 +25,21 @@ def searched(trials, task, depth=None):
     return found if depth is None else found[found.depth == depth]
 
 
-def capacity(trials, depth=None):
-    """Those of the capacity task at the T of figure 1."""
+def capacity(trials: pd.DataFrame, depth: int | None = None) -> pd.DataFrame:
+    """Trials of the capacity task, at the T of figure 1."""
     found = searched(trials, "capacity", depth)
     return found[found.num_steps == UNROLLED]
 
 
-def relu(trials):
-    """Those whose nonlinearity is ReLU; an IRNN has no other."""
+def relu(trials: pd.DataFrame) -> pd.DataFrame:
+    """Trials with ReLU; the IRNN always has it."""
     return trials[(trials.activation == "relu") | (trials.arch == "irnn")]
 
 
-def tuned(trials, task, depth=None):
-    """One search an architecture and depth, for what is shown by iteration.
+def tuned(trials: pd.DataFrame, task: str, depth: int | None = None) -> pd.DataFrame:
+    """The longest search of each architecture and depth, for plots by iteration.
 
-    All of one budget: that which most architectures were searched at, then the one with most
-    trials. Random hyperparameters are no search, and of several searches counts the longest.
+    All searches have one budget, chosen as in `one_budget`. Random search is left out.
     """
     found = searched(trials, task, depth)
     found = found[found.iteration.notna() & (found.algorithm != "random")]
@@ -49,20 +50,20 @@ def tuned(trials, task, depth=None):
     return found[found.study.isin(kept.study)]
 
 
-def untuned(trials, depth=None):
-    """Parentheses with hyperparameters at random, of one budget as in `tuned`."""
+def untuned(trials: pd.DataFrame, depth: int | None = None) -> pd.DataFrame:
+    """Trials of parentheses with random hyperparameters, of one budget."""
     found = searched(trials, "parens", depth)
     return one_budget(found[found.algorithm == "random"])
 
 
-def rerun(trials):
-    """The best hyperparameters of parentheses at depth 1 again, of one budget as in `tuned`."""
+def rerun(trials: pd.DataFrame) -> pd.DataFrame:
+    """Reruns of the best hyperparameters of parentheses at depth 1, of one budget."""
     found = trials[trials.is_rerun & (trials.task == "parens") & (trials.depth == 1)]
     return one_budget(found[found.arch.isin(ARCHS)])
 
 
-def one_budget(trials):
-    """Those of the budget that most architectures have, then of the one with most trials."""
+def one_budget(trials: pd.DataFrame) -> pd.DataFrame:
+    """Trials of the budget with the most architectures; ties go to the one with more trials."""
     if not len(trials):
         return trials
     budgets = trials.groupby("max_params").agg(archs=("arch", "nunique"), runs=("run", "size"))
@@ -70,8 +71,8 @@ def one_budget(trials):
     return trials[trials.max_params == budgets.max_params.iloc[-1]]
 
 
-def unrolled(trials):
-    """Capacity trials of the one size and depth that has most numbers of time steps."""
+def unrolled(trials: pd.DataFrame) -> pd.DataFrame:
+    """Capacity trials of the budget and depth that were unrolled to the most different lengths."""
     found = searched(trials, "capacity")
     if not len(found):
         return found

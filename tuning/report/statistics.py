@@ -1,11 +1,13 @@
-"""Estimates from trials, with their uncertainty; all intervals are of 95 %."""
+"""Estimates from trials with 95 % confidence intervals."""
 
 import itertools
 import math
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from scipy import stats
 
 from tuning.report import paper
@@ -14,34 +16,35 @@ LEVEL = 0.95
 
 
 class Estimate(NamedTuple):
-    """A number and the interval that holds it in 95 of 100 repetitions; NaN where none is known."""
+    """A value and its 95 % confidence interval; NaN where the value is unknown."""
 
     value: float
     low: float
     high: float
 
-    def within(self, low, high):
+    def within(self, low: float, high: float) -> bool:
         """Whether the whole interval lies in [low, high]."""
         return low <= self.low and self.high <= high
 
-    def outside(self, low, high):
-        """Whether no part of the interval lies in [low, high]."""
+    def outside(self, low: float, high: float) -> bool:
+        """Whether the whole interval lies outside [low, high]."""
         return self.high < low or self.low > high
 
 
-def best(trials, by):
-    """The trial that a search keeps in each group: the least objective, of equals the first.
+def best(trials: pd.DataFrame, by: Iterable[str]) -> pd.DataFrame:
+    """The best trial of each group: the smallest objective, the first among equals.
 
-    The objective is of the split valid, so that a plot of eval losses has no selection in it.
+    The objective is measured on the split valid, so eval losses are free of selection bias.
 
     Args:
         trials: DataFrame of `trials.read`.
-        by: columns that make a group.
+        by: columns that define a group.
 
     Returns:
-        DataFrame, a row a group that has a feasible trial, with a column `trials` more: how many
-        the longest of the group's searches made, infeasible ones among them. A random search, what
-        was stopped early, and searches of short trainings (`paper.MIN_STEPS`) are not counted.
+        DataFrame with one row per group that has a feasible trial. Its additional column `trials`
+        is the number of trials of the group's longest search, infeasible ones included. It leaves
+        out random searches, trials stopped early, and searches whose trainings are all shorter than
+        `paper.MIN_STEPS`.
     """
     by = list(by)
     longest = trials.groupby("study", observed=True).train_steps.transform("max")
@@ -54,8 +57,8 @@ def best(trials, by):
     return first.head(1).merge(counts, on=by).sort_values(by).reset_index(drop=True)
 
 
-def mean(values):
-    """The mean as an `Estimate`, by Student's t; of one value, an interval without ends."""
+def mean(values: ArrayLike) -> Estimate:
+    """The mean with Student's interval, which is unbounded for a single value."""
     values = np.asarray(values, float)
     if not values.size:
         return Estimate(math.nan, math.nan, math.nan)
@@ -65,33 +68,34 @@ def mean(values):
     return Estimate(float(values.mean()), float(values.mean() - half), float(values.mean() + half))
 
 
-def share(count, total):
-    """A share as an `Estimate`, by Wilson's score interval."""
+def share(count: int, total: int) -> Estimate:
+    """The fraction count / total with Wilson's score interval."""
     if not total:
         return Estimate(math.nan, math.nan, math.nan)
     interval = stats.binomtest(int(count), int(total)).proportion_ci(LEVEL, method="wilson")
     return Estimate(count / total, float(interval.low), float(interval.high))
 
 
-def share_difference(first, second):
-    """First minus second share, each (count, total), as an `Estimate` by Newcombe's method.
+def share_difference(first: tuple[int, int], second: tuple[int, int]) -> Estimate:
+    """Difference of two fractions, each given as (count, total), with Newcombe's interval.
 
-    From Wilson's intervals of both: d - sqrt((p1 - l1)^2 + (u2 - p2)^2) is its low end, and so on.
+    With Wilson's intervals [l1, u1] and [l2, u2] of the fractions p1 and p2, the ends are
+    d - sqrt((p1 - l1)^2 + (u2 - p2)^2) and d + sqrt((u1 - p1)^2 + (p2 - l2)^2), d = p1 - p2.
     """
     (p, low_1, high_1), (q, low_2, high_2) = share(*first), share(*second)
     below, above = math.hypot(p - low_1, high_2 - q), math.hypot(high_1 - p, q - low_2)
     return Estimate(p - q, p - q - below, p - q + above)
 
 
-def slope(x, y, groups=None):
-    """The slope of y over x by least squares, as an `Estimate`; each group has its own intercept.
+def slope(x: ArrayLike, y: ArrayLike, groups: Sequence | None = None) -> Estimate:
+    """Least-squares slope of y over x, with one intercept per group.
 
     Args:
         x, y: (n,) numbers.
-        groups: (n,) labels; all in one group if None.
+        groups: (n,) labels; one group if None.
 
     Returns:
-        The slope; its interval has no ends where nothing is left to judge it by.
+        The slope. Its interval is unbounded if no degree of freedom is left.
     """
     table = pd.DataFrame({"x": np.asarray(x, float), "y": np.asarray(y, float)})
     labels = np.zeros(len(table)) if groups is None else np.asarray(groups)
@@ -108,12 +112,12 @@ def slope(x, y, groups=None):
     return Estimate(value, value - half, value + half)
 
 
-def welch(first, second):
+def welch(first: Sequence[float], second: Sequence[float]) -> tuple[float, float, float]:
     """Welch's t-test for equal means of two samples.
 
     Returns:
-        (t, df, p). A negative t says that the second mean is the larger, as in Table App.2. NaN
-        where a sample has fewer than two values.
+        (t, df, p). A negative t means that the second mean is larger, as in Table App.2. All are
+        NaN if a sample has fewer than two values.
     """
     if min(len(first), len(second)) < 2:
         return math.nan, math.nan, math.nan
@@ -121,17 +125,17 @@ def welch(first, second):
     return float(result.statistic), float(result.df), float(result.pvalue)
 
 
-def multipliers(bests):
-    """How many times the parameters an architecture needs to store what another one stores.
+def multipliers(bests: pd.DataFrame) -> pd.DataFrame:
+    """Ratio of the parameters that two architectures need for equal capacity (figure 1i).
 
-    Figure 1i: with c the bits per parameter, averaged over the depths and sizes that both have,
-    column x needs c_y / c_x times row y's parameters.
+    Let c be bits per parameter, averaged over the depths and sizes that both have. Then column x
+    needs c_y / c_x times the parameters of row y.
 
     Args:
         bests: DataFrame of `best` by arch, depth and max_params, of capacity trials.
 
     Returns:
-        DataFrame, rows y, columns x; NaN where two have no size in common, or store nothing.
+        DataFrame with rows y and columns x; NaN for two without a common size at which both store.
     """
     stored = bests[bests.bits_per_parameter > 0]
     cells = stored.pivot_table("bits_per_parameter", ["depth", "max_params"], "arch", observed=True)
@@ -143,19 +147,19 @@ def multipliers(bests):
     return factors
 
 
-def parameter_factors(sizes, losses, archs):
-    """How many times the size each architecture needs for the loss of the least demanding one.
+def parameter_factors(sizes: ArrayLike, losses: ArrayLike, archs: Sequence[str]) -> pd.Series:
+    """Size that each architecture needs for equal loss, relative to the smallest.
 
-    Loss is modelled as a_arch + b log(size), one slope for all, by least squares. An architecture
-    then needs exp((a_arch - a_best) / -b) times the size.
+    Least squares fits loss = a_arch + b log(size) with one slope for all architectures. An
+    architecture then needs exp((a_arch - a_best) / -b) times the size of the best.
 
     Args:
-        sizes: (n,) numbers of parameters, or of units.
+        sizes: (n,) numbers of parameters or of units.
         losses: (n,) eval losses.
         archs: (n,) names.
 
     Returns:
-        Series from architecture to factor; NaN where loss does not fall with size.
+        Series from architecture to factor; NaN if loss does not fall with size.
     """
     table = pd.DataFrame({"x": np.log(np.asarray(sizes, float)), "y": np.asarray(losses, float)})
     fall = slope(table.x, table.y, archs).value

@@ -1,7 +1,7 @@
-"""The paper's tables, one function each of the DataFrame of `trials.read`, beside its own numbers.
+"""The paper's tables, each a function of the DataFrame of `trials.read`.
 
-Each returns a DataFrame for people, with the paper's numbers in columns that say so; a missing cell
-is NaN. `TABLES` has all of them by the paper's names.
+Each returns a DataFrame for display, with the paper's own numbers in columns named "paper". Missing
+cells are NaN. `TABLES` lists all of them by the paper's names.
 """
 
 import dataclasses
@@ -18,8 +18,8 @@ from tuning.robustness import robustness
 _STATISTICS = ("original", "infeasible", "min", "mean", "max", "sd", "sd/mean")
 
 
-def infeasible(trials):
-    """Table 1: the share of infeasible trials among those with random hyperparameters."""
+def infeasible(trials: pd.DataFrame) -> pd.DataFrame:
+    """Table 1: fraction of infeasible trials with random hyperparameters."""
     rows = []
     for depth in (1, 8):
         found = untuned(trials, depth)
@@ -43,8 +43,8 @@ def infeasible(trials):
     return pd.DataFrame(rows)
 
 
-def reruns(trials):
-    """Table App.1: the best hyperparameters of parentheses, trained again from other seeds."""
+def reruns(trials: pd.DataFrame) -> pd.DataFrame:
+    """Table App.1: the best hyperparameters of parentheses, rerun from other seeds."""
     studies, rows = rerun_studies(trials), []
     for arch, published in paper.TABLE_APP_1.iterrows():
         row = {"architecture": LABELS[arch], "reruns": 0} | dict.fromkeys(_STATISTICS, math.nan)
@@ -58,25 +58,25 @@ def reruns(trials):
     return pd.DataFrame(rows)
 
 
-def rerun_studies(trials):
-    """Architecture -> the study whose reruns count: of several, the one with most."""
+def rerun_studies(trials: pd.DataFrame) -> dict[str, str]:
+    """Architecture -> the study with the most reruns."""
     sizes = (
         rerun(trials).groupby(["arch", "study"], observed=True).size().sort_values(ascending=False)
     )
     return {arch: sizes[arch].index[0] for arch in sizes.index.unique("arch")}
 
 
-def original_and_reruns(trials, study):
-    """The eval loss of a study's best trial, None if it has none, and its reruns."""
+def original_and_reruns(trials: pd.DataFrame, study: str) -> tuple[float | None, pd.DataFrame]:
+    """Eval loss of a study's best trial (None if all are infeasible), and its reruns."""
     own = trials[trials.study == study]
     best = statistics.best(own[~own.is_rerun], ["study"]).eval_loss
     return (float(best.iloc[0]) if len(best) else None), own[own.is_rerun]
 
 
-def welch(trials):
-    """Table App.2: Welch's t-test for equal mean eval losses, of each pair of architectures.
+def welch(trials: pd.DataFrame) -> pd.DataFrame:
+    """Table App.2: Welch's t-test for equal mean eval losses of each pair of architectures.
 
-    A negative t says that the mean of the second architecture is the larger.
+    A negative t means that the mean of the second architecture is larger.
     """
     rows = []
     for each in paper.TABLE_APP_2.sort_values("depth", kind="stable").itertuples():
@@ -102,43 +102,43 @@ def welch(trials):
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """What the report knows of a table.
+    """Specification of a table.
 
     Attributes:
         title: one line.
-        sweep: the file of gin_configs/paper whose sweep makes its runs.
-        depths: those that it has rows of.
-        select: from the trials to those that it is made of.
-        make: from the trials to a DataFrame.
-        note: what a reader has to know, with the source of the paper's numbers.
+        sweep: file of gin_configs/paper, without its suffix, that makes the runs.
+        depths: depths with rows.
+        select: maps all trials to those of the table.
+        make: maps all trials to the table.
+        note: explanation, with the source of the paper's numbers.
     """
 
     title: str
     sweep: str
-    depths: tuple
-    select: Callable
-    make: Callable
+    depths: tuple[int, ...]
+    select: Callable[[pd.DataFrame], pd.DataFrame]
+    make: Callable[[pd.DataFrame], pd.DataFrame]
     note: str
 
 
 #: The paper's tables by name.
 TABLES = {
     "1": Table(
-        "Infeasible trials among random hyperparameters, parentheses",
+        "Infeasible trials with random hyperparameters, parentheses",
         "figure_5",
         (1, 8),
         untuned,
         infeasible,
-        "Intervals are Wilson's, of 95 %. The paper's: Table 1, 1000 trials at 200,000 parameters.",
+        "Wilson's 95 % intervals. Source: Table 1, 1000 trials at 200,000 parameters.",
     ),
     "App.1": Table(
-        "The best hyperparameters again, parentheses, depth 1",
+        "Reruns of the best hyperparameters, parentheses, depth 1",
         "table_app_1",
         (1,),
         rerun,
         reruns,
-        "Eval losses in nats, sd of the sample. The paper's: Table App.1, 100 reruns at 100,000 "
-        "parameters.",
+        "Eval losses in nats; sd is the sample standard deviation. Source: Table App.1, 100 "
+        "reruns at 100,000 parameters.",
     ),
     "App.2": Table(
         "Welch's t-test of mean eval losses, random hyperparameters, parentheses",
@@ -146,7 +146,7 @@ TABLES = {
         (1, 8),
         untuned,
         welch,
-        "A negative t says that the mean of the second architecture is the larger. The paper's: "
-        f"Table App.2, which prints p below {paper.P_FLOOR} as < {paper.P_FLOOR}.",
+        "A negative t means that the mean of the second architecture is larger. Source: Table "
+        f"App.2, which prints p below {paper.P_FLOOR} as < {paper.P_FLOOR}.",
     ),
 }

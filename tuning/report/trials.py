@@ -1,4 +1,4 @@
-"""All runs below a directory as one DataFrame, a row a training."""
+"""All runs below a directory as one DataFrame with one row per training."""
 
 import dataclasses
 import json
@@ -11,23 +11,23 @@ from trainer.errors import UserError
 from tuning.report.paper import UNROLLED
 from tuning.study.log import RERUNS
 
-#: Numbers that a record has by the same name.
+#: Numeric columns that a record has under the same name.
 _NUMBERS = (
     "depth units max_params num_params train_steps steps_done infeasible_at train_loss valid_loss "
     "eval_loss objective chance_loss seconds steps_per_second seed"
 ).split()
-#: Words that repeat from row to row.
+#: Text columns that a record has under the same name.
 _WORDS = ("task", "arch", "status", "backend")
-#: Options of a task that figures and claims look at.
+#: Task options that figures and claims use.
 _OPTIONS = ("num_samples", "num_steps")
-#: Options that do not make a task another: tuned ones, where its text lies, and T of capacity,
-#: which is a column.
+#: Task options that leave the setting of a trial unchanged: tuned ones, the location of the text,
+#: and T of capacity, which is a column.
 _FREE = {
     "capacity": ("num_samples", "presentation", "num_steps"),
     "arithmetic": ("compute_steps",),
     "text8": ("path", "source"),
 }
-#: Metrics of the split eval, by their column.
+#: Column -> metric of the split eval.
 _METRICS = {
     "bits": "mutual_information",
     "bits_per_parameter": "bits_per_parameter",
@@ -47,12 +47,12 @@ CONVERT = (
 
 @dataclasses.dataclass(frozen=True)
 class Study:
-    """What a directory of trials says of all of them.
+    """Facts that all trials of a directory share.
 
     Attributes:
-        name: its path below the directory that is read.
-        algorithm: of the search, None where that is not known.
-        profile: of the sweep that it belongs to, None where that is not known.
+        name: path relative to the directory that is read.
+        algorithm: search algorithm, None if unknown.
+        profile: profile of the sweep, None if unknown.
     """
 
     name: str
@@ -60,33 +60,30 @@ class Study:
     profile: str | None = None
 
 
-def read(directory):
-    """Reads every run below a directory, also of sweeps that are still under way.
+def read(directory: str | os.PathLike) -> tuple[pd.DataFrame, list[str]]:
+    """Reads every run below a directory, including those of unfinished sweeps.
 
-    A study's trials are lines of its `trials.jsonl`, the reruns of its best are those of its
-    `reruns.jsonl`; a directory with a `record.json` and no study above it is a run of the trainer.
-
-    Args:
-        directory: path of it.
+    A study keeps its trials in `trials.jsonl` and the reruns of its best trial in `reruns.jsonl`. A
+    directory with a `record.json` outside any study is a run of the trainer.
 
     Returns:
-        (DataFrame, list of problems as sentences). A row is a training that has ended, in the order
-        of their proposal within a study. Its columns, missing values being NaN or None:
+        (DataFrame, list of problems as sentences). Each row is a finished training; the trials of a
+        study are in the order of their proposal. Missing values are NaN or None. The columns are
 
-        run             study/run_id, the row's name; unique
-        study, run_id   the study's path below `directory`; the trial's name within it
-        iteration       number of the trial in its study, from 0; NaN where there is no search
-        is_rerun        whether it is one of the reruns of a study's best hyperparameters
-        source          "rnn-zoo", or "published"
-        algorithm       of the search: "gp", "random", ...
-        profile         of its sweep: "smoke", "laptop" or "paper"
-        setting         JSON: what makes its task another than that of a different setting
-        bits            information that a capacity run has stored, eq. (22)
+        run             study/run_id, a unique name
+        study, run_id   path of the study below `directory`; name of the trial within it
+        iteration       number of the trial in its study, from 0; NaN outside a search
+        is_rerun        whether it is a rerun of a study's best hyperparameters
+        source          "rnn-zoo" or "published"
+        algorithm       search algorithm: "gp", "random", ...
+        profile         profile of the sweep: "smoke", "laptop" or "paper"
+        setting         JSON: task options that must be equal for trials to be compared
+        bits            stored information of a capacity run, eq. (22)
         num_samples     b of a capacity run, N of rcf
         num_steps       T of a capacity run
-        hparams, curve  JSON: hyperparameters; training losses of the twentieths of its steps
+        hparams, curve  JSON: hyperparameters; training loss at each twentieth of the steps
 
-        and what a `RunRecord` has by the same name.
+        and fields of `RunRecord` under the same name.
     """
     rows, problems = [], []
     for path, names in _walk(pathlib.Path(directory)):
@@ -122,8 +119,8 @@ def read_published(path: str | os.PathLike) -> pd.DataFrame:
     return frame(found)
 
 
-def frame(rows):
-    """Dicts (or a DataFrame) with some of `COLUMNS` as a DataFrame that has all of them."""
+def frame(rows: list[dict] | pd.DataFrame) -> pd.DataFrame:
+    """A DataFrame with all of `COLUMNS` and their types, from rows that may lack some."""
     trials = pd.DataFrame(rows, columns=list(COLUMNS))
     for name in (*_NUMBERS, *_OPTIONS, *_METRICS, "iteration"):
         trials[name] = pd.to_numeric(trials[name], errors="coerce")
@@ -134,20 +131,20 @@ def frame(rows):
     return trials
 
 
-def together(frames):
-    """Several as one; the words of all are in the columns of each."""
+def together(frames: list[pd.DataFrame]) -> pd.DataFrame:
+    """Concatenates tables of `frame`, and merges their categories."""
     if len(frames) == 1:
         return frames[0]
     return frame(pd.concat([each.astype(object) for each in frames], ignore_index=True))
 
 
 def _walk(directory):
-    """Yields (path, names of the files of records in it), in the order of their names."""
+    """Yields (directory, names of its files of records), sorted by path."""
     for place, folders, files in os.walk(directory):
         folders.sort()
         names = [name for name in ("trials.jsonl", RERUNS) if name in files]
         if names:
-            # The best trials' own directories repeat what the log has.
+            # The directories of the best trials repeat records of the log.
             folders.clear()
         elif "record.json" in files:
             names = ["record.json"]
@@ -164,8 +161,8 @@ def _study(path, directory):
     return Study(name, study.get("algorithm"), sweep.get("profile"))
 
 
-def manifest(sweep):
-    """What a sweep's directory says of it; nothing where there is none."""
+def manifest(sweep: pathlib.Path) -> dict:
+    """Contents of a sweep's `sweep.json`; empty if there is none."""
     return _json(sweep / "sweep.json")
 
 
@@ -183,9 +180,9 @@ def _rows(path, study, is_rerun):
         try:
             record = json.loads(line)
             if not isinstance(record, dict):
-                raise ValueError("no record")
+                raise ValueError("not a record")
             if record["config"].get("preset"):
-                continue  # what starts from trained weights is no trial of the paper's kind
+                continue  # Trials of the paper start from random weights.
             row = _row(record, study, is_rerun)
         except (ValueError, KeyError):
             bad += 1
@@ -197,7 +194,7 @@ def _rows(path, study, is_rerun):
 
 
 def _lines(path):
-    """Those of a log, or a record that is a file of its own."""
+    """Lines of a log, or the single record of a JSON file."""
     if path.suffix == ".jsonl":
         with open(path, "rb") as file:
             yield from file
@@ -237,9 +234,9 @@ def _setting(task, options):
     return json.dumps(kept, sort_keys=True)
 
 
-def flat(values, prefix=""):
-    """Nested dicts as one, {"input_scale": {"c": 1}} as {"input_scale.c": 1}; no None in it."""
-    found = {}
+def flat(values: dict, prefix: str = "") -> dict:
+    """Flattens nested dicts, {"input_scale": {"c": 1}} to {"input_scale.c": 1}, and drops None."""
+    found: dict = {}
     for name, value in values.items():
         if isinstance(value, dict):
             found |= flat(value, f"{prefix}{name}.")

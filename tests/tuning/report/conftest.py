@@ -6,7 +6,7 @@ from tuning.report import trials
 
 @pytest.fixture(scope="session")
 def planted_runs(tmp_path_factory):
-    """A directory of all nine sweeps of the paper's grid, with planted truths."""
+    """A directory with all nine sweeps of the paper's grid and planted truths."""
     path = tmp_path_factory.mktemp("planted")
     synthetic.write(path, scale=0.03)
     return path
@@ -14,7 +14,7 @@ def planted_runs(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def planted(planted_runs):
-    """The same as a DataFrame."""
+    """The runs of `planted_runs` as a DataFrame."""
     found, problems = trials.read(planted_runs)
     assert not problems
     return found

@@ -1,4 +1,4 @@
-"""`python -m tuning.report` as a user runs it, on what a real sweep has left."""
+"""`python -m tuning.report` as a real process, on the runs of a real sweep."""
 
 import csv
 import itertools
@@ -10,7 +10,7 @@ from processes import JAX, python
 
 from tuning.study.log import read
 
-#: A sweep of a figure 1, of a table 1 and of a table App.1.
+#: Runs for figure 1, table 1 and table App.1.
 GRID = (
     "smoke/SweepConfig.grid = [{'task': 'capacity', 'arch': ['irnn', 'rnn'], 'depth': 1,"
     " 'num_params': 300, 'num_trials': 3, 'train_steps': 40},"
@@ -22,7 +22,7 @@ GRID = (
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    """A directory with the runs of a real smoke sweep, and their report."""
+    """A directory with the runs of a real smoke sweep and their report."""
     home = tmp_path_factory.mktemp("report")
     (home / "grid.gin").write_text(GRID)
     sweep = ("-m", "tuning.sweep", "--gin_file=grid.gin", "--out=runs/mine", "--profile=smoke")
@@ -128,7 +128,7 @@ def test_the_authors_trials_are_converted_and_laid_under_or_stand_alone(home, tm
         (["--runs=nowhere", "--out=x"], "--runs is no directory: nowhere"),
         (["--published=nowhere", "--out=x"], "--published is no file: nowhere"),
         (["--published=.", "--out=x"], "convert_published --published=. --out=published.parquet"),
-        (["--runs=.", "--out=x"], "holds no finished run; make some, as by python -m tuning.sweep"),
+        (["--runs=.", "--out=x"], "holds no finished run; make some, e.g. python -m tuning.sweep"),
         (["--runs=.", "--out=x", "more"], "unexpected argument 'more'"),
     ],
 )

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import pickle
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -52,7 +53,7 @@ class Python2(pickle._Pickler):
         self.write(pickle.SHORT_BINSTRING + bytes([len(raw)]) + raw)
         self.memoize(text)
 
-    dispatch = pickle._Pickler.dispatch | {str: save_str}
+    dispatch: ClassVar[dict] = pickle._Pickler.dispatch | {str: save_str}
 
 
 def by_python_2(value):

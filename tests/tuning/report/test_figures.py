@@ -1,4 +1,4 @@
-"""Each figure shows the runs that it should, where it should."""
+"""Figures show the right runs at the right places."""
 
 import dataclasses
 import xml.etree.ElementTree
@@ -53,7 +53,7 @@ def test_stored_bits_are_the_best_trial_of_each_size():
         capacity(4000.0),
         capacity(9000.0, max_params=2000, num_params=1990),
         capacity(500.0, arch="gru"),
-        capacity(7000.0, num_steps=2),  # of figure 2b
+        capacity(7000.0, num_steps=2),  # a run of figure 2b
         capacity(8000.0, depth=2),
         capacity(9999.0, is_rerun=True),
         trial("memory", 0.1),
@@ -130,16 +130,16 @@ def test_multipliers_are_written_into_their_cells():
     assert cells == {(0, 0): "1.00", (1, 0): "1.25", (0, 1): "0.80", (1, 1): "1.00"}
 
 
-def test_published_trials_lie_under_ours():
-    ours = frame(capacity(4000.0))
-    theirs = frame(capacity(5000.0, source="published", study="published/fig1"))
-    chart = figures.stored_bits(together([theirs, ours]), depth=1)
+def test_published_trials_lie_under_others():
+    own = frame(capacity(4000.0))
+    published = frame(capacity(5000.0, source="published", study="published/fig1"))
+    chart = figures.stored_bits(together([published, own]), depth=1)
     assert points(chart, "y") == [(4000.0,), (5000.0,)]
     alphas = [line.get_alpha() for line in chart.axes.lines]
     assert alphas == [0.35, 1.0]
     labels = [text.get_text() for text in chart.figure.legends[0].get_texts()]
     assert labels == ["RNN, published", "RNN"]
-    alone = figures.stored_bits(theirs, depth=1)
+    alone = figures.stored_bits(published, depth=1)
     assert [line.get_alpha() for line in alone.axes.lines] == [1.0]
 
 

@@ -1,4 +1,4 @@
-"""What is missing is named, with a command that is one."""
+"""Gaps are named, with commands that fill them."""
 
 import shlex
 

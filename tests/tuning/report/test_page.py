@@ -25,7 +25,7 @@ FLAGS = (
 
 @pytest.fixture(scope="module")
 def report(planted_runs, tmp_path_factory):
-    """The report of the planted runs, with one run whose name has to be quoted."""
+    """The report of the planted runs."""
     out = tmp_path_factory.mktemp("report")
     build.run(planted_runs, out, None, Display())
     return out
@@ -46,7 +46,7 @@ def browser():
 
 @pytest.fixture
 def opened(browser, report):
-    """The page, loaded anew; afterwards there must be no error on its console."""
+    """The freshly loaded page; fails if its console has an error afterwards."""
     browser.get("about:blank")
     browser.get_log("browser")
     browser.get((report / "index.html").as_uri())
@@ -278,13 +278,13 @@ def test_captions_say_how_many_trials_of_which_profile():
     rows = [trial("memory", 1.0), trial("memory", 1.0), trial("memory", 1.0, study="t")]
     rows.append(capacity(1.0, study="t", max_params=3000, profile=None))
     rows.append(trial("memory", None, study="t"))
-    theirs = trial("memory", 1.0, source="published", study="u", profile=None)
+    published = trial("memory", 1.0, source="published", study="u", profile=None)
 
     def all_of_it(trials):
         return trials
 
     assert build.caption(all_of_it, frame()) == "No runs yet."
-    ours = "5 trials, 2 to 3 a study, 1 of them diverged; profile laptop; budget 1,000 to 3,000."
-    assert build.caption(all_of_it, frame(*rows)) == ours
-    both = f"{ours} published: 1 trials, 1 a study; budget 1,000."
-    assert build.caption(all_of_it, frame(*rows, theirs)) == both
+    own = "5 trials, 2 to 3 per study, 1 of them diverged; profile laptop; budget 1,000 to 3,000."
+    assert build.caption(all_of_it, frame(*rows)) == own
+    both = f"{own} published: 1 trials, 1 per study; budget 1,000."
+    assert build.caption(all_of_it, frame(*rows, published)) == both

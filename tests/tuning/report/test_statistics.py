@@ -1,4 +1,4 @@
-"""Estimates against SciPy's own, against NumPy, and against closed forms."""
+"""Estimates against SciPy, NumPy and closed forms."""
 
 import math
 
@@ -13,9 +13,9 @@ from tuning.report.statistics import Estimate
 
 def test_the_mean_has_students_interval():
     values = [3.0, 4.5, 4.0, 6.5]
-    ours = statistics.mean(values)
+    found = statistics.mean(values)
     low, high = stats.t.interval(0.95, 3, np.mean(values), stats.sem(values))
-    np.testing.assert_allclose(ours, (4.5, low, high), rtol=1e-12)
+    np.testing.assert_allclose(found, (4.5, low, high), rtol=1e-12)
 
 
 def test_one_value_has_no_interval_and_none_no_mean():
@@ -28,15 +28,15 @@ def test_a_share_has_wilsons_interval():
     p = count / total
     centre = (p + z**2 / (2 * total)) / (1 + z**2 / total)
     half = z / (1 + z**2 / total) * math.sqrt(p * (1 - p) / total + z**2 / (4 * total**2))
-    ours = statistics.share(count, total)
-    np.testing.assert_allclose(ours, (p, centre - half, centre + half), rtol=1e-10)
+    found = statistics.share(count, total)
+    np.testing.assert_allclose(found, (p, centre - half, centre + half), rtol=1e-10)
     assert all(map(math.isnan, statistics.share(0, 0)))
 
 
 def test_a_difference_of_shares_has_newcombes_interval():
     # Newcombe (1998), table II, 56/70 - 48/80: 0.0524 to 0.3339.
-    ours = statistics.share_difference((56, 70), (48, 80))
-    np.testing.assert_allclose(ours, (0.2, 0.0524, 0.3339), atol=5e-5)
+    found = statistics.share_difference((56, 70), (48, 80))
+    np.testing.assert_allclose(found, (0.2, 0.0524, 0.3339), atol=5e-5)
 
 
 def test_a_slope_is_scipys_where_there_is_one_group():
@@ -74,7 +74,7 @@ def test_welchs_t_by_its_formula():
     df = (a + b) ** 2 / (a**2 / 3 + b**2 / 2)
     expected = (t, df, 2 * stats.t.sf(abs(t), df))
     np.testing.assert_allclose(statistics.welch(first, second), expected, rtol=1e-10)
-    # The second mean is the larger one: a negative t, as in Table App.2.
+    # The second mean is larger, so t is negative, as in Table App.2.
     assert t < 0
 
 
@@ -86,11 +86,11 @@ def test_multipliers_are_ratios_of_capacities_at_common_sizes():
     bests = frame(
         capacity(5000.0, num_params=1000),
         capacity(4000.0, num_params=1000, arch="lstm"),
-        capacity(9000.0, num_params=1000, max_params=2000),  # which the LSTM has not
+        capacity(9000.0, num_params=1000, max_params=2000),  # the LSTM lacks this size
         capacity(3000.0, num_params=1000, max_params=3000, arch="gru"),
     )
     table = statistics.multipliers(bests)
-    # To the LSTM (column) from the RNN (row), at the RNN's capacity: 5 / 4 times the parameters.
+    # The LSTM (column) needs 5 / 4 times the parameters for the RNN's (row) capacity.
     assert table.loc["rnn", "lstm"] == 1.25
     assert table.loc["lstm", "rnn"] == 0.8
     assert table.loc["rnn", "rnn"] == 1.0

@@ -1,4 +1,4 @@
-"""Tables: the planted numbers, SciPy's, and the paper's own beside them."""
+"""Tables against planted numbers, SciPy, and the paper."""
 
 import math
 
@@ -24,7 +24,7 @@ def test_infeasible_shares_are_the_planted_ones(planted):
         assert row.low < row.infeasible < row.high
 
 
-def test_the_papers_numbers_stand_beside_ours():
+def test_the_papers_numbers_have_columns_of_their_own():
     table = tables.infeasible(frame()).set_index(["architecture", "depth"])
     assert table.paper["IRNN", 1] == 0.567 and table.paper["GRU", 8] == 0.032
     assert ("+RNN", 1) not in table.index and table.paper["+RNN", 8] == 0.088
@@ -37,7 +37,7 @@ def test_the_papers_numbers_stand_beside_ours():
 
 
 def test_the_papers_own_tables_agree_with_themselves():
-    # S.D./Mean of Table App.1 is a quotient of its neighbours, to the digits that it prints.
+    # S.D./Mean of Table App.1 is the quotient of its neighbours, to the printed digits.
     table = paper.TABLE_APP_1
     np.testing.assert_allclose(table.sd / table["mean"], table["sd/mean"], rtol=0.012)
     # The p-values of Table App.2 follow from its t and df.

@@ -1,4 +1,4 @@
-"""Runs as a table: nothing twice, nothing left out, nothing made up."""
+"""Reading runs: each training is one row, with the values of its record."""
 
 import dataclasses
 import json
@@ -23,7 +23,7 @@ def test_a_sweep_is_read_with_what_its_files_say_of_it(tmp_path):
     write(study / "reruns.jsonl", record("0000-abcdef12"))
     (study / "study.json").write_text('{"study": {"algorithm": "random"}}')
     (tmp_path / "sweep/sweep.json").write_text('{"profile": "smoke"}')
-    # The best trial's own directory repeats the log.
+    # The directory of the best trial repeats a record of the log.
     write(study / "trial_00010/record.json", late)
     found, problems = trials.read(tmp_path)
     assert not problems
@@ -90,7 +90,7 @@ def test_words_are_stored_once(planted, name):
 
 
 def test_the_report_imports_nothing_that_trains():
-    """In a process of its own: another test may have imported what must not be there."""
+    """Checked in a new process, because other tests import training code."""
     wanted = "tuning.report.build, tuning.report.authors"
     code = f"import {wanted}, sys; print(*sys.modules)"
     done = python("-c", code, cwd=".")

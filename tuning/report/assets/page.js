@@ -3,7 +3,7 @@
 const PAGE_SIZE = 50;
 const find = (selector, within = document) => within.querySelector(selector);
 
-/** A new element: its attributes, and what it holds (text or elements). */
+/** Creates an element with attributes and children (text or elements). */
 function make(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -15,7 +15,7 @@ function make(tag, attributes = {}, ...children) {
   return element;
 }
 
-/** A piece of the page's data, unpacked once. */
+/** Pieces of the page's data, each unpacked once. */
 const pieces = new Map();
 function piece(name) {
   if (!pieces.has(name)) pieces.set(name, load(name));
@@ -24,7 +24,7 @@ function piece(name) {
 
 async function load(name) {
   const selector = `#data-${CSS.escape(name)}`;
-  // What comes after this script is not there, or not whole, before the browser has read all.
+  // Studies follow this script in the file, so wait until the browser has read all of it.
   if (name.startsWith("study-") && document.readyState === "loading") {
     await new Promise((resolve) => document.addEventListener("DOMContentLoaded", resolve));
   }
@@ -45,7 +45,7 @@ function format(value) {
   return size >= 1e-3 && size < 1e6 ? String(Number(value.toPrecision(4))) : value.toExponential(2);
 }
 
-/** A column of a packed table: `at(row)` is a value, null where there is none. */
+/** Accessor of a packed column: maps a row to its value, null if missing. */
 function column(packed) {
   if (Array.isArray(packed)) return (row) => packed[row];
   if (packed.ids) return (row) => runName(packed, row);
@@ -57,7 +57,7 @@ function runName(packed, row) {
   return study === packed.ids[row] ? study : `${study}/${packed.ids[row]}`;
 }
 
-/** A table that sorts by its headings, filters by words, and turns its pages. */
+/** A table that sorts by column, filters by words, and has pages. */
 class DataTable {
   constructor(place, { columns, values }, caption) {
     this.columns = columns.map((each, i) => ({ ...each, at: column(values[i]) }));
@@ -100,7 +100,7 @@ class DataTable {
     const keys = this.all.map(at);
     const order = (a, b) => (kind === "number" ? a - b : String(a) < String(b) ? -1 : String(a) > String(b) ? 1 : 0);
     const compare = (a, b) => {
-      // What is missing comes last either way.
+      // Missing values come last in both directions.
       if (keys[a] === null || keys[b] === null) return (keys[a] === null) - (keys[b] === null);
       return ascending ? order(keys[a], keys[b]) : order(keys[b], keys[a]);
     };
@@ -109,7 +109,7 @@ class DataTable {
     this.draw();
   }
 
-  /** Keeps the rows that have every word in one of their columns. */
+  /** Keeps the rows that contain every word, each in any column. */
   filter(text) {
     const words = text.toLowerCase().split(/\s+/).filter(Boolean);
     const sorted = this.heads.findIndex((head) => head.getAttribute("aria-sort") !== "none");
@@ -120,7 +120,7 @@ class DataTable {
     this.rows = words.length ? this.all.filter(has) : this.all;
     this.page = 0;
     if (sorted < 0) return this.draw();
-    // `sort` turns the order round: name the other one first.
+    // `sort` reverses the current order, so set the opposite one first.
     const head = this.heads[sorted];
     head.setAttribute("aria-sort", head.getAttribute("aria-sort") === "ascending" ? "descending" : "ascending");
     return this.sort(sorted);
@@ -140,7 +140,7 @@ class DataTable {
     const of = this.rows.length === this.all.length ? "" : ` of ${format(this.all.length)}`;
     const page = pages > 1 ? `, page ${format(this.page + 1)} of ${format(pages)}` : "";
     this.count.textContent = `${format(this.rows.length)}${of} rows${page}`;
-    // Not `disabled`, which would drop the focus that is on it.
+    // `disabled` would take the focus away.
     this.back.setAttribute("aria-disabled", String(this.page === 0));
     this.next.setAttribute("aria-disabled", String(this.page >= pages - 1));
     this.back.hidden = this.next.hidden = pages === 1;
@@ -166,7 +166,7 @@ async function openFigure(name) {
   const drawing = find("svg", figure).cloneNode(true);
   for (const each of [drawing, ...drawing.querySelectorAll("[id]")]) each.removeAttribute("id");
   drawing.setAttribute("role", "img");
-  drawing.setAttribute("aria-label", `${find("figcaption", figure).textContent} Its points are below.`);
+  drawing.setAttribute("aria-label", `${find("figcaption", figure).textContent} A table of its points follows.`);
   find("#figure-dialog-title").textContent = `Figure ${find("figcaption b", figure).textContent}`;
   find(".caption", dialog).textContent = find("figcaption", figure).textContent;
   find(".drawing", dialog).replaceChildren(drawing);
@@ -181,12 +181,12 @@ async function openFigure(name) {
     { name: "run", label: "run", kind: "run" },
   ];
   const values = [points.px, points.py, points.archs, names];
-  // Without a label the place on an axis means nothing.
+  // Positions on an axis without a label have no meaning.
   const told = columns.map((each, i) => [each, values[i]]).filter(([each]) => each.label);
   const place = find(".points", dialog);
   if (names.length) {
     const table = { columns: told.map(([each]) => each), values: told.map(([, value]) => value) };
-    new DataTable(place, table, "The points of this figure");
+    new DataTable(place, table, "Points of this figure");
   } else place.replaceChildren();
   const plot = find(".plot", dialog);
   plot.onpointermove = (event) => point(plot, points, names, event);
@@ -197,7 +197,7 @@ async function openFigure(name) {
   dialog.showModal();
 }
 
-/** Marks the point nearest to the pointer, says which run it is, and returns its number, or -1. */
+/** Marks the point nearest to the pointer, names its run, and returns its index, or -1. */
 function point(plot, { box, x, y, px, py }, names, event) {
   const { left, top, width, height } = plot.getBoundingClientRect();
   const place = ([low, high, isLog], value) =>
@@ -222,7 +222,7 @@ function point(plot, { box, x, y, px, py }, names, event) {
 
 /* Runs ---------------------------------------------------------------------------------------- */
 
-/** Where in the table of trials a run is, or -1. */
+/** Row of a run in the table of trials, or -1. */
 function rowOf(packed, name) {
   for (let row = 0; row < packed.ids.length; row += 1) {
     if (name.endsWith(packed.ids[row]) && runName(packed, row) === name) return row;
@@ -253,9 +253,9 @@ function list(entries) {
   return make("dl", {}, ...known.flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, format(value))]));
 }
 
-/** The training losses of the twentieths of a run, as a picture. */
+/** Draws the training losses at the twentieths of a run. */
 function drawCurve(curve) {
-  if (!curve.length) return make("p", {}, "None was kept.");
+  if (!curve.length) return make("p", {}, "This run has no learning curve.");
   const [width, height, edge] = [320, 180, 34];
   const high = Math.max(...curve), low = Math.min(0, ...curve);
   const x = (i) => edge + ((width - edge - 8) * (i + 1)) / 20;
@@ -270,7 +270,7 @@ function drawCurve(curve) {
     `<path d="${path}" fill="none" stroke="#0072B2" stroke-width="2"/>` +
     `<g font-size="10" fill="currentColor"><text x="${edge - 4}" y="14" text-anchor="end">${format(high)}</text>` +
     `<text x="${edge - 4}" y="${height - edge / 2}" text-anchor="end">${format(low)}</text>` +
-    `<text x="${width - 8}" y="${height - 4}" text-anchor="end">twentieths of its steps</text></g>`;
+    `<text x="${width - 8}" y="${height - 4}" text-anchor="end">twentieths of all steps</text></g>`;
   return picture;
 }
 
@@ -283,7 +283,7 @@ function followHash() {
   try {
     name = decodeURIComponent(name);
   } catch {
-    // Not a link of this page's; there is no such run.
+    // A malformed link; openRun reports that there is no such run.
   }
   return openRun(name);
 }
@@ -313,6 +313,6 @@ async function start() {
 }
 
 start().catch((error) => {
-  find("#failure").textContent = `Tables and runs cannot be shown: ${error.message}. `
-    + "This page needs a browser of 2023 or later.";
+  find("#failure").textContent = `Cannot show tables and runs: ${error.message}. `
+    + "This page needs a browser released in 2023 or later.";
 });

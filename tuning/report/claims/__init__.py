@@ -1,9 +1,9 @@
-"""The paper's claims, one function each of the DataFrame of `trials.read`, and what runs say of it.
+"""The paper's claims, each checked by a function of the DataFrame of `trials.read`.
 
-A verdict follows from the rule that the claim states, never from a person. Intervals are of 95 %. A
-search finds no more than a bound of what is possible: where a claim is of the best that can be
-reached, falling short of it contradicts it only if each study made as many trials as the paper's
-(`paper.TRIALS`); before that there are not enough runs.
+The verdict on a claim follows from its stated rule alone. Intervals have a level of 95 %. A search
+only finds a lower bound of the best possible result. A result that falls short of such a claim
+therefore contradicts it only if each study made as many trials as the paper's (`paper.TRIALS`);
+until then the verdict is "not enough runs".
 """
 
 from tuning.report.claims import capacity, losses, random_trials, searches

@@ -1,36 +1,39 @@
-"""What a claim is, what runs say of it, and how verdicts follow."""
+"""Claims, findings, and the helpers that turn estimates into verdicts."""
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
+
+import pandas as pd
 
 from tuning.report import paper
 from tuning.report.statistics import Estimate
 
 SUPPORTED, CONTRADICTED, TOO_FEW = "supported", "contradicted", "not enough runs"
-#: p below which two samples differ.
+#: Significance level of tests.
 ALPHA = 0.05
-#: Architectures that there are at every depth.
+#: Architectures that exist at depth 1.
 SHALLOW = tuple(arch for arch in paper.ARCHS if arch != "+rnn")
 #: Rule of the claims that one architecture is the most trainable.
 BEST_RULE = (
-    "Its trials have lower eval losses than those of each other architecture, all of which have "
-    "runs, on each task; by Mann and Whitney's test, trials taken as independent, a divergence as "
-    "the worst, p < 0.05 over the number of tests. Contradicted if another's are lower."
+    "All architectures have runs on each task, and its eval losses are lower than those of every "
+    "other architecture by the Mann-Whitney test at p < 0.05 divided by the number of tests. "
+    "Trials are assumed independent, and diverged trials rank last. Contradicted if those of "
+    "another are lower by the same test."
 )
 
 
 class Finding(NamedTuple):
-    """What runs say of a claim.
+    """Result of a claim's check.
 
     Attributes:
-        ours: in numbers, with their uncertainty; empty if there is no run.
-        runs: number of trainings behind it.
+        result: measured numbers with their intervals, as text; empty if there is no run.
+        runs: number of trainings used.
         verdict: "supported", "contradicted" or "not enough runs".
     """
 
-    ours: str = ""
+    result: str = ""
     runs: int = 0
     verdict: str = TOO_FEW
 
@@ -41,41 +44,41 @@ class Claim:
 
     Attributes:
         text: the claim.
-        source: where the paper has it, and its number.
-        rule: how the verdict follows.
-        check: from the trials to a `Finding`.
+        source: its place in the paper, and the paper's number.
+        rule: rule of the verdict.
+        check: maps the trials to a `Finding`.
     """
 
     text: str
     source: str
     rule: str
-    check: Callable
+    check: Callable[[pd.DataFrame], Finding]
 
 
-def verdict(supported, contradicted):
-    """Contradiction outweighs support; neither means too few runs."""
+def verdict(supported: bool, contradicted: bool) -> str:
+    """The verdict; contradiction outweighs support, and neither means too few runs."""
     return CONTRADICTED if contradicted else SUPPORTED if supported else TOO_FEW
 
 
-def is_thorough(table, task):
-    """Whether a search of each setting in a table of bests made as many trials as the paper's."""
+def is_thorough(table: pd.DataFrame, task: str) -> bool:
+    """Whether each row of `statistics.best` comes from as many trials as the paper's studies."""
     return bool(len(table)) and bool((table.trials >= paper.TRIALS[task]).all())
 
 
-def has_all(table, archs=SHALLOW):
-    """Whether a table has every one of some architectures."""
+def has_all(table: pd.DataFrame, archs: Iterable[str] = SHALLOW) -> bool:
+    """Whether a table has rows of all these architectures."""
     return set(archs) <= set(table.arch)
 
 
-def say(estimate, digits=2):
-    """An estimate as text."""
+def say(estimate: Estimate, digits: int = 2) -> str:
+    """An estimate as text, without its interval if that is unbounded."""
     if math.isinf(estimate.low):
         return f"{estimate.value:.{digits}f}"
     return f"{estimate.value:.{digits}f} [{estimate.low:.{digits}f}, {estimate.high:.{digits}f}]"
 
 
-def without_each_size(table, estimate):
-    """An estimate from all sizes, its interval the range of those that leave one size out."""
+def without_each_size(table: pd.DataFrame, estimate: Callable[[pd.DataFrame], float]) -> Estimate:
+    """Jackknife over sizes: the interval is the range of estimates that leave one size out."""
     value, sizes = estimate(table), sorted(set(table.max_params))
     left_out = [estimate(table[table.max_params != size]) for size in sizes]
     if len(sizes) < 3 or any(map(math.isnan, left_out)):

@@ -1,6 +1,7 @@
-"""Section 4 and appendix C: hyperparameters at random, and the best ones again."""
+"""Section 4 and appendix C: random hyperparameters, and reruns of the best ones."""
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
 from tuning.report import paper, statistics, tables
@@ -9,22 +10,22 @@ from tuning.report.claims.searches import most_trainable
 from tuning.report.paper import LABELS
 from tuning.report.selection import untuned
 
-#: Parameters of the paper's table 1 and figure 5.
+#: Budget of the paper's table 1 and figure 5.
 BUDGET = 200_000
 
 
-def gru_untuned(trials):
-    """The GRU's random trials, depth 1."""
+def gru_untuned(trials: pd.DataFrame) -> Finding:
+    """Compares random trials of the GRU to those of others, at depth 1."""
     return most_trainable("gru", 1, {"parens": untuned(trials, 1)})
 
 
-def plus_rnn_untuned(trials):
-    """The +RNN's random trials, depth 8."""
+def plus_rnn_untuned(trials: pd.DataFrame) -> Finding:
+    """Compares random trials of the +RNN to those of others, at depth 8."""
     return most_trainable("+rnn", 8, {"parens": untuned(trials, 8)})
 
 
-def irnn_diverges(trials):
-    """The IRNN's share of infeasible trials."""
+def irnn_diverges(trials: pd.DataFrame) -> Finding:
+    """Estimates the infeasible fraction of the IRNN's trials."""
     shares, runs = [], 0
     for depth in (1, 8):
         found = untuned(trials, depth)
@@ -33,14 +34,14 @@ def irnn_diverges(trials):
         if len(found):
             share = statistics.share((found.status == "infeasible").sum(), len(found))
             shares.append((depth, share))
-    ours = ", ".join(f"depth {depth} {_percent(share)}" for depth, share in shares)
+    result = ", ".join(f"depth {depth} {_percent(share)}" for depth, share in shares)
     supported = bool(shares) and all(share.within(0.4, 0.6) for _, share in shares)
     contradicted = any(share.outside(0.4, 0.6) for _, share in shares)
-    return Finding(ours, runs, verdict(supported, contradicted))
+    return Finding(result, runs, verdict(supported, contradicted))
 
 
-def least_infeasible(trials):
-    """The shares of infeasible trials beside the one that should be the least."""
+def least_infeasible(trials: pd.DataFrame) -> Finding:
+    """Compares infeasible fractions to the one that should be the smallest."""
     said, tests, complete, runs = [], [], [], 0
     for depth, arch, archs in ((1, "lstm", SHALLOW), (8, "gru", paper.ARCHS)):
         found = untuned(trials, depth)
@@ -61,13 +62,13 @@ def least_infeasible(trials):
 
 
 def _differ(first, second):
-    """Difference of two shares (count, total), and the p of Fisher's exact test."""
+    """Difference of two fractions (count, total), and p of Fisher's exact test."""
     cells = [[count, total - count] for count, total in (first, second)]
     return first[0] / first[1] - second[0] / second[1], stats.fisher_exact(cells).pvalue
 
 
-def table_1(trials):
-    """Our shares beside the paper's, at its size if there are such runs."""
+def table_1(trials: pd.DataFrame) -> Finding:
+    """Compares infeasible fractions to the paper's, at its budget if there are such runs."""
     there = trials[trials.max_params == BUDGET]
     at_size = len(untuned(there)) > 0
     table = tables.infeasible(there if at_size else trials)
@@ -76,37 +77,37 @@ def table_1(trials):
         return Finding()
     gaps, apart = [], []
     for row in known.itertuples():
-        ours = (round(row.infeasible * row.trials), row.trials)
-        theirs = (round(row.paper * paper.TRIALS["random"]), paper.TRIALS["random"])
-        if _differ(ours, theirs)[1] < ALPHA / len(known):
+        measured = (round(row.infeasible * row.trials), row.trials)
+        published = (round(row.paper * paper.TRIALS["random"]), paper.TRIALS["random"])
+        if _differ(measured, published)[1] < ALPHA / len(known):
             apart.append(f"{row.architecture} depth {row.depth}")
-        gaps.append(statistics.share_difference(ours, theirs))
-    ours = f"{len(known) - len(apart)} of {len(known)} shares do not differ"
-    ours += f"; {', '.join(apart)} do" if apart else ""
-    ours += "" if at_size else f"; not at {BUDGET:,} parameters"
+        gaps.append(statistics.share_difference(measured, published))
+    result = f"{len(known) - len(apart)} of {len(known)} fractions do not differ"
+    result += f"; {', '.join(apart)} do" if apart else ""
+    result += "" if at_size else f"; not at {BUDGET:,} parameters"
     close = len(known) == len(table) and all(gap.within(-0.1, 0.1) for gap in gaps)
-    return Finding(ours, runs, verdict(at_size and close, at_size and bool(apart)))
+    return Finding(result, runs, verdict(at_size and close, at_size and bool(apart)))
 
 
-def pairs_of_table_app_2(trials):
-    """The signs of Welch's t."""
+def pairs_of_table_app_2(trials: pd.DataFrame) -> Finding:
+    """Compares the signs of Welch's t to the paper's."""
     table = tables.welch(trials)
     runs = sum(len(untuned(trials, depth)) for depth in (1, 8))
     known = table[table.t.notna()]
-    ours, theirs = known.p < ALPHA, known["paper: p"] < ALPHA
-    both = known[ours & theirs]
+    measured, published = known.p < ALPHA, known["paper: p"] < ALPHA
+    both = known[measured & published]
     agree = np.sign(both.t) == np.sign(both["paper: t"])
     if not len(known):
         return Finding(runs=runs)
     apart = ", ".join(f"{r.pair} depth {r.depth}" for r in both[~agree].itertuples())
     said = f"{agree.sum()} of {len(both)} pairs that differ in both have the same sign"
-    said += f"; not {apart}" if apart else ""
-    enough = len(both) >= max(5, 0.5 * theirs.sum())
+    said += f"; opposite in {apart}" if apart else ""
+    enough = len(both) >= max(5, 0.5 * published.sum())
     return Finding(said, runs, verdict(enough and agree.all(), not agree.all()))
 
 
-def reruns_close(trials):
-    """Losses of reruns over the original's."""
+def reruns_close(trials: pd.DataFrame) -> Finding:
+    """Averages the log ratio of reruns' losses to the original's."""
     said, close, far, runs = [], [], [], 0
     for arch, study in tables.rerun_studies(trials).items():
         original, again = tables.original_and_reruns(trials, study)
@@ -115,12 +116,12 @@ def reruns_close(trials):
         if original is None or not original > 0 or not len(losses):
             continue
         ratio = statistics.mean(np.log10(losses / original))
-        said.append(f"{LABELS[arch]} {losses.mean() / original:.2f} times")
+        said.append(f"{LABELS[arch]} {losses.mean() / original:.2f}")
         close.append(len(losses) >= 10 and ratio.within(-1, 1))
         far.append(ratio.outside(-1, 1))
-    ours = ", ".join(said) and "mean over the original: " + ", ".join(said)
+    result = ", ".join(said) and "mean loss over the original's: " + ", ".join(said)
     complete = len(close) == len(paper.TABLE_APP_1)
-    return Finding(ours, runs, verdict(complete and all(close), any(far)))
+    return Finding(result, runs, verdict(complete and all(close), any(far)))
 
 
 def _percent(estimate):
@@ -129,52 +130,54 @@ def _percent(estimate):
 
 CLAIMS = {
     "gru_untuned": Claim(
-        "With random hyperparameters the GRU is the most easily trained, at depth 1.",
+        "With random hyperparameters, the GRU is the most trainable at depth 1.",
         "4, figure 5a: the smallest error, and the smallest median",
         BEST_RULE,
         gru_untuned,
     ),
     "plus_rnn_untuned": Claim(
-        "With random hyperparameters the +RNN is the most easily trained, at depth 8.",
+        "With random hyperparameters, the +RNN is the most trainable at depth 8.",
         "4, figure 5b: the smallest error, and the smallest median",
         BEST_RULE,
         plus_rnn_untuned,
     ),
     "irnn_diverges": Claim(
-        "With random hyperparameters nearly half of the IRNN's trials are infeasible.",
+        "With random hyperparameters, nearly half of the IRNN's trials are infeasible.",
         "4, table 1: 56.7 % at depth 1, 44.6 % at depth 8",
-        "The share lies within 40 and 60 % with its whole interval, at each depth that has runs; "
-        "contradicted if with none of it anywhere.",
+        "At each depth with runs, the interval of the infeasible fraction lies within 40 and 60 %; "
+        "contradicted if it lies entirely outside at any depth.",
         irnn_diverges,
     ),
     "least_infeasible": Claim(
-        "The LSTM is infeasible least often at depth 1, the GRU at depth 8.",
+        "The LSTM has the fewest infeasible trials at depth 1, the GRU at depth 8.",
         "4, table 1: 12.0 % and 3.2 %",
-        "Its share is below each other's, all of which have runs at both depths, by Fisher's exact "
-        "test at p < 0.05 over the number of tests; contradicted if any other's is below it.",
+        "All architectures have runs at both depths, and its infeasible fraction is below that of "
+        "every other by Fisher's exact test at p < 0.05 divided by the number of tests; "
+        "contradicted if that of another is below it by the same test.",
         least_infeasible,
     ),
     "table_1": Claim(
-        "Shares of infeasible trials are those of table 1.",
+        "The fractions of infeasible trials are those of table 1.",
         "4, table 1",
-        f"At {BUDGET:,} parameters, the interval of each share's difference from the paper's "
-        "(Newcombe's) lies within 10 points; contradicted if one differs by Fisher's exact test at "
-        "p < 0.05 over the number of shares.",
+        f"At {BUDGET:,} parameters, Newcombe's interval of each fraction's difference from the "
+        "paper's lies within 10 percentage points; contradicted if one differs by Fisher's exact "
+        "test at p < 0.05 divided by the number of fractions.",
         table_1,
     ),
     "table_app_2": Claim(
-        "Which of two architectures has the larger mean loss is as in table App.2.",
+        "Mean losses of architectures are ordered as in table App.2.",
         "appendix, table App.2",
-        "Pairs whose means differ at p < 0.05 in both have the same sign in both, and are 5 or "
-        "more and half of the paper's that have runs; contradicted if a sign is another.",
+        "All pairs whose means differ at p < 0.05 here and in the paper have the same sign of t. "
+        "They are at least 5, and at least half of the pairs with runs that differ in the paper. "
+        "Contradicted if one has the opposite sign.",
         pairs_of_table_app_2,
     ),
     "reruns": Claim(
-        "The best hyperparameters give nearly the same loss again from other seeds.",
+        "The best hyperparameters reach nearly the same loss from other seeds.",
         "appendix C, table App.1: means of 0.7 to 7 times the original",
-        "With 10 feasible reruns or more of each architecture, the mean of their log10 over the "
-        "original lies within -1 and 1 with its whole interval; contradicted if with none of it "
-        "for any.",
+        "Each architecture has at least 10 feasible reruns, and the interval of their mean log10 "
+        "loss ratio to the original lies within -1 and 1; contradicted if it lies entirely outside "
+        "for any architecture.",
         reruns_close,
     ),
 }

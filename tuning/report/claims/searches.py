@@ -1,8 +1,10 @@
-"""Section 4: which architectures a search can train on hard tasks."""
+"""Section 4: trainability on hard tasks."""
 
 import itertools
 import math
+from collections.abc import Callable
 
+import pandas as pd
 from scipy import stats
 
 from tuning.report import paper, statistics
@@ -13,8 +15,8 @@ from tuning.report.selection import tuned
 _TASKS = ("parens", "arithmetic")
 
 
-def gated_easier(trials):
-    """How often a gated trial beats an ungated one, at each task and depth."""
+def gated_easier(trials: pd.DataFrame) -> Finding:
+    """Estimates how often a gated trial beats an ungated one, at each task and depth."""
     cells, complete, runs = [], {}, 0
     for task, depth in itertools.product(_TASKS, (1, 2, 4, 8)):
         found = tuned(trials, task, depth)
@@ -25,18 +27,18 @@ def gated_easier(trials):
             complete[task] = has_all(found)
         if not math.isnan(p):
             cells.append((f"{task} depth {depth} {wins:.0%}", wins, p))
-    ours = ", ".join(name for name, *_ in cells)
+    result = ", ".join(name for name, *_ in cells)
     limit = ALPHA / max(len(cells), 1)
     better = [wins > 0.5 and p < limit for _, wins, p in cells]
     worse = [wins < 0.5 and p < limit for _, wins, p in cells]
-    said = ours and f"a gated trial beats an ungated one: {ours}"
+    said = result and f"a gated trial beats an ungated one: {result}"
     return Finding(said, runs, verdict(all(complete.values()) and all(better), any(worse)))
 
 
 def _wins(first, second):
-    """How often a trial of the first beats one of the second, and the p of Mann and Whitney's test.
+    """How often a trial of the first beats one of the second, and p of the Mann-Whitney test.
 
-    A trial that diverged loses to every other.
+    A diverged trial loses to every other.
     """
     losses = [each.eval_loss.fillna(math.inf) for each in (first, second)]
     if not all(map(len, losses)):
@@ -45,13 +47,13 @@ def _wins(first, second):
     return 1 - u / (len(losses[0]) * len(losses[1])), p
 
 
-def most_trainable(arch, depth, samples):
-    """Whether an architecture's trials beat those of each other, in every sample.
+def most_trainable(arch: str, depth: int, samples: dict[str, pd.DataFrame]) -> Finding:
+    """Checks whether an architecture's trials beat those of every other on every task.
 
     Args:
-        arch: its name.
-        depth: of all trials; at depth 1 there is no +RNN.
-        samples: dict from task to trials.
+        arch: the architecture.
+        depth: depth of all trials; there is no +RNN at depth 1.
+        samples: task -> trials.
     """
     others = [each for each in (SHALLOW if depth == 1 else paper.ARCHS) if each != arch]
     said, tests, runs = [], [], sum(map(len, samples.values()))
@@ -62,8 +64,8 @@ def most_trainable(arch, depth, samples):
         by_arch = found.groupby("arch", observed=True).eval_loss
         medians, minima = by_arch.median(), by_arch.min()
         said.append(
-            f"{task}: least median {LABELS[medians.idxmin()]} ({medians.min():.3g}), least loss "
-            f"{LABELS[minima.idxmin()]} ({minima.min():.3g})"
+            f"{task}: smallest median {LABELS[medians.idxmin()]} ({medians.min():.3g}), "
+            f"smallest loss {LABELS[minima.idxmin()]} ({minima.min():.3g})"
         )
         own = found[found.arch == arch]
         tests += [_wins(own, found[found.arch == other]) for other in others]
@@ -73,28 +75,34 @@ def most_trainable(arch, depth, samples):
     return Finding("; ".join(said), runs, verdict(complete and bool(tests) and all(better), worse))
 
 
-def gru_searched(trials):
-    """The GRU's trials of searches, depth 1."""
+def gru_searched(trials: pd.DataFrame) -> Finding:
+    """Compares searches of the GRU to those of others, at depth 1."""
     return most_trainable("gru", 1, {task: tuned(trials, task, 1) for task in _TASKS})
 
 
-def plus_rnn_searched(trials):
-    """The +RNN's trials of searches, depth 8."""
+def plus_rnn_searched(trials: pd.DataFrame) -> Finding:
+    """Compares searches of the +RNN to those of others, at depth 8."""
     return most_trainable("+rnn", 8, {task: tuned(trials, task, 8) for task in _TASKS})
 
 
-def ungated_solve(trials):
-    """What the RNN and the IRNN reach at depth 1."""
+def ungated_solve(trials: pd.DataFrame) -> Finding:
+    """Checks whether the RNN and the IRNN solve both tasks at depth 1."""
     return _solved(trials, 1, lambda gated, ungated: all(ungated))
 
 
-def only_gated_deep(trials):
-    """What all reach at depth 8."""
+def only_gated_deep(trials: pd.DataFrame) -> Finding:
+    """Checks which architectures solve both tasks at depth 8."""
     return _solved(trials, 8, lambda gated, ungated: any(gated) and not any(ungated))
 
 
-def _solved(trials, depth, holds):
-    """Whether `holds(gated solved, ungated solved)` on both tasks; 1 % of chance is solved."""
+def _solved(trials, depth: int, holds: Callable[[list[bool], list[bool]], bool]) -> Finding:
+    """Checks `holds(gated solved, ungated solved)` on both tasks.
+
+    Args:
+        trials: DataFrame of `trials.read`.
+        depth: depth of the trials.
+        holds: the claim, of two lists with one bool per architecture.
+    """
     ungated = ("rnn", "irnn")
     gated = [arch for arch in paper.GATED if depth > 1 or arch != "+rnn"]
     said, held, denied, runs = [], [], [], 0
@@ -104,7 +112,7 @@ def _solved(trials, depth, holds):
         table = statistics.best(found, ["arch"]).set_index("arch")
         shares = table.eval_loss / table.chance_loss
         said += [f"{task} {LABELS[arch]} {share:.2%}" for arch, share in shares.items()]
-        # One all of whose trials diverged has not solved it.
+        # An architecture whose trials all diverged has no share, and has not solved the task.
         solved = [[bool(shares.get(arch, 1.0) < 0.01) for arch in of] for of in (gated, ungated)]
         whole = has_all(found, (*gated, *ungated))
         enough = (
@@ -112,33 +120,33 @@ def _solved(trials, depth, holds):
         )
         held.append(whole and holds(*solved) and (enough or depth == 1))
         denied.append(enough and not holds(*solved))
-    ours = ", ".join(said) and "least eval loss over chance: " + ", ".join(said)
-    return Finding(ours, runs, verdict(all(held), any(denied)))
+    result = ", ".join(said) and "smallest eval loss over chance loss: " + ", ".join(said)
+    return Finding(result, runs, verdict(all(held), any(denied)))
 
 
 CLAIMS = {
     "gated_easier": Claim(
         "Gated architectures are easier to train than the RNN and the IRNN.",
         "4, figure 4: on both tasks, at all depths",
-        "At each task and depth that has runs, depth 1 of both with all architectures among them, "
-        "gated trials have lower eval losses than ungated ones; by Mann and Whitney's test, trials "
-        "taken as independent, a divergence as the worst, p < 0.05 over the number of tests. "
-        "Contradicted if ungated ones have anywhere.",
+        "All architectures have runs at depth 1 of both tasks, and at each task and depth with "
+        "runs gated trials have lower eval losses than ungated ones by the Mann-Whitney test at p "
+        "< 0.05 divided by the number of tests. Trials are assumed independent, and diverged "
+        "trials rank last. Contradicted if ungated losses are lower anywhere by the same test.",
         gated_easier,
     ),
     "ungated_solve": Claim(
         "The RNN and the IRNN solve the hard tasks eventually, at depth 1.",
         "4, figures 4e and 4m",
-        "Both reach 1 % of the chance loss on both tasks; contradicted if one does not after as "
-        "many trials as the paper's.",
+        "Both fall below 1 % of the chance loss on both tasks; contradicted if one does not, after "
+        "as many trials as in the paper.",
         ungated_solve,
     ),
     "only_gated_deep": Claim(
-        "At greater depth gated architectures alone solve them.",
+        "At greater depth, only gated architectures solve them.",
         "4, figures 4h and 4p",
-        "At depth 8 one of them, and neither the RNN nor the IRNN, reaches 1 % of the chance loss"
-        " on both tasks, after as many trials as the paper's; contradicted if it is otherwise "
-        "then.",
+        "At depth 8 and after as many trials as in the paper, a gated architecture falls below 1 % "
+        "of the chance loss on each task, and neither the RNN nor the IRNN does; contradicted "
+        "otherwise, after as many trials.",
         only_gated_deep,
     ),
     "gru_most_trainable": Claim(
