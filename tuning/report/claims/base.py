@@ -17,10 +17,10 @@ ALPHA = 0.05
 SHALLOW = tuple(arch for arch in paper.ARCHS if arch != "+rnn")
 #: Rule of the claims that one architecture is the most trainable.
 BEST_RULE = (
-    "All architectures have runs on each task, and its eval losses are lower than those of every "
-    "other architecture by the Mann-Whitney test at p < 0.05 divided by the number of tests. "
-    "Trials are assumed independent, and diverged trials rank last. Contradicted if those of "
-    "another are lower by the same test."
+    "All architectures have runs on each task, and the named one has lower eval losses than every "
+    "other by the Mann-Whitney test at p < 0.05 divided by the number of tests. Trials are assumed "
+    "independent, and diverged trials rank last. Contradicted if another has lower eval losses "
+    "than the named one by the same test."
 )
 
 

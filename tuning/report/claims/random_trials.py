@@ -151,9 +151,9 @@ CLAIMS = {
     "least_infeasible": Claim(
         "The LSTM has the fewest infeasible trials at depth 1, the GRU at depth 8.",
         "4, table 1: 12.0 % and 3.2 %",
-        "All architectures have runs at both depths, and its infeasible fraction is below that of "
-        "every other by Fisher's exact test at p < 0.05 divided by the number of tests; "
-        "contradicted if that of another is below it by the same test.",
+        "All architectures have runs at both depths, and the named one has a smaller infeasible "
+        "fraction than every other by Fisher's exact test at p < 0.05 divided by the number of "
+        "tests; contradicted if another has a smaller one by the same test.",
         least_infeasible,
     ),
     "table_1": Claim(
