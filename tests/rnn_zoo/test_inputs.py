@@ -1,4 +1,4 @@
-"""Layers on the compact forms of inputs against the same layers on the arrays they stand for."""
+"""Layers on structured inputs against the same layers on the equivalent arrays."""
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ def one_hot(rng, lanes, width):
 FORMS = pytest.mark.parametrize("form", [held, held_alike, one_hot])
 
 
-def test_what_the_forms_stand_for():
+def test_dense():
     shown = to_numpy(Held(np.array([[1.0, 2.0]]), np.array([1.0, 0.0])).dense())
     np.testing.assert_array_equal(shown, [[[1, 2], [0, 0]]])
     codes = to_numpy(OneHot(np.array([[[1, 0], [0, 2]]]), 3).dense())
@@ -68,7 +68,7 @@ def test_first_product(form, lookups, lanes, rng, monkeypatch):
 
 @FORMS
 @mostly_slow
-def test_every_cell_takes_them(form, case, rng):
+def test_every_cell_accepts_them(form, case, rng):
     cell = random_cell(case, rng, "float32")
     weights = to_numpy(cell.weight_tensors())
     width = next(iter(weights["read_in"].values() or weights["input"].values())).shape[0]
@@ -83,7 +83,7 @@ def test_every_cell_takes_them(form, case, rng):
 
 @FORMS
 @pytest.mark.parametrize("time_major", [False, True])
-def test_a_cell_that_mixes_its_input_in_takes_them_without_a_read_in(form, time_major, rng):
+def test_a_cell_that_mixes_its_input_accepts_them_without_a_read_in(form, time_major, rng):
     cell = rnn_zoo.IntersectionRNNCell(6, seed=1, dtype="float32")
     cell.build((None, 6))
     weights = to_numpy(cell.weight_tensors())

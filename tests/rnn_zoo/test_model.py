@@ -1,4 +1,4 @@
-"""Whole models: stacks against the twin, training by `fit`, saving and loading."""
+"""Whole models: stacks against the NumPy twin, training by `fit`, saving and loading."""
 
 import os
 import subprocess
@@ -62,7 +62,7 @@ def twin_outputs(case, net, inputs):
     return reference.stack(arch, layers, {"kernel": kernel, "bias": bias}, inputs, **options)
 
 
-# What it computes
+# Outputs
 
 
 @one_case_each
@@ -75,7 +75,7 @@ def test_equals_the_twin(case, depth, rng):
 
 
 @mostly_slow
-def test_time_and_batch_are_free(case, rng):
+def test_time_and_batch_are_dynamic(case, rng):
     net = random_model(case, rng)
     for batch, time in [(1, 1), (4, 9)]:
         inputs = sequences(rng, time, batch)
@@ -84,7 +84,7 @@ def test_time_and_batch_are_free(case, rng):
 
 
 @pytest.mark.parametrize("steps", [slice(2, None), slice(-1, None), slice(1, 4, 2)])
-def test_readout_runs_at_the_steps_asked_for(steps, rng):
+def test_readout_runs_at_the_requested_steps(steps, rng):
     (case,) = one_case_of("+rnn")
     net, inputs = random_model(case, rng, output_steps=steps), sequences(rng)
     found = to_numpy(net(inputs))
@@ -95,7 +95,7 @@ def test_readout_runs_at_the_steps_asked_for(steps, rng):
 
 
 @one_case_each
-def test_plus_rnn_has_one_read_in_and_minimal_rnn_one_a_layer(case, rng):
+def test_plus_rnn_has_one_read_in_and_minimal_rnn_one_per_layer(case, rng):
     cells = model.recurrent_cells(random_model(case, rng, depth=3))
     expected = {"+rnn": [True, False, False], "minimal_rnn": [True] * 3}
     assert [bool(cell.weights_by_part["read_in"]) for cell in cells] == expected.get(
@@ -130,11 +130,11 @@ def test_bad_arguments_are_refused():
     assert build_model("plus_rnn", 1, 3, 4, 2).get_layer("layer_0").cell.gates[0] == "y"
 
 
-# The plain function of its weights
+# Functions of plain weights
 
 
 @mostly_slow
-def test_forward_is_the_model(case, rng):
+def test_forward_equals_the_model(case, rng):
     net, inputs = random_model(case, rng), sequences(rng)
     cells, weights = model.recurrent_cells(net), model.get_weights(net)
     found = execute("eager", lambda w, x: functional.forward(cells, w, x), weights, inputs)
@@ -143,7 +143,7 @@ def test_forward_is_the_model(case, rng):
 
 @pytest.mark.parametrize("arch", ["lstm", "+rnn"])
 @pytest.mark.parametrize("learned", [True, False])
-def test_drawn_weights_are_those_of_a_model_of_the_same_seed(arch, learned, rng):
+def test_drawn_weights_equal_those_of_a_model_with_the_same_seed(arch, learned, rng):
     net = build_model(arch, 2, 3, INPUT, OUTPUT, seed=7, learned_initial_state=learned)
     cells = functional.make_cells(arch, 2, 3, seed=7, learned_initial_state=learned)
     weights = functional.draw_weights(cells, INPUT, OUTPUT, seed=7)
@@ -153,8 +153,8 @@ def test_drawn_weights_are_those_of_a_model_of_the_same_seed(arch, learned, rng)
     np.testing.assert_allclose(found, to_numpy(net(inputs)), atol=1e-6)
 
 
-def test_weights_made_in_a_constructor_are_refused():
-    """They would be left as they are by who trains with `draw_weights` and `forward`."""
+def test_weights_added_in_a_constructor_are_refused():
+    """Training with `draw_weights` and `forward` would not update them."""
 
     class ScaledCell(rnn_zoo.AbstractRNNCell):
         gates = ("c",)
@@ -183,8 +183,8 @@ def test_set_weights_inverts_get_weights(case, rng):
 
 
 @mostly_slow
-def test_a_population_is_its_models(case, rng):
-    """Outputs and gradients of lanes in one program, against each model by itself."""
+def test_a_population_equals_its_models(case, rng):
+    """Outputs and gradients of lanes in one program equal those of each model alone."""
     nets, inputs = [random_model(case, rng) for _ in range(2)], sequences(rng)
     cells, each = model.recurrent_cells(nets[0]), [model.get_weights(net) for net in nets]
     stacked = keras.tree.map_structure(lambda *arrays: np.stack(arrays), *each)
@@ -206,7 +206,7 @@ def test_a_population_is_its_models(case, rng):
 
 
 def running_mean_task(rng, examples=64):
-    """Inputs and the mean of all that was seen so far, which a recurrent layer can learn."""
+    """Return inputs and their running means, which a recurrent layer can learn."""
     inputs = sequences(rng, batch=examples)
     steps = np.arange(1, TIME + 1)[:, None]
     return inputs, (np.cumsum(inputs, axis=1) / steps)[..., :OUTPUT]
@@ -220,7 +220,7 @@ def assert_learns(net, rng, epochs=8, **compile_options):
     assert losses[-1] < 0.6 * losses[0]
 
 
-# Each cell trains in one of the two ways: a compilation of `fit` takes seconds.
+# Each cell trains in one of two ways, since compiling `fit` takes seconds.
 
 
 @pytest.mark.parametrize(
@@ -324,7 +324,7 @@ def stack_of_two(case):
 
 @mostly_slow
 @pytest.mark.parametrize("make", [parts_in_a_model, stack_of_two])
-def test_a_keras_file_brings_it_back(case, make, rng, tmp_path):
+def test_a_keras_file_restores_the_model(case, make, rng, tmp_path):
     net, path = make(case), tmp_path / "net.keras"
     randomize(net.weights, rng)
     net.save(path)
@@ -349,7 +349,7 @@ np.savez(sys.argv[3], *seeded.get_weights(), outputs=net(np.load(sys.argv[2])))
 
 @pytest.mark.parametrize("backend", ["tensorflow", pytest.param("jax", marks=pytest.mark.slow)])
 def test_a_keras_file_loads_in_a_fresh_process(backend, rng, tmp_path):
-    """In another process and on another backend; equal seeds give equal weights there too.
+    """Also on another backend; equal seeds give equal weights there too.
 
     PyTorch is imported only when asked for.
     """

@@ -1,4 +1,4 @@
-"""The same tests of numbers on JAX, in processes of their own: a process has one Keras backend."""
+"""Numerical tests on JAX, each run in its own process, since a process has one Keras backend."""
 
 import os
 import pathlib
@@ -15,8 +15,8 @@ FLOAT32 = (
     "(equals_the_twin and not float64 and not keras_rnn) or (masks_compiled and True)"
     " or unknown or begins"
 )
-#: Name of a run -> (which of the tests, environment). JAX has to be asked for float64. Every new
-#: loop costs a compilation there, so the default run takes two architectures.
+#: Name of a run -> (which of the tests, environment). JAX needs a flag for float64. It compiles
+#: every new loop, so the default run takes two architectures.
 RUNS = {
     "quick": (FLOAT32, {"JAX_ENABLE_X64": "0"}),
     "float32": (FLOAT32, {"JAX_ENABLE_X64": "0"}),
@@ -27,7 +27,7 @@ RUNS = {
     "float64": (
         "(float64-jit and equals_the_twin)"
         " or (central_differences and not True and (irnn or tanh-4))"
-        " or (lane_equals and True-False) or (ones_own and True and lanes1)",
+        " or (lane_equals and True-False) or (custom_cell and True and lanes1)",
         {"JAX_ENABLE_X64": "1", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"},
     ),
 }

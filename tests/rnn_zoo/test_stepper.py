@@ -1,4 +1,4 @@
-"""Streaming a model step by step against the same model on whole sequences, and the twin."""
+"""Steppers against the same models on whole sequences and against the NumPy twin."""
 
 import keras
 import numpy as np
@@ -34,8 +34,8 @@ def streamed(stepper, inputs):
 
 
 @mostly_slow
-def test_ten_thousand_steps_are_those_of_the_whole_sequence(case, rng):
-    """Weights below 1 in scale, so that a ReLU's states do not grow without limit."""
+def test_ten_thousand_steps_equal_the_whole_sequence(case, rng):
+    """Weights are scaled down so that a ReLU's states stay bounded."""
     model = random_model(case, rng, scale=0.7)
     inputs = random_inputs(model, rng, batch=1, time=10_000)
     expected = execute(COMPILED, model, inputs)
@@ -59,7 +59,7 @@ def test_steps_equal_the_twin_in_float64(case, rng):
 
 
 @pytest.mark.parametrize("arch", ["lstm", "+rnn"])
-def test_states_go_out_and_in(arch, rng):
+def test_states_can_be_read_and_set(arch, rng):
     model = random_model((arch, {}, 4), rng)
     inputs = random_inputs(model, rng, batch=2)
     expected = streamed(model.stepper(2), inputs)
@@ -76,7 +76,7 @@ def test_states_go_out_and_in(arch, rng):
     np.testing.assert_array_equal(streamed(first, inputs[:, 3:]), expected[:, 3:])
 
 
-def test_a_reset_goes_back_to_the_learned_initial_states(rng):
+def test_reset_restores_the_learned_initial_states(rng):
     model = random_model(("lstm", {}, 4), rng)
     stepper = model.stepper(3)
     learned = [cell.initial_state for cell in recurrent_cells(model)]
@@ -91,7 +91,7 @@ def test_a_reset_goes_back_to_the_learned_initial_states(rng):
 
 
 @pytest.mark.parametrize("rows", [1, [0, 2], np.array([False, True, True]), slice(1, None)])
-def test_some_sequences_can_be_reset_alone(rows, rng):
+def test_single_sequences_can_be_reset(rows, rng):
     model = random_model(("gru", {}, 4), rng)
     stepper, inputs = model.stepper(3), random_inputs(model, rng, batch=3)
     first = streamed(stepper, inputs)
@@ -105,7 +105,7 @@ def test_some_sequences_can_be_reset_alone(rows, rng):
     np.testing.assert_array_equal(again[~chosen], streamed(stepper, inputs)[~chosen])
 
 
-def test_a_stepper_keeps_the_weights_it_was_made_with(rng):
+def test_a_stepper_copies_the_weights(rng):
     model = random_model(("ugrnn", {}, 4), rng)
     inputs = random_inputs(model, rng, batch=1)
     stepper, before = model.stepper(), to_numpy(model(inputs))
@@ -119,8 +119,8 @@ def test_a_stepper_keeps_the_weights_it_was_made_with(rng):
     ["softplus", "gelu", "leaky_relu", keras.layers.ReLU(max_value=0.3), "softsign", "elu"],
     ids=str,
 )
-def test_any_activation_that_keras_knows_can_be_streamed(activation, rng):
-    """Those too for which there is no NumPy function, and the ReLU with options of its own."""
+def test_any_keras_activation_can_be_streamed(activation, rng):
+    """Including those without a NumPy equivalent, and a ReLU layer with options."""
     model = random_model(("mgu", {"activation": activation}, 4), rng)
     inputs = random_inputs(model, rng, batch=2)
     expected = to_numpy(model(inputs))
@@ -128,7 +128,7 @@ def test_any_activation_that_keras_knows_can_be_streamed(activation, rng):
 
 
 class Odd(AbstractRNNCell):
-    """Gates that are asked for late, in no order, and one of a constant; a state that is kept."""
+    """Gates requested late and out of order, with operands of their own; an unchanged state."""
 
     gates = ("a", "b", "c")
     state_names = ("h", "old")
@@ -146,7 +146,7 @@ class OddLayer(CellLayer):
 
 
 class OnTheBackend(AbstractRNNCell):
-    """Functions that NumPy lacks, from the namespace and from `keras.ops` itself."""
+    """Functions without a NumPy equivalent, from `ops` and from `keras.ops` itself."""
 
     gates = ("a", "b")
 
@@ -181,7 +181,7 @@ def model_of(layer):
 
 
 @pytest.mark.parametrize("layer", [OddLayer, OnTheBackendLayer])
-def test_a_cell_of_ones_own_can_be_streamed(layer, rng):
+def test_custom_cells_can_be_streamed(layer, rng):
     model = model_of(layer)
     randomize(model.weights, rng)
     data = random_inputs(model, rng, batch=2, time=9)
@@ -196,7 +196,7 @@ def test_a_step_that_changes_its_arguments_in_place_is_refused():
 
 
 class Delay(AbstractRNNCell):
-    """Its state is its input."""
+    """Cell whose new state is its input."""
 
     gates = ("c",)
     mixes_input = True
@@ -209,7 +209,7 @@ class DelayLayer(CellLayer):
     cell_class = Delay
 
 
-def test_a_buffer_may_be_used_again(rng):
+def test_an_input_buffer_may_be_reused(rng):
     inputs = keras.Input((None, UNITS))
     hidden = DelayLayer(UNITS, return_sequences=True)(inputs)
     model = RecurrentModel(inputs, keras.layers.Dense(OUTPUT, name="readout")(hidden))
@@ -221,7 +221,7 @@ def test_a_buffer_may_be_used_again(rng):
 
 
 @pytest.mark.parametrize("policy", ["float16", "bfloat16", "mixed_bfloat16", "float32"])
-def test_all_but_double_precision_streams_in_single(policy, rng):
+def test_half_precision_streams_in_float32(policy, rng):
     keras.config.set_dtype_policy(policy)
     try:
         model = random_model(("gru", {"gate_bias": np.float64(1.0)}, 4), rng)
@@ -237,7 +237,7 @@ def test_all_but_double_precision_streams_in_single(policy, rng):
 
 
 class Halves(keras.Operation):
-    """An operation with two results, and an option that Keras cannot write down."""
+    """Operation with two results and an option that Keras cannot serialize."""
 
     def __init__(self, factor):
         super().__init__()
@@ -262,31 +262,31 @@ def test_operations_with_several_results_are_streamed(rng):
     )
 
 
-def test_a_model_of_another_making_is_refused():
+def test_a_model_not_made_by_build_model_is_refused():
     with pytest.raises(ValueError, match="a Sequential is no model of"):
         check_as_built(keras.Sequential())
 
 
-def test_what_keras_has_changed_of_the_model_is_refused(rng):
+def test_a_model_that_differs_from_its_equations_is_refused(rng):
     backwards = random_model(("gru", {}, 4), rng, go_backwards=True)
     with pytest.raises(ValueError, match="layer_0 runs backwards, so it needs the whole sequence"):
         backwards.stepper()
-    quantised = random_model(("gru", {}, 4), rng)
-    quantised.get_layer("readout").quantize("int8")
+    quantized = random_model(("gru", {}, 4), rng)
+    quantized.get_layer("readout").quantize("int8")
     adapted = random_model(("gru", {}, 4), rng)
     adapted.get_layer("readout").enable_lora(2)
-    for model in (quantised, adapted):
+    for model in (quantized, adapted):
         with pytest.raises(ValueError, match="the readout is quantized or has LoRA"):
             model.stepper()
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")
-def test_a_model_that_diverged_streams_without_a_warning(rng):
+def test_a_diverged_model_streams_without_a_warning(rng):
     model = random_model(("irnn", {}, 4), rng, scale=1e30)
     assert not np.isfinite(streamed(model.stepper(), random_inputs(model, rng, batch=1))).all()
 
 
-def test_models_saved_or_cloned_still_stream(rng, tmp_path):
+def test_saved_and_cloned_models_stream(rng, tmp_path):
     model = random_model(("+rnn", {}, 4), rng)
     inputs = random_inputs(model, rng, batch=2)
     expected = streamed(model.stepper(2), inputs)
@@ -299,7 +299,7 @@ def test_models_saved_or_cloned_still_stream(rng, tmp_path):
     np.testing.assert_array_equal(streamed(clone.stepper(2), inputs), expected)
 
 
-def test_what_cannot_be_fed_is_refused(rng):
+def test_wrong_shapes_are_refused(rng):
     model = random_model(("lstm", {}, 4), rng, depth=1)
     with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
         model.stepper(0)

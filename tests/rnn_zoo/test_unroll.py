@@ -1,4 +1,4 @@
-"""The fast loop with its derived gradient against the plain loop with the backend's own.
+"""The derived backward pass against a plain loop with automatic gradients.
 
 Legend: P lanes, T time, B batch, N units.
 """
@@ -44,8 +44,8 @@ LANES = 2
 TOLERANCE = {"float32": 1e-5, "float64": 1e-10}
 
 every_case = pytest.mark.parametrize("case", slow_except(ONE_CASE_EACH, CASES), ids=case_id)
-#: One state, two states, and an output that is no state; the GRU has an operand of its own, and
-#: the MinimalRNN a read-in with a nonlinearity.
+#: One state, two states, and an output that is no state. The GRU has an operand that is not its
+#: state, the MinimalRNN a nonlinear read-in.
 four_cases = pytest.mark.parametrize(
     "case",
     slow_except(QUICK_CASES, one_case_of("gru", "lstm", "+rnn", "minimal_rnn")),
@@ -55,7 +55,7 @@ four_cases = pytest.mark.parametrize(
 
 @pytest.fixture
 def plainly(monkeypatch):
-    """Calls a function while `unroll` takes the plain loop."""
+    """Call a function with the plain loop in place of the derived one."""
 
     def call(function, *arguments):
         with monkeypatch.context() as patch:
@@ -73,7 +73,7 @@ def assert_same(found, expected, tolerance):
 
 
 def problem(cell, case, rng, dtype="float64", lanes=()):
-    """Everything that `unroll` depends on, as one nested structure of arrays to differentiate."""
+    """Return all differentiable arguments of `unroll` as one nested structure of arrays."""
 
     def draw(weight):
         return rng.normal(scale=0.6, size=(*lanes, *weight.shape)).astype(dtype)
@@ -94,7 +94,7 @@ def values(cell, mask=None, given_states=True):
 
 
 def loss(run, dtype, lanes=()):
-    """A number that every output and every last state enters with a weight of its own."""
+    """Return a random linear function of all outputs and last states."""
     rng = np.random.default_rng(7)
     of_outputs = rng.normal(size=(TIME, *lanes, BATCH, UNITS)).astype(dtype)
     of_states = rng.normal(size=(2, *lanes, BATCH, UNITS)).astype(dtype)
@@ -224,11 +224,11 @@ def test_time_major(case, lanes, rng):
     assert_same(to_numpy(time_major), batch_major, 1e-6)
 
 
-# A cell of one's own: whatever its equations do with operands, states and outputs
+# Custom cells with unusual uses of operands, states and outputs
 
 
 class LagCell(rnn_zoo.AbstractRNNCell):
-    """Answers with the state of before; reads its second state, and a mixture, through gates."""
+    """Outputs its previous state; gates act on its second state and on a mixture of both."""
 
     gates = ("a", "b", "c")
     forget_gates = ("b",)
@@ -243,7 +243,7 @@ class LagCell(rnn_zoo.AbstractRNNCell):
 
 
 class TiedCell(rnn_zoo.AbstractRNNCell):
-    """A state that never changes, one that is the other's product, and x in its equations."""
+    """One constant state, one state that is multiplied by it, and x in the equations."""
 
     gates = ("a",)
     state_names = ("h", "k")
@@ -256,7 +256,7 @@ class TiedCell(rnn_zoo.AbstractRNNCell):
 
 
 class OutputOfOneGateCell(rnn_zoo.AbstractRNNCell):
-    """An output that only the output sees, and a state that is a bare pre-activation."""
+    """One gate that affects only the output, and a state that is a bare pre-activation."""
 
     gates = ("o", "h")
 
@@ -270,7 +270,7 @@ class OutputOfOneGateCell(rnn_zoo.AbstractRNNCell):
     ("masked", "lanes"),
     slow_rows_except([(True, (LANES,))], itertools.product([False, True], [(), (LANES,)])),
 )
-def test_a_cell_of_ones_own(cell_class, masked, lanes, plainly, rng):
+def test_custom_cell(cell_class, masked, lanes, plainly, rng):
     cell = cell_class(UNITS, dtype="float32")
     cell.build((None, UNITS))
     case = ("lstm" if len(cell.state_names) == 2 else "rnn", {}, UNITS)
@@ -279,7 +279,7 @@ def test_a_cell_of_ones_own(cell_class, masked, lanes, plainly, rng):
     check_against_plain(cell, arguments, plainly, "float32", mask, lanes)
 
 
-def test_a_cell_without_equations_says_so():
+def test_a_cell_without_step_is_refused():
     class Empty(rnn_zoo.AbstractRNNCell):
         gates = ("a",)
 
@@ -289,7 +289,7 @@ def test_a_cell_without_equations_says_so():
         cell(np.zeros((BATCH, UNITS), "float32"), cell.get_initial_state(batch_size=BATCH))
 
 
-def test_a_gate_that_is_asked_for_twice_or_never_is_refused():
+def test_a_gate_requested_twice_or_never_is_refused():
     class Twice(rnn_zoo.AbstractRNNCell):
         gates = ("a", "b")
 
@@ -303,7 +303,7 @@ def test_a_gate_that_is_asked_for_twice_or_never_is_refused():
         engine.unroll(cell, cell.weight_tensors(), np.zeros((1, 2, 2), "float32"))
 
 
-def test_a_step_that_tells_units_apart_is_refused():
+def test_a_step_that_mixes_units_is_refused():
     class Leaky(rnn_zoo.AbstractRNNCell):
         gates = ("a",)
 

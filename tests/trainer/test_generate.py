@@ -1,4 +1,4 @@
-"""Text from models of which the likeliest text, or the frequencies of all, are known."""
+"""Text from models whose likeliest text or symbol frequencies are known."""
 
 import math
 
@@ -17,7 +17,7 @@ SYMBOLS = 5
 
 
 def random_model(arch, depth, scale=2.0, **options):
-    """A model whose next symbol hangs on all that it has read, and on its initial states."""
+    """Return a model whose outputs depend on all inputs so far and on its initial states."""
     model = build_model(arch, depth, 6, SYMBOLS, SYMBOLS, **options)
     rng = np.random.default_rng(1)
     weights = keras.tree.map_structure(
@@ -29,7 +29,7 @@ def random_model(arch, depth, scale=2.0, **options):
 
 
 @pytest.mark.parametrize("arch, depth", [("lstm", 2), ("+rnn", 2), ("gru", 1)])
-def test_the_coldest_text_is_what_the_model_of_whole_sequences_takes_for_likeliest(arch, depth):
+def test_temperature_0_gives_the_likeliest_text_of_the_whole_sequence_model(arch, depth):
     model, prompt = random_model(arch, depth), [3, 1, 4]
     text = prompt + generate(model, prompt, 25, temperature=0, seed=0)
     assert len(text) == 28
@@ -40,7 +40,7 @@ def test_the_coldest_text_is_what_the_model_of_whole_sequences_takes_for_likelie
     assert generate(model, prompt, 0, temperature=0, seed=0) == []
 
 
-def test_a_text_begins_at_the_learned_initial_state():
+def test_a_text_starts_from_the_learned_initial_state():
     model = random_model("lstm", 2)
     before = generate(model, [3], 25, temperature=0, seed=0)
     weights = get_weights(model)
@@ -68,13 +68,13 @@ def assert_drawn(codes, temperature):
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
-def test_codes_are_drawn_as_often_as_softmax_says(temperature):
+def test_codes_are_drawn_from_the_softmax(temperature):
     rng = np.random.default_rng(0)
     assert_drawn([draw(LOGITS, temperature, rng) for _ in range(4000)], temperature)
 
 
-def test_a_text_has_the_frequencies_of_softmax():
-    """Of a model that predicts the same whatever it has read."""
+def test_symbol_frequencies_equal_the_softmax():
+    """From a model whose outputs do not depend on its inputs."""
     model = random_model("rnn", 1)
     weights = get_weights(model)
     weights["readout"] = {"kernel": 0 * weights["readout"]["kernel"], "bias": LOGITS}
@@ -90,7 +90,7 @@ def test_draws_at_the_limits():
     assert {draw(np.array([-1e4, -1e4 - 900]), 1.0, rng) for _ in range(9)} == {0}
 
 
-def test_a_text_ends_where_the_outputs_do():
+def test_a_text_ends_at_non_finite_outputs():
     model = random_model("rnn", 1, scale=1e6, activation="relu")
     text = generate(model, [1, 2], 50, temperature=0.8, seed=0)
     assert 0 < len(text) < 50

@@ -1,4 +1,4 @@
-"""The same numbers on JAX, in a process of its own: a process has one Keras backend."""
+"""Numerical tests on JAX in another process, since a process has one Keras backend."""
 
 import pathlib
 import subprocess
@@ -15,7 +15,7 @@ FILES = (
     "tasks/test_text8.py",
 )
 
-#: What is particular to a backend: its integers, its compiler, its loss functions.
+#: Tests of what differs between backends: integers, compilers, loss functions.
 WHICH = (
     "(published or every_bound or cipher_of or compiled_equals or slow_solver or naive)"
     " and not (arithmetic or capacity or rcf)"

@@ -1,4 +1,4 @@
-"""Weights as one vector, and back."""
+"""Packing of weights into one vector and back."""
 
 import keras
 import numpy as np
@@ -26,11 +26,11 @@ def test_round_trip(arch, lanes):
         np.testing.assert_array_equal(one, other)
 
 
-def test_gates_lie_side_by_side():
+def test_gates_are_packed_side_by_side():
     gates = {"r": np.array([[1.0, 2.0], [3.0, 4.0]]), "u": np.array([[5.0, 6.0], [7.0, 8.0]])}
     np.testing.assert_array_equal(to_numpy(pack(gates, 0)), [1, 2, 5, 6, 3, 4, 7, 8])
 
 
-def test_shapes_that_differ_follow_each_other():
+def test_different_shapes_are_packed_in_order():
     affine = {"kernel": np.array([[1.0, 2.0]]), "bias": np.array([3.0, 4.0])}
     np.testing.assert_array_equal(to_numpy(pack([affine, np.array([5.0])], 0)), [1, 2, 3, 4, 5])

@@ -1,4 +1,4 @@
-"""Products in less than float32: the weights stay float32, and training comes to much the same."""
+"""Training with products below float32, where the weights stay float32."""
 
 import dataclasses
 
@@ -58,22 +58,22 @@ def test_bfloat16_learns_about_as_well(changes, full):
         pytest.param("capacity", {"num_samples": 50}, marks=pytest.mark.slow),
     ],
 )
-def test_bfloat16_takes_every_form_of_input(task, options):
+def test_bfloat16_accepts_every_form_of_input(task, options):
     state, loss = trained(precision="mixed_bfloat16", task=task, task_options=options)
     assert bool(state["feasible"])
     assert np.isfinite(loss)
 
 
 @pytest.mark.slow
-def test_tf32_is_float32_where_there_is_no_gpu_for_it(full):
+def test_tf32_equals_float32_without_a_gpu(full):
     state, loss = trained(precision="tf32")
     assert loss == full[1]
     for one, other in zip(*map(keras.tree.flatten, (state, full[0])), strict=True):
         np.testing.assert_array_equal(one, other)
 
 
-def test_bfloat16_counts_the_rows_of_a_lookup():
-    """Three thousand places of one row: a sum in bfloat16 stops at 256."""
+def test_the_gradient_of_a_bfloat16_gather_is_summed_in_float32():
+    """The gradient of a row used 3000 times; a sum of ones in bfloat16 stops at 256."""
     import rnn_zoo.unroll as engine
     from rnn_zoo.inputs import OneHot
     from trainer import backend

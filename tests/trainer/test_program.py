@@ -1,4 +1,4 @@
-"""The compiled training program beside a slow one, in steps and at once, to divergence and back."""
+"""The compiled training program against a slow loop; splits of a run, divergence, lanes."""
 
 import subprocess
 import sys
@@ -19,7 +19,7 @@ T, B = 12, 8
 
 
 class Small:
-    """Programs of a small parens task, by architecture; each compiles once."""
+    """Program of a small parens task for one architecture, compiled once."""
 
     def __init__(self, arch, depth=1, activations=("tanh",)):
         self.config = {"arch": arch, "depth": depth, "num_params": 2500}
@@ -57,7 +57,7 @@ class Small:
         return self.program.run(state, self.hparams(**changes), self.task.device_data, stop)
 
     def outputs(self, weights, split, step):
-        """What the Keras model with these weights answers to a batch."""
+        """Return the outputs of a Keras model with these weights for a batch."""
         model = self.make_model(0)
         set_weights(model, weights)
         return model(self.task.sample(split, 3, B, step).inputs)
@@ -78,11 +78,11 @@ def assert_close(a, b, **tolerance):
         np.testing.assert_allclose(left, right, **tolerance)
 
 
-# A slow twin: Keras's own layer, loss, optimizer and schedule, one eager step at a time.
+# Slow twin: Keras's layer, loss, optimizer and schedule, one eager step at a time.
 
 
 def slow_training(small, steps, config):
-    """Trains a vanilla RNN; returns its weights, its losses and the norms of its gradients."""
+    """Train a vanilla RNN; return its weights, losses and gradient norms."""
     import tensorflow as tf
 
     weights = get_weights(small.make_model(0))
@@ -161,7 +161,7 @@ def named(weights):
         ),
     ],
 )
-def test_training_is_that_of_a_slow_loop_in_keras(small, optimizer, changes):
+def test_training_equals_a_slow_loop_in_keras(small, optimizer, changes):
     changes |= {"optimizer": optimizer, "lr_init": 0.01, "lr_decay_rate": 0.05}
     expected, (losses, norms) = slow_training(small, 5, small.make_config(**changes))
     state, seen = small.start(), []
@@ -178,7 +178,7 @@ def test_training_is_that_of_a_slow_loop_in_keras(small, optimizer, changes):
 
 
 def total_loss(weights, inputs, targets, l2_decay):
-    """The penalised loss in NumPy, float64."""
+    """Return the penalised loss, computed in NumPy in float64."""
     h = np.tile(weights["initial_state"], (B, 1))
     for t in range(T):
         h = np.tanh(inputs[:, t] @ weights["input"] + h @ weights["recurrent"] + weights["bias"])
@@ -189,8 +189,8 @@ def total_loss(weights, inputs, targets, l2_decay):
 
 
 @pytest.mark.parametrize("l2_decay", [0.0, 0.05])
-def test_a_gradient_is_the_central_difference(small, l2_decay):
-    """With SGD, a rate of 1 and no clipping, a step is the gradient."""
+def test_gradient_equals_central_differences(small, l2_decay):
+    """With SGD, a learning rate of 1 and no clipping, an update is minus the gradient."""
     changes = {"optimizer": "sgd", "lr_init": 1.0, "lr_decay_rate": 1.0, "gradient_clip_val": 1e9}
     start = small.start(seed=5)
     before = {k: v.astype("float64") for k, v in named(to_numpy(start["weights"])).items()}
@@ -207,10 +207,10 @@ def test_a_gradient_is_the_central_difference(small, l2_decay):
         assert ((weight - after[name]) * direction).sum() == pytest.approx(expected, rel=1e-3)
 
 
-# K steps at once.
+# K steps per call.
 
 
-def test_ten_steps_at_once_are_five_and_five_and_ten_single_ones(small):
+def test_ten_steps_equal_five_and_five_and_ten_single_steps(small):
     whole = to_numpy(small.run(small.start(), 10))
     for stops in ((5, 10), range(1, 11), (1, 4, 10, 10)):
         state = small.start()
@@ -227,13 +227,13 @@ def test_a_state_goes_through_numpy_unchanged(small):
     assert_equal(to_numpy(small.run(again, 10)), to_numpy(small.run(small.start(), 10)))
 
 
-def test_the_seed_decides_the_batches(small):
+def test_the_seed_determines_the_batches(small):
     first, other = (to_numpy(small.run(small.start(), 2, seed=seed)) for seed in (3, 4))
     assert first["loss_sums"][0] != other["loss_sums"][0]
 
 
 @tensorflow_only
-def test_another_trial_needs_no_other_compilation(small):
+def test_trials_share_a_compilation(small):
     small.run(small.start(), 3)
     compiled = small.program._run.experimental_get_tracing_count()
     small.run(small.start(1), 7, lr_init=0.5, optimizer="rmsprop", seed=9, l2_decay=0.1)
@@ -245,7 +245,7 @@ def test_another_trial_needs_no_other_compilation(small):
 HUGE = {"optimizer": "sgd", "lr_decay_rate": 1.0}
 
 
-def test_a_step_to_weights_without_bound_is_not_taken(small):
+def test_an_update_to_infinite_weights_is_discarded(small):
     start = small.start()
     ended = to_numpy(small.run(start, 10, lr_init=1e30, **HUGE))
     assert not ended["feasible"]
@@ -254,8 +254,8 @@ def test_a_step_to_weights_without_bound_is_not_taken(small):
     assert_equal(ended["weights"], to_numpy(start["weights"]))
 
 
-def test_a_loss_above_a_hundred_times_chance_ends_the_training_at_its_step(small):
-    """A huge step makes huge but finite weights; the next step finds their loss."""
+def test_a_loss_above_a_hundred_times_chance_ends_the_training(small):
+    """A huge update makes huge but finite weights, whose loss the next step computes."""
     ended = to_numpy(small.run(small.start(), 10, lr_init=1e5, **HUGE))
     assert not ended["feasible"]
     assert ended["step"] == 1
@@ -273,7 +273,7 @@ def test_a_loss_above_a_hundred_times_chance_ends_the_training_at_its_step(small
     "factor, feasible", [pytest.param(1.001, True, marks=pytest.mark.slow), (0.999, False)]
 )
 def test_the_limit_is_a_hundred_times_the_chance_loss(factor, feasible):
-    """The first loss is just below and just above the limit of a chance loss made for it."""
+    """The chance loss is set so that the first loss is just below or above the limit."""
     small = Small("rnn")
     batch = small.task.sample("train", 3, B, 0)
     loss = float(small.task.loss(small.model(batch.inputs), batch))
@@ -283,7 +283,7 @@ def test_the_limit_is_a_hundred_times_the_chance_loss(factor, feasible):
     assert int(ended["step"]) == feasible
 
 
-def test_a_weight_that_is_no_number_ends_the_training(small):
+def test_a_nan_weight_ends_the_training(small):
     weights = get_weights(small.make_model(0))
     weights["layers"][0]["bias"]["h"] = weights["layers"][0]["bias"]["h"] + np.float32("nan")
     ended = to_numpy(small.run(small.program.start(weights), 10))
@@ -291,7 +291,7 @@ def test_a_weight_that_is_no_number_ends_the_training(small):
     assert ended["step"] == 0
 
 
-def test_an_ended_training_stays_ended(small):
+def test_a_diverged_training_does_not_resume(small):
     ended = small.run(small.start(), 10, lr_init=1e5, **HUGE)
     assert_equal(to_numpy(small.run(ended, 20)), to_numpy(ended))
 
@@ -303,7 +303,7 @@ STOPS = [10, 4, 10, 9]
 
 @pytest.fixture(scope="module")
 def lanes():
-    """Four trials, alone and in one program; the second stops early, the third diverges."""
+    """Return four trials, alone and in one program; the second is shorter, the third diverges."""
     small = Small("rnn", activations=("tanh", "relu"))
     trials = [
         {"optimizer": "adam", "lr_init": 0.01, "seed": 3},
@@ -325,7 +325,7 @@ def lanes():
     return small, hparams, alone, together
 
 
-def test_a_lane_is_the_trial_alone(lanes):
+def test_a_lane_equals_the_trial_alone(lanes):
     _, _, alone, together = lanes
     together = to_numpy(together)
     assert together["feasible"].tolist() == [True, True, False, True]
@@ -335,7 +335,7 @@ def test_a_lane_is_the_trial_alone(lanes):
         assert_close(mine, expected, rtol=1e-3, atol=1e-4)
 
 
-def test_a_lane_is_measured_as_the_trial_alone(lanes):
+def test_evaluation_of_a_lane_equals_the_trial_alone(lanes):
     small, hparams, _, together = lanes
     measured = small.program.evaluate(together["weights"], stack(hparams), {}, "valid", 32)
     for lane, numbers in enumerate(hparams):
@@ -347,7 +347,7 @@ def test_a_lane_is_measured_as_the_trial_alone(lanes):
 # Evaluation.
 
 
-def test_an_evaluation_is_the_mean_over_whole_batches_of_the_models_metrics(small, monkeypatch):
+def test_evaluation_is_the_mean_of_the_models_metrics_over_whole_batches(small, monkeypatch):
     task = small.task
     monkeypatch.setattr("trainer.program.EVALUATION_NUMBERS", B * task.num_steps * task.input_dim)
     state = small.run(small.start(), 3)
@@ -363,17 +363,17 @@ def test_an_evaluation_is_the_mean_over_whole_batches_of_the_models_metrics(smal
         np.testing.assert_allclose(value, mean, rtol=1e-5)
 
 
-def test_a_backend_without_a_compiled_loop_is_refused(monkeypatch):
+def test_an_unsupported_backend_is_refused(monkeypatch):
     monkeypatch.setattr(keras.backend, "backend", lambda: "torch")
     with pytest.raises(UserError, match="KERAS_BACKEND=torch; use tensorflow or jax"):
         backend.current()
 
 
-# JAX. This file is also the program of the process that has it.
+# JAX. The other process runs this file as its program.
 
 
 def trained_weights():
-    """The weights of a GRU after 20 steps, flat."""
+    """Return the weights of a GRU after 20 steps as a list."""
     small = Small("gru")
     state = small.run(small.start(), 20, lr_init=0.01, optimizer="adam")
     assert int(state["step"]) == 20
