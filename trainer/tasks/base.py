@@ -104,11 +104,11 @@ class Task:
         Raises:
             UserError: the task has no option of that name.
         """
-        known = [name for name in inspect.signature(cls).parameters]
+        known = list(inspect.signature(cls).parameters)
         for name in options:
             if name not in known:
                 raise UserError(
-                    f"task {cls.name} has no option {name!r}; it has {', '.join(known)}"
+                    f"task {cls.name} has no option {name!r}; it has {', '.join(known) or 'none'}"
                 )
 
     def draw(

@@ -1,4 +1,4 @@
-"""Samples and answers of a task as text: default methods, and helpers for the tasks' own."""
+"""Samples and answers as text: defaults, and helpers for tasks with their own rendering."""
 
 from typing import Any
 
