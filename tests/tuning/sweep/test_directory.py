@@ -41,7 +41,7 @@ def test_a_directory_of_something_else_is_refused(tmp_path):
     with pytest.raises(UserError, match="holds no sweep"):
         Sweep.open(tmp_path)
     (tmp_path / "sweep.json").write_text('{"studies": [{}]}')
-    with pytest.raises(UserError, match="is not a sweep's"):
+    with pytest.raises(UserError, match="describes no sweep"):
         Sweep.open(tmp_path)
 
 

@@ -172,7 +172,7 @@ def test_a_signal_stops_it_cleanly(tmp_path):
     process.send_signal(signal.SIGTERM)
     code, stdout, stderr = finish(process)
     assert (code, stderr) == (130, ""), stdout
-    assert "ending" in stdout
+    assert "stopping" in stdout
     assert not list(sweep.path.glob("studies/*/lease.json"))
     assert {sweep.state(name).status for name in sweep.specs} <= {"waiting", "done"}
     assert all(sweep.state(name).deaths == 0 for name in sweep.specs)
