@@ -9,55 +9,29 @@ from typing import Any
 
 import keras
 import numpy as np
-from numpy import (
-    absolute,
-    add,
-    cos,
-    divide,
-    equal,
-    exp,
-    expm1,
-    greater,
-    greater_equal,
-    less,
-    less_equal,
-    log,
-    log1p,
-    logical_and,
-    logical_not,
-    logical_or,
-    maximum,
-    minimum,
-    multiply,
-    negative,
-    not_equal,
-    ones_like,
-    power,
-    sign,
-    sin,
-    sqrt,
-    square,
-    subtract,
-    tanh,
-    true_divide,
-    where,
-    zeros_like,
-)
 from scipy.special import expit as sigmoid
 
 Array = Any
 
+#: Functions that NumPy has by the same name and with the same arguments.
+_SHARED = (
+    "absolute add cos divide equal exp expm1 greater greater_equal less less_equal log log1p "
+    "logical_and logical_not logical_or maximum minimum multiply negative not_equal ones_like "
+    "power sign sin sqrt square subtract tanh true_divide where zeros_like"
+)
+globals().update({name: getattr(np, name) for name in _SHARED.split()})
+
 
 def clip(x: Array, x_min: float, x_max: float) -> Array:
-    return maximum(minimum(x, x_max), x_min)
+    return np.maximum(np.minimum(x, x_max), x_min)
 
 
 def elu(x: Array, alpha: float = 1.0) -> Array:
-    return where(x > 0, x, alpha * expm1(x))
+    return np.where(x > 0, x, alpha * np.expm1(x))
 
 
 def leaky_relu(x: Array, negative_slope: float = 0.2) -> Array:
-    return where(x > 0, x, negative_slope * x)
+    return np.where(x > 0, x, negative_slope * x)
 
 
 def linear(x: Array) -> Array:
@@ -65,7 +39,7 @@ def linear(x: Array) -> Array:
 
 
 def relu(x: Array) -> Array:
-    return maximum(x, 0)
+    return np.maximum(x, 0)
 
 
 def silu(x: Array) -> Array:
@@ -77,7 +51,7 @@ def softplus(x: Array) -> Array:
 
 
 def softsign(x: Array) -> Array:
-    return x / (1 + absolute(x))
+    return x / (1 + np.absolute(x))
 
 
 def __getattr__(name: str) -> Callable:
@@ -87,14 +61,15 @@ def __getattr__(name: str) -> Callable:
 
 
 def equivalent(function: Callable) -> Callable:
-    """Return the NumPy equivalent of a function of tensors, or one that asks the backend.
+    """Return the NumPy equivalent of a function of tensors, or one that calls the backend.
 
     Args:
         function: of `keras.ops` or `keras.activations`, or any other callable.
     """
     name = getattr(function, "__name__", "")
     namesakes = [getattr(home, name, None) for home in (keras.ops, keras.activations)]
-    return globals()[name] if name in __all__ and function in namesakes else _on_backend(function)
+    known = name in globals() and function in namesakes
+    return globals()[name] if known else _on_backend(function)
 
 
 def _on_backend(function):
@@ -102,48 +77,3 @@ def _on_backend(function):
         return keras.tree.map_structure(keras.ops.convert_to_numpy, function(*args, **options))
 
     return call
-
-
-__all__ = [
-    "absolute",
-    "add",
-    "clip",
-    "cos",
-    "divide",
-    "elu",
-    "equal",
-    "exp",
-    "expm1",
-    "greater",
-    "greater_equal",
-    "leaky_relu",
-    "less",
-    "less_equal",
-    "linear",
-    "log",
-    "log1p",
-    "logical_and",
-    "logical_not",
-    "logical_or",
-    "maximum",
-    "minimum",
-    "multiply",
-    "negative",
-    "not_equal",
-    "ones_like",
-    "power",
-    "relu",
-    "sigmoid",
-    "sign",
-    "silu",
-    "sin",
-    "softplus",
-    "softsign",
-    "sqrt",
-    "square",
-    "subtract",
-    "tanh",
-    "true_divide",
-    "where",
-    "zeros_like",
-]

@@ -1,4 +1,4 @@
-"""Cells of one's own, as a user's module has them: imported in processes of its own only."""
+"""Custom cells as in a user's module; only imported in processes of their own."""
 
 import rnn_zoo
 
@@ -13,7 +13,7 @@ class LeakyCell(rnn_zoo.AbstractRNNCell):
     forget_gates = ("g",)
 
     def mixed(self, ops, h, pre):
-        """Behind a method, which must see a lane's own hyperparameters as `step` does."""
+        """In a method, which must see a lane's own hyperparameters as `step` does."""
         c = self.activation(pre("c", h))
         g = ops.sigmoid(pre("g", h) + self.gate_bias["g"])
         return g * h + (1 - g) * c
@@ -24,7 +24,7 @@ class LeakyCell(rnn_zoo.AbstractRNNCell):
 
 
 class EchoCell(LeakyCell):
-    """Its parent's equations, a second state, and the input mixed in."""
+    """Its parent's equations with a second state and the input mixed in."""
 
     state_names = ("h", "e")
     mixes_input = True
