@@ -1,5 +1,7 @@
 """Handmade trials for tests of the report."""
 
+import numpy as np
+
 from trainer.storage.records import RunRecord
 from tuning.report import trials
 
@@ -45,6 +47,23 @@ def trial(task, loss, **values):
     """A trial of another task with this loss; it diverged if `loss` is None."""
     status = {"status": "infeasible"} if loss is None else {}
     return {"task": task, "objective": loss, "eval_loss": loss} | status | values
+
+
+def losses(arch, level, count=30, task="parens", **values):
+    """Trials with losses around a level, all with the same relative spread."""
+    spread = np.linspace(0.7, 1.3, count)
+    return [
+        trial(task, float(level * x), arch=arch, study=f"{task}-{arch}", **values) for x in spread
+    ]
+
+
+def diverging(arch, share, count=200, depth=1, **values):
+    """Trials of parens with random hyperparameters, of which a share diverged."""
+    return [
+        trial("parens", None if i < share * count else 1.0 + i, arch=arch, depth=depth,
+              algorithm="random", max_params=200_000, **values)
+        for i in range(count)
+    ]  # fmt: skip
 
 
 def record(run_id, **values):

@@ -28,7 +28,7 @@ COLUMNS = (
     "architecture task_type hparams n_layers hyper_iter max_params num_params train_loss "
     "valid_loss eval_loss"
 ).split()
-#: Published name of a task -> ours.
+#: Published name of a task -> its name here.
 _TASKS = {
     "per_cap": "capacity",
     "mem_thru": "memory",

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from report_rows import capacity, frame, trial
+from report_rows import capacity, diverging, frame, losses, trial
 
 from tuning.report import paper
 from tuning.report.claims import CLAIMS, CONTRADICTED, SUPPORTED, TOO_FEW
@@ -13,7 +13,7 @@ from tuning.report.claims import CLAIMS, CONTRADICTED, SUPPORTED, TOO_FEW
 SHALLOW = ("rnn", "irnn", "ugrnn", "gru", "lstm")
 #: Claims that the planted runs, 3 % of the paper's trials, suffice to support.
 PLANTED = (
-    "linear five_bits similar_capacity capacity_order relu unrolling dataset_size number_a_unit "
+    "linear five_bits similar_capacity capacity_order relu unrolling dataset_size number_per_unit "
     "text8_equal rcf_equal per_unit_misleads gated_easier ungated_solve gru_most_trainable "
     "plus_rnn_most_trainable plus_rnn_untuned"
 ).split()
@@ -48,7 +48,7 @@ def test_planted_numbers_are_found(planted):
     assert found["capacity_order"].count("0.20 [0.20, 0.20]") == 4
     assert "with ReLU 3.50 on average and 3.50 at most" in found["relu"]
     assert found["dataset_size"].startswith("b is 1.10 [1.10, 1.10]")
-    assert "0.000 [0.000, 0.000]" in found["number_a_unit"]
+    assert "0.000 [0.000, 0.000]" in found["number_per_unit"]
     assert found["text8_equal"].startswith("factor 1.40 [1.40, 1.40]")
     assert found["reruns"].count(" 1.50") == 5
     assert "depth 1 50.0%" in found["irnn_diverges"]
@@ -206,14 +206,14 @@ def test_memory(few_trials_do, excess, verdict):
         for arch in SHALLOW
         for units in (8, 16, 32, 80)
     ] * 2
-    assert check("number_a_unit", *rows).verdict == verdict
+    assert check("number_per_unit", *rows).verdict == verdict
     small = [row for row in rows if row["units"] < 64]
-    assert check("number_a_unit", *small).verdict in (TOO_FEW, CONTRADICTED)
+    assert check("number_per_unit", *small).verdict in (TOO_FEW, CONTRADICTED)
 
 
 def test_less_error_than_a_subspace_allows_contradicts_even_one_search():
     rows = [trial("memory", 0.3, units=units, max_params=units) for units in (8, 9, 10)]
-    assert check("number_a_unit", *rows).verdict == CONTRADICTED
+    assert check("number_per_unit", *rows).verdict == CONTRADICTED
 
 
 def falling(task, factor, units_factor=1.0):
@@ -252,14 +252,6 @@ def test_a_depth_at_which_loss_rises_leaves_it_open(depth):
 def test_units_mislead_only_if_they_differ_more(few_trials_do):
     assert check("per_unit_misleads", *falling("text8", 1.1, 2.0)).verdict == SUPPORTED
     assert check("per_unit_misleads", *falling("text8", 3.0, math.sqrt(3))).verdict == CONTRADICTED
-
-
-def losses(arch, level, count=30, task="parens", **values):
-    """Trials with losses around a level, all with the same relative spread."""
-    spread = np.linspace(0.7, 1.3, count)
-    return [
-        trial(task, float(level * x), arch=arch, study=f"{task}-{arch}", **values) for x in spread
-    ]
 
 
 def both_tasks(levels, **values):
@@ -337,94 +329,3 @@ def test_solving_is_a_hundredth_of_chance(few_trials_do):
 def test_what_short_searches_do_not_solve_is_open():
     assert check("ungated_solve", *solved(1, 0.01, 0.2)).verdict == TOO_FEW
     assert check("only_gated_deep", *solved(8, 0.01, 0.2)).verdict == TOO_FEW
-
-
-def diverging(arch, share, count=200, depth=1, **values):
-    return [
-        trial("parens", None if i < share * count else 1.0 + i, arch=arch, depth=depth,
-              algorithm="random", max_params=200_000, **values)
-        for i in range(count)
-    ]  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("share", "count", "verdict"),
-    [(0.5, 200, SUPPORTED), (0.1, 200, CONTRADICTED), (0.5, 10, TOO_FEW)],
-)
-def test_half_of_the_irnns_diverge(share, count, verdict):
-    finding = check("irnn_diverges", *diverging("irnn", share, count))
-    assert (finding.verdict, finding.runs) == (verdict, count)
-
-
-def test_the_least_infeasible():
-    shallow = [row for a in ("rnn", "irnn", "gru", "ugrnn") for row in diverging(a, 0.3)]
-    deep = [row for a in paper.ARCHS for row in diverging(a, 0.02 if a == "gru" else 0.3, depth=8)]
-    others = shallow + deep
-    assert check("least_infeasible", *others, *diverging("lstm", 0.05)).verdict == SUPPORTED
-    assert check("least_infeasible", *shallow, *diverging("lstm", 0.05)).verdict == TOO_FEW
-    assert check("least_infeasible", *others, *diverging("lstm", 0.6)).verdict == CONTRADICTED
-    assert check("least_infeasible", *others, *diverging("lstm", 0.29)).verdict == TOO_FEW
-
-
-def published_shares():
-    return [
-        (arch, depth, share)
-        for depth in (1, 8)
-        for arch, share in paper.TABLE_1[depth].dropna().items()
-    ]
-
-
-def test_table_1_at_the_papers_size():
-    rows = [
-        r for arch, depth, share in published_shares() for r in diverging(arch, share, 200, depth)
-    ]
-    assert check("table_1", *rows).verdict == SUPPORTED
-    assert check("table_1", *rows[:400]).verdict == TOO_FEW
-    others = [row for row in rows if row["arch"] != "gru"]
-    assert check("table_1", *others, *diverging("gru", 0.9)).verdict == CONTRADICTED
-
-
-def test_table_1_at_another_size_is_no_evidence():
-    rows = [row | {"max_params": 10_000} for row in diverging("gru", 0.9)]
-    finding = check("table_1", *rows)
-    assert finding.verdict == TOO_FEW and "not at 200,000 parameters" in finding.result
-
-
-def test_the_signs_of_table_app_2():
-    means = {"gru": 1.0, "ugrnn": 2.0, "lstm": 2.5, "irnn": 2.8, "rnn": 4.0}
-    rows = [
-        row for arch, mean in means.items() for row in losses(arch, mean, 400, algorithm="random")
-    ]
-    finding = check("table_app_2", *rows)
-    assert finding.result.startswith("10 of 10 pairs") and finding.verdict == SUPPORTED
-    two = [row for row in rows if row["arch"] in ("gru", "rnn")]
-    assert check("table_app_2", *two).verdict == TOO_FEW
-    deep = {"+rnn": 1.0, "gru": 2.0, "ugrnn": 2.05, "irnn": 3.0, "lstm": 3.5, "rnn": 3.1}
-    rows += [
-        row
-        for arch, mean in deep.items()
-        for row in losses(arch, mean, 400, algorithm="random", depth=8)
-    ]
-    assert check("table_app_2", *rows).verdict == SUPPORTED
-    swapped = {"gru": 4.0, "rnn": 1.0}
-    rows = [row for arch, mean in swapped.items() for row in losses(arch, mean, algorithm="random")]
-    assert check("table_app_2", *rows).verdict == CONTRADICTED
-
-
-def rerun(ratio, count=12):
-    rows = []
-    for arch in SHALLOW:
-        rows.append(trial("parens", 0.1, arch=arch, study=arch))
-        rows += [
-            trial("parens", 0.1 * ratio * x, arch=arch, study=arch, is_rerun=True)
-            for x in np.linspace(0.8, 1.2, count)
-        ]
-    return rows
-
-
-@pytest.mark.parametrize(
-    ("ratio", "count", "verdict"),
-    [(2, 12, SUPPORTED), (50, 12, CONTRADICTED), (2, 4, TOO_FEW)],
-)
-def test_reruns(ratio, count, verdict):
-    assert check("reruns", *rerun(ratio, count)).verdict == verdict

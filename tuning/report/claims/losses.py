@@ -21,7 +21,7 @@ from tuning.report.paper import DIMENSIONS
 from tuning.report.selection import SIZE, searched
 
 
-def number_a_unit(trials: pd.DataFrame) -> Finding:
+def number_per_unit(trials: pd.DataFrame) -> Finding:
     """Averages the excess of the error over the theory."""
     found = searched(trials, "memory")
     table = statistics.best(found, SIZE)
@@ -108,7 +108,7 @@ _EQUAL_RULE = (
     "size is left out, after at least 500 trials per search."
 )
 CLAIMS = {
-    "number_a_unit": Claim(
+    "number_per_unit": Claim(
         "A network remembers about one real number of its input per unit: the error is "
         "max(0, 1 - n/64) for n units.",
         "2.2, figure 2c",
@@ -116,7 +116,7 @@ CLAIMS = {
         "and 0.05, and each architecture was run both below 64 units and at 64 or more; "
         "contradicted if the interval lies entirely below, or entirely above after at least 500 "
         "trials per search.",
-        number_a_unit,
+        number_per_unit,
     ),
     "text8_equal": Claim(
         "On text8, architectures reach equal loss with nearly equal numbers of parameters.",
