@@ -1,9 +1,10 @@
 """Trains one recurrent network on one of the paper's tasks.
 
-Names are loaded when first used, so that a bad flag is answered before a backend starts.
+Names are imported on first use, so that invalid flags are reported without starting a backend.
 """
 
 import importlib
+from typing import Any
 
 _HOMES = {
     "TrainConfig": "trainer.config",
@@ -16,7 +17,7 @@ _HOMES = {
 __all__ = [*_HOMES, "tasks"]  # noqa: PLE0604
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     if name == "tasks":
         return importlib.import_module("trainer.tasks")
     if name not in _HOMES:

@@ -17,12 +17,12 @@ FLAGS = flags.FlagValues()
 
 train_flags.define(FLAGS)
 flags.DEFINE_string(
-    "run_dir", None, "where to write; a new directory in runs/ if not given", flag_values=FLAGS
+    "run_dir", None, "directory to write; default: a new one in runs/", flag_values=FLAGS
 )
-flags.DEFINE_boolean("resume", False, "continue the run that --run_dir holds", flag_values=FLAGS)
+flags.DEFINE_boolean("resume", False, "continue the run in --run_dir", flag_values=FLAGS)
 
 
-def main():
+def main() -> int:
     directory, parsed = _settings()
     cli.start_backend()
     from trainer.loop import train
@@ -32,7 +32,7 @@ def main():
 
 
 def _settings():
-    """The run directory and the configuration, checked as far as is possible without a backend."""
+    """Returns the run directory and the parsed settings, checked without starting a backend."""
     if FLAGS.resume and not FLAGS.run_dir:
         raise UserError("--resume needs --run_dir, the directory of the run to continue")
     directory = RunDirectory(FLAGS.run_dir) if FLAGS.run_dir else None
@@ -45,7 +45,7 @@ def _settings():
     return FLAGS.run_dir, parsed
 
 
-def run():
+def run() -> None:
     """The console script."""
     cli.run(main, FLAGS, USAGE)
 

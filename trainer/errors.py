@@ -1,5 +1,5 @@
-"""The one exception that a main turns into a single line and exit code 2."""
+"""The exception that the command line reports as one line, with exit code 2."""
 
 
 class UserError(ValueError):
-    """Something the user can mend; its message names the value, the choices and the way out."""
+    """An error the user can fix; the message names the value, the choices and what to do."""

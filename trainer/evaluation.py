@@ -1,6 +1,7 @@
-"""A model's scores, measured as those of records and of presets' cards are."""
+"""Measures models on their tasks, as records and presets' cards report it."""
 
 import dataclasses
+from typing import Any
 
 import keras
 from keras import ops
@@ -13,24 +14,24 @@ from trainer.trial import Trial
 
 
 class Evaluator:
-    """A function from weights to metrics; its programs are compiled once for all of them.
+    """Measures weights of one model shape; compiles once.
 
     Args:
-        trial: the `Trial` whose task and model they are.
+        trial: determines the task and the model.
     """
 
-    def __init__(self, trial):
+    def __init__(self, trial: Trial):
         self._trial, self._program = trial, trial.program()
 
-    def __call__(self, weights, split="eval"):
-        """Metrics of a split.
+    def __call__(self, weights: dict, split: str = "eval") -> dict | None:
+        """Measures a split.
 
         Args:
             weights: as of `rnn_zoo.model.get_weights`.
             split: "train", "valid" or "eval".
 
         Returns:
-            dict from name to float or list; None if the loss is not finite.
+            dict from metric to float or list; None if the loss is not finite.
         """
         task, hparams = self._trial.task, self._trial.hparams(self._program)
         weights = keras.tree.map_structure(ops.convert_to_tensor, weights)
@@ -42,22 +43,21 @@ class Evaluator:
         return measured and measured[split]
 
 
-def evaluate(model, config=None, split="eval"):
-    """Measures a model on its task, on the samples that the scores of runs and presets are of.
+def evaluate(model: Any, config: TrainConfig | None = None, split: str = "eval") -> dict | None:
+    """Measures a model on its task, with the samples that runs and presets are measured on.
 
     Args:
-        model: of `rnn_zoo.load`, `trainer.export.load_model` or `rnn_zoo.build_model`.
-        config: the `TrainConfig` that says the task, the cells' options and how many samples; by
-            default, that of the preset which the model was loaded from. A text8 model needs
-            `task_options` with the text's path.
+        model: from `rnn_zoo.load`, `trainer.export.load_model` or `rnn_zoo.build_model`.
+        config: determines the task, the cells' options and the number of samples; that of the
+            model's preset if None. For text8, `task_options` can have the text's path.
         split: "train", "valid" or "eval".
 
     Returns:
-        dict from metric to float or list, "loss" among them; None if the loss is not finite.
+        dict from metric, such as "loss", to float or list; None if the loss is not finite.
 
     Raises:
-        UserError: no configuration, an unknown split, or a model that the configuration does not
-            make: of another shape or architecture, or whose cells have other options.
+        UserError: no configuration, an unknown split, or a model whose shape, architecture or cell
+            options differ from the configuration's.
         ValueError: as `rnn_zoo.model.check_as_built`.
 
     Example:
@@ -67,11 +67,11 @@ def evaluate(model, config=None, split="eval"):
     check_as_built(model)
     if config is None and model.preset is None:
         raise UserError(
-            "the model is of no preset, or was saved and loaded since: give its TrainConfig, config"
+            "the model has no preset, or lost it when it was saved: pass config, its TrainConfig"
         )
     if split not in SPLITS:
         raise UserError(f"unknown split {split!r}; choose one of {', '.join(SPLITS)}")
-    # What it starts from is of no account to what it is.
+    # Initial weights do not affect evaluation.
     config = dataclasses.replace(config or TrainConfig(**model.preset.config), preset=None)
     trial, weights = Trial(config), get_weights(model)
     expected, found = trial.cells, recurrent_cells(model)
@@ -79,7 +79,7 @@ def evaluate(model, config=None, split="eval"):
         type(one) is not type(other) for one, other in zip(expected, found, strict=True)
     ):
         raise UserError(
-            f"the model is not the one of the configuration: {config.arch}, {trial.units} units, "
+            f"the model does not match the configuration: {config.arch}, {trial.units} units, "
             f"depth {config.depth}, for {config.task}"
         )
     for one, other in zip(expected, found, strict=True):
@@ -97,7 +97,7 @@ def _shapes(weights):
 
 
 def _equations(cell):
-    """The arguments of a cell that decide what it computes with given weights."""
+    """Returns the arguments of a cell that affect its outputs for given weights."""
     config = cell.get_config()
     of_layers = ("name", "dtype", "trainable")
     of_first_weights = ("seed", "matrix_init", "bias_init", "learned_initial_state")

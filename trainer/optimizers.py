@@ -1,15 +1,20 @@
-"""The paper's four optimizers as one pure update, each hyperparameter a number or one a lane.
+"""The paper's four optimizers as one pure update; hyperparameters may differ between lanes.
 
-Appendix A: vanilla SGD, SGD with momentum, RMSProp, Adam. The momentum-like parameter comes as a
-logit, m = σ(momentum_logit), and is SGD's momentum, RMSProp's decay and Adam's β1. The rest has the
-usual defaults: β2 = 0.999, ε = 1e-7. Every weight has two slots, used or not, so that lanes with
-different optimizers are one program. Updates are those of `keras.optimizers`.
+Appendix A: SGD, SGD with momentum, RMSProp, Adam. The momentum m = σ(momentum_logit) is SGD's
+momentum, RMSProp's decay and Adam's β1; β2 = 0.999 and ε = 1e-7. Updates equal those of
+`keras.optimizers`. Every weight has two slots, used or not, so that lanes with different optimizers
+share a program.
 
-Legend: g gradient, α learning rate, m momentum, t number of the step from 1, u and v the slots.
+Legend: g gradient, α learning rate, m momentum, t step from 1, u and v slots; "..." lane axes.
 """
+
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 from keras import ops
+
+Tensor = Any
 
 BETA_2 = 0.999
 EPSILON = 1e-7
@@ -46,25 +51,34 @@ def _adam(g, u, v, rate, momentum, t):
 OPTIMIZERS = {"sgd": _sgd, "momentum": _momentum, "rmsprop": _rmsprop, "adam": _adam}
 
 
-def zero_slots(weights):
-    """The slots at the start: two zeros for every weight."""
+def zero_slots(weights: Any) -> dict[str, Any]:
+    """Returns the initial slots, two zeros per weight."""
     zeros = keras.tree.map_structure(lambda weight: 0 * weight, weights)
     return {"u": zeros, "v": keras.tree.map_structure(lambda weight: 0 * weight, weights)}
 
 
-def update(names, choice, weights, gradients, slots, rate, momentum, step):
+def update(
+    names: Sequence[str],
+    choice: Tensor,
+    weights: Any,
+    gradients: Any,
+    slots: dict[str, Any],
+    rate: Tensor,
+    momentum: Tensor,
+    step: Tensor,
+) -> tuple[Any, dict[str, Any]]:
     """Applies one update.
 
     Args:
-        names: the optimizers that occur, names in `OPTIMIZERS`.
-        choice: which of them, an index into `names`, (...); not looked at where `names` is one.
+        names: keys of `OPTIMIZERS`, those in use.
+        choice: (...) index into `names`; ignored if there is one name.
         weights, gradients: nested structures of arrays (..., shape).
-        slots: of `zero_slots` or of the last update.
-        rate, momentum: α and m, (...).
-        step: number of the step, from 0, (...).
+        slots: from `zero_slots` or the last update.
+        rate, momentum: (...) α and m.
+        step: (...) step from 0.
 
     Returns:
-        (weights, slots) after it.
+        The new (weights, slots).
     """
     t = ops.cast(step, rate.dtype) + 1
 
@@ -87,31 +101,33 @@ def update(names, choice, weights, gradients, slots, rate, momentum, step):
     return pack(new), {"u": pack(u), "v": pack(v)}
 
 
-def learning_rate(lr_init, lr_decay_rate, step, train_steps):
-    """lr_init · lr_decay_rate^(step / train_steps): the factor is reached at the end."""
+def learning_rate(
+    lr_init: Tensor, lr_decay_rate: Tensor, step: Tensor, train_steps: Tensor
+) -> Tensor:
+    """Returns the exponentially decayed rate, lr_init · lr_decay_rate^(step / train_steps)."""
     fraction = ops.cast(step, lr_init.dtype) / ops.cast(train_steps, lr_init.dtype)
     return lr_init * lr_decay_rate**fraction
 
 
-def clip_by_global_norm(gradients, limit):
-    """Scales all gradients by min(1, limit / norm), norm = √(Σ g²) over everything of a lane.
+def clip_by_global_norm(gradients: Any, limit: Tensor) -> tuple[Any, Tensor]:
+    """Scales all gradients by min(1, limit / norm), with norm = √(Σ g²) over all of a lane.
 
     Returns:
-        (gradients, norm before clipping (...)); with an infinite norm the result means nothing.
+        (gradients, norm before clipping (...)). Gradients are invalid if the norm is infinite.
     """
     norm = ops.sqrt(sum_of_squares(gradients, len(limit.shape)))
     scale = ops.minimum(1.0, limit / norm)
     return keras.tree.map_structure(lambda g: g * expand_as(scale, g), gradients), norm
 
 
-def sum_of_squares(arrays, num_lane_axes=0):
-    """Σ w² over a nested structure, one number a lane."""
+def sum_of_squares(arrays: Any, num_lane_axes: int = 0) -> Tensor:
+    """Returns Σ w² over a nested structure, (...)."""
     return sum(
         ops.sum(array * array, axis=tuple(range(num_lane_axes, len(array.shape))))
         for array in keras.tree.flatten(arrays)
     )
 
 
-def expand_as(value, array):
-    """Gives a per-lane number (...) the trailing axes that it needs to broadcast with an array."""
+def expand_as(value: Tensor, array: Tensor) -> Tensor:
+    """Appends axes to a number per lane (...), so that it broadcasts with an array."""
     return ops.reshape(value, (*value.shape, *[1] * (len(array.shape) - len(value.shape))))

@@ -1,8 +1,8 @@
-"""python -m trainer.show --run_dir=DIR: what a run is, how it learned, and what it answers."""
+"""python -m trainer.show --run_dir=DIR: shows a run, its learning curve and its answers."""
 
-import itertools
-import statistics
+import io
 import sys
+from typing import Any
 
 from absl import flags
 
@@ -10,7 +10,7 @@ from trainer.cli import main as cli
 from trainer.cli import train_flags
 from trainer.config import TrainConfig, check_choice, check_range
 from trainer.errors import UserError
-from trainer.storage.records import RunDirectory
+from trainer.storage.records import RunDirectory, RunRecord
 from trainer.tasks import TASKS
 from trainer.tasks.base import SPLITS
 
@@ -21,39 +21,36 @@ USAGE = """Shows a run: its model, its learning curve, and its answers to exampl
 Flags:"""
 
 FLAGS = flags.FlagValues()
-_COMMON = {"flag_values": FLAGS}
-flags.DEFINE_string("run_dir", None, "the directory of the run, or of a study's trial", **_COMMON)
-flags.DEFINE_integer("num", 5, "how many examples to show; 0 for none", **_COMMON)
-flags.DEFINE_string("split", "eval", f"of which split: {', '.join(SPLITS)}", **_COMMON)
-flags.DEFINE_integer("seed", 0, "another number shows other examples and other text", **_COMMON)
-flags.DEFINE_string("prompt", None, "text8: what to continue; a held-out text if none", **_COMMON)
-flags.DEFINE_integer("length", 200, "text8: how many characters to write", **_COMMON)
+_COMMON: dict[str, Any] = {"flag_values": FLAGS}
+flags.DEFINE_string("run_dir", None, "directory of the run, or of a study's trial", **_COMMON)
+flags.DEFINE_integer("num", 5, "number of examples to show", **_COMMON)
+flags.DEFINE_string("split", "eval", f"split of the examples: {', '.join(SPLITS)}", **_COMMON)
+flags.DEFINE_integer("seed", 0, "chooses the examples, and the text that is written", **_COMMON)
+flags.DEFINE_string("prompt", None, "text8: text to continue; default: a held-out text", **_COMMON)
+flags.DEFINE_integer("length", 200, "text8: number of characters to write", **_COMMON)
 flags.DEFINE_float(
     "temperature", 0.8, "text8: 1 draws characters as predicted, 0 takes the likeliest", **_COMMON
 )
-flags.DEFINE_string("text8_path", None, "the text8 file, if it is elsewhere by now", **_COMMON)
+flags.DEFINE_string("text8_path", None, "the text8 file, if it has moved", **_COMMON)
 flags.DEFINE_string("text8_source", None, "pydoc: text from Python's documentation", **_COMMON)
 
-#: No seed, step or number of samples may be above.
+#: Limit of seeds and lengths.
 LARGEST = 2**31 - 1
-#: Examples are drawn and answered in one batch, which this keeps within any memory.
+#: Limit of examples, which are answered in one batch and must fit into memory.
 MOST_EXAMPLES = 1000
-BARS = "▁▂▃▄▅▆▇█"
-#: Losses of a measurement -> what they are called.
-LOSSES = {"train_loss": "training loss", "valid_loss": "validation loss"}
-#: Points of a curve: as bars, and as rows of a table.
-NUM_BARS, NUM_ROWS = 50, 10
 
 
-def main():
+def main() -> None:
     _check_flags()
-    # A terminal that knows neither bars nor all parentheses shows question marks.
-    sys.stdout.reconfigure(errors="replace")
+    # A terminal that cannot show bars or special characters shows question marks.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
     directory = RunDirectory(FLAGS.run_dir)
     record = directory.read_record()
     config = _config(record)
     writes = TASKS[config.task].predicts_next and FLAGS.length > 0
     from trainer.display.progress import Display
+    from trainer.display.training import show_training
 
     display = Display()
     show_training(display, record, directory.read_metrics())
@@ -62,6 +59,7 @@ def main():
     if not any(directory.checkpoints.glob("*.safetensors")):
         _refuse(display, record, f"no readable checkpoint in {directory.checkpoints}")
         return
+    # A text that is continued from a prompt needs no data.
     task = config.make_task() if FLAGS.num or FLAGS.prompt is None else None
     cli.start_backend()
     try:
@@ -70,15 +68,18 @@ def main():
         _refuse(display, record, problem)
         return
     if record.status == "infeasible":
-        display.say("\nwhat follows are the answers of the last weights before it diverged")
-    if FLAGS.num:
-        _show_examples(display, model, config, task, record.units)
+        display.say("\nanswers of the last weights before the run diverged:")
+    from trainer.display.answers import show_examples, show_text
+
+    if task and FLAGS.num:
+        show_examples(display, model, record, task, FLAGS.split, FLAGS.num, FLAGS.seed)
     if writes:
-        _show_text(display, model, config, task)
+        how = (FLAGS.prompt, FLAGS.length, FLAGS.temperature, FLAGS.seed)
+        show_text(display, model, record, task, *how)
 
 
-def _check_flags():
-    """Refuses what is wrong whatever the run is."""
+def _check_flags() -> None:
+    """Refuses flags that are invalid for every run."""
     if not FLAGS.run_dir:
         raise UserError("--run_dir is missing: the directory of the run to show")
     check_range("--num", FLAGS.num, 0, MOST_EXAMPLES, whole=True)
@@ -88,120 +89,45 @@ def _check_flags():
     check_range("--temperature", FLAGS.temperature, 0, float("inf"))
 
 
-def _config(record):
-    """The run's configuration, with the text that flags name in place of its own.
+def _config(record: RunRecord) -> TrainConfig:
+    """Returns the run's configuration, with the text that flags name.
 
     Raises:
-        UserError: the run is of a task to which a flag does not apply, or a character of the
-            prompt is none of its symbols.
+        UserError: a flag does not apply to the run's task, or the prompt has a character that is
+            not in its vocabulary.
     """
     config = TrainConfig(**record.config)
     task, prompt = TASKS[config.task], FLAGS.prompt
+    vocabulary = task.vocabulary or ()
     if prompt is not None and not task.predicts_next:
-        raise UserError(f"--prompt is for text8, and this run is of the task {config.task}")
+        raise UserError(f"--prompt is for text8, and the task of this run is {config.task}")
     if prompt == "":
-        raise UserError("--prompt is empty; give a character at least, or leave it out")
+        raise UserError("--prompt is empty; give at least one character, or omit it")
     for character in prompt or "":
-        if character not in task.vocabulary:
+        if character not in vocabulary:
             raise UserError(
-                f"--prompt has {character!r}, which is none of the {len(task.vocabulary)} symbols "
-                f"of {config.task}: {''.join(task.vocabulary)!r}"
+                f"--prompt has {character!r}, not one of the {len(vocabulary)} symbols of "
+                f"{config.task}: {''.join(vocabulary)!r}"
             )
     return train_flags.with_text8(config, FLAGS)
 
 
-def show_training(display, record, measurements):
-    """Prints what a run is, how far it came, its learning curve, and its losses.
-
-    Args:
-        display: a `progress.Display`.
-        record: the `RunRecord`.
-        measurements: list of dicts, the lines of `metrics.jsonl`; none for a trial of a study.
-    """
-    from trainer.display.progress import headline
-
-    display.say(headline(record))
-    display.say(status_line(record))
-    measurements = measurements or curve_points(record)
-    for name, label in LOSSES.items():
-        losses = [m[name] for m in measurements if m.get(name) is not None]
-        if losses:
-            display.say(f"{label} {losses[0]:.4f} {bars(losses)} {losses[-1]:.4f}")
-    if measurements:
-        display.table(*curve_table(measurements))
-    if record.metrics:
-        display.splits(record)
-    else:
-        display.say(f"no losses on splits; the loss of chance is {record.chance_loss:.4f}")
-
-
-def status_line(record):
-    """How far a run came, as one line."""
-    parts = [f"steps {record.steps_done:,} of {record.train_steps:,}"]
-    if record.infeasible_at is None:
-        parts.append(f"status {record.status}" + ", stopped early" * record.stopped_early)
-    else:
-        parts.append(f"status {record.status}: diverged at step {record.infeasible_at:,}")
-    parts.append(f"{record.seconds:,.1f} s")
-    if record.steps_per_second is not None:
-        parts.append(f"{record.steps_per_second:,.1f} steps/s")
-    return "   ".join([*parts, f"{record.backend}, seed {record.seed}"])
-
-
-def curve_points(record):
-    """The measurements that a record's `curve` holds: mean losses of the twentieths of its steps.
-
-    A training of fewer than twenty steps has a point for each.
-    """
-    ends = {-(-part * record.train_steps // 20) for part in range(1, 21)}
-    pairs = zip(sorted(ends), record.curve, strict=False)
-    return [{"step": step, "train_loss": loss} for step, loss in pairs]
-
-
-def bars(values):
-    """A bar a value, as high as it lies between the lowest and the highest of them.
-
-    More than `NUM_BARS` values are averaged in neighbourhoods: bars([3, 1, 2]) is "█▁▅".
-    """
-    num = min(len(values), NUM_BARS)
-    ends = [index * len(values) // num for index in range(num + 1)]
-    means = [statistics.fmean(values[a:b]) for a, b in itertools.pairwise(ends)]
-    low, span = min(means), max(means) - min(means)
-    levels = [(mean - low) / span if span else 0.0 for mean in means]
-    return "".join(BARS[round(level * (len(BARS) - 1))] for level in levels)
-
-
-def curve_table(measurements):
-    """The measurements of a validation loss, or of the training loss where there is none.
-
-    Returns:
-        (names of columns, a few rows of text, the last measurement among them).
-    """
-    validated = [m for m in measurements if m.get("valid_loss") is not None]
-    names = ("train_loss", "valid_loss") if validated else ("train_loss",)
-    rows = validated or measurements
-    stride = -(-len(rows) // NUM_ROWS)
-    chosen = rows[::-1][::stride][::-1]  # from the end, as the last must be there
-    cells = [(f"{m['step']:,}", *(f"{m[name]:.4f}" for name in names)) for m in chosen]
-    return ("step", *(LOSSES[name] for name in names)), cells
-
-
 def _refuse(display, record, problem):
-    """Says of a diverged run why it has no answers; that another has none is a mistake.
+    """Says why a diverged run has no answers.
 
     Raises:
-        UserError: the run did not diverge.
+        UserError: the run did not diverge, and should have answers.
     """
     if record.status != "infeasible":
         raise UserError(str(problem))
-    display.say(f"\nit diverged and has no answers: {problem}")
+    display.say(f"\nthe run diverged and has no answers: {problem}")
 
 
 def _load_finite():
-    """The run's model.
+    """Loads the run's model.
 
     Raises:
-        UserError: it has no readable checkpoint, or one of numbers that are not finite.
+        UserError: no readable checkpoint, or weights that are not finite.
     """
     import keras
     import numpy as np
@@ -211,55 +137,11 @@ def _load_finite():
 
     model, _ = load_model(FLAGS.run_dir)
     if not all(np.isfinite(array).all() for array in keras.tree.flatten(get_weights(model))):
-        raise UserError(f"the weights in {FLAGS.run_dir} are not finite numbers")
+        raise UserError(f"the weights in {FLAGS.run_dir} are not finite")
     return model
 
 
-def _show_examples(display, model, config, task, units):
-    from keras import ops
-
-    batch = _sample(config, task, FLAGS.split, FLAGS.num)
-    outputs = ops.convert_to_numpy(model(batch.inputs))
-    same = ", the one data set of all splits" if task.num_samples is not None else ""
-    display.say(f"\nexamples of the split {FLAGS.split}{same}")
-    for index in range(FLAGS.num):
-        finite = bool(ops.all(ops.isfinite(outputs[index])))
-        display.say(
-            f"\n{task.answer(batch, index, outputs, units)}"
-            if finite
-            else f"\n{task.example(batch, index)}\nno answer: its outputs are not finite numbers"
-        )
-
-
-def _show_text(display, model, config, task):
-    from keras import ops
-
-    from trainer.generate import generate
-
-    vocabulary = TASKS[config.task].vocabulary
-    if FLAGS.prompt is None:
-        inputs = _sample(config, task, "eval", 1).inputs[0]
-        codes = [int(code) for code in ops.convert_to_numpy(ops.argmax(inputs, axis=-1))]
-    else:
-        codes = [vocabulary.index(character) for character in FLAGS.prompt]
-    added = generate(model, codes, FLAGS.length, FLAGS.temperature, FLAGS.seed)
-    before, after = ("".join(vocabulary[code] for code in part) for part in (codes, added))
-    whence = "a held-out text" if FLAGS.prompt is None else "the prompt"
-    display.say(
-        f'\n{whence}, "{before}", continued at temperature {FLAGS.temperature:g}, '
-        f'seed {FLAGS.seed}\n"{after}"'
-    )
-    if len(added) < FLAGS.length:
-        display.say("here its outputs stopped being finite numbers")
-
-
-def _sample(config, task, split, num):
-    """Samples as the run drew them: a fixed data set would be another under another seed."""
-    seed = config.seed if config.data_seed is None else config.data_seed
-    return task.sample(split, seed, num, step=FLAGS.seed)
-
-
-def run():
+def run() -> None:
     """The console script."""
     cli.run(main, FLAGS, USAGE)
 

@@ -1,22 +1,27 @@
-"""SIGINT and SIGTERM as a wish that a loop grants between two of its steps."""
+"""Defers SIGINT and SIGTERM to the next step boundary."""
 
 import signal
+from typing import Self
 
 
 class Signals:
-    """Notes SIGINT and SIGTERM, so that a loop can end in good order; a second one kills."""
+    """Notes SIGINT and SIGTERM so that a loop can stop cleanly; a second signal kills.
 
-    def __enter__(self):
-        self.received = None
+    Attributes:
+        received: number of the signal; None before it arrives.
+    """
+
+    def __enter__(self) -> Self:
+        self.received: int | None = None
         self._previous = {}
         for number in (signal.SIGINT, signal.SIGTERM):
             try:
                 self._previous[number] = signal.signal(number, self._note)
-            except ValueError:  # not the main thread: its owner handles signals
+            except ValueError:  # only the main thread can handle signals
                 break
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_) -> None:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
 

@@ -40,9 +40,7 @@ def built(arch="+rnn", gate_bias=(1.0, 2.0), **options):
 
 def test_what_it_cannot_measure_is_refused():
     model = built()
-    with pytest.raises(
-        UserError, match="is of no preset, or was saved and loaded since: give its TrainConfig"
-    ):
+    with pytest.raises(UserError, match="has no preset, or lost it when it was saved: pass config"):
         evaluate(model)
     with pytest.raises(UserError, match="unknown split 'test'; choose one of train, valid, eval"):
         evaluate(model, CONFIG, "test")
@@ -63,7 +61,7 @@ def test_what_it_cannot_measure_is_refused():
         ),
         ({"activation": "relu"}, "the model's cells have activation relu, and the .* tanh"),
         ({"depth_activation": "tanh"}, "the model's cells have depth_activation tanh, and"),
-        ({"arch": "gru", "gate_bias": 1.0}, r"not the one of the configuration: \+rnn, \d+ units"),
+        ({"arch": "gru", "gate_bias": 1.0}, r"does not match the configuration: \+rnn, \d+ units"),
     ],
 )
 def test_a_model_of_other_equations_is_refused(model, message):
@@ -76,5 +74,5 @@ def test_one_that_was_built_for_the_configuration_is_measured():
     other = dataclasses.replace(CONFIG, arch="irnn", depth=1, gate_bias=1.0)
     units = rnn_zoo.units_for_budget("irnn", 1, 900, 8, 8)
     rnn = rnn_zoo.build_model("rnn", 1, units, 8, 8, activation="relu")
-    with pytest.raises(UserError, match="not the one of the configuration: irnn"):
+    with pytest.raises(UserError, match="does not match the configuration: irnn"):
         evaluate(rnn, other)

@@ -152,7 +152,7 @@ def test_a_damaged_packed_model_is_refused(finished, tmp_path):
     places = [*range(0, len(whole), 97), len(whole) - 1]
     for content in (b"", whole[:-1], whole + b"x", whole[: len(whole) // 2]):
         path.write_bytes(content)
-        with pytest.raises(UserError, match=r"damaged\.safetensors is no quantised model, or is"):
+        with pytest.raises(UserError, match=r"damaged\.safetensors is not a quantised model, or is"):
             packed.read(path)
     for place in places:
         content = bytearray(whole)

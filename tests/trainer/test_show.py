@@ -1,4 +1,4 @@
-"""A run as a person is shown it: what it is, its curve, its answers, the text that it writes."""
+"""The show command: the run, its curve, its answers, the text that it writes."""
 
 import dataclasses
 import itertools
@@ -16,6 +16,7 @@ from random_runs import write_run
 
 from rnn_zoo.model import get_weights
 from trainer import TrainConfig, show, train
+from trainer.display import training
 from trainer.export import load_model
 from trainer.generate import generate
 from trainer.program import CURVE_POINTS, window_start
@@ -34,16 +35,16 @@ def text_file(tmp_path_factory):
     return path
 
 
-# What is shown of a training.
+# The rendering of a training.
 
 
 def test_bars():
-    assert show.bars([3, 1, 2]) == "█▁▅"
-    assert show.bars([2.0]) == show.bars([2.0, 2.0])[0] == "▁"
-    assert show.bars(range(8)) == show.BARS
-    assert show.bars([0] * 100 + [7] * 100) == "▁" * 25 + "█" * 25
-    assert len(show.bars(range(73))) == show.NUM_BARS
-    assert show.bars([0] * 99 + [9])[-2:] == "▁█"
+    assert training.bars([3, 1, 2]) == "█▁▅"
+    assert training.bars([2.0]) == training.bars([2.0, 2.0])[0] == "▁"
+    assert training.bars(range(8)) == training.BARS
+    assert training.bars([0] * 100 + [7] * 100) == "▁" * 25 + "█" * 25
+    assert len(training.bars(range(73))) == training.NUM_BARS
+    assert training.bars([0] * 99 + [9])[-2:] == "▁█"
 
 
 @pytest.mark.parametrize("steps", [1, 7, 20, 33, 4000])
@@ -52,22 +53,22 @@ def test_points_of_a_record_s_curve_are_at_the_ends_of_the_trainer_s_windows(ste
     ends = [end for start, end in itertools.pairwise(ends) if start < end]
     whole = {f.name: None for f in dataclasses.fields(RunRecord)}
     whole |= {"train_steps": steps, "curve": [float(end) for end in ends]}
-    assert show.curve_points(RunRecord(**whole)) == [
+    assert training.curve_points(RunRecord(**whole)) == [
         {"step": end, "train_loss": float(end)} for end in ends
     ]
     stopped = RunRecord(**whole | {"curve": [2.0]})
-    assert show.curve_points(stopped) == [{"step": ends[0], "train_loss": 2.0}]
-    assert show.curve_points(RunRecord(**whole | {"curve": []})) == []
+    assert training.curve_points(stopped) == [{"step": ends[0], "train_loss": 2.0}]
+    assert training.curve_points(RunRecord(**whole | {"curve": []})) == []
 
 
 def test_a_table_of_a_curve_has_its_last_point():
     points = [{"step": step, "train_loss": 1 / step} for step in range(1, 100)]
-    names, rows = show.curve_table(points)
+    names, rows = training.curve_table(points)
     assert names == ("step", "training loss")
-    assert len(rows) <= show.NUM_ROWS
+    assert len(rows) <= training.NUM_ROWS
     assert rows[-1] == ("99", "0.0101")
     points[9]["valid_loss"], points[49]["valid_loss"] = 0.5, 0.25
-    names, rows = show.curve_table(points)
+    names, rows = training.curve_table(points)
     assert names == ("step", "training loss", "validation loss")
     assert rows == [("10", "0.1000", "0.5000"), ("50", "0.0200", "0.2500")]
 
@@ -89,7 +90,7 @@ def shown(monkeypatch, capsys):
     return call
 
 
-#: Task -> (its options, what a line of an answer has).
+#: Task -> (its options, part of an answer).
 RUNS = {
     "capacity": ({"num_inputs": 10, "num_samples": 40}, "with probability"),
     "memory": ({}, "in theory with"),
@@ -102,7 +103,7 @@ RUNS = {
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory, text_file):
-    """A function from a task to a directory of a run of it, of random weights and no curve."""
+    """A function from a task to the directory of a run with random weights and no curve."""
     home = tmp_path_factory.mktemp("runs")
 
     def run(task):
@@ -116,7 +117,7 @@ def runs(tmp_path_factory, text_file):
 
 
 def altered(run, directory, **fields):
-    """A copy of a run, its record changed; without its checkpoint."""
+    """Copies a run with a changed record and without its checkpoint."""
     copy = RunDirectory(directory)
     copy.create(dataclasses.replace(RunDirectory(run).read_record(), **fields), {})
     return directory
@@ -159,7 +160,7 @@ def test_the_examples_of_a_fixed_data_set_are_its_own_whatever_the_seed(runs, sh
 
 
 def written(out):
-    """(the context, the text) of a run's printed text."""
+    """Returns (context, text) from the printed text."""
     return re.search(r'"([ a-z]*)", continued at .*\n"([ a-z]*)"', out).groups()
 
 
@@ -199,7 +200,7 @@ def test_a_text_is_looked_for_where_the_run_found_it_unless_told(runs, shown, tm
     assert "task text8" in out
     assert_one_line(err, f"--text8_path={tmp_path / 'gone'} cannot be read")
 
-    # What needs no text works without it.
+    # A prompt needs no text.
     assert shown(f"--run_dir={moved}", "--num=0", "--prompt=a", "--length=3")[0] == 0
     assert shown(f"--run_dir={moved}", "--num=0", "--length=0")[0] == 0
     expected = shown(f"--run_dir={runs('text8')}", "--num=1", "--length=9")
@@ -215,7 +216,7 @@ def assert_one_line(err, *parts):
         assert part in err
 
 
-#: What is wrong -> (the run's task, flags, what the line must have).
+#: Error -> (task of the run, flags, parts of the message).
 MISTAKES = {
     "no run": (None, [], ["--run_dir"]),
     "nowhere": (None, ["--run_dir=nowhere"], ["nowhere holds no run"]),
@@ -263,7 +264,7 @@ def test_a_run_without_weights_has_a_curve_still(runs, shown, tmp_path):
     code, out, err = shown(f"--run_dir={run}", "--num=0")
     assert (code, err) == (0, "")
     assert "steps 400 of 400   status ok, stopped early   50.0 s   8.0 steps/s" in out
-    assert f"training loss 20.0000 {show.bars(curve)} 1.0000\n" in out
+    assert f"training loss 20.0000 {training.bars(curve)} 1.0000\n" in out
     rows = [re.split(r"\s*│\s*", line)[1:-1] for line in out.splitlines() if line[0] == "│"]
     assert rows[:10] == [[f"{40 * k}", f"{21 - 2 * k}.0000"] for k in range(1, 11)]
     chance = RunDirectory(run).read_record().chance_loss
@@ -285,7 +286,7 @@ def damaged_checkpoint(run, like):
 
 
 def checkpoint_with_a_hole(run, like):
-    """One number of many is none."""
+    """One weight is NaN."""
     weights = get_weights(load_model(like)[0])
     weights["readout"]["bias"][3] = math.nan
     checkpoints.write(run.checkpoints, {"weights": weights, "step": np.int32(17)})
@@ -313,7 +314,7 @@ def test_a_run_that_diverged_may_have_no_answers_and_no_other_may(
     if status == "infeasible":
         assert (code, err) == (0, "")
         assert "status infeasible: diverged at step 17" in out
-        assert "it diverged and has no answers: " in out
+        assert "the run diverged and has no answers: " in out
         assert reason in out
     else:
         assert code == 2
@@ -326,13 +327,13 @@ def test_the_last_sound_weights_of_a_run_that_diverged_still_answer(runs, shown,
     (run / "checkpoints").symlink_to(runs("parens") / "checkpoints")
     code, out, _ = shown(f"--run_dir={run}", "--num=1")
     assert code == 0
-    assert "the last weights before it diverged" in out
+    assert "the last weights before the run diverged" in out
     answers = out[out.index("type  true") :]
     assert answers in shown(f"--run_dir={runs('parens')}", "--num=1")[1]
 
 
 def test_answers_that_are_no_numbers_are_not_shown(runs, shown, tmp_path):
-    """Finite weights may have outputs that are not: a run can diverge by its last step."""
+    """Finite weights may have non-finite outputs: a run can diverge at its last step."""
     run = altered(runs("text8"), tmp_path / "run", status="infeasible", infeasible_at=0)
     model, _ = load_model(runs("text8"))
     huge = keras.tree.map_structure(lambda w: 1e38 + 0 * w, get_weights(model))
@@ -343,7 +344,7 @@ def test_answers_that_are_no_numbers_are_not_shown(runs, shown, tmp_path):
     assert "outputs stopped being finite numbers" in out
 
 
-# A real run, in processes of their own.
+# Real runs in processes.
 
 
 @pytest.mark.slow

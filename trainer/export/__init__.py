@@ -1,30 +1,34 @@
-"""Trained runs in forms that load without this project: SavedModel, LiteRT, ONNX.
+"""Exports trained runs to formats that load without this project: SavedModel, LiteRT, ONNX.
 
-Each form answers the same questions, as `trainer.export.signatures` has them: whole sequences, one
-step with its states, and the learned states to start from.
+Each format has the signatures of `trainer.export.signatures`: whole sequences, one time step with
+explicit states, and the learned initial states.
 """
 
 import importlib.util
 import inspect
 import pathlib
+from typing import Any
 
 from trainer.errors import UserError
 from trainer.export import litert, onnx, saved_model
 from trainer.storage.files import whole_directory
-from trainer.storage.records import RunDirectory
+from trainer.storage.records import RunDirectory, RunRecord
 
-#: Format -> the module whose `write(directory, signatures, sizes)` writes it, by what it REQUIRES.
-FORMATS = {"saved_model": saved_model, "litert": litert, "onnx": onnx}
+#: Format -> module with `write(directory, signatures, sizes)`, TITLE and REQUIRES (packages).
+FORMATS: dict[str, Any] = {"saved_model": saved_model, "litert": litert, "onnx": onnx}
 
 
-def load_model(run_dir):
-    """Rebuilds the Keras model of a run, with the weights of its newest whole checkpoint.
+def load_model(run_dir: str | pathlib.Path) -> tuple[Any, RunRecord]:
+    """Rebuilds the Keras model of a run with the weights of its newest readable checkpoint.
 
     Returns:
-        (the `keras.Model` from (B, T, I) to (B, T, O), the `RunRecord`).
+        (`keras.Model` from (B, T, I) to (B, T, O), the record).
 
     Raises:
-        UserError: no run there, or no readable checkpoint.
+        UserError: no run, or no readable checkpoint.
+
+    Example:
+        model, record = load_model("runs/parens-gru")
     """
     directory = RunDirectory(run_dir)
     record = directory.read_record()
@@ -46,24 +50,29 @@ def load_model(run_dir):
 
 
 def export(
-    run_dir, format="saved_model", bits=None, granularity="row", batch_size=1, time_steps=None
-):
-    """Writes a run's model into its directory: `run_dir`/saved_model, or /litert, or /onnx.
+    run_dir: str | pathlib.Path,
+    format: str = "saved_model",
+    bits: int | None = None,
+    granularity: str = "row",
+    batch_size: int = 1,
+    time_steps: int | None = None,
+) -> pathlib.Path:
+    """Exports a run's model into its directory, as `run_dir`/saved_model, /litert or /onnx.
 
     Args:
-        run_dir: the run's directory.
+        run_dir: directory of the run.
         format: one of `FORMATS`.
-        bits: to round the weights to so many bits each by `rnn_zoo.quantization`; the name then
-            has them, as litert_5bit_row. The numbers are stored as float32 still.
-        granularity: of that.
+        bits: rounds the weights to this many bits by `rnn_zoo.quantization`, and names the
+            directory after them, such as litert_5bit_row. They are still stored as float32.
+        granularity: as for `rnn_zoo.quantization.quantize`.
         batch_size: B of LiteRT's files, whose shapes are fixed.
-        time_steps: T of LiteRT's sequences; the task's own if None.
+        time_steps: T of LiteRT's sequences; the task's number if None.
 
     Returns:
-        The path of the directory that was written.
+        Path of the exported directory.
 
     Raises:
-        UserError: as `load_model` and `export_model`; what `rnn_zoo.quantization.quantize` refuses.
+        UserError: as for `load_model`, `export_model` and `rnn_zoo.quantization.quantize`.
     """
     _check(format)
     model, record = load_model(run_dir)
@@ -74,21 +83,26 @@ def export(
     return export_model(model, path, format, batch_size, time_steps or _task_steps(record))
 
 
-def export_model(model, path, format="saved_model", batch_size=1, time_steps=1):
-    """Writes a model that need not be of a run, as one of `rnn_zoo.load` or `build_model`.
+def export_model(
+    model: Any,
+    path: str | pathlib.Path,
+    format: str = "saved_model",
+    batch_size: int = 1,
+    time_steps: int = 1,
+) -> pathlib.Path:
+    """Exports a model that need not belong to a run, such as one from `rnn_zoo.load`.
 
     Args:
         model: a `rnn_zoo.RecurrentModel`.
-        path: the directory to make; what lies there goes. Its parent must exist.
+        path: directory to write; replaced if it exists. Its parent must exist.
         format, batch_size, time_steps: as for `export`.
 
     Returns:
         The path.
 
     Raises:
-        ValueError: a model of another making.
-        UserError: an unknown format; Keras does not run on TensorFlow; a
-            package that the format needs is missing.
+        ValueError: not a model of `rnn_zoo.build_model`.
+        UserError: an unknown format, a missing package, or another backend than TensorFlow.
     """
     _check(format)
     from rnn_zoo.model import check_model
@@ -97,14 +111,14 @@ def export_model(model, path, format="saved_model", batch_size=1, time_steps=1):
     check_model(model)
     with whole_directory(path) as directory:
         FORMATS[format].write(directory, Signatures(model), (batch_size, time_steps))
-    return path
+    return pathlib.Path(path)
 
 
-def check_format(format):
-    """Refuses a format before anything is started for it.
+def check_format(format: str) -> None:
+    """Checks that a format is known and its packages are installed.
 
     Raises:
-        UserError: it is unknown, or a package that it needs is missing.
+        UserError: an unknown format, or a missing package.
     """
     if format not in FORMATS:
         raise UserError(f"unknown format {format!r}; choose one of {', '.join(FORMATS)}")
@@ -132,7 +146,7 @@ def _round(model, bits, granularity):
 
 
 def _task_steps(record):
-    """T of the run's task, without reading the text of one that has a text."""
+    """Returns T of the run's task, without reading a text if possible."""
     from trainer.config import TrainConfig
     from trainer.tasks import TASKS
 

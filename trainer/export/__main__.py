@@ -1,6 +1,7 @@
-"""python -m trainer.export --run_dir=DIR: a trained run in a form that loads without us."""
+"""python -m trainer.export --run_dir=DIR: exports a trained run to other formats."""
 
 import os
+from typing import Any
 
 from absl import flags
 
@@ -20,25 +21,25 @@ USAGE = """Exports a trained run, into the run's directory.
 Flags:"""
 
 FLAGS = flags.FlagValues()
-_COMMON = {"flag_values": FLAGS}
-flags.DEFINE_string("run_dir", None, "the directory of the run", **_COMMON)
+_COMMON: dict[str, Any] = {"flag_values": FLAGS}
+flags.DEFINE_string("run_dir", None, "directory of the run", **_COMMON)
 flags.DEFINE_multi_string(
-    "format", ["saved_model"], f"{', '.join(FORMATS)}, or several with commas between", **_COMMON
+    "format", ["saved_model"], f"comma-separated list of {', '.join(FORMATS)}", **_COMMON
 )
 flags.DEFINE_integer(
-    "bits", None, f"round the weights to so many bits each, {MIN_BITS} to {MAX_BITS}", **_COMMON
+    "bits", None, f"number of bits to round weights to, {MIN_BITS} to {MAX_BITS}", **_COMMON
 )
-flags.DEFINE_string(
-    "granularity", "row", f"one scale for each of these: {', '.join(GRANULARITIES)}", **_COMMON
+flags.DEFINE_string("granularity", "row", f"one scale per: {', '.join(GRANULARITIES)}", **_COMMON)
+flags.DEFINE_integer("batch_size", 1, "litert: number of sequences per call", **_COMMON)
+flags.DEFINE_integer(
+    "time_steps", None, "litert: length of a sequence; default: the task's", **_COMMON
 )
-flags.DEFINE_integer("batch_size", 1, "litert: sequences that are answered at once", **_COMMON)
-flags.DEFINE_integer("time_steps", None, "litert: of a sequence; the task's if none", **_COMMON)
 
 
-def main():
+def main() -> None:
     formats = _checked_formats()
     RunDirectory(FLAGS.run_dir).read_record()
-    # Weights are the same on every backend; the formats are written by TensorFlow.
+    # TensorFlow writes all formats, whatever backend trained the weights.
     os.environ["KERAS_BACKEND"] = "tensorflow"
     cli.start_backend()
     for format in formats:
@@ -54,7 +55,7 @@ def main():
 
 
 def _checked_formats():
-    """The formats asked for, with all flags checked that can be before a backend starts."""
+    """Returns the requested formats; checks all flags without starting a backend."""
     if not FLAGS.run_dir:
         raise UserError("--run_dir is missing: the directory of the run to export")
     formats = [name for value in FLAGS.format for name in value.split(",")]
@@ -67,7 +68,7 @@ def _checked_formats():
     return formats
 
 
-def run():
+def run() -> None:
     """The console script."""
     cli.run(main, FLAGS, USAGE)
 

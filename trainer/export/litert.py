@@ -1,22 +1,24 @@
-"""LiteRT (TensorFlow Lite): for phones and small boards, with LiteRT's own operations alone.
+"""LiteRT (TensorFlow Lite) for phones and small boards, with LiteRT's built-in operations only.
 
-Two files, of fixed batch B and time T, as those operations need them:
+Two files, with fixed batch B and time T, which these operations require:
 
     sequence.tflite  signature serving_default, a sequence of T steps
     step.tflite      signatures initial_state, without arguments, and step
 """
 
+import pathlib
 import tempfile
+from typing import Any
 
 TITLE = "LiteRT"
-REQUIRES = ()
+REQUIRES: tuple[str, ...] = ()
 
 
-def write(directory, signatures, sizes):
+def write(directory: pathlib.Path, signatures: Any, sizes: tuple[int, int]) -> None:
     """Writes sequence.tflite and step.tflite.
 
     Args:
-        directory: an empty one.
+        directory: an empty directory.
         signatures: the model's `Signatures`.
         sizes: (B, T).
     """
@@ -24,7 +26,7 @@ def write(directory, signatures, sizes):
     import tensorflow as tf
 
     (batch_size, time_steps), variables = sizes, signatures.model.variables
-    # LiteRT's variables start without a value: the weights have to be constants.
+    # Variables have no initial value in LiteRT, so the weights must be constants.
     constants = [(variable, tf.constant(variable.value)) for variable in variables]
     with keras.StatelessScope(state_mapping=constants):
         sequence = tf.function(signatures.sequence_by_steps).get_concrete_function(
@@ -43,7 +45,7 @@ def write(directory, signatures, sizes):
 
 
 def _convert(tf, functions):
-    """A LiteRT file's content, of concrete functions by their signatures' names."""
+    """Converts signature name -> concrete function to the content of a LiteRT file."""
     with tempfile.TemporaryDirectory() as saved_model:
         tf.saved_model.save(tf.Module(), saved_model, signatures=functions)
         converter = tf.lite.TFLiteConverter.from_saved_model(

@@ -1,27 +1,30 @@
-"""ONNX: for ONNX Runtime and all else that reads it, with batch and time of any size.
+"""ONNX, for ONNX Runtime and others, with batch and time of any size.
 
-Three files, since an ONNX model has one question and one answer:
+Three files, since an ONNX model has one signature:
 
     sequence.onnx       inputs (batch, time, I)          -> outputs (batch, time, O)
     initial_state.onnx  batch_size, int32                -> the states
     step.onnx           inputs (batch, I) and the states -> outputs (batch, O), next_ states
 
-A name is a value's own there, so that the states after a step are named next_layer_0_h.
+Names are unique in a model, hence the states after a step are named next_layer_0_h, and so on.
 """
+
+import pathlib
+from typing import Any
 
 TITLE = "ONNX"
 REQUIRES = ("tf2onnx", "onnx")
-#: Version of ONNX's operators: old enough for runtimes of some years ago.
+#: Version of ONNX's operators, supported by old runtimes.
 OPSET = 15
 
 
-def write(directory, signatures, sizes):
+def write(directory: pathlib.Path, signatures: Any, sizes: tuple[int, int]) -> None:
     """Writes sequence.onnx, initial_state.onnx and step.onnx.
 
     Args:
-        directory: an empty one.
+        directory: an empty directory.
         signatures: the model's `Signatures`.
-        sizes: (B, T) for formats of fixed shapes, which this is not.
+        sizes: (B, T), unused: shapes are dynamic.
     """
     import onnx
     import tensorflow as tf
@@ -43,13 +46,13 @@ def write(directory, signatures, sizes):
         function = tf.function(function, input_signature=arguments)
         model, _ = tf2onnx.convert.from_function(function, arguments, opset=OPSET)
         _name_axes(model.graph)
-        # What could not be converted has been left in as it was.
+        # tf2onnx keeps operations that it cannot convert, which this check finds.
         onnx.checker.check_model(model)
         onnx.save(model, directory / f"{name}.onnx")
 
 
 def _name_axes(graph):
-    """Calls the free axes "batch" and "time", in place of numbers that mean nothing."""
+    """Names the dynamic axes "batch" and "time" instead of tf2onnx's generated names."""
     for value in (*graph.input, *graph.output):
         free = [axis for axis in value.type.tensor_type.shape.dim if not axis.HasField("dim_value")]
         for axis, name in zip(free, ("batch", "time"), strict=False):

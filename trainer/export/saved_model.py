@@ -1,19 +1,22 @@
-"""SavedModel: for TensorFlow and TensorFlow Serving, with batch and time of any size.
+"""SavedModel, for TensorFlow and TensorFlow Serving, with batch and time of any size.
 
-Signatures: serving_default, which is the sequence, initial_state and step.
+Signatures: serving_default (the sequence), initial_state and step.
 """
 
+import pathlib
+from typing import Any
+
 TITLE = "a SavedModel"
-REQUIRES = ()
+REQUIRES: tuple[str, ...] = ()
 
 
-def write(directory, signatures, sizes):
+def write(directory: pathlib.Path, signatures: Any, sizes: tuple[int, int]) -> None:
     """Writes a SavedModel.
 
     Args:
-        directory: an empty one.
+        directory: an empty directory.
         signatures: the model's `Signatures`.
-        sizes: (B, T) for formats of fixed shapes, which this is not.
+        sizes: (B, T), unused: shapes are dynamic.
     """
     import tensorflow as tf
 

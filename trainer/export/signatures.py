@@ -1,11 +1,15 @@
-"""What an exported model answers, as functions of tensors that every format is written from.
+"""The signatures of exported models, as functions of TensorFlow tensors.
 
     sequence       inputs (B, T, I)             -> outputs (B, T, O)
     initial_state  batch_size                   -> the learned states, each (B, N)
     step           inputs (B, I) and the states -> outputs (B, O) and the states after
 
-States are named layer_0_h, and for the LSTM layer_0_h and layer_0_c, and so on up the stack.
+States are named by layer, such as layer_0_h; an LSTM has layer_0_h and layer_0_c.
+
+Legend: B batch, T time steps, I input, O output, N units.
 """
+
+from typing import Any
 
 import tensorflow as tf
 
@@ -13,16 +17,16 @@ from rnn_zoo.model import initial_states, recurrent_cells, step
 
 
 class Signatures:
-    """The functions of one model, and the shapes of their arguments.
+    """The signatures of one model, and the specs of their arguments.
 
     Args:
-        model: that `rnn_zoo.build_model` made.
+        model: from `rnn_zoo.build_model`.
 
     Attributes:
         state_names: names of all states, from the first layer to the last.
     """
 
-    def __init__(self, model):
+    def __init__(self, model: Any):
         self.model = model
         self._cells = recurrent_cells(model)
         self._names = [
@@ -31,13 +35,14 @@ class Signatures:
         ]
         self.state_names = [name for names in self._names for name in names]
 
-    def sequence(self, inputs):
+    def sequence(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Runs whole sequences, with the model's own loops."""
         return {"outputs": self.model(inputs)}
 
-    def sequence_by_steps(self, inputs):
-        """The same as one plain loop over `step`, which other runtimes than TensorFlow run best.
+    def sequence_by_steps(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Runs whole sequences as one loop over `step`, which is faster outside TensorFlow.
 
-        The model's own loops keep what a gradient would need, and there are as many as layers.
+        The model itself has one loop per layer, each of which stores values for the gradient.
         """
         batch_size, length = (
             tf.shape(inputs)[axis] if size is None else size
@@ -63,10 +68,12 @@ class Signatures:
         )
         return {"outputs": tf.transpose(outputs.stack(), (1, 0, 2))}
 
-    def initial_state(self, batch_size):
+    def initial_state(self, batch_size: int | tf.Tensor) -> dict[str, tf.Tensor]:
+        """Returns the learned initial states."""
         return self._named(initial_states(self.model, batch_size))
 
-    def step(self, inputs, **states):
+    def step(self, inputs: tf.Tensor, **states: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Runs one time step."""
         before = [[states[name] for name in names] for names in self._names]
         outputs, after = step(self.model, inputs, before)
         return {"outputs": outputs} | self._named(after)
@@ -74,12 +81,12 @@ class Signatures:
     def _named(self, states):
         return dict(zip(self.state_names, tf.nest.flatten(states), strict=True))
 
-    def inputs_spec(self, *leading):
-        """Of inputs (*leading, I)."""
+    def inputs_spec(self, *leading: int | None) -> tf.TensorSpec:
+        """Returns the spec of inputs (*leading, I); None for a dynamic axis."""
         return tf.TensorSpec((*leading, self.model.input_shape[-1]), tf.float32, name="inputs")
 
-    def state_specs(self, batch_size):
-        """dict from name to the spec of a state (B, N); `batch_size` may be None."""
+    def state_specs(self, batch_size: int | None) -> dict[str, tf.TensorSpec]:
+        """Returns name -> spec of each state (B, N); `batch_size` None for a dynamic axis."""
         return {
             name: tf.TensorSpec((batch_size, cell.units), tf.float32, name=name)
             for cell, names in zip(self._cells, self._names, strict=True)

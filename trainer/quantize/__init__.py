@@ -1,1 +1,1 @@
-"""How few bits a weight a trained model can do with: its loss, measured again for each number."""
+"""Measures how the loss of a trained model depends on the number of bits per weight."""

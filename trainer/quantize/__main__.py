@@ -1,7 +1,9 @@
-"""python -m trainer.quantize --run_dir=DIR: the loss of a run for each number of bits a weight."""
+"""python -m trainer.quantize --run_dir=DIR: loss of a run over the number of bits per weight."""
 
 import csv
 import pathlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
@@ -11,39 +13,45 @@ from trainer.cli import train_flags
 from trainer.config import TrainConfig, check_choice, check_range
 from trainer.errors import UserError
 from trainer.storage.files import whole
-from trainer.storage.records import RunDirectory
+from trainer.storage.records import RunDirectory, RunRecord
 
-USAGE = """Rounds a finished run's weights to few bits each and measures the eval loss again.
+if TYPE_CHECKING:
+    from trainer.quantize.measure import MeasuredRun
+
+USAGE = """Rounds a finished run's weights to a few bits and measures the eval loss again.
 
   python -m trainer.quantize --run_dir=runs/NAME --bits=8,6,5,4,3
 
-writes losses.csv, losses.png and a packed model a line of the table, as 5bit_row.safetensors.
+writes losses.csv, losses.png and a packed model per line of the table, such as
+5bit_row.safetensors.
 
 Flags:"""
 
 FLAGS = flags.FlagValues()
-_COMMON = {"flag_values": FLAGS}
-flags.DEFINE_string("run_dir", None, "the directory of the run", **_COMMON)
-flags.DEFINE_list("bits", ["8", "6", "5", "4", "3", "2"], "bits a weight, several", **_COMMON)
+_COMMON: dict[str, Any] = {"flag_values": FLAGS}
+flags.DEFINE_string("run_dir", None, "directory of the run", **_COMMON)
+flags.DEFINE_list(
+    "bits", ["8", "6", "5", "4", "3", "2"], "comma-separated numbers of bits per weight", **_COMMON
+)
 flags.DEFINE_list(
     "granularity",
     list(GRANULARITIES),
-    f"one scale for each of these: {', '.join(GRANULARITIES)}, or both",
+    f"one scale per: comma-separated list of {', '.join(GRANULARITIES)}",
     **_COMMON,
 )
-flags.DEFINE_string("out", None, "where to write; quantized/ in the run's if none", **_COMMON)
-flags.DEFINE_string("text8_path", None, "the text8 file, if it is elsewhere by now", **_COMMON)
+flags.DEFINE_string("out", None, "directory to write; default: quantized/ in the run's", **_COMMON)
+flags.DEFINE_string("text8_path", None, "the text8 file, if it has moved", **_COMMON)
 flags.DEFINE_string("text8_source", None, "pydoc: text from Python's documentation", **_COMMON)
 
 
-def main():
+def main() -> None:
     bits = _checked_bits()
     directory = RunDirectory(FLAGS.run_dir)
     record = directory.read_record()
     config = train_flags.with_text8(TrainConfig(**record.config), FLAGS)
     if record.eval_loss is None:
-        way_out = "take another" if record.status == "infeasible" else "finish it with --resume"
-        raise UserError(f"{directory.path} has no eval loss: it is {record.status}; {way_out}")
+        way_out = "choose another" if record.status == "infeasible" else "finish it with --resume"
+        raise UserError(f"{directory.path} has no eval loss, as it is {record.status}; {way_out}")
     cli.start_backend()
     from trainer.quantize.measure import MeasuredRun
     from trainer.quantize.plot import plot
@@ -57,19 +65,21 @@ def main():
     show(rows, record, out)
 
 
-def measure(run, bits, granularities, out):
-    """Measures a run with its weights quantised in several ways, and packs each.
+def measure(
+    run: "MeasuredRun", bits: Sequence[int], granularities: Sequence[str], out: pathlib.Path
+) -> list[dict]:
+    """Measures a run with weights quantised in several ways, and writes the packed models.
 
     Args:
-        run: the `MeasuredRun`.
-        bits: list of bits a weight.
-        granularities: list of them.
-        out: path of the directory for the packed models.
+        run: the run.
+        bits: numbers of bits per weight.
+        granularities: names in `GRANULARITIES`.
+        out: directory of the packed models.
 
     Returns:
-        list of dicts of bits, granularity, loss and the task's other metrics, bytes (of the file)
-        and storage_bits (8 · bytes / parameters); the first is of the weights as they are. Of a
-        model whose loss is not finite, the metrics are None.
+        A dict per model, the original one first: bits, granularity, loss and the task's other
+        metrics (None if the loss is not finite), bytes of the file, and storage_bits (8 · bytes /
+        parameters).
     """
     from rnn_zoo.quantization import quantize
     from trainer.quantize import packed
@@ -79,7 +89,7 @@ def measure(run, bits, granularities, out):
         for number in bits:
             metrics = run.measure(quantize(run.weights, number, granularity))
             path = out / f"{number}bit_{granularity}.safetensors"
-            loss = metrics and metrics["loss"]
+            loss = metrics["loss"] if metrics else None
             packed.write(path, run.record, run.weights, number, granularity, loss)
             rows.append(_row(run, number, granularity, metrics, path.stat().st_size))
     return rows
@@ -96,16 +106,16 @@ def _row(run, bits, granularity, metrics, num_bytes):
     }
 
 
-def write_table(path, rows):
-    """Writes the rows of `measure` as CSV; what is None is left empty."""
+def write_table(path: pathlib.Path, rows: Sequence[dict]) -> None:
+    """Writes the rows of `measure` as CSV; None is empty."""
     with whole(path, "w") as file:
         writer = csv.DictWriter(file, rows[0], lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
 
 
-def show(rows, record, out):
-    """Prints the rows of `measure`, and where their files are."""
+def show(rows: Sequence[dict], record: RunRecord, out: pathlib.Path) -> None:
+    """Prints the rows of `measure` and the path of the files."""
     from trainer.display.progress import Display
 
     display = Display()
@@ -120,11 +130,11 @@ def show(rows, record, out):
         for row in rows
     ]
     display.table(("bits", "scale per", *names, "bytes"), table)
-    display.say(f"the loss of chance is {record.chance_loss:.4f}; all files are in {out}")
+    display.say(f"the chance loss is {record.chance_loss:.4f}; all files are in {out}")
 
 
 def _checked_bits():
-    """The numbers of bits, with all flags checked that can be before a backend starts."""
+    """Returns the numbers of bits; checks all flags without starting a backend."""
     if not FLAGS.run_dir:
         raise UserError("--run_dir is missing: the directory of the run to quantise")
     for value in FLAGS.bits:
@@ -134,7 +144,7 @@ def _checked_bits():
     return [int(value) for value in FLAGS.bits]
 
 
-def run():
+def run() -> None:
     """The console script."""
     cli.run(main, FLAGS, USAGE)
 

@@ -1,36 +1,44 @@
-"""A quantised model as one small file: codes of a few bits, scales, and what is left as it is.
+"""A quantised model as one small safetensors file, with the model's description as metadata.
 
-A safetensors file with three arrays and, in its metadata, what the model is:
+    codes    uint8, `rnn_zoo.quantization.pack` of the codes of all matrices, concatenated
+    scales   float32, one or N per matrix, concatenated
+    vectors  float32, biases and initial states, concatenated
 
-    codes    uint8, `rnn_zoo.quantization.pack` of all matrices' codes, one after the other
-    scales   float32, of the matrices, one or N each
-    vectors  float32, biases and initial states
-
-Weights are in the order of `keras.tree` on the structure of `rnn_zoo.model.get_weights`.
+Weights are in the order of `keras.tree` for the structure of `rnn_zoo.model.get_weights`.
 """
 
 import json
+from os import PathLike
+from typing import Any
 
 import numpy as np
 
 from rnn_zoo.quantization import codes_of, dequantize, is_matrix, pack, unpack
 from trainer.errors import UserError
 from trainer.storage.files import whole
+from trainer.storage.records import RunRecord
 
 _MODEL = ("arch", "depth", "units", "input_dim", "output_dim")
-#: The cells' arguments that equations depend on; the others are laws of initial values.
+#: Arguments of the cells that affect their outputs; the others are initializers.
 _OPTIONS = ("activation", "gate_bias")
 
 
-def write(path, record, weights, bits, granularity, eval_loss):
-    """Writes a model's quantised weights.
+def write(
+    path: str | PathLike,
+    record: RunRecord,
+    weights: dict,
+    bits: int,
+    granularity: str,
+    eval_loss: float | None,
+) -> None:
+    """Quantises a model's weights and writes them.
 
     Args:
-        path: of the file.
-        record: the `RunRecord` of the run that the weights are from.
+        path: the file to write.
+        record: record of the run.
         weights: as of `rnn_zoo.model.get_weights`, not rounded.
         bits, granularity: as for `rnn_zoo.quantization.quantize`.
-        eval_loss: measured with these weights rounded; None if it is not finite.
+        eval_loss: measured with the rounded weights; None if it is not finite.
     """
     import keras
     from safetensors.numpy import save
@@ -62,15 +70,15 @@ def write(path, record, weights, bits, granularity, eval_loss):
         )
 
 
-def read(path):
-    """Reads what `write` wrote.
+def read(path: str | PathLike) -> tuple[dict, dict[str, Any]]:
+    """Reads a file of `write`.
 
     Returns:
-        (the weights, equal to `rnn_zoo.quantization.quantize` of those that were given; dict of
-        run_id, task, bits, granularity, eval_loss, model and options).
+        (weights, equal to `rnn_zoo.quantization.quantize` of the original ones; dict with run_id,
+        task, bits, granularity, eval_loss, model and options).
 
     Raises:
-        UserError: there is no such file, or it is damaged.
+        UserError: the file is missing or damaged.
     """
     import keras
     from safetensors import SafetensorError, safe_open
@@ -86,7 +94,7 @@ def read(path):
         if metadata.get("sha256") != checkpoints.digest_of(arrays, text):
             raise ValueError("its content does not match its checksum")
     except (OSError, SafetensorError, ValueError) as error:
-        raise UserError(f"{path} is no quantised model, or is damaged: {error}") from None
+        raise UserError(f"{path} is not a quantised model, or is damaged: {error}") from None
     facts = json.loads(text)
     model = facts["model"]
     cells = make_cells(model["arch"], model["depth"], model["units"], seed=0, **facts["options"])
@@ -95,8 +103,8 @@ def read(path):
     return keras.tree.pack_sequence_as(like, weights), facts
 
 
-def load_model(path):
-    """The Keras model of a file; arguments and errors are those of `read`."""
+def load_model(path: str | PathLike) -> Any:
+    """Rebuilds the Keras model of a file; arguments and errors as for `read`."""
     from rnn_zoo.model import build_model, set_weights
 
     weights, facts = read(path)
@@ -106,7 +114,7 @@ def load_model(path):
 
 
 def _fill(like, arrays, bits, granularity):
-    """The weights one after the other, of the shapes that `like` has."""
+    """Returns the list of weights, with the shapes of `like`."""
     count = sum(array.size for array in like if is_matrix(array))
     codes = unpack(arrays["codes"], bits, count)
     scales, vectors = arrays["scales"], arrays["vectors"]

@@ -1,26 +1,30 @@
-"""The score of quantised models against bits a weight, as a picture."""
+"""Plots metrics of quantised models over bits per weight."""
+
+from collections.abc import Sequence
+from os import PathLike
+from typing import Any
 
 from trainer.storage.files import whole
+from trainer.storage.records import RunRecord
 
-#: Metric of a row -> the label of its panel. A task without the second has one panel.
-PANELS = {"loss": "eval loss", "bits_per_parameter": "bits stored a parameter"}
-#: Granularity -> colour and marker of its points.
-STYLES = {
+#: Metric -> label of its panel; only capacity has the second metric.
+PANELS = {"loss": "eval loss", "bits_per_parameter": "bits stored per parameter"}
+#: Granularity -> style of its points.
+STYLES: dict[str, dict[str, Any]] = {
     "tensor": {"color": "#D55E00", "marker": "s"},
     "row": {"color": "#0072B2", "marker": "o"},
 }
-#: Losses that differ by more are drawn on a logarithmic axis.
+#: Ratio of losses above which the axis is logarithmic.
 LARGEST_RATIO = 10
 
 
-def plot(path, record, rows):
-    """Writes the picture: metrics over bits, a curve a granularity, beside those of the run itself.
+def plot(path: str | PathLike, record: RunRecord, rows: Sequence[dict]) -> None:
+    """Plots metrics over bits, one curve per granularity, beside those of the original weights.
 
     Args:
-        path: of the PNG file.
-        record: the `RunRecord`.
-        rows: list of dicts, the first of the weights as they are, as
-            `trainer.quantize.__main__.measure` gives them. A loss that is None is left out.
+        path: PNG file to write.
+        record: record of the run.
+        rows: from `trainer.quantize.__main__.measure`; losses that are None are left out.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -31,7 +35,7 @@ def plot(path, record, rows):
         figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True
     ):
         _panel(axes, name, rows)
-        axes.set(xlabel="bits a weight", ylabel=label)
+        axes.set(xlabel="bits per weight", ylabel=label)
     first = figure.axes[0]
     first.axhline(record.chance_loss, color="0.4", ls=":", lw=1.2, label="chance")
     _scale(first, [record.chance_loss, *_known(rows, "loss")])
@@ -54,7 +58,9 @@ def _panel(axes, name, rows):
             if row["granularity"] == granularity and row.get(name) is not None
         )
         if points:
-            axes.plot(*zip(*points, strict=True), label=f"a scale per {granularity}", ms=5, **style)
+            axes.plot(
+                *zip(*points, strict=True), label=f"one scale per {granularity}", ms=5, **style
+            )
     axes.axhline(unchanged[name], color="black", lw=1.2, label="float32")
     axes.set_xticks(sorted({row["bits"] for row in quantised}))
     axes.spines[["top", "right"]].set_visible(False)

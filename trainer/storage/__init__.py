@@ -1,1 +1,1 @@
-"""What a run keeps on disk: records, checkpoints, TensorBoard events, whole files."""
+"""Files of a run: records, checkpoints, TensorBoard events; atomic writes."""

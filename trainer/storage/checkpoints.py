@@ -1,7 +1,9 @@
-"""Checkpoints: the program's state in one safetensors file, whole or absent, with a checksum."""
+"""Checkpoints: a program's state in one safetensors file, written atomically, with a checksum."""
 
 import hashlib
 import pathlib
+from collections.abc import Mapping
+from typing import Any
 
 import keras
 import numpy as np
@@ -15,15 +17,16 @@ from trainer.storage.files import whole
 
 
 class DamagedCheckpoint(Exception):
-    """A file that is not, or no longer, what was written."""
+    """A checkpoint file that is incomplete or altered, or does not fit the model."""
 
 
-def write(directory, state, keep=2):
-    """Writes `step-N.safetensors`, N being the state's step, and removes all but the last `keep`.
+def write(directory: str | pathlib.Path, state: Mapping[str, Any], keep: int = 2) -> None:
+    """Writes `step-N.safetensors`, where N is the state's step, and keeps the last `keep` files.
 
     Args:
-        directory: where.
+        directory: directory of the checkpoints; its parent must exist.
         state: nested dicts and lists of arrays.
+        keep: number of checkpoints to keep.
     """
     directory = pathlib.Path(directory)
     directory.mkdir(exist_ok=True)
@@ -35,16 +38,16 @@ def write(directory, state, keep=2):
         old.unlink(missing_ok=True)
 
 
-def read(path, like, part=""):
+def read(path: str | pathlib.Path, like: Any, part: str = "") -> Any:
     """Reads a checkpoint into the structure of another state.
 
     Args:
-        path: of the file.
+        path: the file.
         like: a state, or a part of one.
-        part: the part's name in the state; "" for all of it.
+        part: name of the part in the state; "" for all of it.
 
     Raises:
-        DamagedCheckpoint: truncated, altered, or of another structure than `like`.
+        DamagedCheckpoint: the file is truncated or altered, or its structure is not that of `like`.
     """
     try:
         with safe_open(path, framework="numpy") as file:
@@ -65,18 +68,18 @@ def read(path, like, part=""):
     )
 
 
-def paths(directory):
-    """The checkpoints in a directory, oldest first."""
+def paths(directory: str | pathlib.Path) -> list[pathlib.Path]:
+    """Lists the checkpoints in a directory, oldest first."""
     return sorted(pathlib.Path(directory).glob("step-*.safetensors"))
 
 
-def latest(directory, like, part=""):
-    """Reads the newest checkpoint that is whole; arguments as for `read`.
+def latest(directory: str | pathlib.Path, like: Any, part: str = "") -> tuple[Any, list[str]]:
+    """Reads the newest undamaged checkpoint; arguments as for `read`.
 
     Returns:
-        (state or None, list of what was wrong with newer ones).
+        (state or None, list of problems with newer checkpoints).
     """
-    problems = []
+    problems: list[str] = []
     for path in reversed(paths(directory)):
         try:
             return read(path, like, part), problems
@@ -85,15 +88,15 @@ def latest(directory, like, part=""):
     return None, problems
 
 
-def latest_weights(directory, like):
-    """Reads the weights of the newest checkpoint that is whole.
+def latest_weights(directory: str | pathlib.Path, like: Any) -> Any:
+    """Reads the weights of the newest undamaged checkpoint.
 
     Args:
-        directory: of the checkpoints.
-        like: weights of their structure and shapes.
+        directory: directory of the checkpoints.
+        like: weights of the same structure and shapes.
 
     Raises:
-        UserError: there is none.
+        UserError: no readable checkpoint.
     """
     weights, problems = latest(directory, like, part="weights")
     if weights is None:
@@ -103,12 +106,12 @@ def latest_weights(directory, like):
 
 
 def _named(state, part=""):
-    """The leaves of a nested state by their paths, in `keras.tree`'s order."""
+    """Returns path -> leaf of a nested state, in `keras.tree`'s order."""
     return {f"{part}/{path}" if part else path: leaf for path, leaf in named(state).items()}
 
 
-def digest_of(arrays, text=""):
-    """SHA-256, in hexadecimal, of a text and of arrays with their names, types and shapes."""
+def digest_of(arrays: Mapping[str, np.ndarray], text: str = "") -> str:
+    """Returns the SHA-256 of a text and of arrays with their names, types and shapes, in hex."""
     digest = hashlib.sha256(text.encode())
     for name in sorted(arrays):
         digest.update(f"{name} {arrays[name].dtype} {arrays[name].shape}\n".encode())

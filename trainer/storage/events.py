@@ -1,7 +1,8 @@
-"""TensorBoard scalars without TensorFlow, written at once: no thread for a full disk to hang."""
+"""Writes TensorBoard scalars without TensorFlow, and without a thread that a full disk can hang."""
 
 import os
 import time
+from collections.abc import Mapping
 
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.proto.summary_pb2 import Summary
@@ -10,14 +11,14 @@ from tensorboardX.summary import hparams
 
 
 class Events:
-    """An event file of one process's part of a run.
+    """An event file for the part of a run that one process trains.
 
     Args:
         directory: TensorBoard's log directory.
-        first_step: where this part begins; TensorBoard drops what an earlier part wrote from there.
+        first_step: first step of this part. TensorBoard drops points of earlier parts from there.
     """
 
-    def __init__(self, directory, first_step):
+    def __init__(self, directory: str | os.PathLike, first_step: int):
         os.makedirs(directory, exist_ok=True)
         name = f"events.out.tfevents.{int(time.time())}.{os.getpid()}"
         self._writer = RecordWriter(os.path.join(directory, name))
@@ -25,24 +26,24 @@ class Events:
         start = SessionLog(status=SessionLog.SessionStatus.Value("START"))
         self._write(Event(step=first_step, session_log=start))
 
-    def scalars(self, step, values):
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Adds a point to each named curve."""
         summary = Summary(
             value=[Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()]
         )
         self._write(Event(step=step, summary=summary))
 
-    def hparams(self, values, results):
-        """Adds the whole part as a row of the HParams page.
+    def hparams(self, values: Mapping[str, float | str], results: Mapping[str, float]) -> None:
+        """Adds a row to the HParams page.
 
         Args:
-            values: dict from hyperparameter to number or text.
-            results: dict from name to number; their points come by `scalars`.
+            values: hyperparameter -> number or text.
+            results: name -> number; write the same names with `scalars` too.
         """
         for summary in hparams(values, results):
             self._write(Event(summary=summary))
 
-    def close(self):
+    def close(self) -> None:
         self._writer.close()
 
     def _write(self, event):

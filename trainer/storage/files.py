@@ -1,4 +1,4 @@
-"""Files that are either whole or absent: written under a temporary name, synced, then renamed."""
+"""Atomic writes: a file is written under a temporary name, synced, then renamed."""
 
 import contextlib
 import errno
@@ -7,23 +7,25 @@ import os
 import pathlib
 import secrets
 import shutil
+from collections.abc import Iterator
+from typing import IO, Any
 
 
 @contextlib.contextmanager
-def whole(path, mode="wb"):
-    """Opens a temporary file beside `path` that takes its name once the block has ended well.
+def whole(path: str | os.PathLike, mode: str = "wb") -> Iterator[IO[Any]]:
+    """Opens a temporary file that is renamed to `path` when the block succeeds.
 
-    A crash, a full disk or a kill leaves the old file, or none, never half of a new one.
+    A crash, a full disk or a kill leaves the old file, or none, but never a partial file.
 
     Args:
-        path: where the finished file shall lie; its directory must exist.
+        path: the file to write; its directory must exist.
         mode: "wb" or "w".
     """
     path = os.fspath(path)
     directory = os.path.dirname(path) or "."
     name = f".{os.path.basename(path)}.{secrets.token_hex(4)}"
     temporary = os.path.join(directory, name)
-    # Not by `tempfile`, whose files only their owner may read.
+    # `tempfile` would make the file unreadable for other users.
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
         with os.fdopen(handle, mode) as file:
@@ -39,13 +41,13 @@ def whole(path, mode="wb"):
 
 
 @contextlib.contextmanager
-def whole_directory(path):
-    """Makes a temporary directory that takes the name `path` once the block has ended well.
+def whole_directory(path: str | os.PathLike) -> Iterator[pathlib.Path]:
+    """Makes a temporary directory that replaces `path` when the block succeeds.
 
-    What lay there before goes. A crash leaves the old directory, or none, never a part of either.
+    A crash leaves the old directory, or none, but never a partial one.
 
     Args:
-        path: where the finished directory shall lie; its parent must exist.
+        path: the directory to write; its parent must exist.
     """
     path = pathlib.Path(path)
     partial, old = (path.with_name(f".{path.name}.{state}") for state in ("partial", "old"))
@@ -66,13 +68,13 @@ def whole_directory(path):
     sync_directory(path.parent)
 
 
-def is_full(error):
-    """Whether an exception says that a disk or a quota is full."""
+def is_full(error: BaseException) -> bool:
+    """Returns whether an exception reports a full disk or quota."""
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
-def sync_directory(directory):
-    """Makes the renames in a directory survive a power cut."""
+def sync_directory(directory: str | os.PathLike) -> None:
+    """Makes renames in a directory survive a power failure."""
     _sync(directory)
 
 
@@ -84,8 +86,8 @@ def _sync(path):
         os.close(descriptor)
 
 
-def write_json(path, value):
-    """Writes strict JSON: a non-finite number is refused here, not by the reader."""
+def write_json(path: str | os.PathLike, value: Any) -> None:
+    """Writes strict JSON; raises a ValueError for non-finite numbers."""
     with whole(path, "w") as file:
         json.dump(value, file, indent=2, allow_nan=False)
         file.write("\n")

@@ -1,9 +1,10 @@
-"""What a run leaves behind: its directory, its record, its measurements."""
+"""A run's directory, record and measurements."""
 
 import dataclasses
 import json
 import os
 import pathlib
+from collections.abc import Mapping, Sequence
 
 from trainer.errors import UserError
 from trainer.storage.files import whole, write_json
@@ -11,13 +12,17 @@ from trainer.storage.files import whole, write_json
 
 @dataclasses.dataclass
 class RunRecord:
-    """One training and its result, as `record.json` holds it.
+    """One training and its result, the content of `record.json`.
 
-    Losses are cross-entropies in nats or squared errors; None where there is none, as after a
-    divergence. `status` is "ok", "infeasible" (diverged at step `infeasible_at`) or "interrupted".
-    `stopped_early` marks one that was given up as pruned after `steps_done`, and measured there.
-    `curve` has the mean training losses of the twentieths of its steps. `objective` is the number
-    that tuning minimises, of the split valid. `device` is the model of the GPU, or "cpu".
+    Attributes:
+        status: "ok", "infeasible" (diverged at step `infeasible_at`) or "interrupted".
+        train_loss, valid_loss, eval_loss: cross-entropies in nats or squared errors; None if there
+            is no finite one.
+        objective: the number that tuning minimises, on the split valid.
+        stopped_early: whether the trial was pruned; it is measured after `steps_done` steps.
+        metrics: split -> metrics.
+        curve: mean training loss of each twentieth of the steps.
+        device: model of the GPU, or "cpu".
     """
 
     run_id: str
@@ -59,7 +64,7 @@ class RunDirectory:
         path: the directory; it need not exist.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: str | os.PathLike):
         self.path = pathlib.Path(path)
         self.record_path = self.path / "record.json"
         self.metrics_path = self.path / "metrics.jsonl"
@@ -67,11 +72,11 @@ class RunDirectory:
         self.events = self.path / "events"
         self.config_path = self.path / "config.gin"
 
-    def check(self, resume):
-        """Returns the record of the run to resume, or None; writes nothing.
+    def check(self, resume: bool) -> RunRecord | None:
+        """Returns the record of the run to resume, None for a new run; writes nothing.
 
         Raises:
-            UserError: the directory holds a run and `resume` is false; it holds something else; it
+            UserError: the directory holds a run and `resume` is false, holds something else, or
                 cannot be written.
         """
         existing = next(p for p in (self.path, *self.path.absolute().parents) if p.exists())
@@ -84,7 +89,7 @@ class RunDirectory:
                 f"{self.path} already holds a run; continue it with --resume, "
                 "or choose another --run_dir"
             )
-        # A run that was killed before its record was written has left this much.
+        # A run that was killed before its record was written leaves config.gin.
         begun = resume and self.config_path.exists()
         if self.path.exists() and not begun:
             strangers = [p.name for p in self.path.iterdir() if not p.name.startswith(".")]
@@ -94,19 +99,19 @@ class RunDirectory:
                 )
         return None
 
-    def create(self, record, documents):
-        """Makes the directory, with the documents (file name -> text) and then the record in it."""
+    def create(self, record: RunRecord, documents: Mapping[str, str]) -> None:
+        """Makes the directory, writes the documents (file name -> text), then the record."""
         self.path.mkdir(parents=True, exist_ok=True)
         for name, text in documents.items():
             with whole(self.path / name, "w") as file:
                 file.write(text)
         self.write_record(record)
 
-    def read_record(self):
+    def read_record(self) -> RunRecord:
         """Reads `record.json`.
 
         Raises:
-            UserError: it is missing or not a record.
+            UserError: it is missing or invalid.
         """
         try:
             return RunRecord(**json.loads(self.record_path.read_text()))
@@ -115,20 +120,20 @@ class RunDirectory:
         except (ValueError, TypeError) as error:
             raise UserError(f"{self.record_path} is not a run's record: {error}") from None
 
-    def write_record(self, record):
+    def write_record(self, record: RunRecord) -> None:
         write_json(self.record_path, dataclasses.asdict(record))
 
-    def write_metrics(self, measurements):
-        """Writes all measurements, a line each; a few hundred lines are cheap to write whole."""
+    def write_metrics(self, measurements: Sequence[dict]) -> None:
+        """Writes all measurements, one line each."""
         with whole(self.metrics_path, "w") as file:
             for measurement in measurements:
                 file.write(json.dumps(measurement, allow_nan=False) + "\n")
 
-    def read_metrics(self, up_to_step=None):
-        """Reads the measurements, those up to a step only if one is given.
+    def read_metrics(self, up_to_step: int | None = None) -> list[dict]:
+        """Reads the measurements, optionally only those up to a step.
 
         Raises:
-            UserError: the file is not what was written.
+            UserError: the file is damaged.
         """
         if not self.metrics_path.exists():
             return []
@@ -140,8 +145,8 @@ class RunDirectory:
         return [m for m in measurements if up_to_step is None or m["step"] <= up_to_step]
 
 
-def versions():
-    """Versions of what the numbers depend on."""
+def versions() -> dict[str, str]:
+    """Returns the versions of Python and of the packages that affect the numbers."""
     import platform
     from importlib import metadata
 
