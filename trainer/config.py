@@ -63,7 +63,7 @@ class TrainConfig:
     task: str
     arch: str
     task_options: dict = dataclasses.field(default_factory=dict)
-    depth: int | None = None
+    depth: int = None  # type: ignore[assignment]  # None becomes the least depth
     num_params: int = 30_000
     train_steps: int = 3000
     batch_size: int = 64

@@ -1,4 +1,4 @@
-"""The command line as a user meets it: help, mistakes, a run and what it leaves, a full disk."""
+"""The command line: help, user errors, the files of a run, damage, divergence, a full disk."""
 
 import gzip
 import json
@@ -21,7 +21,7 @@ from trainer.storage.records import RunRecord
 
 pytestmark = tensorflow_only
 
-#: Notes in the end which backends were imported.
+#: Reports at exit which backends were imported.
 NOTING = """
 import atexit, pathlib, sys
 def note():
@@ -38,7 +38,7 @@ runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 
 
 def test_a_console_script_finds_modules_beside_it(tmp_path, monkeypatch):
-    """As `python -m` does; a cell of one's own may be there."""
+    """As for `python -m`: custom cells may lie in the current directory."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [path for path in sys.path if path])
     monkeypatch.setattr(sys, "argv", ["rnn-zoo-train"])
@@ -49,7 +49,7 @@ def test_a_console_script_finds_modules_beside_it(tmp_path, monkeypatch):
 
 
 def test_help_may_be_read_in_part(tmp_path):
-    """As by head, which closes the pipe."""
+    """As with head, which closes the pipe."""
     reading, writing = os.pipe()
     os.close(reading)
     command = [sys.executable, "-m", "trainer", "--help"]
@@ -60,7 +60,7 @@ def test_help_may_be_read_in_part(tmp_path):
 
 @pytest.fixture
 def quick(cold, tmp_path):
-    """Runs a main that must end before a backend is imported, in a directory of its own."""
+    """Runs a main in an empty directory; it must exit before a backend is imported."""
 
     def run(*arguments, module="trainer", fresh=False):
         noted, home = tmp_path / "imported", tmp_path / "home"
@@ -78,7 +78,7 @@ def quick(cold, tmp_path):
 
 
 def tree(directory):
-    """Every file below a directory with its content."""
+    """Returns path -> content of all files below a directory."""
     return {
         str(path.relative_to(directory)): path.read_bytes()
         for path in sorted(directory.rglob("*"))
@@ -115,12 +115,12 @@ def test_help_needs_no_backend(quick, module, flag):
             assert name in done.stdout
 
 
-# Mistakes.
+# User errors.
 
 PARENS = ("--task=parens", "--arch=gru")
 TEXT8 = ("--task=text8", "--arch=gru")
 
-#: What is wrong -> (arguments, what the line must have).
+#: Error -> (arguments, parts of the message).
 MISTAKES = {
     "no task": (["--arch=gru"], ["--task", "parens"]),
     "task": (["--task=paren", "--arch=gru"], ["'paren'", "parens", "text8", "arithmetic"]),
@@ -173,7 +173,7 @@ TEXTS = {
 
 
 @pytest.mark.parametrize("what", TEXTS)
-def test_a_text_that_cannot_be_is_one_line_and_writes_nothing(quick, what):
+def test_an_invalid_text_is_one_line_and_writes_nothing(quick, what):
     name, content, parts = TEXTS[what]
     quick.home.mkdir()
     (quick.home / name).write_bytes(content)
@@ -183,7 +183,7 @@ def test_a_text_that_cannot_be_is_one_line_and_writes_nothing(quick, what):
     assert not (quick.home / "run").exists()
 
 
-def test_a_run_directory_that_cannot_be_is_refused(quick):
+def test_an_unusable_run_directory_is_refused(quick):
     quick.home.mkdir()
     (quick.home / "file").write_text("mine")
     (quick.home / "full").mkdir()
@@ -206,7 +206,7 @@ def test_damaged_measurements_are_refused(warm, stopped):
     assert tree(directory) == before
 
 
-def test_what_is_no_record_is_refused(quick):
+def test_an_invalid_record_is_refused(quick):
     run = quick.home / "run"
     run.mkdir(parents=True)
     for content in (b"", b"{", b"[]", b"{}", b'{"task": "parens"}', b"\xff\xfe"):
@@ -215,11 +215,11 @@ def test_what_is_no_record_is_refused(quick):
         assert tree(quick.home) == {"run/record.json": content}
 
 
-# A run and what it leaves.
+# The files of a run.
 
 
 def strict(text):
-    """Reads JSON as the standard has it, without NaN and infinities."""
+    """Reads standard JSON, without NaN and infinities."""
 
     def refuse(name):
         raise ValueError(f"{name} is no JSON")
@@ -229,7 +229,7 @@ def strict(text):
 
 @pytest.fixture(scope="module")
 def smoke(tmp_path_factory):
-    """A run as README has it, by a new process, and what it said."""
+    """A run by README's command in a new process, and its output."""
     home = tmp_path_factory.mktemp("smoke")
     done = python(
         "-m", "trainer", "--task=parens", "--arch=gru", "--profile=smoke", "--run_dir=runs/a",
@@ -355,7 +355,7 @@ def test_another_configuration_is_not_resumed(smoke, warm, flag, name, value):
     assert tree(directory) == before
 
 
-#: Flags of an export and what it makes.
+#: Flags of an export and the directory it writes.
 EXPORTS = [
     ((), ["saved_model"]),
     (
@@ -377,7 +377,7 @@ def test_a_trained_run_can_be_exported(smoke, warm, options, made, tmp_path):
     assert all((copy / name / "saved_model.pb").exists() for name in made if "saved" in name)
 
 
-#: What is wrong -> (the program, its arguments, what the line must have).
+#: Error -> (program, arguments, parts of the message).
 EXPORT_MISTAKES = {
     "format": ("export", ["--format=litert,tflite"], ["'tflite'", "saved_model, litert, onnx"]),
     "no format": ("export", ["--format="], ["''", "saved_model, litert, onnx"]),
@@ -393,7 +393,7 @@ EXPORT_MISTAKES = {
 
 
 @pytest.mark.parametrize("what", EXPORT_MISTAKES)
-def test_a_mistake_in_what_becomes_of_a_run_is_one_line(smoke, quick, what):
+def test_a_mistake_in_using_a_run_is_one_line(smoke, quick, what):
     program, arguments, parts = EXPORT_MISTAKES[what]
     before = tree(smoke[0])
     done = quick(f"--run_dir={smoke[0]}", *arguments, module=f"trainer.{program}")
@@ -413,7 +413,7 @@ def test_a_run_that_is_not_there_is_refused(quick, module):
 
 @pytest.fixture(scope="module")
 def killed(warm, tmp_path_factory):
-    """A run that was killed when it had two checkpoints, of step 1 and a later one."""
+    """A run that was killed after two checkpoints, one of step 1 and a later one."""
     home = tmp_path_factory.mktemp("killed")
     often = "import trainer.loop; trainer.loop.CHECKPOINT_SECONDS = 0.0\n"
     killed = often + KILL_AT.format(name="step-", count=2, before=False)
@@ -484,7 +484,7 @@ def test_a_training_that_diverges_ends_well_and_says_where(warm, tmp_path, rate,
 
 @pytest.mark.slow
 def test_a_loss_without_bound_after_the_last_step_is_no_crash(warm, tmp_path):
-    """The last update leaves finite weights whose loss is infinite: only measuring finds it."""
+    """The last update leaves finite weights with an infinite loss, which only measuring finds."""
     done = warm.run(
         "trainer",
         *SMALL,

@@ -1,4 +1,4 @@
-"""The configuration refuses what cannot be, before anything is built, in one line."""
+"""Invalid configurations are refused in one line, before anything is built."""
 
 import dataclasses
 
@@ -9,7 +9,7 @@ from trainer import TrainConfig, UserError
 
 FINE = {"task": "parens", "arch": "gru"}
 
-#: What is wrong -> (changes, what the message must have: the value, and the choices or limits).
+#: Error -> (changes, parts of the message: the value, and the choices or limits).
 WRONG = {
     "task": ({"task": "paren"}, ["'paren'", "parens", "text8", "capacity"]),
     "architecture": ({"arch": "gur"}, ["'gur'", "gru", "ugrnn", "+rnn"]),
@@ -38,7 +38,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("what", WRONG)
-def test_what_cannot_be_is_refused(what):
+def test_an_invalid_value_is_refused(what):
     changes, parts = WRONG[what]
     with pytest.raises(UserError) as caught:
         TrainConfig(**FINE | changes)
@@ -82,7 +82,7 @@ def test_too_small_a_budget_is_refused_with_the_smallest():
 
 
 def test_the_choices_are_all_that_there_is():
-    """`config` repeats them, to be free of Keras."""
+    """`config` repeats the names, because it must not import Keras."""
     from rnn_zoo.initializers import BIAS_INITS, MATRIX_INITS
     from trainer import config, optimizers
 

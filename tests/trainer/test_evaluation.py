@@ -1,4 +1,4 @@
-"""`trainer.evaluate` against records."""
+"""`trainer.evaluate` gives the scores of records."""
 
 import dataclasses
 
@@ -38,7 +38,7 @@ def built(arch="+rnn", gate_bias=(1.0, 2.0), **options):
     return rnn_zoo.build_model(arch, 2, units, 8, 8, gate_bias=gate_bias, **options)
 
 
-def test_what_it_cannot_measure_is_refused():
+def test_other_models_are_refused():
     model = built()
     with pytest.raises(UserError, match="has no preset, or lost it when it was saved: pass config"):
         evaluate(model)

@@ -1,4 +1,4 @@
-"""SavedModels, loaded where this project is not to be had."""
+"""SavedModels, loaded in processes without this project."""
 
 import json
 import shutil
@@ -53,7 +53,7 @@ np.savez(run + "/answers.npz", **answers)
 
 @pytest.fixture(scope="module", params=slow_except(["plus"], RUNS))
 def exported(request, tmp_path_factory):
-    """The directory of a run, the inputs asked, and the answers of its SavedModel elsewhere."""
+    """A run's directory, inputs, and the outputs of its SavedModel in another process."""
     home, nowhere = (tmp_path_factory.mktemp(name) for name in ("runs", "nowhere"))
     directory = home / request.param
     inputs = {

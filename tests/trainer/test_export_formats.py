@@ -1,4 +1,4 @@
-"""LiteRT and ONNX, asked where there is neither this project nor TensorFlow."""
+"""LiteRT and ONNX, run in processes without this project and TensorFlow."""
 
 import sys
 
@@ -20,7 +20,7 @@ from trainer.export import FORMATS, export, load_model
 
 pytestmark = tensorflow_only
 
-#: Batch and time: of LiteRT, and what ONNX is asked besides. T is the task's, arithmetic.
+#: Batch and time: of LiteRT, and other sizes for ONNX. T is that of arithmetic.
 FIXED, OTHER = (2, 36), (3, 5)
 
 READER = """
@@ -102,7 +102,7 @@ def run(tmp_path_factory):
 
 
 def litert_steps(directory):
-    """T of a sequence.tflite."""
+    """Returns T of a sequence.tflite."""
     from ai_edge_litert.interpreter import Interpreter
 
     model = Interpreter(str(directory / "sequence.tflite"))
@@ -132,7 +132,7 @@ def contents(directory):
     return {path.name: path.is_dir() or path.read_bytes() for path in directory.rglob("*")}
 
 
-def test_what_fails_midway_leaves_the_export_before_and_nothing_else(run, monkeypatch):
+def test_a_failure_midway_leaves_the_previous_export_only(run, monkeypatch):
     export(run, "litert", time_steps=2)
     before = contents(run)
 
@@ -190,7 +190,7 @@ def test_a_model_of_another_making_is_refused(tmp_path):
         ({"bits": 5, "granularity": "column"}, "unknown granularity 'column'.*tensor, row"),
     ],
 )
-def test_what_cannot_be_exported_is_refused(run, options, message):
+def test_invalid_exports_are_refused(run, options, message):
     before = contents(run)
     with pytest.raises(UserError, match=message):
         export(run, **options)

@@ -1,4 +1,4 @@
-"""Trials side by side in one program end as each would alone."""
+"""Trials in lanes of one program end as each would alone."""
 
 import dataclasses
 import itertools
@@ -26,7 +26,7 @@ def varied(**changes):
     return dataclasses.replace(BASE, **changes)
 
 
-#: Six trials for two lanes: they differ in all that lanes may differ in, and end at other steps.
+#: Six trials for two lanes: they differ in everything that lanes may, and end at different steps.
 TRIALS = [
     BASE,
     varied(
@@ -52,7 +52,7 @@ def program():
 
 
 def alone(config, program):
-    """A trial's last state, and its metrics over the whole data set if it is feasible."""
+    """Returns a trial's last step, and its metrics on the whole data set if it is feasible."""
     trial = Trial(config)
     hparams, data = trial.hparams(program), trial.task.device_data
     state = program.run(program.start(trial.draw_weights()), hparams, data, config.train_steps)
@@ -129,7 +129,7 @@ def named(weights):
 
 
 def test_the_curve_is_the_mean_of_the_losses(program):
-    """Of 190 steps, points are 9 or 10; those of the first 52 have five."""
+    """With 190 steps, a point spans 9 or 10 steps; the first 52 steps complete five points."""
     trial = Trial(varied(train_steps=190))
     hparams, data = trial.hparams(program), trial.task.device_data
     state, losses, before = program.start(trial.draw_weights()), [], 0.0
@@ -168,7 +168,7 @@ def test_a_lane_waits_for_a_trial_that_is_not_there_yet():
     def trials():
         yield Trial(varied(train_steps=20), "first")
         yield Trial(varied(train_steps=60), "second")
-        # There is a third one only when the first has been given back.
+        # The third is ready only after the first has ended.
         while "first" in busy:
             yield None
         yield Trial(varied(train_steps=10), "third")
@@ -183,7 +183,7 @@ def test_a_lane_waits_for_a_trial_that_is_not_there_yet():
 
 @pytest.mark.slow
 def test_lanes_that_wait_at_the_start_are_filled_later():
-    """Three lanes, one trial at first: the others train beside it as soon as they are there."""
+    """Three lanes start with one trial; the others join as soon as they are ready."""
     seen = []
 
     def trials():
@@ -218,7 +218,7 @@ def test_a_cell_that_is_registered_anew_has_a_program_of_its_own():
 
 @pytest.mark.slow
 def test_a_program_is_kept_for_the_next_trials_of_its_shape(monkeypatch):
-    """A study's reruns, or another study of the same shape, do not compile again."""
+    """Reruns, or another study of the same shape, do not compile again."""
     made, program = [], Trial.program
     monkeypatch.setattr(Trial, "program", lambda *args: made.append(program(*args)) or made[-1])
     lanes._kept.clear()

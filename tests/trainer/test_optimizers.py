@@ -1,4 +1,4 @@
-"""The optimizers beside Keras's own, and lanes of hyperparameters beside each alone."""
+"""The optimizers against Keras's, and lanes of hyperparameters against single runs."""
 
 import math
 
@@ -176,7 +176,7 @@ def test_a_lane_of_hyperparameters_is_each_alone(names, mode):
 
 
 def test_lanes_may_be_at_different_steps():
-    """Adam's correction of its bias depends on the step: one a lane."""
+    """Adam's bias correction depends on the step, which may differ between lanes."""
     weights, gradient = numbers(0, 2), numbers(1, 2)
 
     def update(weights, gradient, steps, rate, momentum):

@@ -1,4 +1,4 @@
-"""--preset in trainer and tuner: what is taken from it, and from where a search starts."""
+"""--preset in trainer and tuner: its settings, its weights, and the start of a search."""
 
 import dataclasses
 import json
@@ -23,7 +23,7 @@ from tuning.study.executors import InProcess
 from tuning.study.study import Study
 
 NAME = "capacity/gru-300"
-#: A training that goes on from weights has the learning rate that made them in the end.
+#: Training continues from weights at the final learning rate.
 LAST = {"lr_init": SMALL.lr_init * SMALL.lr_decay_rate, "lr_decay_rate": 1.0}
 
 
@@ -84,7 +84,7 @@ def test_a_preset_without_weights_is_trained_from_drawn_ones(preset_root):
         ),
     ],
 )
-def test_what_cannot_be_is_refused_before_a_backend_starts(arguments, message, preset_root):
+def test_invalid_flags_are_refused_before_a_backend_starts(arguments, message, preset_root):
     make(preset_root, NAME, SMALL)
     with pytest.raises(UserError, match=message):
         config_of(*arguments)
@@ -141,7 +141,7 @@ def test_a_lane_begins_at_the_preset(preset_root, tmp_path):
 
 
 def test_a_resumed_run_keeps_its_own_settings(preset_root, tmp_path):
-    """The same command goes on, with --resume added; that of another preset is refused."""
+    """The same command with --resume continues; another preset is refused."""
     make(preset_root, NAME, SMALL)
     make(preset_root, "capacity/gru-200", SMALL)
     config = dataclasses.replace(SMALL, preset=NAME, train_steps=2)

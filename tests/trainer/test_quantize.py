@@ -1,4 +1,4 @@
-"""Quantised runs: the losses measured, the files left, the model that comes back."""
+"""Quantised runs: measured losses, files, and reloaded models."""
 
 import csv
 import json
@@ -28,7 +28,7 @@ from trainer.trial import Trial
 
 pytestmark = tensorflow_only
 
-#: Task -> the rest of a configuration: of a task that is measured whole, and of one that is drawn.
+#: Task -> rest of its configuration; one task has a fixed data set, one draws samples.
 RUNS = {
     "capacity": {
         "arch": "+rnn",
@@ -42,7 +42,7 @@ RUNS = {
 
 @pytest.fixture(scope="module", params=slow_except(["capacity"], RUNS))
 def finished(request, tmp_path_factory):
-    """The directory of a run of random weights and their losses, after the command."""
+    """The directory of a run with random weights, after the command."""
     directory = tmp_path_factory.mktemp("runs") / request.param
     config = TrainConfig(request.param, num_params=1500, **RUNS[request.param])
     write_run(directory, config)
@@ -80,7 +80,7 @@ def table(path):
 
 
 def test_the_first_line_is_the_record_s_and_the_others_are_of_rounded_weights(finished):
-    """The loss again: of the Keras model with rounded weights, by the task's own loss."""
+    """Computes the loss from the Keras model with rounded weights and the task's loss."""
     record = RunDirectory(finished).read_record()
     config = TrainConfig(**record.config)
     rows = table(finished / "out/losses.csv")
@@ -152,7 +152,9 @@ def test_a_damaged_packed_model_is_refused(finished, tmp_path):
     places = [*range(0, len(whole), 97), len(whole) - 1]
     for content in (b"", whole[:-1], whole + b"x", whole[: len(whole) // 2]):
         path.write_bytes(content)
-        with pytest.raises(UserError, match=r"damaged\.safetensors is not a quantised model, or is"):
+        with pytest.raises(
+            UserError, match=r"damaged\.safetensors is not a quantised model, or is"
+        ):
             packed.read(path)
     for place in places:
         content = bytearray(whole)
@@ -168,7 +170,7 @@ def test_the_picture(finished):
     from matplotlib.image import imread
 
     picture = imread(finished / "out/losses.png")
-    # Capacity has a panel for the bits stored too.
+    # Capacity has a second panel for the bits stored.
     assert picture.shape[1] == (1200 if finished.name == "capacity" else 600)
     assert picture.std() > 0.01
 
@@ -187,12 +189,12 @@ def test_a_loss_that_is_not_finite_is_a_gap(finished, tmp_path):
     assert packed.read(tmp_path / "2bit_row.safetensors")[1]["eval_loss"] is None
 
 
-# What is refused.
+# Errors.
 
 
 @pytest.fixture
 def copy(finished, tmp_path):
-    """A copy of the run, without what the command left."""
+    """A copy of the run, without the command's files."""
     shutil.copytree(finished, tmp_path / "run", ignore=shutil.ignore_patterns("out"))
     return tmp_path / "run"
 

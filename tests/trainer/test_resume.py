@@ -1,4 +1,4 @@
-"""Stopped and resumed runs, killed for real, beside an undisturbed one: the same to the bit."""
+"""Killed and resumed runs equal an undisturbed one, bit for bit."""
 
 import json
 import random
@@ -10,7 +10,7 @@ from safetensors.numpy import load_file
 
 STEPS = 2000
 ARGUMENTS = (*SMALL, f"--train_steps={STEPS}", "--seed=5")
-#: Checkpoints and progress as often as can be, so that a kill finds them at any stage.
+#: Writes checkpoints and progress as often as possible, so that a kill hits any stage.
 OFTEN = """
 import trainer.loop
 trainer.loop.CHECKPOINT_SECONDS = 0.0
@@ -34,13 +34,13 @@ def read_record(directory):
 
 
 def lines(directory):
-    """The number of measurements so far."""
+    """Returns the number of measurements so far."""
     path = directory / "metrics.jsonl"
     return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
 def assert_ended_as(directory, undisturbed):
-    """Weights, slots, measurements and results are the same, and nothing half-written is left."""
+    """Weights, slots, measurements and results are equal, and no partial file is left."""
     assert newest(directory).name == newest(undisturbed).name == f"step-{STEPS:010d}.safetensors"
     ours, theirs = load_file(newest(directory)), load_file(newest(undisturbed))
     assert ours.keys() == theirs.keys()
@@ -109,7 +109,7 @@ def test_signals_write_a_checkpoint_and_the_run_goes_on_from_it(warm, undisturbe
     assert_ended_as(directory, undisturbed)
 
 
-#: Moments of a run's life: file, how many times it has been written, and whether before or after.
+#: When to kill a run: file, number of its writes, and whether before or after the last one.
 MOMENTS = [
     ("config.gin", 1, True),
     ("config.gin", 1, False),
@@ -131,7 +131,7 @@ FEW = [MOMENTS[4], MOMENTS[5], MOMENTS[10]]
 def test_a_run_killed_between_any_two_files_is_the_undisturbed_one(
     warm, undisturbed, moments, tmp_path
 ):
-    """From the first file of its directory to the last."""
+    """Covers the run from the first file of its directory to the last."""
     directory = tmp_path / "run"
     for index, (name, count, before) in enumerate(moments):
         rule = KILL_AT.format(name=name, count=count, before=before)

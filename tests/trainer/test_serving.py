@@ -1,4 +1,4 @@
-"""The Python and the requests in docs/serving.md, as they are written there."""
+"""The Python and the requests in docs/serving.md, run as written."""
 
 import http.server
 import json
@@ -26,14 +26,14 @@ TEXT = (ROOT / "docs/serving.md").read_text()
 
 
 def example(word):
-    """The one Python block of the page that has a word in it."""
+    """Returns the page's only Python block that contains a word."""
     (found,) = [block for block in re.findall(r"```python\n(.*?)```", TEXT, re.S) if word in block]
     return found
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    """A directory with runs/parens in it, of one layer whose state is a lone tensor."""
+    """A directory with runs/parens, a model of one layer with one state."""
     directory = tmp_path_factory.mktemp("home")
     write_run(directory / "runs/parens", TrainConfig("parens", "gru", num_params=6000))
     return directory
@@ -41,7 +41,7 @@ def home(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def serving(home):
-    """The port of a stand-in for TensorFlow Serving: its REST API, in columns, on a SavedModel."""
+    """Port of a stand-in for TensorFlow Serving's columnar REST API on a SavedModel."""
     import tensorflow as tf
 
     (mounted,) = re.findall(r'"\$PWD/(.*?):/models/parens/1:ro"', TEXT)
@@ -62,7 +62,7 @@ def serving(home):
                 }
             )
             answers = {name: value.numpy().tolist() for name, value in answers.items()}
-            # One output goes without its name.
+            # A single output has no name.
             answers = answers if len(answers) > 1 else next(iter(answers.values()))
             self.send_response(200)
             self.end_headers()
@@ -83,7 +83,7 @@ SAVE = "\nnp.savez('answers.npz', x=x, **{n: globals()[n] for n in %r})\n"
 
 
 def answers(home, script, names, hidden):
-    """What a script of the page leaves in these variables, and its inputs."""
+    """Runs a script of the page; returns these variables and its inputs."""
     elsewhere.run(script + SAVE % (names,), cwd=home, hidden=hidden)
     return dict(np.load(home / "answers.npz"))
 

@@ -1,4 +1,4 @@
-"""Gin at the edge: which source wins, every file of the project, errors in one line."""
+"""Gin files: priority of sources, the project's files, errors in one line."""
 
 import ast
 import dataclasses
@@ -29,12 +29,12 @@ def refused(**options):
     return message
 
 
-# Which source wins.
+# Priority.
 
 
 @pytest.fixture
 def layers(tmp_path, monkeypatch):
-    """A project's gin files that all set one field, seed, and each one more of its own."""
+    """Project files that all set seed, and one more field each."""
     root = tmp_path / "gin_configs"
     for name, seed, own in (
         ("tasks/parens.gin", 2, "num_params"),
@@ -113,7 +113,7 @@ def test_every_file_says_what_it_is_for(path):
     assert path.read_text().startswith("# ")
 
 
-# Back again.
+# Round trips.
 
 
 @pytest.mark.parametrize("task, profile", itertools.product(TASKS, gin_files.PROFILES))

@@ -1,4 +1,4 @@
-"""Checkpoints: whole or absent, the last two kept, damage found wherever it is."""
+"""Checkpoints are written atomically, the last two are kept, and any damage is found."""
 
 import os
 import random
@@ -44,7 +44,7 @@ def directory(tmp_path):
     return tmp_path / "checkpoints"
 
 
-def test_what_is_read_is_what_was_written_to_the_bit(directory):
+def test_a_state_is_read_back_bit_for_bit(directory):
     state = make_state(7)
     checkpoints.write(directory, state)
     (path,) = checkpoints.paths(directory)
@@ -94,7 +94,7 @@ def test_a_write_that_fails_leaves_the_ones_before_and_no_half(directory, monkey
     assert {path: path.read_bytes() for path in directory.iterdir()} == before
 
 
-def test_what_was_written_with_the_umask_can_be_read_by_all_it_allows(directory):
+def test_the_umask_decides_who_can_read_a_file(directory):
     old = os.umask(0o027)
     try:
         checkpoints.write(directory, make_state(1))
@@ -108,7 +108,7 @@ def test_what_was_written_with_the_umask_can_be_read_by_all_it_allows(directory)
 
 @pytest.fixture
 def two(directory):
-    """A directory with checkpoints of step 1 and 2; the newest one's bytes."""
+    """A directory with checkpoints of step 1 and 2; returns the path of the newest."""
     for step in (1, 2):
         checkpoints.write(directory, make_state(step))
     return checkpoints.paths(directory)[-1]
@@ -135,7 +135,7 @@ def test_bytes_at_the_end_are_found(two, directory):
 
 
 def test_a_flipped_bit_changes_nothing_or_is_found(two, directory):
-    """Every byte in turn; a bit of the header's free text may change what nothing depends on."""
+    """Flips a bit of every byte; some bits of the header's free text have no effect."""
     whole, source = two.read_bytes(), random.Random(1)
     harmless = 0
     for offset in range(len(whole)):
@@ -164,7 +164,7 @@ def test_every_bit_of_the_content_counts(two, directory):
 
 
 @pytest.mark.parametrize("content", [b"", b"\0" * 1000, b"not a checkpoint", b"\xff" * 64])
-def test_what_is_no_checkpoint_is_found(two, directory, content):
+def test_a_file_that_is_no_checkpoint_is_found(two, directory, content):
     two.write_bytes(content)
     assert_falls_back(directory, two)
 
@@ -207,7 +207,7 @@ def test_no_checkpoint_is_nothing_without_a_reason(directory):
 
 
 def test_a_good_checkpoint_is_not_removed_in_favour_of_a_damaged_one(two, directory):
-    """After falling back, the run writes again at steps before the damaged one's."""
+    """After falling back, the run writes checkpoints before the damaged one's step again."""
     checkpoints.write(directory, make_state(9))
     checkpoints.paths(directory)[-1].write_bytes(b"damaged")
     for step in (3, 4):
