@@ -27,7 +27,7 @@ from trainer.trial import PROGRESS, Trial
 
 #: Time of one compiled call, so that finished trials are reported soon.
 CHUNK_SECONDS = 5.0
-#: Idle lanes are dropped, which compiles a smaller program, if this saves more than so much time.
+#: Idle lanes are dropped, which compiles a smaller program, if that saves at least this much time.
 SHRINK_SECONDS = 10.0
 
 
@@ -40,8 +40,8 @@ def train_lanes(
 
     Args:
         trials: trials that agree in task, architecture, depth, units and batch size. The next one
-            is taken when a lane is free. Yields None when no trial is ready yet; it is asked again
-            after the next compiled call.
+            is taken when a lane is free. None means that no trial is ready yet; the iterable is
+            asked again after the next compiled call.
         lanes: P.
         report: called with a list of (trial, step) after each compiled call.
 
