@@ -1,4 +1,4 @@
-"""The architectures' names and shapes, free of Keras: what flags and parameter counts need."""
+"""Names and shapes of the architectures, without Keras, for flags and parameter counts."""
 
 import importlib
 import traceback
@@ -6,7 +6,10 @@ from typing import NamedTuple
 
 
 class Architecture(NamedTuple):
-    """What flags and counts need of a cell class; the class repeats it, and a test compares."""
+    """Facts about a cell class that are needed before Keras is imported.
+
+    The class states them too; a test compares the two.
+    """
 
     summary: str
     cell: str
@@ -20,7 +23,7 @@ class Architecture(NamedTuple):
     matrix_init: str = "orthogonal"
 
 
-ARCHITECTURES = {
+ARCHITECTURES: dict[str, Architecture] = {
     "rnn": Architecture("vanilla RNN", "RNNCell", ("h",), (), ("h",)),
     "irnn": Architecture(
         "identity-initialised ReLU RNN",
@@ -45,7 +48,7 @@ ARCHITECTURES = {
         mixes_input=True,
         min_depth=2,
     ),
-    # Not of the paper, whose grids list its own six.
+    # Not in the paper.
     "mgu": Architecture("minimal gated unit", "MGUCell", ("f", "h"), ("f",), ("h",)),
     "minimal_rnn": Architecture(
         "MinimalRNN, one gate over a map of the input",
@@ -58,24 +61,24 @@ ARCHITECTURES = {
     ),
 }
 
+#: Alias -> architecture name.
 ALIASES = {"plus_rnn": "+rnn"}
 
 
-def canonical_name(arch):
-    """Returns the architecture's name with aliases resolved.
+def canonical_name(arch: str) -> str:
+    """Resolve aliases of an architecture's name.
 
-    A dotted name that is not known yet, as "my_cells.leaky", is looked for by importing the module
-    before its last dot, which is to `rnn_zoo.register` it. So a flag, a gin file or a run's record
-    says all that a process needs to find the cell.
+    An unknown dotted name such as "my_cells.leaky" is looked up by importing the module before its
+    last dot, which must call `rnn_zoo.register`. So the name alone is enough for any process to
+    find the cell.
 
     Raises:
-        ValueError: the name is not one of `ARCHITECTURES` or `ALIASES`, nor has it become one; or
-            its module cannot be imported.
+        ValueError: the name is unknown, or its module cannot be imported.
     """
     name = ALIASES.get(arch, arch)
     if name in ARCHITECTURES:
         return name
-    hint = "for one of your own see rnn_zoo.register"
+    hint = "to add one see rnn_zoo.register"
     if isinstance(name, str) and "." in name:
         hint = _import_home(name)
     if name not in ARCHITECTURES:
@@ -85,10 +88,10 @@ def canonical_name(arch):
 
 
 def _import_home(name):
-    """Imports the module of a dotted name; returns why the name may still be unknown.
+    """Import the module of a dotted name; return why the name may still be unknown.
 
     Raises:
-        ValueError: a bug in the module; the message has its place.
+        ValueError: the module raises; the message says where.
     """
     home = name.rpartition(".")[0]
     if not all(part.isidentifier() for part in home.split(".")):

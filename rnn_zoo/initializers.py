@@ -1,37 +1,41 @@
-"""The paper's initialisations (appendix A), drawn with NumPy: one seed, one value, on any backend.
+"""The paper's initializers (appendix A), drawn with NumPy: one seed, one value, on any backend.
 
 Matrices are applied to row vectors, so a kernel has shape (inputs, outputs).
 """
 
+from typing import Any
+
 import keras
 import numpy as np
 
+Tensor = Any
+
 
 class _SeededInitializer(keras.initializers.Initializer):
-    """A law of random numbers, a scale and a seed."""
+    """Base class: a scale and a seed."""
 
-    def __init__(self, scale=1.0, seed=0):
+    def __init__(self, scale: float = 1.0, seed: int = 0):
         self.scale = scale
         self.seed = seed
 
-    def __call__(self, shape, dtype=None):
+    def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> Tensor:
         value = self.draw(shape)
         return keras.ops.convert_to_tensor(value.astype(keras.backend.standardize_dtype(dtype)))
 
-    def draw(self, shape):
-        """The value as a float64 NumPy array."""
+    def draw(self, shape: tuple[int, ...]) -> np.ndarray:
+        """Return the value as a float64 NumPy array."""
         return self._draw(np.random.default_rng(self.seed), shape)
 
     def _draw(self, rng, shape):
         raise NotImplementedError
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {"scale": self.scale, "seed": self.seed}
 
 
 @keras.saving.register_keras_serializable("rnn_zoo")
 class ScaledNormal(_SeededInitializer):
-    """scale · N(0, 1/n), n being the rows: the inputs of a rectangular matrix, the units of W^h."""
+    """scale · N(0, 1/n), where n is the number of rows (inputs)."""
 
     def _draw(self, rng, shape):
         return self.scale * rng.standard_normal(shape) / np.sqrt(shape[0])
@@ -50,7 +54,7 @@ class Orthogonal(_SeededInitializer):
 
 @keras.saving.register_keras_serializable("rnn_zoo")
 class Identity(_SeededInitializer):
-    """The identity; appendix A scales every matrix initialisation but this one."""
+    """Identity matrix; the only matrix initializer that appendix A does not scale."""
 
     def _draw(self, rng, shape):
         return np.eye(*shape)
@@ -58,7 +62,7 @@ class Identity(_SeededInitializer):
 
 @keras.saving.register_keras_serializable("rnn_zoo")
 class ConstantBias(_SeededInitializer):
-    """Every bias equal to scale."""
+    """Constant: every bias equals scale."""
 
     def _draw(self, rng, shape):
         return np.full(shape, float(self.scale))
@@ -72,6 +76,6 @@ class NormalBias(_SeededInitializer):
         return self.scale * rng.standard_normal(shape)
 
 
-#: Laws of square matrices and of biases, by the names that configurations use.
+#: Initializers of recurrent matrices and of biases, by the names that configurations use.
 MATRIX_INITS = {"identity": Identity, "orthogonal": Orthogonal, "normal": ScaledNormal}
 BIAS_INITS = {"constant": ConstantBias, "normal": NormalBias}

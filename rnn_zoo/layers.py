@@ -1,10 +1,14 @@
-"""The architectures as Keras layers, drop-in where `keras.layers.GRU` stands."""
+"""The architectures as Keras layers, drop-in replacements for `keras.layers.GRU`."""
+
+from typing import Any
 
 import keras
 from keras import ops
 
 from rnn_zoo import cells
 from rnn_zoo.unroll import unroll
+
+Tensor = Any
 
 
 class CellLayer(keras.layers.RNN):
@@ -15,31 +19,31 @@ class CellLayer(keras.layers.RNN):
     Args:
         units, activation, gate_bias, ...: the cell's arguments.
         return_sequences: whether to return the outputs of all steps, (B, T, N), or of the last.
-        return_state: whether to return the last states too, `(output, *states)`.
+        return_state: whether to also return the last states, `(output, *states)`.
         go_backwards: whether to read the sequence from its end; outputs come in that order.
-        zero_output_for_mask: whether masked steps output zeros instead of the last output.
+        zero_output_for_mask: whether masked steps output zeros instead of the previous output.
 
     Raises:
-        ValueError: `stateful` or `unroll` is asked for, or what the cell refuses. A stateful Keras
-            layer resets to zeros and stops the gradient of a learned initial state: pass
-            `initial_state` and use `return_state` instead. Or, when it is built, the cell has
-            weights beside those of its gates, which the derived gradient would miss.
+        ValueError: `stateful` or `unroll` is True, or the cell refuses an argument. A stateful
+            Keras layer resets to zeros and stops the gradient of a learned initial state: pass
+            `initial_state` and use `return_state` instead. When the layer is built: the cell has
+            weights other than its gates', which the derived gradient would miss.
     """
 
-    cell_class = None
+    cell_class: type[cells.AbstractRNNCell]
 
     def __init__(
         self,
-        units,
-        *cell_arguments,
-        return_sequences=False,
-        return_state=False,
-        go_backwards=False,
-        zero_output_for_mask=False,
-        name=None,
-        dtype=None,
-        trainable=True,
-        **cell_options,
+        units: int,
+        *cell_arguments: Any,
+        return_sequences: bool = False,
+        return_state: bool = False,
+        go_backwards: bool = False,
+        zero_output_for_mask: bool = False,
+        name: str | None = None,
+        dtype: Any = None,
+        trainable: bool = True,
+        **cell_options: Any,
     ):
         for option in ("stateful", "unroll"):
             if cell_options.pop(option, False):
@@ -67,8 +71,8 @@ class CellLayer(keras.layers.RNN):
         if unknown:
             name = type(self.cell).__name__
             raise ValueError(
-                f"{name} has weights that no gate has, {', '.join(unknown)}, and a layer of ours "
-                f"would not train them; use keras.layers.RNN({name}(units)), which does"
+                f"{name} has weights other than its gates', {', '.join(unknown)}, and layers of "
+                f"rnn_zoo do not train these; use keras.layers.RNN({name}(units)), which does"
             )
 
     def inner_loop(self, sequences, initial_state, mask, training=False):
@@ -85,74 +89,55 @@ class CellLayer(keras.layers.RNN):
             last_output = outputs[:, -1]
         return last_output, outputs, states
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = self.cell.get_config() | super().get_config()
         del config["cell"], config["stateful"], config["unroll"]
         return config
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> "CellLayer":
         return cls(**config)
 
 
-@keras.saving.register_keras_serializable("rnn_zoo")
-class RNN(CellLayer):
-    """Vanilla RNN, eq. (1): `rnn_zoo.RNNCell` as a layer; see `CellLayer`."""
+def make_layer(
+    cell_class: type[cells.AbstractRNNCell],
+    name: str,
+    package: str = "rnn_zoo",
+    module: str = __name__,
+) -> type[CellLayer]:
+    """Make the layer class of a cell class, and register both with Keras.
 
-    cell_class = cells.RNNCell
-
-
-@keras.saving.register_keras_serializable("rnn_zoo")
-class IRNN(CellLayer):
-    """Identity-initialised ReLU RNN, eq. (1): `rnn_zoo.IRNNCell` as a layer; see `CellLayer`."""
-
-    cell_class = cells.IRNNCell
-
-
-@keras.saving.register_keras_serializable("rnn_zoo")
-class UGRNN(CellLayer):
-    """Update gate RNN, eqs. (2) to (4): `rnn_zoo.UGRNNCell` as a layer; see `CellLayer`."""
-
-    cell_class = cells.UGRNNCell
-
-
-@keras.saving.register_keras_serializable("rnn_zoo")
-class GRU(CellLayer):
-    """Gated recurrent unit, eqs. (5) to (8): `rnn_zoo.GRUCell` as a layer; see `CellLayer`."""
-
-    cell_class = cells.GRUCell
-
-
-@keras.saving.register_keras_serializable("rnn_zoo")
-class LSTM(CellLayer):
-    """Long short-term memory, eqs. (9) to (14): `rnn_zoo.LSTMCell` as a layer; see `CellLayer`."""
-
-    cell_class = cells.LSTMCell
+    Args:
+        cell_class: the cell; its docstring begins that of the layer.
+        name: of the layer class.
+        package: Keras's prefix of the registered names. A class that is registered already keeps
+            its name, which saved models contain.
+        module: that the class is importable from.
+    """
+    summary = (cell_class.__doc__ or cell_class.__name__).strip().split("\n")[0]
+    attributes = {
+        "__doc__": f"{summary}\n\n`{cell_class.__name__}` as a layer; see `CellLayer`.",
+        "__module__": module,
+        "cell_class": cell_class,
+    }
+    layer = type(name, (CellLayer,), attributes)
+    for each in (cell_class, layer):
+        if keras.saving.get_registered_name(each) == each.__name__:
+            keras.saving.register_keras_serializable(package)(each)
+    return layer
 
 
-@keras.saving.register_keras_serializable("rnn_zoo")
-class IntersectionRNN(CellLayer):
-    """+RNN, eqs. (15) to (20): `rnn_zoo.IntersectionRNNCell` as a layer; see `CellLayer`."""
-
-    cell_class = cells.IntersectionRNNCell
-
-
-@keras.saving.register_keras_serializable("rnn_zoo")
-class MGU(CellLayer):
-    """Minimal gated unit: `rnn_zoo.MGUCell` as a layer; see `CellLayer`."""
-
-    cell_class = cells.MGUCell
-
-
-@keras.saving.register_keras_serializable("rnn_zoo")
-class MinimalRNN(CellLayer):
-    """MinimalRNN: `rnn_zoo.MinimalRNNCell` as a layer; see `CellLayer`."""
-
-    cell_class = cells.MinimalRNNCell
-
+RNN = make_layer(cells.RNNCell, "RNN")
+IRNN = make_layer(cells.IRNNCell, "IRNN")
+UGRNN = make_layer(cells.UGRNNCell, "UGRNN")
+GRU = make_layer(cells.GRUCell, "GRU")
+LSTM = make_layer(cells.LSTMCell, "LSTM")
+IntersectionRNN = make_layer(cells.IntersectionRNNCell, "IntersectionRNN")
+MGU = make_layer(cells.MGUCell, "MGU")
+MinimalRNN = make_layer(cells.MinimalRNNCell, "MinimalRNN")
 
 #: Architecture name -> layer class.
-LAYERS = {
+LAYERS: dict[str, type[CellLayer]] = {
     "rnn": RNN,
     "irnn": IRNN,
     "ugrnn": UGRNN,

@@ -1,31 +1,35 @@
-"""Weights rounded to few bits each, and packed into as few.
+"""Rounding of weights to a few bits each, and packing of the codes.
 
 A matrix's weights become whole numbers ("codes") times a scale, symmetric about zero:
 
     q = 2^(bits - 1) - 1        s = max |w| / q        code = round(w / s)        ŵ = s · code
 
-so that zero stays zero, the largest weight stays itself, and no weight moves by more than s / 2.
-Codes run from -q to q: 31 values for 5 bits. One scale serves a whole matrix (granularity "tensor")
-or one unit that the matrix feeds (granularity "row": a row of the paper's W, a column of the kernel
-here, which is its transpose). Matrices are those of every gate, the read-in and the readout. Biases
-and initial states, 1/N of the weights, stay as they are.
+Zero and the largest weight keep their values, and no weight changes by more than s / 2. Codes run
+from -q to q: 31 values for 5 bits. There is one scale per matrix (granularity "tensor") or one per
+unit that the matrix feeds (granularity "row": a row of the paper's W, a column of the kernel here,
+which is its transpose). The matrices of all gates, the read-in and the readout are rounded. Biases
+and initial states, 1/N of the weights, are not.
 
 Legend: I input, N units.
 """
 
+from typing import Any
+
 import numpy as np
 
+Array = np.ndarray
+
 GRANULARITIES = ("tensor", "row")
-#: One bit would leave only zero.
+#: With one bit, zero would be the only code.
 MIN_BITS, MAX_BITS = 2, 16
 
 
-def quantize(weights, bits, granularity):
-    """Rounds every matrix of a model.
+def quantize(weights: dict[str, Any], bits: int, granularity: str) -> dict[str, Any]:
+    """Round every matrix of a model.
 
     Args:
-        weights: NumPy arrays as of `rnn_zoo.model.get_weights`.
-        bits: a weight's.
+        weights: NumPy arrays in the form of `rnn_zoo.model.get_weights`.
+        bits: per weight.
         granularity: one of `GRANULARITIES`.
 
     Returns:
@@ -47,8 +51,8 @@ def quantize(weights, bits, granularity):
     )
 
 
-def codes_of(matrix, bits, granularity):
-    """The codes and scales of one matrix.
+def codes_of(matrix: Array, bits: int, granularity: str) -> tuple[Array, Array]:
+    """Compute the codes and scales of one matrix.
 
     Args:
         matrix: (I, N).
@@ -58,7 +62,7 @@ def codes_of(matrix, bits, granularity):
         (int32 codes (I, N), float32 scales (1,) or (N,)).
 
     Raises:
-        ValueError: as of `quantize`.
+        ValueError: as for `quantize`.
     """
     if not MIN_BITS <= bits <= MAX_BITS:
         raise ValueError(f"bits must be from {MIN_BITS} to {MAX_BITS}, got {bits}")
@@ -71,40 +75,40 @@ def codes_of(matrix, bits, granularity):
     if granularity == "tensor":
         largest = largest.max(keepdims=True)
     scales = (largest / largest_code(bits)).astype("float32")
-    # A unit without weights has scale 0; so may one of weights below float32's normal numbers.
+    # The scale is 0 if all weights are 0, or are too small for float32.
     divisor = np.where(scales > 0, scales, np.inf).astype("float64")
     codes = np.rint(matrix / divisor).astype("int32")
     return np.clip(codes, -largest_code(bits), largest_code(bits)), scales
 
 
-def dequantize(codes, scales):
-    """ŵ = s · code, in float32."""
+def dequantize(codes: Array, scales: Array) -> Array:
+    """Return ŵ = s · code in float32."""
     return codes.astype("float32") * scales
 
 
-def largest_code(bits):
-    """q = 2^(bits - 1) - 1."""
+def largest_code(bits: int) -> int:
+    """Return q = 2^(bits - 1) - 1."""
     return 2 ** (bits - 1) - 1
 
 
-def is_matrix(array):
-    """Whether a weight is one of those that are quantised."""
+def is_matrix(array: Any) -> bool:
+    """Whether a weight is quantised."""
     return np.ndim(array) == 2
 
 
-def pack(codes, bits):
-    """Whole numbers from -q to q as a stream of `bits` bits each, their lowest bit first.
+def pack(codes: Array, bits: int) -> Array:
+    """Pack whole numbers from -q to q into `bits` bits each, lowest bit first.
 
     Returns:
-        uint8, ceil(number of codes · bits / 8) of them; the last one is filled up with zeros.
+        uint8 array of ceil(number of codes · bits / 8) bytes; the last is padded with zeros.
     """
-    # Shifted by q to be without a sign.
+    # Shifted by q to be unsigned.
     shifted = np.ravel(codes) + largest_code(bits)
     return np.packbits((shifted[:, None] >> np.arange(bits)) & 1, bitorder="little")
 
 
-def unpack(packed, bits, count):
-    """The inverse of `pack`: int32 (count,)."""
+def unpack(packed: Array, bits: int, count: int) -> Array:
+    """Invert `pack`: int32 (count,)."""
     flat = np.unpackbits(packed, count=count * bits, bitorder="little")
     places = 1 << np.arange(bits, dtype="int32")
     return flat.reshape(count, bits).astype("int32") @ places - largest_code(bits)

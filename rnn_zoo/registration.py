@@ -1,41 +1,40 @@
-"""Makes a cell of one's own an architecture like the project's: one call, `register`."""
+"""Registration of custom cells as architectures, by `register`."""
 
 import inspect
 import re
-
-import keras
+from typing import Any
 
 from rnn_zoo.architectures import ALIASES, ARCHITECTURES, Architecture
 from rnn_zoo.cells import CELLS, AbstractRNNCell
-from rnn_zoo.layers import LAYERS, CellLayer
+from rnn_zoo.layers import LAYERS, CellLayer, make_layer
 
 
-def register(name, cell_class, summary=""):
-    """Adds an architecture, for this process: to `CELLS`, `ARCHITECTURES` and `layers.LAYERS`.
+def register(name: str, cell_class: type[AbstractRNNCell], summary: str = "") -> type[CellLayer]:
+    """Add an architecture to `CELLS`, `ARCHITECTURES` and `layers.LAYERS`, in this process.
 
-    What takes an architecture's name then takes this one: `build_model`, `count_params`,
-    `trainer.TrainConfig`, the search space, lanes. The layer, and the cell, are registered with
-    Keras, so that a saved model loads wherever this call was made before.
+    Every function that takes an architecture's name then accepts this one, such as `build_model`
+    and `count_params`. The cell and its layer are registered with Keras, so a saved model loads in
+    any process that has made this call.
 
-    Commands and worker processes find a *dotted* name by themselves: "my_cells.leaky" is looked for
-    by importing `my_cells`, which must be on Python's path and make this call. (Worker processes of
-    a script run the script's top level first, so they know of any name that it registers there.)
+    A *dotted* name is found without a call: "my_cells.leaky" is looked up by importing `my_cells`,
+    which must be on Python's path and make this call. (Worker processes of a script run the
+    script's top level first, so they know the names registered there.)
 
     Args:
-        name: letters, digits and underscores, a module and a dot before them if there is one that
-            makes this call when it is imported.
+        name: letters, digits and underscores, preceded by a module's name and a dot if importing
+            that module makes this call.
         cell_class: a subclass of `AbstractRNNCell` with `gates` and `step`, whose constructor takes
             the arguments of `AbstractRNNCell`.
-        summary: for people; by default the first line of the class's docstring.
+        summary: one-line description; by default the first line of the class's docstring.
 
     Returns:
         The layer class, a `layers.CellLayer`.
 
     Raises:
-        TypeError: `cell_class` is no subclass of `AbstractRNNCell`.
+        TypeError: `cell_class` is not a subclass of `AbstractRNNCell`.
         ValueError: the name is taken or malformed, or the class lacks gates, states or equations,
-            or has a `build` of its own. A class of the same module and name replaces its earlier
-            self, as in a notebook.
+            or overrides `build`. A class of the same module and name replaces the earlier one, for
+            use in notebooks.
 
     Example:
         class LeakyCell(rnn_zoo.AbstractRNNCell):
@@ -48,8 +47,6 @@ def register(name, cell_class, summary=""):
 
         rnn_zoo.register("my_cells.leaky", LeakyCell)  # in my_cells.py
         model = rnn_zoo.build_model("my_cells.leaky", 2, 64, 27, 27)
-
-        python -m tuning --task=parens --arch=my_cells.leaky
     """
     _check_class(cell_class)
     _check_name(name, cell_class)
@@ -64,12 +61,14 @@ def register(name, cell_class, summary=""):
         cell_class.always_reads_in,
         **{name: _default(cell_class, name) for name in ("activation", "matrix_init")},
     )
-    CELLS[name], LAYERS[name] = cell_class, _layer_class(name, cell_class)
+    layer = cell_class.__name__.removesuffix("Cell") + "Layer"
+    CELLS[name] = cell_class
+    LAYERS[name] = make_layer(cell_class, layer, f"rnn_zoo.{name}", cell_class.__module__)
     return LAYERS[name]
 
 
-def _default(cell_class, argument):
-    """What a constructor takes for an argument, or the first of its bases' that names it."""
+def _default(cell_class: Any, argument: str) -> Any:
+    """Return an argument's default, from the first class in the MRO that names it."""
     signatures = (inspect.signature(each.__init__).parameters for each in cell_class.__mro__)
     return next(found[argument].default for found in signatures if argument in found)
 
@@ -82,23 +81,29 @@ def _check_class(cell_class):
         is_tuple = isinstance(names, tuple) and len(set(names)) == len(names) > 0
         if not (is_tuple and all(isinstance(n, str) and n.isidentifier() for n in names)):
             raise ValueError(
-                f"{cell_class.__name__}.{what} must be a tuple of different names, as ('c', 'g'), "
+                f"{cell_class.__name__}.{what} must be a tuple of different names like ('c', 'g'), "
                 f"got {names!r}"
             )
+    strangers = [gate for gate in cell_class.forget_gates if gate not in cell_class.gates]
+    if strangers:
+        raise ValueError(
+            f"{cell_class.__name__}.forget_gates must be among its gates, "
+            f"{', '.join(cell_class.gates)}; got {', '.join(strangers)}"
+        )
     if cell_class.step is AbstractRNNCell.step:
         raise ValueError(f"{cell_class.__name__} must define step(ops, x, pre, states)")
     if cell_class.build is not AbstractRNNCell.build:
         raise ValueError(
-            f"{cell_class.__name__} must leave build() as it is: an architecture has no weights "
-            f"but its gates'; keras.layers.RNN({cell_class.__name__}(units)) trains others too"
+            f"{cell_class.__name__} must not override build(): an architecture has no weights "
+            f"other than its gates'; keras.layers.RNN({cell_class.__name__}(units)) trains them"
         )
 
 
 def _check_name(name, cell_class):
     if not (isinstance(name, str) and re.fullmatch(r"\w+(\.\w+)*", name, re.ASCII)):
         raise ValueError(
-            f"an architecture's name has letters, digits and underscores, and dots after a "
-            f"module's; got {name!r}"
+            f"an architecture's name must be letters, digits and underscores, with dots after a "
+            f"module's name; got {name!r}"
         )
     if name in ALIASES or (name in CELLS and _home(CELLS[name]) != _home(cell_class)):
         holder = _home(CELLS[ALIASES.get(name, name)])
@@ -107,18 +112,3 @@ def _check_name(name, cell_class):
 
 def _home(a_class):
     return f"{a_class.__module__}.{a_class.__qualname__}"
-
-
-def _layer_class(name, cell_class):
-    """The cell as a layer; both known to Keras by names that begin with the architecture's."""
-    attributes = {
-        "__doc__": f"{cell_class.__name__} as a layer; see `CellLayer`.",
-        "__module__": cell_class.__module__,
-        "cell_class": cell_class,
-    }
-    layer = type(cell_class.__name__.removesuffix("Cell") + "Layer", (CellLayer,), attributes)
-    for each in (cell_class, layer):
-        # One that its author has registered keeps the name that saved models have.
-        if keras.saving.get_registered_name(each) == each.__name__:
-            keras.saving.register_keras_serializable(f"rnn_zoo.{name}")(each)
-    return layer

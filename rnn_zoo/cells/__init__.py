@@ -1,4 +1,4 @@
-"""The paper's six cells (section 1.4), and others; each written once, as its equations."""
+"""Recurrent cells: the paper's six (section 1.4) and others, each written as its equations."""
 
 from rnn_zoo.cells.base import AbstractRNNCell
 from rnn_zoo.cells.gru import GRUCell
@@ -10,7 +10,7 @@ from rnn_zoo.cells.rnn import IRNNCell, RNNCell
 from rnn_zoo.cells.ugrnn import UGRNNCell
 
 #: Architecture name -> cell class.
-CELLS = {
+CELLS: dict[str, type[AbstractRNNCell]] = {
     "rnn": RNNCell,
     "irnn": IRNNCell,
     "ugrnn": UGRNNCell,

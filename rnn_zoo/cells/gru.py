@@ -7,10 +7,10 @@ from rnn_zoo.cells.base import AbstractRNNCell
 
 @keras.saving.register_keras_serializable("rnn_zoo")
 class GRUCell(AbstractRNNCell):
-    """Gated recurrent unit as section 1.4 has it (Cho et al., 2014).
+    """Gated recurrent unit (Cho et al., 2014; section 1.4).
 
-    The reset gate r acts on the state before the product, eq. (7), as `reset_after=False` does in
-    `keras.layers.GRU`; the update gate u keeps the old state, eq. (8), and carries b^fg.
+    The reset gate r multiplies the state before the product, eq. (7), like `reset_after=False` in
+    `keras.layers.GRU`. The update gate u keeps the old state, eq. (8), and carries b^fg.
     """
 
     gates = ("r", "u", "c")

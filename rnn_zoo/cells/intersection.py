@@ -37,14 +37,15 @@ class IntersectionRNNCell(AbstractRNNCell):
         depth_activation: str | Callable = "relu",
         **kwargs: Any,
     ):
-        if np.ndim(gate_bias):
-            if len(gate_bias) != 2:
+        by_gate: Any = gate_bias
+        if np.ndim(by_gate):
+            if len(by_gate) != 2:
                 raise ValueError(
                     f"gate_bias must be a number, a pair (y, h) or a dict of gy and gh, "
                     f"got {gate_bias}"
                 )
-            gate_bias = dict(zip(self.forget_gates, gate_bias, strict=True))
-        super().__init__(units, activation=activation, gate_bias=gate_bias, **kwargs)
+            by_gate = dict(zip(self.forget_gates, by_gate, strict=True))
+        super().__init__(units, activation=activation, gate_bias=by_gate, **kwargs)
         self.depth_activation = keras.activations.get(depth_activation)
 
     def step(self, ops, x, pre, states):

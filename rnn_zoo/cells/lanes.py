@@ -47,5 +47,5 @@ def replace(cell: AbstractRNNCell, **attributes: Any) -> AbstractRNNCell:
     """
     copy = object.__new__(type(cell))
     # Not set by setattr: Keras would track the values, but the copy has no weights of its own.
-    vars(copy).update(vars(cell) | attributes)
+    copy.__dict__.update(vars(cell) | attributes)
     return copy

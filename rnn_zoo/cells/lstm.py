@@ -9,8 +9,8 @@ from rnn_zoo.cells.base import AbstractRNNCell
 class LSTMCell(AbstractRNNCell):
     """Long short-term memory with a forget gate (Hochreiter & Schmidhuber, 1997; section 1.4).
 
-    The nonlinearity s is the candidate's alone, eq. (11); the output is always tanh, eq. (14),
-    where `keras.layers.LSTM` would use its `activation` in both. States: h, then the memory c.
+    The nonlinearity s applies to the candidate only, eq. (11). The output is always tanh, eq. (14),
+    whereas `keras.layers.LSTM` uses its `activation` in both. States: h, then the memory c.
     """
 
     gates = ("i", "f", "c", "o")

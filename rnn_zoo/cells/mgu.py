@@ -13,9 +13,9 @@ class MGUCell(AbstractRNNCell):
         h_in = s(W^h x + U^h (f · h) + b^h)        (2)
         h'   = (1 - f) · h + f · h_in              (3)
 
-    The gate is oriented as in arXiv:1603.09420, against the GRU's u: what keeps the old state is
-    1 - f. So b^fg is subtracted in (1), which adds it to the pre-activation of 1 - f. That paper
-    has no b^fg and s = tanh: its cell is that of `gate_bias=0`.
+    The gate has the orientation of arXiv:1603.09420, opposite to the GRU's u: 1 - f keeps the old
+    state. So b^fg is subtracted in (1), which adds it to the pre-activation of 1 - f. That paper
+    has no b^fg and s = tanh; `gate_bias=0` gives its cell.
     """
 
     gates = ("f", "h")

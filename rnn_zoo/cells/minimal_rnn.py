@@ -13,11 +13,11 @@ class MinimalRNNCell(AbstractRNNCell):
         u  = σ(U^h h + U^z z + b^u + b^fg)          (2)
         h' = u · h + (1 - u) · z                    (3)
 
-    The update gate u keeps the old state and carries b^fg. In arXiv:1711.06788 there is no b^fg
-    and s = tanh: its cell is that of `gate_bias=0`.
+    The update gate u keeps the old state and carries b^fg. arXiv:1711.06788 has no b^fg
+    and s = tanh; `gate_bias=0` gives its cell.
 
-    W^x and b^z are the cell's read-in, which it has at every depth and whatever the sizes; U^z, of
-    shape (N, N), and U^h are the gate's `input` and `recurrent` matrices.
+    W^x and b^z are the cell's read-in, which it has at every depth and for inputs of any size; U^z,
+    of shape (N, N), and U^h are the gate's `input` and `recurrent` matrices.
     """
 
     gates = ("u",)

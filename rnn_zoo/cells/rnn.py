@@ -1,5 +1,8 @@
 """The vanilla RNN and the IRNN, eq. (1)."""
 
+from collections.abc import Callable
+from typing import Any
+
 import keras
 
 from rnn_zoo.cells.base import AbstractRNNCell
@@ -9,7 +12,7 @@ from rnn_zoo.cells.base import AbstractRNNCell
 class RNNCell(AbstractRNNCell):
     """Vanilla recurrent cell: h_t = s(W^h h_{t-1} + W^x x_t + b^h), eq. (1) of section 1.4.
 
-    Its only gate, "h", is the candidate itself; there is no gate for b^fg to act on.
+    Its only "gate", h, is the candidate itself, so b^fg acts on nothing.
     """
 
     gates = ("h",)
@@ -24,8 +27,14 @@ class RNNCell(AbstractRNNCell):
 class IRNNCell(RNNCell):
     """RNN cell that starts as an integrator: W^h = identity, b^h = 0, s = ReLU (Le et al., 2015).
 
-    The equation is `RNNCell`'s. Appendix A lets the bias laws of the others apply when asked for.
+    The equation is that of `RNNCell`. Other bias initializers can be chosen, as in appendix A.
     """
 
-    def __init__(self, units, activation="relu", matrix_init="identity", **kwargs):
+    def __init__(
+        self,
+        units: int,
+        activation: str | Callable = "relu",
+        matrix_init: str = "identity",
+        **kwargs: Any,
+    ):
         super().__init__(units, activation=activation, matrix_init=matrix_init, **kwargs)

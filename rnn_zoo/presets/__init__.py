@@ -1,11 +1,11 @@
-"""Trained models and tuned hyperparameters that come with the package.
+"""Trained models and tuned hyperparameters shipped with the package.
 
     rnn_zoo.list_presets()                    their names
-    rnn_zoo.preset("parens/gru-10k")          what one is, and how it was made: its card
+    rnn_zoo.preset("parens/gru-10k")          the card of one: what it is and how it was made
     rnn_zoo.load("parens/gru-10k")            the trained Keras model
 
 A preset is a card, <task>/<name>.json, and if it has weights a file <task>/<name>.safetensors whose
-SHA-256 the card holds; index.json holds those of the cards. `python -m tuning.presets` makes all.
+SHA-256 is in the card; index.json has the SHA-256 of every card.
 """
 
 import dataclasses
@@ -14,29 +14,33 @@ import functools
 import hashlib
 import importlib.resources
 import json
+from typing import TYPE_CHECKING, Any
 
 from rnn_zoo.architectures import ARCHITECTURES, canonical_name
+
+if TYPE_CHECKING:
+    from rnn_zoo.model import RecurrentModel
 
 INDEX = "index.json"
 
 
 @dataclasses.dataclass(frozen=True)
 class Preset:
-    """A tuned configuration, and what came of it.
+    """A tuned configuration and its results.
 
     Attributes:
-        name: <task>/<architecture>[-depth<D>]-<budget>; the depth is named where it is not the
-            architecture's least.
+        name: <task>/<architecture>[-depth<D>]-<budget>; without the depth if it is the
+            architecture's smallest.
         task, arch, depth, units, num_params, max_params, input_dim, output_dim: the model's shape;
             `max_params` is the budget.
         options: arguments of `build_model` beyond the shape.
-        config: the fields of the `trainer.TrainConfig` that it was trained with.
+        config: the training configuration, as a dict.
         scores: losses of the splits, the chance loss, and the task's metrics on the split eval.
         training: its steps, time, learning curve, backend and versions.
         search: how the hyperparameters were found.
-        paper: the paper's own figure for this, with its source; None where it gives none.
-        weights: SHA-256 of the weights' file in hexadecimal; None if there are hyperparameters
-            alone.
+        paper: the paper's figure for this, with its source; None if it gives none.
+        weights: SHA-256 of the weights' file in hexadecimal; None if there are only
+            hyperparameters.
     """
 
     name: str
@@ -56,17 +60,12 @@ class Preset:
     paper: str | None = None
     weights: str | None = None
 
-    @property
-    def rebuild(self):
-        """The command that trains it again from the first step."""
-        return f"python -m trainer --preset={self.name} --scratch"
-
-    def __str__(self):
-        """The card, as Markdown."""
+    def __str__(self) -> str:
+        """Return the card as Markdown."""
         scores, training, search = self.scores, self.training, self.search
         architecture = ARCHITECTURES[canonical_name(self.arch)]
-        options = {k: v for k, v in self.config["task_options"].items() if v is not None}
-        options = ", ".join(f"{name} {value}" for name, value in options.items())
+        given = {k: v for k, v in self.config["task_options"].items() if v is not None}
+        options = ", ".join(f"{name} {value}" for name, value in given.items())
         rows = {
             "task": f"{self.task} ({options})" if options else self.task,
             "architecture": f"{architecture.summary}, depth {self.depth}, {self.units} units",
@@ -83,22 +82,22 @@ class Preset:
             "search": f"the best of {search['num_trials']} trials ({search['algorithm']}), "
             f"{search['infeasible']} of them infeasible",
             "weights": f"SHA-256 `{self.weights}`" if self.weights else "none",
-            "rebuild": f"`{self.rebuild}`",
         }
         lines = [f"| {name} | {value} |" for name, value in rows.items()]
         return "\n".join([f"### {self.name}", "", "| | |", "|---|---|", *lines])
 
 
-def list_presets(task=None, arch=None, trained=None):
-    """Names of the presets, in alphabetical order.
+def list_presets(
+    task: str | None = None, arch: str | None = None, trained: bool | None = None
+) -> list[str]:
+    """List the names of the presets in alphabetical order.
 
     Args:
-        task, arch: those of a task, of an architecture; of all if None.
+        task, arch: only those of this task or architecture; all if None.
         trained: True for those with weights, False for those without; all if None.
 
     Raises:
-        ValueError: there is no such architecture, no preset of the task, or a card's file is
-            damaged.
+        ValueError: unknown architecture, no preset of the task, or a damaged card.
     """
     arch, found = arch and canonical_name(arch), []
     cards = {name: preset(name) for name in sorted(_index())}
@@ -112,14 +111,11 @@ def list_presets(task=None, arch=None, trained=None):
     return found
 
 
-def preset(name):
-    """The card of a preset.
-
-    Returns:
-        The `Preset`; as a text, it is Markdown.
+def preset(name: str) -> Preset:
+    """Return the card of a preset; `str` renders it as Markdown.
 
     Raises:
-        ValueError: there is none of that name, or its file is not the one that was published.
+        ValueError: unknown name, or a file that differs from the published one.
     """
     index = _index()
     if name not in index:
@@ -131,14 +127,14 @@ def preset(name):
     return Preset(**json.loads(_card(name)))
 
 
-def load(name):
-    """The trained model of a preset.
+def load(name: str) -> "RecurrentModel":
+    """Load the trained model of a preset.
 
     Returns:
-        A `RecurrentModel` as `build_model` makes it, whose attribute `preset` is the card.
+        A `RecurrentModel` as built by `build_model`, with the card as its attribute `preset`.
 
     Raises:
-        ValueError: as `preset`, or it has no weights.
+        ValueError: as for `preset`, or it has no weights.
     """
     from rnn_zoo.model import build_model, set_weights
 
@@ -152,16 +148,16 @@ def load(name):
     return model
 
 
-def read_weights(card):
-    """The weights of a preset, NumPy arrays in the form of `rnn_zoo.functional.forward`.
+def read_weights(card: Preset) -> dict[str, Any]:
+    """Read the weights of a preset, NumPy arrays in the form of `rnn_zoo.functional.forward`.
 
     Raises:
-        ValueError: it has none, or the file is not the one that was published.
+        ValueError: it has none, or the file differs from the published one.
     """
     if card.weights is None:
         raise ValueError(
-            f"the preset {card.name} has tuned hyperparameters and no weights; "
-            f"train it: {card.rebuild}"
+            f"the preset {card.name} has tuned hyperparameters and no weights; train a model with "
+            "them, or choose one of rnn_zoo.list_presets(trained=True)"
         )
     import keras
     from safetensors.numpy import load as parse
@@ -174,15 +170,16 @@ def read_weights(card):
     return keras.tree.pack_sequence_as(like, [arrays[path] for path in named(like)])
 
 
-def files_of(card, weights=None):
-    """What is to be written for a preset.
+def files_of(card: Preset, weights: dict[str, Any] | None = None) -> dict[str, bytes]:
+    """Render the files of a preset.
 
     Args:
         card: the `Preset`; its `weights` is set here.
-        weights: as of `read_weights`; None for hyperparameters alone.
+        weights: in the form of `read_weights`; None for hyperparameters only.
 
     Returns:
-        dict from file name, below this package's directory, to bytes: the weights, then the card.
+        dict from file name, relative to this package's directory, to content: the weights, then
+        the card.
     """
     files = {}
     if weights is not None:
@@ -198,8 +195,8 @@ def files_of(card, weights=None):
     return files | {f"{card.name}.json": f"{text}\n".encode()}
 
 
-def sha256_of(content):
-    """SHA-256 of bytes, in hexadecimal."""
+def sha256_of(content: bytes) -> str:
+    """Return the SHA-256 of bytes in hexadecimal."""
     return hashlib.sha256(content).hexdigest()
 
 
@@ -209,7 +206,7 @@ def _root():
 
 @functools.cache
 def _index():
-    """Name -> SHA-256 of its card."""
+    """Return dict name -> SHA-256 of its card."""
     return json.loads(_root().joinpath(INDEX).read_text())
 
 

@@ -150,7 +150,7 @@ def test_names():
     assert canonical_name("plus_rnn") == "+rnn"
     with pytest.raises(
         ValueError,
-        match=r"'gnu'.*rnn, irnn, ugrnn, gru, lstm, \+rnn, mgu, minimal_rnn; for one of your own",
+        match=r"'gnu'.*rnn, irnn, ugrnn, gru, lstm, \+rnn, mgu, minimal_rnn; to add one see",
     ):
         canonical_name("gnu")
     with pytest.raises(AttributeError, match="gnu"):

@@ -83,7 +83,6 @@ def test_a_card_says_how_the_model_came_about(preset_root):
         "| accuracy | 0.25 |",
         "| search | the best of 4 trials (random), 1 of them infeasible |",
         f"| weights | SHA-256 `{card.weights}` |",
-        "| rebuild | `python -m trainer --preset=capacity/gru-300 --scratch` |",
     ):
         assert part in text
 
@@ -97,7 +96,7 @@ def test_a_preset_that_is_not_there_is_refused_with_those_that_are(preset_root):
 def test_hyperparameters_without_weights_are_not_loaded_as_a_model(preset_root):
     make(preset_root, "capacity/gru-300", SMALL, weights=False)
     assert rnn_zoo.preset("capacity/gru-300").weights is None
-    with pytest.raises(ValueError, match="and no weights; train it: python -m trainer --preset="):
+    with pytest.raises(ValueError, match="and no weights; train a model with them"):
         rnn_zoo.load("capacity/gru-300")
 
 

@@ -131,9 +131,10 @@ def test_what_is_no_cell_is_refused():
         ({"gates": "cg"}, "OddCell.gates must be a tuple.*got 'cg'"),
         ({"gates": ("c", "c")}, "OddCell.gates must be a tuple of different names"),
         ({"gates": ("c.1",)}, "OddCell.gates must be"),
+        ({"forget_gates": ("g",)}, "OddCell.forget_gates must be among its gates, c; got g"),
         ({"state_names": ()}, "OddCell.state_names must be a tuple"),
         ({"step": rnn_zoo.AbstractRNNCell.step}, r"must define step\(ops, x, pre, states\)"),
-        ({"build": lambda self, shape: None}, r"OddCell must leave build\(\) as it is"),
+        ({"build": lambda self, shape: None}, r"OddCell must not override build\(\)"),
     ],
 )
 def test_a_class_that_lacks_something_is_refused(attributes, message):
