@@ -1,7 +1,7 @@
 """The six recurrent architectures of Collins et al. (2017), and more: cells, layers, models.
 
-Names are loaded when first used, so that importing the package costs nothing and what needs no
-backend, as `count_params`, starts none.
+Names are imported on first use, so importing the package is cheap, and functions that need no
+backend, such as `count_params`, start none.
 """
 
 import importlib

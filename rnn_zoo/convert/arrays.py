@@ -1,15 +1,19 @@
-"""What Keras and PyTorch have in common: gates side by side in an array, and what both refuse.
+"""Arrays with gates side by side, as Keras and PyTorch keep them, and checks common to both.
 
 Legend: I input, N units, G gates.
 """
+
+from typing import Any
 
 import keras
 import numpy as np
 
 from rnn_zoo import layers
 
+Array = np.ndarray
+
 #: Gates of both libraries' arrays, from the first N columns to the last.
-GATES = {
+GATES: dict[type[layers.CellLayer], tuple[str, ...]] = {
     layers.RNN: ("h",),
     layers.IRNN: ("h",),
     layers.GRU: ("u", "r", "c"),
@@ -17,22 +21,26 @@ GATES = {
 }
 
 
-def by_gate(gates, kernel, recurrent, bias):
+def by_gate(
+    gates: tuple[str, ...], kernel: Array, recurrent: Array, bias: Array
+) -> dict[str, dict[str, Array]]:
     """Split arrays (I, G N), (N, G N) and (G N,) into the form of `gate_weights`."""
     parts = {"input": kernel, "recurrent": recurrent, "bias": bias}
     split = {part: np.split(array, len(gates), axis=-1) for part, array in parts.items()}
     return {gate: {part: split[part][i] for part in parts} for i, gate in enumerate(gates)}
 
 
-def filled(layer, kernel, recurrent, bias):
+def filled(
+    layer: layers.CellLayer, kernel: Array, recurrent: Array, bias: Array
+) -> layers.CellLayer:
     """Build a layer of rnn_zoo and set its weights from arrays (I, G N), (N, G N) and (G N,)."""
     layer.build((None, None, len(kernel)))
     layer.cell.set_gate_weights(by_gate(GATES[type(layer)], kernel, recurrent, bias))
     return layer
 
 
-def joined(layer):
-    """Arrays (I, G N), (N, G N) and (G N,) in float64 of a layer of ours, with b^fg in the bias."""
+def joined(layer: layers.CellLayer) -> tuple[Array, Array, Array]:
+    """Return arrays (I, G N), (N, G N) and (G N,) of a layer in float64, with b^fg in the bias."""
     cell, gates = layer.cell, GATES[type(layer)]
     weights = cell.gate_weights()
     kernel, recurrent, bias = (
@@ -43,46 +51,46 @@ def joined(layer):
     return kernel, recurrent, bias + np.repeat(added, cell.units)
 
 
-def check_ours(layer, theirs, drop_initial_state):
-    """Refuses a layer of ours that another library's cannot equal.
+def check_ours(layer: layers.CellLayer, theirs: str, drop_initial_state: bool) -> None:
+    """Refuse a layer of rnn_zoo that no layer of the other library equals.
 
     Args:
-        layer: one of those in `GATES`.
-        theirs: the other, in words.
-        drop_initial_state: whether a learned initial state that is not zero may be lost.
+        layer: of a class in `GATES`.
+        theirs: what it is converted to, for the message.
+        drop_initial_state: whether to drop a learned initial state that is not zero.
 
     Raises:
-        ValueError: see above.
+        ValueError: a learned initial state, an LSTM of another activation, or no weights.
     """
     check_activation(layer, layer.cell.activation)
     check_built(layer)
     if not drop_initial_state and any(np.any(state) for state in layer.cell.initial_state):
         raise ValueError(
-            f"{who(layer)} starts from a learned state, and {theirs} from zero; pass "
-            "drop_initial_state=True, and cell.initial_state as the initial state of its calls"
+            f"{who(layer)} starts from a learned state, but {theirs} from zero; pass "
+            "drop_initial_state=True, and give cell.initial_state to its calls"
         )
 
 
-def check_activation(layer, activation):
-    """Refuses an LSTM, ours or Keras's, whose nonlinearity is not tanh."""
+def check_activation(layer: Any, activation: Any) -> None:
+    """Refuse an LSTM, of rnn_zoo or Keras, whose nonlinearity is not tanh."""
     is_lstm = isinstance(layer, (keras.layers.LSTM, layers.LSTM))
     if is_lstm and activation is not keras.activations.tanh:
         raise ValueError(
             f"{who(layer)} has activation {name(activation)}, which keras.layers.LSTM applies to "
-            "the output too and rnn_zoo.layers.LSTM, eq. (14), does not; train one of tanh"
+            "the output too and rnn_zoo.layers.LSTM, eq. (14), does not; train one with tanh"
         )
 
 
-def check_built(layer):
+def check_built(layer: Any) -> None:
     if not layer.built:
         raise ValueError(
             f"{who(layer)} has no weights yet: call it, or build((None, None, I)), first"
         )
 
 
-def who(layer):
+def who(layer: Any) -> str:
     return f"{type(layer).__name__} {layer.name!r}"
 
 
-def name(function):
+def name(function: Any) -> str:
     return getattr(function, "__name__", str(function))

@@ -1,4 +1,6 @@
-"""Conversion from and to Keras's own layers."""
+"""Conversion from and to layers of Keras."""
+
+from typing import Any
 
 import keras
 import numpy as np
@@ -13,7 +15,7 @@ _FROM = {
 }
 _TO = {ours: theirs for theirs, ours in _FROM.items()} | {layers.IRNN: keras.layers.SimpleRNN}
 _CALLING = ("return_sequences", "return_state", "go_backwards", "zero_output_for_mask")
-#: What a layer of Keras's may have and ours do not.
+#: Options of Keras's layers that layers of rnn_zoo do not have.
 _THEIRS_ALONE = (
     "stateful",
     "dropout",
@@ -28,21 +30,21 @@ _THEIRS_ALONE = (
 )
 
 
-def from_keras(layer, learned_initial_state=False):
-    """A layer with the weights and options of a Keras layer.
+def from_keras(layer: Any, learned_initial_state: bool = False) -> layers.CellLayer:
+    """Return a layer with the weights and options of a Keras layer.
 
     Args:
         layer: a built `keras.layers.SimpleRNN`, `GRU` of `reset_after=False`, or `LSTM` of
-            `activation="tanh"`, with sigmoid gates. One without a bias gets a bias of zero.
-        learned_initial_state: whether the initial state, zero as theirs, may be trained.
+            `activation="tanh"`, with sigmoid gates. A missing bias becomes zero.
+        learned_initial_state: whether the initial state, which is zero there, can be trained.
 
     Returns:
         A layer of `rnn_zoo.layers` with `gate_bias=0`, of the same name, precision, `trainable`,
         `return_sequences`, `return_state`, `go_backwards` and `zero_output_for_mask`.
 
     Raises:
-        ValueError: another layer, one without weights, or one with what ours do not have: dropout,
-            regularizers, constraints, `stateful=True`.
+        ValueError: another layer, one without weights, or one with options that layers of rnn_zoo
+            do not have: dropout, regularizers, constraints, `stateful=True`.
 
     Example:
         layer = rnn_zoo.convert.from_keras(model.get_layer("gru"))
@@ -66,12 +68,12 @@ def from_keras(layer, learned_initial_state=False):
     return arrays.filled(ours, *map(keras.ops.convert_to_numpy, weights))
 
 
-def to_keras(layer, drop_initial_state=False):
-    """A Keras layer with the weights and options of a layer; the inverse of `from_keras`.
+def to_keras(layer: layers.CellLayer, drop_initial_state: bool = False) -> Any:
+    """Return a Keras layer with the weights and options of a layer; inverts `from_keras`.
 
     Args:
         layer: a built `rnn_zoo.layers.RNN`, `IRNN`, `GRU`, or `LSTM` of `activation="tanh"`.
-        drop_initial_state: whether a learned initial state that is not zero may be lost.
+        drop_initial_state: whether to drop a learned initial state that is not zero.
 
     Returns:
         A `keras.layers.SimpleRNN`, `GRU` or `LSTM`, with b^fg in its bias.
@@ -99,7 +101,7 @@ def to_keras(layer, drop_initial_state=False):
 
 
 def _common(layer):
-    """The options that Keras's layers and ours share."""
+    """Return the options that layers of Keras and rnn_zoo share."""
     return {option: getattr(layer, option) for option in _CALLING} | {
         "name": layer.name,
         "dtype": layer.dtype_policy,
@@ -108,7 +110,7 @@ def _common(layer):
 
 
 def _check(layer):
-    """Refuses a Keras layer that no layer of ours can equal."""
+    """Refuse a Keras layer that no layer of rnn_zoo equals."""
     who = arrays.who(layer)
     for option in _THEIRS_ALONE:
         if getattr(layer, option):

@@ -1,7 +1,9 @@
-"""Conversion from and to PyTorch's modules; PyTorch is imported when one is asked for.
+"""Conversion from and to PyTorch's modules; PyTorch is imported at the first call.
 
-Theirs keep kernels transposed, (G N, I) and (G N, N), and two biases that are added.
+PyTorch keeps kernels transposed, (G N, I) and (G N, N), and two biases that are added.
 """
+
+from typing import Any
 
 import keras
 import numpy as np
@@ -12,14 +14,16 @@ from rnn_zoo.convert import arrays
 _NONLINEARITIES = {keras.activations.tanh: "tanh", keras.activations.relu: "relu"}
 
 
-def from_torch(module, return_state=False, learned_initial_state=False):
-    """Layers with the weights of a PyTorch module, one for each of its layers.
+def from_torch(
+    module: Any, return_state: bool = False, learned_initial_state: bool = False
+) -> list[layers.CellLayer]:
+    """Return layers with the weights of a PyTorch module, one for each of its layers.
 
     Args:
-        module: a `torch.nn.RNN` or `torch.nn.LSTM`. Its `batch_first` is of no matter: it says how
-            the module's inputs lie, and inputs of these layers are (B, T, I) always.
+        module: a `torch.nn.RNN` or `torch.nn.LSTM`. Its `batch_first` is ignored: inputs of the
+            layers are always (B, T, I).
         return_state: whether the layers return their last states, as the module does.
-        learned_initial_state: whether the initial states, zero as theirs, may be trained.
+        learned_initial_state: whether the initial states, which are zero there, can be trained.
 
     Returns:
         List of layers of `rnn_zoo.layers`, first to last, with `gate_bias=0` and
@@ -56,20 +60,24 @@ def from_torch(module, return_state=False, learned_initial_state=False):
     return converted
 
 
-def to_torch(stack, batch_first=True, drop_initial_state=False):
-    """A PyTorch module with the weights of layers; the inverse of `from_torch`.
+def to_torch(
+    stack: layers.CellLayer | list[layers.CellLayer] | tuple[layers.CellLayer, ...],
+    batch_first: bool = True,
+    drop_initial_state: bool = False,
+) -> Any:
+    """Return a PyTorch module with the weights of layers; inverts `from_torch`.
 
     Args:
         stack: a layer, or a list of layers from first to last, each built: all
             `rnn_zoo.layers.LSTM` of `activation="tanh"`, or all `RNN` or `IRNN` of one activation,
             tanh or relu.
-        batch_first: the module's; the default is how inputs of the layers lie, (B, T, I).
-        drop_initial_state: whether a learned initial state that is not zero may be lost.
+        batch_first: of the module; the default takes (B, T, I), like the layers.
+        drop_initial_state: whether to drop a learned initial state that is not zero.
 
     Returns:
-        A `torch.nn.RNN` or `torch.nn.LSTM`, of the precision of the layers' weights; `bias_ih` has
+        A `torch.nn.RNN` or `torch.nn.LSTM` with the precision of the layers' weights. `bias_ih` is
         the whole bias, b^fg included, and `bias_hh` is zero. It returns all steps and the states,
-        and knows no masks.
+        and does not support masks.
 
     Raises:
         ValueError: other layers, layers that do not make one module, or an initial state that
@@ -113,7 +121,7 @@ def _torch():
 
 
 def _kind(module):
-    """The layer of ours that equals a module; refuses one that none can equal."""
+    """Return the layer class that equals a module; refuse other modules."""
     torch = _torch()
     kinds = {torch.nn.RNN: layers.RNN, torch.nn.LSTM: layers.LSTM}
     who = f"torch.nn.{type(module).__name__}"
@@ -146,7 +154,7 @@ def _kind(module):
 
 
 def _check_stack(stack, drop_initial_state):
-    """Refuses layers that no module can equal."""
+    """Refuse layers that no module equals."""
     if not stack:
         raise ValueError("a torch.nn module has at least one layer; got an empty list")
     for layer in stack:
@@ -176,7 +184,7 @@ def _check_stack(stack, drop_initial_state):
 
 
 def _check_alike(stack):
-    """Refuses layers that differ in what those of one module have in common."""
+    """Refuse layers that differ where the layers of one module cannot."""
     first = stack[0].cell
     for layer in stack:
         cell = layer.cell
