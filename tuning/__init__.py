@@ -1,1 +1,1 @@
-"""Many trainings, searched as the paper searched them."""
+"""Hyperparameter search as in the paper: studies, sweeps and their report."""

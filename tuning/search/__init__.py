@@ -1,1 +1,1 @@
-"""The search: spaces, the Gaussian process, acquisition, keras-tuner oracles."""
+"""Search: spaces, the Gaussian process, acquisition and keras-tuner oracles."""

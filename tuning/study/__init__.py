@@ -1,1 +1,1 @@
-"""One study: its directory, lease, log, executors and reruns."""
+"""One study: its schedule, executors, directory, lease, log and reruns."""

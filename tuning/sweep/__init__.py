@@ -1,1 +1,1 @@
-"""Many studies: `python -m tuning.sweep` runs those behind a figure or a table of the paper."""
+"""Sweeps: the studies behind a figure or table of the paper (`python -m tuning.sweep`)."""
