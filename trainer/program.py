@@ -173,7 +173,7 @@ class Program:
             )
         measure, hparams = self._evaluators[key], _tensors(hparams)
         totals: dict[str, Any] = {}
-        total_weight = 0.0
+        total_weight: Any = 0.0
         for step in range(num_batches):
             with self._backend.matmul_precision(tf32=self.precision == "tf32"):
                 metrics, weight = measure(

@@ -6,6 +6,7 @@ contrast on white. Markers differ too, for print in black and white.
 
 import io
 from collections.abc import Iterable
+from typing import Any
 
 import pandas as pd
 from matplotlib import rc_context, ticker
@@ -30,7 +31,7 @@ INK = "#1b1b1d"
 #: Number of dots above which an SVG holds them as one bitmap.
 MOST_VECTOR_DOTS = 200
 
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "figure.figsize": (4.6, 3.4),
     "figure.constrained_layout.use": True,
     "font.size": 9,
