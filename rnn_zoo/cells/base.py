@@ -151,6 +151,8 @@ class AbstractRNNCell(keras.layers.Layer):
             part: keras.tree.map_structure(self._add, specs)
             for part, specs in self._weight_specs(input_shape[-1]).items()
         }
+        # A SavedModel finds the variables of a list, but not those of nested dicts.
+        self._variable_list = keras.tree.flatten(self.weights_by_part)
         self.built = True
 
     def draw_weights(self, features: int) -> dict[str, Any]:
