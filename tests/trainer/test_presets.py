@@ -94,7 +94,16 @@ def test_invalid_flags_are_refused_before_a_backend_starts(arguments, message, p
     "change, message",
     [
         ({"num_params": 3000}, r"has units 2, and this training \d+; .* \(--scratch\)"),
-        ({"arch": "lstm", "input_scale": 1.0, "recurrent_scale": 1.0, "bias_scale": 0.0}, "arch"),
+        (
+            {
+                "arch": "lstm",
+                "gate_bias": 1.0,
+                "input_scale": 1.0,
+                "recurrent_scale": 1.0,
+                "bias_scale": 0.0,
+            },
+            "arch",
+        ),
         ({"depth": 2}, "has depth 1, and this training 2"),
     ],
 )
