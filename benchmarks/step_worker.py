@@ -216,7 +216,8 @@ def torch_loop(setting, variant):
     layer, readout = stock[setting.arch](), torch.nn.Linear(n, task.output_dim)
     parameters = [*layer.parameters(), *readout.parameters()]
     optimizer = torch.optim.Adam(parameters, 1e-4)
-    batches = [tuple(map(torch.tensor, batch)) for batch in setting.batches()]
+    kind = {"capacity": torch.float32, "memory": None, "rcf": None}.get(task.name, torch.int64)
+    batches = [(torch.tensor(x), torch.tensor(y, dtype=kind)) for x, y in setting.batches()]
     endless = itertools.cycle(batches)
     loss_of = _torch_loss(task)
 
@@ -241,10 +242,10 @@ def _torch_loss(task):
     if task.name in ("memory", "rcf"):
         return lambda out, y: functional.mse_loss(out, y[:, steps])
     if task.name == "capacity":
-        return lambda out, y: functional.binary_cross_entropy_with_logits(out, y[:, steps].float())
+        return lambda out, y: functional.binary_cross_entropy_with_logits(out, y[:, steps])
     classes = 10 if task.name == "parens" else task.output_dim
     return lambda out, y: functional.cross_entropy(
-        out.reshape(-1, classes), y[:, steps].reshape(-1).long()
+        out.reshape(-1, classes), y[:, steps].reshape(-1)
     )
 
 

@@ -34,14 +34,16 @@ def main():
     with tempfile.TemporaryDirectory(prefix="rnn-zoo-gpu-") as scratch:
         scratch = pathlib.Path(scratch)
         os.environ.update(environment(scratch))
-        fleet.warm_up()
+        platform = fleet.warm_up()
+        if platform != "gpu" and not args.smoke:
+            sys.exit(f"JAX computes on {platform}, not on a GPU; --smoke runs on any device")
         given = deadlines(args.sections, 60 * args.minutes, began, args.smoke)
         for section, deadline in given:
             print(f"{section}: {deadline - time.monotonic():.0f} s", flush=True)
             try:
-                run(section, deadline, log, args)
+                run(section, deadline, log, args, lambda: pack(out, log, scratch))
             finally:
-                pack(out, log.path, scratch)
+                pack(out, log, scratch)
     print((out / "table.md").read_text())
 
 
@@ -101,27 +103,35 @@ def deadlines(sections, seconds, began, smoke=False):
     yield sections[-1], end
 
 
-def run(section, deadline, log, args):
+def run(section, deadline, log, args, pack):
     """Runs a section; its failure is a line of the journal and no other section's."""
 
     def write(**fields):
         log.write(section, **fields)
+        if section == "evidence":
+            pack()  # Each study took long enough to be kept at once.
 
     try:
         module = importlib.import_module(f"benchmarks.gpu.sections.{section}")
-        items = module.items(args.smoke)
-        with fleet.Fleet(min(args.workers, len(items)), args.slow_compiler) as workers:
-            workers.run(module.__name__, items, deadline, write, **getattr(module, "RUNNING", {}))
+        items, options = module.items(args.smoke), {"workers": args.workers}
+        options |= getattr(module, "RUNNING", {})
+        size = min(options.pop("workers"), len(items))
+        with fleet.Fleet(size, args.slow_compiler) as workers:
+            workers.run(module.__name__, items, deadline, write, **options)
     except Exception as error:
         write(error=fleet.describe(error))
 
 
-def pack(out, results, scratch):
+def pack(out, log, scratch):
     """Writes the tables of what there is so far, and the archive of everything."""
+    try:
+        text = tables.markdown(journal.read(log.path)) if log.path.exists() else ""
+    except Exception as error:
+        text = f"The tables failed: {fleet.describe(error)}\n"
     with whole(out / "table.md", "w") as file:
-        file.write(tables.markdown(journal.read(results)))
+        file.write(text)
     with whole(out / "archive.tar.gz") as file, tarfile.open(fileobj=file, mode="w:gz") as archive:
-        for path in (results, out / "table.md", scratch / "artefacts"):
+        for path in (log.path, out / "table.md", scratch / "artefacts"):
             if path.exists():
                 archive.add(path, path.name)
 

@@ -19,15 +19,41 @@ import traceback
 _PRELOADED = ("jax", "keras", "benchmarks.gpu.sections.common", "trainer.lanes")
 #: Share of a section's time after which its remaining items are no longer compiled.
 PREPARING_SHARE = 0.6
+#: Seconds in which a process that was killed must have left the device.
+ENDING_SECONDS = 10.0
+#: A measurement may take this many times its share, and these seconds more, before it is stopped.
+PATIENCE = (3.0, 5.0)
+#: Seconds more for an item that has to be prepared again.
+PREPARING_PATIENCE = 30.0
 #: Longest time that one figure is measured for, in seconds.
 MEASURING_SECONDS = 1.0
 
 
-def warm_up():
-    """Waits until the server has imported what all workers need."""
-    process = _context().Process(target=int)
+def warm_up(seconds=90.0):
+    """Waits until one process has imported everything and used the device.
+
+    Returns:
+        The device's platform, as "gpu"; None if that failed or took longer.
+    """
+    ours, theirs = _context().Pipe(duplex=False)
+    process = _context().Process(target=_touch, args=(theirs,), daemon=True)
     process.start()
-    process.join()
+    theirs.close()
+    try:
+        return ours.recv() if ours.poll(seconds) else None
+    except EOFError:
+        return None
+    finally:
+        process.kill()
+        process.join(ENDING_SECONDS)
+
+
+def _touch(connection):
+    import jax
+
+    x = jax.numpy.ones((256, 256))
+    jax.block_until_ready(jax.jit(lambda x: x @ x)(x))
+    connection.send(jax.devices()[0].platform)
 
 
 def _context():
@@ -54,6 +80,8 @@ class Fleet:
 
     def __exit__(self, *_):
         for worker in self._workers:
+            worker.send_kill()
+        for worker in self._workers:
             worker.kill()
 
     def run(self, section, items, deadline, write, parallel=False, seconds=MEASURING_SECONDS):
@@ -69,7 +97,7 @@ class Fleet:
         """
         began = time.monotonic()
         until = deadline if parallel else began + PREPARING_SHARE * (deadline - began)
-        prepared = self._prepare(section, items, until, write, parallel)
+        prepared = self._prepare(section, items, until, write, parallel, seconds)
         # What a killed worker held comes last: it has to be prepared again, mostly from the cache.
         places = sorted(prepared, key=lambda place: (not prepared[place].is_alive, place))
         for count, place in enumerate(places):
@@ -77,14 +105,17 @@ class Fleet:
             if left <= 0:
                 write(**items[place], skipped="the section's time is used up")
                 continue
+            share = min(seconds, left / (len(places) - count))
+            limit = time.monotonic() + PATIENCE[0] * share + PATIENCE[1]
             if worker.is_alive:
-                worker.send("measure", place, min(seconds, left / (len(places) - count)))
+                worker.send("measure", place, share)
             else:
                 worker = next(worker for worker in self._workers if worker.is_idle)
-                worker.send("run", place, section, items[place])
-            self._collect([worker], deadline, items, write)
+                worker.send("run", place, section, items[place], share)
+                limit += PREPARING_PATIENCE
+            self._collect([worker], min(deadline, limit), items, write)
 
-    def _prepare(self, section, items, until, write, parallel):
+    def _prepare(self, section, items, until, write, parallel, seconds):
         """Hands items to free workers; returns the worker that holds each prepared item."""
         waiting, prepared, longest = collections.deque(range(len(items))), {}, 0.0
         while True:
@@ -93,13 +124,15 @@ class Fleet:
                 has_time = time.monotonic() + longest < until
                 if waiting and worker.is_idle and has_time:
                     place = waiting.popleft()
-                    worker.send("run" if parallel else "prepare", place, section, items[place])
+                    order = "run" if parallel else "prepare"
+                    worker.send(order, place, section, items[place], seconds)
             busy = [worker for worker in self._workers if not worker.is_idle]
             if not busy:
                 break
             for worker, place in self._collect(busy, until, items, write, first=True):
                 prepared[place] = worker
-                longest = max(longest, time.monotonic() - worker.began)
+                if worker.num_orders > 1:  # The first includes the start of the device.
+                    longest = max(longest, time.monotonic() - worker.began)
         for place in waiting:
             write(**items[place], skipped="not compiled in the section's time")
         return prepared
@@ -149,7 +182,7 @@ class _Worker:
         self._process = context.Process(target=_work, args=(theirs, slow_compiler), daemon=True)
         self._process.start()
         theirs.close()
-        self.place, self.began, self.is_alive = None, None, True
+        self.place, self.began, self.is_alive, self.num_orders = None, None, True, 0
 
     @property
     def is_idle(self):
@@ -162,6 +195,7 @@ class _Worker:
 
     def send(self, order, place, *arguments):
         self.place, self.began = place, time.monotonic()
+        self.num_orders += 1
         with contextlib.suppress(OSError):  # A death is noticed when the answer is read.
             self.connection.send((order, place, *arguments))
 
@@ -170,10 +204,13 @@ class _Worker:
         self.place = None
         return answer
 
+    def send_kill(self):
+        self._process.kill()
+
     def kill(self):
         self.is_alive = False
         self._process.kill()
-        self._process.join()
+        self._process.join(ENDING_SECONDS)
         self.connection.close()
 
 
@@ -194,14 +231,14 @@ def _work(connection, slow_compiler):
 def _obey(order, place, arguments, held, slow_compiler):
     if order == "measure":
         return "measured", held.pop(place)(*arguments)
-    section, item = arguments
+    section, item, seconds = arguments
     began = time.perf_counter()
     time.sleep(slow_compiler)
     measure = importlib.import_module(section).prepare(**item)
     compile_seconds = round(time.perf_counter() - began, 2)
     held[place] = lambda seconds: {"compile_seconds": compile_seconds} | measure(seconds)
     if order == "run":
-        return "measured", held.pop(place)(MEASURING_SECONDS)
+        return "measured", held.pop(place)(seconds)
     return "prepared", None
 
 

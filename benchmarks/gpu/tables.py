@@ -5,7 +5,7 @@ import statistics
 from benchmarks.gpu.sections import SHARES
 
 #: Fields that say where and when, not what.
-HIDDEN = ("section", "at", "shape", "error", "skipped", "compile_seconds")
+HIDDEN = ("section", "at", "shape", "precisions", "error", "skipped", "compile_seconds")
 
 
 def markdown(lines):

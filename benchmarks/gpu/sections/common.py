@@ -1,5 +1,6 @@
 """The device, and how a rate is measured on it."""
 
+import contextlib
 import os
 import pathlib
 import statistics
@@ -96,5 +97,6 @@ class Utilization:
             self.busy = round(statistics.mean(self._samples) / 100, 3)
 
     def _sample(self):
-        while self._gpu and not self._ended.wait(SAMPLING_SECONDS):
-            self._samples.append(pynvml.nvmlDeviceGetUtilizationRates(self._gpu).gpu)
+        with contextlib.suppress(pynvml.NVMLError):
+            while self._gpu and not self._ended.wait(SAMPLING_SECONDS):
+                self._samples.append(pynvml.nvmlDeviceGetUtilizationRates(self._gpu).gpu)

@@ -10,6 +10,7 @@ import io
 import math
 import time
 import zlib
+from unittest import mock
 
 import numpy as np
 from rich.console import Console
@@ -27,11 +28,13 @@ from tuning.study.study import Study
 RUNNING = {"seconds": math.inf}
 ARCHS = steps.ARCHS
 #: Weights of all lanes together, at which a step's products take about as long as its launches.
-WEIGHTS = 1_280_000
+WEIGHTS = 640_000
 #: Samples per parameter among which the search draws; the paper's networks store about five bits.
 SAMPLES_PER_PARAMETER = (2, 8)
 #: Share of its time for which a study's steps are planned; the rest is evaluation and files.
 TRAINING_SHARE = 0.55
+#: Seconds that the files of one trial take.
+FILING_SECONDS = 0.02
 #: Seconds of a study's time that measuring its rate takes.
 RATE_SECONDS = 0.5
 
@@ -40,7 +43,11 @@ def items(toy):
     if toy:
         return [{"arch": "rnn", "budget": 300, "lanes": 3, "most_steps": 100}]
     sizes = (10_000, 100_000)
-    return [{"arch": a, "budget": n, "lanes": WEIGHTS // n} for n in sizes for a in ARCHS]
+    return [
+        {"arch": arch, "budget": budget, "lanes": max(12, WEIGHTS // budget)}
+        for budget in sizes
+        for arch in ARCHS
+    ]
 
 
 def prepare(arch, budget, lanes, most_steps=MAX_TRAIN_STEPS):
@@ -51,14 +58,16 @@ def prepare(arch, budget, lanes, most_steps=MAX_TRAIN_STEPS):
     def measure(seconds):
         until = time.monotonic() + 0.95 * seconds
         rate = _rate(config, lanes)
-        length = min(most_steps, max(50, round(TRAINING_SHARE * seconds * rate)))
+        training = TRAINING_SHARE * seconds - FILING_SECONDS * lanes
+        length = min(most_steps, max(50, round(training * rate)))
         study = Study(
             common.artefacts() / "studies" / f"capacity-{arch}-{budget}",
             config_of(arch, budget, length),
             study_of(config, lanes, length),
         )
         quiet = StudyDisplay(Console(file=io.StringIO()))
-        study.run(InProcess(lanes, stop=lambda: time.monotonic() > until), quiet)
+        with mock.patch("os.fsync"):  # The directory is temporary; the archive is what lasts.
+            study.run(InProcess(lanes, stop=lambda: time.monotonic() > until), quiet)
         found = [r.metrics["valid"]["bits_per_parameter"] for r in study.ranked]
         return {
             "train_steps": length,

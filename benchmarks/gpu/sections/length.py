@@ -3,6 +3,9 @@
 from benchmarks.gpu.sections import steps
 from trainer.config import PRECISIONS
 
+#: How a fleet runs this section: one process per item, since there is no time for two rounds.
+RUNNING = {"workers": 18}
+
 
 def items(toy):
     lengths, archs, budget = (50, 500, 5000), ("gru", "ugrnn"), 100_000

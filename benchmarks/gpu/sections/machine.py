@@ -1,5 +1,7 @@
 """Names and versions, and the two ceilings of any program: copies and matrix products."""
 
+import contextlib
+
 import jax
 import jax.numpy as jnp
 import pynvml
@@ -12,7 +14,7 @@ PRECISIONS = {"float32": "float32", "tf32": "tensorfloat32", "bfloat16": None}
 
 
 def items(toy):
-    sizes = {"megabytes": 16 if toy else 2048, "size": 256 if toy else 8192}
+    sizes = {"megabytes": 16 if toy else 512, "size": 256 if toy else 8192}
     return [
         {"figure": "facts"},
         {"figure": "copy", "megabytes": sizes["megabytes"]},
@@ -27,12 +29,14 @@ def prepare(figure, **options):
 def facts():
     found = machine.facts() | {"device": common.device().device_kind}
     gpu = common.gpu()
-    if gpu:
-        found |= {
-            "driver": pynvml.nvmlSystemGetDriverVersion(),
-            "megabytes": pynvml.nvmlDeviceGetMemoryInfo(gpu).total >> 20,
-            "largest_megahertz": pynvml.nvmlDeviceGetMaxClockInfo(gpu, pynvml.NVML_CLOCK_SM),
-        }
+    asked = {
+        "driver": pynvml.nvmlSystemGetDriverVersion,
+        "megabytes": lambda: pynvml.nvmlDeviceGetMemoryInfo(gpu).total >> 20,
+        "largest_megahertz": lambda: pynvml.nvmlDeviceGetMaxClockInfo(gpu, pynvml.NVML_CLOCK_SM),
+    }
+    for name, ask in asked.items() if gpu else ():
+        with contextlib.suppress(pynvml.NVMLError):
+            found[name] = ask()
     return lambda seconds: found
 
 
@@ -43,7 +47,7 @@ def copy(megabytes):
     run = _repeated(lambda: double(x))
     run(1)
     return lambda seconds: {
-        "gigabytes_per_second": common.rate(run, seconds) * 2 * megabytes / 1024
+        "gigabytes_per_second": common.rate(run, seconds) * 2 * megabytes * 2**20 / 1e9
     }
 
 

@@ -7,6 +7,7 @@ import jax
 from benchmarks import step_worker
 from benchmarks.gpu import choices, programs
 from benchmarks.gpu.sections import common
+from rnn_zoo.backend import jax as backend
 
 ARCHS = ("gru", "lstm", "rnn", "ugrnn", "+rnn", "irnn")
 #: PyTorch has kernels for these.
@@ -15,8 +16,11 @@ SETTINGS = (
     *(("parens", 10_000), ("text8", 10_000), ("text8", 100_000)),
     *(("parens", 100_000), ("text8", 1_000_000)),
 )
-#: The setting in which all of `choices.CHOICES` are compared.
-COMPARED = {"task": "text8", "arch": "gru", "budget": 100_000}
+#: The settings in which all of `choices.CHOICES` are compared.
+COMPARED = (
+    {"task": "parens", "arch": "gru", "budget": 10_000},
+    {"task": "text8", "arch": "gru", "budget": 100_000},
+)
 
 
 def items(toy):
@@ -28,11 +32,13 @@ def items(toy):
         for candidate in ("ours_jax", "jax", "torch")
         if candidate != "torch" or arch in STOCK
     ]
-    compared = {"task": "parens", "arch": "gru", "budget": 3000} if toy else COMPARED
-    names = list(choices.CHOICES)[:2] if toy else choices.CHOICES
-    others = [name for name in names if name != "default"]
-    compared = [{**compared, "candidate": "ours_jax", "choice": name} for name in others]
-    compared += [{**item, "candidate": "profile", "choice": "default"} for item in compared[:1]]
+    compared = [
+        {**place, "candidate": "ours_jax", "choice": choice}
+        for place in ([{**COMPARED[0], "budget": 3000}] if toy else COMPARED)
+        for choice in (list(choices.CHOICES)[:2] if toy else choices.CHOICES)
+        if choice != "default"
+    ]
+    compared.append({**compared[0], "candidate": "profile", "choice": "default"})
     # The first two settings, then what the choices make of the third, then the rest.
     first = len([i for i in listed if (i["task"], i["budget"]) in settings[:2]])
     return [*listed[:first], *compared, *listed[first:]]
@@ -42,6 +48,10 @@ def prepare(task, arch, budget, candidate, choice, **options):
     """Compiles one candidate; `options` are of `step_worker.Setting`."""
     if candidate == "profile":
         return profile(task, arch, budget)
+    if candidate == "torch" and common.on_gpu():
+        import torch
+
+        assert torch.cuda.is_available(), "PyTorch sees no GPU"
     with choices.made(choice):
         setting = setting_of(task, arch, budget, **options)
         run, _ = step_worker.CANDIDATES[candidate](setting, "")
@@ -49,7 +59,6 @@ def prepare(task, arch, budget, candidate, choice, **options):
     return lambda seconds: {
         "units": setting.units,
         "steps_per_second": common.rate(run, seconds),
-        "peak_megabytes": common.peak_megabytes(),
     }
 
 
@@ -64,7 +73,8 @@ def profile(task, arch, budget, traced_steps=20):
     with choices.recorded() as compiled:
         run, _ = step_worker.CANDIDATES["ours_jax"](setting, "")
         run(1)
-    text = compiled[0].text()
+    with backend.matmul_precision(tf32=False):  # As the trainer runs it.
+        text = compiled[0].text()
     directory = common.artefacts() / "programs"
     directory.mkdir(parents=True, exist_ok=True)
     (directory / f"{task}-{arch}-{budget}.txt").write_text(text)

@@ -52,5 +52,6 @@ def runner(pool):
         stop = pool.steps + steps
         pool.state = pool.program.run(pool.state, pool.hparams, pool.data, stop)
         jax.block_until_ready(pool.state)
+        assert (pool.steps == stop).any(), "all lanes have diverged"
 
     return run
