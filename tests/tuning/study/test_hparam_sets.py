@@ -216,7 +216,7 @@ WRONG = {
     "experiment's": ({"seed": 1}, ["'seed'", *FIELDS]),
     "entry of a number": ({"lr_init.r": 1.0}, ["'lr_init.r'", *FIELDS]),
     "entry without a name": ({"input_scale.": 1.0}, ["'input_scale.'", *FIELDS]),
-    "entry's gate": ({"input_scale.f": 1.0}, ["gate of gru", "r, u, c", "got f"]),
+    "entry's gate": ({"input_scale.f": 1.0}, ["gates of gru", "r, u, c", "got f"]),
     "entry and whole": ({"input_scale": 1.0, "input_scale.r": 1.0}, ["'input_scale.r'", "keep"]),
     "value": ({"lr_init": -1}, ["lr_init", "greater than 0", "-1"]),
     "published name": (
