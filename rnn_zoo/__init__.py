@@ -1,7 +1,7 @@
 """The six recurrent architectures of Collins et al. (2017), and more: cells, layers, models.
 
 Names are imported on first use, so importing the package is cheap, and functions that need no
-backend, such as `count_params`, start none.
+backend, such as `count_params`, do not load one.
 """
 
 import importlib
@@ -46,7 +46,7 @@ def __getattr__(name):
 
 
 def _register_with_keras():
-    """Import the classes of saved models, which registers them, unless Keras is not used."""
+    """Import the classes that saved models use, which registers them, if Keras is loaded."""
     if "keras" in sys.modules:
         importlib.import_module("rnn_zoo.model")
 

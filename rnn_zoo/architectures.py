@@ -1,4 +1,4 @@
-"""Names and shapes of the architectures, without Keras, for flags and parameter counts."""
+"""Names and traits of the architectures, without Keras, for flags and parameter counts."""
 
 import importlib
 import traceback
@@ -8,7 +8,7 @@ from typing import NamedTuple
 class Architecture(NamedTuple):
     """Facts about a cell class that are needed before Keras is imported.
 
-    The class states them too; a test compares the two.
+    The class repeats them; a test compares the two.
     """
 
     summary: str
@@ -66,11 +66,11 @@ ALIASES = {"plus_rnn": "+rnn"}
 
 
 def canonical_name(arch: str) -> str:
-    """Resolve aliases of an architecture's name.
+    """Return the registered name of an architecture; resolve aliases.
 
     An unknown dotted name such as "my_cells.leaky" is looked up by importing the module before its
-    last dot, which must call `rnn_zoo.register`. So the name alone is enough for any process to
-    find the cell.
+    last dot, which must call `rnn_zoo.register`. So any process can find the cell by its name
+    alone.
 
     Raises:
         ValueError: the name is unknown, or its module cannot be imported.
@@ -88,7 +88,7 @@ def canonical_name(arch: str) -> str:
 
 
 def _import_home(name):
-    """Import the module of a dotted name; return why the name may still be unknown.
+    """Import the module of a dotted name; return a hint in case the name stays unknown.
 
     Raises:
         ValueError: the module raises; the message says where.

@@ -17,7 +17,7 @@ from rnn_zoo.initializers import ScaledNormal
 from rnn_zoo.unroll import affine, unroll
 
 Tensor = Any
-#: dict(layers=[...], readout=dict(kernel (..., N, O), bias (..., O))); a layer is in the structure
+#: dict(layers=[...], readout=dict(kernel (..., N, O), bias (..., O))); each layer has the structure
 #: of `AbstractRNNCell.weight_tensors`.
 Weights = dict[str, Any]
 
@@ -25,7 +25,7 @@ Weights = dict[str, Any]
 def make_cells(
     arch: str, depth: int, units: int, seed: int | None = None, **options: Any
 ) -> list[AbstractRNNCell]:
-    """Make the cells of a model's layers, unbuilt, for `draw_weights` and `forward`.
+    """Make the unbuilt cells of a model's layers, for `draw_weights` and `forward`.
 
     Arguments are those of `rnn_zoo.build_model`.
     """
@@ -44,10 +44,10 @@ def draw_weights(
 
     Args:
         cells: result of `make_cells` with the same seed.
-        input_dim, output_dim, seed: as for `build_model`.
+        input_dim, output_dim, seed: as for `rnn_zoo.build_model`.
 
     Returns:
-        NumPy arrays in the form of `forward`.
+        NumPy arrays in the structure that `forward` takes.
     """
     units = cells[0].units
     readout = ScaledNormal(seed=layer_seeds(seed, len(cells))[-1])
@@ -70,7 +70,7 @@ def layer_seeds(seed: int | None, depth: int) -> list[int]:
 
 
 def named(weights: Any) -> dict[str, Any]:
-    """Return the arrays of a nested structure by path, such as layers/0/input/c, in order."""
+    """Return the arrays of a nested structure as an ordered dict, keyed like layers/0/input/c."""
     flat = keras.tree.flatten_with_path(weights)
     return {"/".join(map(str, path)): array for path, array in flat}
 
@@ -88,7 +88,7 @@ def forward(
             used.
         weights: dict(layers=[...], readout=dict(kernel (..., N, O), bias (..., O))), as returned
             by `rnn_zoo.model.get_weights`, with leading axes "..." for a population.
-        inputs: (..., B, T, I), or a form of `rnn_zoo.inputs`.
+        inputs: (..., B, T, I), or structured inputs from `rnn_zoo.inputs`.
         output_steps: slice of the time steps that are read out.
 
     Returns:

@@ -1,6 +1,7 @@
-"""The paper's initializers (appendix A), drawn with NumPy: one seed, one value, on any backend.
+"""The paper's initializers (appendix A), drawn with NumPy.
 
-Matrices are applied to row vectors, so a kernel has shape (inputs, outputs).
+A seed gives the same values on every backend. Kernels multiply row vectors from the right, so their
+shape is (inputs, outputs).
 """
 
 from typing import Any
@@ -76,6 +77,6 @@ class NormalBias(_SeededInitializer):
         return self.scale * rng.standard_normal(shape)
 
 
-#: Initializers of recurrent matrices and of biases, by the names that configurations use.
+#: Initializers of recurrent matrices and of biases, by their names in configurations.
 MATRIX_INITS = {"identity": Identity, "orthogonal": Orthogonal, "normal": ScaledNormal}
 BIAS_INITS = {"constant": ConstantBias, "normal": NormalBias}

@@ -14,11 +14,11 @@ Tensor = Any
 class Held(NamedTuple):
     """One vector per sample, shown at some time steps: x_t = shown_t · value.
 
-    It takes one product for all time steps.
+    Its projection takes one product for all time steps.
 
     Attributes:
         value: (..., B, I).
-        shown: (T,) or (..., T), 1 at the steps that show the vector and 0 where the input is zero.
+        shown: (T,) or (..., T), 1 at time steps that show the vector, 0 where the input is zero.
     """
 
     value: Tensor
@@ -34,7 +34,7 @@ class Held(NamedTuple):
 class OneHot(NamedTuple):
     """K one-hot vectors side by side per time step: I = K · depth.
 
-    Their product is the sum of K rows of the matrix.
+    Their product with a matrix is the sum of K of its rows.
 
     Attributes:
         codes: (..., B, T, K) integers from 0 to depth - 1.

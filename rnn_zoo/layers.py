@@ -1,4 +1,4 @@
-"""The architectures as Keras layers, drop-in replacements for `keras.layers.GRU`."""
+"""The architectures as Keras layers, drop-in replacements for layers like `keras.layers.GRU`."""
 
 from typing import Any
 
@@ -12,22 +12,22 @@ Tensor = Any
 
 
 class CellLayer(keras.layers.RNN):
-    """A layer of one cell: Keras's own `RNN`, with its loop over time replaced by `rnn_zoo.unroll`.
+    """Keras `RNN` layer of one cell, with its loop over time replaced by `rnn_zoo.unroll`.
 
     Calls take `(sequences (B, T, I), initial_state=None, mask=None)`.
 
     Args:
         units, activation, gate_bias, ...: the cell's arguments.
         return_sequences: whether to return the outputs of all steps, (B, T, N), or of the last.
-        return_state: whether to also return the last states, `(output, *states)`.
-        go_backwards: whether to read the sequence from its end; outputs come in that order.
+        return_state: whether to return the final states too: `(output, *states)`.
+        go_backwards: whether to run from the last time step to the first; outputs keep that order.
         zero_output_for_mask: whether masked steps output zeros instead of the previous output.
 
     Raises:
         ValueError: `stateful` or `unroll` is True, or the cell refuses an argument. A stateful
             Keras layer resets to zeros and stops the gradient of a learned initial state: pass
             `initial_state` and use `return_state` instead. When the layer is built: the cell has
-            weights other than its gates', which the derived gradient would miss.
+            weights besides those of its gates, which the derived gradient would miss.
     """
 
     cell_class: type[cells.AbstractRNNCell]
@@ -108,11 +108,11 @@ def make_layer(
     """Make the layer class of a cell class, and register both with Keras.
 
     Args:
-        cell_class: the cell; its docstring begins that of the layer.
-        name: of the layer class.
-        package: Keras's prefix of the registered names. A class that is registered already keeps
-            its name, which saved models contain.
-        module: that the class is importable from.
+        cell_class: class of the cell; the layer's docstring begins with its first line.
+        name: name of the layer class.
+        package: prefix of the names registered with Keras. A class that is already registered keeps
+            its name, since saved models contain it.
+        module: module from which the layer class can be imported.
     """
     summary = (cell_class.__doc__ or cell_class.__name__).strip().split("\n")[0]
     attributes = {

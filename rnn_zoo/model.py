@@ -23,16 +23,16 @@ class RecurrentModel(keras.Model):
     """Functional `keras.Model` of recurrent layers and a readout, made by `build_model`.
 
     Attributes:
-        preset: the `rnn_zoo.presets.Preset` that it was loaded from, or None.
+        preset: the `rnn_zoo.presets.Preset` that the model was loaded from, or None.
     """
 
     preset: Any = None
 
     def stepper(self, batch_size: int = 1) -> Stepper:
-        """Stream with a copy of the current weights; see `rnn_zoo.Stepper`.
+        """Return an `rnn_zoo.Stepper` with a copy of the current weights.
 
         Args:
-            batch_size: B, number of sequences that are streamed side by side.
+            batch_size: B, number of sequences streamed side by side.
 
         Raises:
             ValueError: `batch_size` below 1, or `check_as_built` refuses the model.
@@ -60,7 +60,7 @@ def build_model(
         input_dim: I, features of the input.
         output_dim: O, features of the readout.
         output_steps: slice of the time steps that are read out.
-        seed: of all initial values; each layer derives its own from it.
+        seed: random seed of all initial values; each layer derives its own from it.
         **options: the cells' other arguments, such as `activation` or `gate_bias`.
 
     Returns:
@@ -95,7 +95,7 @@ def check_model(model: keras.Model) -> None:
     """Raise unless the model is a `RecurrentModel`.
 
     Raises:
-        ValueError: it is not, so its layers may be any.
+        ValueError: it is not one, so nothing is known of its layers.
     """
     if not isinstance(model, RecurrentModel):
         raise ValueError(

@@ -1,7 +1,7 @@
 """NumPy equivalents of `keras.ops`, for running a cell's `step` without the backend.
 
-Any function of `keras.ops` that is not defined here is computed by the backend, at some 100 µs per
-call, and its results are converted to NumPy arrays.
+Functions of `keras.ops` that are not defined here run on the backend, at about 100 µs per call, and
+their results are converted to NumPy arrays.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from scipy.special import expit as sigmoid
 
 Array = Any
 
-#: Functions that NumPy has by the same name and with the same arguments.
+#: Functions with the same name and arguments in NumPy.
 _SHARED = (
     "absolute add cos divide equal exp expm1 greater greater_equal less less_equal log log1p "
     "logical_and logical_not logical_or maximum minimum multiply negative not_equal ones_like "
@@ -61,10 +61,10 @@ def __getattr__(name: str) -> Callable:
 
 
 def equivalent(function: Callable) -> Callable:
-    """Return the NumPy equivalent of a function of tensors, or one that calls the backend.
+    """Return the NumPy equivalent of a function of tensors, or a wrapper that calls the backend.
 
     Args:
-        function: of `keras.ops` or `keras.activations`, or any other callable.
+        function: a function of `keras.ops` or `keras.activations`, or any other callable.
     """
     name = getattr(function, "__name__", "")
     namesakes = [getattr(home, name, None) for home in (keras.ops, keras.activations)]

@@ -6,9 +6,9 @@ A matrix's weights become whole numbers ("codes") times a scale, symmetric about
 
 Zero and the largest weight keep their values, and no weight changes by more than s / 2. Codes run
 from -q to q: 31 values for 5 bits. There is one scale per matrix (granularity "tensor") or one per
-unit that the matrix feeds (granularity "row": a row of the paper's W, a column of the kernel here,
-which is its transpose). The matrices of all gates, the read-in and the readout are rounded. Biases
-and initial states, 1/N of the weights, are not.
+output unit (granularity "row": a row of the paper's W, which is a column of the kernel here). The
+matrices of all gates, the read-in and the readout are rounded. Biases and initial states, about 1/N
+of the weights, are not.
 
 Legend: I input, N units.
 """
@@ -29,7 +29,7 @@ def quantize(weights: dict[str, Any], bits: int, granularity: str) -> dict[str, 
 
     Args:
         weights: NumPy arrays in the form of `rnn_zoo.model.get_weights`.
-        bits: per weight.
+        bits: number of bits per weight.
         granularity: one of `GRANULARITIES`.
 
     Returns:
@@ -75,7 +75,7 @@ def codes_of(matrix: Array, bits: int, granularity: str) -> tuple[Array, Array]:
     if granularity == "tensor":
         largest = largest.max(keepdims=True)
     scales = (largest / largest_code(bits)).astype("float32")
-    # The scale is 0 if all weights are 0, or are too small for float32.
+    # A scale is 0 if its weights are all 0 or too small for float32.
     divisor = np.where(scales > 0, scales, np.inf).astype("float64")
     codes = np.rint(matrix / divisor).astype("int32")
     return np.clip(codes, -largest_code(bits), largest_code(bits)), scales
@@ -92,7 +92,7 @@ def largest_code(bits: int) -> int:
 
 
 def is_matrix(array: Any) -> bool:
-    """Whether a weight is quantised."""
+    """Return whether a weight is a matrix, and so is quantized."""
     return np.ndim(array) == 2
 
 
@@ -102,13 +102,13 @@ def pack(codes: Array, bits: int) -> Array:
     Returns:
         uint8 array of ceil(number of codes · bits / 8) bytes; the last is padded with zeros.
     """
-    # Shifted by q to be unsigned.
+    # Shift by q to make the codes unsigned.
     shifted = np.ravel(codes) + largest_code(bits)
     return np.packbits((shifted[:, None] >> np.arange(bits)) & 1, bitorder="little")
 
 
 def unpack(packed: Array, bits: int, count: int) -> Array:
-    """Invert `pack`: int32 (count,)."""
+    """Invert `pack`; return int32 codes (count,)."""
     flat = np.unpackbits(packed, count=count * bits, bitorder="little")
     places = 1 << np.arange(bits, dtype="int32")
     return flat.reshape(count, bits).astype("int32") @ places - largest_code(bits)

@@ -1,4 +1,4 @@
-"""Registration of custom cells as architectures, by `register`."""
+"""Registration of custom cells as architectures."""
 
 import inspect
 import re
@@ -12,17 +12,17 @@ from rnn_zoo.layers import LAYERS, CellLayer, make_layer
 def register(name: str, cell_class: type[AbstractRNNCell], summary: str = "") -> type[CellLayer]:
     """Add an architecture to `CELLS`, `ARCHITECTURES` and `layers.LAYERS`, in this process.
 
-    Every function that takes an architecture's name then accepts this one, such as `build_model`
-    and `count_params`. The cell and its layer are registered with Keras, so a saved model loads in
-    any process that has made this call.
+    Functions that take an architecture's name, such as `build_model` and `count_params`, then
+    accept this one. The cell and its layer are registered with Keras, so a saved model loads in any
+    process that has registered the cell.
 
-    A *dotted* name is found without a call: "my_cells.leaky" is looked up by importing `my_cells`,
-    which must be on Python's path and make this call. (Worker processes of a script run the
-    script's top level first, so they know the names registered there.)
+    A *dotted* name is found without an earlier call: "my_cells.leaky" is looked up by importing
+    `my_cells`, which must be on Python's path and register the name. (Worker processes of a script
+    run the script's top level first, so they know the names registered there.)
 
     Args:
-        name: letters, digits and underscores, preceded by a module's name and a dot if importing
-            that module makes this call.
+        name: letters, digits and underscores, preceded by the name of a module and a dot if
+            importing that module registers the cell.
         cell_class: a subclass of `AbstractRNNCell` with `gates` and `step`, whose constructor takes
             the arguments of `AbstractRNNCell`.
         summary: one-line description; by default the first line of the class's docstring.
@@ -33,8 +33,8 @@ def register(name: str, cell_class: type[AbstractRNNCell], summary: str = "") ->
     Raises:
         TypeError: `cell_class` is not a subclass of `AbstractRNNCell`.
         ValueError: the name is taken or malformed, or the class lacks gates, states or equations,
-            or overrides `build`. A class of the same module and name replaces the earlier one, for
-            use in notebooks.
+            or overrides `build`. A class with the module and name of the registered one replaces
+            it, which helps in notebooks.
 
     Example:
         class LeakyCell(rnn_zoo.AbstractRNNCell):

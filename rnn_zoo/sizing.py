@@ -1,9 +1,9 @@
-"""Parameter counts of stacks, and the number of units that fits a budget, without a model.
+"""Parameter counts of stacks, and the number of units for a budget, without building a model.
 
 The counts include all trained weights: each layer's input and recurrent matrices, biases and
 learned initial states; the read-in of a +RNN whose input is not N wide, and of every MinimalRNN;
-the readout's matrix and bias. b^fg is a hyperparameter and not counted. Section 1.2 of the paper
-asks for the largest number of units, equal in all layers, whose total does not exceed the budget.
+the readout's matrix and bias. b^fg is a hyperparameter and not counted. As in section 1.2 of the
+paper, a budget gets the largest number of units, equal in all layers, that does not exceed it.
 
 Legend: I input, N units, O output, G gates, S states.
 """
@@ -42,7 +42,7 @@ def weight_shapes(cell: Any, units: int, features: int) -> dict[str, Any]:
 def count_params(arch: Any, depth: int, units: int, input_dim: int, output_dim: int) -> int:
     """Count the trainable parameters of a stack with a linear readout.
 
-    A layer has G (I N + N^2 + N) + S N, the readout N O + O, a read-in I N + N.
+    A layer has G (I N + N^2 + N) + S N parameters, the readout N O + O, and a read-in I N + N.
 
     Args:
         arch: an architecture's name, or a cell class.
@@ -83,10 +83,10 @@ def units_for_budget(
         max_params: the budget.
 
     Returns:
-        N, the units of each layer.
+        N, the number of units of each layer.
 
     Raises:
-        ValueError: not even one unit fits; the message has the smallest possible count.
+        ValueError: no number of units fits; the message states the smallest possible count.
     """
 
     def count(units):

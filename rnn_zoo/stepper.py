@@ -1,7 +1,7 @@
 """Streaming inference on the host: one time step at a time, in NumPy.
 
-A compiled call of TensorFlow costs some 100 µs before it computes anything, many times the products
-of a small model. So a cell's own `step` is called on NumPy arrays instead.
+A compiled TensorFlow call costs about 100 µs before it computes anything, many times the cost of a
+small model's products. So a cell's own `step` is called on NumPy arrays instead.
 
 Legend: B batch, I input, N units, O output, G gates.
 """
@@ -22,19 +22,19 @@ Array = Any
 class Stepper:
     """Runs a model one time step at a time: `y = stepper(x)`; made by `RecurrentModel.stepper`.
 
-    It holds a copy of the weights, and the states, which start from the *learned* initial states.
-    Outputs equal those of the model on the whole sequence, of any length. Computations are in the
-    weights' type, or in float32 if that is half precision. A model whose compute type is lower than
-    its weights' differs by its own rounding.
+    It holds a copy of the weights and the current states, which start as the *learned* initial
+    states. Outputs equal those of the model on the whole sequence, which may have any length. It
+    computes in the weights' dtype, or in float32 if they have half precision. A model that computes
+    in lower precision than its weights differs by its own rounding.
 
-    A step costs some 10 to 20 µs beyond its products if the cell uses functions that
-    `rnn_zoo.numpy_ops` defines (arithmetic, sigmoid, tanh, relu and the like). Any other function
-    is computed by the backend, at some 100 µs per call.
+    A step costs about 10 to 20 µs beyond its products if the cell uses only functions defined in
+    `rnn_zoo.numpy_ops` (arithmetic, sigmoid, tanh, relu and the like). Any other function runs on
+    the backend, at about 100 µs per call.
 
     Args:
-        cells: the layers' cells, for their equations.
+        cells: the layers' cells, of which only the equations are used.
         weights: in the form of `rnn_zoo.functional.forward`.
-        batch_size: B, number of sequences that are streamed side by side.
+        batch_size: B, number of sequences streamed side by side.
 
     Raises:
         ValueError: `batch_size` below 1, or a cell that changes its arguments in place.
@@ -73,13 +73,13 @@ class Stepper:
             (B, O), its outputs.
 
         Raises:
-            ValueError: another shape.
+            ValueError: `x` has another shape.
         """
-        x = np.array(x, self.dtype)  # a copy, since a cell's state may be its input
+        x = np.array(x, self.dtype)  # a copy, since a cell may keep its input as a state
         if x.shape != self._shape:
             raise ValueError(f"a step's inputs must be {self._shape}, got {x.shape}")
         states = []
-        # A model that has diverged streams infinities, as it does on a whole sequence.
+        # A diverged model streams infinities, as it does on a whole sequence.
         with np.errstate(all="ignore"):
             for layer, before in zip(self._layers, self._states, strict=True):
                 x, after = layer(x, before)
@@ -93,7 +93,7 @@ class Stepper:
     def states(self) -> list[list[Array]]:
         """Copies of the states: per layer, a list of (B, N) in the order of `state_names`.
 
-        Assign to continue from other states.
+        Assign states to continue from them.
 
         Raises:
             ValueError: assigned values have another structure or other shapes.
@@ -112,7 +112,7 @@ class Stepper:
         """Set the states of some or all sequences to the learned initial states.
 
         Args:
-            rows: index of the B sequences, in any form that NumPy accepts.
+            rows: any NumPy index into the B sequences.
         """
         states = self.states
         for layer, values in zip(self._layers, states, strict=True):
@@ -133,7 +133,7 @@ class _Layer:
         self.kernel = np.concatenate([weights["input"][gate] for gate in gates], axis=1)
         self.bias = np.concatenate([weights["bias"][gate] for gate in gates])
         self.input_dim = len(self.read_in["kernel"] if self.read_in else self.kernel)
-        # For each gate: columns of its group in W x + b, the group's U, columns of its members.
+        # Per gate: its group's columns of W x + b, the group's U, and each member's columns.
         self.plan, start, units = {}, 0, cell.units
         for group in groups:
             stop = start + len(group) * units
@@ -199,7 +199,7 @@ def _columns(start, stop):
 
 
 def _in_numpy(cell):
-    """Return the cell with NumPy equivalents of the functions that are its attributes."""
+    """Return the cell with NumPy equivalents of its function-valued attributes."""
     functions = {
         name: numpy_ops.equivalent(value)
         for name, value in vars(cell).items()

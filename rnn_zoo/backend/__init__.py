@@ -1,7 +1,8 @@
 """Backend primitives beyond `keras.ops`: loops, gradients, compilation.
 
-Each module defines the primitives that `tensorflow.py` documents, and is the only one to import
-its backend. `generic.py` has those that run a cell over time, for every other Keras backend.
+Each module implements the primitives documented in `tensorflow.py`; no other module of `rnn_zoo`
+imports its backend. `generic.py` serves all other Keras backends, with only the primitives that run
+a cell over time.
 """
 
 import importlib
@@ -9,7 +10,7 @@ from types import ModuleType
 
 import keras
 
-#: Backends that have all primitives, so that they can train.
+#: Backends with all primitives, as training needs.
 COMPLETE = ("tensorflow", "jax")
 
 

@@ -1,4 +1,4 @@
-"""Primitives in JAX; `tensorflow.py` documents each."""
+"""Primitives in JAX, documented in `tensorflow.py`."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -65,7 +65,7 @@ def prefers_gather() -> bool:
 
 
 def gather(table: Tensor, rows: Tensor) -> Tensor:
-    # The gradient sums thousands of rows, which bfloat16 cannot represent.
+    # The gradient sums thousands of rows, too many for bfloat16.
     taken = jnp.take(table.astype(jnp.promote_types(table.dtype, "float32")), rows, 0, mode="clip")
     return taken.astype(table.dtype)
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 Tensor = Any
 
-#: Context in which operations run at once, even while a function is being traced.
+#: Context in which operations run eagerly, even while a function is being traced.
 eager = tf.init_scope
 
 
@@ -18,14 +18,14 @@ def scan(
     """Run `carry, ys = body(carry, x_t)` over the leading axis of every tensor in `xs`.
 
     Args:
-        body: returns a list of `num_ys` tensors as ys, each shaped like the first of the carry.
+        body: its ys is a list of `num_ys` tensors, each shaped like `carry[0]`.
         carry: list of tensors.
         xs: nested structure of tensors (T, ...); None stays None.
         num_ys: length of ys.
         reverse: whether to run from T - 1 down to 0.
 
     Returns:
-        (the last carry, list of ys stacked over time in the order of `xs`).
+        (final carry, list of ys stacked over time in the order of `xs`).
     """
     flat = tf.nest.flatten(xs)
     static_length, element_shape = flat[0].shape[0], carry[0].shape
@@ -87,7 +87,8 @@ def with_gradient(forward: Callable, backward: Callable, args: tuple) -> Any:
 
     Args:
         forward: returns (outputs, residuals).
-        backward: maps residuals and the outputs' cotangents to gradients like `args`.
+        backward: maps residuals and the outputs' cotangents to gradients in the structure of
+            `args`; a gradient may be None for a whole argument.
         args: tuple of nested structures of tensors; None is allowed.
     """
     flat = tf.nest.flatten(args)
@@ -116,7 +117,8 @@ def with_gradient(forward: Callable, backward: Callable, args: tuple) -> Any:
 def _once(backward, *args):
     """Call `backward(*args)` and refuse to differentiate the result.
 
-    A tape around it would count a gate's operand twice: in the stored z, and in `stored` itself.
+    A second derivative would count a gate's operand twice: through the stored z and through
+    `stored`.
     """
     flat = tf.nest.flatten(args)
     structure = {}
@@ -143,7 +145,7 @@ def _once(backward, *args):
 
 
 def _flatten_as(args, gradients):
-    """Flatten gradients like args, where an absent gradient stands for a whole argument."""
+    """Flatten gradients like args; a gradient of None covers a whole argument."""
     flat = []
     for arg, gradient in zip(args, gradients, strict=True):
         flat += (
@@ -153,21 +155,21 @@ def _flatten_as(args, gradients):
 
 
 def device_name() -> str:
-    """Return the model of the GPU that programs run on, or "cpu"."""
+    """Return the model name of the GPU in use, or "cpu"."""
     gpus = tf.config.list_physical_devices("GPU")
     return tf.config.experimental.get_device_details(gpus[0])["device_name"] if gpus else "cpu"
 
 
 def joins_products() -> bool:
-    """Return whether one product for all gates of an operand beats one per gate.
+    """Return whether one matmul for all gates that share an operand beats one per gate.
 
-    Not on CPUs, where XLA does not vectorise over slices of a fused array.
+    It does not on CPUs, where XLA does not vectorise over slices of a fused array.
     """
     return False
 
 
 def prefers_gather() -> bool:
-    """Return whether a gather beats a one-hot matmul, as it does except on GPUs."""
+    """Return whether a gather beats a one-hot matmul; it does, except on GPUs."""
     return not tf.config.list_physical_devices("GPU")
 
 
@@ -203,7 +205,7 @@ def value_and_grad(function: Callable, weights: Any) -> tuple[Any, Any]:
 
 
 def compile(function: Callable) -> Callable:
-    """Compile a function of nested structures of tensors into one program, by XLA."""
+    """Compile a function of nested structures of tensors into one program, with XLA."""
     return tf.function(function, jit_compile=True, autograph=False)
 
 

@@ -38,31 +38,32 @@ class WeightSpec:
 
 
 class AbstractRNNCell(keras.layers.Layer):
-    """Base class of recurrent cells that are one `step` of equations over gates.
+    """Base class of recurrent cells, defined by their gates and the equations of one `step`.
 
-    A gate's pre-activation is W x + U operand + b. The cell requests it by `pre(gate, operand)` and
-    combines the gates. The caller of `step` decides where the products are computed, and for how
-    many time steps at once: this class for a single step, `rnn_zoo.unroll` for sequences.
+    A gate's pre-activation is W x + U operand + b. The cell requests it with `pre(gate, operand)`
+    and combines the gates. The caller of `step` decides where the products are computed, and for
+    how many time steps at once: this class for a single step, `rnn_zoo.unroll` for sequences.
 
-    Works wherever Keras takes a cell: `keras.layers.RNN(cell)`, `StackedRNNCells`, `Bidirectional`.
+    Works where Keras accepts a cell: `keras.layers.RNN(cell)`, `StackedRNNCells`, `Bidirectional`.
 
     Args:
         units: N.
-        activation: the elementwise nonlinearity s, as `keras.activations.get` takes it.
-        gate_bias: b^fg, added to the pre-activation of each gate in `forget_gates`, a number for
-            all of them or a dict from gate to number; a hyperparameter, not a weight. Cells without
-            such gates ignore it.
+        activation: the elementwise nonlinearity s, as accepted by `keras.activations.get`.
+        gate_bias: b^fg, added to the pre-activation of each gate in `forget_gates`: one number for
+            all, or a dict from gate to number. A hyperparameter, not a weight. Cells without forget
+            gates ignore it.
         learned_initial_state: whether the initial states are weights (section 1.4) or zeros.
         matrix_init: initializer of the recurrent matrices (appendix A): "identity", "orthogonal" or
             "normal".
         bias_init: initializer of the biases: "constant" or "normal".
-        input_scale, recurrent_scale, bias_scale: factors of the initial values, a number for all
-            gates or a dict from gate to number. The identity is not scaled.
-        seed: of the initial values; `None` draws one from Python's `random`, which
+        input_scale, recurrent_scale, bias_scale: factors of the initial values: one number for all
+            gates, or a dict from gate to number. The identity is not scaled.
+        seed: random seed of the initial values; `None` draws one from Python's `random`, which
             `keras.utils.set_random_seed` makes reproducible.
 
     Raises:
-        ValueError: `units` below 1, an unknown initializer, or a dict without the right gates.
+        ValueError: `units` below 1, an activation that mixes units, an unknown initializer, or a
+            dict whose keys are not the gates.
     """
 
     #: Names of the gates.
@@ -71,7 +72,7 @@ class AbstractRNNCell(keras.layers.Layer):
     forget_gates: tuple[str, ...] = ()
     #: Names of the states, in the order that `step` takes and returns them.
     state_names: tuple[str, ...] = ("h",)
-    #: Whether `step` uses x itself. A linear read-in makes x N wide if it is not.
+    #: Whether `step` uses x itself. If x is not N wide, a linear read-in then projects it to N.
     mixes_input: bool = False
     #: Whether there is a read-in even if x is N wide.
     always_reads_in: bool = False
@@ -113,16 +114,16 @@ class AbstractRNNCell(keras.layers.Layer):
     ) -> tuple[Tensor, list[Tensor]]:
         """Compute one time step of the cell's equations, element by element.
 
-        The equations treat all units and samples alike and use no weights except through `pre`:
-        sequences are run on arrays (..., N, B) instead of (..., B, N), with a gradient that knows
-        of no other weights. Read `self.activation` and `self.gate_bias` here, not in `__init__`:
-        if trials train in lanes, each lane has its own.
+        The equations must treat all units and samples alike and use weights only through `pre`:
+        sequences run on arrays (..., N, B) instead of (..., B, N), and their gradient covers no
+        other weights. Read `self.activation` and `self.gate_bias` here, not in `__init__`: when
+        trials train in lanes, each lane has its own.
 
         Args:
-            ops: namespace of array functions to compute with: `keras.ops`, or NumPy's equivalents
+            ops: namespace of array functions to compute with: `keras.ops`, or NumPy equivalents
                 when a model is streamed.
-            x: (..., N) the input, after the read-in if there is one. For cells that mix it into
-                their output or state; others ignore it.
+            x: (..., N), the input after any read-in; for cells with `mixes_input`, others ignore
+                it.
             pre: `pre(gate, operand)` returns W x + U operand + b of that gate, (..., N). It must be
                 called exactly once per gate.
             states: list of the states before the step, each (..., N), in the order of
@@ -146,7 +147,7 @@ class AbstractRNNCell(keras.layers.Layer):
         return self.units
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        #: The variables, in the structure of `weight_tensors`, less initial states not learned.
+        #: The variables, structured as in `weight_tensors`; initial states only if learned.
         self.weights_by_part = {
             part: keras.tree.map_structure(self._add, specs)
             for part, specs in self._weight_specs(input_shape[-1]).items()
@@ -156,9 +157,9 @@ class AbstractRNNCell(keras.layers.Layer):
         self.built = True
 
     def draw_weights(self, features: int) -> dict[str, Any]:
-        """Draw the initial values that `build` would give the weights, without building.
+        """Draw the initial weights that `build` would draw, without building the cell.
 
-        The cell's `seed` must be given.
+        The two agree only if the cell has a `seed`.
 
         Args:
             features: I.
@@ -202,10 +203,10 @@ class AbstractRNNCell(keras.layers.Layer):
         return self.add_weight(name=spec.name, shape=spec.shape, initializer=spec.initializer)
 
     def weight_tensors(self, dtype: str | None = None) -> dict[str, Any]:
-        """Return the live weights in the plain structure that `rnn_zoo.unroll` computes with.
+        """Return the current weights as tensors, in the structure that `rnn_zoo.unroll` takes.
 
         Args:
-            dtype: to cast to; the compute dtype if None.
+            dtype: dtype of the tensors; the compute dtype if None.
 
         Returns:
             dict(input, recurrent, bias: dicts from gate to tensor; initial_state: list of (N,),
@@ -230,7 +231,7 @@ class AbstractRNNCell(keras.layers.Layer):
                 held[key].assign(tensors[part][key])
 
     def unknown_weights(self) -> list[str]:
-        """Names of the weights that a subclass has added to those of `weight_tensors`."""
+        """Return the names of weights that a subclass added to those of `weight_tensors`."""
         known = {id(weight) for weight in keras.tree.flatten(dict(self._built_weights()))}
         return [weight.name for weight in self.weights if id(weight) not in known]
 
@@ -253,9 +254,9 @@ class AbstractRNNCell(keras.layers.Layer):
         return output, list(states)
 
     def get_initial_state(self, batch_size: int | None = None) -> Tensor | list[Tensor]:
-        """Return the learned initial states, or zeros, each repeated to (B, N).
+        """Return the learned initial states, or zeros, each broadcast to (B, N).
 
-        In the structure of `state_size`: a bare tensor for one state, else a list.
+        The structure is that of `state_size`: a bare tensor for one state, else a list.
         """
         states = [
             ops.broadcast_to(state, (batch_size, self.units))
@@ -283,7 +284,7 @@ class AbstractRNNCell(keras.layers.Layer):
 
         Raises:
             ValueError: a gate or part is missing or unknown, or an array has the wrong shape;
-                no weight is changed then.
+                in all these cases no weight changes.
         """
         held = self._weights_by_gate()
         _check_names("gates", weights, held)

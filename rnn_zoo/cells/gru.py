@@ -9,8 +9,9 @@ from rnn_zoo.cells.base import AbstractRNNCell
 class GRUCell(AbstractRNNCell):
     """Gated recurrent unit (Cho et al., 2014; section 1.4).
 
-    The reset gate r multiplies the state before the product, eq. (7), like `reset_after=False` in
-    `keras.layers.GRU`. The update gate u keeps the old state, eq. (8), and carries b^fg.
+    The reset gate r multiplies the state before the matrix product, eq. (7), like
+    `reset_after=False` in `keras.layers.GRU`. The update gate u keeps the old state, eq. (8), and
+    carries b^fg.
     """
 
     gates = ("r", "u", "c")

@@ -11,18 +11,19 @@ from rnn_zoo.cells.base import AbstractRNNCell
 
 @keras.saving.register_keras_serializable("rnn_zoo")
 class IntersectionRNNCell(AbstractRNNCell):
-    """Intersection cell (+RNN): coupled gates over time, to h, and over depth, to y (section 1.4).
+    """Intersection cell (+RNN): coupled gates over time (for h) and depth (for y); section 1.4.
 
     y = g^y · x + (1 - g^y) · y_in, h' = g^h · h + (1 - g^h) · h_in; the output is y, the state h.
-    Eq. (19) adds x to y_in, so x must be N wide: if it is not, the cell first reads it in by a
-    linear map with a bias. The paper does not use this cell at depth 1.
+    Eq. (19) mixes x with y_in, so x must be N wide. If it is not, a linear read-in with a bias
+    first projects it to N. The paper does not use this cell at depth 1.
 
     Args:
         units: N.
-        activation: s2, of h_in.
-        gate_bias: b^fg of both gates, the pair (b^{fg,y}, b^{fg,h}), or a dict of "gy" and "gh".
-        depth_activation: s1, of y_in.
-        **kwargs: of `AbstractRNNCell`.
+        activation: the nonlinearity s2 of h_in, eq. (16).
+        gate_bias: b^fg: one number for both gates, the pair (b^{fg,y}, b^{fg,h}), or a dict with
+            the keys "gy" and "gh".
+        depth_activation: the nonlinearity s1 of y_in, eq. (15).
+        **kwargs: other arguments of `AbstractRNNCell`.
     """
 
     gates = ("y", "h", "gy", "gh")

@@ -1,4 +1,4 @@
-"""A cell's equations for a population: each lane with its own nonlinearity and b^fg.
+"""Cells of a population whose lanes have their own nonlinearities and b^fg.
 
 Legend: P lanes, B batch, N units.
 """
@@ -21,11 +21,11 @@ def lane_cell(
     Args:
         cell: the cell whose equations are used; it is not changed.
         names: names of the nonlinearities s() in use.
-        choice: (P,) integers, each lane's index in `names`; ignored if `names` has one.
+        choice: (P,) integers, each lane's index in `names`; ignored if there is only one name.
         gate_bias: b^fg (P,) of each gate in the cell's `forget_gates`.
 
     Returns:
-        A cell of which only the equations can be used.
+        A cell that is usable only for its equations.
     """
     functions = [activations.get(name) for name in names]
     choice = choice[..., None, None]
@@ -41,7 +41,7 @@ def lane_cell(
 
 
 def replace(cell: AbstractRNNCell, **attributes: Any) -> AbstractRNNCell:
-    """Return a copy of a cell with other values of some attributes, for its equations only.
+    """Return a copy of a cell with some attributes replaced, for its equations only.
 
     The copy has the cell's own class, so that every method that `step` calls sees the new values.
     """

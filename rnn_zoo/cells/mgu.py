@@ -1,4 +1,4 @@
-"""The minimal gated unit, equations (1) to (3) of its docstring."""
+"""The minimal gated unit, with equations (1) to (3) in its docstring."""
 
 import keras
 
@@ -13,9 +13,9 @@ class MGUCell(AbstractRNNCell):
         h_in = s(W^h x + U^h (f · h) + b^h)        (2)
         h'   = (1 - f) · h + f · h_in              (3)
 
-    The gate has the orientation of arXiv:1603.09420, opposite to the GRU's u: 1 - f keeps the old
-    state. So b^fg is subtracted in (1), which adds it to the pre-activation of 1 - f. That paper
-    has no b^fg and s = tanh; `gate_bias=0` gives its cell.
+    The gate is oriented as in arXiv:1603.09420, opposite to the GRU's u: 1 - f keeps the old state.
+    So b^fg is subtracted in (1), which adds it to the pre-activation of 1 - f. The original cell
+    has no b^fg and uses s = tanh; `gate_bias=0` reproduces it.
     """
 
     gates = ("f", "h")

@@ -1,4 +1,4 @@
-"""The MinimalRNN, equations (1) to (3) of its docstring."""
+"""The MinimalRNN, with equations (1) to (3) in its docstring."""
 
 import keras
 
@@ -13,11 +13,11 @@ class MinimalRNNCell(AbstractRNNCell):
         u  = σ(U^h h + U^z z + b^u + b^fg)          (2)
         h' = u · h + (1 - u) · z                    (3)
 
-    The update gate u keeps the old state and carries b^fg. arXiv:1711.06788 has no b^fg
-    and s = tanh; `gate_bias=0` gives its cell.
+    The update gate u keeps the old state and carries b^fg. The original cell (arXiv:1711.06788) has
+    no b^fg and uses s = tanh; `gate_bias=0` reproduces it.
 
-    W^x and b^z are the cell's read-in, which it has at every depth and for inputs of any size; U^z,
-    of shape (N, N), and U^h are the gate's `input` and `recurrent` matrices.
+    W^x and b^z are the read-in, which the cell has at every depth and for inputs of any size. The
+    gate's `input` and `recurrent` matrices are U^z, of shape (N, N), and U^h.
     """
 
     gates = ("u",)

@@ -12,7 +12,7 @@ from rnn_zoo.cells.base import AbstractRNNCell
 class RNNCell(AbstractRNNCell):
     """Vanilla recurrent cell: h_t = s(W^h h_{t-1} + W^x x_t + b^h), eq. (1) of section 1.4.
 
-    Its only "gate", h, is the candidate itself, so b^fg acts on nothing.
+    Its only "gate", h, is the candidate itself, so b^fg has no effect.
     """
 
     gates = ("h",)
@@ -27,7 +27,7 @@ class RNNCell(AbstractRNNCell):
 class IRNNCell(RNNCell):
     """RNN cell that starts as an integrator: W^h = identity, b^h = 0, s = ReLU (Le et al., 2015).
 
-    The equation is that of `RNNCell`. Other bias initializers can be chosen, as in appendix A.
+    The equation is that of `RNNCell`. As in appendix A, other bias initializers can be chosen.
     """
 
     def __init__(

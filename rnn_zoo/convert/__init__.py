@@ -7,14 +7,14 @@
     UGRNN                                                          UGRNNCell
     IntersectionRNN                                                IntersectionRNNCell
 
-A conversion copies weights: both layers give the same outputs and states from the same inputs.
-Anything that would make them differ raises a ValueError of one line before anything is built.
+A conversion copies weights: both layers give the same outputs and states from the same inputs. If
+they would differ, a one-line ValueError is raised before any layer is built.
 
-Keras and PyTorch keep b^fg in the bias: it is added to the bias on the way out, and `gate_bias` is
-0 on the way in. Their initial state is zero, and a learned one is dropped only on request. Options
-about how a layer computes, such as Keras's `unroll` and `use_cudnn`, are not converted. If a
-sequence begins with masked steps, Keras on JAX outputs the given state, while rnn_zoo, and Keras on
-TensorFlow, output zeros; `zero_output_for_mask=True` agrees on both.
+Keras and PyTorch keep b^fg in the bias: exporting adds it there, and importing sets `gate_bias` to
+0. Their initial state is zero, and a learned one is dropped only on request. Options that affect
+only how a layer computes, such as Keras's `unroll` and `use_cudnn`, are not converted. If a
+sequence begins with masked steps, Keras on JAX outputs the initial state there, whereas rnn_zoo and
+Keras on TensorFlow output zeros. With `zero_output_for_mask=True` all of them agree.
 """
 
 from rnn_zoo.convert.contrib import from_contrib

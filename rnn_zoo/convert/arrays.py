@@ -1,4 +1,4 @@
-"""Arrays with gates side by side, as Keras and PyTorch keep them, and checks common to both.
+"""Arrays with gates side by side, as in Keras and PyTorch, and checks common to both.
 
 Legend: I input, N units, G gates.
 """
@@ -12,7 +12,7 @@ from rnn_zoo import layers
 
 Array = np.ndarray
 
-#: Gates of both libraries' arrays, from the first N columns to the last.
+#: Gate order of both libraries' arrays; each gate has N columns.
 GATES: dict[type[layers.CellLayer], tuple[str, ...]] = {
     layers.RNN: ("h",),
     layers.IRNN: ("h",),
@@ -40,7 +40,7 @@ def filled(
 
 
 def joined(layer: layers.CellLayer) -> tuple[Array, Array, Array]:
-    """Return arrays (I, G N), (N, G N) and (G N,) of a layer in float64, with b^fg in the bias."""
+    """Return a layer's arrays (I, G N), (N, G N) and (G N,) in float64, b^fg added to the bias."""
     cell, gates = layer.cell, GATES[type(layer)]
     weights = cell.gate_weights()
     kernel, recurrent, bias = (
@@ -52,15 +52,16 @@ def joined(layer: layers.CellLayer) -> tuple[Array, Array, Array]:
 
 
 def check_ours(layer: layers.CellLayer, theirs: str, drop_initial_state: bool) -> None:
-    """Refuse a layer of rnn_zoo that no layer of the other library equals.
+    """Refuse a layer of rnn_zoo without an equivalent in the other library.
 
     Args:
-        layer: of a class in `GATES`.
-        theirs: what it is converted to, for the message.
+        layer: layer of a class in `GATES`.
+        theirs: name of the equivalent, for the message.
         drop_initial_state: whether to drop a learned initial state that is not zero.
 
     Raises:
-        ValueError: a learned initial state, an LSTM of another activation, or no weights.
+        ValueError: a learned initial state that is not zero and not to be dropped, an LSTM with an
+            activation other than tanh, or a layer without weights.
     """
     check_activation(layer, layer.cell.activation)
     check_built(layer)
@@ -72,7 +73,7 @@ def check_ours(layer: layers.CellLayer, theirs: str, drop_initial_state: bool) -
 
 
 def check_activation(layer: Any, activation: Any) -> None:
-    """Refuse an LSTM, of rnn_zoo or Keras, whose nonlinearity is not tanh."""
+    """Refuse an LSTM of rnn_zoo or Keras whose activation is not tanh."""
     is_lstm = isinstance(layer, (keras.layers.LSTM, layers.LSTM))
     if is_lstm and activation is not keras.activations.tanh:
         raise ValueError(

@@ -1,10 +1,10 @@
-"""Conversion from the cells that the paper's authors gave to TensorFlow 1, in `tf.contrib.rnn`.
+"""Conversion from the cells of `tf.contrib.rnn` in TensorFlow 1, by the paper's authors.
 
 These cells keep their gates side by side in one array, with the rows for the input above the rows
-for the state. At run time they add a constant `forget_bias` to their sigmoid gates: it is
-`gate_bias` here and not part of the stored bias. The order of the gates and the read-in are those
-of TensorFlow 1.15. Checkpoints from before TensorFlow 1.2 call a `kernel` "weights" and a `bias`
-"biases".
+for the state. At run time they add a constant `forget_bias` to their sigmoid gates; it is not part
+of the stored bias and becomes `gate_bias` here. The gate order and the read-in follow TensorFlow
+1.15. Checkpoints older than TensorFlow 1.2 name the variables "weights" and "biases" instead of
+"kernel" and "bias".
 
 Legend: I input, N units, G gates.
 """
@@ -19,7 +19,7 @@ from rnn_zoo.layers import LAYERS, CellLayer
 
 Array = Any
 
-#: Gates of the arrays, from the first N columns to the last.
+#: Gate order of the arrays; each gate has N columns.
 _GATES = {"ugrnn": ("g", "c"), "+rnn": ("gh", "h", "gy", "y")}
 
 
@@ -41,12 +41,12 @@ def from_contrib(
         forget_bias: the constant added to the gates that keep the old state.
         read_in: the variables "in_projection/kernel" (I, N) and "in_projection/bias" (N,), which
             an intersection cell has if its input is not N wide.
-        learned_initial_state: whether the initial state, which is zero there, can be trained.
+        learned_initial_state: whether the initial state, zero in TensorFlow, is trainable.
         **options: other arguments of the layer. The defaults are those of TensorFlow: tanh, and
-            relu for the +RNN's `depth_activation`, which is called `y_activation` there.
+            relu for the +RNN's `depth_activation`, called `y_activation` there.
 
     Returns:
-        A built `rnn_zoo.layers.UGRNN` or `IntersectionRNN`. Its `cell` works on its own too.
+        A built `rnn_zoo.layers.UGRNN` or `IntersectionRNN`. Its `cell` can also be used alone.
 
     Raises:
         ValueError: another architecture, arrays of the wrong shape, or options that the layer

@@ -1,4 +1,4 @@
-"""Conversion from and to layers of Keras."""
+"""Conversion from and to Keras layers."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ _FROM = {
 }
 _TO = {ours: theirs for theirs, ours in _FROM.items()} | {layers.IRNN: keras.layers.SimpleRNN}
 _CALLING = ("return_sequences", "return_state", "go_backwards", "zero_output_for_mask")
-#: Options of Keras's layers that layers of rnn_zoo do not have.
+#: Options of Keras layers that rnn_zoo layers lack.
 _THEIRS_ALONE = (
     "stateful",
     "dropout",
@@ -36,15 +36,15 @@ def from_keras(layer: Any, learned_initial_state: bool = False) -> layers.CellLa
     Args:
         layer: a built `keras.layers.SimpleRNN`, `GRU` of `reset_after=False`, or `LSTM` of
             `activation="tanh"`, with sigmoid gates. A missing bias becomes zero.
-        learned_initial_state: whether the initial state, which is zero there, can be trained.
+        learned_initial_state: whether the initial state, zero in Keras, is trainable.
 
     Returns:
         A layer of `rnn_zoo.layers` with `gate_bias=0`, of the same name, precision, `trainable`,
         `return_sequences`, `return_state`, `go_backwards` and `zero_output_for_mask`.
 
     Raises:
-        ValueError: another layer, one without weights, or one with options that layers of rnn_zoo
-            do not have: dropout, regularizers, constraints, `stateful=True`.
+        ValueError: another layer, one without weights, or one with options that rnn_zoo layers
+            lack: dropout, regularizers, constraints, `stateful=True`.
 
     Example:
         layer = rnn_zoo.convert.from_keras(model.get_layer("gru"))
@@ -69,14 +69,14 @@ def from_keras(layer: Any, learned_initial_state: bool = False) -> layers.CellLa
 
 
 def to_keras(layer: layers.CellLayer, drop_initial_state: bool = False) -> Any:
-    """Return a Keras layer with the weights and options of a layer; inverts `from_keras`.
+    """Return a Keras layer with the weights and options of an rnn_zoo layer; invert `from_keras`.
 
     Args:
         layer: a built `rnn_zoo.layers.RNN`, `IRNN`, `GRU`, or `LSTM` of `activation="tanh"`.
         drop_initial_state: whether to drop a learned initial state that is not zero.
 
     Returns:
-        A `keras.layers.SimpleRNN`, `GRU` or `LSTM`, with b^fg in its bias.
+        A `keras.layers.SimpleRNN`, `GRU` or `LSTM`, with b^fg added to its bias.
 
     Raises:
         ValueError: another layer, one without weights, or an initial state that would be lost.
@@ -110,7 +110,7 @@ def _common(layer):
 
 
 def _check(layer):
-    """Refuse a Keras layer that no layer of rnn_zoo equals."""
+    """Refuse a Keras layer without an equivalent in rnn_zoo."""
     who = arrays.who(layer)
     for option in _THEIRS_ALONE:
         if getattr(layer, option):

@@ -1,6 +1,6 @@
-"""Conversion from and to PyTorch's modules; PyTorch is imported at the first call.
+"""Conversion from and to PyTorch modules; PyTorch is imported on the first call.
 
-PyTorch keeps kernels transposed, (G N, I) and (G N, N), and two biases that are added.
+PyTorch stores kernels transposed, (G N, I) and (G N, N), and two biases, which it adds.
 """
 
 from typing import Any
@@ -17,17 +17,17 @@ _NONLINEARITIES = {keras.activations.tanh: "tanh", keras.activations.relu: "relu
 def from_torch(
     module: Any, return_state: bool = False, learned_initial_state: bool = False
 ) -> list[layers.CellLayer]:
-    """Return layers with the weights of a PyTorch module, one for each of its layers.
+    """Return layers with the weights of a PyTorch module, one per layer of the module.
 
     Args:
         module: a `torch.nn.RNN` or `torch.nn.LSTM`. Its `batch_first` is ignored: inputs of the
             layers are always (B, T, I).
-        return_state: whether the layers return their last states, as the module does.
-        learned_initial_state: whether the initial states, which are zero there, can be trained.
+        return_state: whether the layers return their final states, as the module does.
+        learned_initial_state: whether the initial states, zero in PyTorch, are trainable.
 
     Returns:
         List of layers of `rnn_zoo.layers`, first to last, with `gate_bias=0` and
-        `return_sequences=True`, of the module's precision.
+        `return_sequences=True`, in the module's precision.
 
     Raises:
         ValueError: another module, or one with dropout, a projection, or two directions.
@@ -65,22 +65,22 @@ def to_torch(
     batch_first: bool = True,
     drop_initial_state: bool = False,
 ) -> Any:
-    """Return a PyTorch module with the weights of layers; inverts `from_torch`.
+    """Return a PyTorch module with the weights of layers; invert `from_torch`.
 
     Args:
         stack: a layer, or a list of layers from first to last, each built: all
             `rnn_zoo.layers.LSTM` of `activation="tanh"`, or all `RNN` or `IRNN` of one activation,
             tanh or relu.
-        batch_first: of the module; the default takes (B, T, I), like the layers.
+        batch_first: the module's option; by default the module takes (B, T, I), like the layers.
         drop_initial_state: whether to drop a learned initial state that is not zero.
 
     Returns:
         A `torch.nn.RNN` or `torch.nn.LSTM` with the precision of the layers' weights. `bias_ih` is
-        the whole bias, b^fg included, and `bias_hh` is zero. It returns all steps and the states,
-        and does not support masks.
+        the whole bias, b^fg included, and `bias_hh` is zero. The module returns all outputs and the
+        final states, and does not support masks.
 
     Raises:
-        ValueError: other layers, layers that do not make one module, or an initial state that
+        ValueError: other layers, layers that do not fit into one module, or an initial state that
             would be lost.
         ImportError: PyTorch is not installed.
 
@@ -121,7 +121,7 @@ def _torch():
 
 
 def _kind(module):
-    """Return the layer class that equals a module; refuse other modules."""
+    """Return the layer class equivalent to a module; refuse modules without one."""
     torch = _torch()
     kinds = {torch.nn.RNN: layers.RNN, torch.nn.LSTM: layers.LSTM}
     who = f"torch.nn.{type(module).__name__}"
@@ -154,7 +154,7 @@ def _kind(module):
 
 
 def _check_stack(stack, drop_initial_state):
-    """Refuse layers that no module equals."""
+    """Refuse layers without an equivalent module."""
     if not stack:
         raise ValueError("a torch.nn module has at least one layer; got an empty list")
     for layer in stack:

@@ -1,11 +1,11 @@
 """Trained models and tuned hyperparameters shipped with the package.
 
     rnn_zoo.list_presets()                    their names
-    rnn_zoo.preset("parens/gru-10k")          the card of one: what it is and how it was made
+    rnn_zoo.preset("parens/gru-10k")          a preset's card: its model, training and scores
     rnn_zoo.load("parens/gru-10k")            the trained Keras model
 
-A preset is a card, <task>/<name>.json, and if it has weights a file <task>/<name>.safetensors whose
-SHA-256 is in the card; index.json has the SHA-256 of every card.
+A preset is a card, <task>/<name>.json, and, if trained, weights in <task>/<name>.safetensors. The
+card has the SHA-256 of the weights' file, and index.json has that of every card.
 """
 
 import dataclasses
@@ -29,18 +29,17 @@ class Preset:
     """A tuned configuration and its results.
 
     Attributes:
-        name: <task>/<architecture>[-depth<D>]-<budget>; without the depth if it is the
-            architecture's smallest.
+        name: <task>/<architecture>[-depth<D>]-<budget>; the depth is omitted if it is the
+            architecture's minimum.
         task, arch, depth, units, num_params, max_params, input_dim, output_dim: the model's shape;
             `max_params` is the budget.
         options: arguments of `build_model` beyond the shape.
         config: the training configuration, as a dict.
-        scores: losses of the splits, the chance loss, and the task's metrics on the split eval.
-        training: its steps, time, learning curve, backend and versions.
+        scores: losses of all splits, the chance loss, and the task's metrics on the eval split.
+        training: steps, time, learning curve, backend and versions of the training run.
         search: how the hyperparameters were found.
-        paper: the paper's figure for this, with its source; None if it gives none.
-        weights: SHA-256 of the weights' file in hexadecimal; None if there are only
-            hyperparameters.
+        paper: the paper's result for this setting, with its source; None if it gives none.
+        weights: SHA-256 of the weights' file in hexadecimal; None for hyperparameters only.
     """
 
     name: str
@@ -93,8 +92,8 @@ def list_presets(
     """List the names of the presets in alphabetical order.
 
     Args:
-        task, arch: only those of this task or architecture; all if None.
-        trained: True for those with weights, False for those without; all if None.
+        task, arch: list only presets of this task or architecture; all if None.
+        trained: True for presets with weights, False for presets without; all if None.
 
     Raises:
         ValueError: unknown architecture, no preset of the task, or a damaged card.
@@ -131,7 +130,7 @@ def load(name: str) -> "RecurrentModel":
     """Load the trained model of a preset.
 
     Returns:
-        A `RecurrentModel` as built by `build_model`, with the card as its attribute `preset`.
+        A `RecurrentModel`, as from `build_model`, whose attribute `preset` is the card.
 
     Raises:
         ValueError: as for `preset`, or it has no weights.
@@ -149,7 +148,7 @@ def load(name: str) -> "RecurrentModel":
 
 
 def read_weights(card: Preset) -> dict[str, Any]:
-    """Read the weights of a preset, NumPy arrays in the form of `rnn_zoo.functional.forward`.
+    """Read a preset's weights as NumPy arrays in the form of `rnn_zoo.functional.forward`.
 
     Raises:
         ValueError: it has none, or the file differs from the published one.
@@ -174,7 +173,7 @@ def files_of(card: Preset, weights: dict[str, Any] | None = None) -> dict[str, b
     """Render the files of a preset.
 
     Args:
-        card: the `Preset`; its `weights` is set here.
+        card: the `Preset`; its `weights` digest is filled in here.
         weights: in the form of `read_weights`; None for hyperparameters only.
 
     Returns:

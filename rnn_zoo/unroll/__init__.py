@@ -1,10 +1,11 @@
-"""Run a cell over time: one projection of the whole input, then a loop as small as possible.
+"""Run a cell over time: one projection of the whole input, then a minimal loop.
 
-The engine knows nothing of the meaning of gates. It answers a cell's `pre(gate, operand)` from
-projections made before the loop. Backends differ in the primitives of `rnn_zoo.backend` alone.
+The engine does not know the meaning of the gates. It answers a cell's `pre(gate, operand)` from
+projections computed before the loop. Only the primitives of `rnn_zoo.backend` are specific to a
+backend.
 
-Legend: T time, B batch, I input features, N units, G gates; "..." stands for optional leading axes
-that weights, states and inputs share, as in a population of models.
+Legend: T time, B batch, I input features, N units, G gates; "..." optional leading axes that
+weights, states and inputs share, as in a population of models.
 """
 
 import functools
@@ -38,14 +39,15 @@ def unroll(
         cell: `rnn_zoo.AbstractRNNCell`, or an object with its `gates`, `mixes_input`,
             `after_read_in` and `step`.
         weights: result of `cell.weight_tensors()`, or arrays in that structure.
-        inputs: (..., B, T, I), or (T, ..., B, I) if `time_major`, or a form of `rnn_zoo.inputs`.
+        inputs: (..., B, T, I), or (T, ..., B, I) if `time_major`, or structured inputs from
+            `rnn_zoo.inputs`.
         initial_state: list of states (..., B, N); the learned initial states if `None`.
-        mask: (B, T) booleans, or (T, B) if `time_major`. Where it is false, the states are kept
-            and the output repeats the previous one, or zeros before the first.
-        time_major: the layout of `inputs` and `mask`.
+        mask: (B, T) booleans, or (T, B) if `time_major`. Where it is false, the step keeps the
+            states and repeats the previous output, or outputs zeros if there is none.
+        time_major: whether time is the first axis of `inputs` and `mask`.
 
     Returns:
-        (outputs (T, ..., B, N), list of the last states). Outputs are always time-major.
+        (outputs (T, ..., B, N), list of final states). Outputs are always time-major.
     """
     x, projections = _project(cell, weights, inputs, time_major)
     if initial_state is None:
@@ -63,7 +65,7 @@ def unroll(
 
 
 def _project(cell, weights, inputs, time_major):
-    """Return (x (T, ..., B, N) if the cell mixes it in, dict gate -> W x + b (T, ..., B, N))."""
+    """Return (x or None if the cell ignores it, dict gate -> W x + b), each (T, ..., B, N)."""
     if weights["read_in"]:
         inputs = cell.after_read_in(
             ops, affine(inputs, time_major=time_major, **weights["read_in"])
@@ -80,13 +82,14 @@ def _project(cell, weights, inputs, time_major):
 
 
 def affine(inputs: Any, kernel: Tensor, bias: Tensor, time_major: bool = False) -> Tensor:
-    """Compute W x + b of every time step.
+    """Compute W x + b for every time step.
 
     Args:
-        inputs: (..., B, T, I), or (T, ..., B, I) if `time_major`, or a form of `rnn_zoo.inputs`.
+        inputs: (..., B, T, I), or (T, ..., B, I) if `time_major`, or structured inputs from
+            `rnn_zoo.inputs`.
         kernel: (..., I, M).
         bias: (..., M).
-        time_major: the layout of `inputs` if they are an array.
+        time_major: whether time is the first axis of `inputs` given as an array.
 
     Returns:
         (T, ..., B, M).
@@ -104,7 +107,7 @@ def affine(inputs: Any, kernel: Tensor, bias: Tensor, time_major: bool = False) 
 
 
 def _as_array(inputs, dtype, time_major):
-    """Return (T, ..., B, I) from an array in either layout or a form of `rnn_zoo.inputs`."""
+    """Return (T, ..., B, I) from an array in either layout or from structured inputs."""
     if isinstance(inputs, (Held, OneHot)):
         inputs, time_major = inputs.dense(dtype), False
     return inputs if time_major else ops.moveaxis(inputs, -2, 0)

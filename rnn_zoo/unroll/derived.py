@@ -1,17 +1,17 @@
 """Backpropagation through time, derived from the cell's own step.
 
-Forward, the loop stores each gate's pre-activation z = U^T a + W^T x + b, where a is the operand.
-Backward, a second loop replays the same `step`, with `pre` answering from the stored z, and pulls
-the gradient back through it: dz of each gate, and da = U dz of the operand. The rest needs no
-loop: dU = Σ_t a_t dz_t^T is one product per gate, and the gradients of W, b and the inputs follow
-from dz by automatic differentiation of the projection.
+The forward loop stores each gate's pre-activation z = U^T a + W^T x + b, where a is the operand.
+The backward loop replays the same `step`, with `pre` answering from the stored z, and pulls the
+gradient back through it: dz of each gate, and da = U dz of the operand. The rest needs no loop:
+dU = Σ_t a_t dz_t^T is one product per gate, and the gradients of W, b and the inputs follow from dz
+by automatic differentiation of the projection.
 
-No derivative of a cell is written by hand, so a cell of equations alone trains just as fast.
+No derivative of a cell is written by hand: a new cell needs only its equations to train as fast.
 Second derivatives work on JAX and are refused on TensorFlow.
 
-Arrays in the loops are (..., N, B), batch last: it fills vector registers where the few units of a
-small network would not. Each gate has its own z, not a slice of a fused array, for the same
-reason: compilers vectorise over whole arrays.
+Arrays in the loops are (..., N, B), batch last: the batch fills vector registers, which the few
+units of a small network would not. For the same reason each gate has its own z, not a slice of a
+fused array: compilers vectorise over whole arrays.
 
 The loops need four primitives of `rnn_zoo.backend`: `scan`, `stored`, `pullback` and
 `with_gradient`.
@@ -35,7 +35,7 @@ def unroll(
     states: list[Tensor],
     mask: Tensor | None,
 ) -> tuple[Tensor, list[Tensor]]:
-    """Run a step over time; see `rnn_zoo.unroll.unroll`. Projections, x, mask are time-major.
+    """Run a step over time, as `rnn_zoo.unroll.unroll`, from time-major projections, x and mask.
 
     Args:
         backend: module of primitives.
@@ -47,7 +47,7 @@ def unroll(
         mask: (T, B, 1) or None.
 
     Raises:
-        ValueError: the step does not ask for each gate once, or mixes units or samples.
+        ValueError: the step does not call `pre` once per gate, or changes the shape of its arrays.
     """
     if mask is None:
         run = _with_mask_argument(step)
@@ -78,7 +78,7 @@ class _Form(NamedTuple):
     """Data flow of a step, found by a trial call."""
 
     output_state: int | None  # index of the new state that is the output; None if none is
-    own_operands: tuple  # gates whose operand is not the first state, as the GRU's r · h
+    own_operands: tuple  # gates whose operand is not the first state, such as the GRU's r · h
 
 
 class _Loops:
@@ -88,7 +88,7 @@ class _Loops:
         self.backend, self.run, self.form = backend, run, form
 
     def _joined(self, gates):
-        """List the gates whose products with the first state are computed as one."""
+        """Return the gates whose products with the first state are fused into one."""
         shared = [gate for gate in gates if gate not in self.form.own_operands]
         return shared if len(shared) > 1 and self.backend.joins_products() else []
 
@@ -178,7 +178,7 @@ def _recurrent_gradient(operand, d_z):
     units, batch_size = operand.shape[-2:]
     if batch_size is None or units > batch_size:
         return ops.einsum("t...ib,t...jb->...ij", operand, d_z)
-    # For small matrices, adding up T products costs less than a transposition of (T, N, B).
+    # For small matrices, adding up T products is cheaper than transposing (T, N, B).
     return ops.sum(ops.einsum("t...ib,t...jb->t...ij", operand, d_z), axis=0)
 
 
