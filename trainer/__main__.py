@@ -1,4 +1,4 @@
-"""python -m trainer --task=parens --arch=ugrnn"""
+"""python -m trainer --task=parens: trains one recurrent network on one of the paper's tasks."""
 
 from absl import flags
 
@@ -46,7 +46,7 @@ def _settings():
 
 
 def run() -> None:
-    """The console script."""
+    """Entry point of the console script."""
     cli.run(main, FLAGS, USAGE)
 
 

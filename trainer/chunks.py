@@ -1,11 +1,11 @@
-"""How many steps one compiled call takes."""
+"""Number of training steps per compiled call."""
 
 
 class Chunks:
     """Chooses the number of steps per compiled call from the speed of earlier calls.
 
-    The first call takes one step, because it compiles and says nothing about speed. The second
-    takes ten, to measure it.
+    The first call runs one step: it compiles, so its duration says nothing about speed. The second
+    runs ten, to measure the speed.
 
     Attributes:
         steps_per_second: speed of the last call; None until the second call has returned.
@@ -24,7 +24,7 @@ class Chunks:
         return max(1, round(self.steps_per_second * seconds))
 
     def add(self, steps: int, seconds: float) -> None:
-        """Notes a call's number of steps and its duration."""
+        """Records a call's number of steps and its duration."""
         if self._is_compiled:
             self.steps_per_second = max(steps, 1) / seconds
         self._is_compiled = True

@@ -1,4 +1,4 @@
-"""The configuration of one training, an immutable value that is checked when it is made."""
+"""Configuration of one training run, immutable and checked on construction."""
 
 import contextlib
 import dataclasses
@@ -25,33 +25,34 @@ PRECISIONS = ("float32", "tf32", "mixed_bfloat16")
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
-    """Everything that determines a training; hyperparameters are those of the paper's appendix A.
+    """Everything that determines a training run; hyperparameters as in the paper's appendix A.
 
     Attributes:
         task, arch: names of the task and the architecture.
         task_options: arguments of the task's constructor.
-        depth: number of layers; None is 1, or 2 for the +RNN, which has no depth 1.
-        num_params: parameter budget, which determines the units.
+        depth: number of layers; None for the least depth: 1, or 2 for the +RNN.
+        num_params: parameter budget, which determines the number of units.
         train_steps: number of optimizer updates.
         batch_size: samples per update.
         seed: seed of initial weights, and of the data unless `data_seed` is given.
         data_seed: seed of batches and random data sets.
-        eval_samples: number of samples that the loss of a split is measured on.
-        activation: s(); None for the architecture's default.
-        gate_bias: b^fg, a number for all gates that carry it or a dict from gate to number ("gy"
-            and "gh" of the +RNN).
-        matrix_init, bias_init: initializers; `matrix_init` None for the architecture's default.
+        eval_samples: number of samples used to measure the loss of a split.
+        activation: nonlinearity s(); None for the architecture's default.
+        gate_bias: b^fg, a number for all gates that have it, or a dict from gate to number (keys
+            "gy" and "gh" for the +RNN).
+        matrix_init, bias_init: initializers; a `matrix_init` of None is the architecture's default.
         input_scale, recurrent_scale, bias_scale: scales of initial values, a number or a dict from
             gate to number.
         optimizer: a key of `trainer.optimizers.OPTIMIZERS`.
         lr_init: initial learning rate.
         lr_decay_rate: final learning rate divided by the initial one.
         momentum_logit: logit of the momentum m = σ(momentum_logit).
-        gradient_clip_val: largest global norm of a gradient.
+        gradient_clip_val: maximum global norm of the gradients.
         l2_decay: λ of the penalty λ Σ w² over all matrices.
-        preset: name of the preset whose weights are the initial ones; None for random ones.
-        precision: "float32"; "tf32", in which a GPU's matrix products may round their factors to 10
-            bits; or "mixed_bfloat16", in which layers compute in bfloat16 with float32 weights.
+        preset: name of the preset whose weights to start from; None for random initial weights.
+        precision: "float32"; "tf32", in which a GPU may round the factors of matrix products to 10
+            mantissa bits; or "mixed_bfloat16", in which layers compute in bfloat16 with float32
+            weights.
 
     Raises:
         UserError: an invalid value; the message names it and the choices.
@@ -176,7 +177,7 @@ class TrainConfig:
                 )
 
     def cell_options(self) -> dict[str, Any]:
-        """Returns the arguments of the cells, except those left to the architecture."""
+        """Returns the arguments of the cells, except those left at the architecture's defaults."""
         names = (
             *("activation", "gate_bias", "matrix_init", "bias_init"),
             *("input_scale", "recurrent_scale", "bias_scale"),
@@ -196,7 +197,7 @@ def find_preset(name: str) -> Preset:
 
 
 def read_preset_weights(name: str) -> dict:
-    """Returns the weights of a preset, NumPy arrays as of `rnn_zoo.model.get_weights`.
+    """Returns the weights of a preset as NumPy arrays, in the form of `rnn_zoo.model.get_weights`.
 
     Raises:
         UserError: no such preset, it has no weights, or its file is damaged.

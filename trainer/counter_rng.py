@@ -4,7 +4,7 @@ The generator is Threefry-2x32 with 20 rounds (Salmon et al., "Parallel random n
 1, 2, 3", 2011), a block cipher that encrypts a counter under a key. The key is (seed, stream) and
 the counter (index, step), so any number of any step is computed without the ones before it.
 
-Seed and step may be arrays of lanes; their axes lead those of the result.
+Seed and step may be arrays over lanes; their axes come first in the result.
 """
 
 import math
@@ -26,7 +26,7 @@ def threefry(key: tuple[Tensor, Tensor], counter: tuple[Tensor, Tensor]) -> tupl
     """Encrypts a counter of two words under a key of two words, all uint32 and broadcast together.
 
     Returns:
-        The two words of the cipher text.
+        The two words of the ciphertext.
     """
     keys = (*key, key[0] ^ key[1] ^ word(_PARITY))
     x, y = counter[0] + keys[0], counter[1] + keys[1]
@@ -65,7 +65,7 @@ def bits_at(seed: Any, stream: str, index: Tensor, num_words: int) -> Tensor:
 
     Args:
         seed, stream: as for `bits`.
-        index: (..., B) positions; lanes of `seed` lead.
+        index: (B,) positions, or (..., B) with the lane axes of `seed`.
         num_words: number of words per sample.
 
     Returns:
@@ -86,7 +86,7 @@ def uniform(words: Tensor) -> Tensor:
 
 
 def normal(words: Tensor) -> Tensor:
-    """Maps words (..., 2 K) to standard normal numbers (..., 2 K), by Box and Muller's method."""
+    """Maps words (..., 2 K) to standard normal numbers (..., 2 K), by the Box-Muller transform."""
     first, second = ops.split(uniform(words), 2, axis=-1)
     radius = ops.sqrt(-2 * ops.log(1 - first))
     angle = 2 * math.pi * second

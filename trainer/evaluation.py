@@ -1,4 +1,4 @@
-"""Measures models on their tasks, as records and presets' cards report it."""
+"""Measures models on their tasks, with the metrics that run records and preset cards report."""
 
 import dataclasses
 from typing import Any
@@ -14,7 +14,7 @@ from trainer.trial import Trial
 
 
 class Evaluator:
-    """Measures weights of one model shape; compiles once.
+    """Measures weights of one model shape, compiling only once.
 
     Args:
         trial: determines the task and the model.
@@ -27,7 +27,7 @@ class Evaluator:
         """Measures a split.
 
         Args:
-            weights: as of `rnn_zoo.model.get_weights`.
+            weights: in the form of `rnn_zoo.model.get_weights`.
             split: "train", "valid" or "eval".
 
         Returns:
@@ -44,12 +44,12 @@ class Evaluator:
 
 
 def evaluate(model: Any, config: TrainConfig | None = None, split: str = "eval") -> dict | None:
-    """Measures a model on its task, with the samples that runs and presets are measured on.
+    """Measures a model on its task, with the same samples as for runs and presets.
 
     Args:
         model: from `rnn_zoo.load`, `trainer.export.load_model` or `rnn_zoo.build_model`.
-        config: determines the task, the cells' options and the number of samples; that of the
-            model's preset if None. For text8, `task_options` can have the text's path.
+        config: determines the task, the cells' options and the number of samples; if None, the
+            configuration of the model's preset. For text8, `task_options` can give the text's path.
         split: "train", "valid" or "eval".
 
     Returns:
@@ -58,7 +58,7 @@ def evaluate(model: Any, config: TrainConfig | None = None, split: str = "eval")
     Raises:
         UserError: no configuration, an unknown split, or a model whose shape, architecture or cell
             options differ from the configuration's.
-        ValueError: as `rnn_zoo.model.check_as_built`.
+        ValueError: as for `rnn_zoo.model.check_as_built`.
 
     Example:
         model = rnn_zoo.load("parens/gru-10k")

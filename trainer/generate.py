@@ -15,14 +15,14 @@ def generate(
     """Continue a text from the learned initial states, one code at a time.
 
     The next code is i with probability softmax(z / temperature)_i, where z are the outputs after
-    all codes so far. It is fed back as the next input.
+    all codes so far. The drawn code is the next input.
 
     Args:
-        model: model of `build_model` whose outputs are logits of its next input.
+        model: from `build_model`; its outputs are the logits of its next input.
         codes: the text to continue, integers below I, at least one.
         length: number of codes to add.
         temperature: values below 1 favour likely codes; at 0 the likeliest is always chosen.
-        seed: of the draws; equal arguments give equal texts.
+        seed: seed of the draws; equal arguments give equal texts.
 
     Returns:
         The added codes, fewer than `length` if the outputs stop being finite.
@@ -48,7 +48,7 @@ def draw(logits: np.ndarray, temperature: float, rng: np.random.Generator) -> in
 
     Args:
         logits: z (I,), finite float64.
-        temperature: at 0, the limit: the first i of the largest z_i.
+        temperature: at 0, the first i with the largest z_i is chosen, as in the limit.
         rng: not used at temperature 0.
     """
     if temperature == 0:

@@ -1,10 +1,12 @@
 """Trains many trials in one program, side by side in lanes.
 
-A lane gives the result that its trial would have alone, up to rounding. When a trial ends, its lane
-takes the next one. A diverged lane is frozen. With P lanes, each lane costs 1/P of the program's
-time and memory: weights, gradients, two optimizer slots, and at most (2 S + 3 G) T B N float32
-numbers per layer between the passes, for S states, G gates, T steps, B samples and N units (the
-states twice, and each gate's input product, pre-activation and gradient).
+A trial gets the same result in a lane as alone, up to rounding. When a trial ends, its lane takes
+the next one. A diverged lane is frozen.
+
+Each of P lanes costs 1/P of the program's time and memory. A lane's memory holds its weights,
+gradients and two optimizer slots. Between the forward and the backward pass it also holds at most
+(2 S + 3 G) T B N float32 numbers per layer, for S states, G gates, T steps, B samples and N units:
+the states twice, and each gate's input product, pre-activation and gradient.
 
 Legend: P lanes.
 """
@@ -25,9 +27,9 @@ from trainer.program import Program, stack
 from trainer.storage.records import RunRecord
 from trainer.trial import PROGRESS, Trial
 
-#: Time of one compiled call, so that finished trials are reported soon.
+#: Target duration of one compiled call, short so that finished trials are reported soon.
 CHUNK_SECONDS = 5.0
-#: Idle lanes are dropped, which compiles a smaller program, if that saves at least this much time.
+#: Idle lanes are dropped, which compiles a smaller program, if that saves more time than this.
 SHRINK_SECONDS = 10.0
 
 
@@ -39,9 +41,9 @@ def train_lanes(
     """Trains trials of one shape, `lanes` of them at a time.
 
     Args:
-        trials: trials that agree in task, architecture, depth, units and batch size. The next one
-            is taken when a lane is free. None means that no trial is ready yet; the iterable is
-            asked again after the next compiled call.
+        trials: trials of equal `Trial.shape`. The next one is taken when a lane is free. The
+            iterable yields None when no trial is ready yet, and is advanced again after the next
+            compiled call.
         lanes: P.
         report: called with a list of (trial, step) after each compiled call.
 
@@ -82,7 +84,7 @@ _kept: dict[tuple, Program] = {}
 
 def _program(trial):
     """Returns the program for a trial's shape; only the most recent one is kept compiled."""
-    # A notebook can register a changed cell under an old name: the class is part of the key.
+    # A notebook can register a changed cell under an old name, so the class is part of the key.
     key = repr(trial.shape), type(trial.cells[0])
     if key not in _kept:
         _kept.clear()
@@ -225,7 +227,7 @@ class Lanes:
             )
 
     def _gather(self):
-        """Stacks hyperparameters and data; idle lanes repeat another lane's, which go unused."""
+        """Stacks hyperparameters and data; idle lanes get an unused copy of a busy lane's."""
         some = next(iter(self.trials.values()))
         trials = [self.trials.get(lane, some) for lane in range(self.num_lanes)]
         self.hparams = stack([trial.hparams(self.program) for trial in trials])

@@ -22,10 +22,10 @@ from trainer.storage.events import Events
 from trainer.storage.records import RunDirectory, RunRecord
 from trainer.trial import Trial
 
-#: Measurements of the training loss per measurement of the validation loss.
+#: Number of measurements of the training loss per measurement of the validation loss.
 VALID_EVERY = 10
 CHECKPOINT_SECONDS = 30.0
-#: Time of one compiled call, so that progress is shown about every second.
+#: Target duration of one compiled call, so that progress is shown about every second.
 CHUNK_SECONDS = 1.0
 
 
@@ -47,9 +47,9 @@ def train(
     Args:
         config: the configuration.
         run_dir: directory to write; a new one under `runs/` if None.
-        resume: continues the run in `run_dir`. The result is equal, bit for bit, to that of a run
-            without interruption.
-        documents: file name -> text, written beside the record; the configuration as gin if None.
+        resume: whether to continue the run in `run_dir`. The result equals that of an
+            uninterrupted run bit for bit.
+        documents: file name -> text, written beside the record; if None, the configuration as gin.
         display: where progress is shown; standard output if None.
 
     Returns:
@@ -128,7 +128,7 @@ class _Run:
         self.measurements = self.directory.read_metrics(up_to_step=self.step)
 
     def introduce(self):
-        """Says what is trained, and where it is written."""
+        """Prints the model, the settings and the run directory."""
         record = self.record
         self.display.say(
             f"{headline(record)}   steps {record.train_steps:,}   batch {self.config.batch_size}"
@@ -161,7 +161,7 @@ class _Run:
         self.events.close()
 
     def conclude(self):
-        """Measures the finished run and says where its files are."""
+        """Measures the finished run and prints where its files are."""
         record, where = self.record, self.directory.path
         if record.status == "ok" and record.eval_loss is None:
             self.trial.complete(record, self._evaluate)
@@ -191,7 +191,7 @@ class _Run:
         self.chunks.add(self.step - start, time.monotonic() - called)
 
     def _window(self):
-        """The steps averaged by the next measurement; depends on the configuration alone."""
+        """The steps averaged by the next measurement; the configuration alone sets their bounds."""
         total = self.config.train_steps
         index = min(self.step, total - 1) * WINDOWS // total
         return range(window_start(index, total), window_start(index + 1, total))
@@ -218,7 +218,7 @@ class _Run:
                 self.record.num_params,
             )
             if not math.isfinite(metrics["loss"]):
-                # The last update left finite weights with a non-finite loss: one more diverges.
+                # The last update left finite weights with a non-finite loss; another would diverge.
                 self.state["feasible"] = keras.ops.zeros_like(self.state["feasible"])
                 return
             for name, value in metrics.items():

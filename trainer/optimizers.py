@@ -52,7 +52,7 @@ OPTIMIZERS = {"sgd": _sgd, "momentum": _momentum, "rmsprop": _rmsprop, "adam": _
 
 
 def zero_slots(weights: Any) -> dict[str, Any]:
-    """Returns the initial slots, two zeros per weight."""
+    """Returns the initial slots, two arrays of zeros per weight."""
     zeros = keras.tree.map_structure(lambda weight: 0 * weight, weights)
     return {"u": zeros, "v": keras.tree.map_structure(lambda weight: 0 * weight, weights)}
 
@@ -70,8 +70,8 @@ def update(
     """Applies one update.
 
     Args:
-        names: keys of `OPTIMIZERS`, those in use.
-        choice: (...) index into `names`; ignored if there is one name.
+        names: the keys of `OPTIMIZERS` in use.
+        choice: (...) index into `names`; ignored if there is only one name.
         weights, gradients: nested structures of arrays (..., shape).
         slots: from `zero_slots` or the last update.
         rate, momentum: (...) α and m.
@@ -110,7 +110,7 @@ def learning_rate(
 
 
 def clip_by_global_norm(gradients: Any, limit: Tensor) -> tuple[Any, Tensor]:
-    """Scales all gradients by min(1, limit / norm), with norm = √(Σ g²) over all of a lane.
+    """Scales all gradients by min(1, limit / norm), with norm = √(Σ g²) over each lane.
 
     Returns:
         (gradients, norm before clipping (...)). Gradients are invalid if the norm is infinite.

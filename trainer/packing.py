@@ -1,11 +1,12 @@
 """Packing of a model's weights into one vector, for compiled training loops.
 
 A small network has a dozen weights of a few hundred numbers each. Clipping, updating and checking
-them one by one is a quarter of the operations of a training step, each with its own overhead. On
-one vector they are a handful. Equal shapes of a dict (the gates' matrices) are packed side by side,
-as the input product needs them, so that unpacking and concatenating them again costs nothing.
+them one by one takes a quarter of the operations of a training step, each with its own overhead. On
+one vector it takes a handful. The arrays of a dict (the gates' matrices) are packed side by side if
+their shapes are equal. The input product needs them in that form, so unpacking and concatenating
+them again costs nothing.
 
-Legend: "..." axes of lanes, M numbers of all weights together.
+Legend: "..." axes of lanes, M size of all weights together.
 """
 
 import math

@@ -1,6 +1,6 @@
-"""The training program: K steps in one compiled call, with batches made from (seed, step).
+"""The training program: many steps per compiled call, with batches made from (seed, step).
 
-The state is a plain nested dict of arrays, so a checkpoint is the state and a resumed run gives
+The state is a plain nested dict of arrays. A checkpoint stores all of it, so a resumed run gives
 bitwise equal results. Hyperparameters are arguments, so trials of one shape share a compiled
 program. Hyperparameters, weights and seeds may have a leading axis of lanes: P trials then train in
 one program, each as if alone.
@@ -25,9 +25,9 @@ from trainer.optimizers import expand_as
 from trainer.tasks.base import Task, WeightedBatch
 
 Tensor = Any
-#: A training loss above this multiple of the chance loss has diverged (infeasible, section 4).
+#: Training has diverged if its loss exceeds this multiple of chance (infeasible, section 4).
 DIVERGED = 100.0
-#: Number of windows whose mean losses are the learning curve, and of points kept in a record.
+#: Number of windows whose mean losses form the learning curve, and of points kept in a record.
 WINDOWS, CURVE_POINTS = 100, 20
 #: Maximum number of input values per evaluation batch, which bounds its memory.
 EVALUATION_NUMBERS = 2**21
@@ -41,12 +41,12 @@ class Program:
 
     Args:
         task: the `Task`; trials may differ in the scalars of its `data`.
-        cells: cells of the model's layers, for their equations.
+        cells: cells of the model's layers, of which only the equations are used.
         batch_size: samples per step.
-        optimizer_names: names in `OPTIMIZERS` that any trial uses.
-        activation_names: nonlinearities s() that any trial uses.
-        precision: of products and layers, as in `TrainConfig`. Weights, losses and the optimizer
-            are always float32.
+        optimizer_names: names in `OPTIMIZERS` used by at least one trial.
+        activation_names: nonlinearities s() used by at least one trial.
+        precision: precision of products and layers, as in `TrainConfig`. Weights, losses and the
+            optimizer are always float32.
     """
 
     def __init__(
@@ -95,10 +95,11 @@ class Program:
 
         Args:
             config: the `TrainConfig`.
-            gate_bias: b^fg by gate, as the cell holds it.
+            gate_bias: dict from gate to b^fg, as in the cell.
             activation: the name of s(), one of `activation_names`.
-            stop_above: (CURVE_POINTS,) mean losses; a trial whose curve is above them at the end of
-                a point is pruned there. None never prunes.
+            stop_above: (CURVE_POINTS,) limits of the mean loss, one per point of the curve. A trial
+                whose mean loss over a point is above its limit is pruned at the end of the point.
+                None disables pruning.
         """
         if stop_above is None:
             stop_above = np.full(CURVE_POINTS, np.inf)
@@ -115,13 +116,15 @@ class Program:
     def run(
         self, state: dict[str, Any], hparams: dict[str, Any], data: dict[str, Tensor], stop: Any
     ) -> dict[str, Any]:
-        """Train up to step `stop`. An update that diverges is discarded and ends that training.
+        """Train up to step `stop`.
+
+        An update that diverges is discarded, and its trial is not trained further.
 
         Args:
             state: result of `start` or of the last call.
             hparams: result of `hparams`; for lanes, a `stack` of them.
             data: the task's `device_data`, its scalars stacked for lanes.
-            stop: the first step not to take, (...).
+            stop: (...), total number of steps after which to stop.
 
         Returns:
             The state after the last step.
@@ -145,15 +148,15 @@ class Program:
             weights, hparams, data: as for `run`.
             split: "train", "valid" or "eval".
             num_samples: number of samples, rounded up to whole batches.
-            whole: whether to go through a fixed data set of at most that size instead of drawing
-                from the split.
+            whole: whether to go once through a finite data set of at most `num_samples` samples
+                instead of drawing from the split.
 
         Returns:
-            dict from metric to float or list of floats; for lanes, to a list over lanes of these.
+            dict from metric to float or list of floats; for lanes, to a list of these over lanes.
         """
         at_once = max(1, EVALUATION_NUMBERS // (self.task.num_steps * self.task.input_dim))
         if whole:
-            # All lanes are measured at once, but never fewer samples than training fits in memory.
+            # Lanes share the memory, but a training batch per lane is known to fit.
             lanes = math.prod(weights["readout"]["bias"].shape[:-1])
             at_once = max(self.batch_size, at_once // lanes)
             # A power of two, so that data sets of different sizes share a few compiled programs.
@@ -204,7 +207,7 @@ class Program:
         return ops.cast(forward(cells, weights, inputs, self.task.loss_steps), "float32")
 
     def _train(self, state, hparams, data, stop):
-        """`run` before compilation. In its loop, weights and slots are vectors (..., M)."""
+        """Function that `run` compiles; its loop keeps weights and slots as vectors (..., M)."""
         lanes = len(state["step"].shape)
         shapes = state["weights"]
 
@@ -230,7 +233,7 @@ class Program:
 
         def objective(weights):
             loss = self.task.loss(self._forward(weights, hparams, batch), batch)
-            # Lanes share no weights, so each gets the same gradients from the sum as alone.
+            # Lanes share no weights, so the gradient of the sum is each lane's own gradient.
             return ops.sum(loss), loss
 
         loss, gradients = self._backend.value_and_grad(objective, packing.unpack(weights, shapes))
@@ -270,7 +273,7 @@ class Program:
 
 
 def window_start(index: Any, train_steps: Any, windows: int = WINDOWS) -> Any:
-    """Return the first step of a window: the steps t with ⌊windows t / train_steps⌋ = index."""
+    """Return the first step of a window, the first t with ⌊windows t / train_steps⌋ ≥ index."""
     return -(-index * train_steps // windows)
 
 
@@ -279,7 +282,7 @@ def _is_training(state, stop):
 
 
 def _note(loss_sums, loss, step, hparams):
-    """Return the learning curve with one more loss, and whether the trial is pruned here."""
+    """Return the loss sums with one more loss, and whether the trial is pruned at this step."""
     steps = hparams["train_steps"]
     window, point = step * WINDOWS // steps, step * CURVE_POINTS // steps
     here = ops.arange(WINDOWS) == window[..., None]

@@ -34,9 +34,9 @@ flags.DEFINE_float(
 flags.DEFINE_string("text8_path", None, "the text8 file, if it has moved", **_COMMON)
 flags.DEFINE_string("text8_source", None, "pydoc: text from Python's documentation", **_COMMON)
 
-#: Limit of seeds and lengths.
+#: Largest seed and length.
 LARGEST = 2**31 - 1
-#: Limit of examples, which are answered in one batch and must fit into memory.
+#: Maximum number of examples, which are answered in one batch and must fit into memory.
 MOST_EXAMPLES = 1000
 
 
@@ -59,7 +59,7 @@ def main() -> None:
     if not any(directory.checkpoints.glob("*.safetensors")):
         _refuse(display, record, f"no readable checkpoint in {directory.checkpoints}")
         return
-    # A text that is continued from a prompt needs no data.
+    # Continuing a prompt needs no data.
     task = config.make_task() if FLAGS.num or FLAGS.prompt is None else None
     cli.start_backend()
     try:
@@ -90,7 +90,7 @@ def _check_flags() -> None:
 
 
 def _config(record: RunRecord) -> TrainConfig:
-    """Returns the run's configuration, with the text that flags name.
+    """Returns the run's configuration; flags can replace its text.
 
     Raises:
         UserError: a flag does not apply to the run's task, or the prompt has a character that is
@@ -113,10 +113,10 @@ def _config(record: RunRecord) -> TrainConfig:
 
 
 def _refuse(display, record, problem):
-    """Says why a diverged run has no answers.
+    """Prints why a diverged run has no answers.
 
     Raises:
-        UserError: the run did not diverge, and should have answers.
+        UserError: the run did not diverge, so it should have answers.
     """
     if record.status != "infeasible":
         raise UserError(str(problem))
@@ -142,7 +142,7 @@ def _load_finite():
 
 
 def run() -> None:
-    """The console script."""
+    """Entry point of the console script."""
     cli.run(main, FLAGS, USAGE)
 
 

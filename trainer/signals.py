@@ -5,7 +5,7 @@ from typing import Self
 
 
 class Signals:
-    """Notes SIGINT and SIGTERM so that a loop can stop cleanly; a second signal kills.
+    """Records SIGINT and SIGTERM so that a loop can stop cleanly; a second one acts as usual.
 
     Attributes:
         received: number of the signal; None before it arrives.

@@ -1,4 +1,4 @@
-"""Hides what libraries write to standard error while they start."""
+"""Hides the messages that libraries write to standard error while they start."""
 
 import contextlib
 import os

@@ -17,7 +17,7 @@ from trainer.program import CURVE_POINTS, Program, window_start
 from trainer.storage.records import RunRecord, versions
 from trainer.tasks.base import SPLITS
 
-#: Entries of a program's state that a record is updated from.
+#: Entries of a program's state from which a record is updated.
 PROGRESS = ("step", "feasible", "pruned", "loss_sums")
 #: evaluate(split, num_samples, whole) -> averaged metrics of a split.
 Evaluate = Callable[[str, int, bool], dict]
@@ -28,18 +28,18 @@ class Trial:
 
     Args:
         config: the configuration.
-        run_id: name of its record.
-        stop_above: fraction of the steps -> mean training loss, over the twentieth of the training
-            that ends there, above which the trial is pruned.
+        run_id: the `run_id` of its record.
+        stop_above: fraction of the steps -> limit. The trial is pruned at that fraction if its mean
+            training loss over the preceding twentieth of the steps is above the limit.
 
     Attributes:
         task: its `Task`.
         units, num_params: N and the number of parameters, from the budget.
-        cells: cells of the layers, for their equations.
+        cells: the cells of the layers, unbuilt.
         activation: name of s().
 
     Raises:
-        UserError: the budget is too small, or the task refuses its options.
+        UserError: the budget is too small, or the task rejects its options.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Trial:
         self.cells = make_cells(
             config.arch, config.depth, self.units, seed=config.seed, **config.cell_options()
         )
-        # Not by `keras.activations.serialize`, which imports TensorFlow on every backend.
+        # Not `keras.activations.serialize`, which imports TensorFlow on every backend.
         self.activation = self.cells[0].activation.__name__
 
     @property
@@ -91,7 +91,7 @@ class Trial:
         )
 
     def draw_weights(self) -> dict:
-        """Returns the initial weights, NumPy arrays: the preset's, or random ones.
+        """Returns the initial weights as NumPy arrays, the preset's or random ones.
 
         Raises:
             UserError: the preset has no weights, or they are damaged.
@@ -151,7 +151,7 @@ class Trial:
         )
 
     def update(self, record: RunRecord, state: Mapping[str, Any], seconds: float) -> None:
-        """Writes the progress of the training into its record.
+        """Writes the progress of the trial into its record.
 
         Args:
             record: from `record`.
@@ -172,7 +172,7 @@ class Trial:
             record.status = "interrupted"
 
     def complete(self, record: RunRecord, evaluate: Evaluate) -> None:
-        """Adds losses and metrics to the record of a finished training, unless it diverged.
+        """Adds losses and metrics to the record of a finished trial, unless it diverged.
 
         Args:
             record: from `record`, after `update`.
@@ -195,7 +195,7 @@ class Trial:
 
         Args:
             evaluate: evaluate(split, num_samples, whole) returns a split's averaged metrics. A
-                fixed data set serves as all three splits, and is measured once, whole.
+                finite data set is the same in all three splits, so it is measured only once, whole.
             splits: names of the splits.
 
         Returns:

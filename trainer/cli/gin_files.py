@@ -1,4 +1,4 @@
-"""Builds a `TrainConfig` from gin files, bindings and flags; nothing else in the trainer knows gin.
+"""Builds a `TrainConfig` from gin files, bindings and flags; no other trainer module imports gin.
 
 Later sources win: the dataclass's defaults, the task's file, the architecture's file, the profile,
 --gin_file, --gin_bindings, flags.
@@ -20,7 +20,7 @@ from trainer.errors import UserError
 from trainer.tasks import TASKS
 
 PROFILES = ("smoke", "laptop", "paper")
-#: Files in gin_configs/archs, of an architecture in every task or in one.
+#: Files in gin_configs/archs, each for one architecture, with all tasks or with one.
 ARCHITECTURE_FILES = ("irnn", "+rnn-memory", "+rnn-parens", "+rnn-rcf")
 
 # A gin file can `import` and `include`, hence ImportError and OSError.

@@ -1,4 +1,4 @@
-"""Flags that describe a training, shared by the trainer and the tuner."""
+"""Flags that describe a training run, shared by the trainer and the tuner."""
 
 import dataclasses
 from typing import Any
@@ -15,7 +15,7 @@ _FIELDS = ("task", "arch", "depth", "num_params", "train_steps", "batch_size", "
 
 
 def define(flag_values: flags.FlagValues) -> None:
-    """Defines all flags that describe a training."""
+    """Defines all flags that describe a training run."""
 
     def listed(table):
         return "".join(f"\n        {name}: {entry.summary}" for name, entry in table.items())
@@ -47,7 +47,7 @@ def define(flag_values: flags.FlagValues) -> None:
 
 
 def define_surroundings(flag_values: flags.FlagValues) -> None:
-    """Defines the flags that do not choose a single training, for use in sweeps too."""
+    """Defines the flags that are not specific to one training run; sweeps have them too."""
     common: dict[str, Any] = {"flag_values": flag_values}
     flags.DEFINE_string(
         "profile", "laptop", f"amount of work: {', '.join(gin_files.PROFILES)}", **common
@@ -94,10 +94,10 @@ def parse(flag_values: flags.FlagValues, base: str | None = None) -> gin_files.P
 def _preset(name, scratch, arch):
     """Returns the preset to take weights from, or None, and its configuration as gin.
 
-    Training that continues from its weights continues at its final learning rate.
+    Training from the preset's weights starts at the preset's final learning rate.
 
     Raises:
-        UserError: no such preset; it has no weights; it is for another architecture.
+        UserError: no such preset, a preset without weights, or one of another architecture.
     """
     card = find_preset(name)
     if arch is not None and ALIASES.get(arch, arch) != card.arch:
@@ -118,13 +118,13 @@ def _preset(name, scratch, arch):
 
 
 def text8_options(flag_values: flags.FlagValues) -> dict[str, str]:
-    """Returns the options of the task text8 that flags set."""
+    """Returns the options of the text8 task that are set by flags."""
     given = {"path": flag_values.text8_path, "source": flag_values.text8_source}
     return {name: value for name, value in given.items() if value is not None}
 
 
 def with_text8(config: TrainConfig, flag_values: flags.FlagValues) -> TrainConfig:
-    """Replaces the text of a run's configuration by the one that flags name, if any.
+    """Replaces the text of a run's configuration if flags name another one.
 
     Raises:
         UserError: the run's task has no text.

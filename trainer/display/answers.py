@@ -1,4 +1,4 @@
-"""A model's answers as text: to examples of its task, and as a continued text."""
+"""Prints a model's answers to examples of its task, and its continuation of a text."""
 
 from typing import Any
 

@@ -26,7 +26,7 @@ class Display:
     """
 
     def __init__(self, console: Console | None = None):
-        # Tables in a redirected output need not fit a terminal's width.
+        # Tables in redirected output need not fit a terminal's width.
         width = None if sys.stdout.isatty() else 200
         self.console = console or Console(highlight=False, width=width)
 

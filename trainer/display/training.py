@@ -1,4 +1,4 @@
-"""A training as text: the model, its progress, its learning curve and its losses."""
+"""A training run as text: the model, its progress, its learning curve and its losses."""
 
 import itertools
 import statistics
@@ -10,7 +10,7 @@ from trainer.storage.records import RunRecord
 BARS = "▁▂▃▄▅▆▇█"
 #: Measurement -> label.
 LOSSES = {"train_loss": "training loss", "valid_loss": "validation loss"}
-#: Largest number of points of a curve, as bars and as rows of a table.
+#: Maximum numbers of points of a curve: as bars, and as rows of a table.
 NUM_BARS, NUM_ROWS = 50, 10
 
 
@@ -52,9 +52,9 @@ def status_line(record: RunRecord) -> str:
 
 
 def curve_points(record: RunRecord) -> list[dict]:
-    """Returns a record's curve as measurements, one per twentieth of the training.
+    """Returns a record's curve as measurements, one per twentieth of the steps.
 
-    A training of fewer than twenty steps has one point per step.
+    A run of fewer than twenty steps has one point per step.
     """
     ends = {-(-part * record.train_steps // 20) for part in range(1, 21)}
     pairs = zip(sorted(ends), record.curve, strict=False)
@@ -75,7 +75,7 @@ def bars(values: Sequence[float]) -> str:
 
 
 def curve_table(measurements: Sequence[dict]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """Tabulates a few measurements, the last one included.
+    """Tabulates a few measurements, including the last.
 
     Measurements without a validation loss are left out, unless none has one.
 

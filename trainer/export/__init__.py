@@ -66,7 +66,7 @@ def export(
             directory after them, such as litert_5bit_row. They are still stored as float32.
         granularity: as for `rnn_zoo.quantization.quantize`.
         batch_size: B of LiteRT's files, whose shapes are fixed.
-        time_steps: T of LiteRT's sequences; the task's number if None.
+        time_steps: T of LiteRT's sequences; the task's T if None.
 
     Returns:
         Path of the exported directory.
@@ -101,8 +101,8 @@ def export_model(
         The path.
 
     Raises:
-        ValueError: not a model of `rnn_zoo.build_model`.
-        UserError: an unknown format, a missing package, or another backend than TensorFlow.
+        ValueError: not a model from `rnn_zoo.build_model`.
+        UserError: an unknown format, a missing package, or a backend other than TensorFlow.
     """
     _check(format)
     from rnn_zoo.model import check_model
@@ -146,7 +146,7 @@ def _round(model, bits, granularity):
 
 
 def _task_steps(record):
-    """Returns T of the run's task, without reading a text if possible."""
+    """Returns T of the run's task; avoids reading a text if possible."""
     from trainer.config import TrainConfig
     from trainer.tasks import TASKS
 

@@ -69,7 +69,7 @@ def _checked_formats():
 
 
 def run() -> None:
-    """The console script."""
+    """Entry point of the console script."""
     cli.run(main, FLAGS, USAGE)
 
 

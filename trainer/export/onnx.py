@@ -6,7 +6,7 @@ Three files, since an ONNX model has one signature:
     initial_state.onnx  batch_size, int32                -> the states
     step.onnx           inputs (batch, I) and the states -> outputs (batch, O), next_ states
 
-Names are unique in a model, hence the states after a step are named next_layer_0_h, and so on.
+Names must be unique in a model, so the states after a step are named next_layer_0_h, and so on.
 """
 
 import pathlib
@@ -46,7 +46,7 @@ def write(directory: pathlib.Path, signatures: Any, sizes: tuple[int, int]) -> N
         function = tf.function(function, input_signature=arguments)
         model, _ = tf2onnx.convert.from_function(function, arguments, opset=OPSET)
         _name_axes(model.graph)
-        # tf2onnx keeps operations that it cannot convert, which this check finds.
+        # tf2onnx leaves operations that it cannot convert in the model; this check finds them.
         onnx.checker.check_model(model)
         onnx.save(model, directory / f"{name}.onnx")
 

@@ -2,7 +2,7 @@
 
     sequence       inputs (B, T, I)             -> outputs (B, T, O)
     initial_state  batch_size                   -> the learned states, each (B, N)
-    step           inputs (B, I) and the states -> outputs (B, O) and the states after
+    step           inputs (B, I) and the states -> outputs (B, O) and the next states
 
 States are named by layer, such as layer_0_h; an LSTM has layer_0_h and layer_0_c.
 

@@ -1,4 +1,4 @@
-"""python -m trainer.quantize --run_dir=DIR: loss of a run over the number of bits per weight."""
+"""python -m trainer.quantize --run_dir=DIR: measures a run's loss at fewer bits per weight."""
 
 import csv
 import pathlib
@@ -115,7 +115,7 @@ def write_table(path: pathlib.Path, rows: Sequence[dict]) -> None:
 
 
 def show(rows: Sequence[dict], record: RunRecord, out: pathlib.Path) -> None:
-    """Prints the rows of `measure` and the path of the files."""
+    """Prints the rows of `measure` and the directory of the files."""
     from trainer.display.progress import Display
 
     display = Display()
@@ -145,7 +145,7 @@ def _checked_bits():
 
 
 def run() -> None:
-    """The console script."""
+    """Entry point of the console script."""
     cli.run(main, FLAGS, USAGE)
 
 

@@ -1,4 +1,4 @@
-"""Measures a run's model with modified weights, by the trainer's own evaluation."""
+"""Measures a run's model with modified weights, using the trainer's own evaluation."""
 
 import math
 
@@ -13,7 +13,7 @@ from trainer.storage.differences import plain
 from trainer.storage.records import RunDirectory, RunRecord
 from trainer.trial import Trial
 
-#: Largest relative difference of a loss between machines and backends, from rounding.
+#: Maximum relative difference of a loss between machines and backends due to rounding.
 ROUNDING = 1e-3
 
 
@@ -23,11 +23,11 @@ class MeasuredRun:
     Args:
         directory: the run's directory.
         record: the run's record, with an eval loss.
-        config: the run's configuration; its text may have moved.
+        config: the run's configuration, with the current path of its text.
 
     Attributes:
         record: the argument.
-        weights: the last weights, NumPy arrays.
+        weights: the last weights, as NumPy arrays.
         metrics: metrics of these weights on the split eval, measured again.
         measure: an `Evaluator`.
 

@@ -36,7 +36,7 @@ def write(
     Args:
         path: the file to write.
         record: record of the run.
-        weights: as of `rnn_zoo.model.get_weights`, not rounded.
+        weights: in the form of `rnn_zoo.model.get_weights`, not yet rounded.
         bits, granularity: as for `rnn_zoo.quantization.quantize`.
         eval_loss: measured with the rounded weights; None if it is not finite.
     """
@@ -71,7 +71,7 @@ def write(
 
 
 def read(path: str | PathLike) -> tuple[dict, dict[str, Any]]:
-    """Reads a file of `write`.
+    """Reads a file written by `write`.
 
     Returns:
         (weights, equal to `rnn_zoo.quantization.quantize` of the original ones; dict with run_id,
@@ -104,7 +104,7 @@ def read(path: str | PathLike) -> tuple[dict, dict[str, Any]]:
 
 
 def load_model(path: str | PathLike) -> Any:
-    """Rebuilds the Keras model of a file; arguments and errors as for `read`."""
+    """Rebuilds the Keras model from a file; arguments and errors as for `read`."""
     from rnn_zoo.model import build_model, set_weights
 
     weights, facts = read(path)

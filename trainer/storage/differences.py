@@ -1,4 +1,4 @@
-"""Refuses to continue what a directory holds with other settings."""
+"""Refuses to continue a stored run, study or sweep with different settings."""
 
 import json
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from trainer.errors import UserError
 
 
 def plain(value: Any) -> Any:
-    """Returns the value as JSON gives it back, with lists for tuples."""
+    """Returns the value after a round trip through JSON, which turns tuples into lists."""
     return json.loads(json.dumps(value))
 
 

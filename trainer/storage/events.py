@@ -15,7 +15,8 @@ class Events:
 
     Args:
         directory: TensorBoard's log directory.
-        first_step: first step of this part. TensorBoard drops points of earlier parts from there.
+        first_step: first step of this part. TensorBoard drops the points of earlier parts from this
+            step on.
     """
 
     def __init__(self, directory: str | os.PathLike, first_step: int):

@@ -12,7 +12,7 @@ from trainer.storage.files import whole, write_json
 
 @dataclasses.dataclass
 class RunRecord:
-    """One training and its result, the content of `record.json`.
+    """One training run and its result, the content of `record.json`.
 
     Attributes:
         status: "ok", "infeasible" (diverged at step `infeasible_at`) or "interrupted".
@@ -73,7 +73,7 @@ class RunDirectory:
         self.config_path = self.path / "config.gin"
 
     def check(self, resume: bool) -> RunRecord | None:
-        """Returns the record of the run to resume, None for a new run; writes nothing.
+        """Returns the record of the run to resume, or None for a new run; writes nothing.
 
         Raises:
             UserError: the directory holds a run and `resume` is false, holds something else, or

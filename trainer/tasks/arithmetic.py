@@ -29,7 +29,7 @@ class Arithmetic(Task):
     Inputs are one-hot (B, T, 14), targets the characters' codes (B, T).
 
     Args:
-        compute_steps: 1 to 6, tuned in the paper (appendix B).
+        compute_steps: time steps from the "=" to the sum, 1 to 6; tuned in the paper (appendix B).
 
     Raises:
         UserError: `compute_steps` is out of range.
@@ -159,10 +159,10 @@ def _unigram_entropy(num_steps):
 
 
 def _weight_with_digit(digit, size, first, largest):
-    """Returns Σ (largest + 1 - v) over 0 <= v <= largest with `digit` at the place worth `size`.
+    """Returns Σ (largest + 1 - v) over 0 <= v <= largest with `digit` at the place of value `size`.
 
-    These v form runs of length `size`, one in every 10 · `size`; runs before number `first` are
-    left out. The weights within a run, and the sums of the whole runs, are arithmetic series.
+    These v form runs of length `size`, one per 10 · `size` integers; the first `first` runs are
+    left out. The weights within a run, and the sums of the complete runs, are arithmetic series.
     """
     period, start = 10 * size, digit * size
 

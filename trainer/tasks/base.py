@@ -1,7 +1,7 @@
 """Base class of the tasks: batches as a pure function of (split, seed, step), a loss and metrics.
 
-A task knows no model and no optimizer. Its functions use `keras.ops` alone, so that they compile
-into the training program, and accept leading lane axes of seeds, outputs and targets.
+A task is independent of models and optimizers. Its functions use only `keras.ops`, so that they
+compile into the training program. They accept seeds, outputs and targets with leading lane axes.
 
 Legend: B batch, T time steps, T' scored time steps, I input, O output; "..." lane axes.
 """
@@ -18,7 +18,7 @@ from trainer.errors import UserError
 from trainer.tasks import rendering
 
 Tensor = Any
-#: Metric name -> averages over lanes as tensors, or over a split as floats or lists of floats.
+#: Metric name -> average: a tensor for a batch, a float or a list of floats for a split.
 Metrics = dict[str, Any]
 
 SPLITS = ("train", "valid", "eval")
@@ -63,8 +63,9 @@ class WeightedBatch(NamedTuple):
 class Task:
     """Base class of the tasks in `trainer.tasks.TASKS`.
 
-    A task defines the attributes listed first, `draw` and `step_losses`. All else has a default.
-    Its constructor's arguments are its hyperparameters, and each has a default.
+    A task defines `draw`, `step_losses`, the attributes up to `chance_loss` and, for a finite data
+    set, `sweep`; everything else has a default. Its constructor's arguments are its
+    hyperparameters, and each has a default.
 
     Attributes:
         name, summary: its name, and one line for help texts.
@@ -78,8 +79,8 @@ class Task:
             one program; these are scalars in `data`.
         num_samples: size of a finite data set, which `sweep` measures whole; None otherwise.
         predicts_next: whether the target is the next input, so that a model can generate text.
-        step_hits: None, or a class method of the arguments of `step_losses` that returns the number
-            of right answers and the number of answers per time step, both (..., B, S).
+        step_hits: None, or a class method that takes the arguments of `step_losses` and returns the
+            number of right answers and the number of answers per time step, both (..., B, S).
     """
 
     name: str
@@ -114,7 +115,9 @@ class Task:
     def draw(
         self, data: Mapping[str, Tensor], split: str, seed: Any, step: Any, batch_size: int
     ) -> Batch | WeightedBatch:
-        """Makes one batch. Pure and compilable; lanes of `seed` and `step` lead its axes.
+        """Makes one batch.
+
+        Pure and compilable. The lane axes of `seed` and `step` come first in the batch.
 
         Args:
             data: `device_data`, passed in as an argument of the compiled program.
@@ -160,7 +163,7 @@ class Task:
     def step_losses(cls, outputs: Tensor, targets: Tensor) -> Tensor:
         """Returns the loss of each time step, summed over its outputs.
 
-        A class method, so that a saved model's loss needs the class alone, not its options.
+        A class method, so that a saved model's loss needs only the class, not the task's options.
 
         Args:
             outputs: (..., B, S, O), for any number S of time steps.
@@ -176,7 +179,7 @@ class Task:
 
         Args:
             outputs: (..., B, T, O), or (..., B, T', O) of the scored steps alone.
-            batch: the `Batch` that the outputs answer.
+            batch: the batch from which the outputs were computed.
 
         Returns:
             (...), one number per lane.
@@ -260,7 +263,7 @@ class Task:
     def keras_metrics(self) -> list[Any]:
         """Returns a list for `weighted_metrics` of `keras.Model.compile`: the accuracy.
 
-        The list is empty where answers are not choices, as in a regression.
+        The list is empty for tasks without right and wrong answers, such as regressions.
         """
         from trainer.tasks import pipeline
 
@@ -282,7 +285,7 @@ def check_whole(low: int, **options: Any) -> None:
 
 
 def hits(logits: Tensor, codes: Tensor) -> Tensor:
-    """Returns 1 where the largest of logits (..., K) is at the code (...), else 0."""
+    """Returns 1 where the code (...) has the largest of the logits (..., K), else 0."""
     return ops.cast(ops.argmax(logits, axis=-1) == codes, "float32")
 
 

@@ -97,17 +97,19 @@ def load(
     window: int = 51,
     cache_dir: str | None = None,
 ) -> Corpus:
-    """Reads, downloads or generates the corpus. No source is ever replaced by another.
+    """Reads, downloads or generates the corpus.
+
+    If a source is not available, no other one is used instead.
 
     Args:
         path: a file of the 27 symbols, plain, .gz or .zip (one member, or one named text8).
-        source: "pydoc", or None for `path` if given, else for the real text8.
-        window: the number of characters that each split must have at least.
+        source: "pydoc"; None for the file at `path` if given, else for the real text8.
+        window: minimum number of characters per split.
         cache_dir: directory of `datasets/text8.zip`; by default $KERAS_HOME, else ~/.keras.
 
     Raises:
-        UserError: the source is unknown or given beside a path; the file is missing, empty,
-            damaged, too short or has another byte; text8 cannot be downloaded, or has another hash.
+        UserError: the source is unknown or given together with a path; the file is missing, empty,
+            damaged, too short or has other symbols; text8 cannot be downloaded or has a wrong hash.
     """
     if source not in (None, "pydoc"):
         raise UserError(f"--text8_source={source!r} is unknown: choose pydoc, or leave it out")
@@ -139,7 +141,7 @@ def load(
 
 
 def mahoney_filter(text: str | bytes) -> bytes:
-    """Reduces any text to the 27 symbols, by the rules that made text8 of Wikipedia.
+    """Reduces any text to the 27 symbols, by the rules that made text8 from Wikipedia.
 
     A to Z become a to z, each digit becomes its name between spaces, and every run of other
     characters, including letters beyond ASCII, becomes one space. For example,
@@ -149,7 +151,7 @@ def mahoney_filter(text: str | bytes) -> bytes:
         text: str, or bytes in UTF-8 or any other encoding that extends ASCII.
 
     Returns:
-        bytes, never two spaces in a row.
+        bytes without two spaces in a row.
 
     Source: M. Mahoney, About the test data, 2011, http://mattmahoney.net/dc/textdata.html.
     """
@@ -161,7 +163,10 @@ def mahoney_filter(text: str | bytes) -> bytes:
 
 
 def _encode(data, label, printer):
-    """Maps bytes to codes (n,); indexing an array by them would take eight bytes for each."""
+    """Maps bytes to codes (n,).
+
+    Indexing an array by the bytes would take eight bytes per character.
+    """
     if not data:
         raise UserError(f"{label} is empty; {WAYS_OUT}")
     codes = np.frombuffer(data.translate(_CODES), np.uint8)
@@ -184,7 +189,7 @@ def _read(path, label):
             raw = file.read()
     except OSError as error:
         raise UserError(f"{label} cannot be read: {error.strerror}; {WAYS_OUT}") from error
-    # No text of the 27 symbols can start with these bytes; a damaged file is told by its name.
+    # No text of the 27 symbols starts with these bytes; a damaged archive is known by its suffix.
     if raw.startswith(b"\x1f\x8b"):
         kind = "gzip"
     elif raw.startswith((b"PK\3\4", b"PK\5\6")):
@@ -222,7 +227,7 @@ def _download(label, cache_dir):
     base = os.path.expanduser(cache_dir or os.environ.get("KERAS_HOME") or "~/.keras")
     directory = os.path.join(base, "datasets")
     try:
-        # pooch renames a temporary file once its hash is right: no process sees half of it.
+        # pooch checks the hash, then renames a temporary file: no process sees a partial one.
         archive = pooch.retrieve(
             TEXT8.url,
             f"sha256:{TEXT8.zip_sha256}",
@@ -241,7 +246,7 @@ def _download(label, cache_dir):
 
 
 def _make_readable(path, action, _):
-    """Lets all users of a shared cache read a new file, which is created for its owner alone."""
+    """Makes a new file of a shared cache, created for its owner alone, readable by all users."""
     if action != "fetch":
         os.chmod(path, 0o644)
     return path

@@ -116,7 +116,10 @@ def _counts(symbols):
 
 
 def _count_distribution(num_steps):
-    """Returns the probabilities of the counts after T steps from 0, each up or down with 1/40."""
+    """Returns the distribution of the count after T steps from 0.
+
+    Each step is +1 with probability 1/40 and -1 with probability 1/40.
+    """
     states = MAX_COUNT + 1
     up, down = np.eye(states, k=1), np.eye(states, k=-1)
     up[-1, -1] = down[0, 0] = 1

@@ -1,7 +1,7 @@
 """Keras adapters of a task: batches as `tf.data`, loss and accuracy for `fit`.
 
-`keras.saving.load_model` finds the loss of a saved model once this module is imported, and, for a
-task outside this project, the module of its class.
+Import this module before `keras.saving.load_model`, which otherwise does not find a saved model's
+loss; for a task outside this project, import the module of its class too.
 """
 
 import sys
@@ -13,7 +13,7 @@ from keras import ops
 
 
 def dataset(task: Any, split: str, batch_size: int, seed: int) -> Any:
-    """See `Task.dataset`."""
+    """Implementation of `Task.dataset`."""
     if keras.backend.backend() != "tensorflow":
         raise ImportError(
             "task.dataset is a tf.data pipeline and needs KERAS_BACKEND=tensorflow; "

@@ -21,8 +21,8 @@ _MODULES = """
     subprocess tempfile textwrap timeit traceback types typing unittest unittest.mock
     urllib.parse uuid wave xml.etree.ElementTree xmlrpc.client
 """.split()
-# Sections of a class to remove: inherited members, which repeat, and data, which depend on what
-# the standard library has cached in the class (__slotnames__, __annotations__).
+# Sections of a class to remove: inherited members, which repeat, and data attributes, which depend
+# on the standard library's caches in the class (__slotnames__, __annotations__).
 _SECTIONS = re.compile(
     r"(?:^ *\|  -{70}\n)?^ *\|  (?:[A-Z][a-z ]+ inherited from [\w.]+|Data and other attributes "
     r"defined here):\n(?: *\|(?!  -{70})[^\n]*\n)*",

@@ -28,7 +28,7 @@ class Text8(Task):
         warmup_steps: number of steps that are not scored, 13 in the paper.
 
     Raises:
-        UserError: the corpus is unavailable or is not text8; or no step is scored.
+        UserError: the corpus is unavailable or invalid, or no step is scored.
     """
 
     name = "text8"
@@ -53,7 +53,7 @@ class Text8(Task):
         self.loss_steps = slice(warmup_steps, num_steps)
         start, stop = self.corpus.splits["train"]
         train = self.corpus.codes[start:stop]
-        # One pass per symbol, because np.bincount would make each byte eight bytes wide.
+        # One pass per symbol, because np.bincount would widen each byte to eight.
         counts = np.array([np.count_nonzero(train == code) for code in range(self.input_dim)])
         frequencies = counts[counts > 0] / counts.sum()
         self.chance_loss = float(-np.sum(frequencies * np.log(frequencies)))
@@ -109,12 +109,12 @@ class Text8(Task):
 
 @functools.lru_cache(maxsize=1)
 def _load(path, source, window, stamp):
-    """Calls `corpus.load`, and keeps one copy in memory for all trials of a process."""
+    """Calls `corpus.load`, and keeps the last corpus in memory for all trials of a process."""
     return corpus.load(path, source, window)
 
 
 def _stamp(path):
-    """Returns the file's time of modification, or None where `corpus.load` will fail."""
+    """Returns the file's modification time, or None if `corpus.load` will fail."""
     try:
         return os.stat(os.path.expanduser(path)).st_mtime_ns
     except OSError:

@@ -1,4 +1,4 @@
-"""text8 as a builder of TensorFlow Datasets. The trainer itself does not use it.
+"""Builder of text8 for TensorFlow Datasets; the trainer itself does not use it.
 
     import trainer.tasks.text8_tfds  # registers the builder
     import tensorflow_datasets as tfds
