@@ -1,6 +1,6 @@
 """python -m benchmarks.breakdown: time of a training step by kind of operation, on one core.
 
-Times a setting of `benchmarks.steps`, then profiles the same number of steps with TensorFlow's
+Times some steps of a setting of `benchmarks.steps`, profiles as many more with TensorFlow's
 profiler, and sums the operations of the compiled program by kind, in milliseconds per step.
 """
 
@@ -55,7 +55,7 @@ def main():
 
 
 def times(path):
-    """Sums the seconds of all operations in a profile by kind."""
+    """Sum the seconds of all operations in a profile by kind."""
     from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
     space, sums = xplane_pb2.XSpace(), collections.Counter()
@@ -67,7 +67,7 @@ def times(path):
                 name = plane.event_metadata[event.metadata_id].name
                 kind = next(kind for kind, matches in KINDS.items() if matches(name))
                 sums[kind] += event.duration_ps / 1e12
-    del sums[None]  # They contain the others.
+    del sums[None]  # These operations contain the others.
     return sums
 
 

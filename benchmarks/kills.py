@@ -1,9 +1,9 @@
 """python -m benchmarks.kills: sweeps whose processes are killed, against undisturbed ones.
 
-Runs each of the paper's gin files in a profile twice per engine: once undisturbed, and once with
+Runs each of the paper's gin files twice per engine in one profile: once undisturbed, and once with
 random kills of the processes that own a study and of the command itself. Then compares the
 hyperparameters and losses of all trials. Prints one line per file, with the times; exits with 1 if
-any differ.
+any trial differs.
 """
 
 import argparse
@@ -22,7 +22,7 @@ FILES = sorted(path.stem for path in pathlib.Path("gin_configs/paper").glob("*.g
 
 
 def trials(path):
-    """Returns a sweep's trials: (study, log, run id) -> (hyperparameters, seed, losses)."""
+    """Return a sweep's trials: (study, log, run id) -> (hyperparameters, seed, losses)."""
     found = {}
     for log in sorted(path.glob("studies/*/*.jsonl")):
         assert log.name in ("trials.jsonl", RERUNS), log
@@ -39,7 +39,7 @@ def run(command, log):
 
 
 def owners(path):
-    """Yields the processes on this machine that own a study."""
+    """Yield the processes on this machine that own a study."""
     for lease in path.glob("studies/*/lease.json"):
         try:
             pid = json.loads(lease.read_text())["pid"]
@@ -50,7 +50,7 @@ def owners(path):
 
 
 def disturb(command, path, log, rng, interval, driver_every):
-    """Runs a sweep to the end under kills; returns (kills, kills of the command itself)."""
+    """Run a sweep to the end under kills; return (kills, kills of the command itself)."""
     kills = drivers = 0
     process = run(command, log)
     while True:

@@ -8,24 +8,24 @@ from importlib import metadata
 
 
 def cores():
-    """Returns the number of cores that this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0))
 
 
 def environment(threads):
-    """Returns environment variables that limit a process to a number of threads."""
+    """Return environment variables that limit a process to a number of threads."""
     names = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     limited = dict.fromkeys(names, str(threads)) | {"TF_NUM_INTEROP_THREADS": "1"}
     return os.environ | limited | {"TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
 def peak_megabytes():
-    """Returns the peak resident memory of this process."""
+    """Return the peak resident memory of this process."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def matmul_rate(size=1024, seconds=1.0):
-    """Measures FLOP per second of float32 matrix products on all cores, with NumPy's BLAS."""
+    """Measure FLOP per second of float32 matrix products on all cores, with NumPy's BLAS."""
     import numpy as np
 
     a = np.ones((size, size), "float32")
@@ -38,7 +38,7 @@ def matmul_rate(size=1024, seconds=1.0):
 
 
 def facts():
-    """Returns the machine and the versions of packages as a dict."""
+    """Return the machine and the versions of packages as a dict."""
     found = {"cores": cores(), "cpu": _cpu(), "python": platform.python_version()}
     for name in ("keras", "tensorflow", "jax", "torch", "optax", "numpy"):
         try:
@@ -49,7 +49,7 @@ def facts():
 
 
 def describe():
-    """Returns `facts` as one line."""
+    """Return `facts` as one line."""
     return ", ".join(f"{name} {value}" for name, value in facts().items())
 
 

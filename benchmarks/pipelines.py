@@ -1,8 +1,8 @@
 """python -m benchmarks.pipelines: speed of the tasks' `tf.data` pipelines, against `fit`.
 
-For each task, in one run: samples per second that the pipeline alone yields, and that
-`keras.Model.fit` of a stock GRU of 10,000 parameters consumes of ready-made batches. The pipeline
-should yield at least twice as many.
+For each task, in one run: samples per second of the pipeline alone, and of `keras.Model.fit` on
+ready-made batches with a stock GRU of 10,000 parameters. The pipeline should be at least twice as
+fast.
 """
 
 import argparse
@@ -17,7 +17,7 @@ OPTIONS = {"text8": {"source": "pydoc"}}
 
 
 def pipeline_rate(task, batch_size, seconds):
-    """Measures samples per second of iterating over the dataset, after a warm-up."""
+    """Measure samples per second of iterating over the dataset, after a warm-up."""
     batches = iter(task.dataset("train", batch_size))
     for _ in range(20):
         next(batches)
@@ -29,7 +29,7 @@ def pipeline_rate(task, batch_size, seconds):
 
 
 def fit_rate(task, batch_size, seconds):
-    """Measures samples per second of `fit`, from its second epoch on."""
+    """Measure samples per second of `fit`, after a warm-up."""
     units = rnn_zoo.units_for_budget("gru", 1, 10_000, task.input_dim, task.output_dim)
     model = keras.Sequential(
         [

@@ -1,8 +1,8 @@
 """python -m benchmarks.report: cost of a report of a hundred thousand trials.
 
 Writes synthetic results of all nine sweeps (`benchmarks.synthetic`) and makes their report in a
-process of its own. Measures its wall time and peak memory, the page's size and, if Chromium is
-installed, the seconds until the page is ready in it.
+separate process. Measures the process's wall time and peak memory, the page's size and, if Chromium
+is installed, the seconds until the page is ready in it.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import time
 
 from benchmarks import machine, synthetic
 
-#: Share of the paper's numbers of trials: 101,133 trials and reruns.
+#: Fraction of the paper's number of trials; it gives 101,133 trials and reruns.
 SCALE = 0.255
 REPEATS = 3
 
@@ -42,7 +42,7 @@ def main():
 
 
 def load(path):
-    """Measures the seconds from the page's request until its tables exist, in a new browser."""
+    """Measure the seconds from requesting the page in a new browser until its tables exist."""
     from selenium import webdriver
     from selenium.webdriver.support.ui import WebDriverWait
 

@@ -1,10 +1,10 @@
 """python -m benchmarks.scaling: cost against time steps and lanes, and memory over many trials.
 
-Three measurements on one core, each in a process of its own:
+Three measurements on one core, each value in a separate process:
 
-    steps    microseconds per training step of parens against T, over a range of 16
-    lanes    microseconds per step against lanes, over a range of 16, and peak memory
-    trials   resident memory after each of 100 trials, trained one after the other in one process
+    steps    microseconds per training step of parens against T, over a factor of 16
+    lanes    microseconds per step against lanes, over a factor of 16, and peak memory
+    trials   resident memory after each of 100 trials, trained one after another in one process
 
 Cost should be linear and memory flat. scaling.png shows both, scaling.csv has the numbers.
 """
@@ -71,7 +71,7 @@ def config(args, task="parens", **changes):
 
 
 def microseconds_per_step(configs):
-    """Measures one compiled step of these configurations, each in a lane of its own."""
+    """Measure one compiled step of these configurations, each in its own lane."""
     import numpy as np
     from keras import ops
 
@@ -107,7 +107,7 @@ def lanes(args):
 
 
 def trials(args):
-    """Measures memory after each trial. One program trains all trials, as in a study."""
+    """Measure memory after each trial; one program trains all trials, as in a study."""
     from trainer.lanes import train_lanes
     from trainer.trial import Trial
 

@@ -38,7 +38,7 @@ class Empty:
 
 
 def measure(engine, studies, workers):
-    """Measures one engine and returns its row."""
+    """Measure one engine and return its row."""
     with tempfile.TemporaryDirectory() as path:
         config, study = TrainConfig("parens", "gru"), StudyConfig()
         sweep = Sweep(path, [Spec(f"study-{i:04d}", config, study, 0, 175) for i in range(studies)])

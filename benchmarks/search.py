@@ -1,12 +1,12 @@
 """python -m benchmarks.search: best value of each search on cheap test functions.
 
-The functions are Branin (2 dimensions), Hartmann-6, and one of 22 mixed dimensions like those of a
+The functions are Branin (2 dimensions), Hartmann-6, and one with 22 mixed dimensions, as in a
 study: logarithmic ranges, choices, conditions, 30 % of all points infeasible. Each search runs 80
-trials, 8 at a time, over 20 seeds. keras-tuner's Bayesian optimisation is its own class, unchanged
-except that failures do not end it. search.csv has the best value after each trial, search.png
-medians and quartiles.
+trials, 8 at a time, for each of 20 seeds. keras-tuner's Bayesian optimisation is unchanged, except
+that failures do not end it. search.csv has the best value after each trial, search.png the medians
+and quartiles.
 
---timing measures the seconds of a batch of 16 proposals after 1,000 and 2,500 trials.
+--timing measures the time of a batch of 16 proposals after 1,000 and 2,500 trials.
 """
 
 import argparse
@@ -46,7 +46,7 @@ def hartmann6(values):
 
 
 def mixed(values):
-    """Imitates a training's loss; None where infeasible, at 30 % of all points."""
+    """Imitate the loss of a trial; None where infeasible, at 30 % of all points."""
     scales = np.log10([values[f"scale{i}"] for i in range(12)])
     rate = np.log10(values["rate"])
     steep = rate + 0.5 * scales[:3].mean() + {"sgd": -0.6, "momentum": 0.1, "adam": 0.4}[
@@ -94,7 +94,7 @@ def _mixed_space():
     return hp
 
 
-#: Name -> function, space, minimum (a lower bound for the mixed one: its cliff may hide it).
+#: Name -> function, space, minimum (for the mixed one a lower bound: it may be infeasible).
 FUNCTIONS = {
     "branin": (branin, functools.partial(_numbers, 2), 0.397887),
     "hartmann6": (hartmann6, functools.partial(_numbers, 6), -3.322368),
@@ -109,7 +109,7 @@ def oracle(algorithm, space, seed):
 
     options = {"objective": keras_tuner.Objective("loss", "min"), "hyperparameters": space}
     if algorithm == "keras_tuner":
-        # It treats seed 0 as None, and neighbouring seeds share most of their random points.
+        # This oracle treats seed 0 as None, and nearby seeds share most of their random points.
         return keras_tuner.oracles.BayesianOptimizationOracle(
             max_trials=10**6, seed=1 + 1000 * seed, max_consecutive_failed_trials=None, **options
         )
@@ -117,7 +117,7 @@ def oracle(algorithm, space, seed):
 
 
 def search(job):
-    """Runs one search and returns its job and the best value after each trial."""
+    """Run one search and return its job and the best value after each trial."""
     name, algorithm, seed = job
     function, space, _ = FUNCTIONS[name]
     best, curve = np.inf, []
@@ -138,7 +138,7 @@ def search(job):
 
 
 def timing():
-    """Times a batch of 16 proposals, with and without a new fit of the kernel."""
+    """Time a batch of 16 proposals, with and without refitting the kernel."""
     from tuning.search.features import Features
 
     for count in (1000, 2500):
@@ -158,7 +158,7 @@ def timing():
 
 
 def fill(searching, features, count):
-    """Adds `count` finished random trials to an oracle."""
+    """Add `count` finished random trials to an oracle."""
     from keras_tuner.engine.trial import Trial
 
     drawn = features.draw(np.random.default_rng(0), count)
@@ -173,7 +173,7 @@ def fill(searching, features, count):
 
 
 def plot(path, rows):
-    """Plots the best value above the minimum against trials: medians and quartiles."""
+    """Plot the best value above the minimum against trials: medians and quartiles."""
     from matplotlib.figure import Figure
 
     names = [name for name in FUNCTIONS if any(row["function"] == name for row in rows)]
@@ -196,7 +196,7 @@ def plot(path, rows):
 
 
 def curves_of(rows, name, algorithm):
-    """Returns the best values, (seeds, trials)."""
+    """Return the best values, (seeds, trials)."""
     chosen = [r for r in rows if r["function"] == name and r["algorithm"] == algorithm]
     values = [float(r["best"]) for r in chosen]
     return np.array(values).reshape(-1, TRIALS)

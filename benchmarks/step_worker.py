@@ -78,9 +78,10 @@ class Setting:
 
     @property
     def flops_per_step(self):
-        """FLOPs of one step's products, forward and backward: two per multiply-add, three products.
+        """FLOPs of one training step's matrix products, at two per multiply-add.
 
-        The first layer's inputs need no gradient, so they have two products.
+        Each matrix has three products: one forward, two backward. The first layer's inputs need no
+        gradient, so their matrices have two.
         """
         from rnn_zoo.architectures import ARCHITECTURES
 
@@ -96,14 +97,14 @@ class Setting:
         return first + inner + recurrent + readout
 
     def batches(self, split="train", count=NUM_BATCHES):
-        """Returns ready-made batches as NumPy (inputs, targets)."""
+        """Return ready-made batches as NumPy (inputs, targets)."""
         from keras import ops
 
         drawn = [self.task.sample(split, 0, BATCH_SIZE, step) for step in range(count)]
         return [tuple(ops.convert_to_numpy(part) for part in batch[:2]) for batch in drawn]
 
     def dataset(self, split, count):
-        """Returns ready-made batches as a `tf.data.Dataset`, targets at the scored steps only."""
+        """Return ready-made batches as a `tf.data.Dataset`, targets at the scored steps only."""
         import numpy as np
         import tensorflow as tf
 
@@ -113,7 +114,7 @@ class Setting:
         return tf.data.Dataset.from_tensor_slices((inputs, targets)).cache()
 
     def stock_layer(self, **options):
-        """Returns Keras's own layer of this architecture."""
+        """Return Keras's own layer of this architecture."""
         import keras
 
         layer, own = {
@@ -277,7 +278,7 @@ def jax_scan(setting, variant):
     endless = itertools.cycle([tuple(map(jnp.asarray, batch)) for batch in setting.batches()])
 
     def run(steps):
-        # As ours: a GPU would round the factors of its products to TF32 by default.
+        # As in the trainer. By default a GPU would round the factors of products to TF32.
         with jax.default_matmul_precision("float32"):
             for _ in range(steps):
                 x, y = next(endless)

@@ -1,11 +1,11 @@
 """python -m benchmarks.stepper: cost of one streamed time step, against its products.
 
-For each architecture at about 30,000 parameters, depth 1, one sequence, text8's 27 inputs and
-outputs. Each number is the least of many rounds, in microseconds:
+Each architecture has about 30,000 parameters, depth 1 and the 27 inputs and outputs of text8, and
+streams one sequence. Each number is the minimum over many rounds, in microseconds:
 
-    products   NumPy's products of the step's matrices
+    products   matrix products of one step in NumPy
     stepper    `model.stepper()`
-    compiled   the same step with states passed in and out, as a concrete function of the backend:
+    compiled   the same step with states passed in and out, as a compiled function of the backend:
                `tf.function(jit_compile=True)` on TensorFlow, `jax.jit` on JAX
 """
 
@@ -22,7 +22,7 @@ FEATURES = 27
 
 
 def least(function, seconds):
-    """Measures microseconds per call: the least over rounds of 200 calls."""
+    """Measure microseconds per call: the minimum over rounds of 200 calls."""
     function()
     rounds, ends = [], time.perf_counter() + seconds
     while time.perf_counter() < ends:
@@ -34,7 +34,7 @@ def least(function, seconds):
 
 
 def products(stepper):
-    """Return a function of the stepper's matrix products alone."""
+    """Return a function that computes only the stepper's matrix products."""
     (layer,) = stepper._layers
     groups = {id(recurrent): recurrent for _, recurrent, _ in layer.plan.values()}
     kernels = [layer.kernel, *groups.values(), stepper._kernel]

@@ -1,26 +1,27 @@
 """python -m benchmarks.steps: training steps per second, against the alternatives of a user.
 
-Each candidate in turn trains the same model on the same task, at the same batch size, in processes
-of its own that have the whole machine. On the first setting all arrangements of a candidate are
-tried (one process with all threads, or one process with one thread per core; for `fit` several
-`steps_per_execution`), and the best is used from then on. `reset_after` of Keras's GRU is always
-tried both ways. Rates are steps per second of the whole machine. Candidates:
+The candidates take turns: each trains the same model on the same task, at the same batch size, in
+separate processes that have the whole machine. In a candidate's first setting all its arrangements
+are tried (one process with all threads, or one process per core with one thread each; for `fit`
+several `steps_per_execution`), and the best is used from then on. `reset_after` of Keras's GRU is
+always tried both ways. Rates are steps per second of the whole machine. Candidates:
 
     ours            the trainer's compiled loop, on TensorFlow
     ours_jax        the same, on JAX
     fit             `keras.Model.fit` with the stock layer (GRU also with reset_after=False)
     fit_cell        `keras.Model.fit` with `keras.layers.RNN(cell)` and a cell of `rnn_zoo`, where
                     there is no stock layer, and for the GRU
-    torch           a plain PyTorch loop with `nn.RNN/GRU/LSTM`, a hand loop for the UGRNN
+    torch           a plain PyTorch loop with `nn.RNN/GRU/LSTM`, a hand-written loop for the UGRNN
     jax             `lax.scan` with automatic gradients, and optax
 
-Peers get ready-made batches, a cycle of 16 drawn before the clock starts. Ours draws its batches
-inside the program, and its time includes that.
+Peers cycle through 16 ready-made batches, drawn before the clock starts. The trainer draws its
+batches inside the program, and its time includes that.
 
 Results: steps.csv and steps.png in --out. A row has the medians over --repeats, the compile time,
-the peak memory and the ratio of ours to it; rows of ours also have the share of the machine's
-matrix-product rate that the products of a step reach. Products are counted from the equations. The
-product of a one-hot, which is only looked up, is counted in full, so a share may exceed 1.
+the peak memory, and the trainer's best rate divided by the row's. Rows of the trainer also have
+the share of the machine's matrix-product rate that a step's products reach. Products are counted
+from the equations. Products with one-hot inputs are counted in full, although they are only looked
+up, so a share may exceed 1.
 """
 
 import argparse
@@ -50,7 +51,7 @@ FIELDS = (
 
 
 def supported(candidate, arch):
-    """Returns whether a candidate has this architecture."""
+    """Return whether a candidate supports this architecture."""
     if candidate == "fit":
         return arch in ("rnn", "irnn", "gru", "lstm")
     if candidate == "fit_cell":
@@ -61,7 +62,7 @@ def supported(candidate, arch):
 
 
 def measure(setting, candidate, variant, processes, seconds, repeats):
-    """Runs one arrangement; returns its row, or prints the error and returns None."""
+    """Run one arrangement; return its row, or print the error and return None."""
     threads = max(1, machine.cores() // processes)
     command = [
         *(sys.executable, "-m", "benchmarks.step_worker", "--candidate", candidate),
@@ -109,7 +110,7 @@ class Arrangements:
         self.timing, self.best = (seconds, repeats), {}
 
     def measure(self, setting, candidate):
-        """Returns the row of a candidate in one setting, or None if it fails."""
+        """Return the row of a candidate in one setting, or None if it fails."""
         known = self.best.get(candidate)
         variants = [known[0]] if known else VARIANTS.get(candidate, ("",))
         processes = [known[1]] if known else sorted({1, machine.cores()})
@@ -166,18 +167,18 @@ def main():
 
 
 def read(directory):
-    """Yields the rows of a steps.csv, with the numbers that `plot` needs."""
+    """Yield the rows of a steps.csv, with the numbers that `plot` needs."""
     with open(pathlib.Path(directory) / "steps.csv") as file:
         for row in csv.DictReader(file):
             yield row | {"budget": int(row["budget"]), "ours_over_it": float(row["ours_over_it"])}
 
 
 def compare(rows, peak):
-    """Adds our ratio to each row, and the share of the peak to our rows; prints them."""
+    """Add our ratio to each row, and the share of the peak to our rows; print them."""
     ours = [row for row in rows if row["candidate"].startswith("ours")]
     best = max((row["steps_per_second"] for row in ours), default=0.0)
     for row in rows:
-        # 0 where ours failed: slower than all others.
+        # The ratio is 0, slower than all others, where the trainer failed.
         row["ours_over_it"] = best / row["steps_per_second"]
         flops = row.pop("flops_per_step")
         mine = row["candidate"].startswith("ours")
@@ -192,7 +193,7 @@ def compare(rows, peak):
 
 
 def summary(rows):
-    """Yields lines: geometric means over settings of our ratio to each peer; slower settings."""
+    """Yield the geometric mean of our ratio to each peer, per budget, then all slower settings."""
     peers = [candidate for candidate in CANDIDATES if not candidate.startswith("ours")]
     for budget in sorted({row["budget"] for row in rows}):
         here = [row for row in rows if row["budget"] == budget]
@@ -217,7 +218,7 @@ def summary(rows):
 
 
 def plot(path, rows):
-    """Plots our ratio to each peer: a panel per budget, a line per task and architecture."""
+    """Plot our ratio to each peer: a panel per budget, a line per task and architecture."""
     from matplotlib.figure import Figure
 
     budgets = sorted({row["budget"] for row in rows})

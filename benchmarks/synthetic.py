@@ -1,6 +1,6 @@
-"""Synthetic results of all nine sweeps, in the form of real ones.
+"""Synthetic results of all nine sweeps, in the format of real ones.
 
-A report must recover `TRUTH` from them. The grid is that of gin_configs/paper.
+A report must recover `TRUTH` from them. The grid comes from gin_configs/paper.
 """
 
 import dataclasses
@@ -28,9 +28,9 @@ _TASKS = {
     "parens": (300, 100, 18.2085),
     "arithmetic": (14, 14, 1.023),
 }
-#: Parameters of the synthetic results.
+#: Properties of the synthetic results.
 TRUTH = {
-    # Bits per parameter of the best trial, and of the best with ReLU, at any size and depth.
+    # Bits per parameter of the best trial, and of the best ReLU trial, at any size and depth.
     "bits": {"rnn": 5.4, "irnn": 3.5, "ugrnn": 5.2, "gru": 5.0, "lstm": 4.8, "+rnn": 4.6},
     "relu_bits": 3.5,
     # Bits per parameter at T steps are `bits` times 1 - 2^-T over 1 - 2^-5.
@@ -59,11 +59,11 @@ TRUTH = {
 
 
 def write(directory, scale=1.0, seed=0, sweeps=SWEEPS):
-    """Writes the sweeps' directories as `python -m tuning.sweep` does.
+    """Write the sweeps' directories as `python -m tuning.sweep` does.
 
     Args:
         directory: parent of one directory per sweep.
-        scale: of the numbers of trials.
+        scale: factor of the numbers of trials.
         seed: random seed.
         sweeps: names of the sweeps.
 
@@ -88,7 +88,7 @@ def write(directory, scale=1.0, seed=0, sweeps=SWEEPS):
 
 
 def _studies(sweep, scale, generator):
-    """Yields (name, entries of study.json, records, records of reruns)."""
+    """Yield (name, entries of study.json, records, records of reruns)."""
     for number, point in enumerate(config.points(f"gin_configs/paper/{sweep}.gin", "paper")):
         if point["depth"] < ARCHITECTURES[point["arch"]].min_depth:
             continue
@@ -141,7 +141,7 @@ def _end(record, loss, objective=None, **metrics):
     record.train_loss = record.valid_loss = record.eval_loss = float(loss)
     record.objective = float(loss if objective is None else objective)
     record.metrics = {"eval": metrics}
-    # The curve compresses no better than a real one.
+    # Noise keeps the curve from compressing better than a real one.
     noise = math.sin(1e5 * loss) / 3
     record.curve = [float(f"{loss * (1 + (1 + noise * step % 1) / step):.5g}") for step in _TWENTY]
 
@@ -154,7 +154,7 @@ def _diverge(record):
 
 
 def _worse(records, generator):
-    """Draws each trial's share of the best result; one trial in all, and one with ReLU, has 1."""
+    """Draw each trial's share of the best result; one trial has a share of 1."""
     shares = generator.uniform(0.2, 0.95, len(records))
     shares[generator.integers(0, len(records))] = 1.0
     return shares
@@ -202,7 +202,7 @@ def _rcf(records, point, generator):
 
 
 def _hard(records, point, generator):
-    """Log-normal losses; exactly the share in `TRUTH` of random trials diverges."""
+    """Assign log-normal losses; of random trials, exactly the share in `TRUTH` diverges."""
     at = "log_loss_at_8" if point["depth"] == 8 else "log_loss"
     level = TRUTH[at][point["arch"]]
     if point["task"] == "arithmetic":
@@ -222,7 +222,7 @@ def _hard(records, point, generator):
 
 
 def _reruns(records, count, generator):
-    """Reruns of the best trial: ratios of losses with the mean of `TRUTH`, spread by a tenth."""
+    """Return reruns of the best trial; loss ratios have the mean in `TRUTH`, spread by 0.1."""
     if not count:
         return []
     best = min((r for r in records if r.objective is not None), key=lambda r: r.objective)

@@ -1,4 +1,4 @@
-"""Files of a benchmark: a table of its rows, and facts about the machine."""
+"""Result files of a benchmark: a table of rows, and facts about the machine."""
 
 import csv
 import pathlib
@@ -8,7 +8,7 @@ from trainer.storage import files
 
 
 def save(directory, name, fields, rows, **facts):
-    """Writes rows as `name`.csv, and the machine, the versions and further facts as machine.json.
+    """Write rows as `name`.csv, and the machine, the versions and further facts as machine.json.
 
     Args:
         directory: created if missing.

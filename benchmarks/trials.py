@@ -1,12 +1,12 @@
 """python -m benchmarks.trials: trials per hour, against keras-tuner's random search over `fit`.
 
-A trial is a whole training: hyperparameters drawn from the same ranges, a fixed number of steps,
-and the loss on the validation split. The stock search is `keras_tuner.RandomSearch` over a
+A trial is a whole training run: hyperparameters drawn from the same ranges, a fixed number of
+steps, and the loss on the validation split. The stock search is `keras_tuner.RandomSearch` over a
 `HyperModel` of Keras's own layers, fed ready-made batches. It runs as one search in one process
-with all cores, and as one search per core on one core each; the faster arrangement is used. Ours is
-`trainer.lanes.train_lanes`, one process with one thread per core, each with its lanes. Times
-include imports and compilation. Ours compiles once for all trials of a process, the stock search
-for every trial, so `--trials` should be of the size of a study.
+with all cores, and as one search per core; both have a row. Our search is
+`trainer.lanes.train_lanes` in one single-threaded process per core, each with its lanes. Times
+include imports and compilation. Our search compiles once for all trials of a process, the stock
+search for every trial, so `--trials` should be the size of a study.
 
 Results: trials.csv and machine.json in --out.
 """
@@ -54,7 +54,7 @@ def main():
 
 
 def compare(task, budget, args):
-    """Measures all searchers in one setting and returns their rows."""
+    """Measure all searchers in one setting and return their rows."""
     arrangements = args.stock_processes or sorted({1, machine.cores()})
     rows = [run(task, budget, args, "stock", n, args.stock_trials, 1) for n in arrangements]
     rows += [
@@ -72,7 +72,7 @@ def compare(task, budget, args):
 
 
 def run(task, budget, args, searcher, processes, trials, lanes):
-    """Starts a searcher's processes together, waits for all and returns the row."""
+    """Start a searcher's processes together, wait for all of them and return the row."""
     command = [sys.executable, "-m", "benchmarks.trials", "--worker", searcher]
     command += ["--tasks", task, "--arch", args.arch, "--steps", str(args.steps)]
     command += ["--trials", str(trials), "--lanes", str(lanes)]
@@ -105,7 +105,7 @@ def run(task, budget, args, searcher, processes, trials, lanes):
 
 
 def pin():
-    """Pins this worker to its core and returns the core's number, the seed of its draws."""
+    """Pin this worker to its core and return the core's number, the seed of its draws."""
     core = os.environ["RNN_ZOO_CORE"]
     if core:
         os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[int(core)]})
@@ -116,13 +116,13 @@ def setting_of(args):
     from benchmarks.step_worker import Setting
 
     (task,) = args.tasks
-    # As in the laptop profile: ours measures a trial's loss on the whole data set.
+    # As in the laptop profile. The trainer measures a trial's loss on the whole data set.
     options = {"num_samples": 10_000} if task == "rcf" else {}
     return Setting(task, args.arch, dict(SETTINGS)[task], **options)
 
 
 def ours(args):
-    """Trains the trials in lanes."""
+    """Train the trials in lanes."""
     seed = pin()
     import dataclasses
 

@@ -1,8 +1,8 @@
 """python -m benchmarks.gpu --minutes=9 --out=DIR: measures one GPU within a number of minutes.
 
-Sections run in the order of their worth, each within its share of the time. DIR has, at any moment,
-`results.jsonl` with each figure that is measured, and after each section `table.md` and
-`archive.tar.gz` with both, the studies and the compiled programs.
+Sections run in order of importance, each within its share of the time. DIR always holds
+`results.jsonl` with every figure measured so far. After each section it also holds `table.md`, and
+`archive.tar.gz` with both files, the studies and the compiled programs.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from benchmarks.gpu import fleet, journal, tables
 from benchmarks.gpu.sections import SHARES
 from trainer.storage.files import whole
 
-#: Seconds kept back for the last table and archive.
+#: Seconds reserved for the last table and archive.
 ENDING_SECONDS = 5.0
 
 
@@ -74,7 +74,7 @@ def parse():
 
 
 def environment(scratch):
-    """Variables of all workers: JAX, its cache on disk, and memory shared with other processes."""
+    """Environment of all workers: JAX, its cache on disk, and no preallocation of GPU memory."""
     return {
         "KERAS_BACKEND": "jax",
         "JAX_COMPILATION_CACHE_DIR": str(scratch / "cache"),
@@ -87,13 +87,13 @@ def environment(scratch):
 
 
 def deadlines(sections, seconds, began, smoke=False):
-    """Yields (section, time by which it must end), as `time.monotonic` counts.
+    """Yield (section, time of `time.monotonic` by which it must end).
 
     Args:
-        sections: names, in their order.
-        seconds: of the whole run.
-        began: when it began. Time that a section leaves goes to the last one.
-        smoke: whether all sections have equal shares, since toy sizes all take about as long.
+        sections: names, in order.
+        seconds: duration of the whole run.
+        began: time at which the run began. The last section gets the time that others leave unused.
+        smoke: whether all sections have equal shares, since all toy sizes take about as long.
     """
     end = began + seconds - min(ENDING_SECONDS, seconds / 10)
     shares = dict.fromkeys(sections, 1) if smoke else SHARES
@@ -104,12 +104,12 @@ def deadlines(sections, seconds, began, smoke=False):
 
 
 def run(section, deadline, log, args, pack):
-    """Runs a section; its failure is a line of the journal and no other section's."""
+    """Run a section; log its failure in the journal, so that the other sections go on."""
 
     def write(**fields):
         log.write(section, **fields)
         if section == "evidence":
-            pack()  # Each study took long enough to be kept at once.
+            pack()  # A study takes long, so it is archived as soon as it ends.
 
     try:
         module = importlib.import_module(f"benchmarks.gpu.sections.{section}")
@@ -123,7 +123,7 @@ def run(section, deadline, log, args, pack):
 
 
 def pack(out, log, scratch):
-    """Writes the tables of what there is so far, and the archive of everything."""
+    """Write the tables of all results so far, and the archive of everything."""
     try:
         text = tables.markdown(journal.read(log.path)) if log.path.exists() else ""
     except Exception as error:

@@ -1,4 +1,4 @@
-"""Ways to compile the training program that one run compares.
+"""Ways to compile the training program, compared within one run.
 
 Small recurrent steps wait for kernel launches, so each choice makes launches fewer or cheaper.
 """
@@ -11,7 +11,7 @@ import jax
 
 from rnn_zoo.backend import jax as backend
 
-#: Everything that may become part of a CUDA graph, loops included, however short it is.
+#: Everything that may become part of a CUDA graph, loops included, at any length.
 _GRAPHS = {
     "xla_gpu_enable_command_buffer": "FUSION,CUBLAS,CUBLASLT,CUDNN,CUSTOM_CALL,CONDITIONAL,WHILE,"
     "DYNAMIC_SLICE_FUSION",
@@ -19,7 +19,7 @@ _GRAPHS = {
 }
 _UNROLLED = _GRAPHS | {"xla_gpu_command_buffer_unroll_loops": True}
 
-#: Name -> (options of the compiler, attributes of `rnn_zoo.backend.jax`).
+#: Name -> (compiler options, replaced attributes of `rnn_zoo.backend.jax`).
 CHOICES = {
     "default": ({}, {}),
     "graphs": (_GRAPHS, {}),
@@ -49,7 +49,7 @@ class Recorded:
 
 @contextlib.contextmanager
 def recorded():
-    """Yields a list of a `Recorded` for each function that is compiled within the block."""
+    """Yield a list that gets a `Recorded` for each function compiled within the block."""
     found = []
 
     def compile(function):
@@ -62,7 +62,7 @@ def recorded():
 
 @contextlib.contextmanager
 def made(name):
-    """Compiles by one of `CHOICES` within the block."""
+    """Compile with one of `CHOICES` within the block."""
     options, attributes = CHOICES[name]
     with contextlib.ExitStack() as stack:
         compile = functools.partial(jax.jit, compiler_options=options)

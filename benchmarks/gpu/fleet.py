@@ -1,8 +1,8 @@
 """Worker processes that prepare items side by side and measure them one at a time.
 
-Compilation is most of a short run, so all cores share it; a figure is only worth something if
-nothing else runs while it is measured. A worker holds what it has prepared until it is told to
-measure it. A worker that dies or overstays its time is replaced, and costs its own items alone.
+Compilation takes most of a short run, so all cores share it. A figure is valid only if nothing else
+runs while it is measured. A worker keeps prepared items until it is told to measure them. A worker
+that dies or exceeds its time is replaced, and only its own items are lost.
 """
 
 import collections
@@ -15,25 +15,25 @@ import signal
 import time
 import traceback
 
-#: Imported once, in a server process from which workers are forked within milliseconds.
+#: Imported once, in a server process that forks workers within milliseconds.
 _PRELOADED = ("jax", "keras", "benchmarks.gpu.sections.common", "trainer.lanes")
 #: Share of a section's time after which its remaining items are no longer compiled.
 PREPARING_SHARE = 0.6
-#: Seconds in which a process that was killed must have left the device.
+#: Seconds within which a killed process must have released the device.
 ENDING_SECONDS = 10.0
-#: A measurement may take this many times its share, and these seconds more, before it is stopped.
+#: A measurement is stopped after this many times its share of the time, plus these seconds.
 PATIENCE = (3.0, 5.0)
-#: Seconds more for an item that has to be prepared again.
+#: Extra seconds for an item that has to be prepared again.
 PREPARING_PATIENCE = 30.0
-#: Longest time that one figure is measured for, in seconds.
+#: Maximum seconds for which one figure is measured.
 MEASURING_SECONDS = 1.0
 
 
 def warm_up(seconds=90.0):
-    """Waits until one process has imported everything and used the device.
+    """Wait until one process has imported everything and used the device.
 
     Returns:
-        The device's platform, as "gpu"; None if that failed or took longer.
+        The device's platform, such as "gpu"; None if that failed or took longer than `seconds`.
     """
     ours, theirs = _context().Pipe(duplex=False)
     process = _context().Process(target=_touch, args=(theirs,), daemon=True)
@@ -63,10 +63,10 @@ def _context():
 
 
 class Fleet:
-    """A number of worker processes, within a `with` block.
+    """Worker processes that live as long as a `with` block.
 
     Args:
-        size: how many.
+        size: number of processes.
         slow_compiler: seconds to wait before each preparation, to test that deadlines are kept.
     """
 
@@ -85,20 +85,20 @@ class Fleet:
             worker.kill()
 
     def run(self, section, items, deadline, write, parallel=False, seconds=MEASURING_SECONDS):
-        """Prepares and measures a section's items, most important first, until a deadline.
+        """Prepare and measure a section's items, most important first, until a deadline.
 
         Args:
-            section: name of its module.
+            section: name of the section's module.
             items: list of dicts.
-            deadline: time of `time.monotonic` by which everything has ended.
+            deadline: time of `time.monotonic` by which everything must end.
             write: called with the fields of each figure, error or omission.
-            parallel: whether to measure each item where and when it is prepared.
-            seconds: longest time that an item is measured for.
+            parallel: whether to measure each item in its worker as soon as it is prepared.
+            seconds: maximum time for which an item is measured.
         """
         began = time.monotonic()
         until = deadline if parallel else began + PREPARING_SHARE * (deadline - began)
         prepared = self._prepare(section, items, until, write, parallel, seconds)
-        # What a killed worker held comes last: it has to be prepared again, mostly from the cache.
+        # Items of killed workers come last: they are prepared again, mostly from the cache.
         places = sorted(prepared, key=lambda place: (not prepared[place].is_alive, place))
         for count, place in enumerate(places):
             worker, left = prepared[place], deadline - time.monotonic()
@@ -116,11 +116,11 @@ class Fleet:
             self._collect([worker], min(deadline, limit), items, write)
 
     def _prepare(self, section, items, until, write, parallel, seconds):
-        """Hands items to free workers; returns the worker that holds each prepared item."""
+        """Hand items to idle workers; return the worker that holds each prepared item."""
         waiting, prepared, longest = collections.deque(range(len(items))), {}, 0.0
         while True:
             for worker in self._workers:
-                # A worker that has to be stopped loses what it holds: begin nothing in vain.
+                # Start only items likely to finish: a stopped worker loses all that it holds.
                 has_time = time.monotonic() + longest < until
                 if waiting and worker.is_idle and has_time:
                     place = waiting.popleft()
@@ -131,17 +131,17 @@ class Fleet:
                 break
             for worker, place in self._collect(busy, until, items, write, first=True):
                 prepared[place] = worker
-                if worker.num_orders > 1:  # The first includes the start of the device.
+                if worker.num_orders > 1:  # The first also starts the device.
                     longest = max(longest, time.monotonic() - worker.began)
         for place in waiting:
             write(**items[place], skipped="not compiled in the section's time")
         return prepared
 
     def _collect(self, workers, until, items, write, first=False):
-        """Waits for the answers of busy workers; with `first`, for one of them alone.
+        """Wait for the answers of busy workers; with `first`, for at least one.
 
         Returns:
-            List of (worker, place) of the items that have been prepared.
+            List of (worker, place) of the prepared items.
         """
         prepared, busy = [], list(workers)
         while busy and not (first and len(busy) < len(workers)):
@@ -215,7 +215,7 @@ class _Worker:
 
 
 def _work(connection, slow_compiler):
-    """Serves the fleet: a worker's whole life."""
+    """Serve the fleet until its connection closes; the main function of a worker."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     held = {}
     with contextlib.suppress(EOFError):
@@ -243,7 +243,7 @@ def _obey(order, place, arguments, held, slow_compiler):
 
 
 def describe(error):
-    """One line of an exception, with the place in this project's code."""
+    """Describe an exception in one line, with its place in the project's code."""
     frames = [
         f for f in traceback.extract_tb(error.__traceback__) if "site-packages" not in f.filename
     ]

@@ -1,4 +1,4 @@
-"""A JSON-lines file that holds each figure from the moment it is measured."""
+"""A JSON-lines file that receives each figure as soon as it is measured."""
 
 import json
 import os
@@ -7,20 +7,20 @@ import time
 
 
 class Journal:
-    """Appends lines to a file, each synced to disk, so that a killed run leaves all it had.
+    """A file whose lines are synced to disk one by one, so that a killed run keeps those it wrote.
 
     Args:
-        path: of the file; lines are added to those that it holds.
+        path: path of the file; new lines are appended to existing ones.
     """
 
     def __init__(self, path):
         self.path, self._began = pathlib.Path(path), time.monotonic()
         if self.path.exists() and not self.path.read_bytes().endswith(b"\n"):
-            with open(self.path, "a") as file:  # A run that was killed here has cut its last line.
+            with open(self.path, "a") as file:  # A killed run may have cut its last line.
                 file.write("\n")
 
     def write(self, section, **fields):
-        """Appends a line with the section, the seconds since the start, and fields."""
+        """Append a line with the section, the seconds since the start, and the fields."""
         line = {"section": section, "at": round(time.monotonic() - self._began, 2)} | fields
         with open(self.path, "a") as file:
             file.write(json.dumps(line, default=str) + "\n")
@@ -29,7 +29,7 @@ class Journal:
 
 
 def read(path):
-    """Reads a journal's lines as dicts, without those that a kill has cut off."""
+    """Read a journal's lines as dicts, except those that a kill cut off."""
     lines = []
     for line in pathlib.Path(path).read_text().splitlines():
         try:

@@ -1,6 +1,6 @@
-"""Compiled programs: the operations of their loops, and the kernels that a profile saw.
+"""Compiled programs: the operations of their loops, and the kernels in a profile.
 
-On a GPU an operation of a loop's body is a kernel that is launched at every step of the loop.
+On a GPU each operation of a loop's body is a kernel that every iteration launches.
 """
 
 import collections
@@ -9,7 +9,7 @@ import re
 
 import jax
 
-#: Instructions that start nothing.
+#: Instructions that launch no kernel.
 FREE = {"parameter", "tuple", "get-tuple-element", "bitcast", "constant", "after-all"}
 
 _COMPUTATION = re.compile(r"^(?:ENTRY )?%?([\w.\-]+)[^\n]*\{\n(.*?)^\}", re.MULTILINE | re.DOTALL)
@@ -19,14 +19,14 @@ _TRIPS = re.compile(r'known_trip_count":\{"n":"(\d+)"')
 
 
 def loops(text):
-    """Counts the operations of each loop's body, loops within it apart.
+    """Count the operations of each loop's body; nested loops are counted separately.
 
     Args:
-        text: optimized HLO, as `compiled.as_text()`.
+        text: optimized HLO, as from `compiled.as_text()`.
 
     Returns:
-        List of dicts: `trips` (None where it is not known), `operations` (dict from kind to
-        number), `total`; those with the most operations first.
+        List of dicts: `trips` (None if unknown), `operations` (dict from kind to number), `total`;
+        loops with the most operations first.
     """
     bodies = dict(_COMPUTATION.findall(text))
     found = []
@@ -45,11 +45,11 @@ def loops(text):
 
 
 def kernels(directory, most=12):
-    """Sums the device's time by kernel, from a trace of `jax.profiler`.
+    """Sum the device's time by kernel, from a trace of `jax.profiler`.
 
     Args:
-        directory: of the trace.
-        most: number of kernels to return.
+        directory: directory of the trace.
+        most: maximum number of kernels to return.
 
     Returns:
         List of dicts `kernel`, `count`, `milliseconds`, `share`, longest first; empty for a CPU.

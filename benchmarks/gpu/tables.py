@@ -4,12 +4,12 @@ import statistics
 
 from benchmarks.gpu.sections import SHARES
 
-#: Fields that say where and when, not what.
+#: Fields that are not shown as columns.
 HIDDEN = ("section", "at", "shape", "precisions", "error", "skipped", "compile_seconds")
 
 
 def markdown(lines):
-    """Tables of all sections, then the ratios that are asked of them, then errors.
+    """Render each section as a table, with its ratios, errors and omissions.
 
     Args:
         lines: dicts, as `journal.read` returns them.
@@ -43,7 +43,7 @@ def _section(section, rows):
 
 
 def table(rows):
-    """Rows as a Markdown table of all their columns."""
+    """Render rows as a Markdown table of all their columns."""
     columns = list(dict.fromkeys(name for row in rows for name in row if name not in HIDDEN))
     lines = [columns, ["---"] * len(columns)]
     lines += [[_cell(row.get(column)) for column in columns] for row in rows]
@@ -59,13 +59,13 @@ def _cell(value):
 
 
 def _speedup(row, rows):
-    """Trials per hour over those of one lane."""
+    """Trials per hour divided by those of one lane."""
     alone = [r["trials_per_hour"] for r in rows if r["task"] == row["task"] and r["lanes"] == 1]
     return {"times_one_lane": row["trials_per_hour"] / alone[0]} if alone else {}
 
 
 def _ratio(row, rows):
-    """Ours, by the default choice, over a peer or over another choice."""
+    """Our rate with the default choice, divided by the row's."""
     place = (row["task"], row["arch"], row["budget"])
     for other in rows:
         same = (other["task"], other["arch"], other["budget"]) == place

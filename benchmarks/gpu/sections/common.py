@@ -1,4 +1,4 @@
-"""The device, and how a rate is measured on it."""
+"""The device, and measurement of rates on it."""
 
 import contextlib
 import os
@@ -21,12 +21,12 @@ SAMPLING_SECONDS = 0.05
 
 
 def artefacts():
-    """The directory of what goes into the archive."""
+    """The directory of files for the archive."""
     return pathlib.Path(os.environ["RNN_ZOO_GPU_SCRATCH"], "artefacts")
 
 
 def text():
-    """A file of random characters: for speed, one text is as good as another."""
+    """Path of a file of random characters; the text does not affect speed."""
     path = pathlib.Path(os.environ["RNN_ZOO_GPU_SCRATCH"], "text")
     if not path.exists():
         codes = np.random.default_rng(0).integers(ord("a"), ord("z") + 1, 2**20, "uint8")
@@ -45,7 +45,7 @@ def on_gpu():
 
 
 def rate(run, seconds):
-    """Steps per second of `run(steps)`, which returns when they are done: a median of repeats."""
+    """Measure steps per second of `run(steps)`, which blocks until they are done: a median."""
     steps, elapsed = 1, _timed(run, 1)
     while elapsed < seconds / (2 * REPEATS):
         steps *= max(2, min(10, int(seconds / REPEATS / max(elapsed, 1e-6) / 2)))
@@ -61,13 +61,13 @@ def _timed(run, steps):
 
 
 def peak_megabytes():
-    """The largest memory that this process has taken of the device; None where it is not known."""
+    """Peak memory that this process has used on the device; None if unknown."""
     used = (device().memory_stats() or {}).get("peak_bytes_in_use")
     return used and round(used / 2**20)
 
 
 def gpu():
-    """NVML's handle of the first GPU; None where there is none."""
+    """NVML's handle of the first GPU; None if there is none."""
     try:
         pynvml.nvmlInit()
         return pynvml.nvmlDeviceGetHandleByIndex(0)
@@ -76,10 +76,10 @@ def gpu():
 
 
 class Utilization:
-    """Samples, within a `with` block, the share of the time in which the GPU computes.
+    """Sampler, within a `with` block, of the share of the time in which the GPU computes.
 
     Attributes:
-        busy: the mean share, 0 to 1; None where there is no GPU.
+        busy: mean share, from 0 to 1; None without a GPU.
     """
 
     busy = None

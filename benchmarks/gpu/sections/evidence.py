@@ -1,8 +1,8 @@
-"""Capacity of all six architectures: as many trials as the remaining minutes train.
+"""Capacity of all six architectures, from as many trials as the remaining minutes allow.
 
-A study per architecture and size trains one wave of lanes with random hyperparameters, all of one
-length, chosen from the measured rate so that the wave ends in time. `python -m tuning.report` reads
-the studies like any other.
+A study per architecture and size trains one batch of lanes with random hyperparameters. All its
+trials have one length, chosen from the measured rate so that they end in time.
+`python -m tuning.report` reads the studies like any other.
 """
 
 import dataclasses
@@ -24,18 +24,18 @@ from tuning.study.executors import InProcess
 from tuning.study.progress import StudyDisplay
 from tuning.study.study import Study
 
-#: How a fleet runs this section: all that is left of the time is divided among the studies.
+#: How a fleet runs this section: the studies share all the remaining time.
 RUNNING = {"seconds": math.inf}
 ARCHS = steps.ARCHS
-#: Weights of all lanes together, at which a step's products take about as long as its launches.
+#: Total weights of all lanes at which a step's products take about as long as its launches.
 WEIGHTS = 640_000
-#: Samples per parameter among which the search draws; the paper's networks store about five bits.
+#: Range of samples per parameter in the search; the paper's networks store about five bits.
 SAMPLES_PER_PARAMETER = (2, 8)
-#: Share of its time for which a study's steps are planned; the rest is evaluation and files.
+#: Share of a study's time planned for training; the rest is for evaluation and files.
 TRAINING_SHARE = 0.55
-#: Seconds that the files of one trial take.
+#: Seconds to write the files of one trial.
 FILING_SECONDS = 0.02
-#: Seconds of a study's time that measuring its rate takes.
+#: Seconds of a study's time spent on measuring its rate.
 RATE_SECONDS = 0.5
 
 
@@ -66,7 +66,7 @@ def prepare(arch, budget, lanes, most_steps=MAX_TRAIN_STEPS):
             study_of(config, lanes, length),
         )
         quiet = StudyDisplay(Console(file=io.StringIO()))
-        with mock.patch("os.fsync"):  # The directory is temporary; the archive is what lasts.
+        with mock.patch("os.fsync"):  # The directory is temporary; only the archive is kept.
             study.run(InProcess(lanes, stop=lambda: time.monotonic() > until), quiet)
         found = [r.metrics["valid"]["bits_per_parameter"] for r in study.ranked]
         return {
@@ -93,7 +93,7 @@ def config_of(arch, budget, train_steps):
 
 
 def study_of(config, lanes, length):
-    """A random search around the task's defaults, whose trials all have one length."""
+    """A random search around the task's defaults, with trials of one length."""
     low, high = (factor * config.num_params for factor in SAMPLES_PER_PARAMETER)
     return StudyConfig(
         num_trials=lanes,
@@ -116,6 +116,6 @@ def study_of(config, lanes, length):
 
 
 def _rate(config, lanes):
-    """Steps per second of all lanes side by side, once they are compiled."""
+    """Steps per second of all lanes side by side, without compilation."""
     pool = Lanes([Trial(dataclasses.replace(config, train_steps=10**6))] * lanes, lanes)
     return common.rate(trials.runner(pool), RATE_SECONDS)

@@ -1,9 +1,9 @@
-"""Steps per second by length of the sequences and by precision."""
+"""Steps per second by sequence length and precision."""
 
 from benchmarks.gpu.sections import steps
 from trainer.config import PRECISIONS
 
-#: How a fleet runs this section: one process per item, since there is no time for two rounds.
+#: How a fleet runs this section: one process per item, since a second round would take too long.
 RUNNING = {"workers": 18}
 
 

@@ -1,4 +1,4 @@
-"""Names and versions, and the two ceilings of any program: copies and matrix products."""
+"""Names and versions, and the two limits of any program: copies and matrix products."""
 
 import contextlib
 
@@ -9,7 +9,7 @@ import pynvml
 from benchmarks import machine
 from benchmarks.gpu.sections import common
 
-#: Name -> `jax.lax.Precision` of a product of such numbers.
+#: Name -> precision argument of `jnp.matmul`.
 PRECISIONS = {"float32": "float32", "tf32": "tensorfloat32", "bfloat16": None}
 
 
@@ -41,7 +41,7 @@ def facts():
 
 
 def copy(megabytes):
-    """Bandwidth of reading an array and writing another, both counted."""
+    """Bandwidth of copying an array, reads plus writes."""
     x = jax.random.normal(jax.random.key(0), (megabytes * 2**18,))
     double = jax.jit(lambda x: 2 * x)
     run = _repeated(lambda: double(x))
@@ -52,7 +52,7 @@ def copy(megabytes):
 
 
 def product(precision, size):
-    """Rate of square products of random matrices."""
+    """Rate of products of random square matrices."""
     dtype = "bfloat16" if precision == "bfloat16" else "float32"
     a, b = jax.random.normal(jax.random.key(0), (2, size, size)).astype(dtype)
     multiply = jax.jit(lambda a, b: jnp.matmul(a, b, precision=PRECISIONS[precision]))

@@ -39,13 +39,13 @@ def items(toy):
         if choice != "default"
     ]
     compared.append({**compared[0], "candidate": "profile", "choice": "default"})
-    # The first two settings, then what the choices make of the third, then the rest.
+    # The first two settings, then the compared choices, then the other settings.
     first = len([i for i in listed if (i["task"], i["budget"]) in settings[:2]])
     return [*listed[:first], *compared, *listed[first:]]
 
 
 def prepare(task, arch, budget, candidate, choice, **options):
-    """Compiles one candidate; `options` are of `step_worker.Setting`."""
+    """Compile one candidate; `options` are those of `step_worker.Setting`."""
     if candidate == "profile":
         return profile(task, arch, budget)
     if candidate == "torch" and common.on_gpu():
@@ -68,7 +68,7 @@ def setting_of(task, arch, budget, **options):
 
 
 def profile(task, arch, budget, traced_steps=20):
-    """The loops of our compiled program, which is kept as text, and the kernels of some steps."""
+    """Count the loops of our compiled program and profile some steps; keep the program's text."""
     setting = setting_of(task, arch, budget)
     with choices.recorded() as compiled:
         run, _ = step_worker.CANDIDATES["ours_jax"](setting, "")

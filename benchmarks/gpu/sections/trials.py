@@ -1,4 +1,4 @@
-"""Trials per hour by number of lanes, and the share of the time in which the card computes."""
+"""Trials per hour by number of lanes, and the share of the time in which the GPU computes."""
 
 import dataclasses
 
@@ -12,7 +12,7 @@ from trainer.trial import Trial
 
 #: Steps of a trial, as in `benchmarks.trials`.
 TRIAL_STEPS = 1000
-#: How a fleet runs this section: long enough to sample the card's utilization.
+#: How a fleet runs this section: long enough to sample the GPU's utilization.
 RUNNING = {"seconds": 3.0}
 
 
@@ -46,7 +46,7 @@ def prepare(task, arch, budget, lanes):
 
 
 def runner(pool):
-    """A function that trains all lanes for a number of steps."""
+    """Return a function that trains all lanes for a number of steps."""
 
     def run(steps):
         stop = pool.steps + steps

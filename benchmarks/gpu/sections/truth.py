@@ -15,7 +15,7 @@ from trainer.config import PRECISIONS
 
 #: How a fleet runs this section: nothing is timed.
 RUNNING = {"parallel": True}
-#: Largest relative error that rounding explains, of outputs and of gradients.
+#: Maximum relative error of outputs and gradients that rounding can explain.
 BOUNDS = {"float32": 2e-5, "tf32": 5e-2, "mixed_bfloat16": 3e-1}
 DEPTH = 2
 
@@ -32,7 +32,7 @@ def prepare(arch, precisions, shape):
     rng = np.random.default_rng(0)
     cells = make_cells(arch, DEPTH, shape["units"], seed=0)
     weights = draw_weights(cells, shape["features"], shape["units"], seed=0)
-    # Nothing is left at zero, where an error would hide.
+    # Move all weights away from zero, where an error would go unnoticed.
     weights = tree.map_structure(lambda w: w + 0.02 * rng.standard_normal(w.shape), weights)
     size = (shape["batch"], shape["steps"])
     x = rng.standard_normal((*size, shape["features"]))
@@ -54,7 +54,7 @@ def prepare(arch, precisions, shape):
 
 @contextlib.contextmanager
 def _float64():
-    """Lets JAX, and Keras's functions on JAX, compute in float64."""
+    """Enable float64 in JAX, and in Keras's functions on JAX."""
     rounding = dtypes.BIT64_TO_BIT32_DTYPE
     before = rounding["float64"]
     rounding["float64"] = "float64"
@@ -66,7 +66,7 @@ def _float64():
 
 
 def _value_and_grad(function, cells, weights, x, cotangent, dtype):
-    """The outputs, and the gradients of their product with a cotangent, as NumPy arrays."""
+    """Return outputs, and gradients of their inner product with a cotangent, in NumPy."""
 
     @jax.jit
     def run(weights, x, cotangent):
