@@ -96,9 +96,10 @@ def main():
 
 
 def default_study_dir(config: TrainConfig, algorithm: str, begins_known: bool = False) -> str:
-    """Returns `studies/<task>-<arch>-<depth>-<budget>-<algorithm>`, the same for the same command.
+    """Returns `studies/<task>-<arch>-<depth>-<budget>-<algorithm>`.
 
-    The name ends in -known if the first trial is given, in -tuned if training starts from a preset.
+    The name depends only on the command, so that running it again continues the study. It ends in
+    -tuned if training starts from a preset, or else in -known if the first trial is given.
     """
     parts = [config.task, config.arch, config.depth, config.num_params, algorithm]
     parts += ["tuned"] if config.preset else ["known"] if begins_known else []
@@ -116,7 +117,7 @@ def _parsed():
 
 
 def _resumed():
-    """Reads the configurations of the study in --study_dir; --num_trials and --keep may differ."""
+    """Reads the configurations of the study in --study_dir; --num_trials and --keep override it."""
     if not FLAGS.study_dir:
         raise UserError("--resume needs --study_dir, the directory of the study to continue")
     path = pathlib.Path(FLAGS.study_dir, "study.json")
@@ -134,7 +135,7 @@ def _resumed():
 
 
 def _search(search, display):
-    """Runs the study; like the functions below, returns whether it is complete."""
+    """Runs the study; like `_rerun` and `_train_given`, returns whether it is complete."""
     best, is_complete = search.run(Processes(FLAGS.workers, FLAGS.lanes), display)
     if not is_complete:
         return False

@@ -1,4 +1,4 @@
-"""The configuration of a study, and how it is read from gin and flags."""
+"""Configuration of a study, read from gin files and flags."""
 
 import dataclasses
 import math
@@ -26,14 +26,14 @@ class StudyConfig:
         algorithm: "gp" (batched expected improvement, as in the paper), "random", "keras_tuner"
             (its Bayesian optimisation) or "optuna" (its GPSampler).
         seed: seed of the search. All trials share the seed of the `TrainConfig` (appendix A).
-        ranges: narrows the space: (low, high), a list of choices or one value, by hyperparameter.
-        batch: number of trials proposed together. Each batch is proposed after the results of all
-            batches but the last, so that the trials do not depend on the number of workers. If
-            None, as many as train at once, at least 4.
-        early_stopping: "none", or "median": prunes a trial whose training loss after a quarter, a
+        ranges: narrower ranges by hyperparameter: (low, high), a list of choices, or one value.
+        batch: number of trials proposed together. Batch k is proposed once the results of batches
+            0 to k - 2 are known, so the trials do not depend on the number of workers. If None,
+            the number of trials that train at once, but at least 4.
+        early_stopping: "none", or "median" to prune a trial whose training loss after a quarter, a
             half or three quarters of its steps is above the median of earlier trials.
-        first: hyperparameters of the first trial: a dict by names of the space; "config" for those
-            of the `TrainConfig`, clipped to the ranges; None to let the search choose.
+        first: hyperparameters of the first trial: a dict from name to value; "config" for those of
+            the `TrainConfig`, clipped to the ranges; None to let the search choose.
         keep: number of best trials whose weights are kept.
 
     Raises:
@@ -67,7 +67,7 @@ _CONFIGURABLE = gin.external_configurable(StudyConfig, "StudyConfig")
 
 
 def study_config(flags: Mapping[str, Any]) -> StudyConfig:
-    """Builds the `StudyConfig` that gin has parsed, overridden by flags.
+    """Builds the `StudyConfig` from the parsed gin bindings, overridden by flags.
 
     Args:
         flags: values by field; None if not set.

@@ -1,8 +1,9 @@
 """python -m tuning.presets --runs=DIR --out=rnn_zoo/presets: makes presets from sweeps.
 
-Each task, architecture, depth and budget that was searched gives one preset: the hyperparameters of
-its best trial on the split valid. Presets named by `--train` are trained again with these and get
-weights. Other presets that have weights already are left unchanged.
+Each combination of task, architecture, depth and budget that was searched gives one preset: the
+hyperparameters of its best trial on the `valid` split. Presets that match `--train` are trained
+again with these hyperparameters and get weights. Other presets that already have weights are left
+unchanged.
 """
 
 import dataclasses
@@ -82,7 +83,7 @@ def main():
 
 
 def _check_surroundings():
-    """Checks before hours of training what would fail after them.
+    """Checks for errors that would otherwise surface only after hours of training.
 
     Raises:
         UserError: a package is missing.
@@ -100,13 +101,13 @@ def _check_surroundings():
 def best_trials(directories: Iterable[str]) -> dict[str, tuple[RunRecord, dict[str, Any]]]:
     """Finds the best trial of each task, architecture, depth and budget.
 
-    Studies that started from a preset's weights are ignored.
+    Trials that started from a preset's weights are ignored.
 
     Args:
-        directories: studies, sweeps, or directories above them.
+        directories: directories of studies or sweeps, or directories that contain them.
 
     Returns:
-        (record, how it was found) by name of the preset, in alphabetical order.
+        Dict from preset name to (record, summary of its search), in alphabetical order.
 
     Raises:
         UserError: a directory does not exist.
@@ -116,7 +117,7 @@ def best_trials(directories: Iterable[str]) -> dict[str, tuple[RunRecord, dict[s
         if not pathlib.Path(directory).is_dir():
             raise UserError(f"--runs: there is no directory {directory}")
         for path in sorted(pathlib.Path(directory).rglob("trials.jsonl")):
-            # A trial that started from a preset's weights would make a preset from itself.
+            # Otherwise a preset could be made from a trial that started from its own weights.
             records = [r for r in log.read(path)[0].values() if not r.config.get("preset")]
             for best in log.ranked(records)[:1]:
                 name, search = name_of(best), _search(path.parent, records)
@@ -145,13 +146,13 @@ def name_of(record: RunRecord) -> str:
 
 
 def trained(name: str, record: RunRecord) -> tuple[RunRecord, Any]:
-    """Trains the hyperparameters of a record again, resuming if that was interrupted.
+    """Trains the hyperparameters of a record again, or resumes that training.
 
     Returns:
         (the new record, the weights).
 
     Raises:
-        UserError: training diverged, or the text is missing.
+        UserError: training diverged, or the text of text8 is missing.
         KeyboardInterrupt: a signal stopped it; the same command resumes it.
     """
     from rnn_zoo.model import get_weights
@@ -176,7 +177,7 @@ def trained(name: str, record: RunRecord) -> tuple[RunRecord, Any]:
 def card(name: str, record: RunRecord, search: dict[str, Any]) -> Preset:
     """Makes the preset of a record."""
     config = dict(record.config)
-    # The path of the text is valid only on the machine that trained it.
+    # The text's path is valid only on the machine that trained the model.
     config["task_options"] = {k: v for k, v in config["task_options"].items() if k != "path"}
     return Preset(
         name=name,
@@ -210,8 +211,8 @@ def _paper(record):
 def write(out: str | pathlib.Path, card: Preset, weights: Any = None) -> None:
     """Writes a preset: its weights, its card, then the card's SHA-256 into the index.
 
-    Each file is replaced atomically. After a kill between card and index, the preset is refused as
-    changed until it is written again.
+    Each file is replaced atomically. If the process is killed between card and index, the preset is
+    refused as changed until it is written again.
 
     Args:
         out: the directory of all presets.

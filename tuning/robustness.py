@@ -5,11 +5,11 @@ from collections.abc import Sequence
 
 
 def robustness(original: float | None, losses: Sequence[float | None]) -> dict[str, float | None]:
-    """A row of Table App.1: how reruns of the best hyperparameters compare with the best trial.
+    """Summarises reruns of the best hyperparameters as a row of Table App.1.
 
     Args:
         original: the best trial's eval loss.
-        losses: eval losses of its reruns, None for one that diverged; at least one.
+        losses: eval losses of its reruns, None if diverged; at least one entry.
 
     Returns:
         dict of original, infeasible (a fraction), min, mean, max, sd (of the sample) and sd/mean;

@@ -81,7 +81,7 @@ def show(records: Iterable[RunRecord], num: int, display: "Display") -> None:
 
 
 def _numbers(value):
-    """A number, or those of a dict, to two decimal places."""
+    """Formats a number, or those of a dict, to two decimal places."""
     numbers = value.values() if isinstance(value, dict) else [value]
     return ", ".join(f"{number:.2f}" for number in numbers) or "-"
 

@@ -1,15 +1,15 @@
-"""The report: every figure, table and claim of the paper, from whatever runs there are.
+"""Report of every figure, table and claim of the paper, from the available runs.
 
     trials             the runs below a directory, as one DataFrame
     statistics         estimates with their uncertainty
     selection          the trials of a figure, table or claim
-    chart              axes, colours and marks that all figures share
+    chart              axes, colours and marks shared by all figures
     figures            one function per figure, in `FIGURES`
     paper              the paper's own numbers
     tables             one function per table, in `TABLES`
     claims             one function per claim, in `CLAIMS`
     gaps               missing runs, and the commands that make them
-    page               all of it in one HTML file
+    page               the whole report as one HTML file
     convert_published  the authors' pickled trials (`pickled`, `authors`) as Parquet
 
 Each figure, table and claim is a pure function of the DataFrame.

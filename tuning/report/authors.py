@@ -1,12 +1,14 @@
-"""The trials that the paper's authors published, from their pickles.
+"""Trials published by the paper's authors, read from their pickles.
 
 Source: github.com/jazcollins/cap-n-train-hps, dataset/rnn_hp_dataset.tar.gz, unpacked. It has one
 file per figure of the paper, each a pickled structured NumPy array written by Python 2.
 
-The repository's README documents the columns. The rest is assumed: the loss of per_cap is the
-information in bits, with either sign; the files of figures 5 and 2b are named fig5* and fig2b*, and
-capacity is unrolled for five steps in all others; other losses are in the paper's units, text8's in
-bits per character.
+The repository's README documents the columns. These points are assumed:
+
+- The loss of per_cap is the information in bits, with either sign. Other losses are in the paper's
+  units, text8's in bits per character.
+- The files of figures 5 and 2b are named fig5* and fig2b*. In all other files, capacity is unrolled
+  for five steps.
 """
 
 import functools
@@ -37,9 +39,9 @@ _TASKS = {
     "parens_counting": "parens",
     "arithmetic": "arithmetic",
 }
-#: Inputs and outputs of tasks whose figures are by units, for which the files have no column.
+#: Input and output dimensions of tasks with figures by units; the files have no units column.
 _DIMENSIONS = {"memory": (DIMENSIONS, DIMENSIONS), "text8": (27, 27)}
-#: Nonlinearity of architectures whose hyperparameters name none.
+#: Nonlinearity of architectures whose published hyperparameters may lack one.
 _NONLINEARITY = {"irnn": "relu", "lstm": "tanh"}
 
 
@@ -47,11 +49,11 @@ def read(directory: str | os.PathLike) -> pd.DataFrame:
     """Reads every `*.p` file below a directory.
 
     Returns:
-        DataFrame as from `trials.read`, with source "published". Each task, architecture, depth and
-        budget of a file is a study.
+        DataFrame in the format of `trials.read`, with source "published". Each combination of task,
+        architecture, depth and budget in a file is a study.
 
     Raises:
-        UserError: there is no such file, or one holds anything but such trials.
+        UserError: there is no such file, or one holds anything other than such trials.
     """
     directory = pathlib.Path(directory)
     frames = [
@@ -85,7 +87,7 @@ def _rows(path, stem):
 
 
 def _row(values, stem, number):
-    """One record as a row of `trials.read`; raises ValueError at an unknown name or a bad value."""
+    """Makes a row of `trials.read`; raises ValueError if a name is unknown or a value is bad."""
     for name, known in (("task_type", _TASKS), ("architecture", ARCHS)):
         if values[name] not in known:
             raise ValueError(f"unknown {name} {values[name]!r}; choose from {', '.join(known)}")
@@ -121,7 +123,7 @@ def _row(values, stem, number):
 
 
 def _results(task, values, num_params, is_unrolled):
-    """Losses and the task's own measure; a run without one of its losses diverged."""
+    """Returns status, losses and task metrics; a run that lacks a loss has diverged."""
     losses = {name: _finite(values[name]) for name in ("train_loss", "valid_loss", "eval_loss")}
     if None in losses.values():
         return {"status": "infeasible"}
@@ -143,7 +145,7 @@ def _finite(value):
 
 @functools.cache
 def _units(task, arch, depth, budget):
-    """Units per layer of a network that fills the budget, where a figure needs them."""
+    """Returns the units per layer that fill the budget; None if no figure needs them."""
     if task not in _DIMENSIONS:
         return None
     try:
@@ -154,5 +156,5 @@ def _units(task, arch, depth, budget):
 
 @functools.cache
 def _chance_loss(task):
-    """Chance loss of the hard tasks, where "solved" means a fraction of it."""
+    """Returns the chance loss of a hard task, to tell if it is solved; None for other tasks."""
     return TASKS[task]().chance_loss if task in ("parens", "arithmetic") else None

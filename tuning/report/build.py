@@ -1,4 +1,4 @@
-"""Reads the runs, and makes and writes the report."""
+"""Builds the report from a directory of runs and writes it."""
 
 import os
 import pathlib
@@ -40,8 +40,8 @@ def run(
     """
     found = _read(runs, published_trials, display)
     own = found[found.source == "rnn-zoo"]
-    # The authors' trials stay out of tables, which show the paper's numbers already, and of claims,
-    # which are judged on one set of runs.
+    # Tables already show the paper's numbers, and claims are judged on one set of runs: both use
+    # the authors' trials only if there are no others.
     judged = own if len(own) else found
     figures = {n: (p, p.draw(found), caption(p.select, found)) for n, p in FIGURES.items()}
     tables = {name: (table, table.make(judged)) for name, table in TABLES.items()}
@@ -125,7 +125,7 @@ def _write(out, figures, tables):
 
 
 def _judge(trials):
-    """Checks every claim; one row per claim."""
+    """Checks all claims; returns a DataFrame with one row per claim."""
     rows = []
     for claim in CLAIMS.values():
         finding = claim.check(trials)
@@ -143,7 +143,7 @@ def _judge(trials):
 
 
 def _verdicts(claims):
-    """Number of claims of each verdict, as text."""
+    """Number of claims per verdict, as text."""
     return ", ".join(f"{n} {verdict}" for verdict, n in Counter(claims.verdict).most_common())
 
 

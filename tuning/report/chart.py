@@ -1,7 +1,7 @@
-"""Axes, colours and marks that all figures share, and the points that they show.
+"""Axes, colours and marks shared by all figures, and the points that figures show.
 
 The palette is Okabe and Ito's, safe for colour-blind readers, with its light colours darkened for
-contrast on white. Markers differ too, for print in black and white.
+contrast on white. Markers differ as well, for printing in black and white.
 """
 
 import io
@@ -26,9 +26,9 @@ COLOURS = {
 }
 MARKERS = {"rnn": "o", "irnn": "s", "ugrnn": "^", "gru": "D", "lstm": "v", "+rnn": "P"}
 DASHES = {1: "-", 2: "--", 4: "-.", 8: ":"}
-#: Colour of text, axes and theory. No data has it, so the page can replace it by its own.
+#: Colour of text, axes and theory. No data uses it, so the page can replace it with its own.
 INK = "#1b1b1d"
-#: Number of dots above which an SVG holds them as one bitmap.
+#: Number of dots above which an SVG stores them as a bitmap.
 MOST_VECTOR_DOTS = 200
 
 _STYLE: dict[Any, Any] = {
@@ -68,7 +68,7 @@ class Chart:
     Attributes:
         figure: the matplotlib `Figure`.
         points: DataFrame with columns x, y, arch and run (the name of the run).
-        is_faint: whether following marks are drawn as background.
+        is_faint: whether subsequent marks are drawn faintly, as background.
     """
 
     def __init__(self, x: str, y: str, x_scale: str = "linear", y_scale: str = "linear"):
@@ -89,7 +89,7 @@ class Chart:
         return pd.concat(shown, ignore_index=True) if shown else pd.DataFrame(columns=columns)
 
     def line(self, table, arch, dashes="-", marker=True, label=None, step=False):
-        """Draws a line of an architecture through columns x and y; each point is a run."""
+        """Draws an architecture's line through columns x and y; each point is a run."""
         (line,) = self.axes.plot(
             table.x,
             table.y,
@@ -104,13 +104,13 @@ class Chart:
         self._drawn(table, arch, line, label)
 
     def marks(self, table, arch):
-        """Draws marks of an architecture at columns x and y; each is a run."""
+        """Draws an architecture's marks at columns x and y; each is a run."""
         style = {"color": COLOURS[arch], "alpha": self._alpha, "markersize": 4.5, "linewidth": 0}
         (marks,) = self.axes.plot(table.x, table.y, MARKERS[arch], **style)
         self._drawn(table, arch, marks)
 
     def dots(self, table, arch):
-        """Draws small dots of an architecture at columns x and y; each is a run."""
+        """Draws an architecture's small dots at columns x and y; each is a run."""
         self.axes.scatter(
             table.x,
             table.y,
@@ -123,7 +123,7 @@ class Chart:
         self._points.append(table.assign(arch=arch))
 
     def curve(self, x, y, arch):
-        """Draws a line of an architecture through arrays x and y; its points are no single runs."""
+        """Draws an architecture's line through arrays x and y; its points are not single runs."""
         (line,) = self.axes.plot(x, y, color=COLOURS[arch], alpha=self._alpha, linewidth=1.6)
         self.entry(f"{LABELS[arch]}, published" if self.is_faint else LABELS[arch], line)
 
@@ -150,16 +150,16 @@ class Chart:
         self._points.append(table.assign(arch=arch))
 
     def theory(self, x, y, label):
-        """Draws a theoretical line, which no run is behind."""
+        """Draws a theoretical line, which has no runs behind it."""
         (line,) = self.axes.plot(x, y, color=INK, linewidth=1, linestyle=(0, (1, 1)), zorder=0)
         self.entry(label, line)
 
     def entry(self, label, artist):
-        """Adds an entry to the legend unless it has one with this label."""
+        """Adds a legend entry unless there is one with this label."""
         self._entries.setdefault(label, artist)
 
     def finish(self):
-        """Draws the legend and formats ticks: "2,000", and enough ticks on a short axis."""
+        """Draws the legend and formats log axes: ticks as "2,000", and enough of them if short."""
         # Above the axes, where the legend covers no point.
         self.figure.legend(
             self._entries.values(),

@@ -1,7 +1,7 @@
 """The paper's figures, each a function of the DataFrame of `trials.read`.
 
-Each returns a `Chart`, or None if it has no run to show. A panel of one depth is the function with
-that depth. `FIGURES` lists all of them by the paper's names.
+Each function returns a `Chart`, or None if there is no run to show. Panels of one depth pass that
+depth to their function. `FIGURES` lists all panels by the paper's names.
 """
 
 import dataclasses
@@ -21,7 +21,7 @@ _PARAMETERS = "number of parameters"
 
 
 def _layers(trials, chart):
-    """Yields the trials of each source: the authors' first, and faint if there are others."""
+    """Yields the trials of each source, the authors' first; they are faint if there are others."""
     is_overlay = trials.source.nunique() > 1
     for source in ("published", "rnn-zoo"):
         chart.is_faint = is_overlay and source == "published"
@@ -34,20 +34,20 @@ def _layers(trials, chart):
 
 
 def stored_bits(trials: pd.DataFrame, depth: int | None = None) -> Chart | None:
-    """1a-d: most stored bits of any trial, by number of parameters."""
+    """1a-d: stored bits of the best trial, by number of parameters."""
     chart = Chart(_PARAMETERS, "stored bits", "log", "log")
     return _by_size(chart, capacity(trials, depth), "num_params", "bits", depth is None)
 
 
 def bits_per_parameter(trials: pd.DataFrame, depth: int | None = None) -> Chart | None:
-    """1e-h: most stored bits per parameter, by number of parameters."""
+    """1e-h: stored bits per parameter of the best trial, by number of parameters."""
     chart = Chart(_PARAMETERS, "bits per parameter", "log")
     column = "bits_per_parameter"
     return _by_size(chart, capacity(trials, depth), "num_params", column, depth is None)
 
 
 def _by_size(chart, trials, x, y, with_depths=False):
-    """One line per architecture and depth through the best trial of each size."""
+    """Draws a line per architecture and depth through the best trial of each size."""
     for layer in _layers(trials[trials[y].notna()], chart):
         table = _xy(statistics.best(layer, SIZE), x, y)
         for arch in in_order(table.arch):
@@ -72,7 +72,7 @@ def _xy(table, x, y):
 
 
 def multipliers(trials: pd.DataFrame) -> Chart | None:
-    """1i: relative number of parameters that column x needs for the capacity of row y.
+    """1i: factor in parameters for architecture x (column) to match the capacity of y (row).
 
     The authors' trials are shown only if there are no others.
     """
@@ -238,7 +238,7 @@ def boxes(trials: pd.DataFrame, depth: int) -> Chart | None:
     return chart
 
 
-# All of them --------------------------------------------------------------------------------------
+# All figures --------------------------------------------------------------------------------------
 
 
 @dataclasses.dataclass(frozen=True)
@@ -247,7 +247,7 @@ class Panel:
 
     Attributes:
         title: one line.
-        sweep: file of gin_configs/paper, without its suffix, that makes the runs.
+        sweep: name of the file in gin_configs/paper that defines the runs, without its suffix.
         depths: depths shown.
         select: maps all trials to those of the figure.
         draw: maps all trials to a `Chart`, or None if there is no run to show.
@@ -308,7 +308,7 @@ _TITLES = {
 
 
 def _panel(title, sweep, depths, select, draw):
-    """A panel of several depths, or of one, which both functions then take."""
+    """Makes a panel of several depths, or of one, which is then passed to both functions."""
     if isinstance(depths, tuple):
         return Panel(title, sweep, depths, select, draw)
     title, depth = f"{title}, depth {depths}", {"depth": depths}

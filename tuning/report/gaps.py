@@ -21,10 +21,10 @@ Cell = tuple[str, int, int]
 
 
 class Gap(NamedTuple):
-    """Settings without runs in a figure or table; smoke runs are ignored.
+    """Settings of a figure or table that lack runs; smoke runs are ignored.
 
     Attributes:
-        what: "figure 4c", "table App.1".
+        what: the figure or table, such as "figure 4c" or "table App.1".
         cells: the settings.
         command: command line that makes the runs.
     """
@@ -61,7 +61,7 @@ def commands(gaps: Iterable[Gap]) -> dict[str, list[Gap]]:
 
 
 def describe(cells: Iterable[Cell]) -> str:
-    """Cells as text: "RNN, GRU at depth 2 with 1,000 parameters; LSTM at depth 4 with ...".
+    """Describes cells: "RNN, GRU at depth 2 with 1,000 parameters; LSTM at depth 4 with ...".
 
     Architectures that lack the same depth and budgets share an entry.
     """
@@ -82,7 +82,7 @@ def _cells(table):
 
 
 def _gaps(what, sweep, depths, have, runs):
-    """Gaps by profile: either all sizes of the laptop grid or all of the paper's fill a cell."""
+    """Finds gaps; all laptop sizes or all paper sizes complete an architecture and depth."""
     missing = {"laptop": [], "paper": []}
     for cell in dict.fromkeys(cell[:2] for cell in _grid(sweep, "paper") if cell[1] in depths):
         of = {profile: [c for c in _grid(sweep, profile) if c[:2] == cell] for profile in missing}
@@ -98,7 +98,7 @@ def _gaps(what, sweep, depths, have, runs):
 
 
 def _command(sweep, profile, runs):
-    """The sweep's command, with a directory of its own if another profile holds the usual one."""
+    """Returns the sweep's command, in another directory if another profile has the usual one."""
     held = trials.manifest(pathlib.Path(runs, sweep)).get("profile", "laptop")
     out = shlex.quote(f"{runs}/{sweep if held == profile else f'{sweep}_{profile}'}")
     command = f"python -m tuning.sweep --gin_file=gin_configs/paper/{sweep}.gin --out={out}"

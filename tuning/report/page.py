@@ -52,8 +52,8 @@ def render(
     """Renders the page.
 
     Args:
-        about: dict of trials and studies (their numbers), runs (their directory) and claims (the
-            number of each verdict, as text).
+        about: dict with the number of `trials`, the number of `studies`, the directory of `runs`,
+            and `claims`, the number of claims per verdict as text.
         figures: name -> (specification, chart or None, caption).
         tables: name -> (specification, table).
         claims: DataFrame with one row per claim.
@@ -126,7 +126,7 @@ def _tables(tables, claims):
 
 
 def _frame(table, **kinds):
-    """A DataFrame as columns for the page, numbers or text unless `kinds` says otherwise."""
+    """Converts a DataFrame to columns for the page; `kinds` overrides number or text."""
     columns, values = [], []
     for name in table:
         is_number = pd.api.types.is_numeric_dtype(table[name])
@@ -137,7 +137,7 @@ def _frame(table, **kinds):
 
 
 def _trials(trials):
-    """The table of trials; text columns become a list of words and an index per row."""
+    """Makes the table of trials; a text column becomes a list of words and an index per row."""
     columns, values = [], []
     for name, label, kind in TRIAL_COLUMNS:
         columns.append({"name": name, "label": label, "kind": kind})
@@ -157,7 +157,7 @@ def _trials(trials):
 
 
 def _runs(trials):
-    """Hyperparameters and learning curves of runs, one piece per study."""
+    """Packs the hyperparameters and learning curves of runs, one piece per study."""
     found = {}
     for number, (_, study) in enumerate(trials.groupby("study", observed=False, sort=True)):
         rows = study.index.tolist()
@@ -169,7 +169,7 @@ def _runs(trials):
 
 
 def _short(text, digits):
-    """Parsed JSON with rounded numbers, since these make up most of the page."""
+    """Parses JSON and rounds its numbers, since these make up most of the page."""
 
     def shorter(number):
         return float(f"{float(number):.{digits}g}")
@@ -179,7 +179,7 @@ def _short(text, digits):
 
 
 def _numbers(series):
-    """Rounded floats; whole ones become int, missing ones None."""
+    """Rounds floats; whole ones become int, missing ones None."""
     return [_number(x) if math.isfinite(x) else None for x in series.astype(float).tolist()]
 
 

@@ -64,7 +64,7 @@ TABLE_APP_1 = pd.DataFrame(
 ).set_index("arch")
 
 #: Table App.2: Welch's t, degrees of freedom and p of each pair, at depths 1 and 8. `P_FLOOR`
-#: stands for p that the paper prints as "< 0.001".
+#: replaces each p that the paper prints as "< 0.001".
 P_FLOOR = 0.001
 _APP_2 = """
     +rnn/gru        -      -       -    -23.6   1080  0.001

@@ -1,9 +1,9 @@
 """Records of a pickled structured NumPy array, read without running anything that the pickle names.
 
-A pickle names functions and classes, calls them and sets their state. Here the few names that an
-array of plain values needs are answered by inert stand-ins, which only keep their arguments and
-state; any other name is refused. NumPy's own reconstructors never see the file, because they follow
-raw bytes as object pointers.
+A pickle names functions and classes, calls them and sets their state. Here, the few names that an
+array of plain values needs resolve to inert stand-ins, which only store their arguments and state.
+Any other name is refused. NumPy's own reconstructors never see the file, because they treat raw
+bytes as object pointers.
 """
 
 import os
@@ -16,19 +16,19 @@ import numpy as np
 
 #: Largest file to read.
 MAX_BYTES = 4 * 2**30
-#: Most values in a file, counted as often as they are referenced: a few bytes can share one list
-#: a billion times.
+#: Largest number of values in a file. A value counts once per reference: a few bytes can refer to
+#: one list a billion times.
 MAX_VALUES = 200_000_000
 #: Plain dtypes: booleans, numbers and strings.
 _PLAIN = re.compile(r"[<>|=][biufSU]\d+")
 
 
 class Refused(Exception):
-    """The file is no structured array of plain values."""
+    """The file is not a structured array of plain values."""
 
 
 class _StandIn:
-    """Keeps the arguments and the state of an object, and does nothing with them."""
+    """Stores an object's arguments and state, and does nothing with them."""
 
     arguments: tuple = ()
     state: Any = ()
@@ -41,19 +41,19 @@ class _StandIn:
 
 
 class _Array(_StandIn):
-    """Stands for `_reconstruct`; state: version, shape, dtype, order, values."""
+    """Stand-in for `_reconstruct`; state: version, shape, dtype, order, values."""
 
 
 class _Scalar(_StandIn):
-    """Stands for `scalar`; arguments: dtype, bytes."""
+    """Stand-in for `scalar`; arguments: dtype, bytes."""
 
 
 class _Dtype(_StandIn):
-    """Stands for `numpy.dtype`; arguments: "f8"; state: version, byte order, _, names, ..."""
+    """Stand-in for `numpy.dtype`; arguments: "f8"; state: version, byte order, _, names, ..."""
 
 
 class _Bytes(_StandIn):
-    """Stands for `_codecs.encode` and `bytes`; arguments: text, "latin1"."""
+    """Stand-in for `_codecs.encode` and `bytes`; arguments: text, "latin1"."""
 
     @property
     def text(self):
@@ -61,7 +61,7 @@ class _Bytes(_StandIn):
 
 
 class _Class(_StandIn):
-    """Stands for the class of an array or record, which is not needed."""
+    """Stand-in for the class of an array or record, which is not needed."""
 
 
 _STAND_INS = {
@@ -101,13 +101,13 @@ def records(path: str | os.PathLike, columns: list[str]) -> Iterator[list]:
         columns: names of the fields to read, in this order.
 
     Raises:
-        Refused: the file is too large, or holds anything but such an array.
+        Refused: the file is too large, or holds anything other than such an array.
         Exception: many kinds, as from `pickle.load`, if the file is damaged.
     """
     if os.path.getsize(path) > MAX_BYTES:
         raise Refused(f"it is larger than {MAX_BYTES / 2**30:.0f} GiB")
     with open(path, "rb") as file:
-        # Latin-1 maps each byte of Python 2's strings, raw array data among them, to one character.
+        # Latin-1 maps each byte of a Python 2 string, including raw array data, to one character.
         found = _Unpickler(file, encoding="latin-1").load()
     if not isinstance(found, _Array):
         raise Refused("it holds no array")
@@ -153,7 +153,7 @@ class _Values:
 
 
 def _unpacked(dtype, raw):
-    """The values of a plain dtype that some bytes hold, as a list."""
+    """Decodes bytes of a plain dtype to a list of values."""
     name = dtype.arguments[0] if isinstance(dtype, _Dtype) and dtype.arguments else None
     order = dtype.state[1] if name and len(dtype.state) > 1 else "="
     if not _PLAIN.fullmatch(f"{order}{name}"):

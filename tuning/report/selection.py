@@ -12,7 +12,7 @@ SIZE = ("arch", "depth", "max_params")
 
 
 def searched(trials: pd.DataFrame, task: str, depth: int | None = None) -> pd.DataFrame:
-    """Trials of a task, reruns and architectures outside the paper left out.
+    """Trials of a task, without reruns and without architectures outside the paper.
 
     Smoke runs are kept only if there are no others. If the task was run in several settings, such
     as sizes of its data set, only the setting with the most trials is kept.
@@ -39,7 +39,7 @@ def relu(trials: pd.DataFrame) -> pd.DataFrame:
 def tuned(trials: pd.DataFrame, task: str, depth: int | None = None) -> pd.DataFrame:
     """The longest search of each architecture and depth, for plots by iteration.
 
-    All searches have one budget, chosen as in `one_budget`. Random search is left out.
+    All searches share one budget, chosen as in `one_budget`. Random search is left out.
     """
     found = searched(trials, task, depth)
     found = found[found.iteration.notna() & (found.algorithm != "random")]
@@ -51,13 +51,13 @@ def tuned(trials: pd.DataFrame, task: str, depth: int | None = None) -> pd.DataF
 
 
 def untuned(trials: pd.DataFrame, depth: int | None = None) -> pd.DataFrame:
-    """Trials of parentheses with random hyperparameters, of one budget."""
+    """Trials of parentheses with random hyperparameters, at one budget."""
     found = searched(trials, "parens", depth)
     return one_budget(found[found.algorithm == "random"])
 
 
 def rerun(trials: pd.DataFrame) -> pd.DataFrame:
-    """Reruns of the best hyperparameters of parentheses at depth 1, of one budget."""
+    """Reruns of the best hyperparameters of parentheses, at depth 1 and one budget."""
     found = trials[trials.is_rerun & (trials.task == "parens") & (trials.depth == 1)]
     return one_budget(found[found.arch.isin(ARCHS)])
 
@@ -72,7 +72,10 @@ def one_budget(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def unrolled(trials: pd.DataFrame) -> pd.DataFrame:
-    """Capacity trials of the budget and depth that were unrolled to the most different lengths."""
+    """Capacity trials at the budget and depth with the most distinct unrolled lengths.
+
+    Architectures with a single length are left out.
+    """
     found = searched(trials, "capacity")
     if not len(found):
         return found

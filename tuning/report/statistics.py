@@ -32,9 +32,9 @@ class Estimate(NamedTuple):
 
 
 def best(trials: pd.DataFrame, by: Iterable[str]) -> pd.DataFrame:
-    """The best trial of each group: the smallest objective, the first among equals.
+    """Best trial of each group: the smallest objective; ties go to the first run by name.
 
-    The objective is measured on the split valid, so eval losses are free of selection bias.
+    The objective is measured on the `valid` split, so eval losses are free of selection bias.
 
     Args:
         trials: DataFrame of `trials.read`.
@@ -42,9 +42,9 @@ def best(trials: pd.DataFrame, by: Iterable[str]) -> pd.DataFrame:
 
     Returns:
         DataFrame with one row per group that has a feasible trial. Its additional column `trials`
-        is the number of trials of the group's longest search, infeasible ones included. It leaves
-        out random searches, trials stopped early, and searches whose trainings are all shorter than
-        `paper.MIN_STEPS`.
+        is the number of trials of the group's longest search, infeasible ones included. This number
+        excludes random searches, trials stopped early, and searches whose trials all train for
+        fewer than `paper.MIN_STEPS` steps.
     """
     by = list(by)
     longest = trials.groupby("study", observed=True).train_steps.transform("max")
@@ -95,7 +95,7 @@ def slope(x: ArrayLike, y: ArrayLike, groups: Sequence | None = None) -> Estimat
         groups: (n,) labels; one group if None.
 
     Returns:
-        The slope. Its interval is unbounded if no degree of freedom is left.
+        The slope. Its interval is unbounded if no degrees of freedom are left.
     """
     table = pd.DataFrame({"x": np.asarray(x, float), "y": np.asarray(y, float)})
     labels = np.zeros(len(table)) if groups is None else np.asarray(groups)
@@ -135,7 +135,7 @@ def multipliers(bests: pd.DataFrame) -> pd.DataFrame:
         bests: DataFrame of `best` by arch, depth and max_params, of capacity trials.
 
     Returns:
-        DataFrame with rows y and columns x; NaN for two without a common size at which both store.
+        DataFrame with rows y and columns x; NaN for pairs without a size at which both store bits.
     """
     stored = bests[bests.bits_per_parameter > 0]
     cells = stored.pivot_table("bits_per_parameter", ["depth", "max_params"], "arch", observed=True)

@@ -1,7 +1,7 @@
 """The paper's tables, each a function of the DataFrame of `trials.read`.
 
-Each returns a DataFrame for display, with the paper's own numbers in columns named "paper". Missing
-cells are NaN. `TABLES` lists all of them by the paper's names.
+Each function returns a DataFrame for display, with the paper's own numbers in columns whose names
+start with "paper". Missing cells are NaN. `TABLES` lists all tables by the paper's names.
 """
 
 import dataclasses
@@ -44,7 +44,7 @@ def infeasible(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def reruns(trials: pd.DataFrame) -> pd.DataFrame:
-    """Table App.1: the best hyperparameters of parentheses, rerun from other seeds."""
+    """Table App.1: the best hyperparameters of parentheses, rerun with other seeds."""
     studies, rows = rerun_studies(trials), []
     for arch, published in paper.TABLE_APP_1.iterrows():
         row = {"architecture": LABELS[arch], "reruns": 0} | dict.fromkeys(_STATISTICS, math.nan)
@@ -59,7 +59,7 @@ def reruns(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def rerun_studies(trials: pd.DataFrame) -> dict[str, str]:
-    """Architecture -> the study with the most reruns."""
+    """Maps each architecture to its study with the most reruns."""
     sizes = (
         rerun(trials).groupby(["arch", "study"], observed=True).size().sort_values(ascending=False)
     )
@@ -106,7 +106,7 @@ class Table:
 
     Attributes:
         title: one line.
-        sweep: file of gin_configs/paper, without its suffix, that makes the runs.
+        sweep: name of the file in gin_configs/paper that defines the runs, without its suffix.
         depths: depths with rows.
         select: maps all trials to those of the table.
         make: maps all trials to the table.

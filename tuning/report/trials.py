@@ -11,23 +11,23 @@ from trainer.errors import UserError
 from tuning.report.paper import UNROLLED
 from tuning.study.log import RERUNS
 
-#: Numeric columns that a record has under the same name.
+#: Numeric columns that are fields of a record under the same name.
 _NUMBERS = (
     "depth units max_params num_params train_steps steps_done infeasible_at train_loss valid_loss "
     "eval_loss objective chance_loss seconds steps_per_second seed"
 ).split()
-#: Text columns that a record has under the same name.
+#: Text columns that are fields of a record under the same name.
 _WORDS = ("task", "arch", "status", "backend")
 #: Task options that figures and claims use.
 _OPTIONS = ("num_samples", "num_steps")
-#: Task options that leave the setting of a trial unchanged: tuned ones, the location of the text,
-#: and T of capacity, which is a column.
+#: Task options that are not part of a trial's setting: tuned ones, the location of the text, and T
+#: of capacity, which has its own column.
 _FREE = {
     "capacity": ("num_samples", "presentation", "num_steps"),
     "arithmetic": ("compute_steps",),
     "text8": ("path", "source"),
 }
-#: Column -> metric of the split eval.
+#: Column -> metric of the `eval` split.
 _METRICS = {
     "bits": "mutual_information",
     "bits_per_parameter": "bits_per_parameter",
@@ -68,7 +68,8 @@ def read(directory: str | os.PathLike) -> tuple[pd.DataFrame, list[str]]:
 
     Returns:
         (DataFrame, list of problems as sentences). Each row is a finished training; the trials of a
-        study are in the order of their proposal. Missing values are NaN or None. The columns are
+        study are in the order in which they were proposed. Missing values are NaN or None. The
+        columns are
 
         run             study/run_id, a unique name
         study, run_id   path of the study below `directory`; name of the trial within it
@@ -83,7 +84,7 @@ def read(directory: str | os.PathLike) -> tuple[pd.DataFrame, list[str]]:
         num_steps       T of a capacity run
         hparams, curve  JSON: hyperparameters; training loss at each twentieth of the steps
 
-        and fields of `RunRecord` under the same name.
+        and fields of `RunRecord` under the same names.
     """
     rows, problems = [], []
     for path, names in _walk(pathlib.Path(directory)):
@@ -97,7 +98,7 @@ def read(directory: str | os.PathLike) -> tuple[pd.DataFrame, list[str]]:
 
 
 def read_published(path: str | os.PathLike) -> pd.DataFrame:
-    """Reads the authors' trials, as `tuning.report.convert_published` writes them.
+    """Reads the authors' trials, as written by `tuning.report.convert_published`.
 
     Args:
         path: Parquet file.
@@ -106,7 +107,7 @@ def read_published(path: str | os.PathLike) -> pd.DataFrame:
         DataFrame as from `read`.
 
     Raises:
-        UserError: it is no such file.
+        UserError: the file cannot be read or lacks columns.
     """
     try:
         found = pd.read_parquet(path)
@@ -120,7 +121,7 @@ def read_published(path: str | os.PathLike) -> pd.DataFrame:
 
 
 def frame(rows: list[dict] | pd.DataFrame) -> pd.DataFrame:
-    """A DataFrame with all of `COLUMNS` and their types, from rows that may lack some."""
+    """Makes a DataFrame with all of `COLUMNS` and their types from rows that may lack some."""
     trials = pd.DataFrame(rows, columns=list(COLUMNS))
     for name in (*_NUMBERS, *_OPTIONS, *_METRICS, "iteration"):
         trials[name] = pd.to_numeric(trials[name], errors="coerce")
@@ -139,7 +140,7 @@ def together(frames: list[pd.DataFrame]) -> pd.DataFrame:
 
 
 def _walk(directory):
-    """Yields (directory, names of its files of records), sorted by path."""
+    """Yields (directory, names of its record files), sorted by path."""
     for place, folders, files in os.walk(directory):
         folders.sort()
         names = [name for name in ("trials.jsonl", RERUNS) if name in files]
@@ -182,7 +183,7 @@ def _rows(path, study, is_rerun):
             if not isinstance(record, dict):
                 raise ValueError("not a record")
             if record["config"].get("preset"):
-                continue  # Trials of the paper start from random weights.
+                continue  # The paper's trials start from random weights.
             row = _row(record, study, is_rerun)
         except (ValueError, KeyError):
             bad += 1

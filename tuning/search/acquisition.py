@@ -1,7 +1,7 @@
 """Maximisation of expected improvement over a mixed space.
 
-Random points and perturbed copies of the best trials are scored first. From the best of these,
-numbers follow the gradient and choices are exchanged one at a time.
+Random points and perturbed copies of the best trials are scored first. Starting from the best of
+these, numbers follow the gradient and choices are changed one at a time.
 """
 
 from collections.abc import Callable
@@ -30,7 +30,7 @@ def maximise(
         posterior: the posterior of the objective.
         rng: source of random candidates.
         incumbents: (k, d), the best trials so far.
-        is_taken: tells whether a dict of values has been tried.
+        is_taken: returns whether a dict of values has been tried.
 
     Returns:
         Dict of values; None if every candidate has been tried.
@@ -54,7 +54,7 @@ def maximise(
 
 
 def _perturbed(features, rng, points):
-    """Copies points with some numbers moved, at several scales, and a tenth of choices redrawn."""
+    """Copies points, moves some numbers at random scales, and redraws a tenth of the choices."""
     fresh = features.draw(rng, len(points))
     width = 10 ** rng.uniform(-2.5, -0.5, (len(points), 1))
     moved = points + width * rng.standard_normal(points.shape)
@@ -90,7 +90,7 @@ def _climb(features, posterior, points):
 
 
 def _exchanged(features, point):
-    """Returns the point, and copies of it with one choice set to another of its values."""
+    """Returns the point and copies of it, each with one choice set to another value."""
     points = [point]
     for columns in features.choices:
         for chosen in columns:

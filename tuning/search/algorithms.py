@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 
 class Algorithm(NamedTuple):
-    """Where an algorithm is implemented, and what it needs.
+    """Oracle class of an algorithm, and the extra that it needs.
 
     Attributes:
         module, oracle: the module and the name of its oracle class.
-        extra: the extra of this package that installs its dependencies, if it has any.
+        extra: the extra of this package that installs its dependencies; None if it has none.
     """
 
     module: str

@@ -30,8 +30,8 @@ class DurableOracle(keras_tuner.Oracle):
     - A non-finite score fails the trial. In the base class, +inf becomes the best possible score.
     - Failed trials never end the search; in the base class, three in a row do. An exception other
       than `FailedTrialError` is a bug and ends the search with its traceback.
-    - Each proposal is a function of the seed and of earlier trials, so a search that was killed
-      continues as it would have. The base class loses its random state, and treats seed 0 as None.
+    - Each proposal is a function of the seed and of earlier trials, so a search continues as if it
+      had not been killed. The base class loses its random state, and treats seed 0 as None.
     - Files are replaced atomically. A trial exists once `oracle.json` lists it, and has ended once
       its own file says so. A damaged file is renamed, with a warning, and its content is restored
       from the others. In the base class, a truncated `trial.json` makes the search unreadable.
@@ -75,7 +75,7 @@ class DurableOracle(keras_tuner.Oracle):
         return self.propose(trial_id)
 
     def propose(self, trial_id: str) -> dict[str, Any]:
-        """Proposes a trial: the status and values that keras-tuner's `populate_space` returns."""
+        """Returns status and values of the next trial, like keras-tuner's `populate_space`."""
         raise NotImplementedError(f"{type(self).__name__} must define propose(trial_id)")
 
     def create_trial(self, tuner_id: str) -> Trial:
@@ -147,8 +147,8 @@ class DurableOracle(keras_tuner.Oracle):
         self.set_state(state)
         self.ongoing_trials = {}
         ended = [name for name, trial in self.trials.items() if trial.status in (COMPLETED, FAILED)]
-        # The trials' own files decide: a kill may have come between a trial's file and oracle.json,
-        # and a damaged trial file loses its result.
+        # The trials' own files take precedence: the search may have been killed between writing a
+        # trial's file and oracle.json, and a trial whose file is damaged has lost its result.
         noted = [name for name in state["end_order"] if name in ended]
         self.end_order = [*noted, *(name for name in ended if name not in noted)]
         # Trials that were running are handed out again; the queue is popped from its end.

@@ -1,8 +1,8 @@
 """Conversion between points of a keras-tuner search space and vectors for a Gaussian process.
 
-A number is one feature: its quantile in its own distribution, so a log-uniform range maps to [0, 1]
-evenly. An unordered choice is one-hot. An inactive hyperparameter, whose condition does not hold,
-is set to the middle of its range, so that it does not tell points apart.
+A number is one feature: its quantile in its own distribution, so a log-uniform range maps evenly to
+[0, 1]. An unordered choice is one-hot. A hyperparameter whose condition does not hold is inactive;
+its features are constant, at the middle of their range, so they do not distinguish points.
 
 Legend: d features, C candidates.
 """
@@ -13,7 +13,7 @@ import keras_tuner
 import numpy as np
 from keras_tuner.engine.hyperparameters import Choice, Fixed
 
-#: The largest quantile: keras-tuner's distributions are defined below 1 only.
+#: Largest quantile: keras-tuner's distributions are defined only below 1.
 BELOW_ONE = 1 - 1e-9
 
 
@@ -59,7 +59,7 @@ class Features:
         return np.clip(vector, 0.0, 1.0)
 
     def decode(self, vector: np.ndarray) -> dict[str, Any]:
-        """Returns the dict from name to value at a vector (d,), without inactive names."""
+        """Returns a dict from name to value for a vector (d,), without inactive names."""
         values: dict[str, Any] = {}
         for hp, columns in self._columns:
             if _is_active(hp, values):
@@ -88,7 +88,7 @@ class Features:
         return vectors
 
     def free(self, vector: np.ndarray) -> np.ndarray:
-        """Returns which features (d,) of a point can move continuously: its active numbers."""
+        """Returns a mask (d,) of the features that can move continuously: the active numbers."""
         values, free = self.decode(vector), np.zeros(self.size, bool)
         for hp, columns in self._columns:
             free[columns] = len(columns) == 1 and _is_active(hp, values)

@@ -1,7 +1,7 @@
 """scikit-learn's Gaussian process, made fast enough for a thousand trials.
 
 It adds a gradient of the marginal likelihood that needs no n x n x d array, priors on the kernel's
-parameters, and a posterior that is extended by fantasised results of running trials.
+parameters, and a posterior that can be extended by fantasised results of running trials.
 
 Legend: n ended trials, d features, S fantasies, C candidates.
 """
@@ -21,10 +21,10 @@ _JITTER = 1e-10
 class GaussianProcess(GaussianProcessRegressor):
     """scikit-learn's process with a Matérn-5/2 kernel, one length scale per feature, and noise.
 
-    With r = √5 |(x - x')/ℓ|, k = s² (1 + r + r²/3) e^{-r}. Its derivative by log ℓ_j is
-    s² 5/3 (1 + r) e^{-r} ((x_j - x'_j)/ℓ_j)². Summed over all pairs, weighted by the symmetric
-    matrix of the likelihood's derivative, this is two products with X; scikit-learn builds an array
-    of n x n x d numbers instead.
+    With r = √5 |(x - x')/ℓ|, k = s² (1 + r + r²/3) e^{-r}. The derivative with respect to log ℓ_j
+    is s² 5/3 (1 + r) e^{-r} ((x_j - x'_j)/ℓ_j)². The gradient is its sum over all pairs, weighted
+    by the symmetric matrix of the likelihood's derivative. This takes two products with X, where
+    scikit-learn builds an n x n x d array.
 
     Source: Rasmussen and Williams 2006, eq. 2.30 and 5.9; Snoek et al. 2012.
     """
@@ -32,7 +32,7 @@ class GaussianProcess(GaussianProcessRegressor):
     def log_marginal_likelihood(
         self, theta: np.ndarray, eval_gradient: bool = False, clone_kernel: bool = True
     ) -> Any:
-        """Returns log p(y | X, θ), and its gradient if asked; equals scikit-learn's to rounding."""
+        """Returns log p(y | X, θ), optionally with its gradient; as scikit-learn, to rounding."""
         if not eval_gradient:
             return super().log_marginal_likelihood(theta, False, clone_kernel)
         kernel = self.kernel_.clone_with_theta(theta) if clone_kernel else self.kernel_
@@ -52,7 +52,7 @@ class GaussianProcess(GaussianProcessRegressor):
         alpha = linalg.cho_solve((cholesky, True), y, check_finite=False)
         half = linalg.lapack.dpotri(cholesky, lower=1)[0]  # lower triangle of the inverse
         half.flat[:: len(z) + 1] *= 0.5
-        # Twice the derivative of the likelihood by the covariance.
+        # Twice the derivative of the likelihood with respect to the covariance.
         by_covariance = np.multiply.outer(alpha, alpha)
         by_covariance -= half
         by_covariance -= half.T
@@ -73,16 +73,16 @@ def fit(
 ) -> GaussianProcess:
     """Fits a process to standardised targets.
 
-    The kernel's parameters are maximum a posteriori. The prior on length scales is log-normal and
-    grows with √d, for functions of d about equally relevant features (Hvarfner et al. 2024); the
-    prior on the noise favours small values.
+    The kernel's parameters are maximum a posteriori estimates. The prior on length scales is
+    log-normal and grows with √d, which suits functions of d about equally relevant features
+    (Hvarfner et al. 2024); the prior on the noise favours small values.
 
     Args:
         features: (n, d), within [0, 1].
         targets: (n,), of mean 0 and variance 1.
         theta: log parameters to start from; the prior means if None.
         max_iterations: iterations of L-BFGS.
-        refit: whether to optimise the parameters, or to use `theta` as it is.
+        refit: whether to optimise the parameters; if not, `theta` is used as it is.
     """
     middle, scale = _priors(features.shape[1])
 
@@ -116,7 +116,7 @@ def _kernel(num_features):
 
 
 def _priors(num_features):
-    """Returns means and deviations of the log parameters: variance, lengths, noise."""
+    """Returns prior means and deviations of the log parameters: variance, lengths, noise."""
     # The mode of Hvarfner's log-normal distribution.
     length = np.sqrt(2) - 3 + np.log(num_features) / 2
     means = [0.0, *[length] * num_features, -5.0]
@@ -138,9 +138,9 @@ def _squared_distances(a, b):
 def standardise(scores: np.ndarray, num_failed: int = 0) -> np.ndarray:
     """Turns scores into targets of mean 0 and variance 1, for which smaller is better.
 
-    Scores above the median are replaced by quantiles, by rank, of the normal distribution that the
-    better half suggests, so that a few huge losses do not flatten the rest (half-rank warping, Song
-    et al. 2024). Failed trials follow the worst score at a quarter of the range.
+    Scores above the median are replaced, by rank, with quantiles of a normal distribution that is
+    fitted to the better half, so that a few huge losses do not flatten the rest (half-rank warping,
+    Song et al. 2024). Failed trials get the worst score plus a quarter of the range.
 
     Args:
         scores: (n,).
@@ -163,9 +163,9 @@ def standardise(scores: np.ndarray, num_failed: int = 0) -> np.ndarray:
 class Posterior:
     """Posterior of the objective given ended trials and S fantasies of the running ones.
 
-    Each fantasised result is drawn from the posterior given all results before it, real and
-    fantasised (Snoek et al. 2012, section 3.2). All fantasies share the Cholesky factor L, and a
-    fantasised result's row of the whitened targets W = L⁻¹ Y is the normal draw that made it.
+    Each fantasised result is drawn from the posterior given all earlier results, real and
+    fantasised (Snoek et al. 2012, section 3.2). All fantasies share the Cholesky factor L. In the
+    whitened targets W = L⁻¹ Y, the row of a fantasised result is its standard normal draw.
 
     Args:
         process: a fitted `GaussianProcess`.
@@ -212,7 +212,7 @@ class Posterior:
         return covariances.T @ self._weights, np.sqrt(variances)
 
     def log_improvement(self, candidates: np.ndarray) -> np.ndarray:
-        """Returns the log of the expected improvement, averaged over fantasies, (C,)."""
+        """Returns the log of the mean expected improvement over fantasies, (C,)."""
         means, deviations = self.predict(candidates)
         logs = log_expected_improvement(means, deviations[:, None], self.best)
         return special.logsumexp(logs, axis=1) - np.log(logs.shape[1])
@@ -231,7 +231,7 @@ class Posterior:
         by_mean, by_deviation = _slopes_of_log_h(scores)
         gradients = np.empty_like(candidates)
         for c, candidate in enumerate(candidates):
-            # Derivative of each covariance by the candidate, (n, d).
+            # Derivative of each covariance with respect to the candidate, (n, d).
             step = (candidate - self.points) / self.lengths**2 * slopes[:, c, None]
             mean_gradients = self._weights.T @ step
             deviation_gradient = -(solved[:, c] @ step) / deviations[c]
@@ -258,8 +258,8 @@ def log_expected_improvement(
 ) -> np.ndarray:
     """Returns log E[max(best - f, 0)] = log σ + log(φ(z) + z Φ(z)) for normal f.
 
-    Here z = (best - μ)/σ. The logarithm keeps its gradient far above the best value, where the
-    improvement itself rounds to zero (Ament et al. 2023).
+    Here z = (best - μ)/σ. The logarithm still has a gradient where μ is far above the best value
+    and the improvement itself rounds to zero (Ament et al. 2023).
 
     Args:
         mean, deviation: μ and σ.
@@ -279,7 +279,7 @@ def _log_h(z):
 
 
 def _slopes_of_log_h(z):
-    """Returns -Φ(z) and φ(z) over φ(z) + z Φ(z): the slopes by mean and by deviation."""
+    """Returns -Φ(z)/h and φ(z)/h, h = φ(z) + z Φ(z): σ times the slopes of log(σ h) by μ and σ."""
     log_h = _log_h(z)
     by_mean = -np.exp(special.log_ndtr(z) - log_h)
     return by_mean, np.exp(-(z**2) / 2 - np.log(2 * np.pi) / 2 - log_h)

@@ -1,4 +1,4 @@
-"""Optuna's Gaussian process sampler as an oracle, to check `GPOracle` against."""
+"""Optuna's Gaussian process sampler as an oracle, a reference for `GPOracle`."""
 
 import warnings
 from typing import Any
@@ -15,9 +15,10 @@ from tuning.search.oracles import RandomOracle
 class OptunaOracle(RandomOracle):
     """Optuna's `GPSampler` (Matérn 5/2 with ARD, logarithmic expected improvement).
 
-    The sampler sees each hyperparameter as a quantile of its distribution. It knows no conditions,
-    so it always proposes all hyperparameters, and inactive ones are dropped. Failed trials are
-    scored as in `GPOracle`; running trials get the mean score.
+    The sampler sees unordered choices as categories, and other hyperparameters as quantiles of
+    their distributions. It does not support conditions, so it always proposes all hyperparameters,
+    and inactive ones are dropped. Failed trials are scored as in `GPOracle`; running trials get the
+    mean score.
 
     Args:
         objective, max_trials, hyperparameters, seed, first, **options: see `DurableOracle`.
@@ -42,7 +43,7 @@ class OptunaOracle(RandomOracle):
         return {"status": RUNNING, "values": values}
 
     def _ask(self, completed, failed):
-        """Asks a new Optuna study, which has been told all trials."""
+        """Adds all trials to a new Optuna study and asks it for the next one."""
         rng = self.rng(len(self.start_order))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -71,7 +72,7 @@ def _distributions(hyperparameters):
 
 
 def _parameters(hyperparameters, values):
-    """Returns all parameters of a trial, with the default for inactive ones."""
+    """Returns all parameters of a trial, with defaults for inactive ones."""
     parameters = {}
     for hp in hyperparameters.space:
         value = values.get(hp.name, hp.default)

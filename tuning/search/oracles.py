@@ -1,6 +1,7 @@
 """Search algorithms as keras-tuner oracles, for any `keras_tuner.Tuner`.
 
-tuner = keras_tuner.Tuner(oracle=GPOracle("val_loss", max_trials=50), hypermodel=build)
+Example:
+    tuner = keras_tuner.Tuner(oracle=GPOracle("val_loss", max_trials=50), hypermodel=build)
 """
 
 from typing import Any
@@ -58,7 +59,7 @@ class GPOracle(RandomOracle):
         self._forget()
 
     def _forget(self):
-        """Clears what is cached between proposals."""
+        """Clears the caches between proposals."""
         self._cached_posterior, self._encoded = None, (0, {})
 
     def propose(self, trial_id: str) -> dict[str, Any]:
@@ -77,7 +78,7 @@ class GPOracle(RandomOracle):
         return {"status": RUNNING if values else STOPPED, "values": values}
 
     def _posterior(self, features, points, targets):
-        """Fits ended trials and fantasises running ones, extending the last posterior if it can."""
+        """Fits ended trials and fantasises running ones; extends the last posterior if possible."""
         running = [
             (index, self.trials[trial_id])
             for index, trial_id in enumerate(self.start_order)
@@ -103,7 +104,7 @@ class GPOracle(RandomOracle):
         if trial.trial_id in known:
             return known[trial.trial_id]
         vector = features.encode(trial.hyperparameters.values)
-        if trial.status != RUNNING:  # a running trial's model may still ask for more values
+        if trial.status != RUNNING:  # a running trial's model may still add hyperparameters
             known[trial.trial_id] = vector
         return vector
 
@@ -121,7 +122,7 @@ class GPOracle(RandomOracle):
         if refit:
             self._theta = process.kernel_.theta.tolist()
             self._num_fitted, self._num_features = count, size
-            # Fit from the stored theta, as a restarted search does, to agree with it to the bit.
+            # Fit from the stored theta as a restarted search does, so that both agree bit for bit.
             process = gaussian_process.fit(points, targets, self._theta, refit=False)
         return process
 
@@ -152,7 +153,7 @@ class StockOracle(DurableOracle, keras_tuner.oracles.BayesianOptimizationOracle)
         return keras_tuner.oracles.BayesianOptimizationOracle.populate_space(self, trial_id)
 
     def _refit(self, completed: list[Trial]) -> None:
-        """Fits completed trials only: the base class fits running ones by its last fit."""
+        """Fits to completed trials only; the base class imputes running ones from its last fit."""
         everything = self.trials, self.ongoing_trials
         self.trials, self.ongoing_trials = {trial.trial_id: trial for trial in completed}, {}
         try:
@@ -161,6 +162,6 @@ class StockOracle(DurableOracle, keras_tuner.oracles.BayesianOptimizationOracle)
             self.trials, self.ongoing_trials = everything
 
     def set_state(self, state: dict[str, Any]) -> None:
-        # The constructor's options win over the stored ones.
+        # The constructor's options take precedence over the stored ones.
         options = {name: getattr(self, name) for name in ("num_initial_points", "alpha", "beta")}
         super().set_state(state | options)

@@ -64,7 +64,7 @@ def space(config: TrainConfig) -> tuple[Hyperparameter, ...]:
     """Returns the hyperparameters that are tuned for a task and an architecture.
 
     Args:
-        config: task, architecture, budget and `train_steps` are used. The number of steps is tuned
+        config: provides task, architecture, budget and `train_steps`. The number of steps is tuned
             between a quarter of `train_steps` and all of it, since the paper's ranges "varied
             between tasks". If training starts from a preset's weights, hyperparameters of the model
             and its initial weights are not tuned.
@@ -132,8 +132,8 @@ def narrow(
 
     Args:
         space: the hyperparameters.
-        ranges: (low, high), a list of choices or a fixed value, by name. `input_scale` stands for
-            the scales of all gates, `num_samples` for the task's option.
+        ranges: (low, high), a list of choices or a fixed value, by name. `input_scale` applies to
+            the scales of all gates, `num_samples` to the task's option.
 
     Raises:
         UserError: a name is unknown, or a value is outside the original range.
@@ -195,7 +195,7 @@ def hyperparameters(space: Sequence[Hyperparameter]) -> "keras_tuner.HyperParame
 
 
 def configure(config: TrainConfig, values: Mapping[str, Any]) -> TrainConfig:
-    """Returns the configuration with the values of a point of the space.
+    """Returns the configuration with its hyperparameters set to a point of the space.
 
     Args:
         config: the configuration of the study.

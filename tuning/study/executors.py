@@ -16,18 +16,18 @@ Tick = Callable[[Mapping[str, int]], None]
 
 @dataclasses.dataclass(frozen=True)
 class Processes:
-    """Trains in worker processes, until done or a signal.
+    """Trains in worker processes until all jobs are done or a signal arrives.
 
     Attributes:
         workers: number of processes; one per GPU or core if None.
-        lanes: number of trials that each trains at once; chosen for machine and model if None.
+        lanes: number of trials that each process trains at once; if None, by machine and model.
     """
 
     workers: int | None = None
     lanes: int | None = None
 
     def sized(self, config: TrainConfig, num_steps: int, num_trials: int) -> "Processes":
-        """Returns a copy with numbers in place of None."""
+        """Returns a copy with defaults in place of None."""
         workers = self.workers or min(default_workers(), num_trials)
         return Processes(workers, self.lanes or default_lanes(config, num_steps))
 
@@ -44,9 +44,9 @@ class Processes:
         """Trains jobs until none is left.
 
         Args:
-            next_job: returns the next job; None if there is none at the moment.
+            next_job: returns the next job, or None if none is ready yet.
             ended: called with the record and the weights of each finished trial.
-            tick: called about once per second with the steps of trials in training, by id.
+            tick: called about once per second with the step of each trial in training, by id.
 
         Returns:
             Whether all jobs were trained; False if stopped before.
@@ -67,7 +67,7 @@ class InProcess:
     """Trains in this process, which keeps its compiled programs for the next study.
 
     Attributes:
-        lanes: number of trials that train at once; chosen for machine and model if None.
+        lanes: number of trials that train at once; if None, by machine and model.
         stop: polled between calls of the compiled program; returns whether to stop.
     """
 
@@ -75,7 +75,7 @@ class InProcess:
     stop: Callable[[], object] = lambda: False
 
     def sized(self, config: TrainConfig, num_steps: int, num_trials: int) -> "InProcess":
-        """Returns a copy with numbers in place of None."""
+        """Returns a copy with defaults in place of None."""
         return InProcess(self.lanes or default_lanes(config, num_steps), self.stop)
 
     @property
@@ -125,7 +125,7 @@ Executor = Processes | InProcess
 
 
 class _Stopped(Exception):
-    """`stop` returned true."""
+    """Raised when `stop` returns true."""
 
 
 def run_jobs(
@@ -136,7 +136,7 @@ def run_jobs(
     next_job: NextJob,
     ended: Ended,
 ) -> bool:
-    """Trains jobs on behalf of a directory's owner, and shows the progress.
+    """Trains jobs under a lease on their directory, and shows the progress.
 
     Args:
         executor: a sized executor.

@@ -1,12 +1,12 @@
 """Sets of hyperparameters from a JSON file, in this project's names or the published trials'.
 
 The paper's authors published their trials at github.com/jazcollins/cap-n-train-hps. Its README
-prints one record, of an LSTM, which is all that is known about their names. The gates there are i,
-g, c and o, so g must be the paper's f, eq. (10).
+prints one record, of an LSTM, which is the only source of their names. The gates there are i, g, c
+and o, so g must be the paper's f, eq. (10).
 
-The rest is inferred: that gates of other architectures have the paper's names; the spelling of the
-normal initializer, the identity and optimizers other than RMSProp; `nonlinearity`;
-`forget_gate_bias` without its "_hack"; a second bias of the +RNN. Other names are refused.
+All other names are inferred: the gates of other architectures, as in the paper; the spellings of
+the normal initializer, the identity and optimizers other than RMSProp; `nonlinearity`;
+`forget_gate_bias` without "_hack"; and a second bias of the +RNN. Any further name is refused.
 """
 
 import json
@@ -35,7 +35,7 @@ _FIELDS = {
     **{name: name for name in ("optimizer", "lr_init", "lr_decay_rate")},
     **{name: name for name in ("gradient_clip_val", "l2_decay", "train_steps")},
 }
-#: Published name of b^fg -> gate of the +RNN. Other architectures have the first name alone.
+#: Published name of b^fg -> gate of the +RNN. Other architectures have only the first name.
 _GATE_BIASES = {"forget_gate_bias": "gh", "depth_gate_bias": "gy"}
 _HACK = "_hack"
 #: Architecture -> published gate -> gate here, where they differ.
@@ -83,7 +83,7 @@ def configurations(config: TrainConfig, sets: Sequence[dict[str, Any]]) -> list[
             record, whose "hparams" are used.
 
     Raises:
-        UserError: a name is unknown, a value is invalid, or a published record is of another
+        UserError: a name is unknown, a value is invalid, or a published record is for another
             architecture; the message names the set.
     """
     made = []
@@ -98,17 +98,17 @@ def configurations(config: TrainConfig, sets: Sequence[dict[str, Any]]) -> list[
 def from_published(hparams: Mapping[Any, Any], arch: str) -> dict[str, Any]:
     """Translates a published set of hyperparameters.
 
-    An LSTM without a nonlinearity is tanh, as theirs was. For the +RNN, that `forget_gate_bias` is
-    b^{fg,h} and that b^{fg,y} is called `depth_gate_bias`, each with or without "_hack", is a
-    guess: no names but an LSTM's are known.
+    An LSTM without a nonlinearity uses tanh, as the authors' did. For the +RNN, `forget_gate_bias`
+    is taken as b^{fg,h} and `depth_gate_bias` as b^{fg,y}, each with or without "_hack". This is a
+    guess, because only an LSTM's names are known.
 
     Args:
-        hparams: values by published name; bytes, Python 2's strings, are read as text.
+        hparams: values by published name; bytes (Python 2 strings) are read as text.
         arch: architecture whose gates the names refer to.
 
     Returns:
-        Dict from `TrainConfig` field to value, which `TrainConfig` checks; scales and a +RNN's
-        `gate_bias` are dicts by gate.
+        Dict from `TrainConfig` field to value; the values are left for `TrainConfig` to check.
+        Scales and a +RNN's `gate_bias` are dicts by gate.
 
     Raises:
         UserError: a name, gate or word is unknown, or two names mean the same.

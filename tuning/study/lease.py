@@ -1,8 +1,8 @@
 """A lease on a study's directory, which one process on one machine holds at a time.
 
-`lease.json` names the owner and counts its heartbeats. On the owner's machine the operating system
-tells whether it is alive. From another machine, it is alive as long as its count changes: clocks
-and file times may be skewed and are never compared. All changes are made under a lock on
+`lease.json` names the owner and counts its heartbeats. On the owner's machine, the operating system
+tells whether the owner is alive. Other machines consider it alive as long as its count changes:
+clocks and file times may be skewed and are never compared. All changes are made under a lock on
 `lease.lock`, which is held only for the change; a process that is killed cannot leave it locked.
 """
 
@@ -38,12 +38,12 @@ class Lease:
     Args:
         directory: an existing directory, where `lease.json` and `lease.lock` are written.
         patience: seconds without a heartbeat after which an owner on another machine is considered
-            dead; all processes that share the directory must use the same.
+            dead; all processes that share the directory must use the same value.
         interval: seconds between heartbeats, at most half of `patience`.
 
     Attributes:
-        failure: the OSError of the last heartbeat, as on a full disk, or None. Heartbeats go on,
-            but an owner that cannot write looks dead from other machines.
+        failure: the OSError of the last heartbeat, for example on a full disk, or None. Heartbeats
+            continue, but an owner that cannot write looks dead from other machines.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class Lease:
 
         Raises:
             LeaseLost: it was never acquired, or another process took it over, which happens if this
-                one was suspended for long.
+                one was suspended for a long time.
         """
         if not self._held() or self._ended.is_set() or not self._ours(self._record):
             raise LeaseLost(f"this process does not hold the lease on {self.directory}")
@@ -124,7 +124,7 @@ class Lease:
             # Several processes may have found the same owner dead: only the first takes over.
             if self._read() != seen:
                 return False
-            # Temporary files of processes that were killed while writing: this one has the lock.
+            # Remove leftovers of processes killed while writing: the lock excludes living ones.
             for leftover in self.directory.glob(".lease.json.*"):
                 leftover.unlink(missing_ok=True)
             record = _myself()
@@ -180,10 +180,10 @@ class Lease:
 
 
 class Watch:
-    """Tells which directories are free, without waiting, to a process that looks repeatedly.
+    """Non-blocking check of which directories are free, for a process that polls them.
 
-    An owner on another machine is considered dead once `patience` seconds have passed in which its
-    lease did not change.
+    An owner on another machine is considered dead once its lease has not changed for `patience`
+    seconds.
 
     Args:
         patience: the same as that of the leases.
@@ -209,7 +209,7 @@ class Watch:
         return now - since > self.patience
 
     def silent(self, directory: str | pathlib.Path) -> bytes | None:
-        """Returns the lease of a remote owner that was found dead, for `Lease.acquire`, or None."""
+        """Returns the lease of a dead remote owner, for `Lease.acquire`; None if there is none."""
         content, since = self._seen.get(directory, (None, math.inf))
         return content if time.monotonic() - since > self.patience else None
 
@@ -244,7 +244,7 @@ def _myself():
 
 
 def _alive(pid, start):
-    """Returns whether the process that has this id and start time is alive."""
+    """Returns whether the process with this id and start time is alive."""
     # The start time tells it from a later process that was given the same id.
     now = _start(pid)
     if now is not None:

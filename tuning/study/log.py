@@ -13,7 +13,7 @@ from trainer.config import TrainConfig
 from trainer.storage.files import whole
 from trainer.storage.records import RunDirectory, RunRecord
 
-#: Log of a study's reruns, in its directory.
+#: File name of a study's log of reruns.
 RERUNS = "reruns.jsonl"
 
 
@@ -37,7 +37,7 @@ class TrialLog:
         self.records, bad = read(self.path)
         if bad:
             aside = _free_name(self.path)
-            # A link rather than a rename, so that the log exists at every moment.
+            # A link rather than a rename, so that the log exists at all times.
             os.link(self.path, aside)
             with whole(self.path, "w") as file:
                 file.writelines(map(_line, self.records.values()))
@@ -47,13 +47,13 @@ class TrialLog:
             )
 
     def append(self, record: RunRecord) -> None:
-        """Adds a finished trial durably.
+        """Appends a finished trial durably.
 
         Raises:
-            OSError: it cannot be written, as on a full disk; the file is unchanged.
+            OSError: it cannot be written, for example on a full disk; the file is unchanged.
         """
         line = _line(record).encode()
-        # Unbuffered: closing the file must not write what failed to be written before.
+        # Unbuffered, so that closing the file does not retry a failed write.
         with open(self.path, "ab", buffering=0) as file:
             size = file.seek(0, os.SEEK_END)
             try:

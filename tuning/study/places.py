@@ -39,16 +39,16 @@ def gpus() -> list[str]:
 
 
 def default_workers() -> int:
-    """Returns one process per GPU, or one per core: two threads are slower than two processes."""
+    """Returns the number of GPUs, or else of cores: two threads are slower than two processes."""
     return len(gpus()) or len(os.sched_getaffinity(0))
 
 
 def default_lanes(config: TrainConfig, num_steps: int) -> int:
     """Chooses the number of lanes of a worker.
 
-    On a GPU the latency of a time step hardly depends on the width, so lanes are nearly free. On a
-    CPU only the smallest models leave room: above about ten thousand products of weights and time
-    steps, arithmetic costs more than launching operations.
+    On a GPU, the latency of a time step hardly depends on its width, so lanes are nearly free. On a
+    CPU, lanes help only the smallest models: where parameters times time steps exceed about 20,000,
+    arithmetic costs more than launching operations.
     """
     if gpus():
         return 32
@@ -74,7 +74,7 @@ class Place(NamedTuple):
 
 
 def places(workers: int) -> list[Place]:
-    """Deals cores and GPUs out to a number of workers."""
+    """Distributes cores and GPUs among workers."""
     cores, devices = sorted(os.sched_getaffinity(0)), gpus()
     share = max(1, len(cores) // workers)
     return [
@@ -91,8 +91,8 @@ def start(
 ) -> tuple[BaseProcess, Connection]:
     """Starts a process that calls `work(connection, *arguments)` in a place.
 
-    The process sends pairs of a kind and a content, which `receive` reads. Exceptions of `work` are
-    sent as well.
+    The process sends messages (kind, content), which `receive` reads. Exceptions raised by `work`
+    are sent as well.
 
     Returns:
         (the process, this end of its connection).
@@ -128,7 +128,7 @@ def _enter(work, connection, cores, arguments):
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     with contextlib.suppress(OSError):
         os.sched_setaffinity(0, cores)
-    # If the parent is gone, nobody reads what is sent.
+    # If the parent is gone, nobody reads the messages.
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         try:
             work(connection, *arguments)
@@ -142,7 +142,7 @@ def _enter(work, connection, cores, arguments):
 
 @contextlib.contextmanager
 def _ignored(number: int) -> Iterator[None]:
-    """Ignores a signal, so that processes started meanwhile ignore it from their first moment."""
+    """Ignores a signal, so that processes started in this context ignore it from the start."""
     try:
         before = signal.signal(number, signal.SIG_IGN)
     except ValueError:  # only the main thread may set handlers
@@ -156,7 +156,7 @@ def _ignored(number: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _environment(changes: Mapping[str, str]) -> Iterator[None]:
-    """Sets environment variables for processes started meanwhile."""
+    """Sets environment variables for processes started in this context."""
     before = {name: os.environ.get(name) for name in changes}
     os.environ.update(changes)
     try:

@@ -1,6 +1,6 @@
 """A pool of worker processes that train trials, each in lanes of one compiled program.
 
-A worker gets a trial whenever one of its lanes is free. If it dies, out of memory or by a signal,
+A worker gets a trial whenever one of its lanes is free. If it runs out of memory or is killed,
 another takes its place and its trials start again.
 """
 
@@ -19,7 +19,7 @@ from tuning.study.places import places, receive, start
 if TYPE_CHECKING:
     from trainer.trial import Trial
 
-#: A trial that was in training in this many workers when they died is an error.
+#: A trial is an error once this many workers have died while training it.
 ATTEMPTS = 3
 
 
@@ -52,7 +52,7 @@ class Pool:
 
     Args:
         workers: number of processes.
-        lanes: number of trials that each trains at once.
+        lanes: number of trials that each process trains at once.
 
     Attributes:
         steps: the step of each trial in training, by run id.
@@ -81,7 +81,7 @@ class Pool:
         """Trains jobs until none is left and none is in training.
 
         Args:
-            next_job: returns the next job; None if there is none at the moment.
+            next_job: returns the next job, or None if none is ready yet.
             ended: called with the record and the weights of each finished trial.
             tick: called about once per second; returns whether to stop.
 
@@ -112,7 +112,7 @@ class Pool:
         record, weights = content
         del self._workers[place].jobs[record.run_id]
         self.steps.pop(record.run_id, None)
-        # First refill the lane: `ended` writes files and may run the search.
+        # Refill the lane first: `ended` writes files and may run the search.
         self._hand_out(next_job)
         ended(record, weights)
 
@@ -140,7 +140,7 @@ class Pool:
         worker.process.kill()  # its end of the connection is closed, but it may still be alive
         worker.process.join()
         worker.connection.close()
-        # A worker that dies before it says anything has no jobs: count it as well.
+        # A worker may die before it has any jobs: count its deaths as well.
         self._attempts.update([place, *worker.jobs])
         for run_id in worker.jobs:
             self.steps.pop(run_id, None)
@@ -157,7 +157,7 @@ class Pool:
 
 
 def _work(connection: Connection, lanes: int) -> None:
-    """Trains what the pool sends, until the pool's process ends or kills this one."""
+    """Trains the pool's jobs until the pool's process ends or kills this one."""
     from trainer.cli import main as cli
 
     cli.start_backend()
@@ -170,7 +170,7 @@ def _work(connection: Connection, lanes: int) -> None:
 
 
 class _Inbox:
-    """The jobs that arrive at a worker."""
+    """Jobs that arrive at a worker."""
 
     def __init__(self, connection: Connection):
         self._connection, self.num_busy = connection, 0

@@ -14,7 +14,7 @@ class StudyDisplay(Display):
     """Shows trials done and feasible, the best one, those in training, and the time left.
 
     Args:
-        console: where to print; standard output if None.
+        console: console to print to; standard output if None.
     """
 
     def __init__(self, console: Console | None = None):

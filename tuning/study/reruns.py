@@ -1,4 +1,4 @@
-"""Training of fixed configurations: sets from a file, and reruns of the best (appendix C)."""
+"""Training of fixed configurations: sets from a file, and reruns of the best one (appendix C)."""
 
 import contextlib
 import dataclasses
@@ -27,17 +27,17 @@ def train_all(
     keep: bool = True,
     lease: Lease | None = None,
 ) -> list[RunRecord]:
-    """Trains configurations of one shape and logs their records; logged ones are not repeated.
+    """Trains configurations of one shape and logs their records; skips those already logged.
 
     Args:
         path: the log, in the format of trials.jsonl; the lease is on its directory.
-        configs: what to train.
+        configs: configurations to train.
         executor, display: see `Study.run`.
         keep: whether to write a run directory, with weights, for each configuration.
         lease: the lease on the log's directory, if the caller holds it.
 
     Returns:
-        The records, in order; fewer if a signal stopped it.
+        The records, in the order of `configs`; fewer if a signal stopped training.
 
     Raises:
         UserError: the configurations differ in shape.
@@ -87,7 +87,7 @@ def variations(config: TrainConfig, count: int, vary: Collection[str]) -> list[T
     Args:
         config: the original.
         count: number of copies.
-        vary: what differs: "init" for the initial weights, "data" for the batches, or both.
+        vary: seeds to change: "init" for the initial weights, "data" for the batches, or both.
 
     Raises:
         UserError: `vary` is empty, or has other entries.

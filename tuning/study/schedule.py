@@ -1,10 +1,10 @@
 """The order in which a study proposes trials and tells their results to the search.
 
-Proposals depend on study.json alone: not on how many trials train at once, on which ends first, or
-on when the process is killed. To that end trials are proposed in batches, and each batch is
-proposed after the results of all batches but the last are told, in order; the last one is pending.
-(A study that was extended differs from one that was larger from the start: when it was extended,
-all its results were known.)
+Proposals depend on study.json alone, not on how many trials train at once, which of them ends
+first, or when the process is killed. To that end, trials are proposed in batches. Batch k is
+proposed once the results of batches 0 to k - 2 have been told, in order, while batch k - 1 is
+pending. (An extended study differs from one that was larger from the start, because all its results
+were known when it was extended.)
 """
 
 import collections
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tuning.search.durable import DurableOracle
 
 OBJECTIVE = "objective"
-#: Shares of a trial's steps at which its loss is compared, and how many losses that takes.
+#: Shares of a trial's steps at which its loss is compared, and the fewest losses to compare with.
 RUNGS, MIN_COMPARED = (0.25, 0.5, 0.75), 5
 CURVE_POINTS = 20
 # keras-tuner's statuses: importing them would load Keras.
@@ -26,7 +26,7 @@ RUNNING, COMPLETED, FAILED, STOPPED = "RUNNING", "COMPLETED", "FAILED", "STOPPED
 
 
 class Schedule:
-    """Proposes trials and tells their results, as far as the results so far allow.
+    """Proposes trials and tells their results to the search, as far as results permit.
 
     Args:
         oracle: the search, reloaded if it was stopped.
@@ -36,7 +36,7 @@ class Schedule:
 
     Attributes:
         num_trials: as above; smaller once the space is exhausted.
-        waiting: ids of proposed trials that nobody trains yet.
+        waiting: ids of proposed trials that are not in training yet.
     """
 
     def __init__(self, oracle: "DurableOracle", log: TrialLog, num_trials: int, batch: int):
@@ -55,7 +55,7 @@ class Schedule:
         return self._oracle.trials[run_id].hyperparameters.values
 
     def advance(self) -> None:
-        """Tells and proposes all that is due."""
+        """Tells all results and proposes all trials that are due."""
         while action := next_action(
             len(self._oracle.start_order),
             self._is_told,
@@ -73,7 +73,7 @@ class Schedule:
             self.waiting.append(trial.trial_id)
 
     def known(self, run_id: str) -> list[str]:
-        """Returns the ids of the trials whose results decided the proposal of this one."""
+        """Returns the ids of the trials whose results this one's proposal is based on."""
         index = self._oracle.start_order.index(run_id)
         return self._oracle.start_order[: num_known(index, self._batch)]
 
@@ -94,7 +94,7 @@ class Schedule:
 
 
 def num_known(index: int, batch: int) -> int:
-    """Returns how many trials, in the order of proposals, trial `index` is proposed after."""
+    """Returns how many of the first trials must be told before trial `index` is proposed."""
     return max(0, index // batch - 1) * batch
 
 
@@ -105,19 +105,19 @@ def next_action(
     target: int,
     batch: int,
 ) -> Literal["propose"] | tuple[Literal["tell"], int] | None:
-    """Returns what a study does next.
+    """Returns the next action of a study.
 
     The order is: propose batches 0 and 1, tell batch 0, propose batch 2, tell batch 1, and so on.
     It depends on counts alone, so kills and the order in which trials end do not matter.
 
     Args:
         created: number of trials proposed so far.
-        is_told, has_ended: whether the trial of an index has been told, or has a result.
+        is_told, has_ended: return whether the trial at an index has been told, or has a result.
         target: number of trials wanted.
         batch: number of trials in a batch.
 
     Returns:
-        "propose", ("tell", index), or None until another trial ends.
+        "propose", ("tell", index), or None if nothing is due until another trial ends.
     """
     must_know = num_known(created, batch)
     if created < target and all(map(is_told, range(must_know))):

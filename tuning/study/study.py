@@ -1,12 +1,12 @@
 """A study: a search over the hyperparameters of one task and architecture, in its own directory.
 
-    study.json              what decides its trials
+    study.json              settings that determine its trials
     trials.jsonl            one RunRecord per finished trial
     oracle.json, trial_*/   keras-tuner's project; the directories of the best trials are also runs
     lease.json              the process that owns it
 
-Only trials.jsonl holds results. The rest is derived from it, or written so that a kill between any
-two writes is repaired when the study is continued.
+Only trials.jsonl holds results. All other files are derived from it, or written so that a continued
+study recovers from a kill between any two writes.
 """
 
 import contextlib
@@ -41,9 +41,9 @@ class Study:
     """A study and its files.
 
     Args:
-        directory: where it is; a study that it holds is continued.
+        directory: directory of the study; a study that it holds is continued.
         config: the configuration whose hyperparameters are searched.
-        study: the search.
+        study: configuration of the search.
         documents: texts to write beside study.json, by file name.
 
     Raises:
@@ -64,7 +64,7 @@ class Study:
         self.documents = documents or {}
         self.space, self.first = spaces.of_study(config, study)
         self.task = config.make_task()
-        # Fails now rather than in a worker if the budget is too small.
+        # Fail here rather than in a worker if the budget is too small.
         config.units(self.task.input_dim, self.task.output_dim)
 
     def run(
@@ -73,15 +73,15 @@ class Study:
         display: StudyDisplay | None = None,
         lease: Lease | None = None,
     ) -> tuple[RunRecord | None, bool]:
-        """Trains the trials that the study lacks.
+        """Trains the remaining trials of the study.
 
         Args:
-            executor: what trains them; one process per core or GPU if None.
+            executor: trains the trials; one process per GPU or core if None.
             display: shows the progress; a new one if None.
             lease: the lease on the directory, if the caller holds it.
 
         Returns:
-            The best record, None if no trial is feasible; and whether the study is complete.
+            (best record, or None if no trial is feasible; whether the study is complete).
 
         Raises:
             UserError: another process owns the directory, or it holds something else.
@@ -113,7 +113,7 @@ class Study:
         return next(iter(self.ranked), None)
 
     def check(self) -> dict[str, Any] | None:
-        """Reads study.json if it exists.
+        """Reads study.json; returns None if it does not exist.
 
         Raises:
             UserError: the directory holds another study, or something else.
@@ -148,7 +148,7 @@ class Study:
         return self.path / f"trial_{run_id}"
 
     def _identity(self):
-        """What decides the trials; without `num_trials`, because a study can be extended."""
+        """Returns the settings that a continued study must match; it may have more trials."""
         import keras
 
         study = dataclasses.asdict(self.study) | {"first": self.first}
@@ -217,10 +217,10 @@ class Study:
         return Job(run_id, spaces.configure(self.config, schedule.values(run_id)), limits)
 
     def _limits(self, known):
-        """The losses above which a trial is pruned, from the trials that it was proposed after.
+        """Returns the losses above which a trial is pruned, from trials told before its proposal.
 
         Comparing with these alone keeps a study's trials independent of the order in which they
-        end. Returns None while one of them is missing, because its line in the log was lost.
+        end. Returns None while a record is missing because its line in the log was lost.
         """
         if self.study.early_stopping == "none":
             return {}
@@ -236,7 +236,7 @@ class Study:
             if len(better) < self.study.keep:
                 write_run(self.trial_path(record.run_id), record, weights)
         self._write_events(record)
-        # Last of the trial's files: what is in the log is not trained again.
+        # The log is written last: a trial in the log is not trained again.
         self.log.append(record)
         for dropped in self.ranked[self.study.keep :]:
             shutil.rmtree(self.trial_path(dropped.run_id) / "checkpoints", ignore_errors=True)

@@ -81,7 +81,7 @@ def _studies():
     if FLAGS.gpus_per_study is not None and FLAGS.gpus_per_study < 0:
         raise UserError(f"--gpus_per_study must be at least 0, got {FLAGS.gpus_per_study}")
     text8 = train_flags.text8_options(FLAGS)
-    if "path" in text8:  # other processes read it from the sweep's directory
+    if "path" in text8:  # for processes in other working directories
         text8["path"] = os.path.abspath(text8["path"])
     specs, text = parse(FLAGS.gin_file, FLAGS.profile, FLAGS.gin_bindings, given, text8)
     # Long studies first, so that none is left at the end, when other processes are idle.
@@ -135,7 +135,7 @@ def _estimate(specs, display):
     unit = "GPU" if places.gpus() else "core"
     workers = FLAGS.workers or places.default_workers()
     seconds = sum(each.seconds for each in costs)
-    # However many workers there are, the longest study takes its time.
+    # With any number of workers, a sweep takes at least as long as its longest study.
     longest = max(each.seconds for each in costs)
     display.say(
         f"{len(specs)} studies, {sum(each.trials for each in costs):,} trials, "

@@ -30,12 +30,12 @@ class SweepConfig:
     """The studies of a sweep.
 
     Attributes:
-        grid: list of dicts, each of which stands for the product over its lists. It maps a field of
-            `TrainConfig` or `StudyConfig` to a value or a list of values, and `reruns` to the
+        grid: list of dicts, each of which expands to the product of its lists. A dict maps fields
+            of `TrainConfig` or `StudyConfig` to a value or a list of values, and `reruns` to the
             number of reruns of the best hyperparameters (appendix C). A +RNN of depth 1 is skipped,
             as in the paper (section 1.4).
-        common: entries that all dicts of the grid share unless they have their own; two dicts for
-            the same field, such as `ranges`, are merged.
+        common: default entries for all dicts of the grid; if both have a dict for the same field,
+            such as `ranges`, the two are merged.
 
     Raises:
         UserError: a name is unknown, or there is no study.
@@ -96,7 +96,7 @@ class Spec(NamedTuple):
     Attributes:
         name: name of its directory.
         config: the configuration whose hyperparameters are searched.
-        study: the search.
+        study: the configuration of the search.
         reruns: number of reruns of the best hyperparameters.
         num_steps: number of time steps of its task.
     """
@@ -126,13 +126,13 @@ def parse(
     """Parses the studies of a gin file.
 
     A grid in the scope of a profile, `smoke/SweepConfig.grid = ...`, replaces the one without a
-    scope. Values of a study come from the project's files for its task, architecture and profile,
-    then from this file, then from its grid.
+    scope. The values of a study are those of the project's files for its task, architecture and
+    profile, overridden by this file, and then by its grid.
 
     Args:
         path: the gin file; those of gin_configs/paper are found from any directory.
         profile: one of `gin_files.PROFILES`.
-        bindings: further gin bindings.
+        bindings: additional gin bindings.
         flags: values for all studies, by field; None if not set.
         text8: options of the task text8.
 
@@ -183,7 +183,7 @@ def _read(path, profile, bindings):
 
 
 class _Base:
-    """Configurations below the grid, parsed once per task and architecture."""
+    """Configurations that the grid overrides, parsed once per task and architecture."""
 
     def __init__(self, path, profile, bindings, text8):
         self._arguments, self._text8 = (profile, [path], bindings), text8
@@ -240,7 +240,7 @@ def _in_a_name(value):
 
 
 def _find(path):
-    """Returns the file, or the one of that name that is installed with the project."""
+    """Returns the path, or that of the file of this name installed with the project."""
     if pathlib.Path(path).exists():
         return path
     parts = pathlib.PurePath(path).parts

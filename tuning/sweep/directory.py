@@ -23,7 +23,7 @@ from tuning.study.log import RERUNS
 from tuning.sweep.config import Spec
 
 WAITING, RUNNING, DONE, FAILED = "waiting", "running", "done", "failed"
-#: Number of errors, without a finished trial between them, after which a study is failed.
+#: Number of errors, without a finished trial in between, after which a study fails.
 MAX_FAILURES = 3
 #: Number of processes that may die in a row while running a study, without a finished trial.
 MAX_DEATHS = 20
@@ -56,7 +56,7 @@ class State:
         return self.status in (DONE, FAILED)
 
     def taken(self, trials: int) -> "State":
-        """Returns the state when a process starts or continues the study.
+        """Returns the state after a process takes the study, to start or continue it.
 
         Args:
             trials: number of finished trials in the study's files.
@@ -150,7 +150,7 @@ class Sweep:
         return self.path / "studies" / name
 
     def retry(self, name: str) -> None:
-        """Makes a failed study wait for another attempt."""
+        """Sets a failed study back to waiting."""
         if self.state(name).status == FAILED:
             with Lease(self.study_path(name)):
                 state = dataclasses.replace(self.state(name), failures=(), deaths=0)

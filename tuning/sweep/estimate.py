@@ -4,11 +4,11 @@ The time of a training step is modelled as
 
     seconds = a L + b W,   L = T depth (gates + 1),   W = 6 B T parameters,
 
-where a is the cost of launching the operations of a time step, and b that of a multiplication or
-addition in the products (2 per weight and time step, once forward and twice backward). Both are
-fitted to measured steps of the cheapest, the median and the most expensive study of the sweep. The
-estimate ignores that diverging trials end early, the search's own time, and contention between
-processes.
+where a is the cost of launching the operations of a time step, and b is the cost of a
+multiplication or addition in the matrix products (2 per weight and time step in the forward pass, 4
+in the backward pass). Both are fitted to measured steps of the cheapest, the median and the most
+expensive study of the sweep. The estimate ignores the early end of diverging trials, the search's
+own time, and contention between processes.
 """
 
 import math
@@ -73,7 +73,7 @@ def work(spec: Spec) -> float:
 
 
 def _weight(spec):
-    """Returns a guess at the seconds of a training step."""
+    """Returns a guess of the seconds per training step."""
     launches, products = features(spec)
     return 1e-6 * launches + 1e-11 * products
 

@@ -94,7 +94,7 @@ class _Crew:
         deadline = time.monotonic() + worker.GRACE
         for process, connection in self.members.values():
             while process.is_alive() and time.monotonic() < deadline:
-                # Read what it sends: a process that blocks in sending would never end.
+                # Read its messages: a process that blocks while sending would never end.
                 with contextlib.suppress(EOFError, OSError):
                     while connection.poll():
                         connection.recv()
@@ -149,9 +149,9 @@ class _Crew:
 
 
 def _live(connection, path, runner, max_megabytes, patience):
-    """Takes studies until all are over, in a process of its own."""
+    """Runs in each process: takes studies until all are over."""
     ending, sweep = threading.Event(), Sweep.open(path)
-    # Unlike `Signals`, repeatable: a batch system and the engine may both send SIGTERM.
+    # With `Signals` a second SIGTERM kills, but a batch system and the engine may both send one.
     signal.signal(signal.SIGTERM, lambda *_: ending.set())
     life = _Life()
     threading.Thread(target=life.end_with_parent, args=(sweep,), daemon=True).start()
@@ -176,7 +176,7 @@ def _live(connection, path, runner, max_megabytes, patience):
 
 
 class _Life:
-    """What a process is doing, for the thread that ends it when the engine's process dies.
+    """State of a process, for the thread that ends it when the engine's process dies.
 
     Attributes:
         study: name of the study that it runs, or None.

@@ -28,7 +28,7 @@ class Settings(NamedTuple):
         workers: number of tasks at once on this machine's cluster; one per core if None, and no
             more than the GPUs allow.
         gpus_per_study: share of a GPU that a task reserves; if None, a whole one if there are GPUs.
-        max_megabytes: memory above which a process leaves the next task to a new one.
+        max_megabytes: memory above which a process is replaced before its next task.
     """
 
     address: str | None

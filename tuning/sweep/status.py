@@ -48,9 +48,9 @@ class Survey:
         return list(self.statuses.values()).count(status)
 
     def seconds_left(self) -> float | None:
-        """Estimates the time left from the rate since the first look, or of studies that are done.
+        """Estimates the time left from the rate since the first look, or else of done studies.
 
-        Returns None if neither is known.
+        Returns None if neither rate is known.
         """
         left = sum(
             self._work[name] - self._done_of(name)
@@ -76,14 +76,14 @@ class Survey:
 
 
 class SweepDisplay(Display):
-    """Reports what happens to studies, and the progress of the sweep."""
+    """Reports events of studies and the progress of the sweep."""
 
     def __init__(self, console: Console | None = None):
         super().__init__(console)
         self._status = StatusLine(self)
 
     def begin(self, sweep: Sweep) -> None:
-        """Prints where the sweep stands and starts the status line."""
+        """Prints a summary of the sweep and starts the status line."""
         self._survey = Survey(sweep)
         self.say(f"{sweep.path}: {summary(self._survey)}")
         self._status.__enter__()

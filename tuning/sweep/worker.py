@@ -1,4 +1,4 @@
-"""The loop of a process of a sweep: take a free study, run it, look for the next."""
+"""Loop of a sweep's process: take a free study, run it, look for the next."""
 
 import collections
 import contextlib
@@ -24,13 +24,13 @@ Stop = Callable[[], object]
 
 
 class Runner(Protocol):
-    """Runs single studies; `Studies`, or a stand-in without training."""
+    """Interface of objects that run single studies: `Studies`, or a stand-in without training."""
 
     def prepare(self, spec: Spec) -> None:
         """Checks that this machine can run a study, before the study is touched."""
 
     def run(self, sweep: Sweep, name: str, lease: Lease, stop: Stop) -> tuple[bool, dict[str, Any]]:
-        """Returns whether the study is complete, and fields to set in its `State` if it is."""
+        """Runs a study; returns whether it is complete and, if so, fields to set in its `State`."""
 
 
 def free_studies(
@@ -46,7 +46,7 @@ def free_studies(
         patience: seconds without a heartbeat after which a remote owner is considered dead.
 
     Yields:
-        (name, the lease of a dead remote owner, for `run`, or None).
+        (name, lease of a dead remote owner to pass to `run`, or None).
     """
     watch, pause = Watch(patience), PAUSES[0]
     names = collections.deque(sweep.specs)
@@ -78,7 +78,7 @@ def run(
     Args:
         sweep: the sweep.
         name: name of the study.
-        runner: what runs it.
+        runner: runs the study.
         stop: returns whether to stop before the study is complete.
         silent: the lease of a dead remote owner, from `Watch.silent`.
 
@@ -140,7 +140,7 @@ def _run_owned(sweep, name, runner, lease, stop):
             with open(sweep.log_path(name), "a") as file:
                 file.write(f"error {len(state.failures)}: {state.failures[-1].strip()}\n")
     except OSError:
-        # Not the study's fault: unless the disk is too full to say so, this is not a death.
+        # Not the study's fault: without this, it may count as a death. A full disk may prevent it.
         with contextlib.suppress(OSError):
             sweep.write_state(name, dataclasses.replace(state, status=WAITING))
         raise
@@ -148,7 +148,7 @@ def _run_owned(sweep, name, runner, lease, stop):
 
 
 def _attempt(sweep, name, runner, lease, stop, state):
-    """Returns the state after an attempt, which includes errors that are the study's fault."""
+    """Attempts a study; returns its new state, including errors that are its own fault."""
     try:
         is_complete, results = runner.run(sweep, name, lease, stop)
     except LeaseLost:

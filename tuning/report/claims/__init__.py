@@ -1,9 +1,9 @@
 """The paper's claims, each checked by a function of the DataFrame of `trials.read`.
 
 The verdict on a claim follows from its stated rule alone. Intervals have a level of 95 %. A search
-only finds a lower bound of the best possible result. A result that falls short of such a claim
-therefore contradicts it only if each study made as many trials as the paper's (`paper.TRIALS`);
-until then the verdict is "not enough runs".
+finds only a lower bound on the best possible result. A result that falls short of a claim about the
+best result therefore contradicts it only if each study ran at least as many trials as the paper's
+(`paper.TRIALS`); until then the verdict is "not enough runs".
 """
 
 from tuning.report.claims import capacity, losses, random_trials, searches

@@ -15,7 +15,7 @@ SUPPORTED, CONTRADICTED, TOO_FEW = "supported", "contradicted", "not enough runs
 ALPHA = 0.05
 #: Architectures that exist at depth 1.
 SHALLOW = tuple(arch for arch in paper.ARCHS if arch != "+rnn")
-#: Rule of the claims that one architecture is the most trainable.
+#: Rule for claims that one architecture is the most trainable.
 BEST_RULE = (
     "All architectures have runs on each task, and the named one has lower eval losses than every "
     "other by the Mann-Whitney test at p < 0.05 divided by the number of tests. Trials are assumed "
@@ -29,7 +29,7 @@ class Finding(NamedTuple):
 
     Attributes:
         result: measured numbers with their intervals, as text; empty if there is no run.
-        runs: number of trainings used.
+        runs: number of training runs used.
         verdict: "supported", "contradicted" or "not enough runs".
     """
 
@@ -44,8 +44,8 @@ class Claim:
 
     Attributes:
         text: the claim.
-        source: its place in the paper, and the paper's number.
-        rule: rule of the verdict.
+        source: its section, figure or table in the paper, and the paper's result.
+        rule: rule that decides the verdict.
         check: maps the trials to a `Finding`.
     """
 
@@ -56,22 +56,22 @@ class Claim:
 
 
 def verdict(supported: bool, contradicted: bool) -> str:
-    """The verdict; contradiction outweighs support, and neither means too few runs."""
+    """Returns the verdict: contradiction outweighs support, and neither means too few runs."""
     return CONTRADICTED if contradicted else SUPPORTED if supported else TOO_FEW
 
 
 def is_thorough(table: pd.DataFrame, task: str) -> bool:
-    """Whether each row of `statistics.best` comes from as many trials as the paper's studies."""
+    """Whether each row of `statistics.best` comes from at least as many trials as in the paper."""
     return bool(len(table)) and bool((table.trials >= paper.TRIALS[task]).all())
 
 
 def has_all(table: pd.DataFrame, archs: Iterable[str] = SHALLOW) -> bool:
-    """Whether a table has rows of all these architectures."""
+    """Whether a table has rows for all these architectures."""
     return set(archs) <= set(table.arch)
 
 
 def say(estimate: Estimate, digits: int = 2) -> str:
-    """An estimate as text, without its interval if that is unbounded."""
+    """Formats an estimate, without its interval if that is unbounded."""
     if math.isinf(estimate.low):
         return f"{estimate.value:.{digits}f}"
     return f"{estimate.value:.{digits}f} [{estimate.low:.{digits}f}, {estimate.high:.{digits}f}]"

@@ -21,12 +21,12 @@ from tuning.report.paper import LABELS
 from tuning.report.selection import SIZE, capacity, relu, unrolled
 from tuning.report.statistics import Estimate
 
-#: Least drop in bits per parameter that ReLU must cause; figure 2a of the paper shows one to two.
+#: Threshold of the drop in bits per parameter with ReLU; figure 2a of the paper shows one to two.
 RELU_DROP = 0.5
 
 
 def linear(trials: pd.DataFrame) -> Finding:
-    """Estimates the exponent of stored bits over parameters."""
+    """Estimates the exponent of stored bits as a power of the number of parameters."""
     found = capacity(trials)
     table = statistics.best(found, SIZE)
     table = table[table.bits > 0]
@@ -62,7 +62,7 @@ def five_bits(trials: pd.DataFrame) -> Finding:
 
 
 def similar_capacity(trials: pd.DataFrame) -> Finding:
-    """Finds the largest ratio of parameters of two architectures at equal capacity."""
+    """Finds the largest ratio of parameters between two architectures of equal capacity."""
     found = capacity(trials)
     table = statistics.best(found[found.arch != "irnn"], SIZE)
     factor = without_each_size(table, lambda table: statistics.multipliers(table).max().max())
@@ -77,7 +77,7 @@ def similar_capacity(trials: pd.DataFrame) -> Finding:
 
 
 def capacity_order(trials: pd.DataFrame) -> Finding:
-    """Averages differences between neighbours in the paper's order."""
+    """Averages capacity differences between neighbours in the paper's order."""
     found = capacity(trials)
     table, gaps = statistics.best(found, SIZE), []
     for more, less in itertools.pairwise(paper.CAPACITY_ORDER):
@@ -94,7 +94,7 @@ def capacity_order(trials: pd.DataFrame) -> Finding:
 
 
 def relu_lowers(trials: pd.DataFrame) -> Finding:
-    """Compares the best with tanh to the best with ReLU, setting by setting."""
+    """Compares the best trial with tanh to the best with ReLU, in each setting."""
     found = capacity(trials)
     pair = found[found.arch.isin(["rnn", "ugrnn"])]
     table = statistics.best(pair, (*SIZE, "activation"))
@@ -114,7 +114,7 @@ def relu_lowers(trials: pd.DataFrame) -> Finding:
 
 
 def unrolling_saturates(trials: pd.DataFrame) -> Finding:
-    """Measures the gain from the fewest to the most steps, and its decline per doubling."""
+    """Measures the gain from the fewest to the most steps, and how it declines per doubling."""
     found = unrolled(trials)
     table = statistics.best(found, ("arch", "num_steps"))
     gains, declines, ends = [], [], set()

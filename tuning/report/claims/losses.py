@@ -22,7 +22,7 @@ from tuning.report.selection import SIZE, searched
 
 
 def number_per_unit(trials: pd.DataFrame) -> Finding:
-    """Averages the excess of the error over the theory."""
+    """Averages the difference between the error and the theory."""
     found = searched(trials, "memory")
     table = statistics.best(found, SIZE)
     if not len(table):
@@ -34,7 +34,7 @@ def number_per_unit(trials: pd.DataFrame) -> Finding:
         f"{len(table)} settings of {table.units.min():.0f} to {table.units.max():.0f} units"
     )
     worse = average.low > 0.05 and is_thorough(table, "memory")
-    # The theory predicts an error below `DIMENSIONS` units and none above.
+    # The theory predicts an error below `DIMENSIONS` units and none from there on.
     sides = all(
         has_all(side)
         for side in (table[table.units < DIMENSIONS], table[table.units >= DIMENSIONS])
@@ -90,7 +90,7 @@ def per_unit_misleads(trials: pd.DataFrame) -> Finding:
 
 
 def _largest_factor(table, size, loss):
-    """The largest of `statistics.parameter_factors` over depths; NaN if it is NaN at any depth."""
+    """Returns the largest `statistics.parameter_factors` over all depths; NaN if any is NaN."""
     factors = [
         statistics.parameter_factors(each[size], each[loss], each.arch.astype(str)).max(
             skipna=False

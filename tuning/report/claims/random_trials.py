@@ -15,12 +15,12 @@ BUDGET = 200_000
 
 
 def gru_untuned(trials: pd.DataFrame) -> Finding:
-    """Compares random trials of the GRU to those of others, at depth 1."""
+    """Compares the GRU's random trials with those of other architectures, at depth 1."""
     return most_trainable("gru", 1, {"parens": untuned(trials, 1)})
 
 
 def plus_rnn_untuned(trials: pd.DataFrame) -> Finding:
-    """Compares random trials of the +RNN to those of others, at depth 8."""
+    """Compares the +RNN's random trials with those of other architectures, at depth 8."""
     return most_trainable("+rnn", 8, {"parens": untuned(trials, 8)})
 
 
@@ -41,7 +41,7 @@ def irnn_diverges(trials: pd.DataFrame) -> Finding:
 
 
 def least_infeasible(trials: pd.DataFrame) -> Finding:
-    """Compares infeasible fractions to the one that should be the smallest."""
+    """Compares the infeasible fraction that is claimed to be the smallest with all others."""
     said, tests, complete, runs = [], [], [], 0
     for depth, arch, archs in ((1, "lstm", SHALLOW), (8, "gru", paper.ARCHS)):
         found = untuned(trials, depth)
@@ -62,7 +62,7 @@ def least_infeasible(trials: pd.DataFrame) -> Finding:
 
 
 def _differ(first, second):
-    """Difference of two fractions (count, total), and p of Fisher's exact test."""
+    """Returns the difference of two fractions (count, total), and Fisher's exact p-value."""
     cells = [[count, total - count] for count, total in (first, second)]
     return first[0] / first[1] - second[0] / second[1], stats.fisher_exact(cells).pvalue
 

@@ -16,7 +16,7 @@ _TASKS = ("parens", "arithmetic")
 
 
 def gated_easier(trials: pd.DataFrame) -> Finding:
-    """Estimates how often a gated trial beats an ungated one, at each task and depth."""
+    """Estimates how often a gated trial beats an ungated one, for each task and depth."""
     cells, complete, runs = [], {}, 0
     for task, depth in itertools.product(_TASKS, (1, 2, 4, 8)):
         found = tuned(trials, task, depth)
@@ -36,9 +36,9 @@ def gated_easier(trials: pd.DataFrame) -> Finding:
 
 
 def _wins(first, second):
-    """How often a trial of the first beats one of the second, and p of the Mann-Whitney test.
+    """Returns how often a trial of `first` beats one of `second`, and the Mann-Whitney p-value.
 
-    A diverged trial loses to every other.
+    A diverged trial loses to every feasible one.
     """
     losses = [each.eval_loss.fillna(math.inf) for each in (first, second)]
     if not all(map(len, losses)):
@@ -48,12 +48,12 @@ def _wins(first, second):
 
 
 def most_trainable(arch: str, depth: int, samples: dict[str, pd.DataFrame]) -> Finding:
-    """Checks whether an architecture's trials beat those of every other on every task.
+    """Checks whether an architecture's trials beat those of all others on every task.
 
     Args:
         arch: the architecture.
         depth: depth of all trials; there is no +RNN at depth 1.
-        samples: task -> trials.
+        samples: trials by task.
     """
     others = [each for each in (SHALLOW if depth == 1 else paper.ARCHS) if each != arch]
     said, tests, runs = [], [], sum(map(len, samples.values()))
@@ -76,12 +76,12 @@ def most_trainable(arch: str, depth: int, samples: dict[str, pd.DataFrame]) -> F
 
 
 def gru_searched(trials: pd.DataFrame) -> Finding:
-    """Compares searches of the GRU to those of others, at depth 1."""
+    """Compares the GRU's searches with those of other architectures, at depth 1."""
     return most_trainable("gru", 1, {task: tuned(trials, task, 1) for task in _TASKS})
 
 
 def plus_rnn_searched(trials: pd.DataFrame) -> Finding:
-    """Compares searches of the +RNN to those of others, at depth 8."""
+    """Compares the +RNN's searches with those of other architectures, at depth 8."""
     return most_trainable("+rnn", 8, {task: tuned(trials, task, 8) for task in _TASKS})
 
 
@@ -96,12 +96,13 @@ def only_gated_deep(trials: pd.DataFrame) -> Finding:
 
 
 def _solved(trials, depth: int, holds: Callable[[list[bool], list[bool]], bool]) -> Finding:
-    """Checks `holds(gated solved, ungated solved)` on both tasks.
+    """Checks a claim about which architectures solve both tasks.
 
     Args:
         trials: DataFrame of `trials.read`.
         depth: depth of the trials.
-        holds: the claim, of two lists with one bool per architecture.
+        holds: the claim; called with two lists that tell which gated and which ungated
+            architectures solved a task.
     """
     ungated = ("rnn", "irnn")
     gated = [arch for arch in paper.GATED if depth > 1 or arch != "+rnn"]
