@@ -95,7 +95,7 @@ class AbstractRNNCell(keras.layers.Layer):
         if not isinstance(units, (int, np.integer)) or units < 1:
             raise ValueError(f"units must be a whole number of at least 1, got {units!r}")
         self.units = int(units)
-        self.activation = _elementwise(activation)
+        self.activation = elementwise(activation)
         self.gate_bias = _per_gate("gate_bias", gate_bias, self.forget_gates)
         self.learned_initial_state = learned_initial_state
         self.matrix_init = _choice("matrix_init", matrix_init, MATRIX_INITS)
@@ -344,7 +344,7 @@ def _check_names(what: str, given: Iterable[str], expected: Iterable[str]) -> No
         raise ValueError(f"{what} must be {', '.join(expected)}; got {', '.join(given)}")
 
 
-def _elementwise(activation):
+def elementwise(activation: str | Callable) -> Callable:
     """Return `keras.activations.get(activation)`; refuse functions that mix a sample's units."""
     function = keras.activations.get(activation)
     if getattr(function, "__name__", "") in ("softmax", "log_softmax", "sparsemax", "glu"):

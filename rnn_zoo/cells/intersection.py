@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from rnn_zoo.cells.base import AbstractRNNCell
+from rnn_zoo.cells.base import AbstractRNNCell, elementwise
 
 
 @keras.saving.register_keras_serializable("rnn_zoo")
@@ -47,7 +47,7 @@ class IntersectionRNNCell(AbstractRNNCell):
                 )
             by_gate = dict(zip(self.forget_gates, by_gate, strict=True))
         super().__init__(units, activation=activation, gate_bias=by_gate, **kwargs)
-        self.depth_activation = keras.activations.get(depth_activation)
+        self.depth_activation = elementwise(depth_activation)
 
     def step(self, ops, x, pre, states):
         (h,) = states

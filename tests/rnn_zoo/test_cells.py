@@ -295,3 +295,5 @@ def test_assign_weights_inverts_weight_tensors(case, rng):
 def test_a_nonlinearity_that_mixes_units_is_refused(name):
     with pytest.raises(ValueError, match=f"activation {name} mixes units.*tanh or relu"):
         rnn_zoo.GRUCell(3, activation=name)
+    with pytest.raises(ValueError, match=f"activation {name} mixes units"):
+        rnn_zoo.IntersectionRNNCell(3, depth_activation=name)

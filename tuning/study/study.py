@@ -95,11 +95,13 @@ class Study:
         with contextlib.nullcontext(lease) if lease else Lease(self.path) as self._lease:
             self._open(executor.slots, display)
             display.begin(*self._progress(), f"{self._headline()}   {executor}   in {self.path}")
-            self._schedule.advance()
-            is_complete = not self._schedule.waiting or run_jobs(
-                executor, self._lease, display, self._progress, self._next_job, self._ended
-            )
-            display.end()
+            try:
+                self._schedule.advance()
+                is_complete = not self._schedule.waiting or run_jobs(
+                    executor, self._lease, display, self._progress, self._next_job, self._ended
+                )
+            finally:
+                display.end()
         return self.best, is_complete
 
     @property
