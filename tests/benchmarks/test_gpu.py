@@ -149,7 +149,7 @@ def check(path, lines):
 
 @pytest.mark.slow
 def test_all_sections_run_in_toy_size(tmp_path):
-    done = without_tensorflow(*COMMAND, "--minutes=8", f"--out={tmp_path}", cwd=ROOT, timeout=600)
+    done = without_tensorflow(*COMMAND, "--minutes=4", f"--out={tmp_path}", cwd=ROOT)
     assert done.code == 0, done.stderr
     lines = journal.read(tmp_path / "results.jsonl")
     assert {line["section"] for line in lines} == set(SHARES)
