@@ -23,6 +23,7 @@ def number(pattern, text):
     return float(found.replace(",", ""))
 
 
+@pytest.mark.slow
 def test_ugrnn_functional(tmp_path):
     printed = run("ugrnn_functional.py", tmp_path)
     assert number("accuracy # on new texts", printed) > 0.95
@@ -68,6 +69,7 @@ def test_custom_cell_is_found_by_the_commands(tmp_path):
     assert (tmp_path / "run/record.json").exists()
 
 
+@pytest.mark.slow
 def test_presets(tmp_path):
     printed = run("presets.py", tmp_path)
     assert "### parens/gru-10k" in printed and "| weights | SHA-256 `" in printed

@@ -223,6 +223,7 @@ def assert_learns(net, rng, epochs=8, **compile_options):
 # Each cell trains in one of two ways, since compiling `fit` takes seconds.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "case",
     slow_except(one_case_of("+rnn"), one_case_of("lstm", "+rnn", "minimal_rnn")),

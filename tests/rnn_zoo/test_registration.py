@@ -95,6 +95,7 @@ def test_the_layer_equals_keras_s_own_loop(arch, masked, rng):
         np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arch", slow_except(OWN[:1], OWN))
 def test_a_model_streams_and_comes_back_from_its_file(arch, rng, tmp_path):
     model, inputs = build_model(arch, 2, UNITS, INPUT, OUTPUT), sequences(rng)

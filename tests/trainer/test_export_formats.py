@@ -110,6 +110,7 @@ def litert_steps(directory):
     return list(details["shape"])
 
 
+@pytest.mark.slow
 def test_litert_is_of_the_task_s_length_or_that_asked_for(run):
     assert litert_steps(export(run, "litert")) == [1, 175, 300]
     assert litert_steps(export(run, "litert", batch_size=3, time_steps=4)) == [3, 4, 300]

@@ -4,6 +4,7 @@ import pathlib
 import subprocess
 import sys
 
+import pytest
 from on_backend import tensorflow_only
 from processes import JAX, ROOT, environment
 
@@ -22,6 +23,7 @@ WHICH = (
 )
 
 
+@pytest.mark.slow
 @tensorflow_only
 def test_numbers_on_jax():
     command = [sys.executable, "-m", "pytest", "-n", "0", "-p", "no:cacheprovider", "-k", WHICH]

@@ -121,6 +121,7 @@ def test_damaged_weights_are_one_line(preset_root):
         Trial(dataclasses.replace(SMALL, preset=NAME)).draw_weights()
 
 
+@pytest.mark.slow
 def test_a_training_begins_at_the_preset_and_leaves_it(preset_root, tmp_path):
     weights = make(preset_root, NAME, SMALL)
     config = dataclasses.replace(SMALL, preset=NAME, train_steps=1, lr_init=1e-6)

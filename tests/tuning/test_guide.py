@@ -3,12 +3,14 @@
 import re
 
 import numpy as np
+import pytest
 from on_backend import tensorflow_only
 from processes import ROOT
 
 GUIDE = ROOT / "docs/guides/tune.md"
 
 
+@pytest.mark.slow
 @tensorflow_only
 def test_a_user_s_own_model_is_tuned(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -67,6 +67,7 @@ def test_the_best_trial_becomes_a_card(command, runs):
     assert card.weights is None
 
 
+@pytest.mark.slow
 def test_named_presets_get_weights_of_a_longer_training(command, runs, capsys):
     command("--train=capacity/*", "--longer=2")
     card, best = rnn_zoo.preset(NAME), best_of(runs)

@@ -175,6 +175,7 @@ print(load("parity.keras") is parity.Parity)
 """
 
 
+@pytest.mark.slow
 def test_a_fresh_process_finds_the_loss_by_the_class_of_its_task(text_file, tmp_path, monkeypatch):
     """Even text8's, without its text, and a user's task after the import of its module."""
     (tmp_path / "parity.py").write_text(PARITY)
@@ -213,6 +214,7 @@ def test_weights_of_samples_are_passed_on():
     assert history.history["loss"][0] == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name, split, below",
     slow_rows_except([("memory", "eval", 0.1)], [("memory", "eval", 0.1), ("text8", "train", 3.1)]),

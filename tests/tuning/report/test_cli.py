@@ -6,7 +6,7 @@ import pickle
 
 import numpy as np
 import pytest
-from processes import JAX, python
+from processes import python, without_tensorflow
 
 from tuning.study.log import read
 
@@ -22,13 +22,13 @@ GRID = (
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    """A directory with the runs of a real smoke sweep and their report."""
+    """A directory with the runs of a real smoke sweep and their report, made on JAX alone."""
     home = tmp_path_factory.mktemp("report")
     (home / "grid.gin").write_text(GRID)
     sweep = ("-m", "tuning.sweep", "--gin_file=grid.gin", "--out=runs/mine", "--profile=smoke")
-    done = python(*sweep, "--workers=1", "--lanes=1", cwd=home, **JAX)
+    done = without_tensorflow(*sweep, "--workers=1", "--lanes=1", cwd=home)
     assert (done.code, done.stderr) == (0, ""), done.stdout
-    done = python("-m", "tuning.report", "--runs=runs", "--out=report", cwd=home)
+    done = without_tensorflow("-m", "tuning.report", "--runs=runs", "--out=report", cwd=home)
     assert (done.code, done.stderr) == (0, "")
     (home / "printed").write_text(done.stdout)
     return home

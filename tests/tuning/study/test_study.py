@@ -130,7 +130,8 @@ def test_trials_do_not_depend_on_the_number_of_workers(undisturbed, tmp_path):
     assert results(tmp_path / "study") == results(undisturbed[0])
 
 
-@pytest.mark.parametrize("again", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.slow  # Workers of a sweep are killed in the default run.
+@pytest.mark.parametrize("again", [False, True])
 def test_a_killed_study_has_the_same_trials(undisturbed, again, tmp_path):
     rng, kills, signals = random.Random(5), 0, [signal.SIGKILL, *[signal.SIGTERM] * again]
     arguments = ARGUMENTS if again else ALONE
@@ -206,6 +207,7 @@ def test_a_second_process_is_refused(tmp_path):
     process.communicate()
 
 
+@pytest.mark.slow
 def test_a_bug_is_an_error_with_its_traceback(tmp_path):
     (tmp_path / "sitecustomize.py").write_text(
         "import sys\n"

@@ -144,6 +144,7 @@ def test_a_failed_study_sets_the_exit_code(tmp_path):
     assert len(states["capacity-rnn-1-300-random"]["failures"]) == 3
 
 
+@pytest.mark.slow
 def test_a_dry_run_prints_the_cost(tmp_path):
     (tmp_path / "grid.gin").write_text(
         "SweepConfig.grid = [{'task': 'capacity', 'arch': ['irnn', 'rnn'], 'num_params': 300,"

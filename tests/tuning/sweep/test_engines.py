@@ -149,6 +149,7 @@ def test_a_full_disk_stops_a_sweep_that_can_be_continued(engine, disk):
     assert found(sweep) == expected(sweep)
 
 
+@pytest.mark.slow
 def test_a_failing_study_does_not_stop_the_others(tmp_path):
     sweep = sweep_studies.make(tmp_path / "sweep", 8)
     code, stdout, stderr = finish(start(sweep, "local", 2, "failing"))
@@ -206,6 +207,7 @@ def test_a_bug_outside_of_studies_is_an_error_with_its_traceback(tmp_path):
     assert all(sweep.state(name).status == "waiting" for name in sweep.specs)
 
 
+@pytest.mark.slow
 def test_a_process_is_replaced_once_it_has_grown(tmp_path):
     for limit, kept in ((4000, True), (1, False)):
         sweep = sweep_studies.make(tmp_path / str(limit), 10)
