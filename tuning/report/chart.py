@@ -80,6 +80,7 @@ class Chart:
         self.axes.tick_params(which="both", colors=INK, labelsize=8)
         self._points: list[pd.DataFrame] = []
         self._entries: dict[str, Artist] = {}
+        self._svgs: dict[str, str] = {}
         self.is_faint = False
 
     @property
@@ -190,10 +191,12 @@ class Chart:
 
     def svg(self, name: str) -> str:
         """The figure as SVG with a transparent background; `name` seeds its ids."""
-        file = io.StringIO()
-        with rc_context(_STYLE | {"svg.hashsalt": name}):
-            self.figure.savefig(file, format="svg", transparent=True, metadata=_NO_METADATA)
-        return file.getvalue()
+        if name not in self._svgs:  # The page and the file have the same picture.
+            file = io.StringIO()
+            with rc_context(_STYLE | {"svg.hashsalt": name}):
+                self.figure.savefig(file, format="svg", transparent=True, metadata=_NO_METADATA)
+            self._svgs[name] = file.getvalue()
+        return self._svgs[name]
 
     def frame(self) -> dict:
         """Position and scale of the axes, to locate points in the picture.
