@@ -123,8 +123,8 @@ MOMENTS = [
     ("record.json", 1, True),
     ("curves.png", 1, True),
 ]
-#: Of the default run: a measurement, a checkpoint that is not there yet, and the end.
-FEW = [MOMENTS[4], MOMENTS[5], MOMENTS[10]]
+#: Of the default run: a checkpoint that is not there yet.
+FEW = [MOMENTS[5]]
 
 
 @pytest.mark.parametrize("moments", [FEW, pytest.param(MOMENTS, marks=pytest.mark.slow)], ids=len)
