@@ -93,10 +93,9 @@ def deadlines(sections, seconds, began, smoke=False):
         sections: names, in order.
         seconds: duration of the whole run.
         began: time at which the run began. The last section gets the time that others leave unused.
-        smoke: whether all sections have equal shares, since all toy sizes take about as long.
+        smoke: whether sizes are toy, so that shares are equal but for that of "steps".
     """
     end = began + seconds - min(ENDING_SECONDS, seconds / 10)
-    # In toy size all sections take about as long, but for the one with the most items.
     shares = {name: 1 + (name == "steps") for name in sections} if smoke else SHARES
     for section in sections[:-1]:
         share = shares[section] / sum(shares.values())

@@ -131,8 +131,7 @@ class Fleet:
                 break
             for worker, place in self._collect(busy, until, items, write, first=True):
                 prepared[place] = worker
-                if worker.num_orders > 1:  # The first also starts the device.
-                    longest = max(longest, time.monotonic() - worker.began)
+                longest = max(longest, time.monotonic() - worker.began)
         for place in waiting:
             write(**items[place], skipped="not compiled in the section's time")
         return prepared
@@ -182,7 +181,7 @@ class _Worker:
         self._process = context.Process(target=_work, args=(theirs, slow_compiler), daemon=True)
         self._process.start()
         theirs.close()
-        self.place, self.began, self.is_alive, self.num_orders = None, None, True, 0
+        self.place, self.began, self.is_alive = None, None, True
 
     @property
     def is_idle(self):
@@ -195,7 +194,6 @@ class _Worker:
 
     def send(self, order, place, *arguments):
         self.place, self.began = place, time.monotonic()
-        self.num_orders += 1
         with contextlib.suppress(OSError):  # A death is noticed when the answer is read.
             self.connection.send((order, place, *arguments))
 
