@@ -22,6 +22,11 @@ class RunRecord:
         stopped_early: whether the trial was pruned; it is measured after `steps_done` steps.
         metrics: split -> metrics.
         curve: mean training loss of each twentieth of the steps.
+        origin: where a trial's hyperparameters come from: "first" (given by the user or the
+            configuration), "random" (drawn), "search" (proposed by the model) or "transfer" (best
+            of another study); None outside a study, and in records of older versions.
+        transferred_from: STUDY/RUN_ID of the trial that a transfer comes from.
+        held: names of the hyperparameters that the user fixed, as in the search space.
         device: model of the GPU, or "cpu".
     """
 
@@ -55,6 +60,9 @@ class RunRecord:
     curve: list = dataclasses.field(default_factory=list)
     seconds: float = 0.0
     steps_per_second: float | None = None
+    origin: str | None = None
+    transferred_from: str | None = None
+    held: list[str] = dataclasses.field(default_factory=list)
 
 
 class RunDirectory:

@@ -18,6 +18,8 @@ _NUMBERS = (
 ).split()
 #: Text columns that are fields of a record under the same name.
 _WORDS = ("task", "arch", "status", "backend")
+#: Other text columns with few different values.
+_LABELS = ("study", "source", "algorithm", "profile", "setting", "activation", "origin", "held")
 #: Task options that figures and claims use.
 _OPTIONS = ("num_samples", "num_steps")
 #: Task options that are not part of a trial's setting: tuned ones, the location of the text, and T
@@ -36,7 +38,8 @@ _METRICS = {
 
 COLUMNS = (
     "run", "study", "run_id", "iteration", "is_rerun", "source", "algorithm", "profile", "setting",
-    *_WORDS, *_NUMBERS, "stopped_early", "activation", *_OPTIONS, *_METRICS, "hparams", "curve",
+    *_WORDS, *_NUMBERS, "stopped_early", "origin", "activation", *_OPTIONS, *_METRICS, "held",
+    "hparams", "curve",
 )  # fmt: skip
 #: How to make the file that `read_published` reads.
 CONVERT = (
@@ -82,7 +85,10 @@ def read(directory: str | os.PathLike) -> tuple[pd.DataFrame, list[str]]:
         bits            stored information of a capacity run, eq. (22)
         num_samples     b of a capacity run, N of rcf
         num_steps       T of a capacity run
+        origin          where a trial's hyperparameters come from: "first", "random", "search" or
+                        "transfer"; None outside a study, and in records of older versions
         hparams, curve  JSON: hyperparameters; training loss at each twentieth of the steps
+        held            JSON: names of the hyperparameters that the user fixed
 
         and fields of `RunRecord` under the same names.
     """
@@ -127,7 +133,8 @@ def frame(rows: list[dict] | pd.DataFrame) -> pd.DataFrame:
         trials[name] = pd.to_numeric(trials[name], errors="coerce")
     for name in ("is_rerun", "stopped_early"):
         trials[name] = trials[name].astype(bool)
-    for name in (*_WORDS, "study", "source", "algorithm", "profile", "setting", "activation"):
+    trials["held"] = trials["held"].fillna("[]")
+    for name in (*_WORDS, *_LABELS):
         trials[name] = trials[name].astype("category")
     return trials
 
@@ -219,7 +226,9 @@ def _row(record, study, is_rerun):
         "setting": _setting(record["task"], options),
         "stopped_early": record["stopped_early"],
         "activation": hparams["activation"],
+        "origin": record.get("origin"),
         "hparams": json.dumps(flat(hparams)),
+        "held": json.dumps(record.get("held", [])),
         "curve": json.dumps(record["curve"]),
     }
     row |= {name: record[name] for name in (*_WORDS, *_NUMBERS)}

@@ -72,6 +72,21 @@ def test_the_time_steps_of_a_capacity_trial_are_those_of_its_options(tmp_path):
     assert found.num_steps.tolist()[0] == 2 and found.num_steps.isna().tolist()[1]
 
 
+def test_the_origin_of_a_trial_and_its_held_hyperparameters_are_columns(tmp_path):
+    old = dataclasses.asdict(record("00000"))
+    for name in ("origin", "transferred_from", "held"):
+        del old[name]
+    new = record("00001", origin="search", held=["lr_init"])
+    path = tmp_path / "a/trials.jsonl"
+    path.parent.mkdir()
+    path.write_text("".join(json.dumps(row) + "\n" for row in (old, dataclasses.asdict(new))))
+    found, problems = trials.read(tmp_path)
+    assert not problems
+    assert found.origin.isna().tolist() == [True, False] and found.origin[1] == "search"
+    assert found.held.map(json.loads).tolist() == [[], ["lr_init"]]
+    assert frame({}).held.tolist() == ["[]"]
+
+
 def test_an_empty_directory_is_an_empty_table(tmp_path):
     found, problems = trials.read(tmp_path)
     assert len(found) == 0 and not problems and list(found) == list(trials.COLUMNS)

@@ -33,6 +33,17 @@ def test_records_are_read_back(path):
     assert log.records["1"] == record("1", 1 / 3)
 
 
+def test_a_record_of_an_older_version_has_no_origin(path):
+    old = json.loads(path.read_bytes().splitlines()[0])
+    for name in ("origin", "transferred_from", "held"):
+        del old[name]
+    path.write_text(json.dumps(old) + "\n")
+    records, bad = read(path)
+    assert not bad
+    one = records["0"]
+    assert (one.origin, one.transferred_from, one.held) == (None, None, [])
+
+
 @pytest.mark.parametrize("cut", [1, 2, 40])
 def test_a_truncated_line_is_dropped_and_kept_aside(path, cut):
     content = path.read_bytes()
