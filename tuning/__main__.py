@@ -144,11 +144,14 @@ def _search(search, display):
         display.say("no trial was feasible")
     else:
         run_dir = search.trial_path(best.run_id)
+        is_kept = (run_dir / "record.json").exists()
+        where = f"its run is in {run_dir}" if is_kept else "its weights were not kept"
         display.say(
             f"the best, trial {best.run_id}: valid loss {best.valid_loss:.4f}, eval loss "
-            f"{best.eval_loss:.4f}, chance {best.chance_loss:.4f}; its run is in {run_dir}"
+            f"{best.eval_loss:.4f}, chance {best.chance_loss:.4f}; {where}"
         )
-        _export(run_dir, display)
+        if is_kept:
+            _export(run_dir, display)
     return True
 
 

@@ -8,7 +8,7 @@ import os
 import random
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import keras_tuner
@@ -44,6 +44,9 @@ class DurableOracle(keras_tuner.Oracle):
         seed: seed of all random numbers; if None, one is drawn and stored with the search.
         first: values of the first trial, such as known good ones; None to let the search choose.
         **options: other arguments of `keras_tuner.Oracle`.
+
+    Attributes:
+        lost: ids of trials that had ended, but whose results `reload` did not find.
     """
 
     trials: dict[str, Trial]
@@ -67,6 +70,7 @@ class DurableOracle(keras_tuner.Oracle):
             **options,
         )
         self._given_seed, self.first = seed, first
+        self.lost: frozenset[str] = frozenset()
         self.seed = self._seed_state = random.randrange(2**31) if seed is None else seed
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
@@ -150,11 +154,51 @@ class DurableOracle(keras_tuner.Oracle):
         # The trials' own files take precedence: the search may have been killed between writing a
         # trial's file and oracle.json, and a trial whose file is damaged has lost its result.
         noted = [name for name in state["end_order"] if name in ended]
+        self.lost = frozenset(state["end_order"]) - frozenset(noted)
         self.end_order = [*noted, *(name for name in ended if name not in noted)]
         # Trials that were running are handed out again; the queue is popped from its end.
         self._retry_queue = [name for name in reversed(self.start_order) if name not in ended]
         for trial in self.trials.values():
             self._record_values(trial)
+
+    def restore(self, ended: Mapping[str, tuple[dict[str, Any], float | None]]) -> None:
+        """Adds ended trials from another record of them, where this search has lost its own.
+
+        Trials are numbered in the order in which they start. A number that neither the search nor
+        the record has is a lost proposal, which is made again from the trials before it.
+
+        Args:
+            ended: (values, score) by trial id; the score is None if the trial failed.
+        """
+        known, self.trials, self.start_order, self._retry_queue = self.trials, {}, [], []
+        ids = sorted({*known, *ended})
+        for number in range(int(ids[-1]) + 1):
+            trial_id = f"{number:0{len(ids[-1])}d}"
+            if trial_id not in ids:
+                self.create_trial(f"tuner{number}")
+                continue
+            self.trials[trial_id] = known.get(trial_id)
+            if trial_id in ended:
+                self.trials[trial_id] = self._ended_trial(trial_id, *ended[trial_id])
+            self.start_order.append(trial_id)
+            self._record_values(self.trials[trial_id])
+        self.end_order = [*dict.fromkeys([*self.end_order, *sorted(ended)])]
+        self.lost -= ended.keys()
+        running = [name for name in known if self.trials[name].status == RUNNING]
+        self._retry_queue = sorted(running, reverse=True)
+        for trial_id in ended:
+            self._save_trial(self.trials[trial_id])
+        self.save()
+
+    def _ended_trial(self, trial_id, values, score):
+        trial = self._trial(trial_id, None, {"values": {trial_id: values}})
+        trial.status = FAILED if score is None else COMPLETED
+        if score is not None:
+            trial.metrics.register(self.objective.name, direction=self.objective.direction)
+            trial.metrics.update(self.objective.name, score)
+            self.score_trial(trial)
+        self._run_times[trial_id] = 1
+        return trial
 
     def _trial(self, trial_id, found, state):
         if found is not None:

@@ -227,14 +227,22 @@ def of_study(
     return narrowed, None if study.first is None else _point(config, narrowed)
 
 
-def _point(config, space):
-    """Returns the values of a configuration, with numbers clipped to their ranges."""
+def values_of(config: TrainConfig, space: Sequence[Hyperparameter]) -> dict[str, Any]:
+    """Returns the values of a configuration for the hyperparameters that are active in it."""
     values: dict[str, Any] = {}
     for each in space:
-        condition = each.condition
-        if condition and values.get(condition.name) not in condition.values:
+        if each.condition is None or values.get(each.condition.name) in each.condition.values:
+            values[each.name] = _value(config, each.name)
+    return values
+
+
+def _point(config, space):
+    """Returns the values of a configuration, with numbers clipped to their ranges."""
+    values = values_of(config, space)
+    for each in space:
+        if each.name not in values:
             continue
-        value = _value(config, each.name)
+        value = values[each.name]
         is_choice = each.distribution == "categorical"
         if is_choice and value not in each.choices:
             raise UserError(f"{each.name} is one of {each}, but {value!r} in the first trial")

@@ -6,7 +6,8 @@
     lease.json              the process that owns it
 
 Only trials.jsonl holds results. All other files are derived from it, or written so that a continued
-study recovers from a kill between any two writes.
+study recovers from a kill between any two writes. A study can be continued from study.json and
+trials.jsonl alone: the search is rebuilt from them.
 """
 
 import contextlib
@@ -27,11 +28,12 @@ from tuning.config import MAX_TRIALS, StudyConfig
 from tuning.search import space as spaces
 from tuning.search.algorithms import load_oracle
 from tuning.study.executors import Executor, Processes, run_jobs
+from tuning.study.identity import identity, refuse_other
 from tuning.study.lease import Lease
 from tuning.study.log import TrialLog, rank, ranked, write_run
 from tuning.study.pool import Job
 from tuning.study.progress import StudyDisplay
-from tuning.study.schedule import OBJECTIVE, Schedule, pruning_limits
+from tuning.study.schedule import OBJECTIVE, RUNNING, Schedule, pruning_limits
 
 if TYPE_CHECKING:
     from tuning.search.durable import DurableOracle
@@ -122,8 +124,8 @@ class Study:
         """
         try:
             held = json.loads((self.path / "study.json").read_text())
-            if not isinstance(held, dict) or not isinstance(held.get("batch"), int):
-                raise ValueError("it describes no study")
+            study = StudyConfig(**held["study"], batch=held["batch"])
+            found = identity(TrainConfig(**held["config"]), study) | {"backend": held["backend"]}
         except FileNotFoundError:
             strangers = self.path.exists() and [p.name for p in self.path.iterdir()]
             strangers = [name for name in strangers or () if "lease" not in name and name[0] != "."]
@@ -132,15 +134,12 @@ class Study:
                     f"{self.path} holds {strangers[0]} but no study; choose another --study_dir"
                 ) from None
             return None
-        except (ValueError, NotADirectoryError) as error:
+        except (ValueError, TypeError, KeyError, NotADirectoryError, UserError) as error:
             raise UserError(f"{self.path}/study.json cannot be read: {error}") from None
-        wanted = self._identity()
-        if self.study.batch is not None:
-            wanted["batch"] = self.study.batch
-        refuse_difference(
+        refuse_other(
             f"{self.path} holds a study",
-            {name: held.get(name) for name in wanted},
-            wanted,
+            found,
+            self._identity(),
             "continue it with its own settings (--resume), or choose another --study_dir",
         )
         return held
@@ -150,14 +149,10 @@ class Study:
         return self.path / f"trial_{run_id}"
 
     def _identity(self):
-        """Returns the settings that a continued study must match; it may have more trials."""
         import keras
 
-        study = dataclasses.asdict(self.study) | {"first": self.first}
-        for free in ("num_trials", "keep", "batch"):
-            study.pop(free)
-        config = dataclasses.asdict(self.config)
-        return {"config": config, "study": study, "backend": keras.backend.backend()}
+        study = dataclasses.replace(self.study, first=self.first)
+        return identity(self.config, study) | {"backend": keras.backend.backend()}
 
     def _open(self, slots, display):
         """Creates or reads the study's files."""
@@ -165,7 +160,9 @@ class Study:
         batch = held["batch"] if held else self.study.batch or max(4, slots)
         oracle = self._make_oracle()
         sizes = {name: getattr(self.study, name) for name in ("num_trials", "keep")}
-        write_json(self.path / "study.json", self._identity() | sizes | {"batch": batch})
+        settings = self._identity()
+        del settings["study"]["batch"]
+        write_json(self.path / "study.json", settings | sizes | {"batch": batch})
         for name, text in self.documents.items():
             if not (self.path / name).exists():
                 with whole(self.path / name, "w") as file:
@@ -178,7 +175,46 @@ class Study:
                 oracle.reload()
         for problem in filter(None, (self.log.problem, *(str(p.message) for p in problems))):
             display.say(problem)
+        if lost := self._lost(oracle):
+            display.say(f"the search is rebuilt from {self.log.path}")
+            oracle.restore(lost)
         self._schedule = Schedule(oracle, self.log, self.study.num_trials, batch)
+
+    def _lost(self, oracle):
+        """Returns (values, score) of the trials in the log that the search does not have, by id."""
+        lost = {}
+        for run_id, record in self.log.records.items():
+            trial = oracle.trials.get(run_id)
+            if trial is None or trial.status == RUNNING:
+                values = self.values_of(record)
+                # A log from elsewhere may hold other trials than those that are pending here.
+                if trial is None or run_id in oracle.lost or values != trial.hyperparameters.values:
+                    lost[run_id] = (values, record.objective)
+        return lost
+
+    def values_of(self, record: RunRecord) -> dict[str, Any]:
+        """Returns the values of a trial in the log, as the search proposed them.
+
+        Raises:
+            UserError: the trial has other hyperparameters than the space.
+        """
+        try:
+            for each in self.space:
+                if each.name.partition(".")[0] not in record.config:
+                    raise UserError(f"it has no {each.name}")
+            config = TrainConfig(**record.config)
+            values = spaces.values_of(config, self.space)
+            refuse_difference(
+                "it ran",
+                dataclasses.asdict(config),
+                dataclasses.asdict(spaces.configure(self.config, values)),
+                "start a new study in another directory",
+            )
+        except (UserError, TypeError) as error:
+            raise UserError(
+                f"{self.log.path}: trial {record.run_id} does not fit the search space: {error}"
+            ) from None
+        return values
 
     def _make_oracle(self) -> "DurableOracle":
         import keras_tuner

@@ -1,0 +1,51 @@
+"""An executor of studies that trains nothing: objectives are a function of the hyperparameters."""
+
+import dataclasses
+import math
+import random
+
+from trainer.storage.records import RunRecord
+
+#: Fields of a record that the study does not read.
+BLANK = {field.name: None for field in dataclasses.fields(RunRecord)}
+
+
+class Untrained:
+    """Ends trials in random order.
+
+    Args:
+        lanes: number of trials at once.
+        limit: number of trials after which it stops; None for no limit.
+
+    Attributes:
+        jobs: the jobs that ended, by run id.
+    """
+
+    def __init__(self, lanes=3, limit=None):
+        self.slots, self.limit, self.jobs, self._rng = lanes, limit, {}, random.Random(lanes)
+
+    def sized(self, config, num_steps, num_trials):
+        return self
+
+    def train(self, next_job, ended, tick):
+        running = []
+        while self.limit is None or len(self.jobs) < self.limit:
+            while len(running) < self.slots and (job := next_job()):
+                running.append(job)
+            if not running:
+                return True
+            job = running.pop(self._rng.randrange(len(running)))
+            self.jobs[job.run_id] = job
+            ended(record(job.run_id, job.config), {})
+        return False
+
+
+def record(run_id, config):
+    """Returns the record of a trial: diverged, or with an objective around its learning rate."""
+    rate = math.log10(config.lr_init)
+    is_feasible = config.input_scale["h"] < 1.5
+    objective = (rate + 2) ** 2 + config.l2_decay if is_feasible else None
+    fields = {"run_id": run_id, "config": dataclasses.asdict(config), "objective": objective}
+    fields |= {"status": "ok" if is_feasible else "infeasible", "hparams": config.hparams}
+    fields |= {"steps_done": config.train_steps, "curve": [], "held": []}
+    return RunRecord(**BLANK | fields)
