@@ -17,7 +17,9 @@ from trainer.tasks.base import Task
 ACTIVATIONS = ("tanh", "relu")
 MATRIX_INITS = ("identity", "orthogonal", "normal")
 BIAS_INITS = ("constant", "normal")
-OPTIMIZERS = ("sgd", "momentum", "rmsprop", "adam")
+#: The four optimizers of appendix A, between which a search chooses by default.
+PAPER_OPTIMIZERS = ("sgd", "momentum", "rmsprop", "adam")
+OPTIMIZERS = (*PAPER_OPTIMIZERS, "muon")
 #: A step times the learning curve's 100 windows must fit into 32 bits.
 MAX_TRAIN_STEPS = 2**31 // 100
 PRECISIONS = ("float32", "tf32", "mixed_bfloat16")

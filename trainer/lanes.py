@@ -21,7 +21,7 @@ import numpy as np
 from keras import ops
 
 from trainer.chunks import Chunks
-from trainer.config import ACTIVATIONS, OPTIMIZERS
+from trainer.config import ACTIVATIONS
 from trainer.errors import UserError
 from trainer.program import Program, stack
 from trainer.storage.records import RunRecord
@@ -88,7 +88,7 @@ def _program(trial):
     key = repr(trial.shape), type(trial.cells[0])
     if key not in _kept:
         _kept.clear()
-        _kept[key] = trial.program(OPTIMIZERS, ACTIVATIONS)
+        _kept[key] = trial.program(trial.optimizers, ACTIVATIONS)
     return _kept[key]
 
 

@@ -32,7 +32,6 @@ WINDOWS, CURVE_POINTS = 100, 20
 #: Maximum number of input values per evaluation batch, which bounds its memory.
 EVALUATION_NUMBERS = 2**21
 
-_MATRICES = ("input", "recurrent")
 _FLOATS = ("lr_init", "lr_decay_rate", "momentum_logit", "gradient_clip_val", "l2_decay")
 
 
@@ -215,7 +214,7 @@ class Program:
             slots = {name: change(slot) for name, slot in state["slots"].items()}
             return state | {"weights": change(state["weights"]), "slots": slots}
 
-        is_matrix = packing.pack(_where_matrices(shapes), lanes)
+        is_matrix = optimizers.where_matrices(shapes, lanes)
 
         def unfinished(state):
             return ops.any(_is_training(state, stop))
@@ -252,6 +251,7 @@ class Program:
             ),
             ops.sigmoid(hparams["momentum_logit"]),
             step,
+            shapes,
         )
         size = optimizers.sum_of_squares(new_weights, len(loss.shape))
         sound = ops.isfinite(norm) & ops.isfinite(size) & (loss <= DIVERGED * self.task.chance_loss)
@@ -312,19 +312,3 @@ def _in_bfloat16(structure):
 
 def _tensors(structure):
     return keras.tree.map_structure(ops.convert_to_tensor, structure)
-
-
-def _where_matrices(weights):
-    """Return ones for matrices, which have an l2 penalty, and zeros for all other weights."""
-    zeros = keras.tree.map_structure(ops.zeros_like, weights)
-    layers = [
-        zero
-        | {part: keras.tree.map_structure(ops.ones_like, zero[part]) for part in _MATRICES}
-        | {"read_in": zero["read_in"] and _with_kernel_of_ones(zero["read_in"])}
-        for zero in zeros["layers"]
-    ]
-    return {"layers": layers, "readout": _with_kernel_of_ones(zeros["readout"])}
-
-
-def _with_kernel_of_ones(affine):
-    return affine | {"kernel": ops.ones_like(affine["kernel"])}

@@ -3,7 +3,7 @@
 import dataclasses
 import inspect
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -12,7 +12,7 @@ import numpy as np
 from rnn_zoo.functional import draw_weights, make_cells
 from rnn_zoo.sizing import count_params
 from trainer import backend
-from trainer.config import TrainConfig, read_preset_weights
+from trainer.config import OPTIMIZERS, PAPER_OPTIMIZERS, TrainConfig, read_preset_weights
 from trainer.program import CURVE_POINTS, Program, window_start
 from trainer.storage.records import RunRecord, versions
 from trainer.tasks.base import SPLITS
@@ -31,12 +31,15 @@ class Trial:
         run_id: the `run_id` of its record.
         stop_above: fraction of the steps -> limit. The trial is pruned at that fraction if its mean
             training loss over the preceding twentieth of the steps is above the limit.
+        optimizers: optimizers of the trials that may share its program; its own if None.
 
     Attributes:
         task: its `Task`.
         units, num_params: N and the number of parameters, from the budget.
         cells: the cells of the layers, unbuilt.
         activation: name of s().
+        optimizers: optimizers of a program that it shares; all of the paper's four for a subset of
+            them, so that different studies can share one.
 
     Raises:
         UserError: the budget is too small, or the task rejects its options.
@@ -47,6 +50,7 @@ class Trial:
         config: TrainConfig,
         run_id: str = "trial",
         stop_above: Mapping[float, float] | None = None,
+        optimizers: Collection[str] | None = None,
     ):
         self.config, self.task = config, config.make_task()
         self.run_id, self.stop_above = run_id, dict(stop_above or {})
@@ -58,6 +62,10 @@ class Trial:
         )
         # Not `keras.activations.serialize`, which imports TensorFlow on every backend.
         self.activation = self.cells[0].activation.__name__
+        used = {config.optimizer, *(optimizers or ())}
+        if used.issubset(PAPER_OPTIMIZERS):
+            used = set(PAPER_OPTIMIZERS)
+        self.optimizers = tuple(name for name in OPTIMIZERS if name in used)
 
     @property
     def shape(self) -> tuple:
@@ -68,7 +76,7 @@ class Trial:
         options = bound.arguments.items()
         fixed = {name: value for name, value in options if name not in self.task.lane_options}
         shape = (config.task, fixed, config.arch, config.depth, self.units, config.batch_size)
-        return (*shape, config.precision)
+        return (*shape, config.precision, self.optimizers)
 
     def program(
         self,

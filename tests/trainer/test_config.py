@@ -13,7 +13,7 @@ FINE = {"task": "parens", "arch": "gru"}
 WRONG = {
     "task": ({"task": "paren"}, ["'paren'", "parens", "text8", "capacity"]),
     "architecture": ({"arch": "gur"}, ["'gur'", "gru", "ugrnn", "+rnn"]),
-    "optimizer": ({"optimizer": "adamw"}, ["'adamw'", "sgd", "momentum", "rmsprop", "adam"]),
+    "optimizer": ({"optimizer": "adamw"}, ["'adamw'", "sgd", "momentum", "rmsprop", "adam, muon"]),
     "activation": ({"activation": "gelu"}, ["'gelu'", "tanh", "relu"]),
     "matrix law": ({"matrix_init": "uniform"}, ["'uniform'", "identity", "orthogonal", "normal"]),
     "bias law": ({"bias_init": "zeros"}, ["'zeros'", "constant", "normal"]),

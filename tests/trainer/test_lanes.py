@@ -206,6 +206,27 @@ def test_data_have_a_seed_of_their_own():
     assert len(set(losses.values())) == 3
 
 
+def test_a_program_has_the_optimizers_that_its_trials_may_use():
+    """Muon's matrix products would slow down trials that do not use it."""
+    paper = ("sgd", "momentum", "rmsprop", "adam")
+    assert Trial(BASE).optimizers == Trial(BASE, optimizers=["adam", "sgd"]).optimizers == paper
+    assert Trial(varied(optimizer="muon")).optimizers == ("muon",)
+    assert lanes._program(Trial(BASE)).optimizer_names == paper
+
+
+def test_muon_trains_beside_adam_if_both_say_so():
+    muon = varied(optimizer="muon", seed=7, train_steps=40)
+    with pytest.raises(UserError, match="lanes share one program"):
+        list(train_lanes([Trial(BASE), Trial(muon)], lanes=2))
+    trials = [Trial(each, each.optimizer, optimizers=["muon", "adam"]) for each in (BASE, muon)]
+    found = {trial.run_id: record for trial, record, _ in train_lanes(iter(trials), lanes=2)}
+    assert lanes._program(trials[0]).optimizer_names == ("adam", "muon")
+    step, metrics = alone(muon, Trial(muon).program())
+    assert found["muon"].steps_done == step == 40
+    for name, value in metrics.items():
+        np.testing.assert_allclose(found["muon"].metrics["eval"][name], value, rtol=1e-4, atol=1e-6)
+
+
 def test_a_cell_that_is_registered_anew_has_a_program_of_its_own():
     first, again, other = Trial(BASE), Trial(BASE), Trial(BASE)
     other.cells = [type("UGRNNCell", (type(cell),), {})(cell.units) for cell in first.cells]

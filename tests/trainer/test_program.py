@@ -105,6 +105,14 @@ def slow_training(small, steps, config):
         "momentum": lambda: keras.optimizers.SGD(schedule, momentum=momentum, **limit),
         "rmsprop": lambda: keras.optimizers.RMSprop(schedule, rho=momentum, **limit),
         "adam": lambda: keras.optimizers.Adam(schedule, beta_1=momentum, **limit),
+        "muon": lambda: keras.optimizers.Muon(
+            schedule,
+            adam_beta_1=momentum,
+            momentum=momentum,
+            weight_decay=None,
+            adam_weight_decay=None,
+            **limit,
+        ),
     }[config.optimizer]()
     state = keras.Variable(initial_state)
     variables = [*rnn.trainable_variables, *readout.trainable_variables, state]

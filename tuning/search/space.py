@@ -15,7 +15,14 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rnn_zoo.architectures import ARCHITECTURES
-from trainer.config import ACTIVATIONS, BIAS_INITS, MATRIX_INITS, OPTIMIZERS, TrainConfig
+from trainer.config import (
+    ACTIVATIONS,
+    BIAS_INITS,
+    MATRIX_INITS,
+    OPTIMIZERS,
+    PAPER_OPTIMIZERS,
+    TrainConfig,
+)
 from trainer.errors import UserError
 from trainer.tasks import TASKS
 
@@ -60,7 +67,9 @@ class Hyperparameter(NamedTuple):
         return f"[{self.low:g}, {self.high:g}]"
 
 
-def space(config: TrainConfig) -> tuple[Hyperparameter, ...]:
+def space(
+    config: TrainConfig, optimizers: tuple[str, ...] = PAPER_OPTIMIZERS
+) -> tuple[Hyperparameter, ...]:
     """Returns the hyperparameters that are tuned for a task and an architecture.
 
     Args:
@@ -68,12 +77,13 @@ def space(config: TrainConfig) -> tuple[Hyperparameter, ...]:
             between a quarter of `train_steps` and all of it, since the paper's ranges "varied
             between tasks". If training starts from a preset's weights, hyperparameters of the model
             and its initial weights are not tuned.
+        optimizers: choices of the optimizer.
 
     Returns:
         The hyperparameters; those that conditions refer to come first.
     """
     of_architecture = () if config.preset else _of_architecture(config.arch)
-    return (*of_architecture, *_of_learning(config), *_of_task(config))
+    return (*of_architecture, *_of_learning(config, optimizers), *_of_task(config))
 
 
 def _of_architecture(arch):
@@ -100,13 +110,13 @@ def _of_architecture(arch):
         yield Hyperparameter(f"gate_bias.{gate}", "uniform", 0.0, 6.0)
 
 
-def _of_learning(config):
-    with_momentum = tuple(name for name in OPTIMIZERS if name != "sgd")
+def _of_learning(config, optimizers):
+    with_momentum = tuple(name for name in optimizers if name != "sgd")
     steps = config.train_steps
     yield Hyperparameter(
         "train_steps", "log-integer", max(1, steps // 4), steps, source="the profile"
     )
-    yield Hyperparameter("optimizer", "categorical", choices=OPTIMIZERS)
+    yield Hyperparameter("optimizer", "categorical", choices=optimizers)
     yield Hyperparameter("lr_init", "log-uniform", 1e-4, 1e-1)
     yield Hyperparameter("lr_decay_rate", "log-uniform", 1e-3, 1.0)
     yield Hyperparameter(
@@ -220,7 +230,9 @@ def of_study(
     Raises:
         UserError: a range or the first trial is invalid.
     """
-    narrowed = narrow(space(config), study.ranges)
+    # Muon is not in the paper: it is a choice only if the user names the choices.
+    optimizers = OPTIMIZERS if "optimizer" in study.ranges else PAPER_OPTIMIZERS
+    narrowed = narrow(space(config, optimizers), study.ranges)
     if isinstance(study.first, dict):
         _check_point(narrowed, study.first)
         return narrowed, study.first

@@ -91,7 +91,6 @@ class InProcess:
         """Trains jobs until none is left; see `Processes.train`."""
         assert self.lanes
         from trainer.lanes import train_lanes
-        from trainer.trial import Trial
 
         steps: dict[str, int] = {}
 
@@ -100,7 +99,7 @@ class InProcess:
                 job = next_job()
                 if job is not None:
                     steps[job.run_id] = 0
-                    yield Trial(job.config, job.run_id, job.stop_above)
+                    yield job.trial()
                 elif steps:
                     yield None
                 else:

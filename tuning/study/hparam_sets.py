@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rnn_zoo.architectures import ARCHITECTURES, canonical_name
-from trainer.config import ACTIVATIONS, MATRIX_INITS, OPTIMIZERS, TrainConfig
+from trainer.config import ACTIVATIONS, MATRIX_INITS, PAPER_OPTIMIZERS, TrainConfig
 from trainer.errors import UserError
 from tuning.search.space import configure
 
@@ -45,7 +45,7 @@ _NORMAL = dict.fromkeys(("normal", "random_normal", "gaussian"), "normal")
 _WORDS = {
     "matrix_init": {name: name for name in MATRIX_INITS} | _NORMAL,
     "bias_init": {"delta": "constant", "constant": "constant"} | _NORMAL,
-    "optimizer": {name: name for name in OPTIMIZERS},
+    "optimizer": {name: name for name in PAPER_OPTIMIZERS},
     "activation": {name: name for name in ACTIVATIONS},
 }
 #: Fields whose entries may be set one by one, such as `input_scale.r`.

@@ -30,11 +30,19 @@ class Job(NamedTuple):
         run_id: its id.
         config: its configuration.
         stop_above: training loss above which it is pruned, by share of its steps.
+        optimizers: optimizers that the jobs of one executor use; None if all use the same.
     """
 
     run_id: str
     config: TrainConfig
     stop_above: dict[float, float]
+    optimizers: tuple[str, ...] | None = None
+
+    def trial(self) -> "Trial":
+        """Returns the trial, without importing the trainer before it is needed."""
+        from trainer.trial import Trial
+
+        return Trial(self.config, self.run_id, self.stop_above, self.optimizers)
 
 
 NextJob = Callable[[], Job | None]
@@ -177,8 +185,6 @@ class _Inbox:
 
     def trials(self) -> "Iterator[Trial | None]":
         """Yields trials as they arrive, or None if others are in training and none has arrived."""
-        from trainer.trial import Trial
-
         waiting: collections.deque[Job] = collections.deque()
         while True:
             # Block only when idle: while lanes are busy, an empty inbox must not stop them.
@@ -187,7 +193,7 @@ class _Inbox:
             if waiting:
                 job = waiting.popleft()
                 self.num_busy += 1
-                yield Trial(job.config, job.run_id, job.stop_above)
+                yield job.trial()
             else:
                 yield None
 

@@ -44,7 +44,11 @@ def train_all(
     """
     _check_shapes(configs)
     display, path = display or StudyDisplay(), pathlib.Path(path)
-    jobs = [Job(_run_id(number, config), config, {}) for number, config in enumerate(configs)]
+    optimizers = tuple({config.optimizer for config in configs})
+    jobs = [
+        Job(_run_id(number, config), config, {}, optimizers)
+        for number, config in enumerate(configs)
+    ]
     num_steps = configs[0].make_task().num_steps
     executor = (executor or Processes()).sized(configs[0], num_steps, len(configs))
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -65,6 +65,8 @@ class Study:
         self.path, self.config, self.study = pathlib.Path(directory), config, study
         self.documents = documents or {}
         self.space, self.first = spaces.of_study(config, study)
+        choices = [each.choices for each in self.space if each.name == "optimizer"]
+        self._optimizers = choices[0] if choices else None
         self.task = config.make_task()
         # Fail here rather than in a worker if the budget is too small.
         config.units(self.task.input_dim, self.task.output_dim)
@@ -252,7 +254,8 @@ class Study:
         if limits is None:
             return None
         schedule.waiting.popleft()
-        return Job(run_id, spaces.configure(self.config, schedule.values(run_id)), limits)
+        config = spaces.configure(self.config, schedule.values(run_id))
+        return Job(run_id, config, limits, self._optimizers)
 
     def _limits(self, known):
         """Returns the losses above which a trial is pruned, from trials told before its proposal.

@@ -45,9 +45,9 @@ def by_name(**which):
     return {each.name: each for each in space(config(**which))}
 
 
-def points(start, count):
-    """Draws random points of the space of a configuration."""
-    features = Features(hyperparameters(space(start)))
+def points(space, count):
+    """Draws random points of a space."""
+    features = Features(hyperparameters(space))
     return map(features.decode, features.draw(np.random.default_rng(3), count))
 
 
@@ -96,7 +96,7 @@ def test_conditional_hyperparameters():
     scale, momentum = names["recurrent_scale.r"], names["momentum_logit"]
     assert scale.condition == ("matrix_init", ("orthogonal", "normal"))
     assert momentum.condition == ("optimizer", ("momentum", "rmsprop", "adam"))
-    for values in points(config(), 50):
+    for values in points(space(config()), 50):
         assert ("recurrent_scale.r" in values) == (values["matrix_init"] != "identity")
         assert ("momentum_logit" in values) == (values["optimizer"] != "sgd")
     order = list(names)
@@ -140,7 +140,7 @@ def test_distributions():
 @pytest.mark.parametrize("task", ["capacity", "arithmetic", "rcf"])
 def test_every_point_is_a_configuration(task, arch):
     start = config(task, arch)
-    for values in points(start, 20):
+    for values in points(space(start), 20):
         made = configure(start, values)
         assert (made.task, made.arch, made.num_params) == (task, arch, 2000)
         assert made.lr_init == values["lr_init"]
@@ -188,7 +188,7 @@ def test_the_first_trial_has_the_defaults_of_task_and_cell():
 
 def test_task_options_that_are_not_tuned_are_kept():
     start = config("capacity", task_options={"num_inputs": 7})
-    (values,) = points(start, 1)
+    (values,) = points(space(start), 1)
     made = configure(start, values)
     assert made.task_options["num_inputs"] == 7
     assert made.task_options.keys() == {"num_inputs", "num_samples", "presentation"}
@@ -203,6 +203,17 @@ def test_narrowing():
     features = Features(hyperparameters(narrowed.values()))
     assert features.decode(features.draw(np.random.default_rng(0), 1)[0])["gate_bias.u"] == 2.0
     assert narrowed["l2_decay"] == by_name()["l2_decay"]
+
+
+@pytest.mark.parametrize("choices", [None, ["adam"], ["adam", "muon"], ["muon"]], ids=str)
+def test_muon_is_searched_only_if_asked_for(choices):
+    ranges = {} if choices is None else {"optimizer": choices}
+    found, _ = of_study(config(), StudyConfig(ranges=ranges))
+    (optimizer,) = (each for each in found if each.name == "optimizer")
+    paper = ("sgd", "momentum", "rmsprop", "adam")
+    assert optimizer.choices == (paper if choices is None else tuple(choices))
+    for values in points(found, 10):
+        assert ("momentum_logit" in values) == (values["optimizer"] != "sgd")
 
 
 @pytest.mark.parametrize(

@@ -38,12 +38,12 @@ def test_reruns_vary_the_requested_seeds():
 
 @pytest.mark.slow
 def test_sets_are_trained_once_and_shown(tmp_path):
-    sets = [{"lr_init": 0.01, "bias_scale.h": 0.5}, {"lr_init": 0.02, "optimizer": "rmsprop"}]
+    sets = [{"lr_init": 0.01, "bias_scale.h": 0.5}, {"lr_init": 0.02, "optimizer": "muon"}]
     (tmp_path / "sets.json").write_text(json.dumps(sets))
     command = (*SMALL, "--hparams=sets.json", "--study_dir=given")
     done = python(*command, cwd=tmp_path, **JAX)
     assert (done.code, done.stderr) == (0, "")
-    assert "rmsprop" in done.stdout
+    assert "muon" in done.stdout
     lines = (tmp_path / "given/given.jsonl").read_text().splitlines()
     records = [json.loads(line) for line in lines]
     assert sorted(record["hparams"]["lr_init"] for record in records) == [0.01, 0.02]

@@ -1,5 +1,6 @@
 """Studies in real processes: killed, started twice, damaged, and still with the same trials."""
 
+import collections
 import dataclasses
 import json
 import os
@@ -310,6 +311,30 @@ def test_trials_worse_than_the_median_are_pruned(tmp_path):
     assert limits(18)[0.25] == 5.5
     del study.log.records["3"]
     assert limits(12) is None
+
+
+@pytest.mark.parametrize(
+    "choices, expected",
+    [
+        (["muon", "adam"], ("adam", "muon")),
+        (["adam"], ("sgd", "momentum", "rmsprop", "adam")),
+        ("muon", ("muon",)),
+    ],
+    ids=str,
+)
+def test_trials_say_which_optimizers_share_their_program(tmp_path, choices, expected):
+    study = Study(
+        tmp_path, TrainConfig("parens", "gru"), StudyConfig(ranges={"optimizer": choices})
+    )
+    chosen = choices if isinstance(choices, str) else choices[-1]
+    study._schedule = types.SimpleNamespace(
+        waiting=collections.deque(["0"]),
+        known=lambda _: (),
+        values=lambda _: {"optimizer": chosen},
+    )
+    trial = study._next_job().trial()
+    assert trial.optimizers == expected
+    assert trial.config.optimizer == chosen
 
 
 def test_a_directory_of_something_else_is_refused(tmp_path):
