@@ -33,6 +33,11 @@ run the same command again.
 Flags:"""
 
 FLAGS = flags.FlagValues()
+#: Flags that may change when a study continues with its own settings.
+RESUMABLE = (
+    *("resume", "study_dir", "num_trials", "keep", "workers", "lanes"),
+    *("show_space", "rerun_best", "vary", "hparams"),
+)
 
 
 def _define():
@@ -59,7 +64,7 @@ _define()
 
 def main():
     train_flags.check_positive(FLAGS, "workers", "lanes", "rerun_best")
-    config, study, documents = _resumed() if FLAGS.resume else _parsed()
+    config, study, documents = _resumed() if _is_resumed() else _parsed()
     if FLAGS.show_space:  # before `Study`, which may have to download data
         print(space.table(space.of_study(config, study)[0]))
         return 0
@@ -111,15 +116,29 @@ def _parsed():
     parsed = train_flags.parse(FLAGS)
     names = ("num_trials", "algorithm", "early_stopping", "keep")
     study = study_config({name: FLAGS[name].value for name in names})
-    if FLAGS.preset and study.first is None:
-        study = dataclasses.replace(study, first="config")
+    ranges = space.hold(parsed.config, parsed.given, study.ranges)
+    first = "config" if FLAGS.preset and study.first is None else study.first
+    study = dataclasses.replace(study, ranges=ranges, first=first)
     return parsed.config, study, {"config.gin": parsed.documents["config.gin"]}
+
+
+def _is_resumed():
+    """Returns whether a study continues with the settings that it holds, not those of flags."""
+    if not FLAGS.resume:
+        return False
+    if not FLAGS.study_dir:
+        raise UserError("--resume needs --study_dir, the directory of the study to continue")
+    given = [name for name in FLAGS if FLAGS[name].present and name not in RESUMABLE]
+    if given and not (FLAGS.task or FLAGS.preset):
+        raise UserError(
+            f"--resume keeps the study's own settings: omit --{given[0]}, or give the whole "
+            "command, whose settings are then compared with the study's"
+        )
+    return not given
 
 
 def _resumed():
     """Reads the configurations of the study in --study_dir; --num_trials and --keep override it."""
-    if not FLAGS.study_dir:
-        raise UserError("--resume needs --study_dir, the directory of the study to continue")
     path = pathlib.Path(FLAGS.study_dir, "study.json")
     try:
         held = json.loads(path.read_text())

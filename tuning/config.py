@@ -27,13 +27,16 @@ class StudyConfig:
             (its Bayesian optimisation) or "optuna" (its GPSampler).
         seed: seed of the search. All trials share the seed of the `TrainConfig` (appendix A).
         ranges: narrower ranges by hyperparameter: (low, high), a list of choices, or one value.
+            The commands add each hyperparameter that the user sets in the `TrainConfig`, by flag,
+            binding, gin file or grid, with its value; see `tuning.search.space.hold`.
         batch: number of trials proposed together. Batch k is proposed once the results of batches
             0 to k - 2 are known, so the trials do not depend on the number of workers. If None,
             the number of trials that train at once, but at least 4.
         early_stopping: "none", or "median" to prune a trial whose training loss after a quarter, a
             half or three quarters of its steps is above the median of earlier trials.
-        first: hyperparameters of the first trial: a dict from name to value; "config" for those of
-            the `TrainConfig`, clipped to the ranges; None to let the search choose.
+        first: hyperparameters of the first trial: "config" for those of the `TrainConfig`, clipped
+            to the ranges; a dict from name to value, which takes the others from the `TrainConfig`;
+            None to let the search choose.
         keep: number of best trials whose weights are kept.
 
     Raises:

@@ -21,12 +21,14 @@ def tune(home, *arguments, **changes):
         (("--task=parens", "--arch=gru", "--num_params=1"), ["--num_params"]),
         (("--resume",), ["--study_dir"]),
         (("--resume", "--study_dir=nowhere"), ["nowhere", "no study"]),
+        (("--resume", "--study_dir=nowhere", "--train_steps=9"), ["omit --train_steps"]),
         (("--task=parens", "--arch=gru", "--hparams=none.json"), ["none.json"]),
         (
             ("--task=parens", "--arch=gru", "--gin_bindings=StudyConfig.ranges = {'lr': 1}"),
             ["'lr'", "lr_init"],
         ),
         (("--task=parens", "--arch=gru", "--gin_bindings=StudyConfig.trials = 1"), ["trials"]),
+        (("--task=parens", "--arch=gru", "--gin_bindings=TrainConfig.lr_init = 16"), ["lr_init"]),
     ],
     ids=str,
 )
@@ -48,6 +50,14 @@ def test_help_and_the_space_need_no_backend(tmp_path):
     done = tune(tmp_path, *space, KERAS_BACKEND="none")
     assert done.code == 0, done.stderr
     assert "[0.001, 0.002]" in done.stdout and "task_options.num_samples" in done.stdout
+    file = tmp_path / "mine.gin"
+    file.write_text("TrainConfig.gate_bias = 2.5\n")
+    held = (f"--gin_file={file}", "--gin_bindings=TrainConfig.optimizer='adam'")
+    done = tune(tmp_path, *space, *held, KERAS_BACKEND="none")
+    rows = {row.split()[0]: row.split()[1:3] for row in done.stdout.splitlines()}
+    assert rows["optimizer"] == ["fixed", "adam"] and rows["gate_bias.f"] == ["fixed", "2.5"]
+    # Neither the project's files nor the number of steps fixes anything.
+    assert rows["lr_decay_rate"][0] == "log-uniform" and rows["train_steps"][0] == "log-integer"
 
 
 def test_a_smoke_study_ends_with_a_model(tmp_path):

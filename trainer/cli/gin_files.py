@@ -44,10 +44,12 @@ class Parsed(NamedTuple):
     Attributes:
         config: the configuration.
         documents: file name -> text: config.gin as parsed, operative_config.gin as used.
+        given: names that the user's files, bindings and flags set; see `given_names`.
     """
 
     config: TrainConfig
     documents: dict[str, str]
+    given: frozenset[str]
 
 
 def parse(
@@ -71,16 +73,16 @@ def parse(
         UserError: an unknown name or value, or a missing or invalid file.
     """
     given = {name: value for name, value in flags.items() if value is not None}
-    gin.clear_config()
+    texts = [*map(read, files), *bindings]
     with mistakes():
+        bound = _bound_in(texts)
+        gin.clear_config()
         if base is None:
             _parse_project_files(given, profile)
         else:
             gin.parse_config(base)
-        for path in files:
-            gin.parse_config(read(path))
+        gin.parse_config(texts)
         # Flags are parsed as bindings too, so that config.gin contains them.
-        gin.parse_config(list(bindings))
         if task_options:
             given["task_options"] = _bound("TrainConfig.task_options", {}) | task_options
         gin.parse_config([f"TrainConfig.{name} = {value!r}" for name, value in given.items()])
@@ -88,10 +90,26 @@ def parse(
     config = TrainConfig(
         **{f.name: getattr(configured, f.name) for f in dataclasses.fields(configured)}
     )
+    options = config.task_options if "task_options" in bound else task_options
     return Parsed(
         config,
         {"config.gin": gin.config_str(), "operative_config.gin": gin.operative_config_str()},
+        given_names(dict.fromkeys([*bound, *given]) | {"task_options": options}),
     )
+
+
+def given_names(fields: Mapping[str, Any]) -> frozenset[str]:
+    """Returns the names of fields, and `task_options.OPTION` for each option of the task."""
+    options = fields.get("task_options") or ()
+    names = {name for name in fields if name != "task_options"}
+    return frozenset(names | {f"task_options.{option}" for option in options})
+
+
+def _bound_in(texts):
+    """Returns the names of the `TrainConfig` fields that gin texts bind."""
+    gin.clear_config()
+    gin.parse_config(texts)
+    return gin.get_bindings("TrainConfig", resolve_references=False).keys()
 
 
 def construct(configurable: Callable[[], Any]) -> Any:

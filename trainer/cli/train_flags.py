@@ -31,7 +31,10 @@ def define(flag_values: flags.FlagValues) -> None:
         "num_params", None, "parameter budget, which determines the units", **common
     )
     flags.DEFINE_integer(
-        "train_steps", None, "number of updates; tuning varies it from a quarter to all", **common
+        "train_steps",
+        None,
+        "number of updates; a search draws it from a quarter of this to all",
+        **common,
     )
     flags.DEFINE_integer("batch_size", None, "samples per update", **common)
     flags.DEFINE_integer("seed", None, "seed of initial weights and batches", **common)

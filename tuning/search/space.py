@@ -11,7 +11,7 @@ Names are those of `TrainConfig`; `input_scale.r` is the entry of gate r in a di
 import contextlib
 import dataclasses
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rnn_zoo.architectures import ARCHITECTURES
@@ -60,6 +60,13 @@ class Hyperparameter(NamedTuple):
     choices: tuple = ()
     condition: Condition | None = None
     source: str = "appendix A"
+
+    @property
+    def fixed(self) -> Any:
+        """Its value if there is only one, otherwise None."""
+        if self.distribution == "categorical":
+            return self.choices[0] if len(self.choices) == 1 else None
+        return self.low if self.low == self.high else None
 
     def __str__(self):
         if self.distribution == "categorical":
@@ -114,7 +121,7 @@ def _of_learning(config, optimizers):
     with_momentum = tuple(name for name in optimizers if name != "sgd")
     steps = config.train_steps
     yield Hyperparameter(
-        "train_steps", "log-integer", max(1, steps // 4), steps, source="the profile"
+        "train_steps", "log-integer", max(1, steps // 4), steps, source="up to train_steps"
     )
     yield Hyperparameter("optimizer", "categorical", choices=optimizers)
     yield Hyperparameter("lr_init", "log-uniform", 1e-4, 1e-1)
@@ -148,17 +155,55 @@ def narrow(
     Raises:
         UserError: a name is unknown, or a value is outside the original range.
     """
+    _check_names(space, ranges)
+    wanted = [_wanted(each, ranges) for each in space]
+    return tuple(
+        _narrowed(each, found[0]) if found else each
+        for each, found in zip(space, wanted, strict=True)
+    )
+
+
+def _check_names(space, given):
     known = {each.name for each in space} | {_short_name(each.name) for each in space}
-    for name in ranges:
+    for name in given:
         if name not in known:
             names = ", ".join(each.name for each in space)
-            raise UserError(f"no hyperparameter {name!r} to narrow; there are {names}")
-    narrowed = []
-    for hyperparameter in space:
-        both = (hyperparameter.name, _short_name(hyperparameter.name))
-        wanted = [ranges[name] for name in both if name in ranges]
-        narrowed.append(_narrowed(hyperparameter, wanted[0]) if wanted else hyperparameter)
-    return tuple(narrowed)
+            raise UserError(f"the space has no hyperparameter {name!r}; there are {names}")
+
+
+def _wanted(hyperparameter, given):
+    """Returns the entries of a dict for a hyperparameter, by its name and by its short name."""
+    both = (hyperparameter.name, _short_name(hyperparameter.name))
+    return [given[name] for name in dict.fromkeys(both) if name in given]
+
+
+def hold(config: TrainConfig, given: Collection[str], ranges: Mapping[str, Any]) -> dict[str, Any]:
+    """Adds to ranges the hyperparameters that the user set, each with the value that it has.
+
+    The number of steps is not held: `train_steps` is the upper end of a trial's steps.
+
+    Args:
+        config: the configuration of the study.
+        given: names that the user set, as from `gin_files.given_names`. `gate_bias` stands for the
+            biases of all gates.
+        ranges: as for `narrow`.
+
+    Raises:
+        UserError: a hyperparameter has both a value and a range, or a value out of its range.
+    """
+    held: dict[str, Any] = {}
+    for each in space(config, OPTIMIZERS):
+        names = {each.name, each.name.partition(".")[0]}
+        if each.name == "train_steps" or names.isdisjoint(given):
+            continue
+        value = held[each.name] = _value(config, each.name)
+        if not ranges.keys().isdisjoint({each.name, _short_name(each.name)}):
+            raise UserError(
+                f"{each.name} is set to {value!r} and also has a range; omit one of the two, or "
+                "set StudyConfig.first for the value of the first trial"
+            )
+        _narrowed(each, value)
+    return {**ranges, **held}
 
 
 def _short_name(name):
@@ -233,33 +278,50 @@ def of_study(
     # Muon is not in the paper: it is a choice only if the user names the choices.
     optimizers = OPTIMIZERS if "optimizer" in study.ranges else PAPER_OPTIMIZERS
     narrowed = narrow(space(config, optimizers), study.ranges)
-    if isinstance(study.first, dict):
-        _check_point(narrowed, study.first)
-        return narrowed, study.first
-    return narrowed, None if study.first is None else _point(config, narrowed)
+    if study.first is None:
+        return narrowed, None
+    return narrowed, _point(config, narrowed, {} if study.first == "config" else study.first)
 
 
 def values_of(config: TrainConfig, space: Sequence[Hyperparameter]) -> dict[str, Any]:
     """Returns the values of a configuration for the hyperparameters that are active in it."""
     values: dict[str, Any] = {}
     for each in space:
-        if each.condition is None or values.get(each.condition.name) in each.condition.values:
+        if _is_active(each, values):
             values[each.name] = _value(config, each.name)
     return values
 
 
-def _point(config, space):
-    """Returns the values of a configuration, with numbers clipped to their ranges."""
-    values = values_of(config, space)
+def _is_active(hyperparameter, values):
+    condition = hyperparameter.condition
+    return condition is None or values.get(condition.name) in condition.values
+
+
+def _point(config, space, chosen):
+    """Returns chosen values; otherwise those of a configuration, clipped to their ranges."""
+    _check_names(space, chosen)
+    values: dict[str, Any] = {}
     for each in space:
-        if each.name not in values:
-            continue
-        value = values[each.name]
-        is_choice = each.distribution == "categorical"
-        if is_choice and value not in each.choices:
-            raise UserError(f"{each.name} is one of {each}, but {value!r} in the first trial")
-        values[each.name] = value if is_choice else min(max(value, each.low), each.high)
+        wanted = _wanted(each, chosen)
+        if not _is_active(each, values):
+            if each.name in chosen:
+                raise UserError(f"first has {each.name}, which is not active there")
+        elif wanted:
+            _narrowed(each, wanted[0])
+            values[each.name] = wanted[0]
+        else:
+            values[each.name] = _clipped(each, _value(config, each.name))
     return values
+
+
+def _clipped(hyperparameter, value):
+    if hyperparameter.distribution != "categorical":
+        return min(max(value, hyperparameter.low), hyperparameter.high)
+    if value not in hyperparameter.choices:
+        raise UserError(
+            f"{hyperparameter.name} is one of {hyperparameter}, but {value!r} in the first trial"
+        )
+    return value
 
 
 def _value(config, name):
@@ -273,30 +335,26 @@ def _value(config, name):
     return getattr(ARCHITECTURES[config.arch], name) if value is None else value
 
 
-def _check_point(space, values):
-    for each in space:
-        condition = each.condition
-        active = not condition or values.get(condition.name) in condition.values
-        if active != (each.name in values):
-            raise UserError(
-                f"first {'lacks' if active else 'has'} {each.name}, which is "
-                f"{'active' if active else 'not active'} there"
-            )
-        if active:
-            _narrowed(each, values[each.name])
-    narrow(space, dict.fromkeys(values.keys() - {each.name for each in space}))
-
-
 def table(space: Sequence[Hyperparameter]) -> str:
     """Formats the space as text, one line per hyperparameter."""
     rows = [("hyperparameter", "distribution", "range", "active if", "source")]
     for each in space:
         condition = each.condition
         where = f"{condition.name} in {', '.join(condition.values)}" if condition else ""
-        rows.append((each.name, each.distribution, str(each), where, each.source))
+        kind, values = each.distribution, str(each)
+        if each.fixed is not None:
+            kind, values = "fixed", str(each.fixed)
+        rows.append((each.name, kind, values, where, each.source))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
     ]
-    return "\n".join([*lines, f"{len(space)} dimensions"])
+    return "\n".join([*lines, summary(space)])
+
+
+def summary(space: Sequence[Hyperparameter]) -> str:
+    """Describes the size of the space in a few words, with the names of fixed hyperparameters."""
+    fixed = [f"{each.name} = {each.fixed}" for each in space if each.fixed is not None]
+    text = f"{len(space) - len(fixed)} dimensions"
+    return f"{text}, fixed: {', '.join(fixed)}" if fixed else text

@@ -239,7 +239,7 @@ class Study:
         config, study = self.config, self.study
         return (
             f"task {config.task}   architecture {config.arch}   depth {config.depth}   budget "
-            f"{config.num_params:,}   {study.algorithm} in {len(self.space)} dimensions   "
+            f"{config.num_params:,}   {study.algorithm} in {spaces.summary(self.space)}   "
             f"{study.num_trials} trials of up to {config.train_steps:,} steps"
         )
 
@@ -272,6 +272,7 @@ class Study:
     def _ended(self, record, weights):
         # Another process may own the directory by now.
         self._lease.check()
+        record.held = [each.name for each in self.space if each.fixed is not None]
         if record.objective is not None:
             better = [each for each in self.ranked if rank(each) < rank(record)]
             if len(better) < self.study.keep:

@@ -194,19 +194,22 @@ class _Base:
         if (task, arch) not in self._parsed:
             options = self._text8 if task == "text8" else None
             flags = {"task": task, "arch": arch}
-            config = gin_files.parse(flags, options, *self._arguments).config
-            self._parsed[task, arch] = (config, study_config({}))
-        config, study = self._parsed[task, arch]
+            parsed = gin_files.parse(flags, options, *self._arguments)
+            self._parsed[task, arch] = (parsed, study_config({}))
+        parsed, study = self._parsed[task, arch]
+        config = parsed.config
         if values.get("depth") == 1 and ARCHITECTURES[config.arch].min_depth > 1:
             return None
         train = {name: value for name, value in values.items() if name in _TRAIN}
+        given = parsed.given | gin_files.given_names(train)
         # Merged, so that options which the grid does not set keep the task's values.
         train["task_options"] = config.task_options | values.get("task_options", {})
         train["arch"] = config.arch
         config = dataclasses.replace(config, **train)
         chosen = {name: value for name, value in values.items() if name in _STUDY}
         study = dataclasses.replace(study, **chosen)
-        study = dataclasses.replace(study, batch=study.batch or BATCH)
+        ranges = space.hold(config, given, study.ranges)
+        study = dataclasses.replace(study, ranges=ranges, batch=study.batch or BATCH)
         reruns = values.get("reruns", 0)
         check_range("reruns", reruns, 0, 100_000, whole=True)
         # Refuse an invalid study before any training.

@@ -86,6 +86,25 @@ def test_task_options_given_as_flags_join_those_of_the_files():
     assert parsed.config.task_options == {"num_steps": 7, "path": "b"}
 
 
+def test_the_names_that_the_user_set_are_known(layers, tmp_path):
+    assert parse().given == {"task", "arch"}
+    assert parse(base="TrainConfig.lr_init = 0.5").given == {"task", "arch"}
+    file = tmp_path / "own.gin"
+    file.write_text("rate = 0.5\nTrainConfig.lr_init = %rate\nTrainConfig.depth = 2\n")
+    parsed = parse(
+        flags=PARENS | {"seed": 3, "depth": None},
+        files=[file],
+        bindings=["TrainConfig.task_options = {'num_steps': 7}"],
+    )
+    own = {"lr_init", "depth", "seed", "task_options.num_steps"}
+    assert parsed.given == {"task", "arch"} | own
+
+
+def test_an_option_given_as_a_flag_is_the_only_one_that_the_user_set():
+    text8 = gin_files.parse({"task": "text8", "arch": "gru"}, {"path": "b"})
+    assert text8.given == {"task", "arch", "task_options.path"}
+
+
 # The project's files.
 
 

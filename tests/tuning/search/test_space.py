@@ -14,6 +14,7 @@ from tuning.search.space import (
     DISTRIBUTIONS,
     Hyperparameter,
     configure,
+    hold,
     hyperparameters,
     narrow,
     of_study,
@@ -166,6 +167,21 @@ def test_the_first_trial_can_be_the_configuration(arch):
     assert again == first
 
 
+def test_a_few_values_of_the_first_trial_can_be_chosen():
+    start = config("capacity", "gru", lr_init=0.004)
+    _, known = of_study(start, StudyConfig(first="config"))
+    chosen = {"num_samples": 300, "input_scale": 0.5}
+    _, first = of_study(start, StudyConfig(first=chosen))
+    changed = {f"input_scale.{gate}": 0.5 for gate in "ruc"} | {"task_options.num_samples": 300}
+    assert first == known | changed
+    assert of_study(start, StudyConfig(first=first))[1] == first
+    # Scales are inactive, and a name for all gates does not make them active.
+    _, first = of_study(
+        start, StudyConfig(first={"matrix_init": "identity", "recurrent_scale": 0.5})
+    )
+    assert not any(name.startswith("recurrent_scale") for name in first)
+
+
 def test_the_first_trial_has_the_defaults_of_task_and_cell():
     class Eager(rnn_zoo.AbstractRNNCell):
         gates = ("c",)
@@ -235,6 +251,53 @@ def test_invalid_ranges_are_refused(ranges, words):
         narrow(space(config()), ranges)
     for word in words:
         assert word in str(caught.value)
+
+
+def test_values_that_the_user_set_are_held():
+    start = config("capacity", "lstm", lr_init=0.02, recurrent_scale=0.5, activation="relu")
+    given = {"lr_init", "recurrent_scale", "activation", "matrix_init", "train_steps", "depth"}
+    ranges = hold(start, given, {"l2_decay": (1e-8, 1e-6)})
+    assert ranges == {
+        "l2_decay": (1e-8, 1e-6),
+        "activation": "relu",
+        "matrix_init": "orthogonal",  # the architecture's default
+        **{f"recurrent_scale.{gate}": 0.5 for gate in "ifco"},
+        "lr_init": 0.02,
+    }
+    held = narrow(space(start), ranges)
+    features = Features(hyperparameters(held))
+    for vector in features.draw(np.random.default_rng(1), 20):
+        made = configure(start, features.decode(vector))
+        assert (made.lr_init, made.activation, made.matrix_init) == (0.02, "relu", "orthogonal")
+        assert made.recurrent_scale == dict.fromkeys("ifco", 0.5)
+
+
+def test_only_the_task_s_options_that_the_user_set_are_held():
+    start = config("capacity", task_options={"num_inputs": 9, "num_samples": 700})
+    assert hold(start, {"task_options.num_inputs"}, {}) == {}
+    found = hold(start, {"task_options.num_samples"}, {})
+    assert found == {"task_options.num_samples": 700}
+
+
+@pytest.mark.parametrize(
+    "changes, given, ranges, message",
+    [
+        ({"lr_init": 16.0}, "lr_init", {}, r"lr_init is within \[0.0001, 0.1\], not 16.0"),
+        ({}, "gate_bias", {"gate_bias.u": (0.0, 1.0)}, "gate_bias.u is set to 1.0 and also has"),
+        ({}, "gate_bias", {"gate_bias": 2.0}, "gate_bias.u is set to 1.0 and also has a range"),
+    ],
+)
+def test_values_that_cannot_be_held_are_refused(changes, given, ranges, message):
+    with pytest.raises(UserError, match=message):
+        hold(config(**changes), {given}, ranges)
+
+
+def test_the_table_shows_what_is_fixed():
+    lines = table(narrow(space(config()), {"optimizer": "adam", "lr_init": 0.01})).splitlines()
+    (optimizer,) = (line for line in lines if line.startswith("optimizer"))
+    assert optimizer.split()[1:3] == ["fixed", "adam"]
+    free = len(lines) - 4
+    assert lines[-1] == f"{free} dimensions, fixed: optimizer = adam, lr_init = 0.01"
 
 
 def test_the_table_has_one_line_per_hyperparameter():

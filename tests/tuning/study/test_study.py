@@ -116,7 +116,10 @@ def test_a_study_writes_its_files(undisturbed):
     assert len(list(study.glob("trial_*"))) == TRIALS
     oracle = json.loads((study / "oracle.json").read_text())
     assert len(oracle["end_order"]) == TRIALS and not oracle["ongoing_trials"]
+    fixed = ["input_scale.h", "bias_init", "bias_scale.h", "lr_decay_rate", "momentum_logit"]
+    fixed += ["gradient_clip_val", "l2_decay"]
     for run_id, record in records.items():
+        assert record.held == fixed
         trial = json.loads((study / f"trial_{run_id}/trial.json").read_text())
         assert trial["score"] == record.objective  # never the eval loss
         assert list((study / f"trial_{run_id}/events").iterdir())

@@ -7,6 +7,7 @@ import pytest
 import gin_configs
 from trainer import UserError
 from trainer.tasks import TASKS
+from tuning.search.space import of_study
 from tuning.sweep.config import parse
 
 PAPER = pathlib.Path(gin_configs.__file__).parent / "paper"
@@ -74,7 +75,9 @@ def test_the_presets_searches(profile):
         # On a laptop, parens comes from figure 5.
         known = {("parens", arch) for arch in ALL} if profile == "laptop" else set()
         assert found | known == {(task, arch) for task in TASKS for arch in ALL}
-    assert all(spec.study.first == ("config" if profile == "laptop" else None) for spec in specs)
+    for spec in specs:
+        known = {"num_samples": 10_000} if spec.config.task == "capacity" else "config"
+        assert spec.study.first == (known if profile == "laptop" else None)
 
 
 def test_the_paper_s_sizes():
@@ -140,6 +143,34 @@ def test_common_entries_are_shared_and_merged(grid):
     assert second.study.ranges == {"lr_init": 0.01, "optimizer": ["adam"]}
 
 
+def test_hyperparameters_that_the_grid_sets_are_held(grid):
+    text = (
+        "SweepConfig.common = {'task': 'capacity', 'arch': '+rnn', 'optimizer': 'muon'}\n"
+        "SweepConfig.grid = [{'lr_init': [0.011, 0.022], 'gate_bias': {'gy': 1.0, 'gh': 3.0},"
+        " 'task_options': {'num_samples': 5000}, 'train_steps': 70}]\n"
+        "TrainConfig.l2_decay = 1e-6\n"
+    )
+    specs = grid(text, bindings=["TrainConfig.input_scale = 0.5"])
+    assert [spec.name for spec in specs] == [
+        "capacity-+rnn-2-1000-gp-lr_init_0.011",
+        "capacity-+rnn-2-1000-gp-lr_init_0.022",
+    ]
+    for spec, rate in zip(specs, (0.011, 0.022), strict=True):
+        space, _ = of_study(spec.config, spec.study)
+        fixed = {each.name: each.fixed for each in space if each.fixed is not None}
+        scales = {f"input_scale.{gate}": 0.5 for gate in ("y", "h", "gy", "gh")}
+        assert fixed == scales | {
+            "optimizer": "muon",
+            "lr_init": rate,
+            "gate_bias.gy": 1.0,
+            "gate_bias.gh": 3.0,
+            "l2_decay": 1e-6,
+            "task_options.num_samples": 5000,
+        }
+        # The number of steps is an upper end.
+        assert spec.config.train_steps == 70
+
+
 def test_flags_and_bindings_come_last(grid):
     text = "SweepConfig.grid = [{'task': 'parens', 'arch': 'gru', 'num_trials': 9}]\n"
     (spec,) = grid(text, bindings=["StudyConfig.batch = 3"], num_trials=4, train_steps=77)
@@ -172,6 +203,15 @@ def test_only_text8_gets_text8_s_options(grid):
         (
             "SweepConfig.grid = [{'task': 'parens', 'arch': 'gru', 'ranges': {'lr': 1}}]",
             "no hyperparameter 'lr'",
+        ),
+        (
+            "SweepConfig.grid = [{'task': 'parens', 'arch': 'gru', 'lr_init': [0.01, 16]}]",
+            r"lr_init is within \[0.0001, 0.1\], not 16",
+        ),
+        (
+            "SweepConfig.grid = [{'task': 'parens', 'arch': 'gru', 'input_scale': 1.0,"
+            " 'ranges': {'input_scale': (0.1, 1.0)}}]",
+            "input_scale.r is set to 1.0 and also has a range; omit one",
         ),
         ("SweepConfig.grid = [{'task': 'parens', 'arch': 'gru', 'depth': 'two'}]", "depth"),
         ("SweepConfig.grid = [{'task': 'parens', 'arch': '+rnn', 'depth': 0}]", "depth must be"),
