@@ -42,7 +42,7 @@ def measure(engine, studies, workers):
     with tempfile.TemporaryDirectory() as path:
         config, study = TrainConfig("parens", "gru"), StudyConfig()
         sweep = Sweep(path, [Spec(f"study-{i:04d}", config, study, 0, 175) for i in range(studies)])
-        sweep.create({})
+        sweep.create()
         display = SweepDisplay(Console(file=io.StringIO()))
         display.begin(sweep)
         began = time.time()

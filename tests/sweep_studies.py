@@ -28,21 +28,27 @@ TRIALS = 6
 
 def make(path, count):
     """Creates a sweep with this number of studies."""
-    study = StudyConfig(num_trials=TRIALS)
-    specs = [
-        Spec(f"study-{number:03d}", TrainConfig("parens", "gru", seed=number), study, 0, 175)
-        for number in range(count)
-    ]
-    sweep = Sweep(path, specs)
-    sweep.create({})
+    return add(path, range(count))
+
+
+def add(path, numbers, num_trials=TRIALS):
+    """Creates a sweep with these studies, or adds them to the one in the directory."""
+    sweep = Sweep(path, [spec(number, num_trials) for number in numbers])
+    sweep.create()
     return sweep
+
+
+def spec(number, num_trials=TRIALS):
+    """Returns the study of a number."""
+    config = TrainConfig("parens", "gru", seed=number)
+    return Spec(f"study-{number:03d}", config, StudyConfig(num_trials=num_trials), 0, 175)
 
 
 def expected(sweep):
     """Returns the objectives that its logs must hold in the end, by study and trial."""
     return {
-        name: {str(number): _objective(name, number) for number in range(TRIALS)}
-        for name in sweep.specs
+        name: {str(n): _objective(name, n) for n in range(spec.study.num_trials)}
+        for name, spec in sweep.specs.items()
     }
 
 
@@ -76,7 +82,7 @@ class Quick:
         with open(sweep.path / "states" / ".begun", "a") as file:
             file.write(f"{name}:{os.getpid()}\n")
         log = TrialLog(sweep.study_path(name) / "trials.jsonl")
-        for number in range(TRIALS):
+        for number in range(sweep.specs[name].study.num_trials):
             if stop():
                 return False, {}
             if str(number) not in log.records:

@@ -8,14 +8,15 @@ from absl import flags
 from trainer.cli import main as cli
 from trainer.cli import train_flags
 from trainer.errors import UserError
-from tuning.study import places
-from tuning.sweep import estimate, local, worker
+from tuning.sweep import dry_run, local, worker
 from tuning.sweep.config import parse
 from tuning.sweep.directory import FAILED, Sweep
-from tuning.sweep.status import SweepDisplay, duration, show
+from tuning.sweep.growth import union
+from tuning.sweep.status import SweepDisplay, show
 
 USAGE = """Runs the studies behind a figure or a table. To continue a sweep that was stopped or
 killed, run the same command again; to share the work, run it on machines that share the directory.
+Another gin file, or more trials, in the same --out adds to the sweep.
 
   python -m tuning.sweep --gin_file=gin_configs/paper/figure_4_parens.gin --out=DIR
   python -m tuning.sweep --status DIR
@@ -33,7 +34,7 @@ def _define():
     text("gin_file", None, "gin file of the studies: one of gin_configs/paper, or your own")
     text("out", None, "directory of the sweep")
     text("status", None, "print the progress of the sweep in this directory and exit")
-    yes("dry_run", False, "print the estimated cost and exit")
+    yes("dry_run", False, "print the estimated cost of the work that is left in --out and exit")
     text("engine", "local", f"engine that runs it: {', '.join(ENGINES)}")
     whole("workers", None, "number of processes; default: one per GPU or core")
     whole("lanes", None, "trials that each process trains at once; default: by machine and model")
@@ -57,20 +58,26 @@ def main():
         show(Sweep.open(FLAGS.status), display)
         return 0
     specs, text = _studies()
-    if FLAGS.dry_run:
-        _estimate(specs, display)
-        return 0
     if not FLAGS.out:
-        raise UserError("--out is missing: the directory of the sweep")
+        if not FLAGS.dry_run:
+            raise UserError("--out is missing: the directory of the sweep")
+        merged = union("", {}, {spec.name: spec for spec in specs})
+        dry_run.show(None, merged, FLAGS.workers, FLAGS.lanes, display)
+        return 0
     sweep = Sweep(FLAGS.out, specs, cli.backend_name(), FLAGS.profile)
-    sweep.create({"sweep.gin": text})
+    merged = sweep.union() if FLAGS.dry_run else sweep.create(text)
+    if merged.unnamed:
+        display.say(f"{FLAGS.out} also holds {len(merged.unnamed)} other studies; they stay")
+    if FLAGS.dry_run:
+        dry_run.show(sweep, merged, FLAGS.workers, FLAGS.lanes, display)
+        return 0
     for name in sweep.specs if FLAGS.retry_failed else ():
         sweep.retry(name)
     return _run(sweep, display)
 
 
 def _studies():
-    """Parses and checks the studies, most expensive first."""
+    """Parses and checks the studies; returns them and the text of the gin file."""
     if FLAGS.engine not in ENGINES:
         raise UserError(f"unknown engine {FLAGS.engine!r}; choose one of {', '.join(ENGINES)}")
     names = ("workers", "lanes", "num_trials", "train_steps", "max_megabytes")
@@ -83,9 +90,7 @@ def _studies():
     text8 = train_flags.text8_options(FLAGS)
     if "path" in text8:  # for processes in other working directories
         text8["path"] = os.path.abspath(text8["path"])
-    specs, text = parse(FLAGS.gin_file, FLAGS.profile, FLAGS.gin_bindings, given, text8)
-    # Long studies first, so that none is left at the end, when other processes are idle.
-    return sorted(specs, key=estimate.work, reverse=True), text
+    return parse(FLAGS.gin_file, FLAGS.profile, FLAGS.gin_bindings, given, text8)
 
 
 def _run(sweep, display):
@@ -110,39 +115,10 @@ def _run(sweep, display):
     failed = sum(sweep.state(name).status == FAILED for name in sweep.specs)
     if failed:
         display.say(
-            f"{failed} studies failed; their errors are in {sweep.path / 'logs'}; retry them with "
-            "--retry_failed"
+            f"{failed} {'study' if failed == 1 else 'studies'} failed; see the errors in "
+            f"{sweep.path / 'logs'}, and retry with --retry_failed"
         )
     return 1 if failed else 0
-
-
-def _estimate(specs, display):
-    display.say(f"measuring on this machine, for {len(specs)} studies ...")
-    a, b, compiling = estimate.measure(specs, FLAGS.lanes)
-    costs = [estimate.cost(spec, a, b, compiling) for spec in specs]
-    rows = [
-        (
-            spec.name,
-            str(each.units),
-            f"{each.num_params:,}",
-            f"{each.trials:,}",
-            f"{each.steps:,.0f}",
-            duration(each.seconds),
-        )
-        for spec, each in zip(specs, costs, strict=True)
-    ]
-    display.table(("study", "units", "parameters", "trials", "steps", "time"), rows)
-    unit = "GPU" if places.gpus() else "core"
-    workers = FLAGS.workers or places.default_workers()
-    seconds = sum(each.seconds for each in costs)
-    # With any number of workers, a sweep takes at least as long as its longest study.
-    longest = max(each.seconds for each in costs)
-    display.say(
-        f"{len(specs)} studies, {sum(each.trials for each in costs):,} trials, "
-        f"{sum(each.steps for each in costs):.3g} steps; about {seconds / 3600:,.2f} {unit}-hours, "
-        f"{duration(max(seconds / workers, longest))} on {workers} {unit}s; "
-        f"{sum(each.disk for each in costs) / 1e6:,.0f} MB of disk"
-    )
 
 
 def run():

@@ -1,7 +1,7 @@
 """The directory of a sweep, which any process with access to it can join.
 
 sweep.json          its studies, in the order in which they are started
-sweep.gin           the gin file that defines them
+sweep.gin           the gin file that defines them; sweep-2.gin, ... if it grew from others
 studies/NAME/       each study, in the format of `python -m tuning`, and its lease
 states/NAME.json    its state, written only by the owner of its lease
 logs/NAME.txt       its output
@@ -11,16 +11,19 @@ import contextlib
 import dataclasses
 import json
 import pathlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+
+from filelock import FileLock, Timeout
 
 from trainer.config import TrainConfig
 from trainer.errors import UserError
 from trainer.storage.differences import refuse_difference
 from trainer.storage.files import whole, write_json
 from tuning.config import StudyConfig
-from tuning.study.lease import Lease
-from tuning.study.log import RERUNS
+from tuning.study.lease import PATIENCE, Lease
+from tuning.study.log import RERUNS, ranked, read
 from tuning.sweep.config import Spec
+from tuning.sweep.growth import Union, union
 
 WAITING, RUNNING, DONE, FAILED = "waiting", "running", "done", "failed"
 #: Number of errors, without a finished trial in between, after which a study fails.
@@ -37,6 +40,8 @@ class State:
         status: "waiting", "running", "done" or "failed"; an owner that was killed leaves "running".
         trials: number of finished trials and reruns when this was written.
         infeasible, best: number of diverged trials and the best objective, once it is done.
+        wanted: number of trials and reruns that it was done for; it is reopened if the sweep wants
+            more.
         failures: messages of errors since its last finished trial.
         deaths: number of processes in a row that died while running it, without a finished trial.
         seconds: time spent by its owners, except those that were killed.
@@ -46,6 +51,7 @@ class State:
     trials: int = 0
     infeasible: int | None = None
     best: float | None = None
+    wanted: int = 0
     failures: tuple[str, ...] = ()
     deaths: int = 0
     seconds: float = 0.0
@@ -99,6 +105,8 @@ class Sweep:
     ):
         self.path, self.backend, self.profile = pathlib.Path(path), backend, profile
         self.specs = {spec.name: spec for spec in specs}
+        self._manifest = self.path / "sweep.json"
+        self._read_at = self._stamp()
 
     @classmethod
     def open(cls, path: str | pathlib.Path) -> "Sweep":
@@ -117,33 +125,89 @@ class Sweep:
         except (ValueError, TypeError, KeyError) as error:
             raise UserError(f"{manifest} describes no sweep: {error}") from None
 
-    def create(self, documents: Mapping[str, str]) -> None:
-        """Creates the directory, or checks that it holds this sweep.
+    def refresh(self) -> None:
+        """Reads the studies again if another process has changed the manifest."""
+        stamp = self._stamp()
+        if stamp not in (None, self._read_at):
+            self.specs, self._read_at = Sweep.open(self.path).specs, stamp
 
-        Args:
-            documents: texts to write beside sweep.json, by file name.
+    def union(self) -> Union:
+        """Returns the studies of this sweep and those that its directory holds; writes nothing.
 
         Raises:
-            UserError: the directory holds another sweep, or something else.
+            UserError: the directory holds a sweep of another backend or profile, or something else.
         """
-        manifest, expected = self.path / "sweep.json", ("studies", "states", "logs", *documents)
+        if not self._manifest.exists():
+            self._refuse_strangers()
+        if not self._manifest.exists():
+            return union(f"{self.path}", {}, self.specs)
+        held, way_out = Sweep.open(self.path), "choose another --out"
+        for name, way in (("backend", f"set KERAS_BACKEND={held.backend}, or "), ("profile", "")):
+            old, new = {name: getattr(held, name)}, {name: getattr(self, name)}
+            refuse_difference(f"{self.path} holds a sweep", old, new, way + way_out)
+        return union(f"{self.path}", held.specs, self.specs)
+
+    def create(self, text: str = "") -> Union:
+        """Creates the sweep, or adds its studies to the one that the directory holds.
+
+        Args:
+            text: content of the gin file, to be kept beside sweep.json.
+
+        Returns:
+            The studies; `specs` has all of them.
+
+        Raises:
+            UserError: as in `union`, or a study differs from that of its name in a setting.
+        """
+        merged = self._merge(self.union())
+        if not self._manifest.exists() or Sweep.open(self.path).specs != self.specs:
+            self._write(text)
+        return merged
+
+    def _merge(self, merged):
+        for conflict in merged.conflicts.values():
+            raise UserError(conflict)
+        self.specs = merged.specs
+        return merged
+
+    def _write(self, text):
+        """Writes the manifest under a lock: other processes may be adding other studies."""
+        for name in ("studies", "states", "logs"):
+            (self.path / name).mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(self.path / ".sweep.lock", timeout=PATIENCE):
+                self._merge(self.union())
+                self._write_text(text)
+                studies = [_values(spec) for spec in self.specs.values()]
+                values = {"backend": self.backend, "profile": self.profile, "studies": studies}
+                write_json(self._manifest, values)
+        except Timeout:
+            raise UserError(f"{self.path}/.sweep.lock is held by a suspended process") from None
+        self._read_at = self._stamp()
+
+    def _write_text(self, text):
+        number, path = 1, self.path / "sweep.gin"
+        while path.exists() and path.read_text() != text:
+            number += 1
+            path = self.path / f"sweep-{number}.gin"
+        if text and not path.exists():
+            with whole(path, "w") as file:
+                file.write(text)
+
+    def _refuse_strangers(self):
+        expected = ("studies", "states", "logs", "sweep.json", "sweep.gin")
         names = [p.name for p in self.path.iterdir()] if self.path.is_dir() else []
         strangers = [name for name in names if name not in expected and name[0] != "."]
-        # Checked after listing: another process may be creating the same sweep.
-        if manifest.exists():
-            self._refuse_difference(Sweep.open(self.path))
-            return
         if strangers or (self.path.exists() and not self.path.is_dir()):
             what = f"holds {strangers[0]} but no sweep" if strangers else "is not a directory"
             raise UserError(f"{self.path} {what}; choose another --out")
-        for name in ("studies", "states", "logs"):
-            (self.path / name).mkdir(parents=True, exist_ok=True)
-        for name, text in documents.items():
-            with whole(self.path / name, "w") as file:
-                file.write(text)
-        studies = [_values(spec) for spec in self.specs.values()]
-        values = {"backend": self.backend, "profile": self.profile, "studies": studies}
-        write_json(manifest, values)
+
+    def _stamp(self):
+        """Returns a value that changes whenever the manifest is replaced; None without one."""
+        with contextlib.suppress(OSError):
+            found = self._manifest.stat()
+            return found.st_ino, found.st_mtime_ns
+        return None
 
     def study_path(self, name: str) -> pathlib.Path:
         """Returns the directory of a study."""
@@ -161,11 +225,29 @@ class Sweep:
         return self.path / "logs" / f"{name}.txt"
 
     def state(self, name: str) -> State:
-        """Reads the state of a study; returns a new one if it is missing or damaged."""
-        with contextlib.suppress(FileNotFoundError, ValueError, TypeError, KeyError):
+        """Reads the state of a study; if it is missing or damaged, it follows from the results."""
+        try:
             values = json.loads(self._state_path(name).read_bytes())
-            return State(**values | {"failures": tuple(values["failures"])})
-        return State(trials=self.num_ended(name))
+            state = State(**values | {"failures": tuple(values["failures"])})
+        except (FileNotFoundError, ValueError, TypeError, KeyError):
+            state = self._state_of_results(name)
+        if state.status == DONE and max(state.wanted, state.trials) < self._wanted(name):
+            return dataclasses.replace(state, status=WAITING)
+        return state
+
+    def _state_of_results(self, name):
+        state, path = State(trials=self.num_ended(name)), self.study_path(name)
+        if state.trials < self._wanted(name):
+            return state
+        records = read(path / "trials.jsonl")[0].values()
+        best = next(iter(ranked(records)), None)
+        infeasible = sum(record.objective is None for record in records)
+        return dataclasses.replace(
+            state, status=DONE, infeasible=infeasible, best=best and best.objective
+        )
+
+    def _wanted(self, name):
+        return self.specs[name].num_trainings
 
     def write_state(self, name: str, state: State) -> None:
         """Writes the state of a study; its lease must be held."""
@@ -182,19 +264,6 @@ class Sweep:
     def _state_path(self, name):
         return self.path / "states" / f"{name}.json"
 
-    def _refuse_difference(self, held):
-        subject, way_out = f"{self.path} holds a sweep", "choose another --out"
-        refuse_difference(
-            subject,
-            {"backend": held.backend},
-            {"backend": self.backend},
-            f"set KERAS_BACKEND={held.backend}, or {way_out}",
-        )
-        for name in sorted(held.specs.keys() ^ self.specs.keys()):
-            missing = "with" if name in held.specs else "without"
-            raise UserError(f"{subject} {missing} the study {name}; {way_out}")
-        refuse_difference(subject, *map(_values_by_name, (held, self)), way_out)
-
 
 def _values(spec):
     return spec._asdict() | {
@@ -206,7 +275,3 @@ def _values(spec):
 def _spec(values):
     config, study = TrainConfig(**values["config"]), StudyConfig(**values["study"])
     return Spec(**values | {"config": config, "study": study})
-
-
-def _values_by_name(sweep):
-    return {name: _values(spec) for name, spec in sweep.specs.items()}

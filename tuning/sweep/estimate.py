@@ -36,7 +36,7 @@ class Cost(NamedTuple):
 
     Attributes:
         units, num_params: size of its networks.
-        trials: number of trials and reruns.
+        trials: number of trials and reruns that are left.
         steps: expected training steps of all of them.
         seconds: time on one core or GPU.
         disk: bytes on disk.
@@ -112,13 +112,12 @@ def measure(specs: Sequence[Spec], lanes: int | None = None) -> tuple[float, flo
     return a, b, sum(compiling for _, compiling in measured) / len(measured)
 
 
-def cost(spec: Spec, a: float, b: float, compiling: float) -> Cost:
-    """Returns the cost of a study from the results of `measure`."""
+def cost(spec: Spec, a: float, b: float, compiling: float, trials: int) -> Cost:
+    """Returns the cost of trials and reruns of a study, from the results of `measure`."""
     from rnn_zoo.sizing import count_params
 
     config, task = spec.config, spec.config.make_task()
     units = config.units(task.input_dim, task.output_dim)
-    trials = spec.num_trainings
     steps = trials * mean_steps(spec)
     launches, products = features(spec)
     per_step = a * launches + b * products
@@ -129,7 +128,7 @@ def cost(spec: Spec, a: float, b: float, compiling: float) -> Cost:
         trials,
         steps,
         compiling + per_step * (steps + trials * EVALUATION_STEPS),
-        TRIAL_BYTES * trials + 4 * num_params * min(spec.study.keep, spec.study.num_trials),
+        TRIAL_BYTES * trials + 4 * num_params * min(spec.study.keep, trials),
     )
 
 

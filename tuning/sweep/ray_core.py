@@ -95,7 +95,8 @@ def _follow(ray, task, arguments, sweep, signals, display):
                     display.say(report(sweep, name, state))
         else:
             time.sleep(1.0)
-        left = [name for name in left if not sweep.state(name).is_over]
+        sweep.refresh()
+        left = [name for name in sweep.specs if not sweep.state(name).is_over]
         display.update()
     if signals.received:
         display.say("stopping; trials in training will be trained again")

@@ -7,17 +7,21 @@ from rich.console import Console
 
 from trainer.display.progress import Display, StatusLine
 from tuning.study.lease import Watch
-from tuning.sweep.directory import DONE, FAILED, RUNNING, WAITING, State, Sweep
+from tuning.sweep.config import Spec
+from tuning.sweep.directory import DONE, FAILED, RUNNING, State, Sweep
 from tuning.sweep.estimate import work
 
-STATUSES = (DONE, RUNNING, WAITING, FAILED)
+#: Statuses of studies that wait for a process: with finished trials, and without.
+MORE, NEW = "more", "new"
+STATUSES = (DONE, RUNNING, MORE, NEW, FAILED)
 
 
 class Survey:
     """States of all studies of a sweep, updated by `look`; studies that are over are read once.
 
     Attributes:
-        states, statuses, trials: by study name. A study whose owner is dead has the status waiting.
+        states, statuses, trials: by study name. A study that no living process owns and that is
+            not over has the status more or new.
     """
 
     def __init__(self, sweep: Sweep):
@@ -25,23 +29,29 @@ class Survey:
         self.states: dict[str, State] = {}
         self.statuses: dict[str, str] = {}
         self.trials: dict[str, int] = {}
-        self._work = {name: work(spec) for name, spec in sweep.specs.items()}
+        self._specs: dict[str, Spec] = {}
+        self._work: dict[str, float] = {}
         self._watch = Watch()
         self._began = (time.monotonic(), self.look()._done())
 
     def look(self) -> Self:
         """Reads the states of the studies that are not over."""
-        for name in self.sweep.specs:
-            state = self.states.get(name)
-            if state is None or not state.is_over:
-                self.states[name] = state = self.sweep.state(name)
-                running = state.status == RUNNING
-                self.trials[name] = self.sweep.num_ended(name) if running else state.trials
-                if running and self._watch.is_free(self.sweep.study_path(name)):
-                    self.statuses[name] = WAITING
-                else:
-                    self.statuses[name] = state.status
+        self.sweep.refresh()
+        for name, spec in self.sweep.specs.items():
+            if self._specs.get(name) is not spec:
+                self._specs[name], self._work[name] = spec, work(spec)
+                self._look_at(name)
+            elif not self.states[name].is_over:
+                self._look_at(name)
         return self
+
+    def _look_at(self, name):
+        self.states[name] = state = self.sweep.state(name)
+        running, path = state.status == RUNNING, self.sweep.study_path(name)
+        self.trials[name] = self.sweep.num_ended(name) if running else state.trials
+        self.statuses[name] = state.status
+        if not state.is_over and not (running and not self._watch.is_free(path)):
+            self.statuses[name] = MORE if self.trials[name] else NEW
 
     def count(self, status: str) -> int:
         """Returns the number of studies with a status."""
@@ -59,9 +69,9 @@ class Survey:
         )
         began, before = self._began
         won = self._done() - before
-        if won:
+        if won > 0:
             return left * (time.monotonic() - began) / won
-        done = [name for name, state in self.states.items() if state.status == DONE]
+        done = [n for n, state in self.states.items() if state.status == DONE and state.seconds]
         spent = sum(self.states[name].seconds for name in done)
         if not spent:
             return None
@@ -105,7 +115,7 @@ def summary(survey: Survey) -> str:
     line += ", ".join(f"{n} {status}" for status, n in counts.items() if n)
     line += f"; {sum(survey.trials.values()):,} of {wanted:,} trials"
     left = survey.seconds_left()
-    if left is not None and counts[RUNNING] + counts[WAITING]:
+    if left is not None and counts[RUNNING] + counts[MORE] + counts[NEW]:
         line += f"; about {duration(left)} to go"
     return line
 

@@ -48,24 +48,25 @@ def free_studies(
     Yields:
         (name, lease of a dead remote owner to pass to `run`, or None).
     """
-    watch, pause = Watch(patience), PAUSES[0]
-    names = collections.deque(sweep.specs)
-    while names and not stop():
-        found = False
-        for _ in range(len(names)):
-            name = names.popleft()
+    watch, pause, turns = Watch(patience), PAUSES[0], collections.Counter[str]()
+    while not stop():
+        sweep.refresh()
+        is_over, found = True, False
+        for name in sorted(sweep.specs, key=turns.__getitem__):
             if sweep.state(name).is_over:
                 continue
-            names.append(name)
-            path = sweep.study_path(name)
+            is_over, path = False, sweep.study_path(name)
             if watch.is_free(path):
                 found = True
+                turns[name] += 1
                 yield name, watch.silent(path)
                 if stop():
                     return
+        if is_over:
+            return
         if found:
             pause = PAUSES[0]
-        elif names:
+        else:
             time.sleep(pause)
             pause = min(1.5 * pause, PAUSES[1])
 
@@ -89,6 +90,7 @@ def run(
         UserError: this machine or the directory is unusable; the study is intact.
     """
     path = sweep.study_path(name)
+    sweep.refresh()
     try:
         runner.prepare(sweep.specs[name])
         path.mkdir(parents=True, exist_ok=True)
@@ -149,6 +151,7 @@ def _run_owned(sweep, name, runner, lease, stop):
 
 def _attempt(sweep, name, runner, lease, stop, state):
     """Attempts a study; returns its new state, including errors that are its own fault."""
+    wanted = sweep.specs[name].num_trainings
     try:
         is_complete, results = runner.run(sweep, name, lease, stop)
     except LeaseLost:
@@ -163,7 +166,7 @@ def _attempt(sweep, name, runner, lease, stop, state):
         return state.failed(traceback.format_exc(), is_final=False)
     if not is_complete:
         return dataclasses.replace(state, status=WAITING, deaths=0)
-    return dataclasses.replace(state, status=DONE, deaths=0, **results)
+    return dataclasses.replace(state, status=DONE, deaths=0, wanted=wanted, **results)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -116,8 +117,25 @@ def test_a_finished_sweep_is_a_no_op(undisturbed):
     shown = python("-m", "tuning.sweep", "--status", "sweep", cwd=home)
     assert (shown.code, shown.stderr) == (0, "")
     assert "capacity-irnn-1-200-gp" in shown.stdout and "5/5" in shown.stdout
-    other = python(*ARGUMENTS, "--num_trials=6", cwd=home, **JAX)
-    assert other.code == 2 and ".study.num_trials " in other.stderr
+
+
+def test_a_sweep_grows_from_its_kept_records(undisturbed, tmp_path):
+    """Only the files that results/ keeps are there; the first trials stay as they are."""
+    home, _ = undisturbed
+    kept = [*home.glob("sweep/sweep.*"), *home.glob("sweep/studies/*/study.json")]
+    kept += [*home.glob("sweep/studies/*/trials.jsonl"), home / "grid.gin"]
+    for path in kept:
+        copy = tmp_path / path.relative_to(home)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, copy)
+    before = results(tmp_path)
+    done = python(*ARGUMENTS, "--num_trials=6", "--workers=1", cwd=tmp_path, **JAX)
+    assert (done.code, done.stderr) == (0, ""), done.stdout
+    after = results(tmp_path)
+    assert before.items() <= after.items()
+    assert len(after) == 3 * 6 + 2 and "3 done; 20 of 20 trials" in done.stdout
+    other = python(*ARGUMENTS, "--train_steps=50", cwd=tmp_path, **JAX)
+    assert other.code == 2 and "with config.train_steps 60, not 50" in other.stderr
 
 
 @pytest.mark.slow
@@ -138,7 +156,7 @@ def test_a_failed_study_sets_the_exit_code(tmp_path):
     path = os.pathsep.join([str(tmp_path), environment()["PYTHONPATH"]])
     done = python(*ARGUMENTS, cwd=tmp_path, **JAX, PYTHONPATH=path)
     assert (done.code, done.stderr) == (1, "")
-    assert "1 studies failed" in done.stdout and "ZeroDivisionError" in done.stdout
+    assert "1 study failed" in done.stdout and "ZeroDivisionError" in done.stdout
     states = {p.stem: json.loads(p.read_text()) for p in (tmp_path / "sweep/states").iterdir()}
     assert states["capacity-irnn-1-300-random"]["status"] == "done"
     assert len(states["capacity-rnn-1-300-random"]["failures"]) == 3

@@ -1,43 +1,146 @@
 """The files of a sweep, and the states of its studies."""
 
 import dataclasses
+import json
+import subprocess
+import sys
 
 import pytest
 import sweep_studies
+from processes import environment
 
 from trainer import UserError
+from tuning.sweep import worker
 from tuning.sweep.directory import State, Sweep
 
 
 def test_a_sweep_is_read_back(tmp_path):
     sweep = sweep_studies.make(tmp_path / "sweep", 3)
     assert Sweep.open(sweep.path).specs == sweep.specs
-    Sweep(sweep.path, sweep.specs.values()).create({})  # creating it again is allowed
+    Sweep(sweep.path, sweep.specs.values()).create()  # creating it again is allowed
     state = State("failed", 4, failures=("one", "two"), deaths=1, seconds=2.5)
     sweep.write_state("study-001", state)
     assert sweep.state("study-001") == state
 
 
-def test_another_sweep_is_refused(tmp_path):
+def changed(spec, **values):
+    """Returns the study with other values of its configuration or of its search."""
+    train = {name: values.pop(name) for name in list(values) if hasattr(spec.config, name)}
+    config = dataclasses.replace(spec.config, **train)
+    return spec._replace(config=config, study=dataclasses.replace(spec.study, **values))
+
+
+def test_a_sweep_grows(tmp_path):
     sweep = sweep_studies.make(tmp_path / "sweep", 3)
     specs = list(sweep.specs.values())
-    config = dataclasses.replace(specs[1].config, train_steps=7)
-    changed = [specs[0], specs[1]._replace(config=config), specs[2]]
-    with pytest.raises(UserError, match=r"study-001\.config\.train_steps 3000, not 7"):
-        Sweep(sweep.path, changed).create({})
-    with pytest.raises(UserError, match="holds a sweep with the study study-002"):
-        Sweep(sweep.path, specs[:2]).create({})
+    more = changed(specs[1], num_trials=9)._replace(reruns=2)
+    merged = Sweep(sweep.path, [more, specs[2]._replace(name="study-003")]).create()
+    assert merged.unnamed == ["study-000", "study-002"] and not merged.conflicts
+    held = Sweep.open(sweep.path).specs
+    assert set(held) == {f"study-{number:03d}" for number in range(4)}
+    assert (held["study-001"].study.num_trials, held["study-001"].reruns) == (9, 2)
+    assert next(iter(held)) == "study-001"  # the longest is the first
+    # The larger numbers stay.
+    assert Sweep(sweep.path, specs[:2]).create().specs == held
+
+
+def test_a_study_that_differs_is_refused(tmp_path):
+    sweep = sweep_studies.make(tmp_path / "sweep", 3)
+    specs = list(sweep.specs.values())
+    text = (sweep.path / "sweep.json").read_text()
+    wanted = [changed(specs[0], num_trials=9), changed(specs[1], train_steps=7)]
+    message = r"holds study-001 with config\.train_steps 3000, not 7; choose another --out"
+    with pytest.raises(UserError, match=message):
+        Sweep(sweep.path, wanted).create()
+    with pytest.raises(UserError, match=r"study\.algorithm 'gp', not 'random'"):
+        Sweep(sweep.path, [changed(specs[1], algorithm="random")]).create()
     with pytest.raises(UserError, match="not 'jax'; set KERAS_BACKEND=tensorflow"):
-        Sweep(sweep.path, specs, "jax").create({})
-    with pytest.raises(UserError, match="holds a sweep without the study study-003"):
-        more = [*specs, specs[0]._replace(name="study-003")]
-        Sweep(sweep.path, more).create({})
+        Sweep(sweep.path, specs, "jax").create()
+    with pytest.raises(UserError, match="holds a sweep with profile 'laptop', not 'smoke'"):
+        Sweep(sweep.path, specs, profile="smoke").create()
+    merged = Sweep(sweep.path, wanted).union()
+    assert list(merged.conflicts) == ["study-001"]
+    assert merged.specs["study-000"].study.num_trials == 9
+    assert merged.specs["study-001"] == specs[1]
+    assert (sweep.path / "sweep.json").read_text() == text
+
+
+def test_a_done_study_is_reopened_when_it_grows(tmp_path):
+    sweep = sweep_studies.make(tmp_path / "sweep", 2)
+    runner = sweep_studies.RUNNERS["instant"]
+    for name in sweep.specs:
+        worker.run(sweep, name, runner, lambda: False)
+    before = {p: p.read_bytes() for p in sweep.path.rglob("*study-001*/*") if p.is_file()}
+    assert before
+    grown = sweep_studies.add(sweep.path, [0], 8)
+    assert [grown.state(name).status for name in sorted(sweep.specs)] == ["waiting", "done"]
+    assert sweep.state("study-000").is_over  # as it was read before
+    sweep.refresh()
+    assert not sweep.state("study-000").is_over
+    assert next(worker.free_studies(sweep, lambda: False)) == ("study-000", None)
+    state = worker.run(sweep, "study-000", runner, lambda: False)
+    assert (state.status, state.trials, state.wanted) == ("done", 8, 8)
+    assert sweep_studies.found(sweep) == sweep_studies.expected(grown)
+    assert before == {p: p.read_bytes() for p in before}
+
+
+def test_an_exhausted_study_is_reopened_only_for_more(tmp_path):
+    sweep = sweep_studies.make(tmp_path / "sweep", 1)
+    sweep.write_state("study-000", State("done", 3, wanted=6))
+    assert sweep.state("study-000").is_over
+    assert not sweep_studies.add(sweep.path, [0], 7).state("study-000").is_over
+
+
+def test_a_study_without_a_state_is_done_if_its_results_are_complete(tmp_path):
+    """The states are not kept in results/."""
+    sweep = sweep_studies.make(tmp_path / "sweep", 1)
+    done = worker.run(sweep, "study-000", sweep_studies.RUNNERS["instant"], lambda: False)
+    (sweep.path / "states/study-000.json").unlink()
+    state = sweep.state("study-000")
+    assert (state.status, state.trials, state.best) == ("done", 6, done.best)
+    assert sweep_studies.add(sweep.path, [0], 7).state("study-000") == State("waiting", 6)
+
+
+def test_every_gin_file_is_kept(tmp_path):
+    sweep = sweep_studies.make(tmp_path / "sweep", 1)
+    for number, text in enumerate(["one", "two", "one", "two"]):
+        spec = sweep.specs["study-000"]._replace(name=f"study-{number + 1:03d}")
+        Sweep(sweep.path, [spec]).create(text)
+    found = {path.name: path.read_text() for path in sweep.path.glob("*.gin")}
+    assert found == {"sweep.gin": "one", "sweep-2.gin": "two"}
+
+
+def test_a_manifest_of_an_older_version_is_continued(tmp_path):
+    sweep = sweep_studies.make(tmp_path / "sweep", 1)
+    path = sweep.path / "sweep.json"
+    held = json.loads(path.read_text())
+    del held["studies"][0]["config"]["precision"], held["studies"][0]["study"]["early_stopping"]
+    path.write_text(json.dumps(held))
+    assert sweep_studies.add(sweep.path, [0, 1], 7).specs["study-000"].study.num_trials == 7
+
+
+def test_processes_add_to_a_sweep_at_once(tmp_path):
+    """Each adds its own studies, one at a time; none is lost."""
+    code = (
+        "import sys, sweep_studies\n"
+        "for number in range(int(sys.argv[2]), 60, 3):\n"
+        "    sweep_studies.add(sys.argv[1], [number])\n"
+    )
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(tmp_path / "sweep"), str(start)], env=environment()
+        )
+        for start in range(3)
+    ]
+    assert [process.wait(timeout=120) for process in processes] == [0, 0, 0]
+    expected = {f"study-{number:03d}" for number in range(60)}
+    assert Sweep.open(tmp_path / "sweep").specs.keys() == expected
 
 
 def test_a_directory_of_something_else_is_refused(tmp_path):
     (tmp_path / "thesis.tex").write_text("")
     with pytest.raises(UserError, match=r"thesis\.tex but no sweep"):
-        Sweep(tmp_path, []).create({})
+        Sweep(tmp_path, []).create()
     with pytest.raises(UserError, match="holds no sweep"):
         Sweep.open(tmp_path)
     (tmp_path / "sweep.json").write_text('{"studies": [{}]}')
@@ -67,26 +170,6 @@ def test_deaths_are_counted_only_without_progress():
     assert (state.status, state.deaths) == ("running", 19)
     state = state.taken(3)
     assert state.status == "failed" and "died 20 times" in state.failures[-1]
-
-
-def test_two_processes_may_create_it_at_once(tmp_path, monkeypatch):
-    """The other process writes the manifest between this one's checks."""
-    sweep = sweep_studies.make(tmp_path / "sweep", 2)
-    text = (sweep.path / "sweep.json").read_text()
-    (sweep.path / "sweep.json").unlink()
-    listed = type(sweep.path).iterdir
-
-    def iterdir(path):
-        (sweep.path / "sweep.json").write_text(text)
-        return listed(path)
-
-    monkeypatch.setattr(type(sweep.path), "iterdir", iterdir)
-    Sweep(sweep.path, sweep.specs.values()).create({})
-    assert (sweep.path / "sweep.json").read_text() == text
-    assert not (sweep.path / "sweep.gin").exists()
-    other = sweep.specs["study-000"]._replace(reruns=7)
-    with pytest.raises(UserError, match=r"study-000\.reruns 0, not 7"):
-        Sweep(sweep.path, [other, sweep.specs["study-001"]]).create({"sweep.gin": ""})
 
 
 def test_failed_studies_can_be_retried(tmp_path):

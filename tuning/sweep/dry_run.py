@@ -1,0 +1,90 @@
+"""Estimate of the work that is left in a sweep, and what a gin file would add to it."""
+
+from collections.abc import Mapping
+
+from trainer.display.progress import Display
+from trainer.errors import UserError
+from tuning.study import places
+from tuning.sweep import estimate
+from tuning.sweep.directory import Sweep
+from tuning.sweep.growth import Union
+from tuning.sweep.status import NEW, Survey, duration
+
+CONFLICT = "conflict"
+
+
+def show(
+    sweep: Sweep | None, merged: Union, workers: int | None, lanes: int | None, display: Display
+) -> None:
+    """Prints each study's status and the estimated cost of what is left of it.
+
+    Args:
+        sweep: a sweep whose directory may hold studies already; None without a directory.
+        merged: the studies that it would have.
+        workers, lanes: see `python -m tuning.sweep`.
+        display: prints the table.
+
+    Raises:
+        UserError: a study is in conflict with the one that the directory holds.
+    """
+    statuses = dict.fromkeys(merged.specs, NEW)
+    left = {name: spec.num_trainings for name, spec in merged.specs.items()}
+    if sweep:
+        sweep.specs = merged.specs
+        survey = Survey(sweep)
+        statuses |= survey.statuses
+        for name, trials in survey.trials.items():
+            left[name] = 0 if survey.states[name].is_over else max(0, left[name] - trials)
+    statuses |= dict.fromkeys(merged.conflicts, CONFLICT)
+    left |= dict.fromkeys(merged.conflicts, 0)
+    costs = _costs(merged, left, lanes, display)
+    rows = [(name, statuses[name], *_cells(costs.get(name))) for name in merged.specs]
+    display.table(("study", "status", "units", "parameters", "trials", "steps", "time"), rows)
+    display.say(_summary(costs, workers))
+    if merged.conflicts:
+        first, *others = merged.conflicts.values()
+        raise UserError(first + (f" (and {len(others)} more conflicts)" if others else ""))
+
+
+def _costs(merged, left, lanes, display) -> Mapping[str, estimate.Cost]:
+    """Returns the cost of each study that is not over, by name."""
+    specs = [merged.specs[name] for name, trials in left.items() if trials]
+    if not specs:
+        return {}
+    display.say(f"measuring on this machine, for {_count(len(specs), 'study', 'studies')} ...")
+    a, b, compiling = estimate.measure(specs, lanes)
+    return {s.name: estimate.cost(s, a, b, compiling, left[s.name]) for s in specs}
+
+
+def _cells(cost):
+    if cost is None:
+        return ("-",) * 5
+    return (
+        str(cost.units),
+        f"{cost.num_params:,}",
+        f"{cost.trials:,}",
+        f"{cost.steps:,.0f}",
+        duration(cost.seconds),
+    )
+
+
+def _summary(costs, workers):
+    if not costs:
+        return "no work is left"
+    unit = "GPU" if places.gpus() else "core"
+    workers = workers or places.default_workers()
+    seconds = sum(each.seconds for each in costs.values())
+    # With any number of workers, a sweep takes at least as long as its longest study.
+    longest = max(each.seconds for each in costs.values())
+    return (
+        f"{_count(len(costs), 'study', 'studies')}, "
+        f"{_count(sum(each.trials for each in costs.values()), 'trial', 'trials')}, "
+        f"{sum(each.steps for each in costs.values()):.3g} steps; about "
+        f"{seconds / 3600:,.2f} {unit}-hours, {duration(max(seconds / workers, longest))} on "
+        f"{_count(workers, unit, unit + 's')}; "
+        f"{sum(each.disk for each in costs.values()) / 1e6:,.0f} MB of disk"
+    )
+
+
+def _count(number, one, many):
+    return f"{number:,} {one if number == 1 else many}"

@@ -1,0 +1,59 @@
+"""Growth of a sweep: the union of the studies that it holds and those of a gin file."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from trainer.errors import UserError
+from tuning.study.identity import identity, refuse_other
+from tuning.sweep import estimate
+from tuning.sweep.config import Spec
+
+
+class Union(NamedTuple):
+    """Studies of a sweep after it has grown.
+
+    Attributes:
+        specs: all studies by name, most expensive first, so that none is left at the end, when
+            other processes are idle. A study in conflict is as the sweep holds it.
+        conflicts: error messages by name of the studies that differ in a setting.
+        unnamed: names of studies that the sweep holds and the request does not name.
+    """
+
+    specs: dict[str, Spec]
+    conflicts: dict[str, str]
+    unnamed: list[str]
+
+
+def union(subject: str, held: Mapping[str, Spec], wanted: Mapping[str, Spec]) -> Union:
+    """Adds studies to those of a sweep.
+
+    Args:
+        subject: the sweep, for error messages.
+        held: studies of the sweep by name.
+        wanted: studies to add. One that the sweep holds takes the larger number of trials and of
+            reruns.
+    """
+    specs, conflicts = {**held, **wanted}, {}
+    for name in held.keys() & wanted.keys():
+        try:
+            specs[name] = _grown(subject, held[name], wanted[name])
+        except UserError as error:
+            specs[name], conflicts[name] = held[name], str(error)
+    order = sorted(specs, key=lambda name: estimate.work(specs[name]), reverse=True)
+    unnamed = [name for name in held if name not in wanted]
+    return Union({name: specs[name] for name in order}, conflicts, unnamed)
+
+
+def _grown(subject, held, wanted):
+    """Returns the held study with the larger counts; raises a UserError if it is another one."""
+    refuse_other(
+        f"{subject} holds {held.name}",
+        identity(held.config, held.study),
+        identity(wanted.config, wanted.study),
+        "choose another --out, or put both values into one list of the grid, so that the names of "
+        "the studies differ",
+    )
+    num_trials = max(held.study.num_trials, wanted.study.num_trials)
+    study = dataclasses.replace(held.study, num_trials=num_trials, keep=wanted.study.keep)
+    return held._replace(study=study, reruns=max(held.reruns, wanted.reruns))
