@@ -1,8 +1,8 @@
 """python -m benchmarks.report: cost of a report of a hundred thousand trials.
 
-Writes synthetic results of all nine sweeps (`benchmarks.synthetic`) and makes their report in a
-separate process. Measures the process's wall time and peak memory, the page's size and, if Chromium
-is installed, the seconds until the page is ready in it.
+Writes simulated results of all the paper's sweeps (`benchmarks.planted`) and makes their report in
+a separate process. Measures the process's wall time and peak memory, the page's size and, if
+Chromium is installed, the seconds until the page is ready in it.
 """
 
 import argparse
@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 
-from benchmarks import machine, synthetic
+from benchmarks import machine, planted
 
 #: Fraction of the paper's number of trials; it gives 101,133 trials and reruns.
 SCALE = 0.255
@@ -28,7 +28,7 @@ def main():
     print(machine.describe())
     with tempfile.TemporaryDirectory() as directory:
         runs, out = pathlib.Path(directory, "runs"), pathlib.Path(directory, "report")
-        count = synthetic.write(runs, arguments.scale)
+        count = planted.write(runs, arguments.scale)
         began = time.monotonic()
         command = [sys.executable, "-m", "tuning.report", f"--runs={runs}", f"--out={out}"]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)

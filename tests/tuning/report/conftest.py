@@ -1,14 +1,14 @@
 import pytest
 
-from benchmarks import synthetic
+from benchmarks import planted as planted_sweeps
 from tuning.report import trials
 
 
 @pytest.fixture(scope="session")
 def planted_runs(tmp_path_factory):
-    """A directory with all nine sweeps of the paper's grid and planted truths."""
+    """A directory with all sweeps of the paper's grid, simulated under the paper's results."""
     path = tmp_path_factory.mktemp("planted")
-    synthetic.write(path, scale=0.03)
+    planted_sweeps.write(path, scale=0.03)
     return path
 
 

@@ -7,21 +7,21 @@ import pytest
 from report_rows import frame, trial
 from scipy import stats
 
-from benchmarks.synthetic import TRUTH
 from tuning.report import paper, tables
 from tuning.report.paper import LABELS
 
 ARCHS = {label: arch for arch, label in LABELS.items()}
 
 
-def test_infeasible_shares_are_the_planted_ones(planted):
+def test_infeasible_shares_are_those_of_the_trials(planted):
     table = tables.infeasible(planted)
+    random = planted[(planted.algorithm == "random") & (planted.task == "parens")]
     assert len(table) == 11
     for row in table.itertuples():
-        share = TRUTH["infeasible"][row.depth][ARCHS[row.architecture]]
-        assert row.trials == 30
-        assert row.infeasible == pytest.approx(round(30 * share) / 30)
-        assert row.low < row.infeasible < row.high
+        own = random[(random.arch == ARCHS[row.architecture]) & (random.depth == row.depth)]
+        assert row.trials == len(own) == 30
+        assert row.infeasible == (own.status == "infeasible").mean()
+        assert row.low < row.infeasible < row.high or row.infeasible == 0
 
 
 def test_the_papers_numbers_have_columns_of_their_own():
@@ -53,7 +53,8 @@ def test_reruns_are_those_of_the_best(planted):
         study = planted[planted.is_rerun & (planted.arch == arch)].study.iloc[0]
         losses = planted[(planted.study == study) & ~planted.is_rerun].eval_loss
         assert row.original == losses.min()
-        assert row["mean"] == pytest.approx(TRUTH["rerun_ratio"] * row.original)
+        again = planted.eval_loss[(planted.study == study) & planted.is_rerun]
+        assert row["mean"] == pytest.approx(again.mean(), nan_ok=True)
         assert row.reruns == 3
 
 

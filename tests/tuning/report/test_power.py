@@ -1,0 +1,194 @@
+"""Rules on simulated trials that obey and that break their claims, at sizes that will be run."""
+
+import functools
+from collections import Counter
+
+import numpy as np
+import pytest
+import report_grids as grids
+
+from tuning.report import simulation
+from tuning.report.claims import CLAIMS, CONTRADICTED, SUPPORTED
+from tuning.report.figures import FIGURES
+from tuning.report.trials import together
+from tuning.report.truths import BREAKING, PAPER, PERFECT
+
+#: Claim -> the laptop's studies that decide it.
+LAPTOP = {
+    "linear": "capacity",
+    "five_bits": "capacity",
+    "similar_capacity": "capacity",
+    "relu": "relu",
+    "unrolling": "unrolled",
+    "dataset_size": "capacity",
+    "number_per_unit": "memory",
+    "text8_equal": "text8",
+    "rcf_equal": "rcf",
+    "per_unit_misleads": "text8",
+    "gated_easier": "searches",
+    "gru_untuned": "many random",
+    "plus_rnn_untuned": "deep random",
+    "irnn_diverges": "random",
+    "table_app_2": "many random",
+}
+#: Claims that a laptop cannot decide.
+PAPERS = {
+    "capacity_order": "capacity",
+    "ungated_solve": "searches",
+    "only_gated_deep": "searches",
+    "gru_most_trainable": "searches",
+    "plus_rnn_most_trainable": "searches",
+    "least_infeasible": "random",
+    "table_1": "random",
+    "reruns": "reruns",
+}
+#: (claim, number of a truth that breaks it) -> the paper's studies, which are as thorough as rules
+#: ask for before they contradict a bound.
+THOROUGH = {
+    ("linear", 0): "capacity",
+    ("linear", 1): "capacity",
+    ("five_bits", 0): "capacity",
+    ("similar_capacity", 0): "capacity",
+    ("similar_capacity", 1): "capacity",
+    ("capacity_order", 1): "capacity",
+    ("relu", 0): "relu",
+    ("unrolling", 0): "unrolled",
+    ("dataset_size", 0): "capacity",
+    ("dataset_size", 1): "capacity",
+    ("number_per_unit", 0): "memory",
+    ("number_per_unit", 1): "memory",
+    ("text8_equal", 0): "text8",
+    ("rcf_equal", 0): "rcf",
+    ("per_unit_misleads", 0): "text8",
+    ("ungated_solve", 0): "searches",
+    ("only_gated_deep", 0): "searches",
+    ("only_gated_deep", 1): "searches",
+}
+BROKEN = [(name, number) for name in CLAIMS for number in range(len(BREAKING[name]))]
+
+
+def studies(name):
+    """The studies that decide a claim."""
+    return grids.LAPTOP[LAPTOP[name]] if name in LAPTOP else grids.PAPER[PAPERS[name]]
+
+
+@functools.lru_cache(maxsize=8)
+def papers(grid, is_laptop, seed):
+    """Trials under the paper's results, shared by claims."""
+    of = grids.LAPTOP if is_laptop else grids.PAPER
+    return simulation.simulate(of[grid], PAPER, np.random.default_rng(seed))
+
+
+def verdicts(name, truth, seeds):
+    """Number of simulated data sets per verdict."""
+    check = CLAIMS[name].check
+    return Counter(
+        check(simulation.simulate(studies(name), truth, np.random.default_rng(seed))).verdict
+        for seed in seeds
+    )
+
+
+def test_every_claim_has_studies_and_truths_that_break_it():
+    assert sorted([*LAPTOP, *PAPERS]) == sorted(CLAIMS) == sorted(BREAKING)
+
+
+@pytest.mark.parametrize("name", LAPTOP)
+def test_a_laptops_studies_support_what_is_true(name):
+    finding = CLAIMS[name].check(papers(LAPTOP[name], True, seed=0))
+    assert finding.verdict == SUPPORTED, finding.result
+
+
+@pytest.mark.parametrize("name", ["least_infeasible", "table_1", "reruns"])
+def test_the_papers_studies_support_what_is_true(name):
+    finding = CLAIMS[name].check(papers(PAPERS[name], False, seed=0))
+    assert finding.verdict == SUPPORTED, finding.result
+
+
+@pytest.mark.parametrize(("name", "number"), [case for case in BROKEN if case[0] in LAPTOP])
+def test_a_laptops_studies_do_not_support_what_is_false(name, number):
+    assert SUPPORTED not in verdicts(name, BREAKING[name][number], [0])
+
+
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [
+        ("five_bits", 1),
+        ("number_per_unit", 2),
+        ("gru_untuned", 1),
+        ("irnn_diverges", 1),
+        ("table_app_2", 1),
+        ("least_infeasible", 0),
+        ("least_infeasible", 1),
+        ("table_1", 0),
+        ("table_1", 1),
+        ("reruns", 0),
+        ("reruns", 1),
+    ],
+)
+def test_what_is_false_at_any_effort_is_contradicted(name, number):
+    assert verdicts(name, BREAKING[name][number], [2]) == {CONTRADICTED: 1}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CLAIMS)
+def test_power_is_80_percent(name):
+    seeds = range(8 if PAPERS.get(name) == "searches" else 40)
+    found = verdicts(name, PAPER, seeds)
+    assert found[SUPPORTED] >= 0.8 * len(seeds) and not found[CONTRADICTED], found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "number"), BROKEN)
+def test_errors_are_at_most_5_percent(name, number):
+    seeds = range(8 if PAPERS.get(name) == "searches" else 40)
+    found = verdicts(name, BREAKING[name][number], seeds)
+    assert found[SUPPORTED] <= 0.05 * len(seeds), found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "number"), THOROUGH)
+def test_bounds_are_contradicted_after_the_papers_searches(name, number):
+    rows = simulation.simulate(
+        grids.PAPER[THOROUGH[name, number]], BREAKING[name][number], np.random.default_rng(0)
+    )
+    assert CLAIMS[name].check(rows).verdict == CONTRADICTED
+
+
+def perfect(grid):
+    return simulation.simulate(grid, PERFECT, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("name", LAPTOP)
+def test_a_perfect_network_supports_every_claim(name):
+    finding = CLAIMS[name].check(perfect(studies(name)))
+    assert finding.verdict == SUPPORTED, finding.result
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PAPERS)
+def test_a_perfect_network_supports_every_claim_at_the_papers_size(name):
+    finding = CLAIMS[name].check(perfect(studies(name)))
+    assert finding.verdict == SUPPORTED, finding.result
+
+
+def test_figures_show_a_perfect_networks_numbers():
+    table = together([perfect(grids.LAPTOP[grid]) for grid in ("capacity", "memory", "text8")])
+    shown = FIGURES["1e"].draw(table).points.merge(table[["run", "activation"]], on="run")
+    for arch, level in PERFECT.bits.items():
+        np.testing.assert_allclose(shown.y[shown.arch == arch], level, rtol=1e-6)
+    np.testing.assert_allclose(shown.y[shown.arch == "irnn"], 3.5, rtol=1e-6)
+    errors = FIGURES["2c"].draw(table).points
+    np.testing.assert_allclose(errors.y, np.maximum(0, 1 - errors.x / 64), atol=1e-9)
+    sizes = FIGURES["App.1"].draw(table).points
+    np.testing.assert_allclose(sizes.y / sizes.x, 1.1, rtol=1e-3)
+    losses = FIGURES["3a"].draw(table).points
+    rnn = losses[losses.arch == "rnn"].sort_values("x")
+    np.testing.assert_allclose(np.diff(rnn.y) / np.diff(np.log(rnn.x)), -0.15)
+
+
+def test_too_few_inputs_hide_what_a_perfect_network_stores():
+    grid = [point | {"task_options": {"num_inputs": 16}} for point in grids.LAPTOP["capacity"]]
+    table = perfect(grid)
+    largest = table[(table.max_params == 10_000) & (table.arch == "rnn")]
+    assert largest.bits_per_parameter.max() < 3
+    assert CLAIMS["five_bits"].check(table).runs == 0
