@@ -61,7 +61,7 @@ def diverging(arch, share, count=200, depth=1, **values):
     """Trials of parens with random hyperparameters, of which a share diverged."""
     return [
         trial("parens", None if i < share * count else 1.0 + i, arch=arch, depth=depth,
-              algorithm="random", max_params=200_000, **values)
+              algorithm="random", max_params=200_000, chance_loss=18.2, **values)
         for i in range(count)
     ]  # fmt: skip
 

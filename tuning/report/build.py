@@ -14,6 +14,7 @@ from tuning.report import gaps as gap
 from tuning.report import page, trials
 from tuning.report.claims import CLAIMS
 from tuning.report.figures import FIGURES
+from tuning.report.selection import by_optimizer
 from tuning.report.tables import TABLES
 
 
@@ -43,10 +44,11 @@ def run(
     # Tables already show the paper's numbers, and claims are judged on one set of runs: both use
     # the authors' trials only if there are no others.
     judged = own if len(own) else found
+    usual = by_optimizer(judged)[""]
     figures = {n: (p, p.draw(found), caption(p.select, found)) for n, p in FIGURES.items()}
-    tables = {name: (table, table.make(judged)) for name, table in TABLES.items()}
+    tables = {name: (table, table.make(usual)) for name, table in TABLES.items()}
     claims = _judge(judged)
-    missing = gap.find(judged, runs or "runs")
+    missing = gap.find(usual, runs or "runs")
     about = {
         "trials": len(found),
         "studies": found.study.nunique(),
@@ -125,21 +127,19 @@ def _write(out, figures, tables):
 
 
 def _judge(trials):
-    """Checks all claims; returns a DataFrame with one row per claim."""
-    rows = []
-    for claim in CLAIMS.values():
-        finding = claim.check(trials)
-        rows.append(
-            {
-                "claim": claim.text,
-                "paper": claim.source,
-                "result": finding.result,
-                "runs": finding.runs,
-                "verdict": finding.verdict,
-                "rule": claim.rule,
-            }
-        )
-    return pd.DataFrame(rows)
+    """Checks all claims; returns a DataFrame with one row per claim.
+
+    Trials with the paper's optimizers decide. Each other optimizer has columns of its own.
+    """
+    rows = [{"claim": claim.text, "paper": claim.source} for claim in CLAIMS.values()]
+    for optimizer, part in by_optimizer(trials).items():
+        suffix = f" with {optimizer.capitalize()}" if optimizer else ""
+        for row, claim in zip(rows, CLAIMS.values(), strict=True):
+            finding = claim.check(part)
+            row |= {f"{name}{suffix}": value for name, value in finding._asdict().items()}
+    table = pd.DataFrame(rows)
+    table.insert(5, "rule", [claim.rule for claim in CLAIMS.values()])
+    return table
 
 
 def _verdicts(claims):

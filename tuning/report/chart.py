@@ -26,6 +26,8 @@ COLOURS = {
 }
 MARKERS = {"rnn": "o", "irnn": "s", "ugrnn": "^", "gru": "D", "lstm": "v", "+rnn": "P"}
 DASHES = {1: "-", 2: "--", 4: "-.", 8: ":"}
+#: Lines of a variant, in place of `DASHES`.
+VARIANT = (0, (1.2, 0.9))
 #: Colour of text, axes and theory. No data uses it, so the page can replace it with its own.
 INK = "#1b1b1d"
 #: Number of dots above which an SVG stores them as a bitmap.
@@ -69,6 +71,7 @@ class Chart:
         figure: the matplotlib `Figure`.
         points: DataFrame with columns x, y, arch and run (the name of the run).
         is_faint: whether subsequent marks are drawn faintly, as background.
+        variant: what subsequent marks differ in, such as "Muon"; they are hollow, and lines dotted.
     """
 
     def __init__(self, x: str, y: str, x_scale: str = "linear", y_scale: str = "linear"):
@@ -82,6 +85,7 @@ class Chart:
         self._entries: dict[str, Artist] = {}
         self._svgs: dict[str, str] = {}
         self.is_faint = False
+        self.variant = ""
 
     @property
     def points(self) -> pd.DataFrame:
@@ -94,11 +98,12 @@ class Chart:
         (line,) = self.axes.plot(
             table.x,
             table.y,
-            dashes,
+            linestyle=VARIANT if self.variant else dashes,
             color=COLOURS[arch],
             alpha=self._alpha,
             marker=MARKERS[arch] if marker else None,
             markersize=4,
+            markerfacecolor="none" if self.variant else COLOURS[arch],
             linewidth=1.4,
             drawstyle="steps-post" if step else "default",
         )
@@ -125,8 +130,11 @@ class Chart:
 
     def curve(self, x, y, arch):
         """Draws an architecture's line through arrays x and y; its points are not single runs."""
-        (line,) = self.axes.plot(x, y, color=COLOURS[arch], alpha=self._alpha, linewidth=1.6)
-        self.entry(f"{LABELS[arch]}, published" if self.is_faint else LABELS[arch], line)
+        style = {"linestyle": VARIANT} if self.variant else {}
+        (line,) = self.axes.plot(
+            x, y, color=COLOURS[arch], alpha=self._alpha, linewidth=1.6, **style
+        )
+        self.entry(self._named(LABELS[arch]), line)
 
     def box(self, values, position, arch):
         """Draws quartiles, median, and whiskers of up to 1.5 interquartile ranges."""
@@ -146,9 +154,12 @@ class Chart:
         return 0.35 if self.is_faint else 1.0
 
     def _drawn(self, table, arch, artist, label=None):
-        name = label or LABELS[arch]
-        self.entry(f"{name}, published" if self.is_faint else name, artist)
+        self.entry(self._named(label or LABELS[arch]), artist)
         self._points.append(table.assign(arch=arch))
+
+    def _named(self, name):
+        parts = (name, self.variant, "published" if self.is_faint else "")
+        return ", ".join(part for part in parts if part)
 
     def theory(self, x, y, label):
         """Draws a theoretical line, which has no runs behind it."""

@@ -15,19 +15,34 @@ from trainer.tasks.memory import least_error
 from tuning.report import statistics
 from tuning.report.chart import DASHES, INK, Chart, in_order
 from tuning.report.paper import DIMENSIONS, LABELS
-from tuning.report.selection import SIZE, capacity, relu, searched, tuned, unrolled, untuned
+from tuning.report.selection import (
+    SIZE,
+    by_optimizer,
+    capacity,
+    longest,
+    relu,
+    searched,
+    tuned,
+    unrolled,
+    untuned,
+    with_each_activation,
+)
 
 _PARAMETERS = "number of parameters"
 
 
-def _layers(trials, chart):
-    """Yields the trials of each source, the authors' first; they are faint if there are others."""
+def _layers(trials, chart, others=False):
+    """Yields the trials of each source, the authors' first; they are faint if there are others.
+
+    Trials with optimizers that the paper lacks follow in layers of their own if `others` is set.
+    """
     is_overlay = trials.source.nunique() > 1
     for source in ("published", "rnn-zoo"):
         chart.is_faint = is_overlay and source == "published"
-        layer = trials[trials.source == source]
-        if len(layer):
-            yield layer
+        for optimizer, layer in by_optimizer(trials[trials.source == source]).items():
+            chart.variant = optimizer.capitalize()
+            if len(layer) and (others or not optimizer):
+                yield layer
 
 
 # Figures 1, 2a and App.1: capacity ---------------------------------------------------------------
@@ -48,7 +63,7 @@ def bits_per_parameter(trials: pd.DataFrame, depth: int | None = None) -> Chart 
 
 def _by_size(chart, trials, x, y, with_depths=False):
     """Draws a line per architecture and depth through the best trial of each size."""
-    for layer in _layers(trials[trials[y].notna()], chart):
+    for layer in _layers(trials[trials[y].notna()], chart, others=True):
         table = _xy(statistics.best(layer, SIZE), x, y)
         for arch in in_order(table.arch):
             for depth, line in table[table.arch == arch].groupby("depth"):
@@ -104,7 +119,7 @@ def multipliers(trials: pd.DataFrame) -> Chart | None:
 def relu_effect(trials: pd.DataFrame, depth: int = 1) -> Chart | None:
     """2a: bits per parameter of all trials (solid) and of those with ReLU (dashed)."""
     chart = Chart(_PARAMETERS, "bits per parameter", "log")
-    for layer in _layers(capacity(trials, depth), chart):
+    for layer in _layers(with_each_activation(trials, depth), chart):
         for found, dashes in ((layer, "-"), (relu(layer), "--")):
             table = _xy(statistics.best(found, SIZE), "num_params", "bits_per_parameter")
             for arch in in_order(table.arch):
@@ -185,8 +200,8 @@ def rcf(trials: pd.DataFrame, depth: int) -> Chart | None:
 def medians(trials: pd.DataFrame, task: str, depth: int) -> Chart | None:
     """4a-d and i-l: running median of eval losses; each trial is a dot."""
     chart = _iterations()
-    for layer in _layers(trials, chart):
-        for arch, table in _curves(tuned(layer, task, depth)):
+    for layer in _layers(trials, chart, others=True):
+        for arch, table in _curves(longest(tuned(layer, task, depth))):
             chart.dots(table, arch)
             chart.curve(table.x, table.y.expanding().median(), arch)
     return chart.finish() if len(chart.points) else None
@@ -195,8 +210,8 @@ def medians(trials: pd.DataFrame, task: str, depth: int) -> Chart | None:
 def minima(trials: pd.DataFrame, task: str, depth: int) -> Chart | None:
     """4e-h and m-p: running minimum of eval losses."""
     chart = _iterations()
-    for layer in _layers(trials, chart):
-        for arch, table in _curves(tuned(layer, task, depth)):
+    for layer in _layers(trials, chart, others=True):
+        for arch, table in _curves(longest(tuned(layer, task, depth))):
             least = table[table.y == table.y.cummin()]
             # Extend the line to the last trial, even if that is not the best.
             end = least.iloc[[-1]].assign(x=table.x.iloc[-1])
@@ -271,7 +286,8 @@ def _panels():
             yield f"1{letter}", _panel(title, "figure_1", depth or all_depths, capacity, draw)
     title = "Relative parameters for equal capacity"
     yield "1i", _panel(title, "figure_1", all_depths, capacity, multipliers)
-    yield "2a", _panel("Bits per parameter with ReLU", "figure_1", 1, capacity, relu_effect)
+    title, select = "Bits per parameter with ReLU", with_each_activation
+    yield "2a", _panel(title, "figure_2a", 1, select, relu_effect)
     title = "Bits per parameter by unrolled time steps"
     yield "2b", Panel(title, "figure_2b", (1,), unrolled, unrolling)
     of_memory = partial(searched, task="memory")

@@ -122,7 +122,8 @@ def _inline(svg, name):
 
 def _tables(tables, claims):
     found = {f"table-{name}": _frame(table) for name, (_, table) in tables.items()}
-    return found | {"claims": _frame(claims, verdict="verdict")}
+    verdicts = {name: "verdict" for name in claims if name.startswith("verdict")}
+    return found | {"claims": _frame(claims, **verdicts)}
 
 
 def _frame(table, **kinds):

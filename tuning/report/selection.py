@@ -3,8 +3,12 @@
 Each function takes the DataFrame of `trials.read` and returns some of its rows.
 """
 
+import json
+
+import numpy as np
 import pandas as pd
 
+from trainer.config import PAPER_OPTIMIZERS
 from tuning.report.paper import ARCHS, UNROLLED
 
 #: Columns that identify a search, within a task.
@@ -25,8 +29,30 @@ def searched(trials: pd.DataFrame, task: str, depth: int | None = None) -> pd.Da
     return found if depth is None else found[found.depth == depth]
 
 
+def holds(trials: pd.DataFrame, name: str) -> np.ndarray:
+    """Whether the user fixed a hyperparameter of each trial."""
+    return np.asarray(trials.held.map(lambda text: name in json.loads(text)), bool)
+
+
+def by_optimizer(trials: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Splits trials into those with the paper's optimizers, under "", and those with each other.
+
+    Trials of an unknown optimizer are among the former.
+    """
+    others = [name for name in trials.optimizer.cat.categories if name not in PAPER_OPTIMIZERS]
+    found = {"": trials[~trials.optimizer.isin(others)]}
+    found |= {name: trials[trials.optimizer == name] for name in others}
+    return {name: each for name, each in found.items() if not name or len(each)}
+
+
 def capacity(trials: pd.DataFrame, depth: int | None = None) -> pd.DataFrame:
-    """Trials of the capacity task, at the T of figure 1."""
+    """Trials of the capacity task at the T of figure 1, in studies that choose s()."""
+    found = with_each_activation(trials, depth)
+    return found[~holds(found, "activation")]
+
+
+def with_each_activation(trials: pd.DataFrame, depth: int | None = None) -> pd.DataFrame:
+    """Trials of the capacity task at the T of figure 1, in studies that hold s() too."""
     found = searched(trials, "capacity", depth)
     return found[found.num_steps == UNROLLED]
 
@@ -37,23 +63,32 @@ def relu(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def tuned(trials: pd.DataFrame, task: str, depth: int | None = None) -> pd.DataFrame:
-    """The longest search of each architecture and depth, for plots by iteration.
+    """Trials of searches, for plots by iteration.
 
     All searches share one budget, chosen as in `one_budget`. Random search is left out.
     """
     found = searched(trials, task, depth)
-    found = found[found.iteration.notna() & (found.algorithm != "random")]
-    found = one_budget(found)
-    sizes = found.groupby(["arch", "depth", "study"], observed=True).size()
-    longest = sizes.reset_index(name="n").sort_values(["n", "study"], ascending=[False, True])
-    kept = longest.groupby(["arch", "depth"], observed=True).head(1)
-    return found[found.study.isin(kept.study)]
+    return one_budget(found[found.iteration.notna() & (found.algorithm != "random")])
+
+
+def longest(trials: pd.DataFrame) -> pd.DataFrame:
+    """Trials of the longest study of each architecture and depth; ties go to the first by name."""
+    sizes = trials.groupby(["arch", "depth", "study"], observed=True).size()
+    order = sizes.reset_index(name="n").sort_values(["n", "study"], ascending=[False, True])
+    kept = order.groupby(["arch", "depth"], observed=True).head(1)
+    return trials[trials.study.isin(kept.study)]
 
 
 def untuned(trials: pd.DataFrame, depth: int | None = None) -> pd.DataFrame:
-    """Trials of parentheses with random hyperparameters, at one budget."""
+    """Trials of parentheses with random hyperparameters, at one budget.
+
+    Trials whose hyperparameters were given or transferred are left out, and so are studies that
+    stop trials early.
+    """
     found = searched(trials, "parens", depth)
-    return one_budget(found[found.algorithm == "random"])
+    found = found[(found.algorithm == "random") & ~found.origin.isin(["first", "transfer"])]
+    cut = found[found.stopped_early].study.unique()
+    return one_budget(found[~found.study.isin(cut)])
 
 
 def rerun(trials: pd.DataFrame) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import warnings
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -121,7 +122,9 @@ def welch(first: Sequence[float], second: Sequence[float]) -> tuple[float, float
     """
     if min(len(first), len(second)) < 2:
         return math.nan, math.nan, math.nan
-    result = stats.ttest_ind(first, second, equal_var=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # All values of a sample may be equal.
+        result = stats.ttest_ind(first, second, equal_var=False)
     return float(result.statistic), float(result.df), float(result.pvalue)
 
 
@@ -147,23 +150,139 @@ def multipliers(bests: pd.DataFrame) -> pd.DataFrame:
     return factors
 
 
-def parameter_factors(sizes: ArrayLike, losses: ArrayLike, archs: Sequence[str]) -> pd.Series:
-    """Size that each architecture needs for equal loss, relative to the smallest.
+def learned(trials: pd.DataFrame) -> pd.Series:
+    """What each trial learned, on `valid`: stored bits of capacity, else its loss below chance."""
+    below = trials.chance_loss - trials.objective
+    return below.where(trials.task != "capacity", -trials.objective)
 
-    Least squares fits loss = a_arch + b log(size) with one slope for all architectures. An
-    architecture then needs exp((a_arch - a_best) / -b) times the size of the best.
+
+def equal_trials(trials: pd.DataFrame, block: Iterable[str]) -> pd.DataFrame:
+    """The first n trials of each study, with the same n for all architectures of a block.
+
+    In each block, n is the largest number that some study of every architecture has. Shorter
+    studies are left out.
+    """
+    studies = trials.groupby("study", observed=True)
+    size = studies.run.transform("size")
+    arch = size.groupby([trials[name] for name in (*block, "arch")], observed=True).transform("max")
+    most = arch.groupby([trials[name] for name in block], observed=True).transform("min")
+    return trials[(studies.cumcount() < most) & (size >= most)]
+
+
+def searches(trials: pd.DataFrame, by: Iterable[str], tolerance: float) -> pd.DataFrame:
+    """Best trial of each study, and its gain from doubling the effort.
+
+    The gain is the part of what the best trial `learned` that the best of the first half of the
+    study's trials lacks, or that of the same setting's studies of at most half the steps lacks if
+    this is less. These shorter studies are left out of the result.
+
+    Args:
+        trials: DataFrame of `trials.read`; the trials of a study are in the order of proposal.
+        by: columns that define a setting.
+        tolerance: largest gain of a converged study.
+
+    Returns:
+        DataFrame as of `best` with one row per study, and the additional columns `gain`, a
+        fraction, and `converged`.
+    """
+    by = list(by)
+    table = trials.assign(learned=learned(trials))
+    groups = table.groupby("study", observed=True)
+    first = groups.cumcount() < groups.learned.transform("size") // 2
+    half = table[first].groupby("study", observed=True).learned.max()
+    rows = best(trials, [*by, "study"])
+    rows["learned"] = learned(rows)
+    rows["steps"] = rows.study.map(groups.train_steps.max()).astype(float)
+    most = rows.groupby(by, observed=True).steps.transform("max")
+    shorter = rows[rows.steps <= most / 2].groupby(by, observed=True).learned.max()
+    rows = rows[rows.steps > most / 2].merge(
+        shorter.rename("shorter").reset_index(), on=by, how="left"
+    )
+    before = np.fmax(rows.study.map(half).astype(float), rows.shorter)
+    rows["gain"] = (1 - before / rows.learned.where(rows.learned > 0)).clip(lower=0)
+    rows["converged"] = rows.gain <= tolerance
+    return rows.drop(columns=["learned", "steps", "shorter"])
+
+
+def contrasts(
+    values: ArrayLike,
+    gains: ArrayLike,
+    archs: Sequence[str],
+    blocks: Sequence,
+    level: float = LEVEL,
+) -> dict[tuple[str, str], Estimate]:
+    """Differences between architectures in an additive model, value = arch + block + noise.
+
+    Least squares uses all values; the noise has the same variance everywhere. In a complete table
+    the estimate is the mean difference over blocks. As searches stop short of the best, each
+    interval is widened by the mean further gain of either architecture.
+
+    Args:
+        values: (n,) numbers.
+        gains: (n,) largest further change of each value; all have the same sign.
+        archs: (n,) names.
+        blocks: (n,) labels of the settings in which architectures are compared.
+        level: level of the intervals, apart from the gains.
+
+    Returns:
+        (first, second) -> first minus second, for each pair that has been compared in a block,
+        directly or through others.
+    """
+    y, gains = np.asarray(values, float), np.asarray(gains, float)
+    names, of_arch = np.unique(np.asarray(archs, str), return_inverse=True)
+    places, of_block = np.unique(np.asarray(blocks, str), return_inverse=True)
+    design = np.zeros((len(y), len(names) + len(places)))
+    design[np.arange(len(y)), of_arch] = 1
+    design[np.arange(len(y)), len(names) + of_block] = 1
+    gram = design.T @ design
+    inverse = np.linalg.pinv(gram, hermitian=True)
+    fitted = inverse @ design.T @ y
+    freedom = len(y) - int(np.linalg.matrix_rank(gram, hermitian=True)) if len(y) else 0
+    variance = ((y - design @ fitted) ** 2).sum() / freedom if freedom > 0 else math.inf
+    found = {}
+    for first, second in itertools.permutations(range(len(names)), 2):
+        contrast = np.zeros(len(gram))
+        contrast[first], contrast[second] = 1, -1
+        if not np.allclose(gram @ inverse @ contrast, contrast):
+            continue
+        value = float(contrast @ fitted)
+        half = math.inf
+        if freedom > 0:
+            spread = math.sqrt(variance * max(0.0, float(contrast @ inverse @ contrast)))
+            half = float(stats.t.ppf((1 + level) / 2, freedom)) * spread
+        up, down = (gains[of_arch == each].mean() for each in (first, second))
+        low, high = min(up, 0) - max(down, 0), max(up, 0) - min(down, 0)
+        pair = str(names[first]), str(names[second])
+        found[pair] = Estimate(value, value - half + low, value + half + high)
+    return found
+
+
+def size_factors(
+    sizes: ArrayLike,
+    losses: ArrayLike,
+    gains: ArrayLike,
+    archs: Sequence[str],
+    blocks: Sequence,
+    level: float = LEVEL,
+) -> dict[tuple[str, str], Estimate]:
+    """Logarithm of the ratio of sizes that two architectures need for equal loss.
+
+    Least squares fits loss = a_arch + b log(size). Then the first architecture needs
+    exp((a_first - a_second) / -b) times the size of the second.
 
     Args:
         sizes: (n,) numbers of parameters or of units.
         losses: (n,) eval losses.
+        gains: (n,) by how much the losses may yet fall.
         archs: (n,) names.
+        blocks: (n,) labels of the settings in which architectures are compared.
+        level: level of the intervals, which take b as known.
 
     Returns:
-        Series from architecture to factor; NaN if loss does not fall with size.
+        (first, second) -> log factor; empty if loss does not fall with size.
     """
-    table = pd.DataFrame({"x": np.log(np.asarray(sizes, float)), "y": np.asarray(losses, float)})
-    fall = slope(table.x, table.y, archs).value
+    x, y = np.log(np.asarray(sizes, float)), np.asarray(losses, float)
+    fall = slope(x, y, archs).value
     if not fall < 0:
-        return pd.Series(math.nan, index=sorted(set(archs)))
-    intercept = (table.y - fall * table.x).groupby(np.asarray(archs)).mean()
-    return np.exp((intercept - intercept.min()) / -fall)
+        return {}
+    return contrasts((y - fall * x) / -fall, np.asarray(gains) / fall, archs, blocks, level)

@@ -19,13 +19,13 @@ _NUMBERS = (
 #: Text columns that are fields of a record under the same name.
 _WORDS = ("task", "arch", "status", "backend")
 #: Other text columns with few different values.
-_LABELS = ("study", "source", "algorithm", "profile", "setting", "activation", "origin", "held")
+_LABELS = ("study source algorithm profile setting activation optimizer origin held").split()
 #: Task options that figures and claims use.
 _OPTIONS = ("num_samples", "num_steps")
 #: Task options that are not part of a trial's setting: tuned ones, the location of the text, and T
-#: of capacity, which has its own column.
+#: and n_in of capacity, which have their own columns.
 _FREE = {
-    "capacity": ("num_samples", "presentation", "num_steps"),
+    "capacity": ("num_samples", "num_inputs", "presentation", "num_steps"),
     "arithmetic": ("compute_steps",),
     "text8": ("path", "source"),
 }
@@ -38,8 +38,8 @@ _METRICS = {
 
 COLUMNS = (
     "run", "study", "run_id", "iteration", "is_rerun", "source", "algorithm", "profile", "setting",
-    *_WORDS, *_NUMBERS, "stopped_early", "origin", "activation", *_OPTIONS, *_METRICS, "held",
-    "hparams", "curve",
+    *_WORDS, *_NUMBERS, "stopped_early", "origin", "activation", "optimizer", *_OPTIONS,
+    "num_inputs", *_METRICS, "held", "hparams", "curve",
 )  # fmt: skip
 #: How to make the file that `read_published` reads.
 CONVERT = (
@@ -85,6 +85,7 @@ def read(directory: str | os.PathLike) -> tuple[pd.DataFrame, list[str]]:
         bits            stored information of a capacity run, eq. (22)
         num_samples     b of a capacity run, N of rcf
         num_steps       T of a capacity run
+        num_inputs      n_in of a capacity run
         origin          where a trial's hyperparameters come from: "first", "random", "search" or
                         "transfer"; None outside a study, and in records of older versions
         hparams, curve  JSON: hyperparameters; training loss at each twentieth of the steps
@@ -129,7 +130,7 @@ def read_published(path: str | os.PathLike) -> pd.DataFrame:
 def frame(rows: list[dict] | pd.DataFrame) -> pd.DataFrame:
     """Makes a DataFrame with all of `COLUMNS` and their types from rows that may lack some."""
     trials = pd.DataFrame(rows, columns=list(COLUMNS))
-    for name in (*_NUMBERS, *_OPTIONS, *_METRICS, "iteration"):
+    for name in (*_NUMBERS, *_OPTIONS, "num_inputs", *_METRICS, "iteration"):
         trials[name] = pd.to_numeric(trials[name], errors="coerce")
     for name in ("is_rerun", "stopped_early"):
         trials[name] = trials[name].astype(bool)
@@ -226,6 +227,7 @@ def _row(record, study, is_rerun):
         "setting": _setting(record["task"], options),
         "stopped_early": record["stopped_early"],
         "activation": hparams["activation"],
+        "optimizer": hparams.get("optimizer"),
         "origin": record.get("origin"),
         "hparams": json.dumps(flat(hparams)),
         "held": json.dumps(record.get("held", [])),
@@ -234,8 +236,10 @@ def _row(record, study, is_rerun):
     row |= {name: record[name] for name in (*_WORDS, *_NUMBERS)}
     row |= {name: options.get(name) for name in _OPTIONS}
     row |= {column: evaluated.get(name) for column, name in _METRICS.items()}
-    if record["task"] == "capacity" and row["num_steps"] is None:
-        row["num_steps"] = UNROLLED
+    if record["task"] == "capacity":
+        row["num_inputs"] = record["input_dim"]
+        if row["num_steps"] is None:
+            row["num_steps"] = UNROLLED
     return row
 
 

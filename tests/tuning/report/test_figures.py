@@ -8,7 +8,7 @@ import pytest
 from report_rows import capacity, frame, trial
 from slow import slow_except
 
-from tuning.report import figures
+from tuning.report import figures, selection
 from tuning.report.figures import FIGURES
 from tuning.report.trials import together
 
@@ -109,7 +109,7 @@ def test_a_search_is_shown_once_at_one_budget_and_never_the_random_one():
     rows = [trial("parens", 1.0, study="long")] * 3 + [trial("parens", 9.0, study="short")] * 2
     rows += [trial("parens", 5.0, study="random", algorithm="random")] * 9
     rows += [trial("parens", 7.0, study="other size", max_params=2000)] * 2
-    found = figures.tuned(frame(*rows), "parens", 1)
+    found = selection.longest(selection.tuned(frame(*rows), "parens", 1))
     assert set(found.study) == {"long"} and len(found) == 3
 
 
@@ -169,3 +169,15 @@ def test_figures_do_not_change_their_trials(planted):
 def test_a_panel_is_a_plain_value():
     assert dataclasses.is_dataclass(FIGURES["4c"])
     assert FIGURES["4c"].sweep == "figure_4_parens"
+
+
+def test_trials_with_another_optimizer_have_lines_of_their_own():
+    rows = [capacity(3000.0), capacity(4000.0, optimizer="muon", study="m")]
+    chart = figures.bits_per_parameter(frame(*rows), depth=1)
+    assert points(chart, "y", "run") == [(3000 / 990, "s/00000"), (4000 / 990, "m/00001")]
+    labels = [text.get_text() for text in chart.figure.legends[0].get_texts()]
+    assert labels == ["RNN", "RNN, Muon"]
+    faces = [line.get_markerfacecolor() for line in chart.axes.lines]
+    assert faces[1] == "none" != faces[0]
+    # Figures of the paper's own quantities, such as relative sizes, keep to its optimizers.
+    assert points(figures.relu_effect(frame(*rows)), "y") == [(3000 / 990,)]

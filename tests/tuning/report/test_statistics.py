@@ -97,14 +97,69 @@ def test_multipliers_are_ratios_of_capacities_at_common_sizes():
     assert math.isnan(table.loc["gru", "rnn"])
 
 
-def test_parameter_factors_find_what_was_planted():
+def test_contrasts_of_two_architectures_are_a_paired_t_test():
+    rnn, gru = np.array([1.0, 2.5, 3.0, 5.0]), np.array([0.5, 2.7, 2.0, 4.4])
+    archs, blocks = ["rnn"] * 4 + ["gru"] * 4, [*"abcd"] * 2
+    found = statistics.contrasts([*rnn, *gru], np.zeros(8), archs, blocks)["rnn", "gru"]
+    theirs = stats.ttest_rel(rnn, gru).confidence_interval()
+    np.testing.assert_allclose(found, ((rnn - gru).mean(), theirs.low, theirs.high))
+    # A further gain moves only the end towards which it leads.
+    wider = statistics.contrasts([*rnn, *gru], [0] * 4 + [0.3] * 4, archs, blocks)["rnn", "gru"]
+    np.testing.assert_allclose(np.subtract(wider, found), (0, -0.3, 0), atol=1e-12)
+    falling = statistics.contrasts([*rnn, *gru], [-0.2] * 4 + [0] * 4, archs, blocks)
+    np.testing.assert_allclose(np.subtract(falling["rnn", "gru"], found), (0, -0.2, 0), atol=1e-12)
+
+
+def test_contrasts_need_a_common_block():
+    found = statistics.contrasts(
+        [1, 2, 3, 4, 5], np.zeros(5), ["rnn", "gru", "gru", "lstm", "+rnn"], [*"aabbc"]
+    )
+    # The RNN and the LSTM are compared through the GRU, the +RNN with nothing.
+    assert found["rnn", "lstm"].value == pytest.approx(-2)
+    assert not any("+rnn" in pair for pair in found)
+    assert statistics.contrasts([], [], [], []) == {}
+
+
+def test_size_factors_find_what_was_planted():
     sizes = np.array([1e3, 1e4, 1e5] * 2)
     archs = np.repeat(["rnn", "lstm"], 3)
     losses = 3 - 0.1 * np.log(sizes / np.where(archs == "lstm", 1.3, 1.0))
-    factors = statistics.parameter_factors(sizes, losses, archs)
-    assert factors["rnn"] == pytest.approx(1.0)
-    assert factors["lstm"] == pytest.approx(1.3)
-    assert statistics.parameter_factors(sizes, -losses, archs).isna().all()
+    factors = statistics.size_factors(sizes, losses, np.zeros(6), archs, [*"abc"] * 2)
+    np.testing.assert_allclose(np.exp(factors["lstm", "rnn"]), 1.3)
+    # If the RNN's losses may yet fall by 0.01, the LSTM may need exp(0.1) times as much again.
+    further = np.where(archs == "rnn", 0.01, 0.0)
+    factors = statistics.size_factors(sizes, losses, further, archs, [*"abc"] * 2)
+    np.testing.assert_allclose(np.exp(factors["lstm", "rnn"]), (1.3, 1.3, 1.3 * np.exp(0.1)))
+    assert statistics.size_factors(sizes, -losses, further, archs, [*"abc"] * 2) == {}
+
+
+def test_a_gain_is_that_of_the_second_half_of_the_trials():
+    losses = [0.9, 0.5, 0.7, 0.4]
+    rows = [trial("memory", loss, chance_loss=1.0) for loss in losses]
+    found = statistics.searches(frame(*rows), ["arch"], 0.05)
+    assert found.gain.tolist() == pytest.approx([1 - 0.5 / 0.6]) and not found.converged[0]
+    found = statistics.searches(frame(*rows[:3], rows[1]), ["arch"], 0.05)
+    assert found.gain.tolist() == [0] and found.converged[0]
+
+
+def test_a_gain_may_be_that_of_twice_the_steps():
+    late = [capacity(bits, study="long", train_steps=50_000) for bits in (10.0, 100.0)]
+    half = [capacity(bits, study="short", train_steps=25_000) for bits in (97.0, 20.0)]
+    less = [capacity(bits, study="near", train_steps=40_000) for bits in (99.0, 99.5)]
+    found = statistics.searches(frame(*late, *half), ["arch"], 0.05)
+    assert found.study.tolist() == ["long"] and found.gain[0] == pytest.approx(0.03)
+    found = statistics.searches(frame(*late, *less), ["arch"], 0.05)
+    assert dict(zip(found.study, found.converged, strict=True)) == {"long": False, "near": True}
+
+
+def test_trials_are_equalised_within_blocks_only():
+    rows = [capacity(1.0, study=study, arch=arch, max_params=size)
+            for study, arch, size, count in (("a", "rnn", 1, 5), ("b", "gru", 1, 3),
+                                             ("c", "gru", 1, 2), ("d", "rnn", 2, 4))
+            for _ in range(count)]  # fmt: skip
+    found = statistics.equal_trials(frame(*rows), ["max_params"])
+    assert found.study.astype(str).value_counts().to_dict() == {"a": 3, "b": 3, "d": 4}
+    assert found.iteration[found.study == "a"].tolist() == [0, 1, 2]
 
 
 def test_the_best_is_chosen_on_valid_and_told_on_eval():

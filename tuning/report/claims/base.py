@@ -5,9 +5,12 @@ import math
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
-from tuning.report import paper
+from tuning.report import paper, statistics
+from tuning.report.claims import floors
+from tuning.report.selection import SIZE
 from tuning.report.statistics import Estimate
 
 SUPPORTED, CONTRADICTED, TOO_FEW = "supported", "contradicted", "not enough runs"
@@ -15,13 +18,8 @@ SUPPORTED, CONTRADICTED, TOO_FEW = "supported", "contradicted", "not enough runs
 ALPHA = 0.05
 #: Architectures that exist at depth 1.
 SHALLOW = tuple(arch for arch in paper.ARCHS if arch != "+rnn")
-#: Rule for claims that one architecture is the most trainable.
-BEST_RULE = (
-    "All architectures have runs on each task, and the named one has lower eval losses than every "
-    "other by the Mann-Whitney test at p < 0.05 divided by the number of tests. Trials are assumed "
-    "independent, and diverged trials rank last. Contradicted if another has lower eval losses "
-    "than the named one by the same test."
-)
+#: Settings in which architectures are compared.
+BLOCK = ("depth", "max_params")
 
 
 class Finding(NamedTuple):
@@ -46,18 +44,42 @@ class Claim:
         text: the claim.
         source: its section, figure or table in the paper, and the paper's result.
         rule: rule that decides the verdict.
-        check: maps the trials to a `Finding`.
+        decide: maps trials above all floors to a `Finding`.
     """
 
     text: str
     source: str
     rule: str
-    check: Callable[[pd.DataFrame], Finding]
+    decide: Callable[[pd.DataFrame], Finding]
+
+    def check(self, trials: pd.DataFrame) -> Finding:
+        """Judges the claim by trials that pass the floors and are not in `floors.SEEN`.
+
+        If there is no such trial, the result describes the others, without a verdict.
+        """
+        found = floors.evidence(trials)
+        finding = self.decide(found[~floors.seen(found)])
+        if finding.runs:
+            return finding
+        result, runs, _ = self.decide(found)
+        return Finding(f"{result} ({NO_EVIDENCE})" if result else "", runs)
+
+
+#: Ends a result whose trials cannot support the rules that were written after them.
+NO_EVIDENCE = "from trials known when the rules were written, so no evidence"
 
 
 def verdict(supported: bool, contradicted: bool) -> str:
     """Returns the verdict: contradiction outweighs support, and neither means too few runs."""
     return CONTRADICTED if contradicted else SUPPORTED if supported else TOO_FEW
+
+
+def bests(trials: pd.DataFrame, by: Iterable[str] = SIZE) -> pd.DataFrame:
+    """Best trial of each converged study, at equal numbers of trials; see `statistics.searches`."""
+    by = list(by)
+    equal = statistics.equal_trials(trials, [name for name in by if name not in ("arch", "study")])
+    table = statistics.searches(equal, by, floors.CONVERGENCE)
+    return table[table.converged]
 
 
 def is_thorough(table: pd.DataFrame, task: str) -> bool:
@@ -70,6 +92,11 @@ def has_all(table: pd.DataFrame, archs: Iterable[str] = SHALLOW) -> bool:
     return set(archs) <= set(table.arch)
 
 
+def blocks(table: pd.DataFrame) -> list[str]:
+    """Label of each row's depth and size."""
+    return [f"{d} {n}" for d, n in zip(table.depth, table.max_params, strict=True)]
+
+
 def say(estimate: Estimate, digits: int = 2) -> str:
     """Formats an estimate, without its interval if that is unbounded."""
     if math.isinf(estimate.low):
@@ -77,10 +104,29 @@ def say(estimate: Estimate, digits: int = 2) -> str:
     return f"{estimate.value:.{digits}f} [{estimate.low:.{digits}f}, {estimate.high:.{digits}f}]"
 
 
-def without_each_size(table: pd.DataFrame, estimate: Callable[[pd.DataFrame], float]) -> Estimate:
-    """Jackknife over sizes: the interval is the range of estimates that leave one size out."""
-    value, sizes = estimate(table), sorted(set(table.max_params))
-    left_out = [estimate(table[table.max_params != size]) for size in sizes]
-    if len(sizes) < 3 or any(map(math.isnan, left_out)):
-        return Estimate(value, -math.inf, math.inf)
-    return Estimate(value, min(value, *left_out), max(value, *left_out))
+def exp(estimate: Estimate) -> Estimate:
+    """Estimate of the exponential of an estimated value."""
+    with np.errstate(over="ignore"):
+        return Estimate(*map(float, np.exp(estimate)))
+
+
+def ratios_within(
+    pairs: Callable[[float], dict[tuple[str, str], Estimate]], limit: float
+) -> tuple[Estimate, bool, bool]:
+    """Decides whether no pair's ratio exceeds a limit.
+
+    Args:
+        pairs: maps the level of intervals to (first, second) -> log ratio, in both orders.
+        limit: the largest ratio.
+
+    Returns:
+        (the largest ratio, whether all intervals lie within the limit, whether one lies beyond it
+        at a level that allows for the number of pairs).
+    """
+    found = pairs(statistics.LEVEL)
+    if not found:
+        return Estimate(math.nan, math.nan, math.nan), False, False
+    stricter = pairs(1 - 2 * ALPHA / len(found))
+    largest = exp(max(found.values()))
+    within = all(each.high <= math.log(limit) for each in found.values())
+    return largest, within, any(each.low > math.log(limit) for each in stricter.values())

@@ -1,5 +1,6 @@
 """Section 2.1: capacity per parameter."""
 
+import functools
 import itertools
 import math
 
@@ -7,29 +8,35 @@ import numpy as np
 import pandas as pd
 
 from tuning.report import paper, statistics
+from tuning.report.claims import floors
 from tuning.report.claims.base import (
     SHALLOW,
     Claim,
     Finding,
+    bests,
+    blocks,
     has_all,
     is_thorough,
+    ratios_within,
     say,
     verdict,
-    without_each_size,
 )
 from tuning.report.paper import LABELS
-from tuning.report.selection import SIZE, capacity, relu, unrolled
+from tuning.report.selection import SIZE, capacity, holds, unrolled, with_each_activation
 from tuning.report.statistics import Estimate
 
 #: Threshold of the drop in bits per parameter with ReLU; figure 2a of the paper shows one to two.
 RELU_DROP = 0.5
+#: Largest ratio of parameters between architectures that differ little.
+SIMILAR = 2.0
+#: Largest ratio of b to stored bits that is "only slightly larger".
+SLIGHTLY = 1.25
 
 
 def linear(trials: pd.DataFrame) -> Finding:
     """Estimates the exponent of stored bits as a power of the number of parameters."""
     found = capacity(trials)
-    table = statistics.best(found, SIZE)
-    table = table[table.bits > 0]
+    table = bests(found)
     groups = [f"{arch} {depth}" for arch, depth in zip(table.arch, table.depth, strict=True)]
     exponent = statistics.slope(np.log(table.num_params), np.log(table.bits), groups)
     if math.isnan(exponent.value):
@@ -39,7 +46,7 @@ def linear(trials: pd.DataFrame) -> Finding:
         f"exponent {say(exponent)}, {say(slope)} bits per additional parameter, from "
         f"{table.num_params.min():,.0f} to {table.num_params.max():,.0f} parameters"
     )
-    sizes = table.groupby(groups).num_params
+    sizes = table.groupby(groups).max_params
     wide = table[(sizes.transform("max") / sizes.transform("min")) >= 10]
     ends = (0.85, 1.15)
     contradicted = exponent.outside(*ends) and is_thorough(table, "capacity")
@@ -50,81 +57,98 @@ def linear(trials: pd.DataFrame) -> Finding:
 def five_bits(trials: pd.DataFrame) -> Finding:
     """Averages bits per parameter of the largest networks."""
     found = capacity(trials)
-    table = statistics.best(found, SIZE)
+    table = bests(found)
     if not len(table):
         return Finding(runs=len(found))
-    largest = table.sort_values("num_params").groupby(["arch", "depth"], observed=True).tail(1)
-    bits, (low, high) = statistics.mean(largest.bits_per_parameter), paper.BITS_PER_PARAMETER
-    result = f"{say(bits)} at the largest sizes, over {len(largest)} architectures and depths"
+    each = table.groupby(["arch", "depth"], observed=True)
+    largest = table[table.max_params == each.max_params.transform("max")]
+    levels = largest.groupby(["arch", "depth"], observed=True).bits_per_parameter.mean()
+    bits, (low, high) = statistics.mean(levels), paper.BITS_PER_PARAMETER
+    result = f"{say(bits)} at the largest sizes, over {len(levels)} architectures and depths"
     supported = bits.within(low, high) and has_all(largest[largest.max_params >= 10_000])
-    short = bits.high < low and is_thorough(largest, "capacity")
-    return Finding(result, len(found), verdict(supported, bits.low > high or short))
+    contradicted = bits.low > high or (bits.high < low and is_thorough(largest, "capacity"))
+    return Finding(result, len(found), verdict(supported, contradicted))
 
 
 def similar_capacity(trials: pd.DataFrame) -> Finding:
-    """Finds the largest ratio of parameters between two architectures of equal capacity."""
+    """Finds the largest ratio of bits per parameter between two architectures."""
     found = capacity(trials)
-    table = statistics.best(found[found.arch != "irnn"], SIZE)
-    factor = without_each_size(table, lambda table: statistics.multipliers(table).max().max())
-    if math.isnan(factor.value):
+    found = found[found.arch != "irnn"]
+    table = bests(found)
+    logs = np.log(table.bits_per_parameter)
+    pairs = functools.partial(statistics.contrasts, logs, table.gain, table.arch, blocks(table))
+    largest, within, beyond = ratios_within(pairs, SIMILAR)
+    if math.isnan(largest.value):
         return Finding(runs=len(found))
     archs = [arch for arch in SHALLOW if arch != "irnn"]
     learned = has_all(table, archs) and table.bits_per_parameter.mean() >= 1
-    contradicted = factor.low > 2 and is_thorough(table, "capacity")
-    return Finding(
-        f"factor {say(factor)}", len(found), verdict(factor.high <= 2 and learned, contradicted)
-    )
+    contradicted = beyond and is_thorough(table, "capacity")
+    return Finding(f"factor {say(largest)}", len(found), verdict(within and learned, contradicted))
 
 
 def capacity_order(trials: pd.DataFrame) -> Finding:
     """Averages capacity differences between neighbours in the paper's order."""
     found = capacity(trials)
-    table, gaps = statistics.best(found, SIZE), []
-    for more, less in itertools.pairwise(paper.CAPACITY_ORDER):
-        both = table[table.arch == more].merge(
-            table[table.arch == less], on=["depth", "max_params"], suffixes=("_more", "_less")
-        )
-        gap = statistics.mean(both.bits_per_parameter_more - both.bits_per_parameter_less)
-        gaps.append((f"{LABELS[more]} - {LABELS[less]}", gap))
-    known = [(name, gap) for name, gap in gaps if not math.isnan(gap.value)]
-    result = ", ".join(f"{name} {say(gap)}" for name, gap in known)
-    supported = all(gap.low > 0 for _, gap in gaps)
-    reversed_ = any(gap.high < 0 for _, gap in known) and is_thorough(table, "capacity")
+    table = bests(found)
+    bits = table.bits_per_parameter
+    of = functools.partial(statistics.contrasts, bits, table.gain * bits, table.arch, blocks(table))
+    pairs = list(itertools.pairwise(paper.CAPACITY_ORDER))
+    gaps = {pair: gap for pair, gap in of().items() if pair in pairs}
+    stricter = of(level=1 - 0.05 / len(pairs))
+    result = ", ".join(
+        f"{LABELS[more]} - {LABELS[less]} {say(gaps[more, less])}"
+        for more, less in pairs
+        if (more, less) in gaps
+    )
+    supported = len(gaps) == len(pairs) and all(gap.low > 0 for gap in gaps.values())
+    reversed_ = any(stricter[pair].high < 0 for pair in gaps) and is_thorough(table, "capacity")
     return Finding(result, len(found), verdict(supported, reversed_))
 
 
 def relu_lowers(trials: pd.DataFrame) -> Finding:
-    """Compares the best trial with tanh to the best with ReLU, in each setting."""
-    found = capacity(trials)
-    pair = found[found.arch.isin(["rnn", "ugrnn"])]
-    table = statistics.best(pair, (*SIZE, "activation"))
-    tanh, only = table[table.activation == "tanh"], table[table.activation == "relu"]
-    both = tanh.merge(only, on=list(SIZE), suffixes=("_tanh", "_relu"))
-    drop = statistics.mean(both.bits_per_parameter_tanh - both.bits_per_parameter_relu)
+    """Compares studies that hold s() to tanh with studies that hold it to ReLU."""
+    found = with_each_activation(trials)
+    found = found[holds(found, "activation") & found.arch.isin(["rnn", "ugrnn"])]
+    equal = statistics.equal_trials(
+        found.assign(arch=found.activation.astype(str)), ("depth", "max_params")
+    )
+    table = statistics.searches(found.loc[equal.index], (*SIZE, "activation"), floors.CONVERGENCE)
+    # The best with tanh is a lower bound, so its search need not have converged.
+    table = table[table.converged | (table.activation == "tanh")]
+    is_relu = table.activation == "relu"
+    table["bits_per_parameter"] *= 1 + table.gain.where(is_relu, 0)
+    levels = table.pivot_table("bits_per_parameter", list(SIZE), "activation", observed=True)
+    if not {"tanh", "relu"} <= set(levels):
+        return Finding(runs=len(found))
+    levels = levels.dropna().reset_index()
+    drop = statistics.mean(levels.tanh - levels.relu)
     if math.isnan(drop.value):
         return Finding(runs=len(found))
-    levels = statistics.best(relu(found), SIZE).bits_per_parameter
     result = (
-        f"lower by {say(drop)} bits per parameter; with ReLU {levels.mean():.2f} on average and "
-        f"{levels.max():.2f} at most"
+        f"lower by {say(drop)} bits per parameter; with ReLU {levels.relu.mean():.2f} on average "
+        f"and {levels.relu.max():.2f} at most"
     )
-    contradicted = drop.high < RELU_DROP and is_thorough(statistics.best(pair, SIZE), "capacity")
-    supported = drop.low > RELU_DROP and has_all(both, ("rnn", "ugrnn"))
+    contradicted = drop.high < RELU_DROP and is_thorough(table, "capacity")
+    supported = drop.low > RELU_DROP and has_all(levels, ("rnn", "ugrnn"))
     return Finding(result, len(found), verdict(supported, contradicted))
 
 
 def unrolling_saturates(trials: pd.DataFrame) -> Finding:
     """Measures the gain from the fewest to the most steps, and how it declines per doubling."""
     found = unrolled(trials)
-    table = statistics.best(found, ("arch", "num_steps"))
+    table = bests(found, ("arch", "num_steps"))
+    table = table.groupby(["arch", "num_steps"], observed=True, as_index=False).agg(
+        {"bits_per_parameter": "mean", "trials": "min", "gain": "mean"}
+    )
     gains, declines, ends = [], [], set()
     for _, line in table.groupby("arch", observed=True):
         if len(line) < 3:
             continue
         steps, bits = np.log2(line.num_steps.to_numpy()), line.bits_per_parameter.to_numpy()
-        rate = np.diff(bits) / np.diff(steps)
-        gains.append(bits[-1] - bits[0])
-        declines.append(rate[0] - rate[-1])
+        further = bits * (1 + line.gain.to_numpy())
+        growth = (bits[1] - further[0]) / (steps[1] - steps[0])
+        gains.append(bits[-1] - further[0])
+        declines.append(growth - (further[-1] - bits[-2]) / (steps[-1] - steps[-2]))
         ends |= {line.num_steps.min(), line.num_steps.max()}
     archs, growth, slowing = len(gains), statistics.mean(gains), statistics.mean(declines)
     if math.isnan(growth.value):
@@ -141,76 +165,91 @@ def unrolling_saturates(trials: pd.DataFrame) -> Finding:
 def dataset_size(trials: pd.DataFrame) -> Finding:
     """Averages the ratio of b to the stored bits."""
     found = capacity(trials)
-    table = statistics.best(found, SIZE)
-    table = table[(table.bits > 0) & table.num_samples.notna()]
-    ratio = Estimate(*np.exp(statistics.mean(np.log(table.num_samples / table.bits))))
+    table = bests(found)
+    table = table[table.num_samples.notna()]
+    log_ratio = np.log(table.num_samples / table.bits)
+    ratio = Estimate(*np.exp(statistics.mean(log_ratio)))
     if math.isnan(ratio.value):
         return Finding(runs=len(found))
-    result = f"b is {say(ratio)} times the stored bits (geometric mean)"
-    contradicted = ratio.low > 1.25 and is_thorough(table, "capacity")
-    supported = ratio.within(1, 1.25) and has_all(table)
+    each = np.exp(log_ratio.groupby(table.arch, observed=True).mean())
+    result = (
+        f"b is {say(ratio)} times the stored bits (geometric mean), from {each.min():.2f} "
+        f"({LABELS[each.idxmin()]}) to {each.max():.2f} ({LABELS[each.idxmax()]})"
+    )
+    contradicted = ratio.low > SLIGHTLY and is_thorough(table, "capacity")
+    supported = ratio.high <= SLIGHTLY and each.max() <= SLIGHTLY and has_all(table)
     return Finding(result, len(found), verdict(supported, contradicted))
 
 
+#: Part of the rules that compare bests as values.
+_CONVERGED = (
+    "Only searches that have converged are used: doubling their trials or steps changes the stored "
+    "bits by less than 5 %. Differences allow for a further gain as large as that of this "
+    "doubling. Architectures are compared at equal numbers of trials, and at most 0.1 % of samples "
+    "may share their input. "
+)
+_THOROUGH = "after at least 1000 trials per search."
 CLAIMS = {
     "linear": Claim(
         "Stored bits grow linearly with the number of parameters, over orders of magnitude.",
         "2.1.2, figure 1a: roughly linear",
-        "The interval of the exponent of stored bits over parameters, with one intercept per "
-        "architecture and depth, lies within 0.85 and 1.15, and the sizes of each architecture "
-        "span a factor of 10; contradicted if the interval lies entirely outside, after at least "
-        "1000 trials per search.",
+        f"{_CONVERGED}The interval of the exponent of stored bits over parameters, with one "
+        "intercept per architecture and depth, lies within 0.85 and 1.15, and the sizes of each "
+        "architecture span a factor of 10; contradicted if the interval lies entirely outside, "
+        f"{_THOROUGH}",
         linear,
     ),
     "five_bits": Claim(
         "Networks store about five bits per parameter.",
         "2.1.2, figure 1e: between 3 and 6, about 5 for larger networks",
-        "The interval of the mean over architectures and depths, each at its largest size, lies "
-        "within 3 and 6, and each architecture has a size of at least 10,000 parameters; "
-        "contradicted if the interval lies entirely above, or entirely below after at least 1000 "
-        "trials per search.",
+        f"{_CONVERGED}The interval of the mean over architectures and depths, each at its largest "
+        "size, lies within 3 and 6, and each architecture has a size of at least 10,000 "
+        "parameters; contradicted if the interval lies entirely above, or entirely below "
+        f"{_THOROUGH}",
         five_bits,
     ),
     "similar_capacity": Claim(
         "Architectures other than the IRNN differ little in capacity.",
         "2.1.2, figure 1i: only small variations",
-        "Networks store one bit per parameter or more, and no architecture needs more than twice "
-        "the parameters of another for equal capacity, over the sizes that both have and whichever "
-        "single size is left out; contradicted if one needs more whichever size is left out, after "
-        "at least 1000 trials per search.",
+        f"{_CONVERGED}Networks store one bit per parameter or more, and for each pair of "
+        "architectures the interval of the ratio of bits per parameter, in an additive model of "
+        "architecture and size, lies below 2; contradicted if one lies entirely above, at 5 % "
+        f"divided by the number of pairs, {_THOROUGH}",
         similar_capacity,
     ),
     "capacity_order": Claim(
         "Gating reduces capacity slightly: RNN > UGRNN > GRU > LSTM > +RNN in bits per parameter.",
         "2.1.2, figure 1e",
-        "For each neighbouring pair, the interval of the mean difference, over the sizes and "
-        "depths that both have, lies in this direction; contradicted if one lies in the other "
-        "direction, after at least 1000 trials per search.",
+        f"{_CONVERGED}For each neighbouring pair, the interval of the difference, in an additive "
+        "model of architecture and size, lies in this direction; contradicted if one lies in the "
+        f"other direction, at 5 % divided by the number of pairs, {_THOROUGH}",
         capacity_order,
     ),
     "relu": Claim(
         "ReLU reduces capacity, in the RNN and the UGRNN as well as in the IRNN.",
         f"2.1.2, figure 2a: to about {paper.RELU_BITS_PER_PARAMETER} bits per parameter",
-        "The interval of the mean difference between the best trial with tanh and the best with "
-        f"ReLU, over the sizes of both architectures, lies above {RELU_DROP} bits per parameter; "
-        "contradicted if it lies entirely below, after at least 1000 trials per search.",
+        "Only studies that hold s() are used, with equal numbers of trials for tanh and ReLU. "
+        "Those with ReLU have converged: doubling their trials or steps changes the stored bits by "
+        "less than 5 %, which is added to them. The interval of the mean difference between the "
+        "best with tanh and the best with ReLU, over the sizes of both architectures, lies above "
+        f"{RELU_DROP} bits per parameter; contradicted if it lies entirely below, {_THOROUGH}",
         relu_lowers,
     ),
     "unrolling": Claim(
         "Capacity grows with the number of unrolled time steps, and saturates.",
         "2.1.2, figure 2b: diminishing gains",
-        "Over at least 3 architectures, the intervals of two means lie above zero: the gain in "
-        "bits per parameter from the fewest to the most steps, and the difference between the "
-        "gains of the first and the last doubling; contradicted if either lies entirely below "
-        "zero, after at least 1000 trials per search.",
+        f"{_CONVERGED}Over at least 3 architectures, the intervals of two means lie above zero: "
+        "the gain in bits per parameter from the fewest to the most steps, and the difference "
+        "between the gains of the first and the last doubling; contradicted if either lies "
+        f"entirely below zero, {_THOROUGH}",
         unrolling_saturates,
     ),
     "dataset_size": Claim(
         "The best size b of the data set is slightly above the number of stored bits.",
         "appendix A, figure App.1",
-        "The interval of the geometric mean of b over the stored bits, over all architectures, "
-        "lies within 1 and 1.25; contradicted if it lies entirely above, after at least 1000 "
-        "trials per search.",
+        f"{_CONVERGED}The interval of the geometric mean of b over the stored bits lies below "
+        f"{SLIGHTLY}, and each architecture's mean does too (b is never below the stored bits); "
+        f"contradicted if the interval lies entirely above, {_THOROUGH}",
         dataset_size,
     ),
 }

@@ -11,36 +11,44 @@ from tuning.report import statistics
 from tuning.report.claims.base import (
     Claim,
     Finding,
+    bests,
+    blocks,
     has_all,
     is_thorough,
+    ratios_within,
     say,
     verdict,
-    without_each_size,
 )
-from tuning.report.paper import DIMENSIONS
+from tuning.report.paper import DIMENSIONS, LABELS
 from tuning.report.selection import SIZE, searched
+
+#: Largest deviation of the error from the theory, per dimension.
+MARGIN = 0.05
+#: Largest ratio of parameters at "near identical" performance.
+EQUAL = 2.0
 
 
 def number_per_unit(trials: pd.DataFrame) -> Finding:
-    """Averages the difference between the error and the theory."""
+    """Averages the difference between the error and the theory, for each architecture."""
     found = searched(trials, "memory")
     table = statistics.best(found, SIZE)
     if not len(table):
         return Finding(runs=len(found))
-    excess = table.eval_loss - least_error(table.units, DIMENSIONS)
-    average = statistics.mean(excess)
+    table["excess"] = table.eval_loss - least_error(table.units, DIMENSIONS)
+    of = {arch: statistics.mean(rows.excess) for arch, rows in table.groupby("arch", observed=True)}
     result = (
-        f"error above theory by {say(average, 3)} on average and {excess.max():.3f} at most, in "
+        f"error above theory by {', '.join(f'{LABELS[a]} {say(e, 3)}' for a, e in of.items())}, in "
         f"{len(table)} settings of {table.units.min():.0f} to {table.units.max():.0f} units"
     )
-    worse = average.low > 0.05 and is_thorough(table, "memory")
     # The theory predicts an error below `DIMENSIONS` units and none from there on.
     sides = all(
         has_all(side)
         for side in (table[table.units < DIMENSIONS], table[table.units >= DIMENSIONS])
     )
-    supported = average.within(-0.05, 0.05) and sides
-    return Finding(result, len(found), verdict(supported, average.high < -0.05 or worse))
+    supported = sides and all(each.within(-MARGIN, MARGIN) for each in of.values())
+    below = statistics.mean(table.excess[table.units < DIMENSIONS]).high < -MARGIN
+    above = any(each.low > MARGIN for each in of.values()) and is_thorough(table, "memory")
+    return Finding(result, len(found), verdict(supported, below or above))
 
 
 def text8_equal(trials: pd.DataFrame) -> Finding:
@@ -55,67 +63,76 @@ def rcf_equal(trials: pd.DataFrame) -> Finding:
 
 def _equal(trials, task, loss):
     found = searched(trials, task)
-    table = statistics.best(found, SIZE)
+    table = bests(found)
     table = table[table[loss].notna()]
-    factor = without_each_size(
-        table, functools.partial(_largest_factor, size="num_params", loss=loss)
-    )
-    if math.isnan(factor.value):
+    said, within, beyond = [], [], []
+    for depth, each in table.groupby("depth"):
+        if each.arch.nunique() < 2 or each.max_params.nunique() < 2:
+            continue
+        nats = each[loss] / each.eval_loss  # Other units of the same loss.
+        further = each.gain * (each.chance_loss - each.eval_loss) * nats
+        pairs = functools.partial(
+            statistics.size_factors, each.num_params, each[loss], further, each.arch, blocks(each)
+        )
+        largest, *decided = ratios_within(pairs, EQUAL)
+        if math.isnan(largest.value):  # Loss does not fall with size: nothing can be compared.
+            return Finding(runs=len(found))
+        said.append(f"depth {depth} {say(largest)}")
+        within.append(decided[0])
+        beyond.append(decided[1])
+    if not said:
         return Finding(runs=len(found))
-    result = f"factor {say(factor)} in parameters between architectures, for equal loss"
+    result = f"largest ratio of parameters for equal loss: {', '.join(said)}"
     largest = table[table.max_params == table.max_params.max()]
     learned = has_all(table) and (largest.eval_loss < 0.9 * largest.chance_loss).all()
-    contradicted = factor.low > 2 and is_thorough(table, task)
-    return Finding(result, len(found), verdict(factor.high <= 2 and learned, contradicted))
+    contradicted = any(beyond) and is_thorough(table, task)
+    return Finding(result, len(found), verdict(all(within) and learned, contradicted))
 
 
 def per_unit_misleads(trials: pd.DataFrame) -> Finding:
-    """Compares the largest ratio of units at equal loss to that of parameters."""
+    """Compares the spread of architectures at equal units to that at equal parameters."""
     found = searched(trials, "text8", 1)
-    table = statistics.best(found, SIZE)
+    table = bests(found)
     table = table[table.bits_per_character.notna()]
-    by = {
-        size: without_each_size(
-            table, functools.partial(_largest_factor, size=size, loss="bits_per_character")
-        )
-        for size in ("units", "num_params")
-    }
-    units, parameters = by["units"], by["num_params"]
-    if math.isnan(units.value) or math.isnan(parameters.value):
+    spreads = {size: _spreads(table, size) for size in ("units", "num_params")}
+    excess = statistics.mean(spreads["units"] - spreads["num_params"])
+    if math.isnan(excess.value):
         return Finding(runs=len(found))
-    result = f"factor {say(units)} in units, {say(parameters)} in parameters"
-    supported = units.low > parameters.high and has_all(table)
-    contradicted = units.high < parameters.low and is_thorough(table, "text8")
+    units, parameters = (math.exp(each.mean()) for each in spreads.values())
+    result = f"factor {units:.2f} in units, {parameters:.2f} in parameters; log ratio {say(excess)}"
+    supported = excess.low > 0 and has_all(table)
+    contradicted = excess.high < 0 and is_thorough(table, "text8")
     return Finding(result, len(found), verdict(supported, contradicted))
 
 
-def _largest_factor(table, size, loss):
-    """Returns the largest `statistics.parameter_factors` over all depths; NaN if any is NaN."""
-    factors = [
-        statistics.parameter_factors(each[size], each[loss], each.arch.astype(str)).max(
-            skipna=False
-        )
-        for _, each in table.groupby("depth")
-        if each.arch.nunique() > 1 and each.max_params.nunique() > 1
-    ]
-    return float(np.max(factors)) if factors else math.nan
+def _spreads(table, size):
+    """Largest log ratio of sizes at equal loss between architectures, for each budget."""
+    x, y = np.log(table[size]), table.bits_per_character
+    fall = statistics.slope(x, y, table.arch.astype(str)).value
+    if not fall < 0:
+        return pd.Series(dtype=float)
+    needed = ((y - fall * x) / -fall).groupby(table.max_params)
+    return (needed.max() - needed.min())[needed.count() > 1]
 
 
 _EQUAL_RULE = (
-    "With one slope of loss over log parameters, no architecture needs more than twice the "
-    "parameters of another for equal loss, at any depth and whichever single size is left out, and "
-    "losses at the largest size are a tenth below chance; contradicted if one needs more whichever "
-    "size is left out, after at least 500 trials per search."
+    "Only searches that have converged are used: doubling their trials or steps changes the loss "
+    "below chance by less than 5 %. Intervals allow for a further gain as large as that of this "
+    "doubling. Architectures are compared at equal numbers of trials. With "
+    "one slope of loss over log parameters, and at any depth, the interval of the ratio of "
+    "parameters that two architectures need for equal loss lies below 2 for each pair, and losses "
+    "at the largest size are a tenth below chance; contradicted if one interval lies entirely "
+    "above, at 5 % divided by the number of pairs, after at least 500 trials per search."
 )
 CLAIMS = {
     "number_per_unit": Claim(
         "A network remembers about one real number of its input per unit: the error is "
         "max(0, 1 - n/64) for n units.",
         "2.2, figure 2c",
-        "The interval of the mean difference from the theory, over all settings, lies within -0.05 "
-        "and 0.05, and each architecture was run both below 64 units and at 64 or more; "
-        "contradicted if the interval lies entirely below, or entirely above after at least 500 "
-        "trials per search.",
+        "For each architecture, the interval of the mean difference from the theory over its sizes "
+        f"lies within -{MARGIN} and {MARGIN}, and it was run both below 64 units and at 64 or "
+        "more; contradicted if the interval over all settings of fewer than 64 units lies entirely "
+        "below, or one architecture's entirely above after at least 500 trials per search.",
         number_per_unit,
     ),
     "text8_equal": Claim(
@@ -134,9 +151,10 @@ CLAIMS = {
     "per_unit_misleads": Claim(
         "Comparing architectures by units is misleading.",
         "2.2 and 3, figure 3d",
-        "On text8 at depth 1, the largest ratio of units between architectures at equal loss "
-        "exceeds that of parameters, whichever single sizes are left out; contradicted if it falls "
-        "below, after at least 500 trials per search.",
+        "On text8 at depth 1, from converged searches at equal numbers of trials, the largest "
+        "ratio between architectures of the units needed for equal loss exceeds that of "
+        "parameters: the interval of the mean difference of their logarithms lies above zero; "
+        "contradicted if it lies entirely below, after at least 500 trials per search.",
         per_unit_misleads,
     ),
 }

@@ -1,111 +1,167 @@
-"""Section 4: trainability on hard tasks."""
+"""Section 4: trainability on hard tasks, by search."""
 
 import itertools
 import math
 from collections.abc import Callable
 
+import numpy as np
 import pandas as pd
 from scipy import stats
 
 from tuning.report import paper, statistics
-from tuning.report.claims.base import ALPHA, BEST_RULE, SHALLOW, Claim, Finding, has_all, verdict
+from tuning.report.claims import floors
+from tuning.report.claims.base import ALPHA, SHALLOW, Claim, Finding, has_all, verdict
 from tuning.report.paper import LABELS
 from tuning.report.selection import tuned
 
 _TASKS = ("parens", "arithmetic")
+_UNGATED = ("rnn", "irnn")
+#: Architecture -> a number for each independent sample: smaller is better.
+Scores = dict[str, np.ndarray]
+
+
+def capped(trials: pd.DataFrame) -> pd.Series:
+    """Eval losses over chance; divergences and losses from 0.95 of chance on are 1."""
+    share = trials.eval_loss / trials.chance_loss
+    return share.where(share < floors.LEARNED, 1.0)
+
+
+def by_search(trials: pd.DataFrame) -> Scores:
+    """Mean capped loss of each search, at equal numbers of trials; searches are independent.
+
+    Transferred trials are left out.
+    """
+    own = trials[trials.origin != "transfer"]
+    equal = statistics.equal_trials(own, ("depth", "max_params"))
+    means = capped(equal).groupby([equal.arch, equal.study], observed=True).mean()
+    return {arch: scores.to_numpy() for arch, scores in means.groupby(level=0, observed=True)}
+
+
+def by_trial(trials: pd.DataFrame) -> Scores:
+    """Capped loss of each trial, for trials that are independent."""
+    losses = capped(trials).groupby(trials.arch, observed=True)
+    return {arch: each.to_numpy() for arch, each in losses}
+
+
+def wins(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
+    """Returns how often a score of `first` beats one of `second`, and the Mann-Whitney p-value."""
+    if not len(first) or not len(second) or np.ptp([*first, *second]) == 0:
+        return 0.5, 1.0
+    u, p = stats.mannwhitneyu(first, second)
+    return 1 - u / (len(first) * len(second)), float(p)
+
+
+def decide(tests: list[tuple[float, float]], complete: bool) -> str:
+    """Verdict of tests that must all be won.
+
+    All tests must be significant, so none needs a stricter level. A single significant loss
+    contradicts, so its level is divided by the number of tests.
+    """
+    better = [share > 0.5 and p < ALPHA for share, p in tests]
+    worse = [share < 0.5 and p < ALPHA / len(tests) for share, p in tests]
+    return verdict(complete and bool(tests) and all(better), any(worse))
 
 
 def gated_easier(trials: pd.DataFrame) -> Finding:
-    """Estimates how often a gated trial beats an ungated one, for each task and depth."""
-    cells, complete, runs = [], {}, 0
+    """Compares searches of gated architectures with those of the RNN and of the IRNN."""
+    said, tests, complete, runs = [], [], True, 0
     for task, depth in itertools.product(_TASKS, (1, 2, 4, 8)):
         found = tuned(trials, task, depth)
-        is_gated = found.arch.isin(paper.GATED)
-        wins, p = _wins(found[is_gated], found[~is_gated])
+        scores = by_search(found)
+        enough = {arch for arch, each in scores.items() if len(each) >= floors.SEARCHES}
         runs += len(found)
-        if depth == 1:
-            complete[task] = has_all(found)
-        if not math.isnan(p):
-            cells.append((f"{task} depth {depth} {wins:.0%}", wins, p))
-    result = ", ".join(name for name, *_ in cells)
-    limit = ALPHA / max(len(cells), 1)
-    better = [wins > 0.5 and p < limit for _, wins, p in cells]
-    worse = [wins < 0.5 and p < limit for _, wins, p in cells]
-    said = result and f"a gated trial beats an ungated one: {result}"
-    return Finding(said, runs, verdict(all(complete.values()) and all(better), any(worse)))
+        gated = [scores[arch] for arch in paper.GATED if arch in enough]
+        complete &= depth > 1 or enough >= set(SHALLOW)
+        for arch in _UNGATED if gated else ():
+            if arch in enough:
+                share, p = wins(np.concatenate(gated), scores[arch])
+                said.append(f"{task} depth {depth} {share:.0%} of the {LABELS[arch]}'s")
+                tests.append((share, p))
+    result = ", ".join(said) and f"a gated search beats {', '.join(said)}"
+    return Finding(result, runs, decide(tests, complete))
 
 
-def _wins(first, second):
-    """Returns how often a trial of `first` beats one of `second`, and the Mann-Whitney p-value.
-
-    A diverged trial loses to every feasible one.
-    """
-    losses = [each.eval_loss.fillna(math.inf) for each in (first, second)]
-    if not all(map(len, losses)):
-        return math.nan, math.nan
-    u, p = stats.mannwhitneyu(*losses)
-    return 1 - u / (len(losses[0]) * len(losses[1])), p
-
-
-def most_trainable(arch: str, depth: int, samples: dict[str, pd.DataFrame]) -> Finding:
-    """Checks whether an architecture's trials beat those of all others on every task.
+def most_trainable(arch: str, depth: int, scores: dict[str, Scores], least: int = 1) -> str:
+    """Checks whether an architecture beats each other one on every task.
 
     Args:
         arch: the architecture.
         depth: depth of all trials; there is no +RNN at depth 1.
-        samples: trials by task.
+        scores: independent samples by task.
+        least: smallest number of samples of an architecture.
     """
     others = [each for each in (SHALLOW if depth == 1 else paper.ARCHS) if each != arch]
-    said, tests, runs = [], [], sum(map(len, samples.values()))
-    complete = all(has_all(found, (arch, *others)) for found in samples.values())
-    for task, found in samples.items():
-        if not found.eval_loss.notna().any():
-            continue
-        by_arch = found.groupby("arch", observed=True).eval_loss
-        medians, minima = by_arch.median(), by_arch.min()
-        said.append(
-            f"{task}: smallest median {LABELS[medians.idxmin()]} ({medians.min():.3g}), "
-            f"smallest loss {LABELS[minima.idxmin()]} ({minima.min():.3g})"
-        )
-        own = found[found.arch == arch]
-        tests += [_wins(own, found[found.arch == other]) for other in others]
-    limit = ALPHA / max(len(tests), 1)
-    better = [wins > 0.5 and p < limit for wins, p in tests]
-    worse = any(wins < 0.5 and p < limit for wins, p in tests)
-    return Finding("; ".join(said), runs, verdict(complete and bool(tests) and all(better), worse))
+    tests, complete = [], True
+    for each in scores.values():
+        known = {name: found for name, found in each.items() if len(found) >= least}
+        complete &= known.keys() >= {arch, *others}
+        if arch in known:
+            tests += [wins(known[arch], known[other]) for other in others if other in known]
+    return decide(tests, complete)
+
+
+def describe(trials: pd.DataFrame) -> str:
+    """Names the architectures with the smallest median and smallest loss."""
+    by_arch = trials.eval_loss.fillna(math.inf).groupby(trials.arch, observed=True)
+    medians, minima = by_arch.median(), by_arch.min()
+    return (
+        f"smallest median {LABELS[medians.idxmin()]} ({medians.min():.3g}), "
+        f"smallest loss {LABELS[minima.idxmin()]} ({minima.min():.3g})"
+    )
+
+
+def _searched(arch, depth, trials):
+    samples = {task: tuned(trials, task, depth) for task in _TASKS}
+    said = [f"{task}: {describe(found)}" for task, found in samples.items() if len(found)]
+    scores = {task: by_search(found) for task, found in samples.items()}
+    decided = most_trainable(arch, depth, scores, floors.SEARCHES)
+    return Finding("; ".join(said), sum(map(len, samples.values())), decided)
 
 
 def gru_searched(trials: pd.DataFrame) -> Finding:
     """Compares the GRU's searches with those of other architectures, at depth 1."""
-    return most_trainable("gru", 1, {task: tuned(trials, task, 1) for task in _TASKS})
+    return _searched("gru", 1, trials)
 
 
 def plus_rnn_searched(trials: pd.DataFrame) -> Finding:
     """Compares the +RNN's searches with those of other architectures, at depth 8."""
-    return most_trainable("+rnn", 8, {task: tuned(trials, task, 8) for task in _TASKS})
+    return _searched("+rnn", 8, trials)
 
 
 def ungated_solve(trials: pd.DataFrame) -> Finding:
     """Checks whether the RNN and the IRNN solve both tasks at depth 1."""
-    return _solved(trials, 1, lambda gated, ungated: all(ungated))
+
+    def judge(gated, ungated, thorough):
+        return all(ungated), thorough and not all(ungated)
+
+    return _solved(trials, 1, _UNGATED, judge)
 
 
 def only_gated_deep(trials: pd.DataFrame) -> Finding:
     """Checks which architectures solve both tasks at depth 8."""
-    return _solved(trials, 8, lambda gated, ungated: any(gated) and not any(ungated))
+
+    def judge(gated, ungated, thorough):
+        return thorough and any(gated), any(ungated) or (thorough and not any(gated))
+
+    return _solved(trials, 8, paper.ARCHS, judge)
 
 
-def _solved(trials, depth: int, holds: Callable[[list[bool], list[bool]], bool]) -> Finding:
+def _solved(
+    trials,
+    depth: int,
+    needed,
+    judge: Callable[[list[bool], list[bool], bool], tuple[bool, bool]],
+):
     """Checks a claim about which architectures solve both tasks.
 
     Args:
         trials: DataFrame of `trials.read`.
         depth: depth of the trials.
-        holds: the claim; called with two lists that tell which gated and which ungated
-            architectures solved a task.
+        needed: architectures that must have runs.
+        judge: whether one task supports and whether it contradicts; called with two lists that
+            tell which gated and which ungated architectures solved it, neither solved if not all
+            `needed` have runs, and whether each architecture has a search as long as the paper's.
     """
-    ungated = ("rnn", "irnn")
-    gated = [arch for arch in paper.GATED if depth > 1 or arch != "+rnn"]
     said, held, denied, runs = [], [], [], 0
     for task in _TASKS:
         found = tuned(trials, task, depth)
@@ -113,26 +169,38 @@ def _solved(trials, depth: int, holds: Callable[[list[bool], list[bool]], bool])
         table = statistics.best(found, ["arch"]).set_index("arch")
         shares = table.eval_loss / table.chance_loss
         said += [f"{task} {LABELS[arch]} {share:.2%}" for arch, share in shares.items()]
+        longest = found.groupby(["arch", "study"], observed=True).size().groupby("arch").max()
+        thorough = has_all(found, needed) and (longest >= paper.TRIALS[task]).all()
         # An architecture whose trials all diverged has no share, and has not solved the task.
-        solved = [[bool(shares.get(arch, 1.0) < 0.01) for arch in of] for of in (gated, ungated)]
-        whole = has_all(found, (*gated, *ungated))
-        enough = (
-            whole and (found.groupby("study", observed=True).size() >= paper.TRIALS[task]).all()
-        )
-        held.append(whole and holds(*solved) and (enough or depth == 1))
-        denied.append(enough and not holds(*solved))
+        solved = [
+            [bool(shares.get(arch, 1.0) < floors.SOLVED) for arch in of]
+            for of in (paper.GATED, _UNGATED)
+        ]
+        supports, contradicts = judge(*solved, bool(thorough))
+        held.append(supports and has_all(found, needed))
+        denied.append(contradicts)
     result = ", ".join(said) and "smallest eval loss over chance loss: " + ", ".join(said)
     return Finding(result, runs, verdict(all(held), any(denied)))
 
 
+_SEARCHES = (
+    f"Each architecture has at least {floors.SEARCHES} searches from different seeds. A search "
+    "counts with the mean of its eval losses, at equal numbers of trials and without transferred "
+    "ones; divergences and losses of at least 0.95 of chance count as chance. "
+)
+BEST_RULE = (
+    "{samples}On each task, the named one is better than every other by the Mann-Whitney test, "
+    "each at p < 0.05. Contradicted if another is better than the named one, at p < 0.05 divided "
+    "by the number of tests."
+)
 CLAIMS = {
     "gated_easier": Claim(
         "Gated architectures are easier to train than the RNN and the IRNN.",
         "4, figure 4: on both tasks, at all depths",
-        "All architectures have runs at depth 1 of both tasks, and at each task and depth with "
-        "runs gated trials have lower eval losses than ungated ones by the Mann-Whitney test at p "
-        "< 0.05 divided by the number of tests. Trials are assumed independent, and diverged "
-        "trials rank last. Contradicted if ungated losses are lower anywhere by the same test.",
+        f"{_SEARCHES}At depth 1 of both tasks, and at each other depth with such searches, those "
+        "of gated architectures are better than the RNN's, and better than the IRNN's, by the "
+        "Mann-Whitney test, each at p < 0.05. Contradicted if the RNN's or the IRNN's are better "
+        "anywhere, at p < 0.05 divided by the number of tests.",
         gated_easier,
     ),
     "ungated_solve": Claim(
@@ -146,20 +214,20 @@ CLAIMS = {
         "At greater depth, only gated architectures solve them.",
         "4, figures 4h and 4p",
         "At depth 8 and after as many trials as in the paper, a gated architecture falls below 1 % "
-        "of the chance loss on each task, and neither the RNN nor the IRNN does; contradicted "
-        "otherwise, after as many trials.",
+        "of the chance loss on each task, and neither the RNN nor the IRNN does. Contradicted as "
+        "soon as the RNN or the IRNN does, or if no gated one does after as many trials.",
         only_gated_deep,
     ),
     "gru_most_trainable": Claim(
         "At depth 1 the GRU is the most trainable.",
         "4, figures 4a, e, i, m",
-        BEST_RULE,
+        BEST_RULE.format(samples=_SEARCHES),
         gru_searched,
     ),
     "plus_rnn_most_trainable": Claim(
         "At depth 8 the +RNN is the most trainable.",
         "4, figures 4d, h, l, p",
-        BEST_RULE,
+        BEST_RULE.format(samples=_SEARCHES),
         plus_rnn_searched,
     ),
 }

@@ -1,0 +1,79 @@
+"""The least evidence that any rule uses, in one place.
+
+The floors hold for support and for contradiction alike. They were set before the runs that the
+claims are judged on; `SEEN` lists the trials that were known by then.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+
+class Floor(NamedTuple):
+    """The least evidence from a task.
+
+    Attributes:
+        steps: training steps of a trial.
+        trials: trials of a study, infeasible ones included.
+    """
+
+    steps: int
+    trials: int
+
+
+#: A network must have had time to learn: a thousand steps of the hard tasks move the gated ones.
+FLOORS = {
+    "capacity": Floor(10_000, 12),
+    "memory": Floor(2_000, 8),
+    "text8": Floor(2_000, 12),
+    "rcf": Floor(2_000, 12),
+    "parens": Floor(1_000, 20),
+    "arithmetic": Floor(1_000, 20),
+}
+#: Feasible reruns of each architecture.
+RERUNS = 6
+#: Independent searches of each architecture, where searches are compared by their trials' losses.
+SEARCHES = 4
+#: Largest share b / 2^n_in of capacity samples whose inputs may collide.
+COLLISIONS = 0.001
+#: Largest change of a best by doubling trials or steps, as a fraction of what was learned.
+CONVERGENCE = 0.05
+#: A loss from this fraction of chance on is as good as chance, and so is a divergence.
+LEARNED = 0.95
+#: A task is solved below this fraction of its chance loss.
+SOLVED = 0.01
+#: Trials known while the rules were written: (task, algorithm, largest budget, trials per study),
+#: all with seed 0. They are shown, but no verdict rests on them.
+SEEN = (
+    ("parens", "random", 10_000, 100),
+    ("capacity", "gp", 2_000, 4),
+    ("memory", "gp", 40_000, 12),
+)
+
+
+def evidence(trials: pd.DataFrame) -> pd.DataFrame:
+    """Trials that train long enough, in studies with enough such trials.
+
+    Reruns are kept if they are long enough. Capacity trials with too many collisions are left out.
+    """
+    steps = trials.task.astype(object).map({task: floor.steps for task, floor in FLOORS.items()})
+    long = trials[(trials.train_steps >= steps).to_numpy(bool) & ~collide(trials)]
+    least = long.task.astype(object).map({task: floor.trials for task, floor in FLOORS.items()})
+    sizes = long.groupby(["study", "is_rerun"], observed=True).run.transform("size")
+    return long[long.is_rerun | (sizes >= least).to_numpy(bool)]
+
+
+def collide(trials: pd.DataFrame) -> np.ndarray:
+    """Whether too many samples of a capacity trial share their input; unknown n_in passes."""
+    share = trials.num_samples / 2.0**trials.num_inputs
+    return ((trials.task == "capacity") & (share > COLLISIONS)).to_numpy(bool)
+
+
+def seen(trials: pd.DataFrame) -> np.ndarray:
+    """Whether a trial is in `SEEN`."""
+    known = np.zeros(len(trials), bool)
+    for task, algorithm, budget, count in SEEN:
+        same = (trials.task == task) & (trials.algorithm == algorithm) & (trials.seed == 0)
+        known |= (same & (trials.max_params <= budget) & (trials.iteration < count)).to_numpy(bool)
+    return known
