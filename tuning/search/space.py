@@ -98,8 +98,9 @@ def _of_architecture(arch):
     identity_alone = arch == "irnn"
     # Starting from the identity distinguishes the paper's IRNN from its RNN.
     inits = [init for init in MATRIX_INITS if init != "identity"] if arch == "rnn" else MATRIX_INITS
-    if not identity_alone:
+    if arch not in ("irnn", "+rnn"):  # fixed in section 1.4: ReLU, and ReLU for s1 and tanh for s2
         yield Hyperparameter("activation", "categorical", choices=ACTIVATIONS)
+    if not identity_alone:
         yield Hyperparameter("matrix_init", "categorical", choices=tuple(inits))
     scaled = tuple(init for init in inits if init != "identity")
     for gate in gates:

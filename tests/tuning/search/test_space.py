@@ -8,6 +8,7 @@ import rnn_zoo
 from rnn_zoo import CELLS
 from trainer import TrainConfig, UserError
 from trainer.tasks import TASKS
+from trainer.trial import Trial
 from tuning.config import StudyConfig
 from tuning.search.features import Features
 from tuning.search.space import (
@@ -90,6 +91,18 @@ def test_exceptions_for_networks_without_gates():
         assert not {name for name in names if "gate_bias" in name}
     assert {name for name in gru if "gate_bias" in name} == {"gate_bias.u"}
     assert {"gate_bias.gy", "gate_bias.gh"} <= by_name(arch="+rnn").keys()
+
+
+def test_nonlinearities_of_the_intersection_rnn_are_the_papers_unless_set():
+    assert "activation" in by_name(arch="gru")
+    assert "activation" not in by_name(arch="+rnn")
+    for given, expected in (({}, "tanh"), ({"activation": "relu"}, "relu")):
+        start = config(arch="+rnn", **given)
+        assert hold(start, given, {}) == {}
+        (values,) = points(space(start), 1)
+        (cell, *_) = Trial(configure(start, values)).cells
+        assert cell.activation.__name__ == expected
+        assert cell.depth_activation.__name__ == "relu"
 
 
 def test_conditional_hyperparameters():
