@@ -81,7 +81,8 @@ def read(directory: str | os.PathLike) -> tuple[pd.DataFrame, list[str]]:
         source          "rnn-zoo" or "published"
         algorithm       search algorithm: "gp", "random", ...
         profile         profile of the sweep: "smoke", "laptop" or "paper"
-        setting         JSON: task options that must be equal for trials to be compared
+        setting         JSON: task options that must be equal for trials to be compared, and the
+                        hash of text8's corpus
         bits            stored information of a capacity run, eq. (22)
         num_samples     b of a capacity run, N of rcf
         num_steps       T of a capacity run
@@ -224,7 +225,7 @@ def _row(record, study, is_rerun):
         "source": "rnn-zoo",
         "algorithm": study.algorithm,
         "profile": study.profile,
-        "setting": _setting(record["task"], options),
+        "setting": _setting(record["task"], options, record["data"]),
         "stopped_early": record["stopped_early"],
         "activation": hparams["activation"],
         "optimizer": hparams.get("optimizer"),
@@ -243,8 +244,9 @@ def _row(record, study, is_rerun):
     return row
 
 
-def _setting(task, options):
+def _setting(task, options, data):
     kept = {n: v for n, v in options.items() if n not in _FREE.get(task, ()) and v is not None}
+    kept |= {n: v for n, v in data.items() if n == "sha256"}  # of text8's corpus
     return json.dumps(kept, sort_keys=True)
 
 

@@ -1,13 +1,17 @@
 """Reading runs: each training is one row, with the values of its record."""
 
 import dataclasses
+import hashlib
 import json
 
 import pytest
 from processes import python
 from report_rows import frame, record
 
+from trainer import TrainConfig
+from trainer.trial import Trial
 from tuning.report import trials
+from tuning.report.selection import searched
 
 
 def write(path, *records, end="\n"):
@@ -70,6 +74,25 @@ def test_the_time_steps_of_a_capacity_trial_are_those_of_its_options(tmp_path):
     write(tmp_path / "b/trials.jsonl", record("00000", task="memory", metrics={}))
     found, _ = trials.read(tmp_path)
     assert found.num_steps.tolist()[0] == 2 and found.num_steps.isna().tolist()[1]
+
+
+def test_trials_on_different_texts_have_different_settings(tmp_path):
+    """The location of the text is not part of the setting, its content is."""
+    text = " ".join(["the quick brown fox jumps over the lazy dog"] * 30)
+    for name, content in (("a", text), ("copy", text), ("b", text.replace("fox", "cat"))):
+        (tmp_path / f"{name}.txt").write_text(content)
+        config = TrainConfig("text8", "gru", task_options={"path": str(tmp_path / f"{name}.txt")})
+        write(tmp_path / name / "record.json", Trial(config, name).record())
+    for name in ("a", "b", "copy"):
+        path = tmp_path / name / "record.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"status": "ok"}))
+    found, problems = trials.read(tmp_path)
+    assert not problems
+    assert found.run_id.tolist() == ["a", "b", "copy"]
+    a, b, copy = found.setting
+    assert a == copy != b
+    assert json.loads(a) == {"sha256": hashlib.sha256(text.encode()).hexdigest()}
+    assert searched(found, "text8").run_id.tolist() == ["a", "copy"]
 
 
 def test_the_origin_of_a_trial_and_its_held_hyperparameters_are_columns(tmp_path):
