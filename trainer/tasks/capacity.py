@@ -11,7 +11,7 @@ from trainer.errors import UserError
 from trainer.tasks.base import Batch, Task, WeightedBatch, check_whole
 from trainer.tasks.rendering import scored_sample, verdict
 
-PRESENTATIONS = ("first", "every")
+PRESENTATIONS, CODINGS = ("first", "every"), ("binary", "signed")
 
 
 class Capacity(Task):
@@ -22,14 +22,18 @@ class Capacity(Task):
     log2(1 - p)) bits, eq. (22), where p is the fraction of right answers; I = 0 for p below 1/2.
     All splits are the same data set, a function of the seed.
 
-    Inputs are (B, T, num_inputs) of 0 and 1, targets the labels (B, T, 1). Only the last step is
-    scored.
+    Inputs are (B, T, num_inputs) of 0 and 1, or -1 and 1, targets the labels (B, T, 1). Only the
+    last step is scored.
 
     Args:
         num_inputs: n_in.
         num_samples: b; appendix A tunes it between 0.1 and 10 times the parameter count.
         presentation: "first" shows the input at the first step only, "every" at every step.
         num_steps: T, 5 in figure 1.
+        coding: "binary" for 0 and 1 as in the paper, "signed" for -1 and 1. With inputs shown at
+            every step, networks compute the same functions of either: W (2 x - 1) + b is
+            2 W x + (b - W 1). Training differs: signed inputs have mean 0 and do not shift all
+            pre-activations together.
 
     Raises:
         UserError: an argument is out of range.
@@ -39,7 +43,7 @@ class Capacity(Task):
     summary = "memorise random labels of random binary inputs; reports the bits stored"
     output_dim = 1
     chance_loss = math.log(2)
-    lane_options = ("num_samples", "presentation")
+    lane_options = ("num_samples", "presentation", "coding")
 
     def __init__(
         self,
@@ -47,11 +51,14 @@ class Capacity(Task):
         num_samples: int = 20_000,
         presentation: str = "every",
         num_steps: int = 5,
+        coding: str = "binary",
     ):
-        if presentation not in PRESENTATIONS:
-            raise UserError(
-                f"unknown presentation {presentation!r}; choose one of {', '.join(PRESENTATIONS)}"
-            )
+        for name, value, choices in (
+            ("presentation", presentation, PRESENTATIONS),
+            ("coding", coding, CODINGS),
+        ):
+            if value not in choices:
+                raise UserError(f"unknown {name} {value!r}; choose one of {', '.join(choices)}")
         check_whole(1, num_inputs=num_inputs, num_samples=num_samples, num_steps=num_steps)
         self.input_dim, self.num_samples, self.num_steps = num_inputs, num_samples, num_steps
         self.loss_steps = slice(num_steps - 1, num_steps)
@@ -59,6 +66,7 @@ class Capacity(Task):
         self.data = {
             "num_samples": np.uint32(num_samples),
             "every": np.float32(presentation == "every"),
+            "signed": np.float32(coding == "signed"),
         }
 
     def draw(self, data, split, seed, step, batch_size):
@@ -80,6 +88,7 @@ class Capacity(Task):
         bits = ops.right_shift(words[..., None], shifts) & counter_rng.word(1)
         bits = ops.reshape(bits, (*bits.shape[:-2], -1))[..., : self.input_dim + 1]
         label, x = ops.cast(bits[..., None, :1], "int32"), ops.cast(bits[..., 1:], "float32")
+        x = x - data["signed"][..., None, None] * (1 - x)
         first = ops.cast(ops.arange(self.num_steps) == 0, "float32")
         shown = ops.maximum(first, data["every"][..., None])
         return Batch(Held(x, shown), ops.repeat(label, self.num_steps, axis=-2))
@@ -112,7 +121,7 @@ class Capacity(Task):
         return -metrics["mutual_information"]
 
     def example(self, batch, index):
-        x = "".join(str(int(bit)) for bit in batch.inputs[index, 0])
+        x = "".join(str(int(bit > 0)) for bit in batch.inputs[index, 0])
         return f"{x} -> {int(batch.targets[index, -1, 0])}"
 
     def answer(self, batch, index, outputs, units=None):

@@ -9,7 +9,7 @@ from on_backend import every_mode, execute, to_numpy, to_tensors
 from scipy import stats
 from slow import slow_except
 
-from rnn_zoo.model import build_model
+from rnn_zoo.model import build_model, get_weights, set_weights
 from trainer.errors import UserError
 from trainer.tasks import TASKS
 
@@ -121,6 +121,31 @@ def test_the_input_is_shown_first_or_at_every_step():
     np.testing.assert_array_equal(labels, data_set(every, 2)[1])
 
 
+@pytest.mark.parametrize("presentation", ["first", "every"])
+def test_signed_inputs_are_those_of_the_same_bits(presentation):
+    zero_one, labels = data_set(make(presentation=presentation), 2)
+    signed, same = data_set(make(presentation=presentation, coding="signed"), 2)
+    assert set(np.unique(signed[:, 0])) == {-1.0, 1.0}
+    np.testing.assert_array_equal(signed[:, 0], 2 * zero_one[:, 0] - 1)
+    later = signed[:, :1] * (presentation == "every")
+    np.testing.assert_array_equal(signed[:, 1:], np.repeat(later, 4, axis=1))
+    np.testing.assert_array_equal(same, labels)
+
+
+def test_weights_of_signed_inputs_have_twins_for_zero_and_one():
+    """W (2 x - 1) + b = 2 W x + (b - W 1), if x is shown at every step."""
+    zero_one, signed = (data_set(make(coding=coding))[0] for coding in ("binary", "signed"))
+    model = build_model("rnn", 1, 5, 16, 1, seed=1)
+    expected = to_numpy(model(signed))
+    weights = get_weights(model)
+    (layer,) = weights["layers"]
+    kernel = layer["input"]["h"]
+    layer["bias"]["h"] = layer["bias"]["h"] - kernel.sum(0)
+    layer["input"]["h"] = 2 * kernel
+    set_weights(model, weights)
+    np.testing.assert_allclose(to_numpy(model(zero_one)), expected, rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("num_steps", [1, 5, 9])
 def test_the_loss_is_at_the_last_step(num_steps):
     task = make(num_steps=num_steps)
@@ -144,8 +169,8 @@ def test_the_data_set_is_a_function_of_the_seed_alone():
 
 
 @every_mode
-def test_lanes_may_differ_in_seed_samples_and_presentation(mode):
-    tasks = [make(num_samples=3), make(num_samples=90, presentation="first")]
+def test_lanes_may_differ_in_seed_samples_presentation_and_coding(mode):
+    tasks = [make(num_samples=3), make(num_samples=90, presentation="first", coding="signed")]
     data = to_tensors({key: np.stack([task.data[key] for task in tasks]) for key in tasks[0].data})
     seeds = np.array([3, 9], "uint32")
 
@@ -271,7 +296,8 @@ def test_lanes_of_data_sets_of_several_sizes_are_measured_as_each_alone(evaluate
     large, small = make(9, 1000), make(9, 300)
     lanes = make(9, 1000)
     sizes = np.array([1000, 300], "uint32")
-    lanes.data = {"num_samples": sizes, "every": np.ones(2, "float32")}
+    lanes.data = {key: np.stack([lanes.data[key]] * 2) for key in lanes.data}
+    lanes.data["num_samples"] = sizes
     model = build_model("rnn", 1, 5, 9, 1, seed=1)
     measured = evaluate(lanes, model, "eval", 4, num_samples=1000, whole=True, lanes=2)
     for lane, task in enumerate((large, small)):
@@ -280,12 +306,13 @@ def test_lanes_of_data_sets_of_several_sizes_are_measured_as_each_alone(evaluate
         assert measured["accuracy"][lane] == pytest.approx(alone["accuracy"], rel=1e-6)
 
 
-def test_an_example_shows_the_bits_and_the_label():
-    task = make(num_inputs=12)
+@pytest.mark.parametrize("coding", ["binary", "signed"])
+def test_an_example_shows_the_bits_and_the_label(coding):
+    task = make(num_inputs=12, coding=coding)
     batch = task.sample("train", 0, 20)
     for index in range(20):
         bits, label = task.example(batch, index).split(" -> ")
-        assert bits == text_of(to_numpy(batch.inputs)[index, 0])
+        assert bits == text_of(to_numpy(batch.inputs)[index, 0] > 0)
         assert int(label) == int(batch.targets[index, -1, 0])
 
 
@@ -293,6 +320,7 @@ def test_an_example_shows_the_bits_and_the_label():
     "options, message",
     [
         ({"presentation": "last"}, "'last'.*first, every"),
+        ({"coding": "gray"}, "'gray'.*binary, signed"),
         ({"num_inputs": 0}, "at least 1, got 0"),
         ({"num_samples": 0}, "num_samples.*at least 1.*0"),
         ({"num_steps": 0}, "num_steps.*at least 1.*0"),

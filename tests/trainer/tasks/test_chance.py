@@ -106,7 +106,7 @@ def test_all_splits_of_a_finite_data_set_are_the_same(name, text_file):
 @pytest.mark.parametrize("name", TASKS)
 def test_an_unknown_option_is_refused_with_the_choices(name):
     choices = {
-        "capacity": "num_inputs, num_samples, presentation, num_steps",
+        "capacity": "num_inputs, num_samples, presentation, num_steps, coding",
         "memory": "dimensions, delay",
         "rcf": "num_samples, dimensions, num_steps, sampling",
         "text8": "path, source, num_steps, warmup_steps",
