@@ -137,6 +137,16 @@ class Capacity(Task):
         return {"num_samples": self.num_samples}
 
 
+def least_inputs(num_samples: int) -> int:
+    """Returns the least n_in for studies of up to b samples: max(20, ⌈log2(1000 b)⌉).
+
+    Inputs of n_in bits repeat: a sample has (b - 1) / 2^n_in others with the same input on average,
+    half of them with the other label, which no network can store. The rule bounds b / 2^n_in by
+    0.1 %. With 16 inputs and b = 100,000, a sample would have 1.5 others.
+    """
+    return max(20, (1000 * num_samples - 1).bit_length())
+
+
 def _information(library, p):
     """Returns 1 + p log2 p + (1 - p) log2(1 - p), eq. (22) per sample; 0 for p below 1/2."""
     p = library.clip(p, 0.5, 1.0)

@@ -25,6 +25,7 @@ from trainer.config import (
 )
 from trainer.errors import UserError
 from trainer.tasks import TASKS
+from trainer.tasks.capacity import least_inputs
 
 if TYPE_CHECKING:
     import keras_tuner
@@ -279,9 +280,24 @@ def of_study(
     # Muon is not in the paper: it is a choice only if the user names the choices.
     optimizers = OPTIMIZERS if "optimizer" in study.ranges else PAPER_OPTIMIZERS
     narrowed = narrow(space(config, optimizers), study.ranges)
+    _check_collisions(config, narrowed)
     if study.first is None:
         return narrowed, None
     return narrowed, _point(config, narrowed, {} if study.first == "config" else study.first)
+
+
+def _check_collisions(config, space):
+    """Refuses a search for the largest b of the capacity task with too few inputs for it."""
+    for each in space:
+        is_largest = each.name == "task_options.num_samples" and each.fixed is None
+        if not is_largest or config.preset:  # a preset's weights fix the number of inputs
+            continue
+        inputs, least = _value(config, "task_options.num_inputs"), least_inputs(each.high)
+        if inputs < least:
+            raise UserError(
+                f"{inputs} inputs are too few to tell {each.high:,} samples apart: set num_inputs "
+                f"in task_options to {least} or more, or narrow or hold num_samples"
+            )
 
 
 def values_of(config: TrainConfig, space: Sequence[Hyperparameter]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Perceptron capacity: counts over the data set, mutual information of the confusion table."""
 
+import itertools
 import math
 from collections import Counter
 
@@ -12,6 +13,7 @@ from slow import slow_except
 from rnn_zoo.model import build_model, get_weights, set_weights
 from trainer.errors import UserError
 from trainer.tasks import TASKS
+from trainer.tasks.capacity import least_inputs
 
 UNLUCKY = 1e-4
 
@@ -190,6 +192,33 @@ def test_lanes_may_differ_in_seed_samples_presentation_and_coding(mode):
         for part, expected in zip(swept, alone, strict=True):
             np.testing.assert_array_equal(part[lane], expected)
     np.testing.assert_array_equal(swept[2].sum(1), [0, 40])
+
+
+def test_expected_collisions_by_enumeration():
+    """(b - 1) / 2^n others with the same input, over all data sets of b samples of n bits."""
+    for n, b in ((1, 3), (2, 3), (3, 4)):
+        others = [
+            sum(mine == yours for mine, yours in itertools.permutations(samples, 2)) / b
+            for samples in itertools.product(range(2**n), repeat=b)
+        ]
+        assert np.mean(others) == pytest.approx((b - 1) / 2**n, rel=1e-12)
+
+
+@pytest.mark.parametrize("b", [1, 1000, 1048, 1049, 10_000, 20_000, 3_000_000])
+def test_the_least_number_of_inputs(b):
+    inputs = least_inputs(b)
+    assert inputs >= 20
+    assert b / 2**inputs <= 1e-3
+    assert inputs == 20 or b / 2 ** (inputs - 1) > 1e-3
+
+
+def test_collisions_of_a_data_set_are_as_expected():
+    """10,000 samples of 16 bits, as few as the rule forbids."""
+    inputs, _ = data_set(make(16, 10_000), batch_size=1000)
+    found = Counter(text_of(x[0]) for x in inputs)
+    pairs = sum(count * (count - 1) for count in found.values()) / 2
+    expected = 10_000 * 9_999 / 2 / 2**16  # nearly a Poisson variable
+    assert abs(pairs - expected) < 4 * math.sqrt(expected)
 
 
 # Loss and metrics.

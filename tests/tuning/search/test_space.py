@@ -234,6 +234,29 @@ def test_narrowing():
     assert narrowed["l2_decay"] == by_name()["l2_decay"]
 
 
+@pytest.mark.parametrize(
+    "inputs, options, ranges, least",
+    [
+        (24, {}, {}, 25),  # up to 20,000 samples
+        (25, {}, {}, None),
+        (23, {}, {"num_samples": (200, 8000)}, None),
+        (22, {}, {"num_samples": (200, 8000)}, 23),
+        (19, {}, {"num_samples": (200, 400)}, 20),
+        (6, {}, {"num_samples": 400}, None),  # fixed: no search for the largest
+        (6, {"preset": "capacity/gru-2k"}, {}, None),
+    ],
+)
+def test_a_search_for_the_capacity_has_inputs_that_differ(inputs, options, ranges, least):
+    start = config("capacity", task_options={"num_inputs": inputs}, **options)
+    study = StudyConfig(ranges=ranges)
+    if least is None:
+        assert of_study(start, study)
+    else:
+        message = f"{inputs} inputs are too few.*num_inputs in task_options to {least} or more"
+        with pytest.raises(UserError, match=message):
+            of_study(start, study)
+
+
 @pytest.mark.parametrize("choices", [None, ["adam"], ["adam", "muon"], ["muon"]], ids=str)
 def test_muon_is_searched_only_if_asked_for(choices):
     ranges = {} if choices is None else {"optimizer": choices}

@@ -37,7 +37,7 @@ ARGUMENTS = (
     "--workers=2",
     f"--num_trials={TRIALS}",
     "--gin_bindings=StudyConfig.batch = 3",
-    "--gin_bindings=TrainConfig.task_options = {'num_inputs': 6}",
+    "--gin_bindings=TrainConfig.task_options = {'num_inputs': 20}",
     # So few dimensions that the Gaussian process proposes more than half of the trials.
     "--gin_bindings=StudyConfig.ranges = {'num_samples': (40, 400), 'input_scale': 1.0,"
     " 'bias_init': 'constant', 'bias_scale': 0.1, 'momentum_logit': 2.0, 'l2_decay': 1e-6,"

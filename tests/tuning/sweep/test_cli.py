@@ -16,9 +16,9 @@ from tuning.study.log import read
 #: Three small studies of both algorithms, one with reruns.
 GRID = (
     "SweepConfig.grid = [{'task': 'capacity', 'arch': ['irnn', 'rnn'], 'num_params': 300,"
-    " 'num_trials': 5, 'train_steps': 60, 'task_options': {'num_inputs': 6}, 'algorithm': 'random'"
+    " 'num_trials': 5, 'train_steps': 60, 'task_options': {'num_inputs': 22}, 'algorithm': 'random'"
     "}, {'task': 'capacity', 'arch': 'irnn', 'num_params': 200, 'num_trials': 3,"
-    " 'train_steps': 60, 'task_options': {'num_inputs': 6}, 'reruns': 2}]\n"
+    " 'train_steps': 60, 'task_options': {'num_inputs': 22}, 'reruns': 2}]\n"
 )
 ARGUMENTS = (
     *("-m", "tuning.sweep", "--gin_file=grid.gin", "--out=sweep", "--profile=smoke"),
@@ -73,8 +73,7 @@ def test_a_study_of_a_sweep_equals_a_study_alone(undisturbed, tmp_path):
     arguments = ("-m", "tuning", "--task=capacity", "--arch=irnn", "--num_params=300")
     arguments += ("--profile=smoke", "--num_trials=5", "--train_steps=60", "--algorithm=random")
     arguments += ("--gin_bindings=StudyConfig.batch = 8", "--lanes=1", "--workers=2")
-    arguments += ("--gin_bindings=TrainConfig.task_options = {'num_inputs': 6,"
-                  " 'num_samples': 3000, 'presentation': 'every'}",)  # fmt: skip
+    arguments += ("--gin_bindings=TrainConfig.task_options = {'num_inputs': 22}",)
     name = "sweep/studies/capacity-irnn-1-300-random"
     done = python(*arguments, f"--study_dir={name}", cwd=tmp_path, **JAX)
     assert done.code == 0, done.stderr

@@ -76,9 +76,25 @@ def test_the_presets_searches(profile):
         # On a laptop, parens comes from figure 5.
         known = {("parens", arch) for arch in ALL} if profile == "laptop" else set()
         assert found | known == {(task, arch) for task in TASKS for arch in ALL}
+    assert all(spec.study.first == ("config" if profile == "laptop" else None) for spec in specs)
+    if profile == "laptop":
+        # The shape and about the data of the presets that ship.
+        options = [spec.config.task_options for spec in specs if spec.config.task == "capacity"]
+        assert options == [{"num_inputs": 16, "num_samples": 10_000}] * 6
+
+
+@pytest.mark.parametrize("profile", ["smoke", "laptop", "paper"])
+@pytest.mark.parametrize("name", ["figure_1", "figure_2b"])
+def test_sizes_of_a_capacity_figure_share_enough_inputs(name, profile):
+    specs = studies(PAPER / f"{name}.gin", profile)
+    largest = 0
     for spec in specs:
-        known = {"num_samples": 10_000} if spec.config.task == "capacity" else "config"
-        assert spec.study.first == (known if profile == "laptop" else None)
+        searched, _ = of_study(spec.config, spec.study)
+        largest = max(largest, *(h.high for h in searched if "num_samples" in h.name))
+    (inputs,) = {spec.config.task_options["num_inputs"] for spec in specs}
+    assert inputs >= 20
+    assert largest / 2**inputs <= 1e-3
+    assert len({spec.config.arch for spec in specs}) >= 3 or profile == "smoke"
 
 
 def test_the_paper_s_sizes():
@@ -115,7 +131,7 @@ def test_a_grid_is_a_product_over_the_project_s_files(grid):
     ]
     first = specs[0]
     assert first.config.task_options["num_steps"] == 2
-    assert first.config.task_options["num_inputs"] == 16  # from the task's file
+    assert first.config.task_options["num_inputs"] == 26  # from the task's file
     assert first.config.lr_decay_rate == 0.01  # from the task's file
     assert first.config.batch_size == 32 and first.study.keep == 2
     assert first.config.train_steps == 50_000  # from the profile
