@@ -84,7 +84,7 @@ def test_the_presets_searches(profile):
 
 
 @pytest.mark.parametrize("profile", ["smoke", "laptop", "paper"])
-@pytest.mark.parametrize("name", ["figure_1", "figure_2b"])
+@pytest.mark.parametrize("name", ["figure_1", "figure_2a", "figure_2b"])
 def test_sizes_of_a_capacity_figure_share_enough_inputs(name, profile):
     specs = studies(PAPER / f"{name}.gin", profile)
     largest = 0
@@ -94,7 +94,6 @@ def test_sizes_of_a_capacity_figure_share_enough_inputs(name, profile):
     (inputs,) = {spec.config.task_options["num_inputs"] for spec in specs}
     assert inputs >= 20
     assert largest / 2**inputs <= 1e-3
-    assert len({spec.config.arch for spec in specs}) >= 3 or profile == "smoke"
 
 
 def test_the_paper_s_sizes():
