@@ -1,5 +1,7 @@
 import os
+import shutil
 import subprocess
+import tempfile
 
 import pytest
 
@@ -10,9 +12,22 @@ for _name in ("OPENBLAS_NUM", "OMP_NUM", "MKL_NUM", "TF_NUM_INTRAOP", "TF_NUM_IN
 
 
 def pytest_configure(config):
-    """Compiles with little optimization in the default run; others compile as users do."""
+    """Compiles each program once, and in the default run with little optimization."""
     if config.option.markexpr == "not slow":
         os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+    if hasattr(config, "workerinput"):
+        return
+    # Processes that train the same model share its compiled program.
+    config.compiled = tempfile.mkdtemp(prefix="compiled-")
+    os.environ["TF_XLA_FLAGS"] = f"--tf_xla_persistent_cache_directory={config.compiled}"
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = config.compiled
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
+
+
+def pytest_unconfigure(config):
+    if not hasattr(config, "workerinput"):
+        shutil.rmtree(config.compiled, ignore_errors=True)
 
 
 def pytest_xdist_auto_num_workers(config):

@@ -84,6 +84,7 @@ class Chart:
         self._points: list[pd.DataFrame] = []
         self._entries: dict[str, Artist] = {}
         self._svgs: dict[str, str] = {}
+        self._is_laid_out = False
         self.is_faint = False
         self.variant = ""
 
@@ -196,6 +197,7 @@ class Chart:
     def png(self) -> bytes:
         """The figure as PNG on white."""
         file = io.BytesIO()
+        self._lay_out()
         with rc_context(_STYLE):
             FigureCanvasAgg(self.figure).print_png(file)
         return file.getvalue()
@@ -204,6 +206,7 @@ class Chart:
         """The figure as SVG with a transparent background; `name` seeds its ids."""
         if name not in self._svgs:  # The page and the file have the same picture.
             file = io.StringIO()
+            self._lay_out()
             with rc_context(_STYLE | {"svg.hashsalt": name}):
                 self.figure.savefig(file, format="svg", transparent=True, metadata=_NO_METADATA)
             self._svgs[name] = file.getvalue()
@@ -216,10 +219,17 @@ class Chart:
             dict of `box` (left, top, right, bottom as fractions of the picture), `x` and `y` (low
             end, high end, whether the scale is logarithmic).
         """
-        FigureCanvasAgg(self.figure).draw()
+        self._lay_out()
         box, axes = self.axes.get_position(), self.axes
         return {
             "box": [float(end) for end in (box.x0, 1 - box.y1, box.x1, 1 - box.y0)],
             "x": [*map(float, axes.get_xlim()), axes.get_xscale() == "log"],
             "y": [*map(float, axes.get_ylim()), axes.get_yscale() == "log"],
         }
+
+    def _lay_out(self):
+        """Positions the axes once: it takes as long as drawing, and each picture would repeat it."""
+        if not self._is_laid_out:
+            self.figure.draw_without_rendering()
+            self.figure.set_layout_engine("none")
+            self._is_laid_out = True
