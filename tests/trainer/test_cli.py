@@ -342,10 +342,13 @@ def test_a_second_run_in_the_same_directory_is_refused(smoke, quick):
 
 @pytest.mark.parametrize(
     "flag, name, value",
-    [
-        ("--arch=lstm", "arch", "'lstm'"),
-        ("--gin_bindings=TrainConfig.l2_decay=0.5", "l2_decay", "0.5"),
-    ],
+    slow_rows_except(
+        [("--arch=lstm", "arch", "'lstm'")],
+        [
+            ("--arch=lstm", "arch", "'lstm'"),
+            ("--gin_bindings=TrainConfig.l2_decay=0.5", "l2_decay", "0.5"),
+        ],
+    ),
 )
 def test_another_configuration_is_not_resumed(smoke, warm, flag, name, value):
     directory, _ = smoke

@@ -37,7 +37,7 @@ def full():
 @pytest.mark.parametrize(
     "changes",
     [
-        {},
+        pytest.param({}, marks=pytest.mark.slow),
         pytest.param({"arch": "+rnn", "depth": 2}, marks=pytest.mark.slow),
         pytest.param({"arch": "lstm", "depth": 2}, marks=pytest.mark.slow),
     ],
@@ -55,7 +55,7 @@ def test_bfloat16_learns_about_as_well(changes, full):
     "task, options",
     [
         pytest.param("text8", {"source": "pydoc"}, marks=pytest.mark.slow),
-        pytest.param("capacity", {"num_samples": 50}, marks=pytest.mark.slow),
+        ("capacity", {"num_samples": 50}),
     ],
 )
 def test_bfloat16_accepts_every_form_of_input(task, options):

@@ -227,6 +227,7 @@ def test_hyperparameters_outside_the_ranges_come_to_their_ends(preset_root):
         space.of_study(config, study)
 
 
+@pytest.mark.slow
 def test_the_first_trial_of_a_study_is_the_preset(preset_root, tmp_path):
     make(preset_root, NAME, SMALL)
     parsed(

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from on_backend import tensorflow_only, to_numpy
 from processes import environment
+from slow import slow_except
 
 from rnn_zoo.model import build_model, get_weights, recurrent_cells, set_weights
 from trainer import UserError, backend
@@ -159,7 +160,7 @@ def named(weights):
 
 
 @tensorflow_only
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", slow_except(["adam", "muon"], OPTIMIZERS))
 @pytest.mark.parametrize(
     "changes",
     [

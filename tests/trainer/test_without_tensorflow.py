@@ -107,6 +107,7 @@ def test_layers_lanes_and_steppers_work_and_a_pipeline_says_what_it_needs(tmp_pa
     assert "needs KERAS_BACKEND=tensorflow" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_search_works(tmp_path):
     # A sweep and its report are made without TensorFlow in tests/tuning/report/test_cli.py.
     flags = ("--task=capacity", "--arch=rnn", "--profile=smoke", SMALL, "--num_trials=2")

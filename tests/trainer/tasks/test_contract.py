@@ -38,6 +38,12 @@ def task(make):
     return make()
 
 
+#: For tests that compile: the tasks with large data, which is where compiled draws can go wrong.
+with_large_data = pytest.mark.parametrize(
+    "make", slow_except(["text8", "rcf"], SMALL), indirect=True
+)
+
+
 def sampled(task, *arguments, **options):
     return to_numpy(tuple(task.sample(*arguments, **options)))
 
@@ -108,6 +114,7 @@ def test_an_unknown_option_is_refused(task):
         type(task).check_options({"nonsense": 1})
 
 
+@with_large_data
 @pytest.mark.parametrize("mode", slow_except([COMPILED], MODES[1:]))
 def test_compiled_equals_eager(task, mode):
     def draw(seed, step):
@@ -117,6 +124,7 @@ def test_compiled_equals_eager(task, mode):
     assert_same(compiled, sampled(task, "eval", 3, B, step=5), task)
 
 
+@with_large_data
 @pytest.mark.parametrize("first", slow_except(["compiled"], ["compiled", "dataset"]))
 def test_a_batch_can_be_drawn_after_a_compiled_one(make, first):
     """Data on the device do not belong to the graph that used them first."""
@@ -174,6 +182,7 @@ def test_metrics_have_the_loss_and_the_objective_is_a_number(task):
 
 
 @tensorflow_only
+@with_large_data
 def test_the_dataset_has_the_batches_of_sample(task):
     for step, element in enumerate(task.dataset("valid", B, seed=4).take(3)):
         inputs, targets, weights = (part.numpy() for part in element)

@@ -44,7 +44,7 @@ def test_it_parses_under_every_profile(name, text_file):
     "name",
     [
         # The other tasks differ in details that other tests cover.
-        pytest.param(name, marks=() if name == "text8" else pytest.mark.slow)
+        pytest.param(name, marks=() if name == "memory" else pytest.mark.slow)
         for name in TASKS
     ],
 )

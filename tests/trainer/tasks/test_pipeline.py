@@ -22,7 +22,7 @@ SMALL = {
 }
 
 
-@pytest.fixture(params=slow_except(("rcf", "arithmetic"), TASKS))
+@pytest.fixture(params=slow_except(("arithmetic",), TASKS))
 def task(request, text_file):
     options = {"path": text_file} if request.param == "text8" else {}
     return TASKS[request.param](**SMALL[request.param], **options)

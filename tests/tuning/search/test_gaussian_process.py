@@ -125,6 +125,7 @@ def test_fantasies_are_draws_of_the_process():
         np.testing.assert_allclose(deviations, np.sqrt(with_noise**2 - noise), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_improvement_over_fantasies_equals_monte_carlo():
     """Draws results of two running trials, fits scikit-learn to them, draws the candidate."""
     x, y = data(15, d=2)

@@ -9,6 +9,7 @@ import keras_tuner
 import numpy as np
 import pytest
 from scipy import stats
+from slow import slow_except
 
 from tuning.search.algorithms import ALGORITHMS, load_oracle
 from tuning.search.features import Features
@@ -81,9 +82,7 @@ def test_a_restarted_search_continues_as_if_uninterrupted(name, tmp_path):
     assert tried == whole
 
 
-@pytest.mark.parametrize(
-    "seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (2, 3))]
-)
+@pytest.mark.parametrize("seed", slow_except([0], range(4)))
 def test_a_restart_within_a_batch_changes_nothing(seed, tmp_path):
     """Restarts after each proposal of a batch, including right after the kernel was refitted."""
     options = {"hyperparameters": mixed_space(), "seed": seed, "initial_points": 4}
@@ -153,6 +152,7 @@ def test_running_trials_are_not_tried_again_nearby(tmp_path):
     assert np.ptp(lrs) > 0.05
 
 
+@pytest.mark.slow
 def test_failing_regions_are_avoided(tmp_path):
     def loss(values):
         return None if values["lr"] > 1e-2 else -values["lr"]  # better and better, up to a cliff
