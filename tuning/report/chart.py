@@ -228,7 +228,7 @@ class Chart:
         }
 
     def _lay_out(self):
-        """Positions the axes once: it takes as long as drawing, and each picture would repeat it."""
+        """Positions the axes once: it takes as long as drawing, which would repeat it."""
         if not self._is_laid_out:
             self.figure.draw_without_rendering()
             self.figure.set_layout_engine("none")
