@@ -12,12 +12,12 @@ def product(**values):
     return [dict(zip(lists, each, strict=True)) for each in itertools.product(*lists.values())]
 
 
-def _capacity(trials, sizes, seeds=(1,), **values):
+def _capacity(trials, sizes):
     return [
         study
         for depth, archs in ((1, SHALLOW), (2, ("lstm", "+rnn")))
         for study in product(task="capacity", arch=archs, depth=depth, num_params=sizes,
-                             num_trials=trials, seed=seeds, **values)
+                             num_trials=trials)
     ]  # fmt: skip
 
 
@@ -39,7 +39,6 @@ def _random(trials, archs, depth, size):
 #: Name -> studies that a laptop can run.
 LAPTOP = {
     "capacity": _capacity(60, (1000, 3000, 10_000)),
-    "order": _capacity(60, (1000, 3000, 10_000), seeds=(1, 2, 3, 4)),
     "relu": product(task="capacity", arch=("rnn", "ugrnn"), activation=("tanh", "relu"),
                     num_params=(1000, 3000, 10_000), num_trials=40),
     "unrolled": _unrolled(60, ("rnn", "ugrnn", "gru", "lstm")),
@@ -58,6 +57,12 @@ LAPTOP = {
 #: Name -> studies of the paper's size.
 PAPER = {
     "capacity": _capacity(1000, (1000, 3000, 10_000, 30_000)),
+    "order": [
+        study
+        for depth, archs in ((1, SHALLOW), (2, ALL), (4, ALL))
+        for study in product(task="capacity", arch=archs, depth=depth, num_trials=1000,
+                             num_params=(1000, 3000, 10_000, 30_000, 100_000, 300_000))
+    ],
     "relu": product(task="capacity", arch=("rnn", "ugrnn"), activation=("tanh", "relu"),
                     num_params=(1000, 3000, 10_000), num_trials=1000),
     "unrolled": _unrolled(1000, ("rnn", "ugrnn", "gru", "lstm")),

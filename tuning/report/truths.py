@@ -139,7 +139,7 @@ BREAKING: dict[str, tuple[Truth, ...]] = {
     "five_bits": tuple(but(bits=dict.fromkeys(_FIVE, x), relu_bits=x) for x in (2.4, 7.5)),
     "similar_capacity": (
         but(bits=_FIVE | {"lstm": 2.2}, relu_bits=2.0),
-        but(bits=_FIVE | {"rnn": 11.0}),
+        but(bits=_FIVE | {"rnn": 13.0}),
     ),
     "capacity_order": (
         but(bits=_FIVE),
@@ -151,6 +151,8 @@ BREAKING: dict[str, tuple[Truth, ...]] = {
     "unrolling": (
         but(unrolled=lambda steps: 1.0),
         but(unrolled=lambda steps: 0.2 + 0.2 * math.log2(steps)),
+        but(unrolled=lambda steps: 1.0 - 0.1 * math.log2(steps)),
+        but(unrolled=lambda steps: 0.2 + 0.1 * steps),
     ),
     "dataset_size": (but(samples_over_bits=1.3), but(samples_over_bits=2.0)),
     "number_per_unit": (
