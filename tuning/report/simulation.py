@@ -13,6 +13,7 @@ import pandas as pd
 
 from rnn_zoo import sizing
 from rnn_zoo.architectures import ARCHITECTURES
+from trainer.tasks.capacity import least_inputs
 from trainer.tasks.memory import least_error
 from tuning.report import trials
 from tuning.report.paper import DIMENSIONS, UNROLLED
@@ -100,8 +101,7 @@ def _settings(point, number):
     inputs, outputs, chance = _TASKS[task]
     options = point["task_options"]
     if task == "capacity":
-        # Even with ten samples per parameter, hardly any two share their input.
-        inputs = options.get("num_inputs") or max(20, math.ceil(math.log2(1e4 * size)))
+        inputs = options.get("num_inputs") or least_inputs(10 * size)
     units = sizing.units_for_budget(arch, depth, size, inputs, outputs)
     steps = point.get("train_steps") or _STEPS.get(task, 50_000)
     held = [name for name in ("activation", "optimizer") if name in point]

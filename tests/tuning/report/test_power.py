@@ -42,6 +42,9 @@ PAPERS = {
     "table_1": "random",
     "reruns": "reruns",
 }
+#: Claims without power even there: from single searches, architectures as close as the GRU and the
+#: UGRNN cannot be told apart. It takes more than 64 searches of each.
+UNDECIDABLE = ("gru_most_trainable",)
 #: Studies of more than a hundred thousand trials.
 LARGE = ("order", "searches")
 #: (claim, number of a truth that breaks it) -> the paper's studies, which are as thorough as rules
@@ -133,7 +136,7 @@ def test_what_is_false_at_any_effort_is_contradicted(name, number):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", CLAIMS)
+@pytest.mark.parametrize("name", [name for name in CLAIMS if name not in UNDECIDABLE])
 def test_power_is_80_percent(name):
     seeds = range(8 if PAPERS.get(name) in LARGE else 40)
     found = verdicts(name, PAPER, seeds)
