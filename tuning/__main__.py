@@ -69,8 +69,9 @@ def main():
         print(space.table(space.of_study(config, study)[0]))
         return 0
     algorithm = "given" if FLAGS.hparams else study.algorithm
-    directory = FLAGS.study_dir or default_study_dir(config, algorithm, study.first is not None)
-    search = Study(directory, config, study, documents)
+    default = default_study_dir(config, algorithm, study.first is not None)
+    directory = FLAGS.study_dir or default
+    search = Study(directory, config, study, documents, name=os.path.basename(default))
     sets = (
         hparam_sets.configurations(config, hparam_sets.read(FLAGS.hparams)) if FLAGS.hparams else []
     )

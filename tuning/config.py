@@ -1,6 +1,7 @@
 """Configuration of a study, read from gin files and flags."""
 
 import dataclasses
+import hashlib
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -25,13 +26,17 @@ class StudyConfig:
         num_trials: number of trials; a study can be extended later.
         algorithm: "gp" (batched expected improvement, as in the paper), "random", "keras_tuner"
             (its Bayesian optimisation) or "optuna" (its GPSampler).
-        seed: seed of the search. All trials share the seed of the `TrainConfig` (appendix A).
+        seed: seed of the search. If None, it follows from the study's name, so that studies differ.
+            All trials share the seed of the `TrainConfig` (appendix A).
         ranges: narrower ranges by hyperparameter: (low, high), a list of choices, or one value.
             The commands add each hyperparameter that the user sets in the `TrainConfig`, by flag,
             binding, gin file or grid, with its value; see `tuning.search.space.hold`.
         batch: number of trials proposed together. Batch k is proposed once the results of batches
-            0 to k - 2 are known, so the trials do not depend on the number of workers. If None,
-            the number of trials that train at once, but at least 4.
+            0 to k - 2 are known, so the trials do not depend on the number of workers. If None, it
+            follows from the size of the study; see `tuning.study.schedule.default_batch`.
+        initial_points: number of random trials before the search proposes any. If None, it follows
+            from the sizes of the study and of the space; see
+            `tuning.study.schedule.default_initial_points`.
         early_stopping: "none", or "median" to prune a trial whose training loss after a quarter, a
             half or three quarters of its steps is above the median of earlier trials.
         first: hyperparameters of the first trial: "config" for those of the `TrainConfig`, clipped
@@ -45,9 +50,10 @@ class StudyConfig:
 
     num_trials: int = 60
     algorithm: str = "gp"
-    seed: int = 0
+    seed: int | None = None
     ranges: dict = dataclasses.field(default_factory=dict)
     batch: int | None = None
+    initial_points: int | None = None
     early_stopping: str = "none"
     first: dict | str | None = None
     keep: int = 5
@@ -57,13 +63,23 @@ class StudyConfig:
         check_choice("early_stopping", self.early_stopping, EARLY_STOPPING)
         check_range("num_trials", self.num_trials, 1, MAX_TRIALS, whole=True)
         check_range("keep", self.keep, 1, math.inf, whole=True)
-        check_range("StudyConfig.seed", self.seed, 0, 2**31 - 1, whole=True)
-        if self.batch is not None:
-            check_range("batch", self.batch, 1, math.inf, whole=True)
+        if self.seed is not None:
+            check_range("StudyConfig.seed", self.seed, 0, 2**31 - 1, whole=True)
+        for name in ("batch", "initial_points"):
+            if getattr(self, name) is not None:
+                check_range(name, getattr(self, name), 1, math.inf, whole=True)
         if not isinstance(self.ranges, dict):
             raise UserError(f"ranges must be a dict from name to range, got {self.ranges!r}")
         if not (self.first in (None, "config") or isinstance(self.first, dict)):
             raise UserError(f"first must be 'config' or a dict from name to value: {self.first!r}")
+
+
+def seed_of(name: str) -> int:
+    """Returns the seed of a study of this name, from 0 to 2^31 - 1.
+
+    It is the same in every process and on every machine.
+    """
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big") >> 1
 
 
 _CONFIGURABLE = gin.external_configurable(StudyConfig, "StudyConfig")

@@ -59,14 +59,17 @@ def show(records: Iterable[RunRecord], num: int, display: "Display") -> None:
     display.say(
         f"{len(records)} trials, {infeasible} infeasible ({share:.1%})"
         + (f", {early} stopped early" if early else "")
+        + f", {num_proposed(records)} proposed by the search"
     )
     ranked = log.ranked(records)
     if not ranked or not num:
         return
-    columns = ("trial", "objective", "eval loss", "steps", "optimizer", "lr_init", "s()", "b^fg")
+    columns = ("trial", "origin", "objective", "eval loss", "steps", "optimizer", "lr_init", "s()")
+    columns += ("b^fg",)
     rows = [
         (
             record.run_id,
+            record.origin or "-",
             f"{record.objective:.4f}",
             f"{record.eval_loss:.4f}",
             f"{record.steps_done:,}",
@@ -78,6 +81,11 @@ def show(records: Iterable[RunRecord], num: int, display: "Display") -> None:
         for record in ranked[:num]
     ]
     display.table(columns, rows)
+
+
+def num_proposed(records: Iterable[RunRecord]) -> int:
+    """Counts the trials that the search's model proposed; the others were drawn or given."""
+    return sum(record.origin == "search" for record in records)
 
 
 def _numbers(value):

@@ -23,6 +23,7 @@ def record(number, objective):
         "steps_done": 40,
         "curve": [2.0, 1.0],
         "stopped_early": number == 1,
+        "origin": "search" if number == 3 else "random" if number == 1 else None,
     }
 
 
@@ -41,11 +42,13 @@ def study(tmp_path):
 def test_the_best_trials_come_first(study):
     done = python("-m", "tuning.show", "--study_dir=study", "--num=2", cwd=study.parent)
     assert (done.code, done.stderr) == (0, "")
-    assert "4 trials, 1 infeasible (25.0%), 1 stopped early" in done.stdout
-    rows = [line.split("│")[1:4] for line in done.stdout.splitlines() if line.startswith("│")]
+    assert (
+        "4 trials, 1 infeasible (25.0%), 1 stopped early, 1 proposed by the search" in done.stdout
+    )
+    rows = [line.split("│")[1:5] for line in done.stdout.splitlines() if line.startswith("│")]
     assert [[cell.strip() for cell in row] for row in rows] == [
-        ["00001", "1.5000", "1.5000"],
-        ["00003", "2.2500", "2.2500"],
+        ["00001", "random", "1.5000", "1.5000"],
+        ["00003", "search", "2.2500", "2.2500"],
     ]
     assert "1 line" in done.stdout
 

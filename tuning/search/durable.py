@@ -43,9 +43,12 @@ class DurableOracle(keras_tuner.Oracle):
         hyperparameters: the search space; None if the model defines it.
         seed: seed of all random numbers; if None, one is drawn and stored with the search.
         first: values of the first trial, such as known good ones; None to let the search choose.
+        initial_points: number of random trials before the model chooses; the algorithm's default if
+            None.
         **options: other arguments of `keras_tuner.Oracle`.
 
     Attributes:
+        origins: "first", "random" or "search" by trial id: where its values come from.
         lost: ids of trials that had ended, but whose results `reload` did not find.
     """
 
@@ -59,6 +62,7 @@ class DurableOracle(keras_tuner.Oracle):
         hyperparameters: keras_tuner.HyperParameters | None = None,
         seed: int | None = None,
         first: dict[str, Any] | None = None,
+        initial_points: int | None = None,
         **options: Any,
     ):
         options = {"max_consecutive_failed_trials": None} | options
@@ -69,17 +73,24 @@ class DurableOracle(keras_tuner.Oracle):
             seed=seed,
             **options,
         )
-        self._given_seed, self.first = seed, first
+        self._given_seed, self.first, self.initial_points = seed, first, initial_points
+        self.origins: dict[str, str] = {}
         self.lost: frozenset[str] = frozenset()
         self.seed = self._seed_state = random.randrange(2**31) if seed is None else seed
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         if self.first is not None and not self.start_order:
-            return {"status": RUNNING, "values": dict(self.first)}
-        return self.propose(trial_id)
+            proposal = {"status": RUNNING, "values": dict(self.first), "origin": "first"}
+        else:
+            proposal = self.propose(trial_id)
+        self.origins[trial_id] = proposal.pop("origin", "search")
+        return proposal
 
     def propose(self, trial_id: str) -> dict[str, Any]:
-        """Returns status and values of the next trial, like keras-tuner's `populate_space`."""
+        """Returns status, values and origin of the next trial.
+
+        These are the entries of keras-tuner's `populate_space`, and "random" or "search".
+        """
         raise NotImplementedError(f"{type(self).__name__} must define propose(trial_id)")
 
     def create_trial(self, tuner_id: str) -> Trial:
@@ -128,10 +139,12 @@ class DurableOracle(keras_tuner.Oracle):
 
     def save(self) -> None:
         values = {name: trial.hyperparameters.values for name, trial in self.trials.items()}
-        _write(self._get_oracle_fname(), self.get_state() | {"values": values})
+        own = {"values": values, "origins": self.origins}
+        _write(self._get_oracle_fname(), self.get_state() | own)
 
     def _save_trial(self, trial):
-        _write(os.path.join(self._get_trial_dir(trial.trial_id), "trial.json"), trial.get_state())
+        state = trial.get_state() | {"origin": self.origins.get(trial.trial_id)}
+        _write(os.path.join(self._get_trial_dir(trial.trial_id), "trial.json"), state)
 
     def reload(self) -> None:
         state = _read(self._get_oracle_fname())
@@ -142,6 +155,8 @@ class DurableOracle(keras_tuner.Oracle):
                 found[entry.name.removeprefix("trial_")] = _read(path)
         if state is None:
             state = self._state_of(found)
+        known = {n: trial["origin"] for n, trial in found.items() if trial and trial.get("origin")}
+        self.origins = known | state.get("origins", {})
         # A copy, because `from_config` modifies its argument.
         self.hyperparameters = keras_tuner.HyperParameters.from_config(
             copy.deepcopy(state["hyperparameters"])

@@ -21,17 +21,13 @@ class OptunaOracle(RandomOracle):
     mean score.
 
     Args:
-        objective, max_trials, hyperparameters, seed, first, **options: see `DurableOracle`.
-        initial_points: number of random trials before the model chooses.
+        objective, max_trials, hyperparameters, seed, first, initial_points, **options: see
+            `DurableOracle`; by default 10 initial points.
     """
-
-    def __init__(self, *args: Any, initial_points: int = 10, **options: Any):
-        super().__init__(*args, **options)
-        self.initial_points = initial_points
 
     def propose(self, trial_id: str) -> dict[str, Any]:
         completed, failed = self.ended()
-        if len(completed) < self.initial_points:
+        if len(completed) < (self.initial_points or 10):
             return super().propose(trial_id)
         asked = self._ask(completed, failed)
         values: dict[str, Any] = {}
@@ -40,7 +36,7 @@ class OptunaOracle(RandomOracle):
                 values[hp.name] = _value(hp, asked.get(hp.name))
         if self._duplicate(values):
             return super().propose(trial_id)
-        return {"status": RUNNING, "values": values}
+        return {"status": RUNNING, "values": values, "origin": "search"}
 
     def _ask(self, completed, failed):
         """Adds all trials to a new Optuna study and asks it for the next one."""

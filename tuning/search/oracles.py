@@ -23,8 +23,8 @@ class RandomOracle(DurableOracle):
         for vector in features.draw(rng, 100):
             values = features.decode(vector)
             if not self._duplicate(values):
-                return {"status": RUNNING, "values": values}
-        return {"status": STOPPED, "values": None}
+                return {"status": RUNNING, "values": values, "origin": "random"}
+        return {"status": STOPPED, "values": None, "origin": "random"}
 
 
 class GPOracle(RandomOracle):
@@ -36,8 +36,8 @@ class GPOracle(RandomOracle):
 
     Args:
         objective, max_trials, hyperparameters, seed, first, **options: see `DurableOracle`.
-        initial_points: number of random trials before the model chooses; by default one more than
-            the number of free dimensions, but at least 5 and at most 20.
+        initial_points: see `DurableOracle`; by default one more than the number of free dimensions,
+            but at least 5 and at most 20.
         fantasies: number of fantasised results per running trial.
 
     Source: Snoek et al. 2012; Desautels et al. 2014.
@@ -46,15 +46,9 @@ class GPOracle(RandomOracle):
     #: The kernel is refitted when the number of trials has grown by this factor.
     GROWTH = 1.15
 
-    def __init__(
-        self,
-        *args: Any,
-        initial_points: int | None = None,
-        fantasies: int = 16,
-        **options: Any,
-    ):
+    def __init__(self, *args: Any, fantasies: int = 16, **options: Any):
         super().__init__(*args, **options)
-        self.initial_points, self.fantasies = initial_points, fantasies
+        self.fantasies = fantasies
         self._theta, self._num_fitted, self._num_features = None, 0, 0
         self._forget()
 
@@ -75,7 +69,11 @@ class GPOracle(RandomOracle):
         best = points[np.argsort(losses, kind="stable")[:10]]
         rng = self.rng(len(self.start_order))
         values = acquisition.maximise(features, posterior, rng, best, self._duplicate)
-        return {"status": RUNNING if values else STOPPED, "values": values}
+        return {
+            "status": RUNNING if values else STOPPED,
+            "values": values,
+            "origin": "search",
+        }
 
     def _posterior(self, features, points, targets):
         """Fits ended trials and fantasises running ones; extends the last posterior if possible."""
@@ -141,6 +139,11 @@ class GPOracle(RandomOracle):
 class StockOracle(DurableOracle, keras_tuner.oracles.BayesianOptimizationOracle):
     """keras-tuner's own Bayesian optimisation made durable, as a baseline."""
 
+    def __init__(self, *args: Any, initial_points: int | None = None, **options: Any):
+        super().__init__(*args, initial_points=initial_points, **options)
+        if initial_points is not None:
+            self.num_initial_points = initial_points
+
     def propose(self, trial_id: str) -> dict[str, Any]:
         # The base class keeps a random state and its last fit, which a restart would lose: derive
         # both from the trials instead.
@@ -150,7 +153,10 @@ class StockOracle(DurableOracle, keras_tuner.oracles.BayesianOptimizationOracle)
         completed, _ = self.ended()
         if completed:
             self._refit(completed)
-        return keras_tuner.oracles.BayesianOptimizationOracle.populate_space(self, trial_id)
+        proposal = keras_tuner.oracles.BayesianOptimizationOracle.populate_space(self, trial_id)
+        # The base class's rule for its initial points.
+        initial = self.num_initial_points or max(3 * len(self.hyperparameters.space), 3)
+        return proposal | {"origin": "random" if len(completed) < initial else "search"}
 
     def _refit(self, completed: list[Trial]) -> None:
         """Fits to completed trials only; the base class imputes running ones from its last fit."""

@@ -80,9 +80,12 @@ class InProcess:
 
     @property
     def slots(self) -> int:
-        """Number of trials that train at once, once sized."""
-        assert self.lanes
-        return self.lanes
+        """Number of trials that a batch should fill by default.
+
+        It is 1 for any number of lanes: sweeps train in this way, and their trials must not depend
+        on the machine.
+        """
+        return 1
 
     def __str__(self):
         return f"one process of {_lanes(self.lanes)}"

@@ -10,7 +10,7 @@ from tuning.config import StudyConfig
 #: Settings of a search that may change when a study is continued.
 FREE = ("num_trials", "keep")
 #: Settings of a search that are chosen when it starts, unless the user sets them.
-CHOSEN = ("batch", "seed")
+CHOSEN = ("batch", "seed", "initial_points")
 
 
 def identity(config: TrainConfig, study: StudyConfig) -> dict[str, Any]:

@@ -54,6 +54,10 @@ class Schedule:
         """Returns the hyperparameters of a trial."""
         return self._oracle.trials[run_id].hyperparameters.values
 
+    def origin(self, run_id: str) -> str | None:
+        """Returns where a trial's hyperparameters come from; None if the search has lost it."""
+        return self._oracle.origins.get(run_id)
+
     def advance(self) -> None:
         """Tells all results and proposes all trials that are due."""
         while action := next_action(
@@ -91,6 +95,40 @@ class Schedule:
             self._oracle.update_trial(run_id, {OBJECTIVE: record.objective})
             trial.status = COMPLETED
         self._oracle.end_trial(trial)
+
+
+def default_batch(num_trials: int, slots: int = 1) -> int:
+    """Returns the number of trials to propose together, so that most proposals are informed.
+
+    The first two batches are proposed without results. With an eighth of the trials per batch, they
+    are a quarter of the study. A batch fills the slots, but for that at most half of the study is
+    proposed without results. More than 8 trials per batch are only worthwhile if as many train at
+    once.
+
+    Args:
+        num_trials: number of trials of the study.
+        slots: number of trials that train at once.
+
+    Example:
+        default_batch(12) == 1, default_batch(100) == 8, default_batch(100, slots=32) == 25
+    """
+    return max(1, min(8, num_trials // 8), min(slots, num_trials // 4))
+
+
+def default_initial_points(num_trials: int, num_free: int) -> int:
+    """Returns the number of random trials before the search proposes any.
+
+    A Gaussian process needs about one point per dimension, here 5 to 20, but a short study is to
+    use the search too: at most a quarter of its trials are random, and at least two.
+
+    Args:
+        num_trials: number of trials of the study.
+        num_free: number of hyperparameters that are not fixed.
+
+    Example:
+        default_initial_points(12, 18) == 3, default_initial_points(1000, 18) == 19
+    """
+    return min(max(num_free + 1, 5), 20, max(2, num_trials // 4))
 
 
 def num_known(index: int, batch: int) -> int:

@@ -24,16 +24,23 @@ from trainer.errors import UserError
 from trainer.storage.differences import refuse_difference
 from trainer.storage.files import whole, write_json
 from trainer.storage.records import RunRecord
-from tuning.config import MAX_TRIALS, StudyConfig
+from tuning.config import MAX_TRIALS, StudyConfig, seed_of
 from tuning.search import space as spaces
 from tuning.search.algorithms import load_oracle
 from tuning.study.executors import Executor, Processes, run_jobs
-from tuning.study.identity import identity, refuse_other
+from tuning.study.identity import CHOSEN, identity, refuse_other
 from tuning.study.lease import Lease
 from tuning.study.log import TrialLog, rank, ranked, write_run
 from tuning.study.pool import Job
 from tuning.study.progress import StudyDisplay
-from tuning.study.schedule import OBJECTIVE, RUNNING, Schedule, pruning_limits
+from tuning.study.schedule import (
+    OBJECTIVE,
+    RUNNING,
+    Schedule,
+    default_batch,
+    default_initial_points,
+    pruning_limits,
+)
 
 if TYPE_CHECKING:
     from tuning.search.durable import DurableOracle
@@ -47,6 +54,7 @@ class Study:
         config: the configuration whose hyperparameters are searched.
         study: configuration of the search.
         documents: texts to write beside study.json, by file name.
+        name: name that determines the search's seed; the directory's if None.
 
     Raises:
         UserError: the search space or the first trial is invalid.
@@ -61,9 +69,10 @@ class Study:
         config: TrainConfig,
         study: StudyConfig,
         documents: Mapping[str, str] | None = None,
+        name: str | None = None,
     ):
         self.path, self.config, self.study = pathlib.Path(directory), config, study
-        self.documents = documents or {}
+        self.documents, self.name = documents or {}, name or self.path.name
         self.space, self.first = spaces.of_study(config, study)
         choices = [each.choices for each in self.space if each.name == "optimizer"]
         self._optimizers = choices[0] if choices else None
@@ -158,13 +167,12 @@ class Study:
 
     def _open(self, slots, display):
         """Creates or reads the study's files."""
-        held = self.check()
-        batch = held["batch"] if held else self.study.batch or max(4, slots)
+        self.study = self._chosen(self.check(), slots)
         oracle = self._make_oracle()
-        sizes = {name: getattr(self.study, name) for name in ("num_trials", "keep")}
+        own = {name: getattr(self.study, name) for name in ("num_trials", "keep", "batch")}
         settings = self._identity()
         del settings["study"]["batch"]
-        write_json(self.path / "study.json", settings | sizes | {"batch": batch})
+        write_json(self.path / "study.json", settings | own)
         for name, text in self.documents.items():
             if not (self.path / name).exists():
                 with whole(self.path / name, "w") as file:
@@ -180,7 +188,19 @@ class Study:
         if lost := self._lost(oracle):
             display.say(f"the search is rebuilt from {self.log.path}")
             oracle.restore(lost)
-        self._schedule = Schedule(oracle, self.log, self.study.num_trials, batch)
+        self._schedule = Schedule(oracle, self.log, self.study.num_trials, self.study.batch)
+
+    def _chosen(self, held, slots):
+        """Returns the search with its settings that are chosen when it starts."""
+        free = sum(each.fixed is None for each in self.space)
+        values = {
+            "seed": seed_of(self.name),
+            "batch": default_batch(self.study.num_trials, slots),
+            "initial_points": default_initial_points(self.study.num_trials, free),
+        }
+        for source in (held or {}, held["study"] if held else {}, vars(self.study)):
+            values |= {n: source[n] for n in CHOSEN if source.get(n) is not None}
+        return dataclasses.replace(self.study, **values)
 
     def _lost(self, oracle):
         """Returns (values, score) of the trials in the log that the search does not have, by id."""
@@ -227,6 +247,7 @@ class Study:
             hyperparameters=spaces.hyperparameters(self.space),
             seed=self.study.seed,
             first=self.first,
+            initial_points=self.study.initial_points,
         )
         oracle._set_project_dir(str(self.path.parent), self.path.name)
         oracle.verbose = 0
@@ -272,6 +293,7 @@ class Study:
     def _ended(self, record, weights):
         # Another process may own the directory by now.
         self._lease.check()
+        record.origin = self._schedule.origin(record.run_id)
         record.held = [each.name for each in self.space if each.fixed is not None]
         if record.objective is not None:
             better = [each for each in self.ranked if rank(each) < rank(record)]

@@ -16,9 +16,6 @@ from trainer.errors import UserError
 from tuning.config import StudyConfig, study_config
 from tuning.search import space
 
-#: Default of StudyConfig.batch in a sweep: trials must not depend on the engine that runs it.
-BATCH = 8
-
 _TRAIN = tuple(field.name for field in dataclasses.fields(TrainConfig))
 _STUDY = tuple(field.name for field in dataclasses.fields(StudyConfig) if field.name != "seed")
 #: Fields that a study's name always has, in this order; others are added if the grid varies them.
@@ -209,7 +206,7 @@ class _Base:
         chosen = {name: value for name, value in values.items() if name in _STUDY}
         study = dataclasses.replace(study, **chosen)
         ranges = space.hold(config, given, study.ranges)
-        study = dataclasses.replace(study, ranges=ranges, batch=study.batch or BATCH)
+        study = dataclasses.replace(study, ranges=ranges)
         reruns = values.get("reruns", 0)
         check_range("reruns", reruns, 0, 100_000, whole=True)
         # Refuse an invalid study before any training.

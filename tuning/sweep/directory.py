@@ -39,7 +39,8 @@ class State:
     Attributes:
         status: "waiting", "running", "done" or "failed"; an owner that was killed leaves "running".
         trials: number of finished trials and reruns when this was written.
-        infeasible, best: number of diverged trials and the best objective, once it is done.
+        infeasible, proposed, best: number of diverged trials, number of trials that the search's
+            model proposed, and the best objective, once it is done.
         wanted: number of trials and reruns that it was done for; it is reopened if the sweep wants
             more.
         failures: messages of errors since its last finished trial.
@@ -50,6 +51,7 @@ class State:
     status: str = WAITING
     trials: int = 0
     infeasible: int | None = None
+    proposed: int | None = None
     best: float | None = None
     wanted: int = 0
     failures: tuple[str, ...] = ()

@@ -131,13 +131,14 @@ def show(sweep: Sweep, display: Display) -> None:
                 name,
                 survey.statuses[name],
                 f"{survey.trials[name]}/{sweep.specs[name].num_trainings}",
+                "-" if state.proposed is None else str(state.proposed),
                 "-" if state.infeasible is None else str(state.infeasible),
                 "-" if state.best is None else f"{state.best:.4f}",
                 duration(state.seconds),
                 error,
             )
         )
-    columns = ("study", "status", "trials", "infeasible", "best", "time", "last error")
+    columns = ("study", "status", "trials", "proposed", "infeasible", "best", "time", "last error")
     display.table(columns, rows)
     display.say(summary(survey))
 

@@ -195,6 +195,7 @@ class Studies:
         from rich.console import Console
 
         from trainer.config import TrainConfig
+        from tuning.show import num_proposed
         from tuning.study import log, reruns
         from tuning.study.executors import InProcess
         from tuning.study.progress import StudyDisplay
@@ -212,8 +213,13 @@ class Studies:
                     path, configs, executor, display, keep=False, lease=lease
                 )
                 is_complete = len(records) == len(configs)
-        infeasible = sum(record.objective is None for record in study.log.records.values())
-        return is_complete, {"infeasible": infeasible, "best": best and best.objective}
+        records = study.log.records.values()
+        results = {
+            "infeasible": sum(record.objective is None for record in records),
+            "proposed": num_proposed(records),
+            "best": best and best.objective,
+        }
+        return is_complete, results
 
 
 def resident_megabytes() -> float:

@@ -166,7 +166,8 @@ def test_failing_regions_are_avoided(tmp_path):
 
 
 def test_an_objective_can_be_maximised(tmp_path):
-    oracle = GPOracle(keras_tuner.Objective("loss", "max"), hyperparameters=mixed_space())
+    objective = keras_tuner.Objective("loss", "max")
+    oracle = GPOracle(objective, hyperparameters=mixed_space(), seed=0)
     oracle._set_project_dir(str(tmp_path), "study")
     oracle.verbose = 0
     run(oracle, 40, 4, lambda values: -value_at(values))

@@ -23,7 +23,7 @@ RANGES = {
 
 def search(path, num_trials, limit=None, **options):
     """Continues a study; returns the hyperparameters of the trials that ran, by id."""
-    options = {"algorithm": "random", "ranges": RANGES, "batch": 4} | options
+    options = {"algorithm": "random", "ranges": RANGES, "batch": 4, "seed": 0} | options
     executor = Untrained(limit=limit)
     study = Study(path, CONFIG, StudyConfig(num_trials, **options))
     study.run(executor)
@@ -40,7 +40,8 @@ def keep_records(path, destination):
 
 @pytest.mark.parametrize("algorithm", ["random", "gp", "keras_tuner"])
 def test_a_finished_study_is_extended_from_its_records(tmp_path, algorithm):
-    options = {"algorithm": algorithm}
+    # keras-tuner's search takes seconds per proposal.
+    options = {"algorithm": algorithm, "initial_points": 30 if algorithm == "keras_tuner" else 3}
     search(tmp_path / "study", 12, **options)
     kept = keep_records(tmp_path / "study", tmp_path / "kept")
     more, same = search(tmp_path / "study", 20, **options), search(kept, 20, **options)

@@ -15,12 +15,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from processes import JAX, environment, python
+from untrained import Untrained
 
 from trainer import TrainConfig, UserError
 from trainer.storage.records import RunRecord
-from tuning.config import StudyConfig
+from tuning.config import StudyConfig, seed_of
 from tuning.study import log
-from tuning.study.schedule import next_action, num_known
+from tuning.study.schedule import (
+    default_batch,
+    default_initial_points,
+    next_action,
+    num_known,
+)
 from tuning.study.study import Study
 
 TRIALS = 11
@@ -118,6 +124,11 @@ def test_a_study_writes_its_files(undisturbed):
     assert len(oracle["end_order"]) == TRIALS and not oracle["ongoing_trials"]
     fixed = ["input_scale.h", "bias_init", "bias_scale.h", "lr_decay_rate", "momentum_logit"]
     fixed += ["gradient_clip_val", "l2_decay"]
+    held = json.loads((study / "study.json").read_text())
+    assert held["study"]["initial_points"] == 2 and held["batch"] == 3
+    origins = [records[run_id].origin for run_id in sorted(records)]
+    # The first two batches are proposed without results.
+    assert origins[:6] == ["random"] * 6 and set(origins[6:]) == {"search"}
     for run_id, record in records.items():
         assert record.held == fixed
         trial = json.loads((study / f"trial_{run_id}/trial.json").read_text())
@@ -274,6 +285,49 @@ def test_a_full_disk_stops_a_study_that_can_be_continued(undisturbed, disk):
     done = python(*ALONE, cwd=home, **JAX)
     assert done.code == 0, done.stderr
     assert results(home / "study") == results(undisturbed[0])
+
+
+def test_the_seed_follows_from_the_name_in_every_process():
+    names = ["parens-gru-1-10000-gp", "parens-gru-1-10000-random", "parens-gru-2-10000-gp", ""]
+    seeds = [seed_of(name) for name in names]
+    assert seeds == [1683637024, 1325100366, 1165783580, 1910006305]
+    code = f"from tuning.config import seed_of; print([seed_of(name) for name in {names}])"
+    assert python("-c", code, cwd=".", PYTHONHASHSEED="7").stdout.strip() == str(seeds)
+
+
+def test_a_study_chooses_its_settings_when_it_starts(tmp_path):
+    config = TrainConfig("parens", "rnn", train_steps=100)
+
+    def start(name, num_trials, **settings):
+        study = Study(tmp_path / name, config, StudyConfig(num_trials=num_trials, **settings))
+        study.run(Untrained(lanes=1, limit=1))
+        held = json.loads((tmp_path / name / "study.json").read_text())
+        return held["study"]["seed"], held["batch"], held["study"]["initial_points"]
+
+    # 13 dimensions.
+    assert start("a", 12) == (seed_of("a"), 1, 3)
+    assert start("b", 100) == (seed_of("b"), 8, 14)
+    assert start("c", 100, seed=3, batch=2, initial_points=9) == (3, 2, 9)
+    # They stay when the study grows, and other ones are refused.
+    assert start("a", 1000) == (seed_of("a"), 1, 3)
+    with pytest.raises(UserError, match="seed 3, not 4"):
+        start("c", 100, seed=4)
+    with pytest.raises(UserError, match="initial_points 3, not 4"):
+        start("a", 100, initial_points=4)
+
+
+@pytest.mark.parametrize("num_trials", [1, 4, 8, 12, 24, 60, 100, 1000])
+@pytest.mark.parametrize("slots", [1, 2, 16, 32])
+def test_most_trials_are_proposed_from_results(num_trials, slots):
+    batch = default_batch(num_trials, slots)
+    uninformed = max(2 * batch, default_initial_points(num_trials, num_free=20))
+    if num_trials >= 4:
+        assert uninformed <= num_trials / 2
+        assert default_initial_points(num_trials, num_free=20) <= max(2, num_trials / 4)
+    if slots == 1 and num_trials >= 8:
+        assert uninformed <= num_trials / 4
+    if num_trials >= 4 * slots:
+        assert batch >= min(slots, num_trials // 4)  # all slots are busy
 
 
 @settings(max_examples=200, deadline=None)
