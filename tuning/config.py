@@ -12,8 +12,9 @@ from trainer.cli import gin_files
 from trainer.config import check_choice, check_range
 from trainer.errors import UserError
 from tuning.search.algorithms import ALGORITHMS
+from tuning.study.pruning import RULES
 
-EARLY_STOPPING = ("none", "median")
+EARLY_STOPPING = ("none", *RULES)
 #: Upper limit of num_trials. It fixes the number of digits of trial ids, so that studies can grow.
 MAX_TRIALS = 99_999
 
@@ -37,8 +38,10 @@ class StudyConfig:
         initial_points: number of random trials before the search proposes any. If None, it follows
             from the sizes of the study and of the space; see
             `tuning.study.schedule.default_initial_points`.
-        early_stopping: "none", or "median" to prune a trial whose training loss after a quarter, a
-            half or three quarters of its steps is above the median of earlier trials.
+        early_stopping: "none"; "median" to prune a trial whose training loss after a quarter, a
+            half or three quarters of its steps is above the median of earlier trials; or "halving"
+            to prune it after 1, 3 or 9 twentieths unless it is among the best third of them. See
+            `tuning.study.pruning`.
         first: hyperparameters of the first trial: "config" for those of the `TrainConfig`, clipped
             to the ranges; a dict from name to value, which takes the others from the `TrainConfig`;
             None to let the search choose.

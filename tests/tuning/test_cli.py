@@ -17,7 +17,7 @@ def tune(home, *arguments, **changes):
         (("--task=parens", "--arch=gru", "--algorithm=grid"), ["'grid'", "gp, random"]),
         (("--task=parens", "--arch=gru", "--num_trials=0"), ["num_trials", "0"]),
         (("--task=parens", "--arch=gru", "--workers=0"), ["--workers", "0"]),
-        (("--task=parens", "--arch=gru", "--early_stopping=asha"), ["'asha'", "median"]),
+        (("--task=parens", "--arch=gru", "--early_stopping=asha"), ["'asha'", "median, halving"]),
         (("--task=parens", "--arch=gru", "--num_params=1"), ["--num_params"]),
         (("--resume",), ["--study_dir"]),
         (("--resume", "--study_dir=nowhere"), ["nowhere", "no study"]),

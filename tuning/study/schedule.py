@@ -8,8 +8,7 @@ were known when it was extended.)
 """
 
 import collections
-import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
 from tuning.study.log import TrialLog
@@ -18,9 +17,6 @@ if TYPE_CHECKING:
     from tuning.search.durable import DurableOracle
 
 OBJECTIVE = "objective"
-#: Shares of a trial's steps at which its loss is compared, and the fewest losses to compare with.
-RUNGS, MIN_COMPARED = (0.25, 0.5, 0.75), 5
-CURVE_POINTS = 20
 # keras-tuner's statuses: importing them would load Keras.
 RUNNING, COMPLETED, FAILED, STOPPED = "RUNNING", "COMPLETED", "FAILED", "STOPPED"
 
@@ -166,18 +162,3 @@ def next_action(
         if not is_told(index):
             return ("tell", index) if has_ended(index) else None
     return None
-
-
-def pruning_limits(curves: Iterable[Sequence[float]]) -> dict[float, float]:
-    """Returns the median training losses above which a trial is pruned, by share of its steps.
-
-    Args:
-        curves: learning curves to compare with, each of up to `CURVE_POINTS` losses.
-    """
-    limits = {}
-    for share in RUNGS:
-        point = round(share * CURVE_POINTS)
-        losses = [curve[point - 1] for curve in curves if len(curve) >= point]
-        if len(losses) >= MIN_COMPARED:
-            limits[share] = statistics.median(losses)
-    return limits

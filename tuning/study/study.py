@@ -33,13 +33,13 @@ from tuning.study.lease import Lease
 from tuning.study.log import TrialLog, rank, ranked, write_run
 from tuning.study.pool import Job
 from tuning.study.progress import StudyDisplay
+from tuning.study.pruning import pruning_limits
 from tuning.study.schedule import (
     OBJECTIVE,
     RUNNING,
     Schedule,
     default_batch,
     default_initial_points,
-    pruning_limits,
 )
 
 if TYPE_CHECKING:
@@ -271,14 +271,14 @@ class Study:
         if not schedule.waiting:
             return None
         run_id = schedule.waiting[0]
-        limits = self._limits(schedule.known(run_id))
+        config = spaces.configure(self.config, schedule.values(run_id))
+        limits = self._limits(schedule.known(run_id), config)
         if limits is None:
             return None
         schedule.waiting.popleft()
-        config = spaces.configure(self.config, schedule.values(run_id))
         return Job(run_id, config, limits, self._optimizers)
 
-    def _limits(self, known):
+    def _limits(self, known, config):
         """Returns the losses above which a trial is pruned, from trials told before its proposal.
 
         Comparing with these alone keeps a study's trials independent of the order in which they
@@ -288,7 +288,8 @@ class Study:
             return {}
         if any(run_id not in self.log.records for run_id in known):
             return None
-        return pruning_limits([self.log.records[run_id].curve for run_id in known])
+        records = [self.log.records[run_id] for run_id in known]
+        return pruning_limits(self.study.early_stopping, records, config)
 
     def _ended(self, record, weights):
         # Another process may own the directory by now.

@@ -38,7 +38,8 @@ ARGUMENTS = (
     "--arch=irnn",
     "--profile=smoke",
     "--num_params=400",
-    "--train_steps=60",
+    "--train_steps=100",
+    "--early_stopping=halving",
     "--lanes=1",
     "--workers=2",
     f"--num_trials={TRIALS}",
@@ -129,6 +130,7 @@ def test_a_study_writes_its_files(undisturbed):
     origins = [records[run_id].origin for run_id in sorted(records)]
     # The first two batches are proposed without results.
     assert origins[:6] == ["random"] * 6 and set(origins[6:]) == {"search"}
+    assert any(record.stopped_early for record in records.values())
     for run_id, record in records.items():
         assert record.held == fixed
         trial = json.loads((study / f"trial_{run_id}/trial.json").read_text())
@@ -355,12 +357,14 @@ def test_trials_worse_than_the_median_are_pruned(tmp_path):
 
     def record(number):
         fields = {f.name: None for f in dataclasses.fields(RunRecord)}
-        return RunRecord(**fields | {"curve": [float(number)] * (5 if number == 3 else 20)})
+        curve = [float(number)] * (5 if number == 3 else 20)
+        config = {"task": "parens"}
+        return RunRecord(**fields | {"curve": curve, "config": config, "train_steps": 3000})
 
     study.log = types.SimpleNamespace(records={name: record(int(name)) for name in names})
 
     def limits(index):
-        return study._limits(names[: num_known(index, batch=6)])
+        return study._limits(names[: num_known(index, batch=6)], study.config)
 
     assert limits(11) == {}
     # The results of batch 0, where one trial ended after a quarter of its steps.
