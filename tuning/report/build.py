@@ -80,6 +80,8 @@ def _describe(selected):
     text = f"{len(selected):,} trials, {each} per study"
     diverged = int((selected.status == "infeasible").sum())
     text += f", {diverged:,} of them diverged" if diverged else ""
+    proposed = int((selected.origin == "search").sum())
+    text += f", {proposed:,} proposed by the search" if selected.origin.notna().any() else ""
     profiles = [str(name) for name in selected.profile.dropna().unique()]
     text += f"; profile {', '.join(profiles)}" if profiles else ""
     budgets = sorted({int(budget) for budget in selected.max_params})

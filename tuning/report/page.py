@@ -36,6 +36,8 @@ TRIAL_COLUMNS = (
     ("eval_loss", "eval loss", "number"),
     ("bits_per_parameter", "bits per parameter", "number"),
     ("bits_per_character", "bits per character", "number"),
+    ("optimizer", "optimizer", "text"),
+    ("origin", "origin", "text"),
 )
 #: Significant digits of numbers on the page.
 _DIGITS = 6

@@ -291,3 +291,23 @@ def test_captions_say_how_many_trials_of_which_profile():
     assert build.caption(all_of_it, frame(*rows)) == own
     both = f"{own} published: 1 trials, 1 per study; budget 1,000."
     assert build.caption(all_of_it, frame(*rows, published)) == both
+
+
+def test_captions_say_how_many_trials_the_search_proposed():
+    rows = [trial("memory", 0.5, origin=origin) for origin in ("first", "random", "search")]
+    caption = build.caption(lambda table: table, frame(*rows))
+    assert caption.startswith("3 trials, 3 per study, 1 proposed by the search;")
+
+
+def test_another_optimizer_has_columns_of_its_own_in_the_table_of_claims():
+    rows = [
+        trial("parens", loss, depth=8, chance_loss=18.0, study=optimizer, optimizer=optimizer)
+        for optimizer, loss in (("adam", 5.0), ("muon", 0.1))
+        for _ in range(20)
+    ]
+    table = build._judge(frame(*rows)).set_index("claim")
+    row = table.loc["At greater depth, only gated architectures solve them."]
+    assert list(table)[:4] == ["paper", "result", "runs", "verdict"]
+    assert (row.runs, row["runs with Muon"]) == (20, 20)
+    assert (row.verdict, row["verdict with Muon"]) == ("not enough runs", "contradicted")
+    assert not any("Muon" in name for name in build._judge(frame(*rows[:20])))
