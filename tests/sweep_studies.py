@@ -9,9 +9,12 @@ import dataclasses
 import os
 import random
 import signal
+import subprocess
 import sys
 import time
 import zlib
+
+from processes import environment
 
 from trainer import TrainConfig, UserError
 from trainer.storage.records import RunRecord
@@ -22,6 +25,7 @@ from tuning.sweep import local
 from tuning.sweep.config import Spec
 from tuning.sweep.directory import Sweep
 from tuning.sweep.status import SweepDisplay
+from tuning.sweep.worker import Studies
 
 TRIALS = 6
 
@@ -119,7 +123,43 @@ class Broken(Quick):
         return 1 / 0
 
 
+@dataclasses.dataclass(frozen=True)
+class Untrained(Studies):
+    """Real studies with their files, whose trials are not trained but take this many seconds."""
+
+    seconds: float = 0.0
+
+    def prepare(self, spec):
+        """Needs nothing."""
+
+    def executor(self, stop):
+        from untrained import Untrained
+
+        return Untrained(stop=stop, seconds=self.seconds)
+
+
+def make_chain(path, sizes, num_trials=TRIALS, **options):
+    """Creates or grows a sweep of real studies, in which each starts from the next smaller one."""
+    study = StudyConfig(num_trials=num_trials, algorithm="random", **options)
+    specs = [
+        Spec(
+            f"parens-rnn-1-{size}-random",
+            TrainConfig("parens", "rnn", num_params=size),
+            study,
+            reruns=0,
+            num_steps=175,
+            transfer="num_params",
+        )
+        for size in sizes
+    ]
+    sweep = Sweep(path, specs, "jax")
+    sweep.create()
+    return sweep
+
+
 RUNNERS = {
+    "untrained": Untrained(),
+    "untrained-slowly": Untrained(seconds=0.2),
     "quick": Quick(),
     "slow": Quick(0.3),
     "instant": Quick(0.0),
@@ -157,6 +197,34 @@ def drive(path, engine, workers, runner, max_megabytes="4000", patience=PATIENCE
         print(error, file=sys.stderr)
         return 2
     return 0 if is_over else 130
+
+
+def start(sweep, engine="local", workers=2, runner="quick", *arguments, group=False, **variables):
+    """Starts `drive` in another process."""
+    command = [sys.executable, "-m", "sweep_studies", str(sweep.path), engine, str(workers), runner]
+    return subprocess.Popen(
+        [*command, *map(str, arguments)],
+        env=environment(**variables),
+        start_new_session=group,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process, timeout=180):
+    """Returns the exit code and the output of a process."""
+    stdout, stderr = process.communicate(timeout=timeout)
+    return process.returncode, stdout, stderr
+
+
+def wait_for(condition, timeout=60):
+    """Waits until a condition holds."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 if __name__ == "__main__":

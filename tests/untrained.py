@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import random
+import time
 
 from trainer.storage.records import RunRecord
 
@@ -16,12 +17,15 @@ class Untrained:
     Args:
         lanes: number of trials at once.
         limit: number of trials after which it stops; None for no limit.
+        stop: returns whether to stop.
+        seconds: time that a trial takes.
 
     Attributes:
         jobs: the jobs that ended, by run id.
     """
 
-    def __init__(self, lanes=3, limit=None):
+    def __init__(self, lanes=3, limit=None, stop=lambda: False, seconds=0.0):
+        self.stop, self.seconds = stop, seconds
         self.slots, self.limit, self.jobs, self._rng = lanes, limit, {}, random.Random(lanes)
 
     def sized(self, config, num_steps, num_trials):
@@ -34,6 +38,9 @@ class Untrained:
                 running.append(job)
             if not running:
                 return True
+            time.sleep(self.seconds)
+            if self.stop():
+                return False
             job = running.pop(self._rng.randrange(len(running)))
             self.jobs[job.run_id] = job
             ended(record(job.run_id, job.config), {})

@@ -277,13 +277,19 @@ def of_study(
     Raises:
         UserError: a range or the first trial is invalid.
     """
-    # Muon is not in the paper: it is a choice only if the user names the choices.
-    optimizers = OPTIMIZERS if "optimizer" in study.ranges else PAPER_OPTIMIZERS
-    narrowed = narrow(space(config, optimizers), study.ranges)
+    narrowed = of_ranges(config, study)
     _check_collisions(config, narrowed)
     if study.first is None:
         return narrowed, None
-    return narrowed, _point(config, narrowed, {} if study.first == "config" else study.first)
+    chosen = study.first if isinstance(study.first, dict) else {}
+    return narrowed, point(config, narrowed, chosen)
+
+
+def of_ranges(config: TrainConfig, study: "StudyConfig") -> tuple[Hyperparameter, ...]:
+    """Returns the space of a study, which may be one that is refused today."""
+    # Muon is not in the paper: it is a choice only if the user names the choices.
+    optimizers = OPTIMIZERS if "optimizer" in study.ranges else PAPER_OPTIMIZERS
+    return narrow(space(config, optimizers), study.ranges)
 
 
 def _check_collisions(config, space):
@@ -314,8 +320,14 @@ def _is_active(hyperparameter, values):
     return condition is None or values.get(condition.name) in condition.values
 
 
-def _point(config, space, chosen):
-    """Returns chosen values; otherwise those of a configuration, clipped to their ranges."""
+def point(
+    config: TrainConfig, space: Sequence[Hyperparameter], chosen: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Returns chosen values; otherwise those of a configuration, clipped to their ranges.
+
+    Raises:
+        UserError: a value is not one of the space's choices, or a chosen one is invalid.
+    """
     _check_names(space, chosen)
     values: dict[str, Any] = {}
     for each in space:

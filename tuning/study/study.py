@@ -55,6 +55,7 @@ class Study:
         study: configuration of the search.
         documents: texts to write beside study.json, by file name.
         name: name that determines the search's seed; the directory's if None.
+        transferred_from: STUDY/RUN_ID of the trial of another study that `study.first` comes from.
 
     Raises:
         UserError: the search space or the first trial is invalid.
@@ -70,9 +71,11 @@ class Study:
         study: StudyConfig,
         documents: Mapping[str, str] | None = None,
         name: str | None = None,
+        transferred_from: str | None = None,
     ):
         self.path, self.config, self.study = pathlib.Path(directory), config, study
         self.documents, self.name = documents or {}, name or self.path.name
+        self.transferred_from = transferred_from
         self.space, self.first = spaces.of_study(config, study)
         choices = [each.choices for each in self.space if each.name == "optimizer"]
         self._optimizers = choices[0] if choices else None
@@ -167,11 +170,14 @@ class Study:
 
     def _open(self, slots, display):
         """Creates or reads the study's files."""
-        self.study = self._chosen(self.check(), slots)
+        held = self.check()
+        self.study = self._chosen(held, slots)
+        self.transferred_from = (held or {}).get("transferred_from", self.transferred_from)
         oracle = self._make_oracle()
         own = {name: getattr(self.study, name) for name in ("num_trials", "keep", "batch")}
         settings = self._identity()
         del settings["study"]["batch"]
+        own["transferred_from"] = self.transferred_from
         write_json(self.path / "study.json", settings | own)
         for name, text in self.documents.items():
             if not (self.path / name).exists():
@@ -295,6 +301,8 @@ class Study:
         # Another process may own the directory by now.
         self._lease.check()
         record.origin = self._schedule.origin(record.run_id)
+        if record.origin == "first" and self.transferred_from:
+            record.origin, record.transferred_from = "transfer", self.transferred_from
         record.held = [each.name for each in self.space if each.fixed is not None]
         if record.objective is not None:
             better = [each for each in self.ranked if rank(each) < rank(record)]

@@ -11,13 +11,15 @@ import gin
 
 from rnn_zoo.architectures import ARCHITECTURES
 from trainer.cli import gin_files
-from trainer.config import TrainConfig, check_range
+from trainer.config import TrainConfig, check_choice, check_range
 from trainer.errors import UserError
 from tuning.config import StudyConfig, study_config
 from tuning.search import space
 
 _TRAIN = tuple(field.name for field in dataclasses.fields(TrainConfig))
 _STUDY = tuple(field.name for field in dataclasses.fields(StudyConfig) if field.name != "seed")
+#: Axes along which studies may start from the best hyperparameters of smaller ones.
+TRANSFERS = ("num_params", "depth")
 #: Fields that a study's name always has, in this order; others are added if the grid varies them.
 _NAMED = ("task", "arch", "depth", "num_params", "algorithm")
 
@@ -30,7 +32,9 @@ class SweepConfig:
         grid: list of dicts, each of which expands to the product of its lists. A dict maps fields
             of `TrainConfig` or `StudyConfig` to a value or a list of values, and `reruns` to the
             number of reruns of the best hyperparameters (appendix C). A +RNN of depth 1 is skipped,
-            as in the paper (section 1.4).
+            as in the paper (section 1.4). With `'transfer': 'num_params'` or `'depth'`, the first
+            trial of each study is the best of the study that is the next smaller along this axis,
+            which runs before; see `tuning.sweep.transfer`.
         common: default entries for all dicts of the grid; if both have a dict for the same field,
             such as `ranges`, the two are merged.
 
@@ -73,7 +77,7 @@ class SweepConfig:
 
 
 def _check_entry(name, value):
-    names = (*_TRAIN, *_STUDY, "reruns")
+    names = (*_TRAIN, *_STUDY, "reruns", "transfer")
     if name not in names:
         raise UserError(f"SweepConfig.grid has no {name!r}; it may have {', '.join(names)}")
     values = value if isinstance(value, (list, tuple)) else [value]
@@ -96,6 +100,7 @@ class Spec(NamedTuple):
         study: the configuration of the search.
         reruns: number of reruns of the best hyperparameters.
         num_steps: number of time steps of its task.
+        transfer: axis along which it starts from a smaller study, one of `TRANSFERS`, or None.
     """
 
     name: str
@@ -103,6 +108,7 @@ class Spec(NamedTuple):
     study: StudyConfig
     reruns: int
     num_steps: int
+    transfer: str | None = None
 
     @property
     def num_trainings(self) -> int:
@@ -209,12 +215,14 @@ class _Base:
         study = dataclasses.replace(study, ranges=ranges)
         reruns = values.get("reruns", 0)
         check_range("reruns", reruns, 0, 100_000, whole=True)
+        transfer = values.get("transfer")
+        check_choice("transfer", transfer, (None, *TRANSFERS))
         # Refuse an invalid study before any training.
         space.of_study(config, study)
         task = self._task(config)
         config.units(task.input_dim, task.output_dim)
         name = _name(config, study, values, varied)
-        return Spec(name, config, study, reruns, task.num_steps)
+        return Spec(name, config, study, reruns, task.num_steps, transfer)
 
     def _task(self, config):
         options = (config.task, repr(config.task_options))
@@ -223,9 +231,14 @@ class _Base:
         return self._tasks[options]
 
 
-def _name(config, study, values, varied):
+def prefix(config: TrainConfig, study: StudyConfig) -> str:
+    """Returns the start of a study's name, which all studies have."""
     known = {"algorithm": study.algorithm}
-    parts = [str(known.get(name) or getattr(config, name)) for name in _NAMED]
+    return "-".join(str(known.get(name) or getattr(config, name)) for name in _NAMED)
+
+
+def _name(config, study, values, varied):
+    parts = [prefix(config, study)]
     for name in varied:
         if name not in _NAMED:
             value = values[name]

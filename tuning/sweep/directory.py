@@ -24,6 +24,7 @@ from tuning.study.lease import PATIENCE, Lease
 from tuning.study.log import RERUNS, ranked, read
 from tuning.sweep.config import Spec
 from tuning.sweep.growth import Union, union
+from tuning.sweep.transfer import sources
 
 WAITING, RUNNING, DONE, FAILED = "waiting", "running", "done", "failed"
 #: Number of errors, without a finished trial in between, after which a study fails.
@@ -44,6 +45,7 @@ class State:
         wanted: number of trials and reruns that it was done for; it is reopened if the sweep wants
             more.
         failures: messages of errors since its last finished trial.
+        note: how it began, if its first trial was to come from another study.
         deaths: number of processes in a row that died while running it, without a finished trial.
         seconds: time spent by its owners, except those that were killed.
     """
@@ -54,6 +56,7 @@ class State:
     proposed: int | None = None
     best: float | None = None
     wanted: int = 0
+    note: str = ""
     failures: tuple[str, ...] = ()
     deaths: int = 0
     seconds: float = 0.0
@@ -107,6 +110,7 @@ class Sweep:
     ):
         self.path, self.backend, self.profile = pathlib.Path(path), backend, profile
         self.specs = {spec.name: spec for spec in specs}
+        self._sources: tuple[dict[str, Spec], dict[str, str]] = ({}, {})
         self._manifest = self.path / "sweep.json"
         self._read_at = self._stamp()
 
@@ -214,6 +218,19 @@ class Sweep:
     def study_path(self, name: str) -> pathlib.Path:
         """Returns the directory of a study."""
         return self.path / "studies" / name
+
+    @property
+    def sources(self) -> dict[str, str]:
+        """The study that each study with a transfer starts from; see `transfer.sources`."""
+        if self._sources[0] is not self.specs:
+            self._sources = (self.specs, sources(self.specs))
+        return self._sources[1]
+
+    def waits_for(self, name: str) -> str | None:
+        """Returns the study that must be over before this one begins; None if there is none."""
+        source = self.sources.get(name)
+        has_begun = (self.study_path(name) / "study.json").exists()
+        return None if source is None or has_begun or self.state(source).is_over else source
 
     def retry(self, name: str) -> None:
         """Sets a failed study back to waiting."""

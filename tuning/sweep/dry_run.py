@@ -9,6 +9,7 @@ from tuning.sweep import estimate
 from tuning.sweep.directory import Sweep
 from tuning.sweep.growth import Union
 from tuning.sweep.status import NEW, Survey, duration
+from tuning.sweep.transfer import sources
 
 CONFLICT = "conflict"
 
@@ -40,7 +41,7 @@ def show(
     costs = _costs(merged, left, lanes, display)
     rows = [(name, statuses[name], *_cells(costs.get(name))) for name in merged.specs]
     display.table(("study", "status", "units", "parameters", "trials", "steps", "time"), rows)
-    display.say(_summary(costs, workers))
+    display.say(_summary(costs, sources(merged.specs), workers))
     if merged.conflicts:
         first, *others = merged.conflicts.values()
         raise UserError(first + (f" (and {len(others)} more conflicts)" if others else ""))
@@ -68,14 +69,15 @@ def _cells(cost):
     )
 
 
-def _summary(costs, workers):
+def _summary(costs, waits_for, workers):
     if not costs:
         return "no work is left"
     unit = "GPU" if places.gpus() else "core"
     workers = workers or places.default_workers()
     seconds = sum(each.seconds for each in costs.values())
-    # With any number of workers, a sweep takes at least as long as its longest study.
-    longest = max(each.seconds for each in costs.values())
+    # With any number of workers, a sweep takes at least as long as its longest chain of studies
+    # that wait for each other.
+    longest = max(_chain(name, costs, waits_for) for name in costs)
     return (
         f"{_count(len(costs), 'study', 'studies')}, "
         f"{_count(sum(each.trials for each in costs.values()), 'trial', 'trials')}, "
@@ -84,6 +86,12 @@ def _summary(costs, workers):
         f"{_count(workers, unit, unit + 's')}; "
         f"{sum(each.disk for each in costs.values()) / 1e6:,.0f} MB of disk"
     )
+
+
+def _chain(name, costs, waits_for):
+    """Returns the seconds of a study and of those that must be over before it begins."""
+    seconds = costs[name].seconds if name in costs else 0.0
+    return seconds + (_chain(waits_for[name], costs, waits_for) if name in waits_for else 0.0)
 
 
 def _count(number, one, many):

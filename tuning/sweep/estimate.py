@@ -52,7 +52,7 @@ class Cost(NamedTuple):
 
 def mean_steps(spec: Spec) -> float:
     """Returns the expected steps of a trial, (b - a) / ln(b / a) if log-uniform from a to b."""
-    searched, _ = space.of_study(spec.config, spec.study)
+    searched = space.of_ranges(spec.config, spec.study)
     steps = next(each for each in searched if each.name == "train_steps")
     if steps.low == steps.high:
         return float(steps.low)

@@ -32,7 +32,7 @@ def union(subject: str, held: Mapping[str, Spec], wanted: Mapping[str, Spec]) ->
         subject: the sweep, for error messages.
         held: studies of the sweep by name.
         wanted: studies to add. One that the sweep holds takes the larger number of trials and of
-            reruns.
+            reruns, and the new axis of transfer, which matters until it begins.
     """
     specs, conflicts = {**held, **wanted}, {}
     for name in held.keys() & wanted.keys():
@@ -56,4 +56,5 @@ def _grown(subject, held, wanted):
     )
     num_trials = max(held.study.num_trials, wanted.study.num_trials)
     study = dataclasses.replace(held.study, num_trials=num_trials, keep=wanted.study.keep)
-    return held._replace(study=study, reruns=max(held.reruns, wanted.reruns))
+    reruns = max(held.reruns, wanted.reruns)
+    return held._replace(study=study, reruns=reruns, transfer=wanted.transfer)

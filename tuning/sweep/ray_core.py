@@ -84,7 +84,8 @@ def _follow(ray, task, arguments, sweep, signals, display):
     while left and not signals.received:
         submitted = set(running.values())
         for name in left:
-            if name not in submitted and watch.is_free(sweep.study_path(name)):
+            can_start = name not in submitted and not sweep.waits_for(name)
+            if can_start and watch.is_free(sweep.study_path(name)):
                 silent = watch.silent(sweep.study_path(name))
                 running[task.remote(path, name, silent, *arguments)] = name
         if running:

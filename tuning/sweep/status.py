@@ -125,7 +125,6 @@ def show(sweep: Sweep, display: Display) -> None:
     survey = Survey(sweep)
     rows = []
     for name, state in survey.states.items():
-        error = _last_line(state) if state.failures and state.status != DONE else ""
         rows.append(
             (
                 name,
@@ -135,12 +134,20 @@ def show(sweep: Sweep, display: Display) -> None:
                 "-" if state.infeasible is None else str(state.infeasible),
                 "-" if state.best is None else f"{state.best:.4f}",
                 duration(state.seconds),
-                error,
+                _note(sweep, name, state),
             )
         )
-    columns = ("study", "status", "trials", "proposed", "infeasible", "best", "time", "last error")
+    columns = ("study", "status", "trials", "proposed", "infeasible", "best", "time", "note")
     display.table(columns, rows)
     display.say(summary(survey))
+
+
+def _note(sweep, name, state):
+    """Returns the last error of a study, the study that it waits for, or how it began."""
+    if state.failures and state.status != DONE:
+        return _last_line(state)
+    source = None if state.is_over else sweep.waits_for(name)
+    return f"waits for {source}" if source else state.note
 
 
 def report(sweep: Sweep, name: str, state: State) -> str:
@@ -151,6 +158,8 @@ def report(sweep: Sweep, name: str, state: State) -> str:
         line += f", best {state.best:.4f}"
     if state.failures and state.status != DONE:
         line += f"; error {len(state.failures)}: {_last_line(state)}"
+    elif state.note:
+        line += f"; {state.note}"
     return line
 
 

@@ -7,13 +7,17 @@ import os
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from trainer.errors import UserError
 from trainer.storage.files import is_full
 from tuning.study.lease import PATIENCE, Lease, LeaseLost, Watch
+from tuning.sweep import transfer
 from tuning.sweep.config import Spec
 from tuning.sweep.directory import DONE, WAITING, State, Sweep
+
+if TYPE_CHECKING:
+    from tuning.study.executors import Executor
 
 #: Shortest and longest pause in seconds between checks while all studies have an owner.
 PAUSES = (0.5, 5.0)
@@ -38,7 +42,8 @@ def free_studies(
 ) -> Iterator[tuple[str, bytes | None]]:
     """Yields studies that seem to be free, until all are over or `stop()` is true.
 
-    A study that is not over after its turn is yielded again, after all others.
+    The order is that of the sweep. A study that starts from another one waits until that is over. A
+    study that is not over after its turn is yielded again, after all others.
 
     Args:
         sweep: the sweep.
@@ -51,17 +56,21 @@ def free_studies(
     watch, pause, turns = Watch(patience), PAUSES[0], collections.Counter[str]()
     while not stop():
         sweep.refresh()
-        is_over, found = True, False
+        is_over, found, waiting = True, False, False
         for name in sorted(sweep.specs, key=turns.__getitem__):
             if sweep.state(name).is_over:
                 continue
             is_over, path = False, sweep.study_path(name)
-            if watch.is_free(path):
+            if sweep.waits_for(name):
+                waiting = True
+            elif watch.is_free(path):
                 found = True
                 turns[name] += 1
                 yield name, watch.silent(path)
                 if stop():
                     return
+                if waiting:
+                    break  # a longer study may be free now
         if is_over:
             return
         if found:
@@ -194,32 +203,45 @@ class Studies:
         """Runs a study; see `Runner`."""
         from rich.console import Console
 
-        from trainer.config import TrainConfig
         from tuning.show import num_proposed
-        from tuning.study import log, reruns
-        from tuning.study.executors import InProcess
         from tuning.study.progress import StudyDisplay
         from tuning.study.study import Study
 
-        spec, executor = sweep.specs[name], InProcess(self.lanes, stop)
+        spec, executor = sweep.specs[name], self.executor(stop)
         with open(sweep.log_path(name), "a", buffering=1) as file:
             display = StudyDisplay(Console(file=file, width=200, highlight=False))
-            study = Study(sweep.study_path(name), spec.config, spec.study)
+            search, origin, note = transfer.begin(sweep, name)
+            if note:
+                display.say(note)
+            study = Study(sweep.study_path(name), spec.config, search, transferred_from=origin)
             best, is_complete = study.run(executor, display, lease)
             if is_complete and spec.reruns and best:
-                path = sweep.study_path(name) / log.RERUNS
-                configs = reruns.variations(TrainConfig(**best.config), spec.reruns, reruns.VARY)
-                records = reruns.train_all(
-                    path, configs, executor, display, keep=False, lease=lease
-                )
-                is_complete = len(records) == len(configs)
+                is_complete = _rerun(study, spec.reruns, executor, display, lease)
         records = study.log.records.values()
         results = {
             "infeasible": sum(record.objective is None for record in records),
             "proposed": num_proposed(records),
             "best": best and best.objective,
+            "note": note,
         }
         return is_complete, results
+
+    def executor(self, stop: Stop) -> "Executor":
+        """Returns what trains the trials of a study."""
+        from tuning.study.executors import InProcess
+
+        return InProcess(self.lanes, stop)
+
+
+def _rerun(study, count, executor, display, lease):
+    """Reruns the best trial of a study; returns whether all reruns are done."""
+    from trainer.config import TrainConfig
+    from tuning.study import log, reruns
+
+    configs = reruns.variations(TrainConfig(**study.best.config), count, reruns.VARY)
+    path = study.path / log.RERUNS
+    records = reruns.train_all(path, configs, executor, display, keep=False, lease=lease)
+    return len(records) == len(configs)
 
 
 def resident_megabytes() -> float:

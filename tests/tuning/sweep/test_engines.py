@@ -12,29 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import sweep_studies
-from processes import environment
-from sweep_studies import begun, expected, found
+from sweep_studies import begun, expected, finish, found, start, wait_for
 
 #: A short patience, for tests that wait for it.
 PATIENCE = 2.0
-
-
-def start(sweep, engine="local", workers=2, runner="quick", *arguments, group=False):
-    command = [sys.executable, "-m", "sweep_studies", str(sweep.path), engine, str(workers), runner]
-    return subprocess.Popen(
-        [*command, *map(str, arguments)],
-        env=environment(),
-        start_new_session=group,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def finish(process, timeout=180):
-    stdout, stderr = process.communicate(timeout=timeout)
-    return process.returncode, stdout, stderr
 
 
 def studying(sweep):
@@ -46,13 +27,6 @@ def studying(sweep):
         except (OSError, ValueError):
             continue
     return [pid for pid in pids if os.path.exists(f"/proc/{pid}")]
-
-
-def wait_for(condition, timeout=60):
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def kill(pid):

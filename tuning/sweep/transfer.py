@@ -1,0 +1,131 @@
+"""Transfer: a study starts from the best hyperparameters of a smaller one.
+
+Both have the same task, architecture, algorithm and fixed hyperparameters, and the same further
+parts of their names. They differ along one axis; the source is the next smaller along it.
+"""
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from trainer.config import TrainConfig
+from trainer.errors import UserError
+from tuning.config import StudyConfig
+from tuning.search import space as spaces
+from tuning.study.log import ranked, read
+from tuning.sweep.config import TRANSFERS, Spec, prefix
+
+if TYPE_CHECKING:
+    from tuning.sweep.directory import Sweep
+
+#: Hyperparameters that may be fixed at different values: they grow with the axis.
+_SCALED = ("train_steps", "task_options.num_samples")
+
+
+def sources(specs: Mapping[str, Spec]) -> dict[str, str]:
+    """Returns the name of the study that each study with a transfer starts from.
+
+    The smallest study along an axis has none.
+    """
+    found: dict[str, str] = {}
+    for axis in TRANSFERS:
+        targets = [spec for spec in specs.values() if spec.transfer == axis]
+        groups: dict[tuple, list[Spec]] = {}
+        for spec in specs.values() if targets else ():
+            groups.setdefault(_group(spec, axis), []).append(spec)
+        for target in targets:
+            kin = sorted(groups[_group(target, axis)], key=lambda spec: _size(spec, axis))
+            smaller = [spec.name for spec in kin if _size(spec, axis) < _size(target, axis)]
+            found |= {target.name: smaller[-1]} if smaller else {}
+    return found
+
+
+def _size(spec, axis):
+    return getattr(spec.config, axis)
+
+
+def _group(spec, axis):
+    """Returns a key that is equal for studies that differ only along the axis."""
+    config, space = spec.config, spaces.of_ranges(spec.config, spec.study)
+    held = [each for each in space if each.fixed is not None and each.name not in _SCALED]
+    fixed = sorted((each.name, each.fixed) for each in held)
+    others = [_size(spec, other) for other in TRANSFERS if other != axis]
+    rest = spec.name.removeprefix(prefix(config, spec.study))
+    return (config.task, config.arch, *others, spec.study.algorithm, rest, repr(fixed))
+
+
+class Beginning(NamedTuple):
+    """How a study begins.
+
+    Attributes:
+        search: the search with its first trial.
+        transferred_from: STUDY/RUN_ID of the trial that the first one comes from, or None.
+        note: says so to the user; empty if there is no transfer.
+    """
+
+    search: StudyConfig
+    transferred_from: str | None = None
+    note: str = ""
+
+
+def begin(sweep: "Sweep", name: str) -> Beginning:
+    """Returns how a study begins; this is fixed once it has a study.json.
+
+    Args:
+        sweep: the sweep; the study's source must be over.
+        name: name of the study.
+    """
+    search, source = sweep.specs[name].study, sweep.sources.get(name)
+    held = _begun(sweep.study_path(name) / "study.json")
+    if held is not None:
+        origin = held.get("transferred_from")
+        return _transferred(search, held["study"]["first"], origin) if origin else Beginning(search)
+    if source is None:
+        return Beginning(search)
+    best = next(iter(ranked(read(sweep.study_path(source) / "trials.jsonl")[0].values())), None)
+    if best is None:
+        note = f"starts without transfer: {source} has no feasible trial"
+        return Beginning(search, note=note)
+    try:
+        first = first_trial(sweep.specs[name], sweep.specs[source], best.config)
+    except UserError as error:
+        return Beginning(search, note=f"starts without transfer from {source}: {error}")
+    return _transferred(search, first, f"{source}/{best.run_id}")
+
+
+def _transferred(search, first, origin):
+    return Beginning(dataclasses.replace(search, first=first), origin, f"starts from {origin}")
+
+
+def first_trial(target: Spec, source: Spec, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the values of a source's trial in the space of a target.
+
+    Numbers are clipped to their ranges. The number of samples of a capacity task is proportional to
+    the budget.
+
+    Args:
+        target, source: the studies.
+        config: the configuration of the trial, a dict.
+
+    Raises:
+        UserError: the target does not have one of the trial's choices.
+    """
+    found = TrainConfig(**config)
+    if found.task == "capacity" and "num_samples" in found.task_options:
+        ratio = target.config.num_params / source.config.num_params
+        samples = round(found.task_options["num_samples"] * ratio)
+        options = found.task_options | {"num_samples": samples}
+        found = dataclasses.replace(found, task_options=options)
+    return spaces.point(found, spaces.of_ranges(target.config, target.study), {})
+
+
+def _begun(path: pathlib.Path) -> dict[str, Any] | None:
+    """Reads the study.json of a study that has begun; None if it has not."""
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise UserError(f"{path} cannot be read: {error}") from None
