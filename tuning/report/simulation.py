@@ -31,7 +31,7 @@ _TASKS = {
 #: Loss at 10,000 parameters, and its fall per factor e of size: text8 in bits per character.
 _POWER = {"text8": (2.5, 0.15), "rcf": (0.75, 0.06)}
 #: Steps of trials where the grid does not say.
-_STEPS = {"parens": 4_000, "arithmetic": 4_000, "memory": 10_000}
+_STEPS = dict.fromkeys(_TASKS, 50_000) | {"parens": 4_000, "arithmetic": 4_000, "memory": 10_000}
 #: First trials of a search, which are random.
 _RANDOM = 16
 Point = Mapping[str, Any]
@@ -103,7 +103,7 @@ def _settings(point, number):
     if task == "capacity":
         inputs = options.get("num_inputs") or least_inputs(10 * size)
     units = sizing.units_for_budget(arch, depth, size, inputs, outputs)
-    steps = point.get("train_steps") or _STEPS.get(task, 50_000)
+    steps = point.get("train_steps") or _STEPS[task]
     held = [name for name in ("activation", "optimizer") if name in point]
     return {
         "study": f"{task}-{arch}-{depth}-{size}-{point['algorithm']}-{number}",
@@ -156,7 +156,7 @@ def _shortfall(point, rows, truth, generator):
         patience = truth.patience * truth.slow.get(point["arch"], 1.0)
         narrowed = (1 + np.arange(count) / patience) ** -1.5
     gaps = truth.gap * generator.random(count) * narrowed
-    gaps += truth.short * math.sqrt(50_000 / max(rows["train_steps"], 50_000))
+    gaps += truth.short * math.sqrt(_STEPS[point["task"]] / rows["train_steps"])
     moved = generator.random(count) < truth.moves
     return np.where(moved, gaps, 1 - 0.03 * generator.random(count))
 

@@ -45,7 +45,8 @@ class Truth:
             search that learns nothing.
         slow: factor of `patience` by architecture, 1 if it has none.
         luck: standard deviation of the log limit between studies, as by their seeds.
-        short: shortfall of a study trained for 50,000 steps; it falls as the root of the steps.
+        short: shortfall of a study that trains for the usual steps of its task; it falls as the
+            root of the steps.
         moves: share of trials of other tasks that learn.
     """
 

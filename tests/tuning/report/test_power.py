@@ -1,5 +1,6 @@
 """Rules on simulated trials that obey and that break their claims, at sizes that will be run."""
 
+import dataclasses
 import functools
 from collections import Counter
 
@@ -7,9 +8,10 @@ import numpy as np
 import pytest
 import report_grids as grids
 
-from tuning.report import simulation, truths
+from tuning.report import simulation, statistics, truths
 from tuning.report.claims import CLAIMS, CONTRADICTED, SUPPORTED
 from tuning.report.figures import FIGURES
+from tuning.report.selection import SIZE
 from tuning.report.trials import together
 from tuning.report.truths import BREAKING, PAPER, PERFECT
 
@@ -203,3 +205,18 @@ def test_too_few_inputs_hide_what_a_perfect_network_stores():
     largest = table[(table.max_params == 10_000) & (table.arch == "rnn")]
     assert largest.bits_per_parameter.max() < 3
     assert CLAIMS["five_bits"].check(table).runs == 0
+
+
+def test_half_the_steps_show_that_a_search_has_converged():
+    whole = [dict(task="capacity", arch="rnn", num_params=1000, num_trials=400, seed=1)]
+    for steps, converged in ((25_000, True), (1_000, False)):
+        table = simulation.simulate(
+            [*whole, whole[0] | {"train_steps": steps}],
+            dataclasses.replace(PAPER, luck=0.0),
+            np.random.default_rng(0),
+        )
+        # The longer study alone still improves when its second half is far better.
+        late = (table.train_steps == 50_000) & (table.iteration < 200)
+        table.loc[late, "objective"] = 0.0
+        found = statistics.searches(table, SIZE, 0.05)
+        assert found.converged.tolist() == [converged] and found.steps_done[0] == 50_000
