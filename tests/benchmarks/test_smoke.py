@@ -10,6 +10,7 @@ SMALL = ("--seconds=0.02", "--repeats=1", "--tasks", "capacity", "--archs", "rnn
 #: Benchmark -> (arguments, a measured column).
 COMMANDS = {
     "steps": ((*SMALL, "--candidates", "ours_jax"), "steps_per_second"),
+    "halving": (("--trials=3", "--steps=20", "--seeds=1"), "steps"),
     "scheduling": (
         ("--engines", "local", "--studies=10", "--workers=2"),
         "milliseconds_a_study",
