@@ -260,13 +260,13 @@ class Sweep:
             return state
         records = read(path / "trials.jsonl")[0].values()
         best = next(iter(ranked(records)), None)
-        infeasible = sum(record.objective is None for record in records)
         return dataclasses.replace(
-            state, status=DONE, infeasible=infeasible, best=best and best.objective
+            state,
+            status=DONE,
+            infeasible=sum(record.objective is None for record in records),
+            proposed=sum(record.origin == "search" for record in records),
+            best=best and best.objective,
         )
-
-    def _wanted(self, name):
-        return self.specs[name].num_trainings
 
     def write_state(self, name: str, state: State) -> None:
         """Writes the state of a study; its lease must be held."""

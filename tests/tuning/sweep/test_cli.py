@@ -63,7 +63,8 @@ def test_a_sweep_writes_its_files(undisturbed):
         objectives = [r.objective for r in records.values() if r.objective is not None]
         assert state["status"] == "done" and state["best"] == min(objectives)
         assert state["infeasible"] == len(records) - len(objectives)
-        assert state["proposed"] == sum(record["origin"] == "search" for record in records)
+        proposed = sum(record.origin == "search" for record in records.values())
+        assert state["proposed"] == proposed
         assert "one process of 1 lane" in (home / f"sweep/logs/{name}.txt").read_text()
 
 

@@ -98,6 +98,7 @@ def test_a_study_without_a_state_is_done_if_its_results_are_complete(tmp_path):
     (sweep.path / "states/study-000.json").unlink()
     state = sweep.state("study-000")
     assert (state.status, state.trials, state.best) == ("done", 6, done.best)
+    assert (state.infeasible, state.proposed) == (0, 0)
     assert sweep_studies.add(sweep.path, [0], 7).state("study-000") == State("waiting", 6)
 
 
