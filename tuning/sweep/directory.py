@@ -268,6 +268,9 @@ class Sweep:
             best=best and best.objective,
         )
 
+    def _wanted(self, name):
+        return self.specs[name].num_trainings
+
     def write_state(self, name: str, state: State) -> None:
         """Writes the state of a study; its lease must be held."""
         write_json(self._state_path(name), dataclasses.asdict(state))
