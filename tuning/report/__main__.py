@@ -7,15 +7,20 @@ from absl import flags
 from trainer.cli import main as cli
 from trainer.errors import UserError
 
-USAGE = """Draws the paper's figures and checks its claims, from a directory of runs.
+USAGE = """Draws the paper's figures and checks its claims, from a directory of runs; or plans the
+runs that decide the most claims.
 
   python -m tuning.report --runs=runs --out=report
+  python -m tuning.report --runs=runs --out=plan --plan --hours=25
 
 Flags:"""
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_string("runs", None, "directory of sweeps, studies or runs", flag_values=FLAGS)
-flags.DEFINE_string("out", None, "directory to write the report to", flag_values=FLAGS)
+flags.DEFINE_string("out", None, "directory to write the report or plan to", flag_values=FLAGS)
+flags.DEFINE_boolean("plan", False, "plan runs instead of reporting them", flag_values=FLAGS)
+flags.DEFINE_float("hours", 25.0, "core-hours that a plan may take", flag_values=FLAGS)
+flags.DEFINE_string("text8_path", None, "file of text8, for a plan's estimate", flag_values=FLAGS)
 flags.DEFINE_string(
     "published",
     None,
@@ -28,7 +33,9 @@ flags.DEFINE_string(
 def main():
     if not FLAGS.out:
         raise UserError("--out is missing: the directory to write the report to")
-    if not FLAGS.runs and not FLAGS.published:
+    if FLAGS.plan and not FLAGS.hours > 0:
+        raise UserError(f"--hours must be greater than 0, got {FLAGS.hours}")
+    if not FLAGS.runs and not (FLAGS.published or FLAGS.plan):
         raise UserError("--runs is missing: a directory of sweeps, studies or runs")
     if FLAGS.runs and not pathlib.Path(FLAGS.runs).is_dir():
         raise UserError(f"--runs is no directory: {FLAGS.runs}")
@@ -42,9 +49,12 @@ def main():
     except ImportError as error:
         raise UserError(f"the report needs {error.name}: pip install 'rnn-zoo[report]'") from None
     from trainer.display.progress import Display
-    from tuning.report import build
+    from tuning.report import build, plan
 
-    build.run(FLAGS.runs, FLAGS.out, FLAGS.published, Display())
+    if FLAGS.plan:
+        plan.run(FLAGS.runs, FLAGS.out, FLAGS.hours, FLAGS.text8_path, Display())
+    else:
+        build.run(FLAGS.runs, FLAGS.out, FLAGS.published, Display())
 
 
 def _check_published(path):

@@ -30,11 +30,13 @@ class SweepConfig:
 
     Attributes:
         grid: list of dicts, each of which expands to the product of its lists. A dict maps fields
-            of `TrainConfig` or `StudyConfig` to a value or a list of values, and `reruns` to the
-            number of reruns of the best hyperparameters (appendix C). A +RNN of depth 1 is skipped,
-            as in the paper (section 1.4). With `'transfer': 'num_params'` or `'depth'`, the first
-            trial of each study is the best of the study that is the next smaller along this axis,
-            which runs before; see `tuning.sweep.transfer`.
+            of `TrainConfig` or `StudyConfig` to a value or a list of values, `reruns` to the
+            number of reruns of the best hyperparameters (appendix C), and `priority` to a number:
+            studies of a lower one, 0 by default, start first. With `'transfer': 'num_params'` or
+            `'depth'`, the first trial of each study is the best of the study that is the next
+            smaller along this axis, which runs before; see `tuning.sweep.transfer`. A value in a
+            list becomes part of its study's name. A +RNN of depth 1 is skipped, as in the paper
+            (section 1.4).
         common: default entries for all dicts of the grid; if both have a dict for the same field,
             such as `ranges`, the two are merged.
 
@@ -68,16 +70,16 @@ class SweepConfig:
         return merged
 
     def points(self) -> Iterator[tuple[dict[str, Any], list[str]]]:
-        """Yields (values of one study, names that its dict varies)."""
+        """Yields (values of one study, names that its dict gives as lists)."""
         for entry in map(self._with_common, self.grid):
             lists = {n: v if isinstance(v, (list, tuple)) else [v] for n, v in entry.items()}
-            varied = [name for name, values in lists.items() if len(values) > 1]
+            varied = [name for name in entry if isinstance(entry[name], (list, tuple))]
             for values in itertools.product(*lists.values()):
                 yield dict(zip(lists, values, strict=True)), varied
 
 
 def _check_entry(name, value):
-    names = (*_TRAIN, *_STUDY, "reruns", "transfer")
+    names = (*_TRAIN, *_STUDY, "reruns", "transfer", "priority")
     if name not in names:
         raise UserError(f"SweepConfig.grid has no {name!r}; it may have {', '.join(names)}")
     values = value if isinstance(value, (list, tuple)) else [value]
@@ -101,6 +103,7 @@ class Spec(NamedTuple):
         reruns: number of reruns of the best hyperparameters.
         num_steps: number of time steps of its task.
         transfer: axis along which it starts from a smaller study, one of `TRANSFERS`, or None.
+        priority: studies of a lower number start first.
     """
 
     name: str
@@ -109,6 +112,7 @@ class Spec(NamedTuple):
     reruns: int
     num_steps: int
     transfer: str | None = None
+    priority: int = 0
 
     @property
     def num_trainings(self) -> int:
@@ -217,12 +221,14 @@ class _Base:
         check_range("reruns", reruns, 0, 100_000, whole=True)
         transfer = values.get("transfer")
         check_choice("transfer", transfer, (None, *TRANSFERS))
+        priority = values.get("priority", 0)
+        check_range("priority", priority, 0, 100_000, whole=True)
         # Refuse an invalid study before any training.
         space.of_study(config, study)
         task = self._task(config)
         config.units(task.input_dim, task.output_dim)
         name = _name(config, study, values, varied)
-        return Spec(name, config, study, reruns, task.num_steps, transfer)
+        return Spec(name, config, study, reruns, task.num_steps, transfer, priority)
 
     def _task(self, config):
         options = (config.task, repr(config.task_options))

@@ -48,6 +48,7 @@ class State:
         note: how it began, if its first trial was to come from another study.
         deaths: number of processes in a row that died while running it, without a finished trial.
         seconds: time spent by its owners, except those that were killed.
+        core_seconds: processor time of the same, which other processes on a machine do not affect.
     """
 
     status: str = WAITING
@@ -60,6 +61,7 @@ class State:
     failures: tuple[str, ...] = ()
     deaths: int = 0
     seconds: float = 0.0
+    core_seconds: float = 0.0
 
     @property
     def is_over(self) -> bool:

@@ -53,8 +53,7 @@ def _costs(merged, left, lanes, display) -> Mapping[str, estimate.Cost]:
     if not specs:
         return {}
     display.say(f"measuring on this machine, for {_count(len(specs), 'study', 'studies')} ...")
-    a, b, compiling = estimate.measure(specs, lanes)
-    return {s.name: estimate.cost(s, a, b, compiling, left[s.name]) for s in specs}
+    return estimate.costs(specs, left, lanes)
 
 
 def _cells(cost):

@@ -7,13 +7,13 @@ The time of a training step is modelled as
 where a is the cost of launching the operations of a time step, and b is the cost of a
 multiplication or addition in the matrix products (2 per weight and time step in the forward pass, 4
 in the backward pass). Both are fitted to measured steps of the cheapest, the median and the most
-expensive study of the sweep. The estimate ignores the early end of diverging trials, the search's
+expensive study of each task. The estimate ignores the early end of diverging trials, the search's
 own time, and contention between processes.
 """
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
 from typing import NamedTuple
 
@@ -76,6 +76,29 @@ def _weight(spec):
     """Returns a guess of the seconds per training step."""
     launches, products = features(spec)
     return 1e-6 * launches + 1e-11 * products
+
+
+def costs(
+    specs: Sequence[Spec], trials: Mapping[str, int], lanes: int | None = None
+) -> dict[str, Cost]:
+    """Measures the cost of studies; those of each task are fitted on their own.
+
+    Args:
+        specs: the studies.
+        trials: number of trials and reruns of each, by name.
+        lanes: number of trials that each process trains at once.
+
+    Returns:
+        Study name -> cost, in the order of `specs`.
+    """
+    by_task: dict[str, list[Spec]] = {}
+    for spec in specs:
+        by_task.setdefault(spec.config.task, []).append(spec)
+    found: dict[str, Cost] = {}
+    for group in by_task.values():
+        a, b, compiling = measure(group, lanes)
+        found |= {s.name: cost(s, a, b, compiling, trials[s.name]) for s in group}
+    return {spec.name: found[spec.name] for spec in specs}
 
 
 def measure(specs: Sequence[Spec], lanes: int | None = None) -> tuple[float, float, float]:
@@ -152,12 +175,14 @@ def _time(spec, lanes):
     lanes = lanes or places.default_lanes(config, spec.num_steps)
     trials = [Trial(config) for _ in range(lanes)]
     training = Lanes(trials, lanes)
-    began = time.perf_counter()
+    # Processor time, which other processes on the machine do not affect; a GPU has none.
+    clock = time.perf_counter if places.gpus() else time.process_time
+    began = clock()
     training.advance()
-    compiling = time.perf_counter() - began
+    compiling = clock() - began
     training.advance()
-    began, before, elapsed = time.perf_counter(), int(training.steps[0]), 0.0
+    began, before, elapsed = clock(), int(training.steps[0]), 0.0
     while elapsed < SECONDS:
         training.advance(SECONDS)
-        elapsed = time.perf_counter() - began
+        elapsed = clock() - began
     return elapsed / (int(training.steps[0]) - before) / lanes, compiling

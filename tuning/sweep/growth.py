@@ -14,8 +14,9 @@ class Union(NamedTuple):
     """Studies of a sweep after it has grown.
 
     Attributes:
-        specs: all studies by name, most expensive first, so that none is left at the end, when
-            other processes are idle. A study in conflict is as the sweep holds it.
+        specs: all studies by name, by priority and then the most expensive first, so that none is
+            left at the end, when other processes are idle. A study in conflict is as the sweep
+            holds it.
         conflicts: error messages by name of the studies that differ in a setting.
         unnamed: names of studies that the sweep holds and the request does not name.
     """
@@ -40,7 +41,7 @@ def union(subject: str, held: Mapping[str, Spec], wanted: Mapping[str, Spec]) ->
             specs[name] = _grown(subject, held[name], wanted[name])
         except UserError as error:
             specs[name], conflicts[name] = held[name], str(error)
-    order = sorted(specs, key=lambda name: estimate.work(specs[name]), reverse=True)
+    order = sorted(specs, key=lambda name: (specs[name].priority, -estimate.work(specs[name])))
     unnamed = [name for name in held if name not in wanted]
     return Union({name: specs[name] for name in order}, conflicts, unnamed)
 
@@ -57,4 +58,6 @@ def _grown(subject, held, wanted):
     num_trials = max(held.study.num_trials, wanted.study.num_trials)
     study = dataclasses.replace(held.study, num_trials=num_trials, keep=wanted.study.keep)
     reruns = max(held.reruns, wanted.reruns)
-    return held._replace(study=study, reruns=reruns, transfer=wanted.transfer)
+    return held._replace(
+        study=study, reruns=reruns, transfer=wanted.transfer, priority=wanted.priority
+    )

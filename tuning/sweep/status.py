@@ -134,11 +134,12 @@ def show(sweep: Sweep, display: Display) -> None:
                 "-" if state.infeasible is None else str(state.infeasible),
                 "-" if state.best is None else f"{state.best:.4f}",
                 duration(state.seconds),
+                duration(state.core_seconds),
                 _note(sweep, name, state),
             )
         )
-    columns = ("study", "status", "trials", "proposed", "infeasible", "best", "time", "note")
-    display.table(columns, rows)
+    columns = ("study", "status", "trials", "proposed", "infeasible", "best", "time", "core time")
+    display.table((*columns, "note"), rows)
     display.say(summary(survey))
 
 

@@ -135,7 +135,7 @@ def unusable(sweep: Sweep, error: OSError) -> UserError:
 
 
 def _run_owned(sweep, name, runner, lease, stop):
-    began, before = time.monotonic(), sweep.state(name)
+    began, before = (time.monotonic(), time.process_time()), sweep.state(name)
     if before.is_over:
         return before
     state = before.taken(sweep.num_ended(name))
@@ -143,8 +143,12 @@ def _run_owned(sweep, name, runner, lease, stop):
         sweep.write_state(name, state)
         if not state.is_over:
             state = _attempt(sweep, name, runner, lease, stop, state)
-            spent = state.seconds + time.monotonic() - began
-            state = dataclasses.replace(state, seconds=spent, trials=sweep.num_ended(name))
+            state = dataclasses.replace(
+                state,
+                seconds=state.seconds + time.monotonic() - began[0],
+                core_seconds=state.core_seconds + time.process_time() - began[1],
+                trials=sweep.num_ended(name),
+            )
             lease.check()
             sweep.write_state(name, state)
         if len(state.failures) > len(before.failures):

@@ -1,0 +1,149 @@
+"""The plan: power, order by cost, budget, and a gin file that a sweep accepts."""
+
+import numpy as np
+import pytest
+from report_rows import frame, trial
+
+from tuning.report import designs, plan, simulation, truths
+from tuning.report.claims import CLAIMS, CONTRADICTED, SUPPORTED, TOO_FEW, Finding
+from tuning.report.designs import Design
+from tuning.sweep.config import parse
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+@pytest.fixture(autouse=True)
+def few_simulations(monkeypatch):
+    monkeypatch.setattr(plan, "SIMULATIONS", 5)
+
+
+def a_minute(points):
+    return [60.0] * len(points)
+
+
+def of(task, arch="gru", trials=30, **values):
+    return designs.product(task=task, arch=arch, num_params=2000, num_trials=trials, **values)
+
+
+@pytest.fixture
+def three_claims(monkeypatch):
+    """Claims on the memory task that need 30, 60 and 900 trials of a GRU, and one of an LSTM."""
+
+    def needing(arch, count):
+        def check(found):
+            runs = int((found.arch == arch).sum())
+            return Finding("", runs, SUPPORTED if runs >= count else TOO_FEW)
+
+        return type("Claim", (), {"check": staticmethod(check)})
+
+    claims = {"few": ("gru", 30), "more": ("gru", 60), "most": ("gru", 900), "lstm": ("lstm", 120)}
+    monkeypatch.setattr(plan, "CLAIMS", {name: needing(*each) for name, each in claims.items()})
+    smallest = {name: Design(of("memory", arch)) for name, (arch, _) in claims.items()}
+    monkeypatch.setattr(designs, "DESIGNS", smallest)
+    return list(claims)
+
+
+def test_cheap_claims_come_first_and_share_studies(three_claims):
+    steps = plan.make(frame(), 10.0, a_minute, three_claims)
+    assert [step.claim for step in steps] == ["few", "more", "lstm", "most"]
+    assert [step.power for step in steps] == [1, 1, 1, 0]
+    # 30 trials, 30 more of the same study, 120 of the other; 120 of 900 needed decide nothing.
+    assert [step.hours for step in steps] == pytest.approx([0.5, 0.5, 2.0, 1.0])
+    assert [step.total for step in steps[:3]] == pytest.approx([0.5, 1.0, 3.0])
+    assert steps[3].total is None
+    assert [(p["arch"], p["num_trials"]) for p in plan.studies_of(steps)] == [
+        ("gru", 60),
+        ("lstm", 120),
+    ]
+
+
+def test_what_does_not_fit_is_left_out_but_shown(three_claims):
+    steps = plan.make(frame(), 1.2, a_minute, three_claims)
+    assert [step.total for step in steps] == [0.5, 1.0, None, None]
+    assert {point["arch"] for point in plan.studies_of(steps)} == {"gru"}
+
+
+def there(count, **values):
+    row = {"study": "old", "arch": "gru", "max_params": 2000, "seed": 1, "chance_loss": 1.0}
+    return [trial("memory", 0.5, iteration=i, **row | values) for i in range(count)]
+
+
+def test_trials_that_are_there_are_not_run_again(three_claims):
+    steps = plan.make(frame(*there(40)), 10.0, a_minute, three_claims)
+    assert (steps[0].claim, steps[0].verdict, steps[0].studies) == ("few", SUPPORTED, ())
+    assert (steps[1].claim, steps[1].hours) == ("more", pytest.approx(20 / 60))
+
+
+@pytest.mark.parametrize(
+    "other", [{"seed": 2}, {"depth": 2}, {"arch": "lstm"}, {"held": '["optimizer"]'}], ids=str
+)
+def test_trials_of_another_study_are_not_of_this_one(three_claims, other):
+    evidence = plan._Evidence(frame(*there(40, **other)))
+    assert evidence.count(of("memory")[0]) == 0
+
+
+def test_a_study_goes_on_as_it_went(rng):
+    completed = plan._Evidence(frame(*there(10))).completed(of("memory"), rng)
+    assert len(completed) == 30 and set(completed.study) == {"old"}
+    assert set(completed.eval_loss) == {0.5}
+    assert sorted(completed.iteration) == list(range(30)) and completed.run.nunique() == 30
+
+
+def test_power_is_the_share_of_verdicts(rng):
+    """The rule is supported by every second outcome, whatever the trials are."""
+    outcomes = iter([SUPPORTED, TOO_FEW, CONTRADICTED, TOO_FEW])
+    found = plan.power(
+        lambda _: Finding(verdict=next(outcomes)), of("memory"), plan._Evidence(frame()), 4
+    )
+    assert found == 0.5
+
+
+def test_a_true_claim_is_decided_by_its_design_and_by_a_tenth_of_it_not():
+    check, design = CLAIMS["irnn_diverges"].check, designs.DESIGNS["irnn_diverges"]
+    nothing = plan._Evidence(frame())
+    assert plan.power(check, design.studies(2), nothing, 10) >= 0.8
+    few = [point | {"num_trials": 20} for point in design.studies(1)]
+    assert plan.power(check, few, nothing, 10) <= 0.2
+
+
+def test_seeds_grow_beyond_those_of_the_design():
+    grown = designs.DESIGNS["gated_easier"].studies(2)
+    assert {point["seed"] for point in grown} == set(range(1, 9))
+    assert len({designs.key(point) for point in grown}) == len(grown) == 80
+
+
+@pytest.mark.parametrize("name", designs.DESIGNS)
+def test_a_sweep_accepts_every_design_in_its_order(name, tmp_path):
+    points = list(designs.DESIGNS[name].smallest)
+    text_file = tmp_path / "text8"
+    text_file.write_text("anarchism originated " * 1000)
+    for merge in (False, True):
+        text = plan.gin(points, f"Of {name}.", merge)
+        (tmp_path / "plan.gin").write_text(text)
+        specs, _ = parse(str(tmp_path / "plan.gin"), "laptop", text8={"path": str(text_file)})
+        assert len(specs) == len(points)
+        assert len({spec.name for spec in specs}) == len(points)
+        if not merge:
+            for rank, (spec, point) in enumerate(zip(specs, points, strict=True)):
+                assert spec.priority == rank
+                assert (spec.config.arch, spec.config.seed) == (point["arch"], point["seed"])
+                assert spec.study.num_trials == point["num_trials"]
+
+
+def test_a_design_keeps_its_studies_names_as_it_grows(tmp_path):
+    design, names = designs.DESIGNS["gated_easier"], []
+    for scale in (1, 2):
+        (tmp_path / "plan.gin").write_text(plan.gin(design.studies(scale), "Grown."))
+        specs, _ = parse(str(tmp_path / "plan.gin"), "laptop")
+        names.append({spec.name for spec in specs})
+    assert names[0] < names[1]
+
+
+def test_simulated_studies_are_those_of_the_design(rng):
+    points = designs.DESIGNS["relu"].studies(1)
+    found = simulation.simulate(points, truths.PAPER, rng)
+    keys = {plan._key_of(row) for row in found.itertuples()}
+    assert keys == set(map(designs.key, points))

@@ -1,0 +1,187 @@
+"""Studies that two cores can run, by the claim that they decide."""
+
+import itertools
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from trainer.tasks.capacity import least_inputs
+from tuning.report.paper import ARCHS, UNROLLED
+
+#: Values of one study, as in `SweepConfig.grid`.
+Point = Mapping[str, Any]
+
+SHALLOW = tuple(arch for arch in ARCHS if arch != "+rnn")
+#: Around the defaults of the capacity task; two cores have no time for all of appendix A's ranges.
+_RANGES = {
+    "optimizer": ["adam", "rmsprop"],
+    "lr_init": (0.0002, 0.02),
+    "lr_decay_rate": (0.001, 0.1),
+    "l2_decay": (1e-8, 1e-6),
+    "input_scale": (0.3, 2.0),
+    "bias_scale": (-1.0, 1.0),
+}
+#: Samples per parameter of a capacity study: fewest, first trial, most.
+_FEWEST, _FIRST, _MOST = 2, 4, 6
+_SIZES = (500, 1500, 5000)
+
+
+class Design(NamedTuple):
+    """Studies that decide a claim, and how they grow.
+
+    Attributes:
+        smallest: the studies of the smallest design.
+        grows: "num_trials", or "seed" if more studies with other seeds help more.
+    """
+
+    smallest: tuple[Point, ...]
+    grows: str = "num_trials"
+
+    def studies(self, scale: int) -> tuple[Point, ...]:
+        """Returns the studies with `scale` times the trials or seeds."""
+        if self.grows == "num_trials":
+            return tuple({**p, "num_trials": scale * p["num_trials"]} for p in self.smallest)
+        seeds = 1 + max(point["seed"] for point in self.smallest)
+        return tuple(
+            {**point, "seed": point["seed"] + turn * (seeds - 1)}
+            for turn in range(scale)
+            for point in self.smallest
+        )
+
+
+def key(point: Point) -> tuple:
+    """Returns the settings of a study that its trials share, but for their number."""
+    names = ("task", "arch", "depth", "num_params", "algorithm", "seed", "activation", "optimizer")
+    steps = point.get("task_options", {}).get("num_steps", UNROLLED)
+    return (*map(point.get, names), steps if point["task"] == "capacity" else None)
+
+
+def product(**values: Any) -> tuple[Point, ...]:
+    """Returns a study for each combination of the lists; other values are shared."""
+    lists = {n: v if isinstance(v, (list, tuple)) else [v] for n, v in values.items()}
+    shared = {"depth": 1, "algorithm": "gp", "seed": 1}
+    return tuple(
+        shared | dict(zip(lists, each, strict=True)) for each in itertools.product(*lists.values())
+    )
+
+
+def capacity(
+    arch: Iterable[str], trials: int, sizes: Iterable[int] = _SIZES, **values: Any
+) -> tuple[Point, ...]:
+    """Returns capacity studies at several sizes, which share their number of inputs."""
+    sizes = tuple(sizes)
+    options = values.pop("task_options", [{}])
+    inputs = least_inputs(_MOST * max(sizes))
+    return tuple(
+        point
+        for size in sizes
+        for point in product(
+            task="capacity",
+            arch=tuple(arch),
+            num_params=size,
+            task_options=[{"num_inputs": inputs} | each for each in options],
+            first={"num_samples": _FIRST * size},
+            ranges=_RANGES | {"num_samples": (_FEWEST * size, _MOST * size)},
+            num_trials=trials,
+            train_steps=40_000,
+            **values,
+        )
+    )
+
+
+def _searches(task, trials=40, **values):
+    return product(
+        task=task,
+        arch=SHALLOW,
+        num_params=10_000,
+        num_trials=trials,
+        **{"seed": (1, 2, 3, 4)} | values,
+    )
+
+
+def _random(arch, trials, depth=1):
+    return product(
+        task="parens",
+        arch=arch,
+        depth=depth,
+        num_params=10_000,
+        algorithm="random",
+        num_trials=trials,
+    )
+
+
+_CAPACITY = Design((*capacity(SHALLOW, 24), *capacity(["+rnn"], 24, depth=2)))
+_TEXT8 = Design(
+    product(task="text8", arch=SHALLOW, num_params=(5000, 10_000, 20_000, 40_000), num_trials=20)
+)
+_MANY = Design(_random(SHALLOW, 200))
+_DEEP = Design(_random(ARCHS, 40, depth=8))
+_HARD = Design((*_searches("parens"), *_searches("arithmetic")), grows="seed")
+
+#: Claim -> design. The other claims are about the paper's sizes, depths or numbers of steps.
+DESIGNS: dict[str, Design] = {
+    "linear": _CAPACITY,
+    "similar_capacity": _CAPACITY,
+    "dataset_size": _CAPACITY,
+    "capacity_order": Design(_CAPACITY.smallest, grows="seed"),
+    "relu": Design(capacity(("rnn", "ugrnn"), 20, activation=("tanh", "relu"))),
+    "unrolling": Design(
+        capacity(
+            ("rnn", "gru", "lstm"),
+            20,
+            sizes=(500,),
+            task_options=[{"num_steps": steps} for steps in (1, 2, 3, 5, 10)],
+        )
+    ),
+    "number_per_unit": Design(
+        product(
+            task="memory", arch=SHALLOW, num_params=(5000, 10_000, 20_000, 40_000), num_trials=12
+        )
+    ),
+    "text8_equal": _TEXT8,
+    "per_unit_misleads": _TEXT8,
+    "rcf_equal": Design(
+        product(task="rcf", arch=SHALLOW, num_params=(2000, 5000, 10_000, 20_000), num_trials=20)
+    ),
+    "gated_easier": _HARD,
+    "gru_most_trainable": _HARD,
+    "gru_untuned": _MANY,
+    "table_app_2": _MANY,
+    "irnn_diverges": Design(_random(("irnn",), 150)),
+    "plus_rnn_untuned": _DEEP,
+}
+
+
+def entries(points: Iterable[Point], merge: bool) -> list[dict[str, Any]]:
+    """Returns studies as entries of a `SweepConfig.grid`, in the order of their first study.
+
+    A value that may have to tell studies apart is in a list, even if it is single: a study then
+    keeps its name as the grid grows.
+
+    Args:
+        points: the studies; those of one entry get the lowest `priority` among them.
+        merge: whether to write studies that differ in one value as one entry.
+    """
+    found = [{name: _list(name, value) for name, value in point.items()} for point in points]
+    for name in _LISTED if merge else ():
+        by_rest: dict[str, dict[str, Any]] = {}
+        for entry in found:
+            rest = {n: v for n, v in entry.items() if n not in (name, "priority")}
+            same = by_rest.setdefault(json.dumps(rest, sort_keys=True), dict(entry))
+            if name in same:
+                same[name] = [*same[name], *(v for v in entry[name] if v not in same[name])]
+        found = list(by_rest.values())
+    return [{n: _single(n, v) for n, v in entry.items()} for entry in found]
+
+
+#: Names whose values are in lists, and those of them that are part of any study's name.
+_LISTED = ("arch", "num_params", "seed", "activation", "optimizer", "task_options")
+_NAMED = ("arch", "num_params")
+
+
+def _list(name, value):
+    return [value] if name in _LISTED else value
+
+
+def _single(name, value):
+    return value[0] if name in _NAMED and len(value) == 1 else value

@@ -1,0 +1,334 @@
+"""A plan that decides the most claims for the least machine time.
+
+Each claim has a `designs.Design`, the studies that can decide it and the way in which they grow.
+The power of a design is the share of simulated trials of its studies, added to the trials that are
+there, on which the claim's rule comes to a verdict. Studies serve several claims, so claims are
+ordered by the time that their studies add.
+"""
+
+import dataclasses
+import functools
+import json
+import os
+import pathlib
+import pprint
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from trainer.display.progress import Display
+from trainer.storage.files import whole
+from tuning.report import designs, simulation, trials, truths
+from tuning.report.claims import CLAIMS, TOO_FEW
+from tuning.report.designs import Design, Point
+from tuning.sweep import config, estimate
+
+#: Wanted probability of a verdict, and the number of simulations that it is estimated from.
+POWER, SIMULATIONS = 0.8, 25
+#: Sizes of a design that are tried, as factors of the smallest.
+SCALES = (1, 2, 4)
+#: Trials of a study from which its further trials are resampled; fewer are simulated anew.
+RESAMPLED = 8
+
+Seconds = Callable[[Sequence[Point]], Sequence[float]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """One claim of a plan.
+
+    Attributes:
+        claim: its name.
+        verdict: its verdict now.
+        power: probability of a verdict with the step's studies, if the paper is right; None if it
+            has none.
+        studies: its studies; none if the claim is decided, or if it has no design.
+        hours: core-hours that these add to those of the steps before.
+        total: core-hours of this step and all before; None beyond the time that there is.
+    """
+
+    claim: str
+    verdict: str
+    power: float | None
+    studies: tuple[Point, ...]
+    hours: float
+    total: float | None
+
+
+def make(
+    found: pd.DataFrame,
+    hours: float,
+    seconds: Seconds,
+    names: Iterable[str] = tuple(CLAIMS),
+    say: Callable[[str], None] = lambda text: None,
+) -> list[Step]:
+    """Plans the studies that decide claims.
+
+    Args:
+        found: trials that are there, from `trials.read`.
+        hours: core-hours that there are.
+        seconds: core-seconds per trial of each of some studies.
+        names: names of the claims.
+        say: called with a line for each claim whose power was estimated.
+
+    Returns:
+        The steps: claims that are decided, then those that the time suffices for, in the order in
+        which to decide them, then the others, and those without a design last.
+    """
+    there = _Evidence(found)
+    verdicts = {name: CLAIMS[name].check(found).verdict for name in names}
+    steps = [
+        Step(name, each, None, (), 0.0, 0.0) for name, each in verdicts.items() if each != TOO_FEW
+    ]
+    open_ = {}
+    for name, each in verdicts.items():
+        if each == TOO_FEW and name in designs.DESIGNS:
+            reached, studies = _smallest(CLAIMS[name].check, designs.DESIGNS[name], there)
+            open_[name] = reached, studies
+            say(f"{name}: power {reached:.0%} with {len(studies)} studies")
+    costs = _Costs(there, seconds, [point for _, studies in open_.values() for point in studies])
+    total = 0.0
+    planned: dict[tuple, int] = {}
+    while open_:
+        added = {name: costs.hours(studies, planned) for name, (_, studies) in open_.items()}
+        # Claims that remain undecided even so come last.
+        name = min(open_, key=lambda name: (open_[name][0] < POWER, added[name]))
+        reached, studies = open_.pop(name)
+        fits = reached >= POWER and total + added[name] <= hours
+        if fits:
+            total += added[name]
+            planned |= costs.trials(studies, planned)
+        steps.append(Step(name, TOO_FEW, reached, studies, added[name], total if fits else None))
+    steps.sort(key=lambda step: step.total is None)
+    others = [
+        name for name, each in verdicts.items() if each == TOO_FEW and name not in designs.DESIGNS
+    ]
+    return steps + [Step(name, TOO_FEW, None, (), 0.0, None) for name in others]
+
+
+def studies_of(steps: Iterable[Step]) -> list[Point]:
+    """Returns the studies of all steps that the time suffices for, each once, in order."""
+    largest: dict[tuple, Point] = {}
+    for step in steps:
+        for point in step.studies if step.total is not None else ():
+            key = designs.key(point)
+            if key not in largest or largest[key]["num_trials"] < point["num_trials"]:
+                largest[key] = point
+    return list(largest.values())
+
+
+def gin(points: Iterable[Point], comment: str, merge: bool = True) -> str:
+    """Returns studies as the text of a gin file for `python -m tuning.sweep`.
+
+    Args:
+        points: the studies, which start in this order.
+        comment: text of the file's first lines.
+        merge: whether studies that differ in few values share an entry of the grid.
+    """
+    ranked = [{**point, "priority": rank} for rank, point in enumerate(points)]
+    entries = designs.entries(ranked, merge)
+    grid = pprint.pformat(entries, width=96, sort_dicts=False)
+    lines = "".join(f"# {line}".rstrip() + "\n" for line in comment.splitlines())
+    return f"{lines}\nSweepConfig.grid = {grid}\n"
+
+
+def power(
+    check: Callable[[pd.DataFrame], Any],
+    studies: Sequence[Point],
+    there: "_Evidence",
+    simulations: int | None = None,
+) -> float:
+    """Estimates the probability that a rule comes to a verdict.
+
+    Args:
+        check: maps trials to a `Finding`.
+        studies: studies of which all trials will be there.
+        there: the trials that are there now.
+        simulations: number of simulated outcomes; `SIMULATIONS` if None.
+    """
+    simulations = simulations or SIMULATIONS
+    generator = np.random.default_rng(0)
+    outcomes = [check(there.completed(studies, generator)).verdict for _ in range(simulations)]
+    return sum(outcome != TOO_FEW for outcome in outcomes) / simulations
+
+
+def _smallest(check, design: Design, there):
+    """Returns (power, studies) of the smallest design with enough power, or else the largest."""
+    for scale in SCALES:
+        studies = design.studies(scale)
+        reached = power(check, studies, there)
+        if reached >= POWER:
+            break
+    return reached, studies
+
+
+class _Evidence:
+    """The trials that are there, by the study that they belong to."""
+
+    def __init__(self, found: pd.DataFrame):
+        searched = found[~found.is_rerun & found.iteration.notna()]
+        keys = [_key_of(row) for row in searched.itertuples()]
+        self._found = found
+        self._rows = {key: rows for key, rows in searched.groupby(pd.Series(keys, searched.index))}
+
+    def count(self, point: Point) -> int:
+        """Returns the number of trials of a study."""
+        return len(self._rows.get(designs.key(point), ()))
+
+    def completed(self, studies: Sequence[Point], generator: np.random.Generator) -> pd.DataFrame:
+        """Returns all trials that are there, and simulated ones up to the size of each study.
+
+        A study with enough trials continues as it went so far: its further trials are drawn from
+        those that are there. The trials of others are simulated as if the paper were right.
+        """
+        frames, new = [self._found], []
+        for point in studies:
+            rows = self._rows.get(designs.key(point))
+            if rows is None:
+                new.append(point)
+                continue
+            wanted = point["num_trials"] - len(rows)
+            if wanted <= 0:
+                continue
+            if len(rows) >= RESAMPLED:
+                more = rows.iloc[generator.integers(0, len(rows), wanted)]
+            else:
+                drawn = simulation.simulate([point], truths.PAPER, generator)
+                more = drawn[~drawn.is_rerun].iloc[len(rows) : point["num_trials"]]
+            frames.append(_continuing(rows, more))
+        if new:
+            frames.append(simulation.simulate(new, truths.PAPER, generator))
+        return trials.together(frames)
+
+
+def _continuing(rows, more):
+    """Trials of another origin as those that follow in a study."""
+    study, last = rows.study.iloc[0], int(rows.iteration.max())
+    iterations = np.arange(last + 1, last + 1 + len(more))
+    run_ids = [f"{i:05d}-planned" for i in iterations]
+    names = {"study": study, "run_id": run_ids, "run": [f"{study}/{i}" for i in run_ids]}
+    return more.assign(iteration=iterations.astype(float), **names)
+
+
+def _key_of(row):
+    """`designs.key` of the study of a trial."""
+    held = json.loads(row.held) if isinstance(row.held, str) else []
+    point = {
+        "task": row.task,
+        "arch": row.arch,
+        "depth": row.depth,
+        "num_params": row.max_params,
+        "algorithm": row.algorithm,
+        "seed": row.seed,
+    }
+    point |= {name: getattr(row, name) for name in ("activation", "optimizer") if name in held}
+    if row.task == "capacity":
+        point["task_options"] = {"num_steps": int(row.num_steps)}
+    return designs.key(point)
+
+
+class _Costs:
+    """Core-hours of studies, measured once."""
+
+    def __init__(self, there: _Evidence, seconds: Seconds, points: Sequence[Point]):
+        self._there = there
+        each = {designs.key(point): point for point in points}
+        measured = seconds(list(each.values())) if each else ()
+        self._seconds: Mapping[tuple, float] = dict(zip(each, measured, strict=True))
+
+    def trials(self, studies: Iterable[Point], planned: Mapping[tuple, int]) -> dict[tuple, int]:
+        """Returns the number of trials of each study that is larger than planned so far."""
+        wanted = {}
+        for point in studies:
+            key = designs.key(point)
+            count = point["num_trials"] + point.get("reruns", 0)
+            if count > planned.get(key, self._there.count(point)):
+                wanted[key] = count
+        return wanted
+
+    def hours(self, studies: Sequence[Point], planned: Mapping[tuple, int]) -> float:
+        """Returns the core-hours that studies add to those planned."""
+        before = {designs.key(point): self._there.count(point) for point in studies} | dict(planned)
+        wanted = self.trials(studies, planned)
+        added = ((count - before[key]) * self._seconds[key] for key, count in wanted.items())
+        return sum(added) / 3600
+
+
+def run(
+    runs: str | os.PathLike | None,
+    out: str | os.PathLike,
+    hours: float,
+    text8_path: str | None,
+    display: Display,
+) -> None:
+    """Plans the studies that decide the most claims, given those in a directory of runs.
+
+    OUT/plan.gin    the studies, for `python -m tuning.sweep`
+    OUT/plan.csv    the claims in order: power, studies, core-hours
+
+    Args:
+        runs: the directory of runs; None if there are none yet.
+        out: directory to write to.
+        hours: core-hours that the studies may take.
+        text8_path: file of text8; None to download it.
+        display: prints the plan.
+    """
+    found = trials.frame([])
+    if runs is not None:
+        found, problems = trials.read(runs)
+        for problem in problems:
+            display.say(problem)
+    steps = make(found, hours, functools.partial(_seconds, text8_path=text8_path), say=display.say)
+    table = pd.DataFrame(map(_row, steps))
+    rows = [[str(cell) for cell in row] for row in table.itertuples(index=False)]
+    display.table(list(table.columns), rows)
+    out = pathlib.Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    with whole(out / "plan.csv", "w") as file:
+        file.write(table.to_csv(index=False))
+    studies = studies_of(steps)
+    display.say(f"{out / 'plan.csv'}")
+    if studies:
+        decided = ", ".join(step.claim for step in steps if step.studies and step.total is not None)
+        with whole(out / "plan.gin", "w") as file:
+            file.write(gin(studies, f"The studies that decide {decided}, in this order."))
+        display.say(
+            f"{out / 'plan.gin'}: {len(studies)} studies; run them with python -m tuning.sweep "
+            f"--gin_file={out / 'plan.gin'} --out={runs or 'runs'}/decide"
+        )
+    else:
+        display.say(f"no open claim can be decided in {hours:g} core-hours")
+
+
+def _row(step):
+    if step.verdict != TOO_FEW:
+        what = step.verdict
+    elif not step.studies:
+        what = "needs the paper's scale"
+    elif step.total is not None:
+        what = f"{step.total:.1f}"
+    else:
+        what = "too long" if step.power >= POWER else "too little power"
+    return {
+        "claim": step.claim,
+        "power": "" if step.power is None else f"{step.power:.0%}",
+        "studies": len(step.studies),
+        "trials": sum(point["num_trials"] for point in step.studies),
+        "core-hours added": f"{step.hours:.1f}",
+        "in all": what,
+    }
+
+
+def _seconds(points, text8_path):
+    """Core-seconds per trial of studies, measured on this machine."""
+    text8 = {"path": os.path.abspath(text8_path)} if text8_path else {}
+    with tempfile.TemporaryDirectory() as place:
+        path = pathlib.Path(place, "plan.gin")
+        path.write_text(gin(points, "To be measured.", merge=False))
+        specs, _ = config.parse(str(path), "laptop", text8=text8)
+    trainings = {spec.name: spec.num_trainings for spec in specs}
+    costs = estimate.costs(specs, trainings)
+    return [cost.seconds / cost.trials for cost in costs.values()]
