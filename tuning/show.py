@@ -64,8 +64,7 @@ def show(records: Iterable[RunRecord], num: int, display: "Display") -> None:
     ranked = log.ranked(records)
     if not ranked or not num:
         return
-    columns = ("trial", "origin", "objective", "eval loss", "steps", "optimizer", "lr_init", "s()")
-    columns += ("b^fg",)
+    columns = "trial,origin,objective,eval loss,steps,optimizer,lr_init,s(),b^fg".split(",")
     rows = [
         (
             record.run_id,

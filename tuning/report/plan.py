@@ -196,11 +196,11 @@ class _Evidence:
             if len(rows) >= RESAMPLED:
                 more = rows.iloc[generator.integers(0, len(rows), wanted)]
             else:
-                drawn = simulation.simulate([point], truths.PAPER, generator)
+                drawn = simulation.simulate([point], truths.LAPTOP, generator)
                 more = drawn[~drawn.is_rerun].iloc[len(rows) : point["num_trials"]]
             frames.append(_continuing(rows, more))
         if new:
-            frames.append(simulation.simulate(new, truths.PAPER, generator))
+            frames.append(simulation.simulate(new, truths.LAPTOP, generator))
         return trials.together(frames)
 
 

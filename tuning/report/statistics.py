@@ -113,14 +113,14 @@ def slope(x: ArrayLike, y: ArrayLike, groups: Sequence | None = None) -> Estimat
     return Estimate(value, value - half, value + half)
 
 
-def welch(first: Sequence[float], second: Sequence[float]) -> tuple[float, float, float]:
+def welch(first: ArrayLike, second: ArrayLike) -> tuple[float, float, float]:
     """Welch's t-test for equal means of two samples.
 
     Returns:
         (t, df, p). A negative t means that the second mean is larger, as in Table App.2. All are
         NaN if a sample has fewer than two values.
     """
-    if min(len(first), len(second)) < 2:
+    if min(np.size(first), np.size(second)) < 2:
         return math.nan, math.nan, math.nan
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # All values of a sample may be equal.

@@ -123,8 +123,8 @@ def but(**changes: object) -> Truth:
 #: The paper's results, except for the shares of random trials at depth 1, which are those of the
 #: first 500 trials of results/figure_5: 10,000 parameters and 1,000 to 4,000 steps.
 LAPTOP = but(
-    learned=PAPER.learned | {1: _each(_ALL[:5], 0.005, 0.02, 0.115, 0.18, 0.07)},
-    infeasible=PAPER.infeasible | {1: _each(_ALL[:5], 0.09, 0.48, 0.04, 0.01, 0.005)},
+    learned={**PAPER.learned, 1: _each(_ALL[:5], 0.005, 0.02, 0.115, 0.18, 0.07)},
+    infeasible={**PAPER.infeasible, 1: _each(_ALL[:5], 0.09, 0.48, 0.04, 0.01, 0.005)},
 )
 
 
@@ -147,8 +147,8 @@ BREAKING: dict[str, tuple[Truth, ...]] = {
     "linear": (but(exponent=0.8), but(exponent=1.2)),
     "five_bits": tuple(but(bits=dict.fromkeys(_FIVE, x), relu_bits=x) for x in (2.4, 7.5)),
     "similar_capacity": (
-        but(bits=_FIVE | {"lstm": 2.2}, relu_bits=2.0),
-        but(bits=_FIVE | {"rnn": 13.0}),
+        but(bits={**_FIVE, "lstm": 2.2}, relu_bits=2.0),
+        but(bits={**_FIVE, "rnn": 13.0}),
     ),
     "capacity_order": (
         but(bits=_FIVE),
@@ -166,22 +166,22 @@ BREAKING: dict[str, tuple[Truth, ...]] = {
     "dataset_size": (but(samples_over_bits=1.3), but(samples_over_bits=2.0)),
     "number_per_unit": (
         but(excess=dict.fromkeys(_ALL, 0.2)),
-        but(excess=PAPER.excess | {"rnn": 0.2}),
+        but(excess={**PAPER.excess, "rnn": 0.2}),
         but(excess=dict.fromkeys(_ALL, -0.15)),
     ),
     "text8_equal": (
-        but(size_factor=PAPER.size_factor | {"lstm": 3.0}),
-        but(size_factor=PAPER.size_factor | {"rnn": 0.4}),
+        but(size_factor={**PAPER.size_factor, "lstm": 3.0}),
+        but(size_factor={**PAPER.size_factor, "rnn": 0.4}),
     ),
     "rcf_equal": (
-        but(size_factor=PAPER.size_factor | {"lstm": 3.0}),
-        but(size_factor=PAPER.size_factor | {"rnn": 0.4}),
+        but(size_factor={**PAPER.size_factor, "lstm": 3.0}),
+        but(size_factor={**PAPER.size_factor, "rnn": 0.4}),
     ),
     "per_unit_misleads": (but(by_units=True),),
     "gated_easier": (
         but(learned=_SAME, infeasible=_OFTEN, solved=_UNSOLVED),
         # The IRNN only diverges more often, and the RNN is as good as the gated ones.
-        but(learned=_SAME | {1: _SAME[1] | {"rnn": 0.3}}, solved=_UNSOLVED),
+        but(learned={**_SAME, 1: {**_SAME[1], "rnn": 0.3}}, solved=_UNSOLVED),
         but(learned=_with(PAPER.learned, 1, rnn=0.9, irnn=0.95)),
     ),
     "ungated_solve": (but(solved=_with(PAPER.solved, 1, rnn=0.0)),),
@@ -226,6 +226,6 @@ BREAKING: dict[str, tuple[Truth, ...]] = {
     ),
     "reruns": (
         but(reruns=dict.fromkeys(_APP_1, Rerun(40.0, 0.5, 0.0))),
-        but(reruns=_APP_1 | {"gru": Rerun(100.0, 1.0, 0.0)}),
+        but(reruns={**_APP_1, "gru": Rerun(100.0, 1.0, 0.0)}),
     ),
 }

@@ -139,10 +139,10 @@ class GPOracle(RandomOracle):
 class StockOracle(DurableOracle, keras_tuner.oracles.BayesianOptimizationOracle):
     """keras-tuner's own Bayesian optimisation made durable, as a baseline."""
 
-    def __init__(self, *args: Any, initial_points: int | None = None, **options: Any):
-        super().__init__(*args, initial_points=initial_points, **options)
-        if initial_points is not None:
-            self.num_initial_points = initial_points
+    def __init__(self, *args: Any, **options: Any):
+        super().__init__(*args, **options)
+        if self.initial_points is not None:
+            self.num_initial_points = self.initial_points
 
     def propose(self, trial_id: str) -> dict[str, Any]:
         # The base class keeps a random state and its last fit, which a restart would lose: derive

@@ -172,11 +172,11 @@ def _solved(
         longest = found.groupby(["arch", "study"], observed=True).size().groupby("arch").max()
         thorough = has_all(found, needed) and (longest >= paper.TRIALS[task]).all()
         # An architecture whose trials all diverged has no share, and has not solved the task.
-        solved = [
+        gated, ungated = (
             [bool(shares.get(arch, 1.0) < floors.SOLVED) for arch in of]
             for of in (paper.GATED, _UNGATED)
-        ]
-        supports, contradicts = judge(*solved, bool(thorough))
+        )
+        supports, contradicts = judge(gated, ungated, bool(thorough))
         held.append(supports and has_all(found, needed))
         denied.append(contradicts)
     result = ", ".join(said) and "smallest eval loss over chance loss: " + ", ".join(said)
