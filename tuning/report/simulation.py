@@ -175,6 +175,7 @@ def _capacity(point, rows, truth, generator):
     # Data sets that are too large are as common as those that are too small.
     spread = 0.3 * truth.gap * generator.random(count)
     samples = np.ceil(bits * np.maximum(1.0, truth.samples_over_bits + spread * (1 - bits / limit)))
+    samples = np.clip(samples, math.ceil(0.1 * size), 10 * size)  # The range of appendix A.
     bits = np.minimum(bits, samples * _information(_collided(samples, rows["num_inputs"])))
     return {
         "num_samples": samples,

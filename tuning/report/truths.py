@@ -148,7 +148,7 @@ BREAKING: dict[str, tuple[Truth, ...]] = {
     "five_bits": tuple(but(bits=dict.fromkeys(_FIVE, x), relu_bits=x) for x in (2.4, 7.5)),
     "similar_capacity": (
         but(bits={**_FIVE, "lstm": 2.2}, relu_bits=2.0),
-        but(bits={**_FIVE, "rnn": 13.0}),
+        but(bits={**dict.fromkeys(_FIVE, 3.0), "rnn": 8.0}, relu_bits=2.0),
     ),
     "capacity_order": (
         but(bits=_FIVE),
