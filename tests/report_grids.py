@@ -51,6 +51,7 @@ LAPTOP = {
     "searches": _both(arch=SHALLOW, num_trials=40, seed=(1, 2, 3, 4)),
     "random": _random(300, SHALLOW, 1, 10_000),
     "many random": _random(560, SHALLOW, 1, 10_000),
+    "most random": _random(700, SHALLOW, 1, 10_000),
     "deep random": _random(60, ALL, 8, 10_000),
     "reruns": _both(("parens",), arch=SHALLOW, num_trials=30, reruns=20),
 }  # fmt: skip

@@ -31,7 +31,7 @@ LAPTOP = {
     "gru_untuned": "many random",
     "plus_rnn_untuned": "deep random",
     "irnn_diverges": "random",
-    "table_app_2": "many random",
+    "table_app_2": "most random",
 }
 #: Claims that a laptop cannot decide.
 PAPERS = {
@@ -144,10 +144,10 @@ def test_what_is_false_at_any_effort_is_contradicted(name, number):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in CLAIMS if name not in UNDECIDABLE])
-def test_power_is_at_least_70_percent(name):
+def test_power_is_at_least_80_percent(name):
     seeds = range(8 if PAPERS.get(name) in LARGE else 40)
     found = verdicts(name, PAPER, seeds)
-    assert found[SUPPORTED] >= 0.7 * len(seeds) and not found[CONTRADICTED], found
+    assert found[SUPPORTED] >= 0.8 * len(seeds) and not found[CONTRADICTED], found
 
 
 @pytest.mark.slow
