@@ -171,9 +171,12 @@ def entries(points: Iterable[Point], merge: bool) -> list[dict[str, Any]]:
             if name in same:
                 same[name] = [*same[name], *(v for v in entry[name] if v not in same[name])]
         found = list(by_rest.values())
-    return [{n: _single(n, v) for n, v in entry.items()} for entry in found]
+    ordered = (sorted(entry.items(), key=lambda item: _rank(item[0])) for entry in found)
+    return [{name: _single(name, value) for name, value in items} for items in ordered]
 
 
+#: The first names of an entry, in order.
+_FIRST_NAMES = ("task", "arch", "depth", "num_params", "algorithm", "num_trials", "seed")
 #: Names whose values are in lists, and those of them that are part of any study's name.
 _LISTED = ("arch", "num_params", "seed", "activation", "optimizer", "task_options")
 _NAMED = ("arch", "num_params")
@@ -181,6 +184,10 @@ _NAMED = ("arch", "num_params")
 
 def _list(name, value):
     return [value] if name in _LISTED else value
+
+
+def _rank(name):
+    return _FIRST_NAMES.index(name) if name in _FIRST_NAMES else len(_FIRST_NAMES)
 
 
 def _single(name, value):

@@ -13,6 +13,7 @@ import os
 import pathlib
 import pprint
 import tempfile
+import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -29,7 +30,7 @@ from tuning.sweep import config, estimate
 #: Wanted probability of a verdict, and the number of simulations that it is estimated from.
 POWER, SIMULATIONS = 0.8, 25
 #: Sizes of a design that are tried, as factors of the smallest.
-SCALES = (1, 2, 4)
+SCALES = (1, 2, 3, 4)
 #: Trials of a study from which its further trials are resampled; fewer are simulated anew.
 RESAMPLED = 8
 
@@ -131,8 +132,8 @@ def gin(points: Iterable[Point], comment: str, merge: bool = True) -> str:
     ranked = [{**point, "priority": rank} for rank, point in enumerate(points)]
     entries = designs.entries(ranked, merge)
     grid = pprint.pformat(entries, width=96, sort_dicts=False)
-    lines = "".join(f"# {line}".rstrip() + "\n" for line in comment.splitlines())
-    return f"{lines}\nSweepConfig.grid = {grid}\n"
+    lines = textwrap.fill(comment, 100, initial_indent="# ", subsequent_indent="# ")
+    return f"{lines}\n\nSweepConfig.grid = {grid}\n"
 
 
 def power(
@@ -324,7 +325,7 @@ def _row(step):
 
 def _seconds(points, text8_path):
     """Core-seconds per trial of studies, measured on this machine."""
-    text8 = {"path": os.path.abspath(text8_path)} if text8_path else {}
+    text8 = {"path": os.path.abspath(os.path.expanduser(text8_path))} if text8_path else {}
     with tempfile.TemporaryDirectory() as place:
         path = pathlib.Path(place, "plan.gin")
         path.write_text(gin(points, "To be measured.", merge=False))

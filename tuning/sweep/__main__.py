@@ -88,7 +88,8 @@ def _studies():
     if FLAGS.gpus_per_study is not None and FLAGS.gpus_per_study < 0:
         raise UserError(f"--gpus_per_study must be at least 0, got {FLAGS.gpus_per_study}")
     text8 = train_flags.text8_options(FLAGS)
-    if "path" in text8:  # for processes in other working directories
+    # For processes in other working directories. A path from ~ is the same everywhere.
+    if "path" in text8 and not text8["path"].startswith("~"):
         text8["path"] = os.path.abspath(text8["path"])
     return parse(FLAGS.gin_file, FLAGS.profile, FLAGS.gin_bindings, given, text8)
 
