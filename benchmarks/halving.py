@@ -1,9 +1,9 @@
-"""python -m benchmarks.halving: work of early stopping for an equal best trial, in real studies.
+"""python -m benchmarks.halving: training steps that early stopping saves, and its best trials.
 
 Each seed has one study per rule of early stopping, with the same number of trials: searches of the
-Gaussian process on the capacity task, whose networks train in a second. `steps` counts the training
-steps of all trials, and `steps_to_equal` those until a trial has at least 95 % of the best bits of
-the study without early stopping of the same seed; it is empty if none has.
+Gaussian process on the capacity task, whose networks train in a second. `steps` is the number of
+training steps of all trials, and `steps_to_equal` the number until a trial stores at least 95 % of
+the best bits of the same seed's study without early stopping; it is empty if no trial does.
 
 Results: halving.csv and machine.json in --out.
 """
@@ -17,7 +17,7 @@ from benchmarks import machine, table
 from tuning.config import EARLY_STOPPING
 
 FIELDS = ("seed", "rule", "trials", "pruned", "steps", "bits", "steps_to_equal")
-#: Share of the best bits without early stopping that counts as equal.
+#: Fraction of the best bits without early stopping that passes for equal.
 EQUAL = 0.95
 
 

@@ -29,7 +29,7 @@ def write(directory, scale=1.0, seed=0, sweeps=SWEEPS, truth: Truth = PAPER):
 
     Args:
         directory: parent of one directory per sweep.
-        scale: factor of the numbers of trials.
+        scale: factor by which numbers of trials are multiplied.
         seed: random seed.
         sweeps: names of files in gin_configs/paper.
         truth: parameters of the trials.

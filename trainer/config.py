@@ -17,7 +17,7 @@ from trainer.tasks.base import Task
 ACTIVATIONS = ("tanh", "relu")
 MATRIX_INITS = ("identity", "orthogonal", "normal")
 BIAS_INITS = ("constant", "normal")
-#: The four optimizers of appendix A, between which a search chooses by default.
+#: The four optimizers of appendix A, which are a search's default choices.
 PAPER_OPTIMIZERS = ("sgd", "momentum", "rmsprop", "adam")
 OPTIMIZERS = (*PAPER_OPTIMIZERS, "muon")
 #: A step times the learning curve's 100 windows must fit into 32 bits.

@@ -1,24 +1,25 @@
-"""The paper's four optimizers and Muon, each one pure update of all weights packed as a vector.
+"""The paper's four optimizers and Muon, as pure updates of one packed vector of weights.
 
 Appendix A: SGD, SGD with momentum, RMSProp, Adam. The momentum m = σ(momentum_logit) is SGD's
-momentum, RMSProp's decay, Adam's β1 and both in Muon; β2 = 0.999 and ε = 1e-7. Updates equal those
-of `keras.optimizers`. Hyperparameters may differ between lanes. Every weight has two slots, used or
-not, so that lanes with different optimizers share a program.
+momentum, RMSProp's decay, Adam's β1, and both momentum and β1 in Muon; β2 = 0.999 and ε = 1e-7.
+Updates equal those of `keras.optimizers`. Hyperparameters may differ between lanes. Every weight
+has two slots, used or not, so that lanes with different optimizers share a program.
 
-TensorFlow 1, which the paper used, had other constants: ε was 1e-8 in Adam and 1e-10 in RMSProp,
-and RMSProp's mean square v started at 1, not at 0, so its first 1 / (1 - m) updates were smaller.
+TensorFlow 1, which the paper used, had other constants: ε was 1e-8 in Adam and 1e-10 in RMSProp.
+RMSProp's mean square v started at 1, not at 0, which made about the first 1 / (1 - m) updates
+smaller.
 
 Muon is not in the paper. Each matrix (input and recurrent matrix of each gate, read-in, readout)
 moves along its momentum with all singular values brought close to 1; vectors follow Adam with the
-same α and β1 = m. Settings are those of `keras.optimizers.Muon` with `momentum` and `adam_beta_1`
-m, `rms_rate` 0.2, `adam_lr_ratio` 1, Nesterov, five Newton-Schulz steps and no weight decay: the
-penalty l2_decay Σ w² is part of the loss. Sources: K. Jordan et al., Muon: an optimizer for hidden
-layers in neural networks, 2024, https://kellerjordan.github.io/posts/muon; the factor
-0.2 √max(rows, columns), with which updates have about the size of Adam's, from J. Liu et al., Muon
-is scalable for LLM training, 2025, arXiv:2502.16982.
+same α and β1 = m. Settings are those of `keras.optimizers.Muon` with `momentum` = `adam_beta_1` =
+m, `rms_rate` = 0.2, `adam_lr_ratio` = 1, Nesterov momentum, five Newton-Schulz steps and no weight
+decay, since the penalty l2_decay Σ w² is part of the loss. Source: K. Jordan et al., Muon: an
+optimizer for hidden layers in neural networks, 2024, https://kellerjordan.github.io/posts/muon.
+The factor 0.2 √max(rows, columns), which gives updates about the size of Adam's, is from J. Liu et
+al., Muon is scalable for LLM training, 2025, arXiv:2502.16982.
 
 Legend: g gradient, α learning rate, m momentum, t step from 1, u and v slots, all (..., M) or
-(..., 1); "..." lane axes, M size of all weights together.
+(..., 1); "..." lane axes, M total number of weights.
 """
 
 import math
@@ -34,7 +35,7 @@ Tensor = Any
 
 BETA_2 = 0.999
 EPSILON = 1e-7
-#: Coefficients and number of Newton-Schulz steps, and root mean square of a matrix's update at α=1.
+#: Newton-Schulz coefficients and number of steps; root mean square of a matrix's update at α = 1.
 NEWTON_SCHULZ, NEWTON_SCHULZ_STEPS, RMS_RATE = (3.4445, -4.7750, 2.0315), 5, 0.2
 
 
@@ -87,7 +88,7 @@ def _orthogonalised(vector, shapes):
         if len(leaf.shape) == lanes + 2:
             groups.setdefault(tuple(sorted(leaf.shape[lanes:])), []).append(index)
     for (rows, columns), members in groups.items():
-        # Matrices of one shape, or its transpose, go through one batched product.
+        # Matrices of the same shape, up to transposition, share one batched product for speed.
         is_tall = [leaves[index].shape[lanes] > rows for index in members]
         wide = [
             _transposed(leaves[index], tall) for index, tall in zip(members, is_tall, strict=True)
@@ -107,8 +108,8 @@ def _transposed(matrix, whether):
 def newton_schulz(matrices: Tensor) -> Tensor:
     """Brings the singular values of matrices close to 1, without changing the singular vectors.
 
-    X₀ = W / ‖W‖; A = X Xᵀ; X' = a X + (b A + c A²) X, five times. A singular value σ of X becomes
-    a σ + b σ³ + c σ⁵. After five steps a value above 0.002 ‖W‖ is between 0.68 and 1.21.
+    X₀ = W / ‖W‖; A = X Xᵀ; X' = a X + (b A + c A²) X, five times. A step maps a singular value σ
+    to a σ + b σ³ + c σ⁵. Five steps map singular values of W above 0.002 ‖W‖ to 0.68 to 1.21.
 
     Args:
         matrices: (..., rows, columns), with rows ≤ columns for speed.
@@ -123,7 +124,7 @@ def newton_schulz(matrices: Tensor) -> Tensor:
 
 
 def where_matrices(shapes: Any, num_lane_axes: int) -> Tensor:
-    """Returns the packed vector (..., M) of ones for matrices and zeros for all other weights."""
+    """Returns a packed vector (..., M), 1 for entries of matrices and 0 for all other weights."""
     return packing.pack(
         keras.tree.map_structure(
             lambda w: ops.ones_like(w) if len(w.shape) == num_lane_axes + 2 else ops.zeros_like(w),
@@ -168,7 +169,7 @@ def update(
         slots: two vectors (..., M), packed from `zero_slots` or returned by the last update.
         rate, momentum: (...) α and m.
         step: (...) step from 0.
-        shapes: nested structure of arrays with the shapes of the weights that are packed.
+        shapes: nested structure of arrays that have the shapes of the unpacked weights.
 
     Returns:
         The new (weights, slots).

@@ -31,15 +31,15 @@ class Trial:
         run_id: the `run_id` of its record.
         stop_above: fraction of the steps -> limit. The trial is pruned at that fraction if its mean
             training loss over the preceding twentieth of the steps is above the limit.
-        optimizers: optimizers of the trials that may share its program; its own if None.
+        optimizers: optimizers of all trials that may share its program; its own if None.
 
     Attributes:
         task: its `Task`.
         units, num_params: N and the number of parameters, from the budget.
         cells: the cells of the layers, unbuilt.
         activation: name of s().
-        optimizers: optimizers of a program that it shares; all of the paper's four for a subset of
-            them, so that different studies can share one.
+        optimizers: optimizers of the program that trains it. Any subset of the paper's four is
+            extended to all four, so that different studies can share a program.
 
     Raises:
         UserError: the budget is too small, or the task rejects its options.

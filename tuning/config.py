@@ -30,8 +30,8 @@ class StudyConfig:
         seed: seed of the search. If None, it follows from the study's name, so that studies differ.
             All trials share the seed of the `TrainConfig` (appendix A).
         ranges: narrower ranges by hyperparameter: (low, high), a list of choices, or one value.
-            The commands add each hyperparameter that the user sets in the `TrainConfig`, by flag,
-            binding, gin file or grid, with its value; see `tuning.search.space.hold`.
+            The commands also fix each hyperparameter that the user sets in the `TrainConfig` (by
+            flag, binding, gin file or grid) at its value; see `tuning.search.space.hold`.
         batch: number of trials proposed together. Batch k is proposed once the results of batches
             0 to k - 2 are known, so the trials do not depend on the number of workers. If None, it
             follows from the size of the study; see `tuning.study.schedule.default_batch`.
@@ -40,11 +40,11 @@ class StudyConfig:
             `tuning.study.schedule.default_initial_points`.
         early_stopping: "none"; "median" to prune a trial whose training loss after a quarter, a
             half or three quarters of its steps is above the median of earlier trials; or "halving"
-            to prune it after 1, 3 or 9 twentieths unless it is among the best third of them. See
-            `tuning.study.pruning`.
+            to prune a trial that is not among the best third of them after 1, 3 or 9 twentieths of
+            its steps. See `tuning.study.pruning`.
         first: hyperparameters of the first trial: "config" for those of the `TrainConfig`, clipped
-            to the ranges; a dict from name to value, which takes the others from the `TrainConfig`;
-            None to let the search choose.
+            to the ranges; a dict from name to value, completed from the `TrainConfig`; None to let
+            the search choose.
         keep: number of best trials whose weights are kept.
 
     Raises:
@@ -78,9 +78,9 @@ class StudyConfig:
 
 
 def seed_of(name: str) -> int:
-    """Returns the seed of a study of this name, from 0 to 2^31 - 1.
+    """Returns a seed from 0 to 2^31 - 1 that depends on a study's name alone.
 
-    It is the same in every process and on every machine.
+    Unlike `hash`, it is the same in every process and on every machine.
     """
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big") >> 1
 

@@ -99,7 +99,7 @@ def parse(
 
 
 def given_names(fields: Mapping[str, Any]) -> frozenset[str]:
-    """Returns the names of fields, and `task_options.OPTION` for each option of the task."""
+    """Returns the names of the given fields, with `task_options.OPTION` for each task option."""
     options = fields.get("task_options") or ()
     names = {name for name in fields if name != "task_options"}
     return frozenset(names | {f"task_options.{option}" for option in options})

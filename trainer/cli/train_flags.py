@@ -33,7 +33,7 @@ def define(flag_values: flags.FlagValues) -> None:
     flags.DEFINE_integer(
         "train_steps",
         None,
-        "number of updates; a search draws it from a quarter of this to all",
+        "number of updates; in a search, the most per trial, and a quarter of it the least",
         **common,
     )
     flags.DEFINE_integer("batch_size", None, "samples per update", **common)

@@ -25,8 +25,8 @@ class RunRecord:
         origin: where a trial's hyperparameters come from: "first" (given by the user or the
             configuration), "random" (drawn), "search" (proposed by the model) or "transfer" (best
             of another study); None outside a study, and in records of older versions.
-        transferred_from: STUDY/RUN_ID of the trial that a transfer comes from.
-        held: names of the hyperparameters that the user fixed, as in the search space.
+        transferred_from: STUDY/RUN_ID of the source trial, if the origin is "transfer".
+        held: names of the hyperparameters that the user fixed, as the search space spells them.
         device: model of the GPU, or "cpu".
     """
 

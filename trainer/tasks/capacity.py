@@ -30,10 +30,10 @@ class Capacity(Task):
         num_samples: b; appendix A tunes it between 0.1 and 10 times the parameter count.
         presentation: "first" shows the input at the first step only, "every" at every step.
         num_steps: T, 5 in figure 1.
-        coding: "binary" for 0 and 1 as in the paper, "signed" for -1 and 1. With inputs shown at
-            every step, networks compute the same functions of either: W (2 x - 1) + b is
-            2 W x + (b - W 1). Training differs: signed inputs have mean 0 and do not shift all
-            pre-activations together.
+        coding: "binary" for 0 and 1 as in the paper, "signed" for -1 and 1. If inputs are shown at
+            every step, networks can compute the same functions with both codings, as
+            W (2 x - 1) + b = 2 W x + (b - W 1). Training differs: signed inputs have mean 0, so
+            they do not offset the pre-activations.
 
     Raises:
         UserError: an argument is out of range.
@@ -140,9 +140,9 @@ class Capacity(Task):
 def least_inputs(num_samples: int) -> int:
     """Returns the least n_in for studies of up to b samples: max(20, ⌈log2(1000 b)⌉).
 
-    Inputs of n_in bits repeat: a sample has (b - 1) / 2^n_in others with the same input on average,
-    half of them with the other label, which no network can store. The rule bounds b / 2^n_in by
-    0.1 %. With 16 inputs and b = 100,000, a sample would have 1.5 others.
+    Random inputs of n_in bits may coincide. On average, (b - 1) / 2^n_in other samples have the
+    input of a given sample, and half of them have the opposite label; no network can store both.
+    The rule keeps b / 2^n_in at 0.001 or less. With 16 inputs and b = 100,000, it would be 1.5.
     """
     return max(20, (1000 * num_samples - 1).bit_length())
 

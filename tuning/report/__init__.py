@@ -8,7 +8,8 @@
     paper              the paper's own numbers
     tables             one function per table, in `TABLES`
     claims             one function per claim, in `CLAIMS`
-    simulation         random trials under assumptions about the world (`truths`), to test the rules
+    simulation         random trials under assumed results (`truths`), to test the rules
+    plan               the studies (`designs`) that decide the most claims for the least time
     gaps               missing runs, and the commands that make them
     page               the whole report as one HTML file
     convert_published  the authors' pickled trials (`pickled`, `authors`) as Parquet

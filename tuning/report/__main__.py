@@ -32,7 +32,7 @@ flags.DEFINE_string(
 
 def main():
     if not FLAGS.out:
-        raise UserError("--out is missing: the directory to write the report to")
+        raise UserError("--out is missing: the directory to write the report or plan to")
     if FLAGS.plan and not FLAGS.hours > 0:
         raise UserError(f"--hours must be greater than 0, got {FLAGS.hours}")
     if not FLAGS.runs and not (FLAGS.published or FLAGS.plan):

@@ -71,7 +71,8 @@ class Chart:
         figure: the matplotlib `Figure`.
         points: DataFrame with columns x, y, arch and run (the name of the run).
         is_faint: whether subsequent marks are drawn faintly, as background.
-        variant: what subsequent marks differ in, such as "Muon"; they are hollow, and lines dotted.
+        variant: name of the variant that subsequent marks show, such as "Muon", or "". Marks of a
+            variant are hollow, and its lines dotted.
     """
 
     def __init__(self, x: str, y: str, x_scale: str = "linear", y_scale: str = "linear"):
@@ -228,7 +229,7 @@ class Chart:
         }
 
     def _lay_out(self):
-        """Positions the axes once: it takes as long as drawing, which would repeat it."""
+        """Positions the axes once; otherwise each drawing would, which takes twice as long."""
         if not self._is_laid_out:
             self.figure.draw_without_rendering()
             self.figure.set_layout_engine("none")

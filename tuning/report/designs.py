@@ -50,7 +50,7 @@ class Design(NamedTuple):
 
 
 def key(point: Point) -> tuple:
-    """Returns the settings of a study that its trials share, but for their number."""
+    """Returns a key of the settings that all trials of a study share."""
     names = ("task", "arch", "depth", "num_params", "algorithm", "seed", "activation", "optimizer")
     steps = point.get("task_options", {}).get("num_steps", UNROLLED)
     return (*map(point.get, names), steps if point["task"] == "capacity" else None)
@@ -155,8 +155,8 @@ DESIGNS: dict[str, Design] = {
 def entries(points: Iterable[Point], merge: bool) -> list[dict[str, Any]]:
     """Returns studies as entries of a `SweepConfig.grid`, in the order of their first study.
 
-    A value that may have to tell studies apart is in a list, even if it is single: a study then
-    keeps its name as the grid grows.
+    Values that may vary are written as lists, even single ones, because listed values are part of
+    a study's name. Studies thus keep their names as the grid grows.
 
     Args:
         points: the studies; those of one entry get the lowest `priority` among them.
@@ -177,7 +177,7 @@ def entries(points: Iterable[Point], merge: bool) -> list[dict[str, Any]]:
 
 #: The first names of an entry, in order.
 _FIRST_NAMES = ("task", "arch", "depth", "num_params", "algorithm", "num_trials", "seed")
-#: Names whose values are in lists, and those of them that are part of any study's name.
+#: Names whose values are written as lists; those of them that every study's name has anyway.
 _LISTED = ("arch", "num_params", "seed", "activation", "optimizer", "task_options")
 _NAMED = ("arch", "num_params")
 

@@ -1,9 +1,9 @@
 """A plan that decides the most claims for the least machine time.
 
 Each claim has a `designs.Design`, the studies that can decide it and the way in which they grow.
-The power of a design is the share of simulated trials of its studies, added to the trials that are
-there, on which the claim's rule comes to a verdict. Studies serve several claims, so claims are
-ordered by the time that their studies add.
+The power of a design is the probability that the claim's rule reaches a verdict once its studies
+are complete. It is estimated from simulations, which complete the existing trials with random ones.
+Studies can serve several claims, so claims are ordered by the time that their studies add.
 """
 
 import dataclasses
@@ -27,11 +27,11 @@ from tuning.report.claims import CLAIMS, TOO_FEW
 from tuning.report.designs import Design, Point
 from tuning.sweep import config, estimate
 
-#: Wanted probability of a verdict, and the number of simulations that it is estimated from.
+#: Required probability of a verdict, and number of simulations from which it is estimated.
 POWER, SIMULATIONS = 0.8, 25
-#: Sizes of a design that are tried, as factors of the smallest.
+#: Sizes of a design that are tried, as multiples of the smallest.
 SCALES = (1, 2, 3, 4)
-#: Trials of a study from which its further trials are resampled; fewer are simulated anew.
+#: Minimum number of trials of a study from which to resample more; below, these are simulated.
 RESAMPLED = 8
 
 Seconds = Callable[[Sequence[Point]], Sequence[float]]
@@ -43,12 +43,13 @@ class Step:
 
     Attributes:
         claim: its name.
-        verdict: its verdict now.
-        power: probability of a verdict with the step's studies, if the paper is right; None if it
-            has none.
+        verdict: its current verdict.
+        power: probability of a verdict with the step's studies, if the paper is right; None without
+            studies.
         studies: its studies; none if the claim is decided, or if it has no design.
-        hours: core-hours that these add to those of the steps before.
-        total: core-hours of this step and all before; None beyond the time that there is.
+        hours: core-hours that its studies add to those of earlier steps.
+        total: core-hours of this and all earlier steps; None if the step is left out, for lack of
+            time or power.
     """
 
     claim: str
@@ -69,15 +70,15 @@ def make(
     """Plans the studies that decide claims.
 
     Args:
-        found: trials that are there, from `trials.read`.
-        hours: core-hours that there are.
-        seconds: core-seconds per trial of each of some studies.
+        found: existing trials, from `trials.read`.
+        hours: available core-hours.
+        seconds: maps studies to the core-seconds per trial of each.
         names: names of the claims.
         say: called with a line for each claim whose power was estimated.
 
     Returns:
-        The steps: claims that are decided, then those that the time suffices for, in the order in
-        which to decide them, then the others, and those without a design last.
+        The steps: decided claims, then those that fit into the time, in the order in which to
+        decide them, then those that are left out, and claims without a design last.
     """
     there = _Evidence(found)
     verdicts = {name: CLAIMS[name].check(found).verdict for name in names}
@@ -95,7 +96,7 @@ def make(
     planned: dict[tuple, int] = {}
     while open_:
         added = {name: costs.hours(studies, planned) for name, (_, studies) in open_.items()}
-        # Claims that remain undecided even so come last.
+        # Claims without enough power at any size come last.
         name = min(open_, key=lambda name: (open_[name][0] < POWER, added[name]))
         reached, studies = open_.pop(name)
         fits = reached >= POWER and total + added[name] <= hours
@@ -111,7 +112,7 @@ def make(
 
 
 def studies_of(steps: Iterable[Step]) -> list[Point]:
-    """Returns the studies of all steps that the time suffices for, each once, in order."""
+    """Returns the studies of all steps that fit into the time, each once, in order."""
     largest: dict[tuple, Point] = {}
     for step in steps:
         for point in step.studies if step.total is not None else ():
@@ -146,8 +147,8 @@ def power(
 
     Args:
         check: maps trials to a `Finding`.
-        studies: studies of which all trials will be there.
-        there: the trials that are there now.
+        studies: studies to complete.
+        there: the existing trials.
         simulations: number of simulated outcomes; `SIMULATIONS` if None.
     """
     simulations = simulations or SIMULATIONS
@@ -167,7 +168,7 @@ def _smallest(check, design: Design, there):
 
 
 class _Evidence:
-    """The trials that are there, by the study that they belong to."""
+    """Existing trials, grouped by study."""
 
     def __init__(self, found: pd.DataFrame):
         searched = found[~found.is_rerun & found.iteration.notna()]
@@ -180,10 +181,10 @@ class _Evidence:
         return len(self._rows.get(designs.key(point), ()))
 
     def completed(self, studies: Sequence[Point], generator: np.random.Generator) -> pd.DataFrame:
-        """Returns all trials that are there, and simulated ones up to the size of each study.
+        """Returns the existing trials, and simulated ones up to the size of each study.
 
-        A study with enough trials continues as it went so far: its further trials are drawn from
-        those that are there. The trials of others are simulated as if the paper were right.
+        If a study has `RESAMPLED` trials or more, its further trials are drawn from these.
+        Otherwise they are simulated as if the paper were right.
         """
         frames, new = [self._found], []
         for point in studies:
@@ -206,7 +207,7 @@ class _Evidence:
 
 
 def _continuing(rows, more):
-    """Trials of another origin as those that follow in a study."""
+    """Returns trials renumbered as the next ones of a study."""
     study, last = rows.study.iloc[0], int(rows.iteration.max())
     iterations = np.arange(last + 1, last + 1 + len(more))
     run_ids = [f"{i:05d}-planned" for i in iterations]
@@ -215,7 +216,7 @@ def _continuing(rows, more):
 
 
 def _key_of(row):
-    """`designs.key` of the study of a trial."""
+    """Returns the `designs.key` of a trial's study."""
     held = json.loads(row.held) if isinstance(row.held, str) else []
     point = {
         "task": row.task,
@@ -265,10 +266,10 @@ def run(
     text8_path: str | None,
     display: Display,
 ) -> None:
-    """Plans the studies that decide the most claims, given those in a directory of runs.
+    """Plans the studies that decide the most claims, given the trials in a directory of runs.
 
     OUT/plan.gin    the studies, for `python -m tuning.sweep`
-    OUT/plan.csv    the claims in order: power, studies, core-hours
+    OUT/plan.csv    the claims in order, with power, studies and core-hours
 
     Args:
         runs: the directory of runs; None if there are none yet.

@@ -35,9 +35,9 @@ def holds(trials: pd.DataFrame, name: str) -> np.ndarray:
 
 
 def by_optimizer(trials: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Splits trials into those with the paper's optimizers, under "", and those with each other.
+    """Splits trials by optimizer, with the paper's four together under "".
 
-    Trials of an unknown optimizer are among the former.
+    Trials of an unknown optimizer are under "" too.
     """
     others = [name for name in trials.optimizer.cat.categories if name not in PAPER_OPTIMIZERS]
     found = {"": trials[~trials.optimizer.isin(others)]}
@@ -46,13 +46,13 @@ def by_optimizer(trials: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 
 def capacity(trials: pd.DataFrame, depth: int | None = None) -> pd.DataFrame:
-    """Trials of the capacity task at the T of figure 1, in studies that choose s()."""
+    """Trials of the capacity task at the T of figure 1, in studies that search over s()."""
     found = with_each_activation(trials, depth)
     return found[~holds(found, "activation")]
 
 
 def with_each_activation(trials: pd.DataFrame, depth: int | None = None) -> pd.DataFrame:
-    """Trials of the capacity task at the T of figure 1, in studies that hold s() too."""
+    """Trials of the capacity task at the T of figure 1, also in studies that hold s()."""
     found = searched(trials, "capacity", depth)
     return found[found.num_steps == UNROLLED]
 

@@ -1,4 +1,4 @@
-"""Random trials of a grid under a `truths.Truth`, to measure the power and the errors of rules.
+"""Random trials of a grid under a `truths.Truth`, to measure power and error rates of rules.
 
 A trial diverges, never moves from chance, or learns. A trial that learns falls short of a limit;
 the best of n trials approaches the limit as n grows. The limit itself varies between studies.
@@ -30,9 +30,9 @@ _TASKS = {
 }
 #: Loss at 10,000 parameters, and its fall per factor e of size: text8 in bits per character.
 _POWER = {"text8": (2.5, 0.15), "rcf": (0.75, 0.06)}
-#: Steps of trials where the grid does not say.
+#: Steps of trials if the grid sets none.
 _STEPS = dict.fromkeys(_TASKS, 50_000) | {"parens": 4_000, "arithmetic": 4_000, "memory": 10_000}
-#: First trials of a search, which are random.
+#: Number of random trials at the start of a search.
 _RANDOM = 16
 Point = Mapping[str, Any]
 
@@ -146,7 +146,7 @@ def _activations(point, count, generator):
 
 
 def _shortfall(point, rows, truth, generator):
-    """Each trial's shortfall of the limit; 1 if it never moved.
+    """Each trial's shortfall from the limit, as a fraction; nearly 1 if it never left chance.
 
     A search narrows the shortfall; random trials do not.
     """
@@ -187,7 +187,7 @@ def _capacity(point, rows, truth, generator):
 
 
 def _collided(samples, inputs):
-    """Largest accuracy on random labels of inputs that may coincide, half of which disagree."""
+    """Largest possible accuracy if inputs coincide and half of their labels disagree."""
     distinct = 2.0**inputs * -np.expm1(-samples / 2.0**inputs)
     return 1 - (samples - np.minimum(distinct, samples)) / (2 * samples)
 
@@ -201,7 +201,7 @@ def _information(accuracy):
 def _memory(point, rows, truth, generator):
     limit = float(least_error(rows["units"], DIMENSIONS)) + truth.excess[point["arch"]]
     limit = max(0.0, limit)
-    # The best hyperparameters of this task are known: its theory is reached, not approached.
+    # Good hyperparameters are easy to find on this task, so trials come close to the theory.
     gaps = 0.2 * _shortfall(point, rows, truth, generator)
     loss = limit + (1 - limit) * gaps
     return _losses(loss, generator)

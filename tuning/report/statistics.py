@@ -151,7 +151,7 @@ def multipliers(bests: pd.DataFrame) -> pd.DataFrame:
 
 
 def learned(trials: pd.DataFrame) -> pd.Series:
-    """What each trial learned, on `valid`: stored bits of capacity, else its loss below chance."""
+    """Amount that each trial learned, on `valid`: stored bits of capacity, else chance - loss."""
     below = trials.chance_loss - trials.objective
     return below.where(trials.task != "capacity", -trials.objective)
 
@@ -159,8 +159,8 @@ def learned(trials: pd.DataFrame) -> pd.Series:
 def equal_trials(trials: pd.DataFrame, block: Iterable[str]) -> pd.DataFrame:
     """The first n trials of each study, with the same n for all architectures of a block.
 
-    In each block, n is the largest number that some study of every architecture has. Shorter
-    studies are left out.
+    In each block, every architecture's longest study is considered, and n is the length of the
+    shortest of these. Studies of fewer than n trials are left out.
     """
     studies = trials.groupby("study", observed=True)
     size = studies.run.transform("size")
@@ -172,9 +172,10 @@ def equal_trials(trials: pd.DataFrame, block: Iterable[str]) -> pd.DataFrame:
 def searches(trials: pd.DataFrame, by: Iterable[str], tolerance: float) -> pd.DataFrame:
     """Best trial of each study, and its gain from doubling the effort.
 
-    The gain is the part of what the best trial `learned` that the best of the first half of the
-    study's trials lacks, or that of the same setting's studies of at most half the steps lacks if
-    this is less. These shorter studies are left out of the result.
+    The gain is the improvement of the best trial over the best at half the effort, as a fraction of
+    the amount that it `learned`. Half the effort is the better of two: the first half of the
+    study's trials, and studies of the same setting with at most half the steps. These shorter
+    studies are left out of the result.
 
     Args:
         trials: DataFrame of `trials.read`; the trials of a study are in the order of proposal.
@@ -273,7 +274,7 @@ def size_factors(
     Args:
         sizes: (n,) numbers of parameters or of units.
         losses: (n,) eval losses.
-        gains: (n,) by how much the losses may yet fall.
+        gains: (n,) largest further fall of each loss.
         archs: (n,) names.
         blocks: (n,) labels of the settings in which architectures are compared.
         level: level of the intervals, which take b as known.

@@ -1,7 +1,7 @@
-"""Assumptions about trials that `simulation` draws from: the paper's results, and their opposites.
+"""Assumed results for `simulation`: the paper's, and some that break each of its claims.
 
-Numbers that the paper prints are exact; others are read off its figures or assumed, as each comment
-says.
+Numbers that the paper prints are exact; others are read off its figures or assumed, as the comments
+say.
 """
 
 import dataclasses
@@ -44,10 +44,10 @@ class Truth:
         patience: number of trials over which a search begins to narrow that gap; infinite for a
             search that learns nothing.
         slow: factor of `patience` by architecture, 1 if it has none.
-        luck: standard deviation of the log limit between studies, as by their seeds.
-        short: shortfall of a study that trains for the usual steps of its task; it falls as the
-            root of the steps.
-        moves: share of trials of other tasks that learn.
+        luck: standard deviation of the logarithm of the limit between studies of different seeds.
+        short: shortfall of a study that trains for the usual steps of its task; it is proportional
+            to 1 / √steps.
+        moves: share of trials that learn, on all tasks but the hard ones.
     """
 
     bits: ByArch
@@ -221,7 +221,7 @@ BREAKING: dict[str, tuple[Truth, ...]] = {
     "table_app_2": (
         but(learned=_SAME),
         but(learned=_with(PAPER.learned, 1, lstm=0.8)),
-        # Two are better than three, and there is no other order.
+        # Two architectures are better than the other three; there is no further order.
         but(learned=_with(PAPER.learned, 1, rnn=0.1, irnn=0.1, lstm=0.1, ugrnn=0.6, gru=0.6)),
     ),
     "reruns": (

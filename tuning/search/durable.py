@@ -48,8 +48,8 @@ class DurableOracle(keras_tuner.Oracle):
         **options: other arguments of `keras_tuner.Oracle`.
 
     Attributes:
-        origins: "first", "random" or "search" by trial id: where its values come from.
-        lost: ids of trials that had ended, but whose results `reload` did not find.
+        origins: trial id -> origin of the values: "first", "random" or "search".
+        lost: ids of ended trials whose results `reload` did not find.
     """
 
     trials: dict[str, Trial]
@@ -87,9 +87,9 @@ class DurableOracle(keras_tuner.Oracle):
         return proposal
 
     def propose(self, trial_id: str) -> dict[str, Any]:
-        """Returns status, values and origin of the next trial.
+        """Returns the status, values and origin ("random" or "search") of the next trial.
 
-        These are the entries of keras-tuner's `populate_space`, and "random" or "search".
+        Status and values are those of keras-tuner's `populate_space`.
         """
         raise NotImplementedError(f"{type(self).__name__} must define propose(trial_id)")
 
@@ -177,10 +177,10 @@ class DurableOracle(keras_tuner.Oracle):
             self._record_values(trial)
 
     def restore(self, ended: Mapping[str, tuple[dict[str, Any], float | None]]) -> None:
-        """Adds ended trials from another record of them, where this search has lost its own.
+        """Restores ended trials that this search has lost, from a log of their results.
 
-        Trials are numbered in the order in which they start. A number that neither the search nor
-        the record has is a lost proposal, which is made again from the trials before it.
+        Trials are numbered in the order in which they start. If a number is neither in the search
+        nor in the log, its proposal is lost, and is made again from the trials before it.
 
         Args:
             ended: (values, score) by trial id; the score is None if the trial failed.

@@ -21,8 +21,8 @@ class OptunaOracle(RandomOracle):
     mean score.
 
     Args:
-        objective, max_trials, hyperparameters, seed, first, initial_points, **options: see
-            `DurableOracle`; by default 10 initial points.
+        objective, max_trials, hyperparameters, seed, first, **options: see `DurableOracle`.
+        initial_points: see `DurableOracle`; 10 by default.
     """
 
     def propose(self, trial_id: str) -> dict[str, Any]:

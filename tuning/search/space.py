@@ -174,15 +174,15 @@ def _check_names(space, given):
 
 
 def _wanted(hyperparameter, given):
-    """Returns the entries of a dict for a hyperparameter, by its name and by its short name."""
+    """Returns the entries that a dict has under a hyperparameter's name and its short name."""
     both = (hyperparameter.name, _short_name(hyperparameter.name))
     return [given[name] for name in dict.fromkeys(both) if name in given]
 
 
 def hold(config: TrainConfig, given: Collection[str], ranges: Mapping[str, Any]) -> dict[str, Any]:
-    """Adds to ranges the hyperparameters that the user set, each with the value that it has.
+    """Returns the ranges, with each hyperparameter that the user set fixed at its value.
 
-    The number of steps is not held: `train_steps` is the upper end of a trial's steps.
+    The number of steps is not held: `train_steps` is the maximum per trial.
 
     Args:
         config: the configuration of the study.
@@ -191,7 +191,7 @@ def hold(config: TrainConfig, given: Collection[str], ranges: Mapping[str, Any])
         ranges: as for `narrow`.
 
     Raises:
-        UserError: a hyperparameter has both a value and a range, or a value out of its range.
+        UserError: a hyperparameter has both a value and a range, or an invalid value.
     """
     held: dict[str, Any] = {}
     for each in space(config, OPTIMIZERS):
@@ -286,14 +286,14 @@ def of_study(
 
 
 def of_ranges(config: TrainConfig, study: "StudyConfig") -> tuple[Hyperparameter, ...]:
-    """Returns the space of a study, which may be one that is refused today."""
-    # Muon is not in the paper: it is a choice only if the user names the choices.
+    """Returns the space of a study without the checks of `of_study`, which old ones may fail."""
+    # Muon is not in the paper: it is a choice only if the user names the optimizers.
     optimizers = OPTIMIZERS if "optimizer" in study.ranges else PAPER_OPTIMIZERS
     return narrow(space(config, optimizers), study.ranges)
 
 
 def _check_collisions(config, space):
-    """Refuses a search for the largest b of the capacity task with too few inputs for it."""
+    """Raises a `UserError` if the capacity task has too few inputs for the largest b searched."""
     for each in space:
         is_largest = each.name == "task_options.num_samples" and each.fixed is None
         if not is_largest or config.preset:  # a preset's weights fix the number of inputs
@@ -302,7 +302,7 @@ def _check_collisions(config, space):
         if inputs < least:
             raise UserError(
                 f"{inputs} inputs are too few to tell {each.high:,} samples apart: set num_inputs "
-                f"in task_options to {least} or more, or narrow or hold num_samples"
+                f"in task_options to {least} or more, or narrow the range of num_samples"
             )
 
 
@@ -323,7 +323,7 @@ def _is_active(hyperparameter, values):
 def point(
     config: TrainConfig, space: Sequence[Hyperparameter], chosen: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Returns chosen values; otherwise those of a configuration, clipped to their ranges.
+    """Returns a point of the space: chosen values, and a configuration's clipped values elsewhere.
 
     Raises:
         UserError: a value is not one of the space's choices, or a chosen one is invalid.

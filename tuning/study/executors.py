@@ -80,10 +80,9 @@ class InProcess:
 
     @property
     def slots(self) -> int:
-        """Number of trials that a batch should fill by default.
+        """Number of trials that a default batch must fill: 1 for any number of lanes.
 
-        It is 1 for any number of lanes: sweeps train in this way, and their trials must not depend
-        on the machine.
+        Sweeps train in process, and their trials must not depend on the machine.
         """
         return 1
 

@@ -1,4 +1,4 @@
-"""Settings that make two studies the same one, which can be continued."""
+"""Identity of a study: the settings that must match if it is continued."""
 
 import dataclasses
 from typing import Any
@@ -31,8 +31,8 @@ def refuse_other(
 
     Args:
         subject, way_out: see `refuse_difference`.
-        held, wanted: the stored study and the requested one, from `identity`. They may have other
-            entries, which must be equal too.
+        held, wanted: the stored study and the requested one, from `identity`. Any further entries
+            must be equal too.
     """
     chosen = {name: None for name in CHOSEN if wanted["study"][name] is None}
     held = {name: held.get(name) for name in wanted}

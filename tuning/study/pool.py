@@ -30,7 +30,7 @@ class Job(NamedTuple):
         run_id: its id.
         config: its configuration.
         stop_above: training loss above which it is pruned, by share of its steps.
-        optimizers: optimizers that the jobs of one executor use; None if all use the same.
+        optimizers: optimizers that any job of its executor may use; its own if None.
     """
 
     run_id: str

@@ -1,8 +1,8 @@
 """Early stopping: the training losses above which a trial is pruned.
 
-A trial is compared with earlier ones at a few shares of its own steps, the rungs. The losses are
-means over the twentieth of the steps that ends at the rung. Trials that diverged or were pruned
-before a rung are not compared there.
+At a few fractions of its steps, the rungs, a trial is compared with earlier trials. The losses are
+means over the twentieth of the steps that ends at the rung. Earlier trials that diverged or were
+pruned before a rung are left out there.
 
 Cross-entropies of the capacity task are not comparable while the number of samples b is tuned: a
 small data set has a low loss because there is little to store. There, trials are compared by the
@@ -19,7 +19,7 @@ from trainer.config import TrainConfig
 from trainer.storage.records import RunRecord
 
 CURVE_POINTS = 20
-#: Halving continues one of so many trials at each rung.
+#: Halving continues one in `ETA` trials at each rung.
 ETA = 3
 
 
@@ -28,8 +28,8 @@ class Rule(NamedTuple):
 
     Attributes:
         rungs: shares of a trial's steps at which it is compared.
-        fewest: number of earlier trials that a comparison needs.
-        limit: returns the largest loss at which a trial continues, from sorted earlier ones.
+        fewest: minimum number of earlier trials for a comparison.
+        limit: maps the sorted losses of earlier trials to the largest loss that continues.
     """
 
     rungs: tuple[float, ...]
@@ -38,10 +38,10 @@ class Rule(NamedTuple):
 
 
 def best_share(losses: Sequence[float]) -> float:
-    """Returns the largest loss that is among the best third of the losses and itself.
+    """Returns the largest loss with which a new trial ranks in the best third, itself included.
 
     Args:
-        losses: at least `ETA` losses in ascending order.
+        losses: losses of earlier trials in ascending order, `ETA` - 1 or more.
 
     Example:
         best_share([1.0, 2.0, 3.0]) == 1.0, best_share([1.0, 2.0, 3.0, 4.0, 5.0]) == 2.0
@@ -50,8 +50,8 @@ def best_share(losses: Sequence[float]) -> float:
 
 
 #: "median" prunes trials above the median. "halving" is the stopping form of ASHA (Li et al. 2020,
-#: A system for massively parallel hyperparameter tuning): rungs that grow by `ETA`, from the first
-#: twentieth of the steps, and the best third of the trials at each.
+#: A system for massively parallel hyperparameter tuning): the best third of the trials continues
+#: at each rung, and rungs grow by a factor of `ETA` from a twentieth of the steps.
 RULES = {
     "median": Rule((0.25, 0.5, 0.75), 5, statistics.median),
     "halving": Rule((1 / 20, ETA / 20, ETA**2 / 20), ETA, best_share),
@@ -61,9 +61,9 @@ RULES = {
 def pruning_limits(
     rule: str, records: Sequence[RunRecord], config: TrainConfig
 ) -> dict[float, float]:
-    """Returns the losses above which a trial is pruned, by share of its steps.
+    """Returns the losses above which a trial is pruned, by fraction of its steps.
 
-    Trainings of fewer than 20 steps are neither pruned nor compared with.
+    Trials of fewer than 20 steps are neither pruned nor used for comparison.
 
     Args:
         rule: a key of `RULES`.
@@ -83,14 +83,14 @@ def pruning_limits(
 
 
 def _comparable(config: dict[str, Any], loss: float) -> float:
-    """Returns a number by which a trial's loss can be compared; lower is better."""
+    """Returns a score that is comparable between trials; lower is better."""
     if config["task"] != "capacity":
         return loss
     return -config["task_options"]["num_samples"] * (1 - loss / math.log(2))
 
 
 def _loss(config: TrainConfig, comparable: float) -> float:
-    """Returns the loss that a trial has at a comparable number; the inverse of `_comparable`."""
+    """Returns the loss at which a trial has a comparable score; the inverse of `_comparable`."""
     if config.task != "capacity":
         return comparable
     return math.log(2) * (1 + comparable / config.task_options["num_samples"])

@@ -51,7 +51,7 @@ class Schedule:
         return self._oracle.trials[run_id].hyperparameters.values
 
     def origin(self, run_id: str) -> str | None:
-        """Returns where a trial's hyperparameters come from; None if the search has lost it."""
+        """Returns the origin of a trial's hyperparameters; None if the search has lost it."""
         return self._oracle.origins.get(run_id)
 
     def advance(self) -> None:
@@ -73,7 +73,7 @@ class Schedule:
             self.waiting.append(trial.trial_id)
 
     def known(self, run_id: str) -> list[str]:
-        """Returns the ids of the trials whose results this one's proposal is based on."""
+        """Returns the ids of the trials whose results were known when this one was proposed."""
         index = self._oracle.start_order.index(run_id)
         return self._oracle.start_order[: num_known(index, self._batch)]
 
@@ -94,12 +94,12 @@ class Schedule:
 
 
 def default_batch(num_trials: int, slots: int = 1) -> int:
-    """Returns the number of trials to propose together, so that most proposals are informed.
+    """Returns the default number of trials that are proposed together.
 
     The first two batches are proposed without results. With an eighth of the trials per batch, they
-    are a quarter of the study. A batch fills the slots, but for that at most half of the study is
-    proposed without results. More than 8 trials per batch are only worthwhile if as many train at
-    once.
+    are a quarter of the study. To fill all slots, a batch may grow to a quarter of the trials, so
+    that half of the study is still proposed from results. Batches of more than 8 trials are only
+    useful if more than 8 train at once.
 
     Args:
         num_trials: number of trials of the study.
@@ -114,8 +114,8 @@ def default_batch(num_trials: int, slots: int = 1) -> int:
 def default_initial_points(num_trials: int, num_free: int) -> int:
     """Returns the number of random trials before the search proposes any.
 
-    A Gaussian process needs about one point per dimension, here 5 to 20, but a short study is to
-    use the search too: at most a quarter of its trials are random, and at least two.
+    A Gaussian process needs about one point per dimension, here between 5 and 20. In a short study,
+    at most a quarter of the trials (but at least two) are random, so that the search still matters.
 
     Args:
         num_trials: number of trials of the study.

@@ -55,7 +55,8 @@ class Study:
         study: configuration of the search.
         documents: texts to write beside study.json, by file name.
         name: name that determines the search's seed; the directory's if None.
-        transferred_from: STUDY/RUN_ID of the trial of another study that `study.first` comes from.
+        transferred_from: STUDY/RUN_ID of the trial whose hyperparameters are `study.first`; None
+            unless they come from another study.
 
     Raises:
         UserError: the search space or the first trial is invalid.
@@ -197,7 +198,7 @@ class Study:
         self._schedule = Schedule(oracle, self.log, self.study.num_trials, self.study.batch)
 
     def _chosen(self, held, slots):
-        """Returns the search with its settings that are chosen when it starts."""
+        """Returns the search, completed with the settings that are chosen when it starts."""
         free = sum(each.fixed is None for each in self.space)
         values = {
             "seed": seed_of(self.name),
@@ -215,7 +216,7 @@ class Study:
             trial = oracle.trials.get(run_id)
             if trial is None or trial.status == RUNNING:
                 values = self.values_of(record)
-                # A log from elsewhere may hold other trials than those that are pending here.
+                # A log copied from elsewhere may disagree with the trials that are pending here.
                 if trial is None or run_id in oracle.lost or values != trial.hyperparameters.values:
                     lost[run_id] = (values, record.objective)
         return lost
@@ -224,7 +225,7 @@ class Study:
         """Returns the values of a trial in the log, as the search proposed them.
 
         Raises:
-            UserError: the trial has other hyperparameters than the space.
+            UserError: the trial does not fit the search space.
         """
         try:
             for each in self.space:
@@ -285,9 +286,9 @@ class Study:
         return Job(run_id, config, limits, self._optimizers)
 
     def _limits(self, known, config):
-        """Returns the losses above which a trial is pruned, from trials told before its proposal.
+        """Returns the losses above which a trial is pruned, from trials known at its proposal.
 
-        Comparing with these alone keeps a study's trials independent of the order in which they
+        Other trials are left out so that the study does not depend on the order in which trials
         end. Returns None while a record is missing because its line in the log was lost.
         """
         if self.study.early_stopping == "none":

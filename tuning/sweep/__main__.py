@@ -39,7 +39,7 @@ def _define():
     whole("workers", None, "number of processes; default: one per GPU or core")
     whole("lanes", None, "trials that each process trains at once; default: by machine and model")
     whole("num_trials", None, "number of trials of every study")
-    whole("train_steps", None, "upper end of the training steps of a trial")
+    whole("train_steps", None, "maximum number of training steps per trial")
     whole("max_megabytes", 4000, "memory above which a process is replaced between studies")
     yes("retry_failed", False, "retry failed studies")
     text("ray_address", None, "a running Ray cluster, such as auto; default: start one")
@@ -67,7 +67,9 @@ def main():
     sweep = Sweep(FLAGS.out, specs, cli.backend_name(), FLAGS.profile)
     merged = sweep.union() if FLAGS.dry_run else sweep.create(text)
     if merged.unnamed:
-        display.say(f"{FLAGS.out} also holds {len(merged.unnamed)} other studies; they stay")
+        display.say(
+            f"{FLAGS.out} keeps {len(merged.unnamed)} more studies that the gin file does not name"
+        )
     if FLAGS.dry_run:
         dry_run.show(sweep, merged, FLAGS.workers, FLAGS.lanes, display)
         return 0
@@ -88,7 +90,7 @@ def _studies():
     if FLAGS.gpus_per_study is not None and FLAGS.gpus_per_study < 0:
         raise UserError(f"--gpus_per_study must be at least 0, got {FLAGS.gpus_per_study}")
     text8 = train_flags.text8_options(FLAGS)
-    # For processes in other working directories. A path from ~ is the same everywhere.
+    # Other processes may have other working directories and home directories.
     if "path" in text8 and not text8["path"].startswith("~"):
         text8["path"] = os.path.abspath(text8["path"])
     return parse(FLAGS.gin_file, FLAGS.profile, FLAGS.gin_bindings, given, text8)

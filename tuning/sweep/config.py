@@ -31,11 +31,11 @@ class SweepConfig:
     Attributes:
         grid: list of dicts, each of which expands to the product of its lists. A dict maps fields
             of `TrainConfig` or `StudyConfig` to a value or a list of values, `reruns` to the
-            number of reruns of the best hyperparameters (appendix C), and `priority` to a number:
-            studies of a lower one, 0 by default, start first. With `'transfer': 'num_params'` or
-            `'depth'`, the first trial of each study is the best of the study that is the next
-            smaller along this axis, which runs before; see `tuning.sweep.transfer`. A value in a
-            list becomes part of its study's name. A +RNN of depth 1 is skipped, as in the paper
+            number of reruns of the best hyperparameters (appendix C), and `priority` (0 by default)
+            to a number: studies with a lower one start first. With `'transfer': 'num_params'` or
+            `'depth'`, the first trial of each study has the best hyperparameters of the next
+            smaller study along this axis, which runs first; see `tuning.sweep.transfer`. A value in
+            a list becomes part of its study's name. A +RNN of depth 1 is skipped, as in the paper
             (section 1.4).
         common: default entries for all dicts of the grid; if both have a dict for the same field,
             such as `ranges`, the two are merged.
@@ -103,7 +103,7 @@ class Spec(NamedTuple):
         reruns: number of reruns of the best hyperparameters.
         num_steps: number of time steps of its task.
         transfer: axis along which it starts from a smaller study, one of `TRANSFERS`, or None.
-        priority: studies of a lower number start first.
+        priority: studies with a lower number start first.
     """
 
     name: str
@@ -238,7 +238,7 @@ class _Base:
 
 
 def prefix(config: TrainConfig, study: StudyConfig) -> str:
-    """Returns the start of a study's name, which all studies have."""
+    """Returns the first part of a study's name, TASK-ARCH-DEPTH-BUDGET-ALGORITHM."""
     known = {"algorithm": study.algorithm}
     return "-".join(str(known.get(name) or getattr(config, name)) for name in _NAMED)
 

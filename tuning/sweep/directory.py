@@ -42,13 +42,13 @@ class State:
         trials: number of finished trials and reruns when this was written.
         infeasible, proposed, best: number of diverged trials, number of trials that the search's
             model proposed, and the best objective, once it is done.
-        wanted: number of trials and reruns that it was done for; it is reopened if the sweep wants
-            more.
+        wanted: number of trials and reruns that the sweep wanted when it was done; it is reopened
+            if the sweep wants more.
         failures: messages of errors since its last finished trial.
-        note: how it began, if its first trial was to come from another study.
+        note: how it began, if its first trial was to be transferred.
         deaths: number of processes in a row that died while running it, without a finished trial.
         seconds: time spent by its owners, except those that were killed.
-        core_seconds: processor time of the same, which other processes on a machine do not affect.
+        core_seconds: processor time of these owners, which other processes do not affect.
     """
 
     status: str = WAITING
@@ -165,7 +165,7 @@ class Sweep:
             The studies; `specs` has all of them.
 
         Raises:
-            UserError: as in `union`, or a study differs from that of its name in a setting.
+            UserError: as in `union`, or a study has other settings than its namesake in the sweep.
         """
         merged = self._merge(self.union())
         if not self._manifest.exists() or Sweep.open(self.path).specs != self.specs:
@@ -223,7 +223,7 @@ class Sweep:
 
     @property
     def sources(self) -> dict[str, str]:
-        """The study that each study with a transfer starts from; see `transfer.sources`."""
+        """Study with a transfer -> the study that it starts from; see `transfer.sources`."""
         if self._sources[0] is not self.specs:
             self._sources = (self.specs, sources(self.specs))
         return self._sources[1]
@@ -246,7 +246,7 @@ class Sweep:
         return self.path / "logs" / f"{name}.txt"
 
     def state(self, name: str) -> State:
-        """Reads the state of a study; if it is missing or damaged, it follows from the results."""
+        """Reads the state of a study; derives a missing or damaged one from the results."""
         try:
             values = json.loads(self._state_path(name).read_bytes())
             state = State(**values | {"failures": tuple(values["failures"])})

@@ -1,4 +1,4 @@
-"""Estimate of the work that is left in a sweep, and what a gin file would add to it."""
+"""Estimate of the remaining work of a sweep, with the studies that a gin file would add."""
 
 from collections.abc import Mapping
 
@@ -17,11 +17,11 @@ CONFLICT = "conflict"
 def show(
     sweep: Sweep | None, merged: Union, workers: int | None, lanes: int | None, display: Display
 ) -> None:
-    """Prints each study's status and the estimated cost of what is left of it.
+    """Prints each study's status and the estimated cost of its remaining trials.
 
     Args:
-        sweep: a sweep whose directory may hold studies already; None without a directory.
-        merged: the studies that it would have.
+        sweep: the sweep, whose directory may already hold studies; None without a directory.
+        merged: its studies after it has grown.
         workers, lanes: see `python -m tuning.sweep`.
         display: prints the table.
 

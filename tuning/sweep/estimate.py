@@ -36,8 +36,8 @@ class Cost(NamedTuple):
 
     Attributes:
         units, num_params: size of its networks.
-        trials: number of trials and reruns that are left.
-        steps: expected training steps of all of them.
+        trials: number of remaining trials and reruns.
+        steps: expected training steps of all of these.
         seconds: time on one core or GPU.
         disk: bytes on disk.
     """
@@ -81,11 +81,11 @@ def _weight(spec):
 def costs(
     specs: Sequence[Spec], trials: Mapping[str, int], lanes: int | None = None
 ) -> dict[str, Cost]:
-    """Measures the cost of studies; those of each task are fitted on their own.
+    """Measures the cost of studies; each task is fitted separately.
 
     Args:
         specs: the studies.
-        trials: number of trials and reruns of each, by name.
+        trials: study name -> number of trials and reruns.
         lanes: number of trials that each process trains at once.
 
     Returns:

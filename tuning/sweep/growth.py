@@ -14,11 +14,11 @@ class Union(NamedTuple):
     """Studies of a sweep after it has grown.
 
     Attributes:
-        specs: all studies by name, by priority and then the most expensive first, so that none is
-            left at the end, when other processes are idle. A study in conflict is as the sweep
-            holds it.
-        conflicts: error messages by name of the studies that differ in a setting.
-        unnamed: names of studies that the sweep holds and the request does not name.
+        specs: all studies by name, ordered by priority, then by cost. The most expensive come
+            first, so that none is left at the end while other processes are idle. A study in
+            conflict keeps the sweep's settings.
+        conflicts: study name -> error message, for studies that differ in a setting.
+        unnamed: names of the sweep's studies that are not among the added ones.
     """
 
     specs: dict[str, Spec]
@@ -32,8 +32,8 @@ def union(subject: str, held: Mapping[str, Spec], wanted: Mapping[str, Spec]) ->
     Args:
         subject: the sweep, for error messages.
         held: studies of the sweep by name.
-        wanted: studies to add. One that the sweep holds takes the larger number of trials and of
-            reruns, and the new axis of transfer, which matters until it begins.
+        wanted: studies to add. One that the sweep already holds takes the larger numbers of trials
+            and of reruns, and the new transfer, which has no effect once it has begun.
     """
     specs, conflicts = {**held, **wanted}, {}
     for name in held.keys() & wanted.keys():
@@ -47,7 +47,7 @@ def union(subject: str, held: Mapping[str, Spec], wanted: Mapping[str, Spec]) ->
 
 
 def _grown(subject, held, wanted):
-    """Returns the held study with the larger counts; raises a UserError if it is another one."""
+    """Returns the held study with the larger counts; raises a UserError if settings differ."""
     refuse_other(
         f"{subject} holds {held.name}",
         identity(held.config, held.study),

@@ -1,7 +1,7 @@
 """Transfer: a study starts from the best hyperparameters of a smaller one.
 
-Both have the same task, architecture, algorithm and fixed hyperparameters, and the same further
-parts of their names. They differ along one axis; the source is the next smaller along it.
+Both have the same task, architecture, algorithm and fixed hyperparameters, and their names differ
+along one axis alone, the budget or the depth. The source is the next smaller study along this axis.
 """
 
 import dataclasses
@@ -20,14 +20,14 @@ from tuning.sweep.config import TRANSFERS, Spec, prefix
 if TYPE_CHECKING:
     from tuning.sweep.directory import Sweep
 
-#: Hyperparameters that may be fixed at different values: they grow with the axis.
+#: Hyperparameters that grow with the axis, so source and target may fix them at different values.
 _SCALED = ("train_steps", "task_options.num_samples")
 
 
 def sources(specs: Mapping[str, Spec]) -> dict[str, str]:
-    """Returns the name of the study that each study with a transfer starts from.
+    """Returns target -> source, the names of each study with a transfer and of its source.
 
-    The smallest study along an axis has none.
+    The smallest study along an axis has no source.
     """
     found: dict[str, str] = {}
     for axis in TRANSFERS:
@@ -62,7 +62,7 @@ class Beginning(NamedTuple):
     Attributes:
         search: the search with its first trial.
         transferred_from: STUDY/RUN_ID of the trial that the first one comes from, or None.
-        note: says so to the user; empty if there is no transfer.
+        note: message about the transfer; empty if the study asks for none.
     """
 
     search: StudyConfig
@@ -71,7 +71,7 @@ class Beginning(NamedTuple):
 
 
 def begin(sweep: "Sweep", name: str) -> Beginning:
-    """Returns how a study begins; this is fixed once it has a study.json.
+    """Returns how a study begins, which is fixed once it has a study.json.
 
     Args:
         sweep: the sweep; the study's source must be over.
@@ -100,7 +100,7 @@ def _transferred(search, first, origin):
 
 
 def first_trial(target: Spec, source: Spec, config: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the values of a source's trial in the space of a target.
+    """Returns a trial of the source as a point of the target's space.
 
     Numbers are clipped to their ranges. The number of samples of a capacity task is proportional to
     the budget.
@@ -110,7 +110,7 @@ def first_trial(target: Spec, source: Spec, config: Mapping[str, Any]) -> dict[s
         config: the configuration of the trial, a dict.
 
     Raises:
-        UserError: the target does not have one of the trial's choices.
+        UserError: one of the trial's choices is not in the target's space.
     """
     found = TrainConfig(**config)
     if found.task == "capacity" and "num_samples" in found.task_options:

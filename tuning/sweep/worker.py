@@ -42,8 +42,8 @@ def free_studies(
 ) -> Iterator[tuple[str, bytes | None]]:
     """Yields studies that seem to be free, until all are over or `stop()` is true.
 
-    The order is that of the sweep. A study that starts from another one waits until that is over. A
-    study that is not over after its turn is yielded again, after all others.
+    The order is that of the sweep. A study with a transfer waits until its source is over. A study
+    that is not over after its turn is yielded again, after all others.
 
     Args:
         sweep: the sweep.
@@ -70,7 +70,7 @@ def free_studies(
                 if stop():
                     return
                 if waiting:
-                    break  # a longer study may be free now
+                    break  # a study that waited may be free now, and may be longer than the rest
         if is_over:
             return
         if found:
@@ -231,7 +231,7 @@ class Studies:
         return is_complete, results
 
     def executor(self, stop: Stop) -> "Executor":
-        """Returns what trains the trials of a study."""
+        """Returns the executor that trains the trials of a study."""
         from tuning.study.executors import InProcess
 
         return InProcess(self.lanes, stop)

@@ -55,7 +55,7 @@ class Claim:
     def check(self, trials: pd.DataFrame) -> Finding:
         """Judges the claim by trials that pass the floors and are not in `floors.SEEN`.
 
-        If there is no such trial, the result describes the others, without a verdict.
+        If there are none, the result describes the trials in `floors.SEEN`, without a verdict.
         """
         found = floors.evidence(trials)
         finding = self.decide(found[~floors.seen(found)])
@@ -65,7 +65,7 @@ class Claim:
         return Finding(f"{result} ({NO_EVIDENCE})" if result else "", runs)
 
 
-#: Ends a result whose trials cannot support the rules that were written after them.
+#: End of a result that has no other trials than those known when the rules were written.
 NO_EVIDENCE = "from trials known when the rules were written, so no evidence"
 
 
@@ -121,7 +121,7 @@ def ratios_within(
 
     Returns:
         (the largest ratio, whether all intervals lie within the limit, whether one lies beyond it
-        at a level that allows for the number of pairs).
+        at a level corrected for the number of pairs).
     """
     found = pairs(statistics.LEVEL)
     if not found:

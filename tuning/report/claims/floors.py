@@ -1,7 +1,7 @@
-"""The least evidence that any rule uses, in one place.
+"""Floors: the minimum evidence for any rule, in one place.
 
 The floors hold for support and for contradiction alike. They were set before the runs that the
-claims are judged on; `SEEN` lists the trials that were known by then.
+claims are judged on; `SEEN` lists the trials that were known at that time.
 """
 
 from typing import NamedTuple
@@ -11,18 +11,18 @@ import pandas as pd
 
 
 class Floor(NamedTuple):
-    """The least evidence from a task.
+    """Minimum evidence on a task.
 
     Attributes:
-        steps: training steps of a trial.
-        trials: trials of a study, infeasible ones included.
+        steps: training steps per trial.
+        trials: trials per study, infeasible ones included.
     """
 
     steps: int
     trials: int
 
 
-#: A network must have had time to learn: a thousand steps of the hard tasks move the gated ones.
+#: Networks need time to learn; on the hard tasks, gated ones begin to within a thousand steps.
 FLOORS = {
     "capacity": Floor(10_000, 12),
     "memory": Floor(2_000, 8),
@@ -31,15 +31,15 @@ FLOORS = {
     "parens": Floor(1_000, 20),
     "arithmetic": Floor(1_000, 20),
 }
-#: Feasible reruns of each architecture.
+#: Minimum number of feasible reruns per architecture.
 RERUNS = 6
-#: Independent searches of each architecture, where searches are compared by their trials' losses.
+#: Minimum number of independent searches per architecture, for claims that compare searches.
 SEARCHES = 4
-#: Largest share b / 2^n_in of capacity samples whose inputs may collide.
+#: Maximum of b / 2^n_in, about the number of capacity samples that share the input of a given one.
 COLLISIONS = 0.001
-#: Largest change of a best by doubling trials or steps, as a fraction of what was learned.
+#: Maximum gain of a converged search from doubling trials or steps, as a fraction of its best.
 CONVERGENCE = 0.05
-#: A loss from this fraction of chance on is as good as chance, and so is a divergence.
+#: Losses of at least this fraction of chance are set to chance, and so are divergences.
 LEARNED = 0.95
 #: A task is solved below this fraction of its chance loss.
 SOLVED = 0.01
@@ -65,7 +65,7 @@ def evidence(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def collide(trials: pd.DataFrame) -> np.ndarray:
-    """Whether too many samples of a capacity trial share their input; unknown n_in passes."""
+    """Whether too many samples of a capacity trial share their input; False if n_in is unknown."""
     share = trials.num_samples / 2.0**trials.num_inputs
     return ((trials.task == "capacity") & (share > COLLISIONS)).to_numpy(bool)
 

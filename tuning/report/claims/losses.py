@@ -69,7 +69,7 @@ def _equal(trials, task, loss):
     for depth, each in table.groupby("depth"):
         if each.arch.nunique() < 2 or each.max_params.nunique() < 2:
             continue
-        nats = each[loss] / each.eval_loss  # Other units of the same loss.
+        nats = each[loss] / each.eval_loss  # Converts nats to the unit of `loss`.
         further = each.gain * (each.chance_loss - each.eval_loss) * nats
         pairs = functools.partial(
             statistics.size_factors, each.num_params, each[loss], further, each.arch, blocks(each)

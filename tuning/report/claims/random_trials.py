@@ -17,7 +17,7 @@ BUDGET = 200_000
 NEARLY_HALF = (1 / 3, 2 / 3)
 #: Level at which a pair of table App.2 differs; stricter than `ALPHA`, as there are many pairs.
 PAIR = 0.01
-#: Largest excess of the named fraction over another's at which it still passes for the smallest.
+#: A fraction passes for the smallest if it exceeds no other by this much.
 MARGIN = 0.05
 
 

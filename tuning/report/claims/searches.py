@@ -16,7 +16,7 @@ from tuning.report.selection import tuned
 
 _TASKS = ("parens", "arithmetic")
 _UNGATED = ("rnn", "irnn")
-#: Architecture -> a number for each independent sample: smaller is better.
+#: Architecture -> scores of independent samples; lower is better.
 Scores = dict[str, np.ndarray]
 
 
@@ -82,7 +82,7 @@ def gated_easier(trials: pd.DataFrame) -> Finding:
 
 
 def most_trainable(arch: str, depth: int, scores: dict[str, Scores], least: int = 1) -> str:
-    """Checks whether an architecture beats each other one on every task.
+    """Checks whether an architecture beats every other one on every task.
 
     Args:
         arch: the architecture.
@@ -158,9 +158,9 @@ def _solved(
         trials: DataFrame of `trials.read`.
         depth: depth of the trials.
         needed: architectures that must have runs.
-        judge: whether one task supports and whether it contradicts; called with two lists that
-            tell which gated and which ungated architectures solved it, neither solved if not all
-            `needed` have runs, and whether each architecture has a search as long as the paper's.
+        judge: maps (whether each gated architecture solved a task, the same for the ungated ones,
+            whether each architecture has a search as long as the paper's) to (whether the task
+            supports the claim, whether it contradicts the claim).
     """
     said, held, denied, runs = [], [], [], 0
     for task in _TASKS:
