@@ -1,4 +1,4 @@
-"""Studies that claims are judged by: a laptop's, of some 25 core-hours, and the paper's."""
+"""Grids of studies that decide claims: a laptop's, of about 25 core-hours, and the paper's."""
 
 import itertools
 

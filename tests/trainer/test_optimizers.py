@@ -159,7 +159,7 @@ def test_the_band_of_newton_schulz_is_that_of_its_docstring():
     assert found.max() < 1.21
 
 
-def test_muon_leaves_matrices_without_a_gradient():
+def test_muon_does_not_move_weights_without_a_gradient():
     weights = numbers(0)
     gradients = [{key: 0 * value for key, value in weights.items()}]
     (moved,) = trained(["muon"], weights, gradients, (LR, DECAY, LOGIT, 1.0))

@@ -124,7 +124,7 @@ def test_the_input_is_shown_first_or_at_every_step():
 
 
 @pytest.mark.parametrize("presentation", ["first", "every"])
-def test_signed_inputs_are_those_of_the_same_bits(presentation):
+def test_both_codings_show_the_same_bits(presentation):
     zero_one, labels = data_set(make(presentation=presentation), 2)
     signed, same = data_set(make(presentation=presentation, coding="signed"), 2)
     assert set(np.unique(signed[:, 0])) == {-1.0, 1.0}
@@ -213,7 +213,7 @@ def test_the_least_number_of_inputs(b):
 
 
 def test_collisions_of_a_data_set_are_as_expected():
-    """10,000 samples of 16 bits, as few as the rule forbids."""
+    """10,000 samples of 16 bits, fewer bits than the rule allows, so that there are collisions."""
     inputs, _ = data_set(make(16, 10_000), batch_size=1000)
     found = Counter(text_of(x[0]) for x in inputs)
     pairs = sum(count * (count - 1) for count in found.values()) / 2

@@ -38,7 +38,7 @@ def task(make):
     return make()
 
 
-#: For tests that compile: the tasks with large data, which is where compiled draws can go wrong.
+#: For tests that compile: by default only tasks with large data, where compiled draws can go wrong.
 with_large_data = pytest.mark.parametrize(
     "make", slow_except(["text8", "rcf"], SMALL), indirect=True
 )

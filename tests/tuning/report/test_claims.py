@@ -73,7 +73,7 @@ def test_short_trials_and_short_studies_are_no_evidence():
         assert check("only_gated_deep", *few) == ("", 0, TOO_FEW)
 
 
-def test_known_trials_are_shown_and_judge_nothing():
+def test_trials_known_beforehand_are_shown_but_decide_nothing():
     rows = [
         trial("parens", None if i % 2 else 17.0, arch="irnn", algorithm="random", seed=0,
               max_params=10_000, chance_loss=18.0, iteration=i)
@@ -130,7 +130,7 @@ def test_a_search_that_still_improves_is_not_compared():
     assert finding.verdict == TOO_FEW
 
 
-def test_more_trials_for_one_architecture_do_not_count():
+def test_extra_trials_of_one_architecture_are_ignored():
     rows = each_arch(lambda arch: sized(lambda n: 4 * n, arch=arch), ("ugrnn", "gru", "lstm"))
     rnn = sized(lambda n: 4 * n, arch="rnn")
     more = [
@@ -191,7 +191,7 @@ def test_equal_losses_at_equal_parameters(few_trials_do, task):
     assert check(f"{task}_equal", *at_chance).verdict == TOO_FEW
 
 
-def test_a_depth_at_which_loss_rises_leaves_it_open():
+def test_a_depth_at_which_loss_rises_prevents_a_verdict():
     rising = [
         row | {"depth": 2, "eval_loss": 4 - row["eval_loss"], "study": f"deep {row['study']}"}
         for row in falling("rcf", 1)
@@ -229,7 +229,7 @@ def both_tasks(levels, seeds=4, **values):
     ]
 
 
-def test_gated_searches_must_win_against_both():
+def test_gated_searches_must_beat_the_rnn_and_the_irnn():
     good = {"rnn": 10, "irnn": 9, "ugrnn": 1, "gru": 1, "lstm": 1}
     assert check("gated_easier", *both_tasks(good)).verdict == SUPPORTED
     assert check("gated_easier", *both_tasks(good, seeds=3)).verdict == TOO_FEW
@@ -248,7 +248,7 @@ def test_a_search_of_many_trials_is_one_sample():
     assert check("gated_easier", *once).verdict == TOO_FEW
 
 
-def test_transferred_hyperparameters_are_not_equally_tuned():
+def test_comparisons_of_searches_leave_out_transferred_trials():
     level = {"rnn": 10, "irnn": 9, "ugrnn": 1, "gru": 1, "lstm": 1}
     good = both_tasks(level)
     lucky = [
@@ -282,7 +282,7 @@ def test_solving_is_a_hundredth_of_chance(monkeypatch):
     # The ungated have not solved the tasks yet, and may yet do so.
     assert check("ungated_solve", *solved(1, 0.01, 0.2)).verdict == TOO_FEW
     assert check("only_gated_deep", *solved(8, 0.01, 0.2)).verdict == TOO_FEW
-    # What they have solved is certain.
+    # A task once solved stays solved.
     assert check("ungated_solve", *solved(1, 0.01, 0.05)).verdict == SUPPORTED
     assert check("only_gated_deep", *solved(8, 0.01, 0.05)).verdict == CONTRADICTED
     monkeypatch.setattr(paper, "TRIALS", dict.fromkeys(paper.TRIALS, 20))

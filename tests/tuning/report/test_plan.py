@@ -60,7 +60,7 @@ def test_cheap_claims_come_first_and_share_studies(three_claims):
     ]
 
 
-def test_what_does_not_fit_is_left_out_but_shown(three_claims):
+def test_studies_that_do_not_fit_are_left_out_but_shown(three_claims):
     steps = plan.make(frame(), 1.2, a_minute, three_claims)
     assert [step.total for step in steps] == [0.5, 1.0, None, None]
     assert {point["arch"] for point in plan.studies_of(steps)} == {"gru"}
@@ -71,7 +71,7 @@ def there(count, **values):
     return [trial("memory", 0.5, iteration=i, **row | values) for i in range(count)]
 
 
-def test_trials_that_are_there_are_not_run_again(three_claims):
+def test_existing_trials_are_not_run_again(three_claims):
     steps = plan.make(frame(*there(40)), 10.0, a_minute, three_claims)
     assert (steps[0].claim, steps[0].verdict, steps[0].studies) == ("few", SUPPORTED, ())
     assert (steps[1].claim, steps[1].hours) == ("more", pytest.approx(20 / 60))
@@ -80,12 +80,12 @@ def test_trials_that_are_there_are_not_run_again(three_claims):
 @pytest.mark.parametrize(
     "other", [{"seed": 2}, {"depth": 2}, {"arch": "lstm"}, {"held": '["optimizer"]'}], ids=str
 )
-def test_trials_of_another_study_are_not_of_this_one(three_claims, other):
+def test_trials_of_other_studies_are_not_mistaken_for_this_one(three_claims, other):
     evidence = plan._Evidence(frame(*there(40, **other)))
     assert evidence.count(of("memory")[0]) == 0
 
 
-def test_a_study_goes_on_as_it_went(rng):
+def test_a_study_continues_with_resampled_trials(rng):
     completed = plan._Evidence(frame(*there(10))).completed(of("memory"), rng)
     assert len(completed) == 30 and set(completed.study) == {"old"}
     assert set(completed.eval_loss) == {0.5}
@@ -101,7 +101,7 @@ def test_power_is_the_share_of_verdicts(rng):
     assert found == 0.5
 
 
-def test_a_true_claim_is_decided_by_its_design_and_by_a_tenth_of_it_not():
+def test_a_true_claim_is_decided_by_its_design_but_not_by_few_trials():
     check, design = CLAIMS["irnn_diverges"].check, designs.DESIGNS["irnn_diverges"]
     nothing = plan._Evidence(frame())
     assert plan.power(check, design.studies(2), nothing, 10) >= 0.8

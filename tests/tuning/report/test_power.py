@@ -1,4 +1,4 @@
-"""Rules on simulated trials that obey and that break their claims, at sizes that will be run."""
+"""Rules on simulated trials that obey or break their claims, at the sizes of planned studies."""
 
 import dataclasses
 import functools
@@ -44,13 +44,13 @@ PAPERS = {
     "table_1": "random",
     "reruns": "reruns",
 }
-#: Claims without power even there: from single searches, architectures as close as the GRU and the
-#: UGRNN cannot be told apart. It takes more than 64 searches of each.
+#: Claims without power even at the paper's size: a few searches cannot tell apart architectures as
+#: close as the GRU and the UGRNN. It takes more than 64 searches of each.
 UNDECIDABLE = ("gru_most_trainable",)
 #: Studies of more than a hundred thousand trials.
 LARGE = ("order", "searches")
-#: (claim, number of a truth that breaks it) -> the paper's studies, which are as thorough as rules
-#: ask for before they contradict a bound.
+#: (claim, number of a truth that breaks it) -> the paper's studies, which are long enough for rules
+#: to contradict a bound.
 THOROUGH = {
     ("linear", 0): "capacity",
     ("linear", 1): "capacity",
@@ -101,24 +101,24 @@ def test_every_claim_has_studies_and_truths_that_break_it():
 
 
 @pytest.mark.parametrize("name", LAPTOP)
-def test_a_laptops_studies_support_what_is_true(name):
+def test_a_laptops_studies_support_true_claims(name):
     finding = CLAIMS[name].check(papers(LAPTOP[name], True, seed=0))
     assert finding.verdict == SUPPORTED, finding.result
 
 
 @pytest.mark.parametrize("name", ["gru_untuned", "irnn_diverges", "table_app_2", "gated_easier"])
-def test_few_trials_that_learn_suffice(name):
+def test_claims_are_supported_though_few_trials_learn(name):
     assert verdicts(name, truths.LAPTOP, [0]) == {SUPPORTED: 1}
 
 
 @pytest.mark.parametrize("name", ["least_infeasible", "table_1", "reruns"])
-def test_the_papers_studies_support_what_is_true(name):
+def test_the_papers_studies_support_true_claims(name):
     finding = CLAIMS[name].check(papers(PAPERS[name], False, seed=0))
     assert finding.verdict == SUPPORTED, finding.result
 
 
 @pytest.mark.parametrize(("name", "number"), [case for case in BROKEN if case[0] in LAPTOP])
-def test_a_laptops_studies_do_not_support_what_is_false(name, number):
+def test_a_laptops_studies_do_not_support_false_claims(name, number):
     assert SUPPORTED not in verdicts(name, BREAKING[name][number], [0])
 
 
@@ -138,7 +138,7 @@ def test_a_laptops_studies_do_not_support_what_is_false(name, number):
         ("reruns", 1),
     ],
 )
-def test_what_is_false_at_any_effort_is_contradicted(name, number):
+def test_claims_that_are_false_at_any_effort_are_contradicted(name, number):
     assert verdicts(name, BREAKING[name][number], [2]) == {CONTRADICTED: 1}
 
 
@@ -199,7 +199,7 @@ def test_figures_show_a_perfect_networks_numbers():
     np.testing.assert_allclose(np.diff(rnn.y) / np.diff(np.log(rnn.x)), -0.15)
 
 
-def test_too_few_inputs_hide_what_a_perfect_network_stores():
+def test_too_few_inputs_limit_the_bits_of_a_perfect_network():
     grid = [point | {"task_options": {"num_inputs": 16}} for point in grids.LAPTOP["capacity"]]
     table = perfect(grid)
     largest = table[(table.max_params == 10_000) & (table.arch == "rnn")]

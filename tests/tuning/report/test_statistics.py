@@ -120,7 +120,7 @@ def test_contrasts_need_a_common_block():
     assert statistics.contrasts([], [], [], []) == {}
 
 
-def test_size_factors_find_what_was_planted():
+def test_size_factors_recover_planted_ratios():
     sizes = np.array([1e3, 1e4, 1e5] * 2)
     archs = np.repeat(["rnn", "lstm"], 3)
     losses = 3 - 0.1 * np.log(sizes / np.where(archs == "lstm", 1.3, 1.0))

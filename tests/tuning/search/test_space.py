@@ -246,7 +246,7 @@ def test_narrowing():
         (6, {"preset": "capacity/gru-2k"}, {}, None),
     ],
 )
-def test_a_search_for_the_capacity_has_inputs_that_differ(inputs, options, ranges, least):
+def test_a_search_for_the_largest_data_set_needs_enough_inputs(inputs, options, ranges, least):
     start = config("capacity", task_options={"num_inputs": inputs}, **options)
     study = StudyConfig(ranges=ranges)
     if least is None:

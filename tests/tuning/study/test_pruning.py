@@ -32,7 +32,7 @@ def simulate(rule, curves, batch=8):
 
 
 def random_curves(rng, count, noise):
-    """Curves (count, 20) that fall to a trial's own level, and whose order changes on the way."""
+    """Curves (count, 20) that fall to one level per trial; noise changes their order on the way."""
     level, shares = rng.random((count, 1)), np.arange(1, CURVE_POINTS + 1) / CURVE_POINTS
     return 1 + level - shares + noise * (1 - shares) * rng.normal(size=(count, CURVE_POINTS))
 
@@ -68,8 +68,9 @@ def test_halving_does_the_work_that_theory_says():
     assert work(curves) == pytest.approx(expected, rel=0.1)
     for rung, share in ((1, 1), (3, 1 / 3), (9, 1 / 9), (20, 1 / 27)):
         assert np.mean([len(c) >= rung for c in curves]) == pytest.approx(share, rel=0.15)
-    # A study of 100 trials begins with 16 whole ones. The more of them a rung has, the weaker it
-    # is for trials that an earlier rung has selected: at most, the first rung alone is passed.
+    # In a study of 100 trials, the first two batches, 16 trials, are never pruned. Later rungs
+    # compare selected trials with these unselected ones too, so they prune less than in theory; at
+    # worst, only the first rung prunes.
     means = {
         rule: np.mean([work(simulate(rule, random_curves(rng, 100, 0.1))) for _ in range(20)])
         for rule in RULES

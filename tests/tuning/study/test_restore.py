@@ -16,7 +16,7 @@ from tuning.sweep.config import parse
 from tuning.sweep.directory import Sweep
 
 CONFIG = TrainConfig("parens", "rnn", num_params=3000)
-#: So few dimensions that the Gaussian process proposes soon.
+#: Leaves so few dimensions that the Gaussian process soon proposes trials.
 RANGES = {
     **dict.fromkeys(("lr_decay_rate", "gradient_clip_val"), 1.0),
     **{"bias_init": "constant", "bias_scale": 0.1, "momentum_logit": 2.0, "train_steps": 3000},
@@ -136,7 +136,7 @@ def test_settings_that_an_older_version_lacks_have_their_defaults(tmp_path):
 
 
 def test_the_kept_results_fit_the_search_space():
-    """Every study in results/ can be continued, but for those with too few inputs to be fair."""
+    """Every study in results/ can be continued, except those with too few inputs."""
     studies = sorted((pathlib.Path(__file__).parents[3] / "results").glob("*/studies/*"))
     assert len(studies) >= 40
     for path in studies:
@@ -154,7 +154,7 @@ def test_the_kept_results_fit_the_search_space():
 
 
 def test_the_kept_sweeps_are_done_and_continue():
-    """The gin files of today add nothing to them, unless a real setting has changed."""
+    """The current gin files name the same studies, unless a real setting has changed."""
     for name in ("figure_1", "figure_2c", "figure_5"):
         path = pathlib.Path(__file__).parents[3] / "results" / name
         sweep = Sweep.open(path)

@@ -78,7 +78,7 @@ def test_the_presets_searches(profile):
         assert found | known == {(task, arch) for task in TASKS for arch in ALL}
     assert all(spec.study.first == ("config" if profile == "laptop" else None) for spec in specs)
     if profile == "laptop":
-        # The shape and about the data of the presets that ship.
+        # The shape of the shipped presets, and about their data.
         options = [spec.config.task_options for spec in specs if spec.config.task == "capacity"]
         assert options == [{"num_inputs": 16, "num_samples": 10_000}] * 6
 
@@ -183,7 +183,7 @@ def test_hyperparameters_that_the_grid_sets_are_held(grid):
             "l2_decay": 1e-6,
             "task_options.num_samples": 5000,
         }
-        # The number of steps is an upper end.
+        # The number of steps is a maximum, and is not held.
         assert spec.config.train_steps == 70
 
 

@@ -224,7 +224,7 @@ def test_a_source_without_a_feasible_trial_is_named(tmp_path):
     assert (first.origin, first.transferred_from) == ("first", None)
 
 
-def test_a_missing_source_is_no_source(tmp_path):
+def test_a_study_whose_source_is_missing_starts_without_transfer(tmp_path):
     sweep = sweep_studies.make_chain(tmp_path / "sweep", SIZES)
     path = sweep.path / "sweep.json"
     held = json.loads(path.read_text())
