@@ -115,7 +115,7 @@ def default_initial_points(num_trials: int, num_free: int) -> int:
     """Returns the number of random trials before the search proposes any.
 
     A Gaussian process needs about one point per dimension, here between 5 and 20. In a short study,
-    at most a quarter of the trials (but at least two) are random, so that the search still matters.
+    at most a quarter of the trials are random, but at least two, to leave most to the search.
 
     Args:
         num_trials: number of trials of the study.

@@ -96,7 +96,7 @@ def test_samples_that_share_their_input_are_no_evidence():
 # Capacity -----------------------------------------------------------------------------------------
 
 
-def test_short_searches_do_not_contradict_what_is_possible(monkeypatch):
+def test_short_searches_do_not_contradict_bounds(monkeypatch):
     rows = each_arch(lambda arch: sized(lambda n: 1.5 * n, arch=arch))
     assert check("five_bits", *rows).verdict == TOO_FEW
     monkeypatch.setattr(paper, "TRIALS", dict.fromkeys(paper.TRIALS, 12))

@@ -328,7 +328,7 @@ def test_values_that_cannot_be_held_are_refused(changes, given, ranges, message)
         hold(config(**changes), {given}, ranges)
 
 
-def test_the_table_shows_what_is_fixed():
+def test_the_table_shows_fixed_values():
     lines = table(narrow(space(config()), {"optimizer": "adam", "lr_init": 0.01})).splitlines()
     (optimizer,) = (line for line in lines if line.startswith("optimizer"))
     assert optimizer.split()[1:3] == ["fixed", "adam"]
