@@ -283,7 +283,10 @@ def run(
         found, problems = trials.read(runs)
         for problem in problems:
             display.say(problem)
-    steps = make(found, hours, functools.partial(_seconds, text8_path=text8_path), say=display.say)
+    text8 = {"path": os.path.abspath(os.path.expanduser(text8_path))} if text8_path else {}
+    # Refuse an unreadable text now rather than after minutes of simulations.
+    _specs([point for design in designs.DESIGNS.values() for point in design.smallest], text8)
+    steps = make(found, hours, functools.partial(_seconds, text8=text8), say=display.say)
     table = pd.DataFrame(map(_row, steps))
     rows = [[str(cell) for cell in row] for row in table.itertuples(index=False)]
     display.table(list(table.columns), rows)
@@ -324,13 +327,17 @@ def _row(step):
     }
 
 
-def _seconds(points, text8_path):
+def _seconds(points, text8):
     """Core-seconds per trial of studies, measured on this machine."""
-    text8 = {"path": os.path.abspath(os.path.expanduser(text8_path))} if text8_path else {}
+    specs = _specs(points, text8)
+    costs = estimate.costs(specs, {spec.name: spec.num_trainings for spec in specs})
+    return [cost.seconds / cost.trials for cost in costs.values()]
+
+
+def _specs(points, text8):
+    """Studies of a sweep, checked; equal ones once."""
+    each = {designs.key(point): point for point in points}
     with tempfile.TemporaryDirectory() as place:
         path = pathlib.Path(place, "plan.gin")
-        path.write_text(gin(points, "To be measured.", merge=False))
-        specs, _ = config.parse(str(path), "laptop", text8=text8)
-    trainings = {spec.name: spec.num_trainings for spec in specs}
-    costs = estimate.costs(specs, trainings)
-    return [cost.seconds / cost.trials for cost in costs.values()]
+        path.write_text(gin(each.values(), "To be measured.", merge=False))
+        return config.parse(str(path), "laptop", text8=text8)[0]
