@@ -24,6 +24,8 @@ _RANGES = {
 #: Samples per parameter of a capacity study: fewest, first trial, most.
 _FEWEST, _FIRST, _MOST = 2, 4, 6
 _SIZES = (500, 1500, 5000)
+#: Inputs of all capacity studies, which must agree to be compared.
+_INPUTS = least_inputs(_MOST * max(_SIZES))
 
 
 class Design(NamedTuple):
@@ -68,10 +70,8 @@ def product(**values: Any) -> tuple[Point, ...]:
 def capacity(
     arch: Iterable[str], trials: int, sizes: Iterable[int] = _SIZES, **values: Any
 ) -> tuple[Point, ...]:
-    """Returns capacity studies at several sizes, which share their number of inputs."""
-    sizes = tuple(sizes)
+    """Returns capacity studies at several sizes."""
     options = values.pop("task_options", [{}])
-    inputs = least_inputs(_MOST * max(sizes))
     return tuple(
         point
         for size in sizes
@@ -79,7 +79,7 @@ def capacity(
             task="capacity",
             arch=tuple(arch),
             num_params=size,
-            task_options=[{"num_inputs": inputs} | each for each in options],
+            task_options=[{"num_inputs": _INPUTS} | each for each in options],
             first={"num_samples": _FIRST * size},
             ranges=_RANGES | {"num_samples": (_FEWEST * size, _MOST * size)},
             num_trials=trials,

@@ -147,3 +147,12 @@ def test_simulated_studies_are_those_of_the_design(rng):
     found = simulation.simulate(points, truths.PAPER, rng)
     keys = {plan._key_of(row) for row in found.itertuples()}
     assert keys == set(map(designs.key, points))
+
+
+def test_studies_of_one_key_are_one_study():
+    """Claims share studies; only the number of trials may differ."""
+    by_key = {}
+    for design in designs.DESIGNS.values():
+        for point in design.smallest:
+            rest = {name: value for name, value in point.items() if name != "num_trials"}
+            assert by_key.setdefault(designs.key(point), rest) == rest
