@@ -121,6 +121,7 @@ def test_an_unknown_section_is_refused_with_the_choices(tmp_path):
 COMMAND = ("-m", "benchmarks.gpu", "--smoke", "--workers=2")
 
 
+@pytest.mark.slow
 def test_a_small_run_leaves_figures_and_studies_that_are_read_like_any_other(tmp_path):
     sections = "--sections=machine,evidence"
     done = without_tensorflow(*COMMAND, "--minutes=8", sections, f"--out={tmp_path}", cwd=ROOT)

@@ -348,7 +348,7 @@ np.savez(sys.argv[3], *seeded.get_weights(), outputs=net(np.load(sys.argv[2])))
 """
 
 
-@pytest.mark.parametrize("backend", ["tensorflow", pytest.param("jax", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("backend", slow_except(["jax"], ["jax", "tensorflow"]))
 def test_a_keras_file_loads_in_a_fresh_process(backend, rng, tmp_path):
     """Also on another backend; equal seeds give equal weights there too.
 

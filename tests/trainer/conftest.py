@@ -1,5 +1,5 @@
 import pytest
-from processes import QUICK, ForkServer
+from processes import JAX, QUICK, ForkServer
 
 
 @pytest.fixture(scope="session")
@@ -7,5 +7,15 @@ def warm(tmp_path_factory):
     """Starts the trainer's commands with TensorFlow imported; see `processes.ForkServer`."""
     modules = ("tensorflow", "trainer.__main__", "trainer.export.__main__", "trainer.loop")
     started = ForkServer(tmp_path_factory.mktemp("output"), modules, **QUICK)
+    yield started
+    started.close()
+
+
+@pytest.fixture(scope="session")
+def warm_jax(tmp_path_factory):
+    """Starts the trainer on JAX, which compiles sooner."""
+    started = ForkServer(
+        tmp_path_factory.mktemp("output"), ("jax", "trainer.__main__", "trainer.loop"), **JAX
+    )
     yield started
     started.close()

@@ -214,6 +214,7 @@ def test_a_program_has_the_optimizers_that_its_trials_may_use():
     assert lanes._program(Trial(BASE)).optimizer_names == paper
 
 
+@pytest.mark.slow
 def test_muon_trains_beside_adam_if_both_allow_it():
     muon = varied(optimizer="muon", seed=7, train_steps=40)
     with pytest.raises(UserError, match="lanes share one program"):

@@ -55,7 +55,7 @@ def test_bfloat16_learns_about_as_well(changes, full):
     "task, options",
     [
         pytest.param("text8", {"source": "pydoc"}, marks=pytest.mark.slow),
-        ("capacity", {"num_samples": 50}),
+        pytest.param("capacity", {"num_samples": 50}, marks=pytest.mark.slow),
     ],
 )
 def test_bfloat16_accepts_every_form_of_input(task, options):

@@ -150,6 +150,7 @@ def test_a_lane_begins_at_the_preset(preset_root, tmp_path):
     assert lane.eval_loss == pytest.approx(alone.eval_loss, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_a_resumed_run_keeps_its_own_settings(preset_root, tmp_path):
     """The same command with --resume continues; another preset is refused."""
     make(preset_root, NAME, SMALL)

@@ -7,6 +7,7 @@ import signal
 import pytest
 from processes import KILL_AT, SMALL
 from safetensors.numpy import load_file
+from slow import slow_except
 
 STEPS = 2000
 ARGUMENTS = (*SMALL, f"--train_steps={STEPS}", "--seed=5")
@@ -18,8 +19,8 @@ trainer.loop.CHUNK_SECONDS = 0.01
 """
 
 
-def start(warm, directory, *arguments, before=OFTEN):
-    return warm.start(
+def start(server, directory, *arguments, before=OFTEN):
+    return server.start(
         "trainer", *ARGUMENTS, f"--run_dir={directory}", *arguments,
         cwd=directory.parent, before=before,
     )  # fmt: skip
@@ -57,38 +58,44 @@ def assert_ended_as(directory, undisturbed):
     assert records[0] == records[1]
 
 
+@pytest.fixture(scope="module", params=slow_except(["warm_jax"], ["warm_jax", "warm"]))
+def server(request):
+    """Starts the trainer on JAX, and in slow tests on TensorFlow."""
+    return request.getfixturevalue(request.param)
+
+
 @pytest.fixture(scope="module")
-def undisturbed(warm, tmp_path_factory):
+def undisturbed(server, tmp_path_factory):
     directory = tmp_path_factory.mktemp("undisturbed") / "run"
-    done = start(warm, directory, before="").wait()
+    done = start(server, directory, before="").wait()
     assert done.code == 0, done.stderr
     assert lines(directory) == 100
     return directory
 
 
 @pytest.mark.slow
-def test_a_run_killed_at_random_and_resumed_is_the_undisturbed_one(warm, undisturbed, tmp_path):
+def test_a_run_killed_at_random_and_resumed_is_the_undisturbed_one(server, undisturbed, tmp_path):
     directory, source = tmp_path / "run", random.Random(2017)
     reached = []
     for target in sorted(source.sample(range(5, 80), 3)):
-        process = start(warm, directory, *(["--resume"] if reached else []))
+        process = start(server, directory, *(["--resume"] if reached else []))
         process.wait_for(lambda target=target: lines(directory) >= target)
         process.kill(signal.SIGKILL)
         assert process.wait().code == -signal.SIGKILL
         reached.append(lines(directory))
         assert target <= reached[-1] < 100
         assert read_record(directory)["status"] == "interrupted"
-    done = start(warm, directory, "--resume").wait()
+    done = start(server, directory, "--resume").wait()
     assert done.code == 0, done.stderr
     assert "from step" in done.stdout
     assert_ended_as(directory, undisturbed)
 
 
-def test_signals_write_a_checkpoint_and_the_run_goes_on_from_it(warm, undisturbed, tmp_path):
+def test_signals_write_a_checkpoint_and_the_run_goes_on_from_it(server, undisturbed, tmp_path):
     directory, resume = tmp_path / "run", ()
     quick = "import trainer.loop; trainer.loop.CHUNK_SECONDS = 0.01"
     for number, target in ((signal.SIGTERM, 10), (signal.SIGINT, 40)):
-        process = start(warm, directory, *resume, before=quick)
+        process = start(server, directory, *resume, before=quick)
         assert process.wait_for(lambda target=target: lines(directory) >= target)
         process.kill(number)
         done = process.wait()
@@ -103,7 +110,7 @@ def test_signals_write_a_checkpoint_and_the_run_goes_on_from_it(warm, undisturbe
         assert f"interrupted at step {step:,}" in done.stdout
         assert "--resume" in done.stdout
         resume = ("--resume",)
-    done = start(warm, directory, *resume, before="").wait()
+    done = start(server, directory, *resume, before="").wait()
     assert done.code == 0, done.stderr
     assert f"from step {step:,}" in done.stdout
     assert_ended_as(directory, undisturbed)
@@ -129,23 +136,23 @@ FEW = [MOMENTS[5]]
 
 @pytest.mark.parametrize("moments", [FEW, pytest.param(MOMENTS, marks=pytest.mark.slow)], ids=len)
 def test_a_run_killed_between_any_two_files_is_the_undisturbed_one(
-    warm, undisturbed, moments, tmp_path
+    server, undisturbed, moments, tmp_path
 ):
     """Covers the run from the first file of its directory to the last."""
     directory = tmp_path / "run"
     for index, (name, count, before) in enumerate(moments):
         rule = KILL_AT.format(name=name, count=count, before=before)
-        done = start(warm, directory, *["--resume"] * (index > 0), before=rule).wait()
+        done = start(server, directory, *["--resume"] * (index > 0), before=rule).wait()
         assert done.code == -signal.SIGKILL, (index, name, done)
-    done = start(warm, directory, "--resume", before="").wait()
+    done = start(server, directory, "--resume", before="").wait()
     assert done.code == 0, done.stderr
     assert_ended_as(directory, undisturbed)
     assert (directory / "curves.png").exists()
 
 
-def test_a_finished_run_is_shown_again_and_not_changed(warm, undisturbed):
+def test_a_finished_run_is_shown_again_and_not_changed(server, undisturbed):
     before = {path: path.read_bytes() for path in undisturbed.glob("*.json*")}
-    done = start(warm, undisturbed, "--resume", before="").wait()
+    done = start(server, undisturbed, "--resume", before="").wait()
     assert done.code == 0, done.stderr
     assert "eval" in done.stdout
     assert {path: path.read_bytes() for path in undisturbed.glob("*.json*")} == before

@@ -7,8 +7,8 @@ along one axis alone, the budget or the depth. The source is the next smaller st
 import dataclasses
 import json
 import pathlib
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 from trainer.config import TrainConfig
 from trainer.errors import UserError
@@ -16,9 +16,6 @@ from tuning.config import StudyConfig
 from tuning.search import space as spaces
 from tuning.study.log import ranked, read
 from tuning.sweep.config import TRANSFERS, Spec, prefix
-
-if TYPE_CHECKING:
-    from tuning.sweep.directory import Sweep
 
 #: Hyperparameters that grow with the axis, so source and target may fix them at different values.
 _SCALED = ("train_steps", "task_options.num_samples")
@@ -70,26 +67,30 @@ class Beginning(NamedTuple):
     note: str = ""
 
 
-def begin(sweep: "Sweep", name: str) -> Beginning:
+def begin(
+    specs: Mapping[str, Spec], name: str, source: str | None, path: Callable[[str], pathlib.Path]
+) -> Beginning:
     """Returns how a study begins, which is fixed once it has a study.json.
 
     Args:
-        sweep: the sweep; the study's source must be over.
+        specs: the studies of the sweep by name.
         name: name of the study.
+        source: name of its source, which must be over; None if it has none.
+        path: returns the directory of a study.
     """
-    search, source = sweep.specs[name].study, sweep.sources.get(name)
-    held = _begun(sweep.study_path(name) / "study.json")
+    search = specs[name].study
+    held = _begun(path(name) / "study.json")
     if held is not None:
         origin = held.get("transferred_from")
         return _transferred(search, held["study"]["first"], origin) if origin else Beginning(search)
     if source is None:
         return Beginning(search)
-    best = next(iter(ranked(read(sweep.study_path(source) / "trials.jsonl")[0].values())), None)
+    best = next(iter(ranked(read(path(source) / "trials.jsonl")[0].values())), None)
     if best is None:
         note = f"starts without transfer: {source} has no feasible trial"
         return Beginning(search, note=note)
     try:
-        first = first_trial(sweep.specs[name], sweep.specs[source], best.config)
+        first = first_trial(specs[name], specs[source], best.config)
     except UserError as error:
         return Beginning(search, note=f"starts without transfer from {source}: {error}")
     return _transferred(search, first, f"{source}/{best.run_id}")

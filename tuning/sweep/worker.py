@@ -214,7 +214,9 @@ class Studies:
         spec, executor = sweep.specs[name], self.executor(stop)
         with open(sweep.log_path(name), "a", buffering=1) as file:
             display = StudyDisplay(Console(file=file, width=200, highlight=False))
-            search, origin, note = transfer.begin(sweep, name)
+            search, origin, note = transfer.begin(
+                sweep.specs, name, sweep.sources.get(name), sweep.study_path
+            )
             if note:
                 display.say(note)
             study = Study(sweep.study_path(name), spec.config, search, transferred_from=origin)

@@ -48,11 +48,11 @@ def test_it_parses_under_every_profile(name, text_file):
         for name in TASKS
     ],
 )
-def test_twenty_steps_leave_a_record(name, text_file, tmp_path, warm):
+def test_twenty_steps_leave_a_record(name, text_file, tmp_path, warm_jax):
     options = parse(name, "smoke", text_file).config.task_options
     if name == "rcf":  # evaluation covers all points, so fewer points take less time
         options = options | {"num_samples": 5000}
-    done = warm.run(
+    done = warm_jax.run(
         "trainer",
         f"--task={name}",
         "--arch=rnn",

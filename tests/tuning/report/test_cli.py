@@ -147,6 +147,7 @@ def test_what_is_not_installed_is_named_with_the_extra(tmp_path):
     assert done.stderr == "error: the report needs tabulate: pip install 'rnn-zoo[report]'\n"
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_no_half_of_a_report(home, tmp_path):
     fill = (
         "import errno, os\n"

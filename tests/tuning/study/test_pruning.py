@@ -60,6 +60,7 @@ def test_a_trial_close_to_the_best_survives_where_the_order_changes():
     assert np.mean(np.array(regrets) == 0) > 0.5 and np.quantile(regrets, 0.9) <= 3
 
 
+@pytest.mark.slow
 def test_halving_does_the_work_that_theory_says():
     """A third of the trials passes each rung: 1/20 + 2/20/3 + 6/20/9 + 11/20/27 of the steps."""
     rng = np.random.default_rng(2)

@@ -120,6 +120,7 @@ def test_a_finished_sweep_is_a_no_op(undisturbed):
     assert "capacity-irnn-1-200-gp" in shown.stdout and "5/5" in shown.stdout
 
 
+@pytest.mark.slow
 def test_a_sweep_grows_from_its_kept_records(undisturbed, tmp_path):
     """Only the files that results/ keeps are there; the first trials stay as they are."""
     home, _ = undisturbed

@@ -37,6 +37,7 @@ def kill(pid):
     return True
 
 
+@pytest.mark.slow
 def test_workers_killed_at_random(engine, tmp_path):
     sweep, rng, kills = sweep_studies.make(tmp_path / "sweep", 60), random.Random(1), 0
     process = start(sweep, engine, 3)

@@ -10,6 +10,7 @@ import threading
 import pytest
 import sweep_studies
 from processes import JAX
+from slow import slow_except
 from sweep_studies import finish, start, wait_for
 from untrained import record
 
@@ -232,7 +233,11 @@ def test_a_study_whose_source_is_missing_starts_without_transfer(tmp_path):
     path.write_text(json.dumps(held))
     only = Sweep.open(sweep.path)
     assert only.waits_for(name_of(9000)) is None
-    assert begin(only, name_of(9000)) == (only.specs[name_of(9000)].study, None, "")
+    assert begin(only.specs, name_of(9000), None, only.study_path) == (
+        only.specs[name_of(9000)].study,
+        None,
+        "",
+    )
 
 
 def test_a_failed_source_gives_its_best_so_far(tmp_path):
@@ -244,12 +249,12 @@ def test_a_failed_source_gives_its_best_so_far(tmp_path):
     )
     TrialLog(path / "trials.jsonl").append(record("00000", best))
     sweep.write_state(name_of(3000), State("failed", 1, failures=("out of memory",)))
-    beginning = begin(sweep, name_of(5000))
+    beginning = begin(sweep.specs, name_of(5000), name_of(3000), sweep.study_path)
     assert beginning.transferred_from == f"{name_of(3000)}/00000"
     assert beginning.search.first["lr_init"] == 0.03
 
 
-@pytest.mark.parametrize("after", ["study.json", "trials.jsonl"])
+@pytest.mark.parametrize("after", slow_except(["study.json"], ["study.json", "trials.jsonl"]))
 def test_a_killed_process_leaves_the_same_first_trials(engine, after, tmp_path):
     """A process is killed with a source done and its target about to begin, or just begun."""
     sizes = (*SIZES, 17_000)
@@ -268,6 +273,7 @@ def test_a_killed_process_leaves_the_same_first_trials(engine, after, tmp_path):
     check_chain(trials, sizes)
 
 
+@pytest.mark.slow
 def test_two_processes_share_a_chain(engine, tmp_path):
     sweep = sweep_studies.make_chain(tmp_path / "sweep", SIZES)
     drivers = [start(sweep, each, 1, "untrained", **JAX) for each in ("local", engine)]
