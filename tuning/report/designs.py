@@ -130,7 +130,13 @@ DESIGNS: dict[str, Design] = {
             ("rnn", "gru", "lstm"),
             20,
             sizes=(500,),
-            task_options=[{"num_steps": steps} for steps in (1, 2, 3, 5, 10)],
+            task_options=[
+                {"num_steps": 1},
+                {"num_steps": 2},
+                {"num_steps": 3},
+                {},
+                {"num_steps": 10},
+            ],
         )
     ),
     "number_per_unit": Design(

@@ -1,7 +1,8 @@
 """Random trials of a grid under a `truths.Truth`, to measure power and error rates of rules.
 
 A trial diverges, never moves from chance, or learns. A trial that learns falls short of a limit;
-the best of n trials approaches the limit as n grows. The limit itself varies between studies.
+the best of n trials approaches the limit as n grows, and so do trials with more steps. The limit
+itself varies between studies. As in a search, the steps of a trial are log-uniform.
 """
 
 import math
@@ -18,6 +19,7 @@ from trainer.tasks.memory import least_error
 from tuning.report import trials
 from tuning.report.paper import DIMENSIONS, UNROLLED
 from tuning.report.truths import Truth
+from tuning.study.schedule import default_initial_points
 
 #: Inputs, outputs and chance loss of the tasks; inputs of capacity depend on its size.
 _TASKS = {
@@ -30,10 +32,10 @@ _TASKS = {
 }
 #: Loss at 10,000 parameters, and its fall per factor e of size: text8 in bits per character.
 _POWER = {"text8": (2.5, 0.15), "rcf": (0.75, 0.06)}
-#: Steps of trials if the grid sets none.
+#: Steps at which a trial falls short by `Truth.short`, and largest steps if the grid sets none.
 _STEPS = dict.fromkeys(_TASKS, 50_000) | {"parens": 4_000, "arithmetic": 4_000, "memory": 10_000}
-#: Number of random trials at the start of a search.
-_RANDOM = 16
+#: Number of hyperparameters that a search ranges over, about.
+_FREE = 18
 Point = Mapping[str, Any]
 
 
@@ -42,8 +44,9 @@ def simulate(points: Iterable[Point], truth: Truth, generator: np.random.Generat
 
     Args:
         points: values of the studies, as of `tuning.sweep.config.points`: task, arch, depth,
-            num_params and num_trials; optionally algorithm, reruns, seed, train_steps, task_options
-            with num_inputs and num_steps, and held values of `activation` and `optimizer`.
+            num_params and num_trials; optionally algorithm, reruns, seed, train_steps, first,
+            ranges of train_steps and num_samples, task_options with num_inputs and num_steps, and
+            held values of `activation` and `optimizer`.
         truth: parameters of the trials.
         generator: source of randomness.
 
@@ -72,15 +75,19 @@ def _column(name, studies, counts):
 
 def _study(point, number, truth, generator):
     """Columns of a study's trials, and of its reruns if it has any."""
-    point = {"depth": 1, "algorithm": "gp", "reruns": 0, "task_options": {}} | point
+    point = {"depth": 1, "algorithm": "gp", "reruns": 0, "task_options": {}, "ranges": {}} | point
     rows = _settings(point, number)
     count = point["num_trials"]
-    random = np.arange(count) < _RANDOM if point["algorithm"] == "gp" else np.ones(count, bool)
+    origin = np.where(_proposed(point), "search", "random").astype(object)
+    origin[: "first" in point] = "first"
+    steps = _tuned_steps(point, generator)
     rows |= {
         **_names(rows["study"], [f"{i:05d}" for i in range(count)]),
         "iteration": np.arange(count, dtype=float),
-        "origin": np.where(random, "random", "search").astype(object),
-        "activation": _activations(point, count, generator),
+        "origin": origin,
+        "activation": _activations(point, generator),
+        "train_steps": steps,
+        "steps_done": steps,
     }
     rows |= _RESULTS[point["task"]](point, rows, truth, generator)
     if point["reruns"]:
@@ -95,6 +102,24 @@ def _names(study, run_ids):
     }
 
 
+def _proposed(point):
+    """Whether the search proposes each trial; the first trials are random."""
+    count = point["num_trials"]
+    random = default_initial_points(count, _FREE) if point["algorithm"] == "gp" else count
+    return np.arange(count) >= random
+
+
+def _tuned_steps(point, generator):
+    """Steps of each trial, log-uniform; the first trial has the most if the grid gives it."""
+    most = point.get("train_steps") or _STEPS[point["task"]]
+    low, high = point["ranges"].get("train_steps", (most // 4, most))
+    # A child generator, so that the other numbers do not depend on the range of steps.
+    draw = generator.spawn(1)[0].uniform(math.log(low), math.log(high), point["num_trials"])
+    steps = np.exp(draw).round()
+    steps[: "first" in point] = high
+    return steps.astype(int)
+
+
 def _settings(point, number):
     """Columns that all trials of a study share."""
     task, arch, depth, size = (point[name] for name in ("task", "arch", "depth", "num_params"))
@@ -103,7 +128,6 @@ def _settings(point, number):
     if task == "capacity":
         inputs = options.get("num_inputs") or least_inputs(10 * size)
     units = sizing.units_for_budget(arch, depth, size, inputs, outputs)
-    steps = point.get("train_steps") or _STEPS[task]
     held = [name for name in ("activation", "optimizer") if name in point]
     return {
         "study": f"{task}-{arch}-{depth}-{size}-{point['algorithm']}-{number}",
@@ -123,8 +147,7 @@ def _settings(point, number):
         "num_params": sizing.count_params(arch, depth, units, inputs, outputs),
         "num_inputs": inputs if task == "capacity" else math.nan,
         "num_steps": options.get("num_steps", UNROLLED) if task == "capacity" else math.nan,
-        "train_steps": steps,
-        "steps_done": steps,
+        "max_steps": point.get("train_steps") or _STEPS[task],
         "chance_loss": chance,
         "status": "ok",
         "seed": point.get("seed", number + 1),
@@ -134,14 +157,14 @@ def _settings(point, number):
     }
 
 
-def _activations(point, count, generator):
+def _activations(point, generator):
+    count = point["num_trials"]
     if point["arch"] == "irnn":
         return np.full(count, "relu", object)
     if "activation" in point:
         return np.full(count, point["activation"], object)
     # A search soon prefers tanh.
-    is_late = (np.arange(count) >= _RANDOM) & (point["algorithm"] == "gp")
-    is_relu = generator.random(count) < np.where(is_late, 0.1, 0.5)
+    is_relu = generator.random(count) < np.where(_proposed(point), 0.1, 0.5)
     return np.where(is_relu, "relu", "tanh").astype(object)
 
 
@@ -156,7 +179,7 @@ def _shortfall(point, rows, truth, generator):
         patience = truth.patience * truth.slow.get(point["arch"], 1.0)
         narrowed = (1 + np.arange(count) / patience) ** -1.5
     gaps = truth.gap * generator.random(count) * narrowed
-    gaps += truth.short * math.sqrt(_STEPS[point["task"]] / rows["train_steps"])
+    gaps += truth.short * np.sqrt(_STEPS[point["task"]] / rows["train_steps"])
     moved = generator.random(count) < truth.moves
     return np.where(moved, gaps, 1 - 0.03 * generator.random(count))
 
@@ -175,7 +198,10 @@ def _capacity(point, rows, truth, generator):
     # Data sets that are too large are as common as those that are too small.
     spread = 0.3 * truth.gap * generator.random(count)
     samples = np.ceil(bits * np.maximum(1.0, truth.samples_over_bits + spread * (1 - bits / limit)))
-    samples = np.clip(samples, math.ceil(0.1 * size), 10 * size)  # The range of appendix A.
+    low, high = point["ranges"].get("num_samples", (0.1 * size, 10 * size))  # Appendix A's.
+    samples = np.clip(samples, math.ceil(low), high)
+    if isinstance(point.get("first"), dict):
+        samples[0] = point["first"].get("num_samples", samples[0])
     bits = np.minimum(bits, samples * _information(_collided(samples, rows["num_inputs"])))
     return {
         "num_samples": samples,
@@ -202,7 +228,7 @@ def _memory(point, rows, truth, generator):
     limit = float(least_error(rows["units"], DIMENSIONS)) + truth.excess[point["arch"]]
     limit = max(0.0, limit)
     # Good hyperparameters are easy to find on this task, so trials come close to the theory.
-    gaps = 0.2 * _shortfall(point, rows, truth, generator)
+    gaps = 0.15 * _shortfall(point, rows, truth, generator)
     loss = limit + (1 - limit) * gaps
     return _losses(loss, generator)
 
@@ -232,7 +258,7 @@ def _hard(point, rows, truth, generator):
         odds = share[0] / (1 - share[0]) * math.exp(generator.normal(0, 20 * truth.luck))
         share = np.full(count, odds / (1 + odds))
         found = np.cumsum(generator.random(count) < share) > 0
-        narrowed = found & (np.arange(count) >= _RANDOM)
+        narrowed = found & _proposed(point)
         share[narrowed] = np.maximum(share[narrowed], (1 + share[narrowed]) / 2)
         diverged[narrowed] /= 4
         rates = truth.solved[depth]
@@ -272,6 +298,8 @@ def _reruns(point, rows, truth, generator):
     loss[generator.random(count) < rerun.infeasible] = np.nan
     return {
         **_names(rows["study"], [f"{i:04d}-again" for i in range(count)]),
+        "train_steps": np.full(count, rows["train_steps"][best]),
+        "steps_done": np.full(count, rows["train_steps"][best]),
         "iteration": np.full(count, np.nan),
         "origin": "",
         "activation": rows["activation"][best],

@@ -39,7 +39,7 @@ _METRICS = {
 COLUMNS = (
     "run", "study", "run_id", "iteration", "is_rerun", "source", "algorithm", "profile", "setting",
     *_WORDS, *_NUMBERS, "stopped_early", "origin", "activation", "optimizer", *_OPTIONS,
-    "num_inputs", *_METRICS, "held", "hparams", "curve",
+    "num_inputs", "max_steps", *_METRICS, "held", "hparams", "curve",
 )  # fmt: skip
 #: How to make the file that `read_published` reads.
 CONVERT = (
@@ -56,11 +56,13 @@ class Study:
         name: path relative to the directory that is read.
         algorithm: search algorithm, None if unknown.
         profile: profile of the sweep, None if unknown.
+        max_steps: largest number of steps of a trial, None if unknown.
     """
 
     name: str
     algorithm: str | None = None
     profile: str | None = None
+    max_steps: int | None = None
 
 
 def read(directory: str | os.PathLike) -> tuple[pd.DataFrame, list[str]]:
@@ -87,6 +89,8 @@ def read(directory: str | os.PathLike) -> tuple[pd.DataFrame, list[str]]:
         num_samples     b of a capacity run, N of rcf
         num_steps       T of a capacity run
         num_inputs      n_in of a capacity run
+        max_steps       `train_steps` of the study, up to which that of each trial is tuned; NaN
+                        outside a study
         origin          where a trial's hyperparameters come from: "first", "random", "search" or
                         "transfer"; None outside a study, and in records of older versions
         hparams, curve  JSON: hyperparameters; training loss at each twentieth of the steps
@@ -131,7 +135,7 @@ def read_published(path: str | os.PathLike) -> pd.DataFrame:
 def frame(rows: list[dict] | pd.DataFrame) -> pd.DataFrame:
     """Makes a DataFrame with all of `COLUMNS` and their types from rows that may lack some."""
     trials = pd.DataFrame(rows, columns=list(COLUMNS))
-    for name in (*_NUMBERS, *_OPTIONS, "num_inputs", *_METRICS, "iteration"):
+    for name in (*_NUMBERS, *_OPTIONS, "num_inputs", "max_steps", *_METRICS, "iteration"):
         trials[name] = pd.to_numeric(trials[name], errors="coerce")
     for name in ("is_rerun", "stopped_early"):
         trials[name] = trials[name].astype(bool)
@@ -165,10 +169,15 @@ def _walk(directory):
 
 def _study(path, directory):
     name = path.relative_to(directory).as_posix()
-    study = _json(path / "study.json").get("study", {})
+    settings = _json(path / "study.json")
     # A sweep keeps its studies in OUT/studies/NAME.
     sweep = manifest(path.parent.parent) if path.parent.name == "studies" else {}
-    return Study(name, study.get("algorithm"), sweep.get("profile"))
+    return Study(
+        name,
+        settings.get("study", {}).get("algorithm"),
+        sweep.get("profile"),
+        settings.get("config", {}).get("train_steps"),
+    )
 
 
 def manifest(sweep: pathlib.Path) -> dict:
@@ -225,6 +234,7 @@ def _row(record, study, is_rerun):
         "source": "rnn-zoo",
         "algorithm": study.algorithm,
         "profile": study.profile,
+        "max_steps": study.max_steps,
         "setting": _setting(record["task"], options, record["data"]),
         "stopped_early": record["stopped_early"],
         "activation": hparams["activation"],

@@ -149,6 +149,28 @@ def test_simulated_studies_are_those_of_the_design(rng):
     assert keys == set(map(designs.key, points))
 
 
+def test_steps_of_a_study_are_log_uniform_up_to_its_maximum(rng):
+    point = of("text8", trials=2000, train_steps=8000, first="config")[0]
+    found = simulation.simulate([point], truths.PAPER, rng)
+    assert found.train_steps[0] == 8000 and found.origin[0] == "first"
+    assert found.train_steps.between(2000, 8000).all() and set(found.max_steps) == {8000}
+    # The logarithm of the steps is uniform, so half of the trials have at most half the steps.
+    assert (found.train_steps <= 4000).mean() == pytest.approx(0.5, abs=0.05)
+    narrow = simulation.simulate(
+        [point | {"ranges": {"train_steps": (5000, 6000)}}], truths.PAPER, rng
+    )
+    assert narrow.train_steps.between(5000, 6000).all()
+    # A quarter of the steps doubles `short`, the part of the shortfall that depends on steps.
+    only = truths.but(gap=0.0, luck=0.0, moves=1.0, short=0.1)
+    whole, quarter = (
+        simulation.simulate(
+            of("capacity", "rnn", 1, activation="tanh", ranges={"train_steps": (n, n)}), only, rng
+        ).bits_per_parameter[0]
+        for n in (50_000, 12_500)
+    )
+    assert quarter / whole == pytest.approx(0.8 / 0.9, rel=1e-3)
+
+
 def test_studies_of_one_key_are_one_study():
     """Claims share studies; only the number of trials may differ."""
     by_key = {}

@@ -208,10 +208,13 @@ def test_too_few_inputs_limit_the_bits_of_a_perfect_network():
 
 
 def test_half_the_steps_show_that_a_search_has_converged():
-    whole = [dict(task="capacity", arch="rnn", num_params=1000, num_trials=400, seed=1)]
+    held = {"train_steps": (50_000, 50_000)}
+    whole = [
+        dict(task="capacity", arch="rnn", num_params=1000, num_trials=400, seed=1, ranges=held)
+    ]
     for steps, converged in ((25_000, True), (1_000, False)):
         table = simulation.simulate(
-            [*whole, whole[0] | {"train_steps": steps}],
+            [*whole, whole[0] | {"ranges": {"train_steps": (steps, steps)}}],
             dataclasses.replace(PAPER, luck=0.0),
             np.random.default_rng(0),
         )

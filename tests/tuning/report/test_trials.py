@@ -138,3 +138,8 @@ def test_the_report_imports_nothing_that_trains():
     trains = {"tensorflow", "keras", "jax", "trainer.loop", "trainer.lanes", "ray", "optuna"}
     trains |= {f"tuning.study.{name}" for name in ("reruns", "executors", "pool", "study")}
     assert not imported & trains
+
+
+def test_a_study_states_its_largest_number_of_steps():
+    found, _ = trials.read("results/figure_2c")
+    assert set(found.max_steps) == {10_000} and found.train_steps.nunique() > 10
