@@ -43,7 +43,13 @@ def grid(tmp_path):
 
 
 def test_there_is_a_file_for_every_figure_and_table():
-    assert sorted(path.stem for path in PAPER.glob("*.gin")) == sorted(FILES)
+    assert sorted(path.stem for path in PAPER.glob("*.gin")) == sorted([*FILES, "decide"])
+
+
+def test_the_deciding_studies_have_seeds_that_were_not_looked_at():
+    specs = studies(PAPER / "decide.gin", "laptop")
+    assert all(spec.config.seed > 0 for spec in specs)
+    assert {spec.config.task for spec in specs} >= {"memory", "parens"}
 
 
 @pytest.mark.parametrize("profile", ["smoke", "laptop", "paper"])
