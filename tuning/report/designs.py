@@ -21,11 +21,24 @@ _RANGES = {
     "input_scale": (0.3, 2.0),
     "bias_scale": (-1.0, 1.0),
 }
-#: Samples per parameter of a capacity study: fewest, first trial, most.
-_FEWEST, _FIRST, _MOST = 2, 4, 6
+#: Samples per parameter of a capacity study: fewest, first trial, most. Networks of this size store
+#: one to three bits per parameter.
+_FEWEST, _FIRST, _MOST = 0.5, 4, 6
 _SIZES = (500, 1500, 5000)
 #: Inputs of all capacity studies, which must agree to be compared.
 _INPUTS = least_inputs(_MOST * max(_SIZES))
+
+
+#: Largest steps of a trial: the laptop profile's, or more where its shortest trials, of a quarter
+#: of these steps, are below the floors.
+STEPS = {
+    "capacity": 80_000,
+    "memory": 10_000,
+    "text8": 8_000,
+    "rcf": 8_000,
+    "parens": 4_000,
+    "arithmetic": 10_000,
+}
 
 
 class Design(NamedTuple):
@@ -53,15 +66,25 @@ class Design(NamedTuple):
 
 def key(point: Point) -> tuple:
     """Returns a key of the settings that all trials of a study share."""
-    names = ("task", "arch", "depth", "num_params", "algorithm", "seed", "activation", "optimizer")
-    steps = point.get("task_options", {}).get("num_steps", UNROLLED)
-    return (*map(point.get, names), steps if point["task"] == "capacity" else None)
+    names = (
+        *("task", "arch", "depth", "num_params", "algorithm", "seed", "train_steps"),
+        *("activation", "optimizer"),
+    )
+    options = point.get("task_options", {})
+    of_capacity = (options.get("num_inputs"), options.get("num_steps", UNROLLED))
+    return (*map(point.get, names), *(of_capacity if point["task"] == "capacity" else ()))
 
 
-def product(**values: Any) -> tuple[Point, ...]:
-    """Returns a study for each combination of the lists; other values are shared."""
+def product(task: str, **values: Any) -> tuple[Point, ...]:
+    """Returns a study of a task for each combination of the lists; other values are shared."""
     lists = {n: v if isinstance(v, (list, tuple)) else [v] for n, v in values.items()}
-    shared = {"depth": 1, "algorithm": "gp", "seed": 1}
+    shared = {
+        "task": task,
+        "depth": 1,
+        "algorithm": "gp",
+        "seed": 1,
+        "train_steps": STEPS[task],
+    }
     return tuple(
         shared | dict(zip(lists, each, strict=True)) for each in itertools.product(*lists.values())
     )
@@ -76,14 +99,13 @@ def capacity(
         point
         for size in sizes
         for point in product(
-            task="capacity",
+            "capacity",
             arch=tuple(arch),
             num_params=size,
             task_options=[{"num_inputs": _INPUTS} | each for each in options],
             first={"num_samples": _FIRST * size},
-            ranges=_RANGES | {"num_samples": (_FEWEST * size, _MOST * size)},
+            ranges=_RANGES | {"num_samples": (round(_FEWEST * size), _MOST * size)},
             num_trials=trials,
-            train_steps=40_000,
             **values,
         )
     )
@@ -91,7 +113,7 @@ def capacity(
 
 def _searches(task, trials=40, **values):
     return product(
-        task=task,
+        task,
         arch=SHALLOW,
         num_params=10_000,
         num_trials=trials,
@@ -101,7 +123,7 @@ def _searches(task, trials=40, **values):
 
 def _random(arch, trials, depth=1):
     return product(
-        task="parens",
+        "parens",
         arch=arch,
         depth=depth,
         num_params=10_000,
@@ -110,9 +132,10 @@ def _random(arch, trials, depth=1):
     )
 
 
-_CAPACITY = Design((*capacity(SHALLOW, 24), *capacity(["+rnn"], 24, depth=2)))
+# The +RNN needs another architecture at its depth to be compared with.
+_CAPACITY = Design((*capacity(SHALLOW, 24), *capacity(["lstm", "+rnn"], 24, depth=2)))
 _TEXT8 = Design(
-    product(task="text8", arch=SHALLOW, num_params=(5000, 10_000, 20_000, 40_000), num_trials=20)
+    product("text8", arch=SHALLOW, num_params=(5000, 10_000, 20_000, 40_000), num_trials=20)
 )
 _MANY = Design(_random(SHALLOW, 200))
 _DEEP = Design(_random(ARCHS, 40, depth=8))
@@ -141,13 +164,17 @@ DESIGNS: dict[str, Design] = {
     ),
     "number_per_unit": Design(
         product(
-            task="memory", arch=SHALLOW, num_params=(5000, 10_000, 20_000, 40_000), num_trials=12
+            "memory",
+            arch=SHALLOW,
+            num_params=(5000, 10_000, 20_000, 40_000),
+            num_trials=12,
+            first="config",
         )
     ),
     "text8_equal": _TEXT8,
     "per_unit_misleads": _TEXT8,
     "rcf_equal": Design(
-        product(task="rcf", arch=SHALLOW, num_params=(2000, 5000, 10_000, 20_000), num_trials=20)
+        product("rcf", arch=SHALLOW, num_params=(2000, 5000, 10_000, 20_000), num_trials=20)
     ),
     "gated_easier": _HARD,
     "gru_most_trainable": _HARD,

@@ -179,7 +179,8 @@ def _shortfall(point, rows, truth, generator):
         patience = truth.patience * truth.slow.get(point["arch"], 1.0)
         narrowed = (1 + np.arange(count) / patience) ** -1.5
     gaps = truth.gap * generator.random(count) * narrowed
-    gaps += truth.short * np.sqrt(_STEPS[point["task"]] / rows["train_steps"])
+    short = truth.short * truth.longer.get(point["task"], 1.0)
+    gaps += short * np.sqrt(_STEPS[point["task"]] / rows["train_steps"])
     moved = generator.random(count) < truth.moves
     return np.where(moved, gaps, 1 - 0.03 * generator.random(count))
 
@@ -251,7 +252,7 @@ def _hard(point, rows, truth, generator):
     """Losses of parens and arithmetic; a search learns more often once a trial has learned."""
     count, arch, depth = point["num_trials"], point["arch"], 8 if point["depth"] == 8 else 1
     shares = truth.learned[depth] if arch in truth.learned[depth] else truth.learned[8]
-    share = shares[arch] * np.ones(count)
+    share = shares[arch] * truth.rarer.get(point["task"], 1.0) * np.ones(count)
     diverged = truth.infeasible[depth].get(arch, truth.infeasible[8][arch]) * np.ones(count)
     solved = np.zeros(count, bool)
     if point["algorithm"] != "random":
@@ -264,7 +265,7 @@ def _hard(point, rows, truth, generator):
         rates = truth.solved[depth]
         solved = generator.random(count) < rates.get(arch, truth.solved[8][arch])
     learns = (generator.random(count) < share) | solved
-    ratio = np.where(learns, generator.uniform(0.05, 0.94, count), 0.0)
+    ratio = np.where(learns, generator.uniform(truth.lowest, 0.94, count), 0.0)
     ratio[solved] = 10 ** generator.uniform(-4, -2.2, solved.sum())
     # Others stay at chance, or end somewhat above.
     above = generator.normal(0, 0.005, count) + generator.exponential(0.1, count) * (

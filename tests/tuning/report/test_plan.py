@@ -1,12 +1,16 @@
 """The plan: power, order by cost, budget, and a gin file that a sweep accepts."""
 
+import json
+import pathlib
+
 import numpy as np
 import pytest
 from report_rows import frame, trial
 
-from tuning.report import designs, plan, simulation, truths
+from tuning.report import designs, evidence, plan, simulation, statistics, trials, truths
 from tuning.report.claims import CLAIMS, CONTRADICTED, SUPPORTED, TOO_FEW, Finding
 from tuning.report.designs import Design
+from tuning.report.evidence import Evidence, key_of
 from tuning.sweep.config import parse
 
 
@@ -25,7 +29,7 @@ def a_minute(points):
 
 
 def of(task, arch="gru", trials=30, **values):
-    return designs.product(task=task, arch=arch, num_params=2000, num_trials=trials, **values)
+    return designs.product(task, arch=arch, num_params=2000, num_trials=trials, **values)
 
 
 @pytest.fixture
@@ -66,9 +70,10 @@ def test_studies_that_do_not_fit_are_left_out_but_shown(three_claims):
     assert {point["arch"] for point in plan.studies_of(steps)} == {"gru"}
 
 
-def there(count, **values):
+def there(count, task="memory", **values):
     row = {"study": "old", "arch": "gru", "max_params": 2000, "seed": 1, "chance_loss": 1.0}
-    return [trial("memory", 0.5, iteration=i, **row | values) for i in range(count)]
+    row["max_steps"] = designs.STEPS[task]
+    return [trial(task, 0.5, iteration=i, **row | values) for i in range(count)]
 
 
 def test_existing_trials_are_not_run_again(three_claims):
@@ -78,35 +83,113 @@ def test_existing_trials_are_not_run_again(three_claims):
 
 
 @pytest.mark.parametrize(
-    "other", [{"seed": 2}, {"depth": 2}, {"arch": "lstm"}, {"held": '["optimizer"]'}], ids=str
+    "other",
+    [
+        {"seed": 2},
+        {"depth": 2},
+        {"arch": "lstm"},
+        {"held": '["optimizer"]'},
+        {"max_steps": 20_000},
+        {"train_steps": 1000},  # below the floor
+    ],
+    ids=str,
 )
-def test_trials_of_other_studies_are_not_mistaken_for_this_one(three_claims, other):
-    evidence = plan._Evidence(frame(*there(40, **other)))
-    assert evidence.count(of("memory")[0]) == 0
+def test_trials_of_other_studies_are_not_mistaken_for_this_one(other):
+    assert Evidence(frame(*there(40))).count(of("memory")[0]) == 40
+    assert Evidence(frame(*there(40, **other))).count(of("memory")[0]) == 0
 
 
-def test_a_study_continues_with_resampled_trials(rng):
-    completed = plan._Evidence(frame(*there(10))).completed(of("memory"), rng)
-    assert len(completed) == 30 and set(completed.study) == {"old"}
-    assert set(completed.eval_loss) == {0.5}
-    assert sorted(completed.iteration) == list(range(30)) and completed.run.nunique() == 30
+def test_a_plan_ignores_trials_of_other_optimizers(three_claims):
+    steps = plan.make(frame(*there(40, optimizer="muon")), 10.0, a_minute, three_claims)
+    assert [step.verdict for step in steps] == [TOO_FEW] * 4
+
+
+def half_done(task, rng, best=1.0, **values):
+    """The first 20 of a study's 40 trials, with `best` times the usual results; and the study."""
+    points = of(task, trials=40, **values)
+    rows = simulation.simulate(points, truths.LAPTOP, rng).iloc[:20]
+    return evidence._scaled(rows, best), points
+
+
+def test_a_search_continues_around_its_best(rng):
+    """The remaining trials follow a limit that fits the best so far, and can beat it."""
+    beaten = []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        rows, points = half_done("capacity", rng, best=1.5, task_options={"num_inputs": 26})
+        completed = Evidence(rows).completed(points, rng)
+        assert len(completed) == 40 and completed.run.nunique() == 40
+        assert sorted(completed.iteration) == list(range(40)) and completed.study.nunique() == 1
+        new = completed[completed.iteration >= 20]
+        beaten.append(statistics.learned(new).max() / statistics.learned(rows).max())
+    assert 0.25 <= np.mean(np.array(beaten) > 1) < 1
+    # Without the fit, simulated trials reach only two thirds of a best that is 1.5 times the usual.
+    assert np.median(beaten) == pytest.approx(1, abs=0.15)
+
+
+def test_shares_continue_with_their_own_uncertainty(rng):
+    """A Bayesian bootstrap: the share among all further trials varies as Beta(6, 4)'s."""
+    rows = there(10, "parens", algorithm="random", max_params=10_000, chance_loss=1.0)
+    found = frame(*(row | {"eval_loss": float(i < 6)} for i, row in enumerate(rows)))
+    points = designs._random("gru", 410)
+    shares = [
+        (Evidence(found).completed(points, rng).eval_loss[10:] == 1).mean() for _ in range(200)
+    ]
+    assert np.mean(shares) == pytest.approx(0.6, abs=0.03)
+    assert np.std(shares) == pytest.approx((0.24 / 11) ** 0.5, abs=0.03)
 
 
 def test_power_is_the_share_of_verdicts(rng):
     """The rule is supported by every second outcome, whatever the trials are."""
     outcomes = iter([SUPPORTED, TOO_FEW, CONTRADICTED, TOO_FEW])
     found = plan.power(
-        lambda _: Finding(verdict=next(outcomes)), of("memory"), plan._Evidence(frame()), 4
+        lambda _: Finding(verdict=next(outcomes)), of("memory"), Evidence(frame()), 4
     )
     assert found == 0.5
 
 
 def test_a_true_claim_is_decided_by_its_design_but_not_by_few_trials():
     check, design = CLAIMS["irnn_diverges"].check, designs.DESIGNS["irnn_diverges"]
-    nothing = plan._Evidence(frame())
+    nothing = Evidence(frame())
     assert plan.power(check, design.studies(2), nothing, 10) >= 0.8
     few = [point | {"num_trials": 20} for point in design.studies(1)]
     assert plan.power(check, few, nothing, 10) <= 0.2
+
+
+def test_enough_power_takes_more_than_luck(three_claims, monkeypatch):
+    """Four of five simulations are too few, and each size has simulations of its own."""
+    seeds = []
+
+    def power(check, studies, there, simulations=None, seed=0):
+        seeds.append(seed)
+        return 0.8
+
+    monkeypatch.setattr(plan, "power", power)
+    (step,) = plan.make(frame(), 10.0, a_minute, ["few"])
+    assert step.total is None and len(set(seeds)) == len(plan.SCALES)
+
+
+def test_power_is_that_with_all_studies_of_the_plan(three_claims, monkeypatch):
+    """The claim is undecided as soon as another claim's LSTMs are there."""
+
+    def check(found):
+        is_alone = (found.arch == "gru").all()
+        return Finding("", 1, SUPPORTED if len(found) and is_alone else TOO_FEW)
+
+    alone = type("Claim", (), {"check": staticmethod(check)})
+    monkeypatch.setitem(plan.CLAIMS, "few", alone)
+    powers = {s.claim: s.power for s in plan.make(frame(), 10.0, a_minute, ["few", "lstm"])}
+    assert powers == {"few": 0, "lstm": 1}
+    (step,) = plan.make(frame(), 10.0, a_minute, ["few"])
+    assert step.power == 1
+
+
+def test_complete_studies_are_not_written(three_claims):
+    steps = plan.make(frame(*there(45)), 10.0, a_minute, three_claims)
+    assert {p["arch"] for p in plan.studies_of(steps)} == {"gru", "lstm"}
+    full = frame(*there(60))
+    assert {p["arch"] for p in plan.studies_of(steps, Evidence(full))} == {"lstm"}
+    assert Evidence(full).places(of("memory")[0]) == ["old"]
 
 
 def test_seeds_grow_beyond_those_of_the_design():
@@ -131,6 +214,7 @@ def test_a_sweep_accepts_every_design_in_its_order(name, tmp_path):
                 assert spec.priority == rank
                 assert (spec.config.arch, spec.config.seed) == (point["arch"], point["seed"])
                 assert spec.study.num_trials == point["num_trials"]
+                assert spec.config.train_steps == point["train_steps"]
 
 
 def test_a_design_keeps_its_studies_names_as_it_grows(tmp_path):
@@ -142,11 +226,33 @@ def test_a_design_keeps_its_studies_names_as_it_grows(tmp_path):
     assert names[0] < names[1]
 
 
-def test_simulated_studies_are_those_of_the_design(rng):
-    points = designs.DESIGNS["relu"].studies(1)
+@pytest.mark.parametrize("name", designs.DESIGNS)
+def test_simulated_studies_are_those_of_the_design(name, rng):
+    points = designs.DESIGNS[name].studies(1)
     found = simulation.simulate(points, truths.PAPER, rng)
-    keys = {plan._key_of(row) for row in found.itertuples()}
+    keys = {key_of(row) for row in found.itertuples()}
     assert keys == set(map(designs.key, points))
+
+
+def test_studies_on_disk_have_the_key_of_their_settings():
+    found, _ = trials.read("results")
+    keys = {row.study: set() for row in found.itertuples()}
+    for row in found.itertuples():
+        keys[row.study].add(key_of(row))
+    for study, (key,) in keys.items():
+        settings = json.loads(pathlib.Path("results", study, "study.json").read_text())
+        point = settings["config"] | {"algorithm": settings["study"]["algorithm"]}
+        point |= {"activation": None, "optimizer": None}  # not held
+        assert key == designs.key({n: v for n, v in point.items() if v is not None})
+
+
+def test_all_trials_of_a_design_are_above_the_floors(rng):
+    for design in designs.DESIGNS.values():
+        found = simulation.simulate(design.smallest, truths.LAPTOP, rng)
+        there = Evidence(found)
+        assert [there.count(point) for point in design.smallest] == [
+            point["num_trials"] for point in design.smallest
+        ]
 
 
 def test_steps_of_a_study_are_log_uniform_up_to_its_maximum(rng):
