@@ -39,12 +39,12 @@ def threefry(key: tuple[Tensor, Tensor], counter: tuple[Tensor, Tensor]) -> tupl
     return x, y
 
 
-def bits(seed: Any, stream: str, step: Any, shape: Sequence[int]) -> Tensor:
+def bits(seed: Any, stream: str | Tensor, step: Any, shape: Sequence[int]) -> Tensor:
     """Draws uniform 32-bit words.
 
     Args:
         seed: an integer, or an integer array (P,) of lanes.
-        stream: a name in `STREAMS`.
+        stream: a name in `STREAMS`, or its number as a uint32 tensor.
         step: an integer or an array like `seed`.
         shape: static shape of the words of one lane.
 
@@ -55,12 +55,12 @@ def bits(seed: Any, stream: str, step: Any, shape: Sequence[int]) -> Tensor:
     half = -(-size // 2)
     seed, step = word(seed)[..., None], word(step)[..., None]
     index = ops.arange(half, dtype="int32")
-    x, y = threefry((seed, word(STREAMS[stream])), (ops.cast(index, "uint32"), step))
+    x, y = threefry((seed, _number(stream)), (ops.cast(index, "uint32"), step))
     words = ops.concatenate([x, y], axis=-1)[..., :size]
     return ops.reshape(words, (*words.shape[:-1], *shape))
 
 
-def bits_at(seed: Any, stream: str, index: Tensor, num_words: int) -> Tensor:
+def bits_at(seed: Any, stream: str | Tensor, index: Tensor, num_words: int) -> Tensor:
     """Draws the words of samples of a finite data set, as a function of their positions.
 
     Args:
@@ -74,10 +74,14 @@ def bits_at(seed: Any, stream: str, index: Tensor, num_words: int) -> Tensor:
     half = -(-num_words // 2)
     seed = word(seed)[..., None, None]
     within = ops.cast(ops.arange(half, dtype="int32"), "uint32")
-    key = (seed, word(STREAMS[stream]))
+    key = (seed, _number(stream))
     return ops.concatenate(threefry(key, (within, word(index)[..., None])), axis=-1)[
         ..., :num_words
     ]
+
+
+def _number(stream):
+    return word(STREAMS[stream]) if isinstance(stream, str) else stream
 
 
 def uniform(words: Tensor) -> Tensor:

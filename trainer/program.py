@@ -19,7 +19,7 @@ from keras import ops
 from rnn_zoo.cells import AbstractRNNCell
 from rnn_zoo.cells.lanes import lane_cell
 from rnn_zoo.functional import forward
-from trainer import backend, optimizers, packing
+from trainer import backend, counter_rng, optimizers, packing
 from trainer.config import TrainConfig
 from trainer.optimizers import expand_as
 from trainer.tasks.base import Task, WeightedBatch
@@ -163,23 +163,25 @@ class Program:
         else:
             batch_size = -(-num_samples // -(-num_samples // at_once))
         num_batches = -(-num_samples // batch_size)
-        key = (split, whole, batch_size)
+        shared = self.task.splits_share_a_program
+        key = (None if shared else split, whole, batch_size)
         if key not in self._evaluators:
             draw = self.task.sweep if whole else self.task.draw
             self._evaluators[key] = self._backend.compile(
-                lambda weights, hparams, data, step: self._measure(
+                lambda weights, hparams, data, stream, step: self._measure(
                     weights,
                     hparams,
-                    draw(data, split, hparams["seed"], step, batch_size),
+                    draw(data, stream if shared else split, hparams["seed"], step, batch_size),
                 )
             )
         measure, hparams = self._evaluators[key], _tensors(hparams)
+        stream = ops.convert_to_tensor(counter_rng.STREAMS[split], "uint32")
         totals: dict[str, Any] = {}
         total_weight: Any = 0.0
         for step in range(num_batches):
             with self._backend.matmul_precision(tf32=self.precision == "tf32"):
                 metrics, weight = measure(
-                    weights, hparams, data, ops.convert_to_tensor(step, "int32")
+                    weights, hparams, data, stream, ops.convert_to_tensor(step, "int32")
                 )
             weight = np.asarray(ops.convert_to_numpy(weight), "float64")
             total_weight += weight

@@ -37,6 +37,7 @@ class Arithmetic(Task):
 
     name = "arithmetic"
     summary = "add two integers of up to eight digits, written as characters"
+    splits_share_a_program = True
     vocabulary = tuple(SYMBOLS)
     input_dim = output_dim = len(SYMBOLS)
     num_steps = 36

@@ -79,6 +79,8 @@ class Task:
             one program; these are scalars in `data`.
         num_samples: size of a finite data set, which `sweep` measures whole; None otherwise.
         predicts_next: whether the target is the next input, so that a model can generate text.
+        splits_share_a_program: whether `draw` and `sweep` also take a split as a uint32 tensor, its
+            number in `counter_rng.STREAMS`. One compiled program then measures all splits.
         step_hits: None, or a class method that takes the arguments of `step_losses` and returns the
             number of right answers and the number of answers per time step, both (..., B, S).
     """
@@ -96,6 +98,7 @@ class Task:
     lane_options: tuple[str, ...] = ()
     num_samples: int | None = None
     predicts_next: bool = False
+    splits_share_a_program: bool = False
     step_hits: ClassVar[Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None] = None
 
     @classmethod

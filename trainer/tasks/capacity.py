@@ -42,6 +42,7 @@ class Capacity(Task):
     name = "capacity"
     summary = "memorise random labels of random binary inputs; reports the bits stored"
     output_dim = 1
+    splits_share_a_program = True
     chance_loss = math.log(2)
     lane_options = ("num_samples", "presentation", "coding")
 

@@ -41,6 +41,7 @@ class RCF(Task):
     name = "rcf"
     summary = "fit random values at random points, a million in the paper profile"
     output_dim = 1
+    splits_share_a_program = True
     chance_loss = 1.0
 
     def __init__(

@@ -6,6 +6,7 @@ import pytest
 from on_backend import BACKEND, COMPILED, MODES, execute, tensorflow_only, to_numpy, to_tensors
 from slow import slow_except
 
+from trainer import counter_rng
 from trainer.errors import UserError
 from trainer.tasks import TASKS, Batch, Task
 
@@ -221,3 +222,12 @@ def test_a_task_without_rendering_shows_numbers():
 
 def test_descriptions_are_strings_and_numbers(task):
     assert all(isinstance(value, str | int | float) for value in task.describe().values())
+
+
+def test_a_split_may_be_given_by_its_number(task):
+    """As the compiled program that measures all splits gives it."""
+    assert task.splits_share_a_program
+    for split, number in list(counter_rng.STREAMS.items())[:3]:
+        stream = keras.ops.convert_to_tensor(number, "uint32")
+        batch = task.draw(task.device_data, stream, 3, 5, B).dense()
+        assert_same(to_numpy(tuple(batch)), sampled(task, split, 3, B, step=5), task)
