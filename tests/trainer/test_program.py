@@ -355,8 +355,13 @@ def test_evaluation_of_a_lane_equals_the_trial_alone(lanes):
 # Evaluation.
 
 
-def test_evaluation_is_the_mean_of_the_models_metrics_over_whole_batches(small, monkeypatch):
+@pytest.mark.parametrize("shared", [True, False])
+def test_evaluation_is_the_mean_of_the_models_metrics_over_whole_batches(
+    small, shared, monkeypatch
+):
     task = small.task
+    monkeypatch.setattr(task, "splits_share_a_program", shared)
+    monkeypatch.setattr(small.program, "_evaluators", {})
     monkeypatch.setattr("trainer.program.EVALUATION_NUMBERS", B * task.num_steps * task.input_dim)
     state = small.run(small.start(), 3)
     measured = small.program.evaluate(state["weights"], small.hparams(), {}, "eval", 3 * B)

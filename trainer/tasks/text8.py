@@ -10,7 +10,7 @@ from rnn_zoo.inputs import OneHot
 from trainer import counter_rng
 from trainer import lazy_ops as ops
 from trainer.tasks import corpus
-from trainer.tasks.base import Batch, Task, check_whole, cross_entropy, hits
+from trainer.tasks.base import SPLITS, Batch, Task, check_whole, cross_entropy, hits
 from trainer.tasks.rendering import scored_sample
 
 
@@ -33,6 +33,7 @@ class Text8(Task):
 
     name = "text8"
     summary = "predict the next character of Wikipedia text, 27 symbols"
+    splits_share_a_program = True
     vocabulary = tuple(corpus.SYMBOLS)
     input_dim = output_dim = len(corpus.SYMBOLS)
     target_time_axis = -1
@@ -60,12 +61,21 @@ class Text8(Task):
         self.data = {"codes": self.corpus.codes}
 
     def draw(self, data, split, seed, step, batch_size):
-        start, stop = self.corpus.splits[split]
+        start, stop = self._bounds(split)
         words = counter_rng.bits(seed, split, step, (batch_size, 2))
         pointers = start + counter_rng.below_large(words, stop - start - self.num_steps)
         window = pointers[..., None] + ops.arange(self.num_steps + 1, dtype="int32")
         codes = ops.cast(ops.take(data["codes"], window, axis=0), "int32")
         return Batch(OneHot(codes[..., :-1, None], self.input_dim), codes[..., 1:])
+
+    def _bounds(self, split):
+        """Returns the first and the last position of a split, given by its name or number."""
+        if isinstance(split, str):
+            return self.corpus.splits[split]
+        bounds = np.array([self.corpus.splits[name] for name in SPLITS], "int32")
+        start, stop = ops.convert_to_tensor(bounds.T)
+        number = ops.cast(split, "int32")
+        return ops.take(start, number), ops.take(stop, number)
 
     @classmethod
     def step_losses(cls, outputs, targets):
