@@ -67,7 +67,7 @@ def make(
     found: pd.DataFrame,
     hours: float,
     seconds: Seconds,
-    names: Iterable[str] = tuple(CLAIMS),
+    names: Iterable[str] | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> list[Step]:
     """Plans the studies that decide claims.
@@ -76,7 +76,7 @@ def make(
         found: existing trials, from `trials.read`; those with the paper's optimizers count.
         hours: available core-hours.
         seconds: maps studies to the core-seconds per trial of each.
-        names: names of the claims.
+        names: names of the claims; all if None.
         say: called with a line for each claim whose power was estimated.
 
     Returns:
@@ -85,7 +85,7 @@ def make(
     """
     found = by_optimizer(found)[""]
     there = Evidence(found)
-    verdicts = {name: CLAIMS[name].check(found).verdict for name in names}
+    verdicts = {name: CLAIMS[name].check(found).verdict for name in names or CLAIMS}
     steps = [
         Step(name, each, None, (), 0.0, 0.0) for name, each in verdicts.items() if each != TOO_FEW
     ]

@@ -2,8 +2,10 @@
 
 import json
 import pathlib
+from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 from report_rows import frame, trial
 
@@ -190,6 +192,26 @@ def test_complete_studies_are_not_written(three_claims):
     full = frame(*there(60))
     assert {p["arch"] for p in plan.studies_of(steps, Evidence(full))} == {"lstm"}
     assert Evidence(full).places(of("memory")[0]) == ["old"]
+
+
+def test_a_plan_names_the_sweeps_that_hold_parts_of_its_studies(
+    three_claims, tmp_path, monkeypatch
+):
+    held = frame(*there(40, study="older/studies/memory-gru"))
+    monkeypatch.setattr(plan.trials, "read", lambda runs: (held, []))
+    monkeypatch.setattr(plan, "_seconds", lambda points, text8: a_minute(points))
+    said = []
+    display = SimpleNamespace(say=said.append, table=lambda *_: None)
+    plan.run("runs", tmp_path, 3.0, None, display)
+    assert [line for line in said if "older" in line] == [
+        "1 of these studies have trials in the sweep older; they continue there, and a sweep in "
+        "another directory repeats these trials"
+    ]
+    table = pd.read_csv(tmp_path / "plan.csv", keep_default_na=False).set_index("claim")
+    assert table.note.to_dict() == {
+        "few": "supported", "more": "", "lstm": "", "most": "too little power"
+    }  # fmt: skip
+    assert table.total.to_dict() == {"few": "", "more": "0.3", "lstm": "2.3", "most": ""}
 
 
 def test_seeds_grow_beyond_those_of_the_design():
