@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from trainer.config import PAPER_OPTIMIZERS
+from tuning.report import statistics
 from tuning.report.paper import ARCHS, UNROLLED
 
 #: Columns that identify a search, within a task.
@@ -32,6 +33,29 @@ def searched(trials: pd.DataFrame, task: str, depth: int | None = None) -> pd.Da
 def holds(trials: pd.DataFrame, name: str) -> np.ndarray:
     """Whether the user fixed a hyperparameter of each trial."""
     return np.asarray(trials.held.map(lambda text: name in json.loads(text)), bool)
+
+
+def unrestricted(trials: pd.DataFrame) -> pd.DataFrame:
+    """Trials whose hyperparameters all range over the whole of appendix A.
+
+    An optimizer outside the paper has to be held, so this is no restriction.
+    """
+    allowed = np.where(trials.optimizer.isin(PAPER_OPTIMIZERS), "[]", '["optimizer"]')
+    free = np.ones(len(trials), bool)
+    for names in (trials.held, trials.narrowed):
+        given = names.to_numpy(object)
+        free &= np.equal(given, "[]").astype(bool) | np.equal(given, allowed).astype(bool)
+    return trials[free]
+
+
+def found_by_search(trials: pd.DataFrame) -> pd.DataFrame:
+    """Trials that a search found on its own, for comparisons after equal tuning.
+
+    First trials with given hyperparameters are left out, and so are whole studies with a
+    transferred trial.
+    """
+    helped = trials.study[trials.origin == "transfer"].unique()
+    return trials[(trials.origin != "first").to_numpy(bool) & ~trials.study.isin(helped)]
 
 
 def by_optimizer(trials: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -65,10 +89,12 @@ def relu(trials: pd.DataFrame) -> pd.DataFrame:
 def tuned(trials: pd.DataFrame, task: str, depth: int | None = None) -> pd.DataFrame:
     """Trials of searches, for plots by iteration.
 
-    All searches share one budget, chosen as in `one_budget`. Random search is left out.
+    All searches share one budget, chosen as in `one_budget`. Random search is left out. All
+    architectures of a depth have the same number of steps.
     """
     found = searched(trials, task, depth)
-    return one_budget(found[found.iteration.notna() & (found.algorithm != "random")])
+    found = one_budget(found[found.iteration.notna() & (found.algorithm != "random")])
+    return statistics.equal_steps(found, ["depth"])
 
 
 def longest(trials: pd.DataFrame) -> pd.DataFrame:
@@ -82,13 +108,18 @@ def longest(trials: pd.DataFrame) -> pd.DataFrame:
 def untuned(trials: pd.DataFrame, depth: int | None = None) -> pd.DataFrame:
     """Trials of parentheses with random hyperparameters, at one budget.
 
-    Trials whose hyperparameters were given or transferred are left out, and so are studies that
-    stop trials early.
+    Trials whose hyperparameters were given, transferred, held or narrowed are left out, and so are
+    studies that stop trials early. All architectures of a depth have the same number of steps.
     """
     found = searched(trials, "parens", depth)
     found = found[(found.algorithm == "random") & ~found.origin.isin(["first", "transfer"])]
-    cut = found[found.stopped_early].study.unique()
-    return one_budget(found[~found.study.isin(cut)])
+    found = one_budget(unrestricted(whole(found)))
+    return statistics.equal_steps(found, ["depth"])
+
+
+def whole(trials: pd.DataFrame) -> pd.DataFrame:
+    """Trials of studies that stop none early."""
+    return trials[~trials.study.isin(trials.study[trials.stopped_early].unique())]
 
 
 def rerun(trials: pd.DataFrame) -> pd.DataFrame:
@@ -109,9 +140,10 @@ def one_budget(trials: pd.DataFrame) -> pd.DataFrame:
 def unrolled(trials: pd.DataFrame) -> pd.DataFrame:
     """Capacity trials at the budget and depth with the most distinct unrolled lengths.
 
-    Architectures with a single length are left out.
+    Architectures with a single length are left out, and so are studies that hold s().
     """
     found = searched(trials, "capacity")
+    found = found[~holds(found, "activation")]
     if not len(found):
         return found
     sizes = found.groupby(["max_params", "depth"]).agg(

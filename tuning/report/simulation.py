@@ -180,6 +180,8 @@ def _shortfall(point, rows, truth, generator):
         narrowed = (1 + np.arange(count) / patience) ** -1.5
     gaps = truth.gap * generator.random(count) * narrowed
     short = truth.short * truth.longer.get(point["task"], 1.0)
+    short *= truth.late.get(point["arch"], 1.0)
+    short *= (point["num_params"] / 10_000) ** truth.late_power
     gaps += short * np.sqrt(_STEPS[point["task"]] / rows["train_steps"])
     moved = generator.random(count) < truth.moves
     return np.where(moved, gaps, 1 - 0.03 * generator.random(count))

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from scipy import stats
+from scipy import special, stats
 
 from tuning.report import paper
 
@@ -88,6 +88,19 @@ def share_difference(first: tuple[int, int], second: tuple[int, int]) -> Estimat
     return Estimate(p - q, p - q - below, p - q + above)
 
 
+def share_ratio(first: tuple[int, int], second: tuple[int, int]) -> Estimate:
+    """Ratio of two fractions, each given as (count, total), with Katz's interval.
+
+    Half a count is added to all counts, so that none is zero (Walter, 1975).
+    """
+    if not first[1] or not second[1]:
+        return Estimate(math.nan, math.nan, math.nan)
+    a, m, b, n = (count + 0.5 for count in (*first, *second))
+    value = math.log(a / m) - math.log(b / n)
+    half = stats.norm.ppf((1 + LEVEL) / 2) * math.sqrt(1 / a - 1 / m + 1 / b - 1 / n)
+    return Estimate(*map(math.exp, (value, value - half, value + half)))
+
+
 def slope(x: ArrayLike, y: ArrayLike, groups: Sequence | None = None) -> Estimate:
     """Least-squares slope of y over x, with one intercept per group.
 
@@ -156,53 +169,144 @@ def learned(trials: pd.DataFrame) -> pd.Series:
     return below.where(trials.task != "capacity", -trials.objective)
 
 
-def equal_trials(trials: pd.DataFrame, block: Iterable[str]) -> pd.DataFrame:
+def expected_best(values: ArrayLike, count: int) -> float:
+    """Expected largest of `count` values drawn without replacement.
+
+    Of the C(n, count) subsets of n values, C(i - 1, count - 1) have the i-th smallest value as
+    their largest.
+    """
+    ordered = np.sort(np.asarray(values, float))[count - 1 :]
+    subsets = special.gammaln(np.arange(count, len(ordered) + count))
+    subsets -= special.gammaln(np.arange(1, len(ordered) + 1))  # log C(i - 1, count - 1) + constant
+    return float(ordered @ special.softmax(subsets))
+
+
+def steps(trials: pd.DataFrame) -> pd.Series:
+    """Training steps of each trial: those done if it was stopped early, else those planned."""
+    return trials.steps_done.where(trials.stopped_early, trials.train_steps)
+
+
+def budgets(trials: pd.DataFrame) -> pd.Series:
+    """Most training steps that each trial's study allows.
+
+    If a study names none, or has not used even half of them, those of its longest trial are taken.
+    """
+    longest = trials.groupby("study", observed=True).train_steps.transform("max")
+    return trials.max_steps.where(trials.max_steps < 2 * longest, longest)
+
+
+def equal_steps(trials: pd.DataFrame, block: Iterable[str], over: str = "arch") -> pd.DataFrame:
+    """The studies with the largest number of steps that all architectures of a block have.
+
+    Numbers of steps within a quarter of each other are taken as equal, because the longest trial of
+    a study is somewhat shorter than the study allows.
+
+    Args:
+        trials: DataFrame of `trials.read`.
+        block: columns that define the settings in which architectures are compared.
+        over: column that is compared, if not the architecture.
+    """
+    most = budgets(trials)
+    common = _least(most, trials, block, over)
+    return trials[(most <= 1.25 * common) & (common <= 1.25 * most)]
+
+
+def equal_trials(trials: pd.DataFrame, block: Iterable[str], over: str = "arch") -> pd.DataFrame:
     """The first n trials of each study, with the same n for all architectures of a block.
 
     In each block, every architecture's longest study is considered, and n is the length of the
-    shortest of these. Studies of fewer than n trials are left out.
+    shortest of these. Studies of fewer than n trials are left out. Arguments are those of
+    `equal_steps`.
     """
     studies = trials.groupby("study", observed=True)
     size = studies.run.transform("size")
-    arch = size.groupby([trials[name] for name in (*block, "arch")], observed=True).transform("max")
-    most = arch.groupby([trials[name] for name in block], observed=True).transform("min")
-    return trials[(studies.cumcount() < most) & (size >= most)]
+    common = _least(size, trials, block, over)
+    return trials[(studies.cumcount() < common) & (size >= common)]
 
 
-def searches(trials: pd.DataFrame, by: Iterable[str], tolerance: float) -> pd.DataFrame:
+def _least(values, trials, block, over):
+    """The smallest of all architectures' largest values, for each row's block."""
+    block = [trials[name] for name in block] or [np.zeros(len(trials))]
+    largest = values.groupby([*block, trials[over]], observed=True).transform("max")
+    return largest.groupby(block, observed=True).transform("min")
+
+
+def searches(
+    trials: pd.DataFrame,
+    by: Iterable[str],
+    tolerance: float,
+    shorter: pd.DataFrame | None = None,
+) -> pd.DataFrame:
     """Best trial of each study, and its gain from doubling the effort.
 
-    The gain is the improvement of the best trial over the best at half the effort, as a fraction of
-    the amount that it `learned`. Half the effort is the better of two: the first half of the
-    study's trials, and studies of the same setting with at most half the steps. These shorter
-    studies are left out of the result.
+    The gain is the improvement over half the effort, as a fraction of the amount that the best
+    trial `learned`. It is the largest of three:
+
+    - over the first half of the study's trials, as a search improves with time;
+    - over half of the trials in random order (`expected_best`), as one order may be lucky;
+    - over the best trial with at most half the steps, in the study itself or in an equally long
+      study of the same setting. Without such a trial the gain is unknown.
 
     Args:
         trials: DataFrame of `trials.read`; the trials of a study are in the order of proposal.
         by: columns that define a setting.
         tolerance: largest gain of a converged study.
+        shorter: further trials, to find those with at most half the steps.
 
     Returns:
-        DataFrame as of `best` with one row per study, and the additional columns `gain`, a
-        fraction, and `converged`.
+        DataFrame as of `best` with one row per study, and additional columns: `gain`, a fraction or
+        NaN; `further`, the fraction that unlimited effort may yet add; and `converged`.
     """
     by = list(by)
-    table = trials.assign(learned=learned(trials))
-    groups = table.groupby("study", observed=True)
-    first = groups.cumcount() < groups.learned.transform("size") // 2
-    half = table[first].groupby("study", observed=True).learned.max()
     rows = best(trials, [*by, "study"])
-    rows["learned"] = learned(rows)
-    rows["steps"] = rows.study.map(groups.train_steps.max()).astype(float)
-    most = rows.groupby(by, observed=True).steps.transform("max")
-    shorter = rows[rows.steps <= most / 2].groupby(by, observed=True).learned.max()
-    rows = rows[rows.steps > most / 2].merge(
-        shorter.rename("shorter").reset_index(), on=by, how="left"
-    )
-    before = np.fmax(rows.study.map(half).astype(float), rows.shorter)
-    rows["gain"] = (1 - before / rows.learned.where(rows.learned > 0)).clip(lower=0)
+    everything = trials if shorter is None else shorter
+    settings = {key: _studies(of) for key, of in everything.groupby(by, observed=True)}
+    own = _studies(trials)
+    gains = [
+        _gains(own[study], settings[key].values())
+        for study, key in zip(rows.study, rows[by].itertuples(index=False, name=None), strict=True)
+    ]
+    rows[["gain", "further"]] = np.reshape(np.asarray(gains, float), (-1, 2))
     rows["converged"] = rows.gain <= tolerance
-    return rows.drop(columns=["learned", "steps", "shorter"])
+    return rows
+
+
+def _studies(trials):
+    """Maps studies to (what each trial learned, its steps), in order of proposal."""
+    amounts = trials.assign(learned=learned(trials).fillna(0).clip(lower=0), steps=steps(trials))
+    columns = ["learned", "steps"]
+    studies = amounts.groupby("study", observed=True)[columns]
+    return {study: rows.to_numpy().T for study, rows in studies}
+
+
+def _gains(own, others):
+    """Gain of a study from doubling its trials or steps, and what unlimited effort may add.
+
+    With more trials the shortfall falls at least as 1 / trials in a bounded range, so they may add
+    as much again as their last doubling. With more steps it may fall as slowly as 1 / √steps, so
+    they may add 1 / (√2 - 1) times as much. For the latter, the best trial with half the steps is
+    compared at equal numbers of trials.
+
+    Args:
+        own: (what each trial learned, its steps).
+        others: the same of studies of the same setting.
+    """
+    amounts, taken = own
+    count, most = len(amounts), amounts.max()
+    if count < 2 or not most > 0:
+        return math.nan, math.nan
+    half = min(amounts[: count // 2].max(), expected_best(amounts, count // 2))
+    short = [
+        reached[:count][steps_[:count] <= taken.max() / 2]
+        for reached, steps_ in (own, *(each for each in others if len(each[0]) >= count))
+    ]
+    best_short = max((each for each in short if len(each)), key=np.max, default=np.array([]))
+    if not len(best_short):
+        return math.nan, math.nan
+    before = best_short.max()
+    by_trials, by_steps = 1 - half / most, 1 - before / expected_best(amounts, len(best_short))
+    further = by_trials + max(0.0, by_steps) / (math.sqrt(2) - 1)
+    return max(0.0, 1 - min(half, before) / most), further
 
 
 def contrasts(

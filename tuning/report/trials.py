@@ -19,7 +19,9 @@ _NUMBERS = (
 #: Text columns that are fields of a record under the same name.
 _WORDS = ("task", "arch", "status", "backend")
 #: Other text columns with few different values.
-_LABELS = ("study source algorithm profile setting activation optimizer origin held").split()
+_LABELS = (
+    "study source algorithm profile setting activation optimizer origin held narrowed"
+).split()
 #: Task options that figures and claims use.
 _OPTIONS = ("num_samples", "num_steps")
 #: Task options that are not part of a trial's setting: tuned ones, the location of the text, and T
@@ -39,7 +41,13 @@ _METRICS = {
 COLUMNS = (
     "run", "study", "run_id", "iteration", "is_rerun", "source", "algorithm", "profile", "setting",
     *_WORDS, *_NUMBERS, "stopped_early", "origin", "activation", "optimizer", *_OPTIONS,
-    "num_inputs", "max_steps", *_METRICS, "held", "hparams", "curve",
+    "num_inputs", "max_steps", *_METRICS, "held", "narrowed", "hparams",
+    "curve",
+)  # fmt: skip
+#: Columns that agree only for copies of a trial, such as those of a study in two directories.
+_SAME = (
+    "task", "arch", "depth", "max_params", "setting", "seed", "train_steps", "num_steps",
+    "num_inputs", "hparams", "algorithm", "is_rerun", "source",
 )  # fmt: skip
 #: How to make the file that `read_published` reads.
 CONVERT = (
@@ -57,12 +65,14 @@ class Study:
         algorithm: search algorithm, None if unknown.
         profile: profile of the sweep, None if unknown.
         max_steps: largest number of steps of a trial, None if unknown.
+        narrowed: names of the hyperparameters whose ranges the user set, except the steps'.
     """
 
     name: str
     algorithm: str | None = None
     profile: str | None = None
     max_steps: int | None = None
+    narrowed: tuple[str, ...] = ()
 
 
 def read(directory: str | os.PathLike) -> tuple[pd.DataFrame, list[str]]:
@@ -70,6 +80,8 @@ def read(directory: str | os.PathLike) -> tuple[pd.DataFrame, list[str]]:
 
     A study keeps its trials in `trials.jsonl` and the reruns of its best trial in `reruns.jsonl`. A
     directory with a `record.json` outside any study is a run of the trainer.
+
+    Copies of a trial in other studies are left out.
 
     Returns:
         (DataFrame, list of problems as sentences). Each row is a finished training; the trials of a
@@ -95,6 +107,7 @@ def read(directory: str | os.PathLike) -> tuple[pd.DataFrame, list[str]]:
                         "transfer"; None outside a study, and in records of older versions
         hparams, curve  JSON: hyperparameters; training loss at each twentieth of the steps
         held            JSON: names of the hyperparameters that the user fixed
+        narrowed        JSON: names of those whose ranges the user set
 
         and fields of `RunRecord` under the same names.
     """
@@ -106,7 +119,13 @@ def read(directory: str | os.PathLike) -> tuple[pd.DataFrame, list[str]]:
             rows += found
             if bad:
                 problems.append(f"{path / name}: {bad} damaged line{'s'[: bad > 1]} left out")
-    return frame(rows), problems
+    found = frame(rows)
+    again = found.duplicated(list(_SAME)) & ~found.duplicated([*_SAME, "study"])
+    if again.any():
+        count = int(again.sum())
+        copies = f"{count} trial{'s'[: count > 1]}"
+        problems.append(f"{directory}: {copies} left out that another study has too")
+    return found[~again].reset_index(drop=True), problems
 
 
 def read_published(path: str | os.PathLike) -> pd.DataFrame:
@@ -139,7 +158,8 @@ def frame(rows: list[dict] | pd.DataFrame) -> pd.DataFrame:
         trials[name] = pd.to_numeric(trials[name], errors="coerce")
     for name in ("is_rerun", "stopped_early"):
         trials[name] = trials[name].astype(bool)
-    trials["held"] = trials["held"].fillna("[]")
+    for name in ("held", "narrowed"):
+        trials[name] = trials[name].fillna("[]")
     for name in (*_WORDS, *_LABELS):
         trials[name] = trials[name].astype("category")
     return trials
@@ -170,13 +190,16 @@ def _walk(directory):
 def _study(path, directory):
     name = path.relative_to(directory).as_posix()
     settings = _json(path / "study.json")
+    study = settings.get("study", {})
     # A sweep keeps its studies in OUT/studies/NAME.
     sweep = manifest(path.parent.parent) if path.parent.name == "studies" else {}
     return Study(
         name,
-        settings.get("study", {}).get("algorithm"),
+        study.get("algorithm"),
         sweep.get("profile"),
         settings.get("config", {}).get("train_steps"),
+        # Each task has a range of steps of its own.
+        tuple(sorted(study.get("ranges", {}).keys() - {"train_steps"})),
     )
 
 
@@ -242,6 +265,7 @@ def _row(record, study, is_rerun):
         "origin": record.get("origin"),
         "hparams": json.dumps(flat(hparams)),
         "held": json.dumps(record.get("held", [])),
+        "narrowed": json.dumps(study.narrowed),
         "curve": json.dumps(record["curve"]),
     }
     row |= {name: record[name] for name in (*_WORDS, *_NUMBERS)}

@@ -69,8 +69,21 @@ def solved(depth, gated, ungated, count=20, **values):
 
 def test_short_trials_and_short_studies_are_no_evidence():
     assert check("only_gated_deep", *solved(8, 0.01, 0.05)).verdict == CONTRADICTED
-    for few in (solved(8, 0.01, 0.05, train_steps=20), solved(8, 0.01, 0.05, count=19)):
+    for few in (
+        solved(8, 0.01, 0.05, train_steps=20),
+        solved(8, 0.01, 0.05, count=19),
+        solved(8, 0.01, 0.05, stopped_early=True, steps_done=200),
+    ):
         assert check("only_gated_deep", *few) == ("", 0, TOO_FEW)
+
+
+def test_trials_known_beforehand_do_not_help_a_study_over_the_floor():
+    rows = [
+        trial("memory", 0.5, seed=0, max_params=10_000, units=64, iteration=i, study="m")
+        for i in range(13)
+    ]
+    finding = check("number_per_unit", *rows)
+    assert finding.runs == 13 and "no evidence" in finding.result
 
 
 def test_trials_known_beforehand_are_shown_but_decide_nothing():
@@ -138,6 +151,65 @@ def test_extra_trials_of_one_architecture_are_ignored():
     ]
     finding = check("similar_capacity", *rows, *rnn, *more)
     assert finding.result.startswith("factor 1.00")
+
+
+def test_pairs_that_were_never_compared_do_not_differ_little():
+    rows = each_arch(lambda arch: sized(lambda n: 4 * n, arch=arch), ("rnn", "ugrnn", "gru"))
+    assert check("similar_capacity", *rows, *sized(lambda n: 4 * n, arch="lstm")).verdict == (
+        SUPPORTED
+    )
+    deep = sized(lambda n: 1.2 * n, arch="lstm", depth=2)
+    assert check("similar_capacity", *rows, *deep).verdict == TOO_FEW
+
+
+def test_an_unbounded_interval_is_not_shown():
+    rows = [row for arch in ("rnn", "gru") for row in sized(lambda n: 4 * n, (1000,), arch=arch)]
+    assert check("similar_capacity", *rows).result == "factor 1.00"
+
+
+def test_trials_with_half_the_steps_must_come_close():
+    rows = each_arch(lambda arch: sized(lambda n: 4 * n, arch=arch))
+    assert check("linear", *rows).verdict == SUPPORTED
+    same = [row | {"train_steps": 60_000} for row in rows]
+    assert check("linear", *same).verdict == TOO_FEW
+    for part, verdict in ((0.97, SUPPORTED), (0.9, TOO_FEW)):
+        half = [
+            row
+            | {name: part * row[name] for name in ("bits", "bits_per_parameter", "objective")}
+            | {"train_steps": 30_000, "study": f"{row['study']}-half"}
+            for row in rows
+        ]
+        assert check("linear", *same, *half).verdict == verdict
+
+
+def test_a_given_first_trial_is_not_found_by_the_search():
+    rows = each_arch(lambda arch: sized(lambda n: 4 * n, arch=arch))
+    given = [
+        row | {"bits_per_parameter": 9.0, "objective": -9.0 * row["num_params"], "origin": "first"}
+        for row in rows[::12]
+    ]
+    found = [row | {"iteration": 1 + i} for i, row in enumerate(rows)]
+    assert check("five_bits", *given, *found).result.startswith("4.00")
+
+
+def unrolled(bits, count=12, **values):
+    """Studies of three architectures at each T, which store `bits[T]` bits per parameter."""
+    return [
+        row | {"num_steps": steps, "study": f"{row['study']}-{steps}"} | values
+        for arch in ("rnn", "gru", "lstm")
+        for steps, level in bits.items()
+        for row in sized(lambda n, level=level: level * n, (1000,), count, arch=arch)
+    ]
+
+
+def test_time_steps_are_compared_at_equal_effort_and_free_nonlinearities():
+    rows = unrolled({1: 2.0, 2: 3.0, 3: 3.5, 5: 3.9, 10: 4.0})
+    assert check("unrolling", *rows).verdict == SUPPORTED
+    held = unrolled({5: 9.0}, held='["activation"]')
+    held = [row | {"study": f"{row['study']}-held"} for row in held]
+    more = [row | {"bits_per_parameter": 9.0, "objective": -9e3} for row in unrolled({5: 9.0})]
+    assert check("unrolling", *rows, *held).result == check("unrolling", *rows).result
+    assert check("unrolling", *rows, *more).result == check("unrolling", *rows).result
 
 
 def test_smoke_runs_and_other_settings_do_not_mix():
@@ -251,10 +323,43 @@ def test_a_search_of_many_trials_is_one_sample():
 def test_comparisons_of_searches_leave_out_transferred_trials():
     level = {"rnn": 10, "irnn": 9, "ugrnn": 1, "gru": 1, "lstm": 1}
     good = both_tasks(level)
-    lucky = [
-        row | {"eval_loss": 0.01, "origin": "transfer"} for row in good if row["arch"] == "rnn"
-    ]
-    assert check("gated_easier", *lucky * 9, *good).verdict == SUPPORTED
+    lucky = [row | {"eval_loss": 0.01} for row in good if row["arch"] == "rnn"]
+    first = [row | {"origin": "first"} for row in lucky]
+    assert check("gated_easier", *first, *good).verdict == SUPPORTED
+    # The search goes on from a transferred trial, so the whole study is left out.
+    whole = [row | {"study": f"{row['study']}-helped"} for row in lucky]
+    given = [row | {"origin": "transfer"} for row in whole[::30]]
+    assert check("gated_easier", *given, *whole, *good).verdict == SUPPORTED
+    assert check("gated_easier", *whole, *good).verdict != SUPPORTED
+
+
+def test_comparisons_of_searches_need_equal_steps():
+    level = {"rnn": 10, "irnn": 9, "ugrnn": 1, "gru": 1, "lstm": 1}
+    short = [row for row in both_tasks(level) if row["arch"] in ("rnn", "irnn")]
+    long = [row for row in both_tasks(level) if row["arch"] not in ("rnn", "irnn")]
+    long = [row | {"train_steps": 1_000_000} for row in long]
+    finding = check("gated_easier", *short, *long)
+    assert finding.verdict == TOO_FEW
+
+
+def test_comparisons_of_searches_need_whole_trials_and_ranges():
+    level = {"rnn": 10, "irnn": 9, "ugrnn": 1, "gru": 1, "lstm": 1}
+    good = both_tasks(level)
+    assert check("gated_easier", *good).verdict == SUPPORTED
+    for spoilt in (
+        {"stopped_early": True},
+        {"held": '["lr_init"]'},
+        {"narrowed": '["lr_init"]'},
+    ):
+        rows = [row | (spoilt if row["arch"] == "rnn" else {}) for row in good]
+        assert check("gated_easier", *rows).verdict == TOO_FEW
+    muon = [row | {"optimizer": "muon", "held": '["optimizer"]'} for row in good]
+    assert check("gated_easier", *muon).verdict == SUPPORTED
+
+
+def test_one_bad_gated_architecture_cannot_hide_among_the_others():
+    level = {"rnn": 10, "irnn": 9, "ugrnn": 1, "gru": 1, "lstm": 9.5}
+    assert check("gated_easier", *both_tasks(level, seeds=8)).verdict == TOO_FEW
 
 
 @pytest.mark.parametrize(("best", "verdict"), [("gru", SUPPORTED), ("lstm", CONTRADICTED)])
@@ -286,6 +391,8 @@ def test_solving_is_a_hundredth_of_chance(monkeypatch):
     assert check("ungated_solve", *solved(1, 0.01, 0.05)).verdict == SUPPORTED
     assert check("only_gated_deep", *solved(8, 0.01, 0.05)).verdict == CONTRADICTED
     monkeypatch.setattr(paper, "TRIALS", dict.fromkeys(paper.TRIALS, 20))
+    for short in ({"train_steps": 1000}, {"stopped_early": True}):
+        assert check("ungated_solve", *solved(1, 0.01, 0.2, **short)).verdict == TOO_FEW
     assert check("ungated_solve", *solved(1, 0.01, 0.2)).verdict == CONTRADICTED
     assert check("only_gated_deep", *solved(8, 0.01, 0.2)).verdict == SUPPORTED
     assert check("only_gated_deep", *solved(8, 0.2, 0.2)).verdict == CONTRADICTED

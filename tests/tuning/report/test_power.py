@@ -7,9 +7,10 @@ from collections import Counter
 import numpy as np
 import pytest
 import report_grids as grids
+from scipy import stats
 
 from tuning.report import simulation, statistics, truths
-from tuning.report.claims import CLAIMS, CONTRADICTED, SUPPORTED
+from tuning.report.claims import CLAIMS, CONTRADICTED, SUPPORTED, TOO_FEW
 from tuning.report.figures import FIGURES
 from tuning.report.selection import SIZE
 from tuning.report.trials import together
@@ -106,7 +107,7 @@ def test_a_laptops_studies_support_true_claims(name):
     assert finding.verdict == SUPPORTED, finding.result
 
 
-@pytest.mark.parametrize("name", ["gru_untuned", "irnn_diverges", "table_app_2", "gated_easier"])
+@pytest.mark.parametrize("name", ["gru_untuned", "irnn_diverges", "table_app_2"])
 def test_claims_are_supported_though_few_trials_learn(name):
     assert verdicts(name, truths.LAPTOP, [0]) == {SUPPORTED: 1}
 
@@ -152,10 +153,11 @@ def test_power_is_at_least_80_percent(name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "number"), BROKEN)
-def test_errors_are_at_most_5_percent(name, number):
-    seeds = range(8 if PAPERS.get(name) in LARGE else 40)
-    found = verdicts(name, BREAKING[name][number], seeds)
-    assert found[SUPPORTED] <= 0.05 * len(seeds), found
+def test_errors_are_rare(name, number):
+    """Errors are rarer than 10 %, or 32 % for the largest studies, at a confidence of 95 %."""
+    count, most = (8, 0.32) if PAPERS.get(name) in LARGE else (46, 0.10)
+    wrong = verdicts(name, BREAKING[name][number], range(count))[SUPPORTED]
+    assert stats.binomtest(wrong, count, alternative="less").proportion_ci().high <= most, wrong
 
 
 @pytest.mark.slow
@@ -208,18 +210,17 @@ def test_too_few_inputs_limit_the_bits_of_a_perfect_network():
 
 
 def test_half_the_steps_show_that_a_search_has_converged():
-    held = {"train_steps": (50_000, 50_000)}
-    whole = [
-        dict(task="capacity", arch="rnn", num_params=1000, num_trials=400, seed=1, ranges=held)
-    ]
+    whole = dict(task="capacity", arch="rnn", num_params=1000, num_trials=400, seed=1)
     for steps, converged in ((25_000, True), (1_000, False)):
-        table = simulation.simulate(
-            [*whole, whole[0] | {"ranges": {"train_steps": (steps, steps)}}],
-            dataclasses.replace(PAPER, luck=0.0),
-            np.random.default_rng(0),
-        )
-        # The longer study alone still improves when its second half is far better.
-        late = (table.train_steps == 50_000) & (table.iteration < 200)
-        table.loc[late, "objective"] = 0.0
-        found = statistics.searches(table, SIZE, 0.05)
-        assert found.converged.tolist() == [converged] and found.steps_done[0] == 50_000
+        points = [whole | {"ranges": {"train_steps": (each, each)}} for each in (50_000, steps)]
+        truth = dataclasses.replace(PAPER, luck=0.0)
+        table = simulation.simulate(points, truth, np.random.default_rng(0))
+        long = table[table.train_steps == 50_000]
+        assert not statistics.searches(long, SIZE, 0.05).converged[0]
+        assert statistics.searches(long, SIZE, 0.05, table).converged.tolist() == [converged]
+
+
+@pytest.mark.parametrize("name", ["linear", "five_bits", "similar_capacity"])
+def test_too_few_steps_decide_nothing_about_capacity(name):
+    short = dataclasses.replace(PAPER, short=0.5)
+    assert verdicts(name, short, [0]) == {TOO_FEW: 1}

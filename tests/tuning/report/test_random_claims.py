@@ -31,6 +31,41 @@ def test_given_and_transferred_hyperparameters_are_not_random():
     assert check("irnn_diverges", *rows, *halved).runs == 200
 
 
+def test_hyperparameters_within_narrower_ranges_are_not_random():
+    rows = diverging("irnn", 0.02, 300)
+    assert check("irnn_diverges", *rows).verdict == CONTRADICTED
+    for name in ("held", "narrowed"):
+        few = [row | {name: '["lr_init"]'} for row in rows]
+        assert check("irnn_diverges", *few) == ("", 0, TOO_FEW)
+
+
+def test_a_few_deep_trials_do_not_undo_a_verdict():
+    rows = diverging("irnn", 0.5)
+    deep = diverging("irnn", 0.5, 40, depth=8)
+    assert check("irnn_diverges", *rows, *deep).verdict == SUPPORTED
+    assert check("irnn_diverges", *deep).verdict == TOO_FEW
+
+
+def test_a_few_deep_trials_are_no_pairs_of_table_app_2():
+    means = {"gru": 1.0, "ugrnn": 2.0, "lstm": 2.5, "irnn": 2.8, "rnn": 4.0}
+    values = {"algorithm": "random", "chance_loss": 18.0}
+    rows = [row for a, x in means.items() for row in losses(a, x, 400, **values)]
+    deep = [row for a in means for row in losses(a, 3.0, 40, depth=8, **values)]
+    assert check("table_app_2", *rows, *deep).verdict == SUPPORTED
+
+
+def test_small_fractions_are_compared_by_their_ratio():
+    deep = [row for a in paper.ARCHS for row in diverging(a, 0.02 if a == "gru" else 0.3, depth=8)]
+    shares = {"rnn": 0.09, "irnn": 0.48, "ugrnn": 0.04, "gru": 0.005, "lstm": 0.025}
+    rows = [row for a, x in shares.items() for row in diverging(a, x, 300)]
+    assert check("least_infeasible", *deep, *rows).verdict == TOO_FEW
+
+
+def test_table_1_needs_as_many_steps_as_the_paper():
+    rows = [row | {"train_steps": 4000} for row in diverging("gru", 0.9)]
+    assert check("table_1", *rows).verdict == TOO_FEW
+
+
 def test_the_least_infeasible():
     shallow = [row for a in ("rnn", "irnn", "gru", "ugrnn") for row in diverging(a, 0.3)]
     deep = [row for a in paper.ARCHS for row in diverging(a, 0.02 if a == "gru" else 0.3, depth=8)]

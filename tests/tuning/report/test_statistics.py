@@ -1,5 +1,6 @@
 """Estimates against SciPy, NumPy and closed forms."""
 
+import itertools
 import math
 
 import numpy as np
@@ -138,18 +139,71 @@ def test_a_gain_is_that_of_the_second_half_of_the_trials():
     rows = [trial("memory", loss, chance_loss=1.0) for loss in losses]
     found = statistics.searches(frame(*rows), ["arch"], 0.05)
     assert found.gain.tolist() == pytest.approx([1 - 0.5 / 0.6]) and not found.converged[0]
-    found = statistics.searches(frame(*rows[:3], rows[1]), ["arch"], 0.05)
-    assert found.gain.tolist() == [0] and found.converged[0]
+
+
+def test_one_lucky_trial_is_no_convergence():
+    # The best is in the first half, but half of all halves miss it.
+    losses = (0.55, 0.1, 0.55, 0.55)
+    rows = [trial("memory", loss, chance_loss=1.0) for loss in losses]
+    found = statistics.searches(frame(*rows), ["arch"], 0.05)
+    assert found.gain.tolist() == pytest.approx([1 - (0.9 + 0.45) / 2 / 0.9])
+
+
+def test_the_expected_best_is_the_mean_over_all_subsets():
+    values = [3.0, 1.0, 4.0, 1.5, 9.0, 2.6]
+    for count in range(1, 7):
+        subsets = [max(each) for each in itertools.combinations(values, count)]
+        assert statistics.expected_best(values, count) == pytest.approx(np.mean(subsets))
+    assert statistics.expected_best(np.arange(2500.0), 1250) < 2499
+
+
+def test_a_gain_is_unknown_without_trials_of_half_the_steps():
+    rows = [trial("memory", 0.5, chance_loss=1.0, train_steps=60_000)] * 4
+    found = statistics.searches(frame(*rows), ["arch"], 0.05)
+    assert found.gain.isna().all() and not found.converged.any()
+    half = [row | {"train_steps": 30_000, "eval_loss": 0.52, "objective": 0.52} for row in rows]
+    found = statistics.searches(frame(*rows, *half), ["arch"], 0.05)
+    # Half of the trials all but always find 0.5; half of the steps reach 0.48 of 0.5.
+    assert found.gain.tolist() == pytest.approx([0.04]) and found.converged[0]
+    steps = 1 - 0.48 / statistics.expected_best([0.5] * 4 + [0.48] * 4, 4)
+    trials = 1 - statistics.expected_best([0.5] * 4 + [0.48] * 4, 4) / 0.5
+    assert found.further[0] == pytest.approx(trials + steps / (math.sqrt(2) - 1))
+
+
+def test_the_largest_common_steps_are_compared():
+    rows = [
+        capacity(1.0, study=f"{arch}-{steps}", arch=arch, train_steps=steps)
+        for arch, steps in (("rnn", 50_000), ("rnn", 100_000), ("gru", 48_000), ("gru", 10_000))
+    ]
+    found = statistics.equal_steps(frame(*rows), ["max_params"])
+    assert sorted(found.study.astype(str)) == ["gru-48000", "rnn-50000"]
+    # The GRU's study allows more than its trials have used.
+    rows[2]["max_steps"] = 90_000
+    found = statistics.equal_steps(frame(*rows), ["max_params"])
+    assert sorted(found.study.astype(str)) == ["gru-48000", "rnn-100000"]
+
+
+def test_a_ratio_of_shares_has_katzs_interval():
+    (a, m), (b, n) = (12.5, 100.5), (6.5, 80.5)
+    half = stats.norm.ppf(0.975) * math.sqrt(1 / a - 1 / m + 1 / b - 1 / n)
+    ratio = a / m / (b / n)
+    expected = (ratio, ratio * math.exp(-half), ratio * math.exp(half))
+    np.testing.assert_allclose(statistics.share_ratio((12, 100), (6, 80)), expected)
 
 
 def test_a_gain_may_be_that_of_twice_the_steps():
     late = [capacity(bits, study="long", train_steps=50_000) for bits in (10.0, 100.0)]
     half = [capacity(bits, study="short", train_steps=25_000) for bits in (97.0, 20.0)]
     less = [capacity(bits, study="near", train_steps=40_000) for bits in (99.0, 99.5)]
-    found = statistics.searches(frame(*late, *half), ["arch"], 0.05)
-    assert found.study.tolist() == ["long"] and found.gain[0] == pytest.approx(0.03)
-    found = statistics.searches(frame(*late, *less), ["arch"], 0.05)
-    assert dict(zip(found.study, found.converged, strict=True)) == {"long": False, "near": True}
+    found = statistics.searches(frame(*late), ["arch"], 0.05, frame(*late, *half))
+    # Half of the trials find 10 or 100.
+    assert found.study.tolist() == ["long"] and found.gain[0] == pytest.approx(0.9)
+    late[0] |= {"bits": 99.0, "bits_per_parameter": 99 / 990, "objective": -99.0}
+    found = statistics.searches(frame(*late), ["arch"], 0.05, frame(*late, *half))
+    assert found.gain[0] == pytest.approx(0.03) and found.converged[0]
+    found = statistics.searches(frame(*late), ["arch"], 0.05, frame(*late, *half[1:]))
+    assert not found.converged[0]
+    assert not statistics.searches(frame(*late, *less), ["arch"], 0.05).converged.any()
 
 
 def test_trials_are_equalised_within_blocks_only():

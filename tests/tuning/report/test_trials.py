@@ -110,6 +110,24 @@ def test_the_origin_of_a_trial_and_its_held_hyperparameters_are_columns(tmp_path
     assert frame({}).held.tolist() == ["[]"]
 
 
+def test_a_study_in_two_directories_is_read_once(tmp_path):
+    for sweep in ("one", "two"):
+        rows = [record("00000", seed=1), record("00001", seed=1, train_steps=50)]
+        write(tmp_path / sweep / "studies/a/trials.jsonl", *rows)
+    write(tmp_path / "two/studies/b/trials.jsonl", record("00000", seed=2))
+    found, problems = trials.read(tmp_path)
+    assert found.study.tolist() == ["one/studies/a"] * 2 + ["two/studies/b"]
+    assert problems == [f"{tmp_path}: 2 trials left out that another study has too"]
+
+
+def test_narrowed_ranges_are_a_column(tmp_path):
+    write(tmp_path / "a/trials.jsonl", record("00000"))
+    ranges = {"lr_init": [0.001, 0.01], "train_steps": [50, 60]}
+    (tmp_path / "a/study.json").write_text(json.dumps({"study": {"ranges": ranges}}))
+    found, _ = trials.read(tmp_path)
+    assert found.narrowed.tolist() == ['["lr_init"]']
+
+
 def test_an_empty_directory_is_an_empty_table(tmp_path):
     found, problems = trials.read(tmp_path)
     assert len(found) == 0 and not problems and list(found) == list(trials.COLUMNS)

@@ -2,9 +2,9 @@
 
 The verdict on a claim follows from its stated rule alone, on trials above the floors of `floors`.
 Intervals have a level of 95 %. A search finds only a lower bound on the best possible result. Bests
-are compared as values only if doubling the trials or the steps hardly changes them. A result that
-falls short of a claim about the best result contradicts it only if each study ran at least as many
-trials as the paper's (`paper.TRIALS`); until then the verdict is "not enough runs".
+are compared as values only if half of the trials and half of the steps reach nearly as much. A
+result that falls short of a claim about the best result contradicts it only if each study ran at
+least as many trials as the paper's (`paper.TRIALS`); until then the verdict is "not enough runs".
 """
 
 from tuning.report.claims import capacity, losses, random_trials, searches

@@ -1,6 +1,7 @@
 """Claims, findings, and the helpers that turn estimates into verdicts."""
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
@@ -10,7 +11,7 @@ import pandas as pd
 
 from tuning.report import paper, statistics
 from tuning.report.claims import floors
-from tuning.report.selection import SIZE
+from tuning.report.selection import SIZE, found_by_search
 from tuning.report.statistics import Estimate
 
 SUPPORTED, CONTRADICTED, TOO_FEW = "supported", "contradicted", "not enough runs"
@@ -57,11 +58,10 @@ class Claim:
 
         If there are none, the result describes the trials in `floors.SEEN`, without a verdict.
         """
-        found = floors.evidence(trials)
-        finding = self.decide(found[~floors.seen(found)])
+        finding = self.decide(floors.evidence(trials[~floors.seen(trials)]))
         if finding.runs:
             return finding
-        result, runs, _ = self.decide(found)
+        result, runs, _ = self.decide(floors.evidence(trials))
         return Finding(f"{result} ({NO_EVIDENCE})" if result else "", runs)
 
 
@@ -74,12 +74,27 @@ def verdict(supported: bool, contradicted: bool) -> str:
     return CONTRADICTED if contradicted else SUPPORTED if supported else TOO_FEW
 
 
-def bests(trials: pd.DataFrame, by: Iterable[str] = SIZE) -> pd.DataFrame:
-    """Best trial of each converged study, at equal numbers of trials; see `statistics.searches`."""
-    by = list(by)
-    equal = statistics.equal_trials(trials, [name for name in by if name not in ("arch", "study")])
-    table = statistics.searches(equal, by, floors.CONVERGENCE)
+def bests(trials: pd.DataFrame, by: Iterable[str] = SIZE, over: str = "arch") -> pd.DataFrame:
+    """Best trial of each converged search, at equal steps and trials; see `statistics.searches`.
+
+    Args:
+        trials: DataFrame of `trials.read`.
+        by: columns that define a setting.
+        over: the one of them that is compared, while the others are equal.
+
+    Returns:
+        DataFrame as of `statistics.searches`.
+    """
+    table = searches(trials, by, over)
     return table[table.converged]
+
+
+def searches(trials: pd.DataFrame, by: Iterable[str] = SIZE, over: str = "arch") -> pd.DataFrame:
+    """Same as `bests`, with searches that have not converged."""
+    block = [name for name in by if name != over]
+    own = found_by_search(trials)
+    equal = statistics.equal_trials(statistics.equal_steps(own, block, over), block, over)
+    return statistics.searches(equal, by, floors.CONVERGENCE, own)
 
 
 def is_thorough(table: pd.DataFrame, task: str) -> bool:
@@ -99,7 +114,7 @@ def blocks(table: pd.DataFrame) -> list[str]:
 
 def say(estimate: Estimate, digits: int = 2) -> str:
     """Formats an estimate, without its interval if that is unbounded."""
-    if math.isinf(estimate.low):
+    if math.isinf(estimate.high):
         return f"{estimate.value:.{digits}f}"
     return f"{estimate.value:.{digits}f} [{estimate.low:.{digits}f}, {estimate.high:.{digits}f}]"
 
@@ -111,22 +126,24 @@ def exp(estimate: Estimate) -> Estimate:
 
 
 def ratios_within(
-    pairs: Callable[[float], dict[tuple[str, str], Estimate]], limit: float
+    pairs: Callable[[float], dict[tuple[str, str], Estimate]], limit: float, archs: Iterable[str]
 ) -> tuple[Estimate, bool, bool]:
     """Decides whether no pair's ratio exceeds a limit.
 
     Args:
         pairs: maps the level of intervals to (first, second) -> log ratio, in both orders.
         limit: the largest ratio.
+        archs: architectures that must all have been compared with each other.
 
     Returns:
-        (the largest ratio, whether all intervals lie within the limit, whether one lies beyond it
-        at a level corrected for the number of pairs).
+        (the largest ratio, whether all intervals lie within the limit and no pair is missing,
+        whether one lies beyond it at a level corrected for the number of pairs).
     """
     found = pairs(statistics.LEVEL)
     if not found:
         return Estimate(math.nan, math.nan, math.nan), False, False
     stricter = pairs(1 - 2 * ALPHA / len(found))
     largest = exp(max(found.values()))
-    within = all(each.high <= math.log(limit) for each in found.values())
+    within = found.keys() >= set(itertools.permutations(archs, 2))
+    within &= all(each.high <= math.log(limit) for each in found.values())
     return largest, within, any(each.low > math.log(limit) for each in stricter.values())

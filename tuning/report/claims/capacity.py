@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 
 from tuning.report import paper, statistics
-from tuning.report.claims import floors
 from tuning.report.claims.base import (
     SHALLOW,
     Claim,
@@ -19,6 +18,7 @@ from tuning.report.claims.base import (
     is_thorough,
     ratios_within,
     say,
+    searches,
     verdict,
 )
 from tuning.report.paper import LABELS
@@ -76,11 +76,11 @@ def similar_capacity(trials: pd.DataFrame) -> Finding:
     found = found[found.arch != "irnn"]
     table = bests(found)
     logs = np.log(table.bits_per_parameter)
-    pairs = functools.partial(statistics.contrasts, logs, table.gain, table.arch, blocks(table))
-    largest, within, beyond = ratios_within(pairs, SIMILAR)
+    pairs = functools.partial(statistics.contrasts, logs, table.further, table.arch, blocks(table))
+    archs = [arch for arch in SHALLOW if arch != "irnn"]
+    largest, within, beyond = ratios_within(pairs, SIMILAR, archs)
     if math.isnan(largest.value):
         return Finding(runs=len(found))
-    archs = [arch for arch in SHALLOW if arch != "irnn"]
     learned = has_all(table, archs) and table.bits_per_parameter.mean() >= 1
     contradicted = beyond and is_thorough(table, "capacity")
     return Finding(f"factor {say(largest)}", len(found), verdict(within and learned, contradicted))
@@ -91,7 +91,9 @@ def capacity_order(trials: pd.DataFrame) -> Finding:
     found = capacity(trials)
     table = bests(found)
     bits = table.bits_per_parameter
-    of = functools.partial(statistics.contrasts, bits, table.gain * bits, table.arch, blocks(table))
+    of = functools.partial(
+        statistics.contrasts, bits, table.further * bits, table.arch, blocks(table)
+    )
     pairs = list(itertools.pairwise(paper.CAPACITY_ORDER))
     gaps = {pair: gap for pair, gap in of().items() if pair in pairs}
     stricter = of(level=1 - 0.05 / len(pairs))
@@ -109,14 +111,12 @@ def relu_lowers(trials: pd.DataFrame) -> Finding:
     """Compares studies that hold s() to tanh with studies that hold it to ReLU."""
     found = with_each_activation(trials)
     found = found[holds(found, "activation") & found.arch.isin(["rnn", "ugrnn"])]
-    equal = statistics.equal_trials(
-        found.assign(arch=found.activation.astype(str)), ("depth", "max_params")
-    )
-    table = statistics.searches(found.loc[equal.index], (*SIZE, "activation"), floors.CONVERGENCE)
+    table = searches(found, (*SIZE, "activation"), over="activation")
     # The best with tanh is a lower bound, so its search need not have converged.
+    tanh_converged = table.converged[table.activation == "tanh"].all()
     table = table[table.converged | (table.activation == "tanh")]
     is_relu = table.activation == "relu"
-    table["bits_per_parameter"] *= 1 + table.gain.where(is_relu, 0)
+    table["bits_per_parameter"] *= 1 + table.further.where(is_relu, 0)
     levels = table.pivot_table("bits_per_parameter", list(SIZE), "activation", observed=True)
     if not {"tanh", "relu"} <= set(levels):
         return Finding(runs=len(found))
@@ -128,7 +128,7 @@ def relu_lowers(trials: pd.DataFrame) -> Finding:
         f"lower by {say(drop)} bits per parameter; with ReLU {levels.relu.mean():.2f} on average "
         f"and {levels.relu.max():.2f} at most"
     )
-    contradicted = drop.high < RELU_DROP and is_thorough(table, "capacity")
+    contradicted = drop.high < RELU_DROP and tanh_converged and is_thorough(table, "capacity")
     supported = drop.low > RELU_DROP and has_all(levels, ("rnn", "ugrnn"))
     return Finding(result, len(found), verdict(supported, contradicted))
 
@@ -136,16 +136,16 @@ def relu_lowers(trials: pd.DataFrame) -> Finding:
 def unrolling_saturates(trials: pd.DataFrame) -> Finding:
     """Measures the gain from the fewest to the most steps, and how it declines per doubling."""
     found = unrolled(trials)
-    table = bests(found, ("arch", "num_steps"))
+    table = bests(found, ("arch", "num_steps"), over="num_steps")
     table = table.groupby(["arch", "num_steps"], observed=True, as_index=False).agg(
-        {"bits_per_parameter": "mean", "trials": "min", "gain": "mean"}
+        {"bits_per_parameter": "mean", "trials": "min", "further": "mean"}
     )
     gains, declines, ends = [], [], set()
     for _, line in table.groupby("arch", observed=True):
         if len(line) < 3:
             continue
         steps, bits = np.log2(line.num_steps.to_numpy()), line.bits_per_parameter.to_numpy()
-        further = bits * (1 + line.gain.to_numpy())
+        further = bits * (1 + line.further.to_numpy())
         growth = (bits[1] - further[0]) / (steps[1] - steps[0])
         gains.append(bits[-1] - further[0])
         declines.append(growth - (further[-1] - bits[-2]) / (steps[-1] - steps[-2]))
@@ -183,12 +183,15 @@ def dataset_size(trials: pd.DataFrame) -> Finding:
 
 #: Part of the rules that compare bests as values.
 _CONVERGED = (
-    "Only searches that have converged are used: doubling their trials or steps changes the stored "
-    "bits by less than 5 %. Differences allow for a further gain as large as that of this "
-    "doubling. Architectures are compared at equal numbers of trials, and at most 0.1 % of samples "
-    "may share their input. "
+    "Only converged searches are used: half of the trials, and trials with half the steps, reach "
+    "within 5 % of the stored bits. Differences allow for what further trials and steps may add: "
+    "as much as the second half of the trials, and 2.4 times as much as the second half of the "
+    "steps. Architectures have equal numbers of trials and steps, and at most 0.1 % of samples may "
+    "share their input. "
 )
-_THOROUGH = "after at least 1000 trials per search."
+_THOROUGH = (
+    f"after at least {paper.TRIALS['capacity']} trials per search, with {paper.MIN_STEPS:,} steps."
+)
 CLAIMS = {
     "linear": Claim(
         "Stored bits grow linearly with the number of parameters, over orders of magnitude.",
@@ -228,11 +231,13 @@ CLAIMS = {
     "relu": Claim(
         "ReLU reduces capacity, in the RNN and the UGRNN as well as in the IRNN.",
         f"2.1.2, figure 2a: to about {paper.RELU_BITS_PER_PARAMETER} bits per parameter",
-        "Only studies that hold s() are used, with equal numbers of trials for tanh and ReLU. "
-        "Those with ReLU have converged: doubling their trials or steps changes the stored bits by "
-        "less than 5 %, which is added to them. The interval of the mean difference between the "
-        "best with tanh and the best with ReLU, over the sizes of both architectures, lies above "
-        f"{RELU_DROP} bits per parameter; contradicted if it lies entirely below, {_THOROUGH}",
+        "Studies hold s(), with equal numbers of trials and steps for tanh and ReLU. Searches with "
+        "ReLU have converged: half of the trials, and trials with half the steps, reach within 5 % "
+        "of the stored bits. Their bits are raised by what further trials and steps may add: as "
+        "much as the second half of the trials, and 2.4 times as much as the second half of the "
+        "steps. The interval of the mean difference between tanh and ReLU, over the sizes of both "
+        f"architectures, lies above {RELU_DROP} bits per parameter. Contradicted if it lies "
+        f"entirely below and the searches with tanh have converged too, {_THOROUGH}",
         relu_lowers,
     ),
     "unrolling": Claim(

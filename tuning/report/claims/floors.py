@@ -9,12 +9,14 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from tuning.report import statistics
+
 
 class Floor(NamedTuple):
     """Minimum evidence on a task.
 
     Attributes:
-        steps: training steps per trial.
+        steps: training steps per trial; those done if it was stopped early.
         trials: trials per study, infeasible ones included.
     """
 
@@ -37,8 +39,11 @@ RERUNS = 6
 SEARCHES = 4
 #: Maximum of b / 2^n_in, about the number of capacity samples that share the input of a given one.
 COLLISIONS = 0.001
-#: Maximum gain of a converged search from doubling trials or steps, as a fraction of its best.
+#: Maximum gain of a converged search from doubling trials or steps, as a fraction of the amount
+#: learned.
 CONVERGENCE = 0.05
+#: Minimum number of random trials per architecture, for claims that use any depth with runs.
+RANDOM = 100
 #: Losses of at least this fraction of chance are set to chance, and so are divergences.
 LEARNED = 0.95
 #: A task is solved below this fraction of its chance loss.
@@ -58,7 +63,7 @@ def evidence(trials: pd.DataFrame) -> pd.DataFrame:
     Reruns are kept if they are long enough. Capacity trials with too many collisions are left out.
     """
     steps = trials.task.astype(object).map({task: floor.steps for task, floor in FLOORS.items()})
-    long = trials[(trials.train_steps >= steps).to_numpy(bool) & ~collide(trials)]
+    long = trials[(statistics.steps(trials) >= steps).to_numpy(bool) & ~collide(trials)]
     least = long.task.astype(object).map({task: floor.trials for task, floor in FLOORS.items()})
     sizes = long.groupby(["study", "is_rerun"], observed=True).run.transform("size")
     return long[long.is_rerun | (sizes >= least).to_numpy(bool)]

@@ -9,6 +9,7 @@ import pandas as pd
 from trainer.tasks.memory import least_error
 from tuning.report import statistics
 from tuning.report.claims.base import (
+    SHALLOW,
     Claim,
     Finding,
     bests,
@@ -70,21 +71,22 @@ def _equal(trials, task, loss):
         if each.arch.nunique() < 2 or each.max_params.nunique() < 2:
             continue
         nats = each[loss] / each.eval_loss  # Converts nats to the unit of `loss`.
-        further = each.gain * (each.chance_loss - each.eval_loss) * nats
+        further = each.further * (each.chance_loss - each.eval_loss) * nats
         pairs = functools.partial(
             statistics.size_factors, each.num_params, each[loss], further, each.arch, blocks(each)
         )
-        largest, *decided = ratios_within(pairs, EQUAL)
+        largest, *decided = ratios_within(pairs, EQUAL, SHALLOW)
         if math.isnan(largest.value):  # Loss does not fall with size: nothing can be compared.
             return Finding(runs=len(found))
         said.append(f"depth {depth} {say(largest)}")
-        within.append(decided[0])
+        if has_all(each):  # A depth with fewer architectures proves nothing.
+            within.append(decided[0])
         beyond.append(decided[1])
     if not said:
         return Finding(runs=len(found))
     result = f"largest ratio of parameters for equal loss: {', '.join(said)}"
     largest = table[table.max_params == table.max_params.max()]
-    learned = has_all(table) and (largest.eval_loss < 0.9 * largest.chance_loss).all()
+    learned = bool(within) and (largest.eval_loss < 0.9 * largest.chance_loss).all()
     contradicted = any(beyond) and is_thorough(table, task)
     return Finding(result, len(found), verdict(all(within) and learned, contradicted))
 
@@ -116,13 +118,14 @@ def _spreads(table, size):
 
 
 _EQUAL_RULE = (
-    "Only searches that have converged are used: doubling their trials or steps changes the loss "
-    "below chance by less than 5 %. Intervals allow for a further gain as large as that of this "
-    "doubling. Architectures are compared at equal numbers of trials. With "
-    "one slope of loss over log parameters, and at any depth, the interval of the ratio of "
-    "parameters that two architectures need for equal loss lies below 2 for each pair, and losses "
-    "at the largest size are a tenth below chance; contradicted if one interval lies entirely "
-    "above, at 5 % divided by the number of pairs, after at least 500 trials per search."
+    "Only converged searches are used: half of the trials, and trials with half the steps, reach "
+    "within 5 % of the fall of the loss below chance. Intervals allow for what further trials and "
+    "steps may add: as much as the second half of the trials, and 2.4 times as much as the second "
+    "half of the steps. Architectures have equal numbers of trials and steps. One slope of loss "
+    "over log parameters is fitted at each depth that has all architectures. The interval of the "
+    "ratio of parameters that two architectures need for equal loss lies below 2 for each pair, "
+    "and losses at the largest size are a tenth below chance. Contradicted if one interval lies "
+    "entirely above, at 5 % divided by the number of pairs, after at least 500 trials per search."
 )
 CLAIMS = {
     "number_per_unit": Claim(
