@@ -24,7 +24,7 @@ class Evidence:
         self._found = found
         searched = found[~found.is_rerun & found.iteration.notna()]
         steps = [floors.FLOORS[task].steps for task in searched.task]
-        searched = searched[(searched.train_steps >= steps) & ~floors.collide(searched)]
+        searched = searched[(statistics.steps(searched) >= steps) & ~floors.collide(searched)]
         keys = [key_of(row) for row in searched.itertuples()]
         self._rows = {key: rows for key, rows in searched.groupby(pd.Series(keys, searched.index))}
 
