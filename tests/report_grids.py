@@ -45,7 +45,7 @@ LAPTOP = {
     "memory": product(task="memory", arch=SHALLOW, num_trials=12,
                       num_params=(5000, 10_000, 20_000, 40_000)),
     "text8": product(task="text8", arch=SHALLOW, num_params=(5000, 10_000, 20_000, 40_000),
-                     num_trials=100),
+                     num_trials=160),
     "rcf": product(task="rcf", arch=SHALLOW, num_params=(2000, 5000, 10_000, 20_000),
                    num_trials=40),
     "searches": _both(arch=SHALLOW, num_trials=40, seed=tuple(range(1, 9))),
