@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from trainer.tasks.capacity import least_inputs
+from tuning.report.claims.base import SHALLOW
 from tuning.report.paper import ARCHS, UNROLLED
 
 #: Values of one study, as in `SweepConfig.grid`.
 Point = Mapping[str, Any]
 
-SHALLOW = tuple(arch for arch in ARCHS if arch != "+rnn")
 #: Around the defaults of the capacity task; two cores have no time for all of appendix A's ranges.
 _RANGES = {
     "optimizer": ["adam", "rmsprop"],
@@ -27,8 +27,6 @@ _FEWEST, _FIRST, _MOST = 0.5, 4, 6
 _SIZES = (500, 1500, 5000)
 #: Inputs of all capacity studies, which must agree to be compared.
 _INPUTS = least_inputs(_MOST * max(_SIZES))
-
-
 #: Largest steps of a trial: the laptop profile's, or more where its shortest trials, of a quarter
 #: of these steps, are below the floors.
 STEPS = {
@@ -56,9 +54,9 @@ class Design(NamedTuple):
         """Returns the studies with `scale` times the trials or seeds."""
         if self.grows == "num_trials":
             return tuple({**p, "num_trials": scale * p["num_trials"]} for p in self.smallest)
-        seeds = 1 + max(point["seed"] for point in self.smallest)
+        last = max(point["seed"] for point in self.smallest)
         return tuple(
-            {**point, "seed": point["seed"] + turn * (seeds - 1)}
+            {**point, "seed": point["seed"] + turn * last}
             for turn in range(scale)
             for point in self.smallest
         )
