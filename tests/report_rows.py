@@ -3,7 +3,7 @@
 import numpy as np
 
 from trainer.storage.records import RunRecord
-from tuning.report import trials
+from tuning import trials
 
 _BASE = {
     "study": "s",

@@ -1,6 +1,5 @@
 """Report of every figure, table and claim of the paper, from the available runs.
 
-    trials             the runs below a directory, as one DataFrame
     statistics         estimates with their uncertainty
     selection          the trials of a figure, table or claim
     chart              axes, colours and marks shared by all figures
@@ -14,5 +13,5 @@
     page               the whole report as one HTML file
     convert_published  the authors' pickled trials (`pickled`, `authors`) as Parquet
 
-Each figure, table and claim is a pure function of the DataFrame.
+Each figure, table and claim is a pure function of the DataFrame of `tuning.trials`.
 """

@@ -10,8 +10,9 @@ import pandas as pd
 from trainer.display.progress import Display
 from trainer.errors import UserError
 from trainer.storage.files import whole
+from tuning import trials
 from tuning.report import gaps as gap
-from tuning.report import page, trials
+from tuning.report import page
 from tuning.report.claims import CLAIMS
 from tuning.report.figures import FIGURES
 from tuning.report.selection import by_optimizer

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tuning.report import designs, simulation, statistics, trials, truths
+from tuning import trials
+from tuning.report import designs, simulation, statistics, truths
 from tuning.report.claims import floors
 from tuning.report.designs import Point
 

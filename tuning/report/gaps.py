@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from rnn_zoo.architectures import ARCHITECTURES
-from tuning.report import trials
+from tuning import trials
 from tuning.report.figures import FIGURES
 from tuning.report.paper import LABELS
 from tuning.report.tables import TABLES

@@ -22,7 +22,8 @@ import pandas as pd
 
 from trainer.display.progress import Display
 from trainer.storage.files import whole
-from tuning.report import designs, trials
+from tuning import trials
+from tuning.report import designs
 from tuning.report.claims import CLAIMS, TOO_FEW
 from tuning.report.designs import Design, Point
 from tuning.report.evidence import Evidence

@@ -16,7 +16,7 @@ from rnn_zoo import sizing
 from rnn_zoo.architectures import ARCHITECTURES
 from trainer.tasks.capacity import least_inputs
 from trainer.tasks.memory import least_error
-from tuning.report import trials
+from tuning import trials
 from tuning.report.paper import DIMENSIONS, UNROLLED
 from tuning.report.truths import Truth
 from tuning.study.schedule import default_initial_points

@@ -1,7 +1,7 @@
 import pytest
 
 from benchmarks import planted as planted_sweeps
-from tuning.report import trials
+from tuning import trials
 
 
 @pytest.fixture(scope="session")

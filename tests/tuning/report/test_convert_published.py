@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 
 from trainer.errors import UserError
-from tuning.report import authors, convert_published, pickled, trials
+from tuning import trials
+from tuning.report import authors, convert_published, pickled
 from tuning.report.figures import FIGURES
 
 TYPES = [

@@ -10,7 +10,7 @@ from slow import slow_except
 
 from tuning.report import figures, selection
 from tuning.report.figures import FIGURES
-from tuning.report.trials import together
+from tuning.trials import together
 
 
 def points(chart, *columns):

@@ -11,7 +11,8 @@ import pytest
 from report_rows import capacity, frame, record, trial
 
 from trainer.display.progress import Display
-from tuning.report import build, page, trials
+from tuning import trials
+from tuning.report import build, page
 
 CHROMIUM, DRIVER = (shutil.which(name) for name in ("chromium", "chromedriver"))
 needs_chromium = pytest.mark.skipif(

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 from report_rows import frame, trial
 
-from tuning.report import designs, evidence, plan, simulation, statistics, trials, truths
+from tuning import trials
+from tuning.report import designs, evidence, plan, simulation, statistics, truths
 from tuning.report.claims import CLAIMS, CONTRADICTED, SUPPORTED, TOO_FEW, Finding
 from tuning.report.designs import Design
 from tuning.report.evidence import Evidence, key_of

@@ -13,8 +13,8 @@ from tuning.report import simulation, statistics, truths
 from tuning.report.claims import CLAIMS, CONTRADICTED, SUPPORTED, TOO_FEW
 from tuning.report.figures import FIGURES
 from tuning.report.selection import SIZE
-from tuning.report.trials import together
 from tuning.report.truths import BREAKING, PAPER, PERFECT
+from tuning.trials import together
 
 #: Claim -> the laptop's studies that decide it.
 LAPTOP = {
