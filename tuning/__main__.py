@@ -197,7 +197,8 @@ def _rerun(search, display):
         raise UserError("the study starts from a preset's weights: reruns need --vary=data")
     configs = reruns.variations(TrainConfig(**ranked[0].config), FLAGS.rerun_best, FLAGS.vary)
     executor = Processes(FLAGS.workers, FLAGS.lanes)
-    records = reruns.train_all(search.path / log.RERUNS, configs, executor, display, keep=False)
+    path, best = search.path / log.RERUNS, ranked[0]
+    records = reruns.train_all(path, configs, executor, display, keep=False, original=best)
     if len(records) < len(configs):
         return False
     row = robustness(ranked[0].eval_loss, [each.eval_loss for each in records])

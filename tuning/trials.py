@@ -20,12 +20,13 @@ _NUMBERS = (
 _WORDS = ("task", "arch", "status", "backend")
 #: Other text columns with few different values.
 _LABELS = (
-    "study source algorithm profile setting activation optimizer origin held narrowed"
+    "study source algorithm profile setting activation optimizer origin held narrowed outside"
 ).split()
 #: Task options that figures and claims use.
 _OPTIONS = ("num_samples", "num_steps")
-#: Task options that are not part of a trial's setting: tuned ones, the location of the text, and T
-#: and n_in of capacity, which have their own columns.
+#: Task options that are not part of a trial's setting, besides those that its record lists as
+#: searched: tuned ones of the paper's tasks, the location of the text, and T and n_in of capacity,
+#: which have their own columns.
 _FREE = {
     "capacity": ("num_samples", "num_inputs", "presentation", "num_steps"),
     "arithmetic": ("compute_steps",),
@@ -41,8 +42,8 @@ _METRICS = {
 COLUMNS = (
     "run", "study", "run_id", "iteration", "is_rerun", "source", "algorithm", "profile", "setting",
     *_WORDS, *_NUMBERS, "stopped_early", "origin", "activation", "optimizer", *_OPTIONS,
-    "num_inputs", "max_steps", *_METRICS, "held", "narrowed", "hparams",
-    "curve",
+    "num_inputs", "max_steps", *_METRICS, "held", "narrowed", "outside",
+    "hparams", "curve",
 )  # fmt: skip
 #: Columns that agree only for copies of a trial, such as those of a study in two directories.
 _SAME = (
@@ -108,6 +109,7 @@ def read(directory: str | os.PathLike) -> tuple[pd.DataFrame, list[str]]:
         hparams, curve  JSON: hyperparameters; training loss at each twentieth of the steps
         held            JSON: names of the hyperparameters that the user fixed
         narrowed        JSON: names of those whose ranges the user set
+        outside         JSON: names of those whose values are outside the paper's ranges
 
         and fields of `RunRecord` under the same names.
     """
@@ -158,7 +160,7 @@ def frame(rows: list[dict] | pd.DataFrame) -> pd.DataFrame:
         trials[name] = pd.to_numeric(trials[name], errors="coerce")
     for name in ("is_rerun", "stopped_early"):
         trials[name] = trials[name].astype(bool)
-    for name in ("held", "narrowed"):
+    for name in ("held", "narrowed", "outside"):
         trials[name] = trials[name].fillna("[]")
     for name in (*_WORDS, *_LABELS):
         trials[name] = trials[name].astype("category")
@@ -258,7 +260,7 @@ def _row(record, study, is_rerun):
         "algorithm": study.algorithm,
         "profile": study.profile,
         "max_steps": study.max_steps,
-        "setting": _setting(record["task"], options, record["data"]),
+        "setting": _setting(record),
         "stopped_early": record["stopped_early"],
         "activation": hparams["activation"],
         "optimizer": hparams.get("optimizer"),
@@ -266,6 +268,7 @@ def _row(record, study, is_rerun):
         "hparams": json.dumps(flat(hparams)),
         "held": json.dumps(record.get("held", [])),
         "narrowed": json.dumps(study.narrowed),
+        "outside": json.dumps(record.get("outside", [])),
         "curve": json.dumps(record["curve"]),
     }
     row |= {name: record[name] for name in (*_WORDS, *_NUMBERS)}
@@ -278,9 +281,13 @@ def _row(record, study, is_rerun):
     return row
 
 
-def _setting(task, options, data):
-    kept = {n: v for n, v in options.items() if n not in _FREE.get(task, ()) and v is not None}
-    kept |= {n: v for n, v in data.items() if n == "sha256"}  # of text8's corpus
+def _setting(record):
+    searched = {name.partition("task_options.")[2] for name in record.get("searched", [])}
+    free = searched.union(_FREE.get(record["task"], ()))
+    options = record["hparams"]["task_options"].items()
+    kept = {name: value for name, value in options if name not in free and value is not None}
+    # The hash of text8's corpus.
+    kept |= {name: value for name, value in record["data"].items() if name == "sha256"}
     return json.dumps(kept, sort_keys=True)
 
 

@@ -96,17 +96,28 @@ def test_trials_on_different_texts_have_different_settings(tmp_path):
 
 def test_the_origin_of_a_trial_and_its_held_hyperparameters_are_columns(tmp_path):
     old = dataclasses.asdict(record("00000"))
-    for name in ("origin", "transferred_from", "held"):
+    for name in ("origin", "transferred_from", "held", "searched", "outside"):
         del old[name]
-    new = record("00001", origin="search", held=["lr_init"])
+    new = record("00001", origin="search", held=["lr_init"], outside=["lr_init"])
     path = tmp_path / "a/trials.jsonl"
     path.parent.mkdir()
     path.write_text("".join(json.dumps(row) + "\n" for row in (old, dataclasses.asdict(new))))
     found, problems = trials.read(tmp_path)
     assert not problems
     assert found.origin.isna().tolist() == [True, False] and found.origin[1] == "search"
-    assert found.held.map(json.loads).tolist() == [[], ["lr_init"]]
-    assert frame({}).held.tolist() == ["[]"]
+    for name in ("held", "outside"):
+        assert found[name].map(json.loads).tolist() == [[], ["lr_init"]]
+        assert frame({})[name].tolist() == ["[]"]
+
+
+def test_task_options_that_were_searched_are_not_part_of_the_setting(tmp_path):
+    rows = []
+    for gap, names in enumerate((["task_options.gap"], ["task_options.gap"], [])):
+        hparams = {"task_options": {"gap": gap, "T": 9}, "activation": None}
+        rows.append(record(str(gap), task="own.task", hparams=hparams, searched=names))
+    write(tmp_path / "a/trials.jsonl", *rows)
+    found, _ = trials.read(tmp_path)
+    assert found.setting.tolist() == ['{"T": 9}', '{"T": 9}', '{"T": 9, "gap": 2}']
 
 
 def test_a_study_in_two_directories_is_read_once(tmp_path):

@@ -27,6 +27,9 @@ class RunRecord:
             of another study); None outside a study, and in records of older versions.
         transferred_from: STUDY/RUN_ID of the source trial, if the origin is "transfer".
         held: names of the hyperparameters that the user fixed, as the search space spells them.
+        searched: names of those that the study searched.
+        outside: names of those, held or searched, whose values are outside the paper's ranges or
+            which the paper does not tune.
         device: model of the GPU, or "cpu".
     """
 
@@ -63,6 +66,8 @@ class RunRecord:
     origin: str | None = None
     transferred_from: str | None = None
     held: list[str] = dataclasses.field(default_factory=list)
+    searched: list[str] = dataclasses.field(default_factory=list)
+    outside: list[str] = dataclasses.field(default_factory=list)
 
 
 class RunDirectory:

@@ -17,12 +17,13 @@ SIZE = ("arch", "depth", "max_params")
 
 
 def searched(trials: pd.DataFrame, task: str, depth: int | None = None) -> pd.DataFrame:
-    """Trials of a task, without reruns and without architectures outside the paper.
+    """Trials of a task, without reruns, architectures and hyperparameters outside the paper's.
 
     Smoke runs are kept only if there are no others. If the task was run in several settings, such
     as sizes of its data set, only the setting with the most trials is kept.
     """
     found = trials[(trials.task == task) & ~trials.is_rerun & trials.arch.isin(ARCHS)]
+    found = found[(found.outside == "[]").to_numpy(bool)]
     if (found.profile != "smoke").any():
         found = found[found.profile != "smoke"]
     if found.setting.nunique() > 1:
@@ -125,7 +126,7 @@ def whole(trials: pd.DataFrame) -> pd.DataFrame:
 def rerun(trials: pd.DataFrame) -> pd.DataFrame:
     """Reruns of the best hyperparameters of parentheses, at depth 1 and one budget."""
     found = trials[trials.is_rerun & (trials.task == "parens") & (trials.depth == 1)]
-    return one_budget(found[found.arch.isin(ARCHS)])
+    return one_budget(found[found.arch.isin(ARCHS) & (found.outside == "[]").to_numpy(bool)])
 
 
 def one_budget(trials: pd.DataFrame) -> pd.DataFrame:

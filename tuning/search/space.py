@@ -69,6 +69,12 @@ class Hyperparameter(NamedTuple):
             return self.choices[0] if len(self.choices) == 1 else None
         return self.low if self.low == self.high else None
 
+    def contains(self, value: Any) -> bool:
+        """Returns whether a value is within the range or one of the choices."""
+        if self.distribution == "categorical":
+            return value in self.choices
+        return self.low <= value <= self.high
+
     def __str__(self):
         if self.distribution == "categorical":
             return "{" + ", ".join(map(str, self.choices)) + "}"
@@ -313,6 +319,27 @@ def values_of(config: TrainConfig, space: Sequence[Hyperparameter]) -> dict[str,
         if _is_active(each, values):
             values[each.name] = _value(config, each.name)
     return values
+
+
+def outside(config: TrainConfig, dimensions: Sequence[Hyperparameter]) -> list[str]:
+    """Returns the names of the hyperparameters of a trial that are outside the paper's ranges.
+
+    A hyperparameter that the paper does not tune is outside. The number of steps and the optimizer
+    never are: the paper's ranges of steps "varied between tasks", and trials with other optimizers
+    are told apart by name.
+
+    Args:
+        config: the configuration of the trial.
+        dimensions: the space of its study.
+    """
+    paper = {each.name: each for each in space(config, OPTIMIZERS)}
+    values = values_of(config, dimensions)
+    return [
+        name
+        for name, value in values.items()
+        if name not in ("train_steps", "optimizer")
+        and not (name in paper and paper[name].contains(value))
+    ]
 
 
 def _is_active(hyperparameter, values):

@@ -26,6 +26,7 @@ def train_all(
     display: StudyDisplay | None = None,
     keep: bool = True,
     lease: Lease | None = None,
+    original: RunRecord | None = None,
 ) -> list[RunRecord]:
     """Trains configurations of one shape and logs their records; skips those already logged.
 
@@ -35,6 +36,7 @@ def train_all(
         executor, display: see `Study.run`.
         keep: whether to write a run directory, with weights, for each configuration.
         lease: the lease on the log's directory, if the caller holds it.
+        original: the trial that is rerun, whose `searched` and `outside` the records repeat.
 
     Returns:
         The records, in the order of `configs`; fewer if a signal stopped training.
@@ -63,6 +65,8 @@ def train_all(
 
         def ended(record, weights):
             held.check()
+            if original:
+                record.searched, record.outside = original.searched, original.outside
             if keep and record.objective is not None:
                 write_run(path.parent / f"given_{record.run_id}", record, weights)
             log.append(record)

@@ -305,6 +305,8 @@ class Study:
         if record.origin == "first" and self.transferred_from:
             record.origin, record.transferred_from = "transfer", self.transferred_from
         record.held = [each.name for each in self.space if each.fixed is not None]
+        record.searched = [each.name for each in self.space if each.fixed is None]
+        record.outside = spaces.outside(TrainConfig(**record.config), self.space)
         if record.objective is not None:
             better = [each for each in self.ranked if rank(each) < rank(record)]
             if len(better) < self.study.keep:

@@ -246,7 +246,9 @@ def _rerun(study, count, executor, display, lease):
 
     configs = reruns.variations(TrainConfig(**study.best.config), count, reruns.VARY)
     path = study.path / log.RERUNS
-    records = reruns.train_all(path, configs, executor, display, keep=False, lease=lease)
+    records = reruns.train_all(
+        path, configs, executor, display, keep=False, lease=lease, original=study.best
+    )
     return len(records) == len(configs)
 
 

@@ -350,6 +350,7 @@ def test_comparisons_of_searches_need_whole_trials_and_ranges():
         {"stopped_early": True},
         {"held": '["lr_init"]'},
         {"narrowed": '["lr_init"]'},
+        {"outside": '["lr_init"]'},
     ):
         rows = [row | (spoilt if row["arch"] == "rnn" else {}) for row in good]
         assert check("gated_easier", *rows).verdict == TOO_FEW

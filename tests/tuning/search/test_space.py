@@ -19,6 +19,7 @@ from tuning.search.space import (
     hyperparameters,
     narrow,
     of_study,
+    outside,
     space,
     table,
 )
@@ -326,6 +327,20 @@ def test_only_the_task_s_options_that_the_user_set_are_held():
 def test_values_that_cannot_be_held_are_refused(changes, given, ranges, message):
     with pytest.raises(UserError, match=message):
         hold(config(**changes), {given}, ranges)
+
+
+def test_values_outside_the_paper_s_ranges_are_named():
+    start = config(lr_init=0.2, l2_decay=1e-5, optimizer="muon", train_steps=10)
+    (batch, rate, decay, optimizer, steps) = (
+        Hyperparameter("batch_size", "log-integer", 32, 256),
+        Hyperparameter("lr_init", "log-uniform", 1e-4, 1.0),
+        Hyperparameter("l2_decay", "log-uniform", 1e-8, 1.0),
+        Hyperparameter("optimizer", "categorical", choices=("adam", "muon")),
+        Hyperparameter("train_steps", "log-integer", 1, 9),
+    )
+    assert outside(start, (batch, rate, decay, optimizer, steps)) == ["batch_size", "lr_init"]
+    assert outside(start, (decay, optimizer)) == []
+    assert outside(start, space(start)) == ["lr_init"]
 
 
 def test_the_table_shows_fixed_values():

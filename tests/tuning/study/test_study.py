@@ -132,7 +132,8 @@ def test_a_study_writes_its_files(undisturbed):
     assert origins[:6] == ["random"] * 6 and set(origins[6:]) == {"search"}
     assert any(record.stopped_early for record in records.values())
     for run_id, record in records.items():
-        assert record.held == fixed
+        assert record.held == fixed and not record.outside
+        assert {"lr_init", "train_steps"} <= set(record.searched)
         trial = json.loads((study / f"trial_{run_id}/trial.json").read_text())
         assert trial["score"] == record.objective  # never the eval loss
         assert list((study / f"trial_{run_id}/events").iterdir())
