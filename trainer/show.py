@@ -1,4 +1,4 @@
-"""python -m trainer.show --run_dir=DIR: shows a run, its learning curve and its answers."""
+"""python -m trainer.show --run_dir=DIR: shows a run, or compares several."""
 
 import io
 import sys
@@ -18,11 +18,18 @@ USAGE = """Shows a run: its model, its learning curve, and its answers to exampl
 
   python -m trainer.show --run_dir=runs/NAME --num=3
 
+Several runs are compared: the settings that differ, their results, and their curves in one picture.
+
+  python -m trainer.show --run_dir=runs/A --run_dir=runs/B --out=curves.png
+
 Flags:"""
 
 FLAGS = flags.FlagValues()
 _COMMON: dict[str, Any] = {"flag_values": FLAGS}
-flags.DEFINE_string("run_dir", None, "directory of the run, or of a study's trial", **_COMMON)
+flags.DEFINE_multi_string(
+    "run_dir", [], "directory of the run, or of a study's trial; several are compared", **_COMMON
+)
+flags.DEFINE_string("out", None, "PNG file of the curves of compared runs", **_COMMON)
 flags.DEFINE_integer("num", 5, "number of examples to show", **_COMMON)
 flags.DEFINE_string("split", "eval", f"split of the examples: {', '.join(SPLITS)}", **_COMMON)
 flags.DEFINE_integer("seed", 0, "chooses the examples, and the text that is written", **_COMMON)
@@ -34,6 +41,8 @@ flags.DEFINE_float(
 flags.DEFINE_string("text8_path", None, "the text8 file, if it has moved", **_COMMON)
 flags.DEFINE_string("text8_source", None, "pydoc: text from Python's documentation", **_COMMON)
 
+#: Flags that show the answers of one run.
+_OF_ONE_RUN = "num split seed prompt length temperature text8_path text8_source".split()
 #: Largest seed and length.
 LARGEST = 2**31 - 1
 #: Maximum number of examples, which are answered in one batch and must fit into memory.
@@ -45,7 +54,10 @@ def main() -> None:
     # A terminal that cannot show bars or special characters shows question marks.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
-    directory = RunDirectory(FLAGS.run_dir)
+    if len(FLAGS.run_dir) > 1:
+        _compare()
+        return
+    directory = RunDirectory(FLAGS.run_dir[0])
     record = directory.read_record()
     config = _config(record)
     writes = TASKS[config.task].predicts_next and FLAGS.length > 0
@@ -78,10 +90,40 @@ def main() -> None:
         show_text(display, model, record, task, *how)
 
 
+def _compare() -> None:
+    """Prints what differs between several runs, and plots their curves."""
+    from trainer.display.comparison import Run, names, show_comparison
+    from trainer.display.progress import Display
+    from trainer.display.training import curve_points
+
+    runs = []
+    for path, name in zip(FLAGS.run_dir, names(FLAGS.run_dir), strict=True):
+        directory = RunDirectory(path)
+        record = directory.read_record()
+        runs.append(Run(name, record, directory.read_metrics() or curve_points(record)))
+    display = Display()
+    show_comparison(display, runs)
+    if FLAGS.out:
+        from trainer.display import curves
+
+        curves.plot_comparison(FLAGS.out, runs)
+        display.say(f"wrote {FLAGS.out}")
+    else:
+        display.say("--out=FILE plots their curves in one picture")
+
+
 def _check_flags() -> None:
     """Refuses flags that are invalid for every run."""
     if not FLAGS.run_dir:
         raise UserError("--run_dir is missing: the directory of the run to show")
+    if len(FLAGS.run_dir) > 1:
+        for name in _OF_ONE_RUN:
+            if FLAGS[name].present:
+                raise UserError(
+                    f"--{name} is for one run, and --run_dir names {len(FLAGS.run_dir)}"
+                )
+    elif FLAGS.out:
+        raise UserError("--out is for the curves of compared runs: give --run_dir more than once")
     check_range("--num", FLAGS.num, 0, MOST_EXAMPLES, whole=True)
     check_choice("split", FLAGS.split, SPLITS)
     check_range("--seed", FLAGS.seed, 0, LARGEST, whole=True)
@@ -135,9 +177,9 @@ def _load_finite():
     from rnn_zoo.model import get_weights
     from trainer.export import load_model
 
-    model, _ = load_model(FLAGS.run_dir)
+    model, _ = load_model(FLAGS.run_dir[0])
     if not all(np.isfinite(array).all() for array in keras.tree.flatten(get_weights(model))):
-        raise UserError(f"the weights in {FLAGS.run_dir} are not finite")
+        raise UserError(f"the weights in {FLAGS.run_dir[0]} are not finite")
     return model
 
 

@@ -8,6 +8,7 @@ import pathlib
 import pandas as pd
 
 from trainer.errors import UserError
+from trainer.storage.differences import flat
 from tuning.report.paper import UNROLLED
 from tuning.study.log import RERUNS
 
@@ -289,14 +290,3 @@ def _setting(record):
     # The hash of text8's corpus.
     kept |= {name: value for name, value in record["data"].items() if name == "sha256"}
     return json.dumps(kept, sort_keys=True)
-
-
-def flat(values: dict, prefix: str = "") -> dict:
-    """Flattens nested dicts, {"input_scale": {"c": 1}} to {"input_scale.c": 1}, and drops None."""
-    found: dict = {}
-    for name, value in values.items():
-        if isinstance(value, dict):
-            found |= flat(value, f"{prefix}{name}.")
-        elif value is not None:
-            found[prefix + name] = value
-    return found

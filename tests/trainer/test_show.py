@@ -16,7 +16,7 @@ from random_runs import write_run
 
 from rnn_zoo.model import get_weights
 from trainer import TrainConfig, show, train
-from trainer.display import training
+from trainer.display import comparison, curves, training
 from trainer.export import load_model
 from trainer.generate import generate
 from trainer.program import CURVE_POINTS, window_start
@@ -157,6 +157,66 @@ def test_the_examples_of_a_fixed_data_set_are_its_own_whatever_the_seed(runs, sh
         assert set(found) <= data
         seen.append(found)
     assert seen[0] != seen[1]
+
+
+# The comparison of runs.
+
+
+def row(out, name):
+    """Returns the cells of a printed table's row."""
+    (line,) = re.findall(rf"^[│┃] {re.escape(name)} +[│┃].*", out, re.M)
+    return [cell.strip() for cell in re.split("[│┃]", line)[2:-1]]
+
+
+def test_runs_are_compared_by_the_settings_that_differ(tmp_path, runs, shown):
+    memory, rcf = RunDirectory(runs("memory")).read_record(), runs("rcf")
+    hparams = memory.hparams | {"lr_init": 0.02}
+    measured = {"status": "ok", "steps_done": 40, "train_steps": 40}
+    measured |= {"metrics": {"eval": {"loss": 0.5, "accuracy": 0.25}}, "eval_loss": 0.5}
+    one = altered(runs("memory"), tmp_path / "one", **measured, curve=[3.0, 2.0])
+    other = altered(runs("memory"), tmp_path / "other", hparams=hparams, seed=6)
+    flags = [f"--run_dir={path}" for path in (one, other, rcf)]
+    code, out, err = shown(*flags, f"--out={tmp_path / 'both.png'}")
+    assert (code, err) == (0, "")
+    assert row(out, "setting") == ["one", "other", "rcf"]
+    assert row(out, "task") == ["memory", "memory", "rcf"]
+    first = f"{memory.hparams['lr_init']:.4g}"
+    assert row(out, "lr_init") == [first, "0.02", first]
+    assert row(out, "seed") == ["5", "6", "5"]
+    assert row(out, "task_options.num_steps") == ["-", "-", "4"]
+    assert not re.search(r"│ (arch|l2_decay|depth) ", out)
+    assert row(out, "eval_loss") == ["0.5000", "-", "-"]
+    assert row(out, "eval accuracy") == ["0.2500", "-", "-"]
+    assert (tmp_path / "both.png").read_bytes().startswith(b"\x89PNG")
+    assert "equal settings" in shown(flags[0], flags[0])[1]
+
+
+def test_a_picture_of_compared_runs_has_a_curve_of_each(tmp_path, runs, monkeypatch):
+    record = RunDirectory(runs("memory")).read_record()
+    drawn = []
+    monkeypatch.setattr(curves, "_write", lambda path, axes: drawn.append(axes))
+    points = [{"step": 1, "train_loss": 2.0}, {"step": 2, "train_loss": 1.0, "valid_loss": 1.5}]
+    every = [comparison.Run(name, record, points) for name in "ab"]
+    curves.plot_comparison(tmp_path / "no.png", every)
+    lines = {line.get_label(): line.get_ydata() for line in drawn[0].lines}
+    assert list(lines) == ["a train", "a valid", "b train", "b valid", "chance"]
+    assert list(lines["b train"]) == [2.0, 1.0] and list(lines["b valid"]) == [1.5]
+    colors = {line.get_label()[0]: line.get_color() for line in drawn[0].lines[:4]}
+    assert len(set(colors.values())) == 2
+
+
+def test_columns_have_the_shortest_names_that_differ():
+    assert comparison.names(["runs/x", "runs/y"]) == ["x", "y"]
+    assert comparison.names(["a/x", "b/x", "b/y"]) == ["a/x", "b/x", "b/y"]
+    assert comparison.names(["a/x", "a/x"]) == ["x", "x"]
+
+
+def test_flags_of_one_run_are_refused_for_several(runs, shown):
+    one = f"--run_dir={runs('memory')}"
+    code, _, err = shown(one, one, "--num=2")
+    assert code == 2 and "--num is for one run" in err
+    code, _, err = shown(one, "--out=curves.png")
+    assert code == 2 and "more than once" in err
 
 
 def written(out):

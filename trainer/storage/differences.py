@@ -1,4 +1,4 @@
-"""Refuses to continue a stored run, study or sweep with different settings."""
+"""Differences between nested settings, and the refusal to continue with different ones."""
 
 import json
 from collections.abc import Mapping
@@ -36,3 +36,14 @@ def _first_difference(held, wanted, prefix=""):
             return _first_difference(old, new, f"{prefix}{name}.")
         return f"{prefix}{name}", old, new
     return None
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Flattens nested dicts, {"input_scale": {"c": 1}} to {"input_scale.c": 1}, and drops None."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            found |= flat(value, f"{prefix}{name}.")
+        elif value is not None:
+            found[prefix + name] = value
+    return found

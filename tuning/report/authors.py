@@ -21,11 +21,11 @@ import pandas as pd
 
 from rnn_zoo import sizing
 from trainer.errors import UserError
+from trainer.storage.differences import flat
 from trainer.tasks import TASKS
 from tuning import trials
 from tuning.report import pickled
 from tuning.report.paper import ARCHS, DIMENSIONS, UNROLLED
-from tuning.trials import flat
 
 COLUMNS = (
     "architecture task_type hparams n_layers hyper_iter max_params num_params train_loss "

@@ -1,0 +1,96 @@
+"""Comparison of runs: the settings that differ, and the results side by side."""
+
+import os
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from trainer.display.progress import Display
+from trainer.storage.differences import flat
+from trainer.storage.records import RunRecord
+
+#: Settings of a record; its hyperparameters are settings too.
+_SETTINGS = "task arch depth units max_params num_params seed backend device".split()
+#: Results of a record -> their format.
+_RESULTS = {
+    "status": "",
+    "steps_done": ",",
+    "train_loss": ".4f",
+    "valid_loss": ".4f",
+    "eval_loss": ".4f",
+    "chance_loss": ".4f",
+    "seconds": ",.1f",
+    "steps_per_second": ",.1f",
+}
+
+
+class Run(NamedTuple):
+    """A run to compare.
+
+    Attributes:
+        name: its column.
+        record: its record.
+        measurements: lines of its `metrics.jsonl`.
+    """
+
+    name: str
+    record: RunRecord
+    measurements: Sequence[dict]
+
+
+def names(paths: Sequence[str]) -> list[str]:
+    """Returns the last parts of paths, as many as tell all of them apart.
+
+    Example: names(["a/x", "b/x"]) is ["a/x", "b/x"], and names(["a/x", "a/y"]) is ["x", "y"].
+    """
+    parts = [os.path.abspath(path).split(os.sep) for path in paths]
+    for count in range(1, max(map(len, parts)) + 1):
+        short = [os.sep.join(each[-count:]) for each in parts]
+        if len(set(short)) == len(set(map(tuple, parts))):
+            break
+    return short
+
+
+def show_comparison(display: Display, runs: Sequence[Run]) -> None:
+    """Prints the settings in which runs differ, and their results."""
+    columns = [run.name for run in runs]
+    differing = differences([run.record for run in runs])
+    if differing:
+        rows = [(name, *map(_cell, values)) for name, values in differing.items()]
+        display.table(("setting", *columns), rows)
+    else:
+        display.say("the runs have equal settings")
+    results = [
+        (name, *(_cell(getattr(run.record, name), form) for run in runs))
+        for name, form in _RESULTS.items()
+    ]
+    metrics = [flat(run.record.metrics.get("eval", {})) for run in runs]
+    others = {name: None for each in metrics for name in each if name != "loss"}
+    results += [
+        (f"eval {name}", *(_cell(each.get(name), ".4f") for each in metrics))
+        for name in others
+        if any(isinstance(each.get(name), float) for each in metrics)
+    ]
+    display.table(("result", *columns), results)
+
+
+def differences(records: Sequence[RunRecord]) -> dict[str, list]:
+    """Returns the settings that are not equal in all records.
+
+    Returns:
+        Name -> value in each record; None where a record does not have it.
+    """
+    settings = [
+        {name: getattr(record, name) for name in _SETTINGS}
+        | flat({"train_steps": record.train_steps} | record.hparams)
+        for record in records
+    ]
+    every = {name: [each.get(name) for each in settings] for each in settings for name in each}
+    return {name: values for name, values in every.items() if any(v != values[0] for v in values)}
+
+
+def _cell(value, form=None):
+    if value is None:
+        return "-"
+    if form is None:
+        form = ".4g" if isinstance(value, float) else ""
+    return format(value, form)
