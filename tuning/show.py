@@ -1,6 +1,7 @@
-"""python -m tuning.show --study_dir=DIR: shows the best trials of a study, even while it runs."""
+"""python -m tuning.show --study_dir=DIR: shows a study or a sweep, even while it runs."""
 
 import dataclasses
+import json
 import pathlib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -8,22 +9,27 @@ from typing import TYPE_CHECKING
 from absl import flags
 
 from trainer.cli import main as cli
+from trainer.display.words import count
 from trainer.errors import UserError
 from trainer.storage.files import whole
 from trainer.storage.records import RunRecord
 from tuning.study import log
+from tuning.study.lease import Watch
 
 if TYPE_CHECKING:
     from trainer.display.progress import Display
 
-USAGE = """Shows the best trials of a study and exports all of them.
+USAGE = """Shows the best trials of a study, or the best of each study of a sweep, and exports all.
 
   python -m tuning.show --study_dir=studies/NAME --csv=trials.csv
 
 Flags:"""
 
+#: Columns of the table of trials.
+COLUMNS = "trial,origin,objective,eval loss,steps,optimizer,lr_init,s(),b^fg".split(",")
+
 FLAGS = flags.FlagValues()
-flags.DEFINE_string("study_dir", None, "directory of the study", flag_values=FLAGS)
+flags.DEFINE_string("study_dir", None, "directory of the study, or of a sweep", flag_values=FLAGS)
 flags.DEFINE_integer("num", 10, "number of trials to show", flag_values=FLAGS)
 flags.DEFINE_string("csv", None, "CSV file to write all trials to", flag_values=FLAGS)
 flags.DEFINE_string("parquet", None, "Parquet file to write all trials to", flag_values=FLAGS)
@@ -31,55 +37,111 @@ flags.DEFINE_string("parquet", None, "Parquet file to write all trials to", flag
 
 def main():
     if not FLAGS.study_dir:
-        raise UserError("--study_dir is missing: the directory of the study to show")
-    path = pathlib.Path(FLAGS.study_dir, "trials.jsonl")
-    if not path.exists():
-        raise UserError(f"{FLAGS.study_dir} holds no study (no trials.jsonl)")
+        raise UserError("--study_dir is missing: the directory of the study or sweep to show")
     if FLAGS.num < 0:
         raise UserError(f"--num must be at least 0, got {FLAGS.num}")
-    records, bad = log.read(path)
     from trainer.display.progress import Display
 
-    display = Display()
-    if bad:
-        display.say(f"{path}: {bad} line{'s'[: bad > 1]} incomplete or damaged")
-    show(records.values(), FLAGS.num, display)
+    path, display = pathlib.Path(FLAGS.study_dir), Display()
+    records = (_sweep if (path / "sweep.json").exists() else _study)(path, display)
     for kind in ("csv", "parquet"):
         if FLAGS[kind].value:
-            export(records.values(), FLAGS[kind].value, kind)
-            display.say(f"wrote {len(records)} trials to {FLAGS[kind].value}")
+            export(records, FLAGS[kind].value, kind)
+            display.say(f"wrote {count(len(records), 'trial')} to {FLAGS[kind].value}")
+
+
+def _study(path, display):
+    """Shows a study, which may not have finished a trial yet; returns its trials."""
+    if not any((path / name).exists() for name in ("trials.jsonl", "study.json", "lease.json")):
+        raise UserError(f"{path} holds no study (no study.json) and no sweep (no sweep.json)")
+    records = list(_read(path, display).values())
+    settings = _settings(path)
+    if settings:
+        held = settings["config"]
+        display.say(
+            f"task {held['task']}   architecture {held['arch']}   depth {held['depth']}   budget "
+            f"{held['num_params']:,}   {len(records)} of {count(settings['num_trials'], 'trial')}"
+        )
+    if not Watch().is_free(path):
+        display.say("the study is running" + ("; no trial has finished yet" * (not records)))
+    elif not records:
+        display.say("no trial has finished; run the study's command again to continue it")
+    if records:
+        show(records, FLAGS.num, display)
+    return records
+
+
+def _sweep(path, display):
+    """Shows the studies of a sweep with the best trial of each; returns the trials of all."""
+    from tuning.sweep.directory import Sweep
+
+    sweep = Sweep.open(path)
+    found = {name: list(_read(sweep.study_path(name), display).values()) for name in sweep.specs}
+    rows = []
+    for name, records in found.items():
+        done = f"{len(records)}/{sweep.specs[name].study.num_trials}"
+        best = log.ranked(records)[:1]
+        rows.append((name, done, *(_row(best[0]) if best else "-" * len(COLUMNS))))
+    display.table(("study", "trials", *COLUMNS), rows)
+    every = [record for records in found.values() for record in records]
+    display.say(f"{count(len(rows), 'study', 'studies')}: {_counts(every)}")
+    display.say(f"states and times: python -m tuning.sweep --status {path}")
+    return every
+
+
+def _read(path, display):
+    """Returns the finished trials of a study by id, and reports damaged lines."""
+    records, bad = log.read(path / "trials.jsonl")
+    if bad:
+        lines = count(bad, "line")
+        display.say(f"{path / 'trials.jsonl'}: {lines} incomplete or damaged")
+    return records
+
+
+def _settings(path):
+    """Returns the content of study.json; None before it is written."""
+    try:
+        return json.loads((path / "study.json").read_text())
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise UserError(f"{path}/study.json cannot be read: {error}") from None
 
 
 def show(records: Iterable[RunRecord], num: int, display: "Display") -> None:
     """Prints the number of trials and a table of the best ones."""
     records = list(records)
+    display.say(_counts(records))
+    ranked = log.ranked(records)
+    if ranked and num:
+        display.table(COLUMNS, map(_row, ranked[:num]))
+
+
+def _counts(records):
+    """Describes the trials of a study in one line."""
     infeasible = sum(record.status == "infeasible" for record in records)
     early = sum(record.stopped_early for record in records)
     share = infeasible / len(records) if records else 0.0
-    display.say(
-        f"{len(records)} trials, {infeasible} infeasible ({share:.1%})"
+    return (
+        f"{count(len(records), 'trial')}, {infeasible} infeasible ({share:.1%})"
         + (f", {early} stopped early" if early else "")
         + f", {num_proposed(records)} proposed by the search"
     )
-    ranked = log.ranked(records)
-    if not ranked or not num:
-        return
-    columns = "trial,origin,objective,eval loss,steps,optimizer,lr_init,s(),b^fg".split(",")
-    rows = [
-        (
-            record.run_id,
-            record.origin or "-",
-            f"{record.objective:.4f}",
-            f"{record.eval_loss:.4f}",
-            f"{record.steps_done:,}",
-            record.hparams["optimizer"],
-            f"{record.hparams['lr_init']:.2e}",
-            str(record.hparams["activation"] or "-"),
-            _numbers(record.hparams["gate_bias"]),
-        )
-        for record in ranked[:num]
-    ]
-    display.table(columns, rows)
+
+
+def _row(record):
+    """Returns a trial's cells of `COLUMNS`."""
+    return (
+        record.run_id,
+        record.origin or "-",
+        f"{record.objective:.4f}",
+        f"{record.eval_loss:.4f}",
+        f"{record.steps_done:,}",
+        record.hparams["optimizer"],
+        f"{record.hparams['lr_init']:.2e}",
+        str(record.hparams["activation"] or "-"),
+        _numbers(record.hparams["gate_bias"]),
+    )
 
 
 def num_proposed(records: Iterable[RunRecord]) -> int:

@@ -2,13 +2,17 @@
 
 import dataclasses
 import json
+import sys
 
 import pandas
 import pytest
+import sweep_studies
 from processes import python
 
 from trainer import TrainConfig
 from trainer.storage.records import RunRecord
+from tuning import show
+from tuning.study.lease import Lease
 
 
 def record(number, objective):
@@ -69,6 +73,54 @@ def test_all_trials_are_exported(cold, study):
         "all.parquet",
         "study",
     ]
+
+
+@pytest.fixture
+def shown(monkeypatch, capsys):
+    """Calls the main in this process: shown(*flags) -> (exit code, standard output, errors)."""
+
+    def call(*arguments):
+        show.FLAGS.unparse_flags()
+        monkeypatch.setattr(sys, "argv", ["show", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            show.run()
+        return ended.value.code, *capsys.readouterr()
+
+    return call
+
+
+def test_a_study_is_shown_before_its_first_trial_has_finished(tmp_path, shown):
+    where = f"--study_dir={tmp_path}"
+    with Lease(tmp_path):  # as when the process has just started
+        code, out, err = shown(where)
+        assert (code, err) == (0, "")
+        assert out == "the study is running; no trial has finished yet\n"
+        settings = {"config": dataclasses.asdict(TrainConfig("parens", "gru")), "num_trials": 1}
+        (tmp_path / "study.json").write_text(json.dumps(settings))
+        _, out, _ = shown(where)
+        assert "task parens   architecture gru" in out and "0 of 1 trial\n" in out
+        (tmp_path / "trials.jsonl").write_text(json.dumps(record(0, 1.5)) + "\n")
+        _, out, _ = shown(where)
+        assert "1 of 1 trial\nthe study is running\n1 trial, 0 infeasible" in out
+    (tmp_path / "trials.jsonl").unlink()
+    assert "no trial has finished; run the study's command again" in shown(where)[1]
+
+
+def test_a_sweep_is_shown_as_its_studies_with_the_best_trial_of_each(tmp_path, shown):
+    sweep = sweep_studies.make(tmp_path / "sweep", 2)
+    path = sweep.study_path("study-001")
+    path.mkdir(parents=True)
+    lines = [json.dumps(record(n, value)) + "\n" for n, value in enumerate([3.0, 1.5, None])]
+    (path / "trials.jsonl").write_text("".join(lines))
+    code, out, err = shown(f"--study_dir={sweep.path}", f"--csv={tmp_path / 'all.csv'}")
+    assert (code, err) == (0, "")
+    rows = [line.split("│")[1:6] for line in out.splitlines() if line.startswith("│")]
+    assert [[cell.strip() for cell in row] for row in rows] == [
+        ["study-000", "0/6", "-", "-", "-"],
+        ["study-001", "3/6", "00001", "random", "1.5000"],
+    ]
+    assert "2 studies: 3 trials, 1 infeasible (33.3%), 1 stopped early" in out
+    assert len(pandas.read_csv(tmp_path / "all.csv")) == 3
 
 
 def test_mistakes_are_one_line(cold, study):

@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 
 from trainer.display.progress import Display
+from trainer.display.words import count, duration
 from trainer.errors import UserError
 from tuning.study import places
 from tuning.sweep import estimate
 from tuning.sweep.directory import Sweep
 from tuning.sweep.growth import Union
-from tuning.sweep.status import NEW, Survey, duration
+from tuning.sweep.status import NEW, Survey
 from tuning.sweep.transfer import sources
 
 CONFLICT = "conflict"
@@ -52,7 +53,7 @@ def _costs(merged, left, lanes, display) -> Mapping[str, estimate.Cost]:
     specs = [merged.specs[name] for name, trials in left.items() if trials]
     if not specs:
         return {}
-    display.say(f"measuring on this machine, for {_count(len(specs), 'study', 'studies')} ...")
+    display.say(f"measuring on this machine, for {count(len(specs), 'study', 'studies')} ...")
     return estimate.costs(specs, left, lanes)
 
 
@@ -78,11 +79,11 @@ def _summary(costs, waits_for, workers):
     # that wait for each other.
     longest = max(_chain(name, costs, waits_for) for name in costs)
     return (
-        f"{_count(len(costs), 'study', 'studies')}, "
-        f"{_count(sum(each.trials for each in costs.values()), 'trial', 'trials')}, "
+        f"{count(len(costs), 'study', 'studies')}, "
+        f"{count(sum(each.trials for each in costs.values()), 'trial')}, "
         f"{sum(each.steps for each in costs.values()):.3g} steps; about "
         f"{seconds / 3600:,.2f} {unit}-hours, {duration(max(seconds / workers, longest))} on "
-        f"{_count(workers, unit, unit + 's')}; "
+        f"{count(workers, unit, unit + 's')}; "
         f"{sum(each.disk for each in costs.values()) / 1e6:,.0f} MB of disk"
     )
 
@@ -91,7 +92,3 @@ def _chain(name, costs, waits_for):
     """Returns the seconds of a study and of those that must be over before it begins."""
     seconds = costs[name].seconds if name in costs else 0.0
     return seconds + (_chain(waits_for[name], costs, waits_for) if name in waits_for else 0.0)
-
-
-def _count(number, one, many):
-    return f"{number:,} {one if number == 1 else many}"

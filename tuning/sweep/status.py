@@ -6,6 +6,7 @@ from typing import Self
 from rich.console import Console
 
 from trainer.display.progress import Display, StatusLine
+from trainer.display.words import count, duration
 from tuning.study.lease import Watch
 from tuning.sweep.config import Spec
 from tuning.sweep.directory import DONE, FAILED, RUNNING, State, Sweep
@@ -111,9 +112,9 @@ def summary(survey: Survey) -> str:
     """Describes a sweep in one line: studies by status, trials, and the time left."""
     counts = {status: survey.count(status) for status in STATUSES}
     wanted = sum(spec.num_trainings for spec in survey.sweep.specs.values())
-    line = f"{len(survey.states)} studies: "
+    line = count(len(survey.states), "study", "studies") + ": "
     line += ", ".join(f"{n} {status}" for status, n in counts.items() if n)
-    line += f"; {sum(survey.trials.values()):,} of {wanted:,} trials"
+    line += f"; {sum(survey.trials.values()):,} of {count(wanted, 'trial')}"
     left = survey.seconds_left()
     if left is not None and counts[RUNNING] + counts[MORE] + counts[NEW]:
         line += f"; about {duration(left)} to go"
@@ -166,14 +167,3 @@ def report(sweep: Sweep, name: str, state: State) -> str:
 
 def _last_line(state):
     return state.failures[-1].strip().splitlines()[-1]
-
-
-def duration(seconds: float) -> str:
-    """Formats a duration in a suitable unit."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    if seconds < 6000:
-        return f"{seconds / 60:.0f} min"
-    if seconds < 48 * 3600:
-        return f"{seconds / 3600:.1f} h"
-    return f"{seconds / 86400:,.1f} days"

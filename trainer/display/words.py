@@ -1,0 +1,23 @@
+"""Numbers with their nouns and units."""
+
+
+def count(number: int, one: str, many: str | None = None) -> str:
+    """Returns a number with its noun: "1 trial", "2 trials", "3 studies".
+
+    Args:
+        number: the number.
+        one: the noun.
+        many: its plural, if that is not the noun and an s.
+    """
+    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
+
+
+def duration(seconds: float) -> str:
+    """Formats a duration in a suitable unit."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    if seconds < 6000:
+        return f"{seconds / 60:.0f} min"
+    if seconds < 48 * 3600:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 86400:,.1f} days"
