@@ -10,10 +10,12 @@ import importlib.resources
 import json
 import math
 import re
+from collections import Counter
 
 import pandas as pd
 
 from tuning.report import gaps as gap
+from tuning.report import objectives
 from tuning.report.chart import INK, Chart
 from tuning.report.figures import Panel
 from tuning.report.paper import LABELS
@@ -39,8 +41,12 @@ TRIAL_COLUMNS = (
     ("optimizer", "optimizer", "text"),
     ("origin", "origin", "text"),
 )
+#: Suffixes of a figure's files.
+KINDS = ("svg", "png")
 #: Significant digits of numbers on the page.
 _DIGITS = 6
+#: The page's scripts in the order in which they run.
+_SCRIPTS = ("base", "table", "figures", "runs", "page")
 
 
 def render(
@@ -54,8 +60,8 @@ def render(
     """Renders the page.
 
     Args:
-        about: dict with the number of `trials`, the number of `studies`, the directory of `runs`,
-            and `claims`, the number of claims per verdict as text.
+        about: dict with the number of `trials`, the number of `studies`, and the directory of
+            `runs`.
         figures: name -> (specification, chart or None, caption).
         tables: name -> (specification, table).
         claims: DataFrame with one row per claim.
@@ -74,20 +80,43 @@ def render(
     template = environment.from_string((assets / "page.html").read_text())
     rows = pd.Series(range(len(trials)), trials.run)
     drawn = {name: _figure(name, *each, rows) for name, each in figures.items()}
+    absent = {name: each["title"] for name, each in drawn.items() if each["svg"] is None}
     return template.render(
         about=about,
         css=(assets / "page.css").read_text(),
-        script=(assets / "page.js").read_text(),
+        theme=(assets / "theme.js").read_text(),
+        script="\n".join((assets / f"{name}.js").read_text() for name in _SCRIPTS),
+        verdicts=dict(Counter(claims.verdict).most_common()),
         figures=drawn,
+        kinds=KINDS,
         tables={name: table for name, (table, _) in tables.items()},
-        missing=gap.commands(gaps),
+        absent=len(absent),
+        missing=_missing(gaps, absent),
         data={
-            "tables": pack(_tables(tables, claims)),
+            "tables": pack(_tables(tables, claims, trials)),
             "points": pack({name: each["points"] for name, each in drawn.items()}),
             "trials": pack(_trials(trials)),
         },
         runs=_runs(trials),
     )
+
+
+def _missing(gaps, absent):
+    """Lists commands with the absent figures that each makes, and the settings that lack runs.
+
+    Args:
+        gaps: missing runs.
+        absent: name -> title of each figure without a run.
+
+    Returns:
+        List of dicts `command`, `absent` and `lines`. Figures that no command makes come last.
+    """
+    found, rest = [], dict(absent)
+    for command, some in gap.commands(gaps).items():
+        names = [each.what.removeprefix("figure ") for each in some]
+        made = {name: rest.pop(name) for name in names if name in rest}
+        found.append({"command": command, "absent": made, "lines": list(map(str, some))})
+    return found + ([{"command": None, "absent": rest, "lines": []}] if rest else [])
 
 
 def pack(value: object) -> str:
@@ -122,10 +151,14 @@ def _inline(svg, name):
     return re.sub(r' (width|height)="[^"]*"', "", svg, count=2)
 
 
-def _tables(tables, claims):
-    found = {f"table-{name}": _frame(table) for name, (_, table) in tables.items()}
+def _tables(tables, claims, trials):
+    found = {
+        f"table-{name}": _frame(table, **dict.fromkeys(specification.shares, "percent"))
+        for name, (specification, table) in tables.items()
+    }
     verdicts = {name: "verdict" for name in claims if name.startswith("verdict")}
-    return found | {"claims": _frame(claims, **verdicts)}
+    found["claims"] = _frame(claims, **verdicts)
+    return found | {"objectives": _frame(objectives.describe(trials))}
 
 
 def _frame(table, **kinds):
@@ -160,15 +193,24 @@ def _trials(trials):
 
 
 def _runs(trials):
-    """Packs the hyperparameters and learning curves of runs, one piece per study."""
+    """Packs hyperparameters, learning curves and losses of runs, one piece per study."""
     found = {}
     for number, (_, study) in enumerate(trials.groupby("study", observed=False, sort=True)):
-        rows = study.index.tolist()
-        pairs = zip(rows, study.hparams, study.curve, strict=True)
-        found[f"study-{number}"] = pack(
-            {row: [_short(hparams, 4), _short(curve, 3)] for row, hparams, curve in pairs}
-        )
+        found[f"study-{number}"] = pack({row.Index: _run(row) for row in study.itertuples()})
     return found
+
+
+def _run(row):
+    return {
+        "hparams": _short(row.hparams, 4),
+        "held": json.loads(row.held),
+        "curve": _short(row.curve, 3),
+        "trainSteps": int(row.train_steps),
+        "stepsDone": int(row.steps_done),
+        "chance": _finite(row.chance_loss),
+        "valid": _finite(row.valid_loss),
+        "evaluated": _finite(row.eval_loss),
+    }
 
 
 def _short(text, digits):
@@ -183,9 +225,11 @@ def _short(text, digits):
 
 def _numbers(series):
     """Rounds floats; whole ones become int, missing ones None."""
-    return [_number(x) if math.isfinite(x) else None for x in series.astype(float).tolist()]
+    return [_finite(x) for x in series.astype(float).tolist()]
 
 
-def _number(value):
+def _finite(value):
+    if not math.isfinite(value):
+        return None
     rounded = float(f"{value:.{_DIGITS}g}")
     return int(rounded) if rounded.is_integer() and abs(rounded) < 1e15 else rounded

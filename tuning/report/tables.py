@@ -111,6 +111,7 @@ class Table:
         select: maps all trials to those of the table.
         make: maps all trials to the table.
         note: explanation, with the source of the paper's numbers.
+        shares: names of the columns that hold fractions of 1, shown as percentages.
     """
 
     title: str
@@ -119,6 +120,7 @@ class Table:
     select: Callable[[pd.DataFrame], pd.DataFrame]
     make: Callable[[pd.DataFrame], pd.DataFrame]
     note: str
+    shares: tuple[str, ...] = ()
 
 
 #: The paper's tables by name.
@@ -130,6 +132,7 @@ TABLES = {
         untuned,
         infeasible,
         "Wilson's 95 % intervals. Source: Table 1, 1000 trials at 200,000 parameters.",
+        ("infeasible", "low", "high", "paper"),
     ),
     "App.1": Table(
         "Reruns of the best hyperparameters, parentheses, depth 1",
@@ -139,6 +142,7 @@ TABLES = {
         reruns,
         "Eval losses in nats; sd is the sample standard deviation. Source: Table App.1, 100 "
         "reruns at 100,000 parameters.",
+        ("infeasible", "paper: infeasible"),
     ),
     "App.2": Table(
         "Welch's t-test of mean eval losses, random hyperparameters, parentheses",

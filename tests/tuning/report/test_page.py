@@ -33,6 +33,20 @@ def report(planted_runs, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """The report of two trials of the memory task, whose names look like markup."""
+    home = tmp_path_factory.mktemp("small")
+    folder = home / "runs/<script>alert(1)<"
+    folder.mkdir(parents=True)
+    values = {"task_options": {"x": "</script><b>"}, "activation": None}
+    records = [record(name, task="memory", hparams=values) for name in ("00000", "00001")]
+    lines = [json.dumps(dataclasses.asdict(each)) for each in records]
+    (folder / "trials.jsonl").write_text("\n".join(lines) + "\n")
+    build.run(home / "runs", home / "out", None, Display())
+    return home / "out"
+
+
+@pytest.fixture(scope="module")
 def browser():
     webdriver = pytest.importorskip("selenium.webdriver")
     options = webdriver.ChromeOptions()
@@ -50,10 +64,16 @@ def opened(browser, report):
     """The freshly loaded page; fails if its console has an error afterwards."""
     browser.get("about:blank")
     browser.get_log("browser")
-    browser.get((report / "index.html").as_uri())
-    wait(browser, "return document.documentElement.dataset.ready === 'true'")
+    load(browser, report)
     yield browser
+    browser.execute_script("localStorage.clear(); sessionStorage.clear()")
     assert browser.get_log("browser") == []
+
+
+def load(browser, report, fragment=""):
+    browser.get("about:blank")
+    browser.get((report / "index.html").as_uri() + fragment)
+    wait(browser, "return document.documentElement.dataset.ready === 'true'")
 
 
 def wait(browser, script, *arguments):
@@ -123,11 +143,13 @@ def test_a_table_sorts_both_ways_and_says_so(opened):
     head = "[data-table='table-1'] thead th:nth-child(4)"
     press(opened, f"{head} button")
     wait_for(opened, f"{head}[aria-sort=ascending]")
-    up = [float(text) for text in column(opened, "table-1", 4)]
+    shares = column(opened, "table-1", 4)
+    assert all(re.fullmatch(r"\d+\.\d %", text) for text in shares)
+    up = [float(text.removesuffix(" %")) for text in shares]
     assert len(up) == 11 and up == sorted(up)
     press(opened, f"{head} button")
     wait_for(opened, f"{head}[aria-sort=descending]")
-    assert [float(text) for text in column(opened, "table-1", 4)] == up[::-1]
+    assert column(opened, "table-1", 4) == shares[::-1]
 
 
 @needs_chromium
@@ -164,13 +186,18 @@ def test_a_figure_opens_and_its_points_lead_to_their_runs(opened, planted):
     assert texts(opened, "#figure-dialog .drawing svg path")
     name = texts(opened, "#figure-dialog .points tbody a")[0]
     press(opened, "#figure-dialog .points tbody a")
-    wait_for(opened, "#run-dialog[open] dd:nth-of-type(10)")
+    wait_for(opened, "#run-dialog[open] dd")
     run = planted.set_index("run").loc[name]
     (shown,) = texts(opened, "#run-dialog")
     rate = json.loads(run.hparams)["lr_init"]
-    assert f"lr_init\n{float(f'{rate:.4g}')}"[:12] in shown
+    assert f"lr_init\t{float(f'{rate:.4g}')}"[:12] in shown
     assert f"units\n{run.units}" in shown
-    assert texts(opened, "#run-dialog svg path")
+    said = "return [...document.querySelectorAll('#run-dialog text')].map((t) => t.textContent)"
+    assert "training steps" in opened.execute_script(said)
+    assert f"{run.train_steps:,}" in opened.execute_script(
+        "return document.querySelector('#run-dialog svg').ariaLabel"
+    )
+    assert len(texts(opened, "#run-dialog svg .chance")) == 1
     press(opened, "#run-dialog", "ESCAPE")
     wait(opened, "return !document.querySelector('#run-dialog').open && !location.hash")
 
@@ -239,6 +266,69 @@ def test_light_and_dark_differ_and_ink_follows(opened):
 
 
 @needs_chromium
+def test_the_theme_is_kept_over_a_reload(opened, report):
+    press(opened, "#theme")
+    wait_for(opened, "#theme[aria-pressed=true]")
+    load(opened, report)
+    wait_for(opened, "[data-theme=dark] #theme[aria-pressed=true]")
+
+
+@needs_chromium
+def test_a_figure_has_its_files_and_a_link_that_opens_there(opened, report):
+    links = opened.execute_script(
+        "return [...document.querySelectorAll('#figure-4c a')].map((a) => a.getAttribute('href'))"
+    )
+    assert links == [f"figures/4c.{kind}" for kind in page.KINDS]
+    assert all((report / link).stat().st_size > 1000 for link in links)
+    press(opened, "#figure-4c [data-link]")
+    wait_for(opened, "#said:not(:empty)")
+    address = opened.current_url
+    assert address.endswith("#figure-4c")
+    load(opened, report, "#figure-4c")
+    place = "const box = document.querySelector('#figure-4c').getBoundingClientRect();"
+    wait(opened, f"{place} return box.top >= 0 && box.top < innerHeight / 2")
+
+
+@needs_chromium
+def test_a_narrow_window_shows_each_verdict_with_its_rule(browser, report):
+    size = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    try:
+        load(browser, report)
+        boxes = browser.execute_script(
+            "return [...document.querySelectorAll('[data-table=claims] td')].map((each) => {"
+            "  const { left, right, height } = each.getBoundingClientRect();"
+            "  return [each.dataset.label, left, right, height]; })"
+        )
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= 390
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    for label in ("verdict", "rule"):
+        shown = [(left, right) for name, left, right, height in boxes if name == label and height]
+        assert len(shown) == 23
+        assert all(0 <= left < right <= 390 for left, right in shown)
+
+
+@needs_chromium
+def test_absent_figures_are_one_list_with_their_commands(browser, small):
+    load(browser, small)
+    assert texts(browser, "figure b") == ["2c"]
+    named = texts(browser, "#missing p b")
+    assert len(named) == len(set(named)) == 37
+    (entry,) = browser.execute_script(
+        "return [...document.querySelectorAll('.missing > li')].map((each) => each.innerText)"
+        ".filter((text) => text.includes('3d text8 by units'))"
+    )
+    assert entry.startswith(
+        "python -m tuning.sweep --gin_file=gin_configs/paper/figure_3_text8.gin"
+    )
+    assert column(browser, "objectives", 1) == ["memory"]
+    assert column(browser, "objectives", 2) == [
+        "squared error per dimension of the recalled vector"
+    ]
+
+
+@needs_chromium
 def test_a_screen_reader_has_names_for_everything(opened):
     unnamed = opened.execute_script(
         "return [...document.querySelectorAll('button, a, input, svg[role=img]')].filter("
@@ -266,16 +356,10 @@ def test_packed_data_come_back():
     assert packed == page.pack({"a": [1, None, "ü"]})
 
 
-def test_text_from_runs_is_no_markup(tmp_path):
-    folder = tmp_path / "runs/<script>alert(1)<"
-    folder.mkdir(parents=True)
-    values = {"task_options": {"x": "</script><b>"}, "activation": None}
-    line = json.dumps(dataclasses.asdict(record("00000", hparams=values)))
-    (folder / "trials.jsonl").write_text(line + "\n")
-    build.run(tmp_path / "runs", tmp_path / "out", None, Display())
-    assert "<script>alert" not in (tmp_path / "out/index.html").read_text()
-    found, _ = trials.read(tmp_path / "runs")
-    assert found.study.tolist() == ["<script>alert(1)<"]
+def test_text_from_runs_is_no_markup(small):
+    assert "<script>alert" not in (small / "index.html").read_text()
+    found, _ = trials.read(small.parent / "runs")
+    assert found.study.unique().tolist() == ["<script>alert(1)<"]
 
 
 def test_captions_say_how_many_trials_of_which_profile():

@@ -1,0 +1,57 @@
+const find = (selector, within = document) => within.querySelector(selector);
+
+/** Creates an element with attributes and children (text or elements). */
+function make(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === null || value === undefined) continue;
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else element.setAttribute(name, value);
+  }
+  element.append(...children);
+  return element;
+}
+
+/** Pieces of the page's data, each unpacked once. */
+const pieces = new Map();
+function piece(name) {
+  if (!pieces.has(name)) pieces.set(name, load(name));
+  return pieces.get(name);
+}
+
+async function load(name) {
+  const selector = `#data-${CSS.escape(name)}`;
+  // Studies follow this script in the file, so wait until the browser has read all of it.
+  if (name.startsWith("study-") && document.readyState === "loading") {
+    await new Promise((resolve) => document.addEventListener("DOMContentLoaded", resolve));
+  }
+  return unpack(find(selector).textContent);
+}
+
+async function unpack(text) {
+  const bytes = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return JSON.parse(await new Response(stream).text());
+}
+
+function format(value, kind) {
+  if (value === null || value === undefined) return "–";
+  if (typeof value !== "number") return String(value);
+  if (kind === "percent") return `${(100 * value).toFixed(1)} %`;
+  if (Number.isInteger(value)) return value.toLocaleString("en");
+  const size = Math.abs(value);
+  return size >= 1e-3 && size < 1e6 ? String(Number(value.toPrecision(4))) : value.toExponential(2);
+}
+
+/** Accessor of a packed column: maps a row to its value, null if missing. */
+function column(packed) {
+  if (Array.isArray(packed)) return (row) => packed[row];
+  if (packed.ids) return (row) => runName(packed, row);
+  return (row) => (packed.codes[row] < 0 ? null : packed.words[packed.codes[row]]);
+}
+
+function runName(packed, row) {
+  const study = packed.studies[packed.codes[row]];
+  return study === packed.ids[row] ? study : `${study}/${packed.ids[row]}`;
+}
+

@@ -1,0 +1,55 @@
+"""The number that searches minimise on each task, in words."""
+
+import pandas as pd
+
+#: Objective of each of the paper's tasks; an open task's follows from its trials.
+OBJECTIVES = {
+    "capacity": "minus the stored bits: mutual information over the whole data set, eq. (22)",
+    "memory": "squared error per dimension of the recalled vector",
+    "rcf": "squared error of the function's value",
+    "text8": "cross-entropy per character, in nats",
+    "parens": "cross-entropy in nats, summed over the ten counts",
+    "arithmetic": "cross-entropy per character, in nats",
+}
+
+
+def describe(trials: pd.DataFrame) -> pd.DataFrame:
+    """Describes the objective of each task that has trials.
+
+    Returns:
+        DataFrame of `task`, `objective`, `chance` (the objective of the best constant predictor,
+        as text), `best` (the smallest objective of all trials) and `trials`.
+    """
+    rows = []
+    for task, part in trials.groupby("task", observed=True):
+        rows.append(
+            {
+                "task": task,
+                "objective": OBJECTIVES.get(task) or _own(part),
+                "chance": _chance(task, part),
+                "best": part.objective.min(),
+                "trials": len(part),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _own(trials):
+    """Describes the objective of an open task: its loss, if that is what the records show."""
+    finished = trials[trials.objective.notna()]
+    return "the task's loss" if _is_loss(finished) else "the task's own objective"
+
+
+def _is_loss(trials):
+    return bool((trials.objective == trials.valid_loss).all())
+
+
+def _chance(task, trials):
+    """Formats the range of chance levels; nothing if the objective is no loss with a known one."""
+    if task == "capacity":
+        return "0"  # A constant answer stores nothing.
+    levels = trials.chance_loss.dropna()
+    if not len(levels) or not (task in OBJECTIVES or _is_loss(trials[trials.objective.notna()])):
+        return "–"
+    low, high = levels.min(), levels.max()
+    return f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
