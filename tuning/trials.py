@@ -1,16 +1,47 @@
-"""All runs below a directory as one DataFrame with one row per training."""
+"""All runs below a directory as one DataFrame with one row per training.
+
+The report uses `read`, whose columns do not depend on the runs. `load` is for use from Python: each
+hyperparameter is a column. The columns of `read` are fields of `RunRecord`, and
+
+    run             study/run_id, a unique name
+    study, run_id   path of the study below `directory`; name of the trial within it
+    iteration       number of the trial in its study, from 0; NaN outside a search
+    is_rerun        whether it is a rerun of a study's best hyperparameters
+    source          "rnn-zoo" or "published"
+    algorithm       search algorithm: "gp", "random", ...
+    profile         profile of the sweep: "smoke", "laptop" or "paper"
+    setting         JSON: task options that must be equal for trials to be compared, and the
+                    hash of text8's corpus
+    bits            stored information of a capacity run, eq. (22)
+    num_samples     b of a capacity run, N of rcf
+    num_steps       T of a capacity run
+    num_inputs      n_in of a capacity run
+    max_steps       `train_steps` of the study, up to which that of each trial is tuned; NaN
+                    outside a study
+    origin          where a trial's hyperparameters come from: "first", "random", "search" or
+                    "transfer"; None outside a study, and in records of older versions
+    hparams, curve  JSON: hyperparameters; training loss at each twentieth of the steps
+    held            JSON: names of the hyperparameters that the user fixed
+    narrowed        JSON: names of those whose ranges the user set
+    outside         JSON: names of those whose values are outside the paper's ranges
+"""
 
 import dataclasses
 import json
 import os
 import pathlib
-
-import pandas as pd
+import warnings
 
 from trainer.errors import UserError
 from trainer.storage.differences import flat
 from tuning.report.paper import UNROLLED
 from tuning.study.log import RERUNS
+from tuning.study.pruning import CURVE_POINTS
+
+try:
+    import pandas as pd
+except ImportError:
+    raise UserError("runs are read with pandas: pip install 'rnn-zoo[report]'") from None
 
 #: Numeric columns that are fields of a record under the same name.
 _NUMBERS = (
@@ -23,6 +54,8 @@ _WORDS = ("task", "arch", "status", "backend")
 _LABELS = (
     "study source algorithm profile setting activation optimizer origin held narrowed outside"
 ).split()
+#: Columns that hold lists of names, as JSON.
+_NAMES = ("held", "narrowed", "outside")
 #: Task options that figures and claims use.
 _OPTIONS = ("num_samples", "num_steps")
 #: Task options that are not part of a trial's setting, besides those that its record lists as
@@ -77,52 +110,91 @@ class Study:
     narrowed: tuple[str, ...] = ()
 
 
-def read(directory: str | os.PathLike) -> tuple[pd.DataFrame, list[str]]:
+def load(path: str | os.PathLike, curves: bool = False) -> pd.DataFrame:
+    """Loads a run, a study, a sweep, or all of these below a directory, as a tidy DataFrame.
+
+    Args:
+        path: a run directory, a study, a sweep, or a directory that holds some of these.
+        curves: whether to return the learning curves instead of the trials.
+
+    Returns:
+        DataFrame with a row per trial, and the columns of `read`. Instead of its JSON column
+        `hparams`, each hyperparameter is a column: `lr_init`, `gate_bias.g`,
+        `task_options.num_samples`. `held`, `narrowed` and `outside` are tuples of names. Runs that
+        are not finished have the status "interrupted".
+
+        With `curves=True`, a row per point of a learning curve. The columns `step` and `loss` are
+        the point, where `loss` is the mean training loss over the twentieth of the steps that ends
+        at `step`; the other columns are those of the trial.
+
+    Raises:
+        UserError: the path is no directory, or holds no run.
+
+    Example:
+        runs = tuning.load("runs/figure_5")
+        runs.groupby(["task", "arch"]).eval_loss.min()
+        tuning.load("runs/figure_5", curves=True).pivot_table("loss", "step", "arch").plot()
+    """
+    if not os.path.isdir(path):
+        reason = "is a file" if os.path.exists(path) else "does not exist"
+        raise UserError(f"{path} {reason}; give the directory of a run, a study or a sweep")
+    found, problems = read(path, everything=True)
+    for problem in problems:
+        warnings.warn(problem, stacklevel=2)
+    if found.empty:
+        raise UserError(
+            f"{path} holds no run; make one, e.g. python -m trainer --task=memory --arch=gru "
+            f"--profile=smoke --run_dir={os.path.join(path, 'first')}"
+        )
+    words = found.select_dtypes("category").columns
+    trials = found.astype(dict.fromkeys(words, object)).drop(columns=["hparams", "curve"])
+    for name in _NAMES:
+        trials[name] = trials[name].map(lambda text: tuple(json.loads(text)))
+    hparams = pd.DataFrame(found.hparams.map(json.loads).tolist(), index=found.index)
+    # Activation, optimizer and number of steps are fields of the record too.
+    trials = trials.join(hparams.drop(columns=hparams.columns.intersection(trials.columns)))
+    return _points(trials, found.curve.map(json.loads)) if curves else trials
+
+
+def _points(trials, curves):
+    """Returns a row per point of the learning curves."""
+    steps = [
+        [-(-point * total // CURVE_POINTS) for point in range(1, CURVE_POINTS + 1)]
+        for total in trials.train_steps.astype(int)
+    ]
+    # With fewer steps than points, only some of the twentieths hold a step.
+    steps = [sorted(set(ends))[: len(curve)] for ends, curve in zip(steps, curves, strict=True)]
+    points = trials.assign(step=steps, loss=curves).explode(["step", "loss"], ignore_index=True)
+    points = points.dropna(subset="step").astype({"step": int, "loss": float})
+    return points.reset_index(drop=True)
+
+
+def read(directory: str | os.PathLike, everything: bool = False) -> tuple[pd.DataFrame, list[str]]:
     """Reads every run below a directory, including those of unfinished sweeps.
 
     A study keeps its trials in `trials.jsonl` and the reruns of its best trial in `reruns.jsonl`. A
     directory with a `record.json` outside any study is a run of the trainer.
 
-    Copies of a trial in other studies are left out.
+    Args:
+        directory: the directory.
+        everything: whether to include runs that are no evidence: unfinished ones, those that start
+            from a preset's weights, and copies of a trial in other studies.
 
     Returns:
-        (DataFrame, list of problems as sentences). Each row is a finished training; the trials of a
-        study are in the order in which they were proposed. Missing values are NaN or None. The
-        columns are
-
-        run             study/run_id, a unique name
-        study, run_id   path of the study below `directory`; name of the trial within it
-        iteration       number of the trial in its study, from 0; NaN outside a search
-        is_rerun        whether it is a rerun of a study's best hyperparameters
-        source          "rnn-zoo" or "published"
-        algorithm       search algorithm: "gp", "random", ...
-        profile         profile of the sweep: "smoke", "laptop" or "paper"
-        setting         JSON: task options that must be equal for trials to be compared, and the
-                        hash of text8's corpus
-        bits            stored information of a capacity run, eq. (22)
-        num_samples     b of a capacity run, N of rcf
-        num_steps       T of a capacity run
-        num_inputs      n_in of a capacity run
-        max_steps       `train_steps` of the study, up to which that of each trial is tuned; NaN
-                        outside a study
-        origin          where a trial's hyperparameters come from: "first", "random", "search" or
-                        "transfer"; None outside a study, and in records of older versions
-        hparams, curve  JSON: hyperparameters; training loss at each twentieth of the steps
-        held            JSON: names of the hyperparameters that the user fixed
-        narrowed        JSON: names of those whose ranges the user set
-        outside         JSON: names of those whose values are outside the paper's ranges
-
-        and fields of `RunRecord` under the same names.
+        (DataFrame, list of problems as sentences). Each row is a training; the trials of a study
+        are in the order in which they were proposed. Missing values are NaN or None.
     """
     rows, problems = [], []
     for path, names in _walk(pathlib.Path(directory)):
         study = _study(path, directory)
         for name in names:
-            found, bad = _rows(path / name, study, is_rerun=name == RERUNS)
+            found, bad = _rows(path / name, study, name == RERUNS, everything)
             rows += found
             if bad:
                 problems.append(f"{path / name}: {bad} damaged line{'s'[: bad > 1]} left out")
     found = frame(rows)
+    if everything:
+        return found, problems
     again = found.duplicated(list(_SAME)) & ~found.duplicated([*_SAME, "study"])
     if again.any():
         count = int(again.sum())
@@ -161,7 +233,7 @@ def frame(rows: list[dict] | pd.DataFrame) -> pd.DataFrame:
         trials[name] = pd.to_numeric(trials[name], errors="coerce")
     for name in ("is_rerun", "stopped_early"):
         trials[name] = trials[name].astype(bool)
-    for name in ("held", "narrowed", "outside"):
+    for name in _NAMES:
         trials[name] = trials[name].fillna("[]")
     for name in (*_WORDS, *_LABELS):
         trials[name] = trials[name].astype("category")
@@ -192,6 +264,7 @@ def _walk(directory):
 
 def _study(path, directory):
     name = path.relative_to(directory).as_posix()
+    name = path.resolve().name if name == "." else name
     settings = _json(path / "study.json")
     study = settings.get("study", {})
     # A sweep keeps its studies in OUT/studies/NAME.
@@ -219,20 +292,20 @@ def _json(path):
     return found if isinstance(found, dict) else {}
 
 
-def _rows(path, study, is_rerun):
+def _rows(path, study, is_rerun, everything):
     rows, seen, bad = [], set(), 0
     for line in _lines(path):
         try:
             record = json.loads(line)
             if not isinstance(record, dict):
                 raise ValueError("not a record")
-            if record["config"].get("preset"):
-                continue  # The paper's trials start from random weights.
+            # The paper's trials start from random weights.
+            is_evidence = record["status"] != "interrupted" and not record["config"].get("preset")
             row = _row(record, study, is_rerun)
         except (ValueError, KeyError):
             bad += 1
             continue
-        if row["run"] not in seen and record["status"] != "interrupted":
+        if row["run"] not in seen and (is_evidence or everything):
             seen.add(row["run"])
             rows.append(row)
     return sorted(rows, key=lambda row: row["run_id"]), bad

@@ -53,5 +53,7 @@ def test_examples_print_the_text_below_them(page):
     [pytest.param(text, marks=pytest.mark.slow if "evaluate" in text else ()) for text in README],
     ids=lambda text: re.search("[A-Z]+[A-Za-z]+|load", text)[0],
 )
-def test_readme_s_python_runs(block):
+def test_readme_s_python_runs(block, tmp_path, monkeypatch):
+    (tmp_path / "results").symlink_to(ROOT / "results")
+    monkeypatch.chdir(tmp_path)
     exec(block, {"__name__": "__main__"})

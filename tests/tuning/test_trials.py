@@ -4,10 +4,12 @@ import dataclasses
 import hashlib
 import json
 
+import pytest
 from processes import python
 from report_rows import frame, record
 
-from trainer import TrainConfig
+import tuning
+from trainer import TrainConfig, UserError
 from trainer.trial import Trial
 from tuning import trials
 from tuning.report.selection import searched
@@ -172,3 +174,68 @@ def test_the_report_imports_nothing_that_trains():
 def test_a_study_states_its_largest_number_of_steps():
     found, _ = trials.read("results/figure_2c")
     assert set(found.max_steps) == {10_000} and found.train_steps.nunique() > 10
+
+
+def test_loaded_runs_have_a_column_per_hyperparameter(tmp_path):
+    unlike = {"gate_bias": {"r": 0.5, "u": 2}, "task_options": {}, "activation": None}
+    write(tmp_path / "studies/a/trials.jsonl", record("00000"), record("00001", hparams=unlike))
+    found = tuning.load(tmp_path)
+    assert found.run.tolist() == ["studies/a/00000", "studies/a/00001"]
+    assert found.lr_init.tolist()[0] == 0.1 and found.lr_init.isna().tolist() == [False, True]
+    assert found["gate_bias.u"].tolist()[1] == 2
+    assert found["task_options.num_samples"].tolist()[0] == 50
+    assert found.activation.tolist()[0] == "relu" and found.activation.isna().tolist()[1]
+    assert found.columns.is_unique and not {"hparams", "curve"} & set(found)
+    assert set(trials.COLUMNS) - {"hparams", "curve"} <= set(found)
+    # Grouping by categories would give rows for pairs that no run has.
+    assert "category" not in set(map(str, found.dtypes))
+    alone = tuning.load(tmp_path / "studies/a")
+    assert alone.run.tolist() == ["a/00000", "a/00001"]
+
+
+def test_learning_curves_are_loaded_as_points(tmp_path):
+    full = [float(20 - point) for point in range(20)]
+    write(tmp_path / "whole/record.json", record("whole", curve=full, train_steps=50))
+    write(tmp_path / "pruned/record.json", record("pruned", curve=full[:2], train_steps=50))
+    write(tmp_path / "short/record.json", record("short", curve=[3.0, 2.0, 1.0], train_steps=3))
+    write(tmp_path / "none/record.json", record("none", curve=[]))
+    points = tuning.load(tmp_path, curves=True)
+    of = {run: table for run, table in points.groupby("run")}
+    assert sorted(of) == ["pruned", "short", "whole"]
+    assert of["whole"].loss.tolist() == full
+    assert of["whole"].step.tolist()[:4] + of["whole"].step.tolist()[-1:] == [3, 5, 8, 10, 50]
+    assert of["pruned"].step.tolist() == [3, 5] and of["short"].step.tolist() == [1, 2, 3]
+    assert set(points.lr_init) == {0.1}
+
+
+def test_every_run_is_loaded_also_those_that_the_report_leaves_out(tmp_path):
+    write(tmp_path / "tuned/record.json", record("tuned", config={"preset": "capacity/gru-300"}))
+    write(tmp_path / "halted/record.json", record("halted", status="interrupted"))
+    for name in ("one", "two"):
+        write(tmp_path / name / "trials.jsonl", record("00000"))
+    found = tuning.load(tmp_path)
+    assert found.run.tolist() == ["halted", "one/00000", "tuned", "two/00000"]
+    assert found.status.tolist() == ["interrupted", "ok", "ok", "ok"]
+    assert trials.read(tmp_path)[0].run.tolist() == ["one/00000"]
+    with open(tmp_path / "one/trials.jsonl", "a") as file:
+        file.write("{")
+    with pytest.warns(UserWarning, match="1 damaged line left out"):
+        tuning.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name, message",
+    [("nothing", "does not exist; give"), ("a.txt", "is a file; give"), ("empty", "holds no run")],
+)
+def test_a_path_without_runs_is_refused_in_one_line(name, message, tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "a.txt").touch()
+    with pytest.raises(UserError, match=message) as error:
+        tuning.load(tmp_path / name)
+    assert "\n" not in str(error.value)
+
+
+def test_tuning_is_imported_without_its_libraries():
+    done = python("-c", "import tuning, sys; tuning.load; print(*sys.modules)", cwd=".")
+    assert done.code == 0, done.stderr
+    assert not {"tensorflow", "keras", "jax", "keras_tuner"} & set(done.stdout.split())
