@@ -51,9 +51,14 @@ os.replace = replace
 
 
 def environment(**changes):
-    """This process's environment with the project and its tests importable and TensorFlow quiet."""
+    """This process's environment with the project and its tests importable and TensorFlow quiet.
+
+    PyTorch is hidden: nothing needs it, but tensorboardX imports it wherever it is installed, which
+    takes more than a second.
+    """
     inherited = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
-    path = os.pathsep.join([str(ROOT), str(ROOT / "tests"), *inherited])
+    path = [ROOT, ROOT / "tests", ROOT / "tests" / "without_torch", *inherited]
+    path = os.pathsep.join(map(str, path))
     return {**os.environ, "PYTHONPATH": path, "TF_CPP_MIN_LOG_LEVEL": "3", **changes}
 
 

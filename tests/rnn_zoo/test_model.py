@@ -12,6 +12,7 @@ from cell_twins import (
     BATCH,
     INPUT,
     ONE_CASE_EACH,
+    QUICK_CASES,
     TIME,
     UNITS,
     case_id,
@@ -25,7 +26,7 @@ from cell_twins import (
 )
 from on_backend import execute, gradients, to_numpy
 from registrations import restored
-from slow import slow_except
+from slow import slow_except, slow_rows_except
 
 import rnn_zoo
 from rnn_zoo import build_model, functional, model
@@ -348,15 +349,21 @@ np.savez(sys.argv[3], *seeded.get_weights(), outputs=net(np.load(sys.argv[2])))
 """
 
 
-@pytest.mark.parametrize("backend", slow_except(["jax"], ["jax", "tensorflow"]))
-def test_a_keras_file_loads_in_a_fresh_process(backend, rng, tmp_path):
+@pytest.mark.parametrize(
+    ("backend", "cases"),
+    slow_rows_except(
+        [("jax", QUICK_CASES)],
+        [("jax", QUICK_CASES), ("jax", ONE_CASE_EACH), ("tensorflow", ONE_CASE_EACH)],
+    ),
+    ids=["jax", "jax-all", "tensorflow-all"],
+)
+def test_a_keras_file_loads_in_a_fresh_process(backend, cases, rng, tmp_path):
     """Also on another backend; equal seeds give equal weights there too.
 
     PyTorch is imported only when asked for.
     """
     inputs, outputs = keras.Input((None, INPUT)), []
-    for case in ONE_CASE_EACH:
-        arch, options, _ = case
+    for arch, options, _ in cases:
         outputs.append(LAYERS[arch](UNITS, **options)(inputs))
         outputs.append(keras.layers.RNN(rnn_zoo.CELLS[arch](UNITS, **options))(inputs))
     net, x = keras.Model(inputs, keras.layers.concatenate(outputs)), sequences(rng)
