@@ -5,6 +5,7 @@ import sys
 import tempfile
 
 import pytest
+from filelock import FileLock
 
 # There is a process for every core already. Threads beside it wait for one another in busy loops:
 # with two a process, the search's small matrices take twice as long.
@@ -37,6 +38,28 @@ def pytest_unconfigure(config):
 def pytest_xdist_auto_num_workers(config):
     """A process more than there are cores: many a test waits for processes of its own."""
     return len(os.sched_getaffinity(0)) + 1
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory):
+    """A function that fills a directory once for all of xdist's workers, which only read it.
+
+    Its arguments are a name and a function that fills the directory that it is given.
+    """
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+
+    def make(name, fill):
+        path = root / name
+        with FileLock(root / f"{name}.lock"):
+            if not path.exists():
+                made = tmp_path_factory.mktemp(name)
+                fill(made)
+                made.rename(path)
+        return path
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 import pytest
 from processes import JAX, QUICK, ForkServer
+from slow import slow_except
 
 
 @pytest.fixture(scope="session")
@@ -19,3 +20,9 @@ def warm_jax(tmp_path_factory):
     )
     yield started
     started.close()
+
+
+@pytest.fixture(scope="module", params=slow_except(["warm_jax"], ["warm_jax", "warm"]))
+def server(request):
+    """Starts the trainer on JAX, and in slow tests on TensorFlow."""
+    return request.getfixturevalue(request.param)

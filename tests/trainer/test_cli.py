@@ -1,5 +1,6 @@
 """The command line: help, user errors, the files of a run, damage, divergence, a full disk."""
 
+import dataclasses
 import gzip
 import json
 import os
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 from absl import flags
 from on_backend import tensorflow_only
-from processes import KILL_AT, SMALL, python
+from processes import KILL_AT, SMALL, Finished, python
 from safetensors.numpy import load_file
 from slow import slow_rows_except
 
@@ -195,11 +196,11 @@ def test_an_unusable_run_directory_is_refused(quick):
     assert tree(quick.home) == before
 
 
-def test_damaged_measurements_are_refused(warm, stopped):
+def test_damaged_measurements_are_refused(server, stopped):
     directory, _ = stopped
     (directory / "metrics.jsonl").write_text('{"step": 10, "tr')
     before = tree(directory)
-    done = warm.run("trainer", "--resume", "--run_dir=run", cwd=directory.parent)
+    done = server.run("trainer", "--resume", "--run_dir=run", cwd=directory.parent)
     assert done.code == 2
     assert done.stderr.count("\n") == 1
     assert "metrics.jsonl" in done.stderr
@@ -228,14 +229,16 @@ def strict(text):
 
 
 @pytest.fixture(scope="module")
-def smoke(tmp_path_factory):
+def smoke(once):
     """A run by README's command in a new process, and its output."""
-    home = tmp_path_factory.mktemp("smoke")
-    done = python(
-        "-m", "trainer", "--task=parens", "--arch=gru", "--profile=smoke", "--run_dir=runs/a",
-        cwd=home,
-    )  # fmt: skip
-    return home / "runs" / "a", done
+
+    def fill(home):
+        command = ("trainer", *PARENS, "--profile=smoke", "--run_dir=runs/a")
+        done = python("-m", *command, cwd=home)
+        (home / "done.json").write_text(json.dumps(dataclasses.asdict(done)))
+
+    home = once("smoke", fill)
+    return home / "runs" / "a", Finished(**json.loads((home / "done.json").read_text()))
 
 
 def test_a_run_says_what_it_does_and_what_came_out(smoke):
@@ -350,10 +353,10 @@ def test_a_second_run_in_the_same_directory_is_refused(smoke, quick):
         ],
     ),
 )
-def test_another_configuration_is_not_resumed(smoke, warm, flag, name, value):
+def test_another_configuration_is_not_resumed(smoke, warm_jax, flag, name, value):
     directory, _ = smoke
     before = tree(directory)
-    done = warm.run("trainer", f"--run_dir={directory}", "--resume", flag, cwd=directory)
+    done = warm_jax.run("trainer", f"--run_dir={directory}", "--resume", flag, cwd=directory)
     assert_refused(done, str(directory), name, value)
     assert tree(directory) == before
 
@@ -369,11 +372,11 @@ EXPORTS = [
 
 
 @pytest.mark.parametrize("options, made", slow_rows_except(EXPORTS[:1], EXPORTS))
-def test_a_trained_run_can_be_exported(smoke, warm, options, made, tmp_path):
+def test_a_trained_run_can_be_exported(smoke, options, made, tmp_path):
     copy = tmp_path / "exported"
     shutil.copytree(smoke[0], copy)
     before = set(copy.iterdir())
-    done = warm.run("trainer.export", "--run_dir=exported", *options, cwd=tmp_path)
+    done = python("-m", "trainer.export", "--run_dir=exported", *options, cwd=tmp_path)
     assert (done.code, done.stderr) == (0, "")
     assert done.stdout.count("exported exported/") == len(made)
     assert set(copy.iterdir()) - before == {copy / name for name in made}
@@ -415,13 +418,13 @@ def test_a_run_that_is_not_there_is_refused(quick, module):
 
 
 @pytest.fixture(scope="module")
-def killed(warm, tmp_path_factory):
+def killed(server, tmp_path_factory):
     """A run that was killed after two checkpoints, one of step 1 and a later one."""
     home = tmp_path_factory.mktemp("killed")
     often = "import trainer.loop; trainer.loop.CHECKPOINT_SECONDS = 0.0\n"
     killed = often + KILL_AT.format(name="step-", count=2, before=False)
     run = ("trainer", *SMALL, "--train_steps=1000", "--run_dir=run")
-    assert warm.run(*run, cwd=home, before=killed).code == -signal.SIGKILL
+    assert server.run(*run, cwd=home, before=killed).code == -signal.SIGKILL
     return home / "run"
 
 
@@ -432,13 +435,13 @@ def stopped(killed, tmp_path):
     return tmp_path / "run", sorted((tmp_path / "run" / "checkpoints").glob("step-*"))
 
 
-def test_a_damaged_newest_checkpoint_is_reported_and_the_one_before_used(warm, stopped):
+def test_a_damaged_newest_checkpoint_is_reported_and_the_one_before_used(server, stopped):
     directory, (older, newer) = stopped
     content = bytearray(newer.read_bytes())
     content[-100] ^= 4
     newer.write_bytes(content)
     stop = KILL_AT.format(name="metrics.jsonl", count=1, before=False)
-    done = warm.run("trainer", "--resume", "--run_dir=run", cwd=directory.parent, before=stop)
+    done = server.run("trainer", "--resume", "--run_dir=run", cwd=directory.parent, before=stop)
     assert done.code == -signal.SIGKILL
     assert f"from step {int(older.stem.split('-')[1]):,}" in done.stdout
     (line,) = [line for line in done.stdout.splitlines() if "damaged" in line]
@@ -447,7 +450,7 @@ def test_a_damaged_newest_checkpoint_is_reported_and_the_one_before_used(warm, s
     for path in (older, newer):
         path.write_bytes(path.read_bytes()[:-1])
     before = tree(directory)
-    done = warm.run("trainer", "--resume", "--run_dir=run", cwd=directory.parent)
+    done = server.run("trainer", "--resume", "--run_dir=run", cwd=directory.parent)
     assert done.code == 2
     assert done.stderr.count("\n") == 1
     assert "no readable checkpoint" in done.stderr
@@ -461,8 +464,8 @@ def test_a_damaged_newest_checkpoint_is_reported_and_the_one_before_used(warm, s
 @pytest.mark.parametrize(
     "rate, steps, at", [pytest.param("1e30", 20, 0, marks=pytest.mark.slow), ("1e5", 20, 1)]
 )
-def test_a_training_that_diverges_ends_well_and_says_where(warm, tmp_path, rate, steps, at):
-    done = warm.run(
+def test_a_training_that_diverges_ends_well_and_says_where(server, tmp_path, rate, steps, at):
+    done = server.run(
         "trainer",
         *SMALL,
         "--run_dir=run",
@@ -480,15 +483,15 @@ def test_a_training_that_diverges_ends_well_and_says_where(warm, tmp_path, rate,
     (path,) = (tmp_path / "run" / "checkpoints").iterdir()
     assert all(np.isfinite(array).all() for array in load_file(path).values())
     if at:
-        again = warm.run("trainer", "--run_dir=run", "--resume", cwd=tmp_path)
+        again = server.run("trainer", "--run_dir=run", "--resume", cwd=tmp_path)
         assert (again.code, again.stderr) == (0, "")
         assert strict((tmp_path / "run" / "record.json").read_text()) == record
 
 
 @pytest.mark.slow
-def test_a_loss_without_bound_after_the_last_step_is_no_crash(warm, tmp_path):
+def test_a_loss_without_bound_after_the_last_step_is_no_crash(server, tmp_path):
     """The last update leaves finite weights with an infinite loss, which only measuring finds."""
-    done = warm.run(
+    done = server.run(
         "trainer",
         *SMALL,
         "--arch=irnn",
@@ -508,9 +511,9 @@ def test_a_loss_without_bound_after_the_last_step_is_no_crash(warm, tmp_path):
 
 
 @pytest.mark.parametrize("size", [pytest.param("4k", marks=pytest.mark.slow), "48k"])
-def test_a_full_disk_is_one_line_and_nothing_is_half_written(warm, disk, size):
+def test_a_full_disk_is_one_line_and_nothing_is_half_written(server, disk, size):
     home = disk(size)
-    done = warm.run("trainer", *SMALL, "--run_dir=run", cwd=home)
+    done = server.run("trainer", *SMALL, "--run_dir=run", cwd=home)
     assert done.code == 2
     assert done.stderr.count("\n") == 1, done.stderr
     assert done.stderr.startswith("error: ")
@@ -529,15 +532,15 @@ def test_a_full_disk_is_one_line_and_nothing_is_half_written(warm, disk, size):
     if size != "48k":
         return
     disk("10m", ["remount"])
-    done = warm.run("trainer", *SMALL, "--run_dir=run", "--resume", cwd=home)
+    done = server.run("trainer", *SMALL, "--run_dir=run", "--resume", cwd=home)
     assert (done.code, done.stderr) == (0, "")
     assert strict((run / "record.json").read_text())["status"] == "ok"
 
 
-def test_a_disk_that_cannot_be_written_is_one_line(warm, disk):
+def test_a_disk_that_cannot_be_written_is_one_line(server, disk):
     home = disk("1m")
     disk("1m", ["remount", "ro"])
-    done = warm.run("trainer", *SMALL, "--run_dir=run", cwd=home)
+    done = server.run("trainer", *SMALL, "--run_dir=run", cwd=home)
     assert done.code == 2
     assert done.stderr.count("\n") == 1
     assert "run" in done.stderr

@@ -7,7 +7,6 @@ import signal
 import pytest
 from processes import KILL_AT, SMALL
 from safetensors.numpy import load_file
-from slow import slow_except
 
 STEPS = 2000
 ARGUMENTS = (*SMALL, f"--train_steps={STEPS}", "--seed=5")
@@ -56,12 +55,6 @@ def assert_ended_as(directory, undisturbed):
         for name in clocks:
             record.pop(name)
     assert records[0] == records[1]
-
-
-@pytest.fixture(scope="module", params=slow_except(["warm_jax"], ["warm_jax", "warm"]))
-def server(request):
-    """Starts the trainer on JAX, and in slow tests on TensorFlow."""
-    return request.getfixturevalue(request.param)
 
 
 @pytest.fixture(scope="module")
