@@ -62,6 +62,12 @@ def environment(**changes):
     return {**os.environ, "PYTHONPATH": path, "TF_CPP_MIN_LOG_LEVEL": "3", **changes}
 
 
+def jax_alone():
+    """Changes to the environment that select JAX and hide TensorFlow."""
+    path = [str(ROOT / "tests" / "without_tensorflow"), environment()["PYTHONPATH"]]
+    return {**JAX, "PYTHONPATH": os.pathsep.join(path)}
+
+
 @dataclasses.dataclass
 class Finished:
     """How a process ended: `code` is negative for a signal, as `subprocess` has it."""
@@ -211,40 +217,6 @@ if __name__ == "__main__":
         _obey(ORDER)
 
 
-#: Runs the commands of a JSON list one after the other, each as `python -m` does, and prints a
-#: line of JSON for each.
-IN_TURN = """
-import contextlib, io, json, runpy, sys
-for sys.argv in json.loads(sys.argv[1]):
-    out, err, code = io.TextIOWrapper(io.BytesIO()), io.TextIOWrapper(io.BytesIO()), 0
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try:
-            runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
-        except SystemExit as end:
-            code = end.code or 0
-    texts = []
-    for stream in (out, err):
-        stream.seek(0)
-        texts.append(stream.read())
-    print(json.dumps([code, *texts]), flush=True)
-"""
-
-
 def without_tensorflow(*arguments, cwd):
     """Runs `python ARGUMENTS` on JAX, in a process whose children have no TensorFlow either."""
-    path = os.pathsep.join(
-        [str(ROOT / "tests" / "without_tensorflow"), environment()["PYTHONPATH"]]
-    )
-    return python(*arguments, cwd=cwd, KERAS_BACKEND="jax", PYTHONPATH=path)
-
-
-def commands_without_tensorflow(*commands, cwd):
-    """Runs commands, each a list of a module and its flags, in one such process.
-
-    Returns:
-        A `Finished` for each.
-    """
-    commands = [[str(word) for word in command] for command in commands]
-    done = without_tensorflow("-c", IN_TURN, json.dumps(commands), cwd=cwd)
-    assert done.code == 0, done.stderr
-    return [Finished(*json.loads(line)) for line in done.stdout.splitlines()]
+    return python(*arguments, cwd=cwd, **jax_alone())

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 from on_backend import tensorflow_only
+from processes import jax_alone
 from slow import slow_except
 
 HERE = pathlib.Path(__file__).parent
@@ -42,7 +43,7 @@ def test_numbers_on_jax(name):
     command += ["-k", which, "-m", marked]
     done = subprocess.run(
         [*command, "-W", "ignore", "--tb=short", *(str(HERE / file) for file in FILES)],
-        env=os.environ | environment | {"KERAS_BACKEND": "jax"},
+        env=os.environ | jax_alone() | environment,
         cwd=HERE.parents[1],
         capture_output=True,
         text=True,

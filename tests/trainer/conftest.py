@@ -1,5 +1,5 @@
 import pytest
-from processes import JAX, QUICK, ForkServer
+from processes import QUICK, ForkServer, jax_alone
 from slow import slow_except
 
 
@@ -14,10 +14,9 @@ def warm(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def warm_jax(tmp_path_factory):
-    """Starts the trainer on JAX, which compiles sooner."""
-    started = ForkServer(
-        tmp_path_factory.mktemp("output"), ("jax", "trainer.__main__", "trainer.loop"), **JAX
-    )
+    """Starts the trainer on JAX, which compiles sooner, and without TensorFlow."""
+    modules = ("jax", "trainer.__main__", "trainer.loop")
+    started = ForkServer(tmp_path_factory.mktemp("output"), modules, **jax_alone())
     yield started
     started.close()
 

@@ -5,54 +5,24 @@ import json
 
 import pytest
 from on_backend import tensorflow_only
-from processes import commands_without_tensorflow, without_tensorflow
+from processes import SMALL, without_tensorflow
 
 pytestmark = tensorflow_only
 
-SMALL = "--gin_bindings=TrainConfig.num_params = 500"
-IN_PYTHON = """
-import keras, numpy as np, rnn_zoo, trainer
-from trainer.lanes import train_lanes
-from trainer.trial import Trial
-
-layer = rnn_zoo.layers.LSTM(4, return_sequences=True)
-cell = keras.layers.RNN(rnn_zoo.UGRNNCell(3))
-model = keras.Sequential([keras.Input((5, 2)), layer, cell])
-model.compile("adam", "mse")
-x, y = np.ones((8, 5, 2)), np.zeros((8, 3))
-losses = model.fit(x, y, epochs=3, verbose=0).history["loss"]
-assert losses[-1] < losses[0], losses
-model.save("model.keras")
-copy = keras.models.load_model("model.keras")
-np.testing.assert_array_equal(copy.predict(x, verbose=0), model.predict(x, verbose=0))
-configs = [
-    trainer.TrainConfig("capacity", "gru", num_params=300, train_steps=20, lr_init=lr)
-    for lr in (0.1, 0.01)
-]
-records = [record for _, record, _ in train_lanes(map(Trial, configs), 2)]
-assert [record.status for record in records] == ["ok", "ok"]
-stepper = rnn_zoo.build_model("gru", 1, 4, 2, 3).stepper()
-assert stepper(np.ones((1, 2))).shape == (1, 3)
-try:
-    trainer.tasks.TASKS["memory"]().dataset("train", 2)
-except Exception as error:
-    print(error)
-"""
+FEW_PARAMS = "--gin_bindings=TrainConfig.num_params = 500"
 
 
 @pytest.fixture(scope="module")
-def run_directory(tmp_path_factory):
+def run_directory(warm_jax, tmp_path_factory):
     """The directory of a run, and how the commands on it ended, by their module."""
     where = tmp_path_factory.mktemp("jax")
-    small = ("--task=arithmetic", "--arch=rnn", "--profile=smoke")
     commands = [
-        ("trainer", *small, "--run_dir=run"),
+        ("trainer", *SMALL, "--run_dir=run"),
         ("trainer.show", "--run_dir=run", "--num=1"),
         ("trainer.quantize", "--run_dir=run", "--bits=4", "--granularity=row"),
         ("trainer.export", "--run_dir=run"),
     ]
-    done = commands_without_tensorflow(*commands, cwd=where)
-    return where / "run", dict(zip((module for module, *_ in commands), done, strict=True))
+    return where / "run", {command[0]: warm_jax.run(*command, cwd=where) for command in commands}
 
 
 def test_training_leaves_a_record_a_curve_and_events(run_directory):
@@ -101,8 +71,8 @@ def test_a_saved_model_needs_it_and_says_so(run_directory):
     assert "tensorflow" in done.stderr
 
 
-def test_layers_lanes_and_steppers_work_and_a_pipeline_says_what_it_needs(tmp_path):
-    done = without_tensorflow("-c", IN_PYTHON, cwd=tmp_path)
+def test_layers_lanes_and_steppers_work_and_a_pipeline_says_what_it_needs(warm_jax, tmp_path):
+    done = warm_jax.run("keras_on_jax", cwd=tmp_path)
     assert done.code == 0, done.stderr
     assert "needs KERAS_BACKEND=tensorflow" in done.stdout
 
@@ -110,7 +80,7 @@ def test_layers_lanes_and_steppers_work_and_a_pipeline_says_what_it_needs(tmp_pa
 @pytest.mark.slow
 def test_a_search_works(tmp_path):
     # A sweep and its report are made without TensorFlow in tests/tuning/report/test_cli.py.
-    flags = ("--task=capacity", "--arch=rnn", "--profile=smoke", SMALL, "--num_trials=2")
+    flags = ("--task=capacity", "--arch=rnn", "--profile=smoke", FEW_PARAMS, "--num_trials=2")
     done = without_tensorflow("-m", "tuning", *flags, "--study_dir=study", cwd=tmp_path)
     assert done.code == 0, done.stderr
     assert "2 trials, 0 infeasible" in done.stdout
