@@ -1,8 +1,8 @@
 """Names and traits of the architectures, without Keras, for flags and parameter counts."""
 
-import importlib
-import traceback
 from typing import NamedTuple
+
+from rnn_zoo import names
 
 
 class Architecture(NamedTuple):
@@ -66,45 +66,9 @@ ALIASES = {"plus_rnn": "+rnn"}
 
 
 def canonical_name(arch: str) -> str:
-    """Return the registered name of an architecture; resolve aliases.
-
-    An unknown dotted name such as "my_cells.leaky" is looked up by importing the module before its
-    last dot, which must call `rnn_zoo.register`. So any process can find the cell by its name
-    alone.
+    """Return the registered name of an architecture; resolve aliases and dotted names.
 
     Raises:
-        ValueError: the name is unknown, or its module cannot be imported.
+        ValueError: as for `rnn_zoo.names.find`.
     """
-    name = ALIASES.get(arch, arch)
-    if name in ARCHITECTURES:
-        return name
-    hint = "to add one see rnn_zoo.register"
-    if isinstance(name, str) and "." in name:
-        hint = _import_home(name)
-    if name not in ARCHITECTURES:
-        choices = ", ".join(ARCHITECTURES)
-        raise ValueError(f"unknown architecture {arch!r}; choose one of {choices}; {hint}")
-    return name
-
-
-def _import_home(name):
-    """Import the module of a dotted name; return a hint in case the name stays unknown.
-
-    Raises:
-        ValueError: the module raises; the message says where.
-    """
-    home = name.rpartition(".")[0]
-    if not all(part.isidentifier() for part in home.split(".")):
-        return f"{home!r} is not the name of a module"
-    try:
-        importlib.import_module(home)
-    except Exception as error:
-        missing = isinstance(error, ModuleNotFoundError) and error.name
-        if missing and f"{home}.".startswith(f"{missing}."):
-            return f"there is no module {missing!r} on Python's path"
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        raise ValueError(
-            f"the module {home!r} of architecture {name!r} cannot be imported: "
-            f"{type(error).__name__}: {error} ({place.filename}, line {place.lineno})"
-        ) from error
-    return f"the module {home!r} does not register it"
+    return names.find("architecture", ALIASES.get(arch, arch), ARCHITECTURES, "rnn_zoo.register")

@@ -1,9 +1,9 @@
 """Registration of custom cells as architectures."""
 
 import inspect
-import re
 from typing import Any
 
+from rnn_zoo import names
 from rnn_zoo.architectures import ALIASES, ARCHITECTURES, Architecture
 from rnn_zoo.cells import CELLS, AbstractRNNCell
 from rnn_zoo.layers import LAYERS, CellLayer, make_layer
@@ -49,7 +49,7 @@ def register(name: str, cell_class: type[AbstractRNNCell], summary: str = "") ->
         model = rnn_zoo.build_model("my_cells.leaky", 2, 64, 27, 27)
     """
     _check_class(cell_class)
-    _check_name(name, cell_class)
+    names.check("architecture", name, cell_class, CELLS.get(ALIASES.get(name, name)))
     summary = summary or (cell_class.__doc__ or cell_class.__name__).strip().split("\n")[0]
     ARCHITECTURES[name] = Architecture(
         summary,
@@ -97,18 +97,3 @@ def _check_class(cell_class):
             f"{cell_class.__name__} must not override build(): an architecture has no weights "
             f"other than its gates'; keras.layers.RNN({cell_class.__name__}(units)) trains them"
         )
-
-
-def _check_name(name, cell_class):
-    if not (isinstance(name, str) and re.fullmatch(r"\w+(\.\w+)*", name, re.ASCII)):
-        raise ValueError(
-            f"an architecture's name must be letters, digits and underscores, with dots after a "
-            f"module's name; got {name!r}"
-        )
-    if name in ALIASES or (name in CELLS and _home(CELLS[name]) != _home(cell_class)):
-        holder = _home(CELLS[ALIASES.get(name, name)])
-        raise ValueError(f"the name {name!r} is taken by {holder}; choose another")
-
-
-def _home(a_class):
-    return f"{a_class.__module__}.{a_class.__qualname__}"

@@ -1,20 +1,25 @@
-"""Leaves the architectures as they were, whatever has been registered meanwhile."""
+"""Leaves architectures and tasks as they were, whatever has been registered meanwhile."""
 
 import contextlib
 import sys
 
 import rnn_zoo
 from rnn_zoo.layers import LAYERS
+from trainer.tasks import TASKS
+
+#: Modules of the tests that register something when they are imported.
+MODULES = ("own_cells", "own_tasks")
 
 
 @contextlib.contextmanager
 def restored():
-    tables = (rnn_zoo.ARCHITECTURES, rnn_zoo.CELLS, LAYERS)
+    tables = (rnn_zoo.ARCHITECTURES, rnn_zoo.CELLS, LAYERS, TASKS)
     before = [dict(table) for table in tables]
     try:
         yield
     finally:
-        sys.modules.pop("own_cells", None)
+        for module in MODULES:
+            sys.modules.pop(module, None)
         for table, entries in zip(tables, before, strict=True):
             table.clear()
             table.update(entries)

@@ -1,17 +1,15 @@
 """Configuration of one training run, immutable and checked on construction."""
 
-import contextlib
 import dataclasses
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from typing import Any
 
-from rnn_zoo.architectures import ARCHITECTURES, canonical_name
+from rnn_zoo.architectures import ALIASES, ARCHITECTURES
 from rnn_zoo.presets import Preset, preset, read_weights
 from rnn_zoo.sizing import units_for_budget
-from trainer import stderr
-from trainer.errors import UserError
-from trainer.tasks import TASKS
+from trainer import names, tasks
+from trainer.errors import UserError, user_errors
 from trainer.tasks.base import Task
 
 ACTIVATIONS = ("tanh", "relu")
@@ -90,8 +88,9 @@ class TrainConfig:
     precision: str = "float32"
 
     def __post_init__(self) -> None:
-        check_choice("task", self.task, TASKS)
-        arch = _canonical_name(self.arch)
+        tasks.canonical_name(self.task)
+        arch = ALIASES.get(self.arch, self.arch)
+        names.find("architecture", arch, ARCHITECTURES, "rnn_zoo.register")
         object.__setattr__(self, "arch", arch)
         min_depth = ARCHITECTURES[arch].min_depth
         depth = min_depth if self.depth is None else self.depth
@@ -123,7 +122,7 @@ class TrainConfig:
             raise UserError(
                 f"task_options must be a dict from option to value, got {self.task_options!r}"
             )
-        TASKS[self.task].check_options(self.task_options)
+        tasks.TASKS[self.task].check_options(self.task_options)
 
     def _check_by_gate(self, name, gates):
         value = getattr(self, name)
@@ -151,7 +150,7 @@ class TrainConfig:
 
     def make_task(self) -> Task:
         """Builds the `Task`, which reads its data, if any."""
-        return TASKS[self.task](**self.task_options)
+        return tasks.TASKS[self.task](**self.task_options)
 
     def units(self, input_dim: int, output_dim: int) -> int:
         """Returns the largest number of units within the budget.
@@ -194,7 +193,7 @@ def find_preset(name: str) -> Preset:
     Raises:
         UserError: no such preset, or its file is damaged.
     """
-    with _as_user_error():
+    with user_errors():
         return preset(name)
 
 
@@ -204,23 +203,8 @@ def read_preset_weights(name: str) -> dict:
     Raises:
         UserError: no such preset, it has no weights, or its file is damaged.
     """
-    with _as_user_error():
+    with user_errors():
         return read_weights(preset(name))
-
-
-@contextlib.contextmanager
-def _as_user_error() -> Iterator[None]:
-    try:
-        yield
-    except ValueError as error:
-        raise UserError(str(error)) from None
-
-
-def _canonical_name(arch):
-    # A custom cell's module imports Keras, which logs while it starts.
-    imports = isinstance(arch, str) and "." in arch and arch not in ARCHITECTURES
-    with stderr.hidden() if imports else contextlib.nullcontext(), _as_user_error():
-        return canonical_name(arch)
 
 
 def check_choice(name: str, value: Any, choices: Collection) -> None:

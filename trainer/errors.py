@@ -1,5 +1,17 @@
 """The exception that the command line reports as one line, with exit code 2."""
 
+import contextlib
+from collections.abc import Iterator
+
 
 class UserError(ValueError):
     """An error the user can fix; the message names the value, the choices and what to do."""
+
+
+@contextlib.contextmanager
+def user_errors() -> Iterator[None]:
+    """Turns a `ValueError` into a `UserError`."""
+    try:
+        yield
+    except ValueError as error:
+        raise UserError(str(error)) from None

@@ -1,7 +1,7 @@
 """Builds a `TrainConfig` from gin files, bindings and flags; no other trainer module imports gin.
 
-Later sources win: the dataclass's defaults, the task's file, the architecture's file, the profile,
---gin_file, --gin_bindings, flags.
+Later sources win: the dataclass's defaults, the task's file or the `defaults` of its class, the
+architecture's file, the profile, --gin_file, --gin_bindings, flags.
 """
 
 import contextlib
@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 
 import gin
 
-from rnn_zoo.architectures import ALIASES
+from rnn_zoo.architectures import ALIASES, ARCHITECTURES
+from trainer import tasks
 from trainer.config import TrainConfig
 from trainer.errors import UserError
-from trainer.tasks import TASKS
 
 PROFILES = ("smoke", "laptop", "paper")
 #: Files in gin_configs/archs, each for one architecture, with all tasks or with one.
@@ -78,7 +78,7 @@ def parse(
         bound = _bound_in(texts)
         gin.clear_config()
         if base is None:
-            _parse_project_files(given, profile)
+            _parse_project_files(bound | given, profile)
         else:
             gin.parse_config(base)
         gin.parse_config(texts)
@@ -106,10 +106,10 @@ def given_names(fields: Mapping[str, Any]) -> frozenset[str]:
 
 
 def _bound_in(texts):
-    """Returns the names of the `TrainConfig` fields that gin texts bind."""
+    """Returns the `TrainConfig` fields that gin texts bind, with their values."""
     gin.clear_config()
     gin.parse_config(texts)
-    return gin.get_bindings("TrainConfig", resolve_references=False).keys()
+    return gin.get_bindings("TrainConfig", resolve_references=False)
 
 
 def construct(configurable: Callable[[], Any]) -> Any:
@@ -140,18 +140,26 @@ def _as_user_error(error):
 def _parse_project_files(given, profile):
     if profile not in PROFILES:
         raise UserError(f"unknown profile {profile!r}; choose one of {', '.join(PROFILES)}")
-    if "task" not in given:
-        raise UserError(f"--task is missing; choose one of {', '.join(TASKS)}")
-    if given["task"] not in TASKS:
-        raise UserError(f"unknown task {given['task']!r}; choose one of {', '.join(TASKS)}")
+    for name, table in (("task", tasks.TASKS), ("arch", ARCHITECTURES)):
+        if name not in given:
+            raise UserError(f"--{name} is missing; choose one of {', '.join(table)}")
     root = importlib.resources.files("gin_configs")
-    names = [f"tasks/{given['task']}.gin"]
-    arch = ALIASES.get(given.get("arch"), given.get("arch"))
-    own = (arch, f"{arch}-{given['task']}")
-    names += [f"archs/{name}.gin" for name in own if name in ARCHITECTURE_FILES]
-    names.append(f"profiles/{profile}.gin")
-    for name in names:
+    task, arch = tasks.canonical_name(given["task"]), ALIASES.get(given["arch"], given["arch"])
+    file = root.joinpath(f"tasks/{task}.gin")
+    gin.parse_config(file.read_text() if file.is_file() else _defaults(tasks.TASKS[task]))
+    own = (arch, f"{arch}-{task}")
+    names = [f"archs/{name}.gin" for name in own if name in ARCHITECTURE_FILES]
+    for name in (*names, f"profiles/{profile}.gin"):
         gin.parse_config(root.joinpath(name).read_text())
+
+
+def _defaults(task):
+    """Returns the `defaults` of a task's class in the form of a task's gin file."""
+    values = {"train_steps": TrainConfig.train_steps, **task.defaults}
+    steps = values.pop("train_steps")
+    lines = [f"{profile}_steps = {steps}" for profile in ("laptop", "paper")]
+    lines += [f"TrainConfig.{name} = {value!r}" for name, value in values.items()]
+    return "\n".join(lines)
 
 
 def read(path: str | pathlib.Path) -> str:

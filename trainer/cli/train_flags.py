@@ -21,8 +21,8 @@ def define(flag_values: flags.FlagValues) -> None:
         return "".join(f"\n        {name}: {entry.summary}" for name, entry in table.items())
 
     common: dict[str, Any] = {"flag_values": flag_values}
-    flags.DEFINE_string("task", None, f"the task, one of{listed(TASKS)}", **common)
     own = "\n        MODULE.NAME: a custom one, registered by importing MODULE"
+    flags.DEFINE_string("task", None, f"the task, one of{listed(TASKS)}{own}", **common)
     flags.DEFINE_string(
         "arch", None, f"the architecture, one of{listed(ARCHITECTURES)}{own}", **common
     )

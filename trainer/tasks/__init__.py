@@ -1,7 +1,12 @@
-"""The tasks of the paper, one file each."""
+"""The tasks of the paper, one file each, and the registration of others."""
 
+import inspect
+from typing import Any
+
+from rnn_zoo import names as rules
+from trainer import names
 from trainer.tasks.arithmetic import Arithmetic
-from trainer.tasks.base import Batch, Task
+from trainer.tasks.base import Batch, Task, WeightedBatch, cross_entropy, hits
 from trainer.tasks.capacity import Capacity
 from trainer.tasks.memory import Memory
 from trainer.tasks.parens import Parens
@@ -9,6 +14,74 @@ from trainer.tasks.rcf import RCF
 from trainer.tasks.text8 import Text8
 
 #: Task name -> class.
-TASKS = {task.name: task for task in (Capacity, Memory, RCF, Text8, Parens, Arithmetic)}
+TASKS: dict[str, type[Task]] = {
+    task.name: task for task in (Capacity, Memory, RCF, Text8, Parens, Arithmetic)
+}
 
-__all__ = ["TASKS", "Batch", "Task"]
+__all__ = [
+    "TASKS",
+    "Batch",
+    "Task",
+    "WeightedBatch",
+    "canonical_name",
+    "cross_entropy",
+    "hits",
+    "register",
+]
+
+
+def register(name: str, task_class: type[Task], summary: str = "") -> type[Task]:
+    """Adds a task to `TASKS`, in this process.
+
+    Commands, configurations and sweeps then accept its name. A *dotted* name is found without an
+    earlier call: "my_tasks.parity" is looked up by importing `my_tasks`, which must be on Python's
+    path and register the name.
+
+    Args:
+        name: letters, digits and underscores, preceded by the name of a module and a dot if
+            importing that module registers the task.
+        task_class: a subclass of `Task` with `draw` and `step_losses`.
+        summary: one-line description; by default the first line of the class's docstring.
+
+    Returns:
+        The class, whose `name` and `summary` are set.
+
+    Raises:
+        TypeError: `task_class` is not a subclass of `Task`.
+        ValueError: the name is taken or malformed, the class lacks something, or an argument of its
+            constructor has no default. A class with the module and name of the registered one
+            replaces it, which helps in notebooks.
+    """
+    if not (isinstance(task_class, type) and issubclass(task_class, Task)):
+        raise TypeError(f"a task must be a subclass of Task, got {task_class!r}")
+    rules.check("task", name, task_class, TASKS.get(name))
+    _check_class(task_class)
+    task_class.name = name
+    task_class.summary = summary or (task_class.__doc__ or name).strip().split("\n")[0]
+    TASKS[name] = task_class
+    return task_class
+
+
+def _check_class(task_class):
+    for what in ("draw", "step_losses"):
+        if inspect.getattr_static(task_class, what) is inspect.getattr_static(Task, what):
+            raise ValueError(f"{task_class.__name__} must define {what}; see trainer.tasks.Task")
+    parameters = inspect.signature(task_class).parameters
+    for name, parameter in parameters.items():
+        if parameter.default is parameter.empty:
+            raise ValueError(f"{task_class.__name__}: the argument {name} needs a default")
+    for name in task_class.ranges:
+        if name not in parameters:
+            raise ValueError(
+                f"{task_class.__name__}.ranges has {name!r}, which is no argument of the "
+                f"constructor; it has {', '.join(parameters) or 'none'}"
+            )
+
+
+def canonical_name(task: Any) -> str:
+    """Returns the name of a registered task, after importing the module of a dotted one.
+
+    Raises:
+        UserError: the name is unknown, or its module cannot be imported.
+    """
+    return names.find("task", task, TASKS, "trainer.tasks.register")

@@ -1,6 +1,7 @@
 """Addition of integers written as characters (appendix B)."""
 
 import functools
+from typing import ClassVar
 
 import numpy as np
 
@@ -42,6 +43,7 @@ class Arithmetic(Task):
     input_dim = output_dim = len(SYMBOLS)
     num_steps = 36
     target_time_axis = -1
+    ranges: ClassVar = {"compute_steps": (1, 6)}
     lane_options = ("compute_steps",)
 
     def __init__(self, compute_steps: int = 3):

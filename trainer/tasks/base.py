@@ -68,13 +68,17 @@ class Task:
     hyperparameters, and each has a default.
 
     Attributes:
-        name, summary: its name, and one line for help texts.
+        name, summary: its name, and one line for help texts; set by `trainer.tasks.register`.
         input_dim, output_dim, num_steps: I, O, T.
         chance_loss: loss of the best constant predictor, in the unit of the loss.
         loss_steps: slice of the scored time steps; all by default.
         target_time_axis: time axis of `targets`, counted from the end.
         vocabulary: the symbol of each one-hot position, or None.
         data: arrays that `draw` reads, by name; they become arguments of the compiled program.
+        defaults: `TrainConfig` field -> value that commands use unless the user sets another one. A
+            task in `gin_configs/tasks` has a gin file instead, with steps for each profile.
+        ranges: name of a constructor's argument -> its range in a search, in the form of
+            `StudyConfig.ranges`, or a function from the parameter budget to one.
         lane_options: names of the constructor's arguments that may differ between the trials of
             one program; these are scalars in `data`.
         num_samples: size of a finite data set, which `sweep` measures whole; None otherwise.
@@ -95,6 +99,8 @@ class Task:
     target_time_axis: int = -2
     vocabulary: tuple[str, ...] | None = None
     data: Mapping[str, Any] = MappingProxyType({})
+    defaults: Mapping[str, Any] = MappingProxyType({})
+    ranges: Mapping[str, Any] = MappingProxyType({})
     lane_options: tuple[str, ...] = ()
     num_samples: int | None = None
     predicts_next: bool = False

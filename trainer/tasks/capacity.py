@@ -1,6 +1,7 @@
 """Perceptron capacity (section 2.1): the number of random labels that a network can store."""
 
 import math
+from typing import ClassVar
 
 import numpy as np
 
@@ -44,6 +45,10 @@ class Capacity(Task):
     output_dim = 1
     splits_share_a_program = True
     chance_loss = math.log(2)
+    ranges: ClassVar = {
+        "num_samples": lambda budget: (max(1, round(0.1 * budget)), 10 * budget, "log"),
+        "presentation": PRESENTATIONS,
+    }
     lane_options = ("num_samples", "presentation", "coding")
 
     def __init__(

@@ -12,7 +12,7 @@ import contextlib
 import dataclasses
 import inspect
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from rnn_zoo.architectures import ARCHITECTURES
 from trainer.config import (
@@ -26,59 +26,12 @@ from trainer.config import (
 from trainer.errors import UserError
 from trainer.tasks import TASKS
 from trainer.tasks.capacity import least_inputs
+from tuning.search.hyperparameter import Condition, Hyperparameter, of_range
 
 if TYPE_CHECKING:
     import keras_tuner
 
     from tuning.config import StudyConfig
-
-DISTRIBUTIONS = ("uniform", "log-uniform", "integer", "log-integer", "categorical")
-
-
-class Condition(NamedTuple):
-    """The name of another hyperparameter, and its values for which this one is active."""
-
-    name: str
-    values: tuple
-
-
-class Hyperparameter(NamedTuple):
-    """One dimension of the space.
-
-    Attributes:
-        name: name in `TrainConfig`, with a dot before an entry of a dict.
-        distribution: one of `DISTRIBUTIONS`.
-        low, high: inclusive range; None if categorical.
-        choices: values if categorical.
-        condition: when it is active; always if None.
-        source: origin of the range.
-    """
-
-    name: str
-    distribution: str
-    low: Any = None
-    high: Any = None
-    choices: tuple = ()
-    condition: Condition | None = None
-    source: str = "appendix A"
-
-    @property
-    def fixed(self) -> Any:
-        """Its value if there is only one, otherwise None."""
-        if self.distribution == "categorical":
-            return self.choices[0] if len(self.choices) == 1 else None
-        return self.low if self.low == self.high else None
-
-    def contains(self, value: Any) -> bool:
-        """Returns whether a value is within the range or one of the choices."""
-        if self.distribution == "categorical":
-            return value in self.choices
-        return self.low <= value <= self.high
-
-    def __str__(self):
-        if self.distribution == "categorical":
-            return "{" + ", ".join(map(str, self.choices)) + "}"
-        return f"[{self.low:g}, {self.high:g}]"
 
 
 def space(
@@ -97,7 +50,11 @@ def space(
         The hyperparameters; those that conditions refer to come first.
     """
     of_architecture = () if config.preset else _of_architecture(config.arch)
-    return (*of_architecture, *_of_learning(config, optimizers), *_of_task(config))
+    return (
+        *of_architecture,
+        *_of_learning(config, optimizers),
+        *_declared(config, "task_options", TASKS[config.task].ranges, "the task"),
+    )
 
 
 def _of_architecture(arch):
@@ -141,13 +98,11 @@ def _of_learning(config, optimizers):
     yield Hyperparameter("l2_decay", "log-uniform", 1e-8, 1e-3)
 
 
-def _of_task(config):
-    if config.task == "capacity":
-        low, high = max(1, round(0.1 * config.num_params)), 10 * config.num_params
-        yield Hyperparameter("task_options.num_samples", "log-integer", low, high)
-        yield Hyperparameter("task_options.presentation", "categorical", choices=("first", "every"))
-    if config.task == "arithmetic":
-        yield Hyperparameter("task_options.compute_steps", "integer", 1, 6, source="appendix B")
+def _declared(config, field, ranges, source):
+    """Yields the hyperparameters whose ranges a task or a cell declares."""
+    for name, given in ranges.items():
+        wanted = given(config.num_params) if callable(given) else given
+        yield of_range(f"{field}.{name}", wanted, source)
 
 
 def narrow(
@@ -166,7 +121,7 @@ def narrow(
     _check_names(space, ranges)
     wanted = [_wanted(each, ranges) for each in space]
     return tuple(
-        _narrowed(each, found[0]) if found else each
+        each.with_range(found[0]) if found else each
         for each, found in zip(space, wanted, strict=True)
     )
 
@@ -210,32 +165,14 @@ def hold(config: TrainConfig, given: Collection[str], ranges: Mapping[str, Any])
                 f"{each.name} is set to {value!r} and also has a range; omit one of the two, or "
                 "set StudyConfig.first for the value of the first trial"
             )
-        _narrowed(each, value)
+        if not each.contains(value):
+            raise UserError(f"{each.name} is within {each}, not {value!r}")
     return {**ranges, **held}
 
 
 def _short_name(name):
     field, _, entry = name.partition(".")
     return entry if field == "task_options" else field
-
-
-def _narrowed(hyperparameter, wanted):
-    name = hyperparameter.name
-    if hyperparameter.distribution == "categorical":
-        choices = tuple(wanted) if isinstance(wanted, (list, tuple)) else (wanted,)
-        for choice in choices or ("no choice",):
-            if choice not in hyperparameter.choices:
-                raise UserError(f"{name} is one of {hyperparameter}, not {choice!r}")
-        return hyperparameter._replace(choices=tuple(dict.fromkeys(choices)))
-    ends = tuple(wanted) if isinstance(wanted, (list, tuple)) else (wanted, wanted)
-    is_whole = "integer" in hyperparameter.distribution
-    kinds = (int,) if is_whole else (int, float)
-    if len(ends) != 2 or not all(isinstance(e, kinds) and not isinstance(e, bool) for e in ends):
-        numbers = "whole numbers" if is_whole else "numbers"
-        raise UserError(f"{name} is narrowed by (low, high), two {numbers}, not by {wanted!r}")
-    if not hyperparameter.low <= ends[0] <= ends[1] <= hyperparameter.high:
-        raise UserError(f"{name} is within {hyperparameter}, not {wanted!r}")
-    return hyperparameter._replace(low=ends[0], high=ends[1])
 
 
 def hyperparameters(space: Sequence[Hyperparameter]) -> "keras_tuner.HyperParameters":
@@ -363,7 +300,7 @@ def point(
             if each.name in chosen:
                 raise UserError(f"first has {each.name}, which is not active there")
         elif wanted:
-            _narrowed(each, wanted[0])
+            each.with_range(wanted[0])
             values[each.name] = wanted[0]
         else:
             values[each.name] = _clipped(each, _value(config, each.name))

@@ -11,9 +11,8 @@ from trainer.tasks import TASKS
 from trainer.trial import Trial
 from tuning.config import StudyConfig
 from tuning.search.features import Features
+from tuning.search.hyperparameter import DISTRIBUTIONS, Hyperparameter
 from tuning.search.space import (
-    DISTRIBUTIONS,
-    Hyperparameter,
     configure,
     hold,
     hyperparameters,
