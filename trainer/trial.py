@@ -14,6 +14,7 @@ from rnn_zoo.sizing import count_params
 from trainer import backend
 from trainer.config import OPTIMIZERS, PAPER_OPTIMIZERS, TrainConfig, read_preset_weights
 from trainer.program import CURVE_POINTS, Program, window_start
+from trainer.storage import provenance
 from trainer.storage.records import RunRecord, versions
 from trainer.tasks.base import SPLITS
 
@@ -37,6 +38,7 @@ class Trial:
         task: its `Task`.
         units, num_params: N and the number of parameters, from the budget.
         cells: the cells of the layers, unbuilt.
+        date: UTC time at which it was made.
         activation: name of s().
         optimizers: optimizers of the program that trains it. Any subset of the paper's four is
             extended to all four, so that different studies can share a program.
@@ -54,6 +56,7 @@ class Trial:
     ):
         self.config, self.task = config, config.make_task()
         self.run_id, self.stop_above = run_id, dict(stop_above or {})
+        self.date = provenance.now()
         shape = (self.task.input_dim, self.task.output_dim)
         self.units = config.units(*shape)
         self.num_params = count_params(config.arch, config.depth, self.units, *shape)
@@ -156,6 +159,8 @@ class Trial:
             backend=keras.backend.backend(),
             device=backend.current().device_name(),
             versions=versions(),
+            date=self.date,
+            **provenance.of_process(),
         )
 
     def update(self, record: RunRecord, state: Mapping[str, Any], seconds: float) -> None:
@@ -170,6 +175,8 @@ class Trial:
         is_last = step == self.config.train_steps
         record.steps_done, record.seconds, record.steps_per_second = step, seconds, step / seconds
         record.curve = self.curve(state["loss_sums"], step)
+        peak = provenance.peak_memory(backend.current().peak_memory())
+        record.peak_memory = max(peak, record.peak_memory or 0)
         record.stopped_early = feasible and bool(state["pruned"]) and not is_last
         record.infeasible_at = None if feasible else step
         if not feasible:

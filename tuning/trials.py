@@ -50,9 +50,12 @@ _NUMBERS = (
 ).split()
 #: Text columns that are fields of a record under the same name.
 _WORDS = ("task", "arch", "status", "backend")
+#: Columns that are fields of a record under the same name, and that old records lack.
+_PROVENANCE = ("date", "device", "commit", "peak_memory")
 #: Other text columns with few different values.
 _LABELS = (
-    "study source algorithm profile setting activation optimizer origin held narrowed outside"
+    "study source algorithm profile setting activation optimizer origin held narrowed outside "
+    "device commit"
 ).split()
 #: Columns that hold lists of names, as JSON.
 _NAMES = ("held", "narrowed", "outside")
@@ -77,7 +80,7 @@ COLUMNS = (
     "run", "study", "run_id", "iteration", "is_rerun", "source", "algorithm", "profile", "setting",
     *_WORDS, *_NUMBERS, "stopped_early", "origin", "activation", "optimizer", *_OPTIONS,
     "num_inputs", "max_steps", *_METRICS, "held", "narrowed", "outside",
-    "hparams", "curve",
+    "hparams", "curve", *_PROVENANCE,
 )  # fmt: skip
 #: Columns that agree only for copies of a trial, such as those of a study in two directories.
 _SAME = (
@@ -220,7 +223,7 @@ def read_published(path: str | os.PathLike) -> pd.DataFrame:
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"cannot read {path} as Parquet: {reason}; {CONVERT}") from None
-    missing = [name for name in COLUMNS if name not in found]
+    missing = [name for name in COLUMNS if name not in found and name not in _PROVENANCE]
     if missing:
         raise UserError(f"{path} has no column {', '.join(missing)}; {CONVERT}")
     return frame(found)
@@ -229,7 +232,8 @@ def read_published(path: str | os.PathLike) -> pd.DataFrame:
 def frame(rows: list[dict] | pd.DataFrame) -> pd.DataFrame:
     """Makes a DataFrame with all of `COLUMNS` and their types from rows that may lack some."""
     trials = pd.DataFrame(rows, columns=list(COLUMNS))
-    for name in (*_NUMBERS, *_OPTIONS, "num_inputs", "max_steps", *_METRICS, "iteration"):
+    own = ("num_inputs", "max_steps", "iteration", "peak_memory")
+    for name in (*_NUMBERS, *_OPTIONS, *_METRICS, *own):
         trials[name] = pd.to_numeric(trials[name], errors="coerce")
     for name in ("is_rerun", "stopped_early"):
         trials[name] = trials[name].astype(bool)
@@ -336,9 +340,9 @@ def _row(record, study, is_rerun):
         "max_steps": study.max_steps,
         "setting": _setting(record),
         "stopped_early": record["stopped_early"],
+        "origin": record.get("origin"),
         "activation": hparams["activation"],
         "optimizer": hparams.get("optimizer"),
-        "origin": record.get("origin"),
         "hparams": json.dumps(flat(hparams)),
         "held": json.dumps(record.get("held", [])),
         "narrowed": json.dumps(study.narrowed),
@@ -346,6 +350,7 @@ def _row(record, study, is_rerun):
         "curve": json.dumps(record["curve"]),
     }
     row |= {name: record[name] for name in (*_WORDS, *_NUMBERS)}
+    row |= {name: record.get(name) for name in _PROVENANCE}
     row |= {name: options.get(name) for name in _OPTIONS}
     row |= {column: evaluated.get(name) for column, name in _METRICS.items()}
     if record["task"] == "capacity":

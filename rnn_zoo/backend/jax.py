@@ -56,6 +56,11 @@ def device_name() -> str:
     return jax.devices()[0].device_kind
 
 
+def peak_memory() -> int | None:
+    on_gpu = jax.default_backend() != "cpu"
+    return jax.devices()[0].memory_stats()["peak_bytes_in_use"] if on_gpu else None
+
+
 def joins_products() -> bool:
     return False
 

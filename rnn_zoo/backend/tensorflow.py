@@ -160,6 +160,12 @@ def device_name() -> str:
     return tf.config.experimental.get_device_details(gpus[0])["device_name"] if gpus else "cpu"
 
 
+def peak_memory() -> int | None:
+    """Return the most bytes that were in use on the GPU, or None on a CPU."""
+    gpus = tf.config.list_logical_devices("GPU")
+    return tf.config.experimental.get_memory_info("GPU:0")["peak"] if gpus else None
+
+
 def joins_products() -> bool:
     """Return whether one matmul for all gates that share an operand beats one per gate.
 

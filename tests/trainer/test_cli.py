@@ -1,9 +1,11 @@
 """The command line: help, user errors, the files of a run, damage, divergence, a full disk."""
 
 import dataclasses
+import datetime
 import gzip
 import json
 import os
+import platform
 import shutil
 import signal
 import subprocess
@@ -283,6 +285,11 @@ def test_the_record(smoke):
     assert record.hparams["lr_init"] == record.config["lr_init"]
     assert record.backend == "tensorflow"
     assert {"python", "tensorflow", "keras", "numpy"} <= record.versions.keys()
+    assert datetime.datetime.fromisoformat(record.date).utcoffset() == datetime.timedelta(0)
+    assert record.host == platform.node() and record.commit is None
+    command = "python -m trainer --task=parens --arch=gru --profile=smoke --run_dir=runs/a"
+    assert record.command == command
+    assert (record.device, 50 < record.peak_memory < 50_000) == ("cpu", True)
     assert record.seconds > 0
     assert record.steps_per_second > 0
     for split in ("train", "valid", "eval"):

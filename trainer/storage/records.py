@@ -9,6 +9,12 @@ from collections.abc import Mapping, Sequence
 from trainer.errors import UserError
 from trainer.storage.files import whole, write_json
 
+#: Fields in which equal runs may differ.
+INCIDENTAL = (*("date", "host", "command", "commit", "peak_memory", "seconds", "steps_per_second"),)
+#: Fields that name machines and paths. They are written to a run's own `record.json` only, because
+#: the logs of studies are meant to be published.
+PRIVATE = ("host", "command")
+
 
 @dataclasses.dataclass
 class RunRecord:
@@ -31,6 +37,13 @@ class RunRecord:
         outside: names of those, held or searched, whose values are outside the paper's ranges or
             which the paper does not tune.
         device: model of the GPU, or "cpu".
+        date: UTC time at which the run started, in ISO format.
+        host: name of the machine; None in the log of a study.
+        command: command line that started the run; None in the log of a study.
+        commit: git commit of the working directory, followed by "-dirty" if files differ from it;
+            None without git.
+        peak_memory: most memory in use, in MiB: that of the GPU, or of the process on a CPU. Lanes
+            of one process share it.
     """
 
     run_id: str
@@ -68,6 +81,11 @@ class RunRecord:
     held: list[str] = dataclasses.field(default_factory=list)
     searched: list[str] = dataclasses.field(default_factory=list)
     outside: list[str] = dataclasses.field(default_factory=list)
+    date: str | None = None
+    host: str | None = None
+    command: str | None = None
+    commit: str | None = None
+    peak_memory: int | None = None
 
 
 class RunDirectory:

@@ -1,4 +1,8 @@
-"""`trials.jsonl`: one line per finished trial, each written in full or not at all."""
+"""`trials.jsonl`: one line per finished trial, each written in full or not at all.
+
+Logs are meant to be published, so they leave out machines and command lines. Those are in the
+`record.json` of the best trials.
+"""
 
 import contextlib
 import dataclasses
@@ -11,7 +15,7 @@ from typing import Any
 
 from trainer.config import TrainConfig
 from trainer.storage.files import whole
-from trainer.storage.records import RunDirectory, RunRecord
+from trainer.storage.records import PRIVATE, RunDirectory, RunRecord
 
 #: File name of a study's log of reruns.
 RERUNS = "reruns.jsonl"
@@ -118,7 +122,8 @@ def write_run(path: str | pathlib.Path, record: RunRecord, weights: Any) -> None
 
 
 def _line(record):
-    return json.dumps(dataclasses.asdict(record), allow_nan=False) + "\n"
+    public = dataclasses.asdict(record) | dict.fromkeys(PRIVATE)
+    return json.dumps(public, allow_nan=False) + "\n"
 
 
 def _free_name(path):

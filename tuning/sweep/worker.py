@@ -4,9 +4,10 @@ import collections
 import contextlib
 import dataclasses
 import os
+import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from trainer.errors import UserError
@@ -188,9 +189,11 @@ class Studies:
 
     Attributes:
         lanes: see `InProcess`.
+        argv: command line of the sweep, which records name.
     """
 
     lanes: int | None = None
+    argv: Sequence[str] = dataclasses.field(default_factory=lambda: tuple(sys.argv))
 
     def prepare(self, spec: Spec) -> None:
         """Starts the backend and reads the task's data.
@@ -200,6 +203,8 @@ class Studies:
         """
         from trainer.cli import main as cli
 
+        # Ray's workers have a command line of their own.
+        sys.argv = list(self.argv)
         cli.start_backend()
         spec.config.make_task()
 

@@ -35,13 +35,22 @@ def test_records_are_read_back(path):
 
 def test_a_record_of_an_older_version_has_no_origin(path):
     old = json.loads(path.read_bytes().splitlines()[0])
-    for name in ("origin", "transferred_from", "held"):
+    later = ("origin", "transferred_from", "held", "date", "host", "command", "commit")
+    for name in (*later, "peak_memory"):
         del old[name]
     path.write_text(json.dumps(old) + "\n")
     records, bad = read(path)
     assert not bad
     one = records["0"]
     assert (one.origin, one.transferred_from, one.held) == (None, None, [])
+
+
+def test_a_log_names_no_machine_and_no_path(path):
+    log = TrialLog(path)
+    log.append(dataclasses.replace(record("3"), host="mine", command="python /home/me/a.py"))
+    line = json.loads(path.read_text().splitlines()[-1])
+    assert line["run_id"] == "3" and line["host"] is None and line["command"] is None
+    assert log.records["3"].host == "mine"
 
 
 @pytest.mark.parametrize("cut", [1, 2, 40])

@@ -1,0 +1,53 @@
+"""Where, when and by which command a run was made."""
+
+import subprocess
+
+import numpy as np
+import pytest
+
+import trainer
+from trainer.storage import provenance
+
+
+@pytest.mark.parametrize(
+    "program, arguments, expected",
+    [
+        (f"{trainer.__path__[0]}/__main__.py", ["--task=rcf"], "python -m trainer --task=rcf"),
+        (f"{trainer.__path__[0]}/cli/main.py", [], "python -m trainer.cli.main"),
+        ("/home/me/bin/rnn-zoo-train", ["--arch=+rnn"], "rnn-zoo-train --arch=+rnn"),
+        ("/home/me/mine.py", ["two words"], "python mine.py 'two words'"),
+        ("-c", [], "-c"),
+    ],
+)
+def test_the_command_is_written_as_it_was_typed(program, arguments, expected):
+    assert provenance.command([program, *arguments]) == expected
+
+
+def test_the_commit_is_that_of_the_directory(tmp_path):
+    assert provenance.commit(tmp_path) is None
+    author = ("-c", "user.name=a", "-c", "user.email=a@b")
+
+    def git(*arguments):
+        done = subprocess.run(
+            ["git", *author, *arguments], cwd=tmp_path, check=True, capture_output=True, text=True
+        )
+        return done.stdout.strip()
+
+    git("init")
+    (tmp_path / "a").write_text("1")
+    git("add", "a")
+    git("commit", "-m", "a")
+    head = git("rev-parse", "HEAD")
+    assert provenance.commit(tmp_path) == head
+    (tmp_path / "a").write_text("2")
+    assert provenance.commit(tmp_path) == f"{head}-dirty"
+
+
+def test_peak_memory_is_that_of_the_gpu_or_of_the_process():
+    assert provenance.peak_memory(3 * 2**20) == 3
+    before = provenance.peak_memory(None)
+    held = np.ones(400 * 2**20, np.uint8)
+    during = provenance.peak_memory(None)
+    del held
+    assert provenance.peak_memory(None) >= during >= max(before, 400)
+    assert before > 0
