@@ -10,6 +10,8 @@
     simulation         random trials under assumed results (`truths`), to test the rules
     plan               the studies (`designs`) that decide the most claims for the least time
     gaps               missing runs, and the commands that make them
+    importance         importance of hyperparameters within a study
+    objectives         what searches minimise, in words
     page               the whole report as one HTML file
     convert_published  the authors' pickled trials (`pickled`, `authors`) as Parquet
 

@@ -15,7 +15,7 @@ from collections import Counter
 import pandas as pd
 
 from tuning.report import gaps as gap
-from tuning.report import objectives
+from tuning.report import importance, objectives
 from tuning.report.chart import INK, Chart
 from tuning.report.figures import Panel
 from tuning.report.paper import LABELS
@@ -41,12 +41,14 @@ TRIAL_COLUMNS = (
     ("optimizer", "optimizer", "text"),
     ("origin", "origin", "text"),
 )
+#: Order of verdicts in the summary.
+VERDICTS = ("supported", "contradicted", "not enough runs")
 #: Suffixes of a figure's files.
 KINDS = ("svg", "png")
 #: Significant digits of numbers on the page.
 _DIGITS = 6
 #: The page's scripts in the order in which they run.
-_SCRIPTS = ("base", "table", "figures", "runs", "page")
+_SCRIPTS = ("base", "table", "figures", "runs", "studies", "page")
 
 
 def render(
@@ -86,12 +88,13 @@ def render(
         css=(assets / "page.css").read_text(),
         theme=(assets / "theme.js").read_text(),
         script="\n".join((assets / f"{name}.js").read_text() for name in _SCRIPTS),
-        verdicts=dict(Counter(claims.verdict).most_common()),
+        verdicts={name: count for name in VERDICTS if (count := Counter(claims.verdict)[name])},
         figures=drawn,
         kinds=KINDS,
         tables={name: table for name, (table, _) in tables.items()},
         absent=len(absent),
         missing=_missing(gaps, absent),
+        limits={"studies": importance.MOST_STUDIES, "trials": importance.FEWEST_TRIALS},
         data={
             "tables": pack(_tables(tables, claims, trials)),
             "points": pack({name: each["points"] for name, each in drawn.items()}),
@@ -158,7 +161,19 @@ def _tables(tables, claims, trials):
     }
     verdicts = {name: "verdict" for name in claims if name.startswith("verdict")}
     found["claims"] = _frame(claims, **verdicts)
-    return found | {"objectives": _frame(objectives.describe(trials))}
+    found["objectives"] = _frame(objectives.describe(trials))
+    return found | {"importance": _importance(trials)}
+
+
+def _importance(trials):
+    """Importances by study, as lists in falling order."""
+    return {
+        name: {
+            "values": [[hparam, _finite(value)] for hparam, value in each.values.items()],
+            "explained": _finite(each.explained),
+        }
+        for name, each in importance.find(trials).items()
+    }
 
 
 def _frame(table, **kinds):
@@ -204,6 +219,7 @@ def _run(row):
     return {
         "hparams": _short(row.hparams, 4),
         "held": json.loads(row.held),
+        "outside": json.loads(row.outside),
         "curve": _short(row.curve, 3),
         "trainSteps": int(row.train_steps),
         "stepsDone": int(row.steps_done),

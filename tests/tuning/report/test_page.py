@@ -251,6 +251,42 @@ def test_a_link_from_elsewhere_opens_its_run(opened, report, planted):
 
 
 @needs_chromium
+def test_a_study_shows_importances_and_its_trials_as_lines(opened, report, planted):
+    search = planted[planted.iteration.notna()]
+    study = search.study.value_counts().index[0]
+    rows = search[search.study == study]
+    load(opened, report, f"#study={study.replace('/', '%2F')}")
+    assert opened.execute_script("return document.querySelector('#study').value") == study
+    assert texts(opened, "#study-facts")[0].startswith(f"{len(rows)} trials, ")
+    names = texts(opened, "#importance th")
+    assert len(names) == 10 and set(names) <= set(json.loads(rows.hparams.iloc[0]))
+    assert opened.execute_script("return document.querySelectorAll('#parallel .axis').length") == 9
+    press(opened, "#parallel input", "HOME")
+    wait(opened, "return document.querySelector('#parallel output').innerText.startsWith('1 %')")
+    # One line is the best trial's; a click on its end opens its run.
+    from selenium.webdriver.common.action_chains import ActionChains
+
+    drawing = opened.find_element("css selector", "#parallel svg")
+    x, y = opened.execute_script(
+        "const [svg] = arguments, box = svg.getBoundingClientRect();"
+        "svg.scrollIntoView({ block: 'center' });"
+        "const [x, y] = svg.querySelector('.best').getAttribute('d').match(/[\\d.]+/g)"
+        ".slice(-2).map(Number);"
+        "return [x - box.width / 2, y - box.height / 2]",
+        drawing,
+    )
+    ActionChains(opened).move_to_element_with_offset(drawing, x, y).click().perform()
+    wait_for(opened, "#run-dialog[open] a[href^='#study']")
+    best = rows.loc[rows.objective.idxmin()]
+    assert texts(opened, "#run-dialog h2") == [f"Run {best.run}"]
+    press(opened, "#run-dialog a")
+    wait(opened, "return !document.querySelector('#run-dialog').open")
+    opened.find_element("css selector", "#study-facts a").click()
+    wait(opened, "return document.querySelector('[data-table=trials] input').value")
+    assert status(opened, "trials").startswith(f"{len(rows)} of ")
+
+
+@needs_chromium
 def test_light_and_dark_differ_and_ink_follows(opened):
     script = (
         "const style = getComputedStyle(document.body);"
@@ -322,6 +358,7 @@ def test_absent_figures_are_one_list_with_their_commands(browser, small):
     assert entry.startswith(
         "python -m tuning.sweep --gin_file=gin_configs/paper/figure_3_text8.gin"
     )
+    assert "50 studies with the most trials" in texts(browser, "#importance")[0]
     assert column(browser, "objectives", 1) == ["memory"]
     assert column(browser, "objectives", 2) == [
         "squared error per dimension of the recalled vector"

@@ -2,16 +2,21 @@
 
 const tablesByName = new Map();
 
-function followHash() {
-  const match = location.hash.match(/^#run=(.+)$/);
-  if (!match) return find("#run-dialog").close();
-  let name = match[1];
+/** Opens the run, or the study, that the address names. */
+async function followHash() {
+  const [, kind, quoted] = location.hash.match(/^#(run|study)=(.+)$/) || [];
+  if (kind !== "run") find("#run-dialog").close();
+  if (!kind) return;
+  let name = quoted;
   try {
-    name = decodeURIComponent(name);
+    name = decodeURIComponent(quoted);
   } catch {
     // A malformed link; openRun reports that there is no such run.
   }
-  return openRun(name);
+  if (kind === "run") return openRun(name);
+  find("#figure-dialog").close();
+  await openStudy(name);
+  find("#studies").scrollIntoView();
 }
 
 function setTheme(theme) {
@@ -61,7 +66,8 @@ async function start() {
     const { table, caption } = place.dataset;
     tablesByName.set(table, new DataTable(place, table === "trials" ? trials : tables[table], caption));
   }
-  followHash();
+  await startStudies(trials);
+  await followHash();
   document.documentElement.dataset.ready = "true";
 }
 

@@ -18,11 +18,13 @@ async function openRun(name) {
     find(".details", dialog).replaceChildren(make("p", {}, "This report has no such run."));
   } else {
     const run = (await piece(`study-${runs.codes[row]}`))[row];
+    const study = runs.studies[runs.codes[row]];
     const facts = trials.columns.slice(1).map((each, i) => [each.label, column(trials.values[i + 1])(row)]);
     find(".details", dialog).replaceChildren(
       make("section", {}, make("h3", {}, "Learning curve"), drawCurve(run)),
       make("section", {}, make("h3", {}, "Hyperparameters"), hyperparameters(run)),
-      make("section", { class: "result" }, make("h3", {}, "Result"), list(facts)));
+      make("section", { class: "result" }, make("h3", {}, "Result"), list(facts),
+        make("p", {}, make("a", { href: `#study=${encodeURIComponent(study)}` }, `Study ${study}`))));
   }
   if (!dialog.open) dialog.showModal();
 }
@@ -33,7 +35,7 @@ function list(entries) {
 }
 
 /** Tables of a run's hyperparameters: one with a column per gate, and one of all others. */
-function hyperparameters({ hparams, held }) {
+function hyperparameters({ hparams, held, outside }) {
   const gated = new Map(), single = [];
   for (const [name, value] of Object.entries(hparams)) {
     const [group, part] = name.split(/\.(.*)/s);
@@ -41,7 +43,11 @@ function hyperparameters({ hparams, held }) {
     else gated.set(group, { ...gated.get(group), [part]: value });
   }
   const gates = [...new Set([...gated.values()].flatMap(Object.keys))];
-  const head = (name) => make("th", { scope: "row" }, name, ...(held.includes(name) ? [" ", make("small", {}, "fixed")] : []));
+  // A name may stand for one gate of several.
+  const is = (names, name) => names.some((each) => each === name || each.startsWith(`${name}.`));
+  const badge = (text) => [" ", make("small", {}, text)];
+  const head = (name) => make("th", { scope: "row" }, name,
+    ...(is(held, name) ? badge("fixed") : []), ...(is(outside, name) ? badge("not the paper's") : []));
   const rows = [...gated].map(([name, values]) =>
     make("tr", {}, head(name), ...gates.map((gate) => make("td", { class: "number" }, gate in values ? format(values[gate]) : ""))));
   const parts = [make("table", {}, make("caption", {}, "Hyperparameters"),

@@ -18,7 +18,7 @@ class DataTable {
     this.heads = this.columns.map((each, i) =>
       make("th", { scope: "col", role: "columnheader", class: classOf(each), "aria-sort": "none" },
         make("button", { type: "button", onclick: () => this.sort(i) }, each.label)));
-    const input = make("input", { type: "search", "aria-label": `Filter: ${caption}` });
+    const input = this.input = make("input", { type: "search", "aria-label": `Filter: ${caption}` });
     const region = make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
       make("table", { role: "table" }, make("caption", {}, caption),
         make("thead", { role: "rowgroup" }, make("tr", { role: "row" }, ...this.heads)), this.body));
@@ -54,6 +54,12 @@ class DataTable {
     this.rows = [...this.rows].sort((a, b) => compare(a, b) || a - b);
     this.page = 0;
     this.draw();
+  }
+
+  /** Fills in the filter. */
+  search(text) {
+    this.input.value = text;
+    this.filter(text);
   }
 
   /** Keeps the rows that contain every word, each in any column. */
