@@ -24,10 +24,13 @@ flags.DEFINE_boolean("resume", False, "continue the run in --run_dir", flag_valu
 
 def main() -> int:
     directory, parsed = _settings()
-    cli.start_backend()
-    from trainer.loop import train
+    from trainer.display.progress import Display
 
-    record = train(parsed.config, directory, FLAGS.resume, parsed.documents)
+    display = Display()
+    with display.phase(f"starting {cli.backend_name()}"):
+        cli.start_backend()
+        from trainer.loop import train
+    record = train(parsed.config, directory, FLAGS.resume, parsed.documents, display)
     return cli.INTERRUPTED if record.status == "interrupted" else 0
 
 

@@ -167,7 +167,8 @@ class _Run:
             self.trial.complete(record, self._evaluate)
             self.directory.write_record(record)
         if self.measurements:
-            curves.plot(where / "curves.png", record, self.measurements)
+            with self.display.phase("drawing the curves"):
+                curves.plot(where / "curves.png", record, self.measurements)
         if record.status == "interrupted":
             self.display.say(
                 f"interrupted at step {self.step:,}; continue with --resume --run_dir={where}"
@@ -230,9 +231,11 @@ class _Run:
         )
 
     def _evaluate(self, split, num_samples, whole=False):
-        return self.program.evaluate(
-            self.state["weights"], self.hparams, self.task.device_data, split, num_samples, whole
-        )
+        arguments = (split, num_samples, whole)
+        with self.display.phase(f"measuring the split {split}"):
+            return self.program.evaluate(
+                self.state["weights"], self.hparams, self.task.device_data, *arguments
+            )
 
     def _save(self):
         checkpoints.write(self.directory.checkpoints, self.state)

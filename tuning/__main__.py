@@ -78,8 +78,9 @@ def main():
     # Leave the GPUs to the workers: list them before hiding them from this process.
     gpus()
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
-    cli.start_backend()
     display = StudyDisplay()
+    with display.phase(f"starting {cli.backend_name()}"):
+        cli.start_backend()
     try:
         if sets:
             is_complete = _train_given(directory, sets, display)
@@ -184,7 +185,9 @@ def _export(run_dir, display):
     from trainer.export import export
 
     path = run_dir / "saved_model"
-    display.say(f"exported {path if path.exists() else export(run_dir)}")
+    with display.phase("exporting the best trial"):
+        path = path if path.exists() else export(run_dir)
+    display.say(f"exported {path}")
 
 
 def _rerun(search, display):

@@ -1,50 +1,121 @@
-"""Progress of a run: a live line on a terminal, otherwise one plain line every 10 s."""
+"""Messages, tables, and a status line that never falls silent.
 
+On a terminal the status line is redrawn in place. Elsewhere, as in a log, it is printed as a plain
+line whenever nothing has been printed for some seconds.
+"""
+
+import contextlib
+import math
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
-from typing import Self
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from rich.console import Console
 from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
+from trainer.display.words import duration
 from trainer.storage.records import RunRecord
 from trainer.tasks.base import SPLITS
 
-#: Seconds between plain lines.
-INTERVAL = 10.0
+#: Seconds between looks at the status line.
+TICK = 0.5
+#: Seconds of silence before a plain line: for the first minutes, and after a quarter of an hour.
+INTERVALS = (2.5, 10.0)
+#: Width of a bar.
+BAR = 30
 
 
 class Display:
-    """Prints messages, tables and the progress of training.
+    """Prints messages and tables, and keeps a status line.
 
     Args:
         console: where to print; standard output if None.
+        clock: returns the time in seconds.
     """
 
-    def __init__(self, console: Console | None = None):
+    def __init__(self, console: Console | None = None, clock: Callable[[], float] = time.monotonic):
         # Tables in redirected output need not fit a terminal's width.
         width = None if sys.stdout.isatty() else 200
         self.console = console or Console(highlight=False, width=width)
+        self.clock = clock
+        self._began, self._printed = clock(), -math.inf
+        self._lines: list[Callable[[], str]] = []
+        self._live: Live | None = None
 
     def say(self, text: str) -> None:
-        """Prints one line, above the live one if there is one."""
+        """Prints one line, above the status line on a terminal."""
+        self._printed = self.clock()
         self.console.print(text, markup=False, soft_wrap=True)
 
-    def steps(self, total: int, done: int) -> "_Live | _Lines":
-        """Returns a context manager with `update(step, loss, steps_per_second)`."""
-        if self.console.is_terminal:
-            return _Live(self.console, total, done)
-        return _Lines(self, total)
+    @contextlib.contextmanager
+    def status(self, line: Callable[[], str]) -> Iterator[None]:
+        """Shows a status line while the block runs, in place of that of an enclosing block.
+
+        Args:
+            line: returns the line; called by a thread, since the block may compile for a minute.
+        """
+        self._lines.append(line)
+        try:
+            with contextlib.nullcontext() if len(self._lines) > 1 else self._ticking():
+                yield
+        finally:
+            self._lines.pop()
+
+    @contextlib.contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Shows the name of a phase and its seconds as the status line while the block runs."""
+        began = self.clock()
+        with self.status(lambda: f"{name}, {self.clock() - began:.0f} s"):
+            yield
+
+    @contextlib.contextmanager
+    def steps(self, total: int, done: int) -> Iterator["Steps"]:
+        """Shows the progress of training as the status line; yields an object with `update`."""
+        steps = Steps(total, done, self.clock, BAR if self.console.is_terminal else 0)
+        with self.status(steps.line):
+            yield steps
+
+    def tick(self) -> None:
+        """Shows the status line if it is due."""
+        if self._live:
+            self._live.update(Text(self._lines[-1]()), refresh=True)
+            return
+        now = self.clock()
+        shortest, longest = INTERVALS
+        if now - self._printed >= min(max(shortest, (now - self._began) / 100), longest):
+            self.say(self._lines[-1]())
+
+    @contextlib.contextmanager
+    def _ticking(self):
+        """Calls `tick` from a thread while the block runs."""
+        ended = threading.Event()
+
+        def run():
+            while not ended.wait(TICK):
+                self.tick()
+
+        thread = threading.Thread(target=run, daemon=True)
+        with contextlib.ExitStack() as stack:
+            if self.console.is_terminal:
+                live = Live(console=self.console, auto_refresh=False, transient=True)
+                self._live = stack.enter_context(live)
+            thread.start()
+            try:
+                yield
+            finally:
+                ended.set()
+                thread.join()
+                self._live = None
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """Prints a table."""
         table = Table(*columns)
         for row in rows:
             table.add_row(*row)
+        self._printed = self.clock()
         self.console.print(table)
 
     def splits(self, record: RunRecord) -> None:
@@ -70,78 +141,41 @@ def headline(record: RunRecord) -> str:
     )
 
 
-class _Live:
-    def __init__(self, console, total, done):
-        self._progress = Progress(
-            TextColumn("step"),
-            MofNCompleteColumn(),
-            BarColumn(),
-            TextColumn("loss {task.fields[loss]}"),
-            TextColumn("{task.fields[rate]} steps/s"),
-            TimeRemainingColumn(),
-            console=console,
-        )
-        self._task = self._progress.add_task(
-            "", total=total, completed=done, loss="compiling", rate="…"
-        )
+class Steps:
+    """Progress of a training run in one line.
 
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_) -> None:
-        self._progress.stop()
-
-    def update(self, step: int, loss: float, steps_per_second: float) -> None:
-        self._progress.update(
-            self._task, completed=step, loss=f"{loss:.4f}", rate=f"{steps_per_second:.1f}"
-        )
-
-
-class StatusLine:
-    """A status line: updated in place on a terminal, printed every `INTERVAL` seconds elsewhere.
+    Until the first `update`, the program is compiling. The time left follows from the mean speed
+    since then, which includes measurements and checkpoints but not the compilation.
 
     Args:
-        display: prints the line.
+        total: number of steps.
+        done: number of steps trained before.
+        clock: returns the time in seconds.
+        width: width of the bar; 0 for none.
     """
 
-    def __init__(self, display: Display):
-        self._display, self._last = display, time.monotonic()
-        self._live: Live | None = None
-
-    def __enter__(self) -> Self:
-        if self._display.console.is_terminal:
-            self._live = Live(console=self._display.console, refresh_per_second=2)
-            self._live.start()
-        return self
-
-    def __exit__(self, *_) -> None:
-        if self._live:
-            self._live.stop()
-            self._live = None
-
-    def show(self, make: Callable[[], str]) -> None:
-        """Shows the text that `make()` returns, unless the last one is too recent."""
-        now = time.monotonic()
-        if now - self._last < (1.0 if self._live else INTERVAL):
-            return
-        self._last = now
-        if self._live:
-            self._live.update(Text(make()))
-        else:
-            self._display.say(make())
-
-
-class _Lines(StatusLine):
-    def __init__(self, display, total):
-        super().__init__(display)
-        self._total = total
+    def __init__(self, total: int, done: int, clock: Callable[[], float], width: int = 0):
+        self._total, self._clock, self._width = total, clock, width
+        self._began, self._warm = clock(), (0.0, done)
+        self._now: tuple[float, int, float, float] | None = None
 
     def update(self, step: int, loss: float, steps_per_second: float) -> None:
-        left = (self._total - step) / steps_per_second
-        self.show(
-            lambda: (
-                f"step {step:,}/{self._total:,}  loss {loss:.4f}  "
-                f"{steps_per_second:.1f} steps/s  {left:.0f} s to go"
-            )
+        """Sets the step, the loss, and the speed of the last steps."""
+        now = self._clock()
+        if self._now is None:
+            self._warm = (now, step)
+        self._now = (now, step, loss, steps_per_second)
+
+    def line(self) -> str:
+        """Returns the line."""
+        if self._now is None:
+            return f"compiling, {self._clock() - self._began:.0f} s"
+        now, step, loss, rate = self._now
+        warm_at, warm_step = self._warm
+        speed = (step - warm_step) / (now - warm_at) if step > warm_step else rate
+        filled = self._width * step // self._total
+        bar = "━" * filled + "┄" * (self._width - filled) + "  " * bool(self._width)
+        return (
+            f"step {step:,}/{self._total:,}  {bar}loss {loss:.4f}  {rate:.1f} steps/s  "
+            f"{duration((self._total - step) / speed)} to go"
         )

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 
 from trainer.config import TrainConfig
+from trainer.display.words import count
 from trainer.signals import Signals
 from trainer.storage.records import RunRecord
 from tuning.study.lease import Lease
@@ -38,7 +39,8 @@ class Processes:
         return self.workers * self.lanes
 
     def __str__(self):
-        return f"{self.workers} processes of {_lanes(self.lanes)}"
+        assert self.workers and self.lanes
+        return f"{count(self.workers, 'process', 'processes')} of {count(self.lanes, 'lane')}"
 
     def train(self, next_job: NextJob, ended: Ended, tick: Tick) -> bool:
         """Trains jobs until none is left.
@@ -46,7 +48,8 @@ class Processes:
         Args:
             next_job: returns the next job, or None if none is ready yet.
             ended: called with the record and the weights of each finished trial.
-            tick: called about once per second with the step of each trial in training, by id.
+            tick: called about once per second with the step of each trial that a
+                process is ready to train, by id.
 
         Returns:
             Whether all jobs were trained; False if stopped before.
@@ -87,7 +90,8 @@ class InProcess:
         return 1
 
     def __str__(self):
-        return f"one process of {_lanes(self.lanes)}"
+        assert self.lanes
+        return f"one process of {count(self.lanes, 'lane')}"
 
     def train(self, next_job: NextJob, ended: Ended, tick: Tick) -> bool:
         """Trains jobs until none is left; see `Processes.train`."""
@@ -101,6 +105,7 @@ class InProcess:
                 job = next_job()
                 if job is not None:
                     steps[job.run_id] = 0
+                    tick(steps)
                     yield job.trial()
                 elif steps:
                     yield None
@@ -158,7 +163,3 @@ def run_jobs(
         return executor.train(next_job, ended, tick)
     finally:
         display.end()
-
-
-def _lanes(count):
-    return f"{count} lane{'s'[: count > 1]}"

@@ -63,7 +63,7 @@ class Pool:
         lanes: number of trials that each process trains at once.
 
     Attributes:
-        steps: the step of each trial in training, by run id.
+        steps: the step of each trial that a process is ready to train, by run id.
     """
 
     def __init__(self, workers: int, lanes: int):
@@ -71,6 +71,7 @@ class Pool:
         self._workers: dict[int, _Worker] = {}
         self._again: collections.deque[Job] = collections.deque()
         self._attempts: collections.Counter[int | str] = collections.Counter()
+        self._ready: set[int] = set()
         self.steps: dict[str, int] = {}
 
     def __enter__(self) -> Self:
@@ -113,6 +114,10 @@ class Pool:
                     self._heard(place, kind, content, next_job, ended)
 
     def _heard(self, place, kind, content, next_job, ended):
+        if kind == "ready":
+            self._ready.add(place)
+            self.steps |= dict.fromkeys(self._workers[place].jobs, 0)
+            return
         self._attempts[place] = 0
         if kind == "steps":
             self.steps |= dict(content)
@@ -125,14 +130,15 @@ class Pool:
         ended(record, weights)
 
     def _hand_out(self, next_job):
-        for worker in self._workers.values():
+        for place, worker in self._workers.items():
             jobs = []
             while len(worker.jobs) < self.lanes:
                 job = self._again.popleft() if self._again else next_job()
                 if job is None:
                     break
                 worker.jobs[job.run_id] = job
-                self.steps[job.run_id] = 0
+                if place in self._ready:
+                    self.steps[job.run_id] = 0
                 jobs.append(job)
             if jobs:
                 # A dead worker is noticed when its connection is read.
@@ -145,6 +151,7 @@ class Pool:
 
     def _replace(self, place):
         worker = self._workers[place]
+        self._ready.discard(place)
         worker.process.kill()  # its end of the connection is closed, but it may still be alive
         worker.process.join()
         worker.connection.close()
@@ -171,6 +178,7 @@ def _work(connection: Connection, lanes: int) -> None:
     cli.start_backend()
     from trainer.lanes import train_lanes
 
+    connection.send(("ready", None))
     inbox = _Inbox(connection)
     for _, record, weights in train_lanes(inbox.trials(), lanes, inbox.report):
         inbox.num_busy -= 1

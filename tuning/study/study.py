@@ -110,7 +110,8 @@ class Study:
         self.check()
         self.path.mkdir(parents=True, exist_ok=True)
         with contextlib.nullcontext(lease) if lease else Lease(self.path) as self._lease:
-            self._open(executor.slots, display)
+            with display.phase("starting the search"):
+                self._open(executor.slots, display)
             display.begin(*self._progress(), f"{self._headline()}   {executor}   in {self.path}")
             try:
                 self._schedule.advance()
