@@ -44,7 +44,6 @@ def measure(engine, studies, workers):
         sweep = Sweep(path, [Spec(f"study-{i:04d}", config, study, 0, 175) for i in range(studies)])
         sweep.create()
         display = SweepDisplay(Console(file=io.StringIO()))
-        display.begin(sweep)
         began = time.time()
         if engine == "local":
             local.run(sweep, Empty(), workers, 4000, display)

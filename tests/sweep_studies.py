@@ -196,6 +196,8 @@ def drive(path, engine, workers, runner, max_megabytes="4000", patience=PATIENCE
     except UserError as error:
         print(error, file=sys.stderr)
         return 2
+    finally:
+        display.end()
     return 0 if is_over else 130
 
 

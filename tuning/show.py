@@ -1,8 +1,8 @@
 """python -m tuning.show --study_dir=DIR: shows a study or a sweep, even while it runs."""
 
-import dataclasses
 import json
 import pathlib
+import warnings
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -43,15 +43,14 @@ def main():
     from trainer.display.progress import Display
 
     path, display = pathlib.Path(FLAGS.study_dir), Display()
-    records = (_sweep if (path / "sweep.json").exists() else _study)(path, display)
+    (_sweep if (path / "sweep.json").exists() else _study)(path, display)
     for kind in ("csv", "parquet"):
-        if FLAGS[kind].value:
-            export(records, FLAGS[kind].value, kind)
-            display.say(f"wrote {count(len(records), 'trial')} to {FLAGS[kind].value}")
+        if out := FLAGS[kind].value:
+            display.say(f"wrote {count(export(path, out, kind), 'trial')} to {out}")
 
 
 def _study(path, display):
-    """Shows a study, which may not have finished a trial yet; returns its trials."""
+    """Shows a study, which may not have finished a trial yet."""
     if not any((path / name).exists() for name in ("trials.jsonl", "study.json", "lease.json")):
         raise UserError(f"{path} holds no study (no study.json) and no sweep (no sweep.json)")
     records = list(_read(path, display).values())
@@ -68,11 +67,10 @@ def _study(path, display):
         display.say("no trial has finished; run the study's command again to continue it")
     if records:
         show(records, FLAGS.num, display)
-    return records
 
 
 def _sweep(path, display):
-    """Shows the studies of a sweep with the best trial of each; returns the trials of all."""
+    """Shows the studies of a sweep with the best trial of each."""
     from tuning.sweep.directory import Sweep
 
     sweep = Sweep.open(path)
@@ -86,7 +84,6 @@ def _sweep(path, display):
     every = [record for records in found.values() for record in records]
     display.say(f"{count(len(rows), 'study', 'studies')}: {_counts(every)}")
     display.say(f"states and times: python -m tuning.sweep --status {path}")
-    return every
 
 
 def _read(path, display):
@@ -155,32 +152,34 @@ def _numbers(value):
     return ", ".join(f"{number:.2f}" for number in numbers) or "-"
 
 
-def export(records: Iterable[RunRecord], path: str, kind: str) -> None:
-    """Writes one row per trial, with one column per nested value (`hparams.lr_init`).
+def export(path: str | pathlib.Path, out: str, kind: str) -> int:
+    """Writes the table of `tuning.load`: one row per trial, and a column per hyperparameter.
 
     Args:
-        records: the trials.
-        path: the file to write.
+        path: the study or sweep.
+        out: the file to write.
         kind: "csv" or "parquet".
 
-    Raises:
-        UserError: pandas or pyarrow is not installed.
-    """
-    try:
-        import pandas
+    Returns:
+        The number of trials.
 
-        if kind == "parquet":
-            import pyarrow  # noqa: F401 - pandas needs it to write Parquet
-    except ImportError as error:
-        raise UserError(
-            f"--csv and --parquet need {error.name}: pip install 'rnn-zoo[report]'"
-        ) from None
-    frame = pandas.json_normalize([dataclasses.asdict(record) for record in records])
-    with whole(path) as file:
+    Raises:
+        UserError: there is no trial yet, or pandas or pyarrow is not installed.
+    """
+    from tuning.trials import load
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # damaged lines, which are reported above
+        frame = load(path)
+    with whole(out) as file:
         if kind == "csv":
             frame.to_csv(file, index=False, mode="wb")
         else:
-            frame.to_parquet(file, index=False)
+            try:
+                frame.to_parquet(file, index=False)
+            except ImportError:
+                raise UserError("--parquet needs pyarrow: pip install 'rnn-zoo[report]'") from None
+    return len(frame)
 
 
 def run():

@@ -10,7 +10,9 @@ logs/NAME.txt       its output
 import contextlib
 import dataclasses
 import json
+import os
 import pathlib
+import time
 from collections.abc import Iterable
 
 from filelock import FileLock, Timeout
@@ -27,6 +29,8 @@ from tuning.sweep.growth import Union, union
 from tuning.sweep.transfer import sources
 
 WAITING, RUNNING, DONE, FAILED = "waiting", "running", "done", "failed"
+#: Phases of a running study before its first step, as its output names them.
+PHASES = ("starting", "compiling")
 #: Number of errors, without a finished trial in between, after which a study fails.
 MAX_FAILURES = 3
 #: Number of processes that may die in a row while running a study, without a finished trial.
@@ -244,6 +248,23 @@ class Sweep:
     def log_path(self, name: str) -> pathlib.Path:
         """Returns the file of a study's output."""
         return self.path / "logs" / f"{name}.txt"
+
+    def phase(self, name: str) -> str | None:
+        """Returns the phase of `PHASES` that the last line of a study's output names, if any."""
+        try:
+            with open(self.log_path(name), "rb") as file:
+                file.seek(max(file.seek(0, os.SEEK_END) - 1000, 0))
+                last = file.read().decode(errors="replace").splitlines()[-1]
+        except (OSError, IndexError):
+            return None
+        return next((phase for phase in PHASES if phase in last), None)
+
+    def taken_at(self, name: str) -> float:
+        """Returns when a running study was taken by its owner, as files have the time."""
+        try:
+            return self._state_path(name).stat().st_mtime
+        except FileNotFoundError:
+            return time.time()
 
     def state(self, name: str) -> State:
         """Reads the state of a study; derives a missing or damaged one from the results."""

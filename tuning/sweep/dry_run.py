@@ -77,7 +77,8 @@ def _summary(costs, waits_for, workers):
     seconds = sum(each.seconds for each in costs.values())
     # With any number of workers, a sweep takes at least as long as its longest chain of studies
     # that wait for each other.
-    longest = max(_chain(name, costs, waits_for) for name in costs)
+    times = {name: cost.seconds for name, cost in costs.items()}
+    longest = max(estimate.chain(name, times, waits_for) for name in times)
     return (
         f"{count(len(costs), 'study', 'studies')}, "
         f"{count(sum(each.trials for each in costs.values()), 'trial')}, "
@@ -86,9 +87,3 @@ def _summary(costs, waits_for, workers):
         f"{count(workers, unit, unit + 's')}; "
         f"{sum(each.disk for each in costs.values()) / 1e6:,.0f} MB of disk"
     )
-
-
-def _chain(name, costs, waits_for):
-    """Returns the seconds of a study and of those that must be over before it begins."""
-    seconds = costs[name].seconds if name in costs else 0.0
-    return seconds + (_chain(waits_for[name], costs, waits_for) if name in waits_for else 0.0)

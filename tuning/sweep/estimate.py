@@ -72,6 +72,18 @@ def work(spec: Spec) -> float:
     return spec.num_trainings * mean_steps(spec) * _weight(spec)
 
 
+def chain(name: str, costs: Mapping[str, float], sources: Mapping[str, str]) -> float:
+    """Returns the cost of a study and of those that must be over before it begins.
+
+    Args:
+        name: the study.
+        costs: study name -> cost of its remaining trials; studies that are over may be absent.
+        sources: study name -> the study that it waits for.
+    """
+    before = chain(sources[name], costs, sources) if name in sources else 0.0
+    return costs.get(name, 0.0) + before
+
+
 def _weight(spec):
     """Returns a guess of the seconds per training step."""
     launches, products = features(spec)

@@ -62,7 +62,6 @@ def run(
         while crew.members and not signals.received:
             for message in crew.hear():
                 display.say(message)
-            display.update()
         if signals.received:
             display.say("stopping; trials in training will be trained again")
     return all(sweep.state(name).is_over for name in sweep.specs)

@@ -98,7 +98,6 @@ def _follow(ray, task, arguments, sweep, signals, display):
             time.sleep(1.0)
         sweep.refresh()
         left = [name for name in sweep.specs if not sweep.state(name).is_over]
-        display.update()
     if signals.received:
         display.say("stopping; trials in training will be trained again")
     for reference in running:

@@ -1,39 +1,47 @@
 """Progress of a sweep: a table of its studies, and a status line while it runs."""
 
+import contextlib
 import time
+from collections.abc import Callable
 from typing import Self
 
 from rich.console import Console
 
-from trainer.display.progress import Display, StatusLine
+from trainer.display.progress import Display
 from trainer.display.words import count, duration
 from tuning.study.lease import Watch
 from tuning.sweep.config import Spec
-from tuning.sweep.directory import DONE, FAILED, RUNNING, State, Sweep
-from tuning.sweep.estimate import work
+from tuning.sweep.directory import DONE, FAILED, PHASES, RUNNING, State, Sweep
+from tuning.sweep.estimate import chain, work
 
 #: Statuses of studies that wait for a process: with finished trials, and without.
 MORE, NEW = "more", "new"
 STATUSES = (DONE, RUNNING, MORE, NEW, FAILED)
+#: Finished trials per running process before the time left is estimated.
+MIN_TRIALS = 3
 
 
 class Survey:
     """States of all studies of a sweep, updated by `look`; studies that are over are read once.
+
+    Args:
+        sweep: the sweep.
+        now: returns the time in seconds, as files have it.
 
     Attributes:
         states, statuses, trials: by study name. A study that no living process owns and that is
             not over has the status more or new.
     """
 
-    def __init__(self, sweep: Sweep):
-        self.sweep = sweep
+    def __init__(self, sweep: Sweep, now: Callable[[], float] = time.time):
+        self.sweep, self._now = sweep, now
         self.states: dict[str, State] = {}
         self.statuses: dict[str, str] = {}
         self.trials: dict[str, int] = {}
         self._specs: dict[str, Spec] = {}
         self._work: dict[str, float] = {}
-        self._watch = Watch()
-        self._began = (time.monotonic(), self.look()._done())
+        self._watch, self._processes = Watch(), 0
+        self.look()
 
     def look(self) -> Self:
         """Reads the states of the studies that are not over."""
@@ -44,6 +52,8 @@ class Survey:
                 self._look_at(name)
             elif not self.states[name].is_over:
                 self._look_at(name)
+        # A process between two studies is still there.
+        self._processes = max(self._processes, self.count(RUNNING))
         return self
 
     def _look_at(self, name):
@@ -58,67 +68,103 @@ class Survey:
         """Returns the number of studies with a status."""
         return list(self.statuses.values()).count(status)
 
+    def phases(self) -> dict[str, int]:
+        """Counts the studies in each phase, those that run without a new trial so far."""
+        phases = [
+            self.sweep.phase(name)
+            for name, status in self.statuses.items()
+            if status == RUNNING and self.trials[name] == self.states[name].trials
+        ]
+        return {phase: phases.count(phase) for phase in PHASES if phase in phases}
+
     def seconds_left(self) -> float | None:
-        """Estimates the time left from the rate since the first look, or else of done studies.
+        """Estimates the time left from the finished trials of studies that are done or running.
 
-        Returns None if neither rate is known.
+        A process does work of a certain amount per second, where the work of a trial is that of
+        `estimate.work`. The processes share the remaining work, but the longest chain of studies
+        that wait for each other takes one process.
+
+        Returns:
+            None unless processes run that have finished `MIN_TRIALS` trials each, on average.
         """
-        left = sum(
-            self._work[name] - self._done_of(name)
-            for name, state in self.states.items()
-            if not state.is_over
-        )
-        began, before = self._began
-        won = self._done() - before
-        if won > 0:
-            return left * (time.monotonic() - began) / won
-        done = [n for n, state in self.states.items() if state.status == DONE and state.seconds]
-        spent = sum(self.states[name].seconds for name in done)
-        if not spent:
+        trials, done, seconds = 0, 0.0, 0.0
+        for name, status in self.statuses.items():
+            finished, spent = self._finished(name, status)
+            trials += finished
+            done += finished * self._work_per_trial(name)
+            seconds += spent
+        running = self.count(RUNNING)
+        if not running or trials < MIN_TRIALS * running or not done:
             return None
-        rate = sum(self._work[name] for name in done) / spent
-        return left / rate / max(self.count(RUNNING), 1)
+        left = {name: self._left(name) for name, state in self.states.items() if not state.is_over}
+        longest = max(chain(name, left, self.sweep.sources) for name in left)
+        return max(sum(left.values()) / self._processes, longest) * seconds / done
 
-    def _done(self):
-        return sum(self._done_of(name) for name in self.states)
+    def _finished(self, name, status):
+        """Returns the finished trials of a study and the seconds that they took."""
+        state = self.states[name]
+        if status == DONE:
+            return (self.trials[name], state.seconds) if state.seconds else (0, 0.0)
+        if status != RUNNING:
+            return 0, 0.0
+        finished = self.trials[name] - state.trials
+        # On average, the trials in training are half done.
+        return (finished + 0.5 if finished else 0), max(self._now() - self.sweep.taken_at(name), 0)
 
-    def _done_of(self, name):
-        return self._work[name] * min(1.0, self.trials[name] / self.sweep.specs[name].num_trainings)
+    def _left(self, name):
+        missing = self.sweep.specs[name].num_trainings - self.trials[name]
+        return max(missing, 0) * self._work_per_trial(name)
+
+    def _work_per_trial(self, name):
+        return self._work[name] / self.sweep.specs[name].num_trainings
 
 
 class SweepDisplay(Display):
-    """Reports events of studies and the progress of the sweep."""
+    """Reports events of studies and the progress of the sweep.
 
-    def __init__(self, console: Console | None = None):
-        super().__init__(console)
-        self._status = StatusLine(self)
+    Args:
+        console: console to print to; standard output if None.
+        clock: returns the time in seconds.
+    """
+
+    def __init__(self, console: Console | None = None, clock: Callable[[], float] = time.monotonic):
+        super().__init__(console, clock)
+        self._showing = contextlib.ExitStack()
 
     def begin(self, sweep: Sweep) -> None:
         """Prints a summary of the sweep and starts the status line."""
-        self._survey = Survey(sweep)
+        self._survey, self._since, self._due = Survey(sweep), self.clock(), 0.0
+        self._has_run = False
         self.say(f"{sweep.path}: {summary(self._survey)}")
-        self._status.__enter__()
-
-    def update(self) -> None:
-        """Updates the status line."""
-        self._status.show(lambda: summary(self._survey.look()))
+        self._showing.enter_context(self.status(self._line))
 
     def end(self) -> None:
         """Removes the status line."""
-        self._status.__exit__()
+        self._showing.close()
+
+    def _line(self):
+        began = self.clock()
+        if began >= self._due:
+            self._survey.look()
+            now = self.clock()
+            # Reading the states of a large sweep takes a while.
+            self._due = now + max(1.0, 20 * (now - began))
+        line = summary(self._survey)
+        self._has_run |= self._survey.count(RUNNING) > 0
+        return line if self._has_run else f"{line}; starting, {began - self._since:.0f} s"
 
 
 def summary(survey: Survey) -> str:
     """Describes a sweep in one line: studies by status, trials, and the time left."""
     counts = {status: survey.count(status) for status in STATUSES}
     wanted = sum(spec.num_trainings for spec in survey.sweep.specs.values())
-    line = count(len(survey.states), "study", "studies") + ": "
-    line += ", ".join(f"{n} {status}" for status, n in counts.items() if n)
+    parts = [f"{n} {status}" for status, n in counts.items() if n]
+    if phases := ", ".join(f"{n} {phase}" for phase, n in survey.phases().items()):
+        parts = [f"{part} ({phases})" if part.endswith(RUNNING) else part for part in parts]
+    line = count(len(survey.states), "study", "studies") + ": " + ", ".join(parts)
     line += f"; {sum(survey.trials.values()):,} of {count(wanted, 'trial')}"
     left = survey.seconds_left()
-    if left is not None and counts[RUNNING] + counts[MORE] + counts[NEW]:
-        line += f"; about {duration(left)} to go"
-    return line
+    return line if left is None else f"{line}; about {duration(left)} to go"
 
 
 def show(sweep: Sweep, display: Display) -> None:
