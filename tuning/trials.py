@@ -31,6 +31,7 @@ import json
 import os
 import pathlib
 import warnings
+from collections.abc import Iterator
 
 from trainer.errors import UserError
 from trainer.storage.differences import flat
@@ -188,7 +189,7 @@ def read(directory: str | os.PathLike, everything: bool = False) -> tuple[pd.Dat
         are in the order in which they were proposed. Missing values are NaN or None.
     """
     rows, problems = [], []
-    for path, names in _walk(pathlib.Path(directory)):
+    for path, names in record_files(pathlib.Path(directory)):
         study = _study(path, directory)
         for name in names:
             found, bad = _rows(path / name, study, name == RERUNS, everything)
@@ -251,7 +252,7 @@ def together(frames: list[pd.DataFrame]) -> pd.DataFrame:
     return frame(pd.concat([each.astype(object) for each in frames], ignore_index=True))
 
 
-def _walk(directory):
+def record_files(directory: pathlib.Path) -> Iterator[tuple[pathlib.Path, list[str]]]:
     """Yields (directory, names of its record files), sorted by path."""
     for place, folders, files in os.walk(directory):
         folders.sort()

@@ -1,5 +1,6 @@
 """python -m tuning.report --runs=DIR --out=DIR"""
 
+import functools
 import pathlib
 
 from absl import flags
@@ -11,6 +12,7 @@ USAGE = """Draws the paper's figures and checks its claims, from a directory of 
 runs that decide the most claims.
 
   python -m tuning.report --runs=runs --out=report
+  python -m tuning.report --runs=runs --out=report --watch
   python -m tuning.report --runs=runs --out=plan --plan --hours=25
 
 Flags:"""
@@ -18,6 +20,12 @@ Flags:"""
 FLAGS = flags.FlagValues()
 flags.DEFINE_string("runs", None, "directory of sweeps, studies or runs", flag_values=FLAGS)
 flags.DEFINE_string("out", None, "directory to write the report or plan to", flag_values=FLAGS)
+flags.DEFINE_boolean(
+    "watch", False, "make the report again when runs change, until Ctrl-C", flag_values=FLAGS
+)
+flags.DEFINE_float(
+    "every", 10.0, "seconds between two looks at the runs, with --watch", flag_values=FLAGS
+)
 flags.DEFINE_boolean("plan", False, "plan runs instead of reporting them", flag_values=FLAGS)
 flags.DEFINE_float("hours", 25.0, "core-hours that a plan may take", flag_values=FLAGS)
 flags.DEFINE_string("text8_path", None, "file of text8, for a plan's estimate", flag_values=FLAGS)
@@ -35,6 +43,10 @@ def main():
         raise UserError("--out is missing: the directory to write the report or plan to")
     if FLAGS.plan and not FLAGS.hours > 0:
         raise UserError(f"--hours must be greater than 0, got {FLAGS.hours}")
+    if FLAGS.watch and (FLAGS.plan or not FLAGS.runs):
+        raise UserError("--watch needs --runs, and makes reports, not plans")
+    if not FLAGS.every > 0:
+        raise UserError(f"--every must be greater than 0, got {FLAGS.every}")
     if not FLAGS.runs and not (FLAGS.published or FLAGS.plan):
         raise UserError("--runs is missing: a directory of sweeps, studies or runs")
     if FLAGS.runs and not pathlib.Path(FLAGS.runs).is_dir():
@@ -49,12 +61,15 @@ def main():
     except ImportError as error:
         raise UserError(f"the report needs {error.name}: pip install 'rnn-zoo[report]'") from None
     from trainer.display.progress import Display
-    from tuning.report import build, plan
+    from tuning.report import build, plan, watch
 
+    report = functools.partial(build.run, FLAGS.runs, FLAGS.out, FLAGS.published)
     if FLAGS.plan:
         plan.run(FLAGS.runs, FLAGS.out, FLAGS.hours, FLAGS.text8_path, Display())
+    elif FLAGS.watch:
+        watch.run(FLAGS.runs, FLAGS.out, report, Display(), FLAGS.every)
     else:
-        build.run(FLAGS.runs, FLAGS.out, FLAGS.published, Display())
+        report(display=Display())
 
 
 def _check_published(path):

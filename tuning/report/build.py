@@ -19,11 +19,16 @@ from tuning.report.selection import by_optimizer
 from tuning.report.tables import TABLES
 
 
+class NoRuns(UserError):
+    """A directory holds no finished run."""
+
+
 def run(
     runs: str | os.PathLike | None,
     out: str | os.PathLike,
     published_trials: str | os.PathLike | None,
     display: Display,
+    version: str = "",
 ) -> None:
     """Writes the report of a directory of runs.
 
@@ -36,9 +41,10 @@ def run(
         out: directory of the report; files of an earlier report are replaced.
         published_trials: Parquet file of the authors' trials, or None.
         display: prints messages.
+        version: of the page, if `watch` makes newer ones.
 
     Raises:
-        UserError: there is no finished run.
+        NoRuns: there is no finished run.
     """
     found = _read(runs, published_trials, display)
     own = found[found.source == "rnn-zoo"]
@@ -54,7 +60,7 @@ def run(
         "trials": len(found),
         "studies": found.study.nunique(),
         "runs": str(runs or published_trials),
-        "claims": _verdicts(claims),
+        "version": version,
     }
     html = page.render(about, figures, tables, claims, found, missing)
     out = pathlib.Path(out)
@@ -101,7 +107,7 @@ def _read(runs, published_trials, display):
         frames.append(trials.read_published(published_trials))
     found = trials.together(frames)
     if not len(found):
-        raise UserError(
+        raise NoRuns(
             f"{runs} holds no finished run; make some, e.g. python -m tuning.sweep "
             f"--gin_file=gin_configs/paper/figure_2c.gin --profile=smoke --out={runs}/figure_2c"
         )

@@ -48,7 +48,7 @@ KINDS = ("svg", "png")
 #: Significant digits of numbers on the page.
 _DIGITS = 6
 #: The page's scripts in the order in which they run.
-_SCRIPTS = ("base", "table", "figures", "runs", "studies", "page")
+_SCRIPTS = ("base", "table", "figures", "runs", "studies", "live", "page")
 
 
 def render(
@@ -62,8 +62,8 @@ def render(
     """Renders the page.
 
     Args:
-        about: dict with the number of `trials`, the number of `studies`, and the directory of
-            `runs`.
+        about: dict with the number of `trials`, the number of `studies`, the directory of `runs`,
+            and `version`, with which an open page tells a newer one; "" if no newer ones follow.
         figures: name -> (specification, chart or None, caption).
         tables: name -> (specification, table).
         claims: DataFrame with one row per claim.

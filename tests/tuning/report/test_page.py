@@ -378,12 +378,57 @@ def test_a_screen_reader_has_names_for_everything(opened):
     assert opened.execute_script("return document.documentElement.lang") == "en"
 
 
+@needs_chromium
+def test_a_live_page_reloads_in_its_place_when_there_is_a_newer_version(browser, small, tmp_path):
+    """The page of a sweep that goes on: first as it was, then made again."""
+    html = (small / "index.html").read_text()
+    html = html.replace("LOOK = 2000, PAUSE = 3000", "LOOK = 50, PAUSE = 0")
+
+    def write(version):
+        live = html.replace("<html", f'<html data-version="{version}"', 1)
+        (tmp_path / "index.html").write_text(live)
+        (tmp_path / "version.js").write_text(f'reportVersion("{version}");')
+
+    write("one")
+    load(browser, tmp_path)
+    own = "return document.documentElement.dataset.version === arguments[0]"
+    place = "document.querySelector('[data-table=claims]')"
+    head = "[data-table=claims] thead th:nth-child(2)"
+    browser.find_element("css selector", "[data-table=claims] input").send_keys("depth")
+    filtered(browser, "claims", "depth")
+    press(browser, f"{head} button")
+    press(browser, f"{head} button")
+    order, top = column(browser, "claims", 2), f"return {place}.getBoundingClientRect().top"
+    browser.execute_script(f"scrollTo(0, {place}.getBoundingClientRect().top + scrollY - 20)")
+    before = browser.execute_script(top)
+    write("two")
+    wait(browser, own, "two")
+    wait(browser, "return document.documentElement.dataset.ready === 'true'")
+    assert column(browser, "claims", 2) == order != sorted(order)
+    assert browser.execute_script(top) == pytest.approx(before, abs=1)
+    focus = "return document.activeElement.closest('th').cellIndex"
+    assert browser.execute_script(focus) == 1
+    press(browser, "#live")
+    wait_for(browser, "#live[aria-pressed=false]")
+    write("three")
+    browser.execute_script(
+        "window.heard = []; const hear = reportVersion;"
+        "reportVersion = (version) => { heard.push(version); hear(version); }"
+    )
+    wait(browser, "return heard.filter((version) => version === 'three').length > 1")
+    assert browser.execute_script(own, "two")
+    (tmp_path / "version.js").write_text('reportVersion("");')
+    wait(browser, "return document.querySelector('#live').hidden")
+    browser.execute_script("sessionStorage.clear()")
+
+
 def test_the_page_needs_no_network(report):
     html = (report / "index.html").read_text()
     head = re.sub(r"<script type=.application/gzip.*?</script>", "", html, flags=re.S)
     namespaces = ("http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink")
     for address in re.findall(r"https?://[^\s\"'`<]+", head):
         assert address in namespaces
+    assert 'data-version="' not in head
     assert not re.search(r"<(link|script|img)[^>]+(href|src)=[\"'](?!data:)", head)
 
 

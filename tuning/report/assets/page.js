@@ -68,6 +68,8 @@ async function start() {
   }
   await startStudies(trials);
   await followHash();
+  await restorePlace();
+  startLive();
   document.documentElement.dataset.ready = "true";
 }
 

@@ -79,6 +79,20 @@ class DataTable {
     return this.sort(sorted);
   }
 
+  /** Filter, order and page, to be set again after a reload. */
+  get state() {
+    const sorted = this.heads.findIndex((head) => head.getAttribute("aria-sort") !== "none");
+    const order = sorted < 0 ? null : this.heads[sorted].getAttribute("aria-sort");
+    return { text: this.input.value, sorted, order, page: this.page };
+  }
+
+  set state({ text, sorted, order, page }) {
+    if (text) this.search(text);
+    if (sorted >= 0 && sorted < this.heads.length) this.sort(sorted);
+    if (order === "descending") this.sort(sorted);
+    this.turn(page);
+  }
+
   turn(by) {
     const last = Math.max(0, Math.ceil(this.rows.length / PAGE_SIZE) - 1);
     this.page = Math.min(Math.max(this.page + by, 0), last);

@@ -1,0 +1,85 @@
+"""Makes a report again whenever its runs change."""
+
+import hashlib
+import json
+import os
+import pathlib
+import time
+from collections.abc import Callable
+
+from trainer.display.progress import Display
+from trainer.storage.files import whole
+from tuning import trials
+from tuning.report.build import NoRuns
+
+
+def run(
+    runs: str | os.PathLike,
+    out: str | os.PathLike,
+    make: Callable[..., None],
+    display: Display,
+    seconds: float,
+) -> None:
+    """Makes the report, and makes it again when the records change, until Ctrl-C.
+
+    An open page loads OUT/version.js every few seconds and reloads itself if its version differs
+    from the page's. A script, since pages from files cannot fetch data.
+
+    Args:
+        runs: directory of runs; waits for the first finished one.
+        out: directory of the report.
+        make: make(display=..., version=...) writes the report.
+        display: prints messages, each line once.
+        seconds: time between two looks at the records.
+    """
+    display, made = _Once(display.console), None
+    display.say(f"watching {runs}; {out}/index.html reloads itself; Ctrl-C stops")
+    try:
+        while True:
+            version = fingerprint(runs)
+            if version != made:
+                _make(make, version, out, display)
+                made = version
+            time.sleep(seconds)
+    except KeyboardInterrupt:
+        if pathlib.Path(out, "version.js").exists():
+            _announce(out, "")
+
+
+def fingerprint(runs: str | os.PathLike) -> str:
+    """Hash of the names, sizes and times of all records below a directory."""
+    digest = hashlib.sha256()
+    for path, names in trials.record_files(pathlib.Path(runs)):
+        for name in names:
+            status = (path / name).stat()
+            digest.update(f"{path / name} {status.st_size} {status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def _make(make, version, out, display):
+    try:
+        make(display=display, version=version)
+    except NoRuns as error:
+        display.say(f"waiting: {error}")
+        return
+    _announce(out, version)
+    display.say(f"{time.strftime('%H:%M:%S')}: updated")
+
+
+def _announce(out, version):
+    """Tells open pages which version is on disk; an empty one tells them that no more follow."""
+    with whole(pathlib.Path(out, "version.js"), "w") as file:
+        file.write(f"reportVersion({json.dumps(version)});\n")
+
+
+class _Once(Display):
+    """A display that prints each line once, so that a report made again tells only news."""
+
+    def __init__(self, console):
+        super().__init__(console)
+        self._said: set[str] = set()
+
+    def say(self, text: str) -> None:
+        if text not in self._said:
+            self._said.add(text)
+            super().say(text)
