@@ -1,10 +1,11 @@
-"""Leaves architectures and tasks as they were, whatever has been registered meanwhile."""
+"""Leaves architectures, tasks and optimizers as they were, whatever a test registers."""
 
 import contextlib
 import sys
 
 import rnn_zoo
 from rnn_zoo.layers import LAYERS
+from trainer.optimizers import OPTIMIZERS
 from trainer.tasks import TASKS
 
 #: Modules of the tests that register something when they are imported.
@@ -13,7 +14,7 @@ MODULES = ("own_cells", "own_tasks")
 
 @contextlib.contextmanager
 def restored():
-    tables = (rnn_zoo.ARCHITECTURES, rnn_zoo.CELLS, LAYERS, TASKS)
+    tables = (rnn_zoo.ARCHITECTURES, rnn_zoo.CELLS, LAYERS, TASKS, OPTIMIZERS)
     before = [dict(table) for table in tables]
     try:
         yield

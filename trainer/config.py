@@ -8,18 +8,17 @@ from typing import Any
 from rnn_zoo.architectures import ALIASES, ARCHITECTURES
 from rnn_zoo.presets import Preset, preset, read_weights
 from rnn_zoo.sizing import units_for_budget
-from trainer import names, tasks
+from trainer import names, optimizers, tasks
 from trainer.errors import UserError, user_errors
 from trainer.tasks.base import Task
 
 ACTIVATIONS = ("tanh", "relu")
 MATRIX_INITS = ("identity", "orthogonal", "normal")
 BIAS_INITS = ("constant", "normal")
-#: The four optimizers of appendix A, which are a search's default choices.
-PAPER_OPTIMIZERS = ("sgd", "momentum", "rmsprop", "adam")
-OPTIMIZERS = (*PAPER_OPTIMIZERS, "muon")
 #: A step times the learning curve's 100 windows must fit into 32 bits.
 MAX_TRAIN_STEPS = 2**31 // 100
+#: Fields that hold the own hyperparameters of the task and the optimizer.
+OPTIONS = ("task_options", "optimizer_options")
 PRECISIONS = ("float32", "tf32", "mixed_bfloat16")
 
 
@@ -43,7 +42,8 @@ class TrainConfig:
         matrix_init, bias_init: initializers; a `matrix_init` of None is the architecture's default.
         input_scale, recurrent_scale, bias_scale: scales of initial values, a number or a dict from
             gate to number.
-        optimizer: a key of `trainer.optimizers.OPTIMIZERS`.
+        optimizer: a key of `trainer.optimizers.OPTIMIZERS`, or the dotted name of a custom one.
+        optimizer_options: the optimizer's own hyperparameters, such as AdamW's weight_decay.
         lr_init: initial learning rate.
         lr_decay_rate: final learning rate divided by the initial one.
         momentum_logit: logit of the momentum m = σ(momentum_logit).
@@ -79,6 +79,7 @@ class TrainConfig:
     recurrent_scale: float | dict = 1.0
     bias_scale: float | dict = 0.0
     optimizer: str = "adam"
+    optimizer_options: dict = dataclasses.field(default_factory=dict)
     lr_init: float = 0.01
     lr_decay_rate: float = 0.1
     momentum_logit: float = 2.2
@@ -109,7 +110,7 @@ class TrainConfig:
         check_choice("activation", self.activation, (None, *ACTIVATIONS))
         check_choice("matrix_init", self.matrix_init, (None, *MATRIX_INITS))
         check_choice("bias_init", self.bias_init, BIAS_INITS)
-        check_choice("optimizer", self.optimizer, OPTIMIZERS)
+        optimizers.canonical_name(self.optimizer)
         check_choice("precision", self.precision, PRECISIONS)
         for name in ("lr_init", "lr_decay_rate", "gradient_clip_val"):
             check_range(name, getattr(self, name), 0, math.inf, open_below=True)
@@ -118,10 +119,12 @@ class TrainConfig:
             self._check_by_gate(name, ARCHITECTURES[arch].gates)
         self._check_by_gate("gate_bias", ARCHITECTURES[arch].forget_gates)
         check_range("momentum_logit", self.momentum_logit, -math.inf, math.inf)
-        if not isinstance(self.task_options, dict):
-            raise UserError(
-                f"task_options must be a dict from option to value, got {self.task_options!r}"
-            )
+        for name in OPTIONS:
+            if not isinstance(getattr(self, name), dict):
+                raise UserError(
+                    f"{name} must be a dict from option to value, got {getattr(self, name)!r}"
+                )
+        optimizers.check_options(self.optimizer, self.optimizer_options)
         tasks.TASKS[self.task].check_options(self.task_options)
 
     def _check_by_gate(self, name, gates):

@@ -23,6 +23,7 @@ from keras import ops
 from trainer.chunks import Chunks
 from trainer.config import ACTIVATIONS
 from trainer.errors import UserError
+from trainer.optimizers import OPTIMIZERS
 from trainer.program import Program, stack
 from trainer.storage.records import RunRecord
 from trainer.trial import PROGRESS, Trial
@@ -84,8 +85,9 @@ _kept: dict[tuple, Program] = {}
 
 def _program(trial):
     """Returns the program for a trial's shape; only the most recent one is kept compiled."""
-    # A notebook can register a changed cell under an old name, so the class is part of the key.
-    key = repr(trial.shape), type(trial.cells[0])
+    # A notebook can register a changed cell, task or optimizer under an old name.
+    updates = tuple(OPTIMIZERS[name].update for name in trial.optimizers)
+    key = repr(trial.shape), type(trial.cells[0]), type(trial.task), updates
     if key not in _kept:
         _kept.clear()
         _kept[key] = trial.program(trial.optimizers, ACTIVATIONS)

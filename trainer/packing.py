@@ -13,7 +13,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from keras import ops
+from trainer import lazy_ops as ops
 
 Tensor = Any
 
@@ -31,6 +31,19 @@ def unpack(vector: Tensor, like: Any) -> Any:
         like: nested structure of arrays with the shapes (..., shape) to return.
     """
     return _Cut(vector).take(like)
+
+
+def where_matrices(shapes: Any, num_lane_axes: int) -> Tensor:
+    """Return a packed vector (..., M), 1 for entries of matrices and 0 for all other weights."""
+    import keras
+
+    return pack(
+        keras.tree.map_structure(
+            lambda w: ops.ones_like(w) if len(w.shape) == num_lane_axes + 2 else ops.zeros_like(w),
+            shapes,
+        ),
+        num_lane_axes,
+    )
 
 
 def _side_by_side(weights: Any) -> bool:

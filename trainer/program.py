@@ -19,10 +19,11 @@ from keras import ops
 from rnn_zoo.cells import AbstractRNNCell
 from rnn_zoo.cells.lanes import lane_cell
 from rnn_zoo.functional import forward
-from trainer import backend, counter_rng, optimizers, packing
+from trainer import backend, counter_rng, packing, updates
 from trainer.config import TrainConfig
-from trainer.optimizers import expand_as
+from trainer.optimizers import OPTIMIZERS
 from trainer.tasks.base import Task, WeightedBatch
+from trainer.updates import expand_as
 
 Tensor = Any
 #: Training has diverged if its loss exceeds this multiple of chance (infeasible, section 4).
@@ -75,7 +76,7 @@ class Program:
         weights = keras.tree.map_structure(ops.convert_to_tensor, weights)
         return {
             "weights": weights,
-            "slots": optimizers.zero_slots(weights),
+            "slots": updates.zero_slots(weights),
             "step": ops.zeros(lanes, dtype="int32"),
             "feasible": ops.ones(lanes, dtype="bool"),
             "pruned": ops.zeros(lanes, dtype="bool"),
@@ -107,6 +108,7 @@ class Program:
             "gate_bias": {gate: np.float32(bias) for gate, bias in gate_bias.items()},
             "activation": np.int32(self.activation_names.index(activation)),
             "optimizer": np.int32(self.optimizer_names.index(config.optimizer)),
+            "optimizer_options": {name: _options(name, config) for name in self.optimizer_names},
             "train_steps": np.int32(config.train_steps),
             "seed": np.uint32(config.seed if config.data_seed is None else config.data_seed),
             "stop_above": np.asarray(stop_above, "float32"),
@@ -216,7 +218,7 @@ class Program:
             slots = {name: change(slot) for name, slot in state["slots"].items()}
             return state | {"weights": change(state["weights"]), "slots": slots}
 
-        is_matrix = optimizers.where_matrices(shapes, lanes)
+        is_matrix = packing.where_matrices(shapes, lanes)
 
         def unfinished(state):
             return ops.any(_is_training(state, stop))
@@ -241,21 +243,22 @@ class Program:
         l2_decay = expand_as(hparams["l2_decay"], weights)
         # Plus the gradient of the penalty l2_decay Σ w² over the matrices.
         gradients = packing.pack(gradients, len(step.shape)) + 2 * l2_decay * is_matrix * weights
-        gradients, norm = optimizers.clip_by_global_norm(gradients, hparams["gradient_clip_val"])
-        new_weights, new_slots = optimizers.update(
+        gradients, norm = updates.clip_by_global_norm(gradients, hparams["gradient_clip_val"])
+        new_weights, new_slots = updates.update(
             self.optimizer_names,
             hparams["optimizer"],
             weights,
             gradients,
             state["slots"],
-            optimizers.learning_rate(
+            updates.learning_rate(
                 hparams["lr_init"], hparams["lr_decay_rate"], step, hparams["train_steps"]
             ),
             ops.sigmoid(hparams["momentum_logit"]),
             step,
             shapes,
+            hparams["optimizer_options"],
         )
-        size = optimizers.sum_of_squares(new_weights, len(loss.shape))
+        size = updates.sum_of_squares(new_weights, len(loss.shape))
         sound = ops.isfinite(norm) & ops.isfinite(size) & (loss <= DIVERGED * self.task.chance_loss)
         training = _is_training(state, stop)
         loss_sums, pruned = _note(state["loss_sums"], loss, step, hparams)
@@ -295,6 +298,13 @@ def _note(loss_sums, loss, step, hparams):
     above = point_sums > hparams["stop_above"] * count[..., None]
     above = ops.any((ops.arange(CURVE_POINTS) == point[..., None]) & above, axis=-1)
     return loss_sums, above & ((step + 1) * CURVE_POINTS // steps > point)
+
+
+def _options(optimizer, config):
+    """Return the own hyperparameters of an optimizer: a configuration's, or else defaults."""
+    given = config.optimizer_options if config.optimizer == optimizer else {}
+    values = {**OPTIMIZERS[optimizer].options, **given}
+    return {name: np.float32(value) for name, value in values.items()}
 
 
 def stack(trials: Sequence[Any]) -> Any:

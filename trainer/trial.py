@@ -12,7 +12,8 @@ import numpy as np
 from rnn_zoo.functional import draw_weights, make_cells
 from rnn_zoo.sizing import count_params
 from trainer import backend
-from trainer.config import OPTIMIZERS, PAPER_OPTIMIZERS, TrainConfig, read_preset_weights
+from trainer.config import TrainConfig, read_preset_weights
+from trainer.optimizers import OPTIMIZERS, PAPER_OPTIMIZERS, canonical_name
 from trainer.program import CURVE_POINTS, Program, window_start
 from trainer.storage import provenance
 from trainer.storage.records import RunRecord, versions
@@ -65,7 +66,7 @@ class Trial:
         )
         # Not `keras.activations.serialize`, which imports TensorFlow on every backend.
         self.activation = self.cells[0].activation.__name__
-        used = {config.optimizer, *(optimizers or ())}
+        used = {config.optimizer, *map(canonical_name, optimizers or ())}
         if used.issubset(PAPER_OPTIMIZERS):
             used = set(PAPER_OPTIMIZERS)
         self.optimizers = tuple(name for name in OPTIMIZERS if name in used)

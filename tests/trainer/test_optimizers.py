@@ -7,17 +7,19 @@ import keras
 import numpy as np
 import pytest
 from on_backend import COMPILED, execute, tensorflow_only, to_tensors
+from registrations import restored
 from slow import slow_except
 
 from rnn_zoo.functional import draw_weights, make_cells
-from trainer import optimizers, packing
-from trainer.config import OPTIMIZERS, PAPER_OPTIMIZERS
+from trainer import TrainConfig, UserError, muon, packing, updates
+from trainer.optimizers import OPTIMIZERS, PAPER_OPTIMIZERS, register_optimizer
 
 STEPS, TRAIN_STEPS = 5, 8
 LR, DECAY, LOGIT = 0.02, 0.1, 1.3
 MOMENTUM = 1 / (1 + math.exp(-LOGIT))
 SHAPES = {"wide": (3, 4), "vector": (5,), "tall": (6, 2), "square": (4, 4), "turned": (2, 6)}
-NAMES = ("sgd", "momentum", "rmsprop", "adam", "muon")
+NAMES = ("sgd", "momentum", "rmsprop", "adam", "adamw", "muon")
+DECAYS = {"adamw": {"weight_decay": 0.3}}
 #: The tests of the training program compile all of them.
 eager_or_slow = pytest.mark.parametrize("mode", slow_except(["eager"], ["eager", COMPILED]))
 
@@ -28,6 +30,9 @@ def keras_twin(name, rate, momentum=MOMENTUM, **options):
         "momentum": lambda: keras.optimizers.SGD(rate, momentum=momentum, **options),
         "rmsprop": lambda: keras.optimizers.RMSprop(rate, rho=momentum, **options),
         "adam": lambda: keras.optimizers.Adam(rate, beta_1=momentum, **options),
+        "adamw": lambda: keras.optimizers.AdamW(
+            rate, beta_1=momentum, **DECAYS["adamw"], **options
+        ),
         "muon": lambda: keras.optimizers.Muon(
             rate,
             adam_beta_1=momentum,
@@ -47,37 +52,42 @@ def numbers(seed, *lanes, scale=1.0):
     }
 
 
-def trained(names, weights, gradients, hparams, mode="eager", choice=0):
+def trained(names, weights, gradients, hparams, mode="eager", choice=0, options=DECAYS):
     """Weights after each of the steps: clip, then update, as the training program does.
 
     Args:
         names, choice: which optimizers there are, and whose turn it is.
         hparams: initial learning rate, its decay, the momentum's logit, the gradient's limit.
+        options: the optimizers' own hyperparameters.
     """
 
-    def run(weights, gradients, choice, lr_init, decay, logit, limit):
+    def run(weights, gradients, choice, options, lr_init, decay, logit, limit):
         shapes, lanes, history = weights, len(lr_init.shape), []
         weights = packing.pack(weights, lanes)
-        slots = optimizers.zero_slots(weights)
+        slots = updates.zero_slots(weights)
         for step, gradient in enumerate(gradients):
-            clipped, _ = optimizers.clip_by_global_norm(gradient, limit)
-            rate = optimizers.learning_rate(
+            clipped, _ = updates.clip_by_global_norm(gradient, limit)
+            rate = updates.learning_rate(
                 lr_init, decay, keras.ops.convert_to_tensor(step), TRAIN_STEPS
             )
             clipped = packing.pack(clipped, lanes)
-            weights, slots = optimizers.update(
-                names, choice, weights, clipped, slots, rate, keras.ops.sigmoid(logit), step, shapes
+            numbers = (rate, keras.ops.sigmoid(logit), step)
+            weights, slots = updates.update(
+                names, choice, weights, clipped, slots, *numbers, shapes, options
             )
             history.append(packing.unpack(weights, shapes))
         return history
 
     hparams = [np.asarray(value, "float32") for value in hparams]
-    return execute(mode, run, weights, gradients, np.asarray(choice, "int32"), *hparams)
+    lanes = hparams[0].shape
+    options = keras.tree.map_structure(
+        lambda value: np.broadcast_to(np.float32(value), lanes), options
+    )
+    return execute(mode, run, weights, gradients, np.asarray(choice, "int32"), options, *hparams)
 
 
-def test_the_optimizers_are_the_papers_and_muon():
-    assert tuple(optimizers.OPTIMIZERS) == NAMES == OPTIMIZERS
-    assert (*PAPER_OPTIMIZERS, "muon") == NAMES
+def test_the_optimizers_are_the_papers_adamw_and_muon():
+    assert tuple(OPTIMIZERS) == NAMES == (*PAPER_OPTIMIZERS, "adamw", "muon")
 
 
 @eager_or_slow
@@ -119,7 +129,7 @@ def test_the_learning_rate_is_that_of_keras_and_ends_at_the_factor():
     for step in (0, 1, 35, 69, 70):
         rate = execute(
             "eager",
-            lambda lr, decay, step: optimizers.learning_rate(lr, decay, step, 70),
+            lambda lr, decay, step: updates.learning_rate(lr, decay, step, 70),
             *(np.float32(0.03), np.float32(0.2), np.int32(step)),
         )
         assert rate == pytest.approx(float(schedule(step)), rel=1e-6)
@@ -146,7 +156,7 @@ def test_newton_schulz_keeps_singular_vectors_and_evens_out_the_values(shape):
     expected = np.apply_along_axis(singular_values_of_newton_schulz, -1, values)
     assert expected.min() > 0.68
     assert expected.max() < 1.21
-    found = execute("eager", optimizers.newton_schulz, matrices)
+    found = execute("eager", muon.newton_schulz, matrices)
     np.testing.assert_allclose(found, (left * expected[..., None, :]) @ right, rtol=0, atol=2e-5)
 
 
@@ -190,11 +200,74 @@ def test_gates_of_a_model_move_each_on_its_own(lanes):
         np.testing.assert_allclose(moved, expected["w"], rtol=1e-5, atol=1e-6, err_msg=str(path))
 
 
+# Registration.
+
+
+def lion(step, beta_2=0.99):
+    """Lion, in NumPy's and Keras's names alike."""
+    mixed = step.momentum * step.u + (1 - step.momentum) * step.g
+    u = beta_2 * step.u + (1 - beta_2) * step.g
+    return -step.rate * keras.ops.sign(mixed), u, step.v
+
+
+@pytest.fixture
+def lions():
+    with restored():
+        register_optimizer("lion", lion, ranges={"beta_2": (0.9, 0.999)})
+        yield
+
+
+def test_a_registered_optimizer_updates_with_its_own_hyperparameters(lions):
+    weights, gradients = numbers(0), [numbers(1 + step) for step in range(STEPS)]
+    options = {"lion": {"beta_2": 0.6}}
+    found = trained(["lion"], weights, gradients, (LR, 1.0, LOGIT, 1e9), options=options)[-1]
+    for key, w in weights.items():
+        u = 0
+        for gradient in gradients:
+            w = w - LR * np.sign(MOMENTUM * u + (1 - MOMENTUM) * gradient[key])
+            u = 0.6 * u + 0.4 * gradient[key]
+        np.testing.assert_allclose(found[key], w, rtol=1e-5, atol=1e-6)
+
+
+def test_its_options_are_those_of_a_configuration(lions):
+    config = TrainConfig("parens", "gru", optimizer="lion", optimizer_options={"beta_2": 0.95})
+    assert config.hparams["optimizer_options"] == {"beta_2": 0.95}
+    for options, message in (
+        ({"beta": 0.95}, "optimizer lion has no option 'beta'; it has beta_2"),
+        ({"beta_2": "much"}, "beta_2 in optimizer_options must be a finite number, got 'much'"),
+        ({"beta_2": math.nan}, "must be a finite number, got nan"),
+    ):
+        with pytest.raises(UserError, match=message):
+            TrainConfig("parens", "gru", optimizer="lion", optimizer_options=options)
+    with pytest.raises(UserError, match="optimizer adam has no option 'beta_2'; it has none"):
+        TrainConfig("parens", "gru", optimizer_options={"beta_2": 0.95})
+
+
+@pytest.mark.parametrize(
+    "name, update, ranges, message",
+    [
+        ("adam", lion, {}, "'adam' is taken by trainer.optimizers.adam"),
+        ("a b", lion, {}, "letters, digits and underscores"),
+        ("new", lion, {"beta_1": (0, 1)}, "has a range for 'beta_1', which is no option"),
+        ("new", lambda step, decay: None, {}, "the option decay needs a number as its default"),
+    ],
+)
+def test_an_optimizer_that_cannot_be_registered_is_refused(name, update, ranges, message):
+    with pytest.raises(ValueError, match=message):
+        register_optimizer(name, update, ranges)
+
+
+def test_an_unknown_optimizer_is_refused_with_the_choices():
+    names = "sgd, momentum, rmsprop, adam, adamw, muon"
+    with pytest.raises(UserError, match=f"unknown optimizer 'lion'; choose one of {names}; to add"):
+        TrainConfig("parens", "gru", optimizer="lion")
+
+
 # Clipping.
 
 
 def clipped(gradients, limit):
-    return execute("eager", optimizers.clip_by_global_norm, gradients, np.asarray(limit, "float32"))
+    return execute("eager", updates.clip_by_global_norm, gradients, np.asarray(limit, "float32"))
 
 
 def test_a_large_gradient_is_scaled_to_the_limit():
@@ -247,15 +320,18 @@ LANES = (
 @eager_or_slow
 @pytest.mark.parametrize("names", [*([name] for name in NAMES), NAMES], ids="+".join)
 def test_a_lane_of_hyperparameters_is_each_alone(names, mode):
-    choice = [2, 0, 3, 1, 4] if len(names) > 1 else [0] * 5
+    choice = [2, 5, 3, 1, 4] if len(names) > 1 else [0] * 5
+    decays = np.float32([0.0, 0.1, 0.2, 0.3, 0.4])
     weights, gradients = numbers(0, 5), [numbers(1 + step, 5) for step in range(STEPS)]
-    lanes = trained(names, weights, gradients, LANES, mode, choice)
+    options = {"adamw": {"weight_decay": decays}}
+    lanes = trained(names, weights, gradients, LANES, mode, choice, options)
     for lane in range(5):
         alone = trained(
             [names[choice[lane]]],
             {key: value[lane] for key, value in weights.items()},
             [{key: value[lane] for key, value in gradient.items()} for gradient in gradients],
             [values[lane] for values in LANES],
+            options={"adamw": {"weight_decay": decays[lane]}},
         )
         for step in range(STEPS):
             for key in SHAPES:
@@ -271,8 +347,8 @@ def test_lanes_may_be_at_different_steps():
 
     def update(weights, gradient, steps, rate, momentum):
         vector = packing.pack(weights, 1)
-        arguments = (packing.pack(gradient, 1), optimizers.zero_slots(vector), rate, momentum)
-        moved, _ = optimizers.update(["adam"], None, vector, *arguments, steps, weights)
+        arguments = (packing.pack(gradient, 1), updates.zero_slots(vector), rate, momentum)
+        moved, _ = updates.update(["adam"], None, vector, *arguments, steps, weights, {})
         return packing.unpack(moved, weights)
 
     rate, momentum = np.float32([0.1, 0.1]), np.float32([0.9, 0.9])
@@ -286,8 +362,8 @@ def test_lanes_may_be_at_different_steps():
 
 def test_the_sum_of_squares_is_one_number_a_lane():
     arrays = numbers(0, 2)
-    total = execute("eager", lambda a: optimizers.sum_of_squares(a, 1), arrays)
+    total = execute("eager", lambda a: updates.sum_of_squares(a, 1), arrays)
     expected = [sum(float((a[lane] ** 2).sum()) for a in arrays.values()) for lane in range(2)]
     np.testing.assert_allclose(total, expected, rtol=1e-6)
-    whole = optimizers.sum_of_squares(to_tensors(arrays))
+    whole = updates.sum_of_squares(to_tensors(arrays))
     assert float(whole) == pytest.approx(sum(expected), rel=1e-6)

@@ -16,7 +16,7 @@ import gin
 
 from rnn_zoo.architectures import ALIASES, ARCHITECTURES
 from trainer import tasks
-from trainer.config import TrainConfig
+from trainer.config import OPTIONS, TrainConfig
 from trainer.errors import UserError
 
 PROFILES = ("smoke", "laptop", "paper")
@@ -83,6 +83,7 @@ def parse(
             gin.parse_config(base)
         gin.parse_config(texts)
         # Flags are parsed as bindings too, so that config.gin contains them.
+        flagged = {} if "task_options" in bound else {"task_options": task_options}
         if task_options:
             given["task_options"] = _bound("TrainConfig.task_options", {}) | task_options
         gin.parse_config([f"TrainConfig.{name} = {value!r}" for name, value in given.items()])
@@ -90,19 +91,19 @@ def parse(
     config = TrainConfig(
         **{f.name: getattr(configured, f.name) for f in dataclasses.fields(configured)}
     )
-    options = config.task_options if "task_options" in bound else task_options
     return Parsed(
         config,
         {"config.gin": gin.config_str(), "operative_config.gin": gin.operative_config_str()},
-        given_names(dict.fromkeys([*bound, *given]) | {"task_options": options}),
+        given_names({name: getattr(config, name) for name in (*bound, *given)} | flagged),
     )
 
 
 def given_names(fields: Mapping[str, Any]) -> frozenset[str]:
-    """Returns the names of the given fields, with `task_options.OPTION` for each task option."""
-    options = fields.get("task_options") or ()
-    names = {name for name in fields if name != "task_options"}
-    return frozenset(names | {f"task_options.{option}" for option in options})
+    """Returns the names of the given fields, with `task_options.OPTION` for each option."""
+    names = {name for name in fields if name not in OPTIONS}
+    for field in OPTIONS:
+        names |= {f"{field}.{option}" for option in fields.get(field) or ()}
+    return frozenset(names)
 
 
 def _bound_in(texts):

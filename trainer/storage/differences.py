@@ -18,7 +18,7 @@ def refuse_difference(subject: str, held: Mapping, wanted: Mapping, way_out: str
     Args:
         subject: start of the message, such as "runs/a holds a run".
         held, wanted: stored and requested settings, nested dicts of JSON values. A missing entry
-            equals None.
+            equals None and {}.
         way_out: end of the message: what the user can do instead.
     """
     difference = _first_difference(plain(held), plain(wanted))
@@ -30,7 +30,7 @@ def refuse_difference(subject: str, held: Mapping, wanted: Mapping, way_out: str
 def _first_difference(held, wanted, prefix=""):
     for name in {**wanted, **held}:
         old, new = held.get(name), wanted.get(name)
-        if old == new:
+        if old == new or (old in (None, {}) and new in (None, {})):
             continue
         if isinstance(old, dict) and isinstance(new, dict):
             return _first_difference(old, new, f"{prefix}{name}.")

@@ -8,7 +8,7 @@ import json
 import numpy as np
 import pandas as pd
 
-from trainer.config import PAPER_OPTIMIZERS
+from trainer.optimizers import PAPER_OPTIMIZERS
 from tuning.report import statistics
 from tuning.report.paper import ARCHS, UNROLLED
 

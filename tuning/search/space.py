@@ -15,15 +15,9 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rnn_zoo.architectures import ARCHITECTURES
-from trainer.config import (
-    ACTIVATIONS,
-    BIAS_INITS,
-    MATRIX_INITS,
-    OPTIMIZERS,
-    PAPER_OPTIMIZERS,
-    TrainConfig,
-)
+from trainer.config import ACTIVATIONS, BIAS_INITS, MATRIX_INITS, OPTIONS, TrainConfig
 from trainer.errors import UserError
+from trainer.optimizers import OPTIMIZERS, PAPER_OPTIMIZERS, canonical_name
 from trainer.tasks import TASKS
 from trainer.tasks.capacity import least_inputs
 from tuning.search.hyperparameter import Condition, Hyperparameter, of_range
@@ -83,7 +77,7 @@ def _of_architecture(arch):
 
 
 def _of_learning(config, optimizers):
-    with_momentum = tuple(name for name in optimizers if name != "sgd")
+    with_momentum = tuple(name for name in optimizers if OPTIMIZERS[name].has_momentum)
     steps = config.train_steps
     yield Hyperparameter(
         "train_steps", "log-integer", max(1, steps // 4), steps, source="up to train_steps"
@@ -94,8 +88,26 @@ def _of_learning(config, optimizers):
     yield Hyperparameter(
         "momentum_logit", "uniform", 1.0, 7.0, condition=Condition("optimizer", with_momentum)
     )
+    yield from _of_optimizers(optimizers)
     yield Hyperparameter("gradient_clip_val", "log-uniform", 1.0, 100.0)
     yield Hyperparameter("l2_decay", "log-uniform", 1e-8, 1e-3)
+
+
+def _of_optimizers(optimizers):
+    """Yields the optimizers' own hyperparameters; those of one name are one hyperparameter."""
+    owners: dict[str, tuple] = {}
+    ranges: dict[str, Any] = {}
+    for optimizer in optimizers:
+        for option, wanted in OPTIMIZERS[optimizer].ranges.items():
+            if ranges.setdefault(option, wanted) != wanted:
+                raise UserError(
+                    f"{optimizer} and {owners[option][0]} have different ranges of {option}: "
+                    "search them in studies of their own"
+                )
+            owners[option] = (*owners.get(option, ()), optimizer)
+    for option, wanted in ranges.items():
+        found = of_range(f"optimizer_options.{option}", wanted, "the optimizer")
+        yield found._replace(condition=Condition("optimizer", owners[option]))
 
 
 def _declared(config, field, ranges, source):
@@ -155,11 +167,12 @@ def hold(config: TrainConfig, given: Collection[str], ranges: Mapping[str, Any])
         UserError: a hyperparameter has both a value and a range, or an invalid value.
     """
     held: dict[str, Any] = {}
-    for each in space(config, OPTIMIZERS):
+    optimizers = tuple(dict.fromkeys((*PAPER_OPTIMIZERS, config.optimizer)))
+    for each in space(config, optimizers):
         names = {each.name, each.name.partition(".")[0]}
         if each.name == "train_steps" or names.isdisjoint(given):
             continue
-        value = held[each.name] = _value(config, each.name)
+        value = held[each.name] = _value(config, each)
         if not ranges.keys().isdisjoint({each.name, _short_name(each.name)}):
             raise UserError(
                 f"{each.name} is set to {value!r} and also has a range; omit one of the two, or "
@@ -172,7 +185,7 @@ def hold(config: TrainConfig, given: Collection[str], ranges: Mapping[str, Any])
 
 def _short_name(name):
     field, _, entry = name.partition(".")
-    return entry if field == "task_options" else field
+    return entry if field in OPTIONS else field
 
 
 def hyperparameters(space: Sequence[Hyperparameter]) -> "keras_tuner.HyperParameters":
@@ -202,11 +215,13 @@ def configure(config: TrainConfig, values: Mapping[str, Any]) -> TrainConfig:
         values: values by name, at least of the active hyperparameters.
     """
     fields: dict[str, Any] = {}
+    if values.get("optimizer", config.optimizer) != config.optimizer:
+        fields["optimizer_options"] = {}  # those of the study's optimizer
     for name, value in values.items():
         field, _, entry = name.partition(".")
         if entry:
-            start = getattr(config, field) if field == "task_options" else {}
-            fields.setdefault(field, dict(start))[entry] = value
+            start = getattr(config, field) if field in OPTIONS else {}
+            fields[field] = {**fields.get(field, start), entry: value}
         else:
             fields[field] = value
     return dataclasses.replace(config, **fields)
@@ -230,9 +245,9 @@ def of_study(
 
 def of_ranges(config: TrainConfig, study: "StudyConfig") -> tuple[Hyperparameter, ...]:
     """Returns the space of a study without the checks of `of_study`, which old ones may fail."""
-    # Muon is not in the paper: it is a choice only if the user names the optimizers.
-    optimizers = OPTIMIZERS if "optimizer" in study.ranges else PAPER_OPTIMIZERS
-    return narrow(space(config, optimizers), study.ranges)
+    named = study.ranges.get("optimizer", PAPER_OPTIMIZERS)
+    named = named if isinstance(named, (list, tuple)) else (named,)
+    return narrow(space(config, tuple(map(canonical_name, named))), study.ranges)
 
 
 def _check_collisions(config, space):
@@ -241,7 +256,8 @@ def _check_collisions(config, space):
         is_largest = each.name == "task_options.num_samples" and each.fixed is None
         if not is_largest or config.preset:  # a preset's weights fix the number of inputs
             continue
-        inputs, least = _value(config, "task_options.num_inputs"), least_inputs(each.high)
+        inputs = config.make_task().input_dim
+        least = least_inputs(each.high)
         if inputs < least:
             raise UserError(
                 f"{inputs} inputs are too few to tell {each.high:,} samples apart: set num_inputs "
@@ -254,7 +270,7 @@ def values_of(config: TrainConfig, space: Sequence[Hyperparameter]) -> dict[str,
     values: dict[str, Any] = {}
     for each in space:
         if _is_active(each, values):
-            values[each.name] = _value(config, each.name)
+            values[each.name] = _value(config, each)
     return values
 
 
@@ -269,7 +285,7 @@ def outside(config: TrainConfig, dimensions: Sequence[Hyperparameter]) -> list[s
         config: the configuration of the trial.
         dimensions: the space of its study.
     """
-    paper = {each.name: each for each in space(config, OPTIMIZERS)}
+    paper = {each.name: each for each in space(config, (config.optimizer,))}
     values = values_of(config, dimensions)
     return [
         name
@@ -303,7 +319,7 @@ def point(
             each.with_range(wanted[0])
             values[each.name] = wanted[0]
         else:
-            values[each.name] = _clipped(each, _value(config, each.name))
+            values[each.name] = _clipped(each, _value(config, each))
     return values
 
 
@@ -317,15 +333,19 @@ def _clipped(hyperparameter, value):
     return value
 
 
-def _value(config, name):
-    """Returns the value of a hyperparameter, with the default of the architecture or task."""
-    field, _, entry = name.partition(".")
+def _value(config, hyperparameter):
+    """Returns the value of a hyperparameter, with the default of its owner."""
+    field, _, entry = hyperparameter.name.partition(".")
     value = getattr(config, field)
     if entry and isinstance(value, dict):
         value = value.get(entry)
-    if value is None and field == "task_options":
+    if value is not None:
+        return value
+    if field == "task_options":
         return inspect.signature(TASKS[config.task]).parameters[entry].default
-    return getattr(ARCHITECTURES[config.arch], name) if value is None else value
+    if field == "optimizer_options":
+        return OPTIMIZERS[hyperparameter.condition.values[0]].options[entry]
+    return getattr(ARCHITECTURES[config.arch], field)
 
 
 def table(space: Sequence[Hyperparameter]) -> str:

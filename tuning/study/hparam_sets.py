@@ -16,8 +16,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rnn_zoo.architectures import ARCHITECTURES, canonical_name
-from trainer.config import ACTIVATIONS, MATRIX_INITS, PAPER_OPTIMIZERS, TrainConfig
+from trainer.config import ACTIVATIONS, MATRIX_INITS, OPTIONS, TrainConfig
 from trainer.errors import UserError
+from trainer.optimizers import PAPER_OPTIMIZERS
 from tuning.search.space import configure
 
 #: Published prefix of a gate -> field.
@@ -49,7 +50,7 @@ _WORDS = {
     "activation": {name: name for name in ACTIVATIONS},
 }
 #: Fields whose entries may be set one by one, such as `input_scale.r`.
-_DICTS = ("input_scale", "recurrent_scale", "bias_scale", "gate_bias", "task_options")
+_DICTS = ("input_scale", "recurrent_scale", "bias_scale", "gate_bias", *OPTIONS)
 
 
 def read(path: str | pathlib.Path) -> list[dict[str, Any]]:

@@ -155,7 +155,7 @@ def test_the_written_configuration_gives_the_same_again(task, profile, tmp_path)
 def test_the_operative_configuration_has_every_field():
     text = parse().documents["operative_config.gin"]
     for field in dataclasses.fields(gin_files.TrainConfig):
-        assert f"TrainConfig.{field.name} = " in text or field.name == "task_options"
+        assert f"TrainConfig.{field.name} = " in text or "_options" in field.name
 
 
 def test_flags_change_a_written_configuration(tmp_path):

@@ -7,11 +7,12 @@ from registrations import restored
 import rnn_zoo
 from rnn_zoo import CELLS
 from trainer import TrainConfig, UserError
+from trainer.optimizers import register_optimizer
 from trainer.tasks import TASKS
 from trainer.trial import Trial
 from tuning.config import StudyConfig
 from tuning.search.features import Features
-from tuning.search.hyperparameter import DISTRIBUTIONS, Hyperparameter
+from tuning.search.hyperparameter import DISTRIBUTIONS, Condition, Hyperparameter
 from tuning.search.space import (
     configure,
     hold,
@@ -21,6 +22,7 @@ from tuning.search.space import (
     outside,
     space,
     table,
+    values_of,
 )
 
 ARCHS = ("rnn", "irnn", "ugrnn", "gru", "lstm", "+rnn")
@@ -268,6 +270,38 @@ def test_muon_is_searched_only_if_asked_for(choices):
         assert ("momentum_logit" in values) == (values["optimizer"] != "sgd")
 
 
+def test_an_optimizer_s_own_hyperparameters_are_active_with_it():
+    found, _ = of_study(config(), StudyConfig(ranges={"optimizer": ["adam", "adamw"]}))
+    (decay,) = (each for each in found if each.name == "optimizer_options.weight_decay")
+    assert decay.condition == Condition("optimizer", ("adamw",))
+    start = config(optimizer="adamw", optimizer_options={"weight_decay": 0.5})
+    kinds = set()
+    for values in points(found, 20):
+        made = configure(start, values)
+        kinds.add(made.optimizer)
+        own = {"weight_decay": values.get("optimizer_options.weight_decay")}
+        assert made.optimizer_options == (own if made.optimizer == "adamw" else {})
+        assert values_of(made, found) == values
+    assert kinds == {"adam", "adamw"}
+    # Without a value of its own, the first trial has the default.
+    study = StudyConfig(ranges={"optimizer": ["adam", "adamw"]}, first={"optimizer": "adamw"})
+    assert of_study(config(), study)[1]["optimizer_options.weight_decay"] == 0.004
+
+
+def test_optimizers_share_a_hyperparameter_of_one_name_and_range():
+    def decayed(step, weight_decay=0.1):
+        return step
+
+    with restored():
+        register_optimizer("same", decayed, ranges={"weight_decay": (1e-5, 1.0, "log")})
+        register_optimizer("other", decayed, ranges={"weight_decay": (0.1, 1.0)})
+        found = {each.name: each for each in space(config(), ("adamw", "sgd", "same"))}
+        owners = found["optimizer_options.weight_decay"].condition
+        assert owners == Condition("optimizer", ("adamw", "same"))
+        with pytest.raises(UserError, match="other and adamw have different ranges of weight_deca"):
+            space(config(), ("adamw", "other"))
+
+
 @pytest.mark.parametrize(
     "ranges, words",
     [
@@ -275,7 +309,7 @@ def test_muon_is_searched_only_if_asked_for(choices):
         ({"lr_init": (1e-5, 1e-2)}, ["lr_init", "0.0001", "1e-05"]),
         ({"lr_init": (1e-2, 1e-3)}, ["lr_init", "0.01"]),
         ({"optimizer": ["adam", "lion"]}, ["optimizer", "rmsprop", "'lion'"]),
-        ({"optimizer": []}, ["optimizer", "no choice"]),
+        ({"optimizer": []}, ["optimizer", "choice"]),
         ({"lr_init": (1e-3,)}, ["lr_init", "(low, high)"]),
         ({"lr_init": "small"}, ["lr_init", "'small'"]),
         ({"train_steps": (1500.5, 2000)}, ["train_steps", "whole numbers"]),
@@ -284,7 +318,7 @@ def test_muon_is_searched_only_if_asked_for(choices):
 )
 def test_invalid_ranges_are_refused(ranges, words):
     with pytest.raises(UserError) as caught:
-        narrow(space(config()), ranges)
+        of_study(config(), StudyConfig(ranges=ranges))
     for word in words:
         assert word in str(caught.value)
 
