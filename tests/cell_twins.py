@@ -59,18 +59,24 @@ def case_id(case):
 one_case_each = pytest.mark.parametrize("case", ONE_CASE_EACH, ids=case_id)
 #: The same, marked slow but for `QUICK_CASES`.
 mostly_slow = pytest.mark.parametrize("case", slow_except(QUICK_CASES, ONE_CASE_EACH), ids=case_id)
+#: The same, marked slow but for the +RNN, for tests that compile or repeat others.
+plus_rnn = pytest.mark.parametrize(
+    "case", slow_except(one_case_of("+rnn"), ONE_CASE_EACH), ids=case_id
+)
 
 
 def in_every_way():
     """Parameters (case, dtype, mode).
 
-    The default run has every equation eagerly on TensorFlow, and compiled those of `QUICK_CASES`.
+    The default run has every equation eagerly in float64 on TensorFlow, and those of `QUICK_CASES`
+    in float32, eagerly and compiled.
     """
     ways = []
     for case, dtype, mode in itertools.product(CASES, ("float32", "float64"), MODES):
         marks = [needs_float64] if dtype == "float64" else []
-        is_eager = mode == "eager" and BACKEND == "tensorflow"
-        is_quick = (dtype, mode) == ("float32", COMPILED) and case in QUICK_CASES
+        is_eager = mode == "eager" and BACKEND == "tensorflow" and dtype == "float64"
+        is_quick = dtype == "float32" and mode in ("eager", COMPILED) and case in QUICK_CASES
+        is_quick &= mode == COMPILED or BACKEND == "tensorflow"
         if not (is_eager or is_quick):
             marks.append(pytest.mark.slow)
         ways.append(

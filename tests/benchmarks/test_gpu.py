@@ -10,6 +10,7 @@ import time
 import pytest
 from on_backend import tensorflow_only
 from processes import ROOT, environment, without_tensorflow
+from slow import slow_except
 
 from benchmarks.gpu import fleet, journal, tables
 from benchmarks.gpu.__main__ import deadlines
@@ -59,7 +60,7 @@ def test_what_a_dead_process_held_is_prepared_again(run):
     assert {line["name"]: "error" in line for line in lines} == {"a": False, "b": True, "c": False}
 
 
-@pytest.mark.parametrize("parallel", [False, True])
+@pytest.mark.parametrize("parallel", slow_except([True], [False, True]))
 def test_a_slow_compiler_takes_no_more_than_its_section_s_time(run, parallel):
     items = [{"name": str(number)} for number in range(6)]
     lines, seconds = run(items, seconds=3.0, slow_compiler=1.0, parallel=parallel)

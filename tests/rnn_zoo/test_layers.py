@@ -10,6 +10,7 @@ from cell_twins import (
     CASES,
     INPUT,
     ONE_CASE_EACH,
+    QUICK_CASES,
     TIME,
     UNITS,
     case_id,
@@ -38,7 +39,7 @@ from on_backend import (
     tensorflow_only,
     to_numpy,
 )
-from slow import slow_except
+from slow import slow_except, slow_rows_except
 
 import rnn_zoo
 from rnn_zoo.layers import LAYERS
@@ -93,8 +94,10 @@ def expected_results(case, layer, inputs, states, mask):
 
 @pytest.mark.parametrize("case", one_case_of("lstm", "+rnn"), ids=case_id)
 @pytest.mark.parametrize("masked", ["no mask", "last output again", "zeros"])
-@pytest.mark.parametrize("go_backwards", [False, True])
-@pytest.mark.parametrize("return_sequences", [False, True])
+@pytest.mark.parametrize(
+    ("go_backwards", "return_sequences"),
+    slow_rows_except([(False, False), (True, True)], [*itertools.product([False, True], repeat=2)]),
+)
 def test_options_and_masks(case, masked, go_backwards, return_sequences, rng):
     """Of the two cells that have more than one state, or an output that is none."""
     inputs, states = random_inputs(case, rng, "float32")
@@ -224,16 +227,17 @@ def test_a_bare_cell_in_keras_rnn_compiles(case, rng):
     assert_close(execute(COMPILED, layer, inputs), expected, "float32")
 
 
-def test_stacked_cells(rng):
-    """All cells one on another, each of its own number of states."""
+@pytest.mark.parametrize("cases", slow_except([QUICK_CASES], [QUICK_CASES, ONE_CASE_EACH]), ids=len)
+def test_stacked_cells(cases, rng):
+    """Cells one on another, each of its own number of states."""
     inputs, _ = random_inputs(("rnn", {}, INPUT), rng, "float32")
     cells, sequence = [], inputs
-    for arch, case_options, _ in ONE_CASE_EACH:
+    for arch, case_options, _ in cases:
         cells.append(rnn_zoo.CELLS[arch](UNITS, **case_options))
     layer = keras.layers.RNN(keras.layers.StackedRNNCells(cells), return_sequences=True)
     layer(inputs)
     randomize(layer.weights, rng)
-    for case, cell in zip(ONE_CASE_EACH, cells, strict=True):
+    for case, cell in zip(cases, cells, strict=True):
         sequence, _ = twin_unroll(case, values_of(cell), sequence)
     assert_close(execute("eager", layer, inputs), [sequence], "float32")
     assert_close(execute(COMPILED, layer, inputs), [sequence], "float32")

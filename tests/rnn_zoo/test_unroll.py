@@ -18,6 +18,7 @@ from cell_twins import (
     case_id,
     mostly_slow,
     one_case_of,
+    plus_rnn,
     random_cell,
     random_inputs,
     random_mask,
@@ -124,7 +125,7 @@ def test_fast_equals_plain(case, masked, plainly, rng):
     check_against_plain(cell, problem(cell, case, rng), plainly, "float64", mask)
 
 
-@mostly_slow
+@plus_rnn
 def test_fast_equals_plain_in_float32(case, plainly, rng):
     cell = random_cell(case, rng, "float32")
     arguments = problem(cell, case, rng, "float32")

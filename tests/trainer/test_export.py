@@ -109,6 +109,7 @@ def test_the_hyperparameters_of_the_cells_are_those_of_the_run(tmp_path):
         assert cell.activation.__name__ == "relu"
 
 
+@pytest.mark.slow  # test_export_formats.py replaces directories
 def test_an_export_replaces_the_one_before_and_leaves_nothing_else(exported):
     directory = exported[0]
     before = sorted(path.name for path in directory.iterdir())

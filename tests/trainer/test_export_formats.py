@@ -134,14 +134,18 @@ def contents(directory):
 
 
 def test_a_failure_midway_leaves_the_previous_export_only(run, monkeypatch):
-    export(run, "litert", time_steps=2)
-    before = contents(run)
-
     def write(directory, signatures, sizes):
+        (directory / "sequence.tflite").write_bytes(b"whole")
+
+    def fail(directory, signatures, sizes):
         (directory / "sequence.tflite").write_bytes(b"half")
         raise KeyboardInterrupt
 
     monkeypatch.setattr(FORMATS["litert"], "write", write)
+    export(run, "litert", time_steps=2)
+    before = contents(run)
+    assert before["sequence.tflite"] == b"whole"
+    monkeypatch.setattr(FORMATS["litert"], "write", fail)
     with pytest.raises(KeyboardInterrupt):
         export(run, "litert", time_steps=2)
     assert contents(run) == before

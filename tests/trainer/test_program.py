@@ -355,7 +355,7 @@ def test_evaluation_of_a_lane_equals_the_trial_alone(lanes):
 # Evaluation.
 
 
-@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("shared", slow_except([True], [True, False]))
 def test_evaluation_is_the_mean_of_the_models_metrics_over_whole_batches(
     small, shared, monkeypatch
 ):

@@ -6,9 +6,9 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from on_backend import every_mode, execute, to_numpy, to_tensors
+from on_backend import MODES, QUICKEST, execute, to_numpy, to_tensors
 from scipy import stats
-from slow import slow_except
+from slow import slow_except, slow_rows_except
 
 from rnn_zoo.model import build_model, get_weights, set_weights
 from trainer.errors import UserError
@@ -170,7 +170,8 @@ def test_the_data_set_is_a_function_of_the_seed_alone():
     assert not other & {text_of(x[0]) for x in expected[0]}
 
 
-@every_mode
+# test_lanes.py trains such lanes in a compiled program.
+@pytest.mark.parametrize("mode", slow_except([QUICKEST], MODES))
 def test_lanes_may_differ_in_seed_samples_presentation_and_coding(mode):
     tasks = [make(num_samples=3), make(num_samples=90, presentation="first", coding="signed")]
     data = to_tensors({key: np.stack([task.data[key] for task in tasks]) for key in tasks[0].data})
@@ -299,7 +300,9 @@ def test_the_loss_is_the_cross_entropy_of_the_samples_inside():
     assert task.chance_loss == pytest.approx(math.log(2))
 
 
-@pytest.mark.parametrize("presentation, b", [("first", 24), ("every", 2360)])
+@pytest.mark.parametrize(
+    "presentation, b", slow_rows_except([("every", 2360)], [("first", 24), ("every", 2360)])
+)
 def test_evaluation_is_a_loop_over_the_data_set(presentation, b, evaluate):
     """With 0.1 to 10 samples for each of the 236 parameters."""
     task = make(num_inputs=9, num_samples=b, presentation=presentation)

@@ -125,8 +125,9 @@ def test_compiled_equals_eager(task, mode):
     assert_same(compiled, sampled(task, "eval", 3, B, step=5), task)
 
 
+@pytest.mark.slow  # test_compiled_equals_eager draws in this order, too
 @with_large_data
-@pytest.mark.parametrize("first", slow_except(["compiled"], ["compiled", "dataset"]))
+@pytest.mark.parametrize("first", ["compiled", "dataset"])
 def test_a_batch_can_be_drawn_after_a_compiled_one(make, first):
     """Data on the device do not belong to the graph that used them first."""
     task, expected = make(), sampled(make(), "train", 0, B)
@@ -183,7 +184,7 @@ def test_metrics_have_the_loss_and_the_objective_is_a_number(task):
 
 
 @tensorflow_only
-@with_large_data
+@pytest.mark.parametrize("make", slow_except(["text8"], SMALL), indirect=True)
 def test_the_dataset_has_the_batches_of_sample(task):
     for step, element in enumerate(task.dataset("valid", B, seed=4).take(3)):
         inputs, targets, weights = (part.numpy() for part in element)

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from on_backend import COMPILED, execute, to_numpy
+from on_backend import MODES, QUICKEST, execute, to_numpy
 from scipy import stats
 from slow import slow_except
 
@@ -272,7 +272,9 @@ def test_evaluation_is_the_weighted_sum_over_all_points(sampling, evaluate):
     assert measured["loss"] != pytest.approx(np.square(outputs - values).mean(), rel=1e-4)
 
 
-def test_each_lane_draws_and_sweeps_as_it_does_alone():
+# test_contract.py has compiled draws.
+@pytest.mark.parametrize("mode", slow_except([QUICKEST], MODES))
+def test_each_lane_draws_and_sweeps_as_it_does_alone(mode):
     task, seeds = make(dimensions=3, num_steps=2), np.array([3, 9], "uint32")
 
     def lanes(data, seeds):
@@ -281,7 +283,7 @@ def test_each_lane_draws_and_sweeps_as_it_does_alone():
         )
 
     for part, alone in zip(
-        execute(COMPILED, lanes, task.data, seeds),
+        execute(mode, lanes, task.data, seeds),
         (
             lambda seed: task.sample("train", seed, 40, 2),
             lambda seed: task.sweep(task.device_data, "train", seed, 4, 48).dense(),
