@@ -206,6 +206,8 @@ def equal_steps(trials: pd.DataFrame, block: Iterable[str], over: str = "arch") 
         block: columns that define the settings in which architectures are compared.
         over: column that is compared, if not the architecture.
     """
+    if not len(trials):
+        return trials
     most = budgets(trials)
     common = _least(most, trials, block, over)
     return trials[(most <= 1.25 * common) & (common <= 1.25 * most)]
@@ -259,11 +261,12 @@ def searches(
     """
     by = list(by)
     rows = best(trials, [*by, "study"])
-    everything = trials if shorter is None else shorter
-    settings = {key: _studies(of) for key, of in everything.groupby(by, observed=True)}
-    own = _studies(trials)
+    settings: dict[tuple, list] = {}
+    for (*key, _), efforts in _studies(trials if shorter is None else shorter, by):
+        settings.setdefault(tuple(key), []).append(efforts)
+    own = {study: efforts for (study,), efforts in _studies(trials)}
     gains = [
-        _gains(own[study], settings[key].values())
+        _gains(own[study], settings[key])
         for study, key in zip(rows.study, rows[by].itertuples(index=False, name=None), strict=True)
     ]
     rows[["gain", "further"]] = np.reshape(np.asarray(gains, float), (-1, 2))
@@ -271,12 +274,11 @@ def searches(
     return rows
 
 
-def _studies(trials):
-    """Maps studies to (what each trial learned, its steps), in order of proposal."""
+def _studies(trials, by=()):
+    """Yields ((setting, study), (what each trial learned, its steps)), in order of proposal."""
     amounts = trials.assign(learned=learned(trials).fillna(0).clip(lower=0), steps=steps(trials))
-    columns = ["learned", "steps"]
-    studies = amounts.groupby("study", observed=True)[columns]
-    return {study: rows.to_numpy().T for study, rows in studies}
+    for key, rows in amounts.groupby([*by, "study"], observed=True)[["learned", "steps"]]:
+        yield key, rows.to_numpy().T
 
 
 def _gains(own, others):

@@ -58,10 +58,12 @@ class Claim:
 
         If there are none, the result describes the trials in `floors.SEEN`, without a verdict.
         """
-        finding = self.decide(floors.evidence(trials[~floors.seen(trials)]))
+        found = floors.evidence(trials[~floors.seen(trials)])
+        finding = self.decide(found) if len(found) else Finding()
         if finding.runs:
             return finding
-        result, runs, _ = self.decide(floors.evidence(trials))
+        found = floors.evidence(trials)
+        result, runs, _ = self.decide(found) if len(found) else Finding()
         return Finding(f"{result} ({NO_EVIDENCE})" if result else "", runs)
 
 
