@@ -303,7 +303,7 @@ def stale_elsewhere(record):
 @pytest.mark.parametrize("stale", [stale_here, stale_elsewhere])
 def test_exactly_one_of_many_takes_over(tmp_path, record, workers, stale):
     many = workers(4)
-    for number in range(5):
+    for number in range(3):
         directory = tmp_path / str(number)
         directory.mkdir()
         write_json(directory / "lease.json", stale(record))
