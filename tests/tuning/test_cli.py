@@ -64,17 +64,17 @@ def test_a_smoke_study_ends_with_a_model(tmp_path):
     done = tune(
         tmp_path,
         "--task=parens",
-        "--arch=ugrnn",
+        "--arch=rnn",
         "--profile=smoke",
-        "--num_trials=4",
+        "--num_trials=2",
         "--workers=1",
         "--early_stopping=median",
         "--gin_bindings=TrainConfig.task_options = {'num_steps': 12}",
         **QUICK,
     )
     assert (done.code, done.stderr) == (0, "")
-    study = tmp_path / "studies/parens-ugrnn-1-5000-gp"
-    assert len((study / "trials.jsonl").read_text().splitlines()) == 4
+    study = tmp_path / "studies/parens-rnn-1-5000-gp"
+    assert len((study / "trials.jsonl").read_text().splitlines()) == 2
     assert json.loads((study / "study.json").read_text())["study"]["early_stopping"] == "median"
     if "no trial was feasible" not in done.stdout:
         (model,) = study.glob("trial_*/saved_model/saved_model.pb")

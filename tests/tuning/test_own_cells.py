@@ -7,9 +7,8 @@ import keras
 import numpy as np
 import pytest
 from on_backend import tensorflow_only
-from processes import QUICK, python
+from processes import JAX, QUICK, python
 from registrations import restored
-from slow import slow_except
 
 import trainer
 from trainer import TrainConfig
@@ -90,21 +89,25 @@ def test_an_unknown_cell_is_one_line_before_a_backend_starts(cold, tmp_path):
     assert "'no_such.cell'" in done.stderr and "no module 'no_such'" in done.stderr
 
 
+def test_workers_and_commands_find_it_by_name(swept, cold, tmp_path):
+    """Workers of a sweep have trained it; another command builds it from its run."""
+    (run, *_) = swept.glob("sweep/studies/parens-own_cells.leaky-*/trial_*/checkpoints")
+    assert json.loads((run.parent / "record.json").read_text())["arch"] == "own_cells.leaky"
+    done = cold.run("trainer.show", f"--run_dir={run.parent}", cwd=tmp_path, **JAX)
+    assert (done.code, done.stderr) == (0, "") and "own_cells.leaky" in done.stdout
+
+
+@pytest.mark.slow
 @tensorflow_only
-@pytest.mark.parametrize("backend", slow_except(["jax"], ["jax", "tensorflow"]))
-def test_commands_and_workers_find_it_by_name(backend, tmp_path):
-    """Runs a study in a worker process, then other commands on its best run."""
-    quick = QUICK | {"KERAS_BACKEND": backend, "cwd": tmp_path}
+def test_a_study_of_it_ends_with_a_saved_model(tmp_path):
     done = python(
         *("-m", "tuning", "--task=parens", "--arch=own_cells.leaky", "--profile=smoke"),
         *("--num_trials=2", "--workers=1", "--algorithm=random", "--study_dir=study"),
         "--gin_bindings=TrainConfig.task_options = {'num_steps': 12}",
-        **quick,
+        cwd=tmp_path,
+        **QUICK,
     )
     assert (done.code, done.stderr) == (0, "")
-    exported = [path.parents[1] for path in tmp_path.glob("study/trial_*/saved_model/*.pb")]
-    assert len(exported) == (backend == "tensorflow")
-    run = next(tmp_path.glob("study/trial_*/checkpoints")).parent
-    assert json.loads((run / "record.json").read_text())["arch"] == "own_cells.leaky"
-    done = python("-m", "trainer.show", f"--run_dir={run}", **quick)
+    (run,) = [path.parents[1] for path in tmp_path.glob("study/trial_*/saved_model/*.pb")]
+    done = python("-m", "trainer.show", f"--run_dir={run}", cwd=tmp_path, **QUICK)
     assert (done.code, done.stderr) == (0, "") and "own_cells.leaky" in done.stdout

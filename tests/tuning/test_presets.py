@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import threading
 import time
@@ -12,25 +13,19 @@ from on_backend import tensorflow_only
 
 import rnn_zoo
 from rnn_zoo import presets as package
-from trainer.config import TrainConfig
 from trainer.storage.records import RunDirectory
 from tuning import presets
-from tuning.config import StudyConfig
 from tuning.study import log
-from tuning.study.executors import InProcess
-from tuning.study.study import Study
 
-NAME = "capacity/gru-300"
-CONFIG = TrainConfig("capacity", "gru", num_params=300, train_steps=40, batch_size=8)
+NAME, STUDY = "capacity/irnn-300", "capacity-irnn-1-300-random"
 pytestmark = tensorflow_only
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory):
-    """Makes a directory with a study of three trials, as in a sweep."""
+def runs(swept, tmp_path_factory):
+    """Makes a directory with a single study of a sweep."""
     directory = tmp_path_factory.mktemp("runs")
-    study = StudyConfig(num_trials=3, algorithm="random", keep=1)
-    Study(directory / "sweep/studies/one", CONFIG, study).run(InProcess())
+    shutil.copytree(swept / f"sweep/studies/{STUDY}", directory / "sweep/studies/one")
     return directory
 
 
@@ -63,7 +58,7 @@ def test_the_best_trial_becomes_a_card(command, runs):
     assert card.config == best.config
     assert card.scores["eval"] == best.eval_loss
     assert card.scores["metrics"] == best.metrics["eval"]
-    assert card.search == {"algorithm": "random", "num_trials": 3, "infeasible": 0}
+    assert card.search == {"algorithm": "random", "num_trials": 5, "infeasible": 0}
     assert card.weights is None
 
 

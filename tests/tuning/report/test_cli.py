@@ -10,32 +10,23 @@ from processes import python, without_tensorflow
 
 from tuning.study.log import read
 
-#: Runs for figure 1, table 1 and table App.1.
-GRID = (
-    "smoke/SweepConfig.grid = [{'task': 'capacity', 'arch': ['irnn', 'rnn'], 'depth': 1,"
-    " 'num_params': 300, 'num_trials': 3, 'train_steps': 40},"
-    " {'task': 'parens', 'arch': ['rnn', 'irnn'], 'depth': 1, 'num_params': 3000,"
-    " 'num_trials': 4, 'train_steps': 4, 'task_options': {'num_steps': 6},"
-    " 'algorithm': 'random', 'reruns': 2}]\n"
-)
-
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory):
-    """A directory with the runs of a real smoke sweep and their report, made on JAX alone."""
-    home = tmp_path_factory.mktemp("report")
-    (home / "grid.gin").write_text(GRID)
-    sweep = ("-m", "tuning.sweep", "--gin_file=grid.gin", "--out=runs/mine", "--profile=smoke")
-    done = without_tensorflow(*sweep, "--workers=1", "--lanes=1", cwd=home)
-    assert (done.code, done.stderr) == (0, ""), done.stdout
-    done = without_tensorflow("-m", "tuning.report", "--runs=runs", "--out=report", cwd=home)
-    assert (done.code, done.stderr) == (0, "")
-    (home / "printed").write_text(done.stdout)
-    return home
+def home(once, swept):
+    """A directory with the report of the runs of a real sweep, made on JAX alone."""
+
+    def make(home):
+        done = without_tensorflow(
+            "-m", "tuning.report", f"--runs={swept}", "--out=report", cwd=home
+        )
+        assert (done.code, done.stderr) == (0, "")
+        (home / "printed").write_text(done.stdout)
+
+    return once("small_report", make)
 
 
-def records(home, pattern):
-    paths = sorted((home / "runs/mine/studies").glob(pattern))
+def records(swept, pattern):
+    paths = sorted((swept / "sweep/studies").glob(pattern))
     return list(itertools.chain.from_iterable(read(path)[0].values() for path in paths))
 
 
@@ -59,22 +50,22 @@ def test_files_are_those_of_figures_that_have_runs(home):
     assert written == {f"{n}.{k}" for n in ("1", "App.1", "App.2", "claims") for k in ("csv", "md")}
 
 
-def test_the_infeasible_shares_are_those_of_the_records(home):
+def test_the_infeasible_shares_are_those_of_the_records(home, swept):
     rows = {row["architecture"]: row for row in table(home, "1") if row["depth"] == "1"}
     for arch in ("rnn", "irnn"):
-        found = records(home, f"parens-{arch}-*/trials.jsonl")
+        found = records(swept, f"parens-{arch}-*/trials.jsonl")
         share = sum(record.status == "infeasible" for record in found) / len(found)
         row = rows[arch.upper()]
         assert (int(row["trials"]), float(row["infeasible"])) == (4, share)
     assert rows["LSTM"]["trials"] == "0" and rows["LSTM"]["paper"] == "0.12"
 
 
-def test_the_reruns_are_those_of_the_records(home):
+def test_the_reruns_are_those_of_the_records(home, swept):
     rows = {row["architecture"]: row for row in table(home, "App.1")}
-    losses = [record.eval_loss for record in records(home, "parens-rnn-*/reruns.jsonl")]
+    losses = [record.eval_loss for record in records(swept, "parens-rnn-*/reruns.jsonl")]
     assert float(rows["RNN"]["mean"]) == pytest.approx(np.mean(losses))
     best = min(
-        (r for r in records(home, "parens-rnn-*/trials.jsonl") if r.objective is not None),
+        (r for r in records(swept, "parens-rnn-*/trials.jsonl") if r.objective is not None),
         key=lambda record: record.objective,
     )
     assert float(rows["RNN"]["original"]) == best.eval_loss
@@ -87,8 +78,8 @@ def test_markdown_has_the_same_rows(home):
 
 
 @pytest.mark.slow
-def test_a_figure_that_lost_its_runs_loses_its_file(home, tmp_path):
-    (tmp_path / "runs").symlink_to(home / "runs/mine/studies")
+def test_a_figure_that_lost_its_runs_loses_its_file(swept, tmp_path):
+    (tmp_path / "runs").symlink_to(swept / "sweep/studies")
     stale = tmp_path / "report/figures/4a.png"
     stale.parent.mkdir(parents=True)
     stale.write_bytes(b"old")
@@ -97,7 +88,7 @@ def test_a_figure_that_lost_its_runs_loses_its_file(home, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_authors_trials_are_converted_and_laid_under_or_stand_alone(home, tmp_path):
+def test_the_authors_trials_are_converted_and_laid_under_or_stand_alone(swept, tmp_path):
     types = [("architecture", object), ("task_type", object), ("hparams", object)]
     types += [(name, int) for name in ("n_layers", "hyper_iter", "max_params", "num_params")]
     types += [(name, float) for name in ("train_loss", "valid_loss", "eval_loss")]
@@ -115,7 +106,7 @@ def test_the_authors_trials_are_converted_and_laid_under_or_stand_alone(home, tm
     alone = ("-m", "tuning.report", "--published=theirs.parquet", "--out=alone")
     done = python(*alone, cwd=tmp_path)
     assert "alone/index.html: 2 of 38 figures" in done.stdout, done.stderr
-    both = (*alone[:3], f"--runs={home / 'runs'}", "--out=both")
+    both = (*alone[:3], f"--runs={swept}", "--out=both")
     done = python(*both, cwd=tmp_path)
     assert "both/index.html: 10 of 38 figures" in done.stdout, done.stderr
 
@@ -148,13 +139,13 @@ def test_what_is_not_installed_is_named_with_the_extra(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_full_disk_leaves_no_half_of_a_report(home, tmp_path):
+def test_a_full_disk_leaves_no_half_of_a_report(swept, tmp_path):
     fill = (
         "import errno, os\n"
         "def full(descriptor): raise OSError(errno.ENOSPC, 'No space left on device', 'report')\n"
         "os.fsync = full\n"
         "import sys; from tuning.report.__main__ import run\n"
-        f"sys.argv[1:] = ['--runs={home / 'runs'}', '--out=report']; run()"
+        f"sys.argv[1:] = ['--runs={swept}', '--out=report']; run()"
     )
     done = python("-c", fill, cwd=tmp_path)
     assert (done.code, done.stderr) == (2, "error: cannot use report: No space left on device\n")

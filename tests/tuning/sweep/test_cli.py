@@ -10,30 +10,9 @@ import time
 
 import pytest
 from processes import JAX, environment, python
+from small_sweep import ARGUMENTS, ENTRIES, OWN, STUDIES, gin
 
 from tuning.study.log import read
-
-#: Three small studies of both algorithms, one with reruns.
-GRID = (
-    "SweepConfig.grid = [{'task': 'capacity', 'arch': ['irnn', 'rnn'], 'num_params': 300,"
-    " 'num_trials': 5, 'train_steps': 60, 'task_options': {'num_inputs': 22}, 'algorithm': 'random'"
-    "}, {'task': 'capacity', 'arch': 'irnn', 'num_params': 200, 'num_trials': 3,"
-    " 'train_steps': 60, 'task_options': {'num_inputs': 22}, 'reruns': 2}]\n"
-)
-ARGUMENTS = (
-    *("-m", "tuning.sweep", "--gin_file=grid.gin", "--out=sweep", "--profile=smoke"),
-    *("--workers=2", "--lanes=1"),
-)
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    """An uninterrupted sweep, and its output."""
-    home = tmp_path_factory.mktemp("undisturbed")
-    (home / "grid.gin").write_text(GRID)
-    done = python(*ARGUMENTS, cwd=home, **JAX)
-    assert (done.code, done.stderr) == (0, ""), done.stdout
-    return home, done.stdout
 
 
 def results(home):
@@ -48,30 +27,28 @@ def results(home):
     return found
 
 
-def test_a_sweep_writes_its_files(undisturbed):
-    home, printed = undisturbed
-    names = {place[0] for place in results(home)}
-    searched = {f"capacity-{arch}-1-300-random" for arch in ("irnn", "rnn")}
-    assert names == searched | {"capacity-irnn-1-200-gp"}
-    assert len(results(home)) == 2 * 5 + 3 + 2
-    assert "3 studies: 3 done; 15 of 15 trials" in printed
-    reruns, _ = read(home / "sweep/studies/capacity-irnn-1-200-gp/reruns.jsonl")
+def test_a_sweep_writes_its_files(swept):
+    ended = {name: [0, 0] for name in STUDIES}
+    for study, file, _ in results(swept):
+        ended[study][file == "reruns.jsonl"] += 1
+    assert {name: tuple(counts) for name, counts in ended.items()} == STUDIES
+    assert "5 studies: 5 done; 22 of 22 trials" in (swept / "printed").read_text()
+    reruns, _ = read(swept / "sweep/studies/parens-rnn-1-3000-random/reruns.jsonl")
     assert len({record.seed for record in reruns.values()}) == 2
-    for name in names:
-        state = json.loads((home / f"sweep/states/{name}.json").read_text())
-        records, _ = read(home / f"sweep/studies/{name}/trials.jsonl")
+    for name in STUDIES:
+        state = json.loads((swept / f"sweep/states/{name}.json").read_text())
+        records, _ = read(swept / f"sweep/studies/{name}/trials.jsonl")
         objectives = [r.objective for r in records.values() if r.objective is not None]
         assert state["status"] == "done" and state["best"] == min(objectives)
         assert state["infeasible"] == len(records) - len(objectives)
         proposed = sum(record.origin == "search" for record in records.values())
         assert state["proposed"] == proposed
-        assert "one process of 1 lane" in (home / f"sweep/logs/{name}.txt").read_text()
+        assert "one process of 1 lane" in (swept / f"sweep/logs/{name}.txt").read_text()
 
 
 @pytest.mark.slow
-def test_a_study_of_a_sweep_equals_a_study_alone(undisturbed, tmp_path):
+def test_a_study_of_a_sweep_equals_a_study_alone(swept, tmp_path):
     """It has the same trials as `python -m tuning` with the same settings."""
-    home, _ = undisturbed
     arguments = ("-m", "tuning", "--task=capacity", "--arch=irnn", "--num_params=300")
     arguments += ("--profile=smoke", "--num_trials=5", "--train_steps=60", "--algorithm=random")
     arguments += ("--gin_bindings=StudyConfig.batch = 8", "--lanes=1", "--workers=2")
@@ -79,13 +56,13 @@ def test_a_study_of_a_sweep_equals_a_study_alone(undisturbed, tmp_path):
     name = "sweep/studies/capacity-irnn-1-300-random"
     done = python(*arguments, f"--study_dir={name}", cwd=tmp_path, **JAX)
     assert done.code == 0, done.stderr
-    ours = {place: value for place, value in results(home).items() if place[0] in name}
+    ours = {place: value for place, value in results(swept).items() if place[0] in name}
     assert results(tmp_path) == ours
 
 
 @pytest.mark.slow
-def test_a_killed_sweep_has_the_same_trials(undisturbed, engine, tmp_path):
-    (tmp_path / "grid.gin").write_text(GRID)
+def test_a_killed_sweep_has_the_same_trials(swept, engine, tmp_path):
+    (tmp_path / "grid.gin").write_text(gin([*ENTRIES, OWN]))
     command = [sys.executable, *ARGUMENTS, f"--engine={engine}"]
     process = subprocess.Popen(
         command, cwd=tmp_path, env=environment(**JAX), stdout=subprocess.PIPE, text=True
@@ -105,29 +82,33 @@ def test_a_killed_sweep_has_the_same_trials(undisturbed, engine, tmp_path):
     stdout = process.communicate(timeout=240)[0]
     assert process.returncode == 0, stdout
     assert kills == 2
-    assert results(tmp_path) == results(undisturbed[0])
+    assert results(tmp_path) == results(swept)
 
 
-def test_a_finished_sweep_is_a_no_op(undisturbed):
-    home, _ = undisturbed
-    before = {p: p.stat().st_mtime_ns for p in (home / "sweep").rglob("*") if p.is_file()}
-    done = python(*ARGUMENTS, cwd=home, **JAX)
-    assert done.code == 0 and "3 done" in done.stdout
-    after = {p: p.stat().st_mtime_ns for p in (home / "sweep").rglob("*") if p.is_file()}
+def test_a_finished_sweep_is_a_no_op(swept, tmp_path):
+    sweep = shutil.copytree(swept / "sweep", tmp_path / "sweep")
+    # Every process imports a user's cell, and a backend with it.
+    held = json.loads((sweep / "sweep.json").read_text())
+    held["studies"] = [each for each in held["studies"] if "own_cells" not in each["name"]]
+    (sweep / "sweep.json").write_text(json.dumps(held))
+    (tmp_path / "grid.gin").write_text(gin(ENTRIES))
+    before = {p: p.stat().st_mtime_ns for p in sweep.rglob("*") if p.is_file()}
+    done = python(*ARGUMENTS, cwd=tmp_path, **JAX)
+    assert done.code == 0 and "4 done" in done.stdout
+    after = {p: p.stat().st_mtime_ns for p in sweep.rglob("*") if p.is_file()}
     assert after == before
-    shown = python("-m", "tuning.sweep", "--status", "sweep", cwd=home)
+    shown = python("-m", "tuning.sweep", "--status", "sweep", cwd=tmp_path)
     assert (shown.code, shown.stderr) == (0, "")
-    assert "capacity-irnn-1-200-gp" in shown.stdout and "5/5" in shown.stdout
+    assert "capacity-rnn-1-300-gp" in shown.stdout and "5/5" in shown.stdout
 
 
 @pytest.mark.slow
-def test_a_sweep_grows_from_its_kept_records(undisturbed, tmp_path):
+def test_a_sweep_grows_from_its_kept_records(swept, tmp_path):
     """Only the files that results/ keeps are there; the first trials stay as they are."""
-    home, _ = undisturbed
-    kept = [*home.glob("sweep/sweep.*"), *home.glob("sweep/studies/*/study.json")]
-    kept += [*home.glob("sweep/studies/*/trials.jsonl"), home / "grid.gin"]
+    kept = [*swept.glob("sweep/sweep.*"), *swept.glob("sweep/studies/*/study.json")]
+    kept += [*swept.glob("sweep/studies/*/trials.jsonl"), swept / "grid.gin"]
     for path in kept:
-        copy = tmp_path / path.relative_to(home)
+        copy = tmp_path / path.relative_to(swept)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, copy)
     before = results(tmp_path)
@@ -135,7 +116,7 @@ def test_a_sweep_grows_from_its_kept_records(undisturbed, tmp_path):
     assert (done.code, done.stderr) == (0, ""), done.stdout
     after = results(tmp_path)
     assert before.items() <= after.items()
-    assert len(after) == 3 * 6 + 2 and "3 done; 20 of 20 trials" in done.stdout
+    assert len(after) == 5 * 6 + 4 and "5 done; 34 of 34 trials" in done.stdout
     other = python(*ARGUMENTS, "--train_steps=50", cwd=tmp_path, **JAX)
     assert other.code == 2 and "with config.train_steps 60, not 50" in other.stderr
 
