@@ -66,7 +66,7 @@ class Optimizer(NamedTuple):
     """An entry of `OPTIMIZERS`.
 
     Attributes:
-        update: update(step, **options) returns (change of the weights, new u, new v).
+        update: `update(step, **options)` returns (change of the weights, new u, new v).
         options: names and defaults of its own hyperparameters.
         ranges: option -> range in a search, in the form of `StudyConfig.ranges`.
         has_momentum: whether it uses m.
@@ -97,7 +97,7 @@ def register_optimizer(
     Args:
         name: letters, digits and underscores, preceded by the name of a module and a dot if
             importing that module registers the optimizer.
-        update: update(step, **options) takes a `Step` and returns (change of the weights, new u,
+        update: `update(step, **options)` takes a `Step` and returns (change of the weights, new u,
             new v), each (..., M). It uses `keras.ops` and nothing that depends on the values of
             arrays, so that it compiles. The keyword arguments are its own hyperparameters, numbers
             with defaults; `TrainConfig.optimizer_options` sets them.
