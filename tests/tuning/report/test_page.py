@@ -12,7 +12,7 @@ from report_rows import capacity, frame, record, trial
 
 from trainer.display.progress import Display
 from tuning import trials
-from tuning.report import build, page
+from tuning.report import build, importance, page
 from tuning.report.claims import CLAIMS
 
 CHROMIUM, DRIVER = (shutil.which(name) for name in ("chromium", "chromedriver"))
@@ -27,22 +27,30 @@ FLAGS = (
 
 @pytest.fixture(scope="module")
 def report(planted_runs, once):
-    """The report of the planted runs."""
-    return once("report", lambda out: build.run(planted_runs, out, None, Display()))
+    """The report of the planted runs, with the importances of two studies."""
+
+    def build_report(out):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(importance, "MOST_STUDIES", 2)
+            build.run(planted_runs, out, None, Display())
+
+    return once("report", build_report)
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory):
+def small(once):
     """The report of two trials of the memory task, whose names look like markup."""
-    home = tmp_path_factory.mktemp("small")
-    folder = home / "runs/<script>alert(1)<"
-    folder.mkdir(parents=True)
-    values = {"task_options": {"x": "</script><b>"}, "activation": None}
-    records = [record(name, task="memory", hparams=values) for name in ("00000", "00001")]
-    lines = [json.dumps(dataclasses.asdict(each)) for each in records]
-    (folder / "trials.jsonl").write_text("\n".join(lines) + "\n")
-    build.run(home / "runs", home / "out", None, Display())
-    return home / "out"
+
+    def build_report(home):
+        folder = home / "runs/<script>alert(1)<"
+        folder.mkdir(parents=True)
+        values = {"task_options": {"x": "</script><b>"}, "activation": None}
+        records = [record(name, task="memory", hparams=values) for name in ("00000", "00001")]
+        lines = [json.dumps(dataclasses.asdict(each)) for each in records]
+        (folder / "trials.jsonl").write_text("\n".join(lines) + "\n")
+        build.run(home / "runs", home / "out", None, Display())
+
+    return once("small", build_report) / "out"
 
 
 @pytest.fixture(scope="module")
@@ -197,6 +205,7 @@ def test_a_figure_opens_and_its_points_lead_to_their_runs(opened, planted):
         "return document.querySelector('#run-dialog svg').ariaLabel"
     )
     assert len(texts(opened, "#run-dialog svg .chance")) == 1
+    assert "Objective: squared error per dimension of the recalled vector." in shown
     press(opened, "#run-dialog", "ESCAPE")
     wait(opened, "return !document.querySelector('#run-dialog').open && !location.hash")
 
@@ -252,10 +261,15 @@ def test_a_link_from_elsewhere_opens_its_run(opened, report, planted):
 @needs_chromium
 def test_a_study_shows_importances_and_its_trials_as_lines(opened, report, planted):
     search = planted[planted.iteration.notna()]
-    study = search.study.value_counts().index[0]
+    study = opened.execute_script("return document.querySelector('#study').value")
     rows = search[search.study == study]
-    load(opened, report, f"#study={study.replace('/', '%2F')}")
-    assert opened.execute_script("return document.querySelector('#study').value") == study
+    assert len(rows) == search.study.value_counts().max()
+    other = search.study[search.study != study].iloc[0]
+    load(opened, report, f"#study={other.replace('/', '%2F')}")
+    assert opened.execute_script("return document.querySelector('#study').value") == other
+    opened.execute_script("location.hash = '#study=' + arguments[0]", study)
+    wait(opened, "return document.querySelector('#study').value === arguments[0]", study)
+    wait_for(opened, "#importance th")
     assert texts(opened, "#study-facts")[0].startswith(f"{len(rows)} trials, ")
     names = texts(opened, "#importance th")
     assert len(names) == 10 and set(names) <= set(json.loads(rows.hparams.iloc[0]))
