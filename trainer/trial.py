@@ -13,7 +13,6 @@ from rnn_zoo.functional import draw_weights, make_cells
 from rnn_zoo.sizing import count_params
 from trainer import backend
 from trainer.config import TrainConfig, read_preset_weights
-from trainer.errors import user_errors
 from trainer.optimizers import OPTIMIZERS, PAPER_OPTIMIZERS, canonical_name
 from trainer.program import CURVE_POINTS, Program, window_start
 from trainer.storage import provenance
@@ -46,7 +45,7 @@ class Trial:
             extended to all four, so that different studies can share a program.
 
     Raises:
-        UserError: the budget is too small, or the task or the cell rejects its options.
+        UserError: the budget is too small, or the task rejects its options.
     """
 
     def __init__(
@@ -62,10 +61,9 @@ class Trial:
         shape = (self.task.input_dim, self.task.output_dim)
         self.units = config.units(*shape)
         self.num_params = count_params(config.arch, config.depth, self.units, *shape)
-        with user_errors():
-            self.cells = make_cells(
-                config.arch, config.depth, self.units, seed=config.seed, **config.cell_options()
-            )
+        self.cells = make_cells(
+            config.arch, config.depth, self.units, seed=config.seed, **config.cell_options()
+        )
         # Not `keras.activations.serialize`, which imports TensorFlow on every backend.
         self.activation = self.cells[0].activation.__name__
         used = {config.optimizer, *map(canonical_name, optimizers or ())}
@@ -81,9 +79,7 @@ class Trial:
         bound.apply_defaults()
         options = bound.arguments.items()
         fixed = {name: value for name, value in options if name not in self.task.lane_options}
-        lanes, own = self.cells[0].lane_options, config.arch_options.items()
-        own = {name: value for name, value in own if name not in lanes}
-        shape = (config.task, fixed, config.arch, own, config.depth, self.units, config.batch_size)
+        shape = (config.task, fixed, config.arch, config.depth, self.units, config.batch_size)
         return (*shape, config.precision, self.optimizers)
 
     def program(
@@ -121,7 +117,7 @@ class Trial:
         limits = np.full(CURVE_POINTS, np.inf)
         for share, loss in self.stop_above.items():
             limits[max(round(share * CURVE_POINTS), 1) - 1] = loss
-        return program.hparams(self.config, self.cells[0], self.activation, limits)
+        return program.hparams(self.config, self.cells[0].gate_bias, self.activation, limits)
 
     def curve(self, loss_sums: Any, steps_done: int) -> list[float]:
         """Returns the mean training loss of each completed twentieth, to five digits.

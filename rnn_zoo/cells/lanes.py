@@ -1,10 +1,9 @@
-"""Cells of a population whose lanes have their own nonlinearities, b^fg and options.
+"""Cells of a population whose lanes have their own nonlinearities and b^fg.
 
 Legend: P lanes, B batch, N units.
 """
 
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Sequence
 from typing import Any
 
 from keras import activations, ops
@@ -15,11 +14,7 @@ Tensor = Any
 
 
 def lane_cell(
-    cell: AbstractRNNCell,
-    names: Sequence[str],
-    choice: Tensor,
-    gate_bias: dict[str, Tensor],
-    options: Mapping[str, Tensor] = MappingProxyType({}),
+    cell: AbstractRNNCell, names: Sequence[str], choice: Tensor, gate_bias: dict[str, Tensor]
 ) -> AbstractRNNCell:
     """Return a cell whose hyperparameters are arrays over lanes, for `rnn_zoo.functional.forward`.
 
@@ -28,7 +23,6 @@ def lane_cell(
         names: names of the nonlinearities s() in use.
         choice: (P,) integers, each lane's index in `names`; ignored if there is only one name.
         gate_bias: b^fg (P,) of each gate in the cell's `forget_gates`.
-        options: value (P,) of each of the cell's `lane_options`.
 
     Returns:
         A cell that is usable only for its equations.
@@ -43,8 +37,7 @@ def lane_cell(
         return value
 
     gate_bias = {gate: bias[..., None, None] for gate, bias in gate_bias.items()}
-    own = {name: value[..., None, None] for name, value in options.items()}
-    return replace(cell, activation=activation, gate_bias=gate_bias, **own)
+    return replace(cell, activation=activation, gate_bias=gate_bias)
 
 
 def replace(cell: AbstractRNNCell, **attributes: Any) -> AbstractRNNCell:

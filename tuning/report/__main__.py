@@ -13,6 +13,7 @@ runs that decide the most claims.
 
   python -m tuning.report --runs=runs --out=report
   python -m tuning.report --runs=runs --out=report --watch
+  python -m tuning.report --runs=runs --out=report --figures=1a,2c --style=mine.mplstyle
   python -m tuning.report --runs=runs --out=plan --plan --hours=25
 
 Flags:"""
@@ -25,6 +26,10 @@ flags.DEFINE_boolean(
 )
 flags.DEFINE_float(
     "every", 10.0, "seconds between two looks at the runs, with --watch", flag_values=FLAGS
+)
+flags.DEFINE_list("figures", None, "names of figures to draw, all if not given", flag_values=FLAGS)
+flags.DEFINE_string(
+    "style", None, "Matplotlib style file that changes the look of figures", flag_values=FLAGS
 )
 flags.DEFINE_boolean("plan", False, "plan runs instead of reporting them", flag_values=FLAGS)
 flags.DEFINE_float("hours", 25.0, "core-hours that a plan may take", flag_values=FLAGS)
@@ -51,6 +56,8 @@ def main():
         raise UserError("--runs is missing: a directory of sweeps, studies or runs")
     if FLAGS.runs and not pathlib.Path(FLAGS.runs).is_dir():
         raise UserError(f"--runs is no directory: {FLAGS.runs}")
+    if FLAGS.style and not pathlib.Path(FLAGS.style).is_file():
+        raise UserError(f"--style is no file: {FLAGS.style}")
     if FLAGS.published:
         _check_published(FLAGS.published)
     try:
@@ -63,7 +70,8 @@ def main():
     from trainer.display.progress import Display
     from tuning.report import build, plan, watch
 
-    report = functools.partial(build.run, FLAGS.runs, FLAGS.out, FLAGS.published)
+    options = {"figures": FLAGS.figures, "style_file": FLAGS.style}
+    report = functools.partial(build.run, FLAGS.runs, FLAGS.out, FLAGS.published, **options)
     if FLAGS.plan:
         plan.run(FLAGS.runs, FLAGS.out, FLAGS.hours, FLAGS.text8_path, Display())
     elif FLAGS.watch:

@@ -3,7 +3,7 @@
 import os
 import pathlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Collection
 
 import pandas as pd
 
@@ -12,10 +12,12 @@ from trainer.errors import UserError
 from trainer.storage.files import whole
 from tuning import trials
 from tuning.report import gaps as gap
-from tuning.report import page
+from tuning.report import generic, page, style
+from tuning.report.captions import caption
+from tuning.report.chart import METADATA
 from tuning.report.claims import CLAIMS
 from tuning.report.figures import FIGURES
-from tuning.report.selection import by_optimizer
+from tuning.report.selection import by_optimizer, of_paper
 from tuning.report.tables import TABLES
 
 
@@ -29,11 +31,13 @@ def run(
     published_trials: str | os.PathLike | None,
     display: Display,
     version: str = "",
+    figures: Collection[str] | None = None,
+    style_file: str | os.PathLike | None = None,
 ) -> None:
     """Writes the report of a directory of runs.
 
     OUT/index.html    the page
-    OUT/figures/      one PNG and one SVG per figure
+    OUT/figures/      one PDF, one SVG and one PNG per figure
     OUT/tables/       one CSV and one Markdown file per table, and claims.csv, claims.md
 
     Args:
@@ -42,58 +46,54 @@ def run(
         published_trials: Parquet file of the authors' trials, or None.
         display: prints messages.
         version: of the page, if `watch` makes newer ones.
+        figures: names of the figures to draw; files of others stay as they are. All if None.
+        style_file: Matplotlib style file, whose keys replace those of the report's style.
 
     Raises:
         NoRuns: there is no finished run.
+        UserError: a figure has another name, or the style is no such file.
     """
     found = _read(runs, published_trials, display)
+    chosen = _choose(figures, FIGURES | generic.panels(found))
     own = found[found.source == "rnn-zoo"]
     # Tables already show the paper's numbers, and claims are judged on one set of runs: both use
     # the authors' trials only if there are no others.
-    judged = own if len(own) else found
+    judged = of_paper(own if len(own) else found)
     usual = by_optimizer(judged)[""]
-    figures = {n: (p, p.draw(found), caption(p.select, found)) for n, p in FIGURES.items()}
+    with style.using(style_file):
+        drawn = {name: _draw(panel, found) for name, panel in chosen.items()}
     tables = {name: (table, table.make(usual)) for name, table in TABLES.items()}
     claims = _judge(judged)
     missing = gap.find(usual, runs or "runs")
+    if figures is not None:
+        wanted = {f"figure {name}" for name in chosen} | {f"table {name}" for name in TABLES}
+        missing = [each for each in missing if each.what in wanted]
     about = {
         "trials": len(found),
         "studies": found.study.nunique(),
         "runs": str(runs or published_trials),
         "version": version,
     }
-    html = page.render(about, figures, tables, claims, found, missing)
+    html = page.render(about, drawn, tables, claims, found, missing)
     out = pathlib.Path(out)
-    _write(out, figures, {name: table for name, (_, table) in tables.items()} | {"claims": claims})
+    _write(out, drawn, {name: table for name, (_, table) in tables.items()} | {"claims": claims})
     with whole(out / "index.html", "w") as file:
         file.write(html)
-    _summarise(out, figures, tables, claims, missing, display)
+    _summarise(out, drawn, tables, claims, missing, display)
 
 
-def caption(select: Callable[[pd.DataFrame], pd.DataFrame], trials: pd.DataFrame) -> str:
-    """Number, profiles and budgets of the trials that `select` keeps; one sentence per source."""
-    parts = []
-    for source, name in (("rnn-zoo", ""), ("published", "published: ")):
-        selected = select(trials[trials.source == source])
-        if len(selected):
-            parts.append(name + _describe(selected))
-    return " ".join(parts) or "No runs yet."
+def _choose(names, panels):
+    """Returns the panels with the given names, in the report's order."""
+    if names is None:
+        return panels
+    if unknown := [name for name in names if name not in panels]:
+        raise UserError(f"unknown figure {', '.join(unknown)}; these runs have {', '.join(panels)}")
+    return {name: panel for name, panel in panels.items() if name in names}
 
 
-def _describe(selected):
-    sizes = selected.groupby("study", observed=True).size()
-    low, high = sizes.min(), sizes.max()
-    each = f"{low:,}" if low == high else f"{low:,} to {high:,}"
-    text = f"{len(selected):,} trials, {each} per study"
-    diverged = int((selected.status == "infeasible").sum())
-    text += f", {diverged:,} of them diverged" if diverged else ""
-    proposed = int((selected.origin == "search").sum())
-    text += f", {proposed:,} proposed by the search" if selected.origin.notna().any() else ""
-    profiles = [str(name) for name in selected.profile.dropna().unique()]
-    text += f"; profile {', '.join(profiles)}" if profiles else ""
-    budgets = sorted({int(budget) for budget in selected.max_params})
-    many = f"{budgets[0]:,} to {budgets[-1]:,}" if len(budgets) > 1 else f"{budgets[0]:,}"
-    return f"{text}; budget {many}."
+def _draw(panel, trials):
+    chart = panel.draw(trials)
+    return panel, chart, caption(panel, chart, trials)
 
 
 def _read(runs, published_trials, display):
@@ -118,14 +118,13 @@ def _write(out, figures, tables):
     for name in ("figures", "tables"):
         (out / name).mkdir(parents=True, exist_ok=True)
     for name, (_, chart, _) in figures.items():
-        for kind in ("png", "svg"):
+        for kind in METADATA:
             path = out / "figures" / f"{name}.{kind}"
             if chart is None:
                 path.unlink(missing_ok=True)
                 continue
-            content = chart.png() if kind == "png" else chart.svg(name).encode()
             with whole(path) as file:
-                file.write(content)
+                file.write(chart.picture(kind, name))
     for name, table in tables.items():
         for kind, text in (
             ("csv", table.to_csv(index=False)),
@@ -142,7 +141,7 @@ def _judge(trials):
     """
     rows = [{"claim": claim.text, "paper": claim.source} for claim in CLAIMS.values()]
     for optimizer, part in by_optimizer(trials).items():
-        suffix = f" with {optimizer.capitalize()}" if optimizer else ""
+        suffix = f" with {optimizer}" if optimizer else ""
         for row, claim in zip(rows, CLAIMS.values(), strict=True):
             finding = claim.check(part)
             row |= {f"{name}{suffix}": value for name, value in finding._asdict().items()}

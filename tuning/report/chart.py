@@ -1,63 +1,45 @@
-"""Axes, colours and marks shared by all figures, and the points that figures show.
+"""Axes and marks shared by all figures, and the points that figures show."""
 
-The palette is Okabe and Ito's, safe for colour-blind readers, with its light colours darkened for
-contrast on white. Markers differ as well, for printing in black and white.
-"""
-
+import functools
 import io
-from collections.abc import Iterable
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pandas as pd
-from matplotlib import rc_context, ticker
+from matplotlib import colors, rc_context
 from matplotlib.artist import Artist
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from tuning.report.paper import ARCHS, LABELS
+from tuning.report import keys, style, ticks
+from tuning.report.paper import label
 
-COLOURS = {
-    "rnn": "#0072B2",
-    "irnn": "#A86F00",
-    "ugrnn": "#009E73",
-    "gru": "#D55E00",
-    "lstm": "#B0558A",
-    "+rnn": "#2E93C9",
-}
-MARKERS = {"rnn": "o", "irnn": "s", "ugrnn": "^", "gru": "D", "lstm": "v", "+rnn": "P"}
-DASHES = {1: "-", 2: "--", 4: "-.", 8: ":"}
-#: Lines of a variant, in place of `DASHES`.
-VARIANT = (0, (1.2, 0.9))
-#: Colour of text, axes and theory. No data uses it, so the page can replace it with its own.
-INK = "#1b1b1d"
-#: Number of dots above which an SVG stores them as a bitmap.
+DASHES: dict[int, Any] = {1: "-", 2: "--", 4: "-.", 8: ":"}
+#: Dashes of every other depth.
+OTHER_DEPTH = (0, (6, 1, 1, 1, 1, 1))
+#: Dashes of variants, in place of `DASHES`.
+VARIANTS = ((0, (1.2, 0.9)), (0, (4, 1, 1, 1)), (0, (2.5, 1.5)), (0, (4, 1, 1, 1, 1, 1)))
+#: Number of dots above which vector formats store them as a bitmap.
 MOST_VECTOR_DOTS = 200
-
-_STYLE: dict[Any, Any] = {
-    "figure.figsize": (4.6, 3.4),
-    "figure.constrained_layout.use": True,
-    "font.size": 9,
-    "font.family": "sans-serif",
-    "text.color": INK,
-    "axes.labelcolor": INK,
-    "axes.edgecolor": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "savefig.dpi": 200,
-    # Keep text as text, so that it can be searched and read aloud.
-    "svg.fonttype": "none",
+#: Most letters that fit on an axis.
+MOST_LETTERS = 45
+#: Formats of figures, with the metadata that would differ between two builds left out.
+METADATA: dict[str, dict[str, None]] = {
+    "pdf": dict.fromkeys(("CreationDate", "Creator", "Producer")),
+    "png": {"Software": None},
+    "svg": dict.fromkeys(("Date", "Creator", "Format", "Type")),
 }
 
 
-def in_order(archs: Iterable[str]) -> list[str]:
-    """Architectures in the order of legends and tables."""
-    found = set(archs)
-    return [arch for arch in ARCHS if arch in found]
+def _styled(method: Callable) -> Callable:
+    """Runs a method of a `Chart` in the chart's style."""
 
+    @functools.wraps(method)
+    def run(self, *args, **kwargs):
+        with rc_context(self.style):
+            return method(self, *args, **kwargs)
 
-_NO_METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    return run
 
 
 class Chart:
@@ -68,26 +50,38 @@ class Chart:
         x_scale, y_scale: "linear" or "log".
 
     Attributes:
-        figure: the matplotlib `Figure`.
+        figure: the Matplotlib `Figure`.
+        style: the style when the chart was made, from `style.current`.
+        ink: colour of text, axes and theory. No data uses it, so the page can replace it.
         points: DataFrame with columns x, y, arch and run (the name of the run).
+        used: row labels of all trials that the chart summarises.
+        notes: sentences for the caption.
         is_faint: whether subsequent marks are drawn faintly, as background.
-        variant: name of the variant that subsequent marks show, such as "Muon", or "". Marks of a
-            variant are hollow, and its lines dotted.
+        variant: name of the variant that subsequent marks show, such as "muon", or "". Marks of a
+            variant are hollow, and its lines have dashes of their own.
     """
 
     def __init__(self, x: str, y: str, x_scale: str = "linear", y_scale: str = "linear"):
-        with rc_context(_STYLE):
-            self.figure = Figure()
+        self.style = style.current()
+        # An SVG leaves out pure black, which the page could not replace.
+        self.ink = colors.to_hex(self.style["text.color"]).replace("#000000", "#000001")
+        with rc_context(self.style):
+            self.figure = Figure(layout="constrained")
             self.axes = self.figure.subplots()
             self.axes.set(xlabel=x, ylabel=y, xscale=x_scale, yscale=y_scale)
-        # Ticks are made when the figure is drawn, outside the style's context.
-        self.axes.tick_params(which="both", colors=INK, labelsize=8)
         self._points: list[pd.DataFrame] = []
         self._entries: dict[str, Artist] = {}
-        self._svgs: dict[str, str] = {}
+        self._variants: list[str] = []
+        self._pictures: dict[tuple[str, str], bytes] = {}
         self._is_laid_out = False
+        self.used: set[int] = set()
+        self.notes: list[str] = []
         self.is_faint = False
         self.variant = ""
+
+    def or_none(self) -> "Chart | None":
+        """The chart, or None if no run is drawn."""
+        return self if len(self.points) else None
 
     @property
     def points(self) -> pd.DataFrame:
@@ -95,28 +89,42 @@ class Chart:
         shown = [each[columns] for each in self._points]
         return pd.concat(shown, ignore_index=True) if shown else pd.DataFrame(columns=columns)
 
-    def line(self, table, arch, dashes="-", marker=True, label=None, step=False):
-        """Draws an architecture's line through columns x and y; each point is a run."""
+    @_styled
+    def line(self, table, arch, dashes="-", label=None):
+        """Draws an architecture's line with marks at columns x and y; each point is a run.
+
+        Columns low and high, if there are any, are drawn as bars.
+        """
+        colour, marker = style.look(arch)
+        face = "none" if self.variant else colour
         (line,) = self.axes.plot(
-            table.x,
-            table.y,
-            linestyle=VARIANT if self.variant else dashes,
-            color=COLOURS[arch],
-            alpha=self._alpha,
-            marker=MARKERS[arch] if marker else None,
-            markersize=4,
-            markerfacecolor="none" if self.variant else COLOURS[arch],
-            linewidth=1.4,
-            drawstyle="steps-post" if step else "default",
-        )
+            table.x, table.y, linestyle=self._dashes(dashes), color=colour, alpha=self._alpha,
+            marker=marker, markerfacecolor=face,
+        )  # fmt: skip
+        self._bars(table, colour)
         self._drawn(table, arch, line, label)
 
+    @_styled
     def marks(self, table, arch):
-        """Draws an architecture's marks at columns x and y; each is a run."""
-        style = {"color": COLOURS[arch], "alpha": self._alpha, "markersize": 4.5, "linewidth": 0}
-        (marks,) = self.axes.plot(table.x, table.y, MARKERS[arch], **style)
+        """Draws an architecture's marks at columns x and y, with bars as `line` does."""
+        colour, marker = style.look(arch)
+        (marks,) = self.axes.plot(
+            table.x, table.y, marker, color=colour, alpha=self._alpha, linestyle="none",
+            markerfacecolor="none" if self.variant else colour,
+        )  # fmt: skip
+        self._bars(table, colour)
         self._drawn(table, arch, marks)
 
+    def _bars(self, table, colour):
+        if "low" in table and (table.low < table.high).any():
+            ends = np.array([table.y - table.low, table.high - table.y])
+            width = 0.7 * self.style["lines.linewidth"]
+            self.axes.errorbar(
+                table.x, table.y, ends, fmt="none", ecolor=colour, elinewidth=width,
+                alpha=self._alpha,
+            )  # fmt: skip
+
+    @_styled
     def dots(self, table, arch):
         """Draws an architecture's small dots at columns x and y; each is a run."""
         self.axes.scatter(
@@ -125,19 +133,31 @@ class Chart:
             s=5,
             alpha=0.5 * self._alpha,
             linewidths=0,
-            color=COLOURS[arch],
+            color=style.look(arch)[0],
             rasterized=len(table) > MOST_VECTOR_DOTS,
         )
-        self._points.append(table.assign(arch=arch))
+        self.record(table, arch)
 
-    def curve(self, x, y, arch):
-        """Draws an architecture's line through arrays x and y; its points are not single runs."""
-        style = {"linestyle": VARIANT} if self.variant else {}
+    @_styled
+    def curve(self, table, arch, dashes="-", step=False):
+        """Draws an architecture's line through columns x and y; its points are not single runs.
+
+        Columns low and high, if there are any, are drawn as a band.
+        """
+        colour, _ = style.look(arch)
+        drawstyle = "steps-post" if step else "default"
         (line,) = self.axes.plot(
-            x, y, color=COLOURS[arch], alpha=self._alpha, linewidth=1.6, **style
-        )
-        self.entry(self._named(LABELS[arch]), line)
+            table.x, table.y, linestyle=self._dashes(dashes), color=colour, alpha=self._alpha,
+            drawstyle=drawstyle, marker="",
+        )  # fmt: skip
+        if "low" in table:
+            self.axes.fill_between(
+                table.x, table.low, table.high, step="post" if step else None, color=colour,
+                alpha=0.12 * self._alpha, linewidth=0,
+            )  # fmt: skip
+        self.entry(self._named(arch), line)
 
+    @_styled
     def box(self, values, position, arch):
         """Draws quartiles, median, and whiskers of up to 1.5 interquartile ranges."""
         parts = self.axes.boxplot(
@@ -145,74 +165,98 @@ class Chart:
             positions=[position],
             widths=0.4 if self.is_faint else 0.6,
             showfliers=False,
-            medianprops={"color": INK, "linewidth": 1.6, "alpha": self._alpha},
+            medianprops={"color": self.ink, "alpha": self._alpha},
         )
         for name in ("boxes", "whiskers", "caps"):
             for part in parts[name]:
-                part.set(color=COLOURS[arch], linewidth=1.4, alpha=self._alpha)
+                part.set(color=style.look(arch)[0], alpha=self._alpha)
+
+    @_styled
+    def theory(self, x, y, label):
+        """Draws a theoretical line, which has no runs behind it."""
+        style = {"color": self.ink, "linewidth": 1, "linestyle": (0, (1, 1)), "zorder": 0}
+        (line,) = self.axes.plot(x, y, marker="", **style)
+        self.entry(label, line)
+
+    @_styled
+    def level(self, y, label):
+        """Draws a horizontal line across the axes, such as the chance loss, with its name."""
+        self.axes.axhline(y, color=self.ink, linewidth=0.8, zorder=0)
+        self.axes.annotate(
+            label, (1, y), (3, 0), xycoords=self.axes.get_yaxis_transform(), va="center",
+            textcoords="offset points", fontsize=self.style["legend.fontsize"], color=self.ink,
+        )  # fmt: skip
+
+    @_styled
+    def above(self, x, text, align="center"):
+        """Writes a small text above the axes."""
+        self.axes.annotate(
+            text, (x, 1), (0, 2), xycoords=self.axes.get_xaxis_transform(), ha=align,
+            textcoords="offset points", fontsize=self.style["legend.fontsize"], color=self.ink,
+        )  # fmt: skip
+
+    @_styled
+    def categories(self, archs):
+        """Names architectures at 0, 1, ... of the horizontal axis, slanted if they are long."""
+        names = [label(arch) for arch in archs]
+        is_long = len(names) * max(map(len, names)) > MOST_LETTERS
+        slant = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"} if is_long else {}
+        self.axes.set_xticks(range(len(names)), names, **slant)
+
+    @_styled
+    def key(self, label, dashes):
+        """Explains dashes in the key."""
+        (line,) = self.axes.plot([], [], linestyle=dashes, color=self.ink, marker="")
+        self.entry(label, line)
+
+    def record(self, table, arch):
+        """Adds the runs of a table to the points, at columns x and y."""
+        self._points.append(table.assign(arch=arch))
+
+    def entry(self, label, artist):
+        """Adds an entry to the key unless there is one with this label."""
+        self._entries.setdefault(label, artist)
 
     @property
     def _alpha(self):
         return 0.35 if self.is_faint else 1.0
 
-    def _drawn(self, table, arch, artist, label=None):
-        self.entry(self._named(label or LABELS[arch]), artist)
-        self._points.append(table.assign(arch=arch))
+    def _dashes(self, dashes):
+        if not self.variant:
+            return dashes
+        if self.variant not in self._variants:
+            self._variants.append(self.variant)
+        return VARIANTS[self._variants.index(self.variant) % len(VARIANTS)]
 
-    def _named(self, name):
-        parts = (name, self.variant, "published" if self.is_faint else "")
+    def _drawn(self, table, arch, artist, label=None):
+        self.entry(self._named(arch, label), artist)
+        self.record(table, arch)
+
+    def _named(self, arch, name=None):
+        parts = (name or label(arch), self.variant, "published" if self.is_faint else "")
         return ", ".join(part for part in parts if part)
 
-    def theory(self, x, y, label):
-        """Draws a theoretical line, which has no runs behind it."""
-        (line,) = self.axes.plot(x, y, color=INK, linewidth=1, linestyle=(0, (1, 1)), zorder=0)
-        self.entry(label, line)
+    @_styled
+    def picture(self, kind: str, name: str) -> bytes:
+        """The figure as a file: "pdf" and "svg" without a background, "png" on white.
 
-    def entry(self, label, artist):
-        """Adds a legend entry unless there is one with this label."""
-        self._entries.setdefault(label, artist)
-
-    def finish(self):
-        """Draws the legend and formats log axes: ticks as "2,000", and enough of them if short."""
-        # Above the axes, where the legend covers no point.
-        self.figure.legend(
-            self._entries.values(),
-            self._entries,
-            loc="outside upper center",
-            ncols=3,
-            labelcolor=INK,
-            fontsize=7.5,
-            frameon=False,
-        )
-        for axis, (low, high) in (
-            (self.axes.xaxis, self.axes.get_xlim()),
-            (self.axes.yaxis, self.axes.get_ylim()),
-        ):
-            if axis.get_scale() == "log":
-                if high / low < 10:
-                    axis.set_major_locator(ticker.MaxNLocator(4))
-                axis.set_major_formatter(ticker.FuncFormatter(lambda x, _: f"{x:,.10g}"))
-                axis.set_minor_formatter(ticker.NullFormatter())
-        return self
-
-    def png(self) -> bytes:
-        """The figure as PNG on white."""
-        file = io.BytesIO()
-        self._lay_out()
-        with rc_context(_STYLE):
-            FigureCanvasAgg(self.figure).print_png(file)
-        return file.getvalue()
+        `name` seeds the ids of an SVG. Equal figures give equal bytes.
+        """
+        if (kind, name) not in self._pictures:  # The page and the file have the same picture.
+            file = io.BytesIO()
+            self._lay_out()
+            with rc_context({"svg.hashsalt": name}):
+                self.figure.savefig(
+                    file, format=kind, transparent=kind != "png", metadata=METADATA[kind]
+                )
+            self._pictures[kind, name] = file.getvalue()
+        return self._pictures[kind, name]
 
     def svg(self, name: str) -> str:
-        """The figure as SVG with a transparent background; `name` seeds its ids."""
-        if name not in self._svgs:  # The page and the file have the same picture.
-            file = io.StringIO()
-            self._lay_out()
-            with rc_context(_STYLE | {"svg.hashsalt": name}):
-                self.figure.savefig(file, format="svg", transparent=True, metadata=_NO_METADATA)
-            self._svgs[name] = file.getvalue()
-        return self._svgs[name]
+        """The figure as SVG."""
+        return self.picture("svg", name).decode()
 
+    @_styled
     def frame(self) -> dict:
         """Position and scale of the axes, to locate points in the picture.
 
@@ -229,8 +273,24 @@ class Chart:
         }
 
     def _lay_out(self):
-        """Positions the axes once; otherwise each drawing would, which takes twice as long."""
-        if not self._is_laid_out:
+        """Labels log axes, places the key and positions the axes, once all marks are drawn."""
+        if self._is_laid_out:
+            return
+        for axis, limits in (
+            (self.axes.xaxis, self.axes.get_xlim()),
+            (self.axes.yaxis, self.axes.get_ylim()),
+        ):
+            if axis.get_scale() == "log":
+                ticks.label(axis, *limits)
+        self.figure.draw_without_rendering()
+        if self._entries and not keys.place_inside(self.axes, self._entries, self.ink):
+            keys.place_above(self.figure, self._entries, self.ink)
             self.figure.draw_without_rendering()
-            self.figure.set_layout_engine("none")
-            self._is_laid_out = True
+        # Otherwise each drawing would position the axes anew, which takes twice as long.
+        self.figure.set_layout_engine("none")
+        self._is_laid_out = True
+
+
+def dashes_of(depth: int) -> Any:
+    """Dashes of the lines of a depth."""
+    return DASHES.get(depth, OTHER_DEPTH)

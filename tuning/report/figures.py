@@ -5,6 +5,7 @@ depth to their function. `FIGURES` lists all panels by the paper's names.
 """
 
 import dataclasses
+import math
 from collections.abc import Callable
 from functools import partial
 
@@ -13,11 +14,20 @@ import pandas as pd
 
 from trainer.tasks.memory import least_error
 from tuning.report import statistics
-from tuning.report.chart import DASHES, INK, Chart, in_order
-from tuning.report.paper import DIMENSIONS, LABELS
+from tuning.report.chart import Chart
+from tuning.report.drawing import (
+    PARAMETERS,
+    by_group,
+    by_size,
+    by_trial,
+    chance,
+    layers,
+    note_seeds,
+    over_seeds,
+)
+from tuning.report.paper import DIMENSIONS, in_order, label
 from tuning.report.selection import (
     SIZE,
-    by_optimizer,
     capacity,
     longest,
     relu,
@@ -28,62 +38,27 @@ from tuning.report.selection import (
     with_each_activation,
 )
 
-_PARAMETERS = "number of parameters"
-
-
-def _layers(trials, chart, others=False):
-    """Yields the trials of each source, the authors' first; they are faint if there are others.
-
-    Trials with optimizers that the paper lacks follow in layers of their own if `others` is set.
-    """
-    is_overlay = trials.source.nunique() > 1
-    for source in ("published", "rnn-zoo"):
-        chart.is_faint = is_overlay and source == "published"
-        for optimizer, layer in by_optimizer(trials[trials.source == source]).items():
-            chart.variant = optimizer.capitalize()
-            if len(layer) and (others or not optimizer):
-                yield layer
-
-
 # Figures 1, 2a and App.1: capacity ---------------------------------------------------------------
 
 
 def stored_bits(trials: pd.DataFrame, depth: int | None = None) -> Chart | None:
-    """1a-d: stored bits of the best trial, by number of parameters."""
-    chart = Chart(_PARAMETERS, "stored bits", "log", "log")
-    return _by_size(chart, capacity(trials, depth), "num_params", "bits", depth is None)
+    """1a-d: stored bits of the best trial, by number of parameters; 1a needs several depths."""
+    return _capacity(trials, depth, Chart(PARAMETERS, "stored bits", "log", "log"), "bits")
 
 
 def bits_per_parameter(trials: pd.DataFrame, depth: int | None = None) -> Chart | None:
     """1e-h: stored bits per parameter of the best trial, by number of parameters."""
-    chart = Chart(_PARAMETERS, "bits per parameter", "log")
-    column = "bits_per_parameter"
-    return _by_size(chart, capacity(trials, depth), "num_params", column, depth is None)
+    chart = Chart(PARAMETERS, "bits per parameter", "log")
+    return _capacity(trials, depth, chart, "bits_per_parameter")
 
 
-def _by_size(chart, trials, x, y, with_depths=False):
-    """Draws a line per architecture and depth through the best trial of each size."""
-    for layer in _layers(trials[trials[y].notna()], chart, others=True):
-        table = _xy(statistics.best(layer, SIZE), x, y)
-        for arch in in_order(table.arch):
-            for depth, line in table[table.arch == arch].groupby("depth"):
-                chart.line(
-                    line.sort_values("x"), arch, DASHES.get(depth, ":") if with_depths else "-"
-                )
-    if not len(chart.points):
-        return None
-    if with_depths:
-        for depth in sorted(set(trials.depth)):
-            (key,) = chart.axes.plot([], [], DASHES.get(depth, ":"), color=INK, linewidth=1)
-            chart.entry(f"depth {depth}", key)
+def _capacity(trials, depth, chart, y):
+    if depth is None and capacity(trials).depth.nunique() < 2:
+        return None  # It would repeat the figure of that depth.
+    by_size(chart, trials, partial(capacity, depth=depth), "num_params", y)
     if y == "bits_per_parameter":
         chart.axes.set_ylim(bottom=0)
-    return chart.finish()
-
-
-def _xy(table, x, y):
-    """Copies two columns to x and y, for a `Chart`."""
-    return table.assign(x=table[x], y=table[y])
+    return chart.or_none()
 
 
 def multipliers(trials: pd.DataFrame) -> Chart | None:
@@ -91,11 +66,12 @@ def multipliers(trials: pd.DataFrame) -> Chart | None:
 
     The authors' trials are shown only if there are no others.
     """
-    chart, layers = Chart("switching to", "from"), []
-    layers += _layers(capacity(trials), chart)
-    if not layers:
+    chart = Chart("switching to", "from")
+    found = list(layers(trials, chart, capacity, others=False))
+    if not found:
         return None
-    factors = statistics.multipliers(statistics.best(layers[-1], SIZE))
+    chart.used = set(found[-1].index)
+    factors = statistics.multipliers(statistics.best(found[-1], SIZE))
     archs = in_order(factors.index)
     if len(archs) < 2:
         return None
@@ -103,14 +79,14 @@ def multipliers(trials: pd.DataFrame) -> Chart | None:
     shown = np.log(factors.to_numpy())
     most = max(0.5, np.nanmax(np.abs(shown)))
     chart.axes.imshow(shown, cmap="PuOr", vmin=-1.6 * most, vmax=1.6 * most)
-    names = [LABELS[arch] for arch in factors.index]
-    ticks = range(len(names))
-    chart.axes.set_xticks(ticks, names)
-    chart.axes.set_yticks(ticks, names)
+    ticks = range(len(archs))
+    chart.categories(archs)
+    chart.axes.set_yticks(ticks, map(label, archs))
     for row in ticks:
         for column in ticks:
             factor = factors.iloc[row, column]
             text = "" if np.isnan(factor) else f"{factor:.2f}"
+            # The cells are light in both themes of the page.
             chart.axes.text(column, row, text, ha="center", va="center", size=8, color="black")
     chart.axes.tick_params(length=0)
     return chart
@@ -118,39 +94,35 @@ def multipliers(trials: pd.DataFrame) -> Chart | None:
 
 def relu_effect(trials: pd.DataFrame, depth: int = 1) -> Chart | None:
     """2a: bits per parameter of all trials (solid) and of those with ReLU (dashed)."""
-    chart = Chart(_PARAMETERS, "bits per parameter", "log")
-    for layer in _layers(with_each_activation(trials, depth), chart):
+    chart = Chart(PARAMETERS, "bits per parameter", "log")
+    for layer in layers(trials, chart, partial(with_each_activation, depth=depth), others=False):
         for found, dashes in ((layer, "-"), (relu(layer), "--")):
-            table = _xy(statistics.best(found, SIZE), "num_params", "bits_per_parameter")
+            table = statistics.best(found, SIZE)
+            table = table.assign(x=table.num_params, y=table.bits_per_parameter)
             for arch in in_order(table.arch):
                 if dashes == "-" or arch not in ("irnn", "+rnn"):
                     line = table[table.arch == arch].sort_values("x")
                     chart.line(line, arch, dashes, label=None if dashes == "-" else "ReLU only")
-    if not len(chart.points):
-        return None
     chart.axes.set_ylim(bottom=0)
-    return chart.finish()
+    return chart.or_none()
 
 
 def unrolling(trials: pd.DataFrame) -> Chart | None:
     """2b: bits per parameter by number of unrolled time steps."""
     chart = Chart("unrolled time steps", "bits per parameter")
-    for layer in _layers(searched(trials, "capacity"), chart):
-        table = statistics.best(unrolled(layer), ("arch", "num_steps"))
-        table = _xy(table, "num_steps", "bits_per_parameter")
-        for arch in in_order(table.arch):
-            chart.line(table[table.arch == arch].sort_values("x"), arch)
-    if not len(chart.points):
-        return None
+    by = ("arch", "num_steps")
+    by_group(chart, trials, unrolled, by, "num_steps", "bits_per_parameter", others=False)
     chart.axes.set_ylim(bottom=0)
-    return chart.finish()
+    chart.axes.xaxis.get_major_locator().set_params(integer=True)
+    return chart.or_none()
 
 
 def dataset_sizes(trials: pd.DataFrame) -> Chart | None:
     """App.1: number of samples that the search chose, by stored bits."""
     chart = Chart("stored bits", "samples in the data set b", "log", "log")
-    for layer in _layers(capacity(trials), chart):
-        table = _xy(statistics.best(layer, SIZE), "bits", "num_samples")
+    for layer in layers(trials, chart, capacity):
+        table = statistics.best(layer.assign(seed=layer.seed.fillna(-1)), (*SIZE, "seed"))
+        table = table.assign(x=table.bits, y=table.num_samples)
         table = table[(table.x > 0) & table.y.notna()]
         for arch in in_order(table.arch):
             chart.marks(table[table.arch == arch], arch)
@@ -158,25 +130,27 @@ def dataset_sizes(trials: pd.DataFrame) -> Chart | None:
         return None
     ends = np.array([chart.points.x.min(), chart.points.x.max()])
     chart.theory(ends, ends, "b = stored bits")
-    return chart.finish()
+    return chart
 
 
 # Figure 2c: memory -------------------------------------------------------------------------------
 
 
 def memory(trials: pd.DataFrame) -> Chart | None:
-    """2c: squared error of the reconstructed vector by units, with the theory."""
+    """2c: squared error of the reconstructed vector by units, with the theory and chance."""
     chart = Chart("hidden units per layer", "squared error per dimension")
-    for layer in _layers(searched(trials, "memory"), chart):
-        table = _xy(statistics.best(layer, SIZE), "units", "eval_loss")
+    for layer in layers(trials, chart, partial(searched, task="memory")):
+        table = over_seeds(layer, SIZE, "units", "eval_loss")
+        note_seeds(chart, table)
         for arch in in_order(table.arch):
             chart.marks(table[table.arch == arch], arch)
     if not len(chart.points):
         return None
     units = np.linspace(0, max(1.1 * chart.points.x.max(), 1.2 * DIMENSIONS), 200)
     chart.theory(units, least_error(units, DIMENSIONS), f"max(0, 1 - n/{DIMENSIONS})")
-    chart.axes.axvline(DIMENSIONS, color=INK, linewidth=1)
-    return chart.finish()
+    chart.axes.axvline(DIMENSIONS, color=chart.ink, linewidth=1)
+    chance(chart, trials.chance_loss)
+    return chart
 
 
 # Figure 3: text8 and random continuous functions --------------------------------------------------
@@ -184,14 +158,20 @@ def memory(trials: pd.DataFrame) -> Chart | None:
 
 def text8(trials: pd.DataFrame, depth: int, x: str = "num_params") -> Chart | None:
     """3a-d: bits per character by number of parameters, or of units."""
-    chart = Chart(_PARAMETERS if x == "num_params" else "hidden units", "bits per character", "log")
-    return _by_size(chart, searched(trials, "text8", depth), x, "bits_per_character")
+    chart = Chart(PARAMETERS if x == "num_params" else "hidden units", "bits per character", "log")
+    select, level = partial(searched, task="text8", depth=depth), trials.chance_loss / math.log(2)
+    by_size(chart, trials, select, x, "bits_per_character")
+    chance(chart, level)
+    return chart.or_none()
 
 
 def rcf(trials: pd.DataFrame, depth: int) -> Chart | None:
     """3e-g: weighted squared error by number of parameters."""
-    chart = Chart(_PARAMETERS, "squared error", "log")
-    return _by_size(chart, searched(trials, "rcf", depth), "num_params", "eval_loss")
+    chart = Chart(PARAMETERS, "squared error", "log")
+    select = partial(searched, task="rcf", depth=depth)
+    by_size(chart, trials, select, "num_params", "eval_loss")
+    chance(chart, trials.chance_loss)
+    return chart.or_none()
 
 
 # Figure 4: losses by iteration of the search ------------------------------------------------------
@@ -199,57 +179,49 @@ def rcf(trials: pd.DataFrame, depth: int) -> Chart | None:
 
 def medians(trials: pd.DataFrame, task: str, depth: int) -> Chart | None:
     """4a-d and i-l: running median of eval losses; each trial is a dot."""
-    chart = _iterations()
-    for layer in _layers(trials, chart, others=True):
-        for arch, table in _curves(longest(tuned(layer, task, depth))):
-            chart.dots(table, arch)
-            chart.curve(table.x, table.y.expanding().median(), arch)
-    return chart.finish() if len(chart.points) else None
+    return _iterations(trials, task, depth, "median")
 
 
 def minima(trials: pd.DataFrame, task: str, depth: int) -> Chart | None:
     """4e-h and m-p: running minimum of eval losses."""
-    chart = _iterations()
-    for layer in _layers(trials, chart, others=True):
-        for arch, table in _curves(longest(tuned(layer, task, depth))):
-            least = table[table.y == table.y.cummin()]
-            # Extend the line to the last trial, even if that is not the best.
-            end = least.iloc[[-1]].assign(x=table.x.iloc[-1])
-            chart.line(pd.concat([least, end]), arch, marker=False, step=True)
-    return chart.finish() if len(chart.points) else None
+    return _iterations(trials, task, depth, "min")
 
 
-def _iterations():
-    return Chart("iteration of the hyperparameter search", "eval loss (nats)", y_scale="log")
-
-
-def _curves(trials):
-    """Yields (architecture, its feasible trials in order of iteration, counted from 1)."""
-    feasible = trials[trials.eval_loss.notna()]
-    for arch in in_order(feasible.arch):
-        table = feasible[feasible.arch == arch].sort_values("iteration")
-        yield arch, table.assign(x=table.iteration + 1, y=table.eval_loss)
+def _iterations(trials, task, depth, statistic):
+    chart = Chart("iteration of the hyperparameter search", "eval loss (nats)", y_scale="log")
+    for layer in layers(trials, chart, lambda each: longest(tuned(each, task, depth))):
+        by_trial(chart, layer, "eval_loss", statistic)
+    chance(chart, trials.chance_loss)
+    return chart.or_none()
 
 
 # Figure 5: random hyperparameters -----------------------------------------------------------------
 
 
 def boxes(trials: pd.DataFrame, depth: int) -> Chart | None:
-    """5a-b: box plots of eval losses with random hyperparameters."""
+    """5a-b: box plots of eval losses with random hyperparameters, and the share that diverged."""
     chart = Chart("", "eval loss (nats)")
     generator = np.random.default_rng(0)
-    layers = [(untuned(layer, depth), chart.is_faint) for layer in _layers(trials, chart)]
-    names = in_order(arch for found, _ in layers for arch in found.arch)
-    for found, chart.is_faint in layers:
-        for arch in in_order(found.arch):
-            table = found[(found.arch == arch) & found.eval_loss.notna()]
-            position = names.index(arch)
+    select = partial(untuned, depth=depth)
+    found = [(x, chart.is_faint) for x in layers(trials, chart, select, others=False)]
+    names = in_order(arch for layer, _ in found for arch in layer.arch)
+    for layer, chart.is_faint in found:
+        for arch in in_order(layer.arch):
+            table, position = layer[layer.arch == arch], names.index(arch)
+            diverged = (table.status == "infeasible").mean()
+            if not chart.is_faint:
+                chart.above(position, f"{diverged:.0%}")
+            table = table[table.eval_loss.notna()]
             spread = generator.uniform(-0.28, 0.28, len(table))
             chart.dots(table.assign(x=position + spread, y=table.eval_loss), arch)
             chart.box(table.eval_loss, position, arch)
     if not len(chart.points):
         return None
-    chart.axes.set_xticks(range(len(names)), [LABELS[arch] for arch in names])
+    chance(chart, trials.chance_loss)
+    if chart.points.y.max() > 20 * chart.points.y.min() > 0:
+        chart.axes.set_yscale("log")
+    chart.above(-0.55, "diverged:", "right")
+    chart.categories(names)
     return chart
 
 
@@ -262,17 +234,22 @@ class Panel:
 
     Attributes:
         title: one line.
-        sweep: name of the file in gin_configs/paper that defines the runs, without its suffix.
+        task: the task of its runs.
+        sweep: name of the file in gin_configs/paper that defines the runs, without its suffix;
+            empty for figures outside the paper.
         depths: depths shown.
         select: maps all trials to those of the figure.
         draw: maps all trials to a `Chart`, or None if there is no run to show.
+        needs: sentence on the runs that it needs, if its title does not say so.
     """
 
     title: str
+    task: str
     sweep: str
     depths: tuple[int, ...]
     select: Callable[..., pd.DataFrame]
     draw: Callable[..., Chart | None]
+    needs: str = ""
 
 
 def _panels():
@@ -280,39 +257,42 @@ def _panels():
         ("abcd", stored_bits, "Stored bits"),
         ("efgh", bits_per_parameter, "Bits per parameter"),
     )
-    all_depths = (1, 2, 4)
+    every = (1, 2, 4)
     for letters, draw, title in capacities:
-        for letter, depth in zip(letters, (None, *all_depths), strict=True):
-            yield f"1{letter}", _panel(title, "figure_1", depth or all_depths, capacity, draw)
-    title = "Relative parameters for equal capacity"
-    yield "1i", _panel(title, "figure_1", all_depths, capacity, multipliers)
+        needs = f"Needs several depths; 1{letters[1]} to 1{letters[-1]} show one each."
+        name = f"{title}, all depths"
+        yield f"1{letters[0]}", Panel(name, "capacity", "figure_1", every, capacity, draw, needs)
+        for letter, depth in zip(letters[1:], every, strict=True):
+            yield f"1{letter}", _panel(title, "capacity", "figure_1", depth, capacity, draw)
+    title, needs = "Relative parameters for equal capacity", "Needs two architectures."
+    yield "1i", Panel(title, "capacity", "figure_1", every, capacity, multipliers, needs)
     title, select = "Bits per parameter with ReLU", with_each_activation
-    yield "2a", _panel(title, "figure_2a", 1, select, relu_effect)
-    title = "Bits per parameter by unrolled time steps"
-    yield "2b", Panel(title, "figure_2b", (1,), unrolled, unrolling)
+    yield "2a", _panel(title, "capacity", "figure_2a", 1, select, relu_effect)
+    title, needs = "Bits per parameter by unrolled time steps", "Needs several at one size."
+    yield "2b", Panel(title, "capacity", "figure_2b", (1,), unrolled, unrolling, needs)
     of_memory = partial(searched, task="memory")
-    yield "2c", Panel("Memory throughput", "figure_2c", all_depths, of_memory, memory)
+    yield "2c", Panel("Memory throughput", "memory", "figure_2c", every, of_memory, memory)
     for letters, task, draw in (("abc", "text8", text8), ("efg", "rcf", rcf)):
         title, select = _TITLES[task], partial(searched, task=task)
-        for letter, depth in zip(letters, all_depths, strict=True):
-            yield f"3{letter}", _panel(title, f"figure_3_{task}", depth, select, draw)
+        for letter, depth in zip(letters, every, strict=True):
+            yield f"3{letter}", _panel(title, task, f"figure_3_{task}", depth, select, draw)
         if task == "text8":
-            by_units = partial(text8, x="units")
-            yield "3d", _panel(f"{title} by units", "figure_3_text8", 1, select, by_units)
-    letters = iter("abcdefghijklmnop")
+            title, draw = f"{title} by units", partial(text8, x="units")
+            yield "3d", _panel(title, task, "figure_3_text8", 1, select, draw)
+    letters, needs = iter("abcdefghijklmnop"), "Needs searches other than random search."
     for task in ("parens", "arithmetic"):
         select = partial(tuned, task=task)
         for draw, what in ((medians, "median"), (minima, "minimum")):
             for depth in (1, 2, 4, 8):
                 title = f"{_TITLES[task]}, {what} of eval losses"
-                draw_task = partial(draw, task=task)
-                panel = _panel(title, f"figure_4_{task}", depth, select, draw_task)
+                sweep, of_task = f"figure_4_{task}", partial(draw, task=task)
+                panel = _panel(title, task, sweep, depth, select, of_task, needs)
                 yield f"4{next(letters)}", panel
     for letter, depth in (("a", 1), ("b", 8)):
         title = "Parentheses, random hyperparameters"
-        yield f"5{letter}", _panel(title, "figure_5", depth, untuned, boxes)
+        yield f"5{letter}", _panel(title, "parens", "figure_5", depth, untuned, boxes)
     title = "Size of the data set by stored bits"
-    yield "App.1", _panel(title, "figure_1", all_depths, capacity, dataset_sizes)
+    yield "App.1", Panel(title, "capacity", "figure_1", every, capacity, dataset_sizes)
 
 
 _TITLES = {
@@ -323,12 +303,10 @@ _TITLES = {
 }
 
 
-def _panel(title, sweep, depths, select, draw):
-    """Makes a panel of several depths, or of one, which is then passed to both functions."""
-    if isinstance(depths, tuple):
-        return Panel(title, sweep, depths, select, draw)
-    title, depth = f"{title}, depth {depths}", {"depth": depths}
-    return Panel(title, sweep, (depths,), partial(select, **depth), partial(draw, **depth))
+def _panel(title, task, sweep, depth, select, draw, needs=""):
+    """Makes a panel of one depth, which is passed to both functions."""
+    select, draw = partial(select, depth=depth), partial(draw, depth=depth)
+    return Panel(f"{title}, depth {depth}", task, sweep, (depth,), select, draw, needs)
 
 
 #: The paper's figures by name.

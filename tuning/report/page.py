@@ -16,8 +16,7 @@ import pandas as pd
 
 from tuning.report import gaps as gap
 from tuning.report import importance, objectives
-from tuning.report.chart import INK, Chart
-from tuning.report.claims.base import CONTRADICTED, SUPPORTED, TOO_FEW
+from tuning.report.chart import METADATA, Chart
 from tuning.report.figures import Panel
 from tuning.report.paper import LABELS
 from tuning.report.tables import Table
@@ -42,12 +41,12 @@ TRIAL_COLUMNS = (
     ("optimizer", "optimizer", "text"),
     ("origin", "origin", "text"),
 )
+#: Order of verdicts in the summary.
+VERDICTS = ("supported", "contradicted", "not enough runs")
 #: Suffixes of a figure's files.
-KINDS = ("svg", "png")
+KINDS = tuple(METADATA)
 #: Significant digits of numbers on the page.
 _DIGITS = 6
-#: Verdicts in the order of the summary.
-_VERDICTS = (SUPPORTED, CONTRADICTED, TOO_FEW)
 #: The page's scripts in the order in which they run.
 _SCRIPTS = ("base", "table", "figures", "runs", "studies", "live", "page")
 
@@ -89,7 +88,7 @@ def render(
         css=(assets / "page.css").read_text(),
         theme=(assets / "theme.js").read_text(),
         script="\n".join((assets / f"{name}.js").read_text() for name in _SCRIPTS),
-        verdicts={name: count for name in _VERDICTS if (count := Counter(claims.verdict)[name])},
+        verdicts={name: count for name in VERDICTS if (count := Counter(claims.verdict)[name])},
         figures=drawn,
         kinds=KINDS,
         tables={name: table for name, (table, _) in tables.items()},
@@ -134,20 +133,20 @@ def _figure(name, panel, chart, caption, rows):
     if chart is None:
         return figure
     points = chart.points
-    figure["svg"] = _inline(chart.svg(name), name)
+    figure["svg"] = _inline(chart.svg(name), name, chart.ink)
     figure["points"] = chart.frame() | {
         "labels": [chart.axes.get_xlabel(), chart.axes.get_ylabel()],
         "px": _numbers(points.x),
         "py": _numbers(points.y),
-        "archs": [LABELS[arch] for arch in points.arch],
+        "archs": [LABELS.get(arch, arch) for arch in points.arch],
         "rows": rows[points.run].tolist(),
     }
     return figure
 
 
-def _inline(svg, name):
+def _inline(svg, name, ink):
     """Prepares an SVG for HTML: ink in the page's colour, unique ids, no fixed size."""
-    svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
+    svg = svg[svg.index("<svg") :].replace(ink, "currentColor")
     prefix = f"f{re.sub('[^0-9A-Za-z]', '', name)}-"
     svg = re.sub(r'\bid="', f'id="{prefix}', svg)
     svg = re.sub(r'(url\(|href=")#', rf"\1#{prefix}", svg)
@@ -210,21 +209,23 @@ def _trials(trials):
 
 def _runs(trials):
     """Packs hyperparameters, learning curves and losses of runs, one piece per study."""
-    # Few texts of names differ, and none is changed.
-    names = {text: json.loads(text) for text in {*trials.held.unique(), *trials.outside.unique()}}
-    numbers = "train_steps steps_done chance_loss valid_loss eval_loss".split()
-    columns = [_numbers(trials[name]) for name in numbers]
-    texts = [trials[name].tolist() for name in ("held", "outside", "hparams", "curve")]
-    keys = "trainSteps stepsDone chance valid evaluated held outside hparams curve".split()
-    rows = []
-    for *values, held, outside, hparams, curve in zip(*columns, *texts, strict=True):
-        values += [names[held], names[outside], _short(hparams, 4), _short(curve, 3)]
-        rows.append(dict(zip(keys, values, strict=True)))
-    places = trials.groupby("study", observed=False, sort=True).indices
-    studies = trials.study.cat.categories
+    found = {}
+    for number, (_, study) in enumerate(trials.groupby("study", observed=False, sort=True)):
+        found[f"study-{number}"] = pack({row.Index: _run(row) for row in study.itertuples()})
+    return found
+
+
+def _run(row):
     return {
-        f"study-{number}": pack({int(row): rows[row] for row in places.get(study, ())})
-        for number, study in enumerate(studies)
+        "hparams": _short(row.hparams, 4),
+        "held": json.loads(row.held),
+        "outside": json.loads(row.outside),
+        "curve": _short(row.curve, 3),
+        "trainSteps": int(row.train_steps),
+        "stepsDone": int(row.steps_done),
+        "chance": _finite(row.chance_loss),
+        "valid": _finite(row.valid_loss),
+        "evaluated": _finite(row.eval_loss),
     }
 
 

@@ -1,5 +1,7 @@
 """The paper's own numbers: Collins, Sohl-Dickstein, Sussillo, ICLR 2017, arXiv:1611.09913v3."""
 
+from collections.abc import Iterable
+
 import pandas as pd
 
 #: Order of architectures in tables and legends.
@@ -12,6 +14,19 @@ LABELS = {
     "lstm": "LSTM",
     "+rnn": "+RNN",
 }
+
+
+def label(arch: str) -> str:
+    """Name of an architecture in text; those outside the paper have the name of their records."""
+    return LABELS.get(arch, arch)
+
+
+def in_order(archs: Iterable[str]) -> list[str]:
+    """Architectures in the order of keys and tables: the paper's, then others by name."""
+    found = set(archs)
+    return [arch for arch in ARCHS if arch in found] + sorted(found.difference(ARCHS))
+
+
 #: T of figure 1, and the default of the capacity task.
 UNROLLED = 5
 #: n_in of the memory task, figure 2c.

@@ -27,7 +27,7 @@ from tuning.report import designs
 from tuning.report.claims import CLAIMS, TOO_FEW
 from tuning.report.designs import Design, Point
 from tuning.report.evidence import Evidence
-from tuning.report.selection import by_optimizer
+from tuning.report.selection import by_optimizer, of_paper
 from tuning.sweep import config, estimate
 
 #: Required probability of a verdict.
@@ -84,7 +84,7 @@ def make(
         The steps: decided claims, then those that fit into the time, in the order in which to
         decide them, then those that are left out, and claims without a design last.
     """
-    found = by_optimizer(found)[""]
+    found = by_optimizer(of_paper(found))[""]
     there = Evidence(found)
     verdicts = {name: CLAIMS[name].check(found).verdict for name in names or CLAIMS}
     steps = [
@@ -263,7 +263,7 @@ def run(
     out.mkdir(parents=True, exist_ok=True)
     with whole(out / "plan.csv", "w") as file:
         file.write(table.to_csv(index=False))
-    there = Evidence(by_optimizer(found)[""])
+    there = Evidence(by_optimizer(of_paper(found))[""])
     studies = studies_of(steps, there)
     display.say(f"{out / 'plan.csv'}")
     if studies:

@@ -10,20 +10,29 @@ import pandas as pd
 
 from trainer.optimizers import PAPER_OPTIMIZERS
 from tuning.report import statistics
-from tuning.report.paper import ARCHS, UNROLLED
+from tuning.report.paper import ARCHS, TRIALS, UNROLLED
 
 #: Columns that identify a search, within a task.
 SIZE = ("arch", "depth", "max_params")
 
 
+def of_paper(trials: pd.DataFrame) -> pd.DataFrame:
+    """Trials of the paper's architectures and tasks, which alone decide its claims and tables."""
+    return trials[trials.arch.isin(ARCHS) & trials.task.isin(TRIALS)]
+
+
 def searched(trials: pd.DataFrame, task: str, depth: int | None = None) -> pd.DataFrame:
-    """Trials of a task, without reruns, architectures and hyperparameters outside the paper's.
+    """Trials of a task, without reruns and hyperparameters outside the paper's ranges.
 
     Smoke runs are kept only if there are no others. If the task was run in several settings, such
     as sizes of its data set, only the setting with the most trials is kept.
     """
-    found = trials[(trials.task == task) & ~trials.is_rerun & trials.arch.isin(ARCHS)]
-    found = found[(found.outside == "[]").to_numpy(bool)]
+    return of_task(trials[(trials.outside == "[]").to_numpy(bool)], task, depth)
+
+
+def of_task(trials: pd.DataFrame, task: str, depth: int | None = None) -> pd.DataFrame:
+    """Trials of a task, chosen as in `searched`, with any hyperparameters."""
+    found = trials[(trials.task == task) & ~trials.is_rerun]
     if (found.profile != "smoke").any():
         found = found[found.profile != "smoke"]
     if found.setting.nunique() > 1:
@@ -59,15 +68,16 @@ def found_by_search(trials: pd.DataFrame) -> pd.DataFrame:
     return trials[(trials.origin != "first").to_numpy(bool) & ~trials.study.isin(helped)]
 
 
-def by_optimizer(trials: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Splits trials by optimizer, with the paper's four together under "".
+def variant(trials: pd.DataFrame) -> pd.Series:
+    """Optimizer of each trial if the paper lacks it; "" for the paper's four and unknown ones."""
+    names = trials.optimizer.astype(object)
+    return names.where(names.notna() & ~names.isin(PAPER_OPTIMIZERS), "")
 
-    Trials of an unknown optimizer are under "" too.
-    """
-    others = [name for name in trials.optimizer.cat.categories if name not in PAPER_OPTIMIZERS]
-    found = {"": trials[~trials.optimizer.isin(others)]}
-    found |= {name: trials[trials.optimizer == name] for name in others}
-    return {name: each for name, each in found.items() if not name or len(each)}
+
+def by_optimizer(trials: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Splits trials by `variant`. There is always an entry for "", even if it is empty."""
+    names = variant(trials)
+    return {name: trials[names == name] for name in ["", *sorted({*names} - {""})]}
 
 
 def capacity(trials: pd.DataFrame, depth: int | None = None) -> pd.DataFrame:
@@ -95,14 +105,19 @@ def tuned(trials: pd.DataFrame, task: str, depth: int | None = None) -> pd.DataF
     """
     found = searched(trials, task, depth)
     found = one_budget(found[found.iteration.notna() & (found.algorithm != "random")])
-    return statistics.equal_steps(found, ["depth"])
+    return _equally_long(found)
 
 
 def longest(trials: pd.DataFrame) -> pd.DataFrame:
-    """Trials of the longest study of each architecture and depth; ties go to the first by name."""
-    sizes = trials.groupby(["arch", "depth", "study"], observed=True).size()
+    """Trials of the longest study of each architecture, optimizer, depth and seed.
+
+    Ties go to the first study by name.
+    """
+    by = ["arch", "variant", "depth", "seed"]
+    table = trials.assign(variant=variant(trials))
+    sizes = table.groupby([*by, "study"], observed=True, dropna=False).size()
     order = sizes.reset_index(name="n").sort_values(["n", "study"], ascending=[False, True])
-    kept = order.groupby(["arch", "depth"], observed=True).head(1)
+    kept = order.groupby(by, observed=True, dropna=False).head(1)
     return trials[trials.study.isin(kept.study)]
 
 
@@ -115,7 +130,22 @@ def untuned(trials: pd.DataFrame, depth: int | None = None) -> pd.DataFrame:
     found = searched(trials, "parens", depth)
     found = found[(found.algorithm == "random") & ~found.origin.isin(["first", "transfer"])]
     found = one_budget(unrestricted(whole(found)))
-    return statistics.equal_steps(found, ["depth"])
+    return _equally_long(found)
+
+
+def _equally_long(trials):
+    """The studies with the most steps that all of the paper's architectures of a depth have.
+
+    Those of other architectures are kept if they have about as many, so that a short one of these
+    does not displace the paper's.
+    """
+    paper = statistics.equal_steps(of_paper(trials), ["depth"])
+    if not len(paper):
+        return statistics.equal_steps(trials, ["depth"])
+    steps = statistics.budgets(trials)
+    most = trials.depth.map(steps[paper.index].groupby(paper.depth).max())
+    is_near = (steps <= 1.25 * most) & (most <= 1.25 * steps) & ~trials.arch.isin(ARCHS)
+    return trials[is_near | trials.index.isin(paper.index)]
 
 
 def whole(trials: pd.DataFrame) -> pd.DataFrame:
@@ -126,7 +156,7 @@ def whole(trials: pd.DataFrame) -> pd.DataFrame:
 def rerun(trials: pd.DataFrame) -> pd.DataFrame:
     """Reruns of the best hyperparameters of parentheses, at depth 1 and one budget."""
     found = trials[trials.is_rerun & (trials.task == "parens") & (trials.depth == 1)]
-    return one_budget(found[found.arch.isin(ARCHS) & (found.outside == "[]").to_numpy(bool)])
+    return one_budget(found[(found.outside == "[]").to_numpy(bool)])
 
 
 def one_budget(trials: pd.DataFrame) -> pd.DataFrame:

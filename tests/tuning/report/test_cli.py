@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from processes import python, without_tensorflow
 
+from trainer.errors import UserError
+from tuning.report.__main__ import FLAGS, main
 from tuning.study.log import read
 
 
@@ -37,15 +39,19 @@ def table(home, name):
 
 def test_it_says_what_there_is_and_how_to_get_the_rest(home):
     printed = (home / "printed").read_text()
-    assert "report/index.html: 8 of 38 figures, 3 tables, 23 claims (23 not enough runs)" in printed
+    assert "report/index.html: 13 of 45 figures, 3 tables, 23 claims" in printed
+    assert "(23 not enough runs)" in printed
     assert "missing in figure 5b" in printed
     assert "python -m tuning.sweep --gin_file=gin_configs/paper/figure_4_arithmetic.gin" in printed
 
 
 def test_files_are_those_of_figures_that_have_runs(home):
     drawn = {path.name for path in (home / "report/figures").iterdir()}
-    names = ("1a", "1b", "1e", "1f", "1i", "2a", "5a", "App.1")
-    assert drawn == {f"{name}.{kind}" for name in names for kind in ("png", "svg")}
+    names = ["1b", "1f", "1i", "2a", "5a", "App.1", "capacity-bits"]
+    names += [
+        f"{task}-{x}" for task in ("capacity", "parens") for x in ("parameters", "units", "trials")
+    ]
+    assert drawn == {f"{name}.{kind}" for name in names for kind in ("pdf", "png", "svg")}
     written = {path.name for path in (home / "report/tables").iterdir()}
     assert written == {f"{n}.{k}" for n in ("1", "App.1", "App.2", "claims") for k in ("csv", "md")}
 
@@ -87,6 +93,26 @@ def test_a_figure_that_lost_its_runs_loses_its_file(swept, tmp_path):
     assert done.code == 0 and not stale.exists()
 
 
+def test_only_the_chosen_figures_are_drawn_in_the_users_style(swept, tmp_path, capsys):
+    mine, few = tmp_path / "mine.mplstyle", tmp_path / "few"
+    mine.write_text("savefig.dpi: 50\n")
+
+    def report(*flags):
+        FLAGS.unparse_flags()
+        for flag in FLAGS:
+            FLAGS[flag].unparse()
+        FLAGS(["report", f"--runs={swept}", f"--out={few}", *flags])
+        main()
+
+    report("--figures=5a,capacity-units", f"--style={mine}")
+    assert f"{few}/index.html: 2 of 2 figures" in capsys.readouterr().out
+    assert {path.stem for path in (few / "figures").iterdir()} == {"5a", "capacity-units"}
+    width = (few / "figures/5a.png").read_bytes()[16:20]
+    assert int.from_bytes(width) == 230  # 4.6 inches at 50 dots per inch
+    with pytest.raises(UserError, match=r"unknown figure 6a; these runs have 1a, 1b, .*units, "):
+        report("--figures=5a,6a")
+
+
 @pytest.mark.slow
 def test_the_authors_trials_are_converted_and_laid_under_or_stand_alone(swept, tmp_path):
     types = [("architecture", object), ("task_type", object), ("hparams", object)]
@@ -117,6 +143,7 @@ def test_the_authors_trials_are_converted_and_laid_under_or_stand_alone(swept, t
         (["--runs=."], "--out is missing"),
         (["--out=x"], "--runs is missing"),
         (["--runs=nowhere", "--out=x"], "--runs is no directory: nowhere"),
+        (["--runs=.", "--out=x", "--style=nowhere"], "--style is no file: nowhere"),
         (["--published=nowhere", "--out=x"], "--published is no file: nowhere"),
         (["--published=.", "--out=x"], "convert_published --published=. --out=published.parquet"),
         (["--runs=.", "--out=x"], "holds no finished run; make some, e.g. python -m tuning.sweep"),

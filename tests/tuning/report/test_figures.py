@@ -1,10 +1,14 @@
 """Figures show the right runs at the right places."""
 
+import contextlib
 import dataclasses
+import io
+import struct
 import xml.etree.ElementTree
 
 import numpy as np
 import pytest
+from processes import python
 from report_rows import capacity, frame, trial
 from slow import slow_except
 
@@ -16,6 +20,13 @@ from tuning.trials import together
 def points(chart, *columns):
     found = chart.points[list(columns)]
     return sorted(found.itertuples(index=False, name=None))
+
+
+def key(chart):
+    """Labels of the key, which is in the axes or above them."""
+    chart.frame()  # lays it out
+    (legend,) = filter(None, (chart.axes.get_legend(), *chart.figure.legends))
+    return [text.get_text() for text in legend.get_texts()]
 
 
 def test_every_panel_of_the_paper_is_there():
@@ -35,11 +46,29 @@ def test_every_figure_of_the_full_grid_can_be_drawn(planted, name):
     assert len(chart.points) or name == "1i"
 
 
-@pytest.mark.parametrize("name", ["1a", "1i", "2c", "4a", "5b"])
-def test_a_figure_is_written_as_png_and_as_svg(planted, name):
-    chart = FIGURES[name].draw(planted)
-    assert chart.png()[:8] == b"\x89PNG\r\n\x1a\n"
-    xml.etree.ElementTree.fromstring(chart.svg(name))
+def test_a_figure_is_written_as_vectors_and_at_300_dots_per_inch(planted):
+    chart = FIGURES["2c"].draw(planted)
+    png = chart.picture("png", "2c")
+    assert png[:8] == b"\x89PNG\r\n\x1a\n"
+    assert struct.unpack(">II", png[16:24]) == (1380, 1020)  # 4.6 x 3.4 inches
+    xml.etree.ElementTree.fromstring(chart.svg("2c"))
+    assert chart.picture("pdf", "2c")[:5] == b"%PDF-"
+
+
+def test_two_processes_write_the_same_bytes(tmp_path):
+    draw = """
+import hashlib
+from report_rows import frame, losses
+from tuning.report.figures import FIGURES
+chart = FIGURES["4a"].draw(frame(*losses("gru", 1.0, 300), *losses("mgu", 2.0)))
+pictures = [chart.picture(kind, "4a") for kind in ("pdf", "svg", "png")]
+print(*[hashlib.sha256(each).hexdigest() for each in pictures])
+"""
+    done = python("-c", draw, cwd=tmp_path, PYTHONHASHSEED="1")
+    here = io.StringIO()
+    with contextlib.redirect_stdout(here):
+        exec(draw, {})
+    assert (done.code, done.stdout) == (0, here.getvalue()), done.stderr
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -105,6 +134,69 @@ def test_medians_and_minima_go_by_iteration():
     assert set(least) == {(1, 4.0), (3, 1.0), (5, 0.5)}
 
 
+def test_searches_with_several_seeds_are_their_median_and_range():
+    of_seed = {1: [4.0, 1.0], 2: [3.0, None, 2.0], 3: [2.0, 8.0, 0.5]}
+    rows = [
+        trial("parens", loss, study=f"s{seed}", seed=seed, iteration=i)
+        for seed, losses in of_seed.items()
+        for i, loss in enumerate(losses)
+    ]
+    chart = figures.minima(frame(*rows), "parens", 1)
+    (line,) = chart.axes.lines
+    np.testing.assert_allclose(line.get_xydata(), [(1, 3.0), (2, 2.0), (3, 1.0)])
+    (band,) = chart.axes.collections
+    ends = band.get_paths()[0].vertices[:, 1]
+    assert {4.0, 2.0} <= set(ends) and ends.min() == 0.5
+    assert chart.notes == ["Lines: the median of the studies; bands: their range."]
+
+
+def test_sizes_with_several_seeds_are_the_median_seed_and_bars():
+    rows = [trial("memory", loss, seed=seed) for seed, loss in enumerate((0.5, 0.2, 0.9))]
+    rows += [trial("memory", 0.3, seed=0), trial("memory", 0.4, units=40, max_params=9)]
+    chart = figures.memory(frame(*rows))
+    # The best of seed 0 is 0.3, so the seeds have 0.2, 0.3 and 0.9.
+    assert points(chart, "x", "y", "run") == [(20, 0.3, "s/00003"), (40, 0.4, "s/00004")]
+    ends = [
+        segment[:, 1].tolist() for each in chart.axes.collections for segment in each.get_segments()
+    ]
+    assert any(each == pytest.approx([0.2, 0.9]) for each in ends)
+    assert chart.notes == ["Points: the median seed; bars: the range of the seeds."]
+
+
+def test_all_depths_are_drawn_only_if_there_are_several():
+    one = frame(capacity(3000.0))
+    assert FIGURES["1a"].draw(one) is None and FIGURES["1e"].draw(one) is None
+    assert FIGURES["1b"].draw(one) is not None
+    both = FIGURES["1a"].draw(frame(capacity(3000.0), capacity(2000.0, depth=3)))
+    assert key(both) == ["RNN", "depth 1", "depth 3"]
+
+
+@pytest.mark.parametrize("arch", ["mgu", "my_cells.leaky"])
+def test_cells_outside_the_paper_are_drawn_in_its_figures(arch):
+    table = frame(
+        capacity(4000.0, arch=arch),
+        capacity(4000.0, arch=arch, num_steps=2),
+        *(trial(task, 1.0, arch=arch, bits_per_character=1.5) for task in ("memory", "text8")),
+        *(trial(task, 1.0, arch=arch) for task in ("rcf", "parens", "arithmetic")),
+        trial("parens", 1.0, arch=arch, algorithm="random", study="r"),
+    )
+    drawn = {name: panel.draw(table) for name, panel in FIGURES.items() if 1 in panel.depths}
+    assert {name for name, chart in drawn.items() if chart is None} == {"1a", "1e", "1i"}
+    assert all(set(chart.points.arch) == {arch} for chart in drawn.values() if chart)
+    assert key(drawn["1b"]) == [arch]
+
+
+def test_chance_is_a_line_if_it_is_near_and_else_in_the_caption():
+    rows = [
+        trial("text8", 1.2, bits_per_character=1.7, chance_loss=2.8, max_params=n) for n in (1, 2)
+    ]
+    far = figures.text8(frame(*rows), 1)
+    assert far.notes == ["Chance is at 4.04."]  # 2.8 nats
+    rows.append(trial("text8", 1.2, bits_per_character=3.7, chance_loss=2.8))
+    near = figures.text8(frame(*rows), 1)
+    assert [text.get_text() for text in near.axes.texts] == ["chance"] and not near.notes
+
+
 def test_a_search_is_shown_once_at_one_budget_and_never_the_random_one():
     rows = [trial("parens", 1.0, study="long")] * 3 + [trial("parens", 9.0, study="short")] * 2
     rows += [trial("parens", 5.0, study="random", algorithm="random")] * 9
@@ -114,9 +206,11 @@ def test_a_search_is_shown_once_at_one_budget_and_never_the_random_one():
 
 
 def test_boxes_are_of_random_trials_by_architecture():
-    rows = [trial("parens", float(i), algorithm="random") for i in range(1, 6)]
+    rows = [trial("parens", i, algorithm="random", chance_loss=4.5) for i in (1, 2, 3, 4, 5)]
     rows += [trial("parens", None, algorithm="random"), trial("parens", 99.0)]
     chart = figures.boxes(frame(*rows), 1)
+    assert [text.get_text() for text in chart.axes.texts] == ["17%", "chance", "diverged:"]
+    assert any(set(line.get_ydata()) == {4.5} for line in chart.axes.lines)
     assert sorted(chart.points.y) == [1, 2, 3, 4, 5]
     medians = [line for line in chart.axes.lines if set(line.get_ydata()) == {3.0}]
     assert medians
@@ -137,8 +231,7 @@ def test_published_trials_lie_under_others():
     assert points(chart, "y") == [(4000.0,), (5000.0,)]
     alphas = [line.get_alpha() for line in chart.axes.lines]
     assert alphas == [0.35, 1.0]
-    labels = [text.get_text() for text in chart.figure.legends[0].get_texts()]
-    assert labels == ["RNN, published", "RNN"]
+    assert key(chart) == ["RNN, published", "RNN"]
     alone = figures.stored_bits(published, depth=1)
     assert [line.get_alpha() for line in alone.axes.lines] == [1.0]
 
@@ -175,8 +268,7 @@ def test_trials_with_another_optimizer_have_lines_of_their_own():
     rows = [capacity(3000.0), capacity(4000.0, optimizer="muon", study="m")]
     chart = figures.bits_per_parameter(frame(*rows), depth=1)
     assert points(chart, "y", "run") == [(3000 / 990, "s/00000"), (4000 / 990, "m/00001")]
-    labels = [text.get_text() for text in chart.figure.legends[0].get_texts()]
-    assert labels == ["RNN", "RNN, Muon"]
+    assert key(chart) == ["RNN", "RNN, muon"]
     faces = [line.get_markerfacecolor() for line in chart.axes.lines]
     assert faces[1] == "none" != faces[0]
     # Figures of the paper's own quantities, such as relative sizes, keep to its optimizers.

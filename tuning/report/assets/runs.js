@@ -9,7 +9,7 @@ function rowOf(packed, name) {
 }
 
 async function openRun(name) {
-  const [trials, { objectives }] = await Promise.all([piece("trials"), piece("tables")]);
+  const trials = await piece("trials");
   const runs = trials.values[0];
   const row = rowOf(runs, name);
   const dialog = find("#run-dialog");
@@ -24,17 +24,9 @@ async function openRun(name) {
       make("section", {}, make("h3", {}, "Learning curve"), drawCurve(run)),
       make("section", {}, make("h3", {}, "Hyperparameters"), hyperparameters(run)),
       make("section", { class: "result" }, make("h3", {}, "Result"), list(facts),
-        make("p", {}, explain(objectives, column(trials.values[1])(row))),
         make("p", {}, make("a", { href: `#study=${encodeURIComponent(study)}` }, `Study ${study}`))));
   }
   if (!dialog.open) dialog.showModal();
-}
-
-/** Sentence on the objective of a task. */
-function explain({ values: [tasks, objectives, chances] }, task) {
-  const at = tasks.indexOf(task);
-  const chance = chances[at] === "–" ? "" : `, chance is ${chances[at]}`;
-  return `Objective: ${objectives[at]}. Lower is better${chance}.`;
 }
 
 function list(entries) {

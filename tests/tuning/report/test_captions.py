@@ -1,0 +1,65 @@
+"""Captions count the trials that a figure shows, and say why it leaves out the others."""
+
+import pytest
+from report_rows import capacity, frame, trial
+
+from tuning.report.captions import caption
+from tuning.report.figures import FIGURES
+
+
+def of(name, *rows):
+    table = frame(*rows)
+    return caption(FIGURES[name], FIGURES[name].draw(table), table)
+
+
+def test_captions_say_how_many_trials_of_which_profile():
+    rows = [trial("memory", 1.0), trial("memory", 1.0), trial("memory", 1.0, study="t")]
+    rows.append(trial("memory", 1.0, study="t", max_params=3000, profile=None))
+    rows.append(trial("memory", None, study="t"))
+    published = trial("memory", 1.0, source="published", study="u", profile=None)
+    assert of("2c") == "No runs yet."
+    own = "5 trials, 2 to 3 per study, 1 of them diverged; profile laptop; budget 1,000 to 3,000."
+    assert of("2c", *rows) == own
+    assert of("2c", *rows, published) == f"{own} published: 1 trial, 1 per study; budget 1,000."
+
+
+def test_captions_say_how_many_trials_the_search_proposed():
+    rows = [trial("memory", 0.5, origin=origin) for origin in ("first", "random", "search")]
+    assert of("2c", *rows).startswith("3 trials, 3 per study, 1 proposed by the search;")
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ({"is_rerun": True}, "1 reruns"),
+        ({"depth": 3}, "1 at other depths"),
+        ({"optimizer": "muon", "algorithm": "random"}, "1 with muon"),
+        ({"profile": "smoke"}, "1 of the smoke profile"),
+        ({"setting": '{"num_steps": 9}'}, "1 in other settings of the task"),
+        ({"outside": '["lr_init"]'}, "1 with hyperparameters outside the paper's ranges"),
+        ({"max_params": 2000}, "1 at other budgets (2,000)"),
+        ({"algorithm": "gp"}, "1 of gp search"),
+        ({"held": '["activation"]'}, "1 with held hyperparameters"),
+        ({"narrowed": '["activation"]'}, "1 with narrowed ranges"),
+        ({"stopped_early": True}, "1 stopped early"),
+        ({"origin": "first"}, "1 with given hyperparameters"),
+    ],
+)
+def test_every_reason_to_leave_trials_out_is_given(values, reason):
+    rows = [trial("parens", 1.0, algorithm="random") for _ in range(3)]
+    rows.append(trial("parens", 1.0, **({"algorithm": "random", "study": "other"} | values)))
+    assert of("5a", *rows).endswith(f"Not drawn: {reason}.")
+
+
+def test_shorter_searches_and_lost_architectures_are_named():
+    rows = [trial("parens", 1.0, study="long")] * 3 + [trial("parens", 1.0, study="short")] * 2
+    rows += [trial("parens", None, arch="my_cells.leaky", study="other", train_steps=10**5)]
+    text = of("4a", *rows)
+    assert text.startswith("4 trials, 1 to 3 per study, 1 of them diverged;")
+    assert "All trials of my_cells.leaky diverged. Not drawn: 2 of shorter studies." in text
+
+
+def test_a_figure_without_a_run_says_what_it_needs():
+    need = "Needs several depths; 1b to 1d show one each."
+    assert of("1a", capacity(1.0)) == f"None of 1 trial of capacity fits. {need}"
+    assert of("5b", trial("parens", 1.0)) == "None of 1 trial of parens fits."

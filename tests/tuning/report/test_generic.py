@@ -1,0 +1,69 @@
+"""Figures of tasks and cells outside the paper."""
+
+import pytest
+from report_rows import capacity, frame, trial
+
+from tuning.report import generic
+from tuning.report.captions import caption
+
+TASK = "my_tasks.parity"
+
+
+def own(loss, **values):
+    return trial(TASK, loss, **({"arch": "my_cells.leaky", "chance_loss": 0.5} | values))
+
+
+def drawn(*rows):
+    table = frame(*rows)
+    panels = generic.panels(table)
+    charts = {name.rpartition("-")[2]: panel.draw(table) for name, panel in panels.items()}
+    return charts, {name: caption(p, p.draw(table), table) for name, p in panels.items()}
+
+
+def points(chart, *columns):
+    return sorted(chart.points[list(columns)].itertuples(index=False, name=None))
+
+
+def test_every_kind_is_drawn_for_a_task_and_a_cell_of_the_users():
+    charts, _ = drawn(
+        own(0.4), own(0.2), own(None), own(0.1, max_params=2000, num_params=1990, units=30),
+        own(0.3, depth=3, study="deep"), own(0.25, arch="mgu"),
+    )  # fmt: skip
+    assert list(charts) == ["parameters", "units", "trials", "depth"]
+    leaky = [(990, 0.4, "s/00001"), (990, 0.6, "deep/00004"), (1990, 0.2, "s/00003")]
+    assert points(charts["parameters"], "x", "y", "run") == sorted([*leaky, (990, 0.5, "s/00005")])
+    assert points(charts["units"], "x") == [(20,), (20,), (20,), (30,)]
+    assert points(charts["depth"], "x", "y") == [(1, 0.4), (1, 0.5), (3, 0.6)]
+    assert set(charts["trials"].points.arch) == {"mgu", "my_cells.leaky"}
+    for chart in charts.values():
+        assert [text.get_text() for text in chart.axes.texts] == ["chance"]
+        assert any(set(line.get_ydata()) == {1.0} for line in chart.axes.lines)
+
+
+def test_trials_are_the_best_so_far_and_the_median():
+    charts, captions = drawn(own(0.4), own(0.1), own(0.3), own(0.2, max_params=9, study="t"))
+    lines = [list(line.get_ydata()) for line in charts["trials"].axes.lines]
+    assert lines[:2] == [[0.8, 0.2, 0.2], pytest.approx([0.8, 0.5, 0.6])]
+    assert captions[f"{TASK}-trials"].endswith("Not drawn: 1 at other budgets (9).")
+
+
+def test_bits_per_parameter_and_an_objective_that_is_no_loss():
+    charts, _ = drawn(capacity(2000.0), capacity(3000.0))
+    assert list(charts) == ["parameters", "units", "trials", "bits"]
+    assert points(charts["parameters"], "y") == [(3000.0,)]
+    assert points(charts["bits"], "y") == [(3000 / 990,)]
+    best, median = charts["trials"].axes.lines[:2]
+    assert list(best.get_ydata()) == [2000, 3000]
+    assert list(median.get_ydata()) == [2000, 2500]
+    assert charts["parameters"].axes.get_ylabel() == "stored bits"
+    score, _ = drawn(trial("mine", 0.5, objective=-0.8), trial("mine", 0.4, objective=-0.9))
+    assert points(score["parameters"], "y") == [(-0.9,)]
+
+
+def test_trials_outside_the_papers_ranges_and_other_optimizers_are_drawn():
+    rows = [own(0.4), own(0.2, outside='["lr_init"]'), own(0.3, optimizer="muon", study="m")]
+    charts, captions = drawn(*rows)
+    assert points(charts["parameters"], "y") == [(0.4,), (0.6,)]
+    text = captions[f"{TASK}-parameters"]
+    assert "1 outside the paper's ranges" in text and "Not drawn" not in text
+    assert not generic.panels(frame())

@@ -1,0 +1,107 @@
+"""Looks of architectures, ticks, and the place of the key."""
+
+import itertools
+
+import numpy as np
+import pytest
+from matplotlib import colors
+from report_rows import frame, trial
+
+from rnn_zoo.architectures import ARCHITECTURES
+from trainer.errors import UserError
+from tuning.report import figures, style, ticks
+from tuning.report.paper import ARCHS
+
+PALETTE = style.read()["axes.prop_cycle"].by_key()["color"]
+
+
+def luminance(colour):
+    values = np.array(colors.to_rgb(colour))
+    linear = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+    return linear @ [0.2126, 0.7152, 0.0722], linear
+
+
+def contrast(first, second):
+    low, high = sorted(luminance(each)[0] for each in (first, second))
+    return (high + 0.05) / (low + 0.05)
+
+
+def oklab(colour):
+    """Björn Ottosson's perceptual coordinates of a colour."""
+    to_lms = [[0.4122, 0.5363, 0.0514], [0.2119, 0.6807, 0.1074], [0.0883, 0.2817, 0.63]]
+    to_lab = [[0.2105, 0.7936, -0.0041], [1.978, -2.4286, 0.4506], [0.0259, 0.7828, -0.8087]]
+    return np.array(to_lab) @ np.cbrt(np.array(to_lms) @ luminance(colour)[1])
+
+
+def test_all_colours_are_legible_in_both_themes_and_far_from_each_other():
+    assert all(contrast(each, ground) >= 3 for each in PALETTE for ground in ("#ffffff", "#16171b"))
+    distances = [np.linalg.norm(oklab(a) - oklab(b)) for a, b in itertools.combinations(PALETTE, 2)]
+    assert min(distances) > 0.075
+
+
+def test_a_look_follows_from_the_name_alone_and_is_not_one_of_the_papers():
+    looks = {arch: style.look(arch) for arch in (*ARCHITECTURES, "my_cells.leaky")}
+    assert len(set(looks.values())) == len(looks)
+    assert [looks[arch][0].upper() for arch in ARCHS] == [
+        f"#{each.lstrip('#')}" for each in PALETTE[:6]
+    ]
+    assert looks["mgu"] == (PALETTE[8], ">")
+    assert looks["minimal_rnn"] == (PALETTE[11], "<")
+    names = [f"cells.c{i}" for i in range(500)]
+    found = {style.look(name) for name in names}
+    assert len(found) == 64 and not found & {looks[arch] for arch in ARCHS}
+
+
+def test_a_style_file_changes_figures_in_one_place(tmp_path):
+    mine = tmp_path / "mine.mplstyle"
+    mine.write_text('lines.linewidth: 5\naxes.prop_cycle: cycler("color", ["red", "lime"])\n')
+    table = frame(trial("rcf", 0.5), trial("rcf", 0.6, arch="irnn"), trial("rcf", 0.7, arch="mgu"))
+    with style.using(mine):
+        chart = figures.rcf(table, 1)
+    lines = chart.axes.lines[:3]
+    assert [line.get_linewidth() for line in lines] == [5, 5, 5]
+    assert [line.get_color() for line in lines[:2]] == ["red", "lime"]
+    assert lines[2].get_color() in ("red", "lime") and lines[2].get_marker() == ">"
+    assert figures.rcf(table, 1).axes.lines[0].get_linewidth() == 1.4
+
+
+def test_a_bad_style_file_is_one_line(tmp_path):
+    bad = tmp_path / "bad.mplstyle"
+    bad.write_text("lines.linewidth: thick\n")
+    with pytest.raises(UserError, match=r"cannot use .*bad\.mplstyle as a Matplotlib style file"):
+        style.read(bad)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "labels"),
+    [
+        (430, 2050, ["500", "1,000", "2,000"]),
+        (9e3, 2e6, ["10,000", "100,000", "$10^{6}$"]),
+        (0.00015, 0.6, ["0.001", "0.01", "0.1"]),
+        (2e-5, 3e-4, [r"$3\times10^{-5}$", "$10^{-4}$", r"$3\times10^{-4}$"]),
+        (9300, 9900, ["9,300", "9,450", "9,600", "9,750", "9,900"]),
+    ],
+)
+def test_log_axes_have_at_least_three_numbers(low, high, labels):
+    axes = figures.Chart("", "", "log").axes
+    axes.set_xlim(low, high)
+    ticks.label(axes.xaxis, low, high)
+    places = [x for x in axes.xaxis.get_majorticklocs() if low <= x <= high]
+    assert [axes.xaxis.get_major_formatter()(x) for x in places] == labels
+
+
+def test_the_key_is_inside_where_it_covers_nothing_and_else_above():
+    falling = [trial("rcf", 1 / n, max_params=n, num_params=n) for n in (10, 20, 40, 80)]
+    inside = figures.rcf(frame(*falling), 1)
+    inside.frame()  # lays it out
+    box = inside.axes.get_legend().get_window_extent()
+    shown = inside.axes.transData.transform(inside.points[["x", "y"]].to_numpy(float))
+    assert not any(box.contains(*place) for place in shown) and not inside.figure.legends
+    everywhere = [
+        trial("memory", x, units=n, max_params=n * 100 + i)
+        for n in range(1, 100, 3)
+        for i, x in enumerate(np.linspace(0, 1, 12))
+    ]
+    full = figures.memory(frame(*everywhere))
+    full.frame()
+    assert full.axes.get_legend() is None and len(full.figure.legends) == 1

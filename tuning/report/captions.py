@@ -1,0 +1,105 @@
+"""Captions of figures: the trials that they show, and those that they leave out."""
+
+import pandas as pd
+
+from tuning.report import statistics
+from tuning.report.chart import Chart
+from tuning.report.figures import Panel
+from tuning.report.paper import in_order, label
+from tuning.report.selection import variant
+
+#: Column -> words for trials whose value differs from those of all trials shown; the first applies.
+REASONS = {
+    "source": "published",
+    "is_rerun": "reruns",
+    "depth": "at other depths",
+    "variant": "with {}",
+    "profile": "of the {} profile",
+    "setting": "in other settings of the task",
+    "outside": "with hyperparameters outside the paper's ranges",
+    "num_steps": "with other numbers of time steps",
+    "max_params": "at other budgets ({:,})",
+    "algorithm": "of {} search",
+    "held": "with held hyperparameters",
+    "narrowed": "with narrowed ranges",
+    "stopped_early": "stopped early",
+    "origin": "with given hyperparameters",
+    "is_short": "with other numbers of training steps",
+}
+#: Most values that a reason lists.
+MOST_VALUES = 5
+
+
+def caption(panel: Panel, chart: Chart | None, trials: pd.DataFrame) -> str:
+    """Trials shown per source, notes, and numbers of trials of the task left out, with reasons."""
+    trials = trials[trials.task == panel.task]
+    if chart is None:
+        if not len(trials):
+            return "No runs yet."
+        none = f"None of {_count(trials)} of {panel.task} fits."
+        return f"{none} {panel.needs}".strip()
+    is_used = trials.index.isin(list(chart.used))
+    used = trials[is_used]
+    parts = []
+    for source, name in (("rnn-zoo", ""), ("published", "published: ")):
+        if len(shown := used[used.source == source]):
+            parts.append(name + _describe(shown))
+    if lost := set(used.arch) - set(chart.points.arch) if len(chart.points) else ():
+        parts.append(f"All trials of {', '.join(map(label, in_order(lost)))} diverged.")
+    parts += chart.notes
+    if reasons := left_out(trials[~is_used], used):
+        parts.append(f"Not drawn: {', '.join(reasons)}.")
+    return " ".join(parts)
+
+
+def left_out(trials: pd.DataFrame, used: pd.DataFrame) -> list[str]:
+    """Why trials are not among the used ones: "120 with muon", "40 at other budgets (2,000)".
+
+    A trial's reason is the first column in which it differs from every used trial.
+    """
+    steps, shown = statistics.budgets(trials), statistics.budgets(used)
+    is_near = (steps > shown.min() / 1.25) & (steps < 1.25 * shown.max())
+    trials = trials.assign(variant=variant(trials), is_short=~is_near)
+    used = used.assign(variant=variant(used), is_short=False)
+    found = []
+    for column, words in REASONS.items():
+        values = trials[column]
+        differs = ~values.isin(used[column].unique()) & values.notna()
+        if differs.any():
+            found.append(f"{differs.sum():,} {_filled(words, values[differs])}")
+            trials = trials[~differs]
+    if len(trials):
+        found.append(f"{len(trials):,} of shorter studies")
+    return found
+
+
+def _filled(words, values):
+    if "{" not in words:
+        return words
+    before, rest = words.split("{", 1)
+    form, after = rest.split("}", 1)
+    known = sorted(values.unique().tolist())
+    names = [f"{value:{form[1:]}}" for value in known[:MOST_VALUES]]
+    return before + ", ".join(names) + (", ..." if len(known) > MOST_VALUES else "") + after
+
+
+def _count(trials):
+    return f"{len(trials):,} trial{'s'[: len(trials) != 1]}"
+
+
+def _describe(selected):
+    sizes = selected.groupby("study", observed=True).size()
+    low, high = sizes.min(), sizes.max()
+    each = f"{low:,}" if low == high else f"{low:,} to {high:,}"
+    text = f"{_count(selected)}, {each} per study"
+    diverged = int((selected.status == "infeasible").sum())
+    text += f", {diverged:,} of them diverged" if diverged else ""
+    proposed = int((selected.origin == "search").sum())
+    text += f", {proposed:,} proposed by the search" if selected.origin.notna().any() else ""
+    outside = int((selected.outside != "[]").sum())
+    text += f", {outside:,} outside the paper's ranges" if outside else ""
+    profiles = [str(name) for name in selected.profile.dropna().unique()]
+    text += f"; profile {', '.join(profiles)}" if profiles else ""
+    budgets = sorted({int(budget) for budget in selected.max_params})
+    many = f"{budgets[0]:,} to {budgets[-1]:,}" if len(budgets) > 1 else f"{budgets[0]:,}"
+    return f"{text}; budget {many}."

@@ -1,0 +1,165 @@
+"""Kinds of figures: by size and by trial, over seeds. The paper's and all others share these."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tuning.report import statistics
+from tuning.report.chart import Chart, dashes_of
+from tuning.report.paper import in_order
+from tuning.report.selection import SIZE, by_optimizer
+
+Select = Callable[[pd.DataFrame], pd.DataFrame]
+PARAMETERS = "number of parameters"
+_BARS = "Points: the median seed; bars: the range of the seeds."
+_BANDS = "Lines: the median of the studies; bands: their range."
+
+
+def layers(
+    trials: pd.DataFrame, chart: Chart, select: Select, others: bool = True
+) -> Iterator[pd.DataFrame]:
+    """Yields the selected trials of each source, the authors' first; these are faint under others.
+
+    Trials with optimizers that the paper lacks follow in layers of their own if `others` is set.
+    """
+    is_overlay = trials.source.nunique() > 1
+    for source in ("published", "rnn-zoo"):
+        selected = select(trials[trials.source == source])
+        chart.is_faint = is_overlay and source == "published"
+        for optimizer, layer in by_optimizer(selected).items():
+            chart.variant = optimizer
+            if len(layer) and (others or not optimizer):
+                chart.used.update(layer.index)
+                yield layer
+
+
+def over_seeds(trials: pd.DataFrame, by: Iterable[str], x: str, y: str) -> pd.DataFrame:
+    """The best trial of each group; of several seeds' best trials, the median one.
+
+    Args:
+        trials: DataFrame of `trials.read`.
+        by: columns that define a group.
+        x, y: columns to draw.
+
+    Returns:
+        DataFrame with columns x, y, low and high, the range of y over the seeds, and `seeds`, their
+        number. Each row is a trial: of an even number of seeds, the better of the middle two.
+    """
+    by = list(by)
+    known = trials[trials[y].notna()]
+    bests = statistics.best(known.assign(seed=known.seed.fillna(-1)), [*by, "seed"])
+    bests = bests.sort_values([*by, "objective", "run"])
+    of_group = bests.groupby(by, observed=True)
+    low, high, seeds = (of_group[y].transform(name) for name in ("min", "max", "size"))
+    bests = bests.assign(x=bests[x], y=bests[y], low=low, high=high, seeds=seeds)
+    return bests[of_group.cumcount() == (seeds - 1) // 2].reset_index(drop=True)
+
+
+def by_size(chart: Chart, trials: pd.DataFrame, select: Select, x: str, y: str) -> None:
+    """Draws a line per architecture and depth through the best trial of each size.
+
+    Args:
+        chart: the empty chart.
+        trials: all trials.
+        select: maps the trials of a source to those to draw.
+        x, y: columns to draw.
+    """
+    lines = [
+        (over_seeds(layer, SIZE, x, y), chart.is_faint, chart.variant)
+        for layer in layers(trials, chart, select)
+    ]
+    depths = sorted({depth for table, *_ in lines for depth in table.depth})
+    for table, chart.is_faint, chart.variant in lines:
+        note_seeds(chart, table)
+        for arch in in_order(table.arch):
+            for depth, line in table[table.arch == arch].groupby("depth"):
+                dashes = dashes_of(depth) if len(depths) > 1 else "-"
+                chart.line(line.sort_values("x"), arch, dashes)
+    for depth in depths if len(depths) > 1 else ():
+        chart.key(f"depth {depth}", dashes_of(depth))
+
+
+def by_group(
+    chart: Chart,
+    trials: pd.DataFrame,
+    select: Select,
+    by: Iterable[str],
+    x: str,
+    y: str,
+    others: bool = True,
+) -> None:
+    """Draws a line per architecture through the best trial of each group, as `by_size` does."""
+    for layer in layers(trials, chart, select, others):
+        table = over_seeds(layer, by, x, y)
+        note_seeds(chart, table)
+        for arch in in_order(table.arch):
+            chart.line(table[table.arch == arch].sort_values("x"), arch)
+
+
+def note_seeds(chart: Chart, table: pd.DataFrame) -> None:
+    """Explains the bars of a table of `over_seeds` in the caption, if there are any."""
+    if table.seeds.max() > 1 and _BARS not in chart.notes:
+        chart.notes.append(_BARS)
+
+
+def chance(chart: Chart, levels: pd.Series, is_always_shown: bool = False) -> None:
+    """Draws the line of chance, or puts it into the caption if it is far from all points.
+
+    Args:
+        chart: the chart.
+        levels: y of chance for each of all trials.
+        is_always_shown: whether to draw the line however far it is.
+    """
+    level = levels.loc[sorted(chart.used)].median()
+    if not len(chart.points) or np.isnan(level):
+        return
+    low, high, at = chart.points.y.min(), chart.points.y.max(), level
+    if chart.axes.get_yscale() == "log":
+        low, high, at = np.log([low, high, at])
+    # The points should keep a third of the axis.
+    if is_always_shown or max(high, at) - min(low, at) <= 3 * (high - low):
+        chart.level(level, "chance")
+    else:
+        chart.notes.append(f"Chance is at {level:.4g}.")
+
+
+def by_trial(
+    chart: Chart,
+    found: pd.DataFrame,
+    y: str,
+    statistic: str,
+    dashes: Any = "-",
+    has_band: bool = True,
+) -> None:
+    """Draws a running statistic of each architecture over the trials of its studies.
+
+    Args:
+        chart: the chart.
+        found: trials of searches.
+        y: column to draw.
+        statistic: "median", with a dot per trial, or "min" or "max".
+        dashes: dashes of the lines.
+        has_band: whether a band shows the range over several studies, around their median.
+    """
+    feasible = found[found[y].notna()].sort_values("iteration")
+    feasible = feasible.assign(x=feasible.iteration + 1, y=feasible[y])
+    for arch in in_order(feasible.arch):
+        table, running = feasible[feasible.arch == arch], {}
+        for study, trials in table.groupby("study", observed=True):
+            values = trials.set_index("x").y
+            running[study] = getattr(values.expanding(), statistic)()
+            if statistic != "median":
+                # The line extends to the last trial, even if that is not the best.
+                best = trials[trials.y.to_numpy() == running[study].to_numpy()]
+                chart.record(pd.concat([best, best.iloc[[-1]].assign(x=trials.x.iloc[-1])]), arch)
+        if statistic == "median":
+            chart.dots(table, arch)
+        over = pd.DataFrame(running).sort_index().ffill()
+        curve = {"x": over.index, "y": over.median(axis=1)}
+        if has_band and len(running) > 1:
+            curve |= {"low": over.min(axis=1), "high": over.max(axis=1)}
+            if _BANDS not in chart.notes:
+                chart.notes.append(_BANDS)
+        chart.curve(pd.DataFrame(curve), arch, dashes, step=statistic != "median")

@@ -1,0 +1,142 @@
+"""Figures of any task, also outside the paper: loss by size, trial and depth, bits per parameter.
+
+Losses are divided by the chance loss of their trial, so that 1 is chance in every figure. A task
+whose objective is not its loss, such as capacity, shows the objective instead.
+"""
+
+from functools import partial
+
+import numpy as np
+import pandas as pd
+
+from tuning.report.chart import Chart
+from tuning.report.drawing import (
+    PARAMETERS,
+    Select,
+    by_group,
+    by_size,
+    by_trial,
+    chance,
+    layers,
+)
+from tuning.report.figures import Panel
+from tuning.report.selection import of_task, one_budget
+
+#: Ratio of the largest to the smallest value above which an axis is logarithmic.
+WIDE = 8
+_BITS = "stored bits"
+
+
+def panels(trials: pd.DataFrame) -> dict[str, Panel]:
+    """The figures of every task in a DataFrame of `trials.read`, by name: TASK-parameters, ..."""
+    found = {}
+    for task in sorted(trials.task.dropna().unique()):
+        for kind, title, select, draw in _kinds(task, trials[trials.task == task]):
+            title = f"{task}: {title}"
+            found[f"{task}-{kind}"] = Panel(title, task, "", (), select, partial(draw, select))
+    return found
+
+
+def _kinds(task, trials):
+    what = "loss" if _is_loss(trials) else "objective"
+    every: Select = partial(_comparable, task=task)
+    of_budget: Select = lambda each: one_budget(every(each))  # noqa: E731
+    yield "parameters", f"{what} by number of parameters", every, by_parameters
+    yield "units", f"{what} by units per layer", every, by_units
+    if trials.iteration.notna().any():
+        title = f"{what} by trial, best so far and median"
+        yield "trials", title, lambda each: _one_size(every(each)), by_iteration
+    if of_budget(trials).depth.nunique() > 1:
+        yield "depth", f"{what} by depth", of_budget, by_depth
+    if trials.bits_per_parameter.notna().any():
+        yield "bits", "bits per parameter", every, by_bits
+
+
+def by_parameters(select: Select, trials: pd.DataFrame) -> Chart | None:
+    """Best trial of each size, by number of parameters."""
+    return _sizes(select, trials, "num_params", PARAMETERS)
+
+
+def by_units(select: Select, trials: pd.DataFrame) -> Chart | None:
+    """Best trial of each size, by units per layer."""
+    return _sizes(select, trials, "units", "hidden units per layer")
+
+
+def _sizes(select, trials, x, name):
+    chart, trials, level = _chart(select, trials, name, "log")
+    by_size(chart, trials, select, x, "measure")
+    chance(chart, level, is_always_shown=True)
+    return chart.or_none()
+
+
+def by_bits(select: Select, trials: pd.DataFrame) -> Chart | None:
+    """Bits per parameter of the best trial of each size."""
+    chart = Chart(PARAMETERS, "bits per parameter", "log")
+    by_size(chart, trials, select, "num_params", "bits_per_parameter")
+    chart.axes.set_ylim(bottom=0)
+    return chart.or_none()
+
+
+def by_iteration(select: Select, trials: pd.DataFrame) -> Chart | None:
+    """Best so far (solid) and running median (dashed) over the trials of searches of one size."""
+    chart, trials, level = _chart(select, trials, "trial", "linear")
+    best = "max" if chart.axes.get_ylabel() == _BITS else "min"
+    for layer in layers(trials, chart, select):
+        by_trial(chart, layer, "measure", best)
+        by_trial(chart, layer, "measure", "median", "--", has_band=False)
+    chart.key("best so far", "-")
+    chart.key("median", "--")
+    chart.axes.xaxis.get_major_locator().set_params(integer=True)
+    chance(chart, level, is_always_shown=True)
+    return chart.or_none()
+
+
+def by_depth(select: Select, trials: pd.DataFrame) -> Chart | None:
+    """Best trial of each depth, at one budget."""
+    chart, trials, level = _chart(select, trials, "depth", "linear")
+    by_group(chart, trials, select, ("arch", "depth"), "depth", "measure")
+    chart.axes.set_xticks(sorted(set(chart.points.x)))
+    chance(chart, level, is_always_shown=True)
+    return chart.or_none()
+
+
+def _comparable(trials, task):
+    """Trials of a task; those of capacity, with any T in one setting, at the most frequent T."""
+    found = of_task(trials, task)
+    if task == "capacity" and len(found):
+        return found[found.num_steps == found.num_steps.mode().iloc[0]]
+    return found
+
+
+def _one_size(trials):
+    """Trials of searches at one budget and depth, those with the most architectures."""
+    found = one_budget(trials[trials.iteration.notna()])
+    if not len(found):
+        return found
+    depths = found.groupby("depth").agg(archs=("arch", "nunique"), runs=("run", "size"))
+    return found[found.depth == depths.sort_values(["archs", "runs"]).index[-1]]
+
+
+def _is_loss(trials):
+    """Whether the objective of a task is its loss on `valid`."""
+    losses = trials.valid_loss.fillna(trials.eval_loss)
+    known = trials.objective.notna() & losses.notna()
+    return np.allclose(trials.objective[known], losses[known], rtol=1e-3)
+
+
+def _chart(select, trials, x, x_scale):
+    """Returns an empty chart, the trials with the column `measure`, and its values at chance."""
+    used, level = select(trials), trials.chance_loss * np.nan
+    if not _is_loss(used):
+        has_bits = used.bits.notna().any()
+        measure = trials["bits" if has_bits else "objective"]
+        name = _BITS if has_bits else "objective (lower is better)"
+    elif (used.chance_loss > 0).all():
+        measure, name = trials.eval_loss / trials.chance_loss, "eval loss / chance loss"
+        level = level.fillna(1.0)
+    else:
+        measure, name = trials.eval_loss, "eval loss"
+    shown = measure[used.index].dropna()
+    is_wide = len(shown) and shown.max() > WIDE * shown.min() > 0
+    chart = Chart(x, name, x_scale, "log" if is_wide else "linear")
+    return chart, trials.assign(measure=measure), level

@@ -1,0 +1,78 @@
+"""Placement of a figure's key: in an empty place of the axes, or else above them."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
+from matplotlib.figure import Figure
+from matplotlib.path import Path
+
+#: Place -> fraction of the free width on its left and of the free height below it.
+_PLACES = {
+    "upper right": np.array([1, 1]),
+    "upper left": np.array([0, 1]),
+    "lower right": np.array([1, 0]),
+    "lower left": np.array([0, 0]),
+    "center right": np.array([1, 0.5]),
+    "center left": np.array([0, 0.5]),
+    "upper center": np.array([0.5, 1]),
+    "lower center": np.array([0.5, 0]),
+    "center": np.array([0.5, 0.5]),
+}
+#: Distance between the key and the nearest mark, in pixels.
+_MARGIN = 6
+
+
+def place_inside(axes: Axes, entries: Mapping[str, Artist], ink: str) -> bool:
+    """Draws the key in an empty place of axes that are laid out; returns whether there is one."""
+    taken, frame = _taken(axes), axes.get_window_extent()
+    for columns in (1, 2, 3):
+        key = axes.legend(entries.values(), entries, ncols=columns, labelcolor=ink)
+        box = key.get_window_extent()
+        for place in _PLACES if box.width < frame.width else ():
+            if _is_free(place, box, frame, taken):
+                key.set_loc(place)
+                return True
+        key.remove()
+    return False
+
+
+def place_above(figure: Figure, entries: Mapping[str, Artist], ink: str) -> None:
+    """Draws the key above the axes."""
+    above = "outside upper center"
+    figure.legend(entries.values(), entries, loc=above, ncols=3, labelcolor=ink)
+
+
+def _is_free(place, box, frame, taken):
+    """Whether a key of the size of `box` covers nothing at a place of the axes."""
+    size = np.array([box.width, box.height]) + 2 * _MARGIN
+    low = frame.min + _PLACES[place] * (frame.size - size)
+    inside = (taken >= low) & (taken <= low + size)
+    return not inside.all(axis=1).any()
+
+
+def _taken(axes):
+    """Pixels that marks, lines and text cover, as an (n, 2) array."""
+    found = [np.empty((0, 2))]
+    for line in axes.lines:
+        places = line.get_xydata()
+        if line.get_drawstyle() == "steps-post":
+            places = np.repeat(places, 2, axis=0)
+            places = np.column_stack([places[1:, 0], places[:-1, 1]])
+        found.append(_filled(line.get_transform().transform(places)))
+    for collection in axes.collections:
+        if isinstance(collection, PathCollection):
+            found.append(axes.transData.transform(collection.get_offsets()))
+        else:
+            found += [_filled(axes.transData.transform(p.vertices)) for p in collection.get_paths()]
+    for text in axes.texts:
+        found.append(text.get_window_extent().corners())
+    places = np.concatenate(found)
+    return places[np.isfinite(places).all(axis=1)]
+
+
+def _filled(places):
+    """Places along the lines between places."""
+    return Path(places).interpolated(25).vertices if 1 < len(places) < 1000 else places
