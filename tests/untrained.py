@@ -31,7 +31,7 @@ class Untrained:
     def sized(self, config, num_steps, num_trials):
         return self
 
-    def train(self, next_job, ended, tick):
+    def train(self, next_job, ended, tick, callback):
         running = []
         while self.limit is None or len(self.jobs) < self.limit:
             while len(running) < self.slots and (job := next_job()):

@@ -7,6 +7,7 @@ import importlib
 from typing import Any
 
 _HOMES = {
+    "Callback": "trainer.callbacks",
     "TrainConfig": "trainer.config",
     "RunRecord": "trainer.storage.records",
     "UserError": "trainer.errors",

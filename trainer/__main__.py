@@ -24,13 +24,14 @@ flags.DEFINE_boolean("resume", False, "continue the run in --run_dir", flag_valu
 
 def main() -> int:
     directory, parsed = _settings()
+    callbacks = train_flags.callbacks_of(FLAGS)
     from trainer.display.progress import Display
 
     display = Display()
     with display.phase(f"starting {cli.backend_name()}"):
         cli.start_backend()
         from trainer.loop import train
-    record = train(parsed.config, directory, FLAGS.resume, parsed.documents, display)
+    record = train(parsed.config, directory, FLAGS.resume, parsed.documents, display, callbacks)
     return cli.INTERRUPTED if record.status == "interrupted" else 0
 
 

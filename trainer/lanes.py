@@ -11,15 +11,18 @@ the states twice, and each gate's input product, pre-activation and gradient.
 Legend: P lanes.
 """
 
+import dataclasses
 import functools
 import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
+from trainer.callbacks import Callback, Callbacks
 from trainer.chunks import Chunks
 from trainer.config import ACTIVATIONS
 from trainer.errors import UserError
@@ -38,6 +41,7 @@ def train_lanes(
     trials: Iterable[Trial | None],
     lanes: int,
     report: Callable[[list[tuple[Trial, int]]], None] | None = None,
+    callbacks: Sequence[Callback | str] = (),
 ) -> Iterator[tuple[Trial, RunRecord, dict]]:
     """Trains trials of one shape, `lanes` of them at a time.
 
@@ -47,6 +51,8 @@ def train_lanes(
             compiled call.
         lanes: P.
         report: called with a list of (trial, step) after each compiled call.
+        callbacks: callbacks, or names of them. `on_end` is called for a trial when the next result
+            is asked for, so that its record can be completed and written first.
 
     Yields:
         (trial, record, weights as NumPy arrays) of each trial, in the order in which they end.
@@ -59,7 +65,8 @@ def train_lanes(
         for trial, record, weights in train_lanes(map(Trial, configs), lanes=3):
             print(trial.config.seed, record.eval_loss)
     """
-    waiting = _Waiting(trials)
+    callback = Callbacks(callbacks)
+    waiting = _Waiting(trials, callback)
     first: list[Trial] = []
     while not (first or waiting.is_over):
         first = waiting.take(lanes)
@@ -70,9 +77,13 @@ def train_lanes(
     while pool.busy or not waiting.is_over:
         if pool.busy:
             pool.advance()
+        for row in pool.rows():
+            callback.on_measure(row)
         if report:
             report(pool.progress())
-        yield from pool.collect(pool.ended())
+        for trial, record, weights in pool.collect(pool.ended()):
+            yield trial, record, weights
+            callback.on_end(dataclasses.asdict(record))
         idle = pool.idle
         for lane, trial in zip(idle, waiting.take(len(idle)), strict=False):
             pool.refill(lane, trial)
@@ -97,8 +108,8 @@ def _program(trial):
 class _Waiting:
     """Trials that have no lane yet."""
 
-    def __init__(self, trials):
-        self._trials, self.is_over = iter(trials), False
+    def __init__(self, trials, callback):
+        self._trials, self._callback, self.is_over = iter(trials), callback, False
 
     def take(self, count):
         """Takes up to `count` of the trials that are ready."""
@@ -106,6 +117,7 @@ class _Waiting:
         for trial in itertools.islice(self._trials, count):
             if trial is None:
                 return taken
+            self._callback.on_start(dataclasses.asdict(trial.record()))
             taken.append(trial)
         self.is_over = len(taken) < count
         return taken
@@ -128,7 +140,7 @@ class Lanes:
         for trial in trials:
             self._check(trial)
         self.trials, self.num_lanes = dict(enumerate(trials)), lanes
-        self.began = [time.monotonic()] * lanes
+        self.began, self._measured = [time.monotonic()] * lanes, [0] * lanes
         weights = [trial.draw_weights() for trial in trials]
         self.state = self.program.start(stack([*weights, *weights[:1] * (lanes - len(trials))]))
         self.chunks = Chunks()
@@ -150,6 +162,14 @@ class Lanes:
         """Returns (trial, step) of each busy lane."""
         steps = self.steps
         return [(self.trials[lane], int(steps[lane])) for lane in self.busy]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Returns the measurements that the busy lanes have made since the last call."""
+        steps, sums, rows = self.steps, ops.convert_to_numpy(self.state["loss_sums"]), []
+        for lane in self.busy:
+            rows += self.trials[lane].rows(sums[lane], self._measured[lane], int(steps[lane]))
+            self._measured[lane] = int(steps[lane])
+        return rows
 
     def advance(self, seconds: float = CHUNK_SECONDS) -> None:
         """Trains all lanes for about `seconds`, at most until the first of them ends."""
@@ -199,7 +219,7 @@ class Lanes:
     def refill(self, lane: int, trial: Trial) -> None:
         """Starts a trial in an idle lane."""
         self._check(trial)
-        self.trials[lane], self.began[lane] = trial, time.monotonic()
+        self.trials[lane], self.began[lane], self._measured[lane] = trial, time.monotonic(), 0
         fresh = self.program.start(trial.draw_weights())
         self.state = keras.tree.map_structure(
             lambda held, new: _with_row(held, lane, new), self.state, fresh
@@ -216,6 +236,7 @@ class Lanes:
             self.trials = dict(enumerate(self.trials[lane] for lane in busy))
             self.num_lanes = len(busy)
             self.began = [self.began[lane] for lane in busy]
+            self._measured = [self._measured[lane] for lane in busy]
             self.state = keras.tree.map_structure(
                 lambda held: ops.take(held, np.array(busy), axis=0), self.state
             )

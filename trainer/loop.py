@@ -1,14 +1,16 @@
 """Trains one configuration, from the first step or from the last checkpoint."""
 
+import dataclasses
 import datetime
 import math
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 
+from trainer.callbacks import DEFAULT, Callback, Callbacks
 from trainer.chunks import Chunks
 from trainer.config import TrainConfig
 from trainer.display import curves
@@ -18,7 +20,6 @@ from trainer.program import WINDOWS, window_start
 from trainer.signals import Signals
 from trainer.storage import checkpoints
 from trainer.storage.differences import refuse_difference
-from trainer.storage.events import Events
 from trainer.storage.records import RunDirectory, RunRecord
 from trainer.trial import Trial
 
@@ -41,6 +42,7 @@ def train(
     resume: bool = False,
     documents: Mapping[str, str] | None = None,
     display: Display | None = None,
+    callbacks: Sequence[Callback | str] = DEFAULT,
 ) -> RunRecord:
     """Trains a configuration and writes a run directory.
 
@@ -51,6 +53,8 @@ def train(
             uninterrupted run bit for bit.
         documents: file name -> text, written beside the record; if None, the configuration as gin.
         display: where progress is shown; standard output if None.
+        callbacks: what hears of the run, in this order: instances of `trainer.Callback`, or names
+            as for --log_to. They replace the default, TensorBoard.
 
     Returns:
         The record. Its status says whether the training finished, diverged or was interrupted.
@@ -64,16 +68,21 @@ def train(
     """
     directory = RunDirectory(run_dir or default_run_dir(config))
     earlier = directory.check(resume)
-    run = _Run(config, directory, display or Display())
+    run = _Run(config, directory, display or Display(), Callbacks(callbacks))
     if earlier is None:
         directory.create(run.record, documents or _documents(config))
     else:
         run.restore(earlier)
     run.introduce()
+    if run.is_over:
+        run.conclude()
+        return run.record
+    run.callback.on_start(run.info())
     if run.record.status == "interrupted":
         with Signals() as signals:
             run.advance(signals)
     run.conclude()
+    run.callback.on_end(dataclasses.asdict(run.record))
     return run.record
 
 
@@ -85,8 +94,9 @@ def _documents(config):
 class _Run:
     """The part of a run that one process trains."""
 
-    def __init__(self, config, directory, display):
+    def __init__(self, config, directory, display, callback):
         self.config, self.directory, self.display = config, directory, display
+        self.callback = callback
         self.trial = Trial(config, directory.path.name)
         self.task = self.trial.task
         self.program = self.trial.program()
@@ -99,6 +109,17 @@ class _Run:
     @property
     def step(self):
         return int(self.state["step"])
+
+    @property
+    def is_over(self):
+        """Whether nothing is left to train or to evaluate."""
+        status = self.record.status
+        return status == "infeasible" or (status == "ok" and self.record.eval_loss is not None)
+
+    def info(self):
+        """What callbacks hear at the start."""
+        place = {"run_dir": str(self.directory.path), "first_step": self.step}
+        return dataclasses.asdict(self.record) | place
 
     def restore(self, earlier):
         """Continues from the state of an earlier process."""
@@ -144,7 +165,6 @@ class _Run:
         """Trains until the last step, a divergence or a signal."""
         total, saved = self.config.train_steps, time.monotonic()
         self._began = saved - self.record.seconds
-        self.events = Events(self.directory.events, self.step)
         with self.display.steps(total, self.step) as progress:
             while self.step < total and bool(self.state["feasible"]) and not signals.received:
                 window = self._window()
@@ -158,7 +178,6 @@ class _Run:
                 if self.chunks.steps_per_second:
                     progress.update(self.step, loss, self.chunks.steps_per_second)
         self._save()
-        self.events.close()
 
     def conclude(self):
         """Measures the finished run and prints where its files are."""
@@ -180,8 +199,8 @@ class _Run:
         else:
             self.display.splits(record)
             self.display.say(
-                f"{record.train_steps:,} steps in {record.seconds:.0f} s; record, curves.png, "
-                f"checkpoints and TensorBoard events are in {where}"
+                f"{record.train_steps:,} steps in {record.seconds:.0f} s; record, curves.png "
+                f"and checkpoints are in {where}"
             )
 
     def _run_chunk(self, limit):
@@ -208,8 +227,7 @@ class _Run:
             "step": self.step,
             "train_loss": loss,
             "gradient_norm": float(self.state["gradient_norm"]),
-            "learning_rate": self.config.lr_init
-            * self.config.lr_decay_rate ** (self.step / self.config.train_steps),
+            "learning_rate": self.trial.learning_rate(self.step),
         }
         last = self.step == self.config.train_steps
         if (len(self.measurements) + 1) % VALID_EVERY == 0 or last:
@@ -226,9 +244,11 @@ class _Run:
                 measurement[f"valid_{name}"] = value
         self.measurements.append(measurement)
         self.directory.write_metrics(self.measurements)
-        self.events.scalars(
-            self.step, {k: v for k, v in measurement.items() if isinstance(v, float)}
-        )
+        try:
+            self.callback.on_measure({"run_id": self.record.run_id} | measurement)
+        except BaseException:
+            self._save()  # the run can be continued from here
+            raise
 
     def _evaluate(self, split, num_samples, whole=False):
         arguments = (split, num_samples, whole)

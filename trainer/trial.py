@@ -14,7 +14,7 @@ from rnn_zoo.sizing import count_params
 from trainer import backend
 from trainer.config import TrainConfig, read_preset_weights
 from trainer.optimizers import OPTIMIZERS, PAPER_OPTIMIZERS, canonical_name
-from trainer.program import CURVE_POINTS, Program, window_start
+from trainer.program import CURVE_POINTS, WINDOWS, Program, window_start
 from trainer.storage import provenance
 from trainer.storage.records import RunRecord, versions
 from trainer.tasks.base import SPLITS
@@ -118,6 +118,30 @@ class Trial:
         for share, loss in self.stop_above.items():
             limits[max(round(share * CURVE_POINTS), 1) - 1] = loss
         return program.hparams(self.config, self.cells[0].gate_bias, self.activation, limits)
+
+    def learning_rate(self, step: int) -> float:
+        """Returns the learning rate after `step` steps."""
+        config = self.config
+        return config.lr_init * config.lr_decay_rate ** (step / config.train_steps)
+
+    def rows(self, loss_sums: Any, first: int, last: int) -> list[dict[str, Any]]:
+        """Returns a measurement of each window of the training loss that ends in (first, last].
+
+        Args:
+            loss_sums: (WINDOWS,) of the program's state, as an array of NumPy.
+            first, last: numbers of steps trained.
+        """
+        ends = [window_start(index, self.config.train_steps) for index in range(WINDOWS + 1)]
+        return [
+            {
+                "run_id": self.run_id,
+                "step": end,
+                "train_loss": float(total) / (end - start),
+                "learning_rate": self.learning_rate(end),
+            }
+            for total, start, end in zip(loss_sums, ends, ends[1:], strict=False)
+            if start < end and first < end <= last
+        ]
 
     def curve(self, loss_sums: Any, steps_done: int) -> list[float]:
         """Returns the mean training loss of each completed twentieth, to five digits.

@@ -36,7 +36,7 @@ FLAGS = flags.FlagValues()
 #: Flags that may change when a study continues with its own settings.
 RESUMABLE = (
     *("resume", "study_dir", "num_trials", "keep", "workers", "lanes"),
-    *("show_space", "rerun_best", "vary", "hparams"),
+    *("show_space", "rerun_best", "vary", "hparams", "log_to"),
 )
 
 
@@ -71,7 +71,8 @@ def main():
     algorithm = "given" if FLAGS.hparams else study.algorithm
     default = default_study_dir(config, algorithm, study.first is not None)
     directory = FLAGS.study_dir or default
-    search = Study(directory, config, study, documents, name=os.path.basename(default))
+    name, callbacks = os.path.basename(default), train_flags.callbacks_of(FLAGS)
+    search = Study(directory, config, study, documents, name, callbacks=callbacks)
     sets = (
         hparam_sets.configurations(config, hparam_sets.read(FLAGS.hparams)) if FLAGS.hparams else []
     )
@@ -201,7 +202,10 @@ def _rerun(search, display):
     configs = reruns.variations(TrainConfig(**ranked[0].config), FLAGS.rerun_best, FLAGS.vary)
     executor = Processes(FLAGS.workers, FLAGS.lanes)
     path, best = search.path / log.RERUNS, ranked[0]
-    records = reruns.train_all(path, configs, executor, display, keep=False, original=best)
+    callbacks = train_flags.callbacks_of(FLAGS)
+    records = reruns.train_all(
+        path, configs, executor, display, keep=False, original=best, callbacks=callbacks
+    )
     if len(records) < len(configs):
         return False
     row = robustness(ranked[0].eval_loss, [each.eval_loss for each in records])
@@ -212,7 +216,9 @@ def _rerun(search, display):
 
 def _train_given(directory, configs, display):
     path = pathlib.Path(directory, "given.jsonl")
-    records = reruns.train_all(path, configs, Processes(FLAGS.workers, FLAGS.lanes), display)
+    executor = Processes(FLAGS.workers, FLAGS.lanes)
+    callbacks = train_flags.callbacks_of(FLAGS)
+    records = reruns.train_all(path, configs, executor, display, callbacks=callbacks)
     if len(records) < len(configs):
         return False
     show(records, len(records), display)

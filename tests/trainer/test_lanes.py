@@ -8,8 +8,9 @@ import keras
 import numpy as np
 import pytest
 
-from trainer import TrainConfig, UserError, lanes
+from trainer import Callback, TrainConfig, UserError, lanes
 from trainer.lanes import train_lanes
+from trainer.storage.records import RunRecord
 from trainer.trial import Trial
 
 BASE = TrainConfig(
@@ -63,13 +64,55 @@ def alone(config, program):
     return int(state["step"]), trial.task.summarise(metrics, trial.units, trial.num_params)
 
 
+class Recorder(Callback):
+    """Keeps all that it hears, by run."""
+
+    def __init__(self):
+        self.heard = {}
+
+    def on_start(self, info):
+        assert info["run_id"] not in self.heard
+        self.heard[info["run_id"]] = [info]
+
+    def on_measure(self, row):
+        self.heard[row["run_id"]].append(row)
+
+    on_end = on_measure
+
+
 @pytest.fixture(scope="module")
-def records():
-    """The records of `TRIALS` from two lanes, in the trials' order."""
+def heard():
+    """What a callback hears of `TRIALS` in two lanes, by run."""
     trials = [Trial(config, str(number)) for number, config in enumerate(TRIALS)]
-    found = {trial.run_id: record for trial, record, _ in train_lanes(iter(trials), lanes=2)}
-    assert list(found) != sorted(found)
-    return [found[trial.run_id] for trial in trials]
+    found, recorder = [], Recorder()
+    for trial, record, _ in train_lanes(iter(trials), lanes=2, callbacks=[recorder]):
+        record.origin = "search"  # as in a study, which completes records
+        found.append(trial.run_id)
+    assert found != sorted(found)
+    return recorder.heard
+
+
+@pytest.fixture(scope="module")
+def records(heard):
+    """The records of `TRIALS`, in the trials' order."""
+    return [RunRecord(**heard[run_id][-1]) for run_id in sorted(heard)]
+
+
+def test_callbacks_hear_of_each_trial_from_start_to_end(heard):
+    assert sorted(heard) == ["0", "1", "2", "3", "4", "5"]
+    for run_id, (info, *rows, record) in heard.items():
+        assert (info["steps_done"], info["run_dir"]) == (0, None)
+        assert info["hparams"] == record["hparams"]
+        assert record["origin"] == "search" and info["origin"] is None
+        # Every step is measured by itself, since there are fewer than a hundred.
+        assert [row["step"] for row in rows] == list(range(1, record["steps_done"] + 1))
+        per_point = record["train_steps"] // 20
+        if record["train_steps"] % 20 == 0 and record["status"] == "ok":
+            losses = np.reshape([row["train_loss"] for row in rows], (20, per_point)).mean(1)
+            np.testing.assert_allclose(losses, record["curve"], rtol=1e-4)
+        config = TRIALS[int(run_id)]
+        rate = config.lr_init * config.lr_decay_rate ** (rows[-1]["step"] / config.train_steps)
+        assert rows[-1]["learning_rate"] == pytest.approx(rate)
 
 
 @pytest.mark.parametrize(

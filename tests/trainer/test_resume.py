@@ -144,6 +144,39 @@ def test_a_run_killed_between_any_two_files_is_the_undisturbed_one(
     assert (directory / "curves.png").exists()
 
 
+#: Callbacks of the user's, named on the command line.
+MINE = """
+from trainer import Callback
+
+class Broken(Callback):
+    def on_measure(self, row):
+        if row["step"] == 200:
+            raise RuntimeError(f"no more after {row['train_loss']}")
+"""
+
+
+def test_a_run_that_a_callback_ended_is_resumed_from_there(server, undisturbed, tmp_path):
+    directory = tmp_path / "run"
+    (tmp_path / "mine.py").write_text(MINE)
+    done = start(server, directory, "--log_to=mine.Broken,jsonl", before="").wait()
+    assert done.code == 1 and "RuntimeError: no more after" in done.stderr
+    assert newest(directory).name == "step-0000000200.safetensors"
+    assert not (directory / "events").exists()
+    done = start(server, directory, "--resume", "--log_to=jsonl", before="").wait()
+    assert done.code == 0, done.stderr
+    assert_ended_as(directory, undisturbed)
+    heard = [json.loads(line) for line in (directory / "log.jsonl").read_text().splitlines()]
+    events = [(each["event"], each.get("step", each.get("first_step"))) for each in heard]
+    steps = [20 * number for number in range(1, 101)]
+    first, rest = [step for step in steps if step < 200], [step for step in steps if step > 200]
+    expected = [("start", 0), *(("measure", step) for step in first), ("start", 200)]
+    assert events == [*expected, *(("measure", step) for step in rest), ("end", None)]
+    place = {"run_dir": str(directory), "study": None, "first_step": 200}
+    assert heard[-1] == {"event": "end"} | read_record(directory)
+    start_again = next(each for each in heard if each.get("first_step"))
+    assert place.items() <= start_again.items() and start_again["steps_done"] == 200
+
+
 def test_a_finished_run_is_shown_again_and_not_changed(server, undisturbed):
     before = {path: path.read_bytes() for path in undisturbed.glob("*.json*")}
     done = start(server, undisturbed, "--resume", before="").wait()

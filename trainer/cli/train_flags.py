@@ -6,6 +6,7 @@ from typing import Any
 from absl import flags
 
 from rnn_zoo.architectures import ALIASES, ARCHITECTURES
+from trainer import callbacks
 from trainer.cli import gin_files
 from trainer.config import TrainConfig, find_preset
 from trainer.errors import UserError
@@ -61,6 +62,12 @@ def define_surroundings(flag_values: flags.FlagValues) -> None:
     flags.DEFINE_string("text8_path", None, "text8 file: plain, .gz or .zip", **common)
     flags.DEFINE_string(
         "text8_source", None, "pydoc: train on text from Python's documentation", **common
+    )
+    flags.DEFINE_list(
+        "log_to",
+        list(callbacks.DEFAULT),
+        f"callbacks: {', '.join(callbacks.CALLBACKS)}, or MODULE.CLASS of your own; empty for none",
+        **common,
     )
 
 
@@ -137,6 +144,15 @@ def with_text8(config: TrainConfig, flag_values: flags.FlagValues) -> TrainConfi
         return config
     own = {k: v for k, v in config.task_options.items() if k not in ("path", "source")}
     return dataclasses.replace(config, task_options=own | text)
+
+
+def callbacks_of(flag_values: flags.FlagValues) -> list[callbacks.Callback]:
+    """Makes the callbacks that --log_to names.
+
+    Raises:
+        UserError: one of them does not exist, or its package is not installed.
+    """
+    return [callbacks.make(name) for name in flag_values.log_to]
 
 
 def check_positive(flag_values: flags.FlagValues, *names: str) -> None:

@@ -10,6 +10,7 @@ import resource
 import shlex
 import subprocess
 import sys
+from typing import Any
 
 MIB = 2**20
 
@@ -20,7 +21,7 @@ def now() -> str:
 
 
 @functools.cache
-def of_process() -> dict[str, str | None]:
+def of_process() -> dict[str, Any]:
     """Returns host, command and commit of this process, as fields of a `RunRecord`."""
     return {"host": platform.node(), "command": command(sys.argv), "commit": commit()}
 

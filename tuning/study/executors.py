@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Mapping
 
+from trainer.callbacks import Callback
 from trainer.config import TrainConfig
 from trainer.display.words import count
 from trainer.signals import Signals
@@ -42,7 +43,7 @@ class Processes:
         assert self.workers and self.lanes
         return f"{count(self.workers, 'process', 'processes')} of {count(self.lanes, 'lane')}"
 
-    def train(self, next_job: NextJob, ended: Ended, tick: Tick) -> bool:
+    def train(self, next_job: NextJob, ended: Ended, tick: Tick, callback: Callback) -> bool:
         """Trains jobs until none is left.
 
         Args:
@@ -50,12 +51,13 @@ class Processes:
             ended: called with the record and the weights of each finished trial.
             tick: called about once per second with the step of each trial that a
                 process is ready to train, by id.
+            callback: hears of the trials, in this process.
 
         Returns:
             Whether all jobs were trained; False if stopped before.
         """
         assert self.workers and self.lanes
-        with Signals() as signals, Pool(self.workers, self.lanes) as pool:
+        with Signals() as signals, Pool(self.workers, self.lanes, callback) as pool:
 
             def stop():
                 tick(pool.steps)
@@ -93,7 +95,7 @@ class InProcess:
         assert self.lanes
         return f"one process of {count(self.lanes, 'lane')}"
 
-    def train(self, next_job: NextJob, ended: Ended, tick: Tick) -> bool:
+    def train(self, next_job: NextJob, ended: Ended, tick: Tick, callback: Callback) -> bool:
         """Trains jobs until none is left; see `Processes.train`."""
         assert self.lanes
         from trainer.lanes import train_lanes
@@ -119,7 +121,7 @@ class InProcess:
                 raise _Stopped
 
         try:
-            for _, record, weights in train_lanes(trials(), self.lanes, report):
+            for _, record, weights in train_lanes(trials(), self.lanes, report, [callback]):
                 del steps[record.run_id]
                 ended(record, weights)
         except _Stopped:
@@ -141,6 +143,7 @@ def run_jobs(
     progress: Callable[[], tuple[Mapping[str, RunRecord], int]],
     next_job: NextJob,
     ended: Ended,
+    callback: Callback,
 ) -> bool:
     """Trains jobs under a lease on their directory, and shows the progress.
 
@@ -149,7 +152,7 @@ def run_jobs(
         lease: the lease on the directory, which is checked about once per second.
         display: a display that has begun.
         progress: returns (finished records by id, number of trials wanted).
-        next_job, ended: see `Processes.train`.
+        next_job, ended, callback: see `Processes.train`.
 
     Returns:
         Whether all jobs were trained; False if stopped before.
@@ -160,6 +163,6 @@ def run_jobs(
         display.update(*progress(), steps)
 
     try:
-        return executor.train(next_job, ended, tick)
+        return executor.train(next_job, ended, tick, callback)
     finally:
         display.end()

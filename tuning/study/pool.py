@@ -6,11 +6,13 @@ another takes its place and its trials start again.
 
 import collections
 import contextlib
+import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
+from trainer.callbacks import Callback
 from trainer.config import TrainConfig
 from trainer.errors import UserError
 from trainer.storage.records import RunRecord
@@ -61,13 +63,14 @@ class Pool:
     Args:
         workers: number of processes.
         lanes: number of trials that each process trains at once.
+        callback: hears of the trials, in the pool's process.
 
     Attributes:
         steps: the step of each trial that a process is ready to train, by run id.
     """
 
-    def __init__(self, workers: int, lanes: int):
-        self.lanes, self._places = lanes, places(workers)
+    def __init__(self, workers: int, lanes: int, callback: Callback):
+        self.lanes, self._places, self._callback = lanes, places(workers), callback
         self._workers: dict[int, _Worker] = {}
         self._again: collections.deque[Job] = collections.deque()
         self._attempts: collections.Counter[int | str] = collections.Counter()
@@ -118,6 +121,10 @@ class Pool:
             self._ready.add(place)
             self.steps |= dict.fromkeys(self._workers[place].jobs, 0)
             return
+        if kind == "heard":
+            for method, values in content:
+                getattr(self._callback, method)(values)
+            return
         self._attempts[place] = 0
         if kind == "steps":
             self.steps |= dict(content)
@@ -128,6 +135,7 @@ class Pool:
         # Refill the lane first: `ended` writes files and may run the search.
         self._hand_out(next_job)
         ended(record, weights)
+        self._callback.on_end(dataclasses.asdict(record))
 
     def _hand_out(self, next_job):
         for place, worker in self._workers.items():
@@ -180,16 +188,17 @@ def _work(connection: Connection, lanes: int) -> None:
 
     connection.send(("ready", None))
     inbox = _Inbox(connection)
-    for _, record, weights in train_lanes(inbox.trials(), lanes, inbox.report):
+    for _, record, weights in train_lanes(inbox.trials(), lanes, inbox.report, [inbox]):
         inbox.num_busy -= 1
         connection.send(("ended", (record, weights)))
 
 
-class _Inbox:
-    """Jobs that arrive at a worker."""
+class _Inbox(Callback):
+    """Jobs that arrive at a worker, which sends what it hears of them to the pool."""
 
     def __init__(self, connection: Connection):
         self._connection, self.num_busy = connection, 0
+        self._rows: list[tuple[str, dict[str, Any]]] = []
 
     def trials(self) -> "Iterator[Trial | None]":
         """Yields trials as they arrive, or None if others are in training and none has arrived."""
@@ -205,6 +214,14 @@ class _Inbox:
             else:
                 yield None
 
+    def on_start(self, info: dict[str, Any]) -> None:
+        self._connection.send(("heard", [("on_start", info)]))
+
+    def on_measure(self, row: dict[str, Any]) -> None:
+        self._rows.append(("on_measure", row))
+
     def report(self, progress: "Iterable[tuple[Trial, int]]") -> None:
-        """Sends the steps of trials in training."""
+        """Sends the steps of trials in training, and what was measured."""
+        self._connection.send(("heard", self._rows))
+        self._rows = []
         self._connection.send(("steps", [(trial.run_id, step) for trial, step in progress]))

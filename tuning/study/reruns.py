@@ -7,6 +7,7 @@ import json
 import pathlib
 from collections.abc import Collection, Sequence
 
+from trainer.callbacks import DEFAULT, Callback, Callbacks
 from trainer.config import TrainConfig
 from trainer.errors import UserError
 from trainer.storage.records import RunRecord
@@ -27,6 +28,7 @@ def train_all(
     keep: bool = True,
     lease: Lease | None = None,
     original: RunRecord | None = None,
+    callbacks: Sequence[Callback | str] = DEFAULT,
 ) -> list[RunRecord]:
     """Trains configurations of one shape and logs their records; skips those already logged.
 
@@ -36,6 +38,7 @@ def train_all(
         executor, display: see `Study.run`.
         keep: whether to write a run directory, with weights, for each configuration.
         lease: the lease on the log's directory, if the caller holds it.
+        callbacks: see `Study`. Without `keep`, runs have no directory.
         original: the trial that is rerun, whose `searched` and `outside` the records repeat.
 
     Returns:
@@ -60,6 +63,12 @@ def train_all(
             display.say(log.problem)
         run_ids = {job.run_id for job in jobs}
 
+        def place(run_id: str) -> pathlib.Path:
+            return path.parent / f"given_{run_id}"
+
+        def facts(run_id: str) -> dict[str, str | None]:
+            return {"study": path.parent.name, "run_dir": str(place(run_id)) if keep else None}
+
         def progress() -> tuple[dict[str, RunRecord], int]:
             return {n: record for n, record in log.records.items() if n in run_ids}, len(jobs)
 
@@ -68,13 +77,14 @@ def train_all(
             if original:
                 record.searched, record.outside = original.searched, original.outside
             if keep and record.objective is not None:
-                write_run(path.parent / f"given_{record.run_id}", record, weights)
+                write_run(place(record.run_id), record, weights)
             log.append(record)
 
         headline = f"{len(jobs)} trainings of {configs[0].arch} on {configs[0].task}"
         display.begin(*progress(), f"{headline}   {executor}   in {path.parent}")
         waiting = iter([job for job in jobs if job.run_id not in log.records])
-        run_jobs(executor, held, display, progress, lambda: next(waiting, None), ended)
+        callback = Callbacks(callbacks, facts)
+        run_jobs(executor, held, display, progress, lambda: next(waiting, None), ended, callback)
     return [log.records[job.run_id] for job in jobs if job.run_id in log.records]
 
 

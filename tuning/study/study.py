@@ -16,9 +16,10 @@ import json
 import pathlib
 import shutil
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from trainer.callbacks import DEFAULT, Callback, Callbacks
 from trainer.config import TrainConfig
 from trainer.errors import UserError
 from trainer.storage.differences import refuse_difference
@@ -57,6 +58,9 @@ class Study:
         name: name that determines the search's seed; the directory's if None.
         transferred_from: STUDY/RUN_ID of the trial whose hyperparameters are `study.first`; None
             unless they come from another study.
+        callbacks: what hears of the trials: instances of `trainer.Callback`, or names as for
+            --log_to. They are called in this process, wherever the trials train. They replace the
+            default, TensorBoard.
 
     Raises:
         UserError: the search space or the first trial is invalid.
@@ -73,10 +77,12 @@ class Study:
         documents: Mapping[str, str] | None = None,
         name: str | None = None,
         transferred_from: str | None = None,
+        callbacks: Sequence[Callback | str] = DEFAULT,
     ):
         self.path, self.config, self.study = pathlib.Path(directory), config, study
         self.documents, self.name = documents or {}, name or self.path.name
         self.transferred_from = transferred_from
+        self._callback = Callbacks(callbacks, self._facts)
         self.space, self.first = spaces.of_study(config, study)
         choices = [each.choices for each in self.space if each.name == "optimizer"]
         self._optimizers = choices[0] if choices else None
@@ -115,8 +121,9 @@ class Study:
             display.begin(*self._progress(), f"{self._headline()}   {executor}   in {self.path}")
             try:
                 self._schedule.advance()
+                hooks = (self._next_job, self._ended, self._callback)
                 is_complete = not self._schedule.waiting or run_jobs(
-                    executor, self._lease, display, self._progress, self._next_job, self._ended
+                    executor, self._lease, display, self._progress, *hooks
                 )
             finally:
                 display.end()
@@ -302,17 +309,13 @@ class Study:
     def _ended(self, record, weights):
         # Another process may own the directory by now.
         self._lease.check()
-        record.origin = self._schedule.origin(record.run_id)
-        if record.origin == "first" and self.transferred_from:
-            record.origin, record.transferred_from = "transfer", self.transferred_from
-        record.held = [each.name for each in self.space if each.fixed is not None]
-        record.searched = [each.name for each in self.space if each.fixed is None]
+        for name, value in self._origin(record.run_id).items():
+            setattr(record, name, value)
         record.outside = spaces.outside(TrainConfig(**record.config), self.space)
         if record.objective is not None:
             better = [each for each in self.ranked if rank(each) < rank(record)]
             if len(better) < self.study.keep:
                 write_run(self.trial_path(record.run_id), record, weights)
-        self._write_events(record)
         # The log is written last: a trial in the log is not trained again.
         self.log.append(record)
         for dropped in self.ranked[self.study.keep :]:
@@ -320,13 +323,19 @@ class Study:
         # Propose while others still train, so that no lane waits for the search.
         self._schedule.advance()
 
-    def _write_events(self, record):
-        """Writes the trial for TensorBoard's HParams page."""
-        from trainer.storage.events import Events
+    def _origin(self, run_id):
+        """Returns the fields of a record that say where a trial's hyperparameters come from."""
+        origin, source = self._schedule.origin(run_id), None
+        if origin == "first" and self.transferred_from:
+            origin, source = "transfer", self.transferred_from
+        return {
+            "origin": origin,
+            "transferred_from": source,
+            "held": [each.name for each in self.space if each.fixed is not None],
+            "searched": [each.name for each in self.space if each.fixed is None],
+        }
 
-        results = {"objective": record.objective, "eval_loss": record.eval_loss}
-        results = {name: value for name, value in results.items() if value is not None}
-        events = Events(self.trial_path(record.run_id) / "events", 0)
-        events.hparams(self._schedule.values(record.run_id), results)
-        events.scalars(record.steps_done, results)
-        events.close()
+    def _facts(self, run_id):
+        """Returns what callbacks hear of a trial besides its own settings."""
+        place = {"study": self.path.name, "run_dir": str(self.trial_path(run_id))}
+        return self._origin(run_id) | place

@@ -97,7 +97,8 @@ def _studies():
 
 
 def _run(sweep, display):
-    runner = worker.Studies(FLAGS.lanes)
+    train_flags.callbacks_of(FLAGS)  # a missing package is an error now, rather than in workers
+    runner = worker.Studies(FLAGS.lanes, tuple(FLAGS.log_to))
     display.begin(sweep)
     try:
         if FLAGS.engine == "ray":

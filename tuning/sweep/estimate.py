@@ -24,7 +24,7 @@ from tuning.study import places
 from tuning.sweep.config import Spec
 
 #: Bytes on disk per finished trial: its record, keras-tuner's file, TensorBoard's events.
-TRIAL_BYTES = 20_000
+TRIAL_BYTES = 30_000
 #: Cost of evaluating a trial on three splits, in training steps.
 EVALUATION_STEPS = 64
 #: Seconds of timed training per measured study.

@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from trainer.callbacks import DEFAULT
 from trainer.errors import UserError
 from trainer.storage.files import is_full
 from tuning.study.lease import PATIENCE, Lease, LeaseLost, Watch
@@ -189,10 +190,12 @@ class Studies:
 
     Attributes:
         lanes: see `InProcess`.
+        callbacks: names of callbacks, since each process makes its own; see `trainer.callbacks`.
         argv: command line of the sweep, which records name.
     """
 
     lanes: int | None = None
+    callbacks: Sequence[str] = DEFAULT
     argv: Sequence[str] = dataclasses.field(default_factory=lambda: tuple(sys.argv))
 
     def prepare(self, spec: Spec) -> None:
@@ -224,10 +227,14 @@ class Studies:
             )
             if note:
                 display.say(note)
-            study = Study(sweep.study_path(name), spec.config, search, transferred_from=origin)
+            path = sweep.study_path(name)
+            study = Study(
+                path, spec.config, search, transferred_from=origin, callbacks=self.callbacks
+            )
             best, is_complete = study.run(executor, display, lease)
             if is_complete and spec.reruns and best:
-                is_complete = _rerun(study, spec.reruns, executor, display, lease)
+                settings = {"display": display, "lease": lease, "callbacks": self.callbacks}
+                is_complete = _rerun(study, spec.reruns, executor, **settings)
         records = study.log.records.values()
         results = {
             "infeasible": sum(record.objective is None for record in records),
@@ -244,16 +251,14 @@ class Studies:
         return InProcess(self.lanes, stop)
 
 
-def _rerun(study, count, executor, display, lease):
+def _rerun(study, count, executor, **settings):
     """Reruns the best trial of a study; returns whether all reruns are done."""
     from trainer.config import TrainConfig
     from tuning.study import log, reruns
 
     configs = reruns.variations(TrainConfig(**study.best.config), count, reruns.VARY)
     path = study.path / log.RERUNS
-    records = reruns.train_all(
-        path, configs, executor, display, keep=False, lease=lease, original=study.best
-    )
+    records = reruns.train_all(path, configs, executor, keep=False, original=study.best, **settings)
     return len(records) == len(configs)
 
 

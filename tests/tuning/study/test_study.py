@@ -15,10 +15,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from processes import JAX, environment, python
+from tensorboard_files import points
 from untrained import Untrained
 
 from trainer import TrainConfig, UserError
-from trainer.storage.records import RunRecord
+from trainer.storage.records import PRIVATE, RunRecord
 from tuning.config import StudyConfig, seed_of
 from tuning.study import log
 from tuning.study.schedule import (
@@ -50,6 +51,7 @@ ARGUMENTS = (
     " 'bias_init': 'constant', 'bias_scale': 0.1, 'momentum_logit': 2.0, 'l2_decay': 1e-6,"
     " 'lr_decay_rate': 0.1, 'gradient_clip_val': 1.0}",
     "--study_dir=study",
+    "--log_to=tensorboard,jsonl",
 )
 #: The same with one worker, which starts faster.
 ALONE = tuple(argument.replace("--workers=2", "--workers=1") for argument in ARGUMENTS)
@@ -136,9 +138,24 @@ def test_a_study_writes_its_files(undisturbed):
         assert {"lr_init", "train_steps"} <= set(record.searched)
         trial = json.loads((study / f"trial_{run_id}/trial.json").read_text())
         assert trial["score"] == record.objective  # never the eval loss
-        assert list((study / f"trial_{run_id}/events").iterdir())
     assert not (study / "lease.json").exists()
     assert not list(study.rglob(".*"))
+
+
+def test_callbacks_hear_of_trials_in_worker_processes(undisturbed):
+    study, _ = undisturbed
+    for run_id, record in log.read(study / "trials.jsonl")[0].items():
+        run = study / f"trial_{run_id}"
+        info, *rows, end = map(json.loads, (run / "log.jsonl").read_text().splitlines())
+        place = {"event": "start", "study": "study", "run_dir": f"study/{run.name}"}
+        assert place.items() <= info.items() and info["held"] == end["held"] == record.held
+        assert end.pop("event") == "end" and end["host"]
+        assert end | dict.fromkeys(PRIVATE) == dataclasses.asdict(record)
+        assert [row["step"] for row in rows] == sorted({row["step"] for row in rows})
+        assert rows[-1]["step"] == record.steps_done
+        (events,) = (run / "events").iterdir()
+        curve = {step: value for step, tag, value in points(events) if tag == "train_loss"}
+        assert curve == pytest.approx({row["step"]: row["train_loss"] for row in rows}, rel=1e-6)
 
 
 @pytest.mark.slow

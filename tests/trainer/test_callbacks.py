@@ -1,0 +1,207 @@
+"""What callbacks write of runs, and how they are named; runs are replayed rather than trained."""
+
+import dataclasses
+import json
+import sys
+
+import pytest
+from report_rows import record
+from tensorboard_files import events, points
+from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData
+
+from trainer import Callback, UserError
+from trainer.callbacks import CALLBACKS, Callbacks, make
+from trainer.callbacks.jsonl import JsonLines
+from trainer.callbacks.mlflow import MLflow
+from trainer.cli import main as cli
+
+HPARAMS = {"lr_init": 0.1, "gate_bias": {"u": 2.0}, "activation": None, "task_options": {}}
+
+
+def replay(callback, run_id, losses=(3.0, 2.0, 1.0), first=0, status="ok", **facts):
+    """Lets a callback hear of a run; yields before each call, so that runs can take turns."""
+    begun = record(run_id, status="interrupted", hparams=HPARAMS, date="2026-11-27", host="h")
+    info = dataclasses.asdict(begun) | {"run_dir": None, "study": None, "first_step": first}
+    yield callback.on_start(info | facts)
+    for step, loss in enumerate(losses, start=first + 1):
+        row = {"run_id": run_id, "step": step, "train_loss": loss, "valid_accuracy_by_stream": [1]}
+        yield callback.on_measure(row)
+    results = {"status": status, "steps_done": first + len(losses), "eval_loss": 0.25}
+    yield callback.on_end(dataclasses.asdict(dataclasses.replace(begun, **results)))
+
+
+def side_by_side(*runs):
+    list(zip(*runs, strict=True))
+
+
+def test_callbacks_are_called_in_order_with_the_facts_of_the_run():
+    heard = []
+
+    class First(Callback):
+        def on_start(self, info):
+            heard.append(("first", info["run_id"], info["study"], info["run_dir"]))
+
+    class Second(First):
+        def on_start(self, info):
+            heard.append("second")
+
+        def on_end(self, record):
+            heard.append(record["eval_loss"])
+
+    both = Callbacks([First(), Second()], facts=lambda run_id: {"run_dir": f"at/{run_id}"})
+    list(replay(both, "a", study="s"))
+    assert heard == [("first", "a", "s", "at/a"), "second", 0.25]
+
+
+@pytest.mark.parametrize(
+    "name, message",
+    [
+        ("tensorbord", "unknown callback 'tensorbord'; choose from tensorboard, jsonl, wandb"),
+        ("nowhere.Mine", "unknown callback 'nowhere.Mine'"),
+        ("trainer.config.TrainConfig", "MODULE.CLASS of a Callback"),
+        (Callback, "an instance of trainer.Callback or a name, not <class"),
+    ],
+)
+def test_another_name_is_refused(name, message):
+    with pytest.raises(UserError, match=message):
+        make(name)
+
+
+@pytest.mark.parametrize("name", ["wandb", "mlflow"])
+def test_a_missing_package_is_named_with_its_extra(name, monkeypatch, capsys):
+    from trainer.__main__ import FLAGS, main
+
+    monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.setattr(sys, "argv", ["trainer", "--task=memory", "--arch=gru", f"--log_to={name}"])
+    with pytest.raises(SystemExit):
+        cli.run(main, FLAGS, "")
+    FLAGS.unparse_flags()
+    expected = f"error: the callback {name} needs {name}: pip install 'rnn-zoo[{name}]'\n"
+    assert capsys.readouterr().err == expected
+
+
+def test_callbacks_are_named_by_their_class(tmp_path, monkeypatch):
+    (tmp_path / "my_callbacks.py").write_text("import trainer\nclass Mine(trainer.Callback): pass")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert type(make("my_callbacks.Mine")).__name__ == "Mine"
+    names = {name: type(make(name)).__name__ for name in ("tensorboard", "jsonl")}
+    assert names == {name: CALLBACKS[name][1] for name in names}
+
+
+def test_json_lines_go_to_each_run_or_to_one_file(tmp_path):
+    each = make("jsonl")
+    runs = [replay(each, name, run_dir=str(tmp_path / name)) for name in ("a", "b")]
+    side_by_side(*runs, replay(each, "nowhere"))
+    for name in ("a", "b"):
+        lines = [json.loads(line) for line in (tmp_path / name / "log.jsonl").open()]
+        assert [line["event"] for line in lines] == ["start", *["measure"] * 3, "end"]
+        assert {line["run_id"] for line in lines} == {name}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+    one = JsonLines(tmp_path / "all.jsonl")
+    side_by_side(replay(one, "a"), replay(one, "b"))
+    lines = [json.loads(line) for line in (tmp_path / "all.jsonl").open()]
+    assert [line["run_id"] for line in lines] == ["a", "b"] * 5
+
+
+def test_tensorboard_gets_curves_and_settings(tmp_path):
+    board = make("tensorboard")
+    place = str(tmp_path / "a")
+    list(replay(board, "a", (3.0, 2.0), status="interrupted", run_dir=place))
+    list(replay(board, "a", (1.0,), first=2, run_dir=place))
+    list(replay(board, "nowhere"))
+    begun, resumed = sorted((tmp_path / "a/events").iterdir())
+    assert points(begun) == [(1, "train_loss", 3), (2, "train_loss", 2)]
+    assert points(resumed) == [(3, "train_loss", 1), (3, "objective", -29), (3, "eval_loss", 0.25)]
+    # TensorBoard drops earlier points from this step on, and no others.
+    starts = [event.step for event in events(resumed) if event.WhichOneof("what") == "session_log"]
+    assert starts == [3]
+    (content,) = (
+        each.metadata.plugin_data.content
+        for event in events(resumed)
+        for each in event.summary.value
+        if each.tag == "_hparams_/session_start_info"
+    )
+    shown = HParamsPluginData.FromString(content).session_start_info.hparams
+    words = {name: shown[name].string_value for name in ("task", "arch")}
+    numbers = {name: shown[name].number_value for name in ("depth", "units", "num_params")}
+    assert words == {"task": "capacity", "arch": "gru"}
+    assert numbers == {"depth": 2, "units": 7, "num_params": 290}
+    assert (shown["lr_init"].number_value, shown["gate_bias.u"].number_value) == (0.1, 2.0)
+
+
+def scanned(path):
+    """Returns the records in a file of Weights & Biases, which is a log in LevelDB's format."""
+    content, found, parts = path.read_bytes(), [], b""
+    at = 7  # after the header
+    while at + 7 <= len(content):
+        left = 2**15 - at % 2**15
+        if left < 7:
+            at += left  # padding at the end of a block
+            continue
+        size, kind = int.from_bytes(content[at + 4 : at + 6], "little"), content[at + 6]
+        parts += content[at + 7 : at + 7 + size]
+        at += 7 + size
+        if kind in (1, 4):  # the whole of a record, or its last part
+            found.append(parts)
+            parts = b""
+    return found
+
+
+def test_weights_and_biases_writes_runs_offline(tmp_path, monkeypatch):
+    pytest.importorskip("wandb", exc_type=ImportError)
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    for name, value in (("MODE", "offline"), ("DIR", str(tmp_path)), ("SILENT", "true")):
+        monkeypatch.setenv(f"WANDB_{name}", value)
+    board = make("wandb")
+    low, high = (3.0, 2.0, 1.0), (5.0, 4.0, 3.0)
+    side_by_side(replay(board, "a", low, study="s"), replay(board, "b", high, study="s"))
+    found = {}
+    for path in tmp_path.glob("wandb/offline-run-*/*.wandb"):
+        records = [Record.FromString(content) for content in scanned(path)]
+        run = next(each.run for each in records if each.HasField("run"))
+        rows = [each.history.item for each in records if each.HasField("history")]
+        values = [
+            {(item.key or item.nested_key[0]): json.loads(item.value_json) for item in row}
+            for row in rows
+        ]
+        found[run.display_name] = run, [(row["_step"], row["train_loss"]) for row in values]
+    assert {name: rows for name, (_, rows) in found.items()} == {
+        name: list(enumerate(losses, start=1)) for name, losses in (("a", low), ("b", high))
+    }
+    run, _ = found["b"]
+    assert (run.project, run.run_group) == ("rnn-zoo", "s")
+    config = {item.key: json.loads(item.value_json) for item in run.config.update}
+    assert (config["task"], config["arch"], config["gate_bias.u"]) == ("capacity", "gru", 2.0)
+
+
+def test_mlflow_writes_runs_to_a_file(tmp_path):
+    mlflow = pytest.importorskip("mlflow", exc_type=ImportError)
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    board = MLflow(tracking_uri=uri)
+    high = (5.0, 4.0, 3.0)
+    side_by_side(replay(board, "a", study="s"), replay(board, "b", high, status="infeasible"))
+    list(replay(board, "c", status="interrupted"))
+    client = mlflow.MlflowClient(uri)
+    (experiment,) = client.search_experiments(filter_string="name = 'rnn-zoo'")
+
+    def runs():
+        found = client.search_runs([experiment.experiment_id])
+        return {run.info.run_name: run for run in found}
+
+    def curve(run):
+        found = client.get_metric_history(run.info.run_id, "train_loss")
+        return sorted((point.step, point.value) for point in found)
+
+    found = runs()
+    assert [found[name].info.status for name in "abc"] == ["FINISHED", "FINISHED", "KILLED"]
+    assert [found[name].data.tags["status"] for name in "ab"] == ["ok", "infeasible"]
+    assert found["a"].data.tags["study"] == "s"
+    params = found["b"].data.params
+    assert (params["task"], params["arch"], params["gate_bias.u"]) == ("capacity", "gru", "2.0")
+    assert curve(found["b"]) == [(1, 5), (2, 4), (3, 3)]
+    assert found["b"].data.metrics["eval_loss"] == 0.25
+    list(replay(MLflow(tracking_uri=uri), "c", (0.5,), first=3))
+    assert sorted(runs()) == ["a", "b", "c"]
+    assert runs()["c"].info.status == "FINISHED"
+    assert curve(runs()["c"]) == [(1, 3), (2, 2), (3, 1), (4, 0.5)]

@@ -1,0 +1,98 @@
+"""Callbacks hear of runs while they train.
+
+    base         `Callback`, the protocol
+    tensorboard  curves and HParams for TensorBoard, the default
+    jsonl        a JSON-lines file
+    wandb        Weights & Biases
+    mlflow       MLflow
+
+A callback is named by a key of `CALLBACKS`, or by MODULE.CLASS for a class of your own.
+"""
+
+import importlib
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from trainer.callbacks.base import Callback
+from trainer.errors import UserError
+
+#: Name -> (module, class).
+CALLBACKS = {
+    "tensorboard": ("trainer.callbacks.tensorboard", "TensorBoard"),
+    "jsonl": ("trainer.callbacks.jsonl", "JsonLines"),
+    "wandb": ("trainer.callbacks.wandb", "WandB"),
+    "mlflow": ("trainer.callbacks.mlflow", "MLflow"),
+}
+#: Callbacks of a run, unless others are given.
+DEFAULT = ("tensorboard",)
+
+
+class Callbacks(Callback):
+    """Calls several callbacks in order.
+
+    Args:
+        callbacks: callbacks, or names of them.
+        facts: returns entries to add to the `info` of a run, by `run_id`.
+
+    Raises:
+        UserError: one of them is no callback, or its package is not installed.
+    """
+
+    def __init__(
+        self,
+        callbacks: Iterable[Callback | str],
+        facts: Callable[[str], Mapping[str, Any]] = lambda _: {},
+    ):
+        self._all = [make(callback) for callback in callbacks]
+        self._facts = facts
+
+    def on_start(self, info: dict[str, Any]) -> None:
+        info = {"run_dir": None, "study": None, "first_step": 0} | info
+        info |= self._facts(info["run_id"])
+        for callback in self._all:
+            callback.on_start(info)
+
+    def on_measure(self, row: dict[str, Any]) -> None:
+        for callback in self._all:
+            callback.on_measure(row)
+
+    def on_end(self, record: dict[str, Any]) -> None:
+        for callback in self._all:
+            callback.on_end(record)
+
+
+def make(callback: Callback | str) -> Callback:
+    """Returns a callback, given itself or its name.
+
+    Raises:
+        UserError: there is no such callback, or its package is not installed.
+    """
+    if isinstance(callback, Callback):
+        return callback
+    if not isinstance(callback, str):
+        raise UserError(
+            f"a callback is an instance of trainer.Callback or a name, not {callback!r}"
+        )
+    module, _, name = callback.rpartition(".")
+    if callback in CALLBACKS:
+        module, name = CALLBACKS[callback]
+    found = getattr(_import(module, callback), name, None)
+    if not (isinstance(found, type) and issubclass(found, Callback)):
+        raise UserError(_unknown(callback))
+    return found()
+
+
+def _import(module, callback):
+    if not module:
+        raise UserError(_unknown(callback))
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name and not f"{module}.".startswith(f"{error.name}."):
+            raise  # the module exists and imports another one that is missing
+        raise UserError(_unknown(callback)) from None
+
+
+def _unknown(callback):
+    names = ", ".join(CALLBACKS)
+    return f"unknown callback {callback!r}; choose from {names}, or MODULE.CLASS of a Callback"

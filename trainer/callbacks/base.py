@@ -1,0 +1,97 @@
+"""The protocol of callbacks, and the parts that the adapters share."""
+
+import hashlib
+import importlib
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any
+
+from trainer.errors import UserError
+from trainer.storage.differences import flat
+
+Scalar = bool | int | float | str
+
+
+class Callback:
+    """Hears of runs while they train; each method does nothing unless it is overridden.
+
+    The trials of a study train side by side, so calls for different runs alternate. Every dict has
+    the `run_id` of its run.
+
+    An exception ends the training with that exception, after a checkpoint; a study ends with the
+    trials that have finished. Both can be continued. A run that is killed, or fails with an error,
+    has no `on_end`.
+
+    Example:
+        class Best(trainer.Callback):
+            def on_measure(self, row):
+                if row.get("valid_loss", 1) < 0.1:
+                    print(row["run_id"], "learned it after", row["step"], "steps")
+
+
+        trainer.train(config, callbacks=["tensorboard", Best()])
+    """
+
+    def on_start(self, info: dict[str, Any]) -> None:
+        """Called before a run trains, again when it is resumed.
+
+        Args:
+            info: the fields of `RunRecord`, and `run_dir` (None if the run has no directory),
+                `study` (its name; None outside a study) and `first_step` (0 unless resumed).
+        """
+
+    def on_measure(self, row: dict[str, Any]) -> None:
+        """Called after each hundredth of the steps.
+
+        Args:
+            row: `run_id`, `step`, `train_loss` (mean of the steps since the last measurement) and
+                `learning_rate`. Runs outside a study also have `gradient_norm` and, after each
+                tenth, the metrics of the split valid, such as `valid_loss`.
+        """
+
+    def on_end(self, record: dict[str, Any]) -> None:
+        """Called after the last step, once the record is written.
+
+        Args:
+            record: the fields of `RunRecord`; the status is "ok", "infeasible" or "interrupted".
+        """
+
+
+def settings_of(info: Mapping[str, Any]) -> dict[str, Scalar]:
+    """Returns task, architecture, size and hyperparameters of a run, as numbers and texts."""
+    names = ("task", "arch", "depth", "units", "num_params", "seed")
+    values = {name: info[name] for name in names} | flat(info["hparams"])
+    return {
+        name: value if isinstance(value, Scalar) else str(value) for name, value in values.items()
+    }
+
+
+def numbers_of(row: Mapping[str, Any]) -> dict[str, float]:
+    """Returns the measured values of a row."""
+    return {name: value for name, value in row.items() if isinstance(value, float)}
+
+
+def results_of(record: Mapping[str, Any]) -> dict[str, float]:
+    """Returns the objective and the loss on the split eval, unless the run diverged."""
+    names = ("objective", "eval_loss")
+    return {name: record[name] for name in names if record[name] is not None}
+
+
+def identifier(info: Mapping[str, Any]) -> str:
+    """Returns 16 characters that a resumed run keeps, and no other run has."""
+    names = ("host", "study", "run_id", "date", "seed", "hparams")
+    return hashlib.sha256(repr([info[name] for name in names]).encode()).hexdigest()[:16]
+
+
+def optional_package(name: str) -> ModuleType:
+    """Imports a package that is an extra of the project.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise UserError(
+            f"the callback {name} needs {error.name}: pip install 'rnn-zoo[{name}]'"
+        ) from None
