@@ -247,7 +247,8 @@ def test_a_run_says_what_it_does_and_what_came_out(smoke):
     directory, done = smoke
     assert (done.code, done.stderr) == (0, "")
     record = strict((directory / "record.json").read_text())
-    first, second = done.stdout.splitlines()[:2]
+    lines = [line for line in done.stdout.splitlines() if not line.startswith("starting")]
+    first, second = lines[:2]
     for part in ("parens", "gru", "depth 1", f"units {record['units']}", "steps 20"):
         assert part in first
     assert f"{record['num_params']:,} of 5,000" in first

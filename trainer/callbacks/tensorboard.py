@@ -5,12 +5,14 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from tensorboardX.proto.event_pb2 import Event, SessionLog
-from tensorboardX.proto.summary_pb2 import Summary
-from tensorboardX.record_writer import RecordWriter
-from tensorboardX.summary import hparams
-
+from trainer import lean
 from trainer.callbacks.base import Callback, Scalar, numbers_of, results_of, settings_of
+
+with lean.without("torch"):
+    from tensorboardX.proto.event_pb2 import Event, SessionLog
+    from tensorboardX.proto.summary_pb2 import Summary
+    from tensorboardX.record_writer import RecordWriter
+    from tensorboardX.summary import hparams
 
 
 class TensorBoard(Callback):

@@ -10,8 +10,9 @@ from typing import NoReturn
 
 from absl import flags
 
-from trainer import stderr
+from trainer import compiled, lean, stderr
 from trainer.errors import UserError
+from trainer.storage.files import is_full
 
 #: Exit code after a signal, as shells report Ctrl-C.
 INTERRUPTED = 130
@@ -51,6 +52,10 @@ def run(main: Callable[[], int | None], flag_holder: flags.FlagValues, usage: st
         if error.filename is None and error.errno is None:
             raise
         fail(f"cannot use {error.filename or 'a file'}: {error.strerror}")
+    except Exception as error:
+        if not is_full(error):
+            raise
+        fail(compiled.NO_SPACE)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         code = INTERRUPTED
@@ -72,7 +77,9 @@ def start_backend() -> None:
     Raises:
         UserError: the backend is not installed.
     """
-    with stderr.hidden():
+    compiled.keep(backend_name())
+    unused = {"sklearn", "pandas", "matplotlib", "torch", "jax"} - {backend_name()}
+    with stderr.hidden(), lean.without(*unused):
         try:
             import keras
 

@@ -69,8 +69,10 @@ def whole_directory(path: str | os.PathLike) -> Iterator[pathlib.Path]:
 
 
 def is_full(error: BaseException) -> bool:
-    """Returns whether an exception reports a full disk or quota."""
-    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    """Returns whether an exception reports a full disk or quota, also one of TensorFlow's."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return os.strerror(errno.ENOSPC) in str(error)
 
 
 def sync_directory(directory: str | os.PathLike) -> None:

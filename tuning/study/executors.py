@@ -9,11 +9,14 @@ from trainer.display.words import count
 from trainer.signals import Signals
 from trainer.storage.records import RunRecord
 from tuning.study.lease import Lease
-from tuning.study.places import default_lanes, default_workers
+from tuning.study.places import default_lanes, default_workers, gpus
 from tuning.study.pool import Ended, NextJob, Pool
 from tuning.study.progress import StudyDisplay
+from tuning.study.step_time import guess
 
 Tick = Callable[[Mapping[str, int]], None]
+#: Seconds of training, as guessed, below which another process takes longer to start than it saves.
+LITTLE = 15.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,17 +24,22 @@ class Processes:
     """Trains in worker processes until all jobs are done or a signal arrives.
 
     Attributes:
-        workers: number of processes; one per GPU or core if None.
+        workers: number of processes; if None, one per GPU or core, or this process for little work.
         lanes: number of trials that each process trains at once; if None, by machine and model.
+        are_here: whether this process trains.
     """
 
     workers: int | None = None
     lanes: int | None = None
+    are_here: bool = False
 
     def sized(self, config: TrainConfig, num_steps: int, num_trials: int) -> "Processes":
         """Returns a copy with defaults in place of None."""
-        workers = self.workers or min(default_workers(), num_trials)
-        return Processes(workers, self.lanes or default_lanes(config, num_steps))
+        lanes = self.lanes or default_lanes(config, num_steps)
+        work = num_trials * config.train_steps * guess(config, num_steps)
+        if self.workers is None and work < LITTLE and not gpus():
+            return Processes(1, lanes, are_here=True)
+        return Processes(self.workers or min(default_workers(), num_trials), lanes)
 
     @property
     def slots(self) -> int:
@@ -41,6 +49,8 @@ class Processes:
 
     def __str__(self):
         assert self.workers and self.lanes
+        if self.are_here:
+            return str(InProcess(self.lanes))
         return f"{count(self.workers, 'process', 'processes')} of {count(self.lanes, 'lane')}"
 
     def train(self, next_job: NextJob, ended: Ended, tick: Tick, callback: Callback) -> bool:
@@ -57,13 +67,17 @@ class Processes:
             Whether all jobs were trained; False if stopped before.
         """
         assert self.workers and self.lanes
-        with Signals() as signals, Pool(self.workers, self.lanes, callback) as pool:
+        with Signals() as signals:
+            if self.are_here:
+                here = InProcess(self.lanes, lambda: signals.received is not None)
+                return here.train(next_job, ended, tick, callback)
 
             def stop():
                 tick(pool.steps)
                 return signals.received is not None
 
-            pool.train(next_job, ended, stop)
+            with Pool(self.workers, self.lanes, callback) as pool:
+                pool.train(next_job, ended, stop)
         return not signals.received
 
 

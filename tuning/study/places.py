@@ -13,8 +13,10 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any, NamedTuple
 
+from trainer import compiled
 from trainer.config import TrainConfig
 from trainer.errors import UserError
+from trainer.storage.files import is_full
 
 _THREADS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 # Allocate GPU memory as needed rather than all at once: other workers may share the GPU.
@@ -136,8 +138,11 @@ def _enter(work, connection, cores, arguments):
             connection.send(("refused", str(error)))
         except (EOFError, BrokenPipeError, ConnectionResetError):
             raise
-        except Exception:
-            connection.send(("failed", traceback.format_exc()))
+        except Exception as error:
+            if is_full(error):
+                connection.send(("refused", compiled.NO_SPACE))
+            else:
+                connection.send(("failed", traceback.format_exc()))
 
 
 @contextlib.contextmanager

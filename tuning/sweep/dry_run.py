@@ -53,8 +53,12 @@ def _costs(merged, left, lanes, display) -> Mapping[str, estimate.Cost]:
     specs = [merged.specs[name] for name, trials in left.items() if trials]
     if not specs:
         return {}
-    display.say(f"measuring on this machine, for {count(len(specs), 'study', 'studies')} ...")
-    return estimate.costs(specs, left, lanes)
+    if not estimate.is_worth_measuring(specs, left):
+        display.say("so little work is not measured: its times are those of a typical core")
+        return estimate.costs(specs, left, lanes)
+    studies = count(len(specs), "study", "studies")
+    with display.phase(f"measuring on this machine, for {studies}"):
+        return estimate.costs(specs, left, lanes)
 
 
 def _cells(cost):

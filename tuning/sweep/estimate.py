@@ -1,14 +1,9 @@
 """Estimate of a sweep's cost from a short measurement on this machine.
 
-The time of a training step is modelled as
-
-    seconds = a L + b W,   L = T depth (gates + 1),   W = 6 B T parameters,
-
-where a is the cost of launching the operations of a time step, and b is the cost of a
-multiplication or addition in the matrix products (2 per weight and time step in the forward pass, 4
-in the backward pass). Both are fitted to measured steps of the cheapest, the median and the most
-expensive study of each task. The estimate ignores the early end of diverging trials, the search's
-own time, and contention between processes.
+The time of a training step is that of `tuning.study.step_time`, whose a and b are fitted to
+measured steps of the cheapest, the median and the most expensive study of each task. Little work is
+not worth a measurement: its time is guessed. The estimate ignores the early end of diverging
+trials, the search's own time, and contention between processes.
 """
 
 import math
@@ -17,10 +12,9 @@ from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
 from typing import NamedTuple
 
-from rnn_zoo.architectures import ARCHITECTURES
 from trainer.errors import UserError
 from tuning.search import space
-from tuning.study import places
+from tuning.study import places, step_time
 from tuning.sweep.config import Spec
 
 #: Bytes on disk per finished trial: its record, keras-tuner's file, TensorBoard's events.
@@ -29,6 +23,10 @@ TRIAL_BYTES = 30_000
 EVALUATION_STEPS = 64
 #: Seconds of timed training per measured study.
 SECONDS = 1.5
+#: Work below this number of seconds, as guessed, is not measured.
+LITTLE = 60.0
+#: (a, b, seconds to start and compile) that are used then.
+GUESS = (step_time.LAUNCH, step_time.PRODUCT, 8.0)
 
 
 class Cost(NamedTuple):
@@ -59,14 +57,6 @@ def mean_steps(spec: Spec) -> float:
     return (steps.high - steps.low) / math.log(steps.high / steps.low)
 
 
-def features(spec: Spec) -> tuple[int, int]:
-    """Returns (L, W) of a training step."""
-    config, num_steps = spec.config, spec.num_steps
-    assert config.depth is not None
-    launches = num_steps * config.depth * (len(ARCHITECTURES[config.arch].gates) + 1)
-    return launches, 6 * config.batch_size * num_steps * config.num_params
-
-
 def work(spec: Spec) -> float:
     """Returns the relative cost of a study, without a measurement."""
     return spec.num_trainings * mean_steps(spec) * _weight(spec)
@@ -85,9 +75,7 @@ def chain(name: str, costs: Mapping[str, float], sources: Mapping[str, str]) -> 
 
 
 def _weight(spec):
-    """Returns a guess of the seconds per training step."""
-    launches, products = features(spec)
-    return 1e-6 * launches + 1e-11 * products
+    return step_time.guess(spec.config, spec.num_steps)
 
 
 def costs(
@@ -106,11 +94,17 @@ def costs(
     by_task: dict[str, list[Spec]] = {}
     for spec in specs:
         by_task.setdefault(spec.config.task, []).append(spec)
+    is_little = not is_worth_measuring(specs, trials)
     found: dict[str, Cost] = {}
     for group in by_task.values():
-        a, b, compiling = measure(group, lanes)
-        found |= {s.name: cost(s, a, b, compiling, trials[s.name]) for s in group}
+        fitted = GUESS if is_little else measure(group, lanes)
+        found |= {s.name: cost(s, *fitted, trials[s.name]) for s in group}
     return {spec.name: found[spec.name] for spec in specs}
+
+
+def is_worth_measuring(specs: Sequence[Spec], trials: Mapping[str, int]) -> bool:
+    """Returns whether studies train for so long that a measurement pays; see `costs`."""
+    return sum(trials[s.name] * mean_steps(s) * _weight(s) for s in specs) >= LITTLE
 
 
 def measure(specs: Sequence[Spec], lanes: int | None = None) -> tuple[float, float, float]:
@@ -141,7 +135,9 @@ def measure(specs: Sequence[Spec], lanes: int | None = None) -> tuple[float, flo
         process.join()
         connection.close()
     seconds = np.array([step for step, _ in measured])
-    rows = np.array([features(spec) for spec in chosen], dtype=float)
+    rows = np.array(
+        [step_time.features(spec.config, spec.num_steps) for spec in chosen], dtype=float
+    )
     # Relative errors, so that cheap studies are fitted as well as expensive ones.
     (a, b), _ = nnls(rows / seconds[:, None], np.ones(len(chosen)))
     return a, b, sum(compiling for _, compiling in measured) / len(measured)
@@ -154,7 +150,7 @@ def cost(spec: Spec, a: float, b: float, compiling: float, trials: int) -> Cost:
     config, task = spec.config, spec.config.make_task()
     units = config.units(task.input_dim, task.output_dim)
     steps = trials * mean_steps(spec)
-    launches, products = features(spec)
+    launches, products = step_time.features(config, spec.num_steps)
     per_step = a * launches + b * products
     num_params = count_params(config.arch, config.depth, units, task.input_dim, task.output_dim)
     return Cost(

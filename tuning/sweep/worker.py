@@ -3,6 +3,7 @@
 import collections
 import contextlib
 import dataclasses
+import errno
 import os
 import sys
 import time
@@ -176,8 +177,8 @@ def _attempt(sweep, name, runner, lease, stop, state):
     except UserError as error:  # another attempt would fail in the same way
         return state.failed(str(error), is_final=True)
     except Exception as error:
-        if is_full(error):
-            raise
+        if is_full(error):  # of the results, or of the compiled programs
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
         return state.failed(traceback.format_exc(), is_final=False)
     if not is_complete:
         return dataclasses.replace(state, status=WAITING, deaths=0)

@@ -7,6 +7,7 @@ import pytest
 
 from trainer import TrainConfig
 from tuning.config import StudyConfig
+from tuning.study import step_time
 from tuning.sweep import estimate
 from tuning.sweep.config import Spec
 
@@ -30,13 +31,27 @@ def test_the_cost_of_a_study_is_the_sum_of_its_trials():
         "capacity", "gru", depth=2, num_params=1000, train_steps=4000, batch_size=8
     )
     fixed = {"train_steps": 3000}
-    assert estimate.features(spec(config)) == (5 * 2 * 4, 6 * 8 * 5 * 1000)
+    assert step_time.features(config, 5) == (5 * 2 * 4, 6 * 8 * 5 * 1000)
     cost = estimate.cost(spec(config, reruns=2, ranges=fixed), 1e-6, 1e-10, 7.0, 12)
     assert (cost.trials, cost.steps) == (12, 36_000)
     assert cost.num_params <= 1000 < cost.num_params * 1.2
     per_step = 1e-6 * 40 + 1e-10 * 240_000
     assert cost.seconds == pytest.approx(7.0 + per_step * 12 * (3000 + estimate.EVALUATION_STEPS))
     assert cost.disk == 12 * estimate.TRIAL_BYTES + 5 * 4 * cost.num_params
+
+
+def test_little_work_is_guessed_and_not_measured(monkeypatch):
+    measured = []
+    monkeypatch.setattr(estimate, "measure", lambda *args: measured.append(args) or (1e-6, 0, 7.0))
+    one = spec(ranges={"train_steps": 3000})
+    guess = 5 * 4 * 1e-6 + 6 * 64 * 5 * 1000 * 1e-11
+    assert estimate.costs([one], {"one": 10})["one"].seconds == pytest.approx(
+        estimate.GUESS[2] + guess * 10 * (3000 + estimate.EVALUATION_STEPS)
+    )
+    assert not measured
+    trials = math.ceil(estimate.LITTLE / (guess * 3000))
+    estimate.costs([one], {"one": trials})
+    assert len(measured) == 1
 
 
 def test_larger_studies_weigh_more():

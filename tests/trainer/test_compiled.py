@@ -1,0 +1,111 @@
+"""Where compiled programs are kept, and how many."""
+
+import os
+import shutil
+import sys
+from collections import namedtuple
+
+import pytest
+
+from trainer import compiled, lean
+from trainer.storage.files import is_full
+
+Usage = namedtuple("Usage", "total used free")
+
+
+@pytest.fixture
+def environment(tmp_path, monkeypatch):
+    """An environment of its own, on a machine without a GPU and with a free disk."""
+    for name in ("RNN_ZOO_CACHE", "TF_XLA_FLAGS", "JAX_COMPILATION_CACHE_DIR", "XLA_FLAGS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(10**12, 0, 10**12))
+    return monkeypatch
+
+
+def kept():
+    """Returns the directories that the backends would use."""
+    flags = os.environ.get("TF_XLA_FLAGS", "").split()
+    tensorflow = [flag.split("=")[1] for flag in flags if flag.startswith(compiled.FLAG)]
+    return *tensorflow, *filter(None, [os.environ.get("JAX_COMPILATION_CACHE_DIR")])
+
+
+def test_both_backends_keep_programs_in_the_user_s_cache_directory(tmp_path, environment):
+    compiled.keep("tensorflow")
+    compiled.keep("jax")
+    root = tmp_path / "rnn-zoo" / "programs"
+    assert sorted(map(str, root.iterdir())) == sorted(kept())
+    assert all(path.stat().st_mode & 0o777 == 0o700 for path in root.iterdir())
+    environment.setenv("RNN_ZOO_CACHE", str(tmp_path / "elsewhere"))
+    assert compiled.directory() == tmp_path / "elsewhere" / "rnn-zoo" / "programs"
+
+
+def test_nothing_is_kept_if_it_is_off_or_the_disk_is_almost_full_or_read_only(
+    tmp_path, environment
+):
+    environment.setenv("RNN_ZOO_CACHE", "off")
+    compiled.keep("jax")
+    environment.delenv("RNN_ZOO_CACHE")
+    compiled.keep("torch")
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "file").touch()
+    environment.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    compiled.keep("jax")
+    environment.setenv("XDG_CACHE_HOME", str(tmp_path))
+    environment.setattr(shutil, "disk_usage", lambda _: Usage(10**12, 10**12 - 1000, 1000))
+    compiled.keep("tensorflow")
+    assert kept() == ()
+
+
+def test_directories_that_the_user_chose_are_left_alone(environment):
+    environment.setenv("TF_XLA_FLAGS", f"--other {compiled.FLAG}/own")
+    environment.setenv("JAX_COMPILATION_CACHE_DIR", "/own")
+    compiled.keep("tensorflow")
+    compiled.keep("jax")
+    assert kept() == ("/own", "/own")
+
+
+def test_processes_of_other_threads_or_flags_have_programs_of_their_own(environment):
+    seen = []
+    for name, value in (("XLA_FLAGS", ""), ("XLA_FLAGS", "--a"), ("TF_NUM_INTRAOP_THREADS", "7")):
+        environment.setenv(name, value)
+        # A child inherits the variables that its parent has set.
+        compiled.keep("tensorflow")
+        compiled.keep("jax")
+        assert len(kept()) == 2
+        seen.append(kept())
+    assert len(set(seen)) == 3
+
+
+def test_the_programs_that_were_not_used_for_longest_go_first(tmp_path):
+    for age in range(10):
+        path = tmp_path / "key" / f"{age}"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"x" * 100)
+        os.utime(path, (1e9 - age, 1e9 - 1000))
+    compiled.prune(tmp_path, 1000)
+    assert len(list(path.parent.iterdir())) == 10
+    compiled.prune(tmp_path, 999)
+    assert sorted(found.name for found in path.parent.iterdir()) == list("0123456")
+
+
+def test_a_full_disk_is_recognised_in_tensorflow_s_errors():
+    assert is_full(RuntimeError("/cache/x.pb; No space left on device [Op:__inference]"))
+    assert not is_full(RuntimeError("out of memory"))
+
+
+def test_packages_are_hidden_only_while_others_are_imported():
+    import json
+
+    before = sys.modules.copy()
+    with lean.without("json", "this_package_does_not_exist", "wsgiref"):
+        import json as again
+
+        with pytest.raises(ImportError):
+            import wsgiref
+    import wsgiref  # noqa: F401
+
+    assert again is json
+    assert "this_package_does_not_exist" not in sys.modules
+    assert before.keys() <= sys.modules.keys()

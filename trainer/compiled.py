@@ -1,0 +1,121 @@
+"""Compiled programs on disk, so that a program is compiled once per machine, not per process.
+
+XLA takes seconds to compile a training program, and a study's processes all need the same one.
+TensorFlow and JAX can both keep compiled programs in a directory; this module chooses it.
+"""
+
+import contextlib
+import hashlib
+import os
+import pathlib
+import platform
+import shutil
+import sys
+from importlib import metadata
+
+#: Environment variable: a directory in place of the user's cache directory, or "off".
+VARIABLE = "RNN_ZOO_CACHE"
+#: What to do if TensorFlow fails because the disk is full.
+NO_SPACE = f"no space left on device: free some, or set {VARIABLE}=off"
+#: The programs that have not been used for longest are removed above this size.
+MAX_BYTES = 500_000_000
+#: TensorFlow fails if it cannot write a program, so nothing is kept on a disk with less than this.
+FREE_BYTES = 1_000_000_000
+#: TensorFlow's flag in TF_XLA_FLAGS.
+FLAG = "--tf_xla_persistent_cache_directory="
+#: Programs that JAX compiles in fewer seconds are not kept.
+JAX_SECONDS = "0.2"
+
+#: Lines of /proc/cpuinfo that change from moment to moment.
+_CHANGING = ("cpu MHz", "bogomips")
+
+
+def keep(backend: str) -> None:
+    """Lets a backend keep its compiled programs on disk; call it before the backend is imported.
+
+    Does nothing if `RNN_ZOO_CACHE` is "off", if the user has set the backend's own directory, or if
+    the disk is not writable or almost full. TensorFlow keeps only programs for CPUs.
+
+    Args:
+        backend: the Keras backend.
+    """
+    root = directory()
+    if root is None or backend not in ("tensorflow", "jax"):
+        return
+    if backend == "tensorflow" and (shutil.which("nvidia-smi") or " " in str(root)):
+        return
+    try:
+        path = root / f"{backend}-{_key(backend)}"
+        # Programs are executed, so nobody else may write them.
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        has_space = shutil.disk_usage(path).free >= FREE_BYTES
+    except (OSError, metadata.PackageNotFoundError):
+        return
+    if has_space and os.access(path, os.W_OK):
+        (_for_tensorflow if backend == "tensorflow" else _for_jax)(root, path)
+        prune(root, MAX_BYTES)
+
+
+def directory() -> pathlib.Path | None:
+    """Returns the directory of compiled programs, or None if they are not kept."""
+    base = os.environ.get(VARIABLE) or os.environ.get("XDG_CACHE_HOME")
+    if base == "off":
+        return None
+    if not base:
+        places = {"darwin": "~/Library/Caches", "win32": "~/AppData/Local"}
+        base = places.get(sys.platform, "~/.cache")
+    path = pathlib.Path(os.path.expanduser(base))
+    return path / "rnn-zoo" / "programs" if path.is_absolute() else None
+
+
+def prune(root: pathlib.Path, max_bytes: int) -> None:
+    """Removes the files that have not been used for longest if all are larger than `max_bytes`.
+
+    Other processes may use the directory meanwhile; a program that is gone is compiled again.
+    """
+    files, total = [], 0
+    for path in root.rglob("*"):
+        with contextlib.suppress(OSError):
+            found = path.stat()
+            if path.is_file():
+                files.append((max(found.st_atime, found.st_mtime), found.st_size, path))
+                total += found.st_size
+    if total <= max_bytes:
+        return
+    for _, size, path in sorted(files):
+        with contextlib.suppress(OSError):
+            path.unlink()
+        total -= size
+        # A margin, so that not every process that starts has to remove files.
+        if total <= 0.8 * max_bytes:
+            return
+
+
+def _for_tensorflow(root, path):
+    flags = os.environ.get("TF_XLA_FLAGS", "").split()
+    # A parent process sets its own directory, which may be for another number of threads.
+    others = [flag for flag in flags if not flag.startswith(f"{FLAG}{root}")]
+    if not any(flag.startswith(FLAG) for flag in others):
+        os.environ["TF_XLA_FLAGS"] = " ".join([*others, f"{FLAG}{path}"])
+
+
+def _for_jax(root, path):
+    if os.environ.get("JAX_COMPILATION_CACHE_DIR", str(root)).startswith(str(root)):
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = str(path)
+        os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", JAX_SECONDS)
+
+
+def _key(backend):
+    """Returns a hash of everything that programs depend on, besides what they compute.
+
+    Programs are written without fsync, and TensorFlow fails on a damaged one, so programs from
+    before the last start of the machine are not used.
+    """
+    threads = [os.environ.get(name) for name in ("TF_NUM_INTRAOP_THREADS", "XLA_FLAGS")]
+    # The threads of a process determine how XLA divides an operation.
+    cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else [os.cpu_count()]
+    facts = [metadata.version(backend), platform.machine(), threads, len(cores)]
+    for path in ("/proc/sys/kernel/random/boot_id", "/proc/cpuinfo"):
+        with contextlib.suppress(OSError), open(path) as file:
+            facts.append([line for line in file if not line.startswith(_CHANGING)])
+    return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
