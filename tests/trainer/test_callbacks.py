@@ -121,6 +121,8 @@ def test_tensorboard_gets_curves_and_settings(tmp_path):
         for each in event.summary.value
         if each.tag == "_hparams_/session_start_info"
     )
+    # A list of columns would hide those of other architectures: TensorBoard reads only one.
+    assert "_hparams_/experiment" not in str(events(resumed))
     shown = HParamsPluginData.FromString(content).session_start_info.hparams
     words = {name: shown[name].string_value for name in ("task", "arch")}
     numbers = {name: shown[name].number_value for name in ("depth", "units", "num_params")}

@@ -40,9 +40,8 @@ class TensorBoard(Callback):
             return
         events, settings = self._open.pop(record["run_id"])
         if record["status"] != "interrupted":
-            results = results_of(record)
-            events.hparams(settings, results)
-            events.scalars(record["steps_done"], results)
+            events.hparams(settings)
+            events.scalars(record["steps_done"], results_of(record))
         events.close()
 
 
@@ -70,14 +69,15 @@ class Events:
         )
         self._write(Event(step=step, summary=summary))
 
-    def hparams(self, values: Mapping[str, Scalar], results: Mapping[str, float]) -> None:
-        """Adds a row to the HParams page.
+    def hparams(self, values: Mapping[str, Scalar]) -> None:
+        """Adds a row to the HParams page, whose results are the last points of the curves.
 
         Args:
             values: setting -> number or text.
-            results: name -> number; write the same names with `scalars` too.
         """
-        for summary in hparams(values, results):
+        # A list of columns would hide those of other architectures: TensorBoard reads only one.
+        _, start, end = hparams(values, {})
+        for summary in (start, end):
             self._write(Event(summary=summary))
 
     def close(self) -> None:
