@@ -21,6 +21,8 @@ hyperparameter is a column. The columns of `read` are fields of `RunRecord`, and
     origin          where a trial's hyperparameters come from: "first", "random", "search" or
                     "transfer"; None outside a study, and in records of older versions
     hparams, curve  JSON: hyperparameters; training loss at each twentieth of the steps
+    validation      JSON: [step, loss on valid] of each measurement of a run of the trainer; trials
+                    of studies are measured at their end only
     held            JSON: names of the hyperparameters that the user fixed
     narrowed        JSON: names of those whose ranges the user set
     outside         JSON: names of those whose values are outside the paper's ranges
@@ -35,6 +37,7 @@ from collections.abc import Iterator
 
 from trainer.errors import UserError
 from trainer.storage.differences import flat
+from trainer.storage.records import RunDirectory
 from tuning.report.paper import UNROLLED
 from tuning.study.log import RERUNS
 from tuning.study.pruning import CURVE_POINTS
@@ -81,7 +84,7 @@ COLUMNS = (
     "run", "study", "run_id", "iteration", "is_rerun", "source", "algorithm", "profile", "setting",
     *_WORDS, *_NUMBERS, "stopped_early", "origin", "activation", "optimizer", *_OPTIONS,
     "num_inputs", "max_steps", *_METRICS, "held", "narrowed", "outside",
-    "hparams", "curve", *_PROVENANCE,
+    "hparams", "curve", "validation", *_PROVENANCE,
 )  # fmt: skip
 #: Columns that agree only for copies of a trial, such as those of a study in two directories.
 _SAME = (
@@ -151,7 +154,9 @@ def load(path: str | os.PathLike, curves: bool = False) -> pd.DataFrame:
             f"--profile=smoke --run_dir={os.path.join(path, 'first')}"
         )
     words = found.select_dtypes("category").columns
-    trials = found.astype(dict.fromkeys(words, object)).drop(columns=["hparams", "curve"])
+    trials = found.astype(dict.fromkeys(words, object)).drop(
+        columns=["hparams", "curve", "validation"]
+    )
     for name in _NAMES:
         trials[name] = trials[name].map(lambda text: tuple(json.loads(text)))
     hparams = pd.DataFrame(found.hparams.map(json.loads).tolist(), index=found.index)
@@ -224,7 +229,8 @@ def read_published(path: str | os.PathLike) -> pd.DataFrame:
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"cannot read {path} as Parquet: {reason}; {CONVERT}") from None
-    missing = [name for name in COLUMNS if name not in found and name not in _PROVENANCE]
+    optional = (*_PROVENANCE, "validation")
+    missing = [name for name in COLUMNS if name not in found and name not in optional]
     if missing:
         raise UserError(f"{path} has no column {', '.join(missing)}; {CONVERT}")
     return frame(found)
@@ -238,7 +244,7 @@ def frame(rows: list[dict] | pd.DataFrame) -> pd.DataFrame:
         trials[name] = pd.to_numeric(trials[name], errors="coerce")
     for name in ("is_rerun", "stopped_early"):
         trials[name] = trials[name].astype(bool)
-    for name in _NAMES:
+    for name in (*_NAMES, "validation"):
         trials[name] = trials[name].fillna("[]")
     for name in (*_WORDS, *_LABELS):
         trials[name] = trials[name].astype("category")
@@ -307,6 +313,8 @@ def _rows(path, study, is_rerun, everything):
             # The paper's trials start from random weights.
             is_evidence = record["status"] != "interrupted" and not record["config"].get("preset")
             row = _row(record, study, is_rerun)
+            if path.name == "record.json":
+                row["validation"] = json.dumps(_validation(path.parent))
         except (ValueError, KeyError):
             bad += 1
             continue
@@ -314,6 +322,15 @@ def _rows(path, study, is_rerun, everything):
             seen.add(row["run"])
             rows.append(row)
     return sorted(rows, key=lambda row: row["run_id"]), bad
+
+
+def _validation(run):
+    """Steps and losses of the measurements on the split valid; empty if their file is damaged."""
+    try:
+        measured = RunDirectory(run).read_metrics()
+    except UserError:
+        return []
+    return [[m["step"], m["valid_loss"]] for m in measured if m.get("valid_loss") is not None]
 
 
 def _lines(path):

@@ -54,6 +54,16 @@ def test_a_run_of_the_trainer_counts_and_one_under_way_does_not(tmp_path):
     assert found.algorithm.isna().all() and found.iteration.isna().all()
 
 
+def test_measurements_on_valid_are_a_column(tmp_path):
+    write(tmp_path / "mine/record.json", record("mine"))
+    lines = {"step": 1, "train_loss": 2.0}, {"step": 5, "valid_loss": 0.5}
+    (tmp_path / "mine/metrics.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    write(tmp_path / "other/record.json", record("other", seed=4))
+    (tmp_path / "other/metrics.jsonl").write_text("damaged")
+    found, _ = trials.read(tmp_path)
+    assert found.validation.tolist() == ["[[5, 0.5]]", "[]"]
+
+
 def test_what_began_at_a_presets_weights_does_not_count(tmp_path):
     tuned = record("00001", config={"preset": "capacity/gru-300"})
     write(tmp_path / "a/trials.jsonl", record("00000", config={"preset": None}), tuned)
@@ -185,8 +195,8 @@ def test_loaded_runs_have_a_column_per_hyperparameter(tmp_path):
     assert found["gate_bias.u"].tolist()[1] == 2
     assert found["task_options.num_samples"].tolist()[0] == 50
     assert found.activation.tolist()[0] == "relu" and found.activation.isna().tolist()[1]
-    assert found.columns.is_unique and not {"hparams", "curve"} & set(found)
-    assert set(trials.COLUMNS) - {"hparams", "curve"} <= set(found)
+    assert found.columns.is_unique and not {"hparams", "curve", "validation"} & set(found)
+    assert set(trials.COLUMNS) - {"hparams", "curve", "validation"} <= set(found)
     # Grouping by categories would give rows for pairs that no run has.
     assert "category" not in set(map(str, found.dtypes))
     alone = tuning.load(tmp_path / "studies/a")

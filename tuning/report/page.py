@@ -17,6 +17,7 @@ import pandas as pd
 from tuning.report import gaps as gap
 from tuning.report import importance, objectives
 from tuning.report.chart import METADATA, Chart
+from tuning.report.claims.base import CONTRADICTED, SUPPORTED, TOO_FEW
 from tuning.report.figures import Panel
 from tuning.report.paper import LABELS
 from tuning.report.tables import Table
@@ -41,14 +42,14 @@ TRIAL_COLUMNS = (
     ("optimizer", "optimizer", "text"),
     ("origin", "origin", "text"),
 )
-#: Order of verdicts in the summary.
-VERDICTS = ("supported", "contradicted", "not enough runs")
 #: Suffixes of a figure's files.
 KINDS = tuple(METADATA)
 #: Significant digits of numbers on the page.
 _DIGITS = 6
+#: Verdicts in the order of the summary.
+_VERDICTS = (SUPPORTED, CONTRADICTED, TOO_FEW)
 #: The page's scripts in the order in which they run.
-_SCRIPTS = ("base", "table", "figures", "runs", "studies", "live", "page")
+_SCRIPTS = ("base", "table", "figures", "runs", "curve", "studies", "live", "page")
 
 
 def render(
@@ -88,7 +89,7 @@ def render(
         css=(assets / "page.css").read_text(),
         theme=(assets / "theme.js").read_text(),
         script="\n".join((assets / f"{name}.js").read_text() for name in _SCRIPTS),
-        verdicts={name: count for name in VERDICTS if (count := Counter(claims.verdict)[name])},
+        verdicts={name: count for name in _VERDICTS if (count := Counter(claims.verdict)[name])},
         figures=drawn,
         kinds=KINDS,
         tables={name: table for name, (table, _) in tables.items()},
@@ -209,23 +210,27 @@ def _trials(trials):
 
 def _runs(trials):
     """Packs hyperparameters, learning curves and losses of runs, one piece per study."""
-    found = {}
-    for number, (_, study) in enumerate(trials.groupby("study", observed=False, sort=True)):
-        found[f"study-{number}"] = pack({row.Index: _run(row) for row in study.itertuples()})
-    return found
-
-
-def _run(row):
+    # Few texts of names differ, and none is changed.
+    names = {text: json.loads(text) for text in {*trials.held.unique(), *trials.outside.unique()}}
+    numbers = "train_steps steps_done chance_loss valid_loss eval_loss".split()
+    columns = [_numbers(trials[name]) for name in numbers]
+    lists = [[names[text] for text in trials[name]] for name in ("held", "outside")]
+    texts = [
+        [_short(text, digits) for text in trials[name]]
+        for name, digits in (("hparams", 4), ("curve", 3), ("validation", 3))
+    ]
+    keys = (
+        "trainSteps stepsDone chance valid evaluated held outside hparams curve validation"
+    ).split()
+    rows = [
+        dict(zip(keys, values, strict=True))
+        for values in zip(*columns, *lists, *texts, strict=True)
+    ]
+    places = trials.groupby("study", observed=False, sort=True).indices
+    studies = trials.study.cat.categories
     return {
-        "hparams": _short(row.hparams, 4),
-        "held": json.loads(row.held),
-        "outside": json.loads(row.outside),
-        "curve": _short(row.curve, 3),
-        "trainSteps": int(row.train_steps),
-        "stepsDone": int(row.steps_done),
-        "chance": _finite(row.chance_loss),
-        "valid": _finite(row.valid_loss),
-        "evaluated": _finite(row.eval_loss),
+        f"study-{number}": pack({int(row): rows[row] for row in places.get(study, ())})
+        for number, study in enumerate(studies)
     }
 
 

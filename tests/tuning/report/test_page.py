@@ -11,8 +11,9 @@ import pytest
 from report_rows import frame, record, trial
 
 from trainer.display.progress import Display
+from trainer.storage.records import RunDirectory
 from tuning import trials
-from tuning.report import build, page
+from tuning.report import build, importance, page
 from tuning.report.claims import CLAIMS
 from tuning.report.figures import FIGURES
 
@@ -28,26 +29,34 @@ FLAGS = (
 
 @pytest.fixture(scope="module")
 def report(planted_runs, once):
-    """The report of the planted runs, with the paper's figures."""
+    """The report of the planted runs, with the importances of two studies."""
 
-    def make(out):
-        build.run(planted_runs, out, None, Display(), figures=FIGURES)
+    def build_report(out):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(importance, "MOST_STUDIES", 2)
+            build.run(planted_runs, out, None, Display(), figures=FIGURES)
 
-    return once("report", make)
+    return once("report", build_report)
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory):
-    """The report of two trials of the memory task, whose names look like markup."""
-    home = tmp_path_factory.mktemp("small")
-    folder = home / "runs/<script>alert(1)<"
-    folder.mkdir(parents=True)
-    values = {"task_options": {"x": "</script><b>"}, "activation": None}
-    records = [record(name, task="memory", hparams=values) for name in ("00000", "00001")]
-    lines = [json.dumps(dataclasses.asdict(each)) for each in records]
-    (folder / "trials.jsonl").write_text("\n".join(lines) + "\n")
-    build.run(home / "runs", home / "out", None, Display(), figures=FIGURES)
-    return home / "out"
+def small(once):
+    """The report of two trials of the memory task, whose names look like markup, and of a run."""
+
+    def build_report(home):
+        folder = home / "runs/<script>alert(1)<"
+        folder.mkdir(parents=True)
+        values = {"task_options": {"x": "</script><b>"}, "activation": None}
+        records = [record(name, task="memory", hparams=values) for name in ("00000", "00001")]
+        lines = [json.dumps(dataclasses.asdict(each)) for each in records]
+        (folder / "trials.jsonl").write_text("\n".join(lines) + "\n")
+        run = RunDirectory(home / "runs/alone")
+        run.create(record("alone", task="memory", valid_loss=0.35, train_steps=1000), {})
+        steps = (0, 0.9), (250, 0.5), (500, 0.4), (1000, 0.35)
+        run.write_metrics([{"step": step, "valid_loss": loss} for step, loss in steps])
+        build.run(home / "runs", home / "out", None, Display(), figures=FIGURES)
+
+    return once("small", build_report) / "out"
 
 
 @pytest.fixture(scope="module")
@@ -202,6 +211,7 @@ def test_a_figure_opens_and_its_points_lead_to_their_runs(opened, planted):
         "return document.querySelector('#run-dialog svg').ariaLabel"
     )
     assert len(texts(opened, "#run-dialog svg .chance")) == 1
+    assert "Objective: squared error per dimension of the recalled vector." in shown
     press(opened, "#run-dialog", "ESCAPE")
     wait(opened, "return !document.querySelector('#run-dialog').open && !location.hash")
 
@@ -257,10 +267,15 @@ def test_a_link_from_elsewhere_opens_its_run(opened, report, planted):
 @needs_chromium
 def test_a_study_shows_importances_and_its_trials_as_lines(opened, report, planted):
     search = planted[planted.iteration.notna()]
-    study = search.study.value_counts().index[0]
+    study = opened.execute_script("return document.querySelector('#study').value")
     rows = search[search.study == study]
-    load(opened, report, f"#study={study.replace('/', '%2F')}")
-    assert opened.execute_script("return document.querySelector('#study').value") == study
+    assert len(rows) == search.study.value_counts().max()
+    other = search.study[search.study != study].iloc[0]
+    load(opened, report, f"#study={other.replace('/', '%2F')}")
+    assert opened.execute_script("return document.querySelector('#study').value") == other
+    opened.execute_script("location.hash = '#study=' + arguments[0]", study)
+    wait(opened, "return document.querySelector('#study').value === arguments[0]", study)
+    wait_for(opened, "#importance th")
     assert texts(opened, "#study-facts")[0].startswith(f"{len(rows)} trials, ")
     names = texts(opened, "#importance th")
     assert len(names) == 10 and set(names) <= set(json.loads(rows.hparams.iloc[0]))
@@ -383,6 +398,28 @@ def test_a_screen_reader_has_names_for_everything(opened):
 
 
 @needs_chromium
+def test_a_run_of_the_trainer_shows_its_losses_over_steps(browser, small):
+    load(browser, small, "#run=alone")
+    wait_for(browser, "#run-dialog[open] svg")
+    lines = browser.execute_script(
+        "return Object.fromEntries(['train', 'valid', 'chance'].map((name) => [name,"
+        " document.querySelector(`#run-dialog path.${name}`).getAttribute('d')"
+        " .match(/[\\d.]+/g).map(Number)]))"
+    )
+    # The axes span 0 to 1000 steps, and 0 to 1.05 times the largest loss.
+    x, y = (lambda step: 56 + 336 * step / 1000), (lambda loss: 220 - 210 * loss / (0.9 * 1.05))
+    places = [x(0), y(0.9), x(250), y(0.5), x(500), y(0.4), x(1000), y(0.35)]
+    assert lines["valid"] == pytest.approx(places, abs=0.1)
+    # The means of the first two twentieths, in the middle of each.
+    assert lines["train"] == pytest.approx([x(25), y(0.7), x(75), y(0.4)], abs=0.1)
+    assert lines["chance"] == pytest.approx([56, y(0.69), 392], abs=0.1)
+    ticks = browser.execute_script(
+        "return [...document.querySelectorAll('#run-dialog text')].map((each) => each.textContent)"
+    )
+    assert {"training steps", "loss", "500", "1,000", "0.2", "0.8"} <= set(ticks)
+
+
+@needs_chromium
 def test_a_live_page_reloads_in_its_place_when_there_is_a_newer_version(browser, small, tmp_path):
     """The page of a sweep that goes on: first as it was, then made again."""
     html = (small / "index.html").read_text()
@@ -445,7 +482,7 @@ def test_packed_data_come_back():
 def test_text_from_runs_is_no_markup(small):
     assert "<script>alert" not in (small / "index.html").read_text()
     found, _ = trials.read(small.parent / "runs")
-    assert found.study.unique().tolist() == ["<script>alert(1)<"]
+    assert found.study.unique().tolist() == ["<script>alert(1)<", "alone"]
 
 
 def test_another_optimizer_has_columns_of_its_own_in_the_table_of_claims(monkeypatch):

@@ -12,8 +12,10 @@ function studyRows({ studies, codes, ids }) {
   return new Map(studies.map((name, code) => [name, found[code]]).filter(([, rows]) => rows.length > 1));
 }
 
+let rowsByStudy = new Map();
+
 async function startStudies(trials) {
-  const rows = studyRows(trials.values[0]);
+  const rows = rowsByStudy = studyRows(trials.values[0]);
   const select = find("#study");
   select.replaceChildren(...[...rows].map(([name, { length }]) =>
     make("option", { value: name }, `${name} (${format(length)} trials)`)));
@@ -31,7 +33,7 @@ async function startStudies(trials) {
 
 async function openStudy(name) {
   const [trials, { importance }] = await Promise.all([piece("trials"), piece("tables")]);
-  const rows = studyRows(trials.values[0]).get(name);
+  const rows = rowsByStudy.get(name);
   if (!rows) return;
   const code = trials.values[0].studies.indexOf(name);
   const runs = await piece(`study-${code}`);
