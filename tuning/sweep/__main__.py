@@ -84,6 +84,7 @@ def _studies():
         raise UserError(f"unknown engine {FLAGS.engine!r}; choose one of {', '.join(ENGINES)}")
     names = ("workers", "lanes", "num_trials", "train_steps", "max_megabytes")
     train_flags.check_positive(FLAGS, *names)
+    train_flags.callbacks_of(FLAGS)  # an error in them would come only in the workers
     if not FLAGS.gin_file:
         raise UserError("--gin_file is missing, such as gin_configs/paper/figure_4_parens.gin")
     given = {name: FLAGS[name].value for name in ("num_trials", "train_steps")}
@@ -97,7 +98,6 @@ def _studies():
 
 
 def _run(sweep, display):
-    train_flags.callbacks_of(FLAGS)  # a missing package is an error now, rather than in workers
     runner = worker.Studies(FLAGS.lanes, tuple(FLAGS.log_to))
     display.begin(sweep)
     try:
