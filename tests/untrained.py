@@ -43,7 +43,8 @@ class Untrained:
                 return False
             job = running.pop(self._rng.randrange(len(running)))
             self.jobs[job.run_id] = job
-            ended(record(job.run_id, job.config), {})
+            ended(result := record(job.run_id, job.config), {})
+            callback.on_end(dataclasses.asdict(result))
         return False
 
 

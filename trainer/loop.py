@@ -53,8 +53,8 @@ def train(
             uninterrupted run bit for bit.
         documents: file name -> text, written beside the record; if None, the configuration as gin.
         display: where progress is shown; standard output if None.
-        callbacks: what hears of the run, in this order: instances of `trainer.Callback`, or names
-            as for --log_to. They replace the default, TensorBoard.
+        callbacks: instances of `trainer.Callback`, or names as for --log_to, called in this order.
+            They replace the default, TensorBoard.
 
     Returns:
         The record. Its status says whether the training finished, diverged or was interrupted.
@@ -117,7 +117,7 @@ class _Run:
         return status == "infeasible" or (status == "ok" and self.record.eval_loss is not None)
 
     def info(self):
-        """What callbacks hear at the start."""
+        """Argument of the callbacks' `on_start`."""
         place = {"run_dir": str(self.directory.path), "first_step": self.step}
         return dataclasses.asdict(self.record) | place
 

@@ -1,4 +1,4 @@
-"""What callbacks write of runs, and how they are named; runs are replayed rather than trained."""
+"""Callbacks: their names and their files. Runs are replayed rather than trained."""
 
 import dataclasses
 import json
@@ -19,7 +19,7 @@ HPARAMS = {"lr_init": 0.1, "gate_bias": {"u": 2.0}, "activation": None, "task_op
 
 
 def replay(callback, run_id, losses=(3.0, 2.0, 1.0), first=0, status="ok", **facts):
-    """Lets a callback hear of a run; yields before each call, so that runs can take turns."""
+    """Makes the calls of a run, and yields after each, so that runs can take turns."""
     begun = record(run_id, status="interrupted", hparams=HPARAMS, date="2026-11-27", host="h")
     info = dataclasses.asdict(begun) | {"run_dir": None, "study": None, "first_step": first}
     yield callback.on_start(info | facts)

@@ -65,7 +65,7 @@ def alone(config, program):
 
 
 class Recorder(Callback):
-    """Keeps all that it hears, by run."""
+    """Keeps the arguments of all calls, by run."""
 
     def __init__(self):
         self.heard = {}
@@ -82,7 +82,7 @@ class Recorder(Callback):
 
 @pytest.fixture(scope="module")
 def heard():
-    """What a callback hears of `TRIALS` in two lanes, by run."""
+    """The arguments of a callback's calls for `TRIALS` in two lanes, by run."""
     trials = [Trial(config, str(number)) for number, config in enumerate(TRIALS)]
     found, recorder = [], Recorder()
     for trial, record, _ in train_lanes(iter(trials), lanes=2, callbacks=[recorder]):
@@ -98,7 +98,7 @@ def records(heard):
     return [RunRecord(**heard[run_id][-1]) for run_id in sorted(heard)]
 
 
-def test_callbacks_hear_of_each_trial_from_start_to_end(heard):
+def test_callbacks_are_called_for_each_trial_from_start_to_end(heard):
     assert sorted(heard) == ["0", "1", "2", "3", "4", "5"]
     for run_id, (info, *rows, record) in heard.items():
         assert (info["steps_done"], info["run_dir"]) == (0, None)

@@ -1,6 +1,6 @@
-"""Callbacks hear of runs while they train.
+"""Callbacks, which are called while runs train.
 
-    base         `Callback`, the protocol
+    base         `Callback`, the base class
     tensorboard  curves and HParams for TensorBoard, the default
     jsonl        a JSON-lines file
     wandb        Weights & Biases
@@ -23,7 +23,7 @@ CALLBACKS = {
     "wandb": ("trainer.callbacks.wandb", "WandB"),
     "mlflow": ("trainer.callbacks.mlflow", "MLflow"),
 }
-#: Callbacks of a run, unless others are given.
+#: Callbacks of a run if none are given.
 DEFAULT = ("tensorboard",)
 
 

@@ -13,20 +13,20 @@ Scalar = bool | int | float | str
 
 
 class Callback:
-    """Hears of runs while they train; each method does nothing unless it is overridden.
+    """Base class of callbacks, which are called while runs train; its methods do nothing.
 
     The trials of a study train side by side, so calls for different runs alternate. Every dict has
     the `run_id` of its run.
 
-    An exception ends the training with that exception, after a checkpoint; a study ends with the
-    trials that have finished. Both can be continued. A run that is killed, or fails with an error,
-    has no `on_end`.
+    An exception stops the run, after a checkpoint, or the study, which keeps its finished trials.
+    It is then raised, and the run or study can be continued. `on_end` is not called for a run that
+    is killed or fails with an error.
 
     Example:
         class Best(trainer.Callback):
             def on_measure(self, row):
                 if row.get("valid_loss", 1) < 0.1:
-                    print(row["run_id"], "learned it after", row["step"], "steps")
+                    print(row["run_id"], "learned it within", row["step"], "steps")
 
 
         trainer.train(config, callbacks=["tensorboard", Best()])

@@ -10,9 +10,11 @@ from trainer.errors import UserError
 from trainer.storage.files import whole, write_json
 
 #: Fields in which equal runs may differ.
-INCIDENTAL = (*("date", "host", "command", "commit", "peak_memory", "seconds", "steps_per_second"),)
-#: Fields that name machines and paths. They are written to a run's own `record.json` only, because
-#: the logs of studies are meant to be published.
+INCIDENTAL = (
+    "date", "host", "command", "commit", "peak_memory", "seconds", "steps_per_second",
+)  # fmt: skip
+#: Fields that may name machines and paths. Only a run's own `record.json` has them: the logs of
+#: studies are meant to be published.
 PRIVATE = ("host", "command")
 
 

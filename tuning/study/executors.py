@@ -61,7 +61,7 @@ class Processes:
             ended: called with the record and the weights of each finished trial.
             tick: called about once per second with the step of each trial that a
                 process is ready to train, by id.
-            callback: hears of the trials, in this process.
+            callback: called for the trials, in this process.
 
         Returns:
             Whether all jobs were trained; False if stopped before.

@@ -63,7 +63,7 @@ class Pool:
     Args:
         workers: number of processes.
         lanes: number of trials that each process trains at once.
-        callback: hears of the trials, in the pool's process.
+        callback: called for the trials, in the pool's process.
 
     Attributes:
         steps: the step of each trial that a process is ready to train, by run id.
@@ -121,7 +121,7 @@ class Pool:
             self._ready.add(place)
             self.steps |= dict.fromkeys(self._workers[place].jobs, 0)
             return
-        if kind == "heard":
+        if kind == "calls":
             for method, values in content:
                 getattr(self._callback, method)(values)
             return
@@ -194,7 +194,7 @@ def _work(connection: Connection, lanes: int) -> None:
 
 
 class _Inbox(Callback):
-    """Jobs that arrive at a worker, which sends what it hears of them to the pool."""
+    """Jobs that arrive at a worker; calls of callbacks are sent to the pool."""
 
     def __init__(self, connection: Connection):
         self._connection, self.num_busy = connection, 0
@@ -215,13 +215,13 @@ class _Inbox(Callback):
                 yield None
 
     def on_start(self, info: dict[str, Any]) -> None:
-        self._connection.send(("heard", [("on_start", info)]))
+        self._connection.send(("calls", [("on_start", info)]))
 
     def on_measure(self, row: dict[str, Any]) -> None:
         self._rows.append(("on_measure", row))
 
     def report(self, progress: "Iterable[tuple[Trial, int]]") -> None:
-        """Sends the steps of trials in training, and what was measured."""
-        self._connection.send(("heard", self._rows))
+        """Sends the measurements and the steps of trials in training."""
+        self._connection.send(("calls", self._rows))
         self._rows = []
         self._connection.send(("steps", [(trial.run_id, step) for trial, step in progress]))

@@ -58,9 +58,8 @@ class Study:
         name: name that determines the search's seed; the directory's if None.
         transferred_from: STUDY/RUN_ID of the trial whose hyperparameters are `study.first`; None
             unless they come from another study.
-        callbacks: what hears of the trials: instances of `trainer.Callback`, or names as for
-            --log_to. They are called in this process, wherever the trials train. They replace the
-            default, TensorBoard.
+        callbacks: instances of `trainer.Callback`, or names as for --log_to. They are called in
+            this process, wherever the trials train, and replace the default, TensorBoard.
 
     Raises:
         UserError: the search space or the first trial is invalid.
@@ -336,6 +335,6 @@ class Study:
         }
 
     def _facts(self, run_id):
-        """Returns what callbacks hear of a trial besides its own settings."""
+        """Returns the entries of a trial's `info` that do not follow from its configuration."""
         place = {"study": self.path.name, "run_dir": str(self.trial_path(run_id))}
         return self._origin(run_id) | place

@@ -18,7 +18,7 @@ from processes import JAX, environment, python
 from tensorboard_files import points
 from untrained import Untrained
 
-from trainer import TrainConfig, UserError
+from trainer import Callback, TrainConfig, UserError
 from trainer.storage.records import PRIVATE, RunRecord
 from tuning.config import StudyConfig, seed_of
 from tuning.study import log
@@ -142,7 +142,7 @@ def test_a_study_writes_its_files(undisturbed):
     assert not list(study.rglob(".*"))
 
 
-def test_callbacks_hear_of_trials_in_worker_processes(undisturbed):
+def test_callbacks_are_called_for_trials_in_worker_processes(undisturbed):
     study, _ = undisturbed
     for run_id, record in log.read(study / "trials.jsonl")[0].items():
         run = study / f"trial_{run_id}"
@@ -334,6 +334,25 @@ def test_a_study_chooses_its_settings_when_it_starts(tmp_path):
         start("c", 100, seed=4)
     with pytest.raises(UserError, match="initial_points 3, not 4"):
         start("a", 100, initial_points=4)
+
+
+def test_a_study_that_a_callback_stopped_is_continued(tmp_path):
+    class Impatient(Callback):
+        def on_end(self, record):
+            if record["run_id"] == "00002":
+                raise RuntimeError("enough")
+
+    config, settings = TrainConfig("parens", "rnn"), StudyConfig(num_trials=6, algorithm="random")
+
+    def study(name, callbacks=()):
+        return Study(tmp_path / name, config, settings, name="same", callbacks=callbacks)
+
+    with pytest.raises(RuntimeError, match="enough"):
+        study("a", [Impatient()]).run(Untrained(lanes=1))
+    assert list(log.read(tmp_path / "a/trials.jsonl")[0]) == ["00000", "00001", "00002"]
+    for name in ("a", "b"):
+        assert study(name).run(Untrained(lanes=1))[1]
+    assert results(tmp_path / "a") == results(tmp_path / "b")
 
 
 @pytest.mark.parametrize("num_trials", [1, 4, 8, 12, 24, 60, 100, 1000])
