@@ -73,7 +73,8 @@ def main() -> None:
         return
     # Continuing a prompt needs no data.
     task = config.make_task() if FLAGS.num or FLAGS.prompt is None else None
-    cli.start_backend()
+    with display.phase(f"starting {cli.backend_name()}"):
+        cli.start_backend()
     try:
         model = _load_finite()
     except UserError as problem:
