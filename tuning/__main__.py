@@ -215,7 +215,7 @@ def _rerun(search, display):
 
 
 def _train_given(directory, configs, display):
-    path = pathlib.Path(directory, "given.jsonl")
+    path = pathlib.Path(directory, log.GIVEN)
     executor = Processes(FLAGS.workers, FLAGS.lanes)
     callbacks = train_flags.callbacks_of(FLAGS)
     records = reruns.train_all(path, configs, executor, display, callbacks=callbacks)

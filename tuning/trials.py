@@ -39,7 +39,7 @@ from trainer.errors import UserError
 from trainer.storage.differences import flat
 from trainer.storage.records import RunDirectory
 from tuning.report.paper import UNROLLED
-from tuning.study.log import RERUNS
+from tuning.study.log import GIVEN, RERUNS
 from tuning.study.pruning import CURVE_POINTS
 
 try:
@@ -181,8 +181,9 @@ def _points(trials, curves):
 def read(directory: str | os.PathLike, everything: bool = False) -> tuple[pd.DataFrame, list[str]]:
     """Reads every run below a directory, including those of unfinished sweeps.
 
-    A study keeps its trials in `trials.jsonl` and the reruns of its best trial in `reruns.jsonl`. A
-    directory with a `record.json` outside any study is a run of the trainer.
+    A study keeps its trials in `trials.jsonl` and the reruns of its best trial in `reruns.jsonl`;
+    `given.jsonl` has trainings of given hyperparameters. A directory with a `record.json` outside
+    any study is a run of the trainer.
 
     Args:
         directory: the directory.
@@ -262,7 +263,7 @@ def record_files(directory: pathlib.Path) -> Iterator[tuple[pathlib.Path, list[s
     """Yields (directory, names of its record files), sorted by path."""
     for place, folders, files in os.walk(directory):
         folders.sort()
-        names = [name for name in ("trials.jsonl", RERUNS) if name in files]
+        names = [name for name in ("trials.jsonl", RERUNS, GIVEN) if name in files]
         if names:
             # The directories of the best trials repeat records of the log.
             folders.clear()

@@ -64,6 +64,15 @@ def test_measurements_on_valid_are_a_column(tmp_path):
     assert found.validation.tolist() == ["[[5, 0.5]]", "[]"]
 
 
+def test_given_hyperparameters_that_diverged_are_read_too(tmp_path):
+    diverged = record("0000-a", status="infeasible", objective=None)
+    write(tmp_path / "given/given.jsonl", diverged, record("0001-b"))
+    write(tmp_path / "given/given_0001-b/record.json", record("0001-b"))
+    found, _ = trials.read(tmp_path)
+    assert found.run.tolist() == ["given/0000-a", "given/0001-b"]
+    assert found.status.tolist() == ["infeasible", "ok"] and not found.is_rerun.any()
+
+
 def test_what_began_at_a_presets_weights_does_not_count(tmp_path):
     tuned = record("00001", config={"preset": "capacity/gru-300"})
     write(tmp_path / "a/trials.jsonl", record("00000", config={"preset": None}), tuned)

@@ -17,8 +17,8 @@ from trainer.config import TrainConfig
 from trainer.storage.files import whole
 from trainer.storage.records import PRIVATE, RunDirectory, RunRecord
 
-#: File name of a study's log of reruns.
-RERUNS = "reruns.jsonl"
+#: File names of the logs of a study's reruns, and of trainings of given hyperparameters.
+RERUNS, GIVEN = "reruns.jsonl", "given.jsonl"
 
 
 class TrialLog:
