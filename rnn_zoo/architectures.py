@@ -1,6 +1,7 @@
 """Names and traits of the architectures, without Keras, for flags and parameter counts."""
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from rnn_zoo import names
 
@@ -9,6 +10,11 @@ class Architecture(NamedTuple):
     """Facts about a cell class that are needed before Keras is imported.
 
     The class repeats them; a test compares the two.
+
+    Attributes:
+        options: names and defaults of the constructor's own arguments, which other cells lack.
+        ranges: option -> range in a search; see `rnn_zoo.register`.
+        lane_options: names of the options that may differ between the trials of one program.
     """
 
     summary: str
@@ -21,6 +27,9 @@ class Architecture(NamedTuple):
     min_depth: int = 1
     activation: str = "tanh"
     matrix_init: str = "orthogonal"
+    options: Mapping[str, Any] = {}
+    ranges: Mapping[str, Any] = {}
+    lane_options: tuple[str, ...] = ()
 
 
 ARCHITECTURES: dict[str, Architecture] = {
@@ -47,6 +56,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         ("h",),
         mixes_input=True,
         min_depth=2,
+        options={"depth_activation": "relu"},
     ),
     # Not in the paper.
     "mgu": Architecture("minimal gated unit", "MGUCell", ("f", "h"), ("f",), ("h",)),

@@ -1,15 +1,22 @@
 """Registration of custom cells as architectures."""
 
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
 from rnn_zoo import names
 from rnn_zoo.architectures import ALIASES, ARCHITECTURES, Architecture
 from rnn_zoo.cells import CELLS, AbstractRNNCell
+from rnn_zoo.cells.base import own_options
 from rnn_zoo.layers import LAYERS, CellLayer, make_layer
 
 
-def register(name: str, cell_class: type[AbstractRNNCell], summary: str = "") -> type[CellLayer]:
+def register(
+    name: str,
+    cell_class: type[AbstractRNNCell],
+    summary: str = "",
+    ranges: Mapping[str, Any] | None = None,
+) -> type[CellLayer]:
     """Add an architecture to `CELLS`, `ARCHITECTURES` and `layers.LAYERS`, in this process.
 
     Functions that take an architecture's name, such as `build_model` and `count_params`, then
@@ -26,6 +33,9 @@ def register(name: str, cell_class: type[AbstractRNNCell], summary: str = "") ->
         cell_class: a subclass of `AbstractRNNCell` with `gates` and `step`, whose constructor takes
             the arguments of `AbstractRNNCell`.
         summary: one-line description; by default the first line of the class's docstring.
+        ranges: name of an argument of the constructor that `AbstractRNNCell` lacks -> its range in
+            a search: (low, high), (low, high, "log") or a list of choices. Without one, it keeps
+            its value.
 
     Returns:
         The layer class, a `layers.CellLayer`.
@@ -33,7 +43,8 @@ def register(name: str, cell_class: type[AbstractRNNCell], summary: str = "") ->
     Raises:
         TypeError: `cell_class` is not a subclass of `AbstractRNNCell`.
         ValueError: the name is taken or malformed, or the class lacks gates, states or equations,
-            or overrides `build`. A class with the module and name of the registered one replaces
+            or overrides `build`, or an argument of its constructor lacks a default or an attribute
+            of the same name. A class with the module and name of the registered one replaces
             it, which helps in notebooks.
 
     Example:
@@ -50,6 +61,8 @@ def register(name: str, cell_class: type[AbstractRNNCell], summary: str = "") ->
     """
     _check_class(cell_class)
     names.check("architecture", name, cell_class, CELLS.get(ALIASES.get(name, name)))
+    options = own_options(cell_class)
+    _check_options(cell_class, options, ranges or {})
     summary = summary or (cell_class.__doc__ or cell_class.__name__).strip().split("\n")[0]
     ARCHITECTURES[name] = Architecture(
         summary,
@@ -60,6 +73,9 @@ def register(name: str, cell_class: type[AbstractRNNCell], summary: str = "") ->
         cell_class.mixes_input,
         cell_class.always_reads_in,
         **{name: _default(cell_class, name) for name in ("activation", "matrix_init")},
+        options=options,
+        ranges=ranges or {},
+        lane_options=cell_class.lane_options,
     )
     layer = cell_class.__name__.removesuffix("Cell") + "Layer"
     CELLS[name] = cell_class
@@ -71,6 +87,22 @@ def _default(cell_class: Any, argument: str) -> Any:
     """Return an argument's default, from the first class in the MRO that names it."""
     signatures = (inspect.signature(each.__init__).parameters for each in cell_class.__mro__)
     return next(found[argument].default for found in signatures if argument in found)
+
+
+def _check_options(cell_class, options, ranges):
+    name = cell_class.__name__
+    for option, default in options.items():
+        if default is inspect.Parameter.empty:
+            raise ValueError(f"{name}: the argument {option} needs a default")
+    for option in (*ranges, *cell_class.lane_options):
+        if option not in options:
+            raise ValueError(
+                f"{option!r} is no argument of {name} of its own; it has "
+                f"{', '.join(options) or 'none'}"
+            )
+    missing = [option for option in options if not hasattr(cell_class(1), option)]
+    if missing:
+        raise ValueError(f"{name} must store its argument {missing[0]} as self.{missing[0]}")
 
 
 def _check_class(cell_class):

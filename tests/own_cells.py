@@ -35,5 +35,24 @@ class EchoCell(LeakyCell):
         return h + e, [h, e]
 
 
+class DecayCell(rnn_zoo.AbstractRNNCell):
+    """Leaky unit of a fixed rate: h' = rate · h + (1 - rate) · s(W x + U h + b)."""
+
+    gates = ("c",)
+    lane_options = ("rate",)
+
+    def __init__(self, units, rate=0.9, **kwargs):
+        super().__init__(units, **kwargs)
+        if not 0 <= rate <= 1:
+            raise ValueError(f"rate must be between 0 and 1, got {rate}")
+        self.rate = rate
+
+    def step(self, ops, x, pre, states):
+        (h,) = states
+        h = self.rate * h + (1 - self.rate) * self.activation(pre("c", h))
+        return h, [h]
+
+
 Leaky = rnn_zoo.register("own_cells.leaky", LeakyCell)
 Echo = rnn_zoo.register("own_cells.echo", EchoCell, summary="a leaky unit and an echo")
+Decay = rnn_zoo.register("own_cells.decay", DecayCell, ranges={"rate": (0.5, 0.99)})

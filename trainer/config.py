@@ -17,8 +17,8 @@ MATRIX_INITS = ("identity", "orthogonal", "normal")
 BIAS_INITS = ("constant", "normal")
 #: A step times the learning curve's 100 windows must fit into 32 bits.
 MAX_TRAIN_STEPS = 2**31 // 100
-#: Fields that hold the own hyperparameters of the task and the optimizer.
-OPTIONS = ("task_options", "optimizer_options")
+#: Fields that hold the own hyperparameters of the task, the cell and the optimizer.
+OPTIONS = ("task_options", "arch_options", "optimizer_options")
 PRECISIONS = ("float32", "tf32", "mixed_bfloat16")
 
 
@@ -40,6 +40,8 @@ class TrainConfig:
         gate_bias: b^fg, a number for all gates that have it, or a dict from gate to number (keys
             "gy" and "gh" for the +RNN).
         matrix_init, bias_init: initializers; a `matrix_init` of None is the architecture's default.
+        arch_options: arguments of the cell's constructor that other cells lack, such as the +RNN's
+            depth_activation.
         input_scale, recurrent_scale, bias_scale: scales of initial values, a number or a dict from
             gate to number.
         optimizer: a key of `trainer.optimizers.OPTIMIZERS`, or the dotted name of a custom one.
@@ -78,6 +80,7 @@ class TrainConfig:
     input_scale: float | dict = 1.0
     recurrent_scale: float | dict = 1.0
     bias_scale: float | dict = 0.0
+    arch_options: dict = dataclasses.field(default_factory=dict)
     optimizer: str = "adam"
     optimizer_options: dict = dataclasses.field(default_factory=dict)
     lr_init: float = 0.01
@@ -123,6 +126,12 @@ class TrainConfig:
             if not isinstance(getattr(self, name), dict):
                 raise UserError(
                     f"{name} must be a dict from option to value, got {getattr(self, name)!r}"
+                )
+        for name in self.arch_options:
+            own = ARCHITECTURES[arch].options
+            if name not in own:
+                raise UserError(
+                    f"architecture {arch} has no option {name!r}; it has {', '.join(own) or 'none'}"
                 )
         optimizers.check_options(self.optimizer, self.optimizer_options)
         tasks.TASKS[self.task].check_options(self.task_options)
@@ -187,7 +196,8 @@ class TrainConfig:
             *("input_scale", "recurrent_scale", "bias_scale"),
         )
         options = {name: getattr(self, name) for name in names}
-        return {name: value for name, value in options.items() if value is not None}
+        given = {name: value for name, value in options.items() if value is not None}
+        return given | self.arch_options
 
 
 def find_preset(name: str) -> Preset:

@@ -87,7 +87,7 @@ class Program:
     def hparams(
         self,
         config: TrainConfig,
-        gate_bias: Any,
+        cell: AbstractRNNCell,
         activation: str,
         stop_above: Sequence[float] | np.ndarray | None = None,
     ) -> dict[str, Any]:
@@ -95,7 +95,7 @@ class Program:
 
         Args:
             config: the `TrainConfig`.
-            gate_bias: dict from gate to b^fg, as in the cell.
+            cell: one of the model's cells, which has b^fg and its own options.
             activation: the name of s(), one of `activation_names`.
             stop_above: (CURVE_POINTS,) limits of the mean loss, one per point of the curve. A trial
                 whose mean loss over a point is above its limit is pruned at the end of the point.
@@ -105,7 +105,8 @@ class Program:
             stop_above = np.full(CURVE_POINTS, np.inf)
         values = {name: np.float32(getattr(config, name)) for name in _FLOATS}
         return values | {
-            "gate_bias": {gate: np.float32(bias) for gate, bias in gate_bias.items()},
+            "gate_bias": {gate: np.float32(bias) for gate, bias in cell.gate_bias.items()},
+            "arch_options": {name: np.float32(getattr(cell, name)) for name in cell.lane_options},
             "activation": np.int32(self.activation_names.index(activation)),
             "optimizer": np.int32(self.optimizer_names.index(config.optimizer)),
             "optimizer_options": {name: _options(name, config) for name in self.optimizer_names},
@@ -200,11 +201,12 @@ class Program:
         return metrics, ops.ones_like(metrics["loss"])
 
     def _forward(self, weights, hparams, batch):
-        inputs, gate_bias = batch.inputs, hparams["gate_bias"]
+        arguments = (weights, batch.inputs, hparams["gate_bias"], hparams["arch_options"])
         if self.precision == "mixed_bfloat16":
-            weights, inputs, gate_bias = map(_in_bfloat16, (weights, inputs, gate_bias))
+            arguments = tuple(map(_in_bfloat16, arguments))
+        weights, inputs, *own = arguments
         cells = [
-            lane_cell(cell, self.activation_names, hparams["activation"], gate_bias)
+            lane_cell(cell, self.activation_names, hparams["activation"], *own)
             for cell in self.cells
         ]
         return ops.cast(forward(cells, weights, inputs, self.task.loss_steps), "float32")

@@ -13,6 +13,7 @@ from rnn_zoo.functional import draw_weights, make_cells
 from rnn_zoo.sizing import count_params
 from trainer import backend
 from trainer.config import TrainConfig, read_preset_weights
+from trainer.errors import user_errors
 from trainer.optimizers import OPTIMIZERS, PAPER_OPTIMIZERS, canonical_name
 from trainer.program import CURVE_POINTS, WINDOWS, Program, window_start
 from trainer.storage import provenance
@@ -45,7 +46,7 @@ class Trial:
             extended to all four, so that different studies can share a program.
 
     Raises:
-        UserError: the budget is too small, or the task rejects its options.
+        UserError: the budget is too small, or the task or the cell rejects its options.
     """
 
     def __init__(
@@ -61,9 +62,10 @@ class Trial:
         shape = (self.task.input_dim, self.task.output_dim)
         self.units = config.units(*shape)
         self.num_params = count_params(config.arch, config.depth, self.units, *shape)
-        self.cells = make_cells(
-            config.arch, config.depth, self.units, seed=config.seed, **config.cell_options()
-        )
+        with user_errors():
+            self.cells = make_cells(
+                config.arch, config.depth, self.units, seed=config.seed, **config.cell_options()
+            )
         # Not `keras.activations.serialize`, which imports TensorFlow on every backend.
         self.activation = self.cells[0].activation.__name__
         used = {config.optimizer, *map(canonical_name, optimizers or ())}
@@ -79,7 +81,9 @@ class Trial:
         bound.apply_defaults()
         options = bound.arguments.items()
         fixed = {name: value for name, value in options if name not in self.task.lane_options}
-        shape = (config.task, fixed, config.arch, config.depth, self.units, config.batch_size)
+        lanes, own = self.cells[0].lane_options, config.arch_options.items()
+        own = {name: value for name, value in own if name not in lanes}
+        shape = (config.task, fixed, config.arch, own, config.depth, self.units, config.batch_size)
         return (*shape, config.precision, self.optimizers)
 
     def program(
@@ -117,7 +121,7 @@ class Trial:
         limits = np.full(CURVE_POINTS, np.inf)
         for share, loss in self.stop_above.items():
             limits[max(round(share * CURVE_POINTS), 1) - 1] = loss
-        return program.hparams(self.config, self.cells[0].gate_bias, self.activation, limits)
+        return program.hparams(self.config, self.cells[0], self.activation, limits)
 
     def learning_rate(self, step: int) -> float:
         """Returns the learning rate after `step` steps."""

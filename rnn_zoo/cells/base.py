@@ -6,6 +6,7 @@ Legend: B batch, I input features, N units.
 """
 
 import dataclasses
+import inspect
 import random
 from collections.abc import Callable, Iterable, Sequence
 from types import ModuleType
@@ -76,6 +77,9 @@ class AbstractRNNCell(keras.layers.Layer):
     mixes_input: bool = False
     #: Whether there is a read-in even if x is N wide.
     always_reads_in: bool = False
+    #: Names of the constructor's own arguments, all numbers, that `step` reads from attributes of
+    #: the same names, and nothing else reads. They may differ between lanes, like b^fg.
+    lane_options: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -299,18 +303,23 @@ class AbstractRNNCell(keras.layers.Layer):
                 held[gate][part].assign(array)
 
     def get_config(self) -> dict[str, Any]:
-        return super().get_config() | {
-            "units": self.units,
-            "activation": keras.activations.serialize(self.activation),
-            "gate_bias": dict(self.gate_bias),
-            "learned_initial_state": self.learned_initial_state,
-            "matrix_init": self.matrix_init,
-            "bias_init": self.bias_init,
-            "input_scale": dict(self.input_scale),
-            "recurrent_scale": dict(self.recurrent_scale),
-            "bias_scale": dict(self.bias_scale),
-            "seed": self.seed,
-        }
+        own = {name: getattr(self, name) for name in own_options(type(self)) if hasattr(self, name)}
+        return (
+            super().get_config()
+            | own
+            | {
+                "units": self.units,
+                "activation": keras.activations.serialize(self.activation),
+                "gate_bias": dict(self.gate_bias),
+                "learned_initial_state": self.learned_initial_state,
+                "matrix_init": self.matrix_init,
+                "bias_init": self.bias_init,
+                "input_scale": dict(self.input_scale),
+                "recurrent_scale": dict(self.recurrent_scale),
+                "bias_scale": dict(self.bias_scale),
+                "seed": self.seed,
+            }
+        )
 
     def _built_weights(self):
         if not self.built:
@@ -324,6 +333,23 @@ class AbstractRNNCell(keras.layers.Layer):
             gate: {part: held[part][gate] for part in _GATE_PARTS if gate in held[part]}
             for gate in self.gates
         }
+
+
+def own_options(cell_class: type[AbstractRNNCell]) -> dict[str, Any]:
+    """Return the constructor's arguments that `AbstractRNNCell` lacks, with their defaults."""
+    common = inspect.signature(AbstractRNNCell.__init__).parameters
+    options: dict[str, Any] = {}
+    for each in cell_class.__mro__[: cell_class.__mro__.index(AbstractRNNCell)]:
+        if "__init__" not in vars(each):
+            continue
+        parameters = inspect.signature(each.__init__).parameters
+        for name, parameter in parameters.items():
+            is_named = parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+            if is_named and name not in common:
+                options.setdefault(name, parameter.default)
+        if all(parameter.kind is not parameter.VAR_KEYWORD for parameter in parameters.values()):
+            break  # it does not pass on its parents' arguments
+    return options
 
 
 def _choice(name, value, choices):

@@ -1,9 +1,10 @@
-"""Cells of a population whose lanes have their own nonlinearities and b^fg.
+"""Cells of a population whose lanes have their own nonlinearities, b^fg and options.
 
 Legend: P lanes, B batch, N units.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from keras import activations, ops
@@ -14,7 +15,11 @@ Tensor = Any
 
 
 def lane_cell(
-    cell: AbstractRNNCell, names: Sequence[str], choice: Tensor, gate_bias: dict[str, Tensor]
+    cell: AbstractRNNCell,
+    names: Sequence[str],
+    choice: Tensor,
+    gate_bias: dict[str, Tensor],
+    options: Mapping[str, Tensor] = MappingProxyType({}),
 ) -> AbstractRNNCell:
     """Return a cell whose hyperparameters are arrays over lanes, for `rnn_zoo.functional.forward`.
 
@@ -23,6 +28,7 @@ def lane_cell(
         names: names of the nonlinearities s() in use.
         choice: (P,) integers, each lane's index in `names`; ignored if there is only one name.
         gate_bias: b^fg (P,) of each gate in the cell's `forget_gates`.
+        options: value (P,) of each of the cell's `lane_options`.
 
     Returns:
         A cell that is usable only for its equations.
@@ -37,7 +43,8 @@ def lane_cell(
         return value
 
     gate_bias = {gate: bias[..., None, None] for gate, bias in gate_bias.items()}
-    return replace(cell, activation=activation, gate_bias=gate_bias)
+    own = {name: value[..., None, None] for name, value in options.items()}
+    return replace(cell, activation=activation, gate_bias=gate_bias, **own)
 
 
 def replace(cell: AbstractRNNCell, **attributes: Any) -> AbstractRNNCell:

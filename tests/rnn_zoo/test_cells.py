@@ -28,6 +28,7 @@ from on_backend import (
 
 import rnn_zoo
 from rnn_zoo.architectures import ARCHITECTURES, canonical_name
+from rnn_zoo.cells.base import own_options
 
 every_case = pytest.mark.parametrize("case", CASES, ids=case_id)
 every_arch = pytest.mark.parametrize("arch", rnn_zoo.CELLS)
@@ -140,6 +141,8 @@ def test_the_light_table_equals_the_class(arch):
     assert len(row.state_names) == reference.STATES[arch]
     assert row.mixes_input == cell_class.mixes_input
     assert row.always_reads_in == cell_class.always_reads_in
+    assert row.options == own_options(cell_class)
+    assert row.lane_options == cell_class.lane_options
     assert row.min_depth == (2 if arch == "+rnn" else 1)
     cell = cell_class(3)
     assert (row.activation, row.matrix_init) == (cell.activation.__name__, cell.matrix_init)

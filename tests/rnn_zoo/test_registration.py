@@ -6,6 +6,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+from keras import ops
 from on_backend import layer_gradients, to_numpy
 from processes import python
 from registrations import restored
@@ -13,6 +14,9 @@ from slow import slow_except
 
 import rnn_zoo
 from rnn_zoo import CELLS, build_model, count_params, register
+from rnn_zoo.architectures import canonical_name
+from rnn_zoo.cells.lanes import lane_cell
+from rnn_zoo.functional import draw_weights, forward, make_cells
 from rnn_zoo.layers import LAYERS, CellLayer
 
 OWN = ("own_cells.leaky", "own_cells.echo")
@@ -49,7 +53,7 @@ def test_the_tables_have_it_and_a_summary():
     assert issubclass(layer, CellLayer) and layer.__name__ == "MineLayer"
     row = rnn_zoo.ARCHITECTURES["mine"]
     assert row[:5] == ("One unit's memory of the others.", "MineCell", ("c",), (), ("h",))
-    assert row[5:] == (False, False, 1, "tanh", "orthogonal")
+    assert row[5:] == (False, False, 1, "tanh", "orthogonal", {}, {}, ())
     assert list(rnn_zoo.ARCHITECTURES) == list(CELLS) == list(LAYERS)
     register("mine", MineCell, summary="another")
     assert rnn_zoo.ARCHITECTURES["mine"].summary == "another"
@@ -116,6 +120,32 @@ print(json.dumps(np.asarray(model(np.load("inputs.npy"))).tolist()))
     np.testing.assert_allclose(json.loads(done.stdout), expected, atol=1e-6)
 
 
+# Options of its own
+
+
+def test_arguments_that_other_cells_lack_are_its_options():
+    canonical_name("own_cells.decay")
+    facts = rnn_zoo.ARCHITECTURES["own_cells.decay"]
+    assert (facts.options, facts.lane_options) == ({"rate": 0.9}, ("rate",))
+    assert facts.ranges == {"rate": (0.5, 0.99)}
+    cell = CELLS["own_cells.decay"](3, rate=0.7)
+    assert type(cell).from_config(cell.get_config()).rate == 0.7
+
+
+def test_lanes_have_options_of_their_own(rng):
+    rates, inputs = (0.2, 0.7), rng.normal(size=(BATCH, TIME, INPUT)).astype("float32")
+    canonical_name("own_cells.decay")
+    alone = [make_cells("own_cells.decay", 2, UNITS, seed=1, rate=rate) for rate in rates]
+    weights = draw_weights(alone[0], INPUT, OUTPUT, seed=1)
+    arguments = (["tanh"], np.zeros(2, int), {}, {"rate": ops.convert_to_tensor(rates, "float32")})
+    together = [lane_cell(cell, *arguments) for cell in alone[0]]
+    twice = keras.tree.map_structure(lambda array: np.stack([array, array]), (weights, inputs))
+    found = to_numpy(forward(together, *twice))
+    for lane, cells in enumerate(alone):
+        np.testing.assert_allclose(found[lane], to_numpy(forward(cells, weights, inputs)), 1e-5)
+    assert np.abs(found[0] - found[1]).max() > 0.01
+
+
 # What is refused
 
 
@@ -142,6 +172,30 @@ def test_a_class_that_lacks_something_is_refused(attributes, message):
     odd = type("OddCell", (MineCell,), attributes)
     with pytest.raises(ValueError, match=message):
         register("odd", odd)
+    assert "odd" not in CELLS
+
+
+class Unkept(MineCell):
+    def __init__(self, units, rate=0.5, **kwargs):
+        super().__init__(units, **kwargs)
+
+
+class NoDefault(MineCell):
+    def __init__(self, units, rate, **kwargs):
+        super().__init__(units, **kwargs)
+
+
+@pytest.mark.parametrize(
+    ("cell_class", "ranges", "message"),
+    [
+        (Unkept, {}, "Unkept must store its argument rate as self.rate"),
+        (NoDefault, {}, "NoDefault: the argument rate needs a default"),
+        (MineCell, {"rate": (0, 1)}, "'rate' is no argument of MineCell of its own; it has none"),
+    ],
+)
+def test_options_that_cannot_be_kept_are_refused(cell_class, ranges, message):
+    with pytest.raises(ValueError, match=message):
+        register("odd", cell_class, ranges=ranges)
     assert "odd" not in CELLS
 
 

@@ -29,7 +29,7 @@ class Small:
         self.units = config.units(self.task.input_dim, self.task.output_dim)
         self.model = self.make_model(0)
         cells = recurrent_cells(self.model)
-        self.gate_bias = cells[0].gate_bias
+        self.cell = cells[0]
         self.program = Program(self.task, cells, B, tuple(OPTIMIZERS), activations)
 
     def make_config(self, **changes):
@@ -49,7 +49,7 @@ class Small:
         )
 
     def hparams(self, activation="tanh", **changes):
-        return self.program.hparams(self.make_config(**changes), self.gate_bias, activation)
+        return self.program.hparams(self.make_config(**changes), self.cell, activation)
 
     def start(self, seed=0):
         return self.program.start(get_weights(self.make_model(seed)))

@@ -11,7 +11,7 @@ from processes import JAX, QUICK, python
 from registrations import restored
 
 import trainer
-from trainer import TrainConfig
+from trainer import TrainConfig, UserError
 from trainer.lanes import train_lanes
 from trainer.trial import Trial
 from tuning.config import StudyConfig
@@ -48,10 +48,17 @@ def test_the_trainer_trains_it(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_lane_equals_its_trial_alone():
+@pytest.mark.parametrize(
+    ("arch", "one", "two"),
+    [
+        ("own_cells.echo", {"gate_bias": 2.0}, {"gate_bias": -1.0}),
+        ("own_cells.decay", {"arch_options": {"rate": 0.5}}, {"arch_options": {"rate": 0.95}}),
+    ],
+)
+def test_a_lane_equals_its_trial_alone(arch, one, two):
     """The lanes differ in attributes that the equations read through methods and `super()`."""
-    first = TrainConfig(arch="own_cells.echo", activation="tanh", gate_bias=2.0, **BASE)
-    second = dataclasses.replace(first, activation="relu", gate_bias=-1.0, lr_init=0.003)
+    first = TrainConfig(arch=arch, activation="tanh", **one, **BASE)
+    second = dataclasses.replace(first, activation="relu", lr_init=0.003, **two)
     trials = [Trial(first, "first"), Trial(second, "second")]
     found = {record.run_id: weights for _, record, weights in train_lanes(trials, lanes=2)}
     for trial in trials:
@@ -71,6 +78,25 @@ def end_alone(trial):
 def test_the_search_space_has_its_gates():
     names = [each.name for each in space.space(TrainConfig(arch="own_cells.leaky", **BASE))]
     assert {"input_scale.c", "recurrent_scale.g", "bias_scale.g", "gate_bias.g"} <= set(names)
+
+
+def test_the_search_space_has_its_options():
+    found = {each.name: each for each in space.space(TrainConfig(arch="own_cells.decay", **BASE))}
+    rate = found["arch_options.rate"]
+    assert (rate.distribution, rate.low, rate.high, rate.source) == (
+        *("uniform", 0.5, 0.99),
+        "the cell",
+    )
+    start = TrainConfig(arch="own_cells.decay", arch_options={"rate": 0.75}, **BASE)
+    assert space.values_of(start, found.values())["arch_options.rate"] == 0.75
+    assert space.configure(start, {"arch_options.rate": 0.6}).arch_options == {"rate": 0.6}
+
+
+def test_options_that_the_cell_lacks_or_rejects_are_refused():
+    with pytest.raises(UserError, match=r"own_cells\.decay has no option 'pace'; it has rate"):
+        TrainConfig(arch="own_cells.decay", arch_options={"pace": 0.5}, **BASE)
+    with pytest.raises(UserError, match="rate must be between 0 and 1, got 2"):
+        Trial(TrainConfig(arch="own_cells.decay", arch_options={"rate": 2}, **BASE))
 
 
 @pytest.mark.slow

@@ -43,7 +43,7 @@ def space(
     Returns:
         The hyperparameters; those that conditions refer to come first.
     """
-    of_architecture = () if config.preset else _of_architecture(config.arch)
+    of_architecture = () if config.preset else _of_architecture(config)
     return (
         *of_architecture,
         *_of_learning(config, optimizers),
@@ -51,8 +51,9 @@ def space(
     )
 
 
-def _of_architecture(arch):
-    gates, forget_gates = ARCHITECTURES[arch].gates, ARCHITECTURES[arch].forget_gates
+def _of_architecture(config):
+    arch, facts = config.arch, ARCHITECTURES[config.arch]
+    gates, forget_gates = facts.gates, facts.forget_gates
     identity_alone = arch == "irnn"
     # Starting from the identity distinguishes the paper's IRNN from its RNN.
     inits = [init for init in MATRIX_INITS if init != "identity"] if arch == "rnn" else MATRIX_INITS
@@ -74,6 +75,7 @@ def _of_architecture(arch):
         yield Hyperparameter(f"bias_scale.{gate}", "uniform", -2.0, 2.0)
     for gate in forget_gates:
         yield Hyperparameter(f"gate_bias.{gate}", "uniform", 0.0, 6.0)
+    yield from _declared(config, "arch_options", facts.ranges, "the cell")
 
 
 def _of_learning(config, optimizers):
@@ -343,6 +345,8 @@ def _value(config, hyperparameter):
         return value
     if field == "task_options":
         return inspect.signature(TASKS[config.task]).parameters[entry].default
+    if field == "arch_options":
+        return ARCHITECTURES[config.arch].options[entry]
     if field == "optimizer_options":
         return OPTIMIZERS[hyperparameter.condition.values[0]].options[entry]
     return getattr(ARCHITECTURES[config.arch], field)

@@ -36,7 +36,7 @@ def evaluate():
         activation = keras.activations.serialize(cells[0].activation)
         program = Program(task, cells, 8, ["adam"], [activation])
         config = trainer.TrainConfig(task=task.name, arch="rnn", seed=seed)
-        hparams = program.hparams(config, cells[0].gate_bias, activation)
+        hparams = program.hparams(config, cells[0], activation)
         weights = get_weights(model)
         if lanes:
             weights, hparams = stack([weights] * lanes), stack([hparams] * lanes)
