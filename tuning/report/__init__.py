@@ -1,9 +1,13 @@
-"""Report of every figure, table and claim of the paper, from the available runs.
+"""Report of every figure, table and claim of the paper, and of any other task and cell.
 
     statistics         estimates with their uncertainty
     selection          the trials of a figure, table or claim
-    chart              axes, colours and marks shared by all figures
-    figures            one function per figure, in `FIGURES`
+    style              Matplotlib style, and the colour and marker of each architecture
+    chart              axes and marks shared by all figures (`ticks`, `keys`)
+    drawing            kinds of figures: by size, by trial
+    figures            one function per figure of the paper, in `FIGURES`
+    generic            figures of any task, also outside the paper
+    captions           the trials that a figure shows, and those that it leaves out
     paper              the paper's own numbers
     tables             one function per table, in `TABLES`
     claims             one function per claim, in `CLAIMS`

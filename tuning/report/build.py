@@ -58,8 +58,8 @@ def run(
     own = found[found.source == "rnn-zoo"]
     # Tables already show the paper's numbers, and claims are judged on one set of runs: both use
     # the authors' trials only if there are no others.
-    judged = of_paper(own if len(own) else found)
-    usual = by_optimizer(judged)[""]
+    judged = own if len(own) else found
+    usual = of_paper(by_optimizer(judged)[""])
     with style.using(style_file):
         drawn = {name: _draw(panel, found) for name, panel in chosen.items()}
     tables = {name: (table, table.make(usual)) for name, table in TABLES.items()}

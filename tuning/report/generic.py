@@ -32,13 +32,12 @@ def panels(trials: pd.DataFrame) -> dict[str, Panel]:
     found = {}
     for task in sorted(trials.task.dropna().unique()):
         for kind, title, select, draw in _kinds(task, trials[trials.task == task]):
-            title = f"{task}: {title}"
             found[f"{task}-{kind}"] = Panel(title, task, "", (), select, partial(draw, select))
     return found
 
 
 def _kinds(task, trials):
-    what = "loss" if _is_loss(trials) else "objective"
+    what = "Loss" if _is_loss(trials) else "Objective"
     every: Select = partial(_comparable, task=task)
     of_budget: Select = lambda each: one_budget(every(each))  # noqa: E731
     yield "parameters", f"{what} by number of parameters", every, by_parameters
@@ -49,7 +48,7 @@ def _kinds(task, trials):
     if of_budget(trials).depth.nunique() > 1:
         yield "depth", f"{what} by depth", of_budget, by_depth
     if trials.bits_per_parameter.notna().any():
-        yield "bits", "bits per parameter", every, by_bits
+        yield "bits", "Bits per parameter", every, by_bits
 
 
 def by_parameters(select: Select, trials: pd.DataFrame) -> Chart | None:

@@ -26,7 +26,7 @@ def _locator(low, high):
         if len(places) >= FEWEST:
             thinned = places[:: math.ceil(len(places) / MOST)]
             return ticker.FixedLocator(thinned)
-    return ticker.MaxNLocator(4)
+    return ticker.MaxNLocator(4, integer=low >= 1 and high - low >= FEWEST)
 
 
 def text(x: float) -> str:

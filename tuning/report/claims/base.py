@@ -11,7 +11,7 @@ import pandas as pd
 
 from tuning.report import paper, statistics
 from tuning.report.claims import floors
-from tuning.report.selection import SIZE, found_by_search
+from tuning.report.selection import SIZE, found_by_search, of_paper
 from tuning.report.statistics import Estimate
 
 SUPPORTED, CONTRADICTED, TOO_FEW = "supported", "contradicted", "not enough runs"
@@ -57,7 +57,9 @@ class Claim:
         """Judges the claim by trials that pass the floors and are not in `floors.SEEN`.
 
         If there are none, the result describes the trials in `floors.SEEN`, without a verdict.
+        Trials of architectures and tasks outside the paper are ignored.
         """
+        trials = of_paper(trials)
         found = floors.evidence(trials[~floors.seen(trials)])
         finding = self.decide(found) if len(found) else Finding()
         if finding.runs:
