@@ -58,7 +58,8 @@ def device_name() -> str:
 
 def peak_memory() -> int | None:
     on_gpu = jax.default_backend() != "cpu"
-    return jax.devices()[0].memory_stats()["peak_bytes_in_use"] if on_gpu else None
+    counts = on_gpu and jax.devices()[0].memory_stats()  # some allocators do not count
+    return counts["peak_bytes_in_use"] if counts else None
 
 
 def joins_products() -> bool:

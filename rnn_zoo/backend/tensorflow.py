@@ -161,9 +161,13 @@ def device_name() -> str:
 
 
 def peak_memory() -> int | None:
-    """Return the most bytes that were in use on the GPU, or None on a CPU."""
-    gpus = tf.config.list_logical_devices("GPU")
-    return tf.config.experimental.get_memory_info("GPU:0")["peak"] if gpus else None
+    """Return the most bytes that were in use on the GPU; None without one, or if unknown."""
+    if not tf.config.list_logical_devices("GPU"):
+        return None
+    try:
+        return tf.config.experimental.get_memory_info("GPU:0")["peak"]
+    except ValueError:  # some allocators do not count
+        return None
 
 
 def joins_products() -> bool:

@@ -58,7 +58,7 @@ def peak_memory(device_bytes: int | None) -> int:
     """Returns the most memory in MiB that was in use.
 
     Args:
-        device_bytes: peak on the GPU; None to return that of this process.
+        device_bytes: peak on the GPU; if None, that of this process is returned.
     """
     if device_bytes is not None:
         return round(device_bytes / MIB)

@@ -44,8 +44,8 @@ class RunRecord:
         command: command line that started the run; None in the log of a study.
         commit: git commit of the working directory, followed by "-dirty" if files differ from it;
             None without git.
-        peak_memory: most memory in use, in MiB: that of the GPU, or of the process on a CPU. Lanes
-            of one process share it.
+        peak_memory: most memory in use, in MiB: that of the GPU, or of the process on a CPU or if
+            the GPU does not count it. Lanes of one process share it.
     """
 
     run_id: str
