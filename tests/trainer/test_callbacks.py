@@ -58,8 +58,9 @@ def test_callbacks_are_called_in_order_with_the_facts_of_the_run():
     [
         ("tensorbord", "unknown callback 'tensorbord'; choose from tensorboard, jsonl, wandb"),
         ("nowhere.Mine", "unknown callback 'nowhere.Mine'"),
-        ("trainer.config.TrainConfig", "MODULE.CLASS of a Callback"),
-        (Callback, "an instance of trainer.Callback or a name, not <class"),
+        ("trainer.config.TrainConfig", "MODULE.CLASS of your own"),
+        (Callback, "an object with on_start, on_measure, on_end, or a name, not <class"),
+        (3, "or a name, not 3"),
     ],
 )
 def test_another_name_is_refused(name, message):

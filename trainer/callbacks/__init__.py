@@ -25,6 +25,7 @@ CALLBACKS = {
 }
 #: Callbacks of a run if none are given.
 DEFAULT = ("tensorboard",)
+_METHODS = "on_start, on_measure, on_end"
 
 
 class Callbacks(Callback):
@@ -67,19 +68,21 @@ def make(callback: Callback | str) -> Callback:
     Raises:
         UserError: there is no such callback, or its package is not installed.
     """
-    if isinstance(callback, Callback):
-        return callback
     if not isinstance(callback, str):
-        raise UserError(
-            f"a callback is an instance of trainer.Callback or a name, not {callback!r}"
-        )
+        if isinstance(callback, type) or not _has_methods(callback):
+            raise UserError(f"a callback is an object with {_METHODS}, or a name, not {callback!r}")
+        return callback
     module, _, name = callback.rpartition(".")
     if callback in CALLBACKS:
         module, name = CALLBACKS[callback]
     found = getattr(_import(module, callback), name, None)
-    if not (isinstance(found, type) and issubclass(found, Callback)):
+    if not (isinstance(found, type) and _has_methods(found)):
         raise UserError(_unknown(callback))
     return found()
+
+
+def _has_methods(value):
+    return all(hasattr(value, name) for name in _METHODS.split(", "))
 
 
 def _import(module, callback):
@@ -95,4 +98,4 @@ def _import(module, callback):
 
 def _unknown(callback):
     names = ", ".join(CALLBACKS)
-    return f"unknown callback {callback!r}; choose from {names}, or MODULE.CLASS of a Callback"
+    return f"unknown callback {callback!r}; choose from {names}, or MODULE.CLASS of your own"
