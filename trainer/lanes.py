@@ -13,7 +13,6 @@ Legend: P lanes.
 
 import dataclasses
 import functools
-import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -43,12 +42,12 @@ def train_lanes(
     report: Callable[[list[tuple[Trial, int]]], None] | None = None,
     callbacks: Sequence[Callback | str] = (),
 ) -> Iterator[tuple[Trial, RunRecord, dict]]:
-    """Trains trials of one shape, `lanes` of them at a time.
+    """Trains trials, up to `lanes` of them at a time.
 
     Args:
-        trials: trials of equal `Trial.shape`. The next one is taken when a lane is free. The
-            iterable yields None when no trial is ready yet, and is advanced again after the next
-            compiled call.
+        trials: the next one is taken when a lane is free. One of another `Trial.shape` waits until
+            all lanes are free, because it needs another program. The iterable yields None when no
+            trial is ready yet, and is advanced again after the next compiled call.
         lanes: P.
         report: called with a list of (trial, step) after each compiled call.
         callbacks: callbacks, or names of them. `on_end` is called for a trial when the next result
@@ -57,9 +56,6 @@ def train_lanes(
     Yields:
         (trial, record, weights as NumPy arrays) of each trial, in the order in which they end.
 
-    Raises:
-        UserError: trials of different shapes.
-
     Example:
         configs = [TrainConfig("parens", "gru", seed=seed) for seed in range(3)]
         for trial, record, weights in train_lanes(map(Trial, configs), lanes=3):
@@ -67,14 +63,15 @@ def train_lanes(
     """
     callback = Callbacks(callbacks)
     waiting = _Waiting(trials, callback)
-    first: list[Trial] = []
-    while not (first or waiting.is_over):
-        first = waiting.take(lanes)
-    if not first:
-        return
-    lanes = len(first) if waiting.is_over else lanes
-    pool = Lanes(first, lanes)
-    while pool.busy or not waiting.is_over:
+    while not waiting.is_over:
+        if first := waiting.take(lanes):
+            yield from _train_shape(first, waiting, lanes, report, callback)
+
+
+def _train_shape(first, waiting, lanes, report, callback):
+    """Trains `first` and what follows, up to a trial of another shape."""
+    pool = Lanes(first, len(first) if waiting.is_over else lanes)
+    while pool.busy or not (waiting.is_over or waiting.held):
         if pool.busy:
             pool.advance()
         for row in pool.rows():
@@ -85,9 +82,9 @@ def train_lanes(
             yield trial, record, weights
             callback.on_end(dataclasses.asdict(record))
         idle = pool.idle
-        for lane, trial in zip(idle, waiting.take(len(idle)), strict=False):
+        for lane, trial in zip(idle, waiting.take(len(idle), pool.shape), strict=False):
             pool.refill(lane, trial)
-        if waiting.is_over:
+        if waiting.is_over or waiting.held:
             pool.drop_idle()
 
 
@@ -106,20 +103,34 @@ def _program(trial):
 
 
 class _Waiting:
-    """Trials that have no lane yet."""
+    """Trials that have no lane yet.
+
+    Attributes:
+        held: a trial of another shape than those taken last, or None.
+        is_over: whether there are no more.
+    """
 
     def __init__(self, trials, callback):
-        self._trials, self._callback, self.is_over = iter(trials), callback, False
+        self._trials, self._callback = iter(trials), callback
+        self.held, self.is_over = None, False
 
-    def take(self, count):
-        """Takes up to `count` of the trials that are ready."""
+    def take(self, count, shape=None):
+        """Takes up to `count` of the trials that are ready, all of one shape."""
         taken = []
-        for trial in itertools.islice(self._trials, count):
+        while len(taken) < count:
+            try:
+                trial = self.held or next(self._trials)
+            except StopIteration:
+                self.is_over = True
+                break
             if trial is None:
-                return taken
+                break
+            shape = shape or trial.shape
+            self.held = None if trial.shape == shape else trial
+            if self.held:
+                break
             self._callback.on_start(dataclasses.asdict(trial.record()))
             taken.append(trial)
-        self.is_over = len(taken) < count
         return taken
 
 

@@ -15,7 +15,7 @@ from trainer.errors import UserError
 from trainer.storage.files import is_full
 from tuning.config import EARLY_STOPPING, StudyConfig, study_config
 from tuning.robustness import robustness
-from tuning.search import space
+from tuning.search import ranges, space
 from tuning.search.algorithms import ALGORITHMS
 from tuning.show import show
 from tuning.study import hparam_sets, log, reruns
@@ -66,7 +66,7 @@ def main():
     train_flags.check_positive(FLAGS, "workers", "lanes", "rerun_best")
     config, study, documents = _resumed() if _is_resumed() else _parsed()
     if FLAGS.show_space:  # before `Study`, which may have to download data
-        print(space.table(space.of_study(config, study)[0]))
+        print(space.table(ranges.of_study(config, study)[0]))
         return 0
     algorithm = "given" if FLAGS.hparams else study.algorithm
     default = default_study_dir(config, algorithm, study.first is not None)
@@ -119,9 +119,9 @@ def _parsed():
     parsed = train_flags.parse(FLAGS)
     names = ("num_trials", "algorithm", "early_stopping", "keep")
     study = study_config({name: FLAGS[name].value for name in names})
-    ranges = space.hold(parsed.config, parsed.given, study.ranges)
+    held = ranges.hold(parsed.config, parsed.given, study.ranges)
     first = "config" if FLAGS.preset and study.first is None else study.first
-    study = dataclasses.replace(study, ranges=ranges, first=first)
+    study = dataclasses.replace(study, ranges=held, first=first)
     return parsed.config, study, {"config.gin": parsed.documents["config.gin"]}
 
 

@@ -29,9 +29,11 @@ class StudyConfig:
             (its Bayesian optimisation) or "optuna" (its GPSampler).
         seed: seed of the search. If None, it follows from the study's name, so that studies differ.
             All trials share the seed of the `TrainConfig` (appendix A).
-        ranges: narrower ranges by hyperparameter: (low, high), a list of choices, or one value.
-            The commands also fix each hyperparameter that the user sets in the `TrainConfig` (by
-            flag, binding, gin file or grid) at its value; see `tuning.search.space.hold`.
+        ranges: ranges by hyperparameter, which may be narrower or wider than the paper's: (low,
+            high), (low, high, "log"), a list of choices, or one value. They may also name
+            `batch_size`, `depth` and options of the task, the cell and the optimizer. The commands
+            also fix each hyperparameter that the user sets in the `TrainConfig` (by flag, binding,
+            gin file or grid) at its value; see `tuning.search.ranges.hold`.
         batch: number of trials proposed together. Batch k is proposed once the results of batches
             0 to k - 2 are known, so the trials do not depend on the number of workers. If None, it
             follows from the size of the study; see `tuning.study.schedule.default_batch`.

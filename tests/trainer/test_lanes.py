@@ -141,7 +141,64 @@ def test_the_trials_cover_both_ends(records):
 def test_another_shape_is_refused_before_it_trains_on_anothers_data():
     other = varied(task_options={"num_inputs": 7, "num_samples": 90})
     with pytest.raises(UserError, match="lanes share one program"):
-        list(train_lanes([Trial(BASE), Trial(other)], lanes=2))
+        lanes.Lanes([Trial(BASE), Trial(other)], 2)
+
+
+class Instant:
+    """Lanes whose trials end at the first call, in place of `Lanes`."""
+
+    def __init__(self, trials, num_lanes):
+        (self.shape,) = {trial.shape for trial in trials}
+        self.busy, self.num_lanes, self.done = list(trials), num_lanes, []
+
+    @property
+    def idle(self):
+        return range(self.num_lanes - len(self.busy))
+
+    def advance(self):
+        self.done, self.busy = self.busy, []
+
+    def ended(self):
+        return self.done
+
+    def collect(self, ended):
+        groups.append("".join(trial.run_id for trial in ended))
+        yield from ((trial, trial, {}) for trial in ended)
+
+    def rows(self):
+        return []
+
+    def refill(self, lane, trial):
+        assert trial.shape == self.shape
+        self.busy.append(trial)
+
+    def drop_idle(self):
+        pass
+
+
+@dataclasses.dataclass
+class Shaped:
+    """A trial and its record in one."""
+
+    run_id: str
+    shape: str
+
+    def record(self):
+        return self
+
+
+groups: list[str] = []
+
+
+def test_trials_of_another_shape_train_after_the_others(monkeypatch):
+    monkeypatch.setattr(lanes, "Lanes", Instant)
+    groups.clear()
+    trials = [Shaped(name, "long" if name in "cdg" else "short") for name in "abcdefg"]
+    # None is ready after the third.
+    ready = [*trials[:3], None, None, *trials[3:]]
+    found = train_lanes(iter(ready), lanes=2)
+    assert "".join(trial.run_id for trial, _, _ in found) == "abcdefg"
+    assert groups == ["ab", "c", "d", "ef", "g"]
 
 
 def test_no_trials_are_no_work():
@@ -261,7 +318,7 @@ def test_a_program_has_the_optimizers_that_its_trials_may_use():
 def test_muon_trains_beside_adam_if_both_allow_it():
     muon = varied(optimizer="muon", seed=7, train_steps=40)
     with pytest.raises(UserError, match="lanes share one program"):
-        list(train_lanes([Trial(BASE), Trial(muon)], lanes=2))
+        lanes.Lanes([Trial(BASE), Trial(muon)], 2)
     trials = [Trial(each, each.optimizer, optimizers=["muon", "adam"]) for each in (BASE, muon)]
     found = {trial.run_id: record for trial, record, _ in train_lanes(iter(trials), lanes=2)}
     assert lanes._program(trials[0]).optimizer_names == ("adam", "muon")

@@ -18,7 +18,7 @@ from trainer.storage import checkpoints
 from trainer.trial import Trial
 from tuning import __main__ as tuning_main
 from tuning.config import StudyConfig
-from tuning.search import space
+from tuning.search import ranges, space
 from tuning.study.executors import InProcess
 from tuning.study.study import Study
 
@@ -184,7 +184,7 @@ def test_a_search_begins_with_the_presets_own_hyperparameters(preset_root):
     config, study, _ = study_of(f"--preset={NAME}", "--scratch", "--num_trials=3")
     assert config == SMALL
     assert study.first == "config"
-    _, first = space.of_study(config, study)
+    _, first = ranges.of_study(config, study)
     assert space.configure(config, first) == SMALL
     assert set(first) == {
         each.name for each in space.space(config) if each.name != "momentum_logit"
@@ -199,7 +199,7 @@ def test_a_search_that_starts_from_weights_tunes_the_training_alone(preset_root)
         name for name in names if "scale" in name or "gate_bias" in name or name == "activation"
     }
     assert {"lr_init", "train_steps", "optimizer"} < names
-    assert set(space.of_study(config, study)[1]) == names - {"momentum_logit"}
+    assert set(ranges.of_study(config, study)[1]) == names - {"momentum_logit"}
 
 
 @pytest.mark.parametrize(
@@ -220,12 +220,12 @@ def test_a_first_trial_that_is_no_point_is_refused(first, message, tmp_path):
 def test_hyperparameters_outside_the_ranges_come_to_their_ends(preset_root):
     make(preset_root, NAME, dataclasses.replace(SMALL, lr_init=0.5))
     config, study, _ = study_of(f"--preset={NAME}", "--scratch")
-    assert space.of_study(config, study)[1]["lr_init"] == 0.1
-    ranges = "--gin_bindings=StudyConfig.ranges={'optimizer': ['adam']}"
-    config, study, _ = study_of(f"--preset={NAME}", ranges)
+    assert ranges.of_study(config, study)[1]["lr_init"] == 0.1
+    adam = "--gin_bindings=StudyConfig.ranges={'optimizer': ['adam']}"
+    config, study, _ = study_of(f"--preset={NAME}", adam)
     message = r"optimizer is one of \{adam\}, but 'sgd' in the first trial"
     with pytest.raises(UserError, match=message):
-        space.of_study(config, study)
+        ranges.of_study(config, study)
 
 
 @pytest.mark.slow

@@ -48,31 +48,41 @@ class Hyperparameter(NamedTuple):
         return self.low <= value <= self.high
 
     def with_range(self, wanted: Any) -> "Hyperparameter":
-        """Returns the hyperparameter with another range or other choices.
+        """Returns the hyperparameter with another range, other choices or one value.
 
         Args:
             wanted: as for `of_range`.
 
         Raises:
-            UserError: it is not of that form, or outside the current range.
+            UserError: it is not of that form, or a logarithmic range does not start above 0.
         """
-        if self.distribution == "categorical":
-            choices = tuple(wanted) if isinstance(wanted, (list, tuple)) else (wanted,)
-            for choice in choices or ("no choice",):
-                if choice not in self.choices:
-                    raise UserError(f"{self.name} is one of {self}, not {choice!r}")
-            return self._replace(choices=tuple(dict.fromkeys(choices)))
-        ends = tuple(wanted) if isinstance(wanted, (list, tuple)) else (wanted, wanted)
-        is_whole = "integer" in self.distribution
+        name, distribution = self.name, self.distribution
+        values = tuple(wanted) if isinstance(wanted, (list, tuple)) else (wanted, wanted)
+        if distribution == "categorical":
+            if len(set(map(type, values))) != 1:
+                forms = "(low, high), (low, high, 'log') or choices of one type"
+                raise UserError(f"the range of {name} is {forms}, not {wanted!r}")
+            return self._replace(choices=tuple(dict.fromkeys(values)))
+        if values[2:] == ("log",):
+            values, distribution = values[:2], "log-" + distribution.removeprefix("log-")
+        is_whole = "integer" in distribution
         kinds = (int,) if is_whole else (int, float)
-        if len(ends) != 2 or not all(_is_number(end) and isinstance(end, kinds) for end in ends):
+        if len(values) != 2 or not all(
+            _is_number(end) and isinstance(end, kinds) for end in values
+        ):
             numbers = "whole numbers" if is_whole else "numbers"
+            raise UserError(f"the range of {name} is (low, high), two {numbers}, not {wanted!r}")
+        low, high = values
+        if low > high:
+            raise UserError(f"the range of {name} is empty: {low!r} is above {high!r}")
+        if low == high:
+            distribution = distribution.removeprefix("log-")
+        elif "log" in distribution and low <= 0:
             raise UserError(
-                f"{self.name} is narrowed by (low, high), two {numbers}, not by {wanted!r}"
+                f"{name} is searched on a logarithmic scale: its range must start above 0, not at "
+                f"{low!r}"
             )
-        if not self.low <= ends[0] <= ends[1] <= self.high:
-            raise UserError(f"{self.name} is within {self}, not {wanted!r}")
-        return self._replace(low=ends[0], high=ends[1])
+        return self._replace(distribution=distribution, low=low, high=high)
 
     def __str__(self):
         if self.distribution == "categorical":
@@ -85,14 +95,19 @@ def of_range(name: str, wanted: Any, source: str) -> Hyperparameter:
 
     Args:
         name: its name.
-        wanted: (low, high), whole numbers if both are; (low, high, "log"); or a list of choices.
+        wanted: (low, high), whole numbers if both are; (low, high, "log"); a list of choices; or
+            one value.
         source: origin of the range.
+
+    Raises:
+        UserError: as for `Hyperparameter.with_range`.
     """
-    if not _is_number(wanted[0]):
-        return Hyperparameter(name, "categorical", choices=tuple(wanted), source=source)
-    low, high, *log = wanted
-    kind = "integer" if isinstance(low, int) and isinstance(high, int) else "uniform"
-    return Hyperparameter(name, "log-" * bool(log) + kind, low, high, source=source)
+    values = list(wanted) if isinstance(wanted, (list, tuple)) else [wanted]
+    ends = values[:2] if values[2:] == ["log"] else values
+    kind = "categorical"
+    if ends and all(map(_is_number, ends)):
+        kind = "integer" if all(isinstance(end, int) for end in ends) else "uniform"
+    return Hyperparameter(name, kind, source=source).with_range(wanted)
 
 
 def _is_number(value):

@@ -11,21 +11,18 @@ Names are those of `TrainConfig`; `input_scale.r` is the entry of gate r in a di
 import contextlib
 import dataclasses
 import inspect
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rnn_zoo.architectures import ARCHITECTURES
 from trainer.config import ACTIVATIONS, BIAS_INITS, MATRIX_INITS, OPTIONS, TrainConfig
 from trainer.errors import UserError
-from trainer.optimizers import OPTIMIZERS, PAPER_OPTIMIZERS, canonical_name
+from trainer.optimizers import OPTIMIZERS, PAPER_OPTIMIZERS
 from trainer.tasks import TASKS
-from trainer.tasks.capacity import least_inputs
 from tuning.search.hyperparameter import Condition, Hyperparameter, of_range
 
 if TYPE_CHECKING:
     import keras_tuner
-
-    from tuning.config import StudyConfig
 
 
 def space(
@@ -119,77 +116,6 @@ def _declared(config, field, ranges, source):
         yield of_range(f"{field}.{name}", wanted, source)
 
 
-def narrow(
-    space: Sequence[Hyperparameter], ranges: Mapping[str, Any]
-) -> tuple[Hyperparameter, ...]:
-    """Returns the space with narrower ranges.
-
-    Args:
-        space: the hyperparameters.
-        ranges: (low, high), a list of choices or a fixed value, by name. `input_scale` applies to
-            the scales of all gates, `num_samples` to the task's option.
-
-    Raises:
-        UserError: a name is unknown, or a value is outside the original range.
-    """
-    _check_names(space, ranges)
-    wanted = [_wanted(each, ranges) for each in space]
-    return tuple(
-        each.with_range(found[0]) if found else each
-        for each, found in zip(space, wanted, strict=True)
-    )
-
-
-def _check_names(space, given):
-    known = {each.name for each in space} | {_short_name(each.name) for each in space}
-    for name in given:
-        if name not in known:
-            names = ", ".join(each.name for each in space)
-            raise UserError(f"the space has no hyperparameter {name!r}; there are {names}")
-
-
-def _wanted(hyperparameter, given):
-    """Returns the entries that a dict has under a hyperparameter's name and its short name."""
-    both = (hyperparameter.name, _short_name(hyperparameter.name))
-    return [given[name] for name in dict.fromkeys(both) if name in given]
-
-
-def hold(config: TrainConfig, given: Collection[str], ranges: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the ranges, with each hyperparameter that the user set fixed at its value.
-
-    The number of steps is not held: `train_steps` is the maximum per trial.
-
-    Args:
-        config: the configuration of the study.
-        given: names that the user set, as from `gin_files.given_names`. `gate_bias` stands for the
-            biases of all gates.
-        ranges: as for `narrow`.
-
-    Raises:
-        UserError: a hyperparameter has both a value and a range, or an invalid value.
-    """
-    held: dict[str, Any] = {}
-    optimizers = tuple(dict.fromkeys((*PAPER_OPTIMIZERS, config.optimizer)))
-    for each in space(config, optimizers):
-        names = {each.name, each.name.partition(".")[0]}
-        if each.name == "train_steps" or names.isdisjoint(given):
-            continue
-        value = held[each.name] = _value(config, each)
-        if not ranges.keys().isdisjoint({each.name, _short_name(each.name)}):
-            raise UserError(
-                f"{each.name} is set to {value!r} and also has a range; omit one of the two, or "
-                "set StudyConfig.first for the value of the first trial"
-            )
-        if not each.contains(value):
-            raise UserError(f"{each.name} is within {each}, not {value!r}")
-    return {**ranges, **held}
-
-
-def _short_name(name):
-    field, _, entry = name.partition(".")
-    return entry if field in OPTIONS else field
-
-
 def hyperparameters(space: Sequence[Hyperparameter]) -> "keras_tuner.HyperParameters":
     """Converts the space to keras-tuner's type, including conditions."""
     import keras_tuner
@@ -229,50 +155,12 @@ def configure(config: TrainConfig, values: Mapping[str, Any]) -> TrainConfig:
     return dataclasses.replace(config, **fields)
 
 
-def of_study(
-    config: TrainConfig, study: "StudyConfig"
-) -> tuple[tuple[Hyperparameter, ...], dict[str, Any] | None]:
-    """Returns the space of a study, and the values of its first trial if they are given.
-
-    Raises:
-        UserError: a range or the first trial is invalid.
-    """
-    narrowed = of_ranges(config, study)
-    _check_collisions(config, narrowed)
-    if study.first is None:
-        return narrowed, None
-    chosen = study.first if isinstance(study.first, dict) else {}
-    return narrowed, point(config, narrowed, chosen)
-
-
-def of_ranges(config: TrainConfig, study: "StudyConfig") -> tuple[Hyperparameter, ...]:
-    """Returns the space of a study without the checks of `of_study`, which old ones may fail."""
-    named = study.ranges.get("optimizer", PAPER_OPTIMIZERS)
-    named = named if isinstance(named, (list, tuple)) else (named,)
-    return narrow(space(config, tuple(map(canonical_name, named))), study.ranges)
-
-
-def _check_collisions(config, space):
-    """Raises a `UserError` if the capacity task has too few inputs for the largest b searched."""
-    for each in space:
-        is_largest = each.name == "task_options.num_samples" and each.fixed is None
-        if not is_largest or config.preset:  # a preset's weights fix the number of inputs
-            continue
-        inputs = config.make_task().input_dim
-        least = least_inputs(each.high)
-        if inputs < least:
-            raise UserError(
-                f"{inputs} inputs are too few to tell {each.high:,} samples apart: set num_inputs "
-                f"in task_options to {least} or more, or narrow the range of num_samples"
-            )
-
-
 def values_of(config: TrainConfig, space: Sequence[Hyperparameter]) -> dict[str, Any]:
     """Returns the values of a configuration for the hyperparameters that are active in it."""
     values: dict[str, Any] = {}
     for each in space:
-        if _is_active(each, values):
-            values[each.name] = _value(config, each)
+        if is_active(each, values):
+            values[each.name] = value_of(config, each)
     return values
 
 
@@ -297,45 +185,13 @@ def outside(config: TrainConfig, dimensions: Sequence[Hyperparameter]) -> list[s
     ]
 
 
-def _is_active(hyperparameter, values):
+def is_active(hyperparameter: Hyperparameter, values: Mapping[str, Any]) -> bool:
+    """Returns whether a hyperparameter is active, given the values of those before it."""
     condition = hyperparameter.condition
     return condition is None or values.get(condition.name) in condition.values
 
 
-def point(
-    config: TrainConfig, space: Sequence[Hyperparameter], chosen: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Returns a point of the space: chosen values, and a configuration's clipped values elsewhere.
-
-    Raises:
-        UserError: a value is not one of the space's choices, or a chosen one is invalid.
-    """
-    _check_names(space, chosen)
-    values: dict[str, Any] = {}
-    for each in space:
-        wanted = _wanted(each, chosen)
-        if not _is_active(each, values):
-            if each.name in chosen:
-                raise UserError(f"first has {each.name}, which is not active there")
-        elif wanted:
-            each.with_range(wanted[0])
-            values[each.name] = wanted[0]
-        else:
-            values[each.name] = _clipped(each, _value(config, each))
-    return values
-
-
-def _clipped(hyperparameter, value):
-    if hyperparameter.distribution != "categorical":
-        return min(max(value, hyperparameter.low), hyperparameter.high)
-    if value not in hyperparameter.choices:
-        raise UserError(
-            f"{hyperparameter.name} is one of {hyperparameter}, but {value!r} in the first trial"
-        )
-    return value
-
-
-def _value(config, hyperparameter):
+def value_of(config: TrainConfig, hyperparameter: Hyperparameter) -> Any:
     """Returns the value of a hyperparameter, with the default of its owner."""
     field, _, entry = hyperparameter.name.partition(".")
     value = getattr(config, field)

@@ -30,7 +30,7 @@ def train_all(
     original: RunRecord | None = None,
     callbacks: Sequence[Callback | str] = DEFAULT,
 ) -> list[RunRecord]:
-    """Trains configurations of one shape and logs their records; skips those already logged.
+    """Trains configurations and logs their records; skips those already logged.
 
     Args:
         path: the log, in the format of trials.jsonl; the lease is on its directory.
@@ -43,11 +43,7 @@ def train_all(
 
     Returns:
         The records, in the order of `configs`; fewer if a signal stopped training.
-
-    Raises:
-        UserError: the configurations differ in shape.
     """
-    _check_shapes(configs)
     display, path = display or StudyDisplay(), pathlib.Path(path)
     optimizers = tuple({config.optimizer for config in configs})
     jobs = [
@@ -86,17 +82,6 @@ def train_all(
         callback = Callbacks(callbacks, facts)
         run_jobs(executor, held, display, progress, lambda: next(waiting, None), ended, callback)
     return [log.records[job.run_id] for job in jobs if job.run_id in log.records]
-
-
-def _check_shapes(configs):
-    """Checks that the configurations can train as lanes of one program."""
-    for name in ("batch_size", "precision"):
-        found = sorted({str(getattr(config, name)) for config in configs})
-        if len(found) > 1:
-            raise UserError(
-                f"the sets differ in {name} ({', '.join(found)}), but one program trains them all; "
-                "put the sets of each value in a file of their own"
-            )
 
 
 def variations(config: TrainConfig, count: int, vary: Collection[str]) -> list[TrainConfig]:

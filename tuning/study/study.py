@@ -26,6 +26,7 @@ from trainer.storage.differences import refuse_difference
 from trainer.storage.files import whole, write_json
 from trainer.storage.records import RunRecord
 from tuning.config import MAX_TRIALS, StudyConfig, seed_of
+from tuning.search import ranges
 from tuning.search import space as spaces
 from tuning.search.algorithms import load_oracle
 from tuning.study.executors import Executor, Processes, run_jobs
@@ -82,7 +83,7 @@ class Study:
         self.documents, self.name = documents or {}, name or self.path.name
         self.transferred_from = transferred_from
         self._callback = Callbacks(callbacks, self._facts)
-        self.space, self.first = spaces.of_study(config, study)
+        self.space, self.first = ranges.of_study(config, study)
         choices = [each.choices for each in self.space if each.name == "optimizer"]
         self._optimizers = choices[0] if choices else None
         self.task = config.make_task()

@@ -14,7 +14,7 @@ from trainer.cli import gin_files
 from trainer.config import TrainConfig, check_choice, check_range
 from trainer.errors import UserError
 from tuning.config import StudyConfig, study_config
-from tuning.search import space
+from tuning.search import ranges
 
 _TRAIN = tuple(field.name for field in dataclasses.fields(TrainConfig))
 _STUDY = tuple(field.name for field in dataclasses.fields(StudyConfig) if field.name != "seed")
@@ -215,8 +215,8 @@ class _Base:
         config = dataclasses.replace(config, **train)
         chosen = {name: value for name, value in values.items() if name in _STUDY}
         study = dataclasses.replace(study, **chosen)
-        ranges = space.hold(config, given, study.ranges)
-        study = dataclasses.replace(study, ranges=ranges)
+        held = ranges.hold(config, given, study.ranges)
+        study = dataclasses.replace(study, ranges=held)
         reruns = values.get("reruns", 0)
         check_range("reruns", reruns, 0, 100_000, whole=True)
         transfer = values.get("transfer")
@@ -224,7 +224,7 @@ class _Base:
         priority = values.get("priority", 0)
         check_range("priority", priority, 0, 100_000, whole=True)
         # Refuse an invalid study before any training.
-        space.of_study(config, study)
+        ranges.of_study(config, study)
         task = self._task(config)
         config.units(task.input_dim, task.output_dim)
         name = _name(config, study, values, varied)

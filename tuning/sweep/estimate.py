@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection
 from typing import NamedTuple
 
 from trainer.errors import UserError
-from tuning.search import space
+from tuning.search import ranges
 from tuning.study import places, step_time
 from tuning.sweep.config import Spec
 
@@ -50,7 +50,7 @@ class Cost(NamedTuple):
 
 def mean_steps(spec: Spec) -> float:
     """Returns the expected steps of a trial, (b - a) / ln(b / a) if log-uniform from a to b."""
-    searched = space.of_ranges(spec.config, spec.study)
+    searched = ranges.of_ranges(spec.config, spec.study)
     steps = next(each for each in searched if each.name == "train_steps")
     if steps.low == steps.high:
         return float(steps.low)

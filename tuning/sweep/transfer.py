@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from trainer.config import TrainConfig
 from trainer.errors import UserError
 from tuning.config import StudyConfig
-from tuning.search import space as spaces
+from tuning.search import ranges
 from tuning.study.log import ranked, read
 from tuning.sweep.config import TRANSFERS, Spec, prefix
 
@@ -45,7 +45,7 @@ def _size(spec, axis):
 
 def _group(spec, axis):
     """Returns a key that is equal for studies that differ only along the axis."""
-    config, space = spec.config, spaces.of_ranges(spec.config, spec.study)
+    config, space = spec.config, ranges.of_ranges(spec.config, spec.study)
     held = [each for each in space if each.fixed is not None and each.name not in _SCALED]
     fixed = sorted((each.name, each.fixed) for each in held)
     others = [_size(spec, other) for other in TRANSFERS if other != axis]
@@ -119,7 +119,7 @@ def first_trial(target: Spec, source: Spec, config: Mapping[str, Any]) -> dict[s
         samples = round(found.task_options["num_samples"] * ratio)
         options = found.task_options | {"num_samples": samples}
         found = dataclasses.replace(found, task_options=options)
-    return spaces.point(found, spaces.of_ranges(target.config, target.study), {})
+    return ranges.point(found, ranges.of_ranges(target.config, target.study), {})
 
 
 def _begun(path: pathlib.Path) -> dict[str, Any] | None:

@@ -1,5 +1,7 @@
 """The search space against appendix A, repeated here, and the distributions of its draws."""
 
+import json
+
 import numpy as np
 import pytest
 from registrations import restored
@@ -13,12 +15,10 @@ from trainer.trial import Trial
 from tuning.config import StudyConfig
 from tuning.search.features import Features
 from tuning.search.hyperparameter import DISTRIBUTIONS, Condition, Hyperparameter
+from tuning.search.ranges import hold, of_study, with_ranges
 from tuning.search.space import (
     configure,
-    hold,
     hyperparameters,
-    narrow,
-    of_study,
     outside,
     space,
     table,
@@ -227,7 +227,7 @@ def test_task_options_that_are_not_tuned_are_kept():
 
 def test_narrowing():
     ranges = {"lr_init": (1e-3, 1e-2), "optimizer": ["adam"], "input_scale": (0.5, 1.0)}
-    narrowed = {h.name: h for h in narrow(space(config()), ranges | {"gate_bias": 2.0})}
+    narrowed = {h.name: h for h in with_ranges(space(config()), ranges | {"gate_bias": 2.0})}
     assert (narrowed["lr_init"].low, narrowed["lr_init"].high) == (1e-3, 1e-2)
     assert narrowed["optimizer"].choices == ("adam",)
     assert all(narrowed[f"input_scale.{gate}"].low == 0.5 for gate in "ruc")
@@ -306,13 +306,23 @@ def test_optimizers_share_a_hyperparameter_of_one_name_and_range():
     "ranges, words",
     [
         ({"momentum": 3}, ["'momentum'", "momentum_logit"]),
-        ({"lr_init": (1e-5, 1e-2)}, ["lr_init", "0.0001", "1e-05"]),
+        ({"lr_init": (0, 1e-2)}, ["lr_init", "logarithmic", "above 0"]),
+        ({"lr_init": (-1.0, -1.0)}, ["lr_init must be", "greater than 0", "-1.0"]),
         ({"lr_init": (1e-2, 1e-3)}, ["lr_init", "0.01"]),
         ({"optimizer": ["adam", "lion"]}, ["optimizer", "rmsprop", "'lion'"]),
         ({"optimizer": []}, ["optimizer", "choice"]),
         ({"lr_init": (1e-3,)}, ["lr_init", "(low, high)"]),
         ({"lr_init": "small"}, ["lr_init", "'small'"]),
         ({"train_steps": (1500.5, 2000)}, ["train_steps", "whole numbers"]),
+        ({"train_steps": (1500, 9000)}, ["train_steps 9000", "4000", "--train_steps"]),
+        ({"batch_size": (0, 64)}, ["batch_size must be", "at least 1", "got 0"]),
+        ({"batch_size": (0, 64, "log")}, ["batch_size", "logarithmic", "above 0"]),
+        ({"batch_size": (64, 10**9)}, ["batch_size = 1000000000", "GiB", "smaller range"]),
+        ({"batch_size": (8, 16, "lin")}, ["batch_size", "(low, high)"]),
+        ({"depth": (0, 2)}, ["depth must be", "got 0"]),
+        ({"num_steps": (0, 9)}, ["num_steps must be", "at least 1", "got 0"]),
+        ({"activation": ["tanh", "sine"]}, ["unknown activation 'sine'", "tanh", "relu"]),
+        ({"activation": ["tanh", 1]}, ["activation", "choices of one type"]),
     ],
     ids=str,
 )
@@ -321,6 +331,40 @@ def test_invalid_ranges_are_refused(ranges, words):
         of_study(config(), StudyConfig(ranges=ranges))
     for word in words:
         assert word in str(caught.value)
+
+
+def test_ranges_may_go_beyond_the_paper_s_and_name_more():
+    ranges = {
+        "lr_init": (1e-5, 1.0),
+        "l2_decay": 0.0,
+        "batch_size": (8, 512, "log"),
+        "depth": (1, 3),
+        "num_steps": (5, 9),
+        "momentum_logit": -3.0,
+    }
+    found, _ = of_study(config(), StudyConfig(ranges=ranges))
+    assert of_study(config(), StudyConfig(ranges=json.loads(json.dumps(ranges))))[0] == found
+    kinds = {each.name: (each.distribution, each.low, each.high) for each in found}
+    assert kinds["lr_init"] == ("log-uniform", 1e-5, 1.0)
+    assert kinds["l2_decay"] == ("uniform", 0.0, 0.0)
+    assert kinds["batch_size"] == ("log-integer", 8, 512)
+    assert kinds["depth"] == ("integer", 1, 3)
+    assert kinds["task_options.num_steps"] == ("integer", 5, 9)
+    seen = set()
+    for values in points(found, 50):
+        made = configure(config(), values)
+        assert values_of(made, found) == values
+        assert made.make_task().num_steps in range(5, 10) and made.l2_decay == 0
+        names = {"batch_size", "depth", "task_options.num_steps", "l2_decay"}
+        names |= {"lr_init"} if not 1e-4 <= made.lr_init <= 0.1 else set()
+        names |= {"momentum_logit"} if made.optimizer != "sgd" else set()
+        assert set(outside(made, found)) == names
+        seen |= names
+    assert "lr_init" in seen
+
+
+def test_a_decay_of_zero_can_be_held():
+    assert hold(config(l2_decay=0.0), {"l2_decay"}, {}) == {"l2_decay": 0.0}
 
 
 def test_values_that_the_user_set_are_held():
@@ -334,7 +378,7 @@ def test_values_that_the_user_set_are_held():
         **{f"recurrent_scale.{gate}": 0.5 for gate in "ifco"},
         "lr_init": 0.02,
     }
-    held = narrow(space(start), ranges)
+    held = with_ranges(space(start), ranges)
     features = Features(hyperparameters(held))
     for vector in features.draw(np.random.default_rng(1), 20):
         made = configure(start, features.decode(vector))
@@ -355,6 +399,8 @@ def test_only_the_task_s_options_that_the_user_set_are_held():
         ({"lr_init": 16.0}, "lr_init", {}, r"lr_init is within \[0.0001, 0.1\], not 16.0"),
         ({}, "gate_bias", {"gate_bias.u": (0.0, 1.0)}, "gate_bias.u is set to 1.0 and also has"),
         ({}, "gate_bias", {"gate_bias": 2.0}, "gate_bias.u is set to 1.0 and also has a range"),
+        ({}, "batch_size", {"batch_size": (8, 9)}, "batch_size is set to 64 and also has a range"),
+        ({"lr_init": 16.0}, "lr_init", {}, r"StudyConfig.ranges = {'lr_init': 16.0}"),
     ],
 )
 def test_values_that_cannot_be_held_are_refused(changes, given, ranges, message):
@@ -377,7 +423,7 @@ def test_values_outside_the_paper_s_ranges_are_named():
 
 
 def test_the_table_shows_fixed_values():
-    lines = table(narrow(space(config()), {"optimizer": "adam", "lr_init": 0.01})).splitlines()
+    lines = table(with_ranges(space(config()), {"optimizer": "adam", "lr_init": 0.01})).splitlines()
     (optimizer,) = (line for line in lines if line.startswith("optimizer"))
     assert optimizer.split()[1:3] == ["fixed", "adam"]
     free = len(lines) - 4

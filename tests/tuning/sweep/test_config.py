@@ -7,7 +7,7 @@ import pytest
 import gin_configs
 from trainer import UserError
 from trainer.tasks import TASKS
-from tuning.search.space import of_study
+from tuning.search.ranges import of_study
 from tuning.sweep.config import parse
 
 PAPER = pathlib.Path(gin_configs.__file__).parent / "paper"

@@ -1,0 +1,242 @@
+"""The space of a study: the paper's, with the values and ranges that the user sets.
+
+Names are those of `TrainConfig`. `input_scale` stands for the scales of all gates, `num_samples`
+for `task_options.num_samples`.
+"""
+
+import dataclasses
+import inspect
+import os
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rnn_zoo.architectures import ARCHITECTURES
+from trainer.config import OPTIONS, TrainConfig
+from trainer.errors import UserError
+from trainer.optimizers import OPTIMIZERS, PAPER_OPTIMIZERS, canonical_name
+from trainer.tasks import TASKS
+from trainer.tasks.capacity import least_inputs
+from tuning.search.hyperparameter import Condition, Hyperparameter, of_range
+from tuning.search.space import configure, is_active, space, value_of
+
+if TYPE_CHECKING:
+    from tuning.config import StudyConfig
+
+#: Fields that are searched only if the user gives a range.
+_OTHERS = ("batch_size", "depth")
+#: Hyperparameter -> value outside its range that a user may hold: none of it at all.
+_OFF = {"l2_decay": 0}
+
+
+def of_study(
+    config: TrainConfig, study: "StudyConfig"
+) -> tuple[tuple[Hyperparameter, ...], dict[str, Any] | None]:
+    """Returns the space of a study, and the values of its first trial if they are given.
+
+    Raises:
+        UserError: a range or the first trial is invalid.
+    """
+    found = of_ranges(config, study)
+    for each in found:
+        if _given(each, study.ranges):
+            _check_values(config, each)
+    _check_collisions(config, found)
+    if study.first is None:
+        return found, None
+    chosen = study.first if isinstance(study.first, dict) else {}
+    return found, point(config, found, chosen)
+
+
+def of_ranges(config: TrainConfig, study: "StudyConfig") -> tuple[Hyperparameter, ...]:
+    """Returns the space of a study without the checks of `of_study`, which old ones may fail."""
+    named = study.ranges.get("optimizer", PAPER_OPTIMIZERS)
+    named = named if isinstance(named, (list, tuple)) else (named,)
+    optimizers = tuple(map(canonical_name, named))
+    papers = space(config, optimizers)
+    others = tuple(_others(config, papers, optimizers, study.ranges))
+    return with_ranges((*papers, *others), study.ranges)
+
+
+def with_ranges(
+    space: Sequence[Hyperparameter], ranges: Mapping[str, Any]
+) -> tuple[Hyperparameter, ...]:
+    """Returns the space with other ranges.
+
+    Args:
+        space: the hyperparameters.
+        ranges: name -> range, as in `StudyConfig.ranges`.
+
+    Raises:
+        UserError: a name is unknown, or a range is malformed.
+    """
+    _check_names(space, ranges)
+    given = [_given(each, ranges) for each in space]
+    return tuple(
+        each.with_range(found[0]) if found else each
+        for each, found in zip(space, given, strict=True)
+    )
+
+
+def _others(config, papers, optimizers, ranges) -> Iterator[Hyperparameter]:
+    """Yields the hyperparameters that only the user's ranges name."""
+    options = {
+        "task_options": inspect.signature(TASKS[config.task]).parameters,
+        "arch_options": ARCHITECTURES[config.arch].options,
+        "optimizer_options": {o: o for name in optimizers for o in OPTIMIZERS[name].options},
+    }
+    possible = [*_OTHERS, *(f"{field}.{name}" for field in OPTIONS for name in options[field])]
+    for name in possible:
+        given = [ranges[key] for key in {name, _short_name(name)} if key in ranges]
+        if not given or any(each.name == name for each in papers):
+            continue
+        found = of_range(name, given[0], "StudyConfig.ranges")
+        field, _, option = name.partition(".")
+        if field == "optimizer_options":
+            owners = tuple(each for each in optimizers if option in OPTIMIZERS[each].options)
+            found = found._replace(condition=Condition("optimizer", owners))
+        yield found
+
+
+def hold(config: TrainConfig, given: Collection[str], ranges: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the ranges, with each hyperparameter that the user set fixed at its value.
+
+    The number of steps is not held: `train_steps` is the maximum per trial.
+
+    Args:
+        config: the configuration of the study.
+        given: names that the user set, as from `gin_files.given_names`. `gate_bias` stands for the
+            biases of all gates.
+        ranges: as in `StudyConfig`.
+
+    Raises:
+        UserError: a hyperparameter has both a value and a range, or a value outside the paper's
+            range.
+    """
+    held: dict[str, Any] = {}
+    optimizers = tuple(dict.fromkeys((*PAPER_OPTIMIZERS, config.optimizer)))
+    papers = space(config, optimizers)
+    for each in (*papers, *_others(config, papers, optimizers, ranges)):
+        names = {each.name, each.name.partition(".")[0]}
+        if each.name == "train_steps" or names.isdisjoint(given):
+            continue
+        value = held[each.name] = value_of(config, each)
+        if _given(each, ranges):
+            raise UserError(
+                f"{each.name} is set to {value!r} and also has a range; omit one of the two, or "
+                "set StudyConfig.first for the value of the first trial"
+            )
+        if not each.contains(value) and value != _OFF.get(each.name):
+            inside = "one of" if each.distribution == "categorical" else "within"
+            raise UserError(
+                f"{each.name} is {inside} {each}, not {value!r}; to go beyond the paper, give it "
+                f"a range: StudyConfig.ranges = {{{each.name!r}: {value!r}}}"
+            )
+    return {**ranges, **held}
+
+
+def point(
+    config: TrainConfig, space: Sequence[Hyperparameter], chosen: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Returns a point of the space: chosen values, and a configuration's clipped values elsewhere.
+
+    Raises:
+        UserError: a value is not one of the space's choices, or a chosen one is invalid.
+    """
+    _check_names(space, chosen)
+    values: dict[str, Any] = {}
+    for each in space:
+        wanted = _given(each, chosen)
+        if not is_active(each, values):
+            if each.name in chosen:
+                raise UserError(f"first has {each.name}, which is not active there")
+        elif wanted:
+            if not each.contains(wanted[0]):
+                raise UserError(
+                    f"{each.name} is within {each}, not {wanted[0]!r}, in the first trial"
+                )
+            values[each.name] = wanted[0]
+        else:
+            values[each.name] = _clipped(each, value_of(config, each))
+    return values
+
+
+def _clipped(hyperparameter, value):
+    if hyperparameter.distribution != "categorical":
+        return min(max(value, hyperparameter.low), hyperparameter.high)
+    if value not in hyperparameter.choices:
+        raise UserError(
+            f"{hyperparameter.name} is one of {hyperparameter}, but {value!r} in the first trial"
+        )
+    return value
+
+
+def _given(hyperparameter, ranges):
+    """Returns the entries that a dict has under a hyperparameter's name and its short name."""
+    both = (hyperparameter.name, _short_name(hyperparameter.name))
+    return [ranges[name] for name in dict.fromkeys(both) if name in ranges]
+
+
+def _short_name(name):
+    field, _, entry = name.partition(".")
+    return entry if field in OPTIONS else field
+
+
+def _check_names(space, given):
+    known = {each.name for each in space} | {_short_name(each.name) for each in space}
+    for name in given:
+        if name not in known:
+            names = ", ".join(each.name for each in space)
+            raise UserError(
+                f"the space has no hyperparameter {name!r}; there are {names}; and others that a "
+                f"range may name: {', '.join(_OTHERS)}, options of task, cell and optimizer"
+            )
+
+
+def _check_values(config, hyperparameter):
+    """Raises a `UserError` if a trial cannot have one of the values that the user's range has."""
+    field, _, _ = hyperparameter.name.partition(".")
+    ends = hyperparameter.choices or (hyperparameter.low, hyperparameter.high)
+    for value in dict.fromkeys(ends):
+        if field == "optimizer" or field in OPTIONS:
+            owner = hyperparameter.condition and {"optimizer": hyperparameter.condition.values[0]}
+            made = configure(config, {**(owner or {}), hyperparameter.name: value})
+        else:
+            made = dataclasses.replace(config, **{field: value})
+        if made.train_steps > config.train_steps:
+            raise UserError(
+                f"train_steps {value} is more than a trial's maximum, {config.train_steps}; raise "
+                "--train_steps"
+            )
+        if hyperparameter.fixed is None and field in (*_OTHERS, "task_options"):
+            _check_size(made, f"{hyperparameter.name} = {value!r}")
+
+
+def _check_size(config, cause):
+    """Raises a `UserError` if a model does not fit its budget or one trial not the memory."""
+    task = config.make_task()
+    units = config.units(task.input_dim, task.output_dim)
+    facts = ARCHITECTURES[config.arch]
+    # Numbers per sample, time step and unit, as in `trainer.lanes`.
+    numbers = config.depth * units * (2 * len(facts.state_names) + 3 * len(facts.gates))
+    needed = 4 * config.batch_size * task.num_steps * (numbers + task.input_dim + task.output_dim)
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > memory:
+        raise UserError(
+            f"with {cause}, one trial needs {needed / 2**30:,.0f} GiB, and this machine has "
+            f"{memory / 2**30:,.0f}; choose a smaller range"
+        )
+
+
+def _check_collisions(config, space):
+    """Raises a `UserError` if the capacity task has too few inputs for the largest b searched."""
+    for each in space:
+        is_largest = each.name == "task_options.num_samples" and each.fixed is None
+        if not is_largest or config.preset:  # a preset's weights fix the number of inputs
+            continue
+        inputs = config.make_task().input_dim
+        least = least_inputs(each.high)
+        if inputs < least:
+            raise UserError(
+                f"{inputs} inputs are too few to tell {each.high:,} samples apart: set num_inputs "
+                f"in task_options to {least} or more, or narrow the range of num_samples"
+            )
