@@ -130,7 +130,9 @@ def pack(value: object) -> str:
 
 
 def _figure(name, panel, chart, caption, rows):
-    figure = {"name": name, "title": panel.title, "caption": caption, "svg": None, "points": None}
+    heading = "The paper's figures" if panel.sweep else "All runs by task"
+    figure = {"name": name, "title": panel.title, "caption": caption, "heading": heading}
+    figure |= {"svg": None, "points": None}
     if chart is None:
         return figure
     points = chart.points

@@ -50,7 +50,9 @@ function hyperparameters({ hparams, held, outside }) {
     if (part === undefined || group.endsWith("_options")) single.push([name, value]);
     else gated.set(group, { ...gated.get(group), [part]: value });
   }
-  const gates = [...new Set([...gated.values()].flatMap(Object.keys))];
+  // The group with the most gates has them in the cell's order.
+  const most = [...gated.values()].map(Object.keys).sort((a, b) => b.length - a.length);
+  const gates = [...new Set(most.flat())];
   // A name may stand for one gate of several.
   const is = (names, name) => names.some((each) => each === name || each.startsWith(`${name}.`));
   const badge = (text) => [" ", make("small", {}, text)];
