@@ -47,7 +47,7 @@ function drawCurve(run) {
   const last = { train: train.at(-1)?.[1], valid: run.valid, eval: run.evaluated, chance: run.chance };
   const said = Object.entries(last).filter(([, loss]) => Number.isFinite(loss));
   const losses = [...train, ...run.validation, ...said].map(([, loss]) => loss).filter(Number.isFinite);
-  if (said.every(([name]) => name === "chance")) return make("p", {}, "This run has no learning curve.");
+  if (!run.trainSteps || said.every(([name]) => name === "chance")) return make("p", {}, "This run has no learning curve.");
 
   const { axes, x, y } = curveAxes(run.trainSteps, losses);
   const stroke = (name, d) => shape("path", { class: name, d, fill: "none", stroke: COLOURS[name], "stroke-width": 1.7 });
