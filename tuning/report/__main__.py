@@ -44,22 +44,7 @@ flags.DEFINE_string(
 
 
 def main():
-    if not FLAGS.out:
-        raise UserError("--out is missing: the directory to write the report or plan to")
-    if FLAGS.plan and not FLAGS.hours > 0:
-        raise UserError(f"--hours must be greater than 0, got {FLAGS.hours}")
-    if FLAGS.watch and (FLAGS.plan or not FLAGS.runs):
-        raise UserError("--watch needs --runs, and makes reports, not plans")
-    if not FLAGS.every > 0:
-        raise UserError(f"--every must be greater than 0, got {FLAGS.every}")
-    if not FLAGS.runs and not (FLAGS.published or FLAGS.plan):
-        raise UserError("--runs is missing: a directory of sweeps, studies or runs")
-    if FLAGS.runs and not pathlib.Path(FLAGS.runs).is_dir():
-        raise UserError(f"--runs is no directory: {FLAGS.runs}")
-    if FLAGS.style and not pathlib.Path(FLAGS.style).is_file():
-        raise UserError(f"--style is no file: {FLAGS.style}")
-    if FLAGS.published:
-        _check_published(FLAGS.published)
+    _check_flags()
     try:
         import jinja2  # noqa: F401 - renders the page
         import pandas  # noqa: F401 - holds all trials
@@ -78,6 +63,27 @@ def main():
         watch.run(FLAGS.runs, FLAGS.out, report, Display(), FLAGS.every)
     else:
         report(display=Display())
+
+
+def _check_flags():
+    if not FLAGS.out:
+        raise UserError("--out is missing: the directory to write the report or plan to")
+    if FLAGS.plan and not FLAGS.hours > 0:
+        raise UserError(f"--hours must be greater than 0, got {FLAGS.hours}")
+    if FLAGS.watch and (FLAGS.plan or not FLAGS.runs):
+        raise UserError("--watch needs --runs, and makes reports, not plans")
+    if not FLAGS.every > 0:
+        raise UserError(f"--every must be greater than 0, got {FLAGS.every}")
+    if not FLAGS.runs and not (FLAGS.published or FLAGS.plan):
+        raise UserError("--runs is missing: a directory of sweeps, studies or runs")
+    if FLAGS.runs and not pathlib.Path(FLAGS.runs).is_dir():
+        raise UserError(f"--runs is no directory: {FLAGS.runs}")
+    if FLAGS.plan and (FLAGS.figures or FLAGS.style):
+        raise UserError("--figures and --style are for reports, not for --plan")
+    if FLAGS.style and not pathlib.Path(FLAGS.style).is_file():
+        raise UserError(f"--style is no file: {FLAGS.style}")
+    if FLAGS.published:
+        _check_published(FLAGS.published)
 
 
 def _check_published(path):

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib import colors, rc_context
+from matplotlib import rc_context
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 
@@ -52,7 +52,8 @@ class Chart:
     Attributes:
         figure: the Matplotlib `Figure`.
         style: the style when the chart was made, from `style.current`.
-        ink: colour of text, axes and theory. No data uses it, so the page can replace it.
+        ink: colour of text and theory.
+        inks: colours of text and axes. No data uses them, so the page can replace them.
         points: DataFrame with columns x, y, arch and run (the name of the run).
         used: row labels of all trials that the chart summarises.
         notes: sentences for the caption.
@@ -63,8 +64,8 @@ class Chart:
 
     def __init__(self, x: str, y: str, x_scale: str = "linear", y_scale: str = "linear"):
         self.style = style.current()
-        # An SVG leaves out pure black, which the page could not replace.
-        self.ink = colors.to_hex(self.style["text.color"]).replace("#000000", "#000001")
+        self.ink = self.style["text.color"]
+        self.inks = {self.style[name] for name in style.INKS}
         with rc_context(self.style):
             self.figure = Figure(layout="constrained")
             self.axes = self.figure.subplots()
@@ -196,12 +197,22 @@ class Chart:
         )  # fmt: skip
 
     @_styled
-    def categories(self, archs):
-        """Names architectures at 0, 1, ... of the horizontal axis, slanted if they are long."""
+    def categories(self, archs, with_y=False):
+        """Names architectures at 0, 1, ... of the x axis, slanted if they are long, or of both."""
         names = [label(arch) for arch in archs]
         is_long = len(names) * max(map(len, names)) > MOST_LETTERS
         slant = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"} if is_long else {}
         self.axes.set_xticks(range(len(names)), names, **slant)
+        if with_y:
+            self.axes.set_yticks(range(len(names)), names)
+
+    @_styled
+    def whole_numbers(self, places=None):
+        """Labels the x axis with whole numbers: those given, or a few."""
+        if places is not None:
+            self.axes.set_xticks(places)
+        else:
+            self.axes.xaxis.get_major_locator().set_params(integer=True)
 
     @_styled
     def key(self, label, dashes):

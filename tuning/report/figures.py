@@ -25,7 +25,7 @@ from tuning.report.drawing import (
     note_seeds,
     over_seeds,
 )
-from tuning.report.paper import DIMENSIONS, in_order, label
+from tuning.report.paper import DIMENSIONS, in_order
 from tuning.report.selection import (
     SIZE,
     capacity,
@@ -80,8 +80,7 @@ def multipliers(trials: pd.DataFrame) -> Chart | None:
     most = max(0.5, np.nanmax(np.abs(shown)))
     chart.axes.imshow(shown, cmap="PuOr", vmin=-1.6 * most, vmax=1.6 * most)
     ticks = range(len(archs))
-    chart.categories(archs)
-    chart.axes.set_yticks(ticks, map(label, archs))
+    chart.categories(archs, with_y=True)
     for row in ticks:
         for column in ticks:
             factor = factors.iloc[row, column]
@@ -113,7 +112,7 @@ def unrolling(trials: pd.DataFrame) -> Chart | None:
     by = ("arch", "num_steps")
     by_group(chart, trials, unrolled, by, "num_steps", "bits_per_parameter", others=False)
     chart.axes.set_ylim(bottom=0)
-    chart.axes.xaxis.get_major_locator().set_params(integer=True)
+    chart.whole_numbers()
     return chart.or_none()
 
 

@@ -85,7 +85,7 @@ def by_iteration(select: Select, trials: pd.DataFrame) -> Chart | None:
         by_trial(chart, layer, "measure", "median", "--", has_band=False)
     chart.key("best so far", "-")
     chart.key("median", "--")
-    chart.axes.xaxis.get_major_locator().set_params(integer=True)
+    chart.whole_numbers()
     chance(chart, level, is_always_shown=True)
     return chart.or_none()
 
@@ -94,7 +94,7 @@ def by_depth(select: Select, trials: pd.DataFrame) -> Chart | None:
     """Best trial of each depth, at one budget."""
     chart, trials, level = _chart(select, trials, "depth", "linear")
     by_group(chart, trials, select, ("arch", "depth"), "depth", "measure")
-    chart.axes.set_xticks(sorted(set(chart.points.x)))
+    chart.whole_numbers(sorted(set(chart.points.x)))
     chance(chart, level, is_always_shown=True)
     return chart.or_none()
 

@@ -136,7 +136,7 @@ def _figure(name, panel, chart, caption, rows):
     if chart is None:
         return figure
     points = chart.points
-    figure["svg"] = _inline(chart.svg(name), name, chart.ink)
+    figure["svg"] = _inline(chart.svg(name), name, chart.inks)
     figure["points"] = chart.frame() | {
         "labels": [chart.axes.get_xlabel(), chart.axes.get_ylabel()],
         "px": _numbers(points.x),
@@ -147,9 +147,9 @@ def _figure(name, panel, chart, caption, rows):
     return figure
 
 
-def _inline(svg, name, ink):
+def _inline(svg, name, inks):
     """Prepares an SVG for HTML: ink in the page's colour, unique ids, no fixed size."""
-    svg = svg[svg.index("<svg") :].replace(ink, "currentColor")
+    svg = re.sub("|".join(sorted(inks)), "currentColor", svg[svg.index("<svg") :])
     prefix = f"f{re.sub('[^0-9A-Za-z]', '', name)}-"
     svg = re.sub(r'\bid="', f'id="{prefix}', svg)
     svg = re.sub(r'(url\(|href=")#', rf"\1#{prefix}", svg)

@@ -2,33 +2,43 @@
 
 import importlib.resources
 import os
+import pathlib
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from matplotlib import rc_params_from_file
+from matplotlib import rc_params_from_file, rcParams
+from matplotlib.colors import to_hex
 
 from trainer.errors import UserError
 from tuning.report.paper import ARCHS
 
 Style = dict[str, Any]
+#: Keys of the colours of text and axes, which the page replaces with its own.
+INKS = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
 
 
 def read(path: str | os.PathLike | None = None) -> Style:
     """Reads the report's style, with the keys of a style file of the user's in their place.
 
     Raises:
-        UserError: the file cannot be read or has a bad value.
+        UserError: the file cannot be read, or has an unknown key or a bad value.
     """
     shipped = importlib.resources.files("tuning.report") / "assets" / "figures.mplstyle"
     with importlib.resources.as_file(shipped) as file:
         found = _parse(file)
-    return found if path is None else found | _parse(path)
+    found = found if path is None else found | _parse(path)
+    # An SVG leaves out pure black, which the page could not replace.
+    return found | {key: to_hex(found[key]).replace("#000000", "#000001") for key in INKS}
 
 
 def _parse(path):
     try:
+        lines = pathlib.Path(path).read_text().splitlines()
+        keys = {line.partition(":")[0].strip() for line in lines if line.partition("#")[0].strip()}
+        if unknown := sorted(keys.difference(rcParams)):
+            raise ValueError(f"unknown key {', '.join(unknown)}")
         return dict(rc_params_from_file(path, fail_on_error=True, use_default_template=False))
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]

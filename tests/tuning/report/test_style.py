@@ -1,6 +1,7 @@
 """Looks of architectures, ticks, and the place of the key."""
 
 import itertools
+import re
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from report_rows import frame, trial
 
 from rnn_zoo.architectures import ARCHITECTURES
 from trainer.errors import UserError
-from tuning.report import figures, style, ticks
+from tuning.report import figures, generic, page, style, ticks
 from tuning.report.paper import ARCHS
 
 PALETTE = style.read()["axes.prop_cycle"].by_key()["color"]
@@ -65,11 +66,34 @@ def test_a_style_file_changes_figures_in_one_place(tmp_path):
     assert figures.rcf(table, 1).axes.lines[0].get_linewidth() == 1.4
 
 
-def test_a_bad_style_file_is_one_line(tmp_path):
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("lines.linewidth: thick", "could not convert"),
+        ("lines.girth: 1", "unknown key lines.girth"),
+    ],
+)
+def test_a_bad_style_file_is_one_line(tmp_path, text, reason):
     bad = tmp_path / "bad.mplstyle"
-    bad.write_text("lines.linewidth: thick\n")
-    with pytest.raises(UserError, match=r"cannot use .*bad\.mplstyle as a Matplotlib style file"):
+    bad.write_text(text)
+    with pytest.raises(UserError, match="as a Matplotlib style file: ") as error:
         style.read(bad)
+    assert reason in str(error.value).lower() and "\n" not in str(error.value)
+
+
+def test_the_page_can_replace_all_ink_also_black(tmp_path):
+    mine = tmp_path / "mine.mplstyle"
+    mine.write_text("text.color: black\nxtick.color: black\n")
+    rows = [trial("rcf", 0.5, arch=arch, depth=d) for arch in ("rnn", "gru") for d in (1, 3)]
+    with style.using(mine):
+        panels = generic.panels(frame(*rows))
+        svg = page._inline(
+            (chart := panels["rcf-depth"].draw(frame(*rows))).svg("x"), "x", chart.inks
+        )
+    drawn = re.findall(r"(?:fill|stroke): (#[0-9a-f]{6})", svg)
+    assert set(drawn) == {"#0072b2", "#d55e00"}
+    texts = re.findall("<text[^>]*>", svg)
+    assert texts and all("currentColor" in each for each in texts)
 
 
 @pytest.mark.parametrize(
