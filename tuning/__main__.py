@@ -1,5 +1,6 @@
 """python -m tuning --task=parens --arch=gru --num_params=10000 --num_trials=60"""
 
+import contextlib
 import dataclasses
 import functools
 import json
@@ -76,6 +77,10 @@ def main():
     sets = (
         hparam_sets.configurations(config, hparam_sets.read(FLAGS.hparams)) if FLAGS.hparams else []
     )
+    if not (sets or FLAGS.rerun_best):
+        # `tuning.show` finds the study while the backend starts. Errors are reported later.
+        with contextlib.suppress(OSError):
+            search.path.mkdir(parents=True, exist_ok=True)
     # Leave the GPUs to the workers: list them before hiding them from this process.
     gpus()
     os.environ["CUDA_VISIBLE_DEVICES"] = ""

@@ -51,7 +51,8 @@ def main():
 
 def _study(path, display):
     """Shows a study, which may not have finished a trial yet."""
-    if not any((path / name).exists() for name in ("trials.jsonl", "study.json", "lease.json")):
+    files = [each.name for each in path.iterdir()] if path.is_dir() else ["none"]
+    if files and not {"trials.jsonl", "study.json", "lease.json"} & set(files):
         raise UserError(f"{path} holds no study (no study.json) and no sweep (no sweep.json)")
     records = list(_read(path, display).values())
     settings = _settings(path)
@@ -63,6 +64,8 @@ def _study(path, display):
         )
     if not Watch().is_free(path):
         display.say("the study is running" + ("; no trial has finished yet" * (not records)))
+    elif not files:
+        display.say("the study is starting, or was stopped before it began")
     elif not records:
         display.say("no trial has finished; run the study's command again to continue it")
     if records:

@@ -110,6 +110,7 @@ def shown(monkeypatch, capsys):
 
 def test_a_study_is_shown_before_its_first_trial_has_finished(tmp_path, shown):
     where = f"--study_dir={tmp_path}"
+    assert "the study is starting" in shown(where)[1]  # the backend starts
     with Lease(tmp_path):  # as when the process has just started
         code, out, err = shown(where)
         assert (code, err) == (0, "")

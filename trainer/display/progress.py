@@ -25,7 +25,7 @@ TICK = 0.5
 #: Seconds of silence before a plain line: for the first minutes, and after a quarter of an hour.
 INTERVALS = (2.5, 10.0)
 #: Width of a bar.
-BAR = 30
+BAR = 20
 
 
 class Display:
