@@ -10,6 +10,7 @@ from rnn_zoo.presets import Preset, preset, read_weights
 from rnn_zoo.sizing import units_for_budget
 from trainer import names, optimizers, tasks
 from trainer.errors import UserError, user_errors
+from trainer.storage.records import RunDirectory, RunRecord
 from trainer.tasks.base import Task
 
 ACTIVATIONS = ("tanh", "relu")
@@ -52,6 +53,7 @@ class TrainConfig:
         gradient_clip_val: maximum global norm of the gradients.
         l2_decay: λ of the penalty λ Σ w² over all matrices.
         preset: name of the preset whose weights to start from; None for random initial weights.
+        init_from: directory of the run whose weights to start from, instead of a preset's.
         precision: "float32"; "tf32", in which a GPU may round the factors of matrix products to 10
             mantissa bits; or "mixed_bfloat16", in which layers compute in bfloat16 with float32
             weights.
@@ -89,6 +91,7 @@ class TrainConfig:
     gradient_clip_val: float = 1.0
     l2_decay: float = 0.0
     preset: str | None = None
+    init_from: str | None = None
     precision: str = "float32"
 
     def __post_init__(self) -> None:
@@ -115,6 +118,10 @@ class TrainConfig:
         check_choice("bias_init", self.bias_init, BIAS_INITS)
         optimizers.canonical_name(self.optimizer)
         check_choice("precision", self.precision, PRECISIONS)
+        if self.preset is not None and self.init_from is not None:
+            raise UserError(
+                "training starts from a preset or from a run (init_from), not from both"
+            )
         for name in ("lr_init", "lr_decay_rate", "gradient_clip_val"):
             check_range(name, getattr(self, name), 0, math.inf, open_below=True)
         check_range("l2_decay", self.l2_decay, 0, math.inf)
@@ -151,7 +158,7 @@ class TrainConfig:
     def hparams(self) -> dict[str, Any]:
         """The fields that are hyperparameters; the others identify the experiment."""
         experiment = {"task", "arch", "depth", "num_params", "seed", "data_seed"}
-        experiment |= {"eval_samples", "preset", "precision"}
+        experiment |= {"eval_samples", "preset", "init_from", "precision"}
         values = dataclasses.asdict(self)
         return {name: value for name, value in values.items() if name not in experiment}
 
@@ -168,26 +175,39 @@ class TrainConfig:
         """Returns the largest number of units within the budget.
 
         Raises:
-            UserError: the budget is too small for one unit, or the preset has another shape.
+            UserError: the budget is too small for one unit, or the weights that training starts
+                from have another shape.
         """
         try:
             units = units_for_budget(self.arch, self.depth, self.num_params, input_dim, output_dim)
         except ValueError as error:
             raise UserError(f"{error}; raise --num_params") from None
-        if self.preset is not None:
+        if self.weights_from:
             self._check_shape((self.arch, self.depth, units, input_dim, output_dim))
         return units
 
     def _check_shape(self, shape):
-        card = find_preset(self.preset)
+        card: Preset | RunRecord
+        if self.preset is not None:
+            card, way_out = find_preset(self.preset), ", or draw new weights (--scratch)"
+        else:
+            assert self.init_from
+            card, way_out = RunDirectory(self.init_from).read_record(), ""
         names = ("arch", "depth", "units", "input_dim", "output_dim")
         for name, wanted in zip(names, shape, strict=True):
             held = getattr(card, name)
             if held != wanted:
                 raise UserError(
-                    f"the preset {self.preset} has {name} {held}, and this training {wanted}; "
-                    "keep the preset's task, architecture and size, or draw new weights (--scratch)"
+                    f"{self.weights_from} has {name} {held}, and this training {wanted}; keep its "
+                    f"task, architecture and size{way_out}"
                 )
+
+    @property
+    def weights_from(self) -> str | None:
+        """Description of the preset or run whose weights training starts from, or None."""
+        if self.preset is not None:
+            return f"the preset {self.preset}"
+        return None if self.init_from is None else f"the run {self.init_from}"
 
     def cell_options(self) -> dict[str, Any]:
         """Returns the arguments of the cells, except those left at the architecture's defaults."""

@@ -72,7 +72,8 @@ def evaluate(model: Any, config: TrainConfig | None = None, split: str = "eval")
     if split not in SPLITS:
         raise UserError(f"unknown split {split!r}; choose one of {', '.join(SPLITS)}")
     # Initial weights do not affect evaluation.
-    config = dataclasses.replace(config or TrainConfig(**model.preset.config), preset=None)
+    config = config or TrainConfig(**model.preset.config)
+    config = dataclasses.replace(config, preset=None, init_from=None)
     trial, weights = Trial(config), get_weights(model)
     expected, found = trial.cells, recurrent_cells(model)
     if _shapes(weights) != _shapes(trial.draw_weights()) or any(

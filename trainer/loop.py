@@ -127,12 +127,14 @@ class _Run:
             record.config | {"data": record.data, "backend": record.backend}
             for record in (earlier, self.record)
         )
-        refuse_difference(
-            f"{self.directory.path} holds a run",
-            held,
-            wanted,
-            "resume it with its own settings, or choose another --run_dir",
-        )
+        path, steps = self.directory.path, self.config.train_steps
+        way_out = "resume it with its own settings, or choose another --run_dir"
+        if steps > earlier.train_steps:  # the learning rate has decayed by the last step
+            way_out = (
+                "to train longer, start a new run from its weights: "
+                f"--init_from={path} --train_steps={steps} --run_dir=NEW"
+            )
+        refuse_difference(f"{path} holds a run", held, wanted, way_out)
         self.record = earlier
         state, problems = checkpoints.latest(self.directory.checkpoints, self.state)
         for problem in problems:
@@ -158,8 +160,8 @@ class _Run:
             f"{record.backend}, chance loss {record.chance_loss:.4f}, writing to "
             f"{self.directory.path}" + (f", from step {self.step:,}" if self.step else "")
         )
-        if self.config.preset and not self.step:
-            self.display.say(f"starting from the weights of the preset {self.config.preset}")
+        if self.config.weights_from and not self.step:
+            self.display.say(f"starting from the weights of {self.config.weights_from}")
 
     def advance(self, signals):
         """Trains until the last step, a divergence or a signal."""

@@ -17,7 +17,8 @@ from trainer.errors import user_errors
 from trainer.optimizers import OPTIMIZERS, PAPER_OPTIMIZERS, canonical_name
 from trainer.program import CURVE_POINTS, WINDOWS, Program, window_start
 from trainer.storage import provenance
-from trainer.storage.records import RunRecord, versions
+from trainer.storage.checkpoints import latest_weights
+from trainer.storage.records import RunDirectory, RunRecord, versions
 from trainer.tasks.base import SPLITS
 
 #: Entries of a program's state from which a record is updated.
@@ -107,13 +108,20 @@ class Trial:
         )
 
     def draw_weights(self) -> dict:
-        """Returns the initial weights as NumPy arrays, the preset's or random ones.
+        """Returns the initial weights as NumPy arrays: a preset's, a run's or random ones.
 
         Raises:
-            UserError: the preset has no weights, or they are damaged.
+            UserError: the preset or the run has no weights, or they are damaged.
         """
         if self.config.preset is not None:
             return read_preset_weights(self.config.preset)
+        drawn = self._random_weights()
+        if self.config.init_from is None:
+            return drawn
+        found = latest_weights(RunDirectory(self.config.init_from).checkpoints, drawn)
+        return keras.tree.map_structure(keras.ops.convert_to_numpy, found)
+
+    def _random_weights(self):
         return draw_weights(self.cells, self.task.input_dim, self.task.output_dim, self.config.seed)
 
     def hparams(self, program: Program) -> dict:

@@ -112,10 +112,10 @@ def default_study_dir(config: TrainConfig, algorithm: str, begins_known: bool = 
     """Returns `studies/<task>-<arch>-<depth>-<budget>-<algorithm>`.
 
     The name depends only on the command, so that running it again continues the study. It ends in
-    -tuned if training starts from a preset, or else in -known if the first trial is given.
+    -tuned if training starts from given weights, or else in -known if the first trial is given.
     """
     parts = [config.task, config.arch, config.depth, config.num_params, algorithm]
-    parts += ["tuned"] if config.preset else ["known"] if begins_known else []
+    parts += ["tuned"] if config.weights_from else ["known"] if begins_known else []
     return os.path.join("studies", "-".join(map(str, parts)))
 
 
@@ -125,7 +125,8 @@ def _parsed():
     names = ("num_trials", "algorithm", "early_stopping", "keep")
     study = study_config({name: FLAGS[name].value for name in names})
     held = ranges.hold(parsed.config, parsed.given, study.ranges)
-    first = "config" if FLAGS.preset and study.first is None else study.first
+    begins = FLAGS.preset or FLAGS.init_from
+    first = "config" if begins and study.first is None else study.first
     study = dataclasses.replace(study, ranges=held, first=first)
     return parsed.config, study, {"config.gin": parsed.documents["config.gin"]}
 
@@ -137,7 +138,7 @@ def _is_resumed():
     if not FLAGS.study_dir:
         raise UserError("--resume needs --study_dir, the directory of the study to continue")
     given = [name for name in FLAGS if FLAGS[name].present and name not in RESUMABLE]
-    if given and not (FLAGS.task or FLAGS.preset):
+    if given and not (FLAGS.task or FLAGS.preset or FLAGS.init_from):
         raise UserError(
             f"--resume keeps the study's own settings: omit --{given[0]}, or give the whole "
             "command, whose settings are then compared with the study's"
@@ -202,8 +203,8 @@ def _rerun(search, display):
     ranked = log.ranked(log.read(search.path / "trials.jsonl")[0].values())
     if not ranked:
         raise UserError(f"{search.path} has no feasible trial to rerun")
-    if ranked[0].config.get("preset") and "init" in FLAGS.vary:
-        raise UserError("the study starts from a preset's weights: reruns need --vary=data")
+    if search.config.weights_from and "init" in FLAGS.vary:
+        raise UserError("the study starts from given weights: reruns need --vary=data")
     configs = reruns.variations(TrainConfig(**ranked[0].config), FLAGS.rerun_best, FLAGS.vary)
     executor = Processes(FLAGS.workers, FLAGS.lanes)
     path, best = search.path / log.RERUNS, ranked[0]

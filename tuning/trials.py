@@ -188,7 +188,7 @@ def read(directory: str | os.PathLike, everything: bool = False) -> tuple[pd.Dat
     Args:
         directory: the directory.
         everything: whether to include runs that are no evidence: unfinished ones, those that start
-            from a preset's weights, and copies of a trial in other studies.
+            from a preset's or a run's weights, and copies of a trial in other studies.
 
     Returns:
         (DataFrame, list of problems as sentences). Each row is a training; the trials of a study
@@ -312,7 +312,8 @@ def _rows(path, study, is_rerun, everything):
             if not isinstance(record, dict):
                 raise ValueError("not a record")
             # The paper's trials start from random weights.
-            is_evidence = record["status"] != "interrupted" and not record["config"].get("preset")
+            begun = record["config"].get("preset") or record["config"].get("init_from")
+            is_evidence = record["status"] != "interrupted" and not begun
             row = _row(record, study, is_rerun)
             if path.name == "record.json":
                 row["validation"] = json.dumps(_validation(path.parent))

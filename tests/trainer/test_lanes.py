@@ -159,10 +159,12 @@ class Instant:
         self.done, self.busy = self.busy, []
 
     def ended(self):
-        return self.done
+        done, self.done = self.done, []
+        return done
 
     def collect(self, ended):
-        groups.append("".join(trial.run_id for trial in ended))
+        if ended:
+            groups.append("".join(trial.run_id for trial in ended))
         yield from ((trial, trial, {}) for trial in ended)
 
     def rows(self):

@@ -77,7 +77,7 @@ def test_a_preset_without_weights_is_trained_from_drawn_ones(preset_root):
     [
         (["--preset=capacity/gru-3"], "there is no preset 'capacity/gru-3'; there is capacity/gru"),
         (["--scratch", "--task=capacity", "--arch=gru"], "--scratch needs --preset"),
-        ([f"--preset={NAME}", "--profile=smoke"], "--profile does not apply to a preset"),
+        ([f"--preset={NAME}", "--profile=smoke"], "--profile does not apply with --preset"),
         (
             [f"--preset={NAME}", "--arch=lstm"],
             "for the gates of gru, and --arch is lstm; omit --arch",

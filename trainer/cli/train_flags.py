@@ -1,6 +1,7 @@
 """Flags that describe a training run, shared by the trainer and the tuner."""
 
 import dataclasses
+import os
 from typing import Any
 
 from absl import flags
@@ -10,6 +11,7 @@ from trainer import callbacks
 from trainer.cli import gin_files
 from trainer.config import TrainConfig, find_preset
 from trainer.errors import UserError
+from trainer.storage.records import RunDirectory
 from trainer.tasks import TASKS
 
 _FIELDS = ("task", "arch", "depth", "num_params", "train_steps", "batch_size", "seed")
@@ -45,6 +47,8 @@ def define(flag_values: flags.FlagValues) -> None:
         "start from a preset's task, model, hyperparameters and weights",
         **common,
     )
+    text = "start from the configuration and weights of the run in this directory"
+    flags.DEFINE_string("init_from", None, text, **common)
     flags.DEFINE_boolean("scratch", False, "draw random weights instead of the preset's", **common)
     flags.DEFINE_multi_string("gin_file", [], "gin file to parse after the project's", **common)
     define_surroundings(flag_values)
@@ -83,14 +87,18 @@ def parse(flag_values: flags.FlagValues, base: str | None = None) -> gin_files.P
     """
     given: dict[str, Any] = {name: flag_values[name].value for name in flag_values}
     fields = {name: given[name] for name in _FIELDS}
-    if given["preset"]:
-        if flag_values["profile"].present and base is None:
-            raise UserError("--profile does not apply to a preset; give --train_steps instead")
-        weights, text = _preset(given["preset"], given["scratch"], given["arch"])
-        # A resumed run keeps its settings; its preset is compared with the flag later.
-        fields["preset"], base = weights, base or text
-    elif given["scratch"]:
+    source = next((name for name in ("preset", "init_from") if given[name]), None)
+    if given["preset"] and given["init_from"]:
+        raise UserError("give --preset or --init_from, not both")
+    if given["scratch"] and not given["preset"]:
         raise UserError("--scratch needs --preset, the preset whose hyperparameters to use")
+    if source:
+        if flag_values["profile"].present and base is None:
+            raise UserError(f"--profile does not apply with --{source}; give --train_steps instead")
+        find = _preset if source == "preset" else _run
+        weights, text = find(given[source], given["scratch"], given["arch"])
+        # A resumed run keeps its settings; its source is compared with the flag later.
+        fields[source], base = weights, base or text
     return gin_files.parse(
         fields,
         text8_options(flag_values),
@@ -103,8 +111,6 @@ def parse(flag_values: flags.FlagValues, base: str | None = None) -> gin_files.P
 
 def _preset(name, scratch, arch):
     """Returns the preset to take weights from, or None, and its configuration as gin.
-
-    Training from the preset's weights starts at the preset's final learning rate.
 
     Raises:
         UserError: no such preset, a preset without weights, or one of another architecture.
@@ -120,11 +126,27 @@ def _preset(name, scratch, arch):
             f"the preset {name} has tuned hyperparameters but no weights; add --scratch to draw "
             "random ones"
         )
-    config = dataclasses.replace(TrainConfig(**card.config), preset=None)
-    if scratch:
-        return None, config.as_gin()
+    config = dataclasses.replace(TrainConfig(**card.config), preset=None, init_from=None)
+    return (None, config.as_gin()) if scratch else (name, _at_final_rate(config).as_gin())
+
+
+def _run(path, scratch, arch):
+    """Returns the directory of a run to take weights from, and its configuration as gin.
+
+    Raises:
+        UserError: no run there, or one of another architecture.
+    """
+    record = RunDirectory(path).read_record()
+    if arch is not None and ALIASES.get(arch, arch) != record.arch:
+        raise UserError(f"the run {path} is of {record.arch}, not of {arch}; omit --arch")
+    config = dataclasses.replace(TrainConfig(**record.config), preset=None, init_from=None)
+    return os.path.abspath(path), _at_final_rate(config).as_gin()
+
+
+def _at_final_rate(config):
+    """Returns a configuration that keeps the learning rate with which training ended."""
     last = config.lr_init * config.lr_decay_rate
-    return name, dataclasses.replace(config, lr_init=last, lr_decay_rate=1.0).as_gin()
+    return dataclasses.replace(config, lr_init=last, lr_decay_rate=1.0)
 
 
 def text8_options(flag_values: flags.FlagValues) -> dict[str, str]:

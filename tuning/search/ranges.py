@@ -231,7 +231,7 @@ def _check_collisions(config, space):
     """Raises a `UserError` if the capacity task has too few inputs for the largest b searched."""
     for each in space:
         is_largest = each.name == "task_options.num_samples" and each.fixed is None
-        if not is_largest or config.preset:  # a preset's weights fix the number of inputs
+        if not is_largest or config.weights_from:  # the weights fix the number of inputs
             continue
         inputs = config.make_task().input_dim
         least = least_inputs(each.high)

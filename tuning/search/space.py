@@ -33,14 +33,14 @@ def space(
     Args:
         config: provides task, architecture, budget and `train_steps`. The number of steps is tuned
             between a quarter of `train_steps` and all of it, since the paper's ranges "varied
-            between tasks". If training starts from a preset's weights, hyperparameters of the model
-            and its initial weights are not tuned.
+            between tasks". If training starts from given weights, hyperparameters of the model and
+            its initial weights are not tuned.
         optimizers: choices of the optimizer.
 
     Returns:
         The hyperparameters; those that conditions refer to come first.
     """
-    of_architecture = () if config.preset else _of_architecture(config)
+    of_architecture = () if config.weights_from else _of_architecture(config)
     return (
         *of_architecture,
         *_of_learning(config, optimizers),

@@ -1,0 +1,105 @@
+"""A run's configuration and weights as the start of another run."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+from absl import flags
+
+import trainer
+from trainer import TrainConfig, UserError
+from trainer.cli import gin_files, train_flags
+from trainer.display.progress import Display
+from trainer.storage import checkpoints
+from trainer.storage.records import RunDirectory
+from trainer.trial import Trial
+from tuning.search.space import space
+
+CONFIG = TrainConfig(
+    task="memory",
+    arch="gru",
+    task_options={"delay": 2, "dimensions": 3},
+    num_params=300,
+    train_steps=4,
+    batch_size=4,
+    eval_samples=16,
+    lr_init=0.02,
+    lr_decay_rate=0.5,
+)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """The directory of a finished run, which did not really train."""
+    directory = RunDirectory(tmp_path_factory.mktemp("runs") / "run")
+    trial = Trial(CONFIG)
+    record = trial.record()
+    record.status, record.steps_done = "ok", 4
+    directory.create(record, {"config.gin": CONFIG.as_gin()})
+    weights = keras.tree.map_structure(lambda array: array + 1, trial.draw_weights())
+    state = trial.program().start(weights) | {"step": np.int32(4)}
+    checkpoints.write(directory.checkpoints, state)
+    return directory.path
+
+
+def parsed(*arguments):
+    values = flags.FlagValues()
+    train_flags.define(values)
+    values(["program", *map(str, arguments)])
+    return train_flags.parse(values).config
+
+
+def test_its_gin_file_alone_gives_its_configuration(run):
+    assert parsed(f"--gin_file={run}/config.gin") == CONFIG
+    other = parsed(f"--gin_file={run}/config.gin", "--seed=3", "--arch=lstm")
+    assert other == dataclasses.replace(CONFIG, seed=3, arch="lstm")
+    given = gin_files.parse({}, files=[run / "config.gin"]).given
+    assert {"task", "arch", "lr_init", "task_options.delay"} <= given
+
+
+def test_a_run_starts_from_the_weights_and_the_final_rate_of_another(run, monkeypatch):
+    monkeypatch.chdir(run.parent)
+    config = parsed("--init_from=run", "--train_steps=9")
+    expected = {"init_from": str(run), "train_steps": 9, "lr_init": 0.01, "lr_decay_rate": 1.0}
+    assert config == dataclasses.replace(CONFIG, **expected)
+    assert "init_from" not in config.hparams
+    trial = Trial(config)
+    drawn = trial.draw_weights()
+    random = Trial(CONFIG).draw_weights()
+    for one, start in zip(keras.tree.flatten(drawn), keras.tree.flatten(random), strict=True):
+        np.testing.assert_array_equal(one, start + 1)
+    assert trial.record().config["init_from"] == str(run)
+    # Its model is given.
+    assert not [each for each in space(config) if "scale" in each.name]
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--num_params=900"], "the run .* has units .*, and this training .*; keep its task"),
+        (["--arch=lstm"], "the run .* is of gru, not of lstm; omit --arch"),
+        (["--profile=smoke"], "--profile does not apply with --init_from"),
+        (["--preset=parens/gru-10k"], "give --preset or --init_from, not both"),
+        (["--scratch"], "--scratch needs --preset"),
+    ],
+)
+def test_what_does_not_fit_its_weights_is_refused(arguments, message, run):
+    with pytest.raises(UserError, match=message):
+        parsed(f"--init_from={run}", *arguments).units(3, 3)
+
+
+def test_a_directory_without_a_run_is_refused(tmp_path):
+    with pytest.raises(UserError, match="holds no run"):
+        parsed(f"--init_from={tmp_path}")
+
+
+def test_more_steps_of_a_finished_run_are_refused_with_the_way_to_do_it(run):
+    longer = dataclasses.replace(CONFIG, train_steps=9)
+    with pytest.raises(
+        UserError, match=f"train_steps 4, not 9; .*--init_from={run} --train_steps=9"
+    ):
+        trainer.train(longer, run, resume=True, display=Display())
+    shorter = dataclasses.replace(CONFIG, train_steps=3)
+    with pytest.raises(UserError, match="train_steps 4, not 3; resume it with its own settings"):
+        trainer.train(shorter, run, resume=True, display=Display())
