@@ -1,10 +1,12 @@
 const find = (selector, within = document) => within.querySelector(selector);
 
+const lacks = (value) => value === null || value === undefined;
+
 /** Creates an element with attributes and children (text or elements). */
 function make(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
-    if (value === null || value === undefined) continue;
+    if (lacks(value)) continue;
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
     else element.setAttribute(name, value);
   }
@@ -35,7 +37,7 @@ async function unpack(text) {
 }
 
 function format(value, kind) {
-  if (value === null || value === undefined) return "–";
+  if (lacks(value)) return "–";
   if (typeof value !== "number") return String(value);
   if (kind === "percent") return `${(100 * value).toFixed(1)} %`;
   if (Number.isInteger(value)) return value.toLocaleString("en");

@@ -38,7 +38,7 @@ function explain({ values: [tasks, objectives, chances] }, task) {
 }
 
 function list(entries) {
-  const known = entries.filter(([, value]) => value !== null && value !== undefined);
+  const known = entries.filter(([, value]) => !lacks(value));
   return make("dl", {}, ...known.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, format(value)))));
 }
 

@@ -66,7 +66,7 @@ function bars(importance) {
 
 /** An axis of parallel coordinates: maps a value to a height from 0 (low) to 1, and labels it. */
 function axis(name, values) {
-  const known = values.filter((value) => value !== null && value !== undefined);
+  const known = values.filter((value) => !lacks(value));
   if (known.some((value) => typeof value !== "number")) {
     const words = [...new Set(known.map(String))].sort();
     const at = (value) => (words.indexOf(String(value)) + 0.5) / words.length;
@@ -85,60 +85,79 @@ function varying(study, names) {
   return all.filter((name) => new Set(study.map(({ hparams }) => hparams[name])).size > 1);
 }
 
+/** Size of parallel coordinates: distance of the axes, and where these begin and end. */
+const PARALLEL = { step: 132, left: 20, right: 90, top: 34, bottom: 296, height: 320 };
+
 /** Parallel coordinates: a line per trial through its hyperparameters and its objective. */
 function parallel(study, names) {
-  const shown = varying(study, names).slice(0, MOST_AXES);
-  const axes = shown.map((name) => axis(name, study.map(({ hparams }) => hparams[name])));
+  const axes = varying(study, names).slice(0, MOST_AXES)
+    .map((name) => axis(name, study.map(({ hparams }) => hparams[name])));
   axes.push(axis("objective (low is best)", study.map(({ objective }) => objective)));
-  const [step, height, top, bottom] = [132, 320, 34, 24];
-  const x = (i) => 20 + step * i;
+  const x = (i) => PARALLEL.left + PARALLEL.step * i;
   // Diverged trials, and trials without a hyperparameter, lie below the axis.
-  const lacks = (value) => value === null || value === undefined;
   const y = ({ at, values }, trial) =>
-    lacks(values[trial]) ? height - 8 : top + (height - top - bottom) * (1 - at(values[trial]));
+    lacks(values[trial]) ? PARALLEL.height - 8 : PARALLEL.bottom - (PARALLEL.bottom - PARALLEL.top) * at(values[trial]);
   const heights = study.map((_, trial) => axes.map((each) => y(each, trial)));
-  const line = (trial) => heights[trial].map((at, i) => `${i ? "L" : "M"}${x(i)} ${at.toFixed(1)}`).join("");
+  const line = (trial) => heights[trial].map((down, i) => `${i ? "L" : "M"}${x(i)} ${down.toFixed(1)}`).join("");
   const order = [...study.keys()].sort((a, b) => (study[a].objective ?? Infinity) - (study[b].objective ?? Infinity));
-  const width = x(axes.length - 1) + 90;
-  const picture = shape("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img",
+  const width = x(axes.length - 1) + PARALLEL.right;
+  const picture = shape("svg", { viewBox: `0 0 ${width} ${PARALLEL.height}`, width, height: PARALLEL.height, role: "img",
     "aria-label": `Parallel coordinates of ${study.length} trials: ${axes.map((each) => each.name).join(", ")}` });
   const [rest, best, chosen] = ["rest", "best", "chosen"].map((kind) => shape("path", { class: kind, fill: "none" }));
-  picture.append(rest, best, chosen);
-  axes.forEach(({ name, values, labels }, i) => {
-    const foot = i < axes.length - 1 ? "none" : "diverged";
-    if (values.some(lacks)) picture.append(shape("text", { x: x(i) + 5, y: height - 4 }, foot));
-    picture.append(shape("text", { class: "name", x: i ? x(i) : 4, y: 14, "text-anchor": i ? "middle" : "start" }, name),
-      shape("path", { class: "axis", d: `M${x(i)} ${top}V${height - bottom}` }),
-      ...labels.map(([at, text]) => shape("text", { x: x(i) + 5, y: top + (height - top - bottom) * (1 - at) + 4 }, text)));
+  picture.append(rest, best, chosen, ...axes.flatMap((each, i) => drawAxis(each, x(i), i, axes.length)));
+  const said = make("output", { class: "pointed" });
+  const point = (event) => {
+    const trial = trialAt(event, picture, heights);
+    chosen.setAttribute("d", trial < 0 ? "" : line(trial));
+    said.textContent = trial < 0 ? "" : `${study[trial].name}: objective ${format(study[trial].objective)}`;
+    return trial;
+  };
+  picture.addEventListener("pointermove", point);
+  picture.addEventListener("click", (event) => {
+    const trial = point(event);
+    if (trial >= 0) location.hash = `run=${encodeURIComponent(study[trial].name)}`;
   });
+  return make("div", {}, bestOf(order, line, best, rest),
+    make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Parallel coordinates" }, picture), said);
+}
+
+/** An axis with its name and labels. */
+function drawAxis({ name, values, labels }, x, index, count) {
+  const { top, bottom, height } = PARALLEL;
+  const parts = [
+    shape("text", { class: "name", x: index ? x : 4, y: 14, "text-anchor": index ? "middle" : "start" }, name),
+    shape("path", { class: "axis", d: `M${x} ${top}V${bottom}` }),
+    ...labels.map(([share, text]) => shape("text", { x: x + 5, y: bottom - (bottom - top) * share + 4 }, text)),
+  ];
+  const foot = index < count - 1 ? "none" : "diverged";
+  return values.some(lacks) ? [...parts, shape("text", { x: x + 5, y: height - 4 }, foot)] : parts;
+}
+
+/** Slider that sets which share of the trials, the best first, is drawn in colour. */
+function bestOf(order, line, best, rest) {
   const range = make("input", { type: "range", min: 1, max: 100, value: 10 });
   const told = make("output");
-  const split = () => {
+  range.oninput = () => {
     const count = Math.max(1, Math.round((order.length * range.value) / 100));
     best.setAttribute("d", order.slice(0, count).map(line).join(""));
     rest.setAttribute("d", order.slice(count).map(line).join(""));
     told.textContent = `${range.value} %, ${format(count)} of ${format(order.length)} trials`;
   };
-  range.oninput = split;
-  split();
-  const said = make("output", { class: "pointed" });
-  const nearest = (event) => {
-    const box = picture.getBoundingClientRect();
-    const across = Math.min(Math.max((event.clientX - box.left - 20) / step, 0), axes.length - 1);
-    const down = event.clientY - box.top, left = Math.min(Math.floor(across), axes.length - 2), share = across - left;
-    const gap = (trial) => Math.abs(heights[trial][left] * (1 - share) + heights[trial][left + 1] * share - down);
-    const trial = order.reduce((a, b) => (gap(b) < gap(a) ? b : a));
-    const isNear = gap(trial) < 15;
-    chosen.setAttribute("d", isNear ? line(trial) : "");
-    said.textContent = isNear ? `${study[trial].name}: objective ${format(study[trial].objective)}` : "";
-    return isNear ? study[trial].name : null;
-  };
-  picture.addEventListener("pointermove", nearest);
-  picture.addEventListener("click", (event) => {
-    const run = nearest(event);
-    if (run) location.hash = `run=${encodeURIComponent(run)}`;
+  range.oninput();
+  return make("div", { class: "tools" }, make("label", {}, "Best", range), told);
+}
+
+/** The trial whose line is nearest to the pointer, or -1 if none is near. */
+function trialAt({ clientX, clientY }, picture, heights) {
+  const box = picture.getBoundingClientRect(), last = heights[0].length - 1;
+  const across = Math.min(Math.max((clientX - box.left - PARALLEL.left) / PARALLEL.step, 0), last);
+  const left = Math.max(0, Math.min(Math.floor(across), last - 1)), share = across - left;
+  let nearest = -1, least = 15;
+  heights.forEach((at, trial) => {
+    const down = last ? at[left] * (1 - share) + at[left + 1] * share : at[0];
+    const gap = Math.abs(down - (clientY - box.top));
+    if (gap < least) [nearest, least] = [trial, gap];
   });
-  return make("div", {}, make("div", { class: "tools" }, make("label", {}, "Best", range), told),
-    make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Parallel coordinates" }, picture), said);
+  return nearest;
 }
 
