@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 
 from trainer.callbacks import DEFAULT, Callback, Callbacks
 from trainer.config import TrainConfig
+from trainer.display.words import count
 from trainer.errors import UserError
 from trainer.storage.records import RunRecord
 from tuning.study.executors import Executor, Processes, run_jobs
@@ -76,7 +77,7 @@ def train_all(
                 write_run(place(record.run_id), record, weights)
             log.append(record)
 
-        headline = f"{len(jobs)} trainings of {configs[0].arch} on {configs[0].task}"
+        headline = f"{count(len(jobs), 'training')} of {configs[0].arch} on {configs[0].task}"
         display.begin(*progress(), f"{headline}   {executor}   in {path.parent}")
         waiting = iter([job for job in jobs if job.run_id not in log.records])
         callback = Callbacks(callbacks, facts)

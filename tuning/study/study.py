@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from trainer.callbacks import DEFAULT, Callback, Callbacks
 from trainer.config import TrainConfig
+from trainer.display.words import count
 from trainer.errors import UserError
 from trainer.storage.differences import refuse_difference
 from trainer.storage.files import whole, write_json
@@ -276,7 +277,7 @@ class Study:
         return (
             f"task {config.task}   architecture {config.arch}   depth {config.depth}   budget "
             f"{config.num_params:,}   {study.algorithm} in {spaces.summary(self.space)}   "
-            f"{study.num_trials} trials of up to {config.train_steps:,} steps"
+            f"{count(study.num_trials, 'trial')} of up to {config.train_steps:,} steps"
         )
 
     def _next_job(self):

@@ -18,6 +18,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Self
 
+from trainer.display.words import count
 from trainer.errors import UserError
 from trainer.signals import Signals
 from tuning.study import places
@@ -56,7 +57,7 @@ def run(
         WorkerError: the engine has a bug; the message is its traceback.
     """
     workers = workers or min(places.default_workers(), len(sweep.specs))
-    display.say(f"{workers} processes on this machine")
+    display.say(f"{count(workers, 'process', 'processes')} on this machine")
     crew = _Crew(sweep, runner, workers, max_megabytes, patience)
     with Signals() as signals, crew:
         while crew.members and not signals.received:

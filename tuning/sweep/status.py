@@ -200,7 +200,7 @@ def _note(sweep, name, state):
 
 def report(sweep: Sweep, name: str, state: State) -> str:
     """Describes in one line how an attempt at a study ended."""
-    trials = f"{state.trials} of {sweep.specs[name].num_trainings} trials"
+    trials = f"{state.trials} of {count(sweep.specs[name].num_trainings, 'trial')}"
     line = f"{name}: {state.status}, {trials}, {duration(state.seconds)}"
     if state.best is not None:
         line += f", best {state.best:.4f}"

@@ -63,7 +63,7 @@ def test_the_driver_is_killed_and_restarted(engine, tmp_path):
     # Workers end with their driver.
     wait_for(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in owners))
     if engine == "local":  # Ray kills its workers with the cluster
-        assert all(sweep.state(name).status != "running" for name in sweep.specs)
+        wait_for(lambda: all(sweep.state(n).status != "running" for n in sweep.specs))
     assert not all(sweep.state(name).is_over for name in sweep.specs)
     code, stdout, stderr = finish(start(sweep, engine, 2))
     assert (code, stderr) == (0, ""), stdout
