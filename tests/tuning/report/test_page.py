@@ -25,16 +25,18 @@ FLAGS = (
     "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync "
     "--disable-background-networking --disable-component-update --window-size=1300,900"
 ).split()
+#: Lines, a matrix, marks, boxes and dots: drawing all 38 takes longer than all else here.
+SOME = ("1a", "1i", "2c", "4c", "5a", "App.1")
 
 
 @pytest.fixture(scope="module")
 def report(planted_runs, once):
-    """The report of the planted runs, with the importances of two studies."""
+    """The report of the planted runs, with some figures and the importances of two studies."""
 
     def build_report(out):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(importance, "MOST_STUDIES", 2)
-            build.run(planted_runs, out, None, Display(), figures=FIGURES)
+            build.run(planted_runs, out, None, Display(), figures=SOME)
 
     return once("report", build_report)
 
@@ -142,9 +144,9 @@ def filtered(browser, table, text):
 
 
 @needs_chromium
-def test_every_figure_and_table_is_there(opened):
-    assert len(texts(opened, "figure")) == 38
-    assert len(texts(opened, "figure svg")) == 38
+def test_figures_claims_tables_and_trials_are_there(opened):
+    assert tuple(texts(opened, "figure b")) == SOME
+    assert len(texts(opened, "figure svg")) == len(SOME)
     assert len(column(opened, "claims", 5)) == 23
     assert "supported" in column(opened, "claims", 5)
     assert len(column(opened, "table-App.2", 1)) == 25
