@@ -61,7 +61,7 @@ def run(
     judged = own if len(own) else found
     usual = of_paper(by_optimizer(judged)[""])
     with style.using(style_file):
-        drawn = {name: _draw(panel, found) for name, panel in chosen.items()}
+        drawn = _draw(chosen, found)
     tables = {name: (table, table.make(usual)) for name, table in TABLES.items()}
     claims = _judge(judged)
     missing = gap.find(usual, runs or "runs")
@@ -91,9 +91,16 @@ def _choose(names, panels):
     return {name: panel for name, panel in panels.items() if name in names}
 
 
-def _draw(panel, trials):
-    chart = panel.draw(trials)
-    return panel, chart, caption(panel, chart, trials)
+def _draw(panels, trials):
+    """Returns name -> (panel, chart or None, caption)."""
+    # Figures select many times, which takes longer with long columns that they do not use.
+    trials = trials.drop(columns=["hparams", "curve"])
+    of_task, drawn = dict(list(trials.groupby("task", observed=True))), {}
+    for name, panel in panels.items():
+        part = of_task.get(panel.task, trials.iloc[:0])
+        chart = panel.draw(part)
+        drawn[name] = panel, chart, caption(panel, chart, part)
+    return drawn
 
 
 def _read(runs, published_trials, display):

@@ -22,7 +22,7 @@ REASONS = {
     "algorithm": "of {} search",
     "held": "with held hyperparameters",
     "narrowed": "with narrowed ranges",
-    "stopped_early": "stopped early",
+    "stops": "of studies that stop trials early",
     "origin": "with given hyperparameters",
     "is_short": "with other numbers of training steps",
 }
@@ -36,31 +36,42 @@ def caption(panel: Panel, chart: Chart | None, trials: pd.DataFrame) -> str:
     if chart is None:
         if not len(trials):
             return "No runs yet."
-        none = f"None of {_count(trials)} of {panel.task} fits."
-        return f"{none} {panel.needs}".strip()
+        selected = panel.select(trials)
+        if len(selected) and (selected.status == "infeasible").all():
+            return f"All of {_count(selected)} diverged."
+        return f"None of {_count(trials)} of {panel.task} fits. {panel.needs}".strip()
     is_used = trials.index.isin(list(chart.used))
+    stops = trials.groupby("study", observed=True).stopped_early.transform("any")
+    trials = trials.assign(variant=variant(trials), stops=stops)
     used = trials[is_used]
     parts = []
     for source, name in (("rnn-zoo", ""), ("published", "published: ")):
         if len(shown := used[used.source == source]):
             parts.append(name + _describe(shown))
-    if lost := set(used.arch) - set(chart.points.arch) if len(chart.points) else ():
-        parts.append(f"All trials of {', '.join(map(label, in_order(lost)))} diverged.")
+    if len(chart.points):
+        parts += _lost(used[~used.arch.isin(chart.points.arch.unique())])
     parts += chart.notes
-    if reasons := left_out(trials[~is_used], used):
+    if reasons := _reasons(trials[~is_used], used, panel.rest):
         parts.append(f"Not drawn: {', '.join(reasons)}.")
     return " ".join(parts)
 
 
-def left_out(trials: pd.DataFrame, used: pd.DataFrame) -> list[str]:
+def _lost(trials):
+    """Names the architectures that a chart summarises but has no point of."""
+    for arch in in_order(trials.arch):
+        has_diverged = (trials.status[trials.arch == arch] == "infeasible").all()
+        why = "diverged" if has_diverged else "lack this measure"
+        yield f"All trials of {label(arch)} {why}."
+
+
+def _reasons(trials, used, rest):
     """Why trials are not among the used ones: "120 with muon", "40 at other budgets (2,000)".
 
-    A trial's reason is the first column in which it differs from every used trial.
+    A trial's reason is the first column in which it differs from every used trial, or else `rest`.
     """
     steps, shown = statistics.budgets(trials), statistics.budgets(used)
     is_near = (steps > shown.min() / 1.25) & (steps < 1.25 * shown.max())
-    trials = trials.assign(variant=variant(trials), is_short=~is_near)
-    used = used.assign(variant=variant(used), is_short=False)
+    trials, used = trials.assign(is_short=~is_near), used.assign(is_short=False)
     found = []
     for column, words in REASONS.items():
         values = trials[column]
@@ -69,7 +80,7 @@ def left_out(trials: pd.DataFrame, used: pd.DataFrame) -> list[str]:
             found.append(f"{differs.sum():,} {_filled(words, values[differs])}")
             trials = trials[~differs]
     if len(trials):
-        found.append(f"{len(trials):,} of shorter studies")
+        found.append(f"{len(trials):,} {rest}")
     return found
 
 

@@ -240,6 +240,7 @@ class Panel:
         select: maps all trials to those of the figure.
         draw: maps all trials to a `Chart`, or None if there is no run to show.
         needs: sentence on the runs that it needs, if its title does not say so.
+        rest: words for trials that it leaves out for no reason that `captions` knows.
     """
 
     title: str
@@ -249,6 +250,7 @@ class Panel:
     select: Callable[..., pd.DataFrame]
     draw: Callable[..., Chart | None]
     needs: str = ""
+    rest: str = "of studies without a counterpart"
 
 
 def _panels():
@@ -285,7 +287,8 @@ def _panels():
             for depth in (1, 2, 4, 8):
                 title = f"{_TITLES[task]}, {what} of eval losses"
                 sweep, of_task = f"figure_4_{task}", partial(draw, task=task)
-                panel = _panel(title, task, sweep, depth, select, of_task, needs)
+                words = {"needs": needs, "rest": "of shorter studies"}
+                panel = _panel(title, task, sweep, depth, select, of_task, **words)
                 yield f"4{next(letters)}", panel
     for letter, depth in (("a", 1), ("b", 8)):
         title = "Parentheses, random hyperparameters"
@@ -302,10 +305,10 @@ _TITLES = {
 }
 
 
-def _panel(title, task, sweep, depth, select, draw, needs=""):
+def _panel(title, task, sweep, depth, select, draw, **words):
     """Makes a panel of one depth, which is passed to both functions."""
     select, draw = partial(select, depth=depth), partial(draw, depth=depth)
-    return Panel(f"{title}, depth {depth}", task, sweep, (depth,), select, draw, needs)
+    return Panel(f"{title}, depth {depth}", task, sweep, (depth,), select, draw, **words)
 
 
 #: The paper's figures by name.

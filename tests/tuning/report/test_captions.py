@@ -41,7 +41,7 @@ def test_captions_say_how_many_trials_the_search_proposed():
         ({"algorithm": "gp"}, "1 of gp search"),
         ({"held": '["activation"]'}, "1 with held hyperparameters"),
         ({"narrowed": '["activation"]'}, "1 with narrowed ranges"),
-        ({"stopped_early": True}, "1 stopped early"),
+        ({"stopped_early": True}, "1 of studies that stop trials early"),
         ({"origin": "first"}, "1 with given hyperparameters"),
     ],
 )
@@ -59,7 +59,13 @@ def test_shorter_searches_and_lost_architectures_are_named():
     assert "All trials of my_cells.leaky diverged. Not drawn: 2 of shorter studies." in text
 
 
+def test_architectures_without_the_measure_are_named():
+    rows = [trial("text8", 1.0, bits_per_character=1.4), trial("text8", 1.0, arch="gru")]
+    assert of("3a", *rows).endswith("All trials of GRU lack this measure.")
+
+
 def test_a_figure_without_a_run_says_what_it_needs():
     need = "Needs several depths; 1b to 1d show one each."
     assert of("1a", capacity(1.0)) == f"None of 1 trial of capacity fits. {need}"
+    assert of("2c", trial("memory", None)) == "All of 1 trial diverged."
     assert of("5b", trial("parens", 1.0)) == "None of 1 trial of parens fits."
