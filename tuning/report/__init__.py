@@ -17,7 +17,7 @@
     importance         importance of hyperparameters within a study
     objectives         what searches minimise, in words
     page               the whole report as one HTML file
-    watch              a report that is made again whenever its runs change
+    watch              rebuilds a report whenever its runs change
     convert_published  the authors' pickled trials (`pickled`, `authors`) as Parquet
 
 Each figure, table and claim is a pure function of the DataFrame of `tuning.trials`.

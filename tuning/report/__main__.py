@@ -22,10 +22,10 @@ FLAGS = flags.FlagValues()
 flags.DEFINE_string("runs", None, "directory of sweeps, studies or runs", flag_values=FLAGS)
 flags.DEFINE_string("out", None, "directory to write the report or plan to", flag_values=FLAGS)
 flags.DEFINE_boolean(
-    "watch", False, "make the report again when runs change, until Ctrl-C", flag_values=FLAGS
+    "watch", False, "rebuild the report when runs change, until Ctrl-C", flag_values=FLAGS
 )
 flags.DEFINE_float(
-    "every", 10.0, "seconds between two looks at the runs, with --watch", flag_values=FLAGS
+    "every", 10.0, "seconds between checks for changes, with --watch", flag_values=FLAGS
 )
 flags.DEFINE_list("figures", None, "names of figures to draw, all if not given", flag_values=FLAGS)
 flags.DEFINE_string(
@@ -71,7 +71,7 @@ def _check_flags():
     if FLAGS.plan and not FLAGS.hours > 0:
         raise UserError(f"--hours must be greater than 0, got {FLAGS.hours}")
     if FLAGS.watch and (FLAGS.plan or not FLAGS.runs):
-        raise UserError("--watch needs --runs, and makes reports, not plans")
+        raise UserError("--watch rebuilds a report: give --runs, and no --plan")
     if not FLAGS.every > 0:
         raise UserError(f"--every must be greater than 0, got {FLAGS.every}")
     if not FLAGS.runs and not (FLAGS.published or FLAGS.plan):

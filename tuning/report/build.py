@@ -45,7 +45,7 @@ def run(
         out: directory of the report; files of an earlier report are replaced.
         published_trials: Parquet file of the authors' trials, or None.
         display: prints messages.
-        version: of the page, if `watch` makes newer ones.
+        version: version of the page, if `watch` rebuilds it.
         figures: names of the figures to draw; files of others stay as they are. All if None.
         style_file: Matplotlib style file, whose keys replace those of the report's style.
 

@@ -64,7 +64,7 @@ def render(
 
     Args:
         about: dict with the number of `trials`, the number of `studies`, the directory of `runs`,
-            and `version`, with which an open page tells a newer one; "" if no newer ones follow.
+            and the page's `version`, "" unless it is rebuilt.
         figures: name -> (specification, chart or None, caption).
         tables: name -> (specification, table).
         claims: DataFrame with one row per claim.

@@ -1,4 +1,4 @@
-"""Makes a report again whenever its runs change."""
+"""Rebuilds a report whenever its runs change."""
 
 import hashlib
 import json
@@ -20,17 +20,17 @@ def run(
     display: Display,
     seconds: float,
 ) -> None:
-    """Makes the report, and makes it again when the records change, until Ctrl-C.
+    """Builds the report, and rebuilds it when records change, until Ctrl-C.
 
     An open page loads OUT/version.js every few seconds and reloads itself if its version differs
-    from the page's. A script, since pages from files cannot fetch data.
+    from the page's. It is a script because a page opened from a file cannot fetch data.
 
     Args:
         runs: directory of runs; waits for the first finished one.
         out: directory of the report.
         make: make(display=..., version=...) writes the report.
         display: prints messages, each line once.
-        seconds: time between two looks at the records.
+        seconds: time between checks for changes.
     """
     display, made = _Once(display.console), None
     display.say(f"watching {runs}; {out}/index.html reloads itself; Ctrl-C stops")
@@ -67,13 +67,13 @@ def _make(make, version, out, display):
 
 
 def _announce(out, version):
-    """Tells open pages which version is on disk; an empty one tells them that no more follow."""
+    """Writes the version on disk for open pages to read; an empty one means that no more follow."""
     with whole(pathlib.Path(out, "version.js"), "w") as file:
         file.write(f"reportVersion({json.dumps(version)});\n")
 
 
 class _Once(Display):
-    """A display that prints each line once, so that a report made again tells only news."""
+    """A display that prints each line once, so that a rebuild prints only new lines."""
 
     def __init__(self, console):
         super().__init__(console)

@@ -423,7 +423,7 @@ def test_a_run_of_the_trainer_shows_its_losses_over_steps(browser, small):
 
 @needs_chromium
 def test_a_live_page_reloads_in_its_place_when_there_is_a_newer_version(browser, small, tmp_path):
-    """The page of a sweep that goes on: first as it was, then made again."""
+    """The page of a running sweep, before and after a rebuild."""
     html = (small / "index.html").read_text()
     html = html.replace("LOOK = 2000, PAUSE = 3000", "LOOK = 50, PAUSE = 0")
 

@@ -1,4 +1,4 @@
-"""A report that is made again whenever its runs change."""
+"""Reports that are rebuilt whenever their runs change."""
 
 import json
 import time
@@ -31,7 +31,7 @@ def version(out):
     return json.loads(text.removeprefix("reportVersion(").removesuffix(");\n"))
 
 
-def test_it_makes_a_report_again_only_when_records_change(tmp_path, steps, capsys):
+def test_a_report_is_rebuilt_only_when_records_change(tmp_path, steps, capsys):
     runs, out, made, announced = tmp_path / "runs", tmp_path / "out", [], []
     study = runs / "sweep/studies/s"
     study.mkdir(parents=True)

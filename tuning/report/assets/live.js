@@ -1,10 +1,10 @@
 /* Live reports -------------------------------------------------------------------------------- */
 
-/** Milliseconds between looks for a new version, and after the reader's last touch of the page. */
+/** Milliseconds between checks for a new version, and of rest after the reader's last input. */
 const LOOK = 2000, PAUSE = 3000;
 const PLACE = "rnn-zoo-place";
 
-/** Reloads the page when the report has been made again, unless the reader is in the middle of it. */
+/** Reloads the page when the report has been rebuilt, unless the reader is busy. */
 function startLive() {
   const own = document.documentElement.dataset.version;
   if (!own) return;
@@ -27,7 +27,7 @@ function startLive() {
       clearInterval(timer);
       button.hidden = true;
     }
-    // If the page on disk is another one than version.js says, one reload has to do.
+    // One reload per version, even if the page on disk has another one.
     const isNew = version && version !== own && kept.session.getItem("rnn-zoo-asked") !== version;
     const isBusy = find("dialog[open]") || performance.now() - touched < PAUSE;
     if (!isNew || isBusy || button.getAttribute("aria-pressed") !== "true") return;
@@ -45,7 +45,7 @@ function look() {
   document.head.append(script);
 }
 
-/** Where the reader is: what is at the top of the window, what has the focus, and each table's state. */
+/** The reader's place: the element at the top of the window, the focus, and each table's state. */
 function place() {
   const above = [...document.querySelectorAll("main [id]")].filter((each) => each.getBoundingClientRect().top < 60);
   const mark = above.at(-1) || find("#main");
