@@ -9,7 +9,7 @@ from trainer.optimizers import OPTIMIZERS
 from trainer.tasks import TASKS
 
 #: Modules of the tests that register something when they are imported.
-MODULES = ("own_cells", "own_tasks")
+MODULES = ("my_lab", "own_cells", "own_tasks")
 
 
 @contextlib.contextmanager

@@ -143,6 +143,10 @@ class TrainConfig:
         optimizers.check_options(self.optimizer, self.optimizer_options)
         tasks.TASKS[self.task].check_options(self.task_options)
 
+    def __reduce__(self):
+        # Another process constructs it anew, which imports the modules of dotted names.
+        return type(self), tuple(getattr(self, f.name) for f in dataclasses.fields(self))
+
     def _check_by_gate(self, name, gates):
         value = getattr(self, name)
         if isinstance(value, dict) and set(value) != set(gates):

@@ -8,6 +8,7 @@ from keras import ops
 
 from rnn_zoo.model import check_as_built, get_weights, recurrent_cells
 from trainer.config import TrainConfig
+from trainer.display.words import count
 from trainer.errors import UserError
 from trainer.tasks.base import SPLITS
 from trainer.trial import Trial
@@ -80,7 +81,8 @@ def evaluate(model: Any, config: TrainConfig | None = None, split: str = "eval")
         type(one) is not type(other) for one, other in zip(expected, found, strict=True)
     ):
         raise UserError(
-            f"the model does not match the configuration: {config.arch}, {trial.units} units, "
+            f"the model does not match the configuration: {config.arch}, "
+            f"{count(trial.units, 'unit')}, "
             f"depth {config.depth}, for {config.task}"
         )
     for one, other in zip(expected, found, strict=True):

@@ -15,6 +15,7 @@ from trainer.chunks import Chunks
 from trainer.config import TrainConfig
 from trainer.display import curves
 from trainer.display.progress import Display, headline
+from trainer.display.words import count
 from trainer.errors import UserError
 from trainer.program import WINDOWS, window_start
 from trainer.signals import Signals
@@ -201,8 +202,8 @@ class _Run:
         else:
             self.display.splits(record)
             self.display.say(
-                f"{record.train_steps:,} steps in {record.seconds:.0f} s; record, curves.png "
-                f"and checkpoints are in {where}"
+                f"{count(record.train_steps, 'step')} in {record.seconds:.0f} s; record, "
+                f"curves.png and checkpoints are in {where}"
             )
 
     def _run_chunk(self, limit):

@@ -12,8 +12,10 @@ from trainer.errors import UserError
 def hidden():
     """Discards standard error inside the block, but prints it if an unexpected exception is raised.
 
-    Redirects file descriptor 2, because C++ code ignores Python's log level.
+    Redirects file descriptor 2, because C++ code ignores Python's log level. TensorFlow, if it is
+    imported inside, logs only errors from then on.
     """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
     terminal = os.dup(2)
     with tempfile.TemporaryFile() as held_back:

@@ -35,6 +35,7 @@ import pathlib
 import warnings
 from collections.abc import Iterator
 
+from trainer.display.words import count
 from trainer.errors import UserError
 from trainer.storage.differences import flat
 from trainer.storage.records import RunDirectory
@@ -201,14 +202,13 @@ def read(directory: str | os.PathLike, everything: bool = False) -> tuple[pd.Dat
             found, bad = _rows(path / name, study, name == RERUNS, everything)
             rows += found
             if bad:
-                problems.append(f"{path / name}: {bad} damaged line{'s'[: bad > 1]} left out")
+                problems.append(f"{path / name}: {count(bad, 'damaged line')} left out")
     found = frame(rows)
     if everything:
         return found, problems
     again = found.duplicated(list(_SAME)) & ~found.duplicated([*_SAME, "study"])
     if again.any():
-        count = int(again.sum())
-        copies = f"{count} trial{'s'[: count > 1]}"
+        copies = count(int(again.sum()), "trial")
         problems.append(f"{directory}: {copies} left out that another study has too")
     return found[~again].reset_index(drop=True), problems
 

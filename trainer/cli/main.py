@@ -39,8 +39,6 @@ def run(main: Callable[[], int | None], flag_holder: flags.FlagValues, usage: st
     if "" not in sys.path:
         sys.path.insert(0, "")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # Otherwise it warns about retracing whenever a process trains more than one configuration.
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     try:
         rest = flag_holder([sys.argv[0], *arguments])
         if rest[1:]:
@@ -71,14 +69,20 @@ def backend_name() -> str:
     return os.environ.get("KERAS_BACKEND") or configured.get("backend", "tensorflow")
 
 
-def start_backend() -> None:
+def start_backend(is_lean: bool = True) -> None:
     """Imports Keras and initialises its devices, hiding the lines that TensorFlow logs.
+
+    Args:
+        is_lean: whether Keras does without optional packages that commands don't need.
 
     Raises:
         UserError: the backend is not installed.
     """
     compiled.keep(backend_name())
     unused = {"sklearn", "pandas", "matplotlib", "torch", "jax"} - {backend_name()}
+    unused = unused if is_lean else set()
+    # Otherwise it warns about retracing whenever a process trains more than one configuration.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     with stderr.hidden(), lean.without(*unused):
         try:
             import keras

@@ -8,6 +8,7 @@ import numpy as np
 from rnn_zoo.inputs import Held
 from trainer import counter_rng
 from trainer import lazy_ops as ops
+from trainer.display.words import count
 from trainer.tasks.base import Batch, Task, check_whole
 from trainer.tasks.rendering import scored_sample
 
@@ -72,7 +73,8 @@ class Memory(Task):
         given, vector = (part[-1] for part in scored_sample(self, batch, index, outputs))
         error = f"squared error {np.mean(np.square(given - vector)):.4f} per dimension"
         if units is not None:
-            error += f", {least_error(units, self.input_dim):.4f} in theory with {units} units"
+            error += f", {least_error(units, self.input_dim):.4f} in theory with "
+            error += count(units, "unit")
         return f"true           {_line(vector)}\nreconstruction {_line(given)}\n{error}"
 
 

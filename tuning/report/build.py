@@ -8,6 +8,7 @@ from collections.abc import Collection
 import pandas as pd
 
 from trainer.display.progress import Display
+from trainer.display.words import count
 from trainer.errors import UserError
 from trainer.storage.files import whole
 from tuning import trials
@@ -165,8 +166,8 @@ def _verdicts(claims):
 def _summarise(out, figures, tables, claims, missing, display):
     drawn = sum(chart is not None for _, chart, _ in figures.values())
     display.say(
-        f"{out / 'index.html'}: {drawn} of {len(figures)} figures, {len(tables)} tables, "
-        f"{len(claims)} claims ({_verdicts(claims)})"
+        f"{out / 'index.html'}: {drawn} of {count(len(figures), 'figure')}, "
+        f"{count(len(tables), 'table')}, {count(len(claims), 'claim')} ({_verdicts(claims)})"
     )
     for command, gaps in gap.commands(missing).items():
         display.say(f"missing in {', '.join(each.what for each in gaps)}: {command}")

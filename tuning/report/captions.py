@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from trainer.display.words import count
 from tuning.report import statistics
 from tuning.report.chart import Chart
 from tuning.report.figures import Panel
@@ -95,7 +96,7 @@ def _filled(words, values):
 
 
 def _count(trials):
-    return f"{len(trials):,} trial{'s'[: len(trials) != 1]}"
+    return count(len(trials), "trial")
 
 
 def _describe(selected):

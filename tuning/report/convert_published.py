@@ -5,6 +5,7 @@ import pathlib
 from absl import flags
 
 from trainer.cli import main as cli
+from trainer.display.words import count
 from trainer.errors import UserError
 
 USAGE = """Converts the trials that the paper's authors published to one Parquet file.
@@ -37,7 +38,8 @@ def main():
     found = authors.read(FLAGS.published)
     with whole(FLAGS.out) as file:
         found.to_parquet(file, index=False)
-    print(f"{FLAGS.out}: {len(found):,} trials; python -m tuning.report --published={FLAGS.out}")
+    made = f"{FLAGS.out}: {count(len(found), 'trial')}"
+    print(f"{made}; python -m tuning.report --published={FLAGS.out}")
 
 
 def run():

@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 
 from trainer.display.progress import Display
+from trainer.display.words import count
 from trainer.storage.files import whole
 from tuning import trials
 from tuning.report import designs
@@ -95,7 +96,7 @@ def make(
         if each == TOO_FEW and name in designs.DESIGNS:
             reached, studies = _smallest(CLAIMS[name].check, designs.DESIGNS[name], there)
             open_[name] = reached, studies
-            say(f"{name}: power {reached:.0%} with {len(studies)} studies")
+            say(f"{name}: power {reached:.0%} with {count(len(studies), 'study', 'studies')}")
     costs = _Costs(there, seconds, [point for _, studies in open_.values() for point in studies])
     total = 0.0
     planned: dict[tuple, int] = {}
@@ -215,9 +216,9 @@ class _Costs:
         wanted = {}
         for point in studies:
             key = designs.key(point)
-            count = point["num_trials"] + point.get("reruns", 0)
-            if count > planned.get(key, self._there.count(point)):
-                wanted[key] = count
+            total = point["num_trials"] + point.get("reruns", 0)
+            if total > planned.get(key, self._there.count(point)):
+                wanted[key] = total
         return wanted
 
     def hours(self, studies: Sequence[Point], planned: Mapping[tuple, int]) -> float:
@@ -272,8 +273,8 @@ def run(
         with whole(out / "plan.gin", "w") as file:
             file.write(gin(studies, f"The studies that decide {decided}, in this order."))
         display.say(
-            f"{out / 'plan.gin'}: {len(studies)} studies; run them with python -m tuning.sweep "
-            f"--gin_file={out / 'plan.gin'} --out={runs or 'runs'}/decide"
+            f"{out / 'plan.gin'}: {count(len(studies), 'study', 'studies')}; run with "
+            f"python -m tuning.sweep --gin_file={out / 'plan.gin'} --out={runs or 'runs'}/decide"
         )
     else:
         display.say(f"no open claim can be decided in {hours:g} core-hours")
@@ -306,9 +307,9 @@ def _say_places(studies, there, display):
         for study in there.places(point):
             sweep = study.rpartition("/studies/")[0]
             places[sweep] = places.get(sweep, 0) + 1
-    for sweep, count in places.items():
+    for sweep, number in places.items():
         display.say(
-            f"{count} of these studies have trials in the sweep {sweep or '.'}; they continue "
+            f"{number} of these studies have trials in the sweep {sweep or '.'}; they continue "
             "there, and a sweep in another directory repeats these trials"
         )
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from rnn_zoo.architectures import ARCHITECTURES
 from trainer.config import ACTIVATIONS, BIAS_INITS, MATRIX_INITS, OPTIONS, TrainConfig
+from trainer.display.words import count
 from trainer.errors import UserError
 from trainer.optimizers import OPTIMIZERS, PAPER_OPTIMIZERS
 from trainer.tasks import TASKS
@@ -229,5 +230,5 @@ def table(space: Sequence[Hyperparameter]) -> str:
 def summary(space: Sequence[Hyperparameter]) -> str:
     """Describes the size of the space in a few words, with the names of fixed hyperparameters."""
     fixed = [f"{each.name} = {each.fixed}" for each in space if each.fixed is not None]
-    text = f"{len(space) - len(fixed)} dimensions"
+    text = count(len(space) - len(fixed), "dimension")
     return f"{text}, fixed: {', '.join(fixed)}" if fixed else text

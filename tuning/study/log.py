@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from trainer.config import TrainConfig
+from trainer.display.words import count
 from trainer.storage.files import whole
 from trainer.storage.records import PRIVATE, RunDirectory, RunRecord
 
@@ -46,7 +47,7 @@ class TrialLog:
             with whole(self.path, "w") as file:
                 file.writelines(map(_line, self.records.values()))
             self.problem = (
-                f"{self.path} has {bad} damaged line{'s'[: bad > 1]}; it is kept as "
+                f"{self.path} has {count(bad, 'damaged line')}; it is kept as "
                 f"{aside.name}, and the lost trials run again"
             )
 

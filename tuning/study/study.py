@@ -277,7 +277,7 @@ class Study:
         return (
             f"task {config.task}   architecture {config.arch}   depth {config.depth}   budget "
             f"{config.num_params:,}   {study.algorithm} in {spaces.summary(self.space)}   "
-            f"{count(study.num_trials, 'trial')} of up to {config.train_steps:,} steps"
+            f"{count(study.num_trials, 'trial')} of up to {count(config.train_steps, 'step')}"
         )
 
     def _next_job(self):

@@ -7,6 +7,7 @@ from absl import flags
 
 from trainer.cli import main as cli
 from trainer.cli import train_flags
+from trainer.display.words import count
 from trainer.errors import UserError
 from tuning.sweep import dry_run, local, worker
 from tuning.sweep.config import parse
@@ -119,7 +120,7 @@ def _run(sweep, display):
     failed = sum(sweep.state(name).status == FAILED for name in sweep.specs)
     if failed:
         display.say(
-            f"{failed} {'study' if failed == 1 else 'studies'} failed; see the errors in "
+            f"{count(failed, 'study', 'studies')} failed; see the errors in "
             f"{sweep.path / 'logs'}, and retry with --retry_failed"
         )
     return 1 if failed else 0
