@@ -80,10 +80,8 @@ class Trial:
         config = self.config
         bound = inspect.signature(type(self.task)).bind(**config.task_options)
         bound.apply_defaults()
-        options = bound.arguments.items()
-        fixed = {name: value for name, value in options if name not in self.task.lane_options}
-        lanes, own = self.cells[0].lane_options, config.arch_options.items()
-        own = {name: value for name, value in own if name not in lanes}
+        fixed = _without(self.task.lane_options, bound.arguments)
+        own = _without(self.cells[0].lane_options, config.arch_options)
         shape = (config.task, fixed, config.arch, own, config.depth, self.units, config.batch_size)
         return (*shape, config.precision, self.optimizers)
 
@@ -265,3 +263,7 @@ class Trial:
             )
             for split in splits
         }
+
+
+def _without(names, options):
+    return {name: value for name, value in options.items() if name not in names}

@@ -51,8 +51,8 @@ def update(
         The new (weights, slots).
     """
     t = ops.cast(step, rate.dtype) + 1
-    numbers = [expand_as(value, weights) for value in (rate, momentum, t)]
-    made = Step(gradients, weights, slots["u"], slots["v"], *numbers, shapes)
+    rate, momentum, t = (expand_as(value, weights) for value in (rate, momentum, t))
+    made = Step(gradients, weights, slots["u"], slots["v"], rate, momentum, t, shapes)
     chosen, *others = [_updated(name, made, options.get(name, {})) for name in names]
     for index, result in enumerate(others, start=1):
         this = expand_as(choice == index, weights)

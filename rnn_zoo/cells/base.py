@@ -342,7 +342,7 @@ def own_options(cell_class: type[AbstractRNNCell]) -> dict[str, Any]:
     for each in cell_class.__mro__[: cell_class.__mro__.index(AbstractRNNCell)]:
         if "__init__" not in vars(each):
             continue
-        parameters = inspect.signature(each.__init__).parameters
+        parameters = inspect.signature(vars(each)["__init__"]).parameters
         for name, parameter in parameters.items():
             is_named = parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
             if is_named and name not in common:

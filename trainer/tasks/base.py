@@ -99,8 +99,8 @@ class Task:
     target_time_axis: int = -2
     vocabulary: tuple[str, ...] | None = None
     data: Mapping[str, Any] = MappingProxyType({})
-    defaults: Mapping[str, Any] = MappingProxyType({})
-    ranges: Mapping[str, Any] = MappingProxyType({})
+    defaults: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+    ranges: ClassVar[Mapping[str, Any]] = MappingProxyType({})
     lane_options: tuple[str, ...] = ()
     num_samples: int | None = None
     predicts_next: bool = False

@@ -33,7 +33,7 @@ def place_inside(axes: Axes, entries: Mapping[str, Artist], ink: str) -> bool:
         box = key.get_window_extent()
         for place in _PLACES if box.width < frame.width else ():
             if _is_free(place, box, frame, taken):
-                key.set_loc(place)
+                key.set_loc(place)  # type: ignore[arg-type]  # a key of _PLACES
                 return True
         key.remove()
     return False
@@ -41,8 +41,13 @@ def place_inside(axes: Axes, entries: Mapping[str, Artist], ink: str) -> bool:
 
 def place_above(figure: Figure, entries: Mapping[str, Artist], ink: str) -> None:
     """Draws the key above the axes."""
-    above = "outside upper center"
-    figure.legend(entries.values(), entries, loc=above, ncols=3, labelcolor=ink)
+    figure.legend(
+        handles=list(entries.values()),
+        labels=list(entries),
+        loc="outside upper center",
+        ncols=3,
+        labelcolor=ink,
+    )
 
 
 def _is_free(place, box, frame, taken):

@@ -14,7 +14,8 @@ from matplotlib.colors import to_hex
 from trainer.errors import UserError
 from tuning.report.paper import ARCHS
 
-Style = dict[str, Any]
+#: Key of Matplotlib's rcParams -> value.
+Style = dict[Any, Any]
 #: Keys of the colours of text and axes, which the page replaces with its own.
 INKS = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
 

@@ -204,7 +204,7 @@ def value_of(config: TrainConfig, hyperparameter: Hyperparameter) -> Any:
         return inspect.signature(TASKS[config.task]).parameters[entry].default
     if field == "arch_options":
         return ARCHITECTURES[config.arch].options[entry]
-    if field == "optimizer_options":
+    if field == "optimizer_options" and hyperparameter.condition is not None:
         return OPTIMIZERS[hyperparameter.condition.values[0]].options[entry]
     return getattr(ARCHITECTURES[config.arch], field)
 
