@@ -246,7 +246,7 @@ def frame(rows: list[dict] | pd.DataFrame) -> pd.DataFrame:
     for name in ("is_rerun", "stopped_early"):
         trials[name] = trials[name].astype(bool)
     for name in (*_NAMES, "validation"):
-        trials[name] = trials[name].fillna("[]")
+        trials[name] = trials[name].fillna("[]").astype(str)
     for name in (*_WORDS, *_LABELS):
         trials[name] = trials[name].astype("category")
     return trials

@@ -95,7 +95,7 @@ def _choose(names, panels):
 def _draw(panels, trials):
     """Returns name -> (panel, chart or None, caption)."""
     # Figures select many times, which takes longer with long columns that they do not use.
-    trials = trials.drop(columns=["hparams", "curve"])
+    trials = trials.drop(columns=["hparams", "curve", "validation"])
     of_task, drawn = dict(list(trials.groupby("task", observed=True))), {}
     for name, panel in panels.items():
         part = of_task.get(panel.task, trials.iloc[:0])
