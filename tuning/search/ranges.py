@@ -128,8 +128,8 @@ def hold(config: TrainConfig, given: Collection[str], ranges: Mapping[str, Any])
         if not each.contains(value) and value != _OFF.get(each.name):
             inside = "one of" if each.distribution == "categorical" else "within"
             raise UserError(
-                f"{each.name} is {inside} {each}, not {value!r}; to go beyond the paper, give it "
-                f"a range: StudyConfig.ranges = {{{each.name!r}: {value!r}}}"
+                f"{each.name} is {inside} {each}, not {value!r}; to go beyond it, set "
+                f"StudyConfig.ranges = {{{each.name!r}: {value!r}}}"
             )
     return {**ranges, **held}
 

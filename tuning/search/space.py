@@ -205,7 +205,9 @@ def value_of(config: TrainConfig, hyperparameter: Hyperparameter) -> Any:
     if field == "arch_options":
         return ARCHITECTURES[config.arch].options[entry]
     if field == "optimizer_options" and hyperparameter.condition is not None:
-        return OPTIMIZERS[hyperparameter.condition.values[0]].options[entry]
+        owners = hyperparameter.condition.values
+        owner = config.optimizer if config.optimizer in owners else owners[0]
+        return OPTIMIZERS[owner].options[entry]
     return getattr(ARCHITECTURES[config.arch], field)
 
 
