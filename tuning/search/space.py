@@ -78,6 +78,8 @@ def _of_architecture(config):
 
 def _of_learning(config, optimizers):
     with_momentum = tuple(name for name in optimizers if OPTIMIZERS[name].has_momentum)
+    # If none has it, it is never active; a condition needs a value.
+    with_momentum = with_momentum or ("momentum",)
     steps = config.train_steps
     yield Hyperparameter(
         "train_steps", "log-integer", max(1, steps // 4), steps, source="up to train_steps"

@@ -259,7 +259,7 @@ def test_a_search_for_the_largest_data_set_needs_enough_inputs(inputs, options, 
             of_study(start, study)
 
 
-@pytest.mark.parametrize("choices", [None, ["adam"], ["adam", "muon"], ["muon"]], ids=str)
+@pytest.mark.parametrize("choices", [None, ["adam"], ["adam", "muon"], ["muon"], ["sgd"]], ids=str)
 def test_muon_is_searched_only_if_asked_for(choices):
     ranges = {} if choices is None else {"optimizer": choices}
     found, _ = of_study(config(), StudyConfig(ranges=ranges))
