@@ -1,5 +1,7 @@
 """Captions of figures: the trials that they show, and those that they leave out."""
 
+import json
+
 import pandas as pd
 
 from trainer.display.words import count
@@ -16,7 +18,7 @@ REASONS = {
     "depth": "at other depths",
     "variant": "with {}",
     "profile": "of the {} profile",
-    "setting": "in other settings of the task",
+    "setting": "in other settings of the task ({})",
     "outside": "with hyperparameters outside the paper's ranges",
     "num_steps": "with other numbers of time steps",
     "max_params": "at other budgets ({:,})",
@@ -91,8 +93,15 @@ def _filled(words, values):
     before, rest = words.split("{", 1)
     form, after = rest.split("}", 1)
     known = sorted(values.unique().tolist())
+    known = [_options(each) if str(each).startswith("{") else each for each in known]
     names = [f"{value:{form[1:]}}" for value in known[:MOST_VALUES]]
     return before + ", ".join(names) + (", ..." if len(known) > MOST_VALUES else "") + after
+
+
+def _options(setting):
+    """Writes task options briefly; the hash of a text is cut."""
+    options = json.loads(setting).items()
+    return " ".join(f"{name}={str(value)[:12]}" for name, value in options) or "without options"
 
 
 def _count(trials):

@@ -35,7 +35,7 @@ def test_captions_say_how_many_trials_the_search_proposed():
         ({"depth": 3}, "1 at other depths"),
         ({"optimizer": "muon", "algorithm": "random"}, "1 with muon"),
         ({"profile": "smoke"}, "1 of the smoke profile"),
-        ({"setting": '{"num_steps": 9}'}, "1 in other settings of the task"),
+        ({"setting": '{"num_steps": 9}'}, "1 in other settings of the task (num_steps=9)"),
         ({"outside": '["lr_init"]'}, "1 with hyperparameters outside the paper's ranges"),
         ({"max_params": 2000}, "1 at other budgets (2,000)"),
         ({"algorithm": "gp"}, "1 of gp search"),
