@@ -26,6 +26,7 @@ def pytest_configure(config):
     config.compiled = tempfile.mkdtemp(prefix="compiled-")
     os.environ["TF_XLA_FLAGS"] = f"--tf_xla_persistent_cache_directory={config.compiled}"
     os.environ["JAX_COMPILATION_CACHE_DIR"] = config.compiled
+    os.environ["JAX_COMPILATION_CACHE_MAX_SIZE"] = str(10**10)  # see trainer/compiled.py
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 

@@ -77,7 +77,8 @@ def prune(root: pathlib.Path, max_bytes: int) -> None:
     for path in root.rglob("*"):
         with contextlib.suppress(OSError):
             found = path.stat()
-            if path.is_file():
+            # JAX expects a time of last use beside each program.
+            if path.is_file() and not path.name.endswith("-atime"):
                 files.append((max(found.st_atime, found.st_mtime), found.st_size, path))
                 total += found.st_size
     if total <= max_bytes:
@@ -103,6 +104,8 @@ def _for_jax(root, path):
     if os.environ.get("JAX_COMPILATION_CACHE_DIR", str(root)).startswith(str(root)):
         os.environ["JAX_COMPILATION_CACHE_DIR"] = str(path)
         os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", JAX_SECONDS)
+        # Only with a limit does JAX lock the directory; else a process may read half a program.
+        os.environ.setdefault("JAX_COMPILATION_CACHE_MAX_SIZE", str(MAX_BYTES))
 
 
 def _key(backend):

@@ -55,8 +55,10 @@ class _Site:
         return (self.path / name).read_text()
 
 
-def build(path, *options):
-    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html", *options]
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    path = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html"]
     done = subprocess.run(
         [*command, "-d", path / "doctrees", ROOT / "docs", path / "html"],
         env=environment(KERAS_BACKEND="jax"),  # imported sooner than TensorFlow
@@ -69,35 +71,24 @@ def build(path, *options):
     return _Site(path / "html")
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    return build(tmp_path_factory.mktemp("site"))
-
-
-@pytest.fixture(scope="module")
-def part(tmp_path_factory):
-    """The site of the cells and the tasks alone, which takes half the time."""
-    left_out = "exclude_patterns=ext,_static,guides,reference,gallery.md"
-    dangling = "suppress_warnings=toc.not_readable,myst.xref_missing"
-    return build(tmp_path_factory.mktemp("part"), "-D", left_out, "-D", dangling)
-
-
-def test_every_architecture_has_a_page_with_equations_and_examples(part):
+@pytest.mark.slow
+def test_every_architecture_has_a_page_with_equations_and_examples(site):
     for architecture in rnn_zoo.ARCHITECTURES.values():
-        page = part.documented[f"rnn_zoo.{architecture.cell}"]
+        page = site.documented[f"rnn_zoo.{architecture.cell}"]
         layer = f"rnn_zoo.layers.{architecture.cell.removesuffix('Cell')}"
-        assert page.startswith("cells/") and part.documented[layer] == page
-        assert r"\begin{align}" in part.text(page) and "&gt;&gt;&gt;" in part.text(page)
-    pages = {part.documented[f"rnn_zoo.{each.cell}"] for each in rnn_zoo.ARCHITECTURES.values()}
+        assert page.startswith("cells/") and site.documented[layer] == page
+        assert r"\begin{align}" in site.text(page) and "&gt;&gt;&gt;" in site.text(page)
+    pages = {site.documented[f"rnn_zoo.{each.cell}"] for each in rnn_zoo.ARCHITECTURES.values()}
     assert len(pages) == len(rnn_zoo.ARCHITECTURES)
 
 
-def test_every_task_has_a_page_with_an_example(part):
+@pytest.mark.slow
+def test_every_task_has_a_page_with_an_example(site):
     for name, task in TASKS.items():
         page = f"tasks/{name}.html"
-        assert part.documented[f"{task.__module__}.{task.__name__}"] == page
-        assert f"python -m trainer --task={name}" in re.sub("<[^>]*>", "", part.text(page))
-        assert "&gt;&gt;&gt;" in part.text(page)
+        assert site.documented[f"{task.__module__}.{task.__name__}"] == page
+        assert f"python -m trainer --task={name}" in re.sub("<[^>]*>", "", site.text(page))
+        assert "&gt;&gt;&gt;" in site.text(page)
 
 
 @pytest.mark.slow

@@ -12,7 +12,6 @@ from cell_twins import (
     BATCH,
     INPUT,
     ONE_CASE_EACH,
-    QUICK_CASES,
     TIME,
     UNITS,
     case_id,
@@ -27,7 +26,7 @@ from cell_twins import (
 )
 from on_backend import execute, gradients, to_numpy
 from registrations import restored
-from slow import slow_except, slow_rows_except
+from slow import slow_except
 
 import rnn_zoo
 from rnn_zoo import build_model, functional, model
@@ -282,6 +281,7 @@ def float16_policy():
     keras.config.set_dtype_policy(before)
 
 
+@pytest.mark.slow
 @plus_rnn
 def test_a_layer_may_be_used_twice(case, rng):
     arch, options, features = case
@@ -350,13 +350,11 @@ np.savez(sys.argv[3], *seeded.get_weights(), outputs=net(np.load(sys.argv[2])))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("backend", "cases"),
-    slow_rows_except(
-        [("jax", QUICK_CASES)],
-        [("jax", QUICK_CASES), ("jax", ONE_CASE_EACH), ("tensorflow", ONE_CASE_EACH)],
-    ),
-    ids=["jax", "jax-all", "tensorflow-all"],
+    [("jax", ONE_CASE_EACH), ("tensorflow", ONE_CASE_EACH)],
+    ids=["jax", "tensorflow"],
 )
 def test_a_keras_file_loads_in_a_fresh_process(backend, cases, rng, tmp_path):
     """Also on another backend; equal seeds give equal weights there too.

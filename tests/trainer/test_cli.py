@@ -379,7 +379,8 @@ EXPORTS = [
 ]
 
 
-@pytest.mark.parametrize("options, made", slow_rows_except(EXPORTS[:1], EXPORTS))
+@pytest.mark.slow
+@pytest.mark.parametrize("options, made", EXPORTS)
 def test_a_trained_run_can_be_exported(smoke, options, made, tmp_path):
     copy = tmp_path / "exported"
     shutil.copytree(smoke[0], copy)
@@ -443,6 +444,7 @@ def stopped(killed, tmp_path):
     return tmp_path / "run", sorted((tmp_path / "run" / "checkpoints").glob("step-*"))
 
 
+@pytest.mark.slow
 def test_a_damaged_newest_checkpoint_is_reported_and_the_one_before_used(server, stopped):
     directory, (older, newer) = stopped
     content = bytearray(newer.read_bytes())
@@ -469,9 +471,8 @@ def test_a_damaged_newest_checkpoint_is_reported_and_the_one_before_used(server,
 # Divergence.
 
 
-@pytest.mark.parametrize(
-    "rate, steps, at", [pytest.param("1e30", 20, 0, marks=pytest.mark.slow), ("1e5", 20, 1)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("rate, steps, at", [("1e30", 20, 0), ("1e5", 20, 1)])
 def test_a_training_that_diverges_ends_well_and_says_where(server, tmp_path, rate, steps, at):
     done = server.run(
         "trainer",

@@ -16,7 +16,8 @@ Usage = namedtuple("Usage", "total used free")
 @pytest.fixture
 def environment(tmp_path, monkeypatch):
     """An environment of its own, on a machine without a GPU and with a free disk."""
-    for name in ("RNN_ZOO_CACHE", "TF_XLA_FLAGS", "JAX_COMPILATION_CACHE_DIR", "XLA_FLAGS"):
+    jax = ("JAX_COMPILATION_CACHE_DIR", "JAX_COMPILATION_CACHE_MAX_SIZE")
+    for name in ("RNN_ZOO_CACHE", "TF_XLA_FLAGS", "XLA_FLAGS", *jax):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(shutil, "which", lambda _: None)
@@ -37,6 +38,8 @@ def test_both_backends_keep_programs_in_the_user_s_cache_directory(tmp_path, env
     root = tmp_path / "rnn-zoo" / "programs"
     assert sorted(map(str, root.iterdir())) == sorted(kept())
     assert all(path.stat().st_mode & 0o777 == 0o700 for path in root.iterdir())
+    # Without a limit, JAX does not lock the directory.
+    assert int(os.environ["JAX_COMPILATION_CACHE_MAX_SIZE"]) == compiled.MAX_BYTES
     environment.setenv("RNN_ZOO_CACHE", str(tmp_path / "elsewhere"))
     assert compiled.directory() == tmp_path / "elsewhere" / "rnn-zoo" / "programs"
 
@@ -88,6 +91,9 @@ def test_the_programs_that_were_not_used_for_longest_go_first(tmp_path):
     assert len(list(path.parent.iterdir())) == 10
     compiled.prune(tmp_path, 999)
     assert sorted(found.name for found in path.parent.iterdir()) == list("0123456")
+    (path.parent / "0-atime").write_bytes(b"x" * 8)
+    compiled.prune(tmp_path, 0)
+    assert [found.name for found in path.parent.iterdir()] == ["0-atime"]
 
 
 def test_a_full_disk_is_recognised_in_tensorflow_s_errors():

@@ -22,6 +22,7 @@ CONFIG = TrainConfig(
 )
 
 
+@pytest.mark.slow
 def test_it_gives_what_the_record_has(tmp_path):
     config = dataclasses.replace(CONFIG, arch="ugrnn", depth=1, gate_bias=2.0)
     record = train(config, tmp_path / "run")

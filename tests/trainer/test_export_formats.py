@@ -9,7 +9,6 @@ import pytest
 from on_backend import tensorflow_only
 from processes import python
 from random_runs import write_run
-from slow import slow_except
 
 from rnn_zoo.architectures import ARCHITECTURES
 from rnn_zoo.model import get_weights, recurrent_cells, set_weights
@@ -67,7 +66,8 @@ np.savez("answers.npz", **answers)
 """
 
 
-@pytest.mark.parametrize("arch", slow_except(["lstm"], ARCHITECTURES))
+@pytest.mark.slow
+@pytest.mark.parametrize("arch", ARCHITECTURES)
 def test_answers_are_those_of_the_keras_model(arch, tmp_path):
     config = TrainConfig("arithmetic", arch, depth=2, num_params=1200, gate_bias=0.5)
     write_run(tmp_path / "run", config, shrink=0.7)

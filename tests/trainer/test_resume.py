@@ -128,7 +128,8 @@ MOMENTS = [
 FEW = [MOMENTS[5]]
 
 
-@pytest.mark.parametrize("moments", [FEW, pytest.param(MOMENTS, marks=pytest.mark.slow)], ids=len)
+@pytest.mark.slow
+@pytest.mark.parametrize("moments", [FEW, MOMENTS], ids=len)
 def test_a_run_killed_between_any_two_files_is_the_undisturbed_one(
     server, undisturbed, moments, tmp_path
 ):
@@ -155,6 +156,7 @@ class Broken(Callback):
 """
 
 
+@pytest.mark.slow
 def test_a_run_that_a_callback_ended_is_resumed_from_there(server, undisturbed, tmp_path):
     directory = tmp_path / "run"
     (tmp_path / "mine.py").write_text(MINE)

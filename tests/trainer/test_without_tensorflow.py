@@ -7,27 +7,22 @@ import pytest
 from on_backend import tensorflow_only
 from processes import SMALL, without_tensorflow
 
-pytestmark = tensorflow_only
+# In the default run, `warm_jax` trains without TensorFlow in other files.
+pytestmark = [tensorflow_only, pytest.mark.slow]
 
 FEW_PARAMS = "--gin_bindings=TrainConfig.num_params = 500"
 
 
 @pytest.fixture(scope="module")
 def run_directory(warm_jax, tmp_path_factory):
-    """The directory of a run, and how the commands on it ended, by their module."""
-    where = tmp_path_factory.mktemp("jax")
-    commands = [
-        ("trainer", *SMALL, "--run_dir=run"),
-        ("trainer.show", "--run_dir=run", "--num=1"),
-        ("trainer.quantize", "--run_dir=run", "--bits=4", "--granularity=row"),
-        ("trainer.export", "--run_dir=run"),
-    ]
-    return where / "run", {command[0]: warm_jax.run(*command, cwd=where) for command in commands}
+    """The directory of a run, and how the training ended."""
+    path = tmp_path_factory.mktemp("jax") / "run"
+    return path, warm_jax.run("trainer", *SMALL, f"--run_dir={path}", cwd=path.parent)
 
 
 def test_training_leaves_a_record_a_curve_and_events(run_directory):
     path, done = run_directory
-    assert done["trainer"].code == 0, done["trainer"].stderr
+    assert done.code == 0, done.stderr
     record = json.loads((path / "record.json").read_text())
     assert record["backend"] == "jax"
     assert record["status"] == "ok"
@@ -36,13 +31,13 @@ def test_training_leaves_a_record_a_curve_and_events(run_directory):
     assert list(path.rglob("events.out.tfevents.*"))
 
 
-def test_a_run_is_shown_with_its_answers(run_directory):
-    done = run_directory[1]["trainer.show"]
+def test_a_run_is_shown_with_its_answers(run_directory, warm_jax):
+    path, _ = run_directory
+    done = warm_jax.run("trainer.show", f"--run_dir={path}", "--num=1", cwd=path)
     assert (done.code, done.stderr) == (0, "")
     assert "architecture rnn" in done.stdout and "predicted" in done.stdout
 
 
-@pytest.mark.slow
 def test_resuming_a_finished_run_does_nothing(run_directory):
     path, _ = run_directory
     before = (path / "record.json").read_bytes()
@@ -51,9 +46,10 @@ def test_resuming_a_finished_run_does_nothing(run_directory):
     assert (path / "record.json").read_bytes() == before
 
 
-def test_a_run_is_measured_again_with_fewer_bits(run_directory):
-    path, done = run_directory
-    done = done["trainer.quantize"]
+def test_a_run_is_measured_again_with_fewer_bits(run_directory, warm_jax):
+    path, _ = run_directory
+    bits = ("--bits=4", "--granularity=row")
+    done = warm_jax.run("trainer.quantize", f"--run_dir={path}", *bits, cwd=path)
     assert (done.code, done.stderr) == (0, "")
     with open(path / "quantized" / "losses.csv") as file:
         unchanged, rounded = csv.DictReader(file)
@@ -64,8 +60,9 @@ def test_a_run_is_measured_again_with_fewer_bits(run_directory):
     assert names == {"losses.csv", "losses.png", "4bit_row.safetensors"}
 
 
-def test_a_saved_model_needs_it_and_says_so(run_directory):
-    done = run_directory[1]["trainer.export"]
+def test_a_saved_model_needs_it_and_says_so(run_directory, warm_jax):
+    path, _ = run_directory
+    done = warm_jax.run("trainer.export", f"--run_dir={path}", cwd=path)
     assert done.code == 2
     assert done.stderr.count("\n") == 1
     assert "tensorflow" in done.stderr
@@ -77,7 +74,6 @@ def test_layers_lanes_and_steppers_work_and_a_pipeline_says_what_it_needs(warm_j
     assert "needs KERAS_BACKEND=tensorflow" in done.stdout
 
 
-@pytest.mark.slow
 def test_a_search_works(tmp_path):
     # A sweep and its report are made without TensorFlow in tests/tuning/report/test_cli.py.
     flags = ("--task=capacity", "--arch=rnn", "--profile=smoke", FEW_PARAMS, "--num_trials=2")

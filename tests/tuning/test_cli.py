@@ -60,6 +60,7 @@ def test_help_and_the_space_need_no_backend(tmp_path):
     assert rows["lr_decay_rate"][0] == "log-uniform" and rows["train_steps"][0] == "log-integer"
 
 
+@pytest.mark.slow
 def test_a_smoke_study_ends_with_a_model(tmp_path):
     done = tune(
         tmp_path,
@@ -67,7 +68,6 @@ def test_a_smoke_study_ends_with_a_model(tmp_path):
         "--arch=rnn",
         "--profile=smoke",
         "--num_trials=2",
-        "--workers=1",
         "--early_stopping=median",
         "--gin_bindings=TrainConfig.task_options = {'num_steps': 12}",
         **QUICK,

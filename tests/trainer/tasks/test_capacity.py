@@ -323,6 +323,7 @@ def test_evaluation_is_a_loop_over_the_data_set(presentation, b, evaluate):
     assert summary["bits_per_parameter"] == pytest.approx(bits / model.count_params(), abs=1e-5)
 
 
+@pytest.mark.slow
 def test_lanes_of_data_sets_of_several_sizes_are_measured_as_each_alone(evaluate):
     """The sweep continues past the end of the smaller data set, whose metrics do not change."""
     large, small = make(9, 1000), make(9, 300)

@@ -88,6 +88,7 @@ def test_it_is_the_same_each_time_it_is_read(task):
             np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_an_iterator_continues_from_a_checkpoint(task, tmp_path):
     import tensorflow as tf
 
@@ -115,6 +116,7 @@ def test_the_loss_that_fit_reports_is_the_tasks(task):
     assert measured == pytest.approx(losses[0], rel=1e-4)
 
 
+@pytest.mark.slow
 def test_the_accuracy_that_evaluate_reports_is_the_tasks(task):
     model = gru(task, weighted_metrics=task.keras_metrics())
     batches = [task.sample("eval", 5, B, step) for step in range(3)]
@@ -138,6 +140,7 @@ def test_an_accuracy_of_all_steps_is_refused():
         model.evaluate(task.dataset("eval", B), steps=1, verbose=0)
 
 
+@pytest.mark.slow
 def test_a_compiled_model_comes_back_with_its_loss_and_accuracy(task, tmp_path):
     model = gru(task, optimizer="sgd", weighted_metrics=task.keras_metrics())
     data = task.dataset("eval", B, 1)
@@ -198,6 +201,7 @@ def test_a_path_of_no_task_is_refused(path):
         pipeline.TaskLoss(path)
 
 
+@pytest.mark.slow
 def test_weights_of_samples_are_passed_on():
     """Uniform draws of rcf have the weights N β_i; here they differ by a factor above 10."""
     task = TASKS["rcf"](num_samples=10**6, dimensions=2, num_steps=3, sampling="uniform")

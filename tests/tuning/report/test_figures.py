@@ -55,6 +55,7 @@ def test_a_figure_is_written_as_vectors_and_at_300_dots_per_inch(planted):
     assert chart.picture("pdf", "2c")[:5] == b"%PDF-"
 
 
+@pytest.mark.slow
 def test_two_processes_write_the_same_bytes(tmp_path):
     draw = """
 import hashlib

@@ -112,6 +112,7 @@ def test_seeds_differ_and_zero_is_a_seed(name, tmp_path):
     assert searches[0] == searches[1] != searches[2]
 
 
+@pytest.mark.slow
 def test_random_points_follow_their_distributions(tmp_path):
     tried = run(make(RandomOracle, tmp_path, hyperparameters=mixed_space()), 300)
     logs = np.log10([values["lr"] for values in tried])

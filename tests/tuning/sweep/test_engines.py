@@ -81,6 +81,7 @@ def found_so_far(sweep):
     }
 
 
+@pytest.mark.slow
 def test_two_drivers_share_the_work(engine, tmp_path):
     """They may use different engines."""
     sweep = sweep_studies.make(tmp_path / "sweep", 60)
@@ -110,6 +111,7 @@ def test_a_dead_machine_s_study_is_taken_over(tmp_path):
     assert time.monotonic() - began > PATIENCE  # it might have been alive
 
 
+@pytest.mark.slow
 def test_a_full_disk_stops_a_sweep_that_can_be_continued(engine, disk):
     home = disk("300k")
     sweep = sweep_studies.make(home / "sweep", 15)

@@ -10,7 +10,6 @@ import threading
 import pytest
 import sweep_studies
 from processes import JAX
-from slow import slow_except
 from sweep_studies import finish, start, wait_for
 from untrained import record
 
@@ -254,7 +253,8 @@ def test_a_failed_source_gives_its_best_so_far(tmp_path):
     assert beginning.search.first["lr_init"] == 0.03
 
 
-@pytest.mark.parametrize("after", slow_except(["study.json"], ["study.json", "trials.jsonl"]))
+@pytest.mark.slow
+@pytest.mark.parametrize("after", ["study.json", "trials.jsonl"])
 def test_a_killed_process_leaves_the_same_first_trials(engine, after, tmp_path):
     """A process is killed with a source done and its target about to begin, or just begun."""
     sizes = (*SIZES, 17_000)
