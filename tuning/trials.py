@@ -14,8 +14,8 @@ hyperparameter is a column. The columns of `read` are fields of `RunRecord`, and
                     hash of text8's corpus
     bits            stored information of a capacity run, eq. (22)
     num_samples     b of a capacity run, N of rcf
-    num_steps       T of a capacity run
-    num_inputs      n_in of a capacity run
+    num_steps       T, if it is an option of the task
+    num_inputs      I, n_in of a capacity run
     max_steps       `train_steps` of the study, up to which that of each trial is tuned; NaN
                     outside a study
     origin          where a trial's hyperparameters come from: "first", "random", "search" or
@@ -29,6 +29,7 @@ hyperparameter is a column. The columns of `read` are fields of `RunRecord`, and
 """
 
 import dataclasses
+import functools
 import json
 import os
 import pathlib
@@ -39,7 +40,7 @@ from trainer.display.words import count
 from trainer.errors import UserError
 from trainer.storage.differences import flat
 from trainer.storage.records import RunDirectory
-from tuning.report.paper import UNROLLED
+from trainer.tasks import TASKS, Task, canonical_name
 from tuning.study.log import GIVEN, RERUNS
 from tuning.study.pruning import CURVE_POINTS
 
@@ -66,14 +67,6 @@ _LABELS = (
 _NAMES = ("held", "narrowed", "outside")
 #: Task options that figures and claims use.
 _OPTIONS = ("num_samples", "num_steps")
-#: Task options that are not part of a trial's setting, besides those that its record lists as
-#: searched: tuned ones of the paper's tasks, the location of the text, and T and n_in of capacity,
-#: which have their own columns.
-_FREE = {
-    "capacity": ("num_samples", "num_inputs", "presentation", "num_steps"),
-    "arithmetic": ("compute_steps",),
-    "text8": ("path", "source"),
-}
 #: Column -> metric of the `eval` split.
 _METRICS = {
     "bits": "mutual_information",
@@ -346,7 +339,8 @@ def _lines(path):
 
 def _row(record, study, is_rerun):
     hparams, evaluated = record["hparams"], record["metrics"].get("eval", {})
-    options = hparams["task_options"]
+    given = {k: v for k, v in hparams["task_options"].items() if v is not None}
+    options = _task(record["task"]).default_options() | given
     run_id = record["run_id"]
     row = {
         "run": f"{study.name}/{run_id}" if study.name != run_id else run_id,
@@ -358,7 +352,8 @@ def _row(record, study, is_rerun):
         "algorithm": study.algorithm,
         "profile": study.profile,
         "max_steps": study.max_steps,
-        "setting": _setting(record),
+        "setting": _setting(record, given),
+        "num_inputs": record["input_dim"],
         "stopped_early": record["stopped_early"],
         "origin": record.get("origin"),
         "activation": hparams["activation"],
@@ -372,19 +367,22 @@ def _row(record, study, is_rerun):
     row |= {name: record[name] for name in (*_WORDS, *_NUMBERS)}
     row |= {name: record.get(name) for name in _PROVENANCE}
     row |= {name: options.get(name) for name in _OPTIONS}
-    row |= {column: evaluated.get(name) for column, name in _METRICS.items()}
-    if record["task"] == "capacity":
-        row["num_inputs"] = record["input_dim"]
-        if row["num_steps"] is None:
-            row["num_steps"] = UNROLLED
-    return row
+    return row | {column: evaluated.get(name) for column, name in _METRICS.items()}
 
 
-def _setting(record):
+@functools.cache
+def _task(name):
+    """Class of a task; the base class if the module of a custom one cannot be imported."""
+    try:
+        return TASKS[canonical_name(name)]
+    except UserError:
+        return Task
+
+
+def _setting(record, given):
     searched = {name.partition("task_options.")[2] for name in record.get("searched", [])}
-    free = searched.union(_FREE.get(record["task"], ()))
-    options = record["hparams"]["task_options"].items()
-    kept = {name: value for name, value in options if name not in free and value is not None}
+    free = searched.union(_task(record["task"]).pooled_options)
+    kept = {name: value for name, value in given.items() if name not in free}
     # The hash of text8's corpus.
     kept |= {name: value for name, value in record["data"].items() if name == "sha256"}
     return json.dumps(kept, sort_keys=True)

@@ -5,6 +5,7 @@ import hashlib
 import json
 
 import pytest
+from own_tasks import Parity
 from processes import python
 from report_rows import frame, record
 
@@ -88,12 +89,24 @@ def test_damaged_lines_are_named_and_left_out(tmp_path):
     assert problems == [f"{path}: 2 damaged lines left out"]
 
 
-def test_the_time_steps_of_a_capacity_trial_are_those_of_its_options(tmp_path):
+def test_the_time_steps_are_those_of_the_options_or_the_task_s_default(tmp_path):
     options = {"task_options": {"num_steps": 2}, "activation": None}
     write(tmp_path / "a/trials.jsonl", record("00000", hparams=options))
     write(tmp_path / "b/trials.jsonl", record("00000", task="memory", metrics={}))
+    write(tmp_path / "c/trials.jsonl", record("00000", task="parens", metrics={}))
+    write(tmp_path / "d/trials.jsonl", record("00000", task="missing.task", hparams=options))
+    found, problems = trials.read(tmp_path)
+    assert found.num_steps.fillna(0).tolist() == [2, 0, 175, 2] and not problems
+
+
+def test_runs_that_differ_in_pooled_options_alone_have_one_setting(tmp_path, monkeypatch):
+    monkeypatch.setattr(Parity, "pooled_options", ("num_steps",))
+    for name, options in (("a", {"num_steps": 5}), ("b", {"num_steps": 6, "first": "zero"})):
+        hparams = {"task_options": options, "activation": None}
+        log = tmp_path / name / "trials.jsonl"
+        write(log, record("00000", task="own_tasks.parity", metrics={}, hparams=hparams))
     found, _ = trials.read(tmp_path)
-    assert found.num_steps.tolist()[0] == 2 and found.num_steps.isna().tolist()[1]
+    assert found.setting.tolist() == ["{}", '{"first": "zero"}']
 
 
 def test_trials_on_different_texts_have_different_settings(tmp_path):

@@ -66,16 +66,17 @@ def _check_class(task_class):
     for what in ("draw", "step_losses"):
         if inspect.getattr_static(task_class, what) is inspect.getattr_static(Task, what):
             raise ValueError(f"{task_class.__name__} must define {what}; see trainer.tasks.Task")
-    parameters = inspect.signature(task_class).parameters
-    for name, parameter in parameters.items():
-        if parameter.default is parameter.empty:
+    options = task_class.default_options()
+    for name, default in options.items():
+        if default is inspect.Parameter.empty:
             raise ValueError(f"{task_class.__name__}: the argument {name} needs a default")
-    for name in task_class.ranges:
-        if name not in parameters:
-            raise ValueError(
-                f"{task_class.__name__}.ranges has {name!r}, which is no argument of the "
-                f"constructor; it has {', '.join(parameters) or 'none'}"
-            )
+    for field in ("ranges", "lane_options", "pooled_options"):
+        for name in getattr(task_class, field):
+            if name not in options:
+                raise ValueError(
+                    f"{task_class.__name__}.{field} has {name!r}, which is no argument of the "
+                    f"constructor; it has {', '.join(options) or 'none'}"
+                )
 
 
 def canonical_name(task: Any) -> str:

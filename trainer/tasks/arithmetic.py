@@ -44,7 +44,7 @@ class Arithmetic(Task):
     num_steps = 36
     target_time_axis = -1
     ranges: ClassVar = {"compute_steps": (1, 6)}
-    lane_options = ("compute_steps",)
+    lane_options = pooled_options = ("compute_steps",)
 
     def __init__(self, compute_steps: int = 3):
         if type(compute_steps) is not int or compute_steps not in range(1, 7):

@@ -81,6 +81,8 @@ class Task:
             `StudyConfig.ranges`, or a function from the parameter budget to one.
         lane_options: names of the constructor's arguments that may differ between the trials of
             one program; these are scalars in `data`.
+        pooled_options: names of the constructor's arguments in which runs may differ and still be
+            compared by reports, besides those that a search tunes.
         num_samples: size of a finite data set, which `sweep` measures whole; None otherwise.
         predicts_next: whether the target is the next input, so that a model can generate text.
         splits_share_a_program: whether `draw` and `sweep` also take a split as a uint32 tensor, its
@@ -102,10 +104,16 @@ class Task:
     defaults: ClassVar[Mapping[str, Any]] = MappingProxyType({})
     ranges: ClassVar[Mapping[str, Any]] = MappingProxyType({})
     lane_options: tuple[str, ...] = ()
+    pooled_options: tuple[str, ...] = ()
     num_samples: int | None = None
     predicts_next: bool = False
     splits_share_a_program: bool = False
     step_hits: ClassVar[Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None] = None
+
+    @classmethod
+    def default_options(cls) -> dict[str, Any]:
+        """Returns the constructor's arguments with their defaults."""
+        return {name: each.default for name, each in inspect.signature(cls).parameters.items()}
 
     @classmethod
     def check_options(cls, options: Iterable[str]) -> None:
@@ -114,7 +122,7 @@ class Task:
         Raises:
             UserError: the task has no option of that name.
         """
-        known = list(inspect.signature(cls).parameters)
+        known = cls.default_options()
         for name in options:
             if name not in known:
                 raise UserError(

@@ -50,6 +50,7 @@ class Capacity(Task):
         "presentation": PRESENTATIONS,
     }
     lane_options = ("num_samples", "presentation", "coding")
+    pooled_options = ("num_samples", "num_inputs", "presentation", "num_steps")
 
     def __init__(
         self,

@@ -38,6 +38,8 @@ class Text8(Task):
     input_dim = output_dim = len(corpus.SYMBOLS)
     target_time_axis = -1
     predicts_next = True
+    #: The data's hash tells texts apart.
+    pooled_options = ("path", "source")
 
     def __init__(
         self,

@@ -27,7 +27,7 @@ def in_order(archs: Iterable[str]) -> list[str]:
     return [arch for arch in ARCHS if arch in found] + sorted(found.difference(ARCHS))
 
 
-#: T of figure 1, and the default of the capacity task.
+#: T of figure 1.
 UNROLLED = 5
 #: n_in of the memory task, figure 2c.
 DIMENSIONS = 64
