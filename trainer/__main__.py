@@ -45,7 +45,9 @@ def _settings():
     begun = FLAGS.resume and directory.config_path.exists()
     parsed = train_flags.parse(FLAGS, base=gin_files.read(directory.config_path) if begun else None)
     task = parsed.config.make_task()
-    parsed.config.units(task.input_dim, task.output_dim)
+    has_started = directory and directory.has_checkpoint
+    check = parsed.config.units if has_started else parsed.config.check_start
+    check(task.input_dim, task.output_dim)
     return FLAGS.run_dir, parsed
 
 

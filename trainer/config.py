@@ -179,25 +179,29 @@ class TrainConfig:
         """Returns the largest number of units within the budget.
 
         Raises:
-            UserError: the budget is too small for one unit, or the weights that training starts
-                from have another shape.
+            UserError: the budget is too small for one unit.
         """
         try:
-            units = units_for_budget(self.arch, self.depth, self.num_params, input_dim, output_dim)
+            return units_for_budget(self.arch, self.depth, self.num_params, input_dim, output_dim)
         except ValueError as error:
             raise UserError(f"{error}; raise --num_params") from None
-        if self.weights_from:
-            self._check_shape((self.arch, self.depth, units, input_dim, output_dim))
-        return units
 
-    def _check_shape(self, shape):
+    def check_start(self, input_dim: int, output_dim: int) -> None:
+        """Checks that the budget suffices, and that weights to start from have the model's shape.
+
+        Raises:
+            UserError: as for `units`, a missing source, or weights of another shape.
+        """
+        units = self.units(input_dim, output_dim)
         card: Preset | RunRecord
         if self.preset is not None:
             card, way_out = find_preset(self.preset), ", or draw new weights (--scratch)"
-        else:
-            assert self.init_from
+        elif self.init_from is not None:
             card, way_out = RunDirectory(self.init_from).read_record(), ""
+        else:
+            return
         names = ("arch", "depth", "units", "input_dim", "output_dim")
+        shape = (self.arch, self.depth, units, input_dim, output_dim)
         for name, wanted in zip(names, shape, strict=True):
             held = getattr(card, name)
             if held != wanted:

@@ -1,6 +1,5 @@
 """Measures models on their tasks, with the metrics that run records and preset cards report."""
 
-import dataclasses
 from typing import Any
 
 import keras
@@ -72,12 +71,10 @@ def evaluate(model: Any, config: TrainConfig | None = None, split: str = "eval")
         )
     if split not in SPLITS:
         raise UserError(f"unknown split {split!r}; choose one of {', '.join(SPLITS)}")
-    # Initial weights do not affect evaluation.
     config = config or TrainConfig(**model.preset.config)
-    config = dataclasses.replace(config, preset=None, init_from=None)
     trial, weights = Trial(config), get_weights(model)
     expected, found = trial.cells, recurrent_cells(model)
-    if _shapes(weights) != _shapes(trial.draw_weights()) or any(
+    if _shapes(weights) != _shapes(trial.random_weights()) or any(
         type(one) is not type(other) for one, other in zip(expected, found, strict=True)
     ):
         raise UserError(

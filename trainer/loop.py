@@ -101,7 +101,9 @@ class _Run:
         self.trial = Trial(config, directory.path.name)
         self.task = self.trial.task
         self.program = self.trial.program()
-        self.state = self.program.start(self.trial.draw_weights())
+        # A checkpoint replaces the weights, so the preset or run that they come from may be gone.
+        draw = self.trial.random_weights if directory.has_checkpoint else self.trial.draw_weights
+        self.state = self.program.start(draw())
         self.hparams = self.trial.hparams(self.program)
         self.measurements: list[dict[str, Any]] = []
         self.record = self.trial.record()

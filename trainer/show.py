@@ -68,7 +68,7 @@ def main() -> None:
     show_training(display, record, directory.read_metrics())
     if not FLAGS.num and not writes:
         return
-    if not any(directory.checkpoints.glob("*.safetensors")):
+    if not directory.has_checkpoint:
         _refuse(display, record, f"no readable checkpoint in {directory.checkpoints}")
         return
     # Continuing a prompt needs no data.

@@ -109,17 +109,19 @@ class Trial:
         """Returns the initial weights as NumPy arrays: a preset's, a run's or random ones.
 
         Raises:
-            UserError: the preset or the run has no weights, or they are damaged.
+            UserError: the preset or the run has no weights, or they are damaged, or do not fit.
         """
+        self.config.check_start(self.task.input_dim, self.task.output_dim)
         if self.config.preset is not None:
             return read_preset_weights(self.config.preset)
-        drawn = self._random_weights()
+        drawn = self.random_weights()
         if self.config.init_from is None:
             return drawn
         found = latest_weights(RunDirectory(self.config.init_from).checkpoints, drawn)
         return keras.tree.map_structure(keras.ops.convert_to_numpy, found)
 
-    def _random_weights(self):
+    def random_weights(self) -> dict:
+        """Returns random initial weights as NumPy arrays, wherever training starts from."""
         return draw_weights(self.cells, self.task.input_dim, self.task.output_dim, self.config.seed)
 
     def hparams(self, program: Program) -> dict:

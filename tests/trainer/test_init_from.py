@@ -1,6 +1,7 @@
 """A run's configuration and weights as the start of another run."""
 
 import dataclasses
+import shutil
 
 import keras
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from absl import flags
 
 import trainer
+import trainer.__main__ as trainer_main
 from trainer import TrainConfig, UserError
 from trainer.cli import gin_files, train_flags
 from trainer.display.progress import Display
@@ -86,12 +88,33 @@ def test_a_run_starts_from_the_weights_and_the_final_rate_of_another(run, monkey
 )
 def test_what_does_not_fit_its_weights_is_refused(arguments, message, run):
     with pytest.raises(UserError, match=message):
-        parsed(f"--init_from={run}", *arguments).units(3, 3)
+        parsed(f"--init_from={run}", *arguments).check_start(3, 3)
 
 
 def test_a_directory_without_a_run_is_refused(tmp_path):
     with pytest.raises(UserError, match="holds no run"):
         parsed(f"--init_from={tmp_path}")
+
+
+def test_a_resumed_run_needs_its_source_only_before_its_first_checkpoint(run, tmp_path):
+    source, path = tmp_path / "source", tmp_path / "run"
+    shutil.copytree(run, source)
+    config = dataclasses.replace(parsed(f"--init_from={source}"), train_steps=2)
+    began = trainer.train(config, path, display=Display(), callbacks=[])
+    shutil.rmtree(source)
+    for name in (values := trainer_main.FLAGS):
+        values[name].unparse()
+    values(["program", f"--run_dir={path}", "--resume", f"--init_from={source}"])
+    _, settings = trainer_main._settings()
+    assert settings.config == config
+    again = trainer.train(config, path, resume=True, display=Display(), callbacks=[])
+    assert again == began
+    for checkpoint in (path / "checkpoints").iterdir():
+        checkpoint.unlink()
+    with pytest.raises(UserError, match=f"{source} holds no run"):
+        trainer_main._settings()
+    with pytest.raises(UserError, match=f"{source} holds no run"):
+        trainer.train(config, path, resume=True, display=Display(), callbacks=[])
 
 
 def test_more_steps_of_a_finished_run_are_refused_with_the_way_to_do_it(run):

@@ -92,12 +92,14 @@ def parse(flag_values: flags.FlagValues, base: str | None = None) -> gin_files.P
         raise UserError("give --preset or --init_from, not both")
     if given["scratch"] and not given["preset"]:
         raise UserError("--scratch needs --preset, the preset whose hyperparameters to use")
-    if source:
+    # A resumed run keeps its settings; its source is compared with the flag later.
+    if given["init_from"] and base is not None:
+        fields["init_from"] = os.path.abspath(given["init_from"])
+    elif source:
         if flag_values["profile"].present and base is None:
             raise UserError(f"--profile does not apply with --{source}; give --train_steps instead")
         find = _preset if source == "preset" else _run
         weights, text = find(given[source], given["scratch"], given["arch"])
-        # A resumed run keeps its settings; its source is compared with the flag later.
         fields[source], base = weights, base or text
     return gin_files.parse(
         fields,

@@ -40,7 +40,7 @@ class MeasuredRun:
         data = plain(trial.task.describe())
         if data != record.data:
             raise UserError(f"{directory.path} was measured on {record.data}, not on {data}")
-        like = trial.draw_weights()
+        like = trial.random_weights()
         self.weights = keras.tree.map_structure(
             ops.convert_to_numpy, checkpoints.latest_weights(directory.checkpoints, like)
         )

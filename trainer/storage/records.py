@@ -105,6 +105,11 @@ class RunDirectory:
         self.events = self.path / "events"
         self.config_path = self.path / "config.gin"
 
+    @property
+    def has_checkpoint(self) -> bool:
+        """Whether there is a checkpoint, readable or not."""
+        return any(self.checkpoints.glob("step-*.safetensors"))
+
     def check(self, resume: bool) -> RunRecord | None:
         """Returns the record of the run to resume, or None for a new run; writes nothing.
 

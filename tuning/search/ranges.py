@@ -214,6 +214,7 @@ def _check_values(config, hyperparameter):
 def _check_size(config, cause):
     """Raises a `UserError` if a model does not fit its budget or one trial not the memory."""
     task = config.make_task()
+    config.check_start(task.input_dim, task.output_dim)
     units = config.units(task.input_dim, task.output_dim)
     facts = ARCHITECTURES[config.arch]
     # Numbers per sample, time step and unit, as in `trainer.lanes`.
