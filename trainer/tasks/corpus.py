@@ -83,10 +83,11 @@ class Corpus:
         """Returns the description of the corpus for a run's record."""
         which = "the full text8" if self.sha256 == TEXT8.sha256 else "not the full text8"
         return {
+            # First, so that the refusal of another text names it.
+            "sha256": self.sha256,
             "name": self.name,
             "source": self.source,
             "size": self.size,
-            "sha256": self.sha256,
             "splits": f"90/5/5 % of {self.size:,} characters; {which}",
         }
 

@@ -166,6 +166,13 @@ class Study:
             self._identity(),
             "continue it with its own settings (--resume), or choose another --study_dir",
         )
+        data = self.task.describe()
+        refuse_difference(
+            f"{self.path} holds a study",
+            {"data": held.get("data", data)},
+            {"data": data},
+            "restore the data that it began with, or choose another --study_dir",
+        )
         return held
 
     def trial_path(self, run_id: str) -> pathlib.Path:
@@ -187,7 +194,7 @@ class Study:
         own = {name: getattr(self.study, name) for name in ("num_trials", "keep", "batch")}
         settings = self._identity()
         del settings["study"]["batch"]
-        own["transferred_from"] = self.transferred_from
+        own |= {"transferred_from": self.transferred_from, "data": self.task.describe()}
         write_json(self.path / "study.json", settings | own)
         for name, text in self.documents.items():
             if not (self.path / name).exists():

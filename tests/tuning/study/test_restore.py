@@ -1,5 +1,6 @@
 """Studies that continue from study.json and trials.jsonl alone, without training."""
 
+import hashlib
 import json
 import pathlib
 import shutil
@@ -122,6 +123,27 @@ def test_a_trial_that_does_not_fit_is_named(tmp_path, change, message):
     with pytest.raises(UserError, match=f"trial {record['run_id']} does not fit.*{message}") as e:
         search(kept, 4)
     assert "\n" not in str(e.value)
+
+
+def test_a_study_is_not_continued_on_another_text(tmp_path):
+    path, text = tmp_path / "text", "the quick brown fox jumps over the lazy dog " * 30
+    config = TrainConfig("text8", "rnn", num_params=3000, task_options={"path": str(path)})
+    hashes = []
+
+    def study(text, **options):
+        path.write_text(text)
+        hashes.append(hashlib.sha256(text.encode()).hexdigest())
+        return Study(tmp_path / "study", config, StudyConfig(algorithm="random", **options))
+
+    study(text, num_trials=2).run(Untrained())
+    study(text, num_trials=3).run(Untrained())
+    with pytest.raises(UserError) as caught:
+        study(text.replace("fox", "cat"), num_trials=4).run(Untrained())
+    old, new = hashes[-2:]
+    assert str(caught.value) == (
+        f"{tmp_path}/study holds a study with data.sha256 {old!r}, not {new!r}; restore the data "
+        "that it began with, or choose another --study_dir"
+    )
 
 
 def test_settings_that_an_older_version_lacks_have_their_defaults(tmp_path):
