@@ -61,7 +61,7 @@ def run(
     # the authors' trials only if there are no others.
     judged = own if len(own) else found
     usual = of_paper(by_optimizer(judged)[""])
-    with style.using(style_file):
+    with style.using(style_file, found.arch.unique()):
         drawn = _draw(chosen, found)
     tables = {name: (table, table.make(usual)) for name, table in TABLES.items()}
     claims = _judge(judged)

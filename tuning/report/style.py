@@ -4,7 +4,8 @@ import importlib.resources
 import os
 import pathlib
 import zlib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,7 +13,7 @@ from matplotlib import rc_params_from_file, rcParams
 from matplotlib.colors import to_hex
 
 from trainer.errors import UserError
-from tuning.report.paper import ARCHS
+from tuning.report.paper import ARCHS, in_order
 
 #: Key of Matplotlib's rcParams -> value.
 Style = dict[Any, Any]
@@ -46,7 +47,11 @@ def _parse(path):
         raise UserError(f"cannot use {path} as a Matplotlib style file: {reason}") from None
 
 
+#: Colour and marker.
+Look = tuple[str, str]
+
 _current: Style = read()
+_looks: dict[str, Look] = {}
 
 
 def current() -> Style:
@@ -55,30 +60,57 @@ def current() -> Style:
 
 
 @contextmanager
-def using(path: str | os.PathLike | None) -> Iterator[None]:
-    """Makes charts in the style of a file within a `with` block."""
-    global _current  # noqa: PLW0603 - as Matplotlib's own style is
-    before = _current
+def using(path: str | os.PathLike | None, archs: Iterable[str] = ()) -> Iterator[None]:
+    """Makes charts in the style of a file, and gives these architectures different looks.
+
+    Both hold within a `with` block.
+    """
+    global _current, _looks  # noqa: PLW0603 - as Matplotlib's own style is
+    before = _current, _looks
     _current = read(path)
+    _looks = looks(archs)
     try:
         yield
     finally:
-        _current = before
+        _current, _looks = before
 
 
-def look(arch: str) -> tuple[str, str]:
-    """Colour and marker of an architecture, which follow from its name alone.
+def look(arch: str) -> Look:
+    """Colour and marker of an architecture, as in `looks` of those given to `using`."""
+    return _looks.get(arch) or looks([arch])[arch]
 
-    The paper's architectures have the first of the style's property cycle. Any other name is hashed
-    into the rest, so it looks the same in every report.
+
+def looks(archs: Iterable[str]) -> dict[str, Look]:
+    """Chooses the colour and marker of each architecture.
+
+    The paper's architectures have the first of the style's property cycle. Any other name has the
+    look to which its hash points, the same in every report, unless a name before it in the alphabet
+    has that look or its colour. It then has the next of the least used colours. Lines without
+    markers thus differ up to eight other names, and looks up to 64.
     """
     cycle = read()["axes.prop_cycle"].by_key() | current()["axes.prop_cycle"].by_key()
-    hashed = zlib.crc32(arch.encode())
-    return _pick(cycle["color"], arch, hashed & 0xFFFF), _pick(cycle["marker"], arch, hashed >> 16)
+    found: dict[str, Look] = {}
+    for arch in in_order(archs):
+        taken = Counter(found.values())
+        colours = Counter(colour for colour, _ in found.values())
+        found[arch] = min(
+            _candidates(arch, cycle["color"], cycle["marker"]),
+            key=lambda each: (taken[each], colours[each[0]]),
+        )
+    return found
 
 
-def _pick(values, arch, hashed):
+def _candidates(arch, colours, markers):
+    """Returns the possible looks of an architecture, the preferred one first."""
     if arch in ARCHS:
-        return values[ARCHS.index(arch) % len(values)]
-    others = values[len(ARCHS) :] or values
-    return others[hashed % len(others)]
+        first = ARCHS.index(arch)
+        return [(colours[first % len(colours)], markers[first % len(markers)])]
+    hashed = zlib.crc32(arch.encode())
+    colours = _rotated(colours[len(ARCHS) :] or colours, hashed & 0xFFFF)
+    markers = _rotated(markers[len(ARCHS) :] or markers, hashed >> 16)
+    return [(colour, marker) for marker in markers for colour in colours]
+
+
+def _rotated(values, first):
+    first %= len(values)
+    return values[first:] + values[:first]

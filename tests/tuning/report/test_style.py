@@ -40,7 +40,7 @@ def test_all_colours_are_legible_in_both_themes_and_far_from_each_other():
     assert min(distances) > 0.075
 
 
-def test_a_look_follows_from_the_name_alone_and_is_not_one_of_the_papers():
+def test_a_look_follows_from_the_name_and_is_not_one_of_the_papers():
     looks = {arch: style.look(arch) for arch in (*ARCHITECTURES, "my_cells.leaky")}
     assert len(set(looks.values())) == len(looks)
     assert [looks[arch][0].upper() for arch in ARCHS] == [
@@ -51,6 +51,20 @@ def test_a_look_follows_from_the_name_alone_and_is_not_one_of_the_papers():
     names = [f"cells.c{i}" for i in range(500)]
     found = {style.look(name) for name in names}
     assert len(found) == 64 and not found & {looks[arch] for arch in ARCHS}
+
+
+def test_no_two_architectures_of_a_report_look_the_same():
+    names = [f"cells.c{i}" for i in range(58)]
+    alone = {name: style.look(name) for name in names}
+    with style.using(None, [*names, *ARCHS]):
+        looks = {name: style.look(name) for name in (*names, *ARCHS)}
+    assert len(set(looks.values())) == 64 and style.look("cells.c1") == alone["cells.c1"]
+    # With few names, not even colours are shared, and most looks are those of the name alone.
+    few = style.looks([*names[:8], *ARCHS])
+    assert len({colour for colour, _ in few.values()}) == 14
+    kept = [name for name in names[:8] if few[name] == alone[name]]
+    assert names[0] in kept and len(kept) >= 4
+    assert style.looks(["my_cells.leaky", *ARCHS])["my_cells.leaky"] == style.look("my_cells.leaky")
 
 
 def test_a_style_file_changes_figures_in_one_place(tmp_path):
