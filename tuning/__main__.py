@@ -215,8 +215,9 @@ def _rerun(search, display):
     if len(records) < len(configs):
         return False
     row = robustness(ranked[0].eval_loss, [each.eval_loss for each in records])
-    cells = ["-" if value is None else f"{value:.4g}" for value in row.values()]
-    display.table(row.keys(), [cells])
+    cells = {name: "-" if value is None else f"{value:.4g}" for name, value in row.items()}
+    cells["infeasible"] = f"{row['infeasible']:.1%}"
+    display.table(cells.keys(), [cells.values()])
     return True
 
 

@@ -77,7 +77,7 @@ def run(
     }
     html = page.render(about, drawn, tables, claims, found, missing)
     out = pathlib.Path(out)
-    _write(out, drawn, {name: table for name, (_, table) in tables.items()} | {"claims": claims})
+    _write(out, drawn, {**tables, "claims": (None, claims)})
     with whole(out / "index.html", "w") as file:
         file.write(html)
     _summarise(out, drawn, tables, claims, missing, display)
@@ -133,13 +133,19 @@ def _write(out, figures, tables):
                 continue
             with whole(path) as file:
                 file.write(chart.picture(kind, name))
-    for name, table in tables.items():
-        for kind, text in (
-            ("csv", table.to_csv(index=False)),
-            ("md", table.to_markdown(index=False, floatfmt=".4g") + "\n"),
-        ):
+    for name, (specification, table) in tables.items():
+        shares = specification.shares if specification else ()
+        for kind, text in (("csv", table.to_csv(index=False)), ("md", _markdown(table, shares))):
             with whole(out / "tables" / f"{name}.{kind}", "w") as file:
                 file.write(text)
+
+
+def _markdown(table, shares):
+    """A table as Markdown, with its shares in percent, as on the page."""
+    shown = table.astype(dict.fromkeys(shares, object))
+    for name in shares:
+        shown[name] = shown[name].map("{:.1%}".format, na_action="ignore")
+    return shown.to_markdown(index=False, floatfmt=".4g") + "\n"
 
 
 def _judge(trials):

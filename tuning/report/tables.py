@@ -111,7 +111,8 @@ class Table:
         select: maps all trials to those of the table.
         make: maps all trials to the table.
         note: explanation, with the source of the paper's numbers.
-        shares: names of the columns that hold fractions of 1, shown as percentages.
+        shares: names of the columns that hold fractions of 1, which page and Markdown show as
+            percentages.
     """
 
     title: str
