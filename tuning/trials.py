@@ -29,7 +29,6 @@ hyperparameter is a column. The columns of `read` are fields of `RunRecord`, and
 """
 
 import dataclasses
-import functools
 import json
 import os
 import pathlib
@@ -40,7 +39,7 @@ from trainer.display.words import count
 from trainer.errors import UserError
 from trainer.storage.differences import flat
 from trainer.storage.records import RunDirectory
-from trainer.tasks import TASKS, Task, canonical_name
+from trainer.tasks import TASKS, Task
 from tuning.study.log import GIVEN, RERUNS
 from tuning.study.pruning import CURVE_POINTS
 
@@ -340,7 +339,9 @@ def _lines(path):
 def _row(record, study, is_rerun):
     hparams, evaluated = record["hparams"], record["metrics"].get("eval", {})
     given = {k: v for k, v in hparams["task_options"].items() if v is not None}
-    options = _task(record["task"]).default_options() | given
+    # The modules of custom tasks are not imported.
+    task = TASKS.get(record["task"], Task)
+    options = task.default_options() | given
     run_id = record["run_id"]
     row = {
         "run": f"{study.name}/{run_id}" if study.name != run_id else run_id,
@@ -352,7 +353,7 @@ def _row(record, study, is_rerun):
         "algorithm": study.algorithm,
         "profile": study.profile,
         "max_steps": study.max_steps,
-        "setting": _setting(record, given),
+        "setting": _setting(record, given, task.pooled_options),
         "num_inputs": record["input_dim"],
         "stopped_early": record["stopped_early"],
         "origin": record.get("origin"),
@@ -370,18 +371,9 @@ def _row(record, study, is_rerun):
     return row | {column: evaluated.get(name) for column, name in _METRICS.items()}
 
 
-@functools.cache
-def _task(name):
-    """Class of a task; the base class if the module of a custom one cannot be imported."""
-    try:
-        return TASKS[canonical_name(name)]
-    except UserError:
-        return Task
-
-
-def _setting(record, given):
+def _setting(record, given, pooled):
     searched = {name.partition("task_options.")[2] for name in record.get("searched", [])}
-    free = searched.union(_task(record["task"]).pooled_options)
+    free = searched.union(pooled)
     kept = {name: value for name, value in given.items() if name not in free}
     # The hash of text8's corpus.
     kept |= {name: value for name, value in record["data"].items() if name == "sha256"}

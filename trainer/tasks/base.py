@@ -82,7 +82,8 @@ class Task:
         lane_options: names of the constructor's arguments that may differ between the trials of
             one program; these are scalars in `data`.
         pooled_options: names of the constructor's arguments in which runs may differ and still be
-            compared by reports, besides those that a search tunes.
+            compared, besides those that a search tunes. Reports import no custom tasks, so it
+            concerns tasks of this package and `tuning.load` after a registration.
         num_samples: size of a finite data set, which `sweep` measures whole; None otherwise.
         predicts_next: whether the target is the next input, so that a model can generate text.
         splits_share_a_program: whether `draw` and `sweep` also take a split as a uint32 tensor, its
