@@ -50,15 +50,16 @@ class Design(NamedTuple):
     smallest: tuple[Point, ...]
     grows: str = "num_trials"
 
-    def studies(self, scale: int) -> tuple[Point, ...]:
-        """Returns the studies with `scale` times the trials or seeds."""
+    def studies(self, scale: int, longer: int = 1) -> tuple[Point, ...]:
+        """Returns the studies with `scale` times the trials or seeds, `longer` times the steps."""
+        points = [{**p, "train_steps": longer * p["train_steps"]} for p in self.smallest]
         if self.grows == "num_trials":
-            return tuple({**p, "num_trials": scale * p["num_trials"]} for p in self.smallest)
-        last = max(point["seed"] for point in self.smallest)
+            return tuple({**p, "num_trials": scale * p["num_trials"]} for p in points)
+        last = max(point["seed"] for point in points)
         return tuple(
             {**point, "seed": point["seed"] + turn * last}
             for turn in range(scale)
-            for point in self.smallest
+            for point in points
         )
 
 

@@ -61,8 +61,8 @@ def test_cheap_claims_come_first_and_share_studies(three_claims):
     steps = plan.make(frame(), 10.0, a_minute, three_claims)
     assert [step.claim for step in steps] == ["few", "more", "lstm", "most"]
     assert [step.power for step in steps] == [1, 1, 1, 0]
-    # 30 trials, 30 more of the same study, 120 of the other; 120 of 900 needed decide nothing.
-    assert [step.hours for step in steps] == pytest.approx([0.5, 0.5, 2.0, 1.0])
+    # 30 trials, 30 more of the same study, 120 of the other; 240 of 900 needed decide nothing.
+    assert [step.hours for step in steps] == pytest.approx([0.5, 0.5, 2.0, 4.0])
     assert [step.total for step in steps[:3]] == pytest.approx([0.5, 1.0, 3.0])
     assert steps[3].total is None
     assert [(p["arch"], p["num_trials"]) for p in plan.studies_of(steps)] == [
@@ -242,6 +242,13 @@ def test_a_sweep_accepts_every_design_in_its_order(name, tmp_path):
                 assert (spec.config.arch, spec.config.seed) == (point["arch"], point["seed"])
                 assert spec.study.num_trials == point["num_trials"]
                 assert spec.config.train_steps == point["train_steps"]
+
+
+def test_a_design_grows_in_trials_and_in_steps():
+    design = designs.DESIGNS["text8_equal"]
+    for one, grown in zip(design.smallest, design.studies(4, 2), strict=True):
+        counts = {"num_trials": 4 * one["num_trials"], "train_steps": 2 * one["train_steps"]}
+        assert grown == one | counts
 
 
 def test_a_design_keeps_its_studies_names_as_it_grows(tmp_path):
