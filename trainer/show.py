@@ -143,7 +143,10 @@ def _config(record: RunRecord) -> TrainConfig:
     task, prompt = TASKS[config.task], FLAGS.prompt
     vocabulary = task.vocabulary or ()
     if prompt is not None and not task.predicts_next:
-        raise UserError(f"--prompt is for text8, and the task of this run is {config.task}")
+        raise UserError(
+            "--prompt is for text8 and other tasks that predict their next input, and the task of "
+            f"this run is {config.task}"
+        )
     if prompt == "":
         raise UserError("--prompt is empty; give at least one character, or omit it")
     for character in prompt or "":

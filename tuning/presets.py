@@ -101,7 +101,7 @@ def _check_surroundings():
 def best_trials(directories: Iterable[str]) -> dict[str, tuple[RunRecord, dict[str, Any]]]:
     """Finds the best trial of each task, architecture, depth and budget.
 
-    Trials that started from a preset's weights are ignored.
+    Trials that started from the weights of a preset or a run are ignored.
 
     Args:
         directories: directories of studies or sweeps, or directories that contain them.
@@ -118,7 +118,11 @@ def best_trials(directories: Iterable[str]) -> dict[str, tuple[RunRecord, dict[s
             raise UserError(f"--runs: there is no directory {directory}")
         for path in sorted(pathlib.Path(directory).rglob("trials.jsonl")):
             # Otherwise a preset could be made from a trial that started from its own weights.
-            records = [r for r in log.read(path)[0].values() if not r.config.get("preset")]
+            records = [
+                record
+                for record in log.read(path)[0].values()
+                if not (record.config.get("preset") or record.config.get("init_from"))
+            ]
             for best in log.ranked(records)[:1]:
                 name, search = name_of(best), _search(path.parent, records)
                 if name not in found or log.rank(best)[0] < log.rank(found[name][0])[0]:

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 from absl import flags
 
 from trainer.cli import main as cli
+from trainer.config import OPTIONS
 from trainer.display.words import count
 from trainer.errors import UserError
+from trainer.storage.differences import flat
 from trainer.storage.files import whole
 from trainer.storage.records import RunRecord
 from tuning.study import log
@@ -25,8 +27,8 @@ USAGE = """Shows the best trials of a study, or the best of each study of a swee
 
 Flags:"""
 
-#: Columns of the table of trials.
-COLUMNS = "trial,origin,objective,eval loss,steps,optimizer,lr_init,s(),b^fg".split(",")
+#: Columns of the table of trials; the last is left out if no trial has options.
+COLUMNS = "trial,origin,objective,eval loss,steps,optimizer,lr_init,s(),b^fg,options".split(",")
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_string("study_dir", None, "directory of the study, or of a sweep", flag_values=FLAGS)
@@ -83,7 +85,7 @@ def _sweep(path, display):
         done = f"{len(records)}/{sweep.specs[name].study.num_trials}"
         best = log.ranked(records)[:1]
         rows.append((name, done, *(_row(best[0]) if best else "-" * len(COLUMNS))))
-    display.table(("study", "trials", *COLUMNS), rows)
+    _table(display, ("study", "trials", *COLUMNS), rows)
     every = [record for records in found.values() for record in records]
     display.say(f"{count(len(rows), 'study', 'studies')}: {_counts(every)}")
     display.say(f"states and times: python -m tuning.sweep --status {path}")
@@ -114,7 +116,12 @@ def show(records: Iterable[RunRecord], num: int, display: "Display") -> None:
     display.say(_counts(records))
     ranked = log.ranked(records)
     if ranked and num:
-        display.table(COLUMNS, map(_row, ranked[:num]))
+        _table(display, COLUMNS, [_row(record) for record in ranked[:num]])
+
+
+def _table(display, columns, rows):
+    end = None if any(row[-1] != "-" for row in rows) else -1
+    display.table(columns[:end], [row[:end] for row in rows])
 
 
 def _counts(records):
@@ -141,7 +148,21 @@ def _row(record):
         f"{record.hparams['lr_init']:.2e}",
         str(record.hparams["activation"] or "-"),
         _numbers(record.hparams["gate_bias"]),
+        _options(record),
     )
+
+
+def _options(record):
+    """Returns the hyperparameters of task, cell and optimizer that the study searched."""
+    values, found = flat(record.hparams), []
+    for name in record.searched:
+        field, _, option = name.partition(".")
+        if field in OPTIONS and name in values:
+            value = values[name]
+            found.append(
+                f"{option} {value:.3g}" if isinstance(value, float) else f"{option} {value}"
+            )
+    return ", ".join(found) or "-"
 
 
 def num_proposed(records: Iterable[RunRecord]) -> int:

@@ -63,11 +63,12 @@ class Preset:
         """Return the card as Markdown."""
         scores, training, search = self.scores, self.training, self.search
         architecture = ARCHITECTURES[canonical_name(self.arch)]
+        summary = architecture.summary.rstrip(".")
         given = {k: v for k, v in self.config["task_options"].items() if v is not None}
         options = ", ".join(f"{name} {value}" for name, value in given.items())
         rows = {
             "task": f"{self.task} ({options})" if options else self.task,
-            "architecture": f"{architecture.summary}, depth {self.depth}, {self.units} units",
+            "architecture": f"{summary}, depth {self.depth}, {self.units} units",
             "parameters": f"{self.num_params:,}",
             "training": f"{training['steps']:,} steps, {training['seconds']:.0f} s on "
             f"{training['backend']}",

@@ -223,7 +223,10 @@ def test_hyperparameters_outside_the_ranges_come_to_their_ends(preset_root):
     assert ranges.of_study(config, study)[1]["lr_init"] == 0.1
     adam = "--gin_bindings=StudyConfig.ranges={'optimizer': ['adam']}"
     config, study, _ = study_of(f"--preset={NAME}", adam)
-    message = r"optimizer is one of \{adam\}, but 'sgd' in the first trial"
+    message = (
+        r"optimizer is one of \{adam\}, but 'sgd' in the first trial; to search that too, set "
+        r"StudyConfig.ranges = \{'optimizer': \['adam', 'sgd'\]\}"
+    )
     with pytest.raises(UserError, match=message):
         ranges.of_study(config, study)
 

@@ -104,8 +104,9 @@ def test_ctrl_c_leaves_a_resumable_run_and_no_card(command, preset_root, tmp_pat
     assert RunDirectory(run_dir).read_record().status == "interrupted"
 
 
-def test_trials_that_start_from_a_preset_are_ignored(runs, tmp_path):
-    tuned = dataclasses.replace(best_of(runs), config=best_of(runs).config | {"preset": NAME})
+@pytest.mark.parametrize("source", ["preset", "init_from"])
+def test_trials_that_start_from_weights_are_ignored(source, runs, tmp_path):
+    tuned = dataclasses.replace(best_of(runs), config=best_of(runs).config | {source: NAME})
     study = tmp_path / "study"
     study.mkdir()
     (study / "study.json").write_text('{"study": {"algorithm": "gp"}}')

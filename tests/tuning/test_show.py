@@ -10,6 +10,7 @@ import sweep_studies
 from processes import python
 
 from trainer import TrainConfig
+from trainer.display.progress import Display
 from trainer.storage.records import RunRecord
 from tuning import show
 from tuning.study.lease import Lease
@@ -71,6 +72,20 @@ def test_the_best_trials_come_first(study):
         ["00003", "search", "2.2500", "2.2500"],
     ]
     assert "1 line" in done.stdout
+
+
+def test_searched_options_are_a_column(capsys):
+    records = [RunRecord(**record(number, 1.0 + number)) for number in range(2)]
+    records[1].hparams["task_options"] = {"num_steps": 6}
+    records[1].hparams["optimizer_options"] = {"beta_2": 0.93713, "beta_3": 0.5}
+    display = Display()
+    show.show(records, 2, display)
+    records[1].searched = ["lr_init", "task_options.num_steps", "optimizer_options.beta_2"]
+    show.show(records, 2, display)
+    printed = capsys.readouterr().out
+    assert printed.count("options") == 1 and "beta_3" not in printed
+    last = [line.split("│")[-2].strip() for line in printed.splitlines() if line.startswith("│")]
+    assert last[-2:] == ["-", "num_steps 6, beta_2 0.937"]
 
 
 def test_all_trials_are_exported(cold, study):

@@ -66,6 +66,11 @@ def _check_class(task_class):
     for what in ("draw", "step_losses"):
         if inspect.getattr_static(task_class, what) is inspect.getattr_static(Task, what):
             raise ValueError(f"{task_class.__name__} must define {what}; see trainer.tasks.Task")
+    if task_class.predicts_next and not task_class.vocabulary:
+        raise ValueError(
+            f"{task_class.__name__} sets predicts_next, so it needs a vocabulary: the symbol of "
+            "each input"
+        )
     options = task_class.default_options()
     for name, default in options.items():
         if default is inspect.Parameter.empty:

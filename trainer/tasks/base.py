@@ -85,7 +85,8 @@ class Task:
             compared, besides those that a search tunes. Reports import no custom tasks, so it
             concerns tasks of this package and `tuning.load` after a registration.
         num_samples: size of a finite data set, which `sweep` measures whole; None otherwise.
-        predicts_next: whether the target is the next input, so that a model can generate text.
+        predicts_next: whether the target is the next input, so that a model can generate text, in
+            the symbols of the class's `vocabulary`.
         splits_share_a_program: whether `draw` and `sweep` also take a split as a uint32 tensor, its
             number in `counter_rng.STREAMS`. One compiled program then measures all splits.
         step_hits: None, or a class method that takes the arguments of `step_losses` and returns the

@@ -14,9 +14,10 @@ def example(batch: Any, index: int) -> str:
 
 
 def answer(task: Any, batch: Any, index: int, outputs: Any) -> str:
-    """Default of `Task.answer`: targets and outputs at the scored steps as numbers."""
+    """Default of `Task.answer`: inputs, and targets and outputs at the scored steps, as numbers."""
     given, true = scored_sample(task, batch, index, outputs)
-    return f"true\n{numbers(true)}\noutputs\n{numbers(given)}"
+    parts = {"inputs": batch.inputs[index], "true": true, "outputs": given}
+    return "\n".join(f"{n}\n{numbers(ops.convert_to_numpy(part))}" for n, part in parts.items())
 
 
 def scored_sample(task: Any, batch: Any, index: int, outputs: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -164,8 +164,10 @@ def _clipped(hyperparameter, value):
     if hyperparameter.distribution != "categorical":
         return min(max(value, hyperparameter.low), hyperparameter.high)
     if value not in hyperparameter.choices:
+        name, choices = hyperparameter.name, [*hyperparameter.choices, value]
         raise UserError(
-            f"{hyperparameter.name} is one of {hyperparameter}, but {value!r} in the first trial"
+            f"{name} is one of {hyperparameter}, but {value!r} in the first trial; to search that "
+            f"too, set StudyConfig.ranges = {{{name!r}: {choices}}}"
         )
     return value
 

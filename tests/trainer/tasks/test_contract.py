@@ -218,7 +218,8 @@ def test_a_task_without_rendering_shows_numbers():
     batch = Batch(np.array([[[1.0], [2.0]]]), np.array([[[3.0], [4.0]]]))
     outputs = np.array([[[5.0], [6.25]]])
     assert Plain().example(batch, 0).split() == "inputs [[1.] [2.]] targets [[3.] [4.]]".split()
-    assert Plain().answer(batch, 0, outputs).split() == "true [[4.]] outputs [[6.25]]".split()
+    expected = "inputs [[1.] [2.]] true [[4.]] outputs [[6.25]]"
+    assert Plain().answer(batch, 0, outputs).split() == expected.split()
 
 
 def test_descriptions_are_strings_and_numbers(task):

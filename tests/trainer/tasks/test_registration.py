@@ -54,6 +54,14 @@ class NoSuchOption(Blank):
     ranges = {"nose": (0, 1)}  # noqa: RUF012
 
 
+class NoSuchPooled(Blank):
+    pooled_options = ("nose",)
+
+
+class NoVocabulary(Blank):
+    predicts_next = True
+
+
 class NoLoss(Task):
     draw = Blank.draw
 
@@ -65,6 +73,8 @@ class NoLoss(Task):
         ("memory", Blank, "'memory' is taken by trainer.tasks.memory.Memory; choose another"),
         ("new", NoDefault, "NoDefault: the argument noise needs a default"),
         ("new", NoSuchOption, "NoSuchOption.ranges has 'nose', which is no argument"),
+        ("new", NoSuchPooled, "NoSuchPooled.pooled_options has 'nose'"),
+        ("new", NoVocabulary, "NoVocabulary sets predicts_next, so it needs a vocabulary"),
         ("new", NoLoss, "NoLoss must define step_losses"),
     ],
 )
