@@ -25,8 +25,7 @@ from trainer.callbacks import Callback, Callbacks
 from trainer.chunks import Chunks
 from trainer.config import ACTIVATIONS
 from trainer.errors import UserError
-from trainer.optimizers import OPTIMIZERS
-from trainer.program import Program, stack
+from trainer.program import stack
 from trainer.storage.records import RunRecord
 from trainer.trial import PROGRESS, Trial
 
@@ -88,20 +87,6 @@ def _train_shape(first, waiting, lanes, report, callback):
             pool.drop_idle()
 
 
-_kept: dict[tuple, Program] = {}
-
-
-def _program(trial):
-    """Returns the program for a trial's shape; only the most recent one is kept compiled."""
-    # A notebook can register a changed cell, task or optimizer under an old name.
-    updates = tuple(OPTIMIZERS[name].update for name in trial.optimizers)
-    key = repr(trial.shape), type(trial.cells[0]), type(trial.task), updates
-    if key not in _kept:
-        _kept.clear()
-        _kept[key] = trial.program(trial.optimizers, ACTIVATIONS)
-    return _kept[key]
-
-
 class _Waiting:
     """Trials that have no lane yet.
 
@@ -146,7 +131,8 @@ class Lanes:
     """
 
     def __init__(self, trials: Sequence[Trial], lanes: int):
-        self.program, self.shape = _program(trials[0]), trials[0].shape
+        self.program = trials[0].program(trials[0].optimizers, ACTIVATIONS)
+        self.shape = trials[0].shape
         self.shared = trials[0].task.device_data
         for trial in trials:
             self._check(trial)

@@ -25,6 +25,9 @@ from trainer.tasks.base import SPLITS
 PROGRESS = ("step", "feasible", "pruned", "loss_sums")
 #: evaluate(split, num_samples, whole) -> averaged metrics of a split.
 Evaluate = Callable[[str, int, bool], dict]
+#: Number of programs that stay compiled for further trials of their shape.
+KEPT_PROGRAMS = 4
+_kept: dict[tuple, Program] = {}
 
 
 class Trial:
@@ -90,20 +93,28 @@ class Trial:
         optimizer_names: Sequence[str] | None = None,
         activation_names: Sequence[str] | None = None,
     ) -> Program:
-        """Builds the training program.
+        """Returns the training program, which trials of one shape share within a process.
+
+        Each program takes seconds to compile, and TensorFlow never frees one that it has traced,
+        because `tf.custom_gradient` registers its functions for good.
 
         Args:
             optimizer_names, activation_names: names used by all trials that will share the
                 program; only those of this trial if None.
         """
-        return Program(
-            self.task,
-            self.cells,
-            self.config.batch_size,
-            optimizer_names or [self.config.optimizer],
-            activation_names or [self.activation],
-            self.config.precision,
+        optimizer_names = tuple(optimizer_names or [self.config.optimizer])
+        activation_names = tuple(activation_names or [self.activation])
+        # A notebook can register a changed cell, task or optimizer under an old name.
+        updates = tuple(OPTIMIZERS[name].update for name in optimizer_names)
+        names = (optimizer_names, activation_names)
+        key = (repr(self.shape), *names, type(self.cells[0]), type(self.task), updates)
+        program = _kept.pop(key, None) or Program(
+            self.task, self.cells, self.config.batch_size, *names, self.config.precision
         )
+        _kept[key] = program
+        if len(_kept) > KEPT_PROGRAMS:
+            del _kept[next(iter(_kept))]
+        return program
 
     def draw_weights(self) -> dict:
         """Returns the initial weights as NumPy arrays: a preset's, a run's or random ones.

@@ -8,7 +8,9 @@ import keras
 import numpy as np
 import pytest
 
-from trainer import Callback, TrainConfig, UserError, lanes
+import trainer.trial
+from trainer import Callback, TrainConfig, UserError, backend, lanes
+from trainer.config import ACTIVATIONS
 from trainer.lanes import train_lanes
 from trainer.storage.records import RunRecord
 from trainer.trial import Trial
@@ -44,6 +46,18 @@ TRIALS = [
     varied(seed=9, train_steps=15, input_scale=2.0, matrix_init="identity"),
     varied(seed=10, optimizer="momentum", lr_init=0.05, gradient_clip_val=0.1, lr_decay_rate=0.5),
 ]
+
+
+def shared(trial):
+    """Returns the program that trains a trial in lanes."""
+    return trial.program(trial.optimizers, ACTIVATIONS)
+
+
+@pytest.fixture
+def no_programs(monkeypatch):
+    """An empty store of programs."""
+    monkeypatch.setattr(trainer.trial, "_kept", {})
+    return trainer.trial._kept
 
 
 @pytest.fixture(scope="module")
@@ -313,7 +327,7 @@ def test_a_program_has_the_optimizers_that_its_trials_may_use():
     paper = ("sgd", "momentum", "rmsprop", "adam")
     assert Trial(BASE).optimizers == Trial(BASE, optimizers=["adam", "sgd"]).optimizers == paper
     assert Trial(varied(optimizer="muon")).optimizers == ("muon",)
-    assert lanes._program(Trial(BASE)).optimizer_names == paper
+    assert shared(Trial(BASE)).optimizer_names == paper
 
 
 @pytest.mark.slow
@@ -323,32 +337,37 @@ def test_muon_trains_beside_adam_if_both_allow_it():
         lanes.Lanes([Trial(BASE), Trial(muon)], 2)
     trials = [Trial(each, each.optimizer, optimizers=["muon", "adam"]) for each in (BASE, muon)]
     found = {trial.run_id: record for trial, record, _ in train_lanes(iter(trials), lanes=2)}
-    assert lanes._program(trials[0]).optimizer_names == ("adam", "muon")
+    assert shared(trials[0]).optimizer_names == ("adam", "muon")
     step, metrics = alone(muon, Trial(muon).program())
     assert found["muon"].steps_done == step == 40
     for name, value in metrics.items():
         np.testing.assert_allclose(found["muon"].metrics["eval"][name], value, rtol=1e-4, atol=1e-6)
 
 
-def test_a_cell_that_is_registered_anew_has_a_program_of_its_own():
+def test_a_cell_that_is_registered_anew_has_a_program_of_its_own(no_programs):
     first, again, other = Trial(BASE), Trial(BASE), Trial(BASE)
     other.cells = [type("UGRNNCell", (type(cell),), {})(cell.units) for cell in first.cells]
-    lanes._kept.clear()
-    assert lanes._program(first) is lanes._program(again)
-    assert lanes._program(other).cells is other.cells
-    assert lanes._program(Trial(varied(batch_size=4))) is not lanes._program(again)
-    assert len(lanes._kept) == 1  # the last one alone is kept
+    assert shared(first) is shared(again)
+    assert shared(other).cells is other.cells
+    assert shared(Trial(varied(batch_size=4))) is not shared(again)
+
+
+def test_only_the_last_programs_are_kept(no_programs):
+    first, *_ = programs = [Trial(varied(batch_size=size)).program() for size in range(1, 6)]
+    assert [*no_programs.values()] == programs[1:]
+    assert Trial(varied(batch_size=2)).program() is programs[1]
+    assert Trial(varied(batch_size=1)).program() is not first
+    assert [each.batch_size for each in no_programs.values()] == [4, 5, 2, 1]
 
 
 @pytest.mark.slow
-def test_a_program_is_kept_for_the_next_trials_of_its_shape(monkeypatch):
-    """Reruns, or another study of the same shape, do not compile again."""
-    made, program = [], Trial.program
-    monkeypatch.setattr(Trial, "program", lambda *args: made.append(program(*args)) or made[-1])
-    lanes._kept.clear()
+def test_a_program_is_compiled_once_for_all_trials_of_its_shape(no_programs, monkeypatch):
+    """Reruns, another study of the same shape, or a run in a loop do not compile again."""
+    made, compile_ = [], backend.current().compile
+    monkeypatch.setattr(backend.current(), "compile", lambda f: made.append(f) or compile_(f))
     configs = [varied(seed=3), varied(seed=4)]
     first, again = [list(train_lanes([Trial(config)], 1)) for config in configs]
-    assert len(made) == 1
+    assert len(made) == 2  # training and evaluation
     assert first[0][1].curve != again[0][1].curve
     list(train_lanes([Trial(varied(batch_size=4))], 1))
-    assert len(made) == 2 and len(lanes._kept) == 1  # the last one alone is kept
+    assert len(made) == 4
