@@ -1,0 +1,23 @@
+"""Commands that tests run, and their refusals."""
+
+#: Arguments of a training, but for its size.
+PARENS = ("--task=parens", "--arch=gru")
+
+
+def tree(directory):
+    """Returns path -> content of all files below a directory."""
+    return {
+        str(path.relative_to(directory)): path.read_bytes()
+        for path in sorted(directory.rglob("*"))
+        if path.is_file()
+    }
+
+
+def assert_refused(done, *parts):
+    assert done.code == 2, done
+    assert done.stdout == ""
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.endswith("\n")
+    assert done.stderr.count("\n") == 1, done.stderr
+    for part in parts:
+        assert part in done.stderr, (part, done.stderr)
