@@ -106,6 +106,18 @@ def _for_jax(root, path):
         os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", JAX_SECONDS)
         # Only with a limit does JAX lock the directory; else a process may read half a program.
         os.environ.setdefault("JAX_COMPILATION_CACHE_MAX_SIZE", str(MAX_BYTES))
+        _remove_unfinished(path)
+
+
+def _remove_unfinished(path):
+    """Removes JAX's programs that lack their time of last use.
+
+    A process that is killed while it writes one leaves it so, and then no process can write others.
+    """
+    for program in path.glob("*-cache"):
+        if not program.with_name(program.name.removesuffix("cache") + "atime").exists():
+            with contextlib.suppress(OSError):
+                program.unlink()
 
 
 def _key(backend):

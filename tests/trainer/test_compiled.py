@@ -96,6 +96,20 @@ def test_the_programs_that_were_not_used_for_longest_go_first(tmp_path):
     assert [found.name for found in path.parent.iterdir()] == ["0-atime"]
 
 
+def test_a_program_that_a_killed_process_left_does_not_keep_others_from_writing(environment):
+    compiled.keep("jax")
+    jax_cache = pytest.importorskip("jax._src.lru_cache")
+    cache = jax_cache.LRUCache(kept()[0], max_size=10**6)
+    cache.put("whole", b"x")
+    cache.put("half", b"x")
+    (cache.path / "half-atime").unlink()
+    with pytest.raises(FileNotFoundError):
+        cache.put("other", b"x")
+    compiled.keep("jax")
+    cache.put("other", b"x")
+    assert [cache.get(name) for name in ("whole", "half", "other")] == [b"x", None, b"x"]
+
+
 def test_a_full_disk_is_recognised_in_tensorflow_s_errors():
     assert is_full(RuntimeError("/cache/x.pb; No space left on device [Op:__inference]"))
     assert not is_full(RuntimeError("out of memory"))
