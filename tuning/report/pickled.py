@@ -8,17 +8,20 @@ bytes as object pointers.
 
 import os
 import pickle
+import pickletools
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 #: Largest file to read.
 MAX_BYTES = 4 * 2**30
-#: Largest number of values in a file. A value counts once per reference: a few bytes can refer to
-#: one list a billion times.
-MAX_VALUES = 200_000_000
+#: Largest number of operations and of values in a file. A value counts once per reference: a few
+#: bytes can refer to one list a billion times.
+MAX_VALUES = 20_000_000
+#: Largest number of values in a tuple, counted in the same way.
+MAX_TUPLE = 10_000
 #: Plain dtypes: booleans, numbers and strings.
 _PLAIN = re.compile(r"[<>|=][biufSU]\d+")
 
@@ -107,6 +110,8 @@ def records(path: str | os.PathLike, columns: list[str]) -> Iterator[list]:
     if os.path.getsize(path) > MAX_BYTES:
         raise Refused(f"it is larger than {MAX_BYTES / 2**30:.0f} GiB")
     with open(path, "rb") as file:
+        _check_operations(file)
+        file.seek(0)
         # Latin-1 maps each byte of a Python 2 string, including raw array data, to one character.
         found = _Unpickler(file, encoding="latin-1").load()
     if not isinstance(found, _Array):
@@ -122,6 +127,49 @@ def records(path: str | os.PathLike, columns: list[str]) -> Iterator[list]:
     for row in rows:
         fields = dict(zip(names, row, strict=True))
         yield [values.plain(fields[name]) for name in columns]
+
+
+def _check_operations(file: BinaryIO) -> None:
+    """Refuses operations that fill the memory or do not end.
+
+    `pickle` reserves memory up to the largest memo index. It hashes the keys of dictionaries, and
+    the hash of a tuple visits a shared member once per reference.
+    """
+    sizes: list[int | None] = []  # of the values on the stack; None is a mark
+    memo: dict[int, int | None] = {}
+    for number, (operation, argument, _) in enumerate(pickletools.genops(file), 1):
+        name, size = operation.name, 1
+        if number > MAX_VALUES:
+            raise Refused(f"it holds more than {MAX_VALUES:,} values")
+        if name in ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"):
+            index = len(memo) if argument is None else argument
+            if index > number:
+                raise Refused(f"it has the memo index {index:,} too early")
+            memo[index] = sizes[-1]
+        elif name in ("GET", "BINGET", "LONG_BINGET"):
+            sizes.append(memo[argument])
+        elif name == "DUP":
+            sizes.append(sizes[-1])
+        elif name == "MARK":
+            sizes.append(None)
+        else:
+            size += _taken(operation.stack_before, sizes)
+            if size > MAX_TUPLE and name.startswith("TUPLE"):
+                raise Refused(f"it holds a tuple of more than {MAX_TUPLE:,} values")
+            of_result = size if name.startswith(("TUPLE", "FROZENSET")) else 1
+            sizes += [of_result] * len(operation.stack_after)
+
+
+def _taken(kinds, sizes):
+    """Takes the arguments of an operation from the stack and returns the sum of their sizes."""
+    total = 0
+    for kind in reversed(kinds):
+        if kind is pickletools.stackslice:
+            while (size := sizes.pop()) is not None:
+                total += size
+        elif kind is not pickletools.markobject:
+            total += sizes.pop() or 0
+    return total
 
 
 class _Values:

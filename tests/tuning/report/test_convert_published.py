@@ -234,6 +234,25 @@ def test_a_file_with_too_much_in_it_is_refused(tmp_path, monkeypatch):
         authors.read(bomb)
 
 
+@pytest.mark.parametrize("width", [2, 100])
+def test_a_key_whose_hash_would_take_forever_is_refused(tmp_path, width):
+    """Hashing 40 tuples, each with the one before it `width` times, does not end."""
+    key = ()
+    for _ in range(40):
+        key = (key,) * width
+    # A dictionary with such a key cannot be made, so it is written by hand.
+    for protocol in (2, pickle.HIGHEST_PROTOCOL):
+        data = b"}" + pickle.dumps(key, protocol)[:-1] + b"Ns."
+        with pytest.raises(UserError, match=r"a tuple of more than 10,000 values; nothing in it"):
+            authors.read(write(tmp_path, data))
+
+
+def test_a_memo_index_that_would_fill_the_memory_is_refused(tmp_path):
+    data = b"]r\xff\xff\xff\x7f."
+    with pytest.raises(UserError, match=r"it has the memo index 2,147,483,647 too early"):
+        authors.read(write(tmp_path, data))
+
+
 def test_a_list_within_itself_and_one_that_is_too_deep_are_refused(tmp_path):
     endless = []
     endless.append(endless)
