@@ -6,12 +6,14 @@ import io
 import os
 import re
 import shlex
+import stat
 import subprocess
 import sys
 import zipfile
 from dataclasses import dataclass
 
 import numpy as np
+import tqdm
 
 from trainer.errors import UserError
 
@@ -21,6 +23,8 @@ WAYS_OUT = (
     "Python's own documentation with --text8_source=pydoc"
 )
 TIMEOUT = 30  # seconds without a byte after which a download fails
+#: Maximum bytes of a download (text8.zip has 31 million) and of a text, packed or unpacked.
+MAX_DOWNLOAD, MAX_TEXT = 10**8, 2**31
 
 _FOREIGN = 255
 _CODES = bytes(SYMBOLS.find(chr(byte)) % 256 for byte in range(256))  # -1 becomes _FOREIGN
@@ -186,6 +190,11 @@ def _encode(data, label, printer):
 def _read(path, label):
     """Returns a file's unpacked bytes, and the shell command that prints them."""
     try:
+        found = os.stat(path)
+        if not stat.S_ISREG(found.st_mode):  # a pipe may never end
+            raise UserError(f"{label} cannot be read: it is no regular file; {WAYS_OUT}")
+        if found.st_size > MAX_TEXT:
+            raise UserError(f"{label} is larger than {MAX_TEXT:,} bytes; {WAYS_OUT}")
         with open(path, "rb") as file:
             raw = file.read()
     except OSError as error:
@@ -205,12 +214,14 @@ def _unpack(raw, kind, label):
         return raw
     try:
         if kind == "gzip":
-            return gzip.decompress(raw)
+            return _read_all(gzip.GzipFile(fileobj=io.BytesIO(raw)), label)
         with zipfile.ZipFile(io.BytesIO(raw)) as archive:
             members = [member for member in archive.infolist() if not member.is_dir()]
             chosen = [member for member in members if member.filename == "text8"] or members
             if len(chosen) == 1:
-                return archive.read(chosen[0])
+                return _read_all(archive.open(chosen[0]), label)
+    except UserError:
+        raise
     except Exception as error:  # decoders raise almost anything on a damaged archive
         raise UserError(
             f"{label} is not a whole {kind} file ({_line(error)}): download it again, or {WAYS_OUT}"
@@ -219,6 +230,15 @@ def _unpack(raw, kind, label):
         f"{label} holds {len(members)} files, expected one, or one named text8: unpack it and give "
         "the file itself"
     )
+
+
+def _read_all(file, label):
+    """Reads an unpacked file to its end; a few megabytes can unpack to terabytes."""
+    with file:
+        data = file.read(MAX_TEXT + 1)
+    if len(data) > MAX_TEXT:
+        raise UserError(f"{label} unpacks to more than {MAX_TEXT:,} bytes; {WAYS_OUT}")
+    return data
 
 
 def _download(label, cache_dir):
@@ -235,7 +255,7 @@ def _download(label, cache_dir):
             "text8.zip",
             directory,
             processor=_make_readable,
-            downloader=pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), timeout=TIMEOUT),
+            downloader=pooch.HTTPDownloader(progressbar=_Progress(), timeout=TIMEOUT),
         )
         with open(archive, "rb") as file:
             raw = file.read()
@@ -244,6 +264,28 @@ def _download(label, cache_dir):
             f"{label} cannot be downloaded to {directory}: {_line(error)}; {WAYS_OUT}"
         ) from error
     return _unpack(raw, "zip", label)
+
+
+class _Progress(tqdm.tqdm):
+    """Progress bar that ends a download when it becomes too large."""
+
+    def __init__(self):
+        disable = not sys.stderr.isatty()
+        super().__init__(unit="B", unit_scale=True, ncols=79, disable=disable)
+        self._received = 0
+
+    def __bool__(self):  # pooch asks before the total is known
+        return True
+
+    def update(self, n=1):
+        self._received += n
+        if self._received > MAX_DOWNLOAD:
+            raise ValueError(f"it has more than {MAX_DOWNLOAD:,} bytes")
+        return super().update(n)
+
+    def reset(self, total=None):
+        self._received = 0
+        super().reset(total)
 
 
 def _make_readable(path, action, _):

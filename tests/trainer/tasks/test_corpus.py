@@ -176,7 +176,7 @@ def test_a_file_that_cannot_be_read(tmp_path):
     assert f"--text8_path={tmp_path}/absent" in message and "No such file" in message
     assert "--text8_source=pydoc" in message
     assert "No such file" in refused("")
-    assert "Is a directory" in refused(tmp_path)
+    assert "it is no regular file" in refused(tmp_path)
 
 
 def test_an_empty_file(tmp_path):
@@ -215,6 +215,21 @@ def test_an_archive_that_is_something_else(tmp_path):
     for name in ("text8.gz", "text8.zip", "text8.GZ"):
         path = written(tmp_path / name, b"<html>404 not found</html>")
         assert "is not a whole" in refused(path)
+
+
+def test_a_small_archive_of_a_huge_text(tmp_path, monkeypatch):
+    monkeypatch.setattr(corpus, "MAX_TEXT", 10_000)
+    huge = b"a" * 10_001
+    for name, data in (("a.gz", gzip.compress(huge)), ("a.zip", zipped(("text8", huge)))):
+        assert len(data) < 1000
+        assert "unpacks to more than 10,000 bytes" in refused(written(tmp_path / name, data))
+    assert "is larger than 10,000 bytes" in refused(written(tmp_path / "a", huge))
+    assert corpus.load(written(tmp_path / "b.gz", gzip.compress(huge[1:]))).size == 10_000
+
+
+def test_a_pipe_is_refused_rather_than_awaited(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    assert "it is no regular file" in refused(tmp_path / "pipe")
 
 
 def test_zip_without_the_one_member(tmp_path):

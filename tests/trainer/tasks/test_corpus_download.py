@@ -137,6 +137,14 @@ def test_another_hash(home, tmp_path):
     assert cached(tmp_path) == []
 
 
+def test_a_download_without_end_is_ended(home, tmp_path, monkeypatch):
+    monkeypatch.setattr(corpus, "MAX_DOWNLOAD", 5000)
+    with serving(sends(b"a" * 50_000)) as (url, _):
+        home(url)
+        message = refused(cache_dir=tmp_path)
+    assert "it has more than 5,000 bytes" in message and cached(tmp_path) == []
+
+
 def test_another_hash_of_the_unpacked_text(home, tmp_path):
     with serving(sends(ARCHIVE)) as (url, _):
         home(url, text=TEXT[::-1])
