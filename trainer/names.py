@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rnn_zoo import names
-from trainer import stderr
+from trainer import lean, stderr
 from trainer.errors import user_errors
 
 
@@ -17,7 +17,10 @@ def find(kind: str, name: Any, table: Mapping[str, Any], register: str) -> str:
     Raises:
         UserError: the name is unknown, or its module cannot be imported.
     """
-    imports = isinstance(name, str) and "." in name and name not in table
-    # The module may import Keras, which logs while it starts.
-    with stderr.hidden() if imports else contextlib.nullcontext(), user_errors():
+    with contextlib.ExitStack() as stack:
+        if isinstance(name, str) and "." in name and name not in table:
+            # The module may import Keras, which logs while it starts.
+            stack.enter_context(stderr.hidden())
+            stack.enter_context(lean.keras_without("sklearn", "pandas", "matplotlib"))
+        stack.enter_context(user_errors())
         return names.find(kind, name, table, register)

@@ -6,6 +6,7 @@ import sys
 from collections import namedtuple
 
 import pytest
+from processes import python
 
 from trainer import compiled, lean
 from trainer.storage.files import is_full
@@ -113,6 +114,19 @@ def test_a_program_that_a_killed_process_left_does_not_keep_others_from_writing(
 def test_a_full_disk_is_recognised_in_tensorflow_s_errors():
     assert is_full(RuntimeError("/cache/x.pb; No space left on device [Op:__inference]"))
     assert not is_full(RuntimeError("out of memory"))
+
+
+def test_keras_does_without_packages_that_its_importer_has(tmp_path):
+    lacking = "import sys\nlacks = sys.modules.get('wsgiref', 0) is None\n"
+    (tmp_path / "keras.py").write_text(lacking)
+    code = (
+        "from trainer import lean\n"
+        "with lean.keras_without('wsgiref', 'colorsys'):\n"
+        "    import keras, wsgiref\n"
+        "print(keras.lacks, wsgiref.__name__)\n"
+    )
+    done = python("-c", code, cwd=tmp_path)
+    assert (done.code, done.stdout) == (0, "True wsgiref\n"), done.stderr
 
 
 def test_packages_are_hidden_only_while_others_are_imported():
