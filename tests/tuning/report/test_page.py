@@ -128,7 +128,23 @@ def press(browser, selector, key="ENTER"):
     """Sends a key to an element, as a reader without a mouse does."""
     from selenium.webdriver.common.keys import Keys
 
-    browser.find_element("css selector", selector).send_keys(getattr(Keys, key))
+    act(browser, selector, lambda element: element.send_keys(getattr(Keys, key)))
+
+
+def click(browser, selector):
+    act(browser, selector, lambda element: element.click())
+
+
+def act(browser, selector, action):
+    """Does something to an element once it is there, and again if it was redrawn meanwhile."""
+    from selenium.common.exceptions import StaleElementReferenceException
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    def done(driver):
+        action(driver.find_element("css selector", selector))
+        return True
+
+    WebDriverWait(browser, 60, ignored_exceptions=[StaleElementReferenceException]).until(done)
 
 
 def filtered(browser, table, text):
@@ -170,7 +186,7 @@ def test_a_table_sorts_both_ways_and_says_so(opened):
 @needs_chromium
 def test_trials_filter_sort_and_turn_pages(opened):
     place, words = "[data-table='trials']", "memory lstm paper"
-    opened.find_element("css selector", f"{place} input").send_keys(f"{words} 160,000")
+    act(opened, f"{place} input", lambda element: element.send_keys(f"{words} 160,000"))
     filtered(opened, "trials", f"{words} 160,000")
     assert status(opened, "trials").startswith("15 of")
     assert set(column(opened, "trials", 5)) == {"160,000"}
@@ -185,7 +201,7 @@ def test_trials_filter_sort_and_turn_pages(opened):
     wait_for(opened, f"{head}[aria-sort=ascending]")
     losses = [float(text) for text in column(opened, "trials", 13)]
     assert losses == sorted(losses)
-    opened.find_element("css selector", f"{place} .tools button:nth-of-type(2)").click()
+    click(opened, f"{place} .tools button:nth-of-type(2)")
     wait(
         opened,
         "return document.querySelector(arguments[0]).innerText.endsWith('page 2 of 2')",
@@ -222,7 +238,7 @@ def test_a_figure_opens_and_its_points_lead_to_their_runs(opened, planted):
 def test_pointing_at_a_dot_names_its_run_and_a_click_opens_it(opened):
     from selenium.webdriver.common.action_chains import ActionChains
 
-    opened.find_element("css selector", "[data-figure='2c']").click()
+    click(opened, "[data-figure='2c']")
     wait_for(opened, "#figure-dialog[open]")
     # The middle of an element, by the browser's own geometry.
     middle = "const middle = (b) => [b.x + b.width / 2, b.y + b.height / 2];"
@@ -302,7 +318,7 @@ def test_a_study_shows_importances_and_its_trials_as_lines(opened, report, plant
     assert texts(opened, "#run-dialog h2") == [f"Run {best.run}"]
     press(opened, "#run-dialog a")
     wait(opened, "return !document.querySelector('#run-dialog').open")
-    opened.find_element("css selector", "#study-facts a").click()
+    click(opened, "#study-facts a")
     wait(opened, "return document.querySelector('[data-table=trials] input').value")
     assert status(opened, "trials").startswith(f"{len(rows)} of ")
 
@@ -437,7 +453,7 @@ def test_a_live_page_reloads_in_its_place_when_there_is_a_newer_version(browser,
     own = "return document.documentElement.dataset.version === arguments[0]"
     place = "document.querySelector('[data-table=claims]')"
     head = "[data-table=claims] thead th:nth-child(2)"
-    browser.find_element("css selector", "[data-table=claims] input").send_keys("depth")
+    act(browser, "[data-table=claims] input", lambda element: element.send_keys("depth"))
     filtered(browser, "claims", "depth")
     press(browser, f"{head} button")
     press(browser, f"{head} button")
