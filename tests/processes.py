@@ -16,6 +16,8 @@ import subprocess
 import sys
 import time
 
+from trainer import lean
+
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 #: A training that takes a second: the arguments that make parens small.
 SMALL = (
@@ -179,8 +181,11 @@ class ForkedProcess:
 
 def _serve():
     """Imports the modules and forks a child for every order, which returns from here to run it."""
-    for name in sys.argv[1:]:
-        importlib.import_module(name)
+    names = sys.argv[1:]
+    # Keras imports these wherever they are installed. Matplotlib, too, but runs draw their curves.
+    with lean.without(*({"sklearn", "pandas", "torch", "jax"} - set(names))):
+        for name in names:
+            importlib.import_module(name)
     answers = os.fdopen(os.dup(1), "w")
     for line in sys.stdin:
         order = json.loads(line)

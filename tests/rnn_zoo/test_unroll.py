@@ -118,7 +118,7 @@ def check_against_plain(cell, arguments, plainly, dtype, mask, lanes=(), mode=QU
 
 @needs_float64
 @every_case
-@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("masked", slow_except([False], [False, True]))
 def test_fast_equals_plain(case, masked, plainly, rng):
     cell = random_cell(case, rng)
     mask = random_mask(rng) if masked else None

@@ -1,5 +1,5 @@
 import pytest
-from processes import QUICK, ForkServer, jax_alone, python
+from processes import QUICK, ForkServer, python
 from slow import slow_except
 
 #: Reports at exit which backends were imported.
@@ -23,15 +23,6 @@ def warm(tmp_path_factory):
     """Starts the trainer's commands with TensorFlow imported; see `processes.ForkServer`."""
     modules = ("tensorflow", "trainer.__main__", "trainer.export.__main__", "trainer.loop")
     started = ForkServer(tmp_path_factory.mktemp("output"), modules, **QUICK)
-    yield started
-    started.close()
-
-
-@pytest.fixture(scope="session")
-def warm_jax(tmp_path_factory):
-    """Starts the trainer on JAX, which compiles sooner, and without TensorFlow."""
-    modules = ("jax", "trainer.__main__", "trainer.loop")
-    started = ForkServer(tmp_path_factory.mktemp("output"), modules, **jax_alone())
     yield started
     started.close()
 

@@ -343,6 +343,7 @@ def test_a_lane_equals_the_trial_alone(lanes):
         assert_close(mine, expected, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow  # So do the metrics of test_lanes.py.
 def test_evaluation_of_a_lane_equals_the_trial_alone(lanes):
     small, hparams, _, together = lanes
     measured = small.program.evaluate(together["weights"], stack(hparams), {}, "valid", 32)

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 from on_backend import tensorflow_only
-from processes import JAX, QUICK, python
+from processes import QUICK, python
 from registrations import restored
 
 import trainer
@@ -115,11 +115,11 @@ def test_an_unknown_cell_is_one_line_before_a_backend_starts(cold, tmp_path):
     assert "'no_such.cell'" in done.stderr and "no module 'no_such'" in done.stderr
 
 
-def test_workers_and_commands_find_it_by_name(swept, cold, tmp_path):
+def test_workers_and_commands_find_it_by_name(swept, warm_jax, tmp_path):
     """Workers of a sweep have trained it; another command builds it from its run."""
     (run, *_) = swept.glob("sweep/studies/parens-own_cells.leaky-*/trial_*/checkpoints")
     assert json.loads((run.parent / "record.json").read_text())["arch"] == "own_cells.leaky"
-    done = cold.run("trainer.show", f"--run_dir={run.parent}", cwd=tmp_path, **JAX)
+    done = warm_jax.run("trainer.show", f"--run_dir={run.parent}", cwd=tmp_path)
     assert (done.code, done.stderr) == (0, "") and "own_cells.leaky" in done.stdout
 
 

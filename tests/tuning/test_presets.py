@@ -58,7 +58,7 @@ def test_the_best_trial_becomes_a_card(command, runs):
     assert card.config == best.config
     assert card.scores["eval"] == best.eval_loss
     assert card.scores["metrics"] == best.metrics["eval"]
-    assert card.search == {"algorithm": "random", "num_trials": 5, "infeasible": 0}
+    assert card.search == {"algorithm": "random", "num_trials": 4, "infeasible": 0}
     assert card.weights is None
 
 

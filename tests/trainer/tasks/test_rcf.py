@@ -162,6 +162,7 @@ def test_every_point_is_drawn_by_its_weight(num_samples):
     assert stats.chisquare(counts, beta(num_samples) * counts.sum()).pvalue > UNLUCKY
 
 
+@pytest.mark.slow  # The test above has the law for few points.
 def test_draws_follow_the_power_law_over_many_points():
     """The first of 20,000 points is drawn five times as often as the last."""
     task = make(20_000, dimensions=2, num_steps=1)

@@ -172,7 +172,7 @@ def test_all_depths_are_drawn_only_if_there_are_several():
     assert key(both) == ["RNN", "depth 1", "depth 3"]
 
 
-@pytest.mark.parametrize("arch", ["mgu", "my_cells.leaky"])
+@pytest.mark.parametrize("arch", slow_except(["my_cells.leaky"], ["mgu", "my_cells.leaky"]))
 def test_cells_outside_the_paper_are_drawn_in_its_figures(arch):
     table = frame(
         capacity(4000.0, arch=arch),

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from report_rows import frame, trial
+from slow import slow_except
 
 from tuning import trials
 from tuning.report import designs, evidence, plan, simulation, statistics, truths
@@ -225,7 +226,7 @@ def test_seeds_grow_beyond_those_of_the_design():
     assert len({designs.key(point) for point in grown}) == len(grown) == 80
 
 
-@pytest.mark.parametrize("name", DISTINCT)
+@pytest.mark.parametrize("name", slow_except(DISTINCT[:4], DISTINCT))
 def test_a_sweep_accepts_every_design_in_its_order(name, tmp_path):
     points = list(designs.DESIGNS[name].smallest)
     text_file = tmp_path / "text8"

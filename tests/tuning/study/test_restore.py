@@ -7,6 +7,7 @@ import shutil
 import types
 
 import pytest
+from slow import slow_except
 from untrained import Untrained
 
 from trainer import TrainConfig, UserError
@@ -41,7 +42,7 @@ def keep_records(path, destination):
     return destination
 
 
-@pytest.mark.parametrize("algorithm", ["random", "gp", "keras_tuner"])
+@pytest.mark.parametrize("algorithm", slow_except(["gp"], ["random", "gp", "keras_tuner"]))
 def test_a_finished_study_is_extended_from_its_records(tmp_path, algorithm):
     # keras-tuner's search takes seconds per proposal.
     options = {"algorithm": algorithm, "initial_points": 30 if algorithm == "keras_tuner" else 3}
@@ -75,7 +76,10 @@ def test_pending_trials_are_proposed_again(tmp_path):
     assert rest == {run_id: config for run_id, config in whole.items() if run_id not in ended}
 
 
-@pytest.mark.parametrize("lost", ["oracle.json", "trial_00002/trial.json", "trial_0000*"])
+@pytest.mark.parametrize(
+    "lost",
+    slow_except(["oracle.json"], ["oracle.json", "trial_00002/trial.json", "trial_0000*"]),
+)
 def test_some_files_may_be_missing(tmp_path, lost):
     for name in ("intact", "damaged"):
         search(tmp_path / name, 6, algorithm="gp")

@@ -32,7 +32,7 @@ def test_a_sweep_writes_its_files(swept):
     for study, file, _ in results(swept):
         ended[study][file == "reruns.jsonl"] += 1
     assert {name: tuple(counts) for name, counts in ended.items()} == STUDIES
-    assert "5 studies: 5 done; 22 of 22 trials" in (swept / "printed").read_text()
+    assert "4 studies: 4 done; 14 of 14 trials" in (swept / "printed").read_text()
     reruns, _ = read(swept / "sweep/studies/parens-rnn-1-3000-random/reruns.jsonl")
     assert len({record.seed for record in reruns.values()}) == 2
     for name in STUDIES:
@@ -50,7 +50,7 @@ def test_a_sweep_writes_its_files(swept):
 def test_a_study_of_a_sweep_equals_a_study_alone(swept, tmp_path):
     """It has the same trials as `python -m tuning` with the same settings."""
     arguments = ("-m", "tuning", "--task=capacity", "--arch=irnn", "--num_params=300")
-    arguments += ("--profile=smoke", "--num_trials=5", "--train_steps=60", "--algorithm=random")
+    arguments += ("--profile=smoke", "--num_trials=4", "--train_steps=60", "--algorithm=random")
     arguments += ("--gin_bindings=StudyConfig.batch = 8", "--lanes=1", "--workers=2")
     arguments += ("--gin_bindings=TrainConfig.task_options = {'num_inputs': 22}",)
     name = "sweep/studies/capacity-irnn-1-300-random"
@@ -94,12 +94,12 @@ def test_a_finished_sweep_is_a_no_op(swept, tmp_path):
     (tmp_path / "grid.gin").write_text(gin(ENTRIES))
     before = {p: p.stat().st_mtime_ns for p in sweep.rglob("*") if p.is_file()}
     done = python(*ARGUMENTS, cwd=tmp_path, **JAX)
-    assert done.code == 0 and "4 done" in done.stdout
+    assert done.code == 0 and "3 done" in done.stdout
     after = {p: p.stat().st_mtime_ns for p in sweep.rglob("*") if p.is_file()}
     assert after == before
     shown = python("-m", "tuning.sweep", "--status", "sweep", cwd=tmp_path)
     assert (shown.code, shown.stderr) == (0, "")
-    assert "capacity-rnn-1-300-gp" in shown.stdout and "5/5" in shown.stdout
+    assert "capacity-irnn-1-300-gp" in shown.stdout and "3/3" in shown.stdout
 
 
 @pytest.mark.slow
@@ -116,7 +116,7 @@ def test_a_sweep_grows_from_its_kept_records(swept, tmp_path):
     assert (done.code, done.stderr) == (0, ""), done.stdout
     after = results(tmp_path)
     assert before.items() <= after.items()
-    assert len(after) == 5 * 6 + 4 and "5 done; 34 of 34 trials" in done.stdout
+    assert len(after) == 4 * 6 + 2 and "4 done; 26 of 26 trials" in done.stdout
     other = python(*ARGUMENTS, "--train_steps=50", cwd=tmp_path, **JAX)
     assert other.code == 2 and "with config.train_steps 60, not 50" in other.stderr
 

@@ -3,10 +3,11 @@
 import pathlib
 
 import pytest
+from slow import slow_except
 
 import gin_configs
 from trainer import UserError
-from trainer.tasks import TASKS
+from trainer.tasks import TASKS, corpus, text8
 from tuning.search.ranges import of_study
 from tuning.sweep.config import parse
 
@@ -24,6 +25,16 @@ FILES = (
     "table_app_1",
 )
 ALL = {"rnn", "irnn", "ugrnn", "gru", "lstm", "+rnn"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _short_text():
+    """A text in place of Python's documentation, which takes seconds to collect."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(corpus, "_pydoc_text", lambda: b"anarchism originated " * 1000)
+        text8._load.cache_clear()
+        yield
+    text8._load.cache_clear()
 
 
 def studies(path, profile="paper", bindings=(), **flags):
@@ -70,7 +81,7 @@ def test_the_paper_s_files(name, profile):
     assert f"python -m tuning.sweep --gin_file=gin_configs/paper/{name}.gin" in header
 
 
-@pytest.mark.parametrize("profile", ["smoke", "laptop", "paper"])
+@pytest.mark.parametrize("profile", slow_except(["laptop"], ["smoke", "laptop", "paper"]))
 def test_the_presets_searches(profile):
     specs = studies(PAPER.parent / "presets.gin", profile)
     found = {(spec.config.task, spec.config.arch) for spec in specs}
