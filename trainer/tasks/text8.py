@@ -75,9 +75,8 @@ class Text8(Task):
         if isinstance(split, str):
             return self.corpus.splits[split]
         bounds = np.array([self.corpus.splits[name] for name in SPLITS], "int32")
-        start, stop = ops.convert_to_tensor(bounds.T)
-        number = ops.cast(split, "int32")
-        return ops.take(start, number), ops.take(stop, number)
+        start, stop = (ops.take(each, ops.cast(split, "int32")) for each in bounds.T)
+        return start, stop
 
     @classmethod
     def step_losses(cls, outputs, targets):
