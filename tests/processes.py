@@ -7,6 +7,7 @@ quicker, for commands that start many times: to be killed, or to refuse an argum
 
 import contextlib
 import dataclasses
+import gc
 import importlib
 import json
 import os
@@ -186,6 +187,7 @@ def _serve():
     with lean.without(*({"sklearn", "pandas", "torch", "jax"} - set(names))):
         for name in names:
             importlib.import_module(name)
+    gc.freeze()  # The children need not go through these modules' objects.
     answers = os.fdopen(os.dup(1), "w")
     for line in sys.stdin:
         order = json.loads(line)

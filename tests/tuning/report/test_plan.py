@@ -28,8 +28,8 @@ def rng():
 
 @pytest.fixture(autouse=True)
 def few_simulations(monkeypatch):
-    """The powers of these tests are 0 or 1."""
-    monkeypatch.setattr(plan, "SIMULATIONS", 2)
+    """One simulation is enough, since the powers of these tests are 0 or 1."""
+    monkeypatch.setattr(plan, "SIMULATIONS", 1)
 
 
 def a_minute(points):
