@@ -6,8 +6,6 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import gin
-
 from trainer.cli import gin_files
 from trainer.config import check_choice, check_range
 from trainer.errors import UserError
@@ -87,7 +85,7 @@ def seed_of(name: str) -> int:
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big") >> 1
 
 
-_CONFIGURABLE = gin.external_configurable(StudyConfig, "StudyConfig")
+_CONFIGURABLE = gin_files.configurable(StudyConfig)
 
 
 def study_config(flags: Mapping[str, Any]) -> StudyConfig:

@@ -35,7 +35,17 @@ _MISTAKES = (
     tokenize.TokenError,
 )
 
-_CONFIGURABLE = gin.external_configurable(TrainConfig, "TrainConfig")
+#: Dataclasses that gin files configure; `configurable` adds to them.
+_CLASSES: list[Any] = []
+
+
+def configurable(cls: type) -> Callable[[], Any]:
+    """Lets gin files set the fields of a dataclass; returns the constructor for `construct`."""
+    _CLASSES.append(cls)
+    return gin.external_configurable(cls, cls.__name__)
+
+
+_CONFIGURABLE = configurable(TrainConfig)
 
 
 class Parsed(NamedTuple):
@@ -44,11 +54,13 @@ class Parsed(NamedTuple):
     Attributes:
         config: the configuration.
         documents: file name -> text: config.gin as parsed, operative_config.gin as used.
+        bound: values that the user's files and bindings set, by field, before flags.
         given: names that the user's files, bindings and flags set; see `given_names`.
     """
 
     config: TrainConfig
     documents: dict[str, str]
+    bound: dict[str, Any]
     given: frozenset[str]
 
 
@@ -70,7 +82,7 @@ def parse(
         base: gin text that replaces the project's files, such as the config.gin of a resumed run.
 
     Raises:
-        UserError: an unknown name or value, or a missing or invalid file.
+        UserError: an unknown name or value, a macro without a use, or a missing or invalid file.
     """
     given = {name: value for name, value in flags.items() if value is not None}
     texts = [*map(read, files), *bindings]
@@ -81,7 +93,11 @@ def parse(
             _parse_project_files(bound | given, profile)
         else:
             gin.parse_config(base)
+        known = _macros()
         gin.parse_config(texts)
+        _check_used(_macros() - known)
+        values = gin.get_bindings("TrainConfig")
+        bound = {name: values[name] for name in bound}
         # Flags are parsed as bindings too, so that config.gin contains them.
         flagged = {} if "task_options" in bound else {"task_options": task_options}
         if task_options:
@@ -94,6 +110,7 @@ def parse(
     return Parsed(
         config,
         {"config.gin": gin.config_str(), "operative_config.gin": gin.operative_config_str()},
+        bound,
         given_names({name: getattr(config, name) for name in (*bound, *given)} | flagged),
     )
 
@@ -111,6 +128,34 @@ def _bound_in(texts):
     gin.clear_config()
     gin.parse_config(texts)
     return gin.get_bindings("TrainConfig", resolve_references=False)
+
+
+def _macros():
+    """Returns the names of the macros that are defined."""
+    return {scope for scope, selector in gin.config._CONFIG if selector == "gin.macro"}
+
+
+def _check_used(macros):
+    """Raises a `UserError` if a binding or a macro that the user gave has no effect."""
+    bindings = gin.config._CONFIG
+    used = {each.config_key[0] for each in gin.config.iterate_references(bindings)}
+    for name in sorted(macros - used):
+        owners = [cls.__name__ for cls in _CLASSES if name in _fields(cls)]
+        raise UserError(
+            f"nothing uses the gin macro {name!r}; a field is set with the name of its class, "
+            f"{owners[0] if owners else 'TrainConfig'}.{name if owners else 'FIELD'} = VALUE"
+        )
+    for scope, selector in bindings:
+        cls = selector.rpartition(".")[2]
+        if scope and cls in ("TrainConfig", "StudyConfig"):
+            raise UserError(
+                f"{scope}/{cls} has no effect: only SweepConfig has a scope for each profile; omit "
+                f"'{scope}/', or set the value in {scope}/SweepConfig.grid"
+            )
+
+
+def _fields(cls):
+    return [field.name for field in dataclasses.fields(cls)]
 
 
 def construct(configurable: Callable[[], Any]) -> Any:
@@ -187,9 +232,7 @@ def _one_line(error):
     """Shortens gin's message to its first line, and adds the fields to choose from."""
     text = error.args[0] if isinstance(error, tokenize.TokenError) else str(error)
     first = " ".join(text.strip().split("\n")[0].split())
-    words = ("configurable", "argument", "parameter")
-    others = any(name in first for name in ("StudyConfig", "SweepConfig"))
-    if not others and any(word in first.lower() for word in words):
-        names = ", ".join(field.name for field in dataclasses.fields(TrainConfig))
-        return f"gin: {first.rstrip('.')}; TrainConfig has {names}"
+    if any(word in first.lower() for word in ("configurable", "argument", "parameter")):
+        cls = next((cls for cls in _CLASSES if cls.__name__ in first), TrainConfig)
+        return f"gin: {first.rstrip('.')}; {cls.__name__} has {', '.join(_fields(cls))}"
     return f"gin: {first}"

@@ -6,6 +6,7 @@ for `task_options.num_samples`.
 
 import dataclasses
 import inspect
+import itertools
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -75,6 +76,26 @@ def with_ranges(
         each.with_range(found[0]) if found else each
         for each, found in zip(space, given, strict=True)
     )
+
+
+def united(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the ranges of two dicts.
+
+    Raises:
+        UserError: they have different ranges for the same hyperparameter.
+    """
+    for (name, wanted), (other, held) in itertools.product(second.items(), first.items()):
+        is_equal = wanted == held and type(wanted) is type(held)
+        if _overlap(name, other) and not is_equal:
+            raise UserError(f"{other} has the range {held!r} and also {wanted!r}")
+    return {**first, **second}
+
+
+def _overlap(name, other):
+    """Returns whether two names stand for a common hyperparameter."""
+    if "." in name and "." in other:
+        return name == other
+    return _short_name(name) == _short_name(other)
 
 
 def _others(config, papers, optimizers, ranges) -> Iterator[Hyperparameter]:

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 import gin
 
-from rnn_zoo.architectures import ARCHITECTURES
+from rnn_zoo.architectures import ALIASES, ARCHITECTURES
 from trainer.cli import gin_files
-from trainer.config import TrainConfig, check_choice, check_range
+from trainer.config import OPTIONS, TrainConfig, check_choice, check_range
 from trainer.errors import UserError
 from tuning.config import StudyConfig, study_config
 from tuning.search import ranges
@@ -85,7 +85,7 @@ def _check_entry(name, value):
     values = value if isinstance(value, (list, tuple)) else [value]
     if not values:
         raise UserError(f"SweepConfig.grid has an empty list for {name}")
-    kinds = {"task": str, "arch": str, "task_options": dict}
+    kinds = {"task": str, "arch": str, **dict.fromkeys(OPTIONS, dict)}
     for each in values:
         if name in kinds and not isinstance(each, kinds[name]):
             raise UserError(
@@ -120,7 +120,7 @@ class Spec(NamedTuple):
         return self.study.num_trials + self.reruns
 
 
-_CONFIGURABLE = gin.external_configurable(SweepConfig, "SweepConfig")
+_CONFIGURABLE = gin_files.configurable(SweepConfig)
 
 
 def parse(
@@ -134,7 +134,8 @@ def parse(
 
     A grid in the scope of a profile, `smoke/SweepConfig.grid = ...`, replaces the one without a
     scope. The values of a study are those of the project's files for its task, architecture and
-    profile, overridden by this file, and then by its grid.
+    profile, overridden by this file's bindings, the additional bindings and its grid, which must
+    agree, and then by flags.
 
     Args:
         path: the gin file; those of gin_configs/paper are found from any directory.
@@ -147,15 +148,16 @@ def parse(
         (the studies, the file's text).
 
     Raises:
-        UserError: a name or value is invalid, or the file is missing or malformed.
+        UserError: a name or value is invalid, a binding and the grid set different values, or the
+            file is missing or malformed.
     """
     path = _find(path)
     sweep, text = _read(path, profile, bindings)
     given = {name: value for name, value in (flags or {}).items() if value is not None}
-    base = _Base(path, profile, bindings, text8)
+    base = _Base(path, profile, bindings, text8 or {})
     specs: dict[str, Spec] = {}
     for values, varied in sweep.points():
-        spec = base.spec(values | given, varied)
+        spec = base.spec(values, given, varied)
         if spec is None:
             continue
         if spec.name in specs:
@@ -194,26 +196,20 @@ class _Base:
 
     def __init__(self, path, profile, bindings, text8):
         self._arguments, self._text8 = (profile, [path], bindings), text8
+        self._path, self._bindings = path, bindings
         self._parsed, self._tasks = {}, {}
 
-    def spec(self, values, varied):
-        task, arch = values["task"], values["arch"]
-        if (task, arch) not in self._parsed:
-            options = self._text8 if task == "text8" else None
-            flags = {"task": task, "arch": arch}
-            parsed = gin_files.parse(flags, options, *self._arguments)
-            self._parsed[task, arch] = (parsed, study_config({}))
-        parsed, study = self._parsed[task, arch]
-        config = parsed.config
-        if values.get("depth") == 1 and ARCHITECTURES[config.arch].min_depth > 1:
+    def spec(self, grid, flags, varied):
+        values = grid | flags
+        parsed, study, bound = self._parse(values["task"], values["arch"])
+        if values.get("depth") == 1 and ARCHITECTURES[parsed.config.arch].min_depth > 1:
             return None
+        self._check_conflicts({n: v for n, v in grid.items() if n not in flags}, bound)
+        config = self._config(parsed.config, values)
         train = {name: value for name, value in values.items() if name in _TRAIN}
         given = parsed.given | gin_files.given_names(train)
-        # Merged, so that options which the grid does not set keep the task's values.
-        train["task_options"] = config.task_options | values.get("task_options", {})
-        train["arch"] = config.arch
-        config = dataclasses.replace(config, **train)
         chosen = {name: value for name, value in values.items() if name in _STUDY}
+        chosen["ranges"] = self._ranges(study, values)
         study = dataclasses.replace(study, **chosen)
         held = ranges.hold(config, given, study.ranges)
         study = dataclasses.replace(study, ranges=held)
@@ -230,11 +226,69 @@ class _Base:
         name = _name(config, study, values, varied)
         return Spec(name, config, study, reruns, task.num_steps, transfer, priority)
 
+    def _parse(self, task, arch):
+        """Returns the configurations without the grid, and the values that bindings set."""
+        if (task, arch) not in self._parsed:
+            options = self._text8 if task == "text8" else None
+            parsed = gin_files.parse({"task": task, "arch": arch}, options, *self._arguments)
+            study = study_config({})
+            bound = {"TrainConfig": parsed.bound, "StudyConfig": gin.get_bindings("StudyConfig")}
+            self._parsed[task, arch] = (parsed, study, bound)
+        return self._parsed[task, arch]
+
+    def _config(self, config, values):
+        """Returns a configuration with the values of the grid and of flags."""
+        train = {name: value for name, value in values.items() if name in _TRAIN}
+        # Merged, so that options which the grid does not set keep the values of gin files.
+        train |= {name: getattr(config, name) | values.get(name, {}) for name in OPTIONS}
+        if config.task == "text8":
+            train["task_options"] |= self._text8
+        return dataclasses.replace(config, **train | {"arch": config.arch})
+
+    def _check_conflicts(self, grid, bound):
+        """Raises a `UserError` if a binding and the grid set different values."""
+        for cls, names in (("TrainConfig", _TRAIN), ("StudyConfig", _STUDY)):
+            wanted = _by_option({name: grid[name] for name in names if name in grid})
+            for name, value in _by_option(bound[cls]).items():
+                if name in wanted and name != "ranges" and wanted[name] != value:
+                    place = self._place(cls, name.partition(".")[0])
+                    raise UserError(
+                        f"{name} is {value!r} in {place}, and {wanted[name]!r} in "
+                        "SweepConfig.grid; omit one of the two"
+                    )
+
+    def _ranges(self, study, values):
+        """Returns the ranges of bindings and of the grid together."""
+        wanted = values.get("ranges", {})
+        try:
+            return ranges.united(study.ranges, wanted) if isinstance(wanted, dict) else wanted
+        except UserError as error:
+            place = self._place("StudyConfig", "ranges")
+            raise UserError(
+                f"{error} ({place}, and SweepConfig.grid); omit one of the two"
+            ) from None
+
+    def _place(self, cls, name):
+        """Returns where the user has bound a field."""
+        is_flag = any(f"{cls}.{name}" in binding for binding in self._bindings)
+        return f"--gin_bindings ({cls}.{name})" if is_flag else f"{self._path} ({cls}.{name})"
+
     def _task(self, config):
         options = (config.task, repr(config.task_options))
         if options not in self._tasks:
             self._tasks[options] = config.make_task()
         return self._tasks[options]
+
+
+def _by_option(values):
+    """Splits dicts of options, {"task_options": {"delay": 3}} to {"task_options.delay": 3}."""
+    found = {}
+    for name, value in values.items():
+        if name in OPTIONS and isinstance(value, dict):
+            found |= {f"{name}.{option}": each for option, each in value.items()}
+        else:
+            found[name] = ALIASES.get(value, value) if name == "arch" else value
+    return found
 
 
 def prefix(config: TrainConfig, study: StudyConfig) -> str:

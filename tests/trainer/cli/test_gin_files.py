@@ -165,6 +165,13 @@ def test_flags_change_a_written_configuration(tmp_path):
     assert config.seed == 5
 
 
+def test_a_written_configuration_may_have_macros_that_nothing_uses(tmp_path):
+    (tmp_path / "config.gin").write_text(parse(profile="smoke").documents["config.gin"])
+    again = parse(files=[tmp_path / "config.gin"])
+    assert again.config == parse(profile="smoke").config
+    assert parse(bindings=["laptop_steps = 70"]).config.train_steps == 70
+
+
 # Errors.
 
 WRONG = {
@@ -186,6 +193,19 @@ WRONG = {
     ),
     "task options": ({"bindings": ["TrainConfig.task_options = 5"]}, ["task_options", "5"]),
     "import": ({"bindings": ["import nowhere"]}, ["nowhere"]),
+    "a field as a macro": ({"bindings": ["lr_init = 0.1"]}, ["'lr_init'", "TrainConfig.lr_init ="]),
+    "a field as a macro, resumed": (
+        {"bindings": ["lr_init = 0.1"], "base": "TrainConfig.task = 'rcf'"},
+        ["TrainConfig.lr_init ="],
+    ),
+    "a macro without a use": (
+        {"bindings": ["rate = 0.1", "TrainConfig.lr_init = %rate", "rat = 0.2"]},
+        ["nothing uses the gin macro 'rat'", "TrainConfig.FIELD ="],
+    ),
+    "a scope": (
+        {"bindings": ["smoke/TrainConfig.lr_init = 0.1"]},
+        ["smoke/TrainConfig has no effect", "omit 'smoke/'"],
+    ),
     "include": ({"bindings": ["include 'nowhere.gin'"]}, ["nowhere.gin"]),
 }
 

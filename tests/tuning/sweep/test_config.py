@@ -210,6 +210,86 @@ def test_flags_and_bindings_come_last(grid):
     assert (spec.study.num_trials, spec.config.train_steps, spec.study.batch) == (4, 77, 3)
 
 
+ONE = {"task": "memory", "arch": "gru", "num_params": 1500}
+
+
+@pytest.mark.parametrize(
+    "entry, lines, bindings, words",
+    [
+        (
+            {"lr_init": 0.01},
+            "TrainConfig.lr_init = 0.05",
+            ["TrainConfig.lr_init = 0.07"],
+            ["lr_init is 0.07 in --gin_bindings", "and 0.01 in SweepConfig.grid; omit one"],
+        ),
+        (
+            {"lr_init": [0.05, 0.02]},
+            "TrainConfig.lr_init = 0.05",
+            [],
+            ["lr_init is 0.05 in ", "sweep.gin (TrainConfig.lr_init), and 0.02"],
+        ),
+        ({"depth": 2}, "TrainConfig.depth = 1", [], ["depth is 1 in", "and 2 in"]),
+        ({}, "TrainConfig.arch = 'lstm'", [], ["arch is 'lstm' in", "and 'gru' in"]),
+        ({}, "", ["TrainConfig.num_params = 9"], ["num_params is 9 in", "and 1500 in"]),
+        ({"train_steps": 40}, "", ["TrainConfig.train_steps = 9"], ["train_steps is 9 in"]),
+        (
+            {"task_options": {"delay": 3}},
+            "TrainConfig.task_options = {'delay': 4}",
+            [],
+            ["task_options.delay is 4 in"],
+        ),
+        ({"num_trials": 5}, "", ["StudyConfig.num_trials = 9"], ["num_trials is 9 in", "and 5"]),
+        ({"algorithm": "random"}, "StudyConfig.algorithm = 'gp'", [], ["algorithm is 'gp' in"]),
+        (
+            {"ranges": {"delay": (3, 9)}},
+            "",
+            ["StudyConfig.ranges = {'task_options.delay': (3, 8)}"],
+            ["task_options.delay has the range (3, 8) and also (3, 9) (--gin_bindings", "omit one"],
+        ),
+        (
+            {"ranges": {"input_scale.u": (0.3, 1.0)}},
+            "StudyConfig.ranges = {'input_scale': (0.2, 1.0)}",
+            [],
+            ["input_scale has the range (0.2, 1.0) and also (0.3, 1.0)"],
+        ),
+    ],
+    ids=str,
+)
+def test_a_binding_and_the_grid_must_agree(grid, entry, lines, bindings, words):
+    with pytest.raises(UserError) as error:
+        grid(f"SweepConfig.grid = [{ONE | entry}]\n{lines}\n", bindings=bindings)
+    assert "\n" not in str(error.value)
+    for word in words:
+        assert word in str(error.value)
+
+
+def test_bindings_that_agree_with_the_grid_join_it(grid):
+    entry = ONE | {
+        "lr_init": 0.05,
+        "num_trials": 5,
+        "train_steps": 90,
+        "task_options": {"delay": 3},
+        "ranges": {"optimizer": ["adam"], "batch_size": (8, 9)},
+    }
+    bindings = [
+        "TrainConfig.lr_init = 0.05",
+        "TrainConfig.task_options = {'dimensions': 7}",
+        "TrainConfig.train_steps = 80",
+        "StudyConfig.num_trials = 6",
+        "StudyConfig.ranges = {'batch_size': (8, 9), 'l2_decay': (1e-8, 1e-6)}",
+    ]
+    # Flags override both.
+    (spec,) = grid(f"SweepConfig.grid = [{entry}]", bindings=bindings, num_trials=4, train_steps=70)
+    assert spec.study.ranges == {
+        "batch_size": (8, 9),
+        "l2_decay": (1e-8, 1e-6),
+        "optimizer": ["adam"],
+        "lr_init": 0.05,
+    }
+    assert spec.config.task_options == {"dimensions": 7, "delay": 3}
+    assert (spec.study.num_trials, spec.config.train_steps) == (4, 70)
+
+
 def test_only_text8_gets_text8_s_options(grid):
     text = "SweepConfig.grid = [{'task': ['text8', 'memory'], 'arch': 'gru', 'num_params': 9000}]"
     text8, memory = grid(text)
