@@ -153,7 +153,7 @@ def _resumed():
         held = json.loads(path.read_text())
         given = {name: FLAGS[name].value for name in ("num_trials", "keep")}
         free = {n: held[n] if value is None else value for n, value in given.items()}
-        return TrainConfig(**held["config"]), StudyConfig(**held["study"], **free), {}
+        return TrainConfig(**held["config"]), StudyConfig.from_json(held["study"] | free), {}
     except FileNotFoundError:
         raise UserError(f"{FLAGS.study_dir} holds no study (no study.json)") from None
     except UserError:

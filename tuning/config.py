@@ -10,6 +10,7 @@ from trainer.cli import gin_files
 from trainer.config import check_choice, check_range
 from trainer.errors import UserError
 from tuning.search.algorithms import ALGORITHMS
+from tuning.search.hyperparameter import from_json, to_json
 from tuning.study.pruning import RULES
 
 EARLY_STOPPING = ("none", *RULES)
@@ -27,9 +28,10 @@ class StudyConfig:
             (its Bayesian optimisation) or "optuna" (its GPSampler).
         seed: seed of the search. If None, it follows from the study's name, so that studies differ.
             All trials share the seed of the `TrainConfig` (appendix A).
-        ranges: ranges by hyperparameter, which may be narrower or wider than the paper's: (low,
-            high), (low, high, "log"), a list of choices, or one value. They may also name
-            `batch_size`, `depth` and options of the task, the cell and the optimizer. The commands
+        ranges: ranges by hyperparameter, which may be narrower or wider than the paper's: a tuple
+            (low, high) or (low, high, "log") for an interval, a list for choices, numbers or
+            strings, or one value. They may also name `batch_size`, `depth` and options of the
+            task, the cell and the optimizer. The commands
             also fix each hyperparameter that the user sets in the `TrainConfig` (by flag, binding,
             gin file or grid) at its value; see `tuning.search.ranges.hold`.
         batch: number of trials proposed together. Batch k is proposed once the results of batches
@@ -75,6 +77,20 @@ class StudyConfig:
             raise UserError(f"ranges must be a dict from name to range, got {self.ranges!r}")
         if not (self.first in (None, "config") or isinstance(self.first, dict)):
             raise UserError(f"first must be 'config' or a dict from name to value: {self.first!r}")
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the fields in a form that JSON keeps; see `from_json`."""
+        own = {name: to_json(wanted) for name, wanted in self.ranges.items()}
+        return dataclasses.asdict(self) | {"ranges": own}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "StudyConfig":
+        """Makes a configuration from the fields that `to_json` returns."""
+        stored = values.get("ranges")
+        if isinstance(stored, dict):
+            own = {name: from_json(each) for name, each in stored.items()}
+            values = {**values, "ranges": own}
+        return cls(**values)
 
 
 def seed_of(name: str) -> int:

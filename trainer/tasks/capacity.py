@@ -47,7 +47,7 @@ class Capacity(Task):
     chance_loss = math.log(2)
     ranges: ClassVar = {
         "num_samples": lambda budget: (max(1, round(0.1 * budget)), 10 * budget, "log"),
-        "presentation": PRESENTATIONS,
+        "presentation": list(PRESENTATIONS),
     }
     lane_options = ("num_samples", "presentation", "coding")
     pooled_options = ("num_samples", "num_inputs", "presentation", "num_steps")

@@ -19,6 +19,7 @@ from trainer.tasks.memory import least_error
 from tuning import trials
 from tuning.report.paper import DIMENSIONS, UNROLLED
 from tuning.report.truths import Truth
+from tuning.search.hyperparameter import of_range
 from tuning.study.schedule import default_initial_points
 
 #: Inputs, outputs and chance loss of the tasks; inputs of capacity depend on its size.
@@ -109,10 +110,15 @@ def _proposed(point):
     return np.arange(count) >= random
 
 
+def _ends(point, name, default):
+    """Least and largest value of a hyperparameter that the grid searches."""
+    return of_range(name, point["ranges"].get(name, default), "the grid").ends
+
+
 def _tuned_steps(point, generator):
     """Steps of each trial, log-uniform; the first trial has the most if the grid gives it."""
     most = point.get("train_steps") or _STEPS[point["task"]]
-    low, high = point["ranges"].get("train_steps", (most // 4, most))
+    low, high = _ends(point, "train_steps", (most // 4, most))
     # A child generator, so that the other numbers do not depend on the range of steps.
     draw = generator.spawn(1)[0].uniform(math.log(low), math.log(high), point["num_trials"])
     steps = np.exp(draw).round()
@@ -201,7 +207,7 @@ def _capacity(point, rows, truth, generator):
     # Data sets that are too large are as common as those that are too small.
     spread = 0.3 * truth.gap * generator.random(count)
     samples = np.ceil(bits * np.maximum(1.0, truth.samples_over_bits + spread * (1 - bits / limit)))
-    low, high = point["ranges"].get("num_samples", (0.1 * size, 10 * size))  # Appendix A's.
+    low, high = _ends(point, "num_samples", (0.1 * size, 10 * size))  # Appendix A's.
     samples = np.clip(samples, math.ceil(low), high)
     if isinstance(point.get("first"), dict):
         samples[0] = point["first"].get("num_samples", samples[0])

@@ -21,7 +21,7 @@ class Hyperparameter(NamedTuple):
         name: name in `TrainConfig`, with a dot before an entry of a dict.
         distribution: one of `DISTRIBUTIONS`.
         low, high: inclusive range; None if categorical.
-        choices: values if categorical.
+        choices: values if categorical; numbers are in ascending order.
         condition: when it is active; always if None.
         source: origin of the range.
     """
@@ -41,6 +41,11 @@ class Hyperparameter(NamedTuple):
             return self.choices[0] if len(self.choices) == 1 else None
         return self.low if self.low == self.high else None
 
+    @property
+    def ends(self) -> tuple[Any, Any]:
+        """Its least and its largest value; they must be numbers."""
+        return (min(self.choices), max(self.choices)) if self.choices else (self.low, self.high)
+
     def contains(self, value: Any) -> bool:
         """Returns whether a value is within the range or one of the choices."""
         if self.distribution == "categorical":
@@ -56,22 +61,20 @@ class Hyperparameter(NamedTuple):
         Raises:
             UserError: it is not of that form, or a logarithmic range does not start above 0.
         """
+        if isinstance(wanted, list) and len(wanted) == 1:
+            wanted = wanted[0]
+        if isinstance(wanted, list) or self.distribution == "categorical":
+            return self._replace(distribution="categorical", choices=self._choices(wanted))
         name, distribution = self.name, self.distribution
-        values = tuple(wanted) if isinstance(wanted, (list, tuple)) else (wanted, wanted)
-        if distribution == "categorical":
-            if len(set(map(type, values))) != 1:
-                forms = "(low, high), (low, high, 'log') or choices of one type"
-                raise UserError(f"the range of {name} is {forms}, not {wanted!r}")
-            return self._replace(choices=tuple(dict.fromkeys(values)))
+        values = wanted if isinstance(wanted, tuple) else (wanted, wanted)
         if values[2:] == ("log",):
             values, distribution = values[:2], "log-" + distribution.removeprefix("log-")
-        is_whole = "integer" in distribution
-        kinds = (int,) if is_whole else (int, float)
-        if len(values) != 2 or not all(
-            _is_number(end) and isinstance(end, kinds) for end in values
-        ):
-            numbers = "whole numbers" if is_whole else "numbers"
-            raise UserError(f"the range of {name} is (low, high), two {numbers}, not {wanted!r}")
+        if len(values) != 2 or not self._are_numbers(values):
+            numbers = "whole numbers" if "integer" in distribution else "numbers"
+            raise UserError(
+                f"the range of {name} is (low, high), two {numbers}, or a list of choices, not "
+                f"{wanted!r}"
+            )
         low, high = values
         if low > high:
             raise UserError(f"the range of {name} is empty: {low!r} is above {high!r}")
@@ -84,6 +87,27 @@ class Hyperparameter(NamedTuple):
             )
         return self._replace(distribution=distribution, low=low, high=high)
 
+    def _choices(self, wanted):
+        """Returns the choices that a list or a single value gives."""
+        values = wanted if isinstance(wanted, list) else [wanted]
+        if self._are_numbers(values):
+            kind = int if all(isinstance(value, int) for value in values) else float
+            return tuple(sorted({kind(value) for value in values}))
+        is_number = self.distribution != "categorical"
+        if is_number or isinstance(wanted, tuple) or len(set(map(type, values))) != 1:
+            kind = "whole numbers" if "integer" in self.distribution else "numbers"
+            kind = kind if is_number else "one type"
+            raise UserError(
+                f"the range of {self.name} is a list of choices of {kind}, not {wanted!r}"
+            )
+        return tuple(dict.fromkeys(values))
+
+    def _are_numbers(self, values):
+        kinds = (int,) if "integer" in self.distribution else (int, float)
+        return bool(values) and all(
+            _is_number(value) and isinstance(value, kinds) for value in values
+        )
+
     def __str__(self):
         if self.distribution == "categorical":
             return "{" + ", ".join(map(str, self.choices)) + "}"
@@ -95,19 +119,50 @@ def of_range(name: str, wanted: Any, source: str) -> Hyperparameter:
 
     Args:
         name: its name.
-        wanted: (low, high), whole numbers if both are; (low, high, "log"); a list of choices; or
-            one value.
+        wanted: (low, high), whole numbers if both are; (low, high, "log"); a list of choices,
+            which may be numbers; or one value.
         source: origin of the range.
 
     Raises:
         UserError: as for `Hyperparameter.with_range`.
     """
-    values = list(wanted) if isinstance(wanted, (list, tuple)) else [wanted]
-    ends = values[:2] if values[2:] == ["log"] else values
     kind = "categorical"
-    if ends and all(map(_is_number, ends)):
-        kind = "integer" if all(isinstance(end, int) for end in ends) else "uniform"
+    if _is_interval(wanted) or _is_number(wanted):
+        values = wanted if isinstance(wanted, (list, tuple)) else (wanted,)
+        is_whole = not any(isinstance(value, float) for value in values)
+        kind = "integer" if is_whole else "uniform"
+    elif isinstance(wanted, tuple):
+        raise UserError(
+            f"the range of {name} is (low, high), (low, high, 'log') or a list of choices, not "
+            f"{wanted!r}"
+        )
     return Hyperparameter(name, kind, source=source).with_range(wanted)
+
+
+def to_json(wanted: Any) -> Any:
+    """Returns a range in a form that JSON keeps, which turns tuples into lists.
+
+    An interval is a list in JSON. A list of numbers is {"choices": [...]}, since files of earlier
+    versions have only intervals of numbers.
+    """
+    if isinstance(wanted, list) and _is_interval(wanted):
+        return {"choices": wanted}
+    return wanted
+
+
+def from_json(stored: Any) -> Any:
+    """Returns a range from the form of `to_json`."""
+    if isinstance(stored, dict):
+        return list(stored["choices"])
+    return tuple(stored) if isinstance(stored, list) and _is_interval(stored) else stored
+
+
+def _is_interval(wanted):
+    """Returns whether a sequence has the form of an interval: numbers, maybe followed by "log"."""
+    if not isinstance(wanted, (list, tuple)):
+        return False
+    ends = wanted[:2] if list(wanted[2:]) == ["log"] else wanted
+    return bool(ends) and all(map(_is_number, ends))
 
 
 def _is_number(value):

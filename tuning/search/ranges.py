@@ -184,6 +184,8 @@ def point(
 def _clipped(hyperparameter, value):
     if hyperparameter.distribution != "categorical":
         return min(max(value, hyperparameter.low), hyperparameter.high)
+    if value not in hyperparameter.choices and not isinstance(value, (str, bool)):
+        return min(hyperparameter.choices, key=lambda choice: abs(choice - value))
     if value not in hyperparameter.choices:
         name, choices = hyperparameter.name, [*hyperparameter.choices, value]
         raise UserError(
@@ -258,9 +260,10 @@ def _check_collisions(config, space):
         if not is_largest or config.weights_from:  # the weights fix the number of inputs
             continue
         inputs = config.make_task().input_dim
-        least = least_inputs(each.high)
+        largest = each.ends[1]
+        least = least_inputs(largest)
         if inputs < least:
             raise UserError(
-                f"{inputs} inputs are too few to tell {each.high:,} samples apart: set num_inputs "
+                f"{inputs} inputs are too few to tell {largest:,} samples apart: set num_inputs "
                 f"in task_options to {least} or more, or narrow the range of num_samples"
             )

@@ -130,7 +130,8 @@ def hyperparameters(space: Sequence[Hyperparameter]) -> "keras_tuner.HyperParame
             scope = hp.conditional_scope(each.condition.name, list(each.condition.values))
         with scope:
             if each.distribution == "categorical":
-                hp.Choice(each.name, list(each.choices), ordered=False)
+                is_ordered = not isinstance(each.choices[0], (str, bool))
+                hp.Choice(each.name, list(each.choices), ordered=is_ordered)
             else:
                 make = hp.Int if "integer" in each.distribution else hp.Float
                 sampling = "log" if "log" in each.distribution else "linear"

@@ -15,7 +15,7 @@ CHOSEN = ("batch", "seed", "initial_points")
 
 def identity(config: TrainConfig, study: StudyConfig) -> dict[str, Any]:
     """Returns the settings that a continued study must match."""
-    search = dataclasses.asdict(study)
+    search = study.to_json()
     for name in FREE:
         del search[name]
     return {"config": dataclasses.asdict(config), "study": search}

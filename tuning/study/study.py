@@ -148,7 +148,7 @@ class Study:
         """
         try:
             held = json.loads((self.path / "study.json").read_text())
-            study = StudyConfig(**held["study"], batch=held["batch"])
+            study = StudyConfig.from_json(held["study"] | {"batch": held["batch"]})
             found = identity(TrainConfig(**held["config"]), study) | {"backend": held["backend"]}
         except FileNotFoundError:
             strangers = self.path.exists() and [p.name for p in self.path.iterdir()]

@@ -313,10 +313,10 @@ class Sweep:
 def _values(spec):
     return spec._asdict() | {
         "config": dataclasses.asdict(spec.config),
-        "study": dataclasses.asdict(spec.study),
+        "study": spec.study.to_json(),
     }
 
 
 def _spec(values):
-    config, study = TrainConfig(**values["config"]), StudyConfig(**values["study"])
+    config, study = TrainConfig(**values["config"]), StudyConfig.from_json(values["study"])
     return Spec(**values | {"config": config, "study": study})

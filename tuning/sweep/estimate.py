@@ -56,15 +56,18 @@ def mean_steps(spec: Spec) -> float:
     """
     searched, study = ranges.of_ranges(spec.config, spec.study), spec.study
     steps = next(each for each in searched if each.name == "train_steps")
-    if steps.low == steps.high:
-        return float(steps.low)
-    random = (steps.high - steps.low) / math.log(steps.high / steps.low)
+    low, high = steps.ends
+    if low == high:
+        return float(low)
+    random = (high - low) / math.log(high / low)
+    if steps.choices:
+        random = sum(steps.choices) / len(steps.choices)
     if study.algorithm == "random":
         return random
     num_free = sum(each.fixed is None for each in searched)
     initial = study.initial_points or default_initial_points(study.num_trials, num_free)
     share = min(1.0, initial / study.num_trials)
-    return share * random + (1 - share) * steps.high
+    return share * random + (1 - share) * high
 
 
 def work(spec: Spec) -> float:

@@ -323,6 +323,9 @@ def test_optimizers_share_a_hyperparameter_of_one_name_and_range():
         ({"num_steps": (0, 9)}, ["num_steps must be", "at least 1", "got 0"]),
         ({"activation": ["tanh", "sine"]}, ["unknown activation 'sine'", "tanh", "relu"]),
         ({"activation": ["tanh", 1]}, ["activation", "choices of one type"]),
+        ({"optimizer": ("sgd", "adam")}, ["optimizer", "list of choices", "('sgd', 'adam')"]),
+        ({"lr_init": [0.1, "log"]}, ["lr_init", "choices of numbers", "'log'"]),
+        ({"train_steps": [1000, 1500.5]}, ["train_steps", "choices of whole numbers"]),
     ],
     ids=str,
 )
@@ -343,7 +346,6 @@ def test_ranges_may_go_beyond_the_paper_s_and_name_more():
         "momentum_logit": -3.0,
     }
     found, _ = of_study(config(), StudyConfig(ranges=ranges))
-    assert of_study(config(), StudyConfig(ranges=json.loads(json.dumps(ranges))))[0] == found
     kinds = {each.name: (each.distribution, each.low, each.high) for each in found}
     assert kinds["lr_init"] == ("log-uniform", 1e-5, 1.0)
     assert kinds["l2_decay"] == ("uniform", 0.0, 0.0)
@@ -361,6 +363,47 @@ def test_ranges_may_go_beyond_the_paper_s_and_name_more():
         assert set(outside(made, found)) == names
         seen |= names
     assert "lr_init" in seen
+
+
+def test_a_list_has_choices_and_a_tuple_an_interval():
+    ranges = {
+        "lr_init": [0.01, 0.003],
+        "train_steps": [3000],
+        "batch_size": [64, 16, 32],
+        "momentum_logit": [2, 4.5],
+        "depth": (1, 3),
+        "optimizer": ["adam", "rmsprop"],
+    }
+    study = StudyConfig(ranges=ranges)
+    found = of_study(config(), study)[0]
+    kinds = {each.name: (each.distribution, *each.ends) for each in found if each.name in ranges}
+    assert kinds == {
+        "lr_init": ("categorical", 0.003, 0.01),
+        "train_steps": ("integer", 3000, 3000),
+        "batch_size": ("categorical", 16, 64),
+        "momentum_logit": ("categorical", 2.0, 4.5),
+        "depth": ("integer", 1, 3),
+        "optimizer": ("categorical", "adam", "rmsprop"),
+    }
+    (batch,) = (each for each in found if each.name == "batch_size")
+    assert str(batch) == "{16, 32, 64}"
+    seen = {(values["batch_size"], values["lr_init"]) for values in points(found, 100)}
+    assert seen == {(size, rate) for size in (16, 32, 64) for rate in (0.003, 0.01)}
+    stored = json.loads(json.dumps(study.to_json()))
+    assert StudyConfig.from_json(stored) == study
+    # The first trial has the choice that is next to the configuration's value.
+    first = of_study(config(batch_size=50), StudyConfig(ranges=ranges, first="config"))[1]
+    assert (first["batch_size"], first["lr_init"]) == (64, 0.01)
+
+
+def test_files_of_earlier_versions_have_intervals():
+    stored = {"ranges": {"lr_init": [0.01, 0.1], "depth": [1, 3, "log"], "optimizer": ["adam"]}}
+    ranges = {"lr_init": (0.01, 0.1), "depth": (1, 3, "log"), "optimizer": ["adam"]}
+    assert StudyConfig.from_json(stored).ranges == ranges
+    assert StudyConfig(ranges=ranges).to_json()["ranges"] == {
+        name: tuple(each) if name != "optimizer" else each
+        for name, each in stored["ranges"].items()
+    }
 
 
 def test_a_decay_of_zero_can_be_held():

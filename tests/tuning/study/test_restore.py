@@ -167,7 +167,7 @@ def test_the_kept_results_fit_the_search_space():
     assert len(studies) >= 40
     for path in studies:
         held = json.loads((path / "study.json").read_text())
-        config, search = TrainConfig(**held["config"]), StudyConfig(**held["study"])
+        config, search = TrainConfig(**held["config"]), StudyConfig.from_json(held["study"])
         if config.task_options.get("num_inputs") == 16:
             with pytest.raises(UserError, match="16 inputs are too few"):
                 Study(path, config, search)

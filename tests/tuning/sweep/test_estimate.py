@@ -23,6 +23,8 @@ def test_expected_steps_are_the_distribution_s_mean():
     mean, random_only = sum(drawn) / len(drawn), {"algorithm": "random"}
     assert estimate.mean_steps(spec(**random_only)) == pytest.approx(mean, rel=0.01)
     assert estimate.mean_steps(spec(ranges={"train_steps": 3000})) == 3000.0
+    choices = spec(ranges={"train_steps": [2000, 2500, 4000]}, **random_only)
+    assert estimate.mean_steps(choices) == pytest.approx(8500 / 3)
     narrow = spec(ranges={"train_steps": (2000, 4000)}, **random_only)
     assert estimate.mean_steps(narrow) == pytest.approx(2000 / math.log(2))
     # Two of ten trials are random; a search proposes long trials.
