@@ -26,6 +26,8 @@ hyperparameter is a column. The columns of `read` are fields of `RunRecord`, and
     held            JSON: names of the hyperparameters that the user fixed
     narrowed        JSON: names of those whose ranges the user set
     outside         JSON: names of those whose values are outside the paper's ranges
+    excluded        why the report leaves the training out: `UNFINISHED`, `PRETRAINED` or `COPY`;
+                    "" for the others
 """
 
 import dataclasses
@@ -60,8 +62,10 @@ _PROVENANCE = ("date", "device", "commit", "peak_memory")
 #: Other text columns with few different values.
 _LABELS = (
     "study source algorithm profile setting activation optimizer origin held narrowed outside "
-    "device commit"
+    "device commit precision"
 ).split()
+#: Why the report leaves a training out, in words that follow "2 trials".
+UNFINISHED, PRETRAINED, COPY = "not finished", "from trained weights", "also in another study"
 #: Columns that hold lists of names, as JSON.
 _NAMES = ("held", "narrowed", "outside")
 #: Task options that figures and claims use.
@@ -77,12 +81,12 @@ COLUMNS = (
     "run", "study", "run_id", "iteration", "is_rerun", "source", "algorithm", "profile", "setting",
     *_WORDS, *_NUMBERS, "stopped_early", "origin", "activation", "optimizer", *_OPTIONS,
     "num_inputs", "max_steps", *_METRICS, "held", "narrowed", "outside",
-    "hparams", "curve", "validation", *_PROVENANCE,
+    "hparams", "curve", "validation", *_PROVENANCE, "data_seed", "precision", "excluded",
 )  # fmt: skip
 #: Columns that agree only for copies of a trial, such as those of a study in two directories.
 _SAME = (
     "task", "arch", "depth", "max_params", "setting", "seed", "train_steps", "num_steps",
-    "num_inputs", "hparams", "algorithm", "is_rerun", "source",
+    "num_inputs", "hparams", "algorithm", "is_rerun", "source", "data_seed", "precision",
 )  # fmt: skip
 #: How to make the file that `read_published` reads.
 CONVERT = (
@@ -180,8 +184,9 @@ def read(directory: str | os.PathLike, everything: bool = False) -> tuple[pd.Dat
 
     Args:
         directory: the directory.
-        everything: whether to include runs that are no evidence: unfinished ones, those that start
-            from a preset's or a run's weights, and copies of a trial in other studies.
+        everything: whether to include the trainings that `excluded` gives a reason to leave out:
+            unfinished ones, those that start from a preset's or a run's weights, and copies of a
+            trial in other studies. Otherwise the problems count them.
 
     Returns:
         (DataFrame, list of problems as sentences). Each row is a training; the trials of a study
@@ -191,18 +196,32 @@ def read(directory: str | os.PathLike, everything: bool = False) -> tuple[pd.Dat
     for path, names in record_files(pathlib.Path(directory)):
         study = _study(path, directory)
         for name in names:
-            found, bad = _rows(path / name, study, name == RERUNS, everything)
+            found, bad = _rows(path / name, study, name == RERUNS)
             rows += found
             if bad:
                 problems.append(f"{path / name}: {count(bad, 'damaged line')} left out")
     found = frame(rows)
+    kept = found[found.excluded == ""]
+    again = kept.duplicated(list(_SAME)) & ~kept.duplicated([*_SAME, "study"])
+    found.loc[again.index[again], "excluded"] = COPY
     if everything:
         return found, problems
-    again = found.duplicated(list(_SAME)) & ~found.duplicated([*_SAME, "study"])
-    if again.any():
-        copies = count(int(again.sum()), "trial")
-        problems.append(f"{directory}: {copies} left out that another study has too")
-    return found[~again].reset_index(drop=True), problems
+    return evidence(found), problems + left_out(found)
+
+
+def evidence(trials: pd.DataFrame) -> pd.DataFrame:
+    """Trainings that the report uses, from a DataFrame of `read` with everything."""
+    return trials[trials.excluded == ""].reset_index(drop=True)
+
+
+def left_out(trials: pd.DataFrame) -> list[str]:
+    """Counts the trainings that the report leaves out, in a sentence per reason."""
+    sentences = []
+    for reason, part in trials[trials.excluded != ""].groupby("excluded"):
+        tasks = part.task.astype(str).value_counts().sort_index()
+        of_tasks = ", ".join(f"{number:,} of {task}" for task, number in tasks.items())
+        sentences.append(f"left out: {count(len(part), 'trial')} {reason} ({of_tasks})")
+    return sentences
 
 
 def read_published(path: str | os.PathLike) -> pd.DataFrame:
@@ -222,7 +241,7 @@ def read_published(path: str | os.PathLike) -> pd.DataFrame:
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"cannot read {path} as Parquet: {reason}; {CONVERT}") from None
-    optional = (*_PROVENANCE, "validation")
+    optional = (*_PROVENANCE, "validation", "data_seed", "precision", "excluded")
     missing = [name for name in COLUMNS if name not in found and name not in optional]
     if missing:
         raise UserError(f"{path} has no column {', '.join(missing)}; {CONVERT}")
@@ -232,13 +251,14 @@ def read_published(path: str | os.PathLike) -> pd.DataFrame:
 def frame(rows: list[dict] | pd.DataFrame) -> pd.DataFrame:
     """Makes a DataFrame with all of `COLUMNS` and their types from rows that may lack some."""
     trials = pd.DataFrame(rows, columns=list(COLUMNS))
-    own = ("num_inputs", "max_steps", "iteration", "peak_memory")
+    own = ("num_inputs", "max_steps", "iteration", "peak_memory", "data_seed")
     for name in (*_NUMBERS, *_OPTIONS, *_METRICS, *own):
         trials[name] = pd.to_numeric(trials[name], errors="coerce")
     for name in ("is_rerun", "stopped_early"):
         trials[name] = trials[name].astype(bool)
     for name in (*_NAMES, "validation"):
         trials[name] = trials[name].fillna("[]").astype(str)
+    trials["excluded"] = trials.excluded.fillna("").astype(object)
     for name in (*_WORDS, *_LABELS):
         trials[name] = trials[name].astype("category")
     return trials
@@ -296,23 +316,20 @@ def _json(path):
     return found if isinstance(found, dict) else {}
 
 
-def _rows(path, study, is_rerun, everything):
+def _rows(path, study, is_rerun):
     rows, seen, bad = [], set(), 0
     for line in _lines(path):
         try:
             record = json.loads(line)
             if not isinstance(record, dict):
                 raise ValueError("not a record")
-            # The paper's trials start from random weights.
-            begun = record["config"].get("preset") or record["config"].get("init_from")
-            is_evidence = record["status"] != "interrupted" and not begun
             row = _row(record, study, is_rerun)
             if path.name == "record.json":
                 row["validation"] = json.dumps(_validation(path.parent))
         except (ValueError, KeyError):
             bad += 1
             continue
-        if row["run"] not in seen and (is_evidence or everything):
+        if row["run"] not in seen:
             seen.add(row["run"])
             rows.append(row)
     return sorted(rows, key=lambda row: row["run_id"]), bad
@@ -364,11 +381,22 @@ def _row(record, study, is_rerun):
         "narrowed": json.dumps(study.narrowed),
         "outside": json.dumps(record.get("outside", [])),
         "curve": json.dumps(record["curve"]),
+        "data_seed": record["config"].get("data_seed"),
+        "precision": record["config"].get("precision", "float32"),
+        "excluded": _exclusion(record),
     }
     row |= {name: record[name] for name in (*_WORDS, *_NUMBERS)}
     row |= {name: record.get(name) for name in _PROVENANCE}
     row |= {name: options.get(name) for name in _OPTIONS}
     return row | {column: evaluated.get(name) for column, name in _METRICS.items()}
+
+
+def _exclusion(record):
+    if record["status"] == "interrupted":
+        return UNFINISHED
+    # The paper's trials start from random weights.
+    is_pretrained = record["config"].get("preset") or record["config"].get("init_from")
+    return PRETRAINED if is_pretrained else ""
 
 
 def _setting(record, given, pooled):

@@ -51,7 +51,8 @@ def test_a_run_of_the_trainer_counts_and_one_under_way_does_not(tmp_path):
     write(tmp_path / "mine/record.json", record("mine"))
     write(tmp_path / "other/record.json", record("other", status="interrupted"))
     found, problems = trials.read(tmp_path)
-    assert (found.run.tolist(), problems) == (["mine"], [])
+    assert found.run.tolist() == ["mine"]
+    assert problems == ["left out: 1 trial not finished (1 of capacity)"]
     assert found.algorithm.isna().all() and found.iteration.isna().all()
 
 
@@ -78,7 +79,8 @@ def test_what_began_at_a_presets_weights_does_not_count(tmp_path):
     tuned = record("00001", config={"preset": "capacity/gru-300"})
     write(tmp_path / "a/trials.jsonl", record("00000", config={"preset": None}), tuned)
     found, problems = trials.read(tmp_path)
-    assert (found.run_id.tolist(), problems) == (["00000"], [])
+    assert found.run_id.tolist() == ["00000"]
+    assert problems == ["left out: 1 trial from trained weights (1 of capacity)"]
 
 
 def test_damaged_lines_are_named_and_left_out(tmp_path):
@@ -161,7 +163,16 @@ def test_a_study_in_two_directories_is_read_once(tmp_path):
     write(tmp_path / "two/studies/b/trials.jsonl", record("00000", seed=2))
     found, problems = trials.read(tmp_path)
     assert found.study.tolist() == ["one/studies/a"] * 2 + ["two/studies/b"]
-    assert problems == [f"{tmp_path}: 2 trials left out that another study has too"]
+    assert problems == ["left out: 2 trials also in another study (2 of capacity)"]
+    found, _ = trials.read(tmp_path, everything=True)
+    assert found.excluded.tolist() == ["", "", trials.COPY, trials.COPY, ""]
+
+
+def test_runs_that_differ_in_precision_or_data_are_no_copies(tmp_path):
+    for name, config in (("a", {}), ("b", {"precision": "tf32"}), ("c", {"data_seed": 1})):
+        write(tmp_path / name / "record.json", record(name, config=config))
+    found, problems = trials.read(tmp_path)
+    assert (found.run.tolist(), problems) == (["a", "b", "c"], [])
 
 
 def test_narrowed_ranges_are_a_column(tmp_path):

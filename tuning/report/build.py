@@ -54,7 +54,9 @@ def run(
         NoRuns: there is no finished run.
         UserError: a figure has another name, or the style is no such file.
     """
-    found = _read(runs, published_trials, display)
+    found, excluded, problems = _read(runs, published_trials)
+    for problem in problems:
+        display.say(problem)
     chosen = _choose(figures, FIGURES | generic.panels(found))
     own = found[found.source == "rnn-zoo"]
     # Tables already show the paper's numbers, and claims are judged on one set of runs: both use
@@ -62,7 +64,7 @@ def run(
     judged = own if len(own) else found
     usual = of_paper(by_optimizer(judged)[""])
     with style.using(style_file, found.arch.unique()):
-        drawn = _draw(chosen, found)
+        drawn = _draw(chosen, found, excluded)
     tables = {name: (table, table.make(usual)) for name, table in TABLES.items()}
     claims = _judge(judged)
     missing = gap.find(usual, runs or "runs")
@@ -72,7 +74,8 @@ def run(
     about = {
         "trials": len(found),
         "studies": found.study.nunique(),
-        "runs": str(runs or published_trials),
+        "runs": _name(runs or published_trials),
+        "problems": problems,
         "version": version,
     }
     html = page.render(about, drawn, tables, claims, found, missing)
@@ -81,6 +84,11 @@ def run(
     with whole(out / "index.html", "w") as file:
         file.write(html)
     _summarise(out, drawn, tables, claims, missing, display)
+
+
+def _name(path):
+    """Returns a path as the user gave it, but the directory's own name for "." and the like."""
+    return str(path) if str(path).strip("./") else pathlib.Path(path).resolve().name
 
 
 def _choose(names, panels):
@@ -92,7 +100,7 @@ def _choose(names, panels):
     return {name: panel for name, panel in panels.items() if name in names}
 
 
-def _draw(panels, trials):
+def _draw(panels, trials, excluded):
     """Returns name -> (panel, chart or None, caption)."""
     # Figures select many times, which takes longer with long columns that they do not use.
     trials = trials.drop(columns=["hparams", "curve", "validation"])
@@ -100,26 +108,25 @@ def _draw(panels, trials):
     for name, panel in panels.items():
         part = of_task.get(panel.task, trials.iloc[:0])
         chart = panel.draw(part)
-        drawn[name] = panel, chart, caption(panel, chart, part)
+        drawn[name] = panel, chart, caption(panel, chart, part, excluded)
     return drawn
 
 
-def _read(runs, published_trials, display):
-    frames = []
-    if runs:
-        own, problems = trials.read(runs)
-        for problem in problems:
-            display.say(problem)
-        frames.append(own)
+def _read(runs, published_trials):
+    """Returns the trials of the report, those that it leaves out, and the problems."""
+    own, problems = trials.read(runs, everything=True) if runs else (trials.frame([]), [])
+    problems = problems + trials.left_out(own)
+    frames = [trials.evidence(own)] if runs else []
     if published_trials:
         frames.append(trials.read_published(published_trials))
     found = trials.together(frames)
     if not len(found):
+        reason = "; ".join(["no run to show" if len(own) else "no finished run", *problems])
         raise NoRuns(
-            f"{runs} holds no finished run; make some, e.g. python -m tuning.sweep "
+            f"{runs} holds {reason}; make some, e.g. python -m tuning.sweep "
             f"--gin_file=gin_configs/paper/figure_2c.gin --profile=smoke --out={runs}/figure_2c"
         )
-    return found
+    return found, own[own.excluded != ""], problems
 
 
 def _write(out, figures, tables):

@@ -1,7 +1,5 @@
 """Captions of figures: the trials that they show, and those that they leave out."""
 
-import json
-
 import pandas as pd
 
 from trainer.display.words import count
@@ -9,16 +7,16 @@ from tuning.report import statistics
 from tuning.report.chart import Chart
 from tuning.report.figures import Panel
 from tuning.report.paper import in_order, label
-from tuning.report.selection import variant
+from tuning.report.selection import in_words, variant
 
 #: Column -> words for trials whose value differs from those of all trials shown; the first applies.
 REASONS = {
     "source": "published",
-    "is_rerun": "reruns",
+    "is_rerun": "from reruns",
+    "setting": "in other settings of the task ({})",
+    "profile": "of the {} profile",
     "depth": "at other depths",
     "variant": "with {}",
-    "profile": "of the {} profile",
-    "setting": "in other settings of the task ({})",
     "outside": "with hyperparameters outside the paper's ranges",
     "num_steps": "with other numbers of time steps",
     "max_params": "at other budgets ({:,})",
@@ -29,34 +27,67 @@ REASONS = {
     "origin": "with given hyperparameters",
     "is_short": "with other numbers of training steps",
 }
+#: Column -> values that no figure leaves out.
+ALWAYS_DRAWN = {
+    "profile": ("laptop", "paper"),
+    "variant": ("",),
+    "outside": ("[]",),
+    "held": ("[]",),
+    "narrowed": ("[]",),
+    "stops": (False,),
+    "origin": ("random", "search"),
+}
 #: Most values that a reason lists.
 MOST_VALUES = 5
 
 
-def caption(panel: Panel, chart: Chart | None, trials: pd.DataFrame) -> str:
-    """Trials shown per source, notes, and numbers of trials of the task left out, with reasons."""
+def caption(
+    panel: Panel, chart: Chart | None, trials: pd.DataFrame, excluded: pd.DataFrame | None = None
+) -> str:
+    """Trials shown per source, notes, and numbers of trials of the task left out, with reasons.
+
+    Args:
+        panel: specification of the figure.
+        chart: the figure, or None if there is no run to show.
+        trials: the report's trials.
+        excluded: trainings that the report leaves out, with the column `excluded`.
+    """
     trials = trials[trials.task == panel.task]
-    if chart is None:
-        if not len(trials):
-            return "No runs yet."
-        selected = panel.select(trials)
-        if len(selected) and (selected.status == "infeasible").all():
-            return f"All of {_count(selected)} diverged."
-        return f"None of {_count(trials)} of {panel.task} fits. {panel.needs}".strip()
-    is_used = trials.index.isin(list(chart.used))
     stops = trials.groupby("study", observed=True).stopped_early.transform("any")
     trials = trials.assign(variant=variant(trials), stops=stops)
-    used = trials[is_used]
+    is_used = trials.index.isin(list(chart.used) if chart else [])
+    used, rest = trials[is_used], trials[~is_used]
+    parts = _shown(chart, used) if chart else [_absent(panel, trials)]
+    reasons = _reasons(panel, rest, used) if chart else []
+    if excluded is not None:
+        numbers = excluded.excluded[excluded.task == panel.task].value_counts().sort_index()
+        reasons += [f"{number:,} {reason}" for reason, number in numbers.items()]
+    if reasons:
+        parts.append(f"Not drawn: {', '.join(reasons)}.")
+    if chart and (missing := in_order({*rest.arch} - {*used.arch})):
+        parts.append(f"No trial of {', '.join(map(label, missing))} is drawn.")
+    return " ".join(parts)
+
+
+def _absent(panel, trials):
+    """Why there is no figure."""
+    if not len(trials):
+        return "No runs yet."
+    selected = panel.select(trials)
+    if len(selected) and (selected.status == "infeasible").all():
+        return f"All of {_count(selected)} diverged."
+    return f"None of {_count(trials)} of {panel.task} fits. {panel.needs}".strip()
+
+
+def _shown(chart, used):
+    """Sentences on the trials of a chart, by source, and its notes."""
     parts = []
     for source, name in (("rnn-zoo", ""), ("published", "published: ")):
         if len(shown := used[used.source == source]):
             parts.append(name + _describe(shown))
     if len(chart.points):
         parts += _lost(used[~used.arch.isin(chart.points.arch.unique())])
-    parts += chart.notes
-    if reasons := _reasons(trials[~is_used], used, panel.rest):
-        parts.append(f"Not drawn: {', '.join(reasons)}.")
-    return " ".join(parts)
+    return parts + chart.notes
 
 
 def _lost(trials):
@@ -67,23 +98,25 @@ def _lost(trials):
         yield f"All trials of {label(arch)} {why}."
 
 
-def _reasons(trials, used, rest):
+def _reasons(panel, trials, used):
     """Why trials are not among the used ones: "120 with muon", "40 at other budgets (2,000)".
 
-    A trial's reason is the first column in which it differs from every used trial, or else `rest`.
+    A trial's reason is the first column in which it differs from every used trial, or else the
+    panel's `rest`. Only the columns by which the panel selects count.
     """
     steps, shown = statistics.budgets(trials), statistics.budgets(used)
     is_near = (steps > shown.min() / 1.25) & (steps < 1.25 * shown.max())
     trials, used = trials.assign(is_short=~is_near), used.assign(is_short=False)
     found = []
-    for column, words in REASONS.items():
-        values = trials[column]
-        differs = ~values.isin(used[column].unique()) & values.notna()
+    for column in panel.selects_by or REASONS:
+        words, values = REASONS[column], trials[column]
+        drawn = [*used[column].unique(), *ALWAYS_DRAWN.get(column, ())]
+        differs = ~values.isin(drawn) & values.notna()
         if differs.any():
             found.append(f"{differs.sum():,} {_filled(words, values[differs])}")
             trials = trials[~differs]
     if len(trials):
-        found.append(f"{len(trials):,} {rest}")
+        found.append(f"{len(trials):,} {panel.rest}")
     return found
 
 
@@ -93,15 +126,10 @@ def _filled(words, values):
     before, rest = words.split("{", 1)
     form, after = rest.split("}", 1)
     known = sorted(values.unique().tolist())
-    known = [_options(each) if str(each).startswith("{") else each for each in known]
+    if values.name == "setting":
+        known = [in_words(each) for each in known]
     names = [f"{value:{form[1:]}}" for value in known[:MOST_VALUES]]
     return before + ", ".join(names) + (", ..." if len(known) > MOST_VALUES else "") + after
-
-
-def _options(setting):
-    """Writes task options briefly; the hash of a text is cut."""
-    options = json.loads(setting).items()
-    return " ".join(f"{name}={str(value)[:12]}" for name, value in options) or "without options"
 
 
 def _count(trials):
@@ -119,7 +147,9 @@ def _describe(selected):
     text += f", {proposed:,} proposed by the search" if selected.origin.notna().any() else ""
     outside = int((selected.outside != "[]").sum())
     text += f", {outside:,} outside the paper's ranges" if outside else ""
-    profiles = [str(name) for name in selected.profile.dropna().unique()]
+    profiles = sorted(selected.profile.dropna().unique())
+    if profiles and selected.profile.isna().any():
+        profiles.append("unknown")
     text += f"; profile {', '.join(profiles)}" if profiles else ""
     budgets = sorted({int(budget) for budget in selected.max_params})
     many = f"{budgets[0]:,} to {budgets[-1]:,}" if len(budgets) > 1 else f"{budgets[0]:,}"

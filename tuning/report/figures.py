@@ -241,6 +241,7 @@ class Panel:
         draw: maps all trials to a `Chart`, or None if there is no run to show.
         needs: sentence on the runs that it needs, if its title does not say so.
         rest: words for trials that it leaves out for no reason that `captions` knows.
+        selects_by: columns of `captions.REASONS` by which it selects; all if empty.
     """
 
     title: str
@@ -251,6 +252,7 @@ class Panel:
     draw: Callable[..., Chart | None]
     needs: str = ""
     rest: str = "of studies without a counterpart"
+    selects_by: tuple[str, ...] = ()
 
 
 def _panels():

@@ -1,9 +1,12 @@
 """Figures of any task, also outside the paper: loss by size, trial and depth, bits per parameter.
 
+Each setting of a task, such as another number of time steps, has figures of its own.
+
 Losses are divided by the chance loss of their trial, so that 1 is chance in every figure. A task
 whose objective is not its loss, such as capacity, shows the objective instead.
 """
 
+import re
 from functools import partial
 
 import numpy as np
@@ -20,25 +23,45 @@ from tuning.report.drawing import (
     layers,
 )
 from tuning.report.figures import Panel
-from tuning.report.selection import of_task, one_budget
+from tuning.report.selection import in_words, of_task, one_budget, settings
 
 #: Ratio of the largest to the smallest value above which an axis is logarithmic.
 WIDE = 8
 _BITS = "stored bits"
+#: Columns of `captions.REASONS` by which these figures select.
+SELECTS_BY = ("source", "is_rerun", "setting", "profile", "depth", "max_params", "num_steps")
 
 
 def panels(trials: pd.DataFrame) -> dict[str, Panel]:
-    """The figures of every task in a DataFrame of `trials.read`, by name: TASK-parameters, ..."""
+    """The figures of every task in a DataFrame of `trials.read`, by name: TASK-parameters, ...
+
+    Those of further settings of a task are TASK-SETTING-parameters, ...
+    """
     found = {}
     for task in sorted(trials.task.dropna().unique()):
-        for kind, title, select, draw in _kinds(task, trials[trials.task == task]):
-            found[f"{task}-{kind}"] = Panel(title, task, "", (), select, partial(draw, select))
+        part = trials[trials.task == task]
+        # The authors' trials have one setting per task.
+        first, *others = settings(part[part.source == "rnn-zoo"]) or [""]
+        for setting in (None, *others):
+            place = f"{task}-{_slug(setting)}" if setting else task
+            words = f", {in_words(setting or first)}" if others else ""
+            found_in = part[part.setting == (setting or first)] if others else part
+            for kind, title, select, draw in _kinds(task, setting, found_in):
+                found[f"{place}-{kind}"] = Panel(
+                    title + words, task, "", (), select, partial(draw, select),
+                    rest="outside a search", selects_by=SELECTS_BY,
+                )  # fmt: skip
     return found
 
 
-def _kinds(task, trials):
+def _slug(setting):
+    """A setting as part of a file's name."""
+    return re.sub(r"[^\w.=+-]+", "_", in_words(setting))
+
+
+def _kinds(task, setting, trials):
     what = "Loss" if _is_loss(trials) else "Objective"
-    every: Select = partial(_comparable, task=task)
+    every: Select = partial(_comparable, task=task, setting=setting)
     of_budget: Select = lambda each: one_budget(every(each))  # noqa: E731
     yield "parameters", f"{what} by number of parameters", every, by_parameters
     yield "units", f"{what} by units per layer", every, by_units
@@ -99,9 +122,9 @@ def by_depth(select: Select, trials: pd.DataFrame) -> Chart | None:
     return chart.or_none()
 
 
-def _comparable(trials, task):
+def _comparable(trials, task, setting):
     """Trials of a task; those of capacity, with any T in one setting, at the most frequent T."""
-    found = of_task(trials, task)
+    found = of_task(trials, task, setting=setting)
     if task == "capacity" and len(found):
         return found[found.num_steps == found.num_steps.mode().iloc[0]]
     return found

@@ -64,7 +64,8 @@ def render(
 
     Args:
         about: dict with the number of `trials`, the number of `studies`, the directory of `runs`,
-            and the page's `version`, "" unless it is rebuilt.
+            the `problems` of reading them, as sentences, and the page's `version`, "" unless it is
+            rebuilt.
         figures: name -> (specification, chart or None, caption).
         tables: name -> (specification, table).
         claims: DataFrame with one row per claim.

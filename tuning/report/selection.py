@@ -24,20 +24,43 @@ def of_paper(trials: pd.DataFrame) -> pd.DataFrame:
 def searched(trials: pd.DataFrame, task: str, depth: int | None = None) -> pd.DataFrame:
     """Trials of a task, without reruns and hyperparameters outside the paper's ranges.
 
-    Smoke runs are kept only if there are no others. If the task was run in several settings, such
-    as sizes of its data set, only the setting with the most trials is kept.
+    If the task was run in several settings, such as sizes of its data set, only the first of
+    `settings` is kept. Smoke runs are kept only if there are no others.
     """
     return of_task(trials[(trials.outside == "[]").to_numpy(bool)], task, depth)
 
 
-def of_task(trials: pd.DataFrame, task: str, depth: int | None = None) -> pd.DataFrame:
-    """Trials of a task, chosen as in `searched`, with any hyperparameters."""
+def of_task(
+    trials: pd.DataFrame, task: str, depth: int | None = None, setting: str | None = None
+) -> pd.DataFrame:
+    """Trials of one setting of a task, chosen as in `searched`, with any hyperparameters."""
     found = trials[(trials.task == task) & ~trials.is_rerun]
+    if setting is not None or found.setting.nunique() > 1:
+        found = found[found.setting == (setting or settings(found)[0])]
     if (found.profile != "smoke").any():
         found = found[found.profile != "smoke"]
-    if found.setting.nunique() > 1:
-        found = found[found.setting == found.setting.value_counts().index[0]]
     return found if depth is None else found[found.depth == depth]
+
+
+def settings(trials: pd.DataFrame) -> list[str]:
+    """The settings of a task: those with the most architectures first, then the most trials.
+
+    Settings that have only smoke runs or reruns come last.
+    """
+    is_full = (trials.profile != "smoke") & ~trials.is_rerun
+
+    def size(setting):
+        of_setting = trials.setting == setting
+        found = [trials[of_setting & is_full], trials[of_setting]]
+        return [number for each in found for number in (each.arch.nunique(), len(each))]
+
+    return sorted(sorted(trials.setting.dropna().unique()), key=size, reverse=True)
+
+
+def in_words(setting: str) -> str:
+    """Writes the task options of a setting briefly; the hash of a text is cut."""
+    options = json.loads(setting).items()
+    return " ".join(f"{name}={str(value)[:12]}" for name, value in options) or "default options"
 
 
 def holds(trials: pd.DataFrame, name: str) -> np.ndarray:

@@ -3,8 +3,10 @@
 import pytest
 from report_rows import capacity, frame, trial
 
+from tuning.report import generic
 from tuning.report.captions import caption
 from tuning.report.figures import FIGURES
+from tuning.trials import COPY, PRETRAINED
 
 
 def of(name, *rows):
@@ -18,7 +20,10 @@ def test_captions_say_how_many_trials_of_which_profile():
     rows.append(trial("memory", None, study="t"))
     published = trial("memory", 1.0, source="published", study="u", profile=None)
     assert of("2c") == "No runs yet."
-    own = "5 trials, 2 to 3 per study, 1 of them diverged; profile laptop; budget 1,000 to 3,000."
+    own = (
+        "5 trials, 2 to 3 per study, 1 of them diverged; profile laptop, unknown; "
+        "budget 1,000 to 3,000."
+    )
     assert of("2c", *rows) == own
     assert of("2c", *rows, published) == f"{own} published: 1 trial, 1 per study; budget 1,000."
 
@@ -31,11 +36,12 @@ def test_captions_say_how_many_trials_the_search_proposed():
 @pytest.mark.parametrize(
     ("values", "reason"),
     [
-        ({"is_rerun": True}, "1 reruns"),
+        ({"is_rerun": True}, "1 from reruns"),
         ({"depth": 3}, "1 at other depths"),
         ({"optimizer": "muon", "algorithm": "random"}, "1 with muon"),
         ({"profile": "smoke"}, "1 of the smoke profile"),
         ({"setting": '{"num_steps": 9}'}, "1 in other settings of the task (num_steps=9)"),
+        ({"profile": "paper", "max_params": 2000}, "1 at other budgets (2,000)"),
         ({"outside": '["lr_init"]'}, "1 with hyperparameters outside the paper's ranges"),
         ({"max_params": 2000}, "1 at other budgets (2,000)"),
         ({"algorithm": "gp"}, "1 of gp search"),
@@ -49,6 +55,34 @@ def test_every_reason_to_leave_trials_out_is_given(values, reason):
     rows = [trial("parens", 1.0, algorithm="random") for _ in range(3)]
     rows.append(trial("parens", 1.0, **({"algorithm": "random", "study": "other"} | values)))
     assert of("5a", *rows).endswith(f"Not drawn: {reason}.")
+
+
+def test_a_value_that_no_figure_leaves_out_is_no_reason():
+    """The trials of the figure differ from the others in that they are unusual."""
+    rows = [trial("parens", 1.0, algorithm="random", setting='{"T": 9}') for _ in range(3)]
+    rows.append(trial("parens", 1.0, algorithm="random", profile="paper"))
+    assert of("5a", *rows).endswith("Not drawn: 1 in other settings of the task (default options).")
+    unusual = {"optimizer": "muon", "outside": '["lr_init"]', "held": '["lr_init"]'}
+    rows = [trial("memory", 1.0, **unusual)] * 2 + [trial("memory", 1.0, max_params=2000)]
+    table = frame(*rows)
+    panel = generic.panels(table)["memory-trials"]
+    text = caption(panel, panel.draw(table), table)
+    assert text.endswith("Not drawn: 1 at other budgets (2,000).")
+
+
+def test_trials_that_the_report_leaves_out_are_counted():
+    rows = [{"excluded": PRETRAINED}, {"excluded": PRETRAINED}, {"excluded": COPY}]
+    excluded = frame(
+        *(trial("memory", 1.0, **row) for row in rows), trial("rcf", 1.0, excluded=COPY)
+    )
+    table = frame(trial("memory", 1.0), trial("memory", 1.0, arch="gru", is_rerun=True))
+    text = caption(FIGURES["2c"], FIGURES["2c"].draw(table), table, excluded)
+    assert text.endswith(
+        "Not drawn: 1 from reruns, 1 also in another study, 2 from trained weights. "
+        "No trial of GRU is drawn."
+    )
+    text = caption(FIGURES["3e"], None, frame(), excluded)
+    assert text == "No runs yet. Not drawn: 1 also in another study."
 
 
 def test_shorter_searches_and_lost_architectures_are_named():

@@ -1,14 +1,19 @@
 """`python -m tuning.report` as a real process, on the runs of a real sweep."""
 
 import csv
+import dataclasses
 import itertools
+import json
 import pickle
 
 import numpy as np
 import pytest
 from processes import python, without_tensorflow
+from report_rows import record
 
+from trainer.display.progress import Display
 from trainer.errors import UserError
+from tuning.report import build
 from tuning.report.__main__ import FLAGS, main
 from tuning.study.log import read
 
@@ -112,6 +117,33 @@ def test_only_the_chosen_figures_are_drawn_in_the_users_style(swept, tmp_path, c
     assert int.from_bytes(width) == 230  # 4.6 inches at 50 dots per inch
     with pytest.raises(UserError, match=r"unknown figure 6a; these runs have 1a, 1b, .*units, "):
         report("--figures=5a,6a")
+
+
+def test_runs_that_are_left_out_are_counted_with_their_reasons(tmp_path, monkeypatch, capsys):
+    def write(name, **values):
+        path = tmp_path / "runs" / name
+        path.mkdir(parents=True)
+        text = json.dumps(dataclasses.asdict(record(name, **values)))
+        (path / "record.json").write_text(text)
+
+    def report():
+        build.run(".", "../report", None, Display(), figures=figures)
+        return (tmp_path / "report/index.html").read_text()
+
+    figures = None
+    write("tuned", config={"init_from": "elsewhere"})
+    monkeypatch.chdir(tmp_path / "runs")
+    with pytest.raises(build.NoRuns, match="holds no run to show; left out: 1 trial from trained"):
+        report()
+    write("begun", status="interrupted")
+    write("done")
+    figures = ["capacity-units"]
+    page, printed = report(), capsys.readouterr().out
+    for reason in ("from trained weights", "not finished"):
+        sentence = f"left out: 1 trial {reason} (1 of capacity)"
+        assert sentence in printed and f"<li>{sentence}</li>" in page
+    assert "Not drawn: 1 from trained weights, 1 not finished." in page
+    assert "in <code>runs</code>" in page
 
 
 @pytest.mark.slow

@@ -67,3 +67,21 @@ def test_trials_outside_the_papers_ranges_and_other_optimizers_are_drawn():
     text = captions[f"{TASK}-parameters"]
     assert "1 outside the paper's ranges" in text and "Not drawn" not in text
     assert not generic.panels(frame())
+
+
+def test_each_setting_has_figures_and_the_one_with_most_architectures_comes_first():
+    many = [own(0.3, setting='{"T": 9}', study="many") for _ in range(5)]
+    two = [own(0.2, setting="{}", study="a"), own(0.4, setting="{}", study="b", arch="mgu")]
+    alone = own(0.1, setting='{"T": 7, "kind": "a/b"}', study="c", arch="lstm", profile="smoke")
+    table = frame(*many, *two, alone, own(0.5, arch="gru", is_rerun=True, setting="{}"))
+    panels = generic.panels(table)
+    names = [name for name in panels if name.endswith("parameters")]
+    places = [TASK, f"{TASK}-T=9", f"{TASK}-T=7_kind=a_b"]
+    assert names == [f"{place}-parameters" for place in places]
+    assert len({panel.title for panel in panels.values()}) == len(panels)
+    assert panels[names[0]].title == "Loss by number of parameters, default options"
+    drawn = [{*panels[name].draw(table).points.arch} for name in names]
+    assert drawn == [{"my_cells.leaky", "mgu"}, {"my_cells.leaky"}, {"lstm"}]
+    text = caption(panels[names[0]], panels[names[0]].draw(table), table)
+    other = "6 in other settings of the task (T=7 kind=a/b, T=9)"
+    assert text.endswith(f"Not drawn: 1 from reruns, {other}. No trial of GRU, LSTM is drawn.")
