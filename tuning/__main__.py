@@ -65,7 +65,7 @@ _define()
 
 def main():
     train_flags.check_positive(FLAGS, "workers", "lanes", "rerun_best")
-    config, study, documents = _resumed() if _is_resumed() else _parsed()
+    config, study, documents, given = _resumed() if _is_resumed() else _parsed()
     if FLAGS.show_space:  # before `Study`, which may have to download data
         print(space.table(ranges.of_study(config, study)[0]))
         return 0
@@ -74,9 +74,7 @@ def main():
     directory = FLAGS.study_dir or default
     name, callbacks = os.path.basename(default), train_flags.callbacks_of(FLAGS)
     search = Study(directory, config, study, documents, name, callbacks=callbacks)
-    sets = (
-        hparam_sets.configurations(config, hparam_sets.read(FLAGS.hparams)) if FLAGS.hparams else []
-    )
+    sets, marks = _sets(config, study, given) if FLAGS.hparams else ([], [])
     if not (sets or FLAGS.rerun_best):
         # `tuning.show` finds the study while the backend starts. Errors are reported later.
         with contextlib.suppress(OSError):
@@ -89,7 +87,7 @@ def main():
         cli.start_backend()
     try:
         if sets:
-            is_complete = _train_given(directory, sets, display)
+            is_complete = _train_given(directory, sets, marks, display)
         elif FLAGS.rerun_best:
             is_complete = _rerun(search, display)
         else:
@@ -128,7 +126,18 @@ def _parsed():
     begins = FLAGS.preset or FLAGS.init_from
     first = "config" if begins and study.first is None else study.first
     study = dataclasses.replace(study, ranges=held, first=first)
-    return parsed.config, study, {"config.gin": parsed.documents["config.gin"]}
+    return parsed.config, study, {"config.gin": parsed.documents["config.gin"]}, parsed.given
+
+
+def _sets(config, study, given):
+    """Returns the configurations that --hparams names, and marks for their records."""
+    for name in ("num_trials", "algorithm", "early_stopping", "keep"):
+        if FLAGS[name].present:
+            raise UserError(f"--{name} does not apply with --hparams, which trains each set once")
+    config = ranges.with_fixed(config, study)
+    mark = functools.partial(ranges.of_set, config, study, given)
+    made = hparam_sets.configurations(config, hparam_sets.read(FLAGS.hparams), mark)
+    return made, [mark(each) for each in made]
 
 
 def _is_resumed():
@@ -153,7 +162,8 @@ def _resumed():
         held = json.loads(path.read_text())
         given = {name: FLAGS[name].value for name in ("num_trials", "keep")}
         free = {n: held[n] if value is None else value for n, value in given.items()}
-        return TrainConfig(**held["config"]), StudyConfig.from_json(held["study"] | free), {}
+        study = StudyConfig.from_json(held["study"] | free)
+        return TrainConfig(**held["config"]), study, {}, frozenset()
     except FileNotFoundError:
         raise UserError(f"{FLAGS.study_dir} holds no study (no study.json)") from None
     except UserError:
@@ -207,10 +217,10 @@ def _rerun(search, display):
         raise UserError("the study starts from given weights: reruns need --vary=data")
     configs = reruns.variations(TrainConfig(**ranked[0].config), FLAGS.rerun_best, FLAGS.vary)
     executor = Processes(FLAGS.workers, FLAGS.lanes)
-    path, best = search.path / log.RERUNS, ranked[0]
+    path, marks = search.path / log.RERUNS, reruns.repeated(ranked[0], len(configs))
     callbacks = train_flags.callbacks_of(FLAGS)
     records = reruns.train_all(
-        path, configs, executor, display, keep=False, original=best, callbacks=callbacks
+        path, configs, executor, display, keep=False, marks=marks, callbacks=callbacks
     )
     if len(records) < len(configs):
         return False
@@ -221,11 +231,11 @@ def _rerun(search, display):
     return True
 
 
-def _train_given(directory, configs, display):
+def _train_given(directory, configs, marks, display):
     path = pathlib.Path(directory, log.GIVEN)
     executor = Processes(FLAGS.workers, FLAGS.lanes)
     callbacks = train_flags.callbacks_of(FLAGS)
-    records = reruns.train_all(path, configs, executor, display, callbacks=callbacks)
+    records = reruns.train_all(path, configs, executor, display, marks=marks, callbacks=callbacks)
     if len(records) < len(configs):
         return False
     show(records, len(records), display)

@@ -24,6 +24,10 @@ def tune(home, *arguments, **changes):
         (("--resume", "--study_dir=nowhere", "--train_steps=9"), ["omit --train_steps"]),
         (("--task=parens", "--arch=gru", "--hparams=none.json"), ["none.json"]),
         (
+            ("--task=parens", "--arch=gru", "--hparams=none.json", "--num_trials=3"),
+            ["--num_trials does not apply with --hparams"],
+        ),
+        (
             ("--task=parens", "--arch=gru", "--gin_bindings=StudyConfig.ranges = {'lr': 1}"),
             ["'lr'", "lr_init"],
         ),

@@ -18,7 +18,7 @@ from trainer.optimizers import OPTIMIZERS, PAPER_OPTIMIZERS, canonical_name
 from trainer.tasks import TASKS
 from trainer.tasks.capacity import least_inputs
 from tuning.search.hyperparameter import Condition, Hyperparameter, of_range
-from tuning.search.space import configure, is_active, space, value_of
+from tuning.search.space import configure, is_active, outside, space, value_of
 
 if TYPE_CHECKING:
     from tuning.config import StudyConfig
@@ -153,6 +153,56 @@ def hold(config: TrainConfig, given: Collection[str], ranges: Mapping[str, Any])
                 f"StudyConfig.ranges = {{{each.name!r}: {value!r}}}"
             )
     return {**ranges, **held}
+
+
+def with_fixed(config: TrainConfig, study: "StudyConfig") -> TrainConfig:
+    """Returns the configuration with the values that the ranges of a study fix."""
+    return configure(config, _fixed(config, study))
+
+
+def of_set(
+    config: TrainConfig, study: "StudyConfig", given: Collection[str], made: TrainConfig
+) -> dict[str, list[str]]:
+    """Returns the entries `held` and `outside` in the record of a given set of hyperparameters.
+
+    Args:
+        config, study: configurations of the command, from `with_fixed`.
+        given: names that the user set, as for `hold`.
+        made: `config` with the set's hyperparameters.
+
+    Raises:
+        UserError: the set has another value than the user, or one outside the user's range.
+    """
+    searched = of_ranges(config, study)
+    for each in searched:
+        value, own = value_of(made, each), value_of(config, each)
+        if _given(each, study.ranges) and value != own and not each.contains(value):
+            limits = f"held at {own!r}" if each.fixed is not None else f"within {each}"
+            raise UserError(f"{each.name} is {value!r}, and the command has it {limits}; omit one")
+    names, others = {each.name for each in searched}, _differences(config, made)
+    for name in sorted(given & others.keys() - (names - {"train_steps"})):
+        raise UserError(
+            f"{name} is {others[name]!r}, and the command sets {_at(config, name)!r}; omit one"
+        )
+    beyond = sorted(others.keys() - names - {"train_steps"})
+    return {"held": [*_fixed(config, study)], "outside": outside(made, searched) + beyond}
+
+
+def _fixed(config, study):
+    found = of_ranges(config, study)
+    return {each.name: each.fixed for each in found if each.fixed is not None}
+
+
+def _differences(config, made):
+    """Returns values that a configuration has and another has not, of what the paper fixes."""
+    fields = ["batch_size", "train_steps"]
+    fields += [f"{field}.{name}" for field in OPTIONS for name in getattr(made, field)]
+    return {name: _at(made, name) for name in fields if _at(made, name) != _at(config, name)}
+
+
+def _at(config, name):
+    field, _, option = name.partition(".")
+    return getattr(config, field).get(option) if option else getattr(config, field)
 
 
 def point(

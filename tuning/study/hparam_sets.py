@@ -12,7 +12,7 @@ the normal initializer, the identity and optimizers other than RMSProp; `nonline
 import json
 import pathlib
 import reprlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rnn_zoo.architectures import ARCHITECTURES, canonical_name
@@ -73,7 +73,11 @@ def read(path: str | pathlib.Path) -> list[dict[str, Any]]:
     return sets
 
 
-def configurations(config: TrainConfig, sets: Sequence[dict[str, Any]]) -> list[TrainConfig]:
+def configurations(
+    config: TrainConfig,
+    sets: Sequence[dict[str, Any]],
+    check: Callable[[TrainConfig], object] = lambda made: None,
+) -> list[TrainConfig]:
     """Returns one copy of a configuration per set, with the set's hyperparameters.
 
     Args:
@@ -82,6 +86,7 @@ def configurations(config: TrainConfig, sets: Sequence[dict[str, Any]]) -> list[
         sets: dicts with names of `TrainConfig.hparams`, where `input_scale.r` is an entry of a
             dict, or with published names. A set may also be a whole `RunRecord` or published
             record, whose "hparams" are used.
+        check: raises a UserError if a configuration is not acceptable.
 
     Raises:
         UserError: a name is unknown, a value is invalid, or a published record is for another
@@ -91,6 +96,7 @@ def configurations(config: TrainConfig, sets: Sequence[dict[str, Any]]) -> list[
     for number, each in enumerate(sets, start=1):
         try:
             made.append(configure(config, _fields(config, each)))
+            check(made[-1])
         except UserError as error:
             raise UserError(f"set {number} of {len(sets)}: {error}") from None
     return made

@@ -5,7 +5,8 @@ import dataclasses
 import hashlib
 import json
 import pathlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from trainer.callbacks import DEFAULT, Callback, Callbacks
 from trainer.config import TrainConfig
@@ -28,7 +29,7 @@ def train_all(
     display: StudyDisplay | None = None,
     keep: bool = True,
     lease: Lease | None = None,
-    original: RunRecord | None = None,
+    marks: Sequence[Mapping[str, Any]] = (),
     callbacks: Sequence[Callback | str] = DEFAULT,
 ) -> list[RunRecord]:
     """Trains configurations and logs their records; skips those already logged.
@@ -39,8 +40,8 @@ def train_all(
         executor, display: see `Study.run`.
         keep: whether to write a run directory, with weights, for each configuration.
         lease: the lease on the log's directory, if the caller holds it.
+        marks: fields to set in the record of each configuration; see `repeated` for reruns.
         callbacks: see `Study`. Without `keep`, runs have no directory.
-        original: the trial that is rerun, whose `searched` and `outside` the records repeat.
 
     Returns:
         The records, in the order of `configs`; fewer if a signal stopped training.
@@ -59,6 +60,7 @@ def train_all(
         if log.problem:
             display.say(log.problem)
         run_ids = {job.run_id for job in jobs}
+        marked = dict(zip([job.run_id for job in jobs], marks, strict=False))
 
         def place(run_id: str) -> pathlib.Path:
             return path.parent / f"given_{run_id}"
@@ -71,8 +73,8 @@ def train_all(
 
         def ended(record, weights):
             held.check()
-            if original:
-                record.searched, record.outside = original.searched, original.outside
+            for name, value in marked.get(record.run_id, {}).items():
+                setattr(record, name, value)
             if keep and record.objective is not None:
                 write_run(place(record.run_id), record, weights)
             log.append(record)
@@ -83,6 +85,12 @@ def train_all(
         callback = Callbacks(callbacks, facts)
         run_jobs(executor, held, display, progress, lambda: next(waiting, None), ended, callback)
     return [log.records[job.run_id] for job in jobs if job.run_id in log.records]
+
+
+def repeated(original: RunRecord, count: int) -> list[dict[str, Any]]:
+    """Returns the `marks` of reruns, which are those of the original trial."""
+    names = ("held", "searched", "outside")
+    return [{name: getattr(original, name) for name in names}] * count
 
 
 def variations(config: TrainConfig, count: int, vary: Collection[str]) -> list[TrainConfig]:

@@ -259,7 +259,8 @@ def _rerun(study, count, executor, **settings):
 
     configs = reruns.variations(TrainConfig(**study.best.config), count, reruns.VARY)
     path = study.path / log.RERUNS
-    records = reruns.train_all(path, configs, executor, keep=False, original=study.best, **settings)
+    marks = reruns.repeated(study.best, count)
+    records = reruns.train_all(path, configs, executor, keep=False, marks=marks, **settings)
     return len(records) == len(configs)
 
 

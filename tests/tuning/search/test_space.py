@@ -15,7 +15,7 @@ from trainer.trial import Trial
 from tuning.config import StudyConfig
 from tuning.search.features import Features
 from tuning.search.hyperparameter import DISTRIBUTIONS, Condition, Hyperparameter
-from tuning.search.ranges import hold, of_study, with_ranges
+from tuning.search.ranges import hold, of_set, of_study, with_fixed, with_ranges
 from tuning.search.space import (
     configure,
     hyperparameters,
@@ -463,6 +463,39 @@ def test_values_outside_the_paper_s_ranges_are_named():
     assert outside(start, (batch, rate, decay, optimizer, steps)) == ["batch_size", "lr_init"]
     assert outside(start, (decay, optimizer)) == []
     assert outside(start, space(start)) == ["lr_init"]
+
+
+GIVEN = frozenset({"lr_init", "task_options.delay", "train_steps"})
+
+
+def test_a_given_set_is_marked():
+    start = config(lr_init=0.02, task_options={"num_steps": 7})
+    study = StudyConfig(ranges={"lr_init": 0.02, "l2_decay": 1e-6, "input_scale": (0.5, 1.0)})
+    base = with_fixed(start, study)
+    assert base.l2_decay == 1e-6
+    values = {"optimizer": "sgd", "batch_size": 32, "task_options.num_steps": 9, "lr_init": 0.02}
+    made = configure(base, values | {"lr_decay_rate": 5.0})
+    marks = of_set(base, study, GIVEN, made)
+    assert marks["held"] == ["lr_init", "l2_decay"]
+    assert marks["outside"] == ["lr_decay_rate", "batch_size", "task_options.num_steps"]
+    assert of_set(base, study, GIVEN, base)["outside"] == []
+
+
+@pytest.mark.parametrize(
+    "values, message",
+    [
+        ({"lr_init": 5.0}, "lr_init is 5.0, and the command has it held at 0.02"),
+        ({"task_options.num_steps": 9}, "task_options.num_steps is 9, and the command sets 7"),
+        ({"train_steps": 9}, "train_steps is 9, and the command sets 4000"),
+        ({"l2_decay": 1e-3}, r"l2_decay is 0.001, and the command has it within \[1e-08, 1e-06\]"),
+    ],
+)
+def test_a_given_set_must_agree_with_the_command(values, message):
+    start = config(lr_init=0.02, task_options={"num_steps": 7})
+    study = StudyConfig(ranges={"lr_init": 0.02, "l2_decay": (1e-8, 1e-6)})
+    given = GIVEN | {"task_options.num_steps"}
+    with pytest.raises(UserError, match=message):
+        of_set(start, study, given, configure(start, values))
 
 
 def test_the_table_shows_fixed_values():

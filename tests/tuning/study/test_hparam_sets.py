@@ -256,6 +256,15 @@ def test_invalid_sets_are_refused(what):
         assert word in message
 
 
+def test_a_set_that_does_not_pass_a_check_is_named():
+    def check(made):
+        if made.lr_init > 1:
+            raise UserError("too much")
+
+    message = refusal(configurations, TrainConfig("parens", "gru"), [{}, {"lr_init": 5.0}], check)
+    assert message == "set 2 of 2: too much"
+
+
 def test_an_lstm_s_two_names_of_the_forget_gate():
     message = refusal(from_published, {"input_scale_g": 1.0, "input_scale_f": 1.0}, "lstm")
     assert "'input_scale_g' and 'input_scale_f'" in message

@@ -47,6 +47,7 @@ def test_sets_are_trained_once_and_shown(tmp_path):
     lines = (tmp_path / "given/given.jsonl").read_text().splitlines()
     records = [json.loads(line) for line in lines]
     assert sorted(record["hparams"]["lr_init"] for record in records) == [0.01, 0.02]
+    assert all(record["held"] == ["task_options.num_samples"] for record in records)
     assert len(list((tmp_path / "given").glob("given_*/checkpoints/*.safetensors"))) == 2
     done = python(*command, cwd=tmp_path, **JAX)
     assert "2 of 2 trials were done before" in done.stdout
