@@ -5,8 +5,8 @@ import hashlib
 import json
 
 import pytest
-from own_tasks import Parity
 from processes import python
+from registrations import restored
 from report_rows import frame, record
 
 import tuning
@@ -101,13 +101,16 @@ def test_the_time_steps_are_those_of_the_options_or_the_task_s_default(tmp_path)
     assert found.num_steps.fillna(0).tolist() == [2, 0, 175, 2] and not problems
 
 
-def test_runs_that_differ_in_pooled_options_alone_have_one_setting(tmp_path, monkeypatch):
-    monkeypatch.setattr(Parity, "pooled_options", ("num_steps",))
+def test_runs_that_differ_in_pooled_options_alone_have_one_setting(tmp_path):
     for name, options in (("a", {"num_steps": 5}), ("b", {"num_steps": 6, "first": "zero"})):
         hparams = {"task_options": options, "activation": None}
         log = tmp_path / name / "trials.jsonl"
         write(log, record("00000", task="own_tasks.parity", metrics={}, hparams=hparams))
-    found, _ = trials.read(tmp_path)
+    with restored():
+        from own_tasks import Parity
+
+        Parity.pooled_options = ("num_steps",)
+        found, _ = trials.read(tmp_path)
     assert found.setting.tolist() == ["{}", '{"first": "zero"}']
 
 
