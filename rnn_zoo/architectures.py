@@ -76,7 +76,7 @@ ALIASES = {"plus_rnn": "+rnn"}
 
 
 def canonical_name(arch: str) -> str:
-    """Return the registered name of an architecture; resolve aliases and dotted names.
+    """Return the registered name of an architecture; resolve aliases.
 
     Raises:
         ValueError: as for `rnn_zoo.names.find`.

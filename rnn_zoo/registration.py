@@ -23,9 +23,10 @@ def register(
     accept this one. The cell and its layer are registered with Keras, so a saved model loads in any
     process that has registered the cell.
 
-    A *dotted* name is found without an earlier call: "my_cells.leaky" is looked up by importing
-    `my_cells`, which must be on Python's path and register the name. (Worker processes of a script
-    run the script's top level first, so they know the names registered there.)
+    Commands find a *dotted* name by importing its module: `--arch=my_cells.leaky` imports
+    `my_cells`, which must be on Python's path and register the name. In Python, import the module
+    yourself. Worker processes import the modules that registered dotted names in the process that
+    starts them. (Those of a script also run its top level, and so know the names registered there.)
 
     Args:
         name: letters, digits and underscores, preceded by the name of a module and a dot if

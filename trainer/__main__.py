@@ -2,8 +2,9 @@
 
 from absl import flags
 
-from trainer.cli import gin_files, train_flags
 from trainer.cli import main as cli
+from trainer.cli import train_flags
+from trainer.config import read_config
 from trainer.errors import UserError
 from trainer.storage.records import RunDirectory
 
@@ -40,10 +41,10 @@ def _settings():
     if FLAGS.resume and not FLAGS.run_dir:
         raise UserError("--resume needs --run_dir, the directory of the run to continue")
     directory = RunDirectory(FLAGS.run_dir) if FLAGS.run_dir else None
-    if directory:
-        directory.check(FLAGS.resume)
-    begun = FLAGS.resume and directory.config_path.exists()
-    parsed = train_flags.parse(FLAGS, base=gin_files.read(directory.config_path) if begun else None)
+    record = directory and directory.check(FLAGS.resume)
+    # Not config.gin: a gin file can import modules, and a run's directory is data.
+    base = record and (lambda: read_config(record.config, directory.record_path).as_gin())
+    parsed = train_flags.parse(FLAGS, base)
     task = parsed.config.make_task()
     has_started = directory and directory.has_checkpoint
     check = parsed.config.units if has_started else parsed.config.check_start

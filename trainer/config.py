@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from rnn_zoo.architectures import ALIASES, ARCHITECTURES
@@ -45,7 +45,7 @@ class TrainConfig:
             depth_activation.
         input_scale, recurrent_scale, bias_scale: scales of initial values, a number or a dict from
             gate to number.
-        optimizer: a key of `trainer.optimizers.OPTIMIZERS`, or the dotted name of a custom one.
+        optimizer: a key of `trainer.optimizers.OPTIMIZERS`.
         optimizer_options: the optimizer's own hyperparameters, such as AdamW's weight_decay.
         lr_init: initial learning rate.
         lr_decay_rate: final learning rate divided by the initial one.
@@ -144,7 +144,7 @@ class TrainConfig:
         tasks.TASKS[self.task].check_options(self.task_options)
 
     def __reduce__(self):
-        # Another process constructs it anew, which imports the modules of dotted names.
+        # Another process constructs it anew, and so checks that it knows the names.
         return type(self), tuple(getattr(self, f.name) for f in dataclasses.fields(self))
 
     def _check_by_gate(self, name, gates):
@@ -226,6 +226,32 @@ class TrainConfig:
         options = {name: getattr(self, name) for name in names}
         given = {name: value for name, value in options.items() if value is not None}
         return given | self.arch_options
+
+
+def read_config(fields: Any, source: object) -> TrainConfig:
+    """Returns a configuration that a file holds, whose names must be registered already.
+
+    Args:
+        fields: dict of the configuration's fields.
+        source: the file, for messages.
+
+    Raises:
+        UserError: a field is unknown, or its value is invalid or the name of something that is not
+            registered.
+    """
+    try:
+        return TrainConfig(**fields)
+    except (TypeError, UserError) as error:
+        raise UserError(f"{source}: {error}") from None
+
+
+def is_registered(fields: Mapping[str, Any]) -> bool:
+    """Returns whether task, architecture and optimizer of a configuration are registered."""
+    return (
+        fields["task"] in tasks.TASKS
+        and fields["arch"] in ARCHITECTURES
+        and fields.get("optimizer", TrainConfig.optimizer) in optimizers.OPTIMIZERS
+    )
 
 
 def find_preset(name: str) -> Preset:

@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from rnn_zoo.model import check_as_built, get_weights, recurrent_cells
-from trainer.config import TrainConfig
+from trainer.config import TrainConfig, read_config
 from trainer.display.words import count
 from trainer.errors import UserError
 from trainer.tasks.base import SPLITS
@@ -71,7 +71,7 @@ def evaluate(model: Any, config: TrainConfig | None = None, split: str = "eval")
         )
     if split not in SPLITS:
         raise UserError(f"unknown split {split!r}; choose one of {', '.join(SPLITS)}")
-    config = config or TrainConfig(**model.preset.config)
+    config = config or read_config(model.preset.config, f"the preset {model.preset.name}")
     trial, weights = Trial(config), get_weights(model)
     expected, found = trial.cells, recurrent_cells(model)
     if _shapes(weights) != _shapes(trial.random_weights()) or any(

@@ -90,9 +90,10 @@ def register_optimizer(
 ) -> None:
     """Adds an optimizer to `OPTIMIZERS`, in this process.
 
-    `TrainConfig.optimizer` then accepts its name, and so do the ranges of a search. A *dotted* name
-    is found without an earlier call: "my_optimizers.lion" is looked up by importing
-    `my_optimizers`, which must be on Python's path and register the name.
+    `TrainConfig.optimizer` then accepts its name, and so do the ranges of a search. Commands find a
+    *dotted* name in gin files and bindings by importing its module: "my_optimizers.lion" imports
+    `my_optimizers`, which must be on Python's path and register the name. In Python, import the
+    module yourself.
 
     Args:
         name: letters, digits and underscores, preceded by the name of a module and a dot if
@@ -133,10 +134,10 @@ def register_optimizer(
 
 
 def canonical_name(optimizer: Any) -> str:
-    """Returns the name of a registered optimizer, after importing the module of a dotted one.
+    """Returns the name of a registered optimizer.
 
     Raises:
-        UserError: the name is unknown, or its module cannot be imported.
+        UserError: the name is unknown.
     """
     register = "trainer.optimizers.register_optimizer"
     return names.find("optimizer", optimizer, OPTIMIZERS, register)

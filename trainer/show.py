@@ -8,7 +8,7 @@ from absl import flags
 
 from trainer.cli import main as cli
 from trainer.cli import train_flags
-from trainer.config import TrainConfig, check_choice, check_range
+from trainer.config import TrainConfig, check_choice, check_range, is_registered, read_config
 from trainer.errors import UserError
 from trainer.storage.records import RunDirectory, RunRecord
 from trainer.tasks import TASKS
@@ -40,6 +40,7 @@ flags.DEFINE_float(
 )
 flags.DEFINE_string("text8_path", None, "the text8 file, if it has moved", **_COMMON)
 flags.DEFINE_string("text8_source", None, "pydoc: text from Python's documentation", **_COMMON)
+cli.define_import(FLAGS)
 
 #: Flags that show the answers of one run.
 _OF_ONE_RUN = "num split seed prompt length temperature text8_path text8_source".split()
@@ -59,8 +60,9 @@ def main() -> None:
         return
     directory = RunDirectory(FLAGS.run_dir[0])
     record = directory.read_record()
-    config = _config(record)
-    writes = TASKS[config.task].predicts_next and FLAGS.length > 0
+    # A run of something that is not registered is shown too, except for its answers.
+    config = _config(record) if is_registered(record.config) else None
+    writes = config and TASKS[config.task].predicts_next and FLAGS.length > 0
     from trainer.display.progress import Display
     from trainer.display.training import show_training
 
@@ -68,6 +70,7 @@ def main() -> None:
     show_training(display, record, directory.read_metrics())
     if not FLAGS.num and not writes:
         return
+    config = config or _config(record)
     if not directory.has_checkpoint:
         _refuse(display, record, f"no readable checkpoint in {directory.checkpoints}")
         return
@@ -139,7 +142,7 @@ def _config(record: RunRecord) -> TrainConfig:
         UserError: a flag does not apply to the run's task, or the prompt has a character that is
             not in its vocabulary.
     """
-    config = TrainConfig(**record.config)
+    config = read_config(record.config, RunDirectory(FLAGS.run_dir[0]).record_path)
     task, prompt = TASKS[config.task], FLAGS.prompt
     vocabulary = task.vocabulary or ()
     if prompt is not None and not task.predicts_next:

@@ -11,7 +11,7 @@ from absl import flags
 
 from trainer.cli import main as cli
 from trainer.cli import train_flags
-from trainer.config import TrainConfig
+from trainer.config import TrainConfig, read_config
 from trainer.errors import UserError
 from trainer.storage.files import is_full
 from tuning.config import EARLY_STOPPING, StudyConfig, study_config
@@ -37,7 +37,7 @@ FLAGS = flags.FlagValues()
 #: Flags that may change when a study continues with its own settings.
 RESUMABLE = (
     *("resume", "study_dir", "num_trials", "keep", "workers", "lanes"),
-    *("show_space", "rerun_best", "vary", "hparams", "log_to"),
+    *("show_space", "rerun_best", "vary", "hparams", "log_to", "import"),
 )
 
 
@@ -162,8 +162,9 @@ def _resumed():
         held = json.loads(path.read_text())
         given = {name: FLAGS[name].value for name in ("num_trials", "keep")}
         free = {n: held[n] if value is None else value for n, value in given.items()}
+        config = read_config(held["config"], path)
         study = StudyConfig.from_json(held["study"] | free)
-        return TrainConfig(**held["config"]), study, {}, frozenset()
+        return config, study, {}, frozenset()
     except FileNotFoundError:
         raise UserError(f"{FLAGS.study_dir} holds no study (no study.json)") from None
     except UserError:

@@ -20,7 +20,7 @@ from rnn_zoo.architectures import ARCHITECTURES, canonical_name
 from rnn_zoo.presets import INDEX, Preset, files_of, sha256_of
 from trainer.cli import main as cli
 from trainer.cli import train_flags
-from trainer.config import TrainConfig
+from trainer.config import read_config
 from trainer.errors import UserError
 from trainer.storage.files import whole, write_json
 from trainer.storage.records import RunRecord
@@ -50,6 +50,7 @@ def _define():
     )
     flags.DEFINE_string("text8_path", None, "a text8 file: plain, .gz or .zip", **common)
     flags.DEFINE_string("text8_source", None, "pydoc: text from Python's documentation", **common)
+    cli.define_import(FLAGS)
 
 
 _define()
@@ -124,6 +125,7 @@ def best_trials(directories: Iterable[str]) -> dict[str, tuple[RunRecord, dict[s
                 if not (record.config.get("preset") or record.config.get("init_from"))
             ]
             for best in log.ranked(records)[:1]:
+                read_config(best.config, path)  # its names must be registered
                 name, search = name_of(best), _search(path.parent, records)
                 if name not in found or log.rank(best)[0] < log.rank(found[name][0])[0]:
                     found[name] = best, search
@@ -163,7 +165,7 @@ def trained(name: str, record: RunRecord) -> tuple[RunRecord, Any]:
     from trainer.export import load_model
     from trainer.loop import train
 
-    config = TrainConfig(**record.config)
+    config = read_config(record.config, name)
     steps = max(1, round(FLAGS.longer * config.train_steps))
     config = dataclasses.replace(config, train_steps=steps)
     if config.task == "text8":
@@ -187,7 +189,7 @@ def card(name: str, record: RunRecord, search: dict[str, Any]) -> Preset:
         name=name,
         **{n: getattr(record, n) for n in ("task", "arch", "depth", "units", "num_params")},
         **{n: getattr(record, n) for n in ("max_params", "input_dim", "output_dim")},
-        options=TrainConfig(**record.config).cell_options(),
+        options=read_config(record.config, name).cell_options(),
         config=config,
         scores={
             **{n: getattr(record, f"{n}_loss") for n in ("train", "valid", "eval", "chance")},

@@ -35,6 +35,7 @@ flags.DEFINE_string("study_dir", None, "directory of the study, or of a sweep", 
 flags.DEFINE_integer("num", 10, "number of trials to show", flag_values=FLAGS)
 flags.DEFINE_string("csv", None, "CSV file to write all trials to", flag_values=FLAGS)
 flags.DEFINE_string("parquet", None, "Parquet file to write all trials to", flag_values=FLAGS)
+cli.define_import(FLAGS)
 
 
 def main():
@@ -78,7 +79,7 @@ def _sweep(path, display):
     """Shows the studies of a sweep with the best trial of each."""
     from tuning.sweep.directory import Sweep
 
-    sweep = Sweep.open(path)
+    sweep = Sweep.open(path, to_show=True)
     found = {name: list(_read(sweep.study_path(name), display).values()) for name in sweep.specs}
     rows = []
     for name, records in found.items():

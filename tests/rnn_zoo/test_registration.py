@@ -13,8 +13,7 @@ from registrations import restored
 from slow import slow_except
 
 import rnn_zoo
-from rnn_zoo import CELLS, build_model, count_params, register
-from rnn_zoo.architectures import canonical_name
+from rnn_zoo import CELLS, build_model, count_params, names, register
 from rnn_zoo.cells.lanes import lane_cell
 from rnn_zoo.functional import draw_weights, forward, make_cells
 from rnn_zoo.layers import LAYERS, CellLayer
@@ -59,15 +58,23 @@ def test_the_tables_have_it_and_a_summary():
     assert rnn_zoo.ARCHITECTURES["mine"].summary == "another"
 
 
-@every_own
-def test_a_dotted_name_is_found_by_importing_its_module(arch):
-    assert arch not in CELLS
-    assert count_params(arch, 1, UNITS, INPUT, OUTPUT) > 0
-    assert set(OWN) <= set(CELLS)
+def test_a_module_is_imported_by_its_user_alone():
+    for known in (False, True):
+        assert set(OWN).isdisjoint(CELLS) is not known
+        if not known:
+            with pytest.raises(
+                ValueError, match=r"unknown architecture .own_cells\.leaky.*--import"
+            ):
+                count_params("own_cells.leaky", 1, UNITS, INPUT, OUTPUT)
+            assert "own_cells" not in sys.modules
+            names.load(["own_cells"])
+    assert count_params("own_cells.leaky", 1, UNITS, INPUT, OUTPUT) > 0
+    assert "own_cells" in names.loaded()
 
 
 @every_own
 def test_counts_are_the_model_s(arch):
+    names.load(["own_cells"])
     for depth, units in ((1, 3), (1, INPUT), (3, 5)):
         model = build_model(arch, depth, units, INPUT, OUTPUT)
         assert model.count_params() == count_params(arch, depth, units, INPUT, OUTPUT)
@@ -78,7 +85,7 @@ def test_counts_are_the_model_s(arch):
 def test_the_layer_equals_keras_s_own_loop(arch, masked, rng):
     """Values and gradients, from random weights and initial states."""
     arguments = {"sequences": sequences(rng)}
-    rnn_zoo.architectures.canonical_name(arch)
+    names.load(["own_cells"])
     cell = CELLS[arch](UNITS, gate_bias=0.3)
     stock = keras.layers.RNN(cell, return_sequences=True, zero_output_for_mask=True)
     ours = LAYERS[arch](UNITS, gate_bias=0.3, return_sequences=True, zero_output_for_mask=True)
@@ -102,6 +109,7 @@ def test_the_layer_equals_keras_s_own_loop(arch, masked, rng):
 @pytest.mark.slow
 @pytest.mark.parametrize("arch", slow_except(OWN[:1], OWN))
 def test_a_model_streams_and_comes_back_from_its_file(arch, rng, tmp_path):
+    names.load(["own_cells"])
     model, inputs = build_model(arch, 2, UNITS, INPUT, OUTPUT), sequences(rng)
     model.set_weights([rng.normal(size=weight.shape) / 2 for weight in model.get_weights()])
     expected = to_numpy(model(inputs))
@@ -124,7 +132,7 @@ print(json.dumps(np.asarray(model(np.load("inputs.npy"))).tolist()))
 
 
 def test_arguments_that_other_cells_lack_are_its_options():
-    canonical_name("own_cells.decay")
+    names.load(["own_cells"])
     facts = rnn_zoo.ARCHITECTURES["own_cells.decay"]
     assert (facts.options, facts.lane_options) == ({"rate": 0.9}, ("rate",))
     assert facts.ranges == {"rate": (0.5, 0.99)}
@@ -134,7 +142,7 @@ def test_arguments_that_other_cells_lack_are_its_options():
 
 def test_lanes_have_options_of_their_own(rng):
     rates, inputs = (0.2, 0.7), rng.normal(size=(BATCH, TIME, INPUT)).astype("float32")
-    canonical_name("own_cells.decay")
+    names.load(["own_cells"])
     alone = [make_cells("own_cells.decay", 2, UNITS, seed=1, rate=rate) for rate in rates]
     weights = draw_weights(alone[0], INPUT, OUTPUT, seed=1)
     arguments = (["tanh"], np.zeros(2, int), {}, {"rate": ops.convert_to_tensor(rates, "float32")})
@@ -212,16 +220,59 @@ def test_names_that_are_taken_or_malformed_are_refused():
     ("arch", "message"),
     [
         ("mine", "unknown architecture 'mine'; choose one of rnn, .*; .*see rnn_zoo.register"),
-        ("no_such.mine", "unknown architecture 'no_such.mine'.*there is no module 'no_such' on"),
-        ("json.no_such.x", "there is no module 'json.no_such'"),
+        ("no_such.mine", "unknown architecture 'no_such.mine'.*after --import=no_such, or `import"),
         ("json.mine", "the module 'json' does not register it"),
-        (".mine", "'' is not the name of a module"),
-        ("a..mine", "'a.' is not the name of a module"),
+        (".mine", "to add one see rnn_zoo.register"),
+        ("a..mine", "to add one see rnn_zoo.register"),
+        (["gru"], "unknown architecture"),
     ],
 )
-def test_unknown_names_say_where_was_looked(arch, message):
+def test_unknown_names_say_what_to_do(arch, message):
     with pytest.raises(ValueError, match=message):
-        count_params(arch, 1, 3, 3, 3)
+        names.find("architecture", arch, rnn_zoo.ARCHITECTURES, "rnn_zoo.register")
+
+
+@pytest.mark.parametrize(
+    "module", ["no_such", "json.no_such", "json.decoder.no_such", "", "a b", "../x"]
+)
+def test_modules_that_do_not_exist_are_named(module):
+    with pytest.raises(ValueError, match=r"there is no module .* on Python.s path"):
+        names.load([module])
+
+
+@pytest.fixture
+def data(tmp_path, monkeypatch):
+    """A directory that is only looked at, below one on Python's path."""
+    (tmp_path / "run/package").mkdir(parents=True)
+    (tmp_path / "outside.py").write_text("")
+    for place in ("evil_cells.py", "package/__init__.py", "__init__.py"):
+        (tmp_path / "run" / place).write_text("raise SystemExit('it ran')")
+    (tmp_path / "linked").symlink_to("run")
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("run", "linked", "package", "outside"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.setattr(names, "_looked_at", [])
+    return tmp_path / "run"
+
+
+@pytest.mark.parametrize("named", ["run", "linked"])
+@pytest.mark.parametrize(
+    "module", ["run.evil_cells", "run", "linked.evil_cells", "evil_cells", "package.more"]
+)
+def test_a_module_in_data_is_never_imported(named, module, data, monkeypatch):
+    """By no path to it and no name of its directory, and none of its packages either."""
+    monkeypatch.syspath_prepend(data)
+    names.look_at([data.parent / named])
+    with pytest.raises(ValueError, match="is not imported, as it lies in a directory that this"):
+        names.load([module])
+    names.load(["outside"])
+
+
+def test_a_module_in_data_without_a_package_is_not_imported(data):
+    names.look_at([data])
+    (data / "__init__.py").unlink()
+    with pytest.raises(ValueError, match="is not imported, as it lies"):
+        names.load(["run.evil_cells"])
 
 
 @pytest.mark.parametrize("text", ["import no_such_module_of_theirs", "int('oops')", "1 / 0"])
@@ -231,4 +282,4 @@ def test_a_bug_in_the_module_is_shown_with_its_place(text, tmp_path, monkeypatch
     (tmp_path / "broken_cells.py").write_text(f"\n{text}\n")
     place = "(no_such_module_of_theirs|oops|ZeroDivisionError).*broken_cells.py, line 2"
     with pytest.raises(ValueError, match=place):
-        count_params("broken_cells.mine", 1, 3, 3, 3)
+        names.load(["broken_cells"])

@@ -8,7 +8,9 @@ from processes import KILL_AT, QUICK, ROOT, python
 
 import tuning
 
-#: Options of all commands.
+#: Option of commands that read a directory.
+LAB = "--import=my_lab"
+#: Options of commands that begin anew.
 OWN = ("--task=my_lab.parity", "--arch=my_lab.decay")
 LION = "'my_lab.lion'"
 #: Options of the task, the cell and the optimizer, in this order.
@@ -44,6 +46,7 @@ trainer.__main__.run()
 #: A process in which `presets` is the directory of the presets.
 PRESETS = """
 import pathlib, sys
+import my_lab
 import rnn_zoo.presets
 rnn_zoo.presets._root = lambda: pathlib.Path("presets")
 (name,) = rnn_zoo.list_presets(task="my_lab.parity", arch="my_lab.decay")
@@ -91,31 +94,38 @@ def test_they_train_and_a_run_is_replayed(home):
 def test_a_killed_run_of_theirs_is_resumed(home):
     killed = python("-c", KILLED, *SET, "--run_dir=killed", cwd=home, **QUIET)
     assert killed.code == -9, killed.stderr
-    assert "from step" in run(home, "trainer", "--resume", "--run_dir=killed")
+    assert "from step" in run(home, "trainer", "--resume", "--run_dir=killed", LAB)
     assert record_of(home / "killed")["eval_loss"] == record_of(home / "run")["eval_loss"]
 
 
 @pytest.mark.slow
 def test_a_run_of_theirs_is_shown_quantized_and_exported(home):
-    assert "my_lab.decay" in run(home, "trainer.show", "--run_dir=run")
+    assert "my_lab.decay" in run(home, "trainer.show", "--run_dir=run", LAB)
     run(home, "trainer", *OWN, "--run_dir=usual")
     printed = run(home, "trainer.show", "--run_dir=run", "--run_dir=usual")
     for name in ("arch_options.rate", "optimizer_options.beta_2", "task_options.num_steps"):
         assert name in printed
-    run(home, "trainer.quantize", "--run_dir=run", "--bits=8")
+    run(home, "trainer.quantize", "--run_dir=run", "--bits=8", LAB)
     assert len((home / "run/quantized/losses.csv").read_text().splitlines()) >= 3
     pytest.importorskip("tensorflow")
-    run(home, "trainer.export", "--run_dir=run", KERAS_BACKEND="tensorflow")
+    run(home, "trainer.export", "--run_dir=run", LAB, KERAS_BACKEND="tensorflow")
     assert (home / "run/saved_model/saved_model.pb").exists()
 
 
 @pytest.mark.slow
 def test_a_run_and_a_search_begin_at_a_run_of_theirs(home):
-    run(home, "trainer", "--init_from=run", "--run_dir=from_run")
+    run(home, "trainer", "--init_from=run", "--run_dir=from_run", LAB)
     begun = record_of(home / "from_run")
     assert begun["config"]["init_from"] == str(home / "run")
     assert begun["config"]["arch_options"] == {"rate": 0.3}
-    search = ("tuning", "--init_from=run", "--num_trials=2", "--algorithm=random", "--workers=1")
+    search = (
+        "tuning",
+        LAB,
+        "--init_from=run",
+        "--num_trials=2",
+        "--algorithm=random",
+        "--workers=1",
+    )
     refused = python("-m", *search, "--study_dir=tuned", cwd=home, **QUIET)
     way_out = refused.stderr.strip().partition("to search that too, set ")[2]
     assert way_out.endswith("'my_lab.lion']}")
@@ -139,7 +149,7 @@ def test_they_are_tuned_and_make_presets(tmp_path):
         assert record["hparams"]["task_options"]["num_steps"] in (4, 5, 6)
         assert {"arch_options.rate", "optimizer_options.beta_2"} <= set(record["searched"])
         assert not record["outside"]
-    run(tmp_path, "tuning.presets", "--runs=study", "--out=presets", "--train=*")
+    run(tmp_path, "tuning.presets", "--runs=study", "--out=presets", "--train=*", LAB)
     best = min(records, key=lambda record: record["objective"])
     made = python("-c", PRESETS, cwd=tmp_path, **QUIET)
     assert made.code == 0, made.stderr

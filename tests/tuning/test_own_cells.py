@@ -11,7 +11,7 @@ from processes import QUICK, python
 from registrations import restored
 
 import trainer
-from trainer import TrainConfig, UserError
+from trainer import TrainConfig, UserError, names
 from trainer.lanes import train_lanes
 from trainer.trial import Trial
 from tuning.config import StudyConfig
@@ -33,6 +33,7 @@ BASE = {
 @pytest.fixture(autouse=True)
 def _restored():
     with restored():
+        names.load(["own_cells"])
         yield
 
 
@@ -119,8 +120,15 @@ def test_workers_and_commands_find_it_by_name(swept, warm_jax, tmp_path):
     """Workers of a sweep have trained it; another command builds it from its run."""
     (run, *_) = swept.glob("sweep/studies/parens-own_cells.leaky-*/trial_*/checkpoints")
     assert json.loads((run.parent / "record.json").read_text())["arch"] == "own_cells.leaky"
-    done = warm_jax.run("trainer.show", f"--run_dir={run.parent}", cwd=tmp_path)
+    command = ("trainer.show", f"--run_dir={run.parent}")
+    done = warm_jax.run(*command, "--import=own_cells", cwd=tmp_path)
     assert (done.code, done.stderr) == (0, "") and "own_cells.leaky" in done.stdout
+    done = warm_jax.run(*command, "--num=0", cwd=tmp_path)
+    assert (done.code, done.stderr) == (0, "") and "own_cells.leaky" in done.stdout
+    done = warm_jax.run(*command, cwd=tmp_path)
+    assert done.code == 2 and "own_cells.leaky" in done.stdout
+    assert done.stderr.count("\n") == 1 and "after --import=own_cells" in done.stderr
+    assert f"{run.parent}/record.json: " in done.stderr
 
 
 @pytest.mark.slow
@@ -135,5 +143,6 @@ def test_a_study_of_it_ends_with_a_saved_model(tmp_path):
     )
     assert (done.code, done.stderr) == (0, "")
     (run,) = [path.parents[1] for path in tmp_path.glob("study/trial_*/saved_model/*.pb")]
-    done = python("-m", "trainer.show", f"--run_dir={run}", cwd=tmp_path, **QUICK)
+    command = ("-m", "trainer.show", f"--run_dir={run}", "--import=own_cells")
+    done = python(*command, cwd=tmp_path, **QUICK)
     assert (done.code, done.stderr) == (0, "") and "own_cells.leaky" in done.stdout

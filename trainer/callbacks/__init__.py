@@ -10,9 +10,11 @@ A callback is named by a key of `CALLBACKS`, or by MODULE.CLASS for a class of y
 """
 
 import importlib
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from trainer import names
 from trainer.callbacks.base import Callback
 from trainer.errors import UserError
 
@@ -72,30 +74,23 @@ def make(callback: Callback | str) -> Callback:
         if isinstance(callback, type) or not _has_methods(callback):
             raise UserError(f"a callback is an object with {_METHODS}, or a name, not {callback!r}")
         return callback
-    module, _, name = callback.rpartition(".")
     if callback in CALLBACKS:
         module, name = CALLBACKS[callback]
-    found = getattr(_import(module, callback), name, None)
+        return getattr(importlib.import_module(module), name)()
+    module, _, name = callback.rpartition(".")
+    if module:
+        try:
+            names.load([module])
+        except UserError as error:
+            raise UserError(f"unknown callback {callback!r}: {error}") from None
+    found = getattr(sys.modules.get(module), name, None)
     if not (isinstance(found, type) and _has_methods(found)):
-        raise UserError(_unknown(callback))
+        known = ", ".join(CALLBACKS)
+        raise UserError(
+            f"unknown callback {callback!r}; choose from {known}, or MODULE.CLASS of your own"
+        )
     return found()
 
 
 def _has_methods(value):
     return all(hasattr(value, name) for name in _METHODS.split(", "))
-
-
-def _import(module, callback):
-    if not module:
-        raise UserError(_unknown(callback))
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        if error.name and not f"{module}.".startswith(f"{error.name}."):
-            raise  # the module exists and imports another one that is missing
-        raise UserError(_unknown(callback)) from None
-
-
-def _unknown(callback):
-    names = ", ".join(CALLBACKS)
-    return f"unknown callback {callback!r}; choose from {names}, or MODULE.CLASS of your own"

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import gin
 
 from rnn_zoo.architectures import ALIASES, ARCHITECTURES
-from trainer import tasks
+from trainer import names, tasks
 from trainer.config import OPTIONS, TrainConfig
 from trainer.errors import UserError
 
@@ -70,16 +70,16 @@ def parse(
     profile: str = "laptop",
     files: Iterable[str | pathlib.Path] = (),
     bindings: Iterable[str] = (),
-    base: str | None = None,
+    base: Callable[[], str] | None = None,
 ) -> Parsed:
-    """Builds the configuration.
+    """Builds the configuration, after importing the modules of the dotted names that the user sets.
 
     Args:
         flags: `TrainConfig` field -> value; None if the flag was not given.
         task_options: task options given as flags, which override those of the files one by one.
         profile: one of `PROFILES`.
         files, bindings: additional gin files and bindings.
-        base: gin text that replaces the project's files, such as the config.gin of a resumed run.
+        base: returns gin text that replaces the project's files, such as that of a resumed run.
 
     Raises:
         UserError: an unknown name or value, a macro without a use, or a missing or invalid file.
@@ -88,16 +88,20 @@ def parse(
     texts = [*map(read, files), *bindings]
     with mistakes():
         bound = _bound_in(texts)
+    names.load_named({**bound, **given})
+    text = base and base()
+    with mistakes():
         gin.clear_config()
-        if base is None:
+        if text is None:
             _parse_project_files(bound | given, profile)
         else:
-            gin.parse_config(base)
+            gin.parse_config(text)
         known = _macros()
         gin.parse_config(texts)
         _check_used(_macros() - known)
         values = gin.get_bindings("TrainConfig")
         bound = {name: values[name] for name in bound}
+        names.load_named(bound)  # of macros
         # Flags are parsed as bindings too, so that config.gin contains them.
         flagged = {} if "task_options" in bound else {"task_options": task_options}
         if task_options:
@@ -117,10 +121,10 @@ def parse(
 
 def given_names(fields: Mapping[str, Any]) -> frozenset[str]:
     """Returns the names of the given fields, with `task_options.OPTION` for each option."""
-    names = {name for name in fields if name not in OPTIONS}
+    found = {name for name in fields if name not in OPTIONS}
     for field in OPTIONS:
-        names |= {f"{field}.{option}" for option in fields.get(field) or ()}
-    return frozenset(names)
+        found |= {f"{field}.{option}" for option in fields.get(field) or ()}
+    return frozenset(found)
 
 
 def _bound_in(texts):
@@ -159,12 +163,13 @@ def _fields(cls):
 
 
 def construct(configurable: Callable[[], Any]) -> Any:
-    """Builds a dataclass from the parsed bindings.
+    """Builds a dataclass from the user's parsed bindings, after importing what they name.
 
     Raises:
         UserError: an unknown name or value.
     """
     with mistakes():
+        names.load_named(gin.get_bindings(configurable.__name__))
         return configurable()
 
 
@@ -194,8 +199,8 @@ def _parse_project_files(given, profile):
     file = root.joinpath(f"tasks/{task}.gin")
     gin.parse_config(file.read_text() if file.is_file() else _defaults(tasks.TASKS[task]))
     own = (arch, f"{arch}-{task}")
-    names = [f"archs/{name}.gin" for name in own if name in ARCHITECTURE_FILES]
-    for name in (*names, f"profiles/{profile}.gin"):
+    files = [f"archs/{name}.gin" for name in own if name in ARCHITECTURE_FILES]
+    for name in (*files, f"profiles/{profile}.gin"):
         gin.parse_config(root.joinpath(name).read_text())
 
 

@@ -4,16 +4,20 @@ import contextlib
 import json
 import logging
 import os
+import pathlib
 import sys
 from collections.abc import Callable
 from typing import NoReturn
 
 from absl import flags
 
-from trainer import compiled, lean, stderr
+from rnn_zoo import names as rules
+from trainer import compiled, lean, names, stderr
 from trainer.errors import UserError
 from trainer.storage.files import is_full
 
+#: Flags that name directories to read.
+_LOOKED_AT = ("run_dir", "init_from", "study_dir", "status", "out", "runs")
 #: Exit code after a signal, as shells report Ctrl-C.
 INTERRUPTED = 130
 
@@ -34,15 +38,12 @@ def run(main: Callable[[], int | None], flag_holder: flags.FlagValues, usage: st
             # The reader, such as head, has closed the pipe: prevent a flush at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
-    # Unlike `python -m`, console scripts do not search the current directory, where the modules
-    # of custom cells may lie.
-    if "" not in sys.path:
-        sys.path.insert(0, "")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         rest = flag_holder([sys.argv[0], *arguments])
         if rest[1:]:
             raise UserError(f"unexpected argument {rest[1]!r}; --help lists the flags")
+        _import_named(flag_holder)
         code = main()
     except (UserError, flags.Error) as error:
         fail(error)
@@ -58,6 +59,34 @@ def run(main: Callable[[], int | None], flag_holder: flags.FlagValues, usage: st
         print("interrupted", file=sys.stderr)
         code = INTERRUPTED
     sys.exit(code or 0)
+
+
+def define_import(flag_holder: flags.FlagValues) -> None:
+    """Defines --import, for commands that read directories with custom names."""
+    flags.DEFINE_multi_string(
+        "import",
+        [],
+        "module that registers custom cells, tasks or optimizers; files cannot name one",
+        flag_values=flag_holder,
+    )
+
+
+def _import_named(flag_holder):
+    """Imports the modules of --import.
+
+    They may lie in the working directory, but not in a directory that the command only looks at.
+    """
+    given = {name: flag_holder[name].value for name in flag_holder}
+    paths = [given[name] for name in _LOOKED_AT if given.get(name)]
+    rules.look_at(path for each in paths for path in ([each] if isinstance(each, str) else each))
+    here = os.getcwd()
+    if rules.is_looked_at(here) and pathlib.Path(here) != pathlib.Path(__file__).parents[2]:
+        # `python -m` puts it first, where its files would replace libraries.
+        sys.path[:] = [path for path in sys.path if path not in ("", here)]
+    elif "" not in sys.path:
+        # Console scripts do not search it. It comes last, so that no library is replaced.
+        sys.path.append("")
+    names.load(given.get("import") or ())
 
 
 def backend_name() -> str:

@@ -1,7 +1,9 @@
 """Flags that describe a training run, shared by the trainer and the tuner."""
 
 import dataclasses
+import functools
 import os
+from collections.abc import Callable
 from typing import Any
 
 from absl import flags
@@ -9,11 +11,13 @@ from absl import flags
 from rnn_zoo.architectures import ALIASES, ARCHITECTURES
 from trainer import callbacks
 from trainer.cli import gin_files
-from trainer.config import TrainConfig, find_preset
+from trainer.cli.main import define_import
+from trainer.config import TrainConfig, find_preset, read_config
 from trainer.errors import UserError
 from trainer.storage.records import RunDirectory
 from trainer.tasks import TASKS
 
+_FROM_SCRATCH = {"preset": None, "init_from": None}
 _FIELDS = ("task", "arch", "depth", "num_params", "train_steps", "batch_size", "seed")
 
 
@@ -73,9 +77,10 @@ def define_surroundings(flag_values: flags.FlagValues) -> None:
         f"callbacks: {', '.join(callbacks.CALLBACKS)}, or MODULE.CLASS of your own; empty for none",
         **common,
     )
+    define_import(flag_values)
 
 
-def parse(flag_values: flags.FlagValues, base: str | None = None) -> gin_files.Parsed:
+def parse(flag_values: flags.FlagValues, base: Callable[[], str] | None = None) -> gin_files.Parsed:
     """Builds the configuration from the flags that `define` defines.
 
     Args:
@@ -92,15 +97,16 @@ def parse(flag_values: flags.FlagValues, base: str | None = None) -> gin_files.P
         raise UserError("give --preset or --init_from, not both")
     if given["scratch"] and not given["preset"]:
         raise UserError("--scratch needs --preset, the preset whose hyperparameters to use")
-    # A resumed run keeps its settings; its source is compared with the flag later.
-    if given["init_from"] and base is not None:
+    if given["init_from"]:
         fields["init_from"] = os.path.abspath(given["init_from"])
-    elif source:
-        if flag_values["profile"].present and base is None:
+    elif given["preset"] and not given["scratch"]:
+        fields["preset"] = given["preset"]
+    # A resumed run keeps its settings; its source is compared with the flag later.
+    if source and base is None:
+        if flag_values["profile"].present:
             raise UserError(f"--profile does not apply with --{source}; give --train_steps instead")
-        find = _preset if source == "preset" else _run
-        weights, text = find(given[source], given["scratch"], given["arch"])
-        fields[source], base = weights, base or text
+        start = _preset if source == "preset" else _run
+        base = functools.partial(start, given[source], given["scratch"], given["arch"])
     return gin_files.parse(
         fields,
         text8_options(flag_values),
@@ -112,7 +118,7 @@ def parse(flag_values: flags.FlagValues, base: str | None = None) -> gin_files.P
 
 
 def _preset(name, scratch, arch):
-    """Returns the preset to take weights from, or None, and its configuration as gin.
+    """Returns the configuration of a preset as gin.
 
     Raises:
         UserError: no such preset, a preset without weights, or one of another architecture.
@@ -128,21 +134,22 @@ def _preset(name, scratch, arch):
             f"the preset {name} has tuned hyperparameters but no weights; add --scratch to draw "
             "random ones"
         )
-    config = dataclasses.replace(TrainConfig(**card.config), preset=None, init_from=None)
-    return (None, config.as_gin()) if scratch else (name, _at_final_rate(config).as_gin())
+    config = read_config(card.config | _FROM_SCRATCH, f"the preset {name}")
+    return (config if scratch else _at_final_rate(config)).as_gin()
 
 
 def _run(path, scratch, arch):
-    """Returns the directory of a run to take weights from, and its configuration as gin.
+    """Returns the configuration of a run as gin.
 
     Raises:
         UserError: no run there, or one of another architecture.
     """
-    record = RunDirectory(path).read_record()
+    directory = RunDirectory(path)
+    record = directory.read_record()
     if arch is not None and ALIASES.get(arch, arch) != record.arch:
         raise UserError(f"the run {path} is of {record.arch}, not of {arch}; omit --arch")
-    config = dataclasses.replace(TrainConfig(**record.config), preset=None, init_from=None)
-    return os.path.abspath(path), _at_final_rate(config).as_gin()
+    config = read_config(record.config | _FROM_SCRATCH, directory.record_path)
+    return _at_final_rate(config).as_gin()
 
 
 def _at_final_rate(config):

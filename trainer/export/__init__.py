@@ -25,15 +25,17 @@ def load_model(run_dir: str | pathlib.Path) -> tuple[Any, RunRecord]:
         (`keras.Model` from (B, T, I) to (B, T, O), the record).
 
     Raises:
-        UserError: no run, or no readable checkpoint.
+        UserError: no run, no readable checkpoint, or a cell that is not registered.
 
     Example:
         model, record = load_model("runs/parens-gru")
     """
+    from trainer.config import read_config
+
     directory = RunDirectory(run_dir)
     record = directory.read_record()
+    config = read_config(record.config, directory.record_path)
     from rnn_zoo.model import build_model, get_weights, set_weights
-    from trainer.config import TrainConfig
     from trainer.storage import checkpoints
 
     model = build_model(
@@ -43,7 +45,7 @@ def load_model(run_dir: str | pathlib.Path) -> tuple[Any, RunRecord]:
         record.input_dim,
         record.output_dim,
         seed=record.seed,
-        **TrainConfig(**record.config).cell_options(),
+        **config.cell_options(),
     )
     set_weights(model, checkpoints.latest_weights(directory.checkpoints, get_weights(model)))
     return model, record
@@ -147,10 +149,10 @@ def _round(model, bits, granularity):
 
 def _task_steps(record):
     """Returns T of the run's task; avoids reading a text if possible."""
-    from trainer.config import TrainConfig
+    from trainer.config import read_config
     from trainer.tasks import TASKS
 
-    config = TrainConfig(**record.config)
+    config = read_config(record.config, record.run_id)
     options = inspect.signature(TASKS[config.task]).bind(**config.task_options)
     options.apply_defaults()
     return options.arguments.get("num_steps") or config.make_task().num_steps

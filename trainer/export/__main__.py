@@ -34,6 +34,7 @@ flags.DEFINE_integer("batch_size", 1, "litert: number of sequences per call", **
 flags.DEFINE_integer(
     "time_steps", None, "litert: length of a sequence; default: the task's", **_COMMON
 )
+cli.define_import(FLAGS)
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from absl import flags
 from rnn_zoo.quantization import GRANULARITIES, MAX_BITS, MIN_BITS
 from trainer.cli import main as cli
 from trainer.cli import train_flags
-from trainer.config import TrainConfig, check_choice, check_range
+from trainer.config import check_choice, check_range, read_config
 from trainer.errors import UserError
 from trainer.storage.files import whole
 from trainer.storage.records import RunDirectory, RunRecord
@@ -42,13 +42,14 @@ flags.DEFINE_list(
 flags.DEFINE_string("out", None, "directory to write; default: quantized/ in the run's", **_COMMON)
 flags.DEFINE_string("text8_path", None, "the text8 file, if it has moved", **_COMMON)
 flags.DEFINE_string("text8_source", None, "pydoc: text from Python's documentation", **_COMMON)
+cli.define_import(FLAGS)
 
 
 def main() -> None:
     bits = _checked_bits()
     directory = RunDirectory(FLAGS.run_dir)
     record = directory.read_record()
-    config = train_flags.with_text8(TrainConfig(**record.config), FLAGS)
+    config = train_flags.with_text8(read_config(record.config, directory.record_path), FLAGS)
     if record.eval_loss is None:
         way_out = "choose another" if record.status == "infeasible" else "finish it with --resume"
         raise UserError(f"{directory.path} has no eval loss, as it is {record.status}; {way_out}")

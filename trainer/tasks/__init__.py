@@ -33,9 +33,9 @@ __all__ = [
 def register(name: str, task_class: type[Task], summary: str = "") -> type[Task]:
     """Adds a task to `TASKS`, in this process.
 
-    Commands, configurations and sweeps then accept its name. A *dotted* name is found without an
-    earlier call: "my_tasks.parity" is looked up by importing `my_tasks`, which must be on Python's
-    path and register the name.
+    Commands, configurations and sweeps then accept its name. Commands find a *dotted* name by
+    importing its module: `--task=my_tasks.parity` imports `my_tasks`, which must be on Python's
+    path and register the name. In Python, import the module yourself.
 
     Args:
         name: letters, digits and underscores, preceded by the name of a module and a dot if
@@ -85,9 +85,9 @@ def _check_class(task_class):
 
 
 def canonical_name(task: Any) -> str:
-    """Returns the name of a registered task, after importing the module of a dotted one.
+    """Returns the name of a registered task.
 
     Raises:
-        UserError: the name is unknown, or its module cannot be imported.
+        UserError: the name is unknown.
     """
     return names.find("task", task, TASKS, "trainer.tasks.register")

@@ -4,6 +4,7 @@ import contextlib
 import functools
 import multiprocessing
 import os
+import pickle
 import shutil
 import signal
 import subprocess
@@ -13,7 +14,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any, NamedTuple
 
-from trainer import compiled
+from trainer import compiled, names
 from trainer.config import TrainConfig
 from trainer.errors import UserError
 from trainer.storage.files import is_full
@@ -101,7 +102,9 @@ def start(
     """
     context = multiprocessing.get_context("spawn")
     near, far = context.Pipe()
-    process = context.Process(target=_enter, args=(work, far, place.cores, arguments), daemon=True)
+    # Bytes, so that the process can first import the modules whose names the arguments have.
+    content = (names.loaded(), pickle.dumps((work, arguments)))
+    process = context.Process(target=_enter, args=(far, place.cores, *content), daemon=True)
     with _environment(place.environment), _ignored(signal.SIGINT):
         process.start()
     far.close()
@@ -124,7 +127,7 @@ def receive(connection: Connection) -> tuple[str, Any]:
     return kind, content
 
 
-def _enter(work, connection, cores, arguments):
+def _enter(connection, cores, modules, call):
     # Ctrl-C reaches the whole process group, but only the parent decides when workers end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
@@ -133,6 +136,8 @@ def _enter(work, connection, cores, arguments):
     # If the parent is gone, nobody reads the messages.
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         try:
+            names.load(modules)
+            work, arguments = pickle.loads(call)
             work(connection, *arguments)
         except UserError as error:
             connection.send(("refused", str(error)))

@@ -56,7 +56,7 @@ _define()
 def main():
     display = SweepDisplay()
     if FLAGS.status:
-        show(Sweep.open(FLAGS.status), display)
+        show(Sweep.open(FLAGS.status, to_show=True), display)
         return 0
     specs, text = _studies()
     if not FLAGS.out:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import gin
 
 from rnn_zoo.architectures import ALIASES, ARCHITECTURES
+from trainer import names
 from trainer.cli import gin_files
 from trainer.config import OPTIONS, TrainConfig, check_choice, check_range
 from trainer.errors import UserError
@@ -98,7 +99,8 @@ class Spec(NamedTuple):
 
     Attributes:
         name: name of its directory.
-        config: the configuration whose hyperparameters are searched.
+        config: the configuration whose hyperparameters are searched; None in a sweep that is only
+            shown, if it names something that is not registered.
         study: the configuration of the search.
         reruns: number of reruns of the best hyperparameters.
         num_steps: number of time steps of its task.
@@ -113,6 +115,11 @@ class Spec(NamedTuple):
     num_steps: int
     transfer: str | None = None
     priority: int = 0
+
+    @property
+    def is_known(self) -> bool:
+        """Whether all names of its configuration are registered."""
+        return self.config is not None
 
     @property
     def num_trainings(self) -> int:
@@ -201,6 +208,7 @@ class _Base:
 
     def spec(self, grid, flags, varied):
         values = grid | flags
+        names.load_named(values)
         parsed, study, bound = self._parse(values["task"], values["arch"])
         if values.get("depth") == 1 and ARCHITECTURES[parsed.config.arch].min_depth > 1:
             return None
@@ -247,8 +255,8 @@ class _Base:
 
     def _check_conflicts(self, grid, bound):
         """Raises a `UserError` if a binding and the grid set different values."""
-        for cls, names in (("TrainConfig", _TRAIN), ("StudyConfig", _STUDY)):
-            wanted = _by_option({name: grid[name] for name in names if name in grid})
+        for cls, fields in (("TrainConfig", _TRAIN), ("StudyConfig", _STUDY)):
+            wanted = _by_option({name: grid[name] for name in fields if name in grid})
             for name, value in _by_option(bound[cls]).items():
                 if name in wanted and name != "ranges" and wanted[name] != value:
                     place = self._place(cls, name.partition(".")[0])

@@ -17,7 +17,7 @@ from collections.abc import Iterable
 
 from filelock import FileLock, Timeout
 
-from trainer.config import TrainConfig
+from trainer.config import is_registered, read_config
 from trainer.errors import UserError
 from trainer.storage.differences import refuse_difference
 from trainer.storage.files import whole, write_json
@@ -119,21 +119,30 @@ class Sweep:
         self._sources: tuple[dict[str, Spec], dict[str, str]] = ({}, {})
         self._manifest = self.path / "sweep.json"
         self._read_at = self._stamp()
+        self._to_show = False
 
     @classmethod
-    def open(cls, path: str | pathlib.Path) -> "Sweep":
+    def open(cls, path: str | pathlib.Path, to_show: bool = False) -> "Sweep":
         """Reads the sweep in a directory.
 
+        Args:
+            path: the directory.
+            to_show: whether studies may name something that is not registered; see `Spec`.
+
         Raises:
-            UserError: there is none.
+            UserError: there is none, or a study names something that is not registered.
         """
         manifest = pathlib.Path(path, "sweep.json")
         try:
             held = json.loads(manifest.read_text())
-            specs = [_spec(each) for each in held["studies"]]
-            return cls(path, specs, held["backend"], held["profile"])
+            specs = [_spec(each, manifest, to_show) for each in held["studies"]]
+            found = cls(path, specs, held["backend"], held["profile"])
+            found._to_show = to_show
+            return found
         except (FileNotFoundError, NotADirectoryError):
             raise UserError(f"{path} holds no sweep (no sweep.json)") from None
+        except UserError:
+            raise
         except (ValueError, TypeError, KeyError) as error:
             raise UserError(f"{manifest} describes no sweep: {error}") from None
 
@@ -141,7 +150,7 @@ class Sweep:
         """Reads the studies again if another process has changed the manifest."""
         stamp = self._stamp()
         if stamp not in (None, self._read_at):
-            self.specs, self._read_at = Sweep.open(self.path).specs, stamp
+            self.specs, self._read_at = Sweep.open(self.path, self._to_show).specs, stamp
 
     def union(self) -> Union:
         """Returns the studies of this sweep and those that its directory holds; writes nothing.
@@ -317,6 +326,7 @@ def _values(spec):
     }
 
 
-def _spec(values):
-    config, study = TrainConfig(**values["config"]), StudyConfig.from_json(values["study"])
+def _spec(values, manifest, to_show):
+    config, study = values["config"], StudyConfig.from_json(values["study"])
+    config = None if to_show and not is_registered(config) else read_config(config, manifest)
     return Spec(**values | {"config": config, "study": study})

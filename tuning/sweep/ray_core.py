@@ -11,6 +11,7 @@ import secrets
 import time
 from typing import NamedTuple
 
+from trainer import names
 from trainer.errors import UserError
 from trainer.signals import Signals
 from tuning.study.lease import Watch
@@ -64,7 +65,7 @@ def run(sweep: Sweep, runner: worker.Runner, settings: Settings, display: SweepD
             raise UserError(f"--gpus_per_study={share:g}, but Ray has {gpus:g} GPUs")
         display.say(f"Ray with {cpus:g} CPUs and {gpus:g} GPUs")
         task = ray.remote(num_cpus=1, num_gpus=share, max_retries=-1)(_run)
-        arguments = (runner, settings.max_megabytes)
+        arguments = (runner, settings.max_megabytes, names.loaded())
         with Signals() as signals:
             _follow(ray, task, arguments, sweep, signals, display)
     except ray.exceptions.RayError as error:
@@ -152,12 +153,13 @@ def _task_environment(backend):
     return variables
 
 
-def _run(path, name, silent, runner, max_megabytes):
+def _run(path, name, silent, runner, max_megabytes, modules):
     """Runs a study as a Ray task; returns its `State`, or None if another process owns it."""
     if _had and worker.resident_megabytes() > max_megabytes:
         # Ray retries the task, which has not done anything yet, in another process.
         os._exit(0)
     _had.add(name)
+    names.load(modules)
     return worker.run(_open(path), name, runner, lambda: False, silent)
 
 

@@ -48,7 +48,7 @@ class Survey:
         self.sweep.refresh()
         for name, spec in self.sweep.specs.items():
             if self._specs.get(name) is not spec:
-                self._specs[name], self._work[name] = spec, work(spec)
+                self._specs[name], self._work[name] = spec, work(spec) if spec.is_known else 0.0
                 self._look_at(name)
             elif not self.states[name].is_over:
                 self._look_at(name)
@@ -85,8 +85,11 @@ class Survey:
         that wait for each other takes one process.
 
         Returns:
-            None unless processes run that have finished `MIN_TRIALS` trials each, on average.
+            None unless processes run that have finished `MIN_TRIALS` trials each, on average; and
+            if a study names something that is not registered.
         """
+        if not all(spec.is_known for spec in self._specs.values()):
+            return None
         trials, done, seconds = 0, 0.0, 0.0
         for name, status in self.statuses.items():
             finished, spent = self._finished(name, status)

@@ -10,7 +10,7 @@ import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from trainer.config import TrainConfig
+from trainer.config import read_config
 from trainer.errors import UserError
 from tuning.config import StudyConfig
 from tuning.search import ranges
@@ -27,10 +27,11 @@ def sources(specs: Mapping[str, Spec]) -> dict[str, str]:
     The smallest study along an axis has no source.
     """
     found: dict[str, str] = {}
+    known = [spec for spec in specs.values() if spec.is_known]
     for axis in TRANSFERS:
-        targets = [spec for spec in specs.values() if spec.transfer == axis]
+        targets = [spec for spec in known if spec.transfer == axis]
         groups: dict[tuple, list[Spec]] = {}
-        for spec in specs.values() if targets else ():
+        for spec in known if targets else ():
             groups.setdefault(_group(spec, axis), []).append(spec)
         for target in targets:
             kin = sorted(groups[_group(target, axis)], key=lambda spec: _size(spec, axis))
@@ -113,7 +114,7 @@ def first_trial(target: Spec, source: Spec, config: Mapping[str, Any]) -> dict[s
     Raises:
         UserError: one of the trial's choices is not in the target's space.
     """
-    found = TrainConfig(**config)
+    found = read_config(config, source.name)
     if found.task == "capacity" and "num_samples" in found.task_options:
         ratio = target.config.num_params / source.config.num_params
         samples = round(found.task_options["num_samples"] * ratio)

@@ -1,11 +1,12 @@
 """Tasks of the user's: registration, names, defaults and ranges."""
 
 import math
+import sys
 
 import pytest
 from registrations import restored
 
-from trainer import TrainConfig, UserError
+from trainer import TrainConfig, UserError, names
 from trainer.cli import gin_files
 from trainer.tasks import TASKS, Task, register
 from tuning.search.space import space
@@ -101,6 +102,7 @@ def test_a_dotted_name_imports_its_module_and_its_defaults_are_the_command_s():
 
 
 def test_its_ranges_are_searched():
+    names.load(["own_tasks"])
     found = {each.name: each for each in space(TrainConfig("own_tasks.parity", "gru"))}
     steps = found["task_options.num_steps"]
     assert (steps.distribution, steps.low, steps.high) == ("log-integer", 5, 50)
@@ -111,13 +113,21 @@ def test_its_ranges_are_searched():
     "task, words",
     [
         ("parity", "unknown task 'parity'; choose one of .*parens.*see trainer.tasks.register"),
-        ("no_such.parity", "unknown task 'no_such.parity'.*there is no module 'no_such'"),
+        ("no_such.parity", "'no_such.parity': there is no module 'no_such'"),
         ("own_tasks.sum", "unknown task 'own_tasks.sum'.*'own_tasks' does not register it"),
     ],
 )
 def test_an_unknown_task_is_refused(task, words):
     with pytest.raises(UserError, match=words):
-        TrainConfig(task, "gru")
+        gin_files.parse({"task": task, "arch": "gru"})
+
+
+def test_only_a_user_imports_a_module():
+    with pytest.raises(
+        UserError, match=r"unknown task 'own_tasks\.parity'.*after --import=own_tasks"
+    ):
+        TrainConfig("own_tasks.parity", "gru")
+    assert "own_tasks" not in sys.modules
 
 
 def test_a_command_answers_an_unknown_task_before_a_backend_starts(cold, tmp_path):
