@@ -142,7 +142,7 @@ def test_a_study_of_it_ends_with_a_saved_model(tmp_path):
         **QUICK,
     )
     assert (done.code, done.stderr) == (0, "")
-    (run,) = [path.parents[1] for path in tmp_path.glob("study/trial_*/saved_model/*.pb")]
+    (run,) = [path.parents[1] for path in tmp_path.glob("study/trial_*/saved_model/saved_model.pb")]
     command = ("-m", "trainer.show", f"--run_dir={run}", "--import=own_cells")
     done = python(*command, cwd=tmp_path, **QUICK)
     assert (done.code, done.stderr) == (0, "") and "own_cells.leaky" in done.stdout

@@ -13,6 +13,7 @@ from absl import flags
 
 from rnn_zoo import names as rules
 from trainer import compiled, lean, names, stderr
+from trainer.display.words import printable
 from trainer.errors import UserError
 from trainer.storage.files import is_full
 
@@ -127,7 +128,7 @@ def start_backend(is_lean: bool = True) -> None:
 
 def fail(message: object) -> NoReturn:
     """Prints one line to standard error and exits with 2."""
-    print("error: " + " ".join(str(message).split()), file=sys.stderr)
+    print("error: " + printable(" ".join(str(message).split())), file=sys.stderr)
     sys.exit(2)
 
 
