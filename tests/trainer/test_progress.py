@@ -7,6 +7,7 @@ import threading
 import pytest
 from rich.console import Console
 
+from trainer.cli import main as cli
 from trainer.display.progress import Display, Steps
 from trainer.display.words import count, duration
 
@@ -131,3 +132,30 @@ def test_numbers_agree_with_their_nouns():
         "1.7 h",
         "2.0 days",
     ]
+
+
+#: Brackets are rich's markup, and the others move the cursor, change the title or the direction.
+ODD = "no [/b] in [red]x[/red] \x1b]0;title\x07 \x1b[2J\u202e\x9b31m\r"
+
+
+def test_odd_texts_are_printed_as_they_are_and_move_no_cursor(clock):
+    for is_terminal in (False, True):
+        shown, file = display(clock, is_terminal)
+        shown.console.width = 200
+        shown.say(f"a\tb {ODD}")
+        shown.table(("name", ODD), [(ODD, "1")])
+        with shown.phase(ODD):
+            clock.now += 60
+            shown.tick()
+        text = file.getvalue()
+        escaped = r"\x1b]0;title\x07 \x1b[2J\u202e\x9b31m\r"
+        assert text.count(f"no [/b] in [red]x[/red] {escaped}") >= 4
+        assert not {"\x07", "\u202e", "\x9b"} & set(text) and "\x1b]" not in text
+
+
+def test_an_error_moves_no_cursor(capsys):
+    with pytest.raises(SystemExit):
+        cli.fail(ValueError(f"it\nis {ODD}"))
+    assert capsys.readouterr().err.startswith(
+        r"error: it is no [/b] in [red]x[/red] \x1b]0;title\x07"
+    )

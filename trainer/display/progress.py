@@ -16,7 +16,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from trainer.display.words import duration
+from trainer.display.words import duration, printable
 from trainer.storage.records import RunRecord
 from trainer.tasks.base import SPLITS
 
@@ -48,7 +48,7 @@ class Display:
     def say(self, text: str) -> None:
         """Prints one line, above the status line on a terminal."""
         self._printed = self.clock()
-        self.console.print(text, markup=False, soft_wrap=True)
+        self.console.print(printable(text), markup=False, soft_wrap=True)
 
     @contextlib.contextmanager
     def status(self, line: Callable[[], str]) -> Iterator[None]:
@@ -81,7 +81,7 @@ class Display:
     def tick(self) -> None:
         """Shows the status line if it is due."""
         if self._live:
-            self._live.update(Text(self._lines[-1]()), refresh=True)
+            self._live.update(Text(printable(self._lines[-1]())), refresh=True)
             return
         now = self.clock()
         shortest, longest = INTERVALS
@@ -112,9 +112,12 @@ class Display:
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """Prints a table."""
-        table = Table(*columns)
+        table = Table()
+        # `Text`, since brackets in a string are markup.
+        for column in columns:
+            table.add_column(Text(printable(column)))
         for row in rows:
-            table.add_row(*row)
+            table.add_row(*(Text(printable(cell)) for cell in row))
         self._printed = self.clock()
         self.console.print(table)
 

@@ -21,3 +21,14 @@ def duration(seconds: float) -> str:
     if seconds < 48 * 3600:
         return f"{seconds / 3600:.1f} h"
     return f"{seconds / 86400:,.1f} days"
+
+
+def printable(text: object) -> str:
+    """Returns a text without control characters, which a terminal would obey.
+
+    They become escapes, such as \\x1b: names and error texts in files are not to be trusted.
+    """
+    return "".join(
+        c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode()
+        for c in str(text)
+    )
