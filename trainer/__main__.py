@@ -32,7 +32,15 @@ def main() -> int:
     with display.phase(f"starting {cli.backend_name()}"):
         cli.start_backend()
         from trainer.loop import train
-    record = train(parsed.config, directory, FLAGS.resume, parsed.documents, display, callbacks)
+    record = train(
+        parsed.config,
+        directory,
+        FLAGS.resume,
+        parsed.documents,
+        display,
+        callbacks,
+        profile=train_flags.profile_of(FLAGS),
+    )
     return cli.INTERRUPTED if record.status == "interrupted" else 0
 
 

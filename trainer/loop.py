@@ -44,6 +44,7 @@ def train(
     documents: Mapping[str, str] | None = None,
     display: Display | None = None,
     callbacks: Sequence[Callback | str] = DEFAULT,
+    profile: str | None = None,
 ) -> RunRecord:
     """Trains a configuration and writes a run directory.
 
@@ -56,6 +57,7 @@ def train(
         display: where progress is shown; standard output if None.
         callbacks: instances of `trainer.Callback`, or names as for --log_to, called in this order.
             They replace the default, TensorBoard.
+        profile: name of the profile that the configuration comes from, for its record.
 
     Returns:
         The record. Its status says whether the training finished, diverged or was interrupted.
@@ -71,6 +73,7 @@ def train(
     earlier = directory.check(resume)
     run = _Run(config, directory, display or Display(), Callbacks(callbacks))
     if earlier is None:
+        run.record.profile = profile
         directory.create(run.record, documents or _documents(config))
     else:
         run.restore(earlier)

@@ -9,7 +9,7 @@ from typing import Any
 _HOMES = {
     "Study": "tuning.study.study",
     "StudyConfig": "tuning.config",
-    "load": "tuning.trials",
+    "load": "tuning.loading",
 }
 
 __all__ = [*_HOMES]  # noqa: PLE0604

@@ -73,7 +73,8 @@ def main():
     default = default_study_dir(config, algorithm, study.first is not None)
     directory = FLAGS.study_dir or default
     name, callbacks = os.path.basename(default), train_flags.callbacks_of(FLAGS)
-    search = Study(directory, config, study, documents, name, callbacks=callbacks)
+    profile = train_flags.profile_of(FLAGS)
+    search = Study(directory, config, study, documents, name, callbacks=callbacks, profile=profile)
     sets, marks = _sets(config, study, given) if FLAGS.hparams else ([], [])
     if not (sets or FLAGS.rerun_best):
         # `tuning.show` finds the study while the backend starts. Errors are reported later.

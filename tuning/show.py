@@ -191,7 +191,7 @@ def export(path: str | pathlib.Path, out: str, kind: str) -> int:
     Raises:
         UserError: there is no trial yet, or pandas or pyarrow is not installed.
     """
-    from tuning.trials import load
+    from tuning.loading import load
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # damaged lines, which are reported above

@@ -1,7 +1,7 @@
 """All runs below a directory as one DataFrame with one row per training.
 
-The report uses `read`, whose columns do not depend on the runs. `load` is for use from Python: each
-hyperparameter is a column. The columns of `read` are fields of `RunRecord`, and
+The report uses `read`, whose columns do not depend on the runs; `tuning.load` has a column for each
+hyperparameter and metric. The columns of `read` are fields of `RunRecord` and `TrainConfig`, and
 
     run             study/run_id, a unique name
     study, run_id   path of the study below `directory`; name of the trial within it
@@ -9,7 +9,8 @@ hyperparameter is a column. The columns of `read` are fields of `RunRecord`, and
     is_rerun        whether it is a rerun of a study's best hyperparameters
     source          "rnn-zoo" or "published"
     algorithm       search algorithm: "gp", "random", ...
-    profile         profile of the sweep: "smoke", "laptop" or "paper"
+    profile         "smoke", "laptop" or "paper": --profile of the sweep, study or run; None if it
+                    started from a preset or a run, from Python, and in older records
     setting         JSON: task options that must be equal for trials to be compared, and the
                     hash of text8's corpus
     bits            stored information of a capacity run, eq. (22)
@@ -34,8 +35,8 @@ import dataclasses
 import json
 import os
 import pathlib
-import warnings
 from collections.abc import Iterator
+from typing import Any
 
 from trainer.display.words import count
 from trainer.errors import UserError
@@ -43,7 +44,6 @@ from trainer.storage.differences import flat
 from trainer.storage.records import RunDirectory
 from trainer.tasks import TASKS, Task
 from tuning.study.log import GIVEN, RERUNS
-from tuning.study.pruning import CURVE_POINTS
 
 try:
     import pandas as pd
@@ -64,12 +64,15 @@ _LABELS = (
     "study source algorithm profile setting activation optimizer origin held narrowed outside "
     "device commit precision"
 ).split()
+#: Fields of a record, and of its configuration, that only `tuning.load` has.
+_OTHERS = ("output_dim", "transferred_from", "host", "command")
+_OTHERS_OF_CONFIG = ("preset", "init_from", "eval_samples")
 #: Why the report leaves a training out, in words that follow "2 trials".
 UNFINISHED, PRETRAINED, COPY = "not finished", "from trained weights", "also in another study"
 #: Columns that hold lists of names, as JSON.
-_NAMES = ("held", "narrowed", "outside")
+NAMES = ("held", "narrowed", "outside")
 #: Task options that figures and claims use.
-_OPTIONS = ("num_samples", "num_steps")
+OPTIONS = ("num_samples", "num_steps")
 #: Column -> metric of the `eval` split.
 _METRICS = {
     "bits": "mutual_information",
@@ -79,7 +82,7 @@ _METRICS = {
 
 COLUMNS = (
     "run", "study", "run_id", "iteration", "is_rerun", "source", "algorithm", "profile", "setting",
-    *_WORDS, *_NUMBERS, "stopped_early", "origin", "activation", "optimizer", *_OPTIONS,
+    *_WORDS, *_NUMBERS, "stopped_early", "origin", "activation", "optimizer", *OPTIONS,
     "num_inputs", "max_steps", *_METRICS, "held", "narrowed", "outside",
     "hparams", "curve", "validation", *_PROVENANCE, "data_seed", "precision", "excluded",
 )  # fmt: skip
@@ -102,7 +105,7 @@ class Study:
     Attributes:
         name: path relative to the directory that is read.
         algorithm: search algorithm, None if unknown.
-        profile: profile of the sweep, None if unknown.
+        profile: profile of the sweep or study, None if unknown.
         max_steps: largest number of steps of a trial, None if unknown.
         narrowed: names of the hyperparameters whose ranges the user set, except the steps'.
     """
@@ -112,67 +115,6 @@ class Study:
     profile: str | None = None
     max_steps: int | None = None
     narrowed: tuple[str, ...] = ()
-
-
-def load(path: str | os.PathLike, curves: bool = False) -> pd.DataFrame:
-    """Loads a run, a study, a sweep, or all of these below a directory, as a tidy DataFrame.
-
-    Args:
-        path: a run directory, a study, a sweep, or a directory that holds some of these.
-        curves: whether to return the learning curves instead of the trials.
-
-    Returns:
-        DataFrame with a row per trial, and the columns of `read`. Instead of its JSON column
-        `hparams`, each hyperparameter is a column: `lr_init`, `gate_bias.g`,
-        `task_options.num_samples`. `held`, `narrowed` and `outside` are tuples of names. Runs that
-        are not finished have the status "interrupted".
-
-        With `curves=True`, a row per point of a learning curve. The columns `step` and `loss` are
-        the point, where `loss` is the mean training loss over the twentieth of the steps that ends
-        at `step`; the other columns are those of the trial.
-
-    Raises:
-        UserError: the path is no directory, or holds no run.
-
-    Example:
-        runs = tuning.load("runs/figure_5")
-        runs.groupby(["task", "arch"]).eval_loss.min()
-        tuning.load("runs/figure_5", curves=True).pivot_table("loss", "step", "arch").plot()
-    """
-    if not os.path.isdir(path):
-        reason = "is a file" if os.path.exists(path) else "does not exist"
-        raise UserError(f"{path} {reason}; give the directory of a run, a study or a sweep")
-    found, problems = read(path, everything=True)
-    for problem in problems:
-        warnings.warn(problem, stacklevel=2)
-    if found.empty:
-        raise UserError(
-            f"{path} holds no run; make one, e.g. python -m trainer --task=memory --arch=gru "
-            f"--profile=smoke --run_dir={os.path.join(path, 'first')}"
-        )
-    words = found.select_dtypes("category").columns
-    trials = found.astype(dict.fromkeys(words, object)).drop(
-        columns=["hparams", "curve", "validation"]
-    )
-    for name in _NAMES:
-        trials[name] = trials[name].map(lambda text: tuple(json.loads(text)))
-    hparams = pd.DataFrame(found.hparams.map(json.loads).tolist(), index=found.index)
-    # Activation, optimizer and number of steps are fields of the record too.
-    trials = trials.join(hparams.drop(columns=hparams.columns.intersection(trials.columns)))
-    return _points(trials, found.curve.map(json.loads)) if curves else trials
-
-
-def _points(trials, curves):
-    """Returns a row per point of the learning curves."""
-    steps = [
-        [-(-point * total // CURVE_POINTS) for point in range(1, CURVE_POINTS + 1)]
-        for total in trials.train_steps.astype(int)
-    ]
-    # With fewer steps than points, only some of the twentieths hold a step.
-    steps = [sorted(set(ends))[: len(curve)] for ends, curve in zip(steps, curves, strict=True)]
-    points = trials.assign(step=steps, loss=curves).explode(["step", "loss"], ignore_index=True)
-    points = points.dropna(subset="step").astype({"step": int, "loss": float})
-    return points.reset_index(drop=True)
 
 
 def read(directory: str | os.PathLike, everything: bool = False) -> tuple[pd.DataFrame, list[str]]:
@@ -192,21 +134,42 @@ def read(directory: str | os.PathLike, everything: bool = False) -> tuple[pd.Dat
         (DataFrame, list of problems as sentences). Each row is a training; the trials of a study
         are in the order in which they were proposed. Missing values are NaN or None.
     """
+    rows, problems = collect(directory)
+    found = with_copies(frame(rows))
+    if everything:
+        return found, problems
+    return evidence(found), problems + left_out(found)
+
+
+def collect(
+    directory: str | os.PathLike, details: bool = False
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Reads every run below a directory as the arguments of `frame`.
+
+    Args:
+        directory: the directory.
+        details: whether rows have an entry `details`, a dict of everything else that is known.
+
+    Returns:
+        (rows, list of problems as sentences).
+    """
     rows, problems = [], []
     for path, names in record_files(pathlib.Path(directory)):
         study = _study(path, directory)
         for name in names:
-            found, bad = _rows(path / name, study, name == RERUNS)
+            found, bad = _rows(path / name, study, name == RERUNS, details)
             rows += found
             if bad:
                 problems.append(f"{path / name}: {count(bad, 'damaged line')} left out")
-    found = frame(rows)
-    kept = found[found.excluded == ""]
+    return rows, problems
+
+
+def with_copies(trials: pd.DataFrame) -> pd.DataFrame:
+    """Marks the copies of trials of other studies in the column `excluded`; changes the table."""
+    kept = trials[trials.excluded == ""]
     again = kept.duplicated(list(_SAME)) & ~kept.duplicated([*_SAME, "study"])
-    found.loc[again.index[again], "excluded"] = COPY
-    if everything:
-        return found, problems
-    return evidence(found), problems + left_out(found)
+    trials.loc[again.index[again], "excluded"] = COPY
+    return trials
 
 
 def evidence(trials: pd.DataFrame) -> pd.DataFrame:
@@ -252,11 +215,11 @@ def frame(rows: list[dict] | pd.DataFrame) -> pd.DataFrame:
     """Makes a DataFrame with all of `COLUMNS` and their types from rows that may lack some."""
     trials = pd.DataFrame(rows, columns=list(COLUMNS))
     own = ("num_inputs", "max_steps", "iteration", "peak_memory", "data_seed")
-    for name in (*_NUMBERS, *_OPTIONS, *_METRICS, *own):
+    for name in (*_NUMBERS, *OPTIONS, *_METRICS, *own):
         trials[name] = pd.to_numeric(trials[name], errors="coerce")
     for name in ("is_rerun", "stopped_early"):
         trials[name] = trials[name].astype(bool)
-    for name in (*_NAMES, "validation"):
+    for name in (*NAMES, "validation"):
         trials[name] = trials[name].fillna("[]").astype(str)
     trials["excluded"] = trials.excluded.fillna("").astype(object)
     for name in (*_WORDS, *_LABELS):
@@ -296,7 +259,7 @@ def _study(path, directory):
     return Study(
         name,
         study.get("algorithm"),
-        sweep.get("profile"),
+        sweep.get("profile") or settings.get("profile"),
         settings.get("config", {}).get("train_steps"),
         # Each task has a range of steps of its own.
         tuple(sorted(study.get("ranges", {}).keys() - {"train_steps"})),
@@ -316,7 +279,7 @@ def _json(path):
     return found if isinstance(found, dict) else {}
 
 
-def _rows(path, study, is_rerun):
+def _rows(path, study, is_rerun, details):
     rows, seen, bad = [], set(), 0
     for line in _lines(path):
         try:
@@ -324,6 +287,8 @@ def _rows(path, study, is_rerun):
             if not isinstance(record, dict):
                 raise ValueError("not a record")
             row = _row(record, study, is_rerun)
+            if details:
+                row["details"] = _details(record)
             if path.name == "record.json":
                 row["validation"] = json.dumps(_validation(path.parent))
         except (ValueError, KeyError):
@@ -368,7 +333,7 @@ def _row(record, study, is_rerun):
         "is_rerun": is_rerun,
         "source": "rnn-zoo",
         "algorithm": study.algorithm,
-        "profile": study.profile,
+        "profile": study.profile or record.get("profile"),
         "max_steps": study.max_steps,
         "setting": _setting(record, given, task.pooled_options),
         "num_inputs": record["input_dim"],
@@ -387,8 +352,21 @@ def _row(record, study, is_rerun):
     }
     row |= {name: record[name] for name in (*_WORDS, *_NUMBERS)}
     row |= {name: record.get(name) for name in _PROVENANCE}
-    row |= {name: options.get(name) for name in _OPTIONS}
+    row |= {name: options.get(name) for name in OPTIONS}
     return row | {column: evaluated.get(name) for column, name in _METRICS.items()}
+
+
+def _details(record):
+    """Returns the fields of a record that `read` lacks, and its other metrics on `eval`."""
+    found = {name: record.get(name) for name in _OTHERS}
+    found |= {name: record["config"].get(name) for name in _OTHERS_OF_CONFIG}
+    found["searched"] = tuple(record.get("searched", ()))
+    metrics = {
+        name: value
+        for name, value in record["metrics"].get("eval", {}).items()
+        if name not in ("loss", *_METRICS.values()) and isinstance(value, (int, float))
+    }
+    return {"fields": found, "metrics": metrics}
 
 
 def _exclusion(record):

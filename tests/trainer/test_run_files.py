@@ -89,7 +89,7 @@ def test_the_record(smoke):
     assert datetime.datetime.fromisoformat(record.date).utcoffset() == datetime.timedelta(0)
     assert record.host == platform.node() and record.commit is None
     command = "python -m trainer --task=parens --arch=gru --profile=smoke --run_dir=runs/a"
-    assert record.command == command
+    assert record.command == command and record.profile == "smoke"
     assert (record.device, 50 < record.peak_memory < 50_000) == ("cpu", True)
     assert record.seconds > 0
     assert record.steps_per_second > 0

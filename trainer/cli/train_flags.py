@@ -117,6 +117,12 @@ def parse(flag_values: flags.FlagValues, base: Callable[[], str] | None = None) 
     )
 
 
+def profile_of(flag_values: flags.FlagValues) -> str | None:
+    """Returns the profile that a configuration comes from; a preset's or a run's has none."""
+    has_source = flag_values.preset or flag_values.init_from
+    return None if has_source else flag_values.profile
+
+
 def _preset(name, scratch, arch):
     """Returns the configuration of a preset as gin.
 

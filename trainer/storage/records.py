@@ -46,6 +46,8 @@ class RunRecord:
             None without git.
         peak_memory: most memory in use, in MiB: that of the GPU, or of the process on a CPU or if
             the GPU does not count it. Lanes of one process share it.
+        profile: amount of work that the command chose with --profile; None if it started from a
+            preset or a run, from Python, and in the log of a study, whose study.json has it.
     """
 
     run_id: str
@@ -88,6 +90,7 @@ class RunRecord:
     command: str | None = None
     commit: str | None = None
     peak_memory: int | None = None
+    profile: str | None = None
 
 
 class RunDirectory:

@@ -62,6 +62,7 @@ class Study:
             unless they come from another study.
         callbacks: instances of `trainer.Callback`, or names as for --log_to. They are called in
             this process, wherever the trials train, and replace the default, TensorBoard.
+        profile: name of the profile that `config` comes from, for study.json.
 
     Raises:
         UserError: the search space or the first trial is invalid.
@@ -79,10 +80,11 @@ class Study:
         name: str | None = None,
         transferred_from: str | None = None,
         callbacks: Sequence[Callback | str] = DEFAULT,
+        profile: str | None = None,
     ):
         self.path, self.config, self.study = pathlib.Path(directory), config, study
         self.documents, self.name = documents or {}, name or self.path.name
-        self.transferred_from = transferred_from
+        self.transferred_from, self.profile = transferred_from, profile
         self._callback = Callbacks(callbacks, self._facts)
         self.space, self.first = ranges.of_study(config, study)
         choices = [each.choices for each in self.space if each.name == "optimizer"]
@@ -189,12 +191,14 @@ class Study:
         """Creates or reads the study's files."""
         held = self.check()
         self.study = self._chosen(held, slots)
-        self.transferred_from = (held or {}).get("transferred_from", self.transferred_from)
+        for name in ("transferred_from", "profile"):
+            setattr(self, name, (held or {}).get(name, getattr(self, name)))
         oracle = self._make_oracle()
         own = {name: getattr(self.study, name) for name in ("num_trials", "keep", "batch")}
         settings = self._identity()
         del settings["study"]["batch"]
-        own |= {"transferred_from": self.transferred_from, "data": self.task.describe()}
+        own |= {"transferred_from": self.transferred_from, "profile": self.profile}
+        own |= {"data": self.task.describe()}
         write_json(self.path / "study.json", settings | own)
         for name, text in self.documents.items():
             if not (self.path / name).exists():

@@ -336,6 +336,13 @@ def test_a_study_chooses_its_settings_when_it_starts(tmp_path):
         start("a", 100, initial_points=4)
 
 
+def test_a_study_keeps_the_profile_with_which_it_began(tmp_path):
+    for profile, number in (("smoke", 1), ("laptop", 2)):
+        config, settings = TrainConfig("parens", "rnn"), StudyConfig(number, "random")
+        Study(tmp_path / "a", config, settings, profile=profile).run(Untrained(lanes=1, limit=1))
+        assert json.loads((tmp_path / "a/study.json").read_text())["profile"] == "smoke"
+
+
 def test_a_study_that_a_callback_stopped_is_continued(tmp_path):
     class Impatient(Callback):
         def on_end(self, record):

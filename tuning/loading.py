@@ -1,0 +1,112 @@
+"""Runs from Python: any run, study or sweep as one tidy DataFrame."""
+
+import json
+import os
+import warnings
+
+import pandas as pd
+
+from trainer.errors import UserError
+from tuning.study.pruning import CURVE_POINTS
+from tuning.trials import NAMES, OPTIONS, collect, frame, with_copies
+
+#: Columns of `trials.read` that hold JSON and are replaced by columns of their own.
+_JSON = ("hparams", "curve", "validation")
+#: Hyperparameters that are a number for all gates, or a number per gate.
+_BY_GATE = ("gate_bias", "input_scale", "recurrent_scale", "bias_scale")
+
+
+def load(path: str | os.PathLike, curves: bool = False) -> pd.DataFrame:
+    """Loads a run, a study, a sweep, or all of these below a directory, as a tidy DataFrame.
+
+    Args:
+        path: a run directory, a study, a sweep, or a directory that holds some of these.
+        curves: whether to return the learning curves instead of the trials.
+
+    Returns:
+        DataFrame with a row per trial. Its columns are
+
+        - those of `trials.read`, where `held`, `narrowed` and `outside` are tuples of names. Each
+          hyperparameter is a column instead of the JSON of `hparams`: `lr_init`, `gate_bias.g`,
+          `task_options.num_samples`. A number for all gates has no column of its own if another
+          trial of the architecture has one per gate.
+        - the other fields of the record and its configuration: `preset`, `init_from`,
+          `transferred_from`, `searched`, `eval_samples`, `input_dim`, `output_dim`, `host` and
+          `command`.
+        - the task's metrics on the split eval, under their own names.
+
+        Runs that the report leaves out are included: `excluded` has the reason. Those that are not
+        finished have the status "interrupted".
+
+        With `curves=True`, a row per point of a learning curve. The columns `step` and `loss` are
+        the point, where `loss` is the mean training loss over the twentieth of the steps that ends
+        at `step`; the other columns are those of the trial.
+
+    Raises:
+        UserError: the path is no directory, or holds no run.
+
+    Example:
+        runs = tuning.load("runs/figure_5")
+        runs.groupby(["task", "arch"]).eval_loss.min()
+        tuning.load("runs/figure_5", curves=True).pivot_table("loss", "step", "arch").plot()
+    """
+    if not os.path.isdir(path):
+        reason = "is a file" if os.path.exists(path) else "does not exist"
+        raise UserError(f"{path} {reason}; give the directory of a run, a study or a sweep")
+    rows, problems = collect(path, details=True)
+    for problem in problems:
+        warnings.warn(problem, stacklevel=2)
+    if not rows:
+        raise UserError(
+            f"{path} holds no run; make one, e.g. python -m trainer --task=memory --arch=gru "
+            f"--profile=smoke --run_dir={os.path.join(path, 'first')}"
+        )
+    found = with_copies(frame(rows))
+    trials = _tidy(found, [row["details"] for row in rows])
+    return _points(trials, found.curve.map(json.loads)) if curves else trials
+
+
+def _tidy(found, details):
+    """Replaces columns of JSON, and adds the details of `trials.collect`."""
+    words = found.select_dtypes("category").columns
+    trials = found.astype(dict.fromkeys(words, object)).drop(columns=list(_JSON))
+    for name in NAMES:
+        trials[name] = trials[name].map(lambda text: tuple(json.loads(text)))
+    # These options have their default where a trial's hyperparameters lack them.
+    options = {name: f"task_options.{name}" for name in OPTIONS}
+    trials = trials.rename(columns={"num_inputs": "input_dim"} | options)
+    hparams = pd.DataFrame(found.hparams.map(json.loads).tolist())
+    fields, metrics = (pd.DataFrame([row[k] for row in details]) for k in ("fields", "metrics"))
+    metrics = metrics.rename(columns=lambda name: f"metrics.{name}" if name in trials else name)
+    for table in (fields, metrics, hparams):
+        # Activation, optimizer and number of steps are fields of the record too.
+        trials = trials.join(table.drop(columns=table.columns.intersection(trials.columns)))
+    empty = [name for name in options.values() if trials[name].isna().all()]
+    return _by_gate(trials.drop(columns=empty))
+
+
+def _by_gate(trials):
+    """Replaces a number for all gates by one per gate, for architectures that have such columns."""
+    for name in set(_BY_GATE).intersection(trials):
+        for _, part in trials.groupby("arch"):
+            of_gates = part.filter(regex=rf"^{name}\.").dropna(axis="columns", how="all").columns
+            rows = part.index[part[name].notna()]
+            if len(of_gates):
+                trials.loc[rows, of_gates] = part.loc[rows, [name] * len(of_gates)].to_numpy()
+                trials.loc[rows, name] = None
+        if trials[name].isna().all():
+            trials = trials.drop(columns=name)
+    return trials
+
+
+def _points(trials, curves):
+    """Returns a row per point of the learning curves."""
+    steps = [
+        [-(-point * total // CURVE_POINTS) for point in range(1, CURVE_POINTS + 1)]
+        for total in trials.train_steps.astype(int)
+    ]
+    # With fewer steps than points, only some of the twentieths hold a step.
+    steps = [sorted(set(ends))[: len(curve)] for ends, curve in zip(steps, curves, strict=True)]
+    points = trials.assign(step=steps, loss=curves).explode(["step", "loss"], ignore_index=True)
+    points = points.dropna(subset="step").astype({"step": int, "loss": float})
+    return points.reset_index(drop=True)
