@@ -6,7 +6,8 @@ import sys
 import tempfile
 
 import pytest
-from filelock import FileLock
+
+from trainer.storage.files import locked
 
 # There is a process for every core already. Threads beside it wait for one another in busy loops:
 # with two a process, the search's small matrices take twice as long.
@@ -65,7 +66,7 @@ def once(tmp_path_factory):
 
     def make(name, fill):
         path = root / name
-        with FileLock(root / f"{name}.lock"):
+        with locked(root / f"{name}.lock", patience=600):
             if not path.exists():
                 made = tmp_path_factory.mktemp(name)
                 fill(made)

@@ -1,14 +1,26 @@
-"""Atomic writes: a file is written under a temporary name, synced, then renamed."""
+"""Files that are written whole or not at all, and opened without following what replaced them."""
 
 import contextlib
 import errno
+import fcntl
 import json
 import os
 import pathlib
+import re
 import secrets
 import shutil
+import stat
+import time
 from collections.abc import Iterator
 from typing import IO, Any
+
+from trainer.errors import UserError
+
+#: Size of the largest file that is read into memory.
+MAX_BYTES = 2**31
+#: Errors of a disk that takes no more files or bytes.
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.partial")
 
 
 @contextlib.contextmanager
@@ -23,7 +35,7 @@ def whole(path: str | os.PathLike, mode: str = "wb") -> Iterator[IO[Any]]:
     """
     path = os.fspath(path)
     directory = os.path.dirname(path) or "."
-    name = f".{os.path.basename(path)}.{secrets.token_hex(4)}"
+    name = f".{os.path.basename(path)}.{secrets.token_hex(4)}.partial"
     temporary = os.path.join(directory, name)
     # `tempfile` would make the file unreadable for other users.
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
@@ -40,39 +52,136 @@ def whole(path: str | os.PathLike, mode: str = "wb") -> Iterator[IO[Any]]:
     sync_directory(directory)
 
 
+def remove_leftovers(directory: str | os.PathLike, name: str = "") -> None:
+    """Removes the temporary files that killed processes left; no other process may be writing.
+
+    Args:
+        directory: the directory of a run or study, down to the checkpoints of its trials.
+        name: the file whose temporary files are removed; those of all files if empty.
+    """
+    for folder in ("", "*/", "*/*/"):
+        for path in pathlib.Path(directory).glob(f"{folder}.{name}*.partial"):
+            if _TEMPORARY.fullmatch(path.name) and not path.is_dir():
+                path.unlink(missing_ok=True)
+
+
 @contextlib.contextmanager
 def whole_directory(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     """Makes a temporary directory that replaces `path` when the block succeeds.
 
-    A crash leaves the old directory, or none, but never a partial one.
+    A kill leaves the old directory or the new one, but never a partial one. If it comes between
+    two renames, the old one has a hidden name until the next call.
 
     Args:
         path: the directory to write; its parent must exist.
+
+    Raises:
+        UserError: another process is writing it.
     """
     path = pathlib.Path(path)
     partial, old = (path.with_name(f".{path.name}.{state}") for state in ("partial", "old"))
-    for leftover in (partial, old):
-        shutil.rmtree(leftover, ignore_errors=True)
-    partial.mkdir()
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(locked(path.with_name(f".{path.name}.lock")))
+        except BlockingIOError:
+            raise UserError(f"another process is writing {path}; wait for its end") from None
+        if old.exists() and not path.exists():
+            os.replace(old, path)
+        for leftover in (partial, old):
+            shutil.rmtree(leftover, ignore_errors=True)
+        partial.mkdir()
+        try:
+            yield partial
+            for file in partial.rglob("*"):
+                _sync(file)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+        if path.exists():
+            os.replace(path, old)
+        os.replace(partial, path)
+        sync_directory(path.parent)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def locked(path: str | os.PathLike, patience: float = 0.0) -> Iterator[None]:
+    """Locks a file during a `with` statement; the file exists only meanwhile.
+
+    The lock of a process that is killed is free.
+
+    Args:
+        path: the file; its directory must exist.
+        patience: seconds to wait for another process that holds the lock.
+
+    Raises:
+        BlockingIOError: another process holds it.
+    """
+    deadline = time.monotonic() + patience
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Its last owner may have removed it between the two calls above.
+            if os.path.samestat(os.fstat(descriptor), os.stat(path)):
+                break
+        except (BlockingIOError, FileNotFoundError):
+            if time.monotonic() >= deadline:
+                os.close(descriptor)
+                raise BlockingIOError(errno.EAGAIN, "it is locked", os.fspath(path)) from None
+        os.close(descriptor)
+        time.sleep(0.01)
     try:
-        yield partial
-        for file in partial.rglob("*"):
-            _sync(file)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
-    if path.exists():
-        os.replace(path, old)
-    os.replace(partial, path)
-    shutil.rmtree(old, ignore_errors=True)
-    sync_directory(path.parent)
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(path)
+        # A forked child may have inherited the descriptor: closing it does not unlock.
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+        os.close(descriptor)
+
+
+def read_bytes(path: str | os.PathLike) -> bytes:
+    """Reads a regular file.
+
+    Raises:
+        OSError: it is larger than `MAX_BYTES`, or as in `open_regular`.
+    """
+    with open(open_regular(path), "rb") as file:
+        if os.fstat(file.fileno()).st_size > MAX_BYTES:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), os.fspath(path))
+        return file.read()
+
+
+def open_to_append(path: str | os.PathLike, mode: str = "a", buffering: int = -1) -> IO[Any]:
+    """Opens a regular file to append to it, without following a symbolic link.
+
+    Args:
+        path: the file, which need not exist.
+        mode, buffering: as for `open`.
+    """
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
+    return open(open_regular(path, flags), mode, buffering)
+
+
+def open_regular(path: str | os.PathLike, flags: int = os.O_RDONLY) -> int:
+    """Opens a regular file, and returns its descriptor.
+
+    Raises:
+        OSError: it cannot be opened, or is something else, such as a FIFO, which would block.
+    """
+    descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is not a regular file", os.fspath(path))
+    return descriptor
 
 
 def is_full(error: BaseException) -> bool:
     """Returns whether an exception reports a full disk or quota, also one of TensorFlow's."""
     if isinstance(error, OSError):
-        return error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return os.strerror(errno.ENOSPC) in str(error)
+        return error.errno in _FULL
+    return any(os.strerror(number) in str(error) for number in _FULL)
 
 
 def sync_directory(directory: str | os.PathLike) -> None:

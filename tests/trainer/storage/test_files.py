@@ -1,0 +1,118 @@
+"""Files that are written whole, even if processes are killed or others interfere."""
+
+import os
+import threading
+
+import pytest
+
+from trainer import UserError
+from trainer.storage import files
+
+
+def test_temporary_files_of_killed_writers_are_removed(tmp_path):
+    class Kill(BaseException):
+        pass
+
+    folder = tmp_path / "trial_1" / "checkpoints"
+    folder.mkdir(parents=True)
+    for path in (tmp_path / "record.json", folder / "step-1"):
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(Kill):
+            patch.setattr(os, "unlink", lambda _: None)
+            with files.whole(path, "w") as file:
+                file.write("half")
+                raise Kill
+    mine = [tmp_path / ".gitignore", tmp_path / ".notes.partial", tmp_path / "a.0123abcd.partial"]
+    for path in mine:
+        path.touch()
+    assert len(list(tmp_path.rglob(".*.*.partial"))) == 2
+    files.remove_leftovers(tmp_path, "study")
+    assert len(list(tmp_path.rglob(".*.*.partial"))) == 2
+    files.remove_leftovers(tmp_path)
+    assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == sorted(mine)
+
+
+def write(path, text):
+    with files.whole_directory(path) as directory:
+        (directory / "model").write_text(text)
+
+
+def test_a_second_writer_of_a_directory_is_refused(tmp_path):
+    with files.whole_directory(tmp_path / "out") as directory:
+        (directory / "model").write_text("first")
+        with pytest.raises(UserError, match=r"another process is writing .*/out"):
+            write(tmp_path / "out", "second")
+    assert (tmp_path / "out/model").read_text() == "first"
+    write(tmp_path / "out", "third")
+    assert (tmp_path / "out/model").read_text() == "third"
+    assert os.listdir(tmp_path) == ["out"] and os.listdir(tmp_path / "out") == ["model"]
+
+
+def test_a_directory_survives_a_kill_between_two_renames(tmp_path, monkeypatch):
+    class Kill(BaseException):
+        pass
+
+    write(tmp_path / "out", "old")
+    rename = os.replace
+
+    def replace(source, target):
+        if os.path.basename(target) == "out":
+            raise Kill
+        rename(source, target)
+
+    with monkeypatch.context() as patch, pytest.raises(Kill):
+        patch.setattr(os, "replace", replace)
+        write(tmp_path / "out", "new")
+    assert sorted(os.listdir(tmp_path)) == [".out.old", ".out.partial"]
+    with pytest.raises(ZeroDivisionError), files.whole_directory(tmp_path / "out"):
+        raise ZeroDivisionError
+    assert os.listdir(tmp_path) == ["out"] and (tmp_path / "out/model").read_text() == "old"
+
+
+def test_one_of_many_threads_holds_a_lock(tmp_path):
+    held, most = 0, []
+
+    def work():
+        nonlocal held
+        for _ in range(20):
+            with files.locked(tmp_path / "lock", patience=60):
+                held += 1
+                most.append(held)
+                held -= 1
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1] * 80 and not os.listdir(tmp_path)
+
+
+def test_links_are_not_followed(tmp_path):
+    (tmp_path / "mine").write_text("mine")
+    (tmp_path / "link").symlink_to("mine")
+    with pytest.raises(OSError, match="link"), files.locked(tmp_path / "link"):
+        pass
+    with pytest.raises(OSError, match="link"):
+        files.open_to_append(tmp_path / "link")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="pipe"):
+        files.open_to_append(tmp_path / "pipe")
+    with files.whole(tmp_path / "link", "w") as file:
+        file.write("new")
+    assert (tmp_path / "mine").read_text() == "mine" and not (tmp_path / "link").is_symlink()
+    with files.open_to_append(tmp_path / "link") as file:
+        file.write("er")
+    assert (tmp_path / "link").read_text() == "newer"
+
+
+def test_too_large_a_file_is_not_read(tmp_path):
+    with open(tmp_path / "huge", "wb") as file:
+        file.truncate(files.MAX_BYTES + 1)
+    with pytest.raises(OSError, match="File too large"):
+        files.read_bytes(tmp_path / "huge")
+
+
+@pytest.mark.parametrize("text", ["No space left on device", "Disk quota exceeded"])
+def test_a_full_disk_is_recognised_in_errors_of_others(text):
+    assert files.is_full(RuntimeError(f"RESOURCE_EXHAUSTED: /x; {text} [Op:SaveV2]"))
+    assert not files.is_full(RuntimeError("RESOURCE_EXHAUSTED: out of memory"))
