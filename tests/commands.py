@@ -5,11 +5,11 @@ PARENS = ("--task=parens", "--arch=gru")
 
 
 def tree(directory):
-    """Returns path -> content of all files below a directory."""
+    """Returns path -> content of all files below a directory, except a killed process's lease."""
     return {
         str(path.relative_to(directory)): path.read_bytes()
         for path in sorted(directory.rglob("*"))
-        if path.is_file()
+        if path.is_file() and not path.name.startswith("lease.")
     }
 
 

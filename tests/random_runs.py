@@ -16,6 +16,6 @@ def write_run(directory, config, shrink=1.0):
     state["weights"] = keras.tree.map_structure(
         lambda w: shrink * w + 0.1 * rng.normal(size=w.shape), state["weights"]
     )
-    run = RunDirectory(directory)
-    run.create(trial.record(), {})
-    checkpoints.write(run.checkpoints, state)
+    run, record = RunDirectory(directory), trial.record()
+    run.create(record, {})
+    checkpoints.write(run.checkpoints, state, record.identity)

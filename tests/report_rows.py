@@ -1,8 +1,8 @@
 """Handmade trials for tests of the report."""
 
 import numpy as np
+import records
 
-from trainer.storage.records import RunRecord
 from tuning import trials
 
 _BASE = {
@@ -72,25 +72,14 @@ def record(run_id, **values):
     """The `RunRecord` of a capacity run."""
     fields = {
         "task": "capacity",
-        "arch": "gru",
         "depth": 2,
-        "units": 7,
-        "max_params": 300,
-        "num_params": 290,
         "hparams": {"task_options": {"num_samples": 50}, "activation": "relu", "lr_init": 0.1},
         "seed": 3,
-        "train_steps": 60,
-        "input_dim": 6,
-        "output_dim": 1,
         "chance_loss": 0.69,
-        "config": {},
-        "data": {},
-        "backend": "jax",
-        "versions": {},
-        "status": "ok",
+        "valid_loss": 0.4,
         "eval_loss": 0.4,
         "objective": -29.0,
         "metrics": {"eval": {"mutual_information": 29.0, "bits_per_parameter": 0.1}},
         "curve": [0.7, 0.4],
     }
-    return RunRecord(run_id=run_id, **fields | values)
+    return records.record(run_id, **fields | values)

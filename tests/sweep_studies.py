@@ -14,12 +14,12 @@ import sys
 import time
 import zlib
 
+import records
 from processes import environment
 
 from trainer import TrainConfig, UserError
-from trainer.storage.records import RunRecord
+from trainer.storage.lease import PATIENCE
 from tuning.config import StudyConfig
-from tuning.study.lease import PATIENCE
 from tuning.study.log import TrialLog, read
 from tuning.sweep import local
 from tuning.sweep.config import Spec
@@ -174,10 +174,8 @@ def _objective(name, number):
 
 
 def _record(name, number):
-    fields = {field.name: None for field in dataclasses.fields(RunRecord)}
-    fields |= {"run_id": str(number), "objective": _objective(name, number), "status": "ok"}
     # About as long as a real record.
-    return RunRecord(**fields | {"curve": [0.123456] * 300})
+    return records.record(str(number), _objective(name, number), curve=[0.123456] * 300)
 
 
 def drive(path, engine, workers, runner, max_megabytes="4000", patience=PATIENCE):

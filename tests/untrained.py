@@ -5,10 +5,7 @@ import math
 import random
 import time
 
-from trainer.storage.records import RunRecord
-
-#: Fields of a record that the study does not read.
-BLANK = {field.name: None for field in dataclasses.fields(RunRecord)}
+import records
 
 
 class Untrained:
@@ -53,7 +50,6 @@ def record(run_id, config):
     rate = math.log10(config.lr_init)
     is_feasible = config.input_scale["h"] < 1.5
     objective = (rate + 2) ** 2 + config.l2_decay if is_feasible else None
-    fields = {"run_id": run_id, "config": dataclasses.asdict(config), "objective": objective}
-    fields |= {"status": "ok" if is_feasible else "infeasible", "hparams": config.hparams}
-    fields |= {"steps_done": config.train_steps, "curve": [], "held": []}
-    return RunRecord(**BLANK | fields)
+    fields = {"config": dataclasses.asdict(config), "hparams": config.hparams}
+    fields |= {"status": "ok" if is_feasible else "infeasible", "steps_done": config.train_steps}
+    return records.record(run_id, objective, **fields)

@@ -10,6 +10,7 @@ from rnn_zoo.presets import Preset, preset, read_weights
 from rnn_zoo.sizing import units_for_budget
 from trainer import names, optimizers, tasks
 from trainer.errors import UserError, user_errors
+from trainer.storage.json_types import reader
 from trainer.storage.records import RunDirectory, RunRecord
 from trainer.tasks.base import Task
 
@@ -240,8 +241,8 @@ def read_config(fields: Any, source: object) -> TrainConfig:
             registered.
     """
     try:
-        return TrainConfig(**fields)
-    except (TypeError, UserError) as error:
+        return reader(TrainConfig)(fields)
+    except UserError as error:
         raise UserError(f"{source}: {error}") from None
 
 

@@ -21,6 +21,7 @@ from trainer.program import WINDOWS, window_start
 from trainer.signals import Signals
 from trainer.storage import checkpoints
 from trainer.storage.differences import refuse_difference
+from trainer.storage.lease import Lease
 from trainer.storage.records import RunDirectory, RunRecord
 from trainer.trial import Trial
 
@@ -63,31 +64,27 @@ def train(
         The record. Its status says whether the training finished, diverged or was interrupted.
 
     Raises:
-        UserError: the directory cannot be used, or holds a run of another configuration.
+        UserError: the directory cannot be used, holds a run of another configuration, or is in use
+            by another process.
 
     Example:
         record = trainer.train(trainer.TrainConfig(task="parens", arch="ugrnn"))
         print(record.status, record.eval_loss)
     """
     directory = RunDirectory(run_dir or default_run_dir(config))
-    earlier = directory.check(resume)
+    directory.check(resume)
     run = _Run(config, directory, display or Display(), Callbacks(callbacks))
-    if earlier is None:
-        run.record.profile = profile
-        directory.create(run.record, documents or _documents(config))
-    else:
-        run.restore(earlier)
-    run.introduce()
-    if run.is_over:
-        run.conclude()
-        return run.record
-    run.callback.on_start(run.info())
-    if run.record.status == "interrupted":
-        with Signals() as signals:
-            run.advance(signals)
-    run.conclude()
-    run.callback.on_end(dataclasses.asdict(run.record))
-    return run.record
+    directory.path.mkdir(parents=True, exist_ok=True)
+    with run.lease:
+        # Again, because another process may have begun or continued the run meanwhile.
+        earlier = directory.check(resume)
+        if earlier is None:
+            run.record.profile = profile
+            with run.lease.held():
+                directory.create(run.record, documents or _documents(config))
+        else:
+            run.restore(earlier)
+        return run.train()
 
 
 def _documents(config):
@@ -99,9 +96,9 @@ class _Run:
     """The part of a run that one process trains."""
 
     def __init__(self, config, directory, display, callback):
-        self.config, self.directory, self.display = config, directory, display
-        self.callback = callback
-        self.trial = Trial(config, directory.path.name)
+        self.config, self.directory, self.lease = config, directory, Lease(directory.path)
+        self.display, self.callback = display, callback
+        self.trial = Trial(config, directory.name)
         self.task = self.trial.task
         self.program = self.trial.program()
         # A checkpoint replaces the weights, so the preset or run that they come from may be gone.
@@ -121,6 +118,20 @@ class _Run:
         """Whether nothing is left to train or to evaluate."""
         status = self.record.status
         return status == "infeasible" or (status == "ok" and self.record.eval_loss is not None)
+
+    def train(self):
+        """Trains and evaluates as far as there is something left to do; returns the record."""
+        self.introduce()
+        if self.is_over:
+            self.conclude()
+            return self.record
+        self.callback.on_start(self.info())
+        if self.record.status == "interrupted":
+            with Signals() as signals:
+                self.advance(signals)
+        self.conclude()
+        self.callback.on_end(dataclasses.asdict(self.record))
+        return self.record
 
     def info(self):
         """Argument of the callbacks' `on_start`."""
@@ -142,7 +153,9 @@ class _Run:
             )
         refuse_difference(f"{path} holds a run", held, wanted, way_out)
         self.record = earlier
-        state, problems = checkpoints.latest(self.directory.checkpoints, self.state)
+        state, problems = checkpoints.latest(
+            self.directory.checkpoints, self.state, run=earlier.identity
+        )
         for problem in problems:
             self.display.say(f"damaged checkpoint, using the one before it: {problem}")
         if state is None and problems:
@@ -152,9 +165,26 @@ class _Run:
             )
         if state is not None:
             self.state = state
+        self.measurements = self.directory.read_metrics(up_to_step=self.step)
+        self._say_losses(earlier)
         if self.step < earlier.steps_done:
             earlier.status, earlier.infeasible_at = "interrupted", None
-        self.measurements = self.directory.read_metrics(up_to_step=self.step)
+
+    def _say_losses(self, earlier):
+        """Prints which steps and measurements of the record have no files."""
+        if self.step < earlier.steps_done:
+            self.display.say(
+                f"the record has {count(earlier.steps_done, 'step')}, and the checkpoints "
+                f"{self.step:,}: the others are trained again"
+            )
+        ends = {window_start(index + 1, self.config.train_steps) for index in range(WINDOWS)}
+        ends = {end for end in ends if 0 < end <= self.step}
+        lost = ends - {measurement["step"] for measurement in self.measurements}
+        if lost and earlier.infeasible_at is None:
+            self.display.say(
+                f"{self.directory.metrics_path} lacks {len(lost)} of "
+                f"{count(len(ends), 'measurement')}; the curves have gaps"
+            )
 
     def introduce(self):
         """Prints the model, the settings and the run directory."""
@@ -192,7 +222,8 @@ class _Run:
         record, where = self.record, self.directory.path
         if record.status == "ok" and record.eval_loss is None:
             self.trial.complete(record, self._evaluate)
-            self.directory.write_record(record)
+            with self.lease.held():
+                self.directory.write_record(record)
         if self.measurements:
             with self.display.phase("drawing the curves"):
                 curves.plot(where / "curves.png", record, self.measurements)
@@ -251,7 +282,8 @@ class _Run:
             for name, value in metrics.items():
                 measurement[f"valid_{name}"] = value
         self.measurements.append(measurement)
-        self.directory.write_metrics(self.measurements)
+        with self.lease.held():
+            self.directory.write_metrics(self.measurements)
         try:
             self.callback.on_measure({"run_id": self.record.run_id} | measurement)
         except BaseException:
@@ -266,6 +298,7 @@ class _Run:
             )
 
     def _save(self):
-        checkpoints.write(self.directory.checkpoints, self.state)
         self.trial.update(self.record, self.state, time.monotonic() - self._began)
-        self.directory.write_record(self.record)
+        with self.lease.held():
+            checkpoints.write(self.directory.checkpoints, self.state, self.record.identity)
+            self.directory.write_record(self.record)

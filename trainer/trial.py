@@ -128,7 +128,7 @@ class Trial:
         drawn = self.random_weights()
         if self.config.init_from is None:
             return drawn
-        found = latest_weights(RunDirectory(self.config.init_from).checkpoints, drawn)
+        found = latest_weights(RunDirectory(self.config.init_from), drawn)
         return keras.tree.map_structure(keras.ops.convert_to_numpy, found)
 
     def random_weights(self) -> dict:

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import functools
-import json
 import os
 import pathlib
 
@@ -11,17 +10,17 @@ from absl import flags
 
 from trainer.cli import main as cli
 from trainer.cli import train_flags
-from trainer.config import TrainConfig, read_config
+from trainer.config import TrainConfig
 from trainer.errors import UserError
 from trainer.storage.files import is_full
-from tuning.config import EARLY_STOPPING, StudyConfig, study_config
+from trainer.storage.lease import LeaseLost
+from tuning.config import EARLY_STOPPING, study_config
 from tuning.robustness import robustness
 from tuning.search import ranges, space
 from tuning.search.algorithms import ALGORITHMS
 from tuning.show import show
-from tuning.study import hparam_sets, log, reruns
+from tuning.study import hparam_sets, identity, log, reruns
 from tuning.study.executors import Processes
-from tuning.study.lease import LeaseLost
 from tuning.study.places import gpus
 from tuning.study.progress import StudyDisplay
 from tuning.study.study import Study
@@ -158,20 +157,12 @@ def _is_resumed():
 
 def _resumed():
     """Reads the configurations of the study in --study_dir; --num_trials and --keep override it."""
-    path = pathlib.Path(FLAGS.study_dir, "study.json")
-    try:
-        held = json.loads(path.read_text())
-        given = {name: FLAGS[name].value for name in ("num_trials", "keep")}
-        free = {n: held[n] if value is None else value for n, value in given.items()}
-        config = read_config(held["config"], path)
-        study = StudyConfig.from_json(held["study"] | free)
-        return config, study, {}, frozenset()
-    except FileNotFoundError:
-        raise UserError(f"{FLAGS.study_dir} holds no study (no study.json)") from None
-    except UserError:
-        raise
-    except (ValueError, TypeError, KeyError) as error:
-        raise UserError(f"{path} describes no study: {error}") from None
+    held = identity.read(FLAGS.study_dir)
+    if held is None:
+        raise UserError(f"{FLAGS.study_dir} holds no study (no study.json)")
+    given = {name: FLAGS[name].value for name in ("num_trials", "keep")}
+    free = {n: held[n] if value is None else value for n, value in given.items()}
+    return held["config"], dataclasses.replace(held["study"], **free), {}, frozenset()
 
 
 def _search(search, display):

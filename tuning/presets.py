@@ -24,7 +24,7 @@ from trainer.config import read_config
 from trainer.errors import UserError
 from trainer.storage.files import whole, write_json
 from trainer.storage.records import RunRecord
-from tuning.study import log
+from tuning.study import identity, log
 
 USAGE = """Makes presets from the best trials of sweeps and studies.
 
@@ -133,9 +133,9 @@ def best_trials(directories: Iterable[str]) -> dict[str, tuple[RunRecord, dict[s
 
 
 def _search(study, records):
-    settings_of = json.loads((study / "study.json").read_text())["study"]
+    facts = identity.read(study, identity.Facts) or {}
     return {
-        "algorithm": settings_of["algorithm"],
+        "algorithm": facts.get("study", {}).get("algorithm"),
         "num_trials": len(records),
         "infeasible": sum(record.status == "infeasible" for record in records),
     }

@@ -1,6 +1,6 @@
 """python -m tuning.show --study_dir=DIR: shows a study or a sweep, even while it runs."""
 
-import json
+import math
 import pathlib
 import warnings
 from collections.abc import Iterable
@@ -12,11 +12,12 @@ from trainer.cli import main as cli
 from trainer.config import OPTIONS
 from trainer.display.words import count
 from trainer.errors import UserError
+from trainer.storage import json_files
 from trainer.storage.differences import flat
 from trainer.storage.files import whole
+from trainer.storage.lease import Watch
 from trainer.storage.records import RunRecord
-from tuning.study import log
-from tuning.study.lease import Watch
+from tuning.study import identity, log
 
 if TYPE_CHECKING:
     from trainer.display.progress import Display
@@ -58,12 +59,12 @@ def _study(path, display):
     if files and not {"trials.jsonl", "study.json", "lease.json"} & set(files):
         raise UserError(f"{path} holds no study (no study.json) and no sweep (no sweep.json)")
     records = list(_read(path, display).values())
-    settings = _settings(path)
-    if settings:
-        held = settings["config"]
+    settings = identity.read(path, identity.Facts) or {}
+    if held := settings.get("config"):
+        wanted = count(settings.get("num_trials", len(records)), "trial")
         display.say(
             f"task {held['task']}   architecture {held['arch']}   depth {held['depth']}   budget "
-            f"{held['num_params']:,}   {len(records)} of {count(settings['num_trials'], 'trial')}"
+            f"{held['num_params']:,}   {len(records)} of {wanted}"
         )
     if not Watch().is_free(path):
         display.say("the study is running" + ("; no trial has finished yet" * (not records)))
@@ -94,21 +95,10 @@ def _sweep(path, display):
 
 def _read(path, display):
     """Returns the finished trials of a study by id, and reports damaged lines."""
-    records, bad = log.read(path / "trials.jsonl")
-    if bad:
-        lines = count(bad, "line")
-        display.say(f"{path / 'trials.jsonl'}: {lines} incomplete or damaged")
+    records, problems = log.read(path / "trials.jsonl")
+    if problems:
+        display.say(json_files.summary(path / "trials.jsonl", problems))
     return records
-
-
-def _settings(path):
-    """Returns the content of study.json; None before it is written."""
-    try:
-        return json.loads((path / "study.json").read_text())
-    except FileNotFoundError:
-        return None
-    except ValueError as error:
-        raise UserError(f"{path}/study.json cannot be read: {error}") from None
 
 
 def show(records: Iterable[RunRecord], num: int, display: "Display") -> None:
@@ -145,10 +135,10 @@ def _row(record):
         f"{record.objective:.4f}",
         f"{record.eval_loss:.4f}",
         f"{record.steps_done:,}",
-        record.hparams["optimizer"],
-        f"{record.hparams['lr_init']:.2e}",
+        record.hparams.get("optimizer", "-"),
+        f"{record.hparams.get('lr_init', math.nan):.2e}",
         str(record.hparams["activation"] or "-"),
-        _numbers(record.hparams["gate_bias"]),
+        _numbers(record.hparams.get("gate_bias", {})),
         _options(record),
     )
 

@@ -35,14 +35,17 @@ import dataclasses
 import json
 import os
 import pathlib
+import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypedDict
 
 from trainer.display.words import count
 from trainer.errors import UserError
+from trainer.storage import json_files
 from trainer.storage.differences import flat
-from trainer.storage.records import RunDirectory
+from trainer.storage.records import RunDirectory, RunRecord
 from trainer.tasks import TASKS, Task
+from tuning.study import identity, log
 from tuning.study.log import GIVEN, RERUNS
 
 try:
@@ -153,15 +156,13 @@ def collect(
     Returns:
         (rows, list of problems as sentences).
     """
-    rows, problems = [], []
+    rows: list[dict[str, Any]] = []
+    problems: list[str] = []
     for path, names in record_files(pathlib.Path(directory)):
-        study = _study(path, directory)
+        study = _study(path, directory, problems)
         for name in names:
-            found, bad = _rows(path / name, study, name == RERUNS, details)
-            rows += found
-            if bad:
-                problems.append(f"{path / name}: {count(bad, 'damaged line')} left out")
-    return rows, problems
+            rows += _rows(path / name, study, name == RERUNS, details, problems)
+    return rows, list(dict.fromkeys(problems))
 
 
 def with_copies(trials: pd.DataFrame) -> pd.DataFrame:
@@ -249,138 +250,144 @@ def record_files(directory: pathlib.Path) -> Iterator[tuple[pathlib.Path, list[s
             yield pathlib.Path(place), names
 
 
-def _study(path, directory):
+def _study(path, directory, problems):
     name = path.relative_to(directory).as_posix()
     name = path.resolve().name if name == "." else name
-    settings = _json(path / "study.json")
-    study = settings.get("study", {})
     # A sweep keeps its studies in OUT/studies/NAME.
-    sweep = manifest(path.parent.parent) if path.parent.name == "studies" else {}
+    is_of_sweep = path.parent.name == "studies"
+    profile = profile_of(path.parent.parent, problems) if is_of_sweep else None
+    facts = _tolerant(problems, identity.read, path, identity.Facts) or {}
+    study = facts.get("study", {})
     return Study(
         name,
         study.get("algorithm"),
-        sweep.get("profile") or settings.get("profile"),
-        settings.get("config", {}).get("train_steps"),
+        profile or facts.get("profile"),
+        facts.get("config", {}).get("train_steps"),
         # Each task has a range of steps of its own.
         tuple(sorted(study.get("ranges", {}).keys() - {"train_steps"})),
     )
 
 
-def manifest(sweep: pathlib.Path) -> dict:
-    """Contents of a sweep's `sweep.json`; empty if there is none."""
-    return _json(sweep / "sweep.json")
+class _Manifest(TypedDict, total=False):
+    """Facts of a sweep in sweep.json."""
+
+    profile: str
 
 
-def _json(path):
+def profile_of(sweep: pathlib.Path, problems: list[str]) -> str | None:
+    """Returns the profile of a sweep; None if it has no readable sweep.json.
+
+    Args:
+        sweep: its directory.
+        problems: list to which a problem with the file is added.
+    """
+    facts = _tolerant(problems, json_files.read, sweep / "sweep.json", _Manifest)
+    return (facts or {}).get("profile")
+
+
+def _tolerant(problems, read_file, *arguments):
+    """Calls a function that reads a file; returns None if it cannot, and adds to the problems."""
     try:
-        found = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+        return read_file(*arguments)
+    except FileNotFoundError:
+        pass
+    except UserError as error:
+        problems.append(str(error))
+    except OSError as error:
+        problems.append(f"{error.filename}: {error.strerror}")
+    return None
 
 
-def _rows(path, study, is_rerun, details):
-    rows, seen, bad = [], set(), 0
-    for line in _lines(path):
-        try:
-            record = json.loads(line)
-            if not isinstance(record, dict):
-                raise ValueError("not a record")
-            row = _row(record, study, is_rerun)
-            if details:
-                row["details"] = _details(record)
-            if path.name == "record.json":
-                row["validation"] = json.dumps(_validation(path.parent))
-        except (ValueError, KeyError):
-            bad += 1
-            continue
-        if row["run"] not in seen:
-            seen.add(row["run"])
-            rows.append(row)
-    return sorted(rows, key=lambda row: row["run_id"]), bad
+def _rows(path, study, is_rerun, details, problems):
+    """Returns a row per record of a file, and adds to the problems those that are damaged."""
+    rows = {}
+    for record in _tolerant(problems, _records, path, problems) or []:
+        row = rows[record.run_id] = _row(record, study, is_rerun)
+        if details:
+            row["details"] = _details(record)
+        if path.name == "record.json":
+            row["validation"] = json.dumps(_tolerant(problems, _validation, path.parent) or [])
+    return [rows[run_id] for run_id in sorted(rows)]
+
+
+def _records(path, problems):
+    """Reads the records of a log, or the single one of a JSON file."""
+    if path.suffix != ".jsonl":
+        return [json_files.read(path, RunRecord)]
+    records, damaged = log.read(path)
+    if damaged:
+        problems.append(json_files.summary(path, damaged))
+    return records.values()
 
 
 def _validation(run):
-    """Steps and losses of the measurements on the split valid; empty if their file is damaged."""
-    try:
-        measured = RunDirectory(run).read_metrics()
-    except UserError:
-        return []
+    """Steps and losses of the measurements on the split valid."""
+    measured = RunDirectory(run).read_metrics()
     return [[m["step"], m["valid_loss"]] for m in measured if m.get("valid_loss") is not None]
 
 
-def _lines(path):
-    """Lines of a log, or the single record of a JSON file."""
-    if path.suffix == ".jsonl":
-        with open(path, "rb") as file:
-            yield from file
-    else:
-        yield path.read_bytes()
-
-
 def _row(record, study, is_rerun):
-    hparams, evaluated = record["hparams"], record["metrics"].get("eval", {})
+    hparams, evaluated = record.hparams, record.metrics.get("eval", {})
     given = {k: v for k, v in hparams["task_options"].items() if v is not None}
     # The modules of custom tasks are not imported.
-    task = TASKS.get(record["task"], Task)
+    task = TASKS.get(record.task, Task)
     options = task.default_options() | given
-    run_id = record["run_id"]
+    run_id = record.run_id
     row = {
         "run": f"{study.name}/{run_id}" if study.name != run_id else run_id,
         "study": study.name,
         "run_id": run_id,
-        "iteration": int(run_id) if run_id.isdigit() else None,
+        "iteration": int(run_id) if re.fullmatch("[0-9]{1,9}", run_id) else None,
         "is_rerun": is_rerun,
         "source": "rnn-zoo",
         "algorithm": study.algorithm,
-        "profile": study.profile or record.get("profile"),
+        "profile": study.profile or record.profile,
         "max_steps": study.max_steps,
         "setting": _setting(record, given, task.pooled_options),
-        "num_inputs": record["input_dim"],
-        "stopped_early": record["stopped_early"],
-        "origin": record.get("origin"),
+        "num_inputs": record.input_dim,
+        "stopped_early": record.stopped_early,
+        "origin": record.origin,
         "activation": hparams["activation"],
         "optimizer": hparams.get("optimizer"),
         "hparams": json.dumps(flat(hparams)),
-        "held": json.dumps(record.get("held", [])),
+        "held": json.dumps(record.held),
         "narrowed": json.dumps(study.narrowed),
-        "outside": json.dumps(record.get("outside", [])),
-        "curve": json.dumps(record["curve"]),
-        "data_seed": record["config"].get("data_seed"),
-        "precision": record["config"].get("precision", "float32"),
+        "outside": json.dumps(record.outside),
+        "curve": json.dumps(record.curve),
+        "data_seed": record.config.get("data_seed"),
+        "precision": record.config.get("precision", "float32"),
         "excluded": _exclusion(record),
     }
-    row |= {name: record[name] for name in (*_WORDS, *_NUMBERS)}
-    row |= {name: record.get(name) for name in _PROVENANCE}
+    row |= {name: getattr(record, name) for name in (*_WORDS, *_NUMBERS, *_PROVENANCE)}
     row |= {name: options.get(name) for name in OPTIONS}
     return row | {column: evaluated.get(name) for column, name in _METRICS.items()}
 
 
 def _details(record):
     """Returns the fields of a record that `read` lacks, and its other metrics on `eval`."""
-    found = {name: record.get(name) for name in _OTHERS}
-    found |= {name: record["config"].get(name) for name in _OTHERS_OF_CONFIG}
-    found["searched"] = tuple(record.get("searched", ()))
+    found = {name: getattr(record, name) for name in _OTHERS}
+    found |= {name: record.config.get(name) for name in _OTHERS_OF_CONFIG}
+    found["searched"] = tuple(record.searched)
     metrics = {
         name: value
-        for name, value in record["metrics"].get("eval", {}).items()
+        for name, value in record.metrics.get("eval", {}).items()
         if name not in ("loss", *_METRICS.values()) and isinstance(value, (int, float))
     }
     return {"fields": found, "metrics": metrics}
 
 
 def _exclusion(record):
-    if record["status"] == "interrupted":
+    if record.status == "interrupted":
         return UNFINISHED
     # The paper's trials start from random weights.
-    is_pretrained = record["config"].get("preset") or record["config"].get("init_from")
+    is_pretrained = record.config.get("preset") or record.config.get("init_from")
     return PRETRAINED if is_pretrained else ""
 
 
 def _setting(record, given, pooled):
-    searched = {name.partition("task_options.")[2] for name in record.get("searched", [])}
+    searched = {name.partition("task_options.")[2] for name in record.searched}
     free = searched.union(pooled)
     kept = {name: value for name, value in given.items() if name not in free}
     # The hash of text8's corpus.
-    kept |= {name: value for name, value in record["data"].items() if name == "sha256"}
+    kept |= {name: value for name, value in record.data.items() if name == "sha256"}
     return json.dumps(kept, sort_keys=True)

@@ -15,6 +15,7 @@ from trainer.errors import UserError
 from trainer.lanes import train_lanes
 from trainer.loop import train
 from trainer.storage import checkpoints
+from trainer.storage.records import RunDirectory
 from trainer.trial import Trial
 from tuning import __main__ as tuning_main
 from tuning.config import StudyConfig
@@ -126,7 +127,7 @@ def test_a_training_begins_at_the_preset_and_leaves_it(preset_root, tmp_path):
     weights = make(preset_root, NAME, SMALL)
     config = dataclasses.replace(SMALL, preset=NAME, train_steps=1, lr_init=1e-6)
     record = train(config, tmp_path / "run")
-    after = checkpoints.latest_weights(tmp_path / "run/checkpoints", weights)
+    after = checkpoints.latest_weights(RunDirectory(tmp_path / "run"), weights)
     moved = [
         np.abs(np.asarray(new) - old).max()
         for new, old in zip(keras.tree.flatten(after), keras.tree.flatten(weights), strict=True)

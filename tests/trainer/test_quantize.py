@@ -48,7 +48,7 @@ def finished(request, tmp_path_factory):
     write_run(directory, config)
     trial, run = Trial(config, directory.name), RunDirectory(directory)
     program = trial.program()
-    weights = checkpoints.latest_weights(run.checkpoints, trial.draw_weights())
+    weights = checkpoints.latest_weights(run, trial.draw_weights())
     record = run.read_record()
     record.status = "ok"
     trial.complete(
@@ -214,15 +214,21 @@ def no_weights(run):
 def changed(**fields):
     def change(run):
         record = json.loads((run / "record.json").read_text())
-        (run / "record.json").write_text(json.dumps(record | fields))
+        (run / "record.json").write_text(json.dumps(record | fields | {"crc32": None}))
 
     return change
 
 
 REFUSED = {
-    "interrupted": (changed(eval_loss=None, status="interrupted"), ["interrupted", "--resume"]),
-    "not measured yet": (changed(eval_loss=None), ["ok", "--resume"]),
-    "infeasible": (changed(eval_loss=None, status="infeasible"), ["infeasible", "another"]),
+    "interrupted": (
+        changed(eval_loss=None, objective=None, status="interrupted"),
+        ["interrupted", "--resume"],
+    ),
+    "not measured yet": (changed(eval_loss=None, objective=None), ["ok", "--resume"]),
+    "infeasible": (
+        changed(eval_loss=None, objective=None, status="infeasible", infeasible_at=1),
+        ["infeasible", "another"],
+    ),
     "other data": (changed(data={"num_samples": 7}), ["{'num_samples': 7}"]),
     "other loss": (changed(eval_loss=0.123), ["0.123", "record.json"]),
     "other weights": (other_weights, ["eval loss", "checkpoints"]),

@@ -10,6 +10,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+import records
 from on_backend import tensorflow_only, to_numpy
 from processes import python, without_tensorflow
 from random_runs import write_run
@@ -22,7 +23,7 @@ from trainer.export import load_model
 from trainer.generate import generate
 from trainer.program import CURVE_POINTS, window_start
 from trainer.storage import checkpoints
-from trainer.storage.records import RunDirectory, RunRecord
+from trainer.storage.records import RunDirectory
 
 pytestmark = tensorflow_only
 
@@ -52,14 +53,13 @@ def test_bars():
 def test_points_of_a_record_s_curve_are_at_the_ends_of_the_trainer_s_windows(steps):
     ends = [window_start(index, steps, CURVE_POINTS) for index in range(CURVE_POINTS + 1)]
     ends = [end for start, end in itertools.pairwise(ends) if start < end]
-    whole = {f.name: None for f in dataclasses.fields(RunRecord)}
-    whole |= {"train_steps": steps, "curve": [float(end) for end in ends]}
-    assert training.curve_points(RunRecord(**whole)) == [
+    curve = [float(end) for end in ends]
+    assert training.curve_points(records.record(train_steps=steps, curve=curve)) == [
         {"step": end, "train_loss": float(end)} for end in ends
     ]
-    stopped = RunRecord(**whole | {"curve": [2.0]})
+    stopped = records.record(train_steps=steps, curve=[2.0])
     assert training.curve_points(stopped) == [{"step": ends[0], "train_loss": 2.0}]
-    assert training.curve_points(RunRecord(**whole | {"curve": []})) == []
+    assert training.curve_points(records.record(train_steps=steps, curve=[])) == []
 
 
 def test_a_table_of_a_curve_has_its_last_point():

@@ -11,9 +11,9 @@ from processes import python
 
 from trainer import TrainConfig
 from trainer.display.progress import Display
+from trainer.storage.lease import Lease
 from trainer.storage.records import RunRecord
 from tuning import show
-from tuning.study.lease import Lease
 
 
 def record(number, objective):
@@ -38,7 +38,9 @@ def record(number, objective):
         backend="jax",
         versions={},
         objective=objective,
+        valid_loss=objective,
         eval_loss=objective,
+        infeasible_at=40 if objective is None else None,
         status="infeasible" if objective is None else "ok",
         steps_done=40,
         curve=[2.0, 1.0],
@@ -71,7 +73,7 @@ def test_the_best_trials_come_first(study):
         ["00001", "random", "1.5000", "1.5000"],
         ["00003", "search", "2.2500", "2.2500"],
     ]
-    assert "1 line" in done.stdout
+    assert "trials.jsonl has 1 damaged line, the first is line 5: it is not JSON" in done.stdout
 
 
 def test_searched_options_are_a_column(capsys):

@@ -58,12 +58,15 @@ def test_a_run_of_the_trainer_counts_and_one_under_way_does_not(tmp_path):
 
 def test_measurements_on_valid_are_a_column(tmp_path):
     write(tmp_path / "mine/record.json", record("mine"))
-    lines = {"step": 1, "train_loss": 2.0}, {"step": 5, "valid_loss": 0.5}
-    (tmp_path / "mine/metrics.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    lines = {"step": 1, "train_loss": 2.0}, {"step": 5, "train_loss": 1.0, "valid_loss": 0.5}
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (tmp_path / "mine/metrics.jsonl").write_text(text)
     write(tmp_path / "other/record.json", record("other", seed=4))
     (tmp_path / "other/metrics.jsonl").write_text("damaged")
-    found, _ = trials.read(tmp_path)
+    found, problems = trials.read(tmp_path)
     assert found.validation.tolist() == ["[[5, 0.5]]", "[]"]
+    (problem,) = problems
+    assert problem.startswith(f"{tmp_path}/other/metrics.jsonl is damaged: line 1: it is not JSON")
 
 
 def test_given_hyperparameters_that_diverged_are_read_too(tmp_path):
@@ -88,7 +91,8 @@ def test_damaged_lines_are_named_and_left_out(tmp_path):
     write(path, record("00000"), end='\n{"run_id": "00001", "task\n[]\n')
     found, problems = trials.read(tmp_path)
     assert len(found) == 1
-    assert problems == [f"{path}: 2 damaged lines left out"]
+    reason = "the first is line 2: it is not JSON: Unterminated string starting at"
+    assert problems == [f"{path} has 2 damaged lines, {reason}"]
 
 
 def test_the_time_steps_are_those_of_the_options_or_the_task_s_default(tmp_path):
@@ -266,7 +270,7 @@ def test_every_run_is_loaded_also_those_that_the_report_leaves_out(tmp_path):
     assert trials.read(tmp_path)[0].run.tolist() == ["one/00000"]
     with open(tmp_path / "one/trials.jsonl", "a") as file:
         file.write("{")
-    with pytest.warns(UserWarning, match="1 damaged line left out"):
+    with pytest.warns(UserWarning, match="has 1 damaged line, the first is line 2"):
         tuning.load(tmp_path)
 
 

@@ -6,6 +6,7 @@ import pathlib
 from typing import Any
 
 from trainer.callbacks.base import Callback
+from trainer.storage.files import open_to_append
 
 
 class JsonLines(Callback):
@@ -37,5 +38,6 @@ class JsonLines(Callback):
         if path is None:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(path, "a") as file:
+        # A path of the user's own may be a link or a pipe.
+        with open(path, "a") if self._path else open_to_append(path) as file:
             file.write(json.dumps({"event": event} | values) + "\n")

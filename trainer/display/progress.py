@@ -123,13 +123,13 @@ class Display:
 
     def splits(self, record: RunRecord) -> None:
         """Prints the losses and metrics on every split, and the chance loss."""
-        names = [
-            name
-            for name, value in record.metrics["eval"].items()
-            if isinstance(value, float) and name != "loss"
-        ]
+        numbers = {
+            split: {n: f"{value:.4f}" for n, value in metrics.items() if isinstance(value, float)}
+            for split, metrics in record.metrics.items()
+        }
+        names = [name for name in numbers.get("eval", {}) if name != "loss"]
         rows = [
-            (split, *(f"{record.metrics[split][name]:.4f}" for name in ("loss", *names)))
+            (split, *(numbers.get(split, {}).get(name, "-") for name in ("loss", *names)))
             for split in SPLITS
         ]
         chance = ("chance", f"{record.chance_loss:.4f}", *("" for _ in names))

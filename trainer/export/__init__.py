@@ -36,7 +36,7 @@ def load_model(run_dir: str | pathlib.Path) -> tuple[Any, RunRecord]:
     record = directory.read_record()
     config = read_config(record.config, directory.record_path)
     from rnn_zoo.model import build_model, get_weights, set_weights
-    from trainer.storage import checkpoints
+    from trainer.storage.checkpoints import latest_weights
 
     model = build_model(
         record.arch,
@@ -47,7 +47,7 @@ def load_model(run_dir: str | pathlib.Path) -> tuple[Any, RunRecord]:
         seed=record.seed,
         **config.cell_options(),
     )
-    set_weights(model, checkpoints.latest_weights(directory.checkpoints, get_weights(model)))
+    set_weights(model, latest_weights(directory, get_weights(model)))
     return model, record
 
 

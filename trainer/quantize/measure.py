@@ -42,7 +42,7 @@ class MeasuredRun:
             raise UserError(f"{directory.path} was measured on {record.data}, not on {data}")
         like = trial.random_weights()
         self.weights = keras.tree.map_structure(
-            ops.convert_to_numpy, checkpoints.latest_weights(directory.checkpoints, like)
+            ops.convert_to_numpy, checkpoints.latest_weights(directory, like)
         )
         self.measure = Evaluator(trial)
         metrics = self.measure(self.weights)

@@ -1,6 +1,11 @@
-"""Checkpoints: a program's state in one safetensors file, written atomically, with a checksum."""
+"""Checkpoints: a program's state in one safetensors file, written atomically, with a checksum.
+
+A checkpoint names the run that it belongs to by the hash of its configuration and data,
+`RunRecord.identity`.
+"""
 
 import hashlib
+import os
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -13,50 +18,58 @@ from safetensors.numpy import save
 
 from rnn_zoo.functional import named
 from trainer.errors import UserError
-from trainer.storage.files import whole
+from trainer.storage.files import open_regular, whole
+from trainer.storage.records import RunDirectory
 
 
 class DamagedCheckpoint(Exception):
-    """A checkpoint file that is incomplete or altered, or does not fit the model."""
+    """A checkpoint that is incomplete or altered, is another run's, or does not fit the model."""
 
 
-def write(directory: str | pathlib.Path, state: Mapping[str, Any], keep: int = 2) -> None:
+def write(
+    directory: str | pathlib.Path, state: Mapping[str, Any], run: str = "", keep: int = 2
+) -> None:
     """Writes `step-N.safetensors`, where N is the state's step, and keeps the last `keep` files.
 
     Args:
         directory: directory of the checkpoints; its parent must exist.
         state: nested dicts and lists of arrays.
+        run: `identity` of the run's record.
         keep: number of checkpoints to keep.
     """
     directory = pathlib.Path(directory)
     directory.mkdir(exist_ok=True)
     arrays = _named(keras.tree.map_structure(ops.convert_to_numpy, state))
-    step = int(state["step"])
-    with whole(directory / f"step-{step:010d}.safetensors") as file:
-        file.write(save(arrays, metadata={"sha256": digest_of(arrays), "step": str(step)}))
+    name = _name(int(state["step"]))
+    metadata = {"sha256": digest_of(arrays), "run": run}
+    with whole(directory / name) as file:
+        file.write(save(arrays, metadata=metadata))
     for old in paths(directory)[:-keep]:
         old.unlink(missing_ok=True)
 
 
-def read(path: str | pathlib.Path, like: Any, part: str = "") -> Any:
+def read(path: str | pathlib.Path, like: Any, part: str = "", run: str = "") -> Any:
     """Reads a checkpoint into the structure of another state.
 
     Args:
         path: the file.
         like: a state, or a part of one.
         part: name of the part in the state; "" for all of it.
+        run: `identity` of the record of the run that it must belong to. A checkpoint of an older
+            version names no run.
 
     Raises:
-        DamagedCheckpoint: the file is truncated or altered, or its structure is not that of `like`.
+        DamagedCheckpoint: the file is truncated or altered, belongs to another run or step than its
+            place tells, or its structure is not that of `like`.
     """
-    try:
-        with safe_open(path, framework="numpy") as file:
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            digest = (file.metadata() or {}).get("sha256")
-    except (OSError, SafetensorError) as error:
-        raise DamagedCheckpoint(f"{path}: {error}") from None
-    if digest != digest_of(arrays):
+    arrays, metadata = _content(path)
+    if metadata.get("sha256") != digest_of(arrays):
         raise DamagedCheckpoint(f"{path}: its content does not match its checksum")
+    if run and metadata.get("run", "") not in ("", run):
+        raise DamagedCheckpoint(f"{path}: it belongs to a run of another configuration or data")
+    step = arrays["step"].tolist() if "step" in arrays else None
+    if _name(step) != pathlib.Path(path).name:
+        raise DamagedCheckpoint(f"{path}: it holds step {step}, not that of its name")
     expected = _named(like, part)
     arrays = {name: array for name, array in arrays.items() if name.startswith(part)}
     for name in expected.keys() | arrays.keys():
@@ -73,7 +86,9 @@ def paths(directory: str | pathlib.Path) -> list[pathlib.Path]:
     return sorted(pathlib.Path(directory).glob("step-*.safetensors"))
 
 
-def latest(directory: str | pathlib.Path, like: Any, part: str = "") -> tuple[Any, list[str]]:
+def latest(
+    directory: str | pathlib.Path, like: Any, part: str = "", run: str = ""
+) -> tuple[Any, list[str]]:
     """Reads the newest undamaged checkpoint; arguments as for `read`.
 
     Returns:
@@ -82,27 +97,42 @@ def latest(directory: str | pathlib.Path, like: Any, part: str = "") -> tuple[An
     problems: list[str] = []
     for path in reversed(paths(directory)):
         try:
-            return read(path, like, part), problems
+            return read(path, like, part, run), problems
         except DamagedCheckpoint as problem:
             problems.append(str(problem))
     return None, problems
 
 
-def latest_weights(directory: str | pathlib.Path, like: Any) -> Any:
-    """Reads the weights of the newest undamaged checkpoint.
+def latest_weights(run: RunDirectory, like: Any) -> Any:
+    """Reads the weights of a run's newest undamaged checkpoint.
 
     Args:
-        directory: directory of the checkpoints.
+        run: the run.
         like: weights of the same structure and shapes.
 
     Raises:
-        UserError: no readable checkpoint.
+        UserError: no run, or no readable checkpoint of it.
     """
-    weights, problems = latest(directory, like, part="weights")
+    weights, problems = latest(run.checkpoints, like, "weights", run.read_record().identity)
     if weights is None:
         problem = f": {problems[0]}" if problems else ""
-        raise UserError(f"no readable checkpoint in {directory}{problem}")
+        raise UserError(f"no readable checkpoint in {run.checkpoints}{problem}")
     return weights
+
+
+def _name(step):
+    return f"step-{step:010d}.safetensors" if isinstance(step, int) else None
+
+
+def _content(path):
+    """Returns the arrays and the metadata of a file."""
+    try:
+        os.close(open_regular(path))
+        with safe_open(path, framework="numpy") as file:
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return arrays, file.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        raise DamagedCheckpoint(f"{path}: {error}") from None
 
 
 def _named(state, part=""):

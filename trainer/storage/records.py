@@ -1,21 +1,65 @@
 """A run's directory, record and measurements."""
 
 import dataclasses
+import hashlib
 import json
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, Required, TypedDict
 
 from trainer.errors import UserError
-from trainer.storage.files import whole, write_json
+from trainer.storage import json_files
+from trainer.storage.differences import plain
+from trainer.storage.files import whole
+from trainer.storage.json_types import Count, FileName, Size
 
 #: Fields in which equal runs may differ.
 INCIDENTAL = (
-    "date", "host", "command", "commit", "peak_memory", "seconds", "steps_per_second",
+    "date", "host", "command", "commit", "peak_memory", "seconds", "steps_per_second", "crc32",
 )  # fmt: skip
 #: Fields that may name machines and paths. Only a run's own `record.json` has them: the logs of
 #: studies are meant to be published.
 PRIVATE = ("host", "command")
+#: Files of a run that exist before its record.
+_DOCUMENTS = ("config.gin", "operative_config.gin")
+_LEASE = ("lease.json", "lease.lock")
+
+
+class TaskOptions(TypedDict, total=False):
+    """Options of a task, of which some are read by name."""
+
+    num_samples: Count | None
+    num_steps: Count | None
+
+
+class Hparams(TypedDict, total=False):
+    """Hyperparameters of a record, of which some are read by name."""
+
+    task_options: Required[TaskOptions]
+    activation: Required[str | None]
+    optimizer: str
+    lr_init: float
+    gate_bias: float | dict[str, float]
+
+
+class Metrics(TypedDict, total=False):
+    """Metrics of a split; each task has its own besides the loss."""
+
+    loss: float
+    mutual_information: float
+    bits_per_parameter: float
+    bits_per_character: float
+
+
+class Measurement(TypedDict, total=False):
+    """A line of `metrics.jsonl`; it has metrics of the split valid as well."""
+
+    step: Required[Count]
+    train_loss: Required[float]
+    gradient_norm: float
+    learning_rate: float
+    valid_loss: float
 
 
 @dataclasses.dataclass
@@ -48,36 +92,39 @@ class RunRecord:
             the GPU does not count it. Lanes of one process share it.
         profile: amount of work that the command chose with --profile; None if it started from a
             preset or a run, from Python, and in the log of a study, whose study.json has it.
+        crc32: checksum, which only files have.
     """
 
-    run_id: str
+    run_id: FileName
     task: str
     arch: str
-    depth: int
-    units: int
-    max_params: int
-    num_params: int
-    hparams: dict
-    seed: int
-    train_steps: int
-    input_dim: int
-    output_dim: int
+    depth: Size
+    units: Size
+    max_params: Size
+    num_params: Size
+    hparams: Annotated[dict[str, Any], Hparams]
+    seed: Count
+    train_steps: Size
+    input_dim: Size
+    output_dim: Size
     chance_loss: float
-    config: dict
-    data: dict
+    config: dict[str, Any]
+    data: dict[str, Any]
     backend: str
-    versions: dict
+    versions: dict[str, str]
     device: str = ""
-    steps_done: int = 0
-    status: str = "interrupted"
-    infeasible_at: int | None = None
+    steps_done: Count = 0
+    status: Annotated[str, Literal["ok", "infeasible", "interrupted"]] = "interrupted"
+    infeasible_at: Count | None = None
     train_loss: float | None = None
     valid_loss: float | None = None
     eval_loss: float | None = None
     objective: float | None = None
     stopped_early: bool = False
-    metrics: dict = dataclasses.field(default_factory=dict)
-    curve: list = dataclasses.field(default_factory=list)
+    metrics: Annotated[dict[str, dict], dict[str, Metrics]] = dataclasses.field(
+        default_factory=dict
+    )
+    curve: list[float] = dataclasses.field(default_factory=list)
     seconds: float = 0.0
     steps_per_second: float | None = None
     origin: str | None = None
@@ -89,8 +136,24 @@ class RunRecord:
     host: str | None = None
     command: str | None = None
     commit: str | None = None
-    peak_memory: int | None = None
+    peak_memory: Count | None = None
     profile: str | None = None
+    crc32: str | None = None
+
+    def __post_init__(self):
+        if self.status == "infeasible" and self.infeasible_at is None:
+            raise UserError("its status is infeasible, and it has no infeasible_at")
+        if self.objective is not None and self.eval_loss is None:
+            raise UserError("it has an objective, and no eval_loss")
+
+    @property
+    def identity(self) -> str:
+        """Hash of configuration and data, which equal runs share and checkpoints name."""
+        # The data have the hash of a text, whose location may change.
+        options = {**self.config.get("task_options", {}), "path": None}
+        config = self.config | {"task_options": options}
+        text = json.dumps(plain([config, self.data]), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
 
 
 class RunDirectory:
@@ -107,6 +170,11 @@ class RunDirectory:
         self.checkpoints = self.path / "checkpoints"
         self.events = self.path / "events"
         self.config_path = self.path / "config.gin"
+
+    @property
+    def name(self) -> str:
+        """Name of the directory, the `run_id` of its run."""
+        return os.path.basename(os.path.abspath(self.path))
 
     @property
     def has_checkpoint(self) -> bool:
@@ -130,14 +198,15 @@ class RunDirectory:
                 f"{self.path} already holds a run; continue it with --resume, "
                 "or choose another --run_dir"
             )
-        # A run that was killed before its record was written leaves config.gin.
-        begun = resume and self.config_path.exists()
-        if self.path.exists() and not begun:
-            strangers = [p.name for p in self.path.iterdir() if not p.name.startswith(".")]
-            if strangers:
-                raise UserError(
-                    f"{self.path} holds {strangers[0]} but no run; choose another --run_dir"
-                )
+        names = sorted(p.name for p in self.path.iterdir()) if self.path.exists() else []
+        # A run that was killed before its record was written leaves the documents.
+        own = (*_LEASE, *_DOCUMENTS) if resume else _LEASE
+        strangers = [name for name in names if name not in own and name[0] != "."]
+        if strangers:
+            way_out = "restore its record.json, or " if resume else ""
+            raise UserError(
+                f"{self.path} holds {strangers[0]} but no run; {way_out}choose another --run_dir"
+            )
         return None
 
     def create(self, record: RunRecord, documents: Mapping[str, str]) -> None:
@@ -155,20 +224,16 @@ class RunDirectory:
             UserError: it is missing or invalid.
         """
         try:
-            return RunRecord(**json.loads(self.record_path.read_text()))
+            return json_files.read(self.record_path, RunRecord)
         except FileNotFoundError:
             raise UserError(f"{self.path} holds no run (no record.json)") from None
-        except (ValueError, TypeError) as error:
-            raise UserError(f"{self.record_path} is not a run's record: {error}") from None
 
     def write_record(self, record: RunRecord) -> None:
-        write_json(self.record_path, dataclasses.asdict(record))
+        json_files.write(self.record_path, dataclasses.asdict(record))
 
     def write_metrics(self, measurements: Sequence[dict]) -> None:
         """Writes all measurements, one line each."""
-        with whole(self.metrics_path, "w") as file:
-            for measurement in measurements:
-                file.write(json.dumps(measurement, allow_nan=False) + "\n")
+        json_files.write_lines(self.metrics_path, measurements)
 
     def read_metrics(self, up_to_step: int | None = None) -> list[dict]:
         """Reads the measurements, optionally only those up to a step.
@@ -176,13 +241,12 @@ class RunDirectory:
         Raises:
             UserError: the file is damaged.
         """
-        if not self.metrics_path.exists():
-            return []
         try:
-            lines = self.metrics_path.read_text().splitlines()
-            measurements = [json.loads(line) for line in lines]
-        except ValueError as error:
-            raise UserError(f"{self.metrics_path} is damaged: {error}") from None
+            measurements, problems = json_files.read_lines(self.metrics_path, Measurement)
+        except FileNotFoundError:
+            return []
+        if problems:
+            raise UserError(f"{self.metrics_path} is damaged: {problems[0]}")
         return [m for m in measurements if up_to_step is None or m["step"] <= up_to_step]
 
 

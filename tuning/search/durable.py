@@ -2,24 +2,57 @@
 
 import contextlib
 import copy
-import json
 import math
 import os
 import random
 import threading
 import warnings
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Literal, NotRequired, TypedDict
 
 import keras_tuner
 import numpy as np
 from keras_tuner.engine.trial import Trial, TrialStatus
 from keras_tuner.src.engine import oracle as engine
 
+from trainer.errors import UserError
+from trainer.storage import json_files
 from trainer.storage.files import whole
+from trainer.storage.json_types import Count, FileName
 
 RUNNING, STOPPED = TrialStatus.RUNNING, TrialStatus.STOPPED
 COMPLETED, FAILED = TrialStatus.COMPLETED, TrialStatus.FAILED
+
+
+class SearchFile(TypedDict):
+    """Content of oracle.json."""
+
+    ongoing_trials: dict[str, str]
+    hyperparameters: dict[str, Any]
+    start_order: list[FileName]
+    end_order: list[FileName]
+    run_times: dict[str, Count]
+    retry_queue: list[FileName]
+    seed: int | None
+    seed_state: int | None
+    tried_so_far: list[str]
+    id_to_hash: dict[str, str | None]
+    display: dict[str, Any]
+    values: NotRequired[dict[str, dict[str, Any]]]
+    origins: NotRequired[dict[str, str | None]]
+
+
+class TrialFile(TypedDict):
+    """Content of a trial's trial.json."""
+
+    trial_id: FileName
+    hyperparameters: dict[str, Any]
+    metrics: dict[str, Any]
+    score: float | None
+    best_step: Count | None
+    status: Literal["RUNNING", "IDLE", "INVALID", "STOPPED", "COMPLETED", "FAILED"]
+    message: str | None
+    origin: NotRequired[str | None]
 
 
 class DurableOracle(keras_tuner.Oracle):
@@ -50,6 +83,7 @@ class DurableOracle(keras_tuner.Oracle):
     Attributes:
         origins: trial id -> origin of the values: "first", "random" or "search".
         lost: ids of ended trials whose results `reload` did not find.
+        guard: makes a context manager in which files are written; it may raise an exception.
     """
 
     trials: dict[str, Trial]
@@ -76,6 +110,7 @@ class DurableOracle(keras_tuner.Oracle):
         self._given_seed, self.first, self.initial_points = seed, first, initial_points
         self.origins: dict[str, str] = {}
         self.lost: frozenset[str] = frozenset()
+        self.guard: Callable[[], contextlib.AbstractContextManager] = contextlib.nullcontext
         self.seed = self._seed_state = random.randrange(2**31) if seed is None else seed
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
@@ -140,31 +175,39 @@ class DurableOracle(keras_tuner.Oracle):
     def save(self) -> None:
         values = {name: trial.hyperparameters.values for name, trial in self.trials.items()}
         own = {"values": values, "origins": self.origins}
-        _write(self._get_oracle_fname(), self.get_state() | own)
+        self._write(self._get_oracle_fname(), self.get_state() | own)
 
     def _save_trial(self, trial):
         state = trial.get_state() | {"origin": self.origins.get(trial.trial_id)}
-        _write(os.path.join(self._get_trial_dir(trial.trial_id), "trial.json"), state)
+        self._write(os.path.join(self._get_trial_dir(trial.trial_id), "trial.json"), state)
+
+    def _write(self, path, state):
+        # Much faster than with indentation. A trial may have a metric that is not finite.
+        text = json_files.dumps(state, allow_nan=True)
+        with self.guard(), whole(path, "w") as file:
+            file.write(text)
 
     def reload(self) -> None:
-        state = _read(self._get_oracle_fname())
         found = {}
         for entry in sorted(os.scandir(self._project_dir), key=lambda entry: entry.name):
-            path = os.path.join(entry.path, "trial.json")
-            if entry.name.startswith("trial_") and os.path.exists(path):
-                found[entry.name.removeprefix("trial_")] = _read(path)
+            name = entry.name.removeprefix("trial_")
+            if name != entry.name and (trial := self._read_trial(name)):
+                found[name] = trial
+        new = self.get_state()
+
+        def start(state):
+            if lost := set(state["start_order"]) - found.keys() - state.get("values", {}).keys():
+                raise UserError(f"it has no values of the trial {min(lost)}")
+            self.set_state(state | {"ongoing_trials": {}})
+
+        state = self._read(self._get_oracle_fname(), SearchFile, start)
         if state is None:
-            state = self._state_of(found)
-        known = {n: trial["origin"] for n, trial in found.items() if trial and trial.get("origin")}
+            state = new | self._rebuilt({name: each for name, (_, each) in found.items()})
+            self.set_state(state)
+        known = {name: each["origin"] for name, (_, each) in found.items() if each.get("origin")}
         self.origins = known | state.get("origins", {})
-        # A copy, because `from_config` modifies its argument.
-        self.hyperparameters = keras_tuner.HyperParameters.from_config(
-            copy.deepcopy(state["hyperparameters"])
-        )
-        for trial_id in state["start_order"]:
-            self.trials[trial_id] = self._trial(trial_id, found.get(trial_id), state)
-        self.set_state(state)
-        self.ongoing_trials = {}
+        for name in state["start_order"]:
+            self.trials[name] = found[name][0] if name in found else self._trial(name, state)
         ended = [name for name, trial in self.trials.items() if trial.status in (COMPLETED, FAILED)]
         # The trials' own files take precedence: the search may have been killed between writing a
         # trial's file and oracle.json, and a trial whose file is damaged has lost its result.
@@ -175,6 +218,40 @@ class DurableOracle(keras_tuner.Oracle):
         self._retry_queue = [name for name in reversed(self.start_order) if name not in ended]
         for trial in self.trials.values():
             self._record_values(trial)
+
+    def _read_trial(self, name):
+        """Reads a trial's file; returns (trial, its state), or None if it is missing or damaged."""
+        trial = Trial(None, name)
+
+        def load(state):
+            if state["trial_id"] != name:
+                raise UserError(f"it is of the trial {state['trial_id']}")
+            trial.set_state(state)
+
+        state = self._read(os.path.join(self._get_trial_dir(name), "trial.json"), TrialFile, load)
+        return state and (trial, state)
+
+    def _read(self, path, kind, load):
+        """Reads a file and calls `load` with it; renames a damaged file.
+
+        Returns:
+            Its content; None if it is missing or damaged.
+        """
+        try:
+            found = json_files.read(path, kind)
+            try:
+                load(copy.deepcopy(found))  # keras-tuner modifies it
+            except Exception as error:  # keras-tuner raises many for odd content
+                raise json_files.Damaged(path, repr(error)) from None
+            return found
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except json_files.Damaged as error:
+            aside = f"{path}.damaged"
+            with self.guard():
+                os.replace(path, aside)
+            warnings.warn(f"{path} is damaged; it is kept as {aside} ({error})", stacklevel=2)
+            return None
 
     def restore(self, ended: Mapping[str, tuple[dict[str, Any], float | None]]) -> None:
         """Restores ended trials that this search has lost, from a log of their results.
@@ -206,7 +283,7 @@ class DurableOracle(keras_tuner.Oracle):
         self.save()
 
     def _ended_trial(self, trial_id, values, score):
-        trial = self._trial(trial_id, None, {"values": {trial_id: values}})
+        trial = self._trial(trial_id, {"values": {trial_id: values}})
         trial.status = FAILED if score is None else COMPLETED
         if score is not None:
             trial.metrics.register(self.objective.name, direction=self.objective.direction)
@@ -215,21 +292,16 @@ class DurableOracle(keras_tuner.Oracle):
         self._run_times[trial_id] = 1
         return trial
 
-    def _trial(self, trial_id, found, state):
-        if found is not None:
-            trial = Trial(hyperparameters=self.get_space(), trial_id=trial_id)
-            trial.set_state(found)
-            return trial
+    def _trial(self, trial_id, state):
         hyperparameters = self.get_space()
         hyperparameters.values = dict(state["values"][trial_id])
         return Trial(hyperparameters, trial_id, RUNNING)
 
-    def _state_of(self, found):
-        """Rebuilds the oracle's state from its trials' files alone."""
-        found = {trial_id: state for trial_id, state in found.items() if state is not None}
+    def _rebuilt(self, found):
+        """Returns entries of the oracle's state that follow from its trials' files."""
         ended = [name for name, state in found.items() if state["status"] in (COMPLETED, FAILED)]
         spaces = [state["hyperparameters"] for state in found.values()]
-        return self.get_state() | {
+        return {
             "start_order": list(found),
             "end_order": ended,
             "ongoing_trials": {},
@@ -255,22 +327,3 @@ def _unlocked_after_an_error(oracle: keras_tuner.Oracle) -> Iterator[None]:
             engine.THREADS[oracle] = None
             engine.LOCKS[oracle].release()
         raise
-
-
-def _write(path, state):
-    with whole(path, "w") as file:
-        file.write(json.dumps(state))  # much faster than `json.dump`
-
-
-def _read(path):
-    """Reads a JSON file; returns None if it is missing or damaged, and renames a damaged one."""
-    try:
-        with open(path) as file:
-            return json.load(file)
-    except FileNotFoundError:
-        return None
-    except ValueError:
-        aside = f"{path}.damaged"
-        os.replace(path, aside)
-        warnings.warn(f"{path} is damaged; it is kept as {aside}", stacklevel=2)
-        return None

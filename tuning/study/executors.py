@@ -7,8 +7,8 @@ from trainer.callbacks import Callback
 from trainer.config import TrainConfig
 from trainer.display.words import count
 from trainer.signals import Signals
+from trainer.storage.lease import Lease
 from trainer.storage.records import RunRecord
-from tuning.study.lease import Lease
 from tuning.study.places import default_lanes, default_workers, gpus
 from tuning.study.pool import Ended, NextJob, Pool
 from tuning.study.progress import StudyDisplay

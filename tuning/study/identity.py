@@ -1,16 +1,79 @@
-"""Identity of a study: the settings that must match if it is continued."""
+"""Identity of a study: study.json, and the settings that must match if it is continued."""
 
 import dataclasses
-from typing import Any
+import pathlib
+from typing import Any, NotRequired, TypedDict
 
 from trainer.config import TrainConfig
+from trainer.storage import json_files
 from trainer.storage.differences import refuse_difference
+from trainer.storage.json_types import Size
 from tuning.config import StudyConfig
 
 #: Settings of a search that may change when a study is continued.
 FREE = ("num_trials", "keep")
 #: Settings of a search that are chosen when it starts, unless the user sets them.
 CHOSEN = ("batch", "seed", "initial_points")
+
+
+class Settings(TypedDict):
+    """Content of study.json, to continue the study."""
+
+    config: TrainConfig
+    study: StudyConfig
+    backend: str
+    num_trials: Size
+    keep: Size
+    batch: Size
+    transferred_from: NotRequired[str | None]
+    profile: NotRequired[str | None]
+    data: NotRequired[dict[str, Any]]
+
+
+class ConfigFacts(TypedDict):
+    """Facts of a study's configuration."""
+
+    task: str
+    arch: str
+    depth: Size
+    num_params: Size
+    train_steps: Size
+    optimizer: NotRequired[str]
+
+
+class SearchFacts(TypedDict, total=False):
+    """Facts of a study's search."""
+
+    algorithm: str
+    ranges: dict[str, Any]
+
+
+class Facts(TypedDict, total=False):
+    """Content of study.json, to show the study; no task, cell or optimizer is imported."""
+
+    config: ConfigFacts
+    study: SearchFacts
+    num_trials: Size
+    profile: str | None
+
+
+def read(study: str | pathlib.Path, kind: Any = Settings) -> Any:
+    """Reads the study.json of a study.
+
+    Args:
+        study: directory of the study.
+        kind: `Settings` or `Facts`.
+
+    Returns:
+        A value of this kind; None if there is no file.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    try:
+        return json_files.read(pathlib.Path(study, "study.json"), kind)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
 
 
 def identity(config: TrainConfig, study: StudyConfig) -> dict[str, Any]:

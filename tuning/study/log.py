@@ -7,15 +7,14 @@ Logs are meant to be published, so they leave out machines and command lines. Th
 import contextlib
 import dataclasses
 import errno
-import json
 import os
 import pathlib
 from collections.abc import Iterable
 from typing import Any
 
 from trainer.config import TrainConfig
-from trainer.display.words import count
-from trainer.storage.files import whole
+from trainer.storage import json_files
+from trainer.storage.files import open_to_append
 from trainer.storage.records import PRIVATE, RunDirectory, RunRecord
 
 #: File names of the logs of a study's reruns, and of trainings of given hyperparameters.
@@ -25,8 +24,9 @@ RERUNS, GIVEN = "reruns.jsonl", "given.jsonl"
 class TrialLog:
     """Log of finished trials, in the order in which they ended.
 
-    A line that was truncated by a kill or a full disk is dropped when the file is opened; the
-    damaged file is kept under another name, and `problem` says so.
+    A line that was truncated by a kill or a full disk, or altered, is dropped when the file is
+    opened; the damaged file is kept under another name, and `problem` says so. The lease on the
+    directory must be held by whoever opens the file or appends to it.
 
     Args:
         path: the file, which need not exist.
@@ -39,16 +39,15 @@ class TrialLog:
     def __init__(self, path: str | pathlib.Path):
         self.path = pathlib.Path(path)
         self.problem: str | None = None
-        self.records, bad = read(self.path)
-        if bad:
+        self.records, problems = read(self.path)
+        if problems:
             aside = _free_name(self.path)
             # A link rather than a rename, so that the log exists at all times.
             os.link(self.path, aside)
-            with whole(self.path, "w") as file:
-                file.writelines(map(_line, self.records.values()))
+            json_files.write_lines(self.path, list(map(_public, self.records.values())))
             self.problem = (
-                f"{self.path} has {count(bad, 'damaged line')}; it is kept as "
-                f"{aside.name}, and the lost trials run again"
+                f"{json_files.summary(self.path, problems)}; it is kept as {aside.name}, and the "
+                "lost trials run again"
             )
 
     def append(self, record: RunRecord) -> None:
@@ -57,9 +56,9 @@ class TrialLog:
         Raises:
             OSError: it cannot be written, for example on a full disk; the file is unchanged.
         """
-        line = _line(record).encode()
+        line = f"{json_files.dumps(_public(record))}\n".encode()
         # Unbuffered, so that closing the file does not retry a failed write.
-        with open(self.path, "ab", buffering=0) as file:
+        with open_to_append(self.path, "ab", buffering=0) as file:
             size = file.seek(0, os.SEEK_END)
             try:
                 if file.write(line) < len(line):
@@ -67,34 +66,26 @@ class TrialLog:
                 os.fsync(file.fileno())
             except OSError as error:
                 with contextlib.suppress(OSError):
-                    os.truncate(self.path, size)
+                    file.truncate(size)
                 raise OSError(error.errno, error.strerror, str(self.path)) from None
         self.records[record.run_id] = record
 
 
-def read(path: str | pathlib.Path) -> tuple[dict[str, RunRecord], int]:
+def read(path: str | pathlib.Path) -> tuple[dict[str, RunRecord], list[str]]:
     """Reads a log that another process may be writing.
 
     Returns:
-        (records by run id, number of lines that are not records).
+        (records by run id, list of problems with lines; see `json_files.read_lines`).
     """
-    records: dict[str, RunRecord] = {}
-    bad = 0
     try:
-        lines = pathlib.Path(path).read_bytes().split(b"\n")
+        found, problems = json_files.read_lines(path, RunRecord)
     except FileNotFoundError:
-        return {}, 0
-    for line in filter(None, lines):
-        try:
-            record = RunRecord(**json.loads(line))
-        except (ValueError, TypeError):
-            bad += 1
-        else:
-            records.setdefault(record.run_id, record)
-    if lines[-1]:
-        # A last line without its newline may parse, but the next record would be appended to it.
-        bad = max(bad, 1)
-    return records, bad
+        return {}, []
+    records: dict[str, RunRecord] = {}
+    for record in found:
+        if records.setdefault(record.run_id, record) is not record:
+            problems.append(f"a second record of trial {record.run_id}")
+    return records, problems
 
 
 def ranked(records: Iterable[RunRecord]) -> list[RunRecord]:
@@ -119,12 +110,11 @@ def write_run(path: str | pathlib.Path, record: RunRecord, weights: Any) -> None
     config = TrainConfig(**record.config).as_gin()
     run.create(record, dict.fromkeys(("config.gin", "operative_config.gin"), config))
     state = {"weights": weights, "step": np.int32(record.steps_done)}
-    checkpoints.write(run.checkpoints, state)
+    checkpoints.write(run.checkpoints, state, record.identity)
 
 
-def _line(record):
-    public = dataclasses.asdict(record) | dict.fromkeys(PRIVATE)
-    return json.dumps(public, allow_nan=False) + "\n"
+def _public(record):
+    return dataclasses.asdict(record) | dict.fromkeys(PRIVATE)
 
 
 def _free_name(path):

@@ -12,9 +12,9 @@ from trainer.callbacks import DEFAULT, Callback, Callbacks
 from trainer.config import TrainConfig
 from trainer.display.words import count
 from trainer.errors import UserError
+from trainer.storage.lease import Lease
 from trainer.storage.records import RunRecord
 from tuning.study.executors import Executor, Processes, run_jobs
-from tuning.study.lease import Lease
 from tuning.study.log import TrialLog, write_run
 from tuning.study.pool import Job
 from tuning.study.progress import StudyDisplay
@@ -55,8 +55,9 @@ def train_all(
     num_steps = configs[0].make_task().num_steps
     executor = (executor or Processes()).sized(configs[0], num_steps, len(configs))
     path.parent.mkdir(parents=True, exist_ok=True)
-    with contextlib.nullcontext(lease) if lease else Lease(path.parent) as held:
-        log = TrialLog(path)
+    with contextlib.nullcontext(lease) if lease else Lease(path.parent) as owned:
+        with owned.held():
+            log = TrialLog(path)
         if log.problem:
             display.say(log.problem)
         run_ids = {job.run_id for job in jobs}
@@ -72,18 +73,18 @@ def train_all(
             return {n: record for n, record in log.records.items() if n in run_ids}, len(jobs)
 
         def ended(record, weights):
-            held.check()
             for name, value in marked.get(record.run_id, {}).items():
                 setattr(record, name, value)
-            if keep and record.objective is not None:
-                write_run(place(record.run_id), record, weights)
-            log.append(record)
+            with owned.held():
+                if keep and record.objective is not None:
+                    write_run(place(record.run_id), record, weights)
+                log.append(record)
 
         headline = f"{count(len(jobs), 'training')} of {configs[0].arch} on {configs[0].task}"
         display.begin(*progress(), f"{headline}   {executor}   in {path.parent}")
         waiting = iter([job for job in jobs if job.run_id not in log.records])
         callback = Callbacks(callbacks, facts)
-        run_jobs(executor, held, display, progress, lambda: next(waiting, None), ended, callback)
+        run_jobs(executor, owned, display, progress, lambda: next(waiting, None), ended, callback)
     return [log.records[job.run_id] for job in jobs if job.run_id in log.records]
 
 

@@ -12,8 +12,8 @@ trials.jsonl alone: the search is rebuilt from them.
 
 import contextlib
 import dataclasses
-import json
 import pathlib
+import re
 import shutil
 import warnings
 from collections.abc import Mapping, Sequence
@@ -23,16 +23,17 @@ from trainer.callbacks import DEFAULT, Callback, Callbacks
 from trainer.config import TrainConfig
 from trainer.display.words import count
 from trainer.errors import UserError
+from trainer.storage import json_files
 from trainer.storage.differences import refuse_difference
-from trainer.storage.files import whole, write_json
+from trainer.storage.files import whole
+from trainer.storage.lease import Lease
 from trainer.storage.records import RunRecord
 from tuning.config import MAX_TRIALS, StudyConfig, seed_of
 from tuning.search import ranges
 from tuning.search import space as spaces
 from tuning.search.algorithms import load_oracle
 from tuning.study.executors import Executor, Processes, run_jobs
-from tuning.study.identity import CHOSEN, identity, refuse_other
-from tuning.study.lease import Lease
+from tuning.study.identity import CHOSEN, Settings, identity, read, refuse_other
 from tuning.study.log import TrialLog, rank, ranked, write_run
 from tuning.study.pool import Job
 from tuning.study.progress import StudyDisplay
@@ -142,29 +143,20 @@ class Study:
         """The best feasible record; None if there is none."""
         return next(iter(self.ranked), None)
 
-    def check(self) -> dict[str, Any] | None:
+    def check(self) -> Settings | None:
         """Reads study.json; returns None if it does not exist.
 
         Raises:
             UserError: the directory holds another study, or something else.
         """
-        try:
-            held = json.loads((self.path / "study.json").read_text())
-            study = StudyConfig.from_json(held["study"] | {"batch": held["batch"]})
-            found = identity(TrainConfig(**held["config"]), study) | {"backend": held["backend"]}
-        except FileNotFoundError:
-            strangers = self.path.exists() and [p.name for p in self.path.iterdir()]
-            strangers = [name for name in strangers or () if "lease" not in name and name[0] != "."]
-            if strangers:
-                raise UserError(
-                    f"{self.path} holds {strangers[0]} but no study; choose another --study_dir"
-                ) from None
+        held = read(self.path)
+        if held is None:
+            self._refuse_strangers()
             return None
-        except (ValueError, TypeError, KeyError, NotADirectoryError, UserError) as error:
-            raise UserError(f"{self.path}/study.json cannot be read: {error}") from None
+        study = dataclasses.replace(held["study"], batch=held["batch"])
         refuse_other(
             f"{self.path} holds a study",
-            found,
+            identity(held["config"], study) | {"backend": held["backend"]},
             self._identity(),
             "continue it with its own settings (--resume), or choose another --study_dir",
         )
@@ -176,6 +168,16 @@ class Study:
             "restore the data that it began with, or choose another --study_dir",
         )
         return held
+
+    def _refuse_strangers(self):
+        if self.path.exists() and not self.path.is_dir():
+            raise UserError(f"{self.path} is not a directory; choose another --study_dir")
+        names = [p.name for p in self.path.iterdir()] if self.path.exists() else []
+        strangers = [name for name in names if "lease" not in name and name[0] != "."]
+        if strangers:
+            raise UserError(
+                f"{self.path} holds {strangers[0]} but no study; choose another --study_dir"
+            )
 
     def trial_path(self, run_id: str) -> pathlib.Path:
         """Returns the directory of a trial."""
@@ -193,18 +195,36 @@ class Study:
         self.study = self._chosen(held, slots)
         for name in ("transferred_from", "profile"):
             setattr(self, name, (held or {}).get(name, getattr(self, name)))
-        oracle = self._make_oracle()
+        with self._lease.held():
+            self._write_settings()
+            self.log = TrialLog(self.path / "trials.jsonl")
+        oracle = self._reloaded(display)
+        if lost := self._lost(oracle):
+            display.say(f"the search is rebuilt from {self.log.path}")
+            oracle.restore(lost)
+        gone = [each for each in oracle.end_order if each not in self.log.records]
+        if gone and not self.log.problem:
+            display.say(
+                f"{self.log.path} lacks {count(len(gone), 'trial')} that had ended; they run again"
+            )
+        self._schedule = Schedule(oracle, self.log, self.study.num_trials, self.study.batch)
+
+    def _write_settings(self):
         own = {name: getattr(self.study, name) for name in ("num_trials", "keep", "batch")}
         settings = self._identity()
         del settings["study"]["batch"]
         own |= {"transferred_from": self.transferred_from, "profile": self.profile}
         own |= {"data": self.task.describe()}
-        write_json(self.path / "study.json", settings | own)
+        json_files.write(self.path / "study.json", settings | own)
         for name, text in self.documents.items():
             if not (self.path / name).exists():
                 with whole(self.path / name, "w") as file:
                     file.write(text)
-        self.log = TrialLog(self.path / "trials.jsonl")
+
+    def _reloaded(self, display):
+        """Returns the search as its files hold it, or a new one."""
+        oracle = self._make_oracle()
+        oracle.guard = self._lease.held
         with warnings.catch_warnings(record=True) as problems:
             warnings.simplefilter("always", UserWarning)
             # Either may be missing after a kill, or damaged.
@@ -212,10 +232,7 @@ class Study:
                 oracle.reload()
         for problem in filter(None, (self.log.problem, *(str(p.message) for p in problems))):
             display.say(problem)
-        if lost := self._lost(oracle):
-            display.say(f"the search is rebuilt from {self.log.path}")
-            oracle.restore(lost)
-        self._schedule = Schedule(oracle, self.log, self.study.num_trials, self.study.batch)
+        return oracle
 
     def _chosen(self, held, slots):
         """Returns the search, completed with the settings that are chosen when it starts."""
@@ -225,7 +242,7 @@ class Study:
             "batch": default_batch(self.study.num_trials, slots),
             "initial_points": default_initial_points(self.study.num_trials, free),
         }
-        for source in (held or {}, held["study"] if held else {}, vars(self.study)):
+        for source in (held or {}, vars(held["study"]) if held else {}, vars(self.study)):
             values |= {n: source[n] for n in CHOSEN if source.get(n) is not None}
         return dataclasses.replace(self.study, **values)
 
@@ -248,6 +265,8 @@ class Study:
             UserError: the trial does not fit the search space.
         """
         try:
+            if not re.fullmatch("[0-9]{5}", record.run_id):
+                raise UserError("its id is not the number of a trial")
             for each in self.space:
                 if each.name.partition(".")[0] not in record.config:
                     raise UserError(f"it has no {each.name}")
@@ -319,19 +338,18 @@ class Study:
         return pruning_limits(self.study.early_stopping, records, config)
 
     def _ended(self, record, weights):
-        # Another process may own the directory by now.
-        self._lease.check()
         for name, value in self._origin(record.run_id).items():
             setattr(record, name, value)
         record.outside = spaces.outside(TrainConfig(**record.config), self.space)
-        if record.objective is not None:
-            better = [each for each in self.ranked if rank(each) < rank(record)]
-            if len(better) < self.study.keep:
-                write_run(self.trial_path(record.run_id), record, weights)
-        # The log is written last: a trial in the log is not trained again.
-        self.log.append(record)
-        for dropped in self.ranked[self.study.keep :]:
-            shutil.rmtree(self.trial_path(dropped.run_id) / "checkpoints", ignore_errors=True)
+        with self._lease.held():
+            if record.objective is not None:
+                better = [each for each in self.ranked if rank(each) < rank(record)]
+                if len(better) < self.study.keep:
+                    write_run(self.trial_path(record.run_id), record, weights)
+            # The log is written last: a trial in the log is not trained again.
+            self.log.append(record)
+            for dropped in self.ranked[self.study.keep :]:
+                shutil.rmtree(self.trial_path(dropped.run_id) / "checkpoints", ignore_errors=True)
         # Propose while others still train, so that no lane waits for the search.
         self._schedule.advance()
 

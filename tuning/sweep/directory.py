@@ -9,20 +9,21 @@ logs/NAME.txt       its output
 
 import contextlib
 import dataclasses
-import json
 import os
 import pathlib
 import time
 from collections.abc import Iterable
-
-from filelock import FileLock, Timeout
+from typing import Annotated, Literal, NotRequired, TypedDict
 
 from trainer.config import is_registered, read_config
 from trainer.errors import UserError
+from trainer.storage import json_files
 from trainer.storage.differences import refuse_difference
-from trainer.storage.files import whole, write_json
+from trainer.storage.files import locked, read_bytes, remove_leftovers, whole
+from trainer.storage.json_types import Count, FileName, Size
+from trainer.storage.lease import PATIENCE, Lease
 from tuning.config import StudyConfig
-from tuning.study.lease import PATIENCE, Lease
+from tuning.study.identity import ConfigFacts
 from tuning.study.log import RERUNS, ranked, read
 from tuning.sweep.config import Spec
 from tuning.sweep.growth import Union, union
@@ -55,15 +56,15 @@ class State:
         core_seconds: processor time of these owners, which other processes do not affect.
     """
 
-    status: str = WAITING
-    trials: int = 0
-    infeasible: int | None = None
-    proposed: int | None = None
+    status: Annotated[str, Literal["waiting", "running", "done", "failed"]] = WAITING
+    trials: Count = 0
+    infeasible: Count | None = None
+    proposed: Count | None = None
     best: float | None = None
-    wanted: int = 0
+    wanted: Count = 0
     note: str = ""
     failures: tuple[str, ...] = ()
-    deaths: int = 0
+    deaths: Count = 0
     seconds: float = 0.0
     core_seconds: float = 0.0
 
@@ -95,6 +96,26 @@ class State:
         return dataclasses.replace(
             self, status=FAILED if is_final else WAITING, failures=failures, deaths=0
         )
+
+
+class StoredSpec(TypedDict):
+    """A `Spec` in sweep.json."""
+
+    name: FileName
+    config: ConfigFacts
+    study: StudyConfig
+    reruns: Count
+    num_steps: Size
+    transfer: NotRequired[str | None]
+    priority: NotRequired[Count]
+
+
+class Manifest(TypedDict):
+    """Content of sweep.json."""
+
+    backend: str
+    profile: str
+    studies: list[StoredSpec]
 
 
 class Sweep:
@@ -134,17 +155,13 @@ class Sweep:
         """
         manifest = pathlib.Path(path, "sweep.json")
         try:
-            held = json.loads(manifest.read_text())
-            specs = [_spec(each, manifest, to_show) for each in held["studies"]]
-            found = cls(path, specs, held["backend"], held["profile"])
-            found._to_show = to_show
-            return found
+            held = json_files.read(manifest, Manifest)
         except (FileNotFoundError, NotADirectoryError):
             raise UserError(f"{path} holds no sweep (no sweep.json)") from None
-        except UserError:
-            raise
-        except (ValueError, TypeError, KeyError) as error:
-            raise UserError(f"{manifest} describes no sweep: {error}") from None
+        specs = [_spec(each, manifest, to_show) for each in held["studies"]]
+        found = cls(path, specs, held["backend"], held["profile"])
+        found._to_show = to_show
+        return found
 
     def refresh(self) -> None:
         """Reads the studies again if another process has changed the manifest."""
@@ -196,13 +213,14 @@ class Sweep:
         for name in ("studies", "states", "logs"):
             (self.path / name).mkdir(parents=True, exist_ok=True)
         try:
-            with FileLock(self.path / ".sweep.lock", timeout=PATIENCE):
+            with locked(self.path / ".sweep.lock", PATIENCE):
+                remove_leftovers(self.path, "sweep")
                 self._merge(self.union())
                 self._write_text(text)
                 studies = [_values(spec) for spec in self.specs.values()]
                 values = {"backend": self.backend, "profile": self.profile, "studies": studies}
-                write_json(self._manifest, values)
-        except Timeout:
+                json_files.write(self._manifest, values)
+        except BlockingIOError:
             raise UserError(f"{self.path}/.sweep.lock is held by a suspended process") from None
         self._read_at = self._stamp()
 
@@ -278,9 +296,8 @@ class Sweep:
     def state(self, name: str) -> State:
         """Reads the state of a study; derives a missing or damaged one from the results."""
         try:
-            values = json.loads(self._state_path(name).read_bytes())
-            state = State(**values | {"failures": tuple(values["failures"])})
-        except (FileNotFoundError, ValueError, TypeError, KeyError):
+            state = json_files.read(self._state_path(name), State)
+        except (FileNotFoundError, json_files.Damaged):
             state = self._state_of_results(name)
         if state.status == DONE and max(state.wanted, state.trials) < self._wanted(name):
             return dataclasses.replace(state, status=WAITING)
@@ -305,14 +322,15 @@ class Sweep:
 
     def write_state(self, name: str, state: State) -> None:
         """Writes the state of a study; its lease must be held."""
-        write_json(self._state_path(name), dataclasses.asdict(state))
+        remove_leftovers(self.path / "states", f"{name}.json")
+        json_files.write(self._state_path(name), dataclasses.asdict(state))
 
     def num_ended(self, name: str) -> int:
         """Counts the finished trials and reruns in the study's files."""
         count = 0
         for file in ("trials.jsonl", RERUNS):
             with contextlib.suppress(FileNotFoundError):
-                count += (self.study_path(name) / file).read_bytes().count(b"\n")
+                count += read_bytes(self.study_path(name) / file).count(b"\n")
         return count
 
     def _state_path(self, name):
@@ -327,6 +345,6 @@ def _values(spec):
 
 
 def _spec(values, manifest, to_show):
-    config, study = values["config"], StudyConfig.from_json(values["study"])
+    config = values["config"]
     config = None if to_show and not is_registered(config) else read_config(config, manifest)
-    return Spec(**values | {"config": config, "study": study})
+    return Spec(**values | {"config": config})

@@ -21,8 +21,8 @@ from typing import Self
 from trainer.display.words import count
 from trainer.errors import UserError
 from trainer.signals import Signals
+from trainer.storage.lease import PATIENCE
 from tuning.study import places
-from tuning.study.lease import PATIENCE
 from tuning.sweep import worker
 from tuning.sweep.directory import RUNNING, WAITING, Sweep
 from tuning.sweep.status import SweepDisplay, report

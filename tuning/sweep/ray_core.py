@@ -14,7 +14,7 @@ from typing import NamedTuple
 from trainer import names
 from trainer.errors import UserError
 from trainer.signals import Signals
-from tuning.study.lease import Watch
+from trainer.storage.lease import Watch
 from tuning.study.places import Place
 from tuning.sweep import worker
 from tuning.sweep.directory import Sweep

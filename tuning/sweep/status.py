@@ -9,7 +9,7 @@ from rich.console import Console
 
 from trainer.display.progress import Display
 from trainer.display.words import count, duration
-from tuning.study.lease import Watch
+from trainer.storage.lease import Watch
 from tuning.sweep.config import Spec
 from tuning.sweep.directory import DONE, FAILED, PHASES, RUNNING, State, Sweep
 from tuning.sweep.estimate import chain, work

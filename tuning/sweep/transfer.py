@@ -5,7 +5,6 @@ along one axis alone, the budget or the depth. The source is the next smaller st
 """
 
 import dataclasses
-import json
 import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -14,6 +13,7 @@ from trainer.config import read_config
 from trainer.errors import UserError
 from tuning.config import StudyConfig
 from tuning.search import ranges
+from tuning.study import identity
 from tuning.study.log import ranked, read
 from tuning.sweep.config import TRANSFERS, Spec, prefix
 
@@ -80,10 +80,10 @@ def begin(
         path: returns the directory of a study.
     """
     search = specs[name].study
-    held = _begun(path(name) / "study.json")
+    held = identity.read(path(name))
     if held is not None:
         origin = held.get("transferred_from")
-        return _transferred(search, held["study"]["first"], origin) if origin else Beginning(search)
+        return _transferred(search, held["study"].first, origin) if origin else Beginning(search)
     if source is None:
         return Beginning(search)
     best = next(iter(ranked(read(path(source) / "trials.jsonl")[0].values())), None)
@@ -121,13 +121,3 @@ def first_trial(target: Spec, source: Spec, config: Mapping[str, Any]) -> dict[s
         options = found.task_options | {"num_samples": samples}
         found = dataclasses.replace(found, task_options=options)
     return ranges.point(found, ranges.of_ranges(target.config, target.study), {})
-
-
-def _begun(path: pathlib.Path) -> dict[str, Any] | None:
-    """Reads the study.json of a study that has begun; None if it has not."""
-    try:
-        return json.loads(path.read_text())
-    except FileNotFoundError:
-        return None
-    except ValueError as error:
-        raise UserError(f"{path} cannot be read: {error}") from None

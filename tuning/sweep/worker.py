@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from trainer.callbacks import DEFAULT
 from trainer.errors import UserError
-from trainer.storage.files import is_full
-from tuning.study.lease import PATIENCE, Lease, LeaseLost, Watch
+from trainer.storage.files import is_full, open_to_append
+from trainer.storage.lease import PATIENCE, Lease, LeaseLost, Watch
 from tuning.sweep import transfer
 from tuning.sweep.config import Spec
 from tuning.sweep.directory import DONE, WAITING, State, Sweep
@@ -143,7 +143,8 @@ def _run_owned(sweep, name, runner, lease, stop):
         return before
     state = before.taken(sweep.num_ended(name))
     try:
-        sweep.write_state(name, state)
+        with lease.held():
+            sweep.write_state(name, state)
         if not state.is_over:
             state = _attempt(sweep, name, runner, lease, stop, state)
             state = dataclasses.replace(
@@ -152,14 +153,14 @@ def _run_owned(sweep, name, runner, lease, stop):
                 core_seconds=state.core_seconds + time.process_time() - began[1],
                 trials=sweep.num_ended(name),
             )
-            lease.check()
-            sweep.write_state(name, state)
+            with lease.held():
+                sweep.write_state(name, state)
         if len(state.failures) > len(before.failures):
-            with open(sweep.log_path(name), "a") as file:
+            with open_to_append(sweep.log_path(name)) as file:
                 file.write(f"error {len(state.failures)}: {state.failures[-1].strip()}\n")
     except OSError:
         # Not the study's fault: without this, it may count as a death. A full disk may prevent it.
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, LeaseLost), lease.held():
             sweep.write_state(name, dataclasses.replace(state, status=WAITING))
         raise
     return state
@@ -221,7 +222,7 @@ class Studies:
         from tuning.study.study import Study
 
         spec, executor = sweep.specs[name], self.executor(stop)
-        with open(sweep.log_path(name), "a", buffering=1) as file:
+        with open_to_append(sweep.log_path(name), buffering=1) as file:
             display = StudyDisplay(Console(file=file, width=200, highlight=False))
             search, origin, note = transfer.begin(
                 sweep.specs, name, sweep.sources.get(name), sweep.study_path

@@ -1,12 +1,11 @@
 """The status line of a study: its phases, and the time left, with a clock that the tests set."""
 
-import dataclasses
 import io
 
 import pytest
+import records
 from rich.console import Console
 
-from trainer.storage.records import RunRecord
 from tuning.study.progress import Pace, StudyDisplay
 
 
@@ -18,10 +17,7 @@ class Clock:
 
 
 def trial(run_id, steps_done, objective=1.0):
-    fields = dict.fromkeys(each.name for each in dataclasses.fields(RunRecord))
-    return RunRecord(
-        **fields | {"run_id": run_id, "steps_done": steps_done, "objective": objective}
-    )
+    return records.record(run_id, objective, steps_done=steps_done)
 
 
 def trials(*steps):

@@ -5,19 +5,18 @@ import math
 
 import numpy as np
 import pytest
+import records
 
 from trainer import TrainConfig
-from trainer.storage.records import RunRecord
 from tuning.study.pruning import CURVE_POINTS, ETA, RULES, best_share, pruning_limits
 from tuning.study.schedule import num_known
 
 CONFIG = TrainConfig("parens", "gru", train_steps=1000)
-BLANK = {field.name: None for field in dataclasses.fields(RunRecord)}
 
 
 def record(curve, config=CONFIG):
     values = {"curve": curve, "config": dataclasses.asdict(config)}
-    return RunRecord(**BLANK | values | {"train_steps": config.train_steps})
+    return records.record(**values, train_steps=config.train_steps)
 
 
 def simulate(rule, curves, batch=8):

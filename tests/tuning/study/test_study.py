@@ -12,6 +12,7 @@ import time
 import types
 
 import pytest
+import records
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from processes import JAX, environment, python
@@ -19,7 +20,7 @@ from tensorboard_files import points
 from untrained import Untrained
 
 from trainer import Callback, TrainConfig, UserError
-from trainer.storage.records import PRIVATE, RunRecord
+from trainer.storage.records import PRIVATE
 from tuning.config import StudyConfig, seed_of
 from tuning.study import log
 from tuning.study.schedule import (
@@ -400,10 +401,8 @@ def test_trials_worse_than_the_median_are_pruned(tmp_path):
     names = [str(number) for number in range(30)]
 
     def record(number):
-        fields = {f.name: None for f in dataclasses.fields(RunRecord)}
         curve = [float(number)] * (5 if number == 3 else 20)
-        config = {"task": "parens"}
-        return RunRecord(**fields | {"curve": curve, "config": config, "train_steps": 3000})
+        return records.record(curve=curve, config={"task": "parens"}, train_steps=3000)
 
     study.log = types.SimpleNamespace(records={name: record(int(name)) for name in names})
 

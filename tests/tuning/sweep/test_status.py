@@ -9,8 +9,8 @@ import sweep_studies
 from rich.console import Console
 
 from trainer import TrainConfig
+from trainer.storage.lease import Lease
 from tuning.config import StudyConfig
-from tuning.study.lease import Lease
 from tuning.sweep.config import Spec
 from tuning.sweep.directory import DONE, RUNNING, State, Sweep
 from tuning.sweep.estimate import work

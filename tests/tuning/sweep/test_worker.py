@@ -10,7 +10,7 @@ import sweep_studies
 from sweep_studies import Quick
 
 from trainer import UserError
-from tuning.study.lease import Lease, Watch
+from trainer.storage.lease import Lease, Watch
 from tuning.sweep import worker
 
 
@@ -124,7 +124,7 @@ def test_an_unusable_machine_fails_no_study(tmp_path):
 
 def test_a_silent_remote_lease_becomes_free(tmp_path, monkeypatch):
     now = [100.0]
-    monkeypatch.setattr("tuning.study.lease.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("trainer.storage.lease.time.monotonic", lambda: now[0])
     watch, path = Watch(patience=30.0), tmp_path / "lease.json"
     assert watch.is_free(tmp_path)
 
@@ -144,7 +144,7 @@ def test_a_silent_remote_lease_becomes_free(tmp_path, monkeypatch):
     assert watch.is_free(tmp_path)
     # A process that has watched it does not wait again.
     assert watch.silent(tmp_path) == path.read_bytes()
-    monkeypatch.setattr("tuning.study.lease.time.sleep", pytest.fail)
+    monkeypatch.setattr("trainer.storage.lease.time.sleep", pytest.fail)
     lease = Lease(tmp_path)
     lease.acquire(watch.silent(tmp_path))
     lease.release()

@@ -1,4 +1,4 @@
-"""A lease on a study's directory, which one process on one machine holds at a time.
+"""A lease on the directory of a run or study, which one process on one machine holds at a time.
 
 `lease.json` names the owner and counts its heartbeats. On the owner's machine, the operating system
 tells whether the owner is alive. Other machines consider it alive as long as its count changes:
@@ -7,7 +7,7 @@ clocks and file times may be skewed and are never compared. All changes are made
 """
 
 import contextlib
-import json
+import errno
 import math
 import os
 import pathlib
@@ -15,19 +15,32 @@ import secrets
 import socket
 import threading
 import time
-from typing import Any, Self
-
-from filelock import AcquireReturnProxy, FileLock, Timeout
+from collections.abc import Iterator
+from typing import Any, Required, Self, TypedDict
 
 from trainer.errors import UserError
-from trainer.storage.files import write_json
+from trainer.storage import json_files
+from trainer.storage.files import locked, read_bytes, remove_leftovers, write_json
+from trainer.storage.json_types import Size
 
 #: Seconds without a heartbeat after which an owner on another machine is considered dead.
 PATIENCE = 30.0
 
 
-class LeaseLost(Exception):
+class LeaseLost(UserError):
     """This process does not hold the lease and must not write to the directory."""
+
+
+class Owner(TypedDict, total=False):
+    """Content of `lease.json`: a process, its token, and the number of its heartbeats."""
+
+    host: str
+    boot_id: str | None
+    pid_namespace: str
+    pid: Required[Size]
+    start: int | None
+    token: str
+    heartbeat: int
 
 
 class Lease:
@@ -93,12 +106,27 @@ class Lease:
             LeaseLost: it was never acquired, or another process took it over, which happens if this
                 one was suspended for a long time.
         """
-        if not self._held() or self._ended.is_set() or not self._ours(self._record):
+        if not self._is_mine() or self._ended.is_set() or not self._ours(self._record):
             raise LeaseLost(f"this process does not hold the lease on {self.directory}")
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Checks the lease, and prevents that it is taken over during a `with` statement.
+
+        All changes of the directory's files belong in such a statement: otherwise a process that is
+        suspended between check and change overwrites files of the next owner. Heartbeats wait for
+        its end.
+
+        Raises:
+            LeaseLost: as in `check`.
+        """
+        with self._locked():
+            self.check()
+            yield
 
     def release(self) -> None:
         """Releases the lease if this process holds it."""
-        if not self._held():
+        if not self._is_mine():
             return
         self._ended.set()
         if self._heart:
@@ -109,7 +137,7 @@ class Lease:
                 self._path.unlink()
         self._record = None
 
-    def _held(self):
+    def _is_mine(self):
         return self._record is not None and self._record["pid"] == os.getpid()
 
     def _ours(self, record):
@@ -124,9 +152,8 @@ class Lease:
             # Several processes may have found the same owner dead: only the first takes over.
             if self._read() != seen:
                 return False
-            # Remove leftovers of processes killed while writing: the lock excludes living ones.
-            for leftover in self.directory.glob(".lease.json.*"):
-                leftover.unlink(missing_ok=True)
+            # No other process writes to the directory.
+            remove_leftovers(self.directory)
             record = _myself()
             write_json(self._path, record)
         self._record, self._ended, self.failure = record, threading.Event(), None
@@ -164,16 +191,17 @@ class Lease:
             except OSError as error:
                 self.failure = error
 
-    def _locked(self) -> AcquireReturnProxy:
-        """Locks lease.lock until the end of a `with` statement."""
-        # `FileLock` would create the directory, even where a running study was moved away.
-        self.directory.stat()
-        lock = FileLock(self.directory / "lease.lock")
-        try:
-            return lock.acquire(timeout=self.patience, poll_interval=0.01)
-        except Timeout:
-            # Others hold it for milliseconds, unless one was suspended meanwhile.
-            raise TimeoutError("lease.lock is held by a suspended process") from None
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Locks lease.lock during a `with` statement."""
+        with contextlib.ExitStack() as held:
+            try:
+                held.enter_context(locked(self.directory / "lease.lock", self.patience))
+            except BlockingIOError as error:
+                # Others hold it for milliseconds, unless one was suspended meanwhile.
+                message = "lease.lock is held by a suspended process"
+                raise OSError(errno.ETIMEDOUT, message, error.filename) from None
+            yield
 
     def _read(self):
         return _content(self.directory)
@@ -217,7 +245,7 @@ class Watch:
 def _content(directory: str | pathlib.Path) -> bytes | None:
     """Reads a lease, which may be damaged; returns None if there is none."""
     with contextlib.suppress(FileNotFoundError):
-        return pathlib.Path(directory, "lease.json").read_bytes()
+        return read_bytes(pathlib.Path(directory, "lease.json"))
     return None
 
 
@@ -273,8 +301,6 @@ def _proc(name: str) -> str | None:
 
 def _parse(content: bytes | None) -> dict[str, Any]:
     """Returns the owner's record; an empty one if there is none or it is damaged."""
-    with contextlib.suppress(ValueError, TypeError, KeyError):
-        record = json.loads(content or b"")
-        if record["pid"] > 0:
-            return record
+    with contextlib.suppress(json_files.Damaged):
+        return json_files.parse(content or b"", Owner, "lease.json")
     return {}

@@ -15,7 +15,7 @@ from processes import environment
 
 from trainer.errors import UserError
 from trainer.storage.files import write_json
-from tuning.study.lease import Lease, LeaseLost
+from trainer.storage.lease import Lease, LeaseLost
 
 PATIENCE, INTERVAL = 0.6, 0.1
 #: Longer than any test: an answer in less time has not waited for it.
@@ -26,7 +26,7 @@ DAYS = 86400.0
 WORKER = """
 import json, os, sys, time
 from trainer.errors import UserError
-from tuning.study.lease import Lease, LeaseLost
+from trainer.storage.lease import Lease, LeaseLost
 
 lease = None
 
@@ -192,7 +192,7 @@ def test_heart_beats(tmp_path):
         assert read(tmp_path) | {"heartbeat": 0} == first | {"heartbeat": 0}
 
 
-def test_release_leaves_the_lock_file_only_and_may_be_repeated(tmp_path):
+def test_release_leaves_no_file_and_may_be_repeated(tmp_path):
     lease = Lease(tmp_path, PATIENCE, INTERVAL)
     lease.release()
     with lease:
@@ -200,7 +200,7 @@ def test_release_leaves_the_lock_file_only_and_may_be_repeated(tmp_path):
         with pytest.raises(UserError, match=f"process {os.getpid()} "):
             lease.acquire()
     lease.release()
-    assert os.listdir(tmp_path) == ["lease.lock"]
+    assert os.listdir(tmp_path) == []
     with pytest.raises(LeaseLost):
         lease.check()
     with lease:
@@ -222,7 +222,7 @@ def test_killed_owner_is_replaced_at_once(tmp_path, workers, reaped):
     first, second = workers(2)
     first.acquire(tmp_path, LONG)
     # As after a kill in the middle of a write.
-    (tmp_path / ".lease.json.abc").touch()
+    (tmp_path / ".lease.json.0123abcd.partial").touch()
     first.process.kill()
     os.waitid(os.P_PID, first.pid, os.WEXITED | os.WNOWAIT)
     if reaped:
@@ -231,7 +231,7 @@ def test_killed_owner_is_replaced_at_once(tmp_path, workers, reaped):
     assert second.acquire(tmp_path, LONG) == ["ok", None]
     assert time.monotonic() - begin < LONG / 4
     assert read(tmp_path)["pid"] == second.pid
-    assert sorted(os.listdir(tmp_path)) == ["lease.json", "lease.lock"]
+    assert os.listdir(tmp_path) == ["lease.json"]
 
 
 def test_recycled_process_id_is_not_the_owner(tmp_path, record):
@@ -406,3 +406,36 @@ def test_forked_child_does_not_hold_the_lease(tmp_path, workers):
         assert second.acquire(tmp_path, LONG) == ["ok", None]
     finally:
         os.kill(child, signal.SIGKILL)
+
+
+def test_nobody_takes_over_during_a_change(tmp_path, record):
+    with Lease(tmp_path, PATIENCE, INTERVAL) as lease, lease.held():
+        # As if the owner were on another machine, and suspended.
+        write_json(tmp_path / "lease.json", record | {"host": "elsewhere"})
+        with pytest.raises(UserError, match=r"lease\.lock is held"):
+            Lease(tmp_path, PATIENCE / 2, INTERVAL).acquire()
+        assert read(tmp_path)["token"] == record["token"]
+
+
+def test_nothing_is_changed_without_the_lease(tmp_path, record):
+    with Lease(tmp_path, LONG, LONG / 2) as lease:
+        with lease.held():
+            lease.check()
+        write_json(tmp_path / "lease.json", record)
+        with pytest.raises(LeaseLost), lease.held():
+            pytest.fail("the lease is another's")
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_something_else_in_place_of_the_file_is_refused(tmp_path, make):
+    make(tmp_path / "lease.json")
+    with pytest.raises(UserError, match="it is not a regular file"):
+        Lease(tmp_path).acquire()
+
+
+def test_a_link_in_place_of_the_lock_is_not_followed(tmp_path):
+    (tmp_path / "mine").write_text("mine")
+    (tmp_path / "lease.lock").symlink_to("mine")
+    with pytest.raises(UserError, match="cannot take the lease"):
+        Lease(tmp_path).acquire()
+    assert (tmp_path / "mine").read_text() == "mine"

@@ -1,0 +1,24 @@
+"""Well-formed records of trials, for tests to which most fields do not matter."""
+
+from trainer.storage.records import RunRecord
+
+_FIELDS = {
+    **{"task": "parens", "arch": "gru", "depth": 1, "units": 7, "max_params": 300},
+    **{"num_params": 290, "seed": 0, "train_steps": 60, "input_dim": 6, "output_dim": 1},
+    **{"chance_loss": 2.0, "config": {}, "data": {}, "backend": "jax", "versions": {}},
+    **{"hparams": {"task_options": {}, "activation": None}, "status": "ok"},
+}
+
+
+def record(run_id="00000", objective=None, **values):
+    """Returns a record whose losses are its objective; it diverged in its first step if that is so.
+
+    Args:
+        run_id, objective: fields of the record.
+        values: other fields.
+    """
+    fields = _FIELDS | {"run_id": run_id, "objective": objective}
+    fields |= {"valid_loss": objective, "eval_loss": objective}
+    if values.get("status") == "infeasible":
+        fields |= {"infeasible_at": 1}
+    return RunRecord(**fields | values)

@@ -1,0 +1,165 @@
+"""A run directory belongs to one run and to one process; what is lost is said."""
+
+import io
+import shutil
+import time
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+import trainer
+from trainer import TrainConfig, UserError, loop
+from trainer.display.progress import Display
+from trainer.export import load_model
+from trainer.program import WINDOWS, window_start
+from trainer.storage import checkpoints
+from trainer.storage.files import write_json
+from trainer.storage.lease import Lease, LeaseLost
+from trainer.storage.records import RunDirectory
+from trainer.trial import Trial
+
+OPTIONS = {
+    "task_options": {"delay": 2, "dimensions": 3},
+    **{"num_params": 300, "train_steps": 400, "batch_size": 4, "eval_samples": 16},
+}
+STEP = 200
+
+
+def config(**changes):
+    return TrainConfig("memory", "gru", **OPTIONS | changes)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Directories of two runs with different seeds, which were stopped half way."""
+    home = tmp_path_factory.mktemp("runs")
+    for seed in (0, 7):
+        directory, trial = RunDirectory(home / f"seed_{seed}"), Trial(config(seed=seed))
+        record = trial.record()
+        record.steps_done = STEP
+        directory.create(record, {"config.gin": "", "operative_config.gin": ""})
+        state = trial.program().start(trial.draw_weights()) | {"step": np.int32(STEP)}
+        checkpoints.write(directory.checkpoints, state, record.identity)
+        ends = [window_start(n + 1, 400) for n in range(WINDOWS)]
+        directory.write_metrics([{"step": n, "train_loss": 1.0} for n in ends if n <= STEP])
+    return home
+
+
+@pytest.fixture
+def run(made, tmp_path):
+    """A copy of the run with seed 0, and the function `resume`."""
+    return RunDirectory(shutil.copytree(made / "seed_0", tmp_path / "run"))
+
+
+@pytest.fixture
+def resume(monkeypatch):
+    """Continues a run up to its first step; returns what is printed."""
+    monkeypatch.setattr(loop._Run, "train", lambda self: self.record)
+
+    def call(directory, **changes):
+        console = Console(file=io.StringIO(), width=500)
+        record = trainer.train(config(**changes), directory.path, True, display=Display(console))
+        return record, console.file.getvalue()
+
+    return call
+
+
+def content(directory):
+    return {p: p.read_bytes() for p in sorted(directory.path.rglob("*")) if p.is_file()}
+
+
+def test_a_run_that_is_whole_is_continued_silently(run, resume):
+    before = content(run)
+    record, printed = resume(run)
+    assert (record.steps_done, record.status, printed) == (STEP, "interrupted", "")
+    assert content(run) == before
+
+
+@pytest.mark.parametrize("seed", [0, 7])
+def test_a_run_without_its_record_is_not_continued(run, resume, seed):
+    run.record_path.unlink()
+    before = content(run)
+    with pytest.raises(UserError) as error:
+        resume(run, seed=seed)
+    assert str(error.value) == (
+        f"{run.path} holds checkpoints but no run; restore its record.json, or choose another "
+        "--run_dir"
+    )
+    assert content(run) == before
+
+
+def test_checkpoints_of_another_run_are_refused(made, run, resume):
+    shutil.rmtree(run.checkpoints)
+    shutil.copytree(made / "seed_7/checkpoints", run.checkpoints)
+    problem = "it belongs to a run of another configuration or data"
+    with pytest.raises(UserError, match=r"no readable checkpoint .*; train again with another"):
+        resume(run)
+    with pytest.raises(UserError, match=f"no readable checkpoint .*: {problem}"):
+        load_model(run.path)
+    with pytest.raises(UserError, match=f"no readable checkpoint .*: {problem}"):
+        Trial(config(init_from=str(run.path))).draw_weights()
+
+
+def test_a_checkpoint_of_an_older_version_names_no_run(run, resume):
+    like = Trial(config()).program().start(Trial(config()).draw_weights())
+    state, _ = checkpoints.latest(run.checkpoints, like)
+    checkpoints.write(run.checkpoints, state)
+    assert resume(run)[1] == ""
+
+
+def test_a_checkpoint_with_the_name_of_another_step_is_refused(run, resume):
+    (path,) = checkpoints.paths(run.checkpoints)
+    path.rename(path.with_name("step-0000000399.safetensors"))
+    with pytest.raises(UserError, match="no readable checkpoint"):
+        resume(run)
+    with pytest.raises(UserError, match=f"it holds step {STEP}, not that of its name"):
+        load_model(run.path)
+
+
+def test_lost_checkpoints_are_said(run, resume):
+    shutil.rmtree(run.checkpoints)
+    _, printed = resume(run)
+    assert printed == (
+        "the record has 200 steps, and the checkpoints 0: the others are trained again\n"
+    )
+
+
+def test_lost_measurements_are_said(run, resume):
+    lines = run.metrics_path.read_text().splitlines(keepends=True)
+    run.metrics_path.write_text("".join(lines[:10] + lines[13:]))
+    _, printed = resume(run)
+    assert printed == f"{run.metrics_path} lacks 3 of 50 measurements; the curves have gaps\n"
+    run.metrics_path.unlink()
+    assert "lacks 50 of 50 measurements" in resume(run)[1]
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_a_second_process_is_refused_while_the_first_lives(run, tmp_path, resumed):
+    path = run.path if resumed else tmp_path / "new"
+    path.mkdir(exist_ok=True)
+    with Lease(path):
+        with pytest.raises(UserError, match=f"{path} is in use by process .* choose another"):
+            trainer.train(config(), path, resumed)
+        before = content(RunDirectory(path))
+    assert resumed or [each.name for each in before] == ["lease.json"]
+
+
+def test_a_process_that_lost_its_lease_writes_nothing(tmp_path):
+    run = loop._Run(config(), RunDirectory(tmp_path), Display(), trainer.Callback())
+    run._began = time.monotonic()
+    with run.lease:
+        run.directory.create(run.record, {})
+        run._save()
+        # As if this process had been suspended, and another one had taken over.
+        write_json(tmp_path / "lease.json", {"pid": 1, "host": "elsewhere", "token": "another's"})
+        before = content(run.directory)
+        for change in (run._save, lambda: run._measure(1.0)):
+            with pytest.raises(LeaseLost, match="does not hold the lease"):
+                change()
+        assert content(run.directory) == before
+
+
+def test_the_name_of_the_current_directory_is_its_run_id(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert RunDirectory(".").name == tmp_path.name

@@ -1,0 +1,158 @@
+"""Studies whose files were altered, or that another process owns by now."""
+
+import json
+import shutil
+
+import pytest
+import records
+from untrained import Untrained
+
+from trainer import TrainConfig, UserError
+from trainer.storage.files import write_json
+from trainer.storage.lease import LeaseLost
+from tuning.config import StudyConfig
+from tuning.study import identity, log
+from tuning.study.study import Study
+
+CONFIG = TrainConfig("parens", "rnn", num_params=3000)
+
+
+def study(path, num_trials=12, **options):
+    return Study(path, CONFIG, StudyConfig(num_trials, algorithm="random", seed=0, **options))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A finished study of 12 trials."""
+    path = tmp_path_factory.mktemp("made") / "study"
+    study(path).run(Untrained())
+    return path
+
+
+@pytest.fixture
+def path(made, tmp_path):
+    return shutil.copytree(made, tmp_path / "study")
+
+
+def content(path):
+    """Returns file -> content, except for the lock, which exists during a change."""
+    files = [p for p in sorted(path.rglob("*")) if p.is_file() and p.name != "lease.lock"]
+    return {p: p.read_bytes() for p in files}
+
+
+class Overtaken(Untrained):
+    """Another process takes the lease over, just before or after the sixth record is written."""
+
+    def __init__(self, search, after):
+        super().__init__(limit=12)
+        self.search, self.after, self.kept = search, after, {}
+
+    def train(self, next_job, ended, tick, callback):
+        append = self.search.log.append
+
+        def overtake():
+            owner = {"pid": 1, "host": "elsewhere", "token": "another's"}
+            write_json(self.search.path / "lease.json", owner)
+            self.kept = content(self.search.path)
+
+        def append_and_lose(record):
+            append(record)
+            if len(self.search.log.records) == 6:
+                overtake()
+
+        def lose_and_end(record, weights):
+            if len(self.search.log.records) == 5:
+                overtake()
+            ended(record, weights)
+
+        if self.after:
+            self.search.log.append = append_and_lose
+        return super().train(next_job, ended if self.after else lose_and_end, tick, callback)
+
+
+@pytest.mark.parametrize("after, written", [(False, 5), (True, 6)])
+def test_a_process_that_lost_its_lease_writes_nothing(tmp_path, after, written):
+    search = study(tmp_path / "study", batch=1, keep=12)
+    executor = Overtaken(search, after)
+    with pytest.raises(LeaseLost):
+        search.run(executor)
+    assert len(log.read(search.path / "trials.jsonl")[0]) == written
+    assert content(search.path) == executor.kept
+
+
+def test_an_id_leads_to_no_other_directory(path, tmp_path):
+    victim = tmp_path / "victim/checkpoints"
+    victim.mkdir(parents=True)
+    (victim / "mine").touch()
+    (path / "trial_..").mkdir()
+    with open(path / "trials.jsonl", "a") as file:
+        worst = records.record("../../victim", 10.0, config={}).__dict__
+        file.write(json.dumps(worst) + "\n")
+    search = study(path, 13)
+    assert search.run(Untrained())[1]
+    assert (victim / "mine").exists()
+    assert len(search.log.records) == 13 and "line 13: run_id must be" in search.log.problem
+
+
+def test_an_id_that_no_study_gives_is_refused(path):
+    with open(path / "trials.jsonl", "a") as file:
+        file.write(json.dumps(records.record("99999999999", 10.0).__dict__) + "\n")
+    with pytest.raises(UserError, match=r"trial 99999999999 does not fit.*not the number of a"):
+        study(path, 13).run(Untrained())
+
+
+def test_a_flipped_bit_of_the_log_costs_one_trial(path, capsys):
+    lines = (path / "trials.jsonl").read_bytes().splitlines(keepends=True)
+    lines[3] = lines[3].replace(b'"objective": ', b'"objective": 1')
+    (path / "trials.jsonl").write_bytes(b"".join(lines))
+    lost = json.loads(lines[3])["run_id"]
+    executor = Untrained()
+    study(path).run(executor)
+    assert list(executor.jobs) == [lost]
+    assert "has 1 damaged line, the first is line 4: it does not match" in capsys.readouterr().out
+
+
+def test_lost_lines_of_the_log_are_said(path, capsys):
+    lines = (path / "trials.jsonl").read_bytes().splitlines(keepends=True)
+    (path / "trials.jsonl").write_bytes(b"".join(lines[:4] + lines[7:]))
+    executor = Untrained()
+    study(path).run(executor)
+    assert sorted(executor.jobs) == sorted(json.loads(line)["run_id"] for line in lines[4:7])
+    assert "trials.jsonl lacks 3 trials that had ended; they run again" in capsys.readouterr().out
+
+
+def test_a_second_record_of_a_trial_is_said_and_dropped(path, capsys):
+    lines = (path / "trials.jsonl").read_bytes().splitlines(keepends=True)
+    (path / "trials.jsonl").write_bytes(b"".join([*lines, lines[0]]))
+    study(path).run(Untrained())
+    assert "a second record of trial" in capsys.readouterr().out
+    assert len((path / "trials.jsonl").read_bytes().splitlines()) == 12
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"config": 5}, "config must be a dict, got 5"),
+        ({"batch": "many"}, "batch must be an int, got 'many'"),
+        ({"study": {"ranges": []}}, r"study.ranges must be a dict, got \[\]"),
+        ({"study": {"color": 1}}, "it has an unknown field 'color'"),
+        ({"data": None}, "data must be a dict, got None"),
+    ],
+)
+def test_an_odd_study_json_is_one_line(path, change, message):
+    held = json.loads((path / "study.json").read_text())
+    (path / "study.json").write_text(json.dumps(held | change | {"crc32": None}))
+    before = content(path)
+    for read in (lambda: identity.read(path), lambda: study(path).run(Untrained())):
+        with pytest.raises(UserError, match=rf"study\.json: {message}") as error:
+            read()
+        assert "\n" not in str(error.value)
+    assert content(path) == before
+
+
+def test_a_log_in_place_of_which_there_is_a_link_is_not_appended_to(tmp_path):
+    (tmp_path / "mine").write_text("")
+    (tmp_path / "trials.jsonl").symlink_to("mine")
+    with pytest.raises(OSError, match=r"trials\.jsonl"):
+        log.TrialLog(tmp_path / "trials.jsonl").append(records.record())
+    assert (tmp_path / "mine").read_text() == ""

@@ -1,0 +1,125 @@
+"""JSON files: written atomically with a checksum, and read into declared types.
+
+A file that was altered, or has another shape than declared, is reported in one line, which names
+the field and its value.
+"""
+
+import json
+import os
+import re
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from trainer.display.words import count
+from trainer.errors import UserError
+from trainer.storage.files import read_bytes, whole
+from trainer.storage.json_types import reader
+
+#: Name of the last entry of a file or a line: the CRC-32 of the text before it. Files of older
+#: versions lack it.
+CHECKSUM = "crc32"
+_CHECKED = re.compile(rb',\s*"crc32": "([0-9a-f]{8})"\s*\}\s*\Z')
+
+
+class Damaged(UserError):
+    """A file or a line that is not JSON, was altered, or has another shape than declared.
+
+    Args:
+        place: the file, or the line.
+        reason: what is wrong with it.
+    """
+
+    def __init__(self, place: str | os.PathLike, reason: object):
+        super().__init__(f"{place}: {reason}")
+
+
+def dumps(values: Mapping[str, Any], indent: int | None = None, allow_nan: bool = False) -> str:
+    """Returns a dict as JSON, with a checksum as its last entry.
+
+    Raises:
+        ValueError: it has a number that is not finite, unless `allow_nan`.
+    """
+    values = {name: value for name, value in values.items() if name != CHECKSUM}
+    body = json.dumps(values, indent=indent, allow_nan=allow_nan)[:-1].rstrip("\n")
+    space, end = (" ", "}") if indent is None else ("\n" + " " * indent, "\n}")
+    return f'{body},{space}"{CHECKSUM}": "{zlib.crc32(body.encode()):08x}"{end}'
+
+
+def write(path: str | os.PathLike, values: Mapping[str, Any]) -> None:
+    """Replaces a file by a dict; see `dumps`."""
+    with whole(path, "w") as file:
+        file.write(dumps(values, indent=2) + "\n")
+
+
+def write_lines(path: str | os.PathLike, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Replaces a file by a line per dict; see `dumps`."""
+    with whole(path, "w") as file:
+        file.writelines(dumps(row) + "\n" for row in rows)
+
+
+def read(path: str | os.PathLike, kind: Any) -> Any:
+    """Reads a file into a type; see `json_types`.
+
+    Raises:
+        Damaged: see there.
+        OSError: it cannot be read, or is no regular file.
+    """
+    return parse(read_bytes(path), kind, path)
+
+
+def read_lines(path: str | os.PathLike, kind: Any) -> tuple[list[Any], list[str]]:
+    """Reads a file of one dict per line, to which another process may be appending.
+
+    Returns:
+        (values of the undamaged lines, list of problems such as "line 3: units must be ...").
+
+    Raises:
+        OSError: as in `read`.
+    """
+    values, problems = [], []
+    lines = read_bytes(path).split(b"\n")
+    for number, line in enumerate(lines, start=1):
+        if not line:
+            continue
+        try:
+            values.append(parse(line, kind, f"line {number}"))
+        except Damaged as problem:
+            problems.append(str(problem))
+        else:
+            if number == len(lines):
+                # It may be a part of a line, and the next line would be appended to it.
+                problems.append(f"line {number}: it does not end in a newline")
+    return values, problems
+
+
+def summary(path: str | os.PathLike, problems: Sequence[str]) -> str:
+    """Describes the problems of a file of lines in one line."""
+    return f"{path} has {count(len(problems), 'damaged line')}, the first is {problems[0]}"
+
+
+def parse(content: bytes, kind: Any, place: str | os.PathLike) -> Any:
+    """Reads a JSON text into a type.
+
+    Args:
+        content: the text; its checksum is verified if it has one.
+        kind: the type; see `json_types`.
+        place: name of the text, for the message.
+
+    Raises:
+        Damaged: see there.
+    """
+    try:
+        values = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise Damaged(place, f"it is not JSON: {getattr(error, 'msg', error)}") from None
+    if isinstance(values, dict) and values.pop(CHECKSUM, None) is not None:
+        found = _CHECKED.search(content)
+        if not found or int(found[1], 16) != zlib.crc32(content[: found.start()]):
+            raise Damaged(
+                place, f"it does not match its checksum; to accept it, remove its {CHECKSUM}"
+            )
+    try:
+        return reader(kind)(values)
+    except UserError as error:
+        raise Damaged(place, error) from None

@@ -1,0 +1,157 @@
+"""JSON values checked against declared types, and converted to them.
+
+A type is that of an annotation: `float | None`, `list[str]`, a dataclass, a `NamedTuple` or a
+`TypedDict`. Dataclasses and `NamedTuple`s refuse unknown entries, and those with defaults may be
+missing. A `TypedDict` may have more entries than declared. `Annotated[T, U]` has the type T in the
+program and is read as U, the narrower one.
+"""
+
+import dataclasses
+import functools
+import math
+import os
+import reprlib
+import types
+import typing
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from trainer.errors import UserError
+
+
+def is_file_name(text: str) -> bool:
+    """Returns whether a text names a file within a directory, and no other place."""
+    return text == os.path.basename(text) not in ("", ".", "..") and "\0" not in text
+
+
+#: Types of restricted values; the text says in error messages what they must be.
+FileName = Annotated[str, is_file_name, "a file name without separators"]
+Count = Annotated[int, lambda number: number >= 0, "an int of at least 0"]
+Size = Annotated[int, lambda number: number > 0, "an int of at least 1"]
+
+_NAMES = {
+    dict: "a dict", list: "a list", str: "a str", bool: "true or false", float: "a finite number",
+    int: "an int", types.NoneType: "null",
+}  # fmt: skip
+_Reader = Callable[[Any], Any]
+
+
+class WrongType(UserError):
+    """A value of another type; the path to it is completed while the exception propagates."""
+
+    def __init__(self, expected: str, value: Any):
+        super().__init__(expected, value)
+        self.path, self._expected, self._value = "", expected, reprlib.repr(value)
+
+    def __str__(self):
+        return f"{self.path or 'it'} must be {self._expected}, got {self._value}"
+
+
+@functools.cache
+def reader(kind: Any) -> _Reader:
+    """Returns a function that checks a JSON value and converts it to a type.
+
+    It raises a `WrongType`, or a `UserError` of the type's constructor.
+    """
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if kind is Any:
+        return lambda value: value
+    if origin in (typing.Required, typing.NotRequired):
+        return reader(arguments[0])
+    if origin is Annotated:
+        own, *rest = arguments
+        if len(rest) == 1:
+            return reader(rest[0])
+        is_right, expected = rest
+        return _checked(is_right, expected, reader(own))
+    if origin in (typing.Union, types.UnionType):
+        return _one_of([reader(each) for each in arguments], _name(*arguments))
+    if origin is typing.Literal:
+        return _checked(lambda value: value in arguments, f"one of {', '.join(arguments)}")
+    if origin in (list, tuple):
+        return _list_of(reader(arguments[0]), origin)
+    if origin is dict:
+        return _dict_of(reader(arguments[1]))
+    if kind not in _NAMES:
+        return _fields_of(kind)
+    if kind is float:
+        return _checked(lambda n: type(n) in (float, int) and math.isfinite(n), _NAMES[kind])
+    if kind is int:
+        # Larger ones do not fit into arrays.
+        return _checked(lambda value: type(value) is int and abs(value) < 2**63, _NAMES[kind])
+    return _checked(lambda value: type(value) is kind, _NAMES[kind])
+
+
+def _name(*kinds):
+    return " or ".join(_NAMES.get(typing.get_origin(kind) or kind, str(kind)) for kind in kinds)
+
+
+def _checked(is_right, expected, read=lambda value: value) -> _Reader:
+    def read_checked(value):
+        found = read(value)
+        if not is_right(found):
+            raise WrongType(expected, value)
+        return found
+
+    return read_checked
+
+
+def _one_of(readers, expected) -> _Reader:
+    def read_any(value):
+        for read in readers:
+            try:
+                return read(value)
+            except WrongType:
+                continue
+        raise WrongType(expected, value)
+
+    return read_any
+
+
+def _list_of(read, make) -> _Reader:
+    is_list = reader(list)
+    return lambda value: make(_entry(n, read, each) for n, each in enumerate(is_list(value)))
+
+
+def _dict_of(read) -> _Reader:
+    is_dict = reader(dict)
+    return lambda value: {n: _entry(n, read, each) for n, each in is_dict(value).items()}
+
+
+def _fields_of(kind) -> _Reader:
+    hints = typing.get_type_hints(kind, include_extras=True)
+    readers = {name: reader(hint) for name, hint in hints.items()}
+    is_open, is_dict, unchecked = typing.is_typeddict(kind), reader(dict), reader(Any)
+    # A type may have a constructor of its own.
+    make = getattr(kind, "from_json", lambda found: kind(**found))
+    required = kind.__required_keys__ if is_open else hints.keys() - _optional(kind)
+
+    def read_fields(value):
+        if missing := required - is_dict(value).keys():
+            raise UserError(f"it has no {', '.join(sorted(missing))}")
+        if not is_open and (unknown := value.keys() - hints.keys()):
+            raise UserError(f"it has an unknown field {reprlib.repr(min(unknown))}")
+        found = {n: _entry(n, readers.get(n, unchecked), each) for n, each in value.items()}
+        try:
+            return found if is_open else make(found)
+        except (TypeError, KeyError, AttributeError) as error:
+            raise UserError(f"it describes no {kind.__name__}: {error!r}") from None
+
+    return read_fields
+
+
+def _optional(kind):
+    """Returns the names of the fields that have defaults."""
+    if not dataclasses.is_dataclass(kind):
+        return kind._field_defaults.keys()
+    none = dataclasses.MISSING
+    return {f.name for f in dataclasses.fields(kind) if {f.default, f.default_factory} != {none}}
+
+
+def _entry(name, read, value):
+    """Reads an entry, and adds its name to the path of an error."""
+    try:
+        return read(value)
+    except WrongType as error:
+        error.path = f"{name}.{error.path}".rstrip(".")
+        raise
