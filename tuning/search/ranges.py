@@ -130,8 +130,8 @@ def hold(config: TrainConfig, given: Collection[str], ranges: Mapping[str, Any])
         ranges: as in `StudyConfig`.
 
     Raises:
-        UserError: a hyperparameter has both a value and a range, or a value outside the paper's
-            range.
+        UserError: a hyperparameter has both a value and another range, or a value outside the
+            paper's range.
     """
     held: dict[str, Any] = {}
     optimizers = tuple(dict.fromkeys((*PAPER_OPTIMIZERS, config.optimizer)))
@@ -141,12 +141,13 @@ def hold(config: TrainConfig, given: Collection[str], ranges: Mapping[str, Any])
         if each.name == "train_steps" or names.isdisjoint(given):
             continue
         value = held[each.name] = value_of(config, each)
-        if _given(each, ranges):
+        wanted = _given(each, ranges)
+        if wanted and wanted[0] != value:
             raise UserError(
                 f"{each.name} is set to {value!r} and also has a range; omit one of the two, or "
                 "set StudyConfig.first for the value of the first trial"
             )
-        if not each.contains(value) and value != _OFF.get(each.name):
+        if not (wanted or each.contains(value) or value == _OFF.get(each.name)):
             inside = "one of" if each.distribution == "categorical" else "within"
             raise UserError(
                 f"{each.name} is {inside} {each}, not {value!r}; to go beyond it, set "

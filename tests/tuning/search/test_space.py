@@ -410,6 +410,12 @@ def test_a_decay_of_zero_can_be_held():
     assert hold(config(l2_decay=0.0), {"l2_decay"}, {}) == {"l2_decay": 0.0}
 
 
+def test_a_value_may_also_be_its_own_range():
+    beyond = {"lr_init": 16.0, "gate_bias": 1.0}
+    held = hold(config(lr_init=16.0), {"lr_init", "gate_bias"}, beyond)
+    assert held == beyond | {"gate_bias.u": 1.0}
+
+
 def test_values_that_the_user_set_are_held():
     start = config("capacity", "lstm", lr_init=0.02, recurrent_scale=0.5, activation="relu")
     given = {"lr_init", "recurrent_scale", "activation", "matrix_init", "train_steps", "depth"}
