@@ -123,6 +123,16 @@ def test_an_invalid_text_is_one_line_and_writes_nothing(quick, what):
     assert not (quick.home / "run").exists()
 
 
+def test_a_profile_does_not_mix_with_the_settings_of_a_run(quick):
+    quick.home.mkdir()
+    (quick.home / "config.gin").write_text(
+        "TrainConfig.task = 'memory'\nTrainConfig.arch = 'gru'\nTrainConfig.train_steps = 40\n"
+    )
+    done = quick("--gin_file=config.gin", "--profile=smoke", "--run_dir=run")
+    assert_refused(done, "--profile does not apply to config.gin", "--train_steps")
+    assert not (quick.home / "run").exists()
+
+
 def test_an_unusable_run_directory_is_refused(quick):
     quick.home.mkdir()
     (quick.home / "file").write_text("mine")

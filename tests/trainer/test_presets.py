@@ -180,7 +180,7 @@ def study_of(*arguments):
 
 def test_a_search_begins_with_the_presets_own_hyperparameters(preset_root):
     make(preset_root, NAME, SMALL)
-    config, study, _ = study_of(f"--preset={NAME}", "--scratch", "--num_trials=3")
+    config, study, *_ = study_of(f"--preset={NAME}", "--scratch", "--num_trials=3")
     assert config == SMALL
     assert study.first == "config"
     _, first = ranges.of_study(config, study)
@@ -192,7 +192,7 @@ def test_a_search_begins_with_the_presets_own_hyperparameters(preset_root):
 
 def test_a_search_that_starts_from_weights_tunes_the_training_alone(preset_root):
     make(preset_root, NAME, SMALL)
-    config, study, _ = study_of(f"--preset={NAME}")
+    config, study, *_ = study_of(f"--preset={NAME}")
     names = {each.name for each in space.space(config)}
     assert not {
         name for name in names if "scale" in name or "gate_bias" in name or name == "activation"
@@ -218,10 +218,10 @@ def test_a_first_trial_that_is_no_point_is_refused(first, message, tmp_path):
 
 def test_hyperparameters_outside_the_ranges_come_to_their_ends(preset_root):
     make(preset_root, NAME, dataclasses.replace(SMALL, lr_init=0.5))
-    config, study, _ = study_of(f"--preset={NAME}", "--scratch")
+    config, study, *_ = study_of(f"--preset={NAME}", "--scratch")
     assert ranges.of_study(config, study)[1]["lr_init"] == 0.1
     adam = "--gin_bindings=StudyConfig.ranges={'optimizer': ['adam']}"
-    config, study, _ = study_of(f"--preset={NAME}", adam)
+    config, study, *_ = study_of(f"--preset={NAME}", adam)
     message = (
         r"optimizer is one of \{adam\}, but 'sgd' in the first trial; to search that too, set "
         r"StudyConfig.ranges = \{'optimizer': \['adam', 'sgd'\]\}"
@@ -241,7 +241,7 @@ def test_the_first_trial_of_a_study_is_the_preset(preset_root, tmp_path):
         "--workers=1",
         f"--study_dir={tmp_path / 'study'}",
     )
-    config, study, documents = tuning_main._parsed()
+    config, study, documents, _ = tuning_main._parsed()
     Study(tmp_path / "study", config, study, documents).run(InProcess())
     records = [json.loads(line) for line in (tmp_path / "study/trials.jsonl").open()]
     first = min(records, key=lambda record: record["run_id"])

@@ -23,6 +23,9 @@ PROFILES = ("smoke", "laptop", "paper")
 #: Files in gin_configs/archs, each for one architecture, with all tasks or with one.
 ARCHITECTURE_FILES = ("irnn", "+rnn-memory", "+rnn-parens", "+rnn-rcf")
 
+#: Fields that no profile makes larger than they are for the task.
+_SIZES = ("num_params", "batch_size", "eval_samples")
+
 # A gin file can `import` and `include`, hence ImportError and OSError.
 _MISTAKES = (
     ValueError,
@@ -67,7 +70,7 @@ class Parsed(NamedTuple):
 def parse(
     flags: Mapping[str, Any],
     task_options: Mapping[str, Any] | None = None,
-    profile: str = "laptop",
+    profile: str | None = None,
     files: Iterable[str | pathlib.Path] = (),
     bindings: Iterable[str] = (),
     base: Callable[[], str] | None = None,
@@ -77,7 +80,7 @@ def parse(
     Args:
         flags: `TrainConfig` field -> value; None if the flag was not given.
         task_options: task options given as flags, which override those of the files one by one.
-        profile: one of `PROFILES`.
+        profile: one of `PROFILES`. Without it, the profile is laptop, or with `base` none.
         files, bindings: additional gin files and bindings.
         base: returns gin text that replaces the project's files, such as that of a resumed run.
 
@@ -93,9 +96,16 @@ def parse(
     with mistakes():
         gin.clear_config()
         if text is None:
-            _parse_project_files(bound | given, profile)
+            _parse_project_files(bound | given)
+            _parse_profile(profile or "laptop")
         else:
             gin.parse_config(text)
+            if profile is not None:
+                _parse_profile(profile)
+                if "laptop_steps" not in _macros():
+                    raise UserError(
+                        "--profile does not apply to a run that starts from a preset or a run"
+                    )
         known = _macros()
         gin.parse_config(texts)
         _check_used(_macros() - known)
@@ -132,6 +142,19 @@ def _bound_in(texts):
     gin.clear_config()
     gin.parse_config(texts)
     return gin.get_bindings("TrainConfig", resolve_references=False)
+
+
+def whole_configuration(files: Iterable[str | pathlib.Path]) -> str | pathlib.Path | None:
+    """Returns the first gin file that alone describes a run, as a run's config.gin does, or None.
+
+    Raises:
+        UserError: as for `parse`.
+    """
+    with mistakes():
+        for path in files:
+            if {"task", "arch", "train_steps"} <= _bound_in([read(path)]).keys():
+                return path
+    return None
 
 
 def _macros():
@@ -188,9 +211,7 @@ def _as_user_error(error):
     return UserError(_one_line(error))
 
 
-def _parse_project_files(given, profile):
-    if profile not in PROFILES:
-        raise UserError(f"unknown profile {profile!r}; choose one of {', '.join(PROFILES)}")
+def _parse_project_files(given):
     for name, table in (("task", tasks.TASKS), ("arch", ARCHITECTURES)):
         if name not in given:
             raise UserError(f"--{name} is missing; choose one of {', '.join(table)}")
@@ -198,10 +219,23 @@ def _parse_project_files(given, profile):
     task, arch = tasks.canonical_name(given["task"]), ALIASES.get(given["arch"], given["arch"])
     file = root.joinpath(f"tasks/{task}.gin")
     gin.parse_config(file.read_text() if file.is_file() else _defaults(tasks.TASKS[task]))
-    own = (arch, f"{arch}-{task}")
-    files = [f"archs/{name}.gin" for name in own if name in ARCHITECTURE_FILES]
-    for name in (*files, f"profiles/{profile}.gin"):
-        gin.parse_config(root.joinpath(name).read_text())
+    for name in (arch, f"{arch}-{task}"):
+        if name in ARCHITECTURE_FILES:
+            gin.parse_config(root.joinpath(f"archs/{name}.gin").read_text())
+
+
+def _parse_profile(profile):
+    """Parses a profile. The numbers of smoke apply where they are smaller than the task's."""
+    if profile not in PROFILES:
+        raise UserError(f"unknown profile {profile!r}; choose one of {', '.join(PROFILES)}")
+    before = {name: _bound(f"TrainConfig.{name}", None) for name in _SIZES}
+    before["train_steps"] = _bound("laptop_steps/gin.macro.value", None)
+    file = importlib.resources.files("gin_configs").joinpath(f"profiles/{profile}.gin")
+    gin.parse_config(file.read_text())
+    for name, value in before.items():
+        now = _bound(f"TrainConfig.{name}", None)
+        if isinstance(value, int) and isinstance(now, int) and value < now:
+            gin.bind_parameter(f"TrainConfig.{name}", value)
 
 
 def _defaults(task):

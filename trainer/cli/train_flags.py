@@ -97,24 +97,37 @@ def parse(flag_values: flags.FlagValues, base: Callable[[], str] | None = None) 
         raise UserError("give --preset or --init_from, not both")
     if given["scratch"] and not given["preset"]:
         raise UserError("--scratch needs --preset, the preset whose hyperparameters to use")
+    if flag_values["profile"].present and base is None:
+        _check_profile(source, given["gin_file"])
     if given["init_from"]:
         fields["init_from"] = os.path.abspath(given["init_from"])
     elif given["preset"] and not given["scratch"]:
         fields["preset"] = given["preset"]
     # A resumed run keeps its settings; its source is compared with the flag later.
     if source and base is None:
-        if flag_values["profile"].present:
-            raise UserError(f"--profile does not apply with --{source}; give --train_steps instead")
         start = _preset if source == "preset" else _run
         base = functools.partial(start, given[source], given["scratch"], given["arch"])
+    profile = given["profile"] if flag_values["profile"].present or base is None else None
     return gin_files.parse(
         fields,
         text8_options(flag_values),
-        given["profile"],
+        profile,
         given["gin_file"],
         given["gin_bindings"],
         base,
     )
+
+
+def _check_profile(source, files):
+    """Raises a `UserError` if a new run has settings of its own, which a profile would mix with."""
+    if source:
+        raise UserError(f"--profile does not apply with --{source}; give --train_steps instead")
+    whole = gin_files.whole_configuration(files)
+    if whole:
+        raise UserError(
+            f"--profile does not apply to {whole}, which sets task, arch and train_steps as the "
+            "config.gin of a run does; omit it, and give --train_steps and other flags instead"
+        )
 
 
 def profile_of(flag_values: flags.FlagValues) -> str | None:

@@ -127,6 +127,27 @@ def test_profiles_go_from_little_work_to_much():
         assert steps == sorted(set(steps)), task
 
 
+def test_the_smoke_profile_makes_nothing_larger(monkeypatch):
+    sizes = {"num_params": 800, "train_steps": 9, "batch_size": 8, "eval_samples": 100}
+    monkeypatch.setattr(TASKS["memory"], "defaults", sizes, raising=False)
+    monkeypatch.setitem(TASKS, "small", TASKS["memory"])
+    small = parse(flags={"task": "small", "arch": "gru"}, profile="smoke").config
+    assert (small.num_params, small.train_steps, small.batch_size) == (800, 9, 8)
+    assert small.eval_samples == 64
+    assert parse(flags={"task": "small", "arch": "gru"}, profile="paper").config.train_steps == 9
+    assert parse(flags=PARENS, profile="smoke").config.num_params == 5000
+
+
+def test_a_profile_is_compared_with_a_run_that_is_resumed():
+    run = parse(profile="smoke", flags=PARENS | {"num_params": 1500}).documents["config.gin"]
+    same = parse(flags={}, base=lambda: run)
+    assert parse(flags={}, base=lambda: run, profile="smoke").config == same.config
+    other = parse(flags={}, base=lambda: run, profile="paper").config
+    assert other == dataclasses.replace(same.config, train_steps=1_000_000)
+    text = TrainConfig("parens", "gru").as_gin()
+    assert "preset or a run" in refused(flags={}, base=lambda: text, profile="laptop")
+
+
 @pytest.mark.parametrize("path", sorted(DIRECTORY.rglob("*.gin")), ids=lambda path: path.stem)
 def test_every_file_says_what_it_is_for(path):
     assert path.read_text().startswith("# ")
