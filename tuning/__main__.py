@@ -13,7 +13,7 @@ from trainer.cli import train_flags
 from trainer.config import TrainConfig
 from trainer.errors import UserError
 from trainer.storage.files import is_full
-from trainer.storage.lease import LeaseLost
+from trainer.storage.lease import Lease, LeaseLost
 from tuning.config import EARLY_STOPPING, study_config
 from tuning.robustness import robustness
 from tuning.search import ranges, space
@@ -75,23 +75,20 @@ def main():
     profile = train_flags.profile_of(FLAGS)
     search = Study(directory, config, study, documents, name, callbacks=callbacks, profile=profile)
     sets, marks = _sets(config, study, given) if FLAGS.hparams else ([], [])
-    if not (sets or FLAGS.rerun_best):
-        # `tuning.show` finds the study while the backend starts. Errors are reported later.
-        with contextlib.suppress(OSError):
-            search.path.mkdir(parents=True, exist_ok=True)
     # Leave the GPUs to the workers: list them before hiding them from this process.
     gpus()
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
     display = StudyDisplay()
-    with display.phase(f"starting {cli.backend_name()}"):
-        cli.start_backend()
     try:
-        if sets:
-            is_complete = _train_given(directory, sets, marks, display)
-        elif FLAGS.rerun_best:
-            is_complete = _rerun(search, display)
-        else:
-            is_complete = _search(search, display)
+        with contextlib.nullcontext() if sets or FLAGS.rerun_best else _begun(search.path) as lease:
+            with display.phase(f"starting {cli.backend_name()}"):
+                cli.start_backend()
+            if sets:
+                is_complete = _train_given(directory, sets, marks, display)
+            elif FLAGS.rerun_best:
+                is_complete = _rerun(search, display)
+            else:
+                is_complete = _search(search, display, lease)
     except LeaseLost as error:
         raise UserError(f"{error}; another process continues the study") from None
     except OSError as error:
@@ -104,6 +101,18 @@ def main():
     if not is_complete:
         display.say("interrupted; run the same command again to continue")
     return 0 if is_complete else cli.INTERRUPTED
+
+
+def _begun(path):
+    """Returns the lease on a new study, by which `tuning.show` finds it while the backend starts.
+
+    Errors are left to `Study.run`, and so is the lease on a study that has begun before.
+    """
+    with contextlib.suppress(OSError):
+        path.mkdir(parents=True, exist_ok=True)
+        if all("lease" in each.name for each in path.iterdir()):
+            return Lease(path)
+    return contextlib.nullcontext()
 
 
 def default_study_dir(config: TrainConfig, algorithm: str, begins_known: bool = False) -> str:
@@ -165,9 +174,9 @@ def _resumed():
     return held["config"], dataclasses.replace(held["study"], **free), {}, frozenset()
 
 
-def _search(search, display):
+def _search(search, display, lease):
     """Runs the study; like `_rerun` and `_train_given`, returns whether it is complete."""
-    best, is_complete = search.run(Processes(FLAGS.workers, FLAGS.lanes), display)
+    best, is_complete = search.run(Processes(FLAGS.workers, FLAGS.lanes), display, lease)
     if not is_complete:
         return False
     show(search.log.records.values(), 5, display)

@@ -55,8 +55,9 @@ def main():
 
 def _study(path, display):
     """Shows a study, which may not have finished a trial yet."""
-    files = [each.name for each in path.iterdir()] if path.is_dir() else ["none"]
-    if files and not {"trials.jsonl", "study.json", "lease.json"} & set(files):
+    # A study that is starting has a lease alone.
+    files = ("trials.jsonl", "study.json", "lease.json")
+    if not any((path / name).exists() for name in files):
         raise UserError(f"{path} holds no study (no study.json) and no sweep (no sweep.json)")
     records = list(_read(path, display).values())
     settings = identity.read(path, identity.Facts) or {}
@@ -68,8 +69,6 @@ def _study(path, display):
         )
     if not Watch().is_free(path):
         display.say("the study is running" + ("; no trial has finished yet" * (not records)))
-    elif not files:
-        display.say("the study is starting, or was stopped before it began")
     elif not records:
         display.say("no trial has finished; run the study's command again to continue it")
     if records:
@@ -80,8 +79,10 @@ def _sweep(path, display):
     """Shows the studies of a sweep with the best trial of each."""
     from tuning.sweep.directory import Sweep
 
-    sweep = Sweep.open(path, to_show=True)
-    found = {name: list(_read(sweep.study_path(name), display).values()) for name in sweep.specs}
+    with display.phase(f"reading {path}"):
+        sweep = Sweep.open(path, to_show=True)
+        paths = {name: sweep.study_path(name) for name in sweep.specs}
+        found = {name: list(_read(path, display).values()) for name, path in paths.items()}
     rows = []
     for name, records in found.items():
         done = f"{len(records)}/{sweep.specs[name].study.num_trials}"

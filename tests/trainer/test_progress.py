@@ -3,6 +3,7 @@
 import io
 import itertools
 import threading
+import time
 
 import pytest
 from rich.console import Console
@@ -10,6 +11,9 @@ from rich.console import Console
 from trainer.cli import main as cli
 from trainer.display.progress import Display, Steps
 from trainer.display.words import count, duration
+from trainer.errors import UserError
+from trainer.export import __main__ as export_command
+from tuning.sweep import __main__ as sweep_command
 
 
 class Clock:
@@ -52,6 +56,33 @@ def test_a_log_is_never_silent_for_more_than_three_seconds(clock, by_hand):
     assert len(lines) < 180 / 2
     assert lines[0] == (0.5, "compiling, 0 s")
     assert lines[1] == (3.0, "compiling, 3 s")
+
+
+def test_commands_name_what_they_wait_for(monkeypatch, capsys):
+    def slow(*_):
+        time.sleep(0.1)
+        return "there"
+
+    def refuse():
+        slow()
+        raise UserError("refused")
+
+    monkeypatch.setattr("trainer.display.progress.TICK", 0.01)
+    monkeypatch.setattr("trainer.display.progress.INTERVALS", (0.0, 0.0))
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
+    monkeypatch.setattr(cli, "start_backend", slow)
+    monkeypatch.setattr(export_command, "export", slow)
+    monkeypatch.setattr(export_command.RunDirectory, "read_record", slow)
+    export_command.FLAGS(["export", "--run_dir=run", "--format=saved_model"])
+    export_command.main()
+    printed = capsys.readouterr().out
+    assert "starting tensorflow, 0 s" in printed and "converting to saved_model, 0 s" in printed
+    assert printed.endswith("exported there\n")
+    monkeypatch.setattr(sweep_command, "_studies", refuse)
+    sweep_command.FLAGS(["sweep"])
+    with pytest.raises(UserError, match="refused"):
+        sweep_command.main()
+    assert "reading the studies, 0 s" in capsys.readouterr().out
 
 
 def test_a_long_log_has_few_lines(clock, by_hand):

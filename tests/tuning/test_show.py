@@ -9,10 +9,11 @@ import pytest
 import sweep_studies
 from processes import python
 
-from trainer import TrainConfig
+from trainer import TrainConfig, UserError
 from trainer.display.progress import Display
 from trainer.storage.lease import Lease
 from trainer.storage.records import RunRecord
+from tuning import __main__ as tune
 from tuning import show
 
 
@@ -127,7 +128,8 @@ def shown(monkeypatch, capsys):
 
 def test_a_study_is_shown_before_its_first_trial_has_finished(tmp_path, shown):
     where = f"--study_dir={tmp_path}"
-    assert "the study is starting" in shown(where)[1]  # the backend starts
+    code, _, err = shown(where)
+    assert code == 2 and f"{tmp_path} holds no study" in err
     with Lease(tmp_path):  # as when the process has just started
         code, out, err = shown(where)
         assert (code, err) == (0, "")
@@ -141,6 +143,21 @@ def test_a_study_is_shown_before_its_first_trial_has_finished(tmp_path, shown):
         assert "1 of 1 trial\nthe study is running\n1 trial, 0 infeasible" in out
     (tmp_path / "trials.jsonl").unlink()
     assert "no trial has finished; run the study's command again" in shown(where)[1]
+
+
+def test_a_new_study_is_found_while_its_backend_starts(tmp_path, shown, monkeypatch):
+    def start():
+        seen.append(shown(f"--study_dir={tmp_path / 'a'}")[1])
+        raise UserError("no backend")
+
+    seen = []
+    monkeypatch.setattr(tune.cli, "start_backend", start)
+    tune.FLAGS.unparse_flags()
+    tune.FLAGS(["tune", "--task=parens", "--arch=rnn", f"--study_dir={tmp_path / 'a'}"])
+    with pytest.raises(UserError, match="no backend"):
+        tune.main()
+    assert seen == ["the study is running; no trial has finished yet\n"]
+    assert shown(f"--study_dir={tmp_path / 'a'}")[0] == 2
 
 
 def test_a_sweep_is_shown_as_its_studies_with_the_best_trial_of_each(tmp_path, shown):

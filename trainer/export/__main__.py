@@ -42,17 +42,22 @@ def main() -> None:
     RunDirectory(FLAGS.run_dir).read_record()
     # TensorFlow writes all formats, whatever backend trained the weights.
     os.environ["KERAS_BACKEND"] = "tensorflow"
-    cli.start_backend()
+    from trainer.display.progress import Display
+
+    display = Display()
+    with display.phase("starting tensorflow"):
+        cli.start_backend()
     for format in formats:
-        path = export(
-            FLAGS.run_dir,
-            format,
-            FLAGS.bits,
-            FLAGS.granularity,
-            FLAGS.batch_size,
-            FLAGS.time_steps,
-        )
-        print(f"exported {path}")
+        with display.phase(f"converting to {format}"):
+            path = export(
+                FLAGS.run_dir,
+                format,
+                FLAGS.bits,
+                FLAGS.granularity,
+                FLAGS.batch_size,
+                FLAGS.time_steps,
+            )
+        display.say(f"exported {path}")
 
 
 def _checked_formats():

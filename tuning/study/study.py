@@ -193,8 +193,8 @@ class Study:
         """Creates or reads the study's files."""
         held = self.check()
         self.study = self._chosen(held, slots)
-        for name in ("transferred_from", "profile"):
-            setattr(self, name, (held or {}).get(name, getattr(self, name)))
+        self.transferred_from = (held or {}).get("transferred_from", self.transferred_from)
+        self.profile = held.get("profile") if held else self.profile
         with self._lease.held():
             self._write_settings()
             self.log = TrialLog(self.path / "trials.jsonl")

@@ -58,7 +58,8 @@ def main():
     if FLAGS.status:
         show(Sweep.open(FLAGS.status, to_show=True), display)
         return 0
-    specs, text = _studies()
+    with display.phase("reading the studies"):
+        specs, text = _studies()
     if not FLAGS.out:
         if not FLAGS.dry_run:
             raise UserError("--out is missing: the directory of the sweep")
@@ -68,9 +69,8 @@ def main():
     sweep = Sweep(FLAGS.out, specs, cli.backend_name(), FLAGS.profile)
     merged = sweep.union() if FLAGS.dry_run else sweep.create(text)
     if merged.unnamed:
-        display.say(
-            f"{FLAGS.out} keeps {len(merged.unnamed)} more studies that the gin file does not name"
-        )
+        more = count(len(merged.unnamed), "more study", "more studies")
+        display.say(f"{FLAGS.out} keeps {more} that the gin file does not name")
     if FLAGS.dry_run:
         dry_run.show(sweep, merged, FLAGS.workers, FLAGS.lanes, display)
         return 0

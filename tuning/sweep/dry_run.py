@@ -42,7 +42,8 @@ def show(
     costs = _costs(merged, left, lanes, display)
     rows = [(name, statuses[name], *_cells(costs.get(name))) for name in merged.specs]
     display.table(("study", "status", "units", "parameters", "trials", "steps", "time"), rows)
-    display.say(_summary(costs, sources(merged.specs), workers))
+    if costs or not merged.conflicts:
+        display.say(_summary(costs, sources(merged.specs), workers))
     if merged.conflicts:
         first, *others = merged.conflicts.values()
         raise UserError(first + (f" (and {len(others)} more conflicts)" if others else ""))

@@ -71,6 +71,11 @@ def test_a_conflict_is_shown_and_refused(show, tmp_path):
     found = rows(show.lines)
     assert found["study-000"][0] == "conflict" and found["study-001"][0] == "new"
     assert "1 study, 6 trials" in show.lines[-1]
+    for name in sweep.specs:
+        worker.run(sweep, name, sweep_studies.RUNNERS["instant"], lambda: False)
+    with pytest.raises(UserError, match="holds study-000"):
+        show(sweep.path, [other])
+    assert not [line for line in show.lines if "no work is left" in line]
 
 
 def test_it_needs_no_directory(show):
