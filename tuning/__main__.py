@@ -73,7 +73,8 @@ def main():
     directory = FLAGS.study_dir or default
     name, callbacks = os.path.basename(default), train_flags.callbacks_of(FLAGS)
     profile = train_flags.profile_of(FLAGS)
-    search = Study(directory, config, study, documents, name, callbacks=callbacks, profile=profile)
+    settings = {"callbacks": callbacks, "profile": profile, "held": ()}  # `study` has them
+    search = Study(directory, config, study, documents, name, **settings)
     sets, marks = _sets(config, study, given) if FLAGS.hparams else ([], [])
     # Leave the GPUs to the workers: list them before hiding them from this process.
     gpus()

@@ -156,6 +156,20 @@ def hold(config: TrainConfig, given: Collection[str], ranges: Mapping[str, Any])
     return {**ranges, **held}
 
 
+def changed(config: TrainConfig, study: "StudyConfig") -> frozenset[str]:
+    """Returns names of values that a configuration made in Python sets, which a study holds.
+
+    They are those that differ from the defaults of `TrainConfig`, since others cannot be told from
+    defaults, and that have no range. If the study's first trial uses the values, there are none.
+    """
+    if study.first is not None:
+        return frozenset()
+    fields = [field for field in dataclasses.fields(config) if field.name not in OPTIONS]
+    names = [f.name for f in fields if getattr(config, f.name) != f.default]
+    names += [f"{field}.{option}" for field in OPTIONS for option in getattr(config, field)]
+    return frozenset(n for n in names if not any(_overlap(n, other) for other in study.ranges))
+
+
 def with_fixed(config: TrainConfig, study: "StudyConfig") -> TrainConfig:
     """Returns the configuration with the values that the ranges of a study fix."""
     return configure(config, _fixed(config, study))

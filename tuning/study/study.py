@@ -16,7 +16,7 @@ import pathlib
 import re
 import shutil
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from trainer.callbacks import DEFAULT, Callback, Callbacks
@@ -64,9 +64,18 @@ class Study:
         callbacks: instances of `trainer.Callback`, or names as for --log_to. They are called in
             this process, wherever the trials train, and replace the default, TensorBoard.
         profile: name of the profile that `config` comes from, for study.json.
+        held: names of hyperparameters that are held at their values in `config`. By default these
+            are all that differ from the defaults of `TrainConfig` and have no range, unless the
+            first trial (`study.first`) uses the values; see `tuning.search.ranges.changed`. To hold
+            a value that is the default, use `study.ranges`.
 
     Raises:
         UserError: the search space or the first trial is invalid.
+
+    Example:
+        # Holds the learning rate and the optimizer, and searches the rest.
+        config = TrainConfig("memory", "gru", lr_init=0.007, optimizer="rmsprop")
+        Study("studies/mine", config, StudyConfig(num_trials=20)).run()
     """
 
     log: TrialLog
@@ -82,7 +91,10 @@ class Study:
         transferred_from: str | None = None,
         callbacks: Sequence[Callback | str] = DEFAULT,
         profile: str | None = None,
+        held: Collection[str] | None = None,
     ):
+        held = ranges.changed(config, study) if held is None else held
+        study = dataclasses.replace(study, ranges=ranges.hold(config, held, study.ranges))
         self.path, self.config, self.study = pathlib.Path(directory), config, study
         self.documents, self.name = documents or {}, name or self.path.name
         self.transferred_from, self.profile = transferred_from, profile

@@ -230,12 +230,13 @@ class Studies:
             if note:
                 display.say(note)
             path = sweep.study_path(name)
+            calls = self.callbacks
             study = Study(
-                path, spec.config, search, transferred_from=origin, callbacks=self.callbacks
+                path, spec.config, search, transferred_from=origin, callbacks=calls, held=()
             )
             best, is_complete = study.run(executor, display, lease)
             if is_complete and spec.reruns and best:
-                settings = {"display": display, "lease": lease, "callbacks": self.callbacks}
+                settings = {"display": display, "lease": lease, "callbacks": calls}
                 is_complete = _rerun(study, spec.reruns, executor, **settings)
         records = study.log.records.values()
         results = {

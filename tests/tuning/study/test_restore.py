@@ -172,9 +172,9 @@ def test_the_kept_results_fit_the_search_space():
         config, search = TrainConfig(**held["config"]), StudyConfig.from_json(held["study"])
         if config.task_options.get("num_inputs") == 16:
             with pytest.raises(UserError, match="16 inputs are too few"):
-                Study(path, config, search)
+                Study(path, config, search, held=())
             continue
-        study = Study(path, config, search)
+        study = Study(path, config, search, held=())
         study.log = types.SimpleNamespace(path=path, records=log.read(path / "trials.jsonl")[0])
         assert study.check()["batch"] == held["batch"]
         for record in study.log.records.values():

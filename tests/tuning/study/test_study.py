@@ -337,6 +337,33 @@ def test_a_study_chooses_its_settings_when_it_starts(tmp_path):
         start("a", 100, initial_points=4)
 
 
+def test_values_of_a_configuration_made_in_python_are_held(tmp_path):
+    values = {"lr_init": 0.007, "optimizer": "rmsprop", "input_scale": 0.5, "num_params": 1000}
+    options = {"num_samples": 700, "num_inputs": 25}
+    config = TrainConfig("capacity", "rnn", task_options=options, **values)
+
+    def fixed(held=None, **settings):
+        study = Study(tmp_path, config, StudyConfig(**settings), held=held)
+        return {each.name: each.fixed for each in study.space if each.fixed is not None}
+
+    assert fixed() == {
+        "input_scale.h": 0.5,
+        "optimizer": "rmsprop",
+        "lr_init": 0.007,
+        "task_options.num_samples": 700,
+    }
+    # A range is searched, and values of a first trial are a start.
+    ranges = {"lr_init": (1e-3, 0.1), "optimizer": ["adam", "sgd"], "num_samples": (60, 80)}
+    assert fixed(ranges=ranges) == {"input_scale.h": 0.5}
+    assert fixed(first="config", ranges={"num_samples": 700}) == {"task_options.num_samples": 700}
+    assert fixed(held=["lr_init"], ranges={"num_samples": 700}).keys() == {
+        "lr_init",
+        "task_options.num_samples",
+    }
+    with pytest.raises(UserError, match="lr_init is set to"):
+        fixed(held=["lr_init"], ranges=ranges)
+
+
 def test_a_study_keeps_the_profile_with_which_it_began(tmp_path):
     for profile, number in (("smoke", 1), ("laptop", 2)):
         config, settings = TrainConfig("parens", "rnn"), StudyConfig(number, "random")
