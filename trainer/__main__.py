@@ -55,8 +55,10 @@ def _settings():
     parsed = train_flags.parse(FLAGS, base)
     task = parsed.config.make_task()
     has_started = directory and directory.has_checkpoint
-    check = parsed.config.units if has_started else parsed.config.check_start
-    check(task.input_dim, task.output_dim)
+    if has_started:
+        parsed.config.units(task.input_dim, task.output_dim)
+    else:
+        parsed.config.check_start(task)
     return FLAGS.run_dir, parsed
 
 

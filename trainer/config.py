@@ -2,13 +2,14 @@
 
 import dataclasses
 import math
+import reprlib
 from collections.abc import Collection, Mapping
 from typing import Any
 
 from rnn_zoo.architectures import ALIASES, ARCHITECTURES
 from rnn_zoo.presets import Preset, preset, read_weights
-from rnn_zoo.sizing import units_for_budget
-from trainer import names, optimizers, tasks
+from rnn_zoo.sizing import count_params, units_for_budget
+from trainer import memory, names, optimizers, tasks
 from trainer.errors import UserError, user_errors
 from trainer.storage.json_types import reader
 from trainer.storage.records import RunDirectory, RunRecord
@@ -21,6 +22,8 @@ BIAS_INITS = ("constant", "normal")
 MAX_TRAIN_STEPS = 2**31 // 100
 #: Fields that hold the own hyperparameters of the task, the cell and the optimizer.
 OPTIONS = ("task_options", "arch_options", "optimizer_options")
+#: Largest number, of either sign, that is finite in float32.
+LARGEST = optimizers.LARGEST
 PRECISIONS = ("float32", "tf32", "mixed_bfloat16")
 
 
@@ -119,10 +122,7 @@ class TrainConfig:
         check_choice("bias_init", self.bias_init, BIAS_INITS)
         optimizers.canonical_name(self.optimizer)
         check_choice("precision", self.precision, PRECISIONS)
-        if self.preset is not None and self.init_from is not None:
-            raise UserError(
-                "training starts from a preset or from a run (init_from), not from both"
-            )
+        self._check_source()
         for name in ("lr_init", "lr_decay_rate", "gradient_clip_val"):
             check_range(name, getattr(self, name), 0, math.inf, open_below=True)
         check_range("l2_decay", self.l2_decay, 0, math.inf)
@@ -147,6 +147,16 @@ class TrainConfig:
     def __reduce__(self):
         # Another process constructs it anew, and so checks that it knows the names.
         return type(self), tuple(getattr(self, f.name) for f in dataclasses.fields(self))
+
+    def _check_source(self):
+        for name in ("preset", "init_from"):
+            value = getattr(self, name)
+            if not isinstance(value, str | None):
+                raise UserError(f"{name} must be a text or None, got {value!r}")
+        if self.preset is not None and self.init_from is not None:
+            raise UserError(
+                "training starts from a preset or from a run (init_from), not from both"
+            )
 
     def _check_by_gate(self, name, gates):
         value = getattr(self, name)
@@ -187,13 +197,24 @@ class TrainConfig:
         except ValueError as error:
             raise UserError(f"{error}; raise --num_params") from None
 
-    def check_start(self, input_dim: int, output_dim: int) -> None:
-        """Checks that the budget suffices, and that weights to start from have the model's shape.
+    def check_start(
+        self, task: Task, subject: str = "this training", way_out: str = memory.ADVICE
+    ) -> None:
+        """Checks budget and memory, and that weights to start from have the model's shape.
+
+        Args:
+            task: the task, from `make_task`.
+            subject, way_out: start and end of the message about memory.
 
         Raises:
-            UserError: as for `units`, a missing source, or weights of another shape.
+            UserError: as for `units` and `memory.check`, a missing source, or weights of another
+                shape.
         """
+        input_dim, output_dim = task.input_dim, task.output_dim
         units = self.units(input_dim, output_dim)
+        count = count_params(self.arch, self.depth, units, input_dim, output_dim)
+        batch = (self.batch_size, task.num_steps)
+        memory.check(self.arch, (self.depth, units), count, batch, subject, way_out)
         card: Preset | RunRecord
         if self.preset is not None:
             card, way_out = find_preset(self.preset), ", or draw new weights (--scratch)"
@@ -290,7 +311,7 @@ def check_range(
     whole: bool = False,
     open_below: bool = False,
 ) -> None:
-    """Raises a `UserError` unless the value is a finite number from `low` to `high`.
+    """Raises a `UserError` unless the value is a number from `low` to `high`, finite in float32.
 
     Args:
         whole: whether it must be an int.
@@ -299,9 +320,12 @@ def check_range(
     kinds = (int,) if whole else (int, float)
     right_kind = isinstance(value, kinds) and not isinstance(value, bool)
     above = right_kind and (value > low if open_below else value >= low)
-    if above and value <= high and math.isfinite(value):
+    if above and value <= high and abs(value) <= LARGEST:
         return
+    if above and high == math.inf:
+        low, high = max(low, -LARGEST), LARGEST
     kind = "a whole number" if whole else "a number"
     bound = "greater than" if open_below else "at least"
-    limits = f"{kind} {bound} {low:g}" + (f" and at most {high}" if high < math.inf else "")
-    raise UserError(f"{name} must be {limits if low > -math.inf else kind}, got {value!r}")
+    limits = f"{kind} {bound} {low:g}" if low > -math.inf else kind
+    limits += f" and at most {high}" if high < math.inf else ""
+    raise UserError(f"{name} must be {limits}, got {reprlib.repr(value)}")

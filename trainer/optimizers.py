@@ -25,7 +25,6 @@ Legend: g gradient, w weights, α learning rate, m momentum, t step from 1, u an
 """
 
 import inspect
-import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -38,6 +37,8 @@ Tensor = Any
 
 BETA_2 = 0.999
 EPSILON = 1e-7
+#: Largest number that is finite in float32.
+LARGEST = (2 - 2**-23) * 2.0**127
 #: The four optimizers of appendix A, which are a search's default choices.
 PAPER_OPTIMIZERS = ("sgd", "momentum", "rmsprop", "adam")
 
@@ -161,7 +162,7 @@ def check_options(optimizer: str, options: Any) -> None:
 
 def _is_number(value):
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return is_number and math.isfinite(value)
+    return is_number and abs(value) <= LARGEST
 
 
 def sgd(step):

@@ -122,7 +122,7 @@ class Trial:
         Raises:
             UserError: the preset or the run has no weights, or they are damaged, or do not fit.
         """
-        self.config.check_start(self.task.input_dim, self.task.output_dim)
+        self.config.check_start(self.task)
         if self.config.preset is not None:
             return read_preset_weights(self.config.preset)
         drawn = self.random_weights()

@@ -239,7 +239,13 @@ def write(out: str | pathlib.Path, card: Preset, weights: Any = None) -> None:
 def _known(out):
     """Reads the index: the SHA-256 of each preset's card, by name."""
     index = out / INDEX
-    return json.loads(index.read_text()) if index.exists() else {}
+    try:
+        found = json.loads(index.read_text()) if index.exists() else {}
+    except ValueError as error:
+        raise UserError(f"{index} cannot be read: {error}") from None
+    if not isinstance(found, dict):
+        raise UserError(f"{index} is no index of presets; remove it, or choose another --out")
+    return found
 
 
 def run():

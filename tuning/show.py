@@ -10,7 +10,7 @@ from absl import flags
 
 from trainer.cli import main as cli
 from trainer.config import OPTIONS
-from trainer.display.words import count
+from trainer.display.words import cell, count
 from trainer.errors import UserError
 from trainer.storage import json_files
 from trainer.storage.differences import flat
@@ -189,7 +189,8 @@ def export(path: str | pathlib.Path, out: str, kind: str) -> int:
         frame = load(path)
     with whole(out) as file:
         if kind == "csv":
-            frame.to_csv(file, index=False, mode="wb")
+            texts = frame.select_dtypes("object").apply(lambda column: column.map(cell))
+            frame.assign(**texts).rename(columns=cell).to_csv(file, index=False, mode="wb")
         else:
             try:
                 frame.to_parquet(file, index=False)

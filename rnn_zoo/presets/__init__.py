@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rnn_zoo.model import RecurrentModel
 
 INDEX = "index.json"
+AGAIN = "install rnn-zoo again"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,7 +125,10 @@ def preset(name: str) -> Preset:
             f"there is no preset {name!r}; there is {', '.join(close) or 'none at all'} "
             "(rnn_zoo.list_presets() has them all)"
         )
-    return Preset(**json.loads(_card(name)))
+    try:
+        return Preset(**json.loads(_card(name)))
+    except TypeError as error:
+        raise ValueError(f"the preset's file {name}.json is no card ({error}); {AGAIN}") from None
 
 
 def load(name: str) -> "RecurrentModel":
@@ -207,7 +211,13 @@ def _root():
 @functools.cache
 def _index():
     """Return dict name -> SHA-256 of its card."""
-    return json.loads(_root().joinpath(INDEX).read_text())
+    try:
+        found = json.loads(_root().joinpath(INDEX).read_text())
+        if not isinstance(found, dict):
+            raise ValueError("it is no JSON object")
+    except (OSError, ValueError) as error:
+        raise ValueError(f"the presets' {INDEX} cannot be read ({error}); {AGAIN}") from None
+    return found
 
 
 @functools.cache
@@ -220,12 +230,12 @@ def _verified(path, digest):
         content = _root().joinpath(path).read_bytes()
     except OSError as error:
         raise ValueError(
-            f"the preset's file {path} cannot be read: {error.strerror}; install rnn-zoo again"
+            f"the preset's file {path} cannot be read: {error.strerror}; {AGAIN}"
         ) from None
     found = sha256_of(content)
     if found != digest:
         raise ValueError(
             f"the preset's file {path} has the SHA-256 {found}, and not {digest}: "
-            "it was changed or damaged; install rnn-zoo again"
+            f"it was changed or damaged; {AGAIN}"
         )
     return content

@@ -72,6 +72,27 @@ def test_presets_are_listed_by_what_they_are_of(preset_root):
         rnn_zoo.list_presets(arch="gated")
 
 
+@pytest.mark.parametrize("text", [None, "null", "[1]", "{", "7"])
+def test_an_index_that_is_missing_or_damaged_is_named(preset_root, text):
+    preset_root.mkdir()
+    if text:
+        (preset_root / "index.json").write_text(text)
+    for call in (rnn_zoo.list_presets, lambda: rnn_zoo.preset("parens/gru-10k")):
+        with pytest.raises(ValueError, match=r"index.json cannot be read \(.*\); install rnn-zoo"):
+            call()
+
+
+def test_a_file_of_another_shape_is_no_card(preset_root):
+    make(preset_root, "capacity/gru-300", SMALL)
+    for text in ("null", "[]", '{"name": "x"}'):
+        (preset_root / "capacity/gru-300.json").write_text(text)
+        index = {"capacity/gru-300": presets.sha256_of(text.encode())}
+        (preset_root / "index.json").write_text(json.dumps(index))
+        forget()
+        with pytest.raises(ValueError, match=r"capacity/gru-300.json is no card \("):
+            rnn_zoo.preset("capacity/gru-300")
+
+
 def test_a_card_says_how_the_model_came_about(preset_root):
     make(preset_root, "capacity/gru-300", SMALL)
     text = str(rnn_zoo.preset("capacity/gru-300"))

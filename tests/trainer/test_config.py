@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 
 from rnn_zoo.sizing import count_params
@@ -33,6 +34,16 @@ WRONG = {
     "penalty": ({"l2_decay": -1e-9}, ["l2_decay", "-1e-09"]),
     "logit": ({"momentum_logit": "x"}, ["momentum_logit", "'x'"]),
     "gate bias": ({"gate_bias": "x"}, ["gate_bias", "'x'"]),
+    "infinite in float32": (
+        {"gate_bias": 1e300},
+        ["gate_bias", "at least -3.4", "at most 3.4", "got 1e+300"],
+    ),
+    "negative": ({"momentum_logit": -4e38}, ["momentum_logit", "got -4e+38"]),
+    "of a gate": ({"input_scale": dict.fromkeys("ruc", 1e39)}, ["input_scale", "got 1e+39"]),
+    "400 digits": ({"lr_init": 10**400}, ["lr_init", "greater than 0 and at most 3.4", "got 1000"]),
+    "400 digits of it": ({"num_params": 10**400}, ["num_params", "at most 3.4"]),
+    "preset": ({"preset": 7}, ["preset must be a text or None, got 7"]),
+    "source": ({"init_from": ["runs/a"]}, ["init_from must be a text or None, got ['runs/a']"]),
     "task option": ({"task_options": {"steps": 3}}, ["'steps'", "num_steps"]),
 }
 
@@ -88,3 +99,25 @@ def test_the_choices_are_all_that_there_is():
 
     assert set(config.MATRIX_INITS) == set(MATRIX_INITS)
     assert set(config.BIAS_INITS) == set(BIAS_INITS)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"num_params": 10**14},
+        {"batch_size": 10**12},
+        {"task": "memory", "task_options": {"delay": 10**8}},
+    ],
+)
+def test_training_that_no_memory_holds_is_refused(changes):
+    config = TrainConfig(**FINE | changes)
+    message = (
+        r"this training needs [\d,]+ GiB, and this machine has \d+; use a smaller --batch_size"
+    )
+    with pytest.raises(UserError, match=message):
+        config.check_start(config.make_task())
+
+
+def test_the_largest_number_of_float32_is_allowed():
+    largest = float(np.finfo(np.float32).max)
+    assert TrainConfig(**FINE, gate_bias=largest, momentum_logit=-largest).gate_bias == largest

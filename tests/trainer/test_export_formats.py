@@ -1,5 +1,7 @@
 """LiteRT and ONNX, run in processes without this project and TensorFlow."""
 
+import importlib.machinery
+import importlib.util
 import sys
 
 import elsewhere
@@ -179,6 +181,25 @@ def test_without_the_converter_the_extra_is_named(run, monkeypatch, absent):
     with pytest.raises(UserError, match=rf"needs {absent}: pip install 'rnn-zoo\[export\]'"):
         export(run, "onnx")
     assert contents(run) == before
+
+
+@pytest.mark.parametrize("has_init", [False, True])
+def test_a_half_installed_converter_is_named_with_the_extra(tmp_path, monkeypatch, has_init):
+    """A folder alone, or a package that lacks another one."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == "tf2onnx"]:
+        monkeypatch.delitem(sys.modules, name)
+    if has_init:
+        (tmp_path / "tf2onnx").mkdir()
+        (tmp_path / "tf2onnx/__init__.py").write_text("import a_package_that_it_needs")
+        monkeypatch.syspath_prepend(tmp_path)
+    else:
+        spec = importlib.machinery.ModuleSpec("tf2onnx", None, is_package=True)
+        monkeypatch.setitem(sys.modules, "tf2onnx", importlib.util.module_from_spec(spec))
+    with pytest.raises(
+        UserError, match=r"onnx needs a whole tf2onnx: pip install 'rnn-zoo\[export"
+    ):
+        package.export_model(None, tmp_path / "made", "onnx")
+    assert not (tmp_path / "made").exists()
 
 
 def test_a_model_of_another_making_is_refused(tmp_path):

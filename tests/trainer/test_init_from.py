@@ -88,7 +88,8 @@ def test_a_run_starts_from_the_weights_and_the_final_rate_of_another(run, monkey
 )
 def test_what_does_not_fit_its_weights_is_refused(arguments, message, run):
     with pytest.raises(UserError, match=message):
-        parsed(f"--init_from={run}", *arguments).check_start(3, 3)
+        config = parsed(f"--init_from={run}", *arguments)
+        config.check_start(config.make_task())
 
 
 def test_a_directory_without_a_run_is_refused(tmp_path):

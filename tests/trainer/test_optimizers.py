@@ -235,6 +235,7 @@ def test_its_options_are_those_of_a_configuration(lions):
     for options, message in (
         ({"beta": 0.95}, "optimizer lion has no option 'beta'; it has beta_2"),
         ({"beta_2": "much"}, "beta_2 in optimizer_options must be a finite number, got 'much'"),
+        ({"beta_2": 10**400}, "beta_2 in optimizer_options must be a finite number, got 1000"),
         ({"beta_2": math.nan}, "must be a finite number, got nan"),
     ):
         with pytest.raises(UserError, match=message):

@@ -112,7 +112,7 @@ def test_weights_of_another_shape_are_refused(change, message, preset_root):
     make(preset_root, NAME, SMALL)
     config = dataclasses.replace(SMALL, preset=NAME, **change)
     with pytest.raises(UserError, match=message):
-        config.check_start(32, 1)
+        config.check_start(config.make_task())
 
 
 def test_damaged_weights_are_one_line(preset_root):

@@ -6,6 +6,7 @@ import threading
 import time
 
 import pytest
+from absl import flags
 from rich.console import Console
 
 from trainer.cli import main as cli
@@ -190,3 +191,22 @@ def test_an_error_moves_no_cursor(capsys):
     assert capsys.readouterr().err.startswith(
         r"error: it is no [/b] in [red]x[/red] \x1b]0;title\x07"
     )
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 143572000000153752 bytes."),
+        ValueError("OOM when allocating tensor with shape[9,9]"),
+    ],
+)
+def test_too_little_memory_is_one_line(error, monkeypatch, capsys):
+    def main():
+        raise error
+
+    monkeypatch.setattr("sys.argv", ["program"])
+    with pytest.raises(SystemExit) as ended:
+        cli.run(main, flags.FlagValues(), "")
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith("error: out of memory; use a smaller --batch_size")

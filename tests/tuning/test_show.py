@@ -112,6 +112,18 @@ def test_all_trials_are_exported(cold, study):
     ]
 
 
+def test_a_csv_file_holds_no_formula(study):
+    """In texts; numbers and names with a sign stay."""
+    odd = ["=1+1", '+HYPERLINK("x")', "-2+3+cmd|' /C calc'!A0", "@SUM(A1)", "\tx", "+rnn", "-0.5"]
+    with open(study / "trials.jsonl", "w") as file:
+        for number, name in enumerate(odd):
+            file.write(json.dumps(record(number, -1.5) | {"backend": name}) + "\n")
+    show.export(study, str(study / "all.csv"), "csv")
+    found = pandas.read_csv(study / "all.csv", dtype={"backend": str})
+    assert found["backend"].tolist() == [f"'{name}" for name in odd[:5]] + odd[5:]
+    assert found["objective"].tolist() == [-1.5] * 7
+
+
 @pytest.fixture
 def shown(monkeypatch, capsys):
     """Calls the main in this process: shown(*flags) -> (exit code, standard output, errors)."""

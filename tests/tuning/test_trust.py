@@ -4,8 +4,10 @@ import dataclasses
 import json
 
 import pytest
+from absl import flags
 
-from trainer.__main__ import FLAGS, _settings
+from trainer import __main__ as training
+from trainer.cli import train_flags
 from trainer.config import TrainConfig
 from trainer.storage.records import RunRecord
 from tuning.config import StudyConfig
@@ -121,11 +123,13 @@ def test_the_gin_file_of_a_run_is_not_executed(tmp_path, monkeypatch):
     (tmp_path / "evil_cells.py").write_text("raise SystemExit('it ran')")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    try:
-        FLAGS(["trainer", "--run_dir=run", "--resume"])
-        _, parsed = _settings()
-    finally:
-        FLAGS.unparse_flags()
+    values = flags.FlagValues()
+    train_flags.define(values)
+    flags.DEFINE_string("run_dir", "run", "", flag_values=values)
+    flags.DEFINE_boolean("resume", True, "", flag_values=values)
+    values(["trainer"])
+    monkeypatch.setattr(training, "FLAGS", values)
+    _, parsed = training._settings()
     assert dataclasses.asdict(parsed.config) == config
 
 

@@ -12,7 +12,7 @@ from typing import NoReturn
 from absl import flags
 
 from rnn_zoo import names as rules
-from trainer import compiled, lean, names, stderr
+from trainer import compiled, lean, memory, names, stderr
 from trainer.display.words import printable
 from trainer.errors import UserError
 from trainer.storage.files import is_full
@@ -53,6 +53,8 @@ def run(main: Callable[[], int | None], flag_holder: flags.FlagValues, usage: st
             raise
         fail(f"cannot use {error.filename or 'a file'}: {error.strerror}")
     except Exception as error:
+        if memory.is_out(error):
+            fail(f"out of memory; {memory.ADVICE}")
         if not is_full(error):
             raise
         fail(compiled.NO_SPACE)

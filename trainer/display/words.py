@@ -1,4 +1,10 @@
-"""Numbers with their nouns and units."""
+"""Numbers with their nouns and units, and texts that programs take for nothing else."""
+
+import re
+from typing import Any
+
+#: A spreadsheet evaluates such a cell; a sign alone, as in +rnn or in a number, is harmless.
+_FORMULA = re.compile(r"[=@\t\r]|[+-].*([A-Za-z_.]\s*\(|[|!])", re.DOTALL)
 
 
 def count(number: int, one: str, many: str | None = None) -> str:
@@ -32,3 +38,8 @@ def printable(text: object) -> str:
         c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode()
         for c in str(text)
     )
+
+
+def cell(value: Any) -> Any:
+    """Returns a cell of a CSV file: a text that spreadsheets take for a formula begins with '."""
+    return f"'{value}" if isinstance(value, str) and _FORMULA.match(value) else value

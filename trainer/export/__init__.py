@@ -126,11 +126,22 @@ def check_format(format: str) -> None:
         raise UserError(f"unknown format {format!r}; choose one of {', '.join(FORMATS)}")
     for package in FORMATS[format].REQUIRES:
         if importlib.util.find_spec(package) is None:
-            raise UserError(f"the format {format} needs {package}: pip install 'rnn-zoo[export]'")
+            raise _missing(format, package)
+
+
+def _missing(format, package):
+    return UserError(f"the format {format} needs {package}: pip install 'rnn-zoo[export]'")
 
 
 def _check(format):
     check_format(format)
+    for package in FORMATS[format].REQUIRES:
+        try:
+            is_whole = getattr(importlib.import_module(package), "__file__", None) is not None
+        except ImportError:  # of it, or of a package that it needs
+            is_whole = False
+        if not is_whole:
+            raise _missing(format, f"a whole {package}")
     import keras
 
     if keras.backend.backend() != "tensorflow":

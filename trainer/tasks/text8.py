@@ -9,6 +9,7 @@ import numpy as np
 from rnn_zoo.inputs import OneHot
 from trainer import counter_rng
 from trainer import lazy_ops as ops
+from trainer.errors import UserError
 from trainer.tasks import corpus
 from trainer.tasks.base import SPLITS, Batch, Task, check_whole, cross_entropy, hits
 from trainer.tasks.rendering import scored_sample
@@ -50,6 +51,9 @@ class Text8(Task):
     ):
         check_whole(0, warmup_steps=warmup_steps)
         check_whole(warmup_steps + 1, num_steps=num_steps)
+        for name, value, kinds in (("path", path, (str, os.PathLike)), ("source", source, str)):
+            if value is not None and not isinstance(value, kinds):
+                raise UserError(f"{name} of text8 must be a text or None, got {value!r}")
         file = None if path is None else os.fspath(path)
         self.corpus = _load(file, source, num_steps + 1, file and _stamp(file))
         self.num_steps = num_steps

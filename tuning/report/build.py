@@ -8,7 +8,7 @@ from collections.abc import Collection
 import pandas as pd
 
 from trainer.display.progress import Display
-from trainer.display.words import count
+from trainer.display.words import cell, count
 from trainer.errors import UserError
 from trainer.storage.files import whole
 from tuning import trials
@@ -141,8 +141,9 @@ def _write(out, figures, tables):
             with whole(path) as file:
                 file.write(chart.picture(kind, name))
     for name, (specification, table) in tables.items():
+        comma = table.apply(lambda column: column.map(cell)).to_csv(index=False)
         shares = specification.shares if specification else ()
-        for kind, text in (("csv", table.to_csv(index=False)), ("md", _markdown(table, shares))):
+        for kind, text in (("csv", comma), ("md", _markdown(table, shares))):
             with whole(out / "tables" / f"{name}.{kind}", "w") as file:
                 file.write(text)
 

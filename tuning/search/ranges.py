@@ -7,7 +7,6 @@ for `task_options.num_samples`.
 import dataclasses
 import inspect
 import itertools
-import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -303,19 +302,7 @@ def _check_values(config, hyperparameter):
 
 def _check_size(config, cause):
     """Raises a `UserError` if a model does not fit its budget or one trial not the memory."""
-    task = config.make_task()
-    config.check_start(task.input_dim, task.output_dim)
-    units = config.units(task.input_dim, task.output_dim)
-    facts = ARCHITECTURES[config.arch]
-    # Numbers per sample, time step and unit, as in `trainer.lanes`.
-    numbers = config.depth * units * (2 * len(facts.state_names) + 3 * len(facts.gates))
-    needed = 4 * config.batch_size * task.num_steps * (numbers + task.input_dim + task.output_dim)
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if needed > memory:
-        raise UserError(
-            f"with {cause}, one trial needs {needed / 2**30:,.0f} GiB, and this machine has "
-            f"{memory / 2**30:,.0f}; choose a smaller range"
-        )
+    config.check_start(config.make_task(), f"with {cause}, one trial", "choose a smaller range")
 
 
 def _check_collisions(config, space):

@@ -104,7 +104,7 @@ class Study:
         self._optimizers = choices[0] if choices else None
         self.task = config.make_task()
         # Fail here rather than in a worker if the budget is too small.
-        config.check_start(self.task.input_dim, self.task.output_dim)
+        config.check_start(self.task)
 
     def run(
         self,

@@ -230,7 +230,7 @@ class _Base:
         # Refuse an invalid study before any training.
         ranges.of_study(config, study)
         task = self._task(config)
-        config.check_start(task.input_dim, task.output_dim)
+        config.check_start(task)
         name = _name(config, study, values, varied)
         return Spec(name, config, study, reruns, task.num_steps, transfer, priority)
 

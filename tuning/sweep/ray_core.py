@@ -8,6 +8,7 @@ and requires a token, which is made for each run.
 import functools
 import os
 import secrets
+import tempfile
 import time
 from typing import NamedTuple
 
@@ -54,7 +55,14 @@ def run(sweep: Sweep, runner: worker.Runner, settings: Settings, display: SweepD
         UserError: Ray is not installed, does not answer, or lacks GPUs; or a machine or the
             directory is unusable.
     """
-    ray = _connect(settings, sweep.backend)
+    # Ray lets every user write to its own directory: it is in one that only this user can enter.
+    # Not in TMPDIR, as the path of a socket has at most 107 characters.
+    place = {"prefix": "rnn-zoo-", "dir": os.environ.get("RAY_TMPDIR", "/tmp")}
+    with tempfile.TemporaryDirectory(**place, ignore_cleanup_errors=True) as private:
+        return _run_on(_connect(settings, sweep.backend, private), sweep, runner, settings, display)
+
+
+def _run_on(ray, sweep, runner, settings, display):
     try:
         resources = ray.cluster_resources()
         cpus, gpus = resources.get("CPU", 0.0), resources.get("GPU", 0.0)
@@ -107,8 +115,8 @@ def _follow(ray, task, arguments, sweep, signals, display):
         ray.wait(list(running), num_returns=len(running), timeout=worker.GRACE)
 
 
-def _connect(settings, backend):
-    """Starts Ray or connects to it, and returns the module."""
+def _connect(settings, backend, private):
+    """Starts Ray in a private directory or connects to it, and returns the module."""
     if settings.address is None:
         # Makes Ray's servers bind to the loopback address only; Ray reads it when imported.
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
@@ -122,6 +130,7 @@ def _connect(settings, backend):
     own = {
         "num_cpus": settings.workers or len(os.sched_getaffinity(0)),
         "include_dashboard": False,
+        "_temp_dir": os.path.join(private, "ray"),
         # Results go to files: Ray's object store holds only a few lines.
         "object_store_memory": 80 * 2**20,
     }

@@ -312,6 +312,7 @@ def test_an_example_shows_the_point_and_its_value():
     [
         ({"sampling": "none"}, "'none'.*weighted, uniform"),
         ({"num_samples": 0}, "at least 1, got 0"),
+        ({"num_samples": 2**31 - 1}, "num_samples must be at most 100,000,000, got 2,147,483,647"),
         ({"dimensions": 0}, "dimensions.*at least 1.*0"),
         ({"num_steps": 2.5}, "num_steps.*2.5"),
     ],

@@ -152,6 +152,12 @@ def test_on_the_real_text():
         assert max(positions) > len(part) // 4
 
 
+def test_a_text_is_named_by_a_text():
+    for name, value in (("path", 7), ("path", ["a"]), ("source", 3), ("source", {})):
+        with pytest.raises(UserError, match=f"{name} of text8 must be a text or None, got"):
+            TASKS["text8"](**{name: value})
+
+
 @pytest.mark.parametrize(
     "options, part",
     [

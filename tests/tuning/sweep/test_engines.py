@@ -5,13 +5,19 @@ import os
 import pathlib
 import random
 import signal
+import stat
 import subprocess
 import sys
 import time
+import types
 
 import pytest
 import sweep_studies
 from sweep_studies import begun, expected, finish, found, start, wait_for
+
+from trainer.errors import UserError
+from tuning.sweep import ray_core
+from tuning.sweep.status import SweepDisplay
 
 #: A short patience, for tests that wait for it.
 PATIENCE = 1.0
@@ -207,6 +213,28 @@ def test_ray_is_closed_to_other_machines(tmp_path):
     assert (code, stderr) == (0, ""), stdout
     assert found(sweep) == expected(sweep)
     assert "Ray with 2 CPUs" in stdout
+
+
+def test_ray_s_files_are_in_a_directory_of_this_user_s(tmp_path, monkeypatch):
+    """Ray opens its own directory to all users."""
+    modes = {}
+
+    def init(_temp_dir, **_):
+        modes["private"] = pathlib.Path(_temp_dir).parent.stat().st_mode
+        modes["place"] = pathlib.Path(_temp_dir).parent.parent
+        raise RuntimeError("no Ray here")
+
+    errors = types.SimpleNamespace(RayError=KeyError)
+    monkeypatch.setitem(sys.modules, "ray", types.SimpleNamespace(init=init, exceptions=errors))
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    sweep = sweep_studies.make(tmp_path / "sweep", 1)
+    settings = ray_core.Settings(None, 1, None, 4000)
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"):
+        monkeypatch.setenv(name, "")
+    with pytest.raises(UserError, match="Ray cannot be started: no Ray here"):
+        ray_core.run(sweep, None, settings, SweepDisplay())
+    assert modes == {"private": stat.S_IFDIR | 0o700, "place": tmp_path}
+    assert [path.name for path in tmp_path.iterdir()] == ["sweep"]
 
 
 #: 127.0.0.1, ::1 and ::ffff:127.0.0.1 in the format of /proc/net/tcp and tcp6.
