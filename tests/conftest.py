@@ -103,13 +103,9 @@ def cold(tmp_path_factory):
 @pytest.fixture
 def preset_root(tmp_path, monkeypatch):
     """An empty directory in place of the package's presets."""
-    from made_presets import forget
-
     path = tmp_path / "presets"
-    monkeypatch.setattr("rnn_zoo.presets._root", lambda: path)
-    forget()
-    yield path
-    forget()
+    monkeypatch.setattr("rnn_zoo.presets._package", lambda: path)
+    return path
 
 
 @pytest.fixture

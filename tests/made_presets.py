@@ -5,7 +5,6 @@ import dataclasses
 import keras
 import numpy as np
 
-from rnn_zoo import presets
 from rnn_zoo.model import build_model, get_weights
 from trainer.config import TrainConfig
 from trainer.trial import Trial
@@ -34,11 +33,6 @@ def make(root, name, config, weights=True):
     )
     write(root, made, drawn if weights else None)
     return drawn
-
-
-def forget():
-    presets._index.cache_clear()
-    presets._card.cache_clear()
 
 
 SMALL = TrainConfig(

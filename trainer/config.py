@@ -56,7 +56,8 @@ class TrainConfig:
         momentum_logit: logit of the momentum m = σ(momentum_logit).
         gradient_clip_val: maximum global norm of the gradients.
         l2_decay: λ of the penalty λ Σ w² over all matrices.
-        preset: name of the preset whose weights to start from; None for random initial weights.
+        preset: name of the preset whose weights to start from, as for `rnn_zoo.preset`; None for
+            random initial weights.
         init_from: directory of the run whose weights to start from, instead of a preset's.
         precision: "float32"; "tf32", in which a GPU may round the factors of matrix products to 10
             mantissa bits; or "mixed_bfloat16", in which layers compute in bfloat16 with float32
@@ -293,7 +294,7 @@ def read_preset_weights(name: str) -> dict:
         UserError: no such preset, it has no weights, or its file is damaged.
     """
     with user_errors():
-        return read_weights(preset(name))
+        return read_weights(name)
 
 
 def check_choice(name: str, value: Any, choices: Collection) -> None:

@@ -1,19 +1,22 @@
-"""Trained models and tuned hyperparameters shipped with the package.
+"""Trained models and tuned hyperparameters: those of the package, and your own.
 
-    rnn_zoo.list_presets()                    their names
+    rnn_zoo.list_presets()                    names of those of the package
     rnn_zoo.preset("parens/gru-10k")          a preset's card: its model, training and scores
     rnn_zoo.load("parens/gru-10k")            the trained Keras model
+    rnn_zoo.load("DIR/parens/gru-10k")        that of a directory of your own
 
 A preset is a card, <task>/<name>.json, and, if trained, weights in <task>/<name>.safetensors. The
-card has the SHA-256 of the weights' file, and index.json has that of every card.
+card has the SHA-256 of the weights' file, and index.json has that of every card. `python -m
+tuning.presets` writes such a directory.
 """
 
 import dataclasses
 import difflib
-import functools
 import hashlib
 import importlib.resources
 import json
+import os
+import pathlib
 from typing import TYPE_CHECKING, Any
 
 from rnn_zoo.architectures import ARCHITECTURES, canonical_name
@@ -22,7 +25,6 @@ if TYPE_CHECKING:
     from rnn_zoo.model import RecurrentModel
 
 INDEX = "index.json"
-AGAIN = "install rnn-zoo again"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,19 +91,29 @@ class Preset:
 
 
 def list_presets(
-    task: str | None = None, arch: str | None = None, trained: bool | None = None
+    task: str | None = None,
+    arch: str | None = None,
+    trained: bool | None = None,
+    directory: str | os.PathLike | None = None,
 ) -> list[str]:
     """List the names of the presets in alphabetical order.
 
     Args:
         task, arch: list only presets of this task or architecture; all if None.
         trained: True for presets with weights, False for presets without; all if None.
+        directory: list the presets of this directory, as DIRECTORY/<task>/<name>; those of the
+            package if None.
 
     Raises:
-        ValueError: unknown architecture, no preset of the task, or a damaged card.
+        ValueError: unknown architecture, no preset of the task, a damaged card, or a directory
+            without presets.
     """
     arch, found = arch and canonical_name(arch), []
-    cards = {name: preset(name) for name in sorted(_index())}
+    root, prefix = _package(), ""
+    if directory is not None:
+        root, prefix = pathlib.Path(directory), f"{os.fspath(directory).rstrip('/')}/"
+    index = _index(root)
+    cards = {f"{prefix}{name}": _card(root, name, index[name]) for name in sorted(index)}
     tasks = dict.fromkeys(card.task for card in cards.values())
     if task is not None and task not in tasks:
         raise ValueError(f"no preset is of the task {task!r}; there are {', '.join(tasks)}")
@@ -112,27 +124,38 @@ def list_presets(
     return found
 
 
-def preset(name: str) -> Preset:
+def preset(name: str | os.PathLike) -> Preset:
     """Return the card of a preset; `str` renders it as Markdown.
+
+    Args:
+        name: <task>/<name> of the package, or DIRECTORY/<task>/<name>.
 
     Raises:
         ValueError: unknown name, or a file that differs from the published one.
     """
-    index = _index()
-    if name not in index:
-        close = difflib.get_close_matches(name, index, n=3, cutoff=0.3) or sorted(index)[:3]
+    root, own_name = _place(name)
+    index = _index(root)
+    if own_name not in index:
+        close = difflib.get_close_matches(own_name, index, n=3, cutoff=0.3) or sorted(index)[:3]
+        where = "" if _is_package(root) else f"directory={str(root)!r}"
         raise ValueError(
-            f"there is no preset {name!r}; there is {', '.join(close) or 'none at all'} "
-            "(rnn_zoo.list_presets() has them all)"
+            f"there is no preset {os.fspath(name)!r}; there is {', '.join(close) or 'none at all'} "
+            f"(rnn_zoo.list_presets({where}) has them all)"
         )
-    try:
-        return Preset(**json.loads(_card(name)))
-    except TypeError as error:
-        raise ValueError(f"the preset's file {name}.json is no card ({error}); {AGAIN}") from None
+    return _card(root, own_name, index[own_name])
 
 
-def load(name: str) -> "RecurrentModel":
+def absolute(name: str) -> str:
+    """Return the name of a preset for use in any working directory."""
+    root, own_name = _place(name)
+    return name if _is_package(root) else os.path.abspath(os.path.join(str(root), own_name))
+
+
+def load(name: str | os.PathLike) -> "RecurrentModel":
     """Load the trained model of a preset.
+
+    Args:
+        name: as for `preset`.
 
     Returns:
         A `RecurrentModel`, as from `build_model`, whose attribute `preset` is the card.
@@ -142,8 +165,7 @@ def load(name: str) -> "RecurrentModel":
     """
     from rnn_zoo.model import build_model, set_weights
 
-    card = preset(name)
-    weights = read_weights(card)
+    card, weights = preset(name), read_weights(name)
     model = build_model(
         card.arch, card.depth, card.units, card.input_dim, card.output_dim, seed=0, **card.options
     )
@@ -152,12 +174,16 @@ def load(name: str) -> "RecurrentModel":
     return model
 
 
-def read_weights(card: Preset) -> dict[str, Any]:
+def read_weights(name: str | os.PathLike) -> dict[str, Any]:
     """Read a preset's weights as NumPy arrays in the form of `rnn_zoo.functional.forward`.
 
+    Args:
+        name: as for `preset`.
+
     Raises:
-        ValueError: it has none, or the file differs from the published one.
+        ValueError: as for `preset`, or it has no weights.
     """
+    card = preset(name)
     if card.weights is None:
         raise ValueError(
             f"the preset {card.name} has tuned hyperparameters and no weights; train a model with "
@@ -168,7 +194,8 @@ def read_weights(card: Preset) -> dict[str, Any]:
 
     from rnn_zoo.functional import draw_weights, make_cells, named
 
-    arrays = parse(_verified(f"{card.name}.safetensors", card.weights))
+    root, own_name = _place(name)
+    arrays = parse(_verified(root, f"{own_name}.safetensors", card.weights))
     cells = make_cells(card.arch, card.depth, card.units, seed=0, **card.options)
     like = draw_weights(cells, card.input_dim, card.output_dim, seed=0)
     return keras.tree.pack_sequence_as(like, [arrays[path] for path in named(like)])
@@ -182,8 +209,8 @@ def files_of(card: Preset, weights: dict[str, Any] | None = None) -> dict[str, b
         weights: in the form of `read_weights`; None for hyperparameters only.
 
     Returns:
-        dict from file name, relative to this package's directory, to content: the weights, then
-        the card.
+        dict from file name, relative to the presets' directory, to content: the weights, then the
+        card.
     """
     files = {}
     if weights is not None:
@@ -204,38 +231,62 @@ def sha256_of(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _root():
+def _package():
     return importlib.resources.files(__name__)
 
 
-@functools.cache
-def _index():
+def _is_package(root):
+    return root == _package()
+
+
+def _place(name):
+    """Return the directory of a preset and its name there."""
+    parts = os.fspath(name).rsplit("/", 2)
+    root = pathlib.Path(parts[0] or "/") if len(parts) == 3 else _package()
+    return root, "/".join(parts[-2:])
+
+
+def _index(root):
     """Return dict name -> SHA-256 of its card."""
+    path = root.joinpath(INDEX)
+    if not (_is_package(root) or path.is_file()):
+        raise ValueError(f"{root} holds no presets (no {INDEX})")
     try:
-        found = json.loads(_root().joinpath(INDEX).read_text())
+        found = json.loads(path.read_text())
         if not isinstance(found, dict):
             raise ValueError("it is no JSON object")
     except (OSError, ValueError) as error:
-        raise ValueError(f"the presets' {INDEX} cannot be read ({error}); {AGAIN}") from None
+        raise ValueError(
+            f"the presets' {INDEX} cannot be read ({error}); {_way_out(root)}"
+        ) from None
     return found
 
 
-@functools.cache
-def _card(name):
-    return _verified(f"{name}.json", _index()[name])
-
-
-def _verified(path, digest):
+def _card(root, name, digest):
+    path = f"{name}.json"
     try:
-        content = _root().joinpath(path).read_bytes()
+        return Preset(**json.loads(_verified(root, path, digest)))
+    except TypeError as error:
+        raise ValueError(
+            f"the preset's file {path} is no card ({error}); {_way_out(root)}"
+        ) from None
+
+
+def _verified(root, path, digest):
+    try:
+        content = root.joinpath(path).read_bytes()
     except OSError as error:
         raise ValueError(
-            f"the preset's file {path} cannot be read: {error.strerror}; {AGAIN}"
+            f"the preset's file {path} cannot be read: {error.strerror}; {_way_out(root)}"
         ) from None
     found = sha256_of(content)
     if found != digest:
         raise ValueError(
             f"the preset's file {path} has the SHA-256 {found}, and not {digest}: "
-            f"it was changed or damaged; {AGAIN}"
+            f"it was changed or damaged; {_way_out(root)}"
         )
     return content
+
+
+def _way_out(root):
+    return "install rnn-zoo again" if _is_package(root) else f"restore it in {root}"

@@ -8,7 +8,7 @@ import pathlib
 import keras
 import numpy as np
 import pytest
-from made_presets import DEEP, SMALL, forget, make
+from made_presets import DEEP, SMALL, make
 from on_backend import tensorflow_only, to_numpy
 from slow import slow_except
 
@@ -88,7 +88,6 @@ def test_a_file_of_another_shape_is_no_card(preset_root):
         (preset_root / "capacity/gru-300.json").write_text(text)
         index = {"capacity/gru-300": presets.sha256_of(text.encode())}
         (preset_root / "index.json").write_text(json.dumps(index))
-        forget()
         with pytest.raises(ValueError, match=r"capacity/gru-300.json is no card \("):
             rnn_zoo.preset("capacity/gru-300")
 
@@ -128,7 +127,6 @@ def test_a_file_that_was_tampered_with_is_refused(suffix, preset_root):
     content = bytearray(path.read_bytes())
     content[-9] ^= 1
     path.write_bytes(content)
-    forget()
     with pytest.raises(ValueError, match=rf"{path.name} has the SHA-256 \w+, and not \w+"):
         rnn_zoo.load("capacity/gru-300")
 
@@ -145,6 +143,39 @@ def test_a_card_that_was_changed_by_hand_changes_nothing(preset_root):
     make(preset_root, "capacity/gru-300", SMALL)
     rnn_zoo.preset("capacity/gru-300").config.clear()
     assert TrainConfig(**rnn_zoo.preset("capacity/gru-300").config) == SMALL
+
+
+def test_presets_of_a_directory_are_used_by_its_path(preset_root, tmp_path, monkeypatch):
+    make(preset_root, "capacity/gru-300", SMALL)
+    weights = make(tmp_path / "own", "memory/+rnn-depth3-3k", DEEP)
+    make(tmp_path / "own", "capacity/gru-300", SMALL, weights=False)
+    monkeypatch.chdir(tmp_path)
+    names = ["own/capacity/gru-300", "own/memory/+rnn-depth3-3k"]
+    assert rnn_zoo.list_presets(directory="own/") == names
+    assert rnn_zoo.list_presets(trained=True, directory=tmp_path / "own") == [
+        f"{tmp_path}/{names[1]}"
+    ]
+    assert rnn_zoo.list_presets() == ["capacity/gru-300"]
+    for name in (names[1], f"./{names[1]}", tmp_path / names[1]):
+        model = rnn_zoo.load(name)
+        keras.tree.map_structure(np.testing.assert_array_equal, get_weights(model), weights)
+    monkeypatch.chdir("own")
+    assert rnn_zoo.list_presets("memory", directory=".") == ["./memory/+rnn-depth3-3k"]
+    assert rnn_zoo.preset("./memory/+rnn-depth3-3k") == model.preset
+
+
+def test_mistakes_with_a_directory_are_one_line(tmp_path, monkeypatch):
+    make(tmp_path / "own", "capacity/gru-300", SMALL)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=r"^own/a holds no presets \(no index.json\)$"):
+        rnn_zoo.load("own/a/capacity/gru-300")
+    wanted = r"there is capacity/gru-300 \(rnn_zoo.list_presets\(directory='own'\) has them all"
+    with pytest.raises(ValueError, match=wanted):
+        rnn_zoo.load("own/capacity/gru-30")
+    card = tmp_path / "own/capacity/gru-300.json"
+    card.write_text(card.read_text().replace("gru", "lstm"))
+    with pytest.raises(ValueError, match=r"has the SHA-256 .* restore it in own$"):
+        rnn_zoo.preset("own/capacity/gru-300")
 
 
 def test_names_say_the_task_the_architecture_and_the_budget():

@@ -51,6 +51,16 @@ def test_a_preset_gives_the_whole_configuration_and_its_weights(preset_root):
     assert config_of(f"--preset={NAME}", "--scratch") == SMALL
 
 
+def test_a_preset_of_a_directory_is_found_from_elsewhere(tmp_path, monkeypatch):
+    weights = make(tmp_path / "own", NAME, SMALL)
+    monkeypatch.chdir(tmp_path)
+    config = config_of(f"--preset=own/{NAME}")
+    assert config == dataclasses.replace(SMALL, preset=f"{tmp_path}/own/{NAME}", **LAST)
+    monkeypatch.chdir("/")
+    first = Trial(config).draw_weights()
+    keras.tree.map_structure(np.testing.assert_array_equal, first, weights)
+
+
 def test_flags_bindings_and_files_change_a_preset(preset_root, tmp_path):
     make(preset_root, NAME, SMALL)
     file = tmp_path / "own.gin"

@@ -43,13 +43,12 @@ sys.argv = ["trainer", *sys.argv[1:]]
 trainer.__main__.run()
 """
 )
-#: A process in which `presets` is the directory of the presets.
+#: A process that uses a preset of the directory `presets`.
 PRESETS = """
-import pathlib, sys
+import sys
 import my_lab
-import rnn_zoo.presets
-rnn_zoo.presets._root = lambda: pathlib.Path("presets")
-(name,) = rnn_zoo.list_presets(task="my_lab.parity", arch="my_lab.decay")
+import rnn_zoo
+(name,) = rnn_zoo.list_presets("my_lab.parity", "my_lab.decay", directory="presets")
 import trainer, trainer.__main__
 print(trainer.evaluate(rnn_zoo.load(name))["loss"])
 sys.argv = ["trainer", f"--preset={name}", "--run_dir=from_preset"]

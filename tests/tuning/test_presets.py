@@ -12,7 +12,6 @@ import pytest
 from on_backend import tensorflow_only
 
 import rnn_zoo
-from rnn_zoo import presets as package
 from trainer.storage.records import RunDirectory
 from tuning import presets
 from tuning.study import log
@@ -45,8 +44,6 @@ def command(runs, preset_root, tmp_path):
         given = (f"--runs={runs}", f"--out={preset_root}", f"--work={tmp_path / 'work'}")
         presets.FLAGS(["presets", *given, *arguments])
         presets.main()
-        package._index.cache_clear()
-        package._card.cache_clear()
 
     return run
 

@@ -9,6 +9,7 @@ from typing import Any
 from absl import flags
 
 from rnn_zoo.architectures import ALIASES, ARCHITECTURES
+from rnn_zoo.presets import absolute
 from trainer import callbacks
 from trainer.cli import gin_files
 from trainer.cli.main import define_import
@@ -48,7 +49,8 @@ def define(flag_values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "preset",
         None,
-        "start from a preset's task, model, hyperparameters and weights",
+        "start from a preset's task, model, hyperparameters and weights: TASK/NAME of the package, "
+        "or DIR/TASK/NAME of your own",
         **common,
     )
     text = "start from the configuration and weights of the run in this directory"
@@ -102,7 +104,7 @@ def parse(flag_values: flags.FlagValues, base: Callable[[], str] | None = None) 
     if given["init_from"]:
         fields["init_from"] = os.path.abspath(given["init_from"])
     elif given["preset"] and not given["scratch"]:
-        fields["preset"] = given["preset"]
+        fields["preset"] = absolute(given["preset"])
     # A resumed run keeps its settings; its source is compared with the flag later.
     if source and base is None:
         start = _preset if source == "preset" else _run
@@ -132,8 +134,9 @@ def _check_profile(source, files):
 
 def profile_of(flag_values: flags.FlagValues) -> str | None:
     """Returns the profile that a configuration comes from; a preset's or a run's has none."""
-    has_source = flag_values.preset or flag_values.init_from
-    return None if has_source else flag_values.profile
+    source = flag_values.preset or flag_values.init_from
+    has_own = source or gin_files.whole_configuration(flag_values.gin_file)
+    return None if has_own else flag_values.profile
 
 
 def _preset(name, scratch, arch):
