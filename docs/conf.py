@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import shutil
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -54,3 +55,14 @@ html_static_path = ["_static"]
 html_css_files = ["equations.css"]
 html_copy_source = False
 html_show_sourcelink = False
+
+
+def setup(app):
+    app.connect("build-finished", copy_figures)
+
+
+def copy_figures(app, exception):
+    """Copies the report's figures beside its page, which offers them for download."""
+    for page in pathlib.Path(app.outdir, "_downloads").glob("*/index.html"):
+        source = ROOT / "results" / "report" / "figures"
+        shutil.copytree(source, page.parent / "figures", dirs_exist_ok=True)

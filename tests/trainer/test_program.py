@@ -106,6 +106,9 @@ def slow_training(small, steps, config):
         "momentum": lambda: keras.optimizers.SGD(schedule, momentum=momentum, **limit),
         "rmsprop": lambda: keras.optimizers.RMSprop(schedule, rho=momentum, **limit),
         "adam": lambda: keras.optimizers.Adam(schedule, beta_1=momentum, **limit),
+        "adamw": lambda: keras.optimizers.AdamW(
+            schedule, weight_decay=0.004, beta_1=momentum, **limit
+        ),
         "muon": lambda: keras.optimizers.Muon(
             schedule,
             adam_beta_1=momentum,
