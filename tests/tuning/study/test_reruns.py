@@ -62,9 +62,8 @@ def test_sets_are_trained_once_and_shown(tmp_path):
 @pytest.mark.slow
 def test_the_best_trial_is_rerun(tmp_path):
     study = (*SMALL, "--algorithm=random", "--study_dir=study", "--num_trials=3")
-    ranges = "--gin_bindings=StudyConfig.ranges = {'num_samples': 60}"
-    assert python(*study, ranges, cwd=tmp_path, **JAX).code == 0
-    done = python(*study, ranges, "--rerun_best=3", "--vary=init", cwd=tmp_path, **JAX)
+    assert python(*study, cwd=tmp_path, **JAX).code == 0
+    done = python(*study, "--rerun_best=3", "--vary=init", cwd=tmp_path, **JAX)
     assert (done.code, done.stderr) == (0, "")
     assert "sd/mean" in done.stdout
     lines = (tmp_path / "study/reruns.jsonl").read_text().splitlines()
@@ -72,5 +71,5 @@ def test_the_best_trial_is_rerun(tmp_path):
     assert sorted(record["seed"] for record in records) == [1, 2, 3]
     assert {record["config"]["data_seed"] for record in records} == {0}
     assert len({record["eval_loss"] for record in records}) == 3
-    again = python(*study, ranges, "--rerun_best=0", cwd=tmp_path, **JAX)
+    again = python(*study, "--rerun_best=0", cwd=tmp_path, **JAX)
     assert again.code == 2 and "--rerun_best" in again.stderr
