@@ -71,9 +71,9 @@ def test_a_run_leaves_the_directory_of_the_contract(smoke):
         "operative_config.gin",
         "record.json",
     ]
-    assert [path.name for path in (directory / "checkpoints").iterdir()] == [
-        "step-0000000020.safetensors"
-    ]
+    # A training of over 30 s, on a busy machine, has an earlier one too.
+    *_, last = sorted(path.name for path in (directory / "checkpoints").iterdir())
+    assert last == "step-0000000020.safetensors"
 
 
 def test_the_record(smoke):
