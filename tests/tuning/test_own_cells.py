@@ -100,6 +100,15 @@ def test_options_that_the_cell_lacks_or_rejects_are_refused():
         Trial(TrainConfig(arch="own_cells.decay", arch_options={"rate": 2}, **BASE))
 
 
+@pytest.mark.parametrize("rate", [2, (0.5, 1.5), [0.5, -1.0]], ids=str)
+def test_an_invalid_option_is_refused_before_a_study_is_written(tmp_path, rate):
+    config = TrainConfig(arch="own_cells.decay", **BASE)
+    search = Study(tmp_path / "study", config, StudyConfig(ranges={"rate": rate}))
+    with pytest.raises(UserError, match="rate must be between 0 and 1"):
+        search.run(InProcess())
+    assert not (tmp_path / "study").exists()
+
+
 @pytest.mark.slow
 def test_a_study_searches_it(tmp_path):
     config = TrainConfig(arch="own_cells.leaky", **BASE)

@@ -44,7 +44,12 @@ class Hyperparameter(NamedTuple):
     @property
     def ends(self) -> tuple[Any, Any]:
         """Its least and its largest value; they must be numbers."""
-        return (min(self.choices), max(self.choices)) if self.choices else (self.low, self.high)
+        return min(self.limits), max(self.limits)
+
+    @property
+    def limits(self) -> tuple:
+        """Its choices, or the ends of its range."""
+        return self.choices or tuple(dict.fromkeys((self.low, self.high)))
 
     def contains(self, value: Any) -> bool:
         """Returns whether a value is within the range or one of the choices."""

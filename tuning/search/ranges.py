@@ -284,8 +284,7 @@ def _check_names(space, given):
 def _check_values(config, hyperparameter):
     """Raises a `UserError` if a trial cannot have one of the values that the user's range has."""
     field, _, _ = hyperparameter.name.partition(".")
-    ends = hyperparameter.choices or (hyperparameter.low, hyperparameter.high)
-    for value in dict.fromkeys(ends):
+    for value in hyperparameter.limits:
         if field == "optimizer" or field in OPTIONS:
             owner = hyperparameter.condition and {"optimizer": hyperparameter.condition.values[0]}
             made = configure(config, {**(owner or {}), hyperparameter.name: value})
@@ -296,7 +295,7 @@ def _check_values(config, hyperparameter):
                 f"train_steps {value} is more than a trial's maximum, {config.train_steps}; raise "
                 "--train_steps"
             )
-        if hyperparameter.fixed is None and field in (*_OTHERS, "task_options"):
+        if made != config and field in (*_OTHERS, "task_options"):
             _check_size(made, f"{hyperparameter.name} = {value!r}")
 
 

@@ -130,6 +130,7 @@ class Study:
             self.config, self.task.num_steps, self.study.num_trials
         )
         self.check()
+        self._check_cells()
         self.path.mkdir(parents=True, exist_ok=True)
         with contextlib.nullcontext(lease) if lease else Lease(self.path) as self._lease:
             with display.phase("starting the search"):
@@ -180,6 +181,15 @@ class Study:
             "restore the data that it began with, or choose another --study_dir",
         )
         return held
+
+    def _check_cells(self):
+        """Raises a `UserError` if the cell rejects a value that one of its options may have."""
+        from trainer.trial import Trial
+
+        options = [each for each in self.space if each.name.startswith("arch_options.")]
+        points = [{each.name: value} for each in options for value in each.limits]
+        for values in points:
+            Trial(spaces.configure(self.config, values))
 
     def _refuse_strangers(self):
         if self.path.exists() and not self.path.is_dir():

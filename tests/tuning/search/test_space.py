@@ -321,6 +321,8 @@ def test_optimizers_share_a_hyperparameter_of_one_name_and_range():
         ({"batch_size": (8, 16, "lin")}, ["batch_size", "(low, high)"]),
         ({"depth": (0, 2)}, ["depth must be", "got 0"]),
         ({"num_steps": (0, 9)}, ["num_steps must be", "at least 1", "got 0"]),
+        ({"num_steps": -3}, ["num_steps must be", "at least 1", "got -3"]),
+        ({"batch_size": 10**9}, ["batch_size = 1000000000", "GiB"]),
         ({"activation": ["tanh", "sine"]}, ["unknown activation 'sine'", "tanh", "relu"]),
         ({"activation": ["tanh", 1]}, ["activation", "choices of one type"]),
         ({"optimizer": ("sgd", "adam")}, ["optimizer", "list of choices", "('sgd', 'adam')"]),
