@@ -147,7 +147,7 @@ def test_they_are_tuned_and_make_presets(tmp_path):
         assert 0.9 <= record["hparams"]["optimizer_options"]["beta_2"] <= 0.999
         assert record["hparams"]["task_options"]["num_steps"] in (4, 5, 6)
         assert {"arch_options.rate", "optimizer_options.beta_2"} <= set(record["searched"])
-        assert not record["outside"]
+        assert record["outside"] == ["optimizer"]
     run(tmp_path, "tuning.presets", "--runs=study", "--out=presets", "--train=*", LAB)
     best = min(records, key=lambda record: record["objective"])
     made = python("-c", PRESETS, cwd=tmp_path, **QUIET)

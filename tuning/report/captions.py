@@ -7,7 +7,7 @@ from tuning.report import statistics
 from tuning.report.chart import Chart
 from tuning.report.figures import Panel
 from tuning.report.paper import in_order, label
-from tuning.report.selection import in_words, variant
+from tuning.report.selection import WITHIN, in_words, variant, within
 
 #: Column -> words for trials whose value differs from those of all trials shown; the first applies.
 REASONS = {
@@ -31,7 +31,7 @@ REASONS = {
 ALWAYS_DRAWN = {
     "profile": ("laptop", "paper"),
     "variant": ("",),
-    "outside": ("[]",),
+    "outside": WITHIN,
     "held": ("[]",),
     "narrowed": ("[]",),
     "stops": (False,),
@@ -145,7 +145,7 @@ def _describe(selected):
     text += f", {diverged:,} of them diverged" if diverged else ""
     proposed = int((selected.origin == "search").sum())
     text += f", {proposed:,} proposed by the search" if selected.origin.notna().any() else ""
-    outside = int((selected.outside != "[]").sum())
+    outside = int((~within(selected)).sum())
     text += f", {outside:,} outside the paper's ranges" if outside else ""
     profiles = sorted(selected.profile.dropna().unique())
     if profiles and selected.profile.isna().any():

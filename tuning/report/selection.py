@@ -14,11 +14,21 @@ from tuning.report.paper import ARCHS, TRIALS, UNROLLED
 
 #: Columns that identify a search, within a task.
 SIZE = ("arch", "depth", "max_params")
+#: Values of `outside` of the trials that are within the paper's ranges; see `within`.
+WITHIN = ("[]", '["optimizer"]')
 
 
 def of_paper(trials: pd.DataFrame) -> pd.DataFrame:
     """Trials of the paper's architectures and tasks, which alone decide its claims and tables."""
     return trials[trials.arch.isin(ARCHS) & trials.task.isin(TRIALS)]
+
+
+def within(trials: pd.DataFrame) -> np.ndarray:
+    """Whether all hyperparameters are within the paper's ranges, whatever the optimizer.
+
+    Trials with an optimizer that the paper lacks are told apart by `variant`.
+    """
+    return trials.outside.isin(WITHIN).to_numpy(bool)
 
 
 def searched(trials: pd.DataFrame, task: str, depth: int | None = None) -> pd.DataFrame:
@@ -27,7 +37,7 @@ def searched(trials: pd.DataFrame, task: str, depth: int | None = None) -> pd.Da
     If the task was run in several settings, such as sizes of its data set, only the first of
     `settings` is kept. Smoke runs are kept only if there are no others.
     """
-    return of_task(trials[(trials.outside == "[]").to_numpy(bool)], task, depth)
+    return of_task(trials[within(trials)], task, depth)
 
 
 def of_task(
@@ -179,7 +189,7 @@ def whole(trials: pd.DataFrame) -> pd.DataFrame:
 def rerun(trials: pd.DataFrame) -> pd.DataFrame:
     """Reruns of the best hyperparameters of parentheses, at depth 1 and one budget."""
     found = trials[trials.is_rerun & (trials.task == "parens") & (trials.depth == 1)]
-    return one_budget(found[(found.outside == "[]").to_numpy(bool)])
+    return one_budget(found[within(found)])
 
 
 def one_budget(trials: pd.DataFrame) -> pd.DataFrame:

@@ -171,21 +171,20 @@ def values_of(config: TrainConfig, space: Sequence[Hyperparameter]) -> dict[str,
 def outside(config: TrainConfig, dimensions: Sequence[Hyperparameter]) -> list[str]:
     """Returns the names of the hyperparameters of a trial that are outside the paper's ranges.
 
-    A hyperparameter that the paper does not tune is outside. The number of steps and the optimizer
-    never are: the paper's ranges of steps "varied between tasks", and trials with other optimizers
-    are told apart by name.
+    A hyperparameter that the paper does not tune is outside, and so is an optimizer that it does
+    not have. The number of steps never is: the paper's ranges of steps "varied between tasks".
 
     Args:
         config: the configuration of the trial.
         dimensions: the space of its study.
     """
     paper = {each.name: each for each in space(config, (config.optimizer,))}
+    paper["optimizer"] = paper["optimizer"]._replace(choices=PAPER_OPTIMIZERS)
     values = values_of(config, dimensions)
     return [
         name
         for name, value in values.items()
-        if name not in ("train_steps", "optimizer")
-        and not (name in paper and paper[name].contains(value))
+        if name != "train_steps" and not (name in paper and paper[name].contains(value))
     ]
 
 

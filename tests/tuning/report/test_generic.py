@@ -62,6 +62,7 @@ def test_bits_per_parameter_and_an_objective_that_is_no_loss():
 
 def test_trials_outside_the_papers_ranges_and_other_optimizers_are_drawn():
     rows = [own(0.4), own(0.2, outside='["lr_init"]'), own(0.3, optimizer="muon", study="m")]
+    rows[-1]["outside"] = '["optimizer"]'
     charts, captions = drawn(*rows)
     assert points(charts["parameters"], "y") == [(0.4,), (0.6,)]
     text = captions[f"{TASK}-parameters"]

@@ -468,9 +468,11 @@ def test_values_outside_the_paper_s_ranges_are_named():
         Hyperparameter("optimizer", "categorical", choices=("adam", "muon")),
         Hyperparameter("train_steps", "log-integer", 1, 9),
     )
-    assert outside(start, (batch, rate, decay, optimizer, steps)) == ["batch_size", "lr_init"]
-    assert outside(start, (decay, optimizer)) == []
-    assert outside(start, space(start)) == ["lr_init"]
+    names = ["batch_size", "lr_init", "optimizer"]
+    assert outside(start, (batch, rate, decay, optimizer, steps)) == names
+    assert outside(start, (decay, optimizer)) == ["optimizer"]
+    assert outside(start, space(start)) == ["optimizer", "lr_init"]
+    assert outside(config(optimizer="sgd"), (optimizer,)) == []
 
 
 GIVEN = frozenset({"lr_init", "task_options.delay", "train_steps"})
