@@ -166,6 +166,28 @@ def test_a_damaged_packed_model_is_refused(finished, tmp_path):
         packed.read(tmp_path / "nowhere")
 
 
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"bits": "3"}, "bits must be an int, got '3'"),
+        ({"granularity": "col"}, "granularity must be one of tensor, row, got 'col'"),
+        ({"model": None}, "model must be a dict, got None"),
+        ({"options": {"gate_bias": 1.0, "colour": 1}}, "describes another model than it holds"),
+        ({"bits": 4}, "describes another model than it holds"),
+    ],
+)
+def test_an_odd_packed_model_is_one_line(change, message, finished, tmp_path):
+    source, path = finished / "out/3bit_row.safetensors", tmp_path / "odd.safetensors"
+    with safe_open(source, framework="numpy") as file:
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        facts = json.loads(file.metadata()["facts"])
+    text = json.dumps(facts | change)
+    save_file(arrays, path, {"facts": text, "sha256": checkpoints.digest_of(arrays, text)})
+    with pytest.raises(UserError, match=rf"odd\.safetensors:? {message}") as error:
+        packed.read(path)
+    assert "\n" not in str(error.value)
+
+
 def test_the_picture(finished):
     from matplotlib.image import imread
 

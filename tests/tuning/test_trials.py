@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import os
 
 import pytest
 from processes import python
@@ -290,3 +291,33 @@ def test_tuning_is_imported_without_its_libraries():
     done = python("-c", "import tuning, sys; tuning.load; print(*sys.modules)", cwd=".")
     assert done.code == 0, done.stderr
     assert not {"tensorflow", "keras", "jax", "keras_tuner"} & set(done.stdout.split())
+
+
+def test_one_odd_file_does_not_stop_a_report(tmp_path):
+    """Each is named in one line, and everything else is read."""
+    odd = {**vars(record("00001")), "hparams": {"task_options": [], "activation": None}}
+    path = tmp_path / "sweep/studies/a"
+    write(
+        path / "trials.jsonl", record("00000"), record("00002"), end="\n" + json.dumps(odd) + "\n"
+    )
+    (path / "study.json").write_text('{"study": 5}')
+    (tmp_path / "sweep/sweep.json").write_text('{"profile": []}')
+    write(tmp_path / "b/record.json", record("b", seed=5))
+    (tmp_path / "b/metrics.jsonl").write_text('{"step": -1, "train_loss": 1}\n')
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c/record.json").write_text('{"run_id": "../c"}')
+    (tmp_path / "d").mkdir()
+    os.mkfifo(tmp_path / "d/record.json")
+    found, problems = trials.read(tmp_path)
+    assert found.run_id.tolist() == ["b", "00000", "00002"]
+    assert problems == [
+        f"{tmp_path}/b/metrics.jsonl is damaged: line 1: step must be an int of at least 0, got -1",
+        f"{tmp_path}/c/record.json: it has no arch, backend, chance_loss, config, data, depth, "
+        "hparams, input_dim, max_params, num_params, output_dim, seed, task, train_steps, units, "
+        "versions",
+        f"{tmp_path}/d/record.json: it is not a regular file",
+        f"{tmp_path}/sweep/sweep.json: profile must be a str, got []",
+        f"{tmp_path}/sweep/studies/a/study.json: study must be a dict, got 5",
+        f"{tmp_path}/sweep/studies/a/trials.jsonl has 1 damaged line, the first is line 3: "
+        "hparams.task_options must be a dict, got []",
+    ]

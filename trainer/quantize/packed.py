@@ -8,19 +8,44 @@ Weights are in the order of `keras.tree` for the structure of `rnn_zoo.model.get
 """
 
 import json
+import os
 from os import PathLike
-from typing import Any
+from typing import Any, Literal, TypedDict
 
 import numpy as np
 
 from rnn_zoo.quantization import codes_of, dequantize, is_matrix, pack, unpack
 from trainer.errors import UserError
-from trainer.storage.files import whole
+from trainer.storage import json_files
+from trainer.storage.files import open_regular, whole
+from trainer.storage.json_types import Size
 from trainer.storage.records import RunRecord
 
 _MODEL = ("arch", "depth", "units", "input_dim", "output_dim")
 #: Arguments of the cells that affect their outputs; the others are initializers.
 _OPTIONS = ("activation", "gate_bias")
+
+
+class Shape(TypedDict):
+    """Arguments of `build_model` that determine the shapes of the weights."""
+
+    arch: str
+    depth: Size
+    units: Size
+    input_dim: Size
+    output_dim: Size
+
+
+class Facts(TypedDict):
+    """Description of a quantised model."""
+
+    run_id: str
+    task: str
+    bits: Size
+    granularity: Literal["tensor", "row"]
+    eval_loss: float | None
+    model: Shape
+    options: dict[str, Any]
 
 
 def write(
@@ -87,6 +112,7 @@ def read(path: str | PathLike) -> tuple[dict, dict[str, Any]]:
     from trainer.storage import checkpoints
 
     try:
+        os.close(open_regular(path))
         with safe_open(path, framework="numpy") as file:
             arrays = {name: file.get_tensor(name) for name in ("codes", "scales", "vectors")}
             metadata = file.metadata() or {}
@@ -95,11 +121,15 @@ def read(path: str | PathLike) -> tuple[dict, dict[str, Any]]:
             raise ValueError("its content does not match its checksum")
     except (OSError, SafetensorError, ValueError) as error:
         raise UserError(f"{path} is not a quantised model, or is damaged: {error}") from None
-    facts = json.loads(text)
+    facts = json_files.parse(text.encode(), Facts, path)
     model = facts["model"]
-    cells = make_cells(model["arch"], model["depth"], model["units"], seed=0, **facts["options"])
-    like = draw_weights(cells, model["input_dim"], model["output_dim"], seed=0)
-    weights = _fill(keras.tree.flatten(like), arrays, facts["bits"], facts["granularity"])
+    try:
+        shape = (model["arch"], model["depth"], model["units"])
+        cells = make_cells(*shape, seed=0, **facts["options"])
+        like = draw_weights(cells, model["input_dim"], model["output_dim"], seed=0)
+        weights = _fill(keras.tree.flatten(like), arrays, facts["bits"], facts["granularity"])
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{path} describes another model than it holds: {error}") from None
     return keras.tree.pack_sequence_as(like, weights), facts
 
 
@@ -116,6 +146,8 @@ def load_model(path: str | PathLike) -> Any:
 def _fill(like, arrays, bits, granularity):
     """Returns the list of weights, with the shapes of `like`."""
     count = sum(array.size for array in like if is_matrix(array))
+    if arrays["codes"].size != -(-count * bits // 8):
+        raise ValueError(f"{count:,} codes of {bits} bits are not {arrays['codes'].size:,} bytes")
     codes = unpack(arrays["codes"], bits, count)
     scales, vectors = arrays["scales"], arrays["vectors"]
     weights = []

@@ -1,5 +1,7 @@
 """Files that are written whole, even if processes are killed or others interfere."""
 
+import contextlib
+import fcntl
 import os
 import threading
 
@@ -85,6 +87,21 @@ def test_one_of_many_threads_holds_a_lock(tmp_path):
     for thread in threads:
         thread.join()
     assert most == [1] * 80 and not os.listdir(tmp_path)
+
+
+def test_the_lock_of_a_file_that_was_replaced_does_not_count(tmp_path, monkeypatch):
+    """One owner ends and another begins, between this one's open and its lock."""
+    path, lock, other = tmp_path / "lock", fcntl.flock, contextlib.ExitStack()
+
+    def replace_and_lock(descriptor, operation):
+        monkeypatch.setattr(fcntl, "flock", lock)
+        path.unlink()
+        other.enter_context(files.locked(path))
+        lock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", replace_and_lock)
+    with other, pytest.raises(BlockingIOError), files.locked(path):
+        pytest.fail("two have the lock")
 
 
 def test_links_are_not_followed(tmp_path):

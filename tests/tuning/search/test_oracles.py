@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import threading
 import warnings
 
@@ -419,3 +420,47 @@ def test_constructor_options_win_over_stored_ones(tmp_path):
     oracle = make(ORACLES["keras_tuner"], tmp_path, hyperparameters=mixed_space(), beta=9.0)
     oracle.reload()
     assert oracle.beta == 9.0
+
+
+def test_a_flipped_bit_of_any_file_is_found(tmp_path):
+    """The result of the trial is lost, or the search is rebuilt; neither is silent."""
+    run(make(RandomOracle, tmp_path, hyperparameters=mixed_space()), 3)
+    for path in sorted(tmp_path.rglob("*.json")):
+        whole = path.read_bytes()
+        digit = next(m.start() for m in re.finditer(rb"[1-8]", whole) if m.start() > 40)
+        flipped = bytearray(whole)
+        flipped[digit] ^= 1
+        json.loads(flipped)
+        path.write_bytes(flipped)
+        oracle = make(RandomOracle, tmp_path, hyperparameters=mixed_space())
+        with pytest.warns(UserWarning, match=rf"{path.name} is damaged; .*match its checksum"):
+            oracle.reload()
+        assert len(oracle.trials) == 3
+        path.write_bytes(whole)
+
+
+ODD = [
+    ("start_order", ["../x"]),
+    ("start_order", ["9"]),
+    ("hyperparameters", {"space": 5, "values": {}}),
+    ("display", {"search_start": "now"}),
+    ("trial_id", "../../x"),
+    ("trial_id", "other"),
+    ("metrics", {"metrics": {"loss": []}}),
+    ("score", "best"),
+    ("status", "DONE"),
+]
+
+
+@pytest.mark.parametrize("name, value", ODD)
+def test_an_odd_file_is_set_aside(name, value, tmp_path):
+    run(make(RandomOracle, tmp_path, hyperparameters=mixed_space()), 3)
+    files = [path for path in tmp_path.rglob("*.json") if name in json.loads(path.read_text())]
+    path = min(files)
+    path.write_text(json.dumps(json.loads(path.read_text()) | {name: value, "crc32": None}))
+    oracle = make(RandomOracle, tmp_path, hyperparameters=mixed_space())
+    with pytest.warns(UserWarning, match=f"{path.name} is damaged"):
+        oracle.reload()
+    assert len(oracle.trials) == 3 and path.with_name(f"{path.name}.damaged").exists()
+    run(oracle, 1)
+    assert sorted(os.listdir(tmp_path)) == ["study"]

@@ -194,3 +194,47 @@ def test_errors_are_retried_a_few_times():
     state = state.failed("two", is_final=False).failed("three", is_final=False)
     assert (state.status, state.failures) == ("failed", ("one", "two", "three"))
     assert State("running").failed("fix it", is_final=True).status == "failed"
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"name": "../../x"}, r"studies.0.name must be a file name .*, got '\.\./\.\./x'"),
+        ({"config": None}, "studies.0.config must be a dict, got None"),
+        ({"reruns": "2"}, "studies.0.reruns must be an int, got '2'"),
+        ({"study": {"ranges": {"lr_init": {}}}}, "it describes no StudyConfig: KeyError"),
+        ({"study": {"num_trials": None}}, "studies.0.study.num_trials must be an int, got None"),
+    ],
+)
+def test_an_odd_manifest_is_one_line(tmp_path, change, message):
+    sweep = sweep_studies.make(tmp_path / "sweep", 1)
+    held = json.loads((sweep.path / "sweep.json").read_text())
+    held["studies"][0] |= change
+    del held["crc32"]
+    (sweep.path / "sweep.json").write_text(json.dumps(held))
+    for to_show in (False, True):
+        with pytest.raises(UserError, match=rf"sweep\.json: {message}") as error:
+            Sweep.open(sweep.path, to_show)
+        assert "\n" not in str(error.value)
+
+
+def test_an_altered_state_is_derived_from_the_results(tmp_path):
+    sweep = sweep_studies.make(tmp_path / "sweep", 1)
+    sweep.write_state("study-000", State("done", 4, wanted=6))
+    path = sweep.path / "states/study-000.json"
+    altered = path.read_text().replace('"trials": 4', '"trials": 6')
+    path.write_text(altered)
+    assert sweep.state("study-000") == State()
+    for odd in ({"best": "x"}, {"failures": "ab"}, {"status": "gone"}, {"trials": 10**20}):
+        values = dataclasses.asdict(State("done", 4, wanted=6)) | odd
+        path.write_text(json.dumps(values))
+        assert sweep.state("study-000") == State()
+
+
+def test_a_link_in_place_of_a_log_is_not_followed(tmp_path):
+    sweep = sweep_studies.make(tmp_path / "sweep", 1)
+    (tmp_path / "mine").write_text("mine")
+    sweep.log_path("study-000").symlink_to(tmp_path / "mine")
+    with pytest.raises(UserError, match=r"cannot use .*study-000\.txt"):
+        worker.run(sweep, "study-000", worker.Studies(), lambda: False)
+    assert (tmp_path / "mine").read_text() == "mine"
