@@ -15,6 +15,8 @@ import traceback
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+#: A registered name; that of the intersection RNN, +rnn, has a sign.
+_NAME = re.compile(r"\+?\w+(\.\w+)*", re.ASCII)
 #: Modules that registered something or that a user named, in order.
 _modules: dict[str, None] = {}
 #: Directories that are only looked at; see `look_at`.
@@ -41,6 +43,11 @@ def find(kind: str, name: Any, table: Mapping[str, Any], register: str) -> str:
     elif home:
         way_out = f"a custom one is known after --import={home}, or `import {home}` in Python"
     raise ValueError(f"unknown {kind} {name!r}; choose one of {', '.join(table)}; {way_out}")
+
+
+def is_name(name: Any) -> bool:
+    """Return whether something may be the name of a cell, a task or an optimizer."""
+    return isinstance(name, str) and len(name) <= 100 and bool(_NAME.fullmatch(name))
 
 
 def home_of(name: Any) -> str:
@@ -123,7 +130,7 @@ def check(kind: str, name: Any, entry: Any, held: Any = None) -> None:
     Raises:
         ValueError: the name is malformed, or taken.
     """
-    if not (isinstance(name, str) and re.fullmatch(r"\w+(\.\w+)*", name, re.ASCII)):
+    if not is_name(name) or name.startswith("+"):
         raise ValueError(
             f"{kind} names are letters, digits and underscores, with dots after a module's name; "
             f"got {name!r}"

@@ -39,6 +39,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, TypedDict
 
+from rnn_zoo.names import is_name
 from trainer.display.words import count
 from trainer.errors import UserError
 from trainer.storage import json_files
@@ -209,6 +210,9 @@ def read_published(path: str | os.PathLike) -> pd.DataFrame:
     missing = [name for name in COLUMNS if name not in found and name not in optional]
     if missing:
         raise UserError(f"{path} has no column {', '.join(missing)}; {CONVERT}")
+    for name in {*found.task, *found.arch}:
+        if not is_name(name):
+            raise UserError(f"{path} has {name!r}, no name of a task or architecture; {CONVERT}")
     return frame(found)
 
 

@@ -167,7 +167,7 @@ def test_numbers_agree_with_their_nouns():
 
 
 #: Brackets are rich's markup, and the others move the cursor, change the title or the direction.
-ODD = "no [/b] in [red]x[/red] \x1b]0;title\x07 \x1b[2J\u202e\x9b31m\r"
+ODD = "no :b: [/b] in [red]x[/red] \x1b]0;title\x07 \x1b[2J\u202e\x9b31m\r"
 
 
 def test_odd_texts_are_printed_as_they_are_and_move_no_cursor(clock):
@@ -181,7 +181,7 @@ def test_odd_texts_are_printed_as_they_are_and_move_no_cursor(clock):
             shown.tick()
         text = file.getvalue()
         escaped = r"\x1b]0;title\x07 \x1b[2J\u202e\x9b31m\r"
-        assert text.count(f"no [/b] in [red]x[/red] {escaped}") >= 4
+        assert text.count(f"no :b: [/b] in [red]x[/red] {escaped}") >= 4
         assert not {"\x07", "\u202e", "\x9b"} & set(text) and "\x1b]" not in text
 
 
@@ -189,7 +189,7 @@ def test_an_error_moves_no_cursor(capsys):
     with pytest.raises(SystemExit):
         cli.fail(ValueError(f"it\nis {ODD}"))
     assert capsys.readouterr().err.startswith(
-        r"error: it is no [/b] in [red]x[/red] \x1b]0;title\x07"
+        r"error: it is no :b: [/b] in [red]x[/red] \x1b]0;title\x07"
     )
 
 

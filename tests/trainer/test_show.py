@@ -192,6 +192,16 @@ def test_runs_are_compared_by_the_settings_that_differ(tmp_path, runs, shown):
     assert "equal settings" in shown(flags[0], flags[0])[1]
 
 
+def test_the_name_of_a_compared_run_is_no_formula(tmp_path, runs):
+    record = RunDirectory(runs("memory")).read_record()
+    every = [
+        comparison.Run(name, record, [{"step": 1, "train_loss": 2.0}])
+        for name in ("$x", "$\\frac{$")
+    ]
+    curves.plot_comparison(tmp_path / "both.png", every)
+    assert (tmp_path / "both.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_a_picture_of_compared_runs_has_a_curve_of_each(tmp_path, runs, monkeypatch):
     record = RunDirectory(runs("memory")).read_record()
     drawn = []

@@ -96,6 +96,16 @@ def test_damaged_lines_are_named_and_left_out(tmp_path):
     assert problems == [f"{path} has 2 damaged lines, {reason}"]
 
 
+@pytest.mark.parametrize("name", ["../../x", "a/b", "$\\frac{$", "[/b]", "", "a" * 101, "-x"])
+def test_a_task_or_a_cell_without_a_proper_name_is_damage(name, tmp_path):
+    """Reports name files after tasks, and print both."""
+    records = record("0"), record("1", task=name), record("2", arch=name)
+    write(tmp_path / "s/trials.jsonl", *records)
+    found, problems = trials.read(tmp_path)
+    assert found.run_id.tolist() == ["0"]
+    assert "2 damaged lines" in problems[0] and "task must be a name of letters" in problems[0]
+
+
 def test_the_time_steps_are_those_of_the_options_or_the_task_s_default(tmp_path):
     options = {"task_options": {"num_steps": 2}, "activation": None}
     write(tmp_path / "a/trials.jsonl", record("00000", hparams=options))

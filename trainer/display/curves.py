@@ -48,7 +48,9 @@ def plot_comparison(path: str | PathLike, runs: Sequence[Run]) -> None:
     tasks = sorted({record.task for record in records})
     axes = _axes(", ".join(tasks), max(record.train_steps for record in records))
     for run, color in zip(runs, itertools.cycle(_COLORS), strict=False):
-        _draw(axes, run.measurements, f"{run.name} ", {"color": color})
+        # Matplotlib takes text between two $ for a formula.
+        name = run.name.replace("$", r"\$")
+        _draw(axes, run.measurements, f"{name} ", {"color": color})
     for chance in sorted({record.chance_loss for record in records}):
         shared = {record.task for record in records if record.chance_loss == chance}
         label = f"chance of {', '.join(sorted(shared))}" if len(tasks) > 1 else "chance"

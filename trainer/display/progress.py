@@ -48,7 +48,7 @@ class Display:
     def say(self, text: str) -> None:
         """Prints one line, above the status line on a terminal."""
         self._printed = self.clock()
-        self.console.print(printable(text), markup=False, soft_wrap=True)
+        self.console.print(printable(text), markup=False, emoji=False, soft_wrap=True)
 
     @contextlib.contextmanager
     def status(self, line: Callable[[], str]) -> Iterator[None]:

@@ -16,6 +16,7 @@ import typing
 from collections.abc import Callable
 from typing import Annotated, Any
 
+from rnn_zoo.names import is_name
 from trainer.errors import UserError
 
 
@@ -26,6 +27,7 @@ def is_file_name(text: str) -> bool:
 
 #: Types of restricted values; the text says in error messages what they must be.
 FileName = Annotated[str, is_file_name, "a file name without separators"]
+Name = Annotated[str, is_name, "a name of letters, digits, underscores and dots"]
 Count = Annotated[int, lambda number: number >= 0, "an int of at least 0"]
 Size = Annotated[int, lambda number: number > 0, "an int of at least 1"]
 

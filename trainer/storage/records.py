@@ -12,7 +12,7 @@ from trainer.errors import UserError
 from trainer.storage import json_files
 from trainer.storage.differences import plain
 from trainer.storage.files import whole
-from trainer.storage.json_types import Count, FileName, Size
+from trainer.storage.json_types import Count, FileName, Name, Size
 
 #: Fields in which equal runs may differ.
 INCIDENTAL = (
@@ -96,8 +96,8 @@ class RunRecord:
     """
 
     run_id: FileName
-    task: str
-    arch: str
+    task: Name
+    arch: Name
     depth: Size
     units: Size
     max_params: Size

@@ -9,6 +9,8 @@ from matplotlib.axis import Axis
 _DIGITS = ((1,), (1, 3), (1, 2, 5), (1, 2, 3, 5, 7), tuple(range(1, 10)))
 #: Smallest number of labelled ticks, and the largest that fit.
 FEWEST, MOST = 3, 9
+# Not Matplotlib's "$10^6$", which is off: names from files could have its syntax.
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def label(axis: Axis, low: float, high: float) -> None:
@@ -35,5 +37,5 @@ def text(x: float) -> str:
         return f"{x:,.10g}"
     digits, _, power = f"{x:.10e}".partition("e")
     digits = digits.rstrip("0").rstrip(".")
-    factor = "" if digits == "1" else rf"{digits}\times"
-    return rf"${factor}10^{{{int(power)}}}$"
+    factor = "" if digits == "1" else f"{digits}×"
+    return f"{factor}10{str(int(power)).translate(_RAISED)}"
