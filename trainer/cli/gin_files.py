@@ -80,7 +80,8 @@ def parse(
     Args:
         flags: `TrainConfig` field -> value; None if the flag was not given.
         task_options: task options given as flags, which override those of the files one by one.
-        profile: one of `PROFILES`. Without it, the profile is laptop, or with `base` none.
+        profile: one of `PROFILES`. Without it, the profile is laptop, or with `base` none. With
+            both, the sizes are the profile's, so that a resumed run of another one is noticed.
         files, bindings: additional gin files and bindings.
         base: returns gin text that replaces the project's files, such as that of a resumed run.
 
@@ -99,13 +100,11 @@ def parse(
             _parse_project_files(bound | given)
             _parse_profile(profile or "laptop")
         else:
+            sizes = _sizes(_bound_in([text]), profile) if profile else {}
+            gin.clear_config()
             gin.parse_config(text)
-            if profile is not None:
-                _parse_profile(profile)
-                if "laptop_steps" not in _macros():
-                    raise UserError(
-                        "--profile does not apply to a run that starts from a preset or a run"
-                    )
+            for name, value in sizes.items():
+                gin.bind_parameter(f"TrainConfig.{name}", value)
         known = _macros()
         gin.parse_config(texts)
         _check_used(_macros() - known)
@@ -224,14 +223,31 @@ def _parse_project_files(given):
             gin.parse_config(root.joinpath(f"archs/{name}.gin").read_text())
 
 
-def _parse_profile(profile):
-    """Parses a profile. The numbers of smoke apply where they are smaller than the task's."""
+def _sizes(held, profile):
+    """Returns the fields that a profile sets for the task and the architecture of a run."""
+    gin.clear_config()
+    _parse_project_files(held)
+    _parse_profile(profile)
+    values = gin.get_bindings("TrainConfig")
+    names = _bound_in([_profile_text(profile)])
+    return {
+        name: min(values[name], held.get(name, values[name])) if name in _SIZES else values[name]
+        for name in names
+    }
+
+
+def _profile_text(profile):
     if profile not in PROFILES:
         raise UserError(f"unknown profile {profile!r}; choose one of {', '.join(PROFILES)}")
+    root = importlib.resources.files("gin_configs")
+    return root.joinpath(f"profiles/{profile}.gin").read_text()
+
+
+def _parse_profile(profile):
+    """Parses a profile. The numbers of smoke apply where they are smaller than the task's."""
     before = {name: _bound(f"TrainConfig.{name}", None) for name in _SIZES}
     before["train_steps"] = _bound("laptop_steps/gin.macro.value", None)
-    file = importlib.resources.files("gin_configs").joinpath(f"profiles/{profile}.gin")
-    gin.parse_config(file.read_text())
+    gin.parse_config(_profile_text(profile))
     for name, value in before.items():
         now = _bound(f"TrainConfig.{name}", None)
         if isinstance(value, int) and isinstance(now, int) and value < now:

@@ -139,13 +139,15 @@ def test_the_smoke_profile_makes_nothing_larger(monkeypatch):
 
 
 def test_a_profile_is_compared_with_a_run_that_is_resumed():
-    run = parse(profile="smoke", flags=PARENS | {"num_params": 1500}).documents["config.gin"]
-    same = parse(flags={}, base=lambda: run)
-    assert parse(flags={}, base=lambda: run, profile="smoke").config == same.config
-    other = parse(flags={}, base=lambda: run, profile="paper").config
-    assert other == dataclasses.replace(same.config, train_steps=1_000_000)
-    text = TrainConfig("parens", "gru").as_gin()
-    assert "preset or a run" in refused(flags={}, base=lambda: text, profile="laptop")
+    command = {"profile": "smoke", "flags": PARENS | {"num_params": 1500}}
+    run = parse(**command).config
+    for flags in ({}, command["flags"]):
+        assert parse(flags=flags, base=run.as_gin, profile="smoke").config == run
+    other = parse(flags={}, base=run.as_gin, profile="paper").config
+    assert other == dataclasses.replace(run, train_steps=1_000_000)
+    larger = dataclasses.replace(run, batch_size=64)
+    assert parse(flags={}, base=larger.as_gin, profile="smoke").config == run
+    assert "unknown profile 'huge'" in refused(flags={}, base=run.as_gin, profile="huge")
 
 
 @pytest.mark.parametrize("path", sorted(DIRECTORY.rglob("*.gin")), ids=lambda path: path.stem)
