@@ -6,8 +6,8 @@
     rnn_zoo.load("DIR/parens/gru-10k")        that of a directory of your own
 
 A preset is a card, <task>/<name>.json, and, if trained, weights in <task>/<name>.safetensors. The
-card has the SHA-256 of the weights' file, and index.json has that of every card. `python -m
-tuning.presets` writes such a directory.
+card has the SHA-256 of the weights' file, and index.json has that of every card. Such a directory
+is written by `python -m tuning.presets`.
 """
 
 import dataclasses
