@@ -7,11 +7,11 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from rnn_zoo.architectures import ALIASES, ARCHITECTURES
+from rnn_zoo.json_types import reader
 from rnn_zoo.presets import Preset, preset, read_weights
 from rnn_zoo.sizing import count_params, units_for_budget
 from trainer import memory, names, optimizers, tasks
 from trainer.errors import UserError, user_errors
-from trainer.storage.json_types import reader
 from trainer.storage.records import RunDirectory, RunRecord
 from trainer.tasks.base import Task
 
@@ -264,7 +264,7 @@ def read_config(fields: Any, source: object) -> TrainConfig:
     """
     try:
         return reader(TrainConfig)(fields)
-    except UserError as error:
+    except ValueError as error:
         raise UserError(f"{source}: {error}") from None
 
 

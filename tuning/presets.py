@@ -9,7 +9,6 @@ unchanged.
 import dataclasses
 import fnmatch
 import importlib
-import json
 import pathlib
 from collections.abc import Iterable
 from typing import Any
@@ -22,6 +21,7 @@ from trainer.cli import main as cli
 from trainer.cli import train_flags
 from trainer.config import read_config
 from trainer.errors import UserError
+from trainer.storage import json_files
 from trainer.storage.files import whole, write_json
 from trainer.storage.records import RunRecord
 from tuning.study import identity, log
@@ -238,14 +238,10 @@ def write(out: str | pathlib.Path, card: Preset, weights: Any = None) -> None:
 
 def _known(out):
     """Reads the index: the SHA-256 of each preset's card, by name."""
-    index = out / INDEX
     try:
-        found = json.loads(index.read_text()) if index.exists() else {}
-    except ValueError as error:
-        raise UserError(f"{index} cannot be read: {error}") from None
-    if not isinstance(found, dict):
-        raise UserError(f"{index} is no index of presets; remove it, or choose another --out")
-    return found
+        return json_files.read(out / INDEX, dict[str, str])
+    except FileNotFoundError:
+        return {}
 
 
 def run():

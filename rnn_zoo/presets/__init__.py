@@ -17,14 +17,47 @@ import importlib.resources
 import json
 import os
 import pathlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
 from rnn_zoo.architectures import ARCHITECTURES, canonical_name
+from rnn_zoo.json_types import Count, Size, reader
 
 if TYPE_CHECKING:
     from rnn_zoo.model import RecurrentModel
 
 INDEX = "index.json"
+
+
+class Config(TypedDict):
+    """Fields of a training configuration that are read by name."""
+
+    task_options: dict[str, Any]
+
+
+class Scores(TypedDict):
+    """Losses of the splits, and metrics on the eval split."""
+
+    train: float
+    valid: float
+    eval: float
+    chance: float
+    metrics: dict[str, Any]
+
+
+class Training(TypedDict):
+    """Facts of the training run."""
+
+    steps: Count
+    seconds: float
+    backend: str
+
+
+class Search(TypedDict):
+    """How hyperparameters were found."""
+
+    algorithm: str | None
+    num_trials: Count
+    infeasible: Count
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,17 +81,17 @@ class Preset:
     name: str
     task: str
     arch: str
-    depth: int
-    units: int
-    num_params: int
-    max_params: int
-    input_dim: int
-    output_dim: int
-    options: dict
-    config: dict
-    scores: dict
-    training: dict
-    search: dict
+    depth: Size
+    units: Size
+    num_params: Size
+    max_params: Size
+    input_dim: Size
+    output_dim: Size
+    options: dict[str, Any]
+    config: Annotated[dict[str, Any], Config]
+    scores: Annotated[dict[str, Any], Scores]
+    training: Annotated[dict[str, Any], Training]
+    search: Annotated[dict[str, Any], Search]
     paper: str | None = None
     weights: str | None = None
 
@@ -198,7 +231,12 @@ def read_weights(name: str | os.PathLike) -> dict[str, Any]:
     arrays = parse(_verified(root, f"{own_name}.safetensors", card.weights))
     cells = make_cells(card.arch, card.depth, card.units, seed=0, **card.options)
     like = draw_weights(cells, card.input_dim, card.output_dim, seed=0)
-    return keras.tree.pack_sequence_as(like, [arrays[path] for path in named(like)])
+    expected = named(like)
+    if {path: array.shape for path, array in arrays.items()} != {
+        path: tuple(array.shape) for path, array in expected.items()
+    }:
+        raise ValueError(f"the weights of the preset {card.name} do not have its card's shapes")
+    return keras.tree.pack_sequence_as(like, [arrays[path] for path in expected])
 
 
 def files_of(card: Preset, weights: dict[str, Any] | None = None) -> dict[str, bytes]:
@@ -252,21 +290,19 @@ def _index(root):
     if not (_is_package(root) or path.is_file()):
         raise ValueError(f"{root} holds no presets (no {INDEX})")
     try:
-        found = json.loads(path.read_text())
-        if not isinstance(found, dict):
-            raise ValueError("it is no JSON object")
+        return reader(dict[str, str])(json.loads(path.read_text()))
     except (OSError, ValueError) as error:
         raise ValueError(
             f"the presets' {INDEX} cannot be read ({error}); {_way_out(root)}"
         ) from None
-    return found
 
 
 def _card(root, name, digest):
     path = f"{name}.json"
+    content = _verified(root, path, digest)
     try:
-        return Preset(**json.loads(_verified(root, path, digest)))
-    except TypeError as error:
+        return reader(Preset)(json.loads(content))
+    except ValueError as error:
         raise ValueError(
             f"the preset's file {path} is no card ({error}); {_way_out(root)}"
         ) from None

@@ -72,7 +72,7 @@ def test_presets_are_listed_by_what_they_are_of(preset_root):
         rnn_zoo.list_presets(arch="gated")
 
 
-@pytest.mark.parametrize("text", [None, "null", "[1]", "{", "7"])
+@pytest.mark.parametrize("text", [None, "null", "[1]", "{", "7", '{"parens/gru-10k": 7}'])
 def test_an_index_that_is_missing_or_damaged_is_named(preset_root, text):
     preset_root.mkdir()
     if text:
@@ -90,6 +90,39 @@ def test_a_file_of_another_shape_is_no_card(preset_root):
         (preset_root / "index.json").write_text(json.dumps(index))
         with pytest.raises(ValueError, match=r"capacity/gru-300.json is no card \("):
             rnn_zoo.preset("capacity/gru-300")
+
+
+@pytest.mark.parametrize(
+    "field, value, message",
+    [
+        ("units", "7", "units must be an int, got '7'"),
+        ("depth", 0, "depth must be an int of at least 1, got 0"),
+        ("config", {}, "it has no task_options"),
+        ("scores", {"train": 1}, "it has no chance, eval, metrics, valid"),
+        ("training", [], r"training must be a dict, got \[\]"),
+        ("colour", 1, "it has an unknown field 'colour'"),
+    ],
+)
+def test_an_odd_card_is_one_line(preset_root, field, value, message):
+    make(preset_root, "capacity/gru-300", SMALL)
+    path = preset_root / "capacity/gru-300.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {field: value}))
+    index = {"capacity/gru-300": presets.sha256_of(path.read_bytes())}
+    (preset_root / "index.json").write_text(json.dumps(index))
+    with pytest.raises(ValueError, match=rf"gru-300\.json is no card \({message}\); ") as error:
+        rnn_zoo.preset("capacity/gru-300")
+    assert "\n" not in str(error.value)
+
+
+def test_weights_of_another_shape_are_refused(preset_root):
+    make(preset_root, "capacity/gru-300", SMALL)
+    path = preset_root / "capacity/gru-300.json"
+    card = json.loads(path.read_text())
+    path.write_text(json.dumps(card | {"units": card["units"] + 1}))
+    index = {"capacity/gru-300": presets.sha256_of(path.read_bytes())}
+    (preset_root / "index.json").write_text(json.dumps(index))
+    with pytest.raises(ValueError, match="do not have its card's shapes"):
+        presets.read_weights("capacity/gru-300")
 
 
 def test_a_card_says_how_the_model_came_about(preset_root):

@@ -11,10 +11,10 @@ import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rnn_zoo.json_types import reader
 from trainer.display.words import count
 from trainer.errors import UserError
 from trainer.storage.files import read_bytes, whole
-from trainer.storage.json_types import reader
 
 #: Name of the last entry of a file or a line: the CRC-32 of the text before it. Files of older
 #: versions lack it.
@@ -121,5 +121,5 @@ def parse(content: bytes, kind: Any, place: str | os.PathLike) -> Any:
             )
     try:
         return reader(kind)(values)
-    except UserError as error:
+    except ValueError as error:
         raise Damaged(place, error) from None

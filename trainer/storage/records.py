@@ -8,11 +8,11 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Required, TypedDict
 
+from rnn_zoo.json_types import Count, FileName, Name, Size
 from trainer.errors import UserError
 from trainer.storage import json_files
 from trainer.storage.differences import plain
 from trainer.storage.files import whole
-from trainer.storage.json_types import Count, FileName, Name, Size
 
 #: Fields in which equal runs may differ.
 INCIDENTAL = (

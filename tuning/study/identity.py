@@ -4,10 +4,10 @@ import dataclasses
 import pathlib
 from typing import Any, NotRequired, TypedDict
 
+from rnn_zoo.json_types import Size
 from trainer.config import TrainConfig
 from trainer.storage import json_files
 from trainer.storage.differences import refuse_difference
-from trainer.storage.json_types import Size
 from tuning.config import StudyConfig
 
 #: Settings of a search that may change when a study is continued.

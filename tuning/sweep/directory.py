@@ -15,12 +15,12 @@ import time
 from collections.abc import Iterable
 from typing import Annotated, Literal, NotRequired, TypedDict
 
+from rnn_zoo.json_types import Count, FileName, Size
 from trainer.config import is_registered, read_config
 from trainer.errors import UserError
 from trainer.storage import json_files
 from trainer.storage.differences import refuse_difference
 from trainer.storage.files import locked, read_bytes, remove_leftovers, whole
-from trainer.storage.json_types import Count, FileName, Size
 from trainer.storage.lease import PATIENCE, Lease
 from tuning.config import StudyConfig
 from tuning.study.identity import ConfigFacts

@@ -10,10 +10,10 @@ from typing import Annotated, Any, Literal, NamedTuple, NotRequired, TypedDict
 import pytest
 import records
 
+from rnn_zoo.json_types import Count, FileName, Size, reader
 from trainer import UserError
 from trainer.storage import json_files
 from trainer.storage.json_files import Damaged
-from trainer.storage.json_types import Count, FileName, Size, reader
 from trainer.storage.records import Measurement, RunDirectory, RunRecord
 
 
@@ -52,7 +52,7 @@ WRONG = [
 
 @pytest.mark.parametrize("kind, value, message", WRONG)
 def test_another_shape_is_named_with_its_value(kind, value, message):
-    with pytest.raises(UserError, match=f"^{message}"):
+    with pytest.raises(ValueError, match=f"^{message}"):
         reader(kind)(value)
 
 
@@ -65,7 +65,7 @@ def test_a_value_is_converted_to_its_type():
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../x", "a/b", "/etc", "a\0b"])
 def test_a_name_leads_to_no_other_directory(name):
-    with pytest.raises(UserError, match="must be a file name"):
+    with pytest.raises(ValueError, match="must be a file name"):
         reader(FileName)(name)
     assert reader(FileName)("..x") == "..x"
 

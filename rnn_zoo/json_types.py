@@ -17,7 +17,6 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 from rnn_zoo.names import is_name
-from trainer.errors import UserError
 
 
 def is_file_name(text: str) -> bool:
@@ -38,7 +37,7 @@ _NAMES = {
 _Reader = Callable[[Any], Any]
 
 
-class WrongType(UserError):
+class WrongType(ValueError):
     """A value of another type; the path to it is completed while the exception propagates."""
 
     def __init__(self, expected: str, value: Any):
@@ -53,7 +52,7 @@ class WrongType(UserError):
 def reader(kind: Any) -> _Reader:
     """Returns a function that checks a JSON value and converts it to a type.
 
-    It raises a `WrongType`, or a `UserError` of the type's constructor.
+    It raises a `WrongType`, or a `ValueError` of the type's constructor.
     """
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if kind is Any:
@@ -130,14 +129,14 @@ def _fields_of(kind) -> _Reader:
 
     def read_fields(value):
         if missing := required - is_dict(value).keys():
-            raise UserError(f"it has no {', '.join(sorted(missing))}")
+            raise ValueError(f"it has no {', '.join(sorted(missing))}")
         if not is_open and (unknown := value.keys() - hints.keys()):
-            raise UserError(f"it has an unknown field {reprlib.repr(min(unknown))}")
+            raise ValueError(f"it has an unknown field {reprlib.repr(min(unknown))}")
         found = {n: _entry(n, readers.get(n, unchecked), each) for n, each in value.items()}
         try:
             return found if is_open else make(found)
         except (TypeError, KeyError, AttributeError) as error:
-            raise UserError(f"it describes no {kind.__name__}: {error!r}") from None
+            raise ValueError(f"it describes no {kind.__name__}: {error!r}") from None
 
     return read_fields
 
