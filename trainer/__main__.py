@@ -50,6 +50,10 @@ def _settings():
         raise UserError("--resume needs --run_dir, the directory of the run to continue")
     directory = RunDirectory(FLAGS.run_dir) if FLAGS.run_dir else None
     record = directory and directory.check(FLAGS.resume)
+    if FLAGS.resume and record is None and not (FLAGS.task or FLAGS.gin_file or FLAGS.preset):
+        raise UserError(
+            f"{FLAGS.run_dir} holds no run to resume; to start one there, give --task and --arch"
+        )
     # Not config.gin: a gin file can import modules, and a run's directory is data.
     base = record and (lambda: read_config(record.config, directory.record_path).as_gin())
     parsed = train_flags.parse(FLAGS, base)

@@ -56,3 +56,9 @@ def draw(logits: np.ndarray, temperature: float, rng: np.random.Generator) -> in
     with np.errstate(over="ignore"):  # to -inf, whose exponential is 0
         weights = np.exp((logits - logits.max()) / temperature)
     return int(rng.choice(len(weights), p=weights / weights.sum()))
+
+
+if __name__ == "__main__":
+    from trainer.cli.main import fail
+
+    fail("trainer.generate is no command; python -m trainer.show --run_dir=RUN --prompt=TEXT is")

@@ -153,11 +153,22 @@ def check_options(optimizer: str, options: Any) -> None:
     known = OPTIMIZERS[optimizer].options
     for name, value in options.items():
         if name not in known:
+            owners = owners_of(name)
+            hint = (
+                f"; it is an option of {', '.join(owners)}, and in a search of several optimizers "
+                f"StudyConfig.ranges = {{'optimizer_options.{name}': {value!r}}} sets it"
+            )
             raise UserError(
                 f"optimizer {optimizer} has no option {name!r}; it has {', '.join(known) or 'none'}"
+                + (hint if owners else "")
             )
         if not _is_number(value):
             raise UserError(f"{name} in optimizer_options must be a finite number, got {value!r}")
+
+
+def owners_of(option: str) -> list[str]:
+    """Returns the names of the registered optimizers that have an option."""
+    return [name for name, entry in OPTIMIZERS.items() if option in entry.options]
 
 
 def _is_number(value):

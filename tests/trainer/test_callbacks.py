@@ -57,8 +57,9 @@ def test_callbacks_are_called_in_order_with_the_facts_of_the_run():
     "name, message",
     [
         ("tensorbord", "unknown callback 'tensorbord'; choose from tensorboard, jsonl, wandb"),
-        ("nowhere.Mine", "unknown callback 'nowhere.Mine'"),
-        ("trainer.config.TrainConfig", "MODULE.CLASS of your own"),
+        ("nowhere.Mine", "unknown callback 'nowhere.Mine': there is no module 'nowhere'"),
+        ("trainer.config.Nope", "trainer.config has no class 'Nope' with on_start, on_measure"),
+        ("trainer.config.TrainConfig", "trainer.config has no class 'TrainConfig' with on_start"),
         (Callback, "an object with on_start, on_measure, on_end, or a name, not <class"),
         (3, "or a name, not 3"),
     ],
@@ -66,6 +67,18 @@ def test_callbacks_are_called_in_order_with_the_facts_of_the_run():
 def test_another_name_is_refused(name, message):
     with pytest.raises(UserError, match=message):
         make(name)
+
+
+def test_an_exception_names_the_callback():
+    class Impatient(Callback):
+        def on_measure(self, row):
+            raise RuntimeError("enough")
+
+    with pytest.raises(RuntimeError) as caught:
+        Callbacks([Callback(), Impatient()]).on_measure({"run_id": "a"})
+    (note,) = caught.value.__notes__
+    assert note.startswith(f"RuntimeError in the callback {__name__}.test_an_exception")
+    assert note.endswith("Impatient.on_measure: enough")
 
 
 @pytest.mark.parametrize("name", ["wandb", "mlflow"])

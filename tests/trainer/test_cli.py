@@ -68,7 +68,13 @@ MISTAKES = {
     "architecture": (["--task=parens", "--arch=gur"], ["'gur'", "ugrnn", "+rnn"]),
     "flag": ([*PARENS, "--units=5"], ["units"]),
     "argument": ([*PARENS, "parens"], ["'parens'", "--help"]),
-    "no number": ([*PARENS, "--depth=two"], ["depth", "two"]),
+    "no number": ([*PARENS, "--depth=two"], ["--depth must be a whole number, got 'two'"]),
+    "no whole number": ([*PARENS, "--num_params=1e4"], ["must be a whole number, got '1e4'"]),
+    "resume nothing": (["--run_dir=nope", "--resume"], ["nope holds no run to resume", "--task"]),
+    "gin not a number": (
+        [*PARENS, "--gin_bindings=TrainConfig.lr_init = float('nan')"],
+        ["gin: a value is a number, string"],
+    ),
     "depth": ([*PARENS, "--depth=0"], ["depth", "0"]),
     "+rnn": (["--task=parens", "--arch=+rnn", "--depth=1"], ["+rnn", "depth 1", "depth 2"]),
     "budget": ([*PARENS, "--num_params=100"], ["100", "smallest", "--num_params"]),
@@ -121,6 +127,10 @@ def test_an_invalid_text_is_one_line_and_writes_nothing(quick, what):
     assert_refused(done, f"--text8_path={name}", *parts)
     assert tree(quick.home) == {name: content}
     assert not (quick.home / "run").exists()
+
+
+def test_a_module_that_is_no_command_says_so(quick):
+    assert_refused(quick(module="trainer.generate", fresh=True), "no command", "trainer.show")
 
 
 def test_a_profile_does_not_mix_with_the_settings_of_a_run(quick):

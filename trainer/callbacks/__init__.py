@@ -51,17 +51,23 @@ class Callbacks(Callback):
 
     def on_start(self, info: dict[str, Any]) -> None:
         info = {"run_dir": None, "study": None, "first_step": 0} | info
-        info |= self._facts(info["run_id"])
-        for callback in self._all:
-            callback.on_start(info)
+        self._call("on_start", {**info, **self._facts(info["run_id"])})
 
     def on_measure(self, row: dict[str, Any]) -> None:
-        for callback in self._all:
-            callback.on_measure(row)
+        self._call("on_measure", row)
 
     def on_end(self, record: dict[str, Any]) -> None:
+        self._call("on_end", record)
+
+    def _call(self, name, facts):
         for callback in self._all:
-            callback.on_end(record)
+            try:
+                getattr(callback, name)(facts)
+            except Exception as error:
+                cls = type(callback)
+                place = f"{cls.__module__}.{cls.__qualname__}.{name}"
+                error.add_note(f"{type(error).__name__} in the callback {place}: {error}")
+                raise
 
 
 def make(callback: Callback | str) -> Callback:
@@ -85,6 +91,10 @@ def make(callback: Callback | str) -> Callback:
             raise UserError(f"unknown callback {callback!r}: {error}") from None
     found = getattr(sys.modules.get(module), name, None)
     if not (isinstance(found, type) and _has_methods(found)):
+        if module:
+            raise UserError(
+                f"unknown callback {callback!r}: {module} has no class {name!r} with {_METHODS}"
+            )
         known = ", ".join(CALLBACKS)
         raise UserError(
             f"unknown callback {callback!r}; choose from {known}, or MODULE.CLASS of your own"

@@ -112,11 +112,13 @@ def parse(
         bound = {name: values[name] for name in bound}
         names.load_named(bound)  # of macros
         # Flags are parsed as bindings too, so that config.gin contains them.
+        own = _bound("TrainConfig.task", None)
         flagged = {} if "task_options" in bound else {"task_options": task_options}
         if task_options:
             given["task_options"] = _bound("TrainConfig.task_options", {}) | task_options
         gin.parse_config([f"TrainConfig.{name} = {value!r}" for name, value in given.items()])
-        configured = _CONFIGURABLE()
+        with _options_of(own if own != given.get("task", own) else None):
+            configured = _CONFIGURABLE()
     config = TrainConfig(
         **{f.name: getattr(configured, f.name) for f in dataclasses.fields(configured)}
     )
@@ -126,6 +128,21 @@ def parse(
         bound,
         given_names({name: getattr(config, name) for name in (*bound, *given)} | flagged),
     )
+
+
+@contextlib.contextmanager
+def _options_of(task):
+    """Says which task an option comes from, if the task of a run or gin file is replaced."""
+    try:
+        yield
+    except UserError as error:
+        if task is None or "has no option" not in str(error):
+            raise
+        first = str(error).split("\n")[0]
+        raise UserError(
+            f"{first}; the options are those of task {task}: omit --task, or set "
+            "TrainConfig.task_options = {}"
+        ) from None
 
 
 def given_names(fields: Mapping[str, Any]) -> frozenset[str]:
@@ -287,6 +304,8 @@ def _one_line(error):
     """Shortens gin's message to its first line, and adds the fields to choose from."""
     text = error.args[0] if isinstance(error, tokenize.TokenError) else str(error)
     first = " ".join(text.strip().split("\n")[0].split())
+    if first.startswith("malformed node"):
+        return "gin: a value is a number, string, list, tuple, dict, True, False, None or %macro"
     if any(word in first.lower() for word in ("configurable", "argument", "parameter")):
         cls = next((cls for cls in _CLASSES if cls.__name__ in first), TrainConfig)
         return f"gin: {first.rstrip('.')}; {cls.__name__} has {', '.join(_fields(cls))}"

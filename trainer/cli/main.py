@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import pathlib
+import re
 import sys
 from collections.abc import Callable
 from typing import NoReturn
@@ -46,7 +47,9 @@ def run(main: Callable[[], int | None], flag_holder: flags.FlagValues, usage: st
             raise UserError(f"unexpected argument {rest[1]!r}; --help lists the flags")
         _import_named(flag_holder)
         code = main()
-    except (UserError, flags.Error) as error:
+    except flags.Error as error:
+        fail(_in_words(error))
+    except UserError as error:
         fail(error)
     except OSError as error:
         if error.filename is None and error.errno is None:
@@ -126,6 +129,15 @@ def start_backend(is_lean: bool = True) -> None:
                 f"Keras cannot start on {backend_name()}: {error}; pip install {package}, "
                 "or set KERAS_BACKEND to another backend"
             ) from None
+
+
+def _in_words(error):
+    """Returns the message of an invalid flag, without Python's words for numbers."""
+    found = re.match(r"flag (--\w+)=(.*): (invalid literal for int|could not convert)", str(error))
+    if not found:
+        return error
+    kind = "a whole number" if "int" in found[3] else "a number"
+    return f"{found[1]} must be {kind}, got {found[2]!r}"
 
 
 def fail(message: object) -> NoReturn:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rnn_zoo.architectures import ARCHITECTURES
 from trainer.config import OPTIONS, TrainConfig
 from trainer.errors import UserError
-from trainer.optimizers import OPTIMIZERS, PAPER_OPTIMIZERS, canonical_name
+from trainer.optimizers import OPTIMIZERS, PAPER_OPTIMIZERS, canonical_name, owners_of
 from trainer.tasks import TASKS
 from trainer.tasks.capacity import least_inputs
 from tuning.search.hyperparameter import Condition, Hyperparameter, of_range
@@ -22,6 +22,8 @@ from tuning.search.space import configure, is_active, outside, space, value_of
 if TYPE_CHECKING:
     from tuning.config import StudyConfig
 
+#: Fields of which a study has one value.
+_ONE_PER_STUDY = ("task", "arch", "num_params", "seed", "data_seed", "eval_samples", "precision")
 #: Fields that are searched only if the user gives a range.
 _OTHERS = ("batch_size", "depth")
 #: Hyperparameter -> value outside its range that a user may hold: none of it at all.
@@ -40,6 +42,7 @@ def of_study(
     for each in found:
         if _given(each, study.ranges):
             _check_values(config, each)
+            _check_active(each, found)
     _check_collisions(config, found)
     if study.first is None:
         return found, None
@@ -236,9 +239,8 @@ def point(
                 raise UserError(f"first has {each.name}, which is not active there")
         elif wanted:
             if not each.contains(wanted[0]):
-                raise UserError(
-                    f"{each.name} is within {each}, not {wanted[0]!r}, in the first trial"
-                )
+                inside = f"held at {each.fixed!r}" if each.fixed is not None else f"within {each}"
+                raise UserError(f"{each.name} is {inside}, not {wanted[0]!r}, in the first trial")
             values[each.name] = wanted[0]
         else:
             values[each.name] = _clipped(each, value_of(config, each))
@@ -275,10 +277,34 @@ def _check_names(space, given):
     for name in given:
         if name not in known:
             names = ", ".join(each.name for each in space)
+            owners = owners_of(_short_name(name))
+            if owners:
+                raise UserError(
+                    f"{name} is an option of {', '.join(owners)}, and no optimizer of the study "
+                    f"has it; name one, such as StudyConfig.ranges = {{'optimizer': {owners}}}"
+                )
+            if name in _ONE_PER_STUDY:
+                raise UserError(
+                    f"a study has one {name}, and none is searched; to compare several, list them "
+                    "in the grid of a sweep, python -m tuning.sweep"
+                )
             raise UserError(
                 f"the space has no hyperparameter {name!r}; there are {names}; and others that a "
                 f"range may name: {', '.join(_OTHERS)}, options of task, cell and optimizer"
             )
+
+
+def _check_active(hyperparameter, space):
+    """Raises a `UserError` if a range is not active in any trial."""
+    condition = hyperparameter.condition
+    if condition is None or hyperparameter.fixed is not None:
+        return
+    choices = next((each.choices for each in space if each.name == condition.name), ())
+    if not set(choices) & set(condition.values):
+        raise UserError(
+            f"{hyperparameter.name} has a range, but no effect where {condition.name} is "
+            f"{' or '.join(choices)}, as in all trials of this study; omit one of the two"
+        )
 
 
 def _check_values(config, hyperparameter):

@@ -213,7 +213,7 @@ class _Base:
         if values.get("depth") == 1 and ARCHITECTURES[parsed.config.arch].min_depth > 1:
             return None
         self._check_conflicts({n: v for n, v in grid.items() if n not in flags}, bound)
-        config = self._config(parsed.config, values)
+        config = self._config(parsed.config, values, varied)
         train = {name: value for name, value in values.items() if name in _TRAIN}
         given = parsed.given | gin_files.given_names(train)
         chosen = {name: value for name, value in values.items() if name in _STUDY}
@@ -244,14 +244,22 @@ class _Base:
             self._parsed[task, arch] = (parsed, study, bound)
         return self._parsed[task, arch]
 
-    def _config(self, config, values):
+    def _config(self, config, values, varied):
         """Returns a configuration with the values of the grid and of flags."""
         train = {name: value for name, value in values.items() if name in _TRAIN}
         # Merged, so that options which the grid does not set keep the values of gin files.
         train |= {name: getattr(config, name) | values.get(name, {}) for name in OPTIONS}
         if config.task == "text8":
             train["task_options"] |= self._text8
-        return dataclasses.replace(config, **train | {"arch": config.arch})
+        try:
+            return dataclasses.replace(config, **train | {"arch": config.arch})
+        except UserError as error:
+            lists = [name for name in ("task", "arch", "optimizer") if name in varied]
+            if not lists or "has no option" not in str(error):
+                raise
+            raise UserError(
+                f"{error}; give the {lists[0]} that has it a dict of its own in SweepConfig.grid"
+            ) from None
 
     def _check_conflicts(self, grid, bound):
         """Raises a `UserError` if a binding and the grid set different values."""

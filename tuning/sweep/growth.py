@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from trainer.errors import UserError
+from trainer.storage.differences import refuse_difference
 from tuning.study.identity import identity, refuse_other
 from tuning.sweep import estimate
 from tuning.sweep.config import Spec
@@ -48,6 +49,10 @@ def union(subject: str, held: Mapping[str, Spec], wanted: Mapping[str, Spec]) ->
 
 def _grown(subject, held, wanted):
     """Returns the held study with the larger counts; raises a UserError if settings differ."""
+    seeds = {"StudyConfig.seed": held.study.seed}, {"StudyConfig.seed": wanted.study.seed}
+    if wanted.study.seed is not None:  # the grid cannot vary it, unlike the other settings
+        way_out = "choose another --out, or omit StudyConfig.seed"
+        refuse_difference(f"{subject} holds {held.name}", *seeds, way_out)
     refuse_other(
         f"{subject} holds {held.name}",
         identity(held.config, held.study),

@@ -214,6 +214,14 @@ WRONG = {
         {"bindings": ["TrainConfig.task_options = {'steps': 1}"]},
         ["'steps'", "num_steps"],
     ),
+    "another task's option": (
+        {"base": TrainConfig("memory", "gru", task_options={"delay": 3}).as_gin},
+        ["parens has no option 'delay'", "those of task memory: omit --task, or set TrainConfig."],
+    ),
+    "another optimizer's option": (
+        {"bindings": ["TrainConfig.optimizer_options = {'weight_decay': 0.1}"]},
+        ["option of adamw", "StudyConfig.ranges = {'optimizer_options.weight_decay': 0.1}"],
+    ),
     "task options": ({"bindings": ["TrainConfig.task_options = 5"]}, ["task_options", "5"]),
     "import": ({"bindings": ["import nowhere"]}, ["nowhere"]),
     "a field as a macro": ({"bindings": ["lr_init = 0.1"]}, ["'lr_init'", "TrainConfig.lr_init ="]),

@@ -288,6 +288,22 @@ def test_an_optimizer_s_own_hyperparameters_are_active_with_it():
     assert of_study(config(), study)[1]["optimizer_options.weight_decay"] == 0.004
 
 
+def test_an_optimizer_s_own_hyperparameter_can_be_fixed():
+    ranges = {"optimizer": ["adam", "adamw"], "optimizer_options.weight_decay": 0.1}
+    found, _ = of_study(config(), StudyConfig(ranges=ranges))
+    decays = {
+        made.optimizer: made.optimizer_options
+        for made in (configure(config(), values) for values in points(found, 20))
+    }
+    assert decays == {"adam": {}, "adamw": {"weight_decay": 0.1}}
+
+
+def test_a_first_trial_does_not_change_a_held_value():
+    study = StudyConfig(ranges={"lr_init": 0.03}, first={"lr_init": 0.01})
+    with pytest.raises(UserError, match=r"held at 0\.03, not 0\.01, in the first trial"):
+        of_study(config(), study)
+
+
 def test_optimizers_share_a_hyperparameter_of_one_name_and_range():
     def decayed(step, weight_decay=0.1):
         return step
@@ -306,6 +322,15 @@ def test_optimizers_share_a_hyperparameter_of_one_name_and_range():
     "ranges, words",
     [
         ({"momentum": 3}, ["'momentum'", "momentum_logit"]),
+        ({"weight_decay": 0.1}, ["weight_decay is an option of adamw", "'optimizer': ['adamw']"]),
+        ({"arch": ["gru", "lstm"]}, ["a study has one arch", "the grid of a sweep"]),
+        ({"num_params": (1, 9)}, ["a study has one num_params", "the grid of a sweep"]),
+        ({"seed": [1, 2]}, ["a study has one seed", "the grid of a sweep"]),
+        (
+            {"optimizer": "sgd", "momentum_logit": (1.0, 2.0)},
+            ["momentum_logit has a range", "no effect where optimizer is sgd", "omit one"],
+        ),
+        ({"matrix_init": "identity", "recurrent_scale": (0.1, 1.0)}, ["recurrent_scale.r has"]),
         ({"lr_init": (0, 1e-2)}, ["lr_init", "logarithmic", "above 0"]),
         ({"lr_init": (-1.0, -1.0)}, ["lr_init must be", "greater than 0", "-1.0"]),
         ({"lr_init": (1e-2, 1e-3)}, ["lr_init", "0.01"]),

@@ -334,6 +334,11 @@ def test_only_text8_gets_text8_s_options(grid):
             "SweepConfig.grid = [{'task': 'parens', 'arch': 'gru', 'task_options': 3}]",
             "task_options in .* must be a dict",
         ),
+        (
+            "SweepConfig.grid = [{'task': 'parens', 'arch': ['+rnn', 'gru'],"
+            " 'arch_options': {'depth_activation': 'tanh'}}]",
+            "gru has no option 'depth_activation'.*give the arch that has it a dict of its own",
+        ),
         ("SweepConfig.gird = 3", "gird"),
         ("SweepConfig.grid = [", "gin: "),
     ],

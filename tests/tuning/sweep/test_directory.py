@@ -52,6 +52,10 @@ def test_a_study_that_differs_is_refused(tmp_path):
     message = r"holds study-001 with config\.train_steps 3000, not 7; choose another --out"
     with pytest.raises(UserError, match=message):
         Sweep(sweep.path, wanted).create()
+    message = r"StudyConfig\.seed None, not 9; choose another --out, or omit StudyConfig\.seed"
+    with pytest.raises(UserError, match=message):
+        seeded = dataclasses.replace(specs[1].study, seed=9)
+        Sweep(sweep.path, [specs[1]._replace(study=seeded)]).create()
     with pytest.raises(UserError, match=r"study\.algorithm 'gp', not 'random'"):
         Sweep(sweep.path, [changed(specs[1], algorithm="random")]).create()
     with pytest.raises(UserError, match="not 'jax'; set KERAS_BACKEND=tensorflow"):
