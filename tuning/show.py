@@ -80,7 +80,7 @@ def _sweep(path, display):
     from tuning.sweep.directory import Sweep
 
     with display.phase(f"reading {path}"):
-        sweep = Sweep.open(path, to_show=True)
+        sweep = Sweep.open(path, lenient=True)
         paths = {name: sweep.study_path(name) for name in sweep.specs}
         found = {name: list(_read(path, display).values()) for name, path in paths.items()}
     rows = []

@@ -45,7 +45,17 @@ def command(argv: list[str]) -> str:
 
 def commit(directory: str = ".") -> str | None:
     """Returns the git commit of a directory, with "-dirty" if files differ; None without git."""
-    describe = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    # A repository's own settings can name a program to run, such as this one.
+    describe = [
+        "git",
+        "-c",
+        "core.fsmonitor=false",
+        "describe",
+        "--always",
+        "--dirty",
+        "--abbrev=40",
+        "--exclude=*",
+    ]
     with contextlib.suppress(OSError, subprocess.SubprocessError):
         done = subprocess.run(
             describe, cwd=directory, capture_output=True, text=True, check=True, timeout=10

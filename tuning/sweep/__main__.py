@@ -56,7 +56,7 @@ _define()
 def main():
     display = SweepDisplay()
     if FLAGS.status:
-        show(Sweep.open(FLAGS.status, to_show=True), display)
+        show(Sweep.open(FLAGS.status, lenient=True), display)
         return 0
     with display.phase("reading the studies"):
         specs, text = _studies()

@@ -99,8 +99,8 @@ class Spec(NamedTuple):
 
     Attributes:
         name: name of its directory.
-        config: the configuration whose hyperparameters are searched; None in a sweep that is only
-            shown, if it names something that is not registered.
+        config: the configuration whose hyperparameters are searched; None if it names something
+            that is not registered, in a sweep that `Sweep.open` read leniently.
         study: the configuration of the search.
         reruns: number of reruns of the best hyperparameters.
         num_steps: number of time steps of its task.

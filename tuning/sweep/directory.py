@@ -140,15 +140,15 @@ class Sweep:
         self._sources: tuple[dict[str, Spec], dict[str, str]] = ({}, {})
         self._manifest = self.path / "sweep.json"
         self._read_at = self._stamp()
-        self._to_show = False
 
     @classmethod
-    def open(cls, path: str | pathlib.Path, to_show: bool = False) -> "Sweep":
+    def open(cls, path: str | pathlib.Path, lenient: bool = False) -> "Sweep":
         """Reads the sweep in a directory.
 
         Args:
             path: the directory.
-            to_show: whether studies may name something that is not registered; see `Spec`.
+            lenient: whether studies may name something that is not registered: they are shown, and
+                left to processes that know them.
 
         Raises:
             UserError: there is none, or a study names something that is not registered.
@@ -158,16 +158,19 @@ class Sweep:
             held = json_files.read(manifest, Manifest)
         except (FileNotFoundError, NotADirectoryError):
             raise UserError(f"{path} holds no sweep (no sweep.json)") from None
-        specs = [_spec(each, manifest, to_show) for each in held["studies"]]
-        found = cls(path, specs, held["backend"], held["profile"])
-        found._to_show = to_show
-        return found
+        specs = [_spec(each, manifest, lenient) for each in held["studies"]]
+        return cls(path, specs, held["backend"], held["profile"])
 
     def refresh(self) -> None:
         """Reads the studies again if another process has changed the manifest."""
         stamp = self._stamp()
         if stamp not in (None, self._read_at):
-            self.specs, self._read_at = Sweep.open(self.path, self._to_show).specs, stamp
+            self.specs, self._read_at = Sweep.open(self.path, lenient=True).specs, stamp
+
+    @property
+    def runnable(self) -> list[str]:
+        """Names of the studies that this process can run: it knows the names that they have."""
+        return [name for name, spec in self.specs.items() if spec.is_known]
 
     def union(self) -> Union:
         """Returns the studies of this sweep and those that its directory holds; writes nothing.
@@ -344,7 +347,7 @@ def _values(spec):
     }
 
 
-def _spec(values, manifest, to_show):
+def _spec(values, manifest, lenient):
     config = values["config"]
-    config = None if to_show and not is_registered(config) else read_config(config, manifest)
+    config = None if lenient and not is_registered(config) else read_config(config, manifest)
     return Spec(**values | {"config": config})

@@ -65,7 +65,7 @@ def run(
                 display.say(message)
         if signals.received:
             display.say("stopping; trials in training will be trained again")
-    return all(sweep.state(name).is_over for name in sweep.specs)
+    return all(sweep.state(name).is_over for name in sweep.runnable)
 
 
 class _Crew:
@@ -150,7 +150,7 @@ class _Crew:
 
 def _live(connection, path, runner, max_megabytes, patience):
     """Runs in each process: takes studies until all are over."""
-    ending, sweep = threading.Event(), Sweep.open(path)
+    ending, sweep = threading.Event(), Sweep.open(path, lenient=True)
     # With `Signals` a second SIGTERM kills, but a batch system and the engine may both send one.
     signal.signal(signal.SIGTERM, lambda *_: ending.set())
     life = _Life()

@@ -83,13 +83,13 @@ def _run_on(ray, sweep, runner, settings, display):
         raise
     finally:
         ray.shutdown()
-    return all(sweep.state(name).is_over for name in sweep.specs)
+    return all(sweep.state(name).is_over for name in sweep.runnable)
 
 
 def _follow(ray, task, arguments, sweep, signals, display):
     """Submits studies whenever they are free, until all are over."""
     path, watch, running = str(sweep.path.absolute()), Watch(), {}
-    left = list(sweep.specs)
+    left = sweep.runnable
     while left and not signals.received:
         submitted = set(running.values())
         for name in left:
@@ -106,7 +106,7 @@ def _follow(ray, task, arguments, sweep, signals, display):
         else:
             time.sleep(1.0)
         sweep.refresh()
-        left = [name for name in sweep.specs if not sweep.state(name).is_over]
+        left = [name for name in sweep.runnable if not sweep.state(name).is_over]
     if signals.received:
         display.say("stopping; trials in training will be trained again")
     for reference in running:
@@ -174,4 +174,4 @@ def _run(path, name, silent, runner, max_megabytes, modules):
 
 #: Studies that this process has run.
 _had: set[str] = set()
-_open = functools.lru_cache(maxsize=1)(Sweep.open)
+_open = functools.lru_cache(maxsize=1)(functools.partial(Sweep.open, lenient=True))

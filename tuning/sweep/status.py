@@ -197,6 +197,8 @@ def _note(sweep, name, state):
     """Returns the last error of a study, the study that it waits for, or how it began."""
     if state.failures and state.status != DONE:
         return _last_line(state)
+    if not (state.is_over or sweep.specs[name].is_known):
+        return "of a cell, a task or an optimizer that needs --import"
     source = None if state.is_over else sweep.waits_for(name)
     return f"waits for {source}" if source else state.note
 

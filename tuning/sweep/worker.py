@@ -60,7 +60,7 @@ def free_studies(
     while not stop():
         sweep.refresh()
         is_over, found, waiting = True, False, False
-        for name in sorted(sweep.specs, key=turns.__getitem__):
+        for name in sorted(sweep.runnable, key=turns.__getitem__):
             if sweep.state(name).is_over:
                 continue
             is_over, path = False, sweep.study_path(name)

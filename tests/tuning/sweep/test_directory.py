@@ -216,9 +216,9 @@ def test_an_odd_manifest_is_one_line(tmp_path, change, message):
     held["studies"][0] |= change
     del held["crc32"]
     (sweep.path / "sweep.json").write_text(json.dumps(held))
-    for to_show in (False, True):
+    for lenient in (False, True):
         with pytest.raises(UserError, match=rf"sweep\.json: {message}") as error:
-            Sweep.open(sweep.path, to_show)
+            Sweep.open(sweep.path, lenient)
         assert "\n" not in str(error.value)
 
 

@@ -1,6 +1,7 @@
 """The loop of one process: which study it takes, and how the end is recorded."""
 
 import errno
+import itertools
 import json
 import os
 import threading
@@ -12,6 +13,7 @@ from sweep_studies import Quick
 from trainer import UserError
 from trainer.storage.lease import Lease, Watch
 from tuning.sweep import worker
+from tuning.sweep.directory import Sweep
 
 
 def never():
@@ -25,6 +27,22 @@ def test_studies_are_yielded_in_order_until_they_are_over(tmp_path):
         over = name != "study-001" or order.count("1") == 3
         sweep.write_state(name, sweep.state(name).failed("", is_final=over))
     assert order == [*"012311"]
+
+
+def test_a_study_of_names_that_are_not_registered_is_left_to_others(tmp_path):
+    """Another process, which has imported them, may have added it while this one runs."""
+    sweep = sweep_studies.make(tmp_path / "sweep", 2)
+    manifest = json.loads((sweep.path / "sweep.json").read_text())
+    del manifest["crc32"]
+    manifest["studies"][0]["config"]["arch"] = "no_such.cell"
+    (sweep.path / "sweep.json").write_text(json.dumps(manifest))
+    sweep.refresh()
+    assert list(sweep.specs) == ["study-000", "study-001"] and sweep.runnable == ["study-001"]
+    yielded = [name for name, _ in itertools.islice(worker.free_studies(sweep, lambda: False), 3)]
+    assert yielded == ["study-001"] * 3
+    assert Sweep.open(sweep.path, lenient=True).runnable == ["study-001"]
+    with pytest.raises(UserError, match=r"architecture .no_such\.cell.*--import=no_such"):
+        Sweep.open(sweep.path)
 
 
 def test_an_owned_study_is_skipped(tmp_path, monkeypatch):
