@@ -55,7 +55,9 @@ def small(once):
         run = RunDirectory(home / "runs/alone")
         run.create(record("alone", task="memory", valid_loss=0.35, train_steps=1000), {})
         steps = (0, 0.9), (250, 0.5), (500, 0.4), (1000, 0.35)
-        run.write_metrics([{"step": step, "valid_loss": loss} for step, loss in steps])
+        run.write_metrics(
+            [{"step": step, "train_loss": loss, "valid_loss": loss} for step, loss in steps]
+        )
         build.run(home / "runs", home / "out", None, Display(), figures=FIGURES)
 
     return once("small", build_report) / "out"
