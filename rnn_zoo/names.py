@@ -37,7 +37,7 @@ def find(kind: str, name: Any, table: Mapping[str, Any], register: str) -> str:
     """
     if isinstance(name, str) and name in table:
         return name
-    home, way_out = home_of(name), f"to add one see {register}"
+    home, way_out = home_of(name), f"to add one see {register} (in commands, --import=MODULE)"
     if home in sys.modules:
         way_out = f"the module {home!r} does not register it"
     elif home:
