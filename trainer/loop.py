@@ -17,13 +17,13 @@ from trainer.display import curves
 from trainer.display.progress import Display, headline
 from trainer.display.words import count
 from trainer.errors import UserError
-from trainer.program import WINDOWS, window_start
 from trainer.signals import Signals
 from trainer.storage import checkpoints
 from trainer.storage.differences import refuse_difference
 from trainer.storage.lease import Lease
 from trainer.storage.records import RunDirectory, RunRecord
 from trainer.trial import Trial
+from trainer.windows import WINDOWS, window_start
 
 #: Number of measurements of the training loss per measurement of the validation loss.
 VALID_EVERY = 10
@@ -177,14 +177,8 @@ class _Run:
                 f"the record has {count(earlier.steps_done, 'step')}, and the checkpoints "
                 f"{self.step:,}: the others are trained again"
             )
-        ends = {window_start(index + 1, self.config.train_steps) for index in range(WINDOWS)}
-        ends = {end for end in ends if 0 < end <= self.step}
-        lost = ends - {measurement["step"] for measurement in self.measurements}
-        if lost and earlier.infeasible_at is None:
-            self.display.say(
-                f"{self.directory.metrics_path} lacks {len(lost)} of "
-                f"{count(len(ends), 'measurement')}; the curves have gaps"
-            )
+        if gaps := self.directory.gaps(earlier, self.step, self.measurements):
+            self.display.say(gaps)
 
     def introduce(self):
         """Prints the model, the settings and the run directory."""

@@ -24,12 +24,11 @@ from trainer.config import TrainConfig
 from trainer.optimizers import OPTIMIZERS
 from trainer.tasks.base import Task, WeightedBatch
 from trainer.updates import expand_as
+from trainer.windows import CURVE_POINTS, WINDOWS, window_start
 
 Tensor = Any
 #: Training has diverged if its loss exceeds this multiple of chance (infeasible, section 4).
 DIVERGED = 100.0
-#: Number of windows whose mean losses form the learning curve, and of points kept in a record.
-WINDOWS, CURVE_POINTS = 100, 20
 #: Maximum number of input values per evaluation batch, which bounds its memory.
 EVALUATION_NUMBERS = 2**21
 
@@ -277,11 +276,6 @@ class Program:
             lambda new, old: ops.where(expand_as(training & sound, new), new, old), moved, stays
         )
         return moved | {"feasible": state["feasible"] & (sound | ~training)}
-
-
-def window_start(index: Any, train_steps: Any, windows: int = WINDOWS) -> Any:
-    """Return the first step of a window, the first t with ⌊windows t / train_steps⌋ ≥ index."""
-    return -(-index * train_steps // windows)
 
 
 def _is_training(state, stop):

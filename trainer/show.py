@@ -67,7 +67,11 @@ def main() -> None:
     from trainer.display.training import show_training
 
     display = Display()
-    show_training(display, record, directory.read_metrics())
+    measurements = directory.read_metrics()
+    show_training(display, record, measurements)
+    # A trial of a study has no measurements.
+    if measurements and (gaps := directory.gaps(record, record.steps_done, measurements)):
+        display.say(gaps)
     if not FLAGS.num and not writes:
         return
     config = config or _config(record)

@@ -15,11 +15,12 @@ from trainer import backend
 from trainer.config import TrainConfig, read_preset_weights
 from trainer.errors import user_errors
 from trainer.optimizers import OPTIMIZERS, PAPER_OPTIMIZERS, canonical_name
-from trainer.program import CURVE_POINTS, WINDOWS, Program, window_start
+from trainer.program import Program
 from trainer.storage import provenance
 from trainer.storage.checkpoints import latest_weights
 from trainer.storage.records import RunDirectory, RunRecord, versions
 from trainer.tasks.base import SPLITS
+from trainer.windows import CURVE_POINTS, WINDOWS, window_start
 
 #: Entries of a program's state from which a record is updated.
 PROGRESS = ("step", "feasible", "pruned", "loss_sums")

@@ -7,7 +7,7 @@ import warnings
 import pandas as pd
 
 from trainer.errors import UserError
-from tuning.study.pruning import CURVE_POINTS
+from trainer.windows import CURVE_POINTS, window_ends
 from tuning.trials import NAMES, OPTIONS, collect, frame, with_copies
 
 #: Columns of `trials.read` that hold JSON and are replaced by columns of their own.
@@ -102,11 +102,9 @@ def _by_gate(trials):
 def _points(trials, curves):
     """Returns a row per point of the learning curves."""
     steps = [
-        [-(-point * total // CURVE_POINTS) for point in range(1, CURVE_POINTS + 1)]
-        for total in trials.train_steps.astype(int)
+        window_ends(total, CURVE_POINTS)[: len(curve)]
+        for total, curve in zip(trials.train_steps.astype(int), curves, strict=True)
     ]
-    # With fewer steps than points, only some of the twentieths hold a step.
-    steps = [sorted(set(ends))[: len(curve)] for ends, curve in zip(steps, curves, strict=True)]
     points = trials.assign(step=steps, loss=curves).explode(["step", "loss"], ignore_index=True)
     points = points.dropna(subset="step").astype({"step": int, "loss": float})
     return points.reset_index(drop=True)

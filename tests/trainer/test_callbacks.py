@@ -221,3 +221,14 @@ def test_mlflow_writes_runs_to_a_file(tmp_path):
     assert sorted(runs()) == ["a", "b", "c"]
     assert runs()["c"].info.status == "FINISHED"
     assert curve(runs()["c"]) == [(1, 3), (2, 2), (3, 1), (4, 0.5)]
+
+
+def test_a_link_in_place_of_a_run_s_log_is_not_followed(tmp_path):
+    (tmp_path / "mine").write_text("mine")
+    (tmp_path / "log.jsonl").symlink_to("mine")
+    info = {"run_id": "a", "run_dir": str(tmp_path)}
+    with pytest.raises(OSError, match=r"log\.jsonl"):
+        JsonLines().on_start(info)
+    assert (tmp_path / "mine").read_text() == "mine"
+    JsonLines(tmp_path / "log.jsonl").on_start(info)  # the user's own choice
+    assert (tmp_path / "mine").read_text().startswith("mine{")

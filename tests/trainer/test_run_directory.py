@@ -1,7 +1,8 @@
-"""A run directory belongs to one run and to one process; what is lost is said."""
+"""A run directory belongs to one run and to one process, and losses are reported."""
 
 import io
 import shutil
+import sys
 import time
 
 import numpy as np
@@ -9,15 +10,15 @@ import pytest
 from rich.console import Console
 
 import trainer
-from trainer import TrainConfig, UserError, loop
+from trainer import TrainConfig, UserError, loop, show
 from trainer.display.progress import Display
 from trainer.export import load_model
-from trainer.program import WINDOWS, window_start
 from trainer.storage import checkpoints
 from trainer.storage.files import write_json
 from trainer.storage.lease import Lease, LeaseLost
 from trainer.storage.records import RunDirectory
 from trainer.trial import Trial
+from trainer.windows import window_ends
 
 OPTIONS = {
     "task_options": {"delay": 2, "dimensions": 3},
@@ -41,8 +42,8 @@ def made(tmp_path_factory):
         directory.create(record, {"config.gin": "", "operative_config.gin": ""})
         state = trial.program().start(trial.draw_weights()) | {"step": np.int32(STEP)}
         checkpoints.write(directory.checkpoints, state, record.identity)
-        ends = [window_start(n + 1, 400) for n in range(WINDOWS)]
-        directory.write_metrics([{"step": n, "train_loss": 1.0} for n in ends if n <= STEP])
+        ends = [end for end in window_ends(400) if end <= STEP]
+        directory.write_metrics([{"step": end, "train_loss": 1.0} for end in ends])
     return home
 
 
@@ -117,7 +118,7 @@ def test_a_checkpoint_with_the_name_of_another_step_is_refused(run, resume):
         load_model(run.path)
 
 
-def test_lost_checkpoints_are_said(run, resume):
+def test_lost_checkpoints_are_reported(run, resume):
     shutil.rmtree(run.checkpoints)
     _, printed = resume(run)
     assert printed == (
@@ -125,7 +126,7 @@ def test_lost_checkpoints_are_said(run, resume):
     )
 
 
-def test_lost_measurements_are_said(run, resume):
+def test_lost_measurements_are_reported(run, resume):
     lines = run.metrics_path.read_text().splitlines(keepends=True)
     run.metrics_path.write_text("".join(lines[:10] + lines[13:]))
     _, printed = resume(run)
@@ -163,3 +164,14 @@ def test_a_process_that_lost_its_lease_writes_nothing(tmp_path):
 def test_the_name_of_the_current_directory_is_its_run_id(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert RunDirectory(".").name == tmp_path.name
+
+
+def test_lost_measurements_are_shown(run, monkeypatch, capsys):
+    lines = run.metrics_path.read_text().splitlines(keepends=True)
+    run.metrics_path.write_text("".join(lines[:-1]))
+    monkeypatch.setattr(sys, "argv", ["show", f"--run_dir={run.path}", "--num=0"])
+    show.FLAGS.unparse_flags()
+    with pytest.raises(SystemExit):
+        show.run()
+    expected = f"{run.metrics_path} lacks 1 of 50 measurements; the curves have gaps"
+    assert expected in " ".join(capsys.readouterr().out.split())

@@ -21,9 +21,9 @@ from trainer import TrainConfig, show, train
 from trainer.display import comparison, curves, training
 from trainer.export import load_model
 from trainer.generate import generate
-from trainer.program import CURVE_POINTS, window_start
 from trainer.storage import checkpoints
 from trainer.storage.records import RunDirectory
+from trainer.windows import CURVE_POINTS, window_start
 
 pytestmark = tensorflow_only
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from trainer.display.progress import Display, headline
 from trainer.storage.records import RunRecord
+from trainer.windows import CURVE_POINTS, window_ends
 
 BARS = "▁▂▃▄▅▆▇█"
 #: Measurement -> label.
@@ -56,8 +57,7 @@ def curve_points(record: RunRecord) -> list[dict]:
 
     A run of fewer than twenty steps has one point per step.
     """
-    ends = {-(-part * record.train_steps // 20) for part in range(1, 21)}
-    pairs = zip(sorted(ends), record.curve, strict=False)
+    pairs = zip(window_ends(record.train_steps, CURVE_POINTS), record.curve, strict=False)
     return [{"step": step, "train_loss": loss} for step, loss in pairs]
 
 

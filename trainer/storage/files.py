@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and opened without following what replaced them."""
+"""Atomic writes, locks, and opening of regular files only."""
 
 import contextlib
 import errno

@@ -9,10 +9,12 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Required, TypedDict
 
 from rnn_zoo.json_types import Count, FileName, Name, Size
+from trainer.display.words import count
 from trainer.errors import UserError
 from trainer.storage import json_files
 from trainer.storage.differences import plain
 from trainer.storage.files import whole
+from trainer.windows import window_ends
 
 #: Fields in which equal runs may differ.
 INCIDENTAL = (
@@ -248,6 +250,16 @@ class RunDirectory:
         if problems:
             raise UserError(f"{self.metrics_path} is damaged: {problems[0]}")
         return [m for m in measurements if up_to_step is None or m["step"] <= up_to_step]
+
+    def gaps(self, record: RunRecord, step: int, measurements: Sequence[dict]) -> str | None:
+        """Says which measurements of the first `step` steps are lost; None if none is."""
+        ends = [end for end in window_ends(record.train_steps) if end <= step]
+        # The measurement at which a run diverges is not written.
+        lost = set(ends) - {record.infeasible_at} - {each["step"] for each in measurements}
+        if not lost:
+            return None
+        of_all = count(len(ends), "measurement")
+        return f"{self.metrics_path} lacks {len(lost)} of {of_all}; the curves have gaps"
 
 
 def versions() -> dict[str, str]:

@@ -25,8 +25,8 @@ class TrialLog:
     """Log of finished trials, in the order in which they ended.
 
     A line that was truncated by a kill or a full disk, or altered, is dropped when the file is
-    opened; the damaged file is kept under another name, and `problem` says so. The lease on the
-    directory must be held by whoever opens the file or appends to it.
+    opened; the damaged file is kept under another name, and `problem` says so. Opening the log and
+    appending to it need the lease on the directory.
 
     Args:
         path: the file, which need not exist.

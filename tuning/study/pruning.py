@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 
 from trainer.config import TrainConfig
 from trainer.storage.records import RunRecord
+from trainer.windows import CURVE_POINTS
 
-CURVE_POINTS = 20
 #: Halving continues one in `ETA` trials at each rung.
 ETA = 3
 

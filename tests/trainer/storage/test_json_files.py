@@ -104,7 +104,7 @@ def test_the_checksum_is_of_the_text_and_may_be_missing():
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[" * 10**6, b"1" * 5000, b"nul"])
-def test_what_is_not_json_is_one_line(tmp_path, content):
+def test_invalid_json_is_one_line(tmp_path, content):
     (tmp_path / "record.json").write_bytes(content)
     with pytest.raises(Damaged, match=r"record\.json: it is not JSON") as error:
         RunDirectory(tmp_path).read_record()

@@ -112,7 +112,7 @@ def test_a_flipped_bit_of_the_log_costs_one_trial(path, capsys):
     assert "has 1 damaged line, the first is line 4: it does not match" in capsys.readouterr().out
 
 
-def test_lost_lines_of_the_log_are_said(path, capsys):
+def test_lost_lines_of_the_log_are_reported(path, capsys):
     lines = (path / "trials.jsonl").read_bytes().splitlines(keepends=True)
     (path / "trials.jsonl").write_bytes(b"".join(lines[:4] + lines[7:]))
     executor = Untrained()
@@ -121,7 +121,7 @@ def test_lost_lines_of_the_log_are_said(path, capsys):
     assert "trials.jsonl lacks 3 trials that had ended; they run again" in capsys.readouterr().out
 
 
-def test_a_second_record_of_a_trial_is_said_and_dropped(path, capsys):
+def test_a_second_record_of_a_trial_is_reported_and_dropped(path, capsys):
     lines = (path / "trials.jsonl").read_bytes().splitlines(keepends=True)
     (path / "trials.jsonl").write_bytes(b"".join([*lines, lines[0]]))
     study(path).run(Untrained())
