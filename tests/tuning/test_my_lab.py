@@ -153,9 +153,8 @@ def test_they_are_tuned_and_make_presets(tmp_path):
     made = python("-c", PRESETS, cwd=tmp_path, **QUIET)
     assert made.code == 0, made.stderr
     assert float(made.stdout.splitlines()[0]) == pytest.approx(best["eval_loss"], rel=1e-5)
-    assert (
-        record_of(tmp_path / "from_preset")["config"]["preset"] == "my_lab.parity/my_lab.decay-300"
-    )
+    used = record_of(tmp_path / "from_preset")["config"]["preset"]
+    assert used == f"{tmp_path}/presets/my_lab.parity/my_lab.decay-300"
 
 
 @pytest.mark.slow
