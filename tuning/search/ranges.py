@@ -17,7 +17,7 @@ from trainer.optimizers import OPTIMIZERS, PAPER_OPTIMIZERS, canonical_name, own
 from trainer.tasks import TASKS
 from trainer.tasks.capacity import least_inputs
 from tuning.search.hyperparameter import Condition, Hyperparameter, of_range
-from tuning.search.space import configure, is_active, outside, space, value_of
+from tuning.search.space import configure, is_active, outside, space, value_of, values_of
 
 if TYPE_CHECKING:
     from tuning.config import StudyConfig
@@ -173,8 +173,13 @@ def changed(config: TrainConfig, study: "StudyConfig") -> frozenset[str]:
 
 
 def with_fixed(config: TrainConfig, study: "StudyConfig") -> TrainConfig:
-    """Returns the configuration with the values that the ranges of a study fix."""
-    return configure(config, _fixed(config, study))
+    """Returns the configuration with the active values that the ranges of a study fix."""
+    fixed = _fixed(config, study)
+    values: dict[str, Any] = {}
+    for each in of_ranges(config, study):
+        if is_active(each, values):
+            values[each.name] = fixed.get(each.name, value_of(config, each))
+    return configure(config, {name: values[name] for name in fixed if name in values})
 
 
 def of_set(
@@ -191,10 +196,13 @@ def of_set(
         UserError: the set has another value than the user, or one outside the user's range.
     """
     searched = of_ranges(config, study)
+    values = values_of(made, searched)
     for each in searched:
-        value, own = value_of(made, each), value_of(config, each)
-        if _given(each, study.ranges) and value != own and not each.contains(value):
-            limits = f"held at {own!r}" if each.fixed is not None else f"within {each}"
+        value = values.get(each.name)
+        is_own = each.fixed is None and value == value_of(config, each)
+        user = _given(each, study.ranges) and each.name in values and not is_own
+        if user and not each.contains(value):
+            limits = f"held at {each.fixed!r}" if each.fixed is not None else f"within {each}"
             raise UserError(f"{each.name} is {value!r}, and the command has it {limits}; omit one")
     names, others = {each.name for each in searched}, _differences(config, made)
     for name in sorted(given & others.keys() - (names - {"train_steps"})):

@@ -1,6 +1,7 @@
 """The search space against appendix A, repeated here, and the distributions of its draws."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -514,6 +515,19 @@ def test_a_given_set_is_marked():
     assert marks["held"] == ["lr_init", "l2_decay"]
     assert marks["outside"] == ["lr_decay_rate", "batch_size", "task_options.num_steps"]
     assert of_set(base, study, GIVEN, base)["outside"] == []
+
+
+def test_a_given_set_has_the_fixed_option_of_its_optimizer():
+    ranges = {"optimizer": ["adam", "adamw"], "optimizer_options.weight_decay": 0.1}
+    study = StudyConfig(ranges=ranges)
+    base = with_fixed(config(), study)
+    assert of_set(base, study, frozenset(), base)["outside"] == ["l2_decay"]  # 0, the default
+    message = "weight_decay is 0.004, and the command has it held at 0.1"
+    with pytest.raises(UserError, match=re.escape(message)):
+        of_set(base, study, frozenset(), configure(base, {"optimizer": "adamw"}))
+    values = {"optimizer": "adamw", "optimizer_options.weight_decay": 0.1}
+    marks = of_set(base, study, frozenset(), configure(base, values))
+    assert marks["held"] == ["optimizer_options.weight_decay"]
 
 
 @pytest.mark.parametrize(
