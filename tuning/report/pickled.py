@@ -136,7 +136,7 @@ def _check_operations(file: BinaryIO) -> None:
     the hash of a tuple visits a shared member once per reference.
     """
     sizes: list[int | None] = []  # of the values on the stack; None is a mark
-    memo: dict[int, int | None] = {}
+    memo: dict[Any, int | None] = {}
     for number, (operation, argument, _) in enumerate(pickletools.genops(file), 1):
         name, size = operation.name, 1
         if number > MAX_VALUES:

@@ -164,10 +164,10 @@ def test_the_authors_trials_are_converted_and_laid_under_or_stand_alone(swept, t
     assert (done.code, done.stderr) == (0, "")
     alone = ("-m", "tuning.report", "--published=theirs.parquet", "--out=alone")
     done = python(*alone, cwd=tmp_path)
-    assert "alone/index.html: 2 of 38 figures" in done.stdout, done.stderr
+    assert "alone/index.html: 5 of 41 figures" in done.stdout, done.stderr
     both = (*alone[:3], f"--runs={swept}", "--out=both")
     done = python(*both, cwd=tmp_path)
-    assert "both/index.html: 10 of 38 figures" in done.stdout, done.stderr
+    assert "both/index.html: 17 of 48 figures" in done.stdout, done.stderr
 
 
 @pytest.mark.parametrize(
