@@ -10,6 +10,7 @@ from unittest import mock
 import jax
 
 from rnn_zoo.backend import jax as backend
+from trainer import trial
 
 #: Everything that may become part of a CUDA graph, loops included, at any length.
 _GRAPHS = {
@@ -56,7 +57,7 @@ def recorded():
         found.append(Recorded(function))
         return found[-1]
 
-    with mock.patch.object(backend, "compile", compile):
+    with _no_programs(), mock.patch.object(backend, "compile", compile):
         yield found
 
 
@@ -65,7 +66,13 @@ def made(name):
     """Compile with one of `CHOICES` within the block."""
     options, attributes = CHOICES[name]
     with contextlib.ExitStack() as stack:
+        stack.enter_context(_no_programs())
         compile = functools.partial(jax.jit, compiler_options=options)
         for attribute, value in {"compile": compile, **attributes}.items():
             stack.enter_context(mock.patch.object(backend, attribute, value))
         yield
+
+
+def _no_programs():
+    """Compile anew within the block; a process keeps its last programs."""
+    return mock.patch.dict(trial._kept, clear=True)
