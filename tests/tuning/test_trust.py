@@ -1,10 +1,12 @@
 """Directories are data: no command runs code that a run, a study or a sweep names or holds."""
 
 import dataclasses
+import itertools
 import json
 
 import pytest
 from absl import flags
+from slow import slow_rows_except
 
 from trainer import __main__ as training
 from trainer.cli import train_flags
@@ -81,6 +83,7 @@ REFUSED = {
     ("tuning.sweep", "--gin_file=grid.gin", "--out=sweep"): "sweep/sweep.json",
     ("tuning.sweep", "--gin_file=grid.gin", "--out=sweep", "--dry_run"): "sweep/sweep.json",
 }
+ROWS = list(itertools.product(NAMES, REFUSED))
 #: Commands that show what the directories name without it.
 SHOWN = {
     ("trainer.show", "--run_dir=run", "--num=0"): "task ",
@@ -91,7 +94,15 @@ SHOWN = {
 }
 
 
-@pytest.mark.parametrize("command", REFUSED, ids=" ".join)
+@pytest.mark.parametrize(
+    ("home", "command"),
+    # Exporting takes seconds to start.
+    slow_rows_except(
+        [(name, c) for name, c in ROWS if name == "arch" or c[0] != "trainer.export"], ROWS
+    ),
+    indirect=["home"],
+    ids=lambda value: value if isinstance(value, str) else " ".join(value),
+)
 def test_a_name_in_a_directory_is_not_imported(cold, home, command):
     done = cold.run(*command, cwd=home, KERAS_BACKEND="jax")
     assert not (home / "trace").exists()
