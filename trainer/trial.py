@@ -27,8 +27,8 @@ PROGRESS = ("step", "feasible", "pruned", "loss_sums")
 #: evaluate(split, num_samples, whole) -> averaged metrics of a split.
 Evaluate = Callable[[str, int, bool], dict]
 #: Number of programs that stay compiled for further trials of their shape.
-KEPT_PROGRAMS = 4
-_kept: dict[tuple, Program] = {}
+MOST_KEPT = 4
+kept_programs: dict[tuple, Program] = {}
 
 
 class Trial:
@@ -109,12 +109,12 @@ class Trial:
         updates = tuple(OPTIMIZERS[name].update for name in optimizer_names)
         names = (optimizer_names, activation_names)
         key = (repr(self.shape), *names, type(self.cells[0]), type(self.task), updates)
-        program = _kept.pop(key, None) or Program(
+        program = kept_programs.pop(key, None) or Program(
             self.task, self.cells, self.config.batch_size, *names, self.config.precision
         )
-        _kept[key] = program
-        if len(_kept) > KEPT_PROGRAMS:
-            del _kept[next(iter(_kept))]
+        kept_programs[key] = program
+        if len(kept_programs) > MOST_KEPT:
+            del kept_programs[next(iter(kept_programs))]
         return program
 
     def draw_weights(self) -> dict:

@@ -75,4 +75,4 @@ def made(name):
 
 def _no_programs():
     """Compile anew within the block; a process keeps its last programs."""
-    return mock.patch.dict(trial._kept, clear=True)
+    return mock.patch.dict(trial.kept_programs, clear=True)

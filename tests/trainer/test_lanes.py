@@ -56,8 +56,8 @@ def shared(trial):
 @pytest.fixture
 def no_programs(monkeypatch):
     """An empty store of programs."""
-    monkeypatch.setattr(trainer.trial, "_kept", {})
-    return trainer.trial._kept
+    monkeypatch.setattr(trainer.trial, "kept_programs", {})
+    return trainer.trial.kept_programs
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ import io
 import os
 import re
 import shlex
-import stat
 import subprocess
 import sys
 import zipfile
@@ -16,6 +15,7 @@ import numpy as np
 import tqdm
 
 from trainer.errors import UserError
+from trainer.storage.files import MAX_BYTES, read_bytes
 
 SYMBOLS = " abcdefghijklmnopqrstuvwxyz"
 WAYS_OUT = (
@@ -23,8 +23,8 @@ WAYS_OUT = (
     "Python's own documentation with --text8_source=pydoc"
 )
 TIMEOUT = 30  # seconds without a byte after which a download fails
-#: Maximum bytes of a download (text8.zip has 31 million) and of a text, packed or unpacked.
-MAX_DOWNLOAD, MAX_TEXT = 10**8, 2**31
+#: Maximum bytes of a download; text8.zip has 31 million.
+MAX_DOWNLOAD = 10**8
 
 _FOREIGN = 255
 _CODES = bytes(SYMBOLS.find(chr(byte)) % 256 for byte in range(256))  # -1 becomes _FOREIGN
@@ -190,13 +190,7 @@ def _encode(data, label, printer):
 def _read(path, label):
     """Returns a file's unpacked bytes, and the shell command that prints them."""
     try:
-        found = os.stat(path)
-        if not stat.S_ISREG(found.st_mode):  # a pipe may never end
-            raise UserError(f"{label} cannot be read: it is no regular file; {WAYS_OUT}")
-        if found.st_size > MAX_TEXT:
-            raise UserError(f"{label} is larger than {MAX_TEXT:,} bytes; {WAYS_OUT}")
-        with open(path, "rb") as file:
-            raw = file.read()
+        raw = read_bytes(path)
     except OSError as error:
         raise UserError(f"{label} cannot be read: {error.strerror}; {WAYS_OUT}") from error
     # No text of the 27 symbols starts with these bytes; a damaged archive is known by its suffix.
@@ -235,9 +229,9 @@ def _unpack(raw, kind, label):
 def _read_all(file, label):
     """Reads an unpacked file to its end; a few megabytes can unpack to terabytes."""
     with file:
-        data = file.read(MAX_TEXT + 1)
-    if len(data) > MAX_TEXT:
-        raise UserError(f"{label} unpacks to more than {MAX_TEXT:,} bytes; {WAYS_OUT}")
+        data = file.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise UserError(f"{label} unpacks to more than {MAX_BYTES:,} bytes; {WAYS_OUT}")
     return data
 
 

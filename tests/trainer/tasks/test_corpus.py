@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from processes import ROOT
 
 from trainer.errors import UserError
+from trainer.storage import files
 from trainer.tasks import corpus
 
 SHARED = ROOT.parent / "shared" / "data" / "text8_first_6800000.gz"
@@ -176,7 +177,7 @@ def test_a_file_that_cannot_be_read(tmp_path):
     assert f"--text8_path={tmp_path}/absent" in message and "No such file" in message
     assert "--text8_source=pydoc" in message
     assert "No such file" in refused("")
-    assert "it is no regular file" in refused(tmp_path)
+    assert "it is not a regular file" in refused(tmp_path)
 
 
 def test_an_empty_file(tmp_path):
@@ -218,18 +219,19 @@ def test_an_archive_that_is_something_else(tmp_path):
 
 
 def test_a_small_archive_of_a_huge_text(tmp_path, monkeypatch):
-    monkeypatch.setattr(corpus, "MAX_TEXT", 10_000)
+    monkeypatch.setattr(corpus, "MAX_BYTES", 10_000)
+    monkeypatch.setattr(files, "MAX_BYTES", 10_000)
     huge = b"a" * 10_001
     for name, data in (("a.gz", gzip.compress(huge)), ("a.zip", zipped(("text8", huge)))):
         assert len(data) < 1000
         assert "unpacks to more than 10,000 bytes" in refused(written(tmp_path / name, data))
-    assert "is larger than 10,000 bytes" in refused(written(tmp_path / "a", huge))
+    assert "File too large" in refused(written(tmp_path / "a", huge))
     assert corpus.load(written(tmp_path / "b.gz", gzip.compress(huge[1:]))).size == 10_000
 
 
 def test_a_pipe_is_refused_rather_than_awaited(tmp_path):
     os.mkfifo(tmp_path / "pipe")
-    assert "it is no regular file" in refused(tmp_path / "pipe")
+    assert "it is not a regular file" in refused(tmp_path / "pipe")
 
 
 def test_zip_without_the_one_member(tmp_path):
