@@ -23,10 +23,8 @@ def register(
     accept this one. The cell and its layer are registered with Keras, so a saved model loads in any
     process that has registered the cell.
 
-    Commands find a *dotted* name by importing its module: `--arch=my_cells.leaky` imports
-    `my_cells`, which must be on Python's path and register the name. In Python, import the module
-    yourself. Worker processes import the modules that registered dotted names in the process that
-    starts them. (Those of a script also run its top level, and so know the names registered there.)
+    The part of a *dotted* name before its last dot is the module that registers it:
+    `import my_cells` makes `my_cells.leaky` known.
 
     Args:
         name: letters, digits and underscores, preceded by the name of a module and a dot if

@@ -1,17 +1,29 @@
-"""Names of cells, tasks and optimizers, with errors for the command line."""
+"""Names on the command line, and the modules that a user imports by naming them.
 
+Modules are imported because a user names them: by `import` in Python, or on a command line. A file
+can only name what is registered; see `rnn_zoo.names`.
+"""
+
+import contextlib
+import importlib
+import importlib.util
+import os
+import pathlib
+import sys
+import traceback
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rnn_zoo import names
-from rnn_zoo.names import loaded
 from trainer import lean, stderr
-from trainer.errors import UserError, user_errors
-
-__all__ = ["find", "load", "load_named", "loaded"]
+from trainer.errors import UserError
 
 #: Fields whose values may be dotted names.
 _FIELDS = ("task", "arch", "optimizer")
+#: Modules that a user named, in order.
+_named: dict[str, None] = {}
+#: Directories that are only looked at; see `look_at`.
+_looked_at: list[pathlib.Path] = []
 
 
 def find(kind: str, name: Any, table: Mapping[str, Any], register: str) -> str:
@@ -20,21 +32,28 @@ def find(kind: str, name: Any, table: Mapping[str, Any], register: str) -> str:
     Raises:
         UserError: the name is unknown.
     """
-    with user_errors():
+    try:
         return names.find(kind, name, table, register)
+    except ValueError as error:
+        home = names.home_of(name)
+        option = "" if home in sys.modules else f"; commands take --import={home or 'MODULE'}"
+        raise UserError(f"{error}{option}") from None
 
 
 def load(modules: Iterable[str]) -> None:
-    """Imports modules that the user names; see `rnn_zoo.names.load`.
+    """Imports modules that the user names, each package before what it contains.
 
     Raises:
-        UserError: one of them cannot be imported, or lies in a directory that is only looked at.
+        UserError: a module does not exist, lies in a directory that is only looked at, or raises
+            an exception; the message says where.
     """
     for module in modules:
+        parts = module.split(".")
         # It may import Keras, which logs while it starts.
-        unused = lean.keras_without("sklearn", "pandas", "matplotlib")
-        with stderr.hidden(), unused, user_errors():
-            names.load([module])
+        with stderr.hidden(), lean.keras_without("sklearn", "pandas", "matplotlib"):
+            for end in range(1, len(parts) + 1):
+                _load(".".join(parts[:end]))
+        _named[module] = None
 
 
 def load_named(fields: Mapping[str, Any]) -> None:
@@ -55,3 +74,54 @@ def load_named(fields: Mapping[str, Any]) -> None:
                 load(filter(None, [names.home_of(name)]))
             except UserError as error:
                 raise UserError(f"{name!r}: {error}") from None
+
+
+def loaded() -> list[str]:
+    """Returns the modules that another process must import to know the names of this one.
+
+    Those of a script also run its top level there, and so know the names registered in it.
+    """
+    modules = dict.fromkeys([*names.homes(), *_named])
+    return [module for module in modules if module in sys.modules]
+
+
+def look_at(directories: Iterable[str | os.PathLike]) -> None:
+    """Sets the directories that are only looked at: `load` refuses modules in and below them."""
+    _looked_at[:] = [pathlib.Path(directory) for directory in directories]
+
+
+def is_looked_at(path: str | os.PathLike) -> bool:
+    """Returns whether a path is in or below a directory that is only looked at."""
+    places = [pathlib.Path(os.path.abspath(path)), pathlib.Path(path).resolve()]
+    return any(
+        place.is_relative_to(directory)
+        for place in places
+        for each in _looked_at
+        for directory in (pathlib.Path(os.path.abspath(each)), each.resolve())
+    )
+
+
+def _load(name):
+    if name in sys.modules:
+        return
+    spec = None
+    if name.rpartition(".")[2].isidentifier():
+        # Of a name within a module that is no package.
+        with contextlib.suppress(ModuleNotFoundError):
+            spec = importlib.util.find_spec(name)
+    if spec is None:
+        raise UserError(f"there is no module {name!r} on Python's path")
+    for place in (spec.has_location and spec.origin, *(spec.submodule_search_locations or ())):
+        if place and is_looked_at(place):
+            raise UserError(
+                f"the module {name!r} is not imported, as it lies in a directory that this command "
+                f"only looks at ({place}); if you trust it, move it elsewhere"
+            )
+    try:
+        importlib.import_module(name)
+    except Exception as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        raise UserError(
+            f"the module {name!r} cannot be imported: {type(error).__name__}: {error} "
+            f"({place.filename}, line {place.lineno})"
+        ) from error

@@ -136,7 +136,7 @@ def test_workers_and_commands_find_it_by_name(swept, warm_jax, tmp_path):
     assert (done.code, done.stderr) == (0, "") and "own_cells.leaky" in done.stdout
     done = warm_jax.run(*command, cwd=tmp_path)
     assert done.code == 2 and "own_cells.leaky" in done.stdout
-    assert done.stderr.count("\n") == 1 and "after --import=own_cells" in done.stderr
+    assert done.stderr.count("\n") == 1 and "commands take --import=own_cells" in done.stderr
     assert f"{run.parent}/record.json: " in done.stderr
 
 

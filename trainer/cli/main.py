@@ -12,7 +12,6 @@ from typing import NoReturn
 
 from absl import flags
 
-from rnn_zoo import names as rules
 from trainer import compiled, lean, memory, names, stderr
 from trainer.display.words import printable
 from trainer.errors import UserError
@@ -84,9 +83,9 @@ def _import_named(flag_holder):
     """
     given = {name: flag_holder[name].value for name in flag_holder}
     paths = [given[name] for name in _LOOKED_AT if given.get(name)]
-    rules.look_at(path for each in paths for path in ([each] if isinstance(each, str) else each))
+    names.look_at(path for each in paths for path in ([each] if isinstance(each, str) else each))
     here = os.getcwd()
-    if rules.is_looked_at(here) and pathlib.Path(here) != pathlib.Path(__file__).parents[2]:
+    if names.is_looked_at(here) and pathlib.Path(here) != pathlib.Path(__file__).parents[2]:
         # `python -m` puts it first, where its files would replace libraries.
         sys.path[:] = [path for path in sys.path if path not in ("", here)]
     elif "" not in sys.path:

@@ -124,7 +124,7 @@ def test_an_unknown_task_is_refused(task, words):
 
 def test_only_a_user_imports_a_module():
     with pytest.raises(
-        UserError, match=r"unknown task 'own_tasks\.parity'.*after --import=own_tasks"
+        UserError, match=r"unknown task 'own_tasks\.parity'.*commands take --import=own_tasks"
     ):
         TrainConfig("own_tasks.parity", "gru")
     assert "own_tasks" not in sys.modules
