@@ -52,4 +52,5 @@ def record(run_id, config):
     objective = (rate + 2) ** 2 + config.l2_decay if is_feasible else None
     fields = {"config": dataclasses.asdict(config), "hparams": config.hparams}
     fields |= {"status": "ok" if is_feasible else "infeasible", "steps_done": config.train_steps}
+    fields |= {"metrics": {"eval": {"loss": objective}} if is_feasible else {}}
     return records.record(run_id, objective, **fields)

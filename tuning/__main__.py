@@ -12,6 +12,7 @@ from trainer.cli import main as cli
 from trainer.cli import train_flags
 from trainer.config import TrainConfig
 from trainer.errors import UserError
+from trainer.storage import json_files
 from trainer.storage.files import is_full
 from trainer.storage.lease import Lease, LeaseLost
 from tuning.config import EARLY_STOPPING, study_config
@@ -213,7 +214,11 @@ def _export(run_dir, display):
 def _rerun(search, display):
     """Reruns the best hyperparameters with other seeds, for a row of Table App.1."""
     search.check()
-    ranked = log.ranked(log.read(search.path / "trials.jsonl")[0].values())
+    path = search.path / "trials.jsonl"
+    records, problems = log.read(path)
+    if problems:
+        display.say(json_files.summary(path, problems))
+    ranked = log.ranked(records.values())
     if not ranked:
         raise UserError(f"{search.path} has no feasible trial to rerun")
     if search.config.weights_from and "init" in FLAGS.vary:

@@ -10,7 +10,7 @@ import dataclasses
 import fnmatch
 import importlib
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from absl import flags
@@ -99,33 +99,41 @@ def _check_surroundings():
     write_json(out / INDEX, _known(out))
 
 
-def best_trials(directories: Iterable[str]) -> dict[str, tuple[RunRecord, dict[str, Any]]]:
+def best_trials(
+    directories: Iterable[str], say: Callable[[str], object] = print
+) -> dict[str, tuple[RunRecord, dict[str, Any]]]:
     """Finds the best trial of each task, architecture, depth and budget.
 
     Trials that started from the weights of a preset or a run are ignored.
 
     Args:
         directories: directories of studies or sweeps, or directories that contain them.
+        say: called with a sentence for each log with damaged lines.
 
     Returns:
         Dict from preset name to (record, summary of its search), in alphabetical order.
 
     Raises:
-        UserError: a directory does not exist.
+        UserError: a directory does not exist, or a best trial cannot become a preset.
     """
     found: dict[str, tuple[RunRecord, dict[str, Any]]] = {}
     for directory in directories:
         if not pathlib.Path(directory).is_dir():
             raise UserError(f"--runs: there is no directory {directory}")
         for path in sorted(pathlib.Path(directory).rglob("trials.jsonl")):
+            ended, problems = log.read(path)
+            if problems:
+                say(json_files.summary(path, problems))
             # Otherwise a preset could be made from a trial that started from its own weights.
             records = [
                 record
-                for record in log.read(path)[0].values()
+                for record in ended.values()
                 if not (record.config.get("preset") or record.config.get("init_from"))
             ]
             for best in log.ranked(records)[:1]:
                 read_config(best.config, path)  # its names must be registered
+                if "eval" not in best.metrics:
+                    raise UserError(f"{path}: trial {best.run_id} has no metrics of the split eval")
                 name, search = name_of(best), _search(path.parent, records)
                 if name not in found or log.rank(best)[0] < log.rank(found[name][0])[0]:
                     found[name] = best, search

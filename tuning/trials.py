@@ -202,9 +202,9 @@ def read_published(path: str | os.PathLike) -> pd.DataFrame:
         UserError: the file cannot be read or lacks columns.
     """
     try:
-        found = pd.read_parquet(path)
-    except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+        found = pd.read_parquet(path, page_checksum_verification=True)
+    except Exception as error:  # a damaged file raises many kinds
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise UserError(f"cannot read {path} as Parquet: {reason}; {CONVERT}") from None
     optional = (*_PROVENANCE, "validation", "data_seed", "precision", "excluded")
     missing = [name for name in COLUMNS if name not in found and name not in optional]

@@ -291,7 +291,7 @@ def _index(root):
         raise ValueError(f"{root} holds no presets (no {INDEX})")
     try:
         return reader(dict[str, str])(json.loads(path.read_text()))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ValueError(
             f"the presets' {INDEX} cannot be read ({error}); {_way_out(root)}"
         ) from None
@@ -302,7 +302,7 @@ def _card(root, name, digest):
     content = _verified(root, path, digest)
     try:
         return reader(Preset)(json.loads(content))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(
             f"the preset's file {path} is no card ({error}); {_way_out(root)}"
         ) from None

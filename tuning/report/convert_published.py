@@ -37,7 +37,7 @@ def main():
 
     found = authors.read(FLAGS.published)
     with whole(FLAGS.out) as file:
-        found.to_parquet(file, index=False)
+        found.to_parquet(file, index=False, write_page_checksum=True)
     made = f"{FLAGS.out}: {count(len(found), 'trial')}"
     print(f"{made}; python -m tuning.report --published={FLAGS.out}")
 

@@ -13,7 +13,7 @@ import os
 import pathlib
 import time
 from collections.abc import Iterable
-from typing import Annotated, Literal, NotRequired, TypedDict
+from typing import Annotated, Literal, NamedTuple, TypedDict
 
 from rnn_zoo.json_types import Count, FileName, Size
 from trainer.config import is_registered, read_config
@@ -98,7 +98,7 @@ class State:
         )
 
 
-class StoredSpec(TypedDict):
+class StoredSpec(NamedTuple):
     """A `Spec` in sweep.json."""
 
     name: FileName
@@ -106,8 +106,8 @@ class StoredSpec(TypedDict):
     study: StudyConfig
     reruns: Count
     num_steps: Size
-    transfer: NotRequired[str | None]
-    priority: NotRequired[Count]
+    transfer: str | None = None
+    priority: Count = 0
 
 
 class Manifest(TypedDict):
@@ -300,8 +300,11 @@ class Sweep:
         """Reads the state of a study; derives a missing or damaged one from the results."""
         try:
             state = json_files.read(self._state_path(name), State)
-        except (FileNotFoundError, json_files.Damaged):
+        except FileNotFoundError:
             state = self._state_of_results(name)
+        except json_files.Damaged:
+            note = f"{name}.json was damaged, and its times are lost"
+            state = dataclasses.replace(self._state_of_results(name), note=note)
         if state.status == DONE and max(state.wanted, state.trials) < self._wanted(name):
             return dataclasses.replace(state, status=WAITING)
         return state
@@ -348,6 +351,6 @@ def _values(spec):
 
 
 def _spec(values, manifest, lenient):
-    config = values["config"]
+    config = values.config
     config = None if lenient and not is_registered(config) else read_config(config, manifest)
-    return Spec(**values | {"config": config})
+    return Spec(**values._asdict() | {"config": config})

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from trainer.config import read_config
 from trainer.errors import UserError
+from trainer.storage import json_files
 from tuning.config import StudyConfig
 from tuning.search import ranges
 from tuning.study import identity
@@ -86,15 +87,19 @@ def begin(
         return _transferred(search, held["study"].first, origin) if origin else Beginning(search)
     if source is None:
         return Beginning(search)
-    best = next(iter(ranked(read(path(source) / "trials.jsonl")[0].values())), None)
+    log = path(source) / "trials.jsonl"
+    records, problems = read(log)
+    damage = f"; {json_files.summary(log, problems)}" if problems else ""
+    best = next(iter(ranked(records.values())), None)
     if best is None:
-        note = f"starts without transfer: {source} has no feasible trial"
+        note = f"starts without transfer: {source} has no feasible trial{damage}"
         return Beginning(search, note=note)
     try:
         first = first_trial(specs[name], specs[source], best.config)
     except UserError as error:
-        return Beginning(search, note=f"starts without transfer from {source}: {error}")
-    return _transferred(search, first, f"{source}/{best.run_id}")
+        return Beginning(search, note=f"starts without transfer from {source}: {error}{damage}")
+    begun = _transferred(search, first, f"{source}/{best.run_id}")
+    return begun._replace(note=begun.note + damage)
 
 
 def _transferred(search, first, origin):

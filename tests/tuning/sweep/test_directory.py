@@ -13,6 +13,9 @@ from trainer import UserError
 from tuning.sweep import worker
 from tuning.sweep.directory import State, Sweep
 
+#: State of a study without trials whose own file is damaged.
+DAMAGED = State(note="study-000.json was damaged, and its times are lost")
+
 
 def test_a_sweep_is_read_back(tmp_path):
     sweep = sweep_studies.make(tmp_path / "sweep", 3)
@@ -162,7 +165,7 @@ def test_a_damaged_state_is_replaced(tmp_path):
     sweep = sweep_studies.make(tmp_path / "sweep", 1)
     for text in ("", "{", '{"status": "done"}', '{"failures": 3}'):
         (sweep.path / "states/study-000.json").write_text(text)
-        assert sweep.state("study-000") == State()
+        assert sweep.state("study-000") == DAMAGED
 
 
 def test_deaths_are_counted_only_without_progress():
@@ -207,6 +210,7 @@ def test_errors_are_retried_a_few_times():
         ({"config": None}, "studies.0.config must be a dict, got None"),
         ({"reruns": "2"}, "studies.0.reruns must be an int, got '2'"),
         ({"study": {"ranges": {"lr_init": {}}}}, "it describes no StudyConfig: KeyError"),
+        ({"extra": 1}, "it has an unknown field 'extra'"),
         ({"study": {"num_trials": None}}, "studies.0.study.num_trials must be an int, got None"),
     ],
 )
@@ -228,11 +232,11 @@ def test_an_altered_state_is_derived_from_the_results(tmp_path):
     path = sweep.path / "states/study-000.json"
     altered = path.read_text().replace('"trials": 4', '"trials": 6')
     path.write_text(altered)
-    assert sweep.state("study-000") == State()
+    assert sweep.state("study-000") == DAMAGED
     for odd in ({"best": "x"}, {"failures": "ab"}, {"status": "gone"}, {"trials": 10**20}):
         values = dataclasses.asdict(State("done", 4, wanted=6)) | odd
         path.write_text(json.dumps(values))
-        assert sweep.state("study-000") == State()
+        assert sweep.state("study-000") == DAMAGED
 
 
 def test_a_link_in_place_of_a_log_is_not_followed(tmp_path):
