@@ -15,7 +15,7 @@ ENTRIES = [
 OWN = _PARENS | {"arch": "own_cells.leaky", "num_trials": 2}
 ARGUMENTS = (
     *("-m", "tuning.sweep", "--gin_file=grid.gin", "--out=sweep", "--profile=smoke"),
-    *("--workers=2", "--lanes=1"),
+    *("--workers=1", "--lanes=1"),
 )
 #: Study -> its numbers of trials and reruns.
 STUDIES = {

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from cell_twins import CASES, ONE_CASE_EACH, TIME, UNITS, case_id, one_case_of, randomize
+from cell_twins import CASES, ONE_CASE_EACH, TIME, UNITS, case_id, randomize
 from on_backend import COMPILED, execute, needs_float64, to_numpy
 from slow import slow_except
 
@@ -33,7 +33,8 @@ def streamed(stepper, inputs):
     return np.stack([stepper(inputs[:, t]) for t in range(inputs.shape[1])], axis=1)
 
 
-@pytest.mark.parametrize("case", slow_except(one_case_of("+rnn"), ONE_CASE_EACH), ids=case_id)
+@pytest.mark.slow
+@pytest.mark.parametrize("case", ONE_CASE_EACH, ids=case_id)
 def test_ten_thousand_steps_equal_the_whole_sequence(case, rng):
     """Weights are scaled down so that a ReLU's states stay bounded."""
     model = random_model(case, rng, scale=0.7)

@@ -97,6 +97,7 @@ def test_a_directory_without_a_run_is_refused(tmp_path):
         parsed(f"--init_from={tmp_path}")
 
 
+@pytest.mark.slow  # It compiles a program of its own.
 def test_a_resumed_run_needs_its_source_only_before_its_first_checkpoint(run, tmp_path):
     source, path = tmp_path / "source", tmp_path / "run"
     shutil.copytree(run, source)

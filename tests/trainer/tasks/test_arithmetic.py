@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from on_backend import every_mode, execute, to_numpy, to_tensors
+from on_backend import MODES, QUICKEST, execute, to_numpy, to_tensors
 from scipy import stats
+from slow import slow_except
 
 from trainer.errors import UserError
 from trainer.tasks import TASKS, arithmetic
@@ -172,7 +173,7 @@ def test_both_ends_of_the_operands_are_drawn(task, largest, monkeypatch):
     assert stats.chisquare([counts[pair] for pair in pairs]).pvalue > UNLUCKY
 
 
-@every_mode
+@pytest.mark.parametrize("mode", slow_except([QUICKEST], MODES))
 def test_lanes_may_differ_in_seed_and_compute_steps(mode):
     tasks = [TASKS["arithmetic"](compute_steps=steps) for steps in (1, 4, 6)]
     data = {"compute_steps": np.stack([task.data["compute_steps"] for task in tasks])}

@@ -140,6 +140,7 @@ def test_nothing_big_is_kept_of_a_million_points():
         assert sum(to_numpy(value).nbytes for value in task.device_data.values()) <= 8_000_000
 
 
+@pytest.mark.slow
 def test_the_weights_of_a_million_points_are_one_on_average():
     task = TASKS["rcf"](sampling="uniform", dimensions=1, num_steps=1)
     expected = 10**6 * beta(10**6)

@@ -63,7 +63,7 @@ def test_a_study_of_a_sweep_equals_a_study_alone(swept, tmp_path):
 @pytest.mark.slow
 def test_a_killed_sweep_has_the_same_trials(swept, engine, tmp_path):
     (tmp_path / "grid.gin").write_text(gin([*ENTRIES, OWN]))
-    command = [sys.executable, *ARGUMENTS, f"--engine={engine}"]
+    command = [sys.executable, *ARGUMENTS, f"--engine={engine}", "--workers=2"]
     process = subprocess.Popen(
         command, cwd=tmp_path, env=environment(**JAX), stdout=subprocess.PIPE, text=True
     )
@@ -113,7 +113,7 @@ def test_a_sweep_grows_from_its_kept_records(swept, tmp_path):
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, copy)
     before = results(tmp_path)
-    done = python(*ARGUMENTS, "--num_trials=6", "--workers=1", cwd=tmp_path, **JAX)
+    done = python(*ARGUMENTS, "--num_trials=6", cwd=tmp_path, **JAX)
     assert (done.code, done.stderr) == (0, ""), done.stdout
     after = results(tmp_path)
     assert before.items() <= after.items()
