@@ -163,9 +163,11 @@ def test_a_directory_of_something_else_is_refused(tmp_path):
 def test_a_damaged_state_is_replaced(tmp_path):
     """Nothing is lost: the results are in the study's files."""
     sweep = sweep_studies.make(tmp_path / "sweep", 1)
-    for text in ("", "{", '{"status": "done"}', '{"failures": 3}'):
+    for text in ("", "{", '{"failures": 3}'):
         (sweep.path / "states/study-000.json").write_text(text)
         assert sweep.state("study-000") == DAMAGED
+    (sweep.path / "states/study-000.json").write_text('{"status": "done"}')  # of no trial
+    assert sweep.state("study-000") == State()
 
 
 def test_deaths_are_counted_only_without_progress():
