@@ -32,18 +32,20 @@ hyperparameter and metric. The columns of `read` are fields of `RunRecord` and `
 """
 
 import dataclasses
+import hashlib
 import json
 import os
 import pathlib
 import re
 from collections.abc import Iterator
-from typing import Any, TypedDict
+from typing import Any, BinaryIO, TypedDict
 
 from rnn_zoo.names import is_name
 from trainer.display.words import count
 from trainer.errors import UserError
 from trainer.storage import json_files
 from trainer.storage.differences import flat
+from trainer.storage.files import open_regular
 from trainer.storage.records import RunDirectory, RunRecord
 from trainer.tasks import TASKS, Task
 from tuning.study import identity, log
@@ -95,7 +97,12 @@ _SAME = (
     "task", "arch", "depth", "max_params", "setting", "seed", "train_steps", "num_steps",
     "num_inputs", "hparams", "algorithm", "is_rerun", "source", "data_seed", "precision",
 )  # fmt: skip
-#: How to make the file that `read_published` reads.
+#: Columns of JSON, and what they hold.
+_JSON: dict[str, type] = {name: list for name in (*NAMES, "validation", "curve")}
+_JSON |= {"setting": dict, "hparams": dict}
+#: Key of the digest in the metadata of the file that `read_published` reads.
+_DIGEST = b"rnn_zoo.sha256"
+#: How to make that file.
 CONVERT = (
     "convert the authors' files with python -m tuning.report.convert_published --published=DIR "
     "--out=published.parquet"
@@ -189,8 +196,21 @@ def left_out(trials: pd.DataFrame) -> list[str]:
     return sentences
 
 
+def write_published(trials: pd.DataFrame, file: BinaryIO) -> None:
+    """Writes the authors' trials as Parquet, with a digest of the values among its metadata.
+
+    Parquet's own checksums leave out the pages of a column's different values.
+    """
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    table = pa.Table.from_pandas(trials, preserve_index=False)
+    digest = {_DIGEST: _digest(trials).encode()}
+    parquet.write_table(table.replace_schema_metadata(table.schema.metadata | digest), file)
+
+
 def read_published(path: str | os.PathLike) -> pd.DataFrame:
-    """Reads the authors' trials, as written by `tuning.report.convert_published`.
+    """Reads the authors' trials, as written by `write_published`.
 
     Args:
         path: Parquet file.
@@ -199,10 +219,14 @@ def read_published(path: str | os.PathLike) -> pd.DataFrame:
         DataFrame as from `read`.
 
     Raises:
-        UserError: the file cannot be read or lacks columns.
+        UserError: the file cannot be read, lacks columns, or was changed.
     """
+    from pyarrow import parquet
+
     try:
-        found = pd.read_parquet(path, page_checksum_verification=True)
+        with open(open_regular(path), "rb") as file:
+            table = parquet.read_table(file)
+        found, digest = table.to_pandas(), (table.schema.metadata or {}).get(_DIGEST, b"").decode()
     except Exception as error:  # a damaged file raises many kinds
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise UserError(f"cannot read {path} as Parquet: {reason}; {CONVERT}") from None
@@ -210,10 +234,35 @@ def read_published(path: str | os.PathLike) -> pd.DataFrame:
     missing = [name for name in COLUMNS if name not in found and name not in optional]
     if missing:
         raise UserError(f"{path} has no column {', '.join(missing)}; {CONVERT}")
-    for name in {*found.task, *found.arch}:
+    try:
+        found = frame(found)
+        same = _digest(found) == digest
+        _check(found)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise UserError(f"{path} does not hold the authors' trials: {error}; {CONVERT}") from None
+    if not same:
+        raise UserError(f"{path} was changed or damaged after it was written; {CONVERT}")
+    return found
+
+
+def _digest(trials):
+    """Returns the SHA-256 of a table's values."""
+    hashes = pd.util.hash_pandas_object(trials.astype(str), index=False)
+    return hashlib.sha256(hashes.to_numpy("<u8").tobytes()).hexdigest()
+
+
+def _check(trials):
+    """Raises ValueError or TypeError unless names are names, and JSON is what it should be."""
+    for name in {*trials.task, *trials.arch}:
         if not is_name(name):
-            raise UserError(f"{path} has {name!r}, no name of a task or architecture; {CONVERT}")
-    return frame(found)
+            raise ValueError(f"{name!r} is no name of a task or architecture")
+    for name, kind in _JSON.items():
+        for text in trials[name].dropna().unique():
+            if not isinstance(json.loads(text), kind):
+                raise ValueError(f"{name} is {text[:80]}, no JSON {kind.__name__}")
+    for name in ("run", "study", "run_id"):
+        if not all(isinstance(text, str) for text in trials[name]):
+            raise ValueError(f"{name} has a value that is no text")
 
 
 def frame(rows: list[dict] | pd.DataFrame) -> pd.DataFrame:

@@ -33,11 +33,12 @@ def main():
     except ImportError as error:
         raise UserError(f"this needs {error.name}: pip install 'rnn-zoo[report]'") from None
     from trainer.storage.files import whole
+    from tuning import trials
     from tuning.report import authors
 
     found = authors.read(FLAGS.published)
     with whole(FLAGS.out) as file:
-        found.to_parquet(file, index=False, write_page_checksum=True)
+        trials.write_published(found, file)
     made = f"{FLAGS.out}: {count(len(found), 'trial')}"
     print(f"{made}; python -m tuning.report --published={FLAGS.out}")
 

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import pickle
+import random
 from typing import ClassVar
 
 import numpy as np
@@ -340,6 +341,47 @@ def test_the_report_reads_what_the_command_writes(convert, directory, tmp_path, 
     convert(f"--published={directory}", f"--out={out}")
     assert f"{out}: 5 trials; python -m tuning.report --published={out}" in capsys.readouterr().out
     pd.testing.assert_frame_equal(trials.read_published(out), authors.read(directory))
+
+
+def test_a_changed_value_is_refused(directory, tmp_path):
+    """Also in a column's few different values, whose pages Parquet does not check."""
+    found = authors.read(directory)
+    with open(tmp_path / "a.parquet", "wb") as file:
+        trials.write_published(found, file)
+    content = (tmp_path / "a.parquet").read_bytes()
+    read = []
+    for seed in range(60):
+        rng, changed = random.Random(seed), bytearray(content)
+        changed[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
+        (tmp_path / "b.parquet").write_bytes(changed)
+        try:
+            read.append(trials.read_published(tmp_path / "b.parquet"))
+        except UserError:
+            continue
+    assert 0 < len(read) < 60
+    for each in read:
+        pd.testing.assert_frame_equal(each, found)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "reason"),
+    [
+        ("hparams", "{", "Expecting property name"),
+        ("hparams", "[]", "hparams is"),
+        ("held", "{}", "held is"),
+        ("curve", "x", "Expecting value"),
+        ("setting", "[" * 10**5, "recursion"),
+        ("run", None, "run has a value that is no text"),
+        ("task", "../memory", "no name of a task"),
+    ],
+)
+def test_values_that_cannot_be_are_refused(column, value, reason, directory, tmp_path):
+    found = authors.read(directory).astype({column: object})
+    found[column] = value
+    with open(tmp_path / "a.parquet", "wb") as file:
+        trials.write_published(found, file)
+    with pytest.raises(UserError, match=f"does not hold the authors' trials.*{reason}"):
+        trials.read_published(tmp_path / "a.parquet")
 
 
 def test_another_file_is_refused_with_the_command(tmp_path):
