@@ -12,6 +12,7 @@ is written by `python -m tuning.presets`.
 
 import dataclasses
 import difflib
+import errno
 import hashlib
 import importlib.resources
 import json
@@ -223,19 +224,33 @@ def read_weights(name: str | os.PathLike) -> dict[str, Any]:
             "them, or choose one of rnn_zoo.list_presets(trained=True)"
         )
     import keras
+    import numpy as np
     from safetensors.numpy import load as parse
 
     from rnn_zoo.functional import draw_weights, make_cells, named
+    from rnn_zoo.sizing import count_params
 
     root, own_name = _place(name)
-    arrays = parse(_verified(root, f"{own_name}.safetensors", card.weights))
+    content = _verified(root, f"{own_name}.safetensors", card.weights)
+    try:
+        arrays = parse(content)
+    except Exception as error:  # the library has an error of its own, and no list of the others
+        raise ValueError(
+            f"the weights of the preset {card.name} are no safetensors file ({error}); "
+            f"{_way_out(root)}"
+        ) from None
+    mismatch = ValueError(
+        f"the weights of the preset {card.name} are not the float32 arrays of its card's shapes"
+    )
+    shape = (card.depth, card.units, card.input_dim, card.output_dim)
+    if count_params(card.arch, *shape) != sum(array.size for array in arrays.values()):
+        raise mismatch  # before memory is taken for a card's huge shapes
     cells = make_cells(card.arch, card.depth, card.units, seed=0, **card.options)
     like = draw_weights(cells, card.input_dim, card.output_dim, seed=0)
     expected = named(like)
-    if {path: array.shape for path, array in arrays.items()} != {
-        path: tuple(array.shape) for path, array in expected.items()
-    }:
-        raise ValueError(f"the weights of the preset {card.name} do not have its card's shapes")
+    found = {path: (array.shape, array.dtype) for path, array in arrays.items()}
+    if found != {path: (np.shape(array), np.dtype("float32")) for path, array in expected.items()}:
+        raise mismatch
     return keras.tree.pack_sequence_as(like, [arrays[path] for path in expected])
 
 
@@ -290,7 +305,7 @@ def _index(root):
     if not (_is_package(root) or path.is_file()):
         raise ValueError(f"{root} holds no presets (no {INDEX})")
     try:
-        return reader(dict[str, str])(json.loads(path.read_text()))
+        return reader(dict[str, str])(json.loads(_read(path)))
     except (OSError, ValueError, RecursionError) as error:
         raise ValueError(
             f"the presets' {INDEX} cannot be read ({error}); {_way_out(root)}"
@@ -310,7 +325,7 @@ def _card(root, name, digest):
 
 def _verified(root, path, digest):
     try:
-        content = root.joinpath(path).read_bytes()
+        content = _read(root.joinpath(path))
     except OSError as error:
         raise ValueError(
             f"the preset's file {path} cannot be read: {error.strerror}; {_way_out(root)}"
@@ -322,6 +337,14 @@ def _verified(root, path, digest):
             f"it was changed or damaged; {_way_out(root)}"
         )
     return content
+
+
+def _read(path):
+    """Return the bytes of a regular file: reading a FIFO, say, would not end."""
+    if not path.is_file():
+        code = errno.EINVAL if path.exists() else errno.ENOENT
+        raise OSError(code, os.strerror(code), str(path))
+    return path.read_bytes()
 
 
 def _way_out(root):

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from made_presets import DEEP, SMALL, make
 from on_backend import tensorflow_only, to_numpy
+from safetensors.numpy import save
 from slow import slow_except
 
 import rnn_zoo
 from rnn_zoo import presets
+from rnn_zoo.functional import named
 from rnn_zoo.model import get_weights
 from trainer.config import TrainConfig
 from trainer.evaluation import evaluate
@@ -72,7 +74,9 @@ def test_presets_are_listed_by_what_they_are_of(preset_root):
         rnn_zoo.list_presets(arch="gated")
 
 
-@pytest.mark.parametrize("text", [None, "null", "[1]", "{", "7", '{"parens/gru-10k": 7}'])
+@pytest.mark.parametrize(
+    "text", [None, "null", "[1]", "{", "7", '{"parens/gru-10k": 7}', "[" * 10**5]
+)
 def test_an_index_that_is_missing_or_damaged_is_named(preset_root, text):
     preset_root.mkdir()
     if text:
@@ -114,15 +118,48 @@ def test_an_odd_card_is_one_line(preset_root, field, value, message):
     assert "\n" not in str(error.value)
 
 
-def test_weights_of_another_shape_are_refused(preset_root):
-    make(preset_root, "capacity/gru-300", SMALL)
-    path = preset_root / "capacity/gru-300.json"
-    card = json.loads(path.read_text())
-    path.write_text(json.dumps(card | {"units": card["units"] + 1}))
+def alter(root, change, content=None):
+    """Changes the card of capacity/gru-300 and its weights' file, and writes their digests."""
+    path = root / "capacity/gru-300.json"
+    if content is not None:
+        path.with_suffix(".safetensors").write_bytes(content)
+        change = change | {"weights": presets.sha256_of(content)}
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
     index = {"capacity/gru-300": presets.sha256_of(path.read_bytes())}
-    (preset_root / "index.json").write_text(json.dumps(index))
-    with pytest.raises(ValueError, match="do not have its card's shapes"):
+    (root / "index.json").write_text(json.dumps(index))
+
+
+@pytest.mark.parametrize("change", [{"units": 3}, {"units": 10**9}, {"depth": 10**9}])
+def test_weights_of_another_shape_are_refused(preset_root, change):
+    make(preset_root, "capacity/gru-300", SMALL)
+    alter(preset_root, change)
+    with pytest.raises(ValueError, match="not the float32 arrays of its card's shapes"):
         presets.read_weights("capacity/gru-300")
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float16", "int32", "bool"])
+def test_weights_of_another_type_are_refused(preset_root, dtype):
+    weights = named(make(preset_root, "capacity/gru-300", SMALL))
+    alter(preset_root, {}, save({name: array.astype(dtype) for name, array in weights.items()}))
+    with pytest.raises(ValueError, match="not the float32 arrays of its card's shapes"):
+        presets.read_weights("capacity/gru-300")
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", b"\xff" * 8 + b"{}"])
+def test_weights_that_are_no_safetensors_are_refused(preset_root, content):
+    make(preset_root, "capacity/gru-300", SMALL)
+    alter(preset_root, {}, content)
+    with pytest.raises(ValueError, match=r"are no safetensors file \(.*\); install rnn-zoo again"):
+        rnn_zoo.load("capacity/gru-300")
+
+
+@pytest.mark.parametrize("file", ["index.json", "capacity/gru-300.json"])
+def test_a_pipe_in_place_of_a_file_is_refused(preset_root, file):
+    make(preset_root, "capacity/gru-300", SMALL)
+    (preset_root / file).unlink()
+    os.mkfifo(preset_root / file)
+    with pytest.raises(ValueError, match="cannot be read"):
+        rnn_zoo.load("capacity/gru-300")
 
 
 def test_a_card_says_how_the_model_came_about(preset_root):
