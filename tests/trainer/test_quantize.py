@@ -62,6 +62,12 @@ def finished(request, tmp_path_factory):
     return directory
 
 
+def test_packed_models_are_not_written_through_a_link(tmp_path, capsys):
+    (tmp_path / "quantized").symlink_to(tmp_path)
+    assert call(f"--run_dir={tmp_path}") == 2
+    assert f"{tmp_path}/quantized is a symbolic link" in capsys.readouterr().err
+
+
 def call(*arguments):
     """Runs the main in this process; returns its exit code."""
     command.FLAGS.unparse_flags()

@@ -77,6 +77,16 @@ def test_a_run_that_is_whole_is_continued_silently(run, resume):
     assert content(run) == before
 
 
+@pytest.mark.parametrize("name", ["checkpoints", "events"])
+def test_a_run_does_not_write_through_a_link(run, resume, tmp_path, name):
+    shutil.rmtree(run.path / name, ignore_errors=True)
+    (tmp_path / "out").mkdir()
+    (run.path / name).symlink_to("../out")
+    with pytest.raises(UserError, match=rf"run/{name} is a symbolic link"):
+        resume(run)
+    assert not list((tmp_path / "out").iterdir())
+
+
 @pytest.mark.parametrize("seed", [0, 7])
 def test_a_run_without_its_record_is_not_continued(run, resume, seed):
     run.record_path.unlink()

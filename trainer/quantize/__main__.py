@@ -12,7 +12,7 @@ from trainer.cli import main as cli
 from trainer.cli import train_flags
 from trainer.config import check_choice, check_range, read_config
 from trainer.errors import UserError
-from trainer.storage.files import whole
+from trainer.storage.files import refuse_link, whole
 from trainer.storage.records import RunDirectory, RunRecord
 
 if TYPE_CHECKING:
@@ -48,6 +48,9 @@ cli.define_import(FLAGS)
 def main() -> None:
     bits = _checked_bits()
     directory = RunDirectory(FLAGS.run_dir)
+    out = pathlib.Path(FLAGS.out or directory.path / "quantized")
+    if not FLAGS.out:
+        refuse_link(out)
     record = directory.read_record()
     config = train_flags.with_text8(read_config(record.config, directory.record_path), FLAGS)
     if record.eval_loss is None:
@@ -58,7 +61,6 @@ def main() -> None:
     from trainer.quantize.plot import plot
 
     run = MeasuredRun(directory, record, config)
-    out = pathlib.Path(FLAGS.out or directory.path / "quantized")
     out.mkdir(parents=True, exist_ok=True)
     rows = measure(run, bits, FLAGS.granularity, out)
     write_table(out / "losses.csv", rows)

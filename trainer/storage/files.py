@@ -21,6 +21,8 @@ MAX_BYTES = 2**31
 #: Errors of a disk that takes no more files or bytes.
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.partial")
+#: Directories within one of a run or study that processes write into.
+_WRITTEN = re.compile("trial_.*|given_.*|checkpoints|events")
 
 
 @contextlib.contextmanager
@@ -59,10 +61,40 @@ def remove_leftovers(directory: str | os.PathLike, name: str = "") -> None:
         directory: the directory of a run or study, down to the checkpoints of its trials.
         name: the file whose temporary files are removed; those of all files if empty.
     """
-    for folder in ("", "*/", "*/*/"):
-        for path in pathlib.Path(directory).glob(f"{folder}.{name}*.partial"):
-            if _TEMPORARY.fullmatch(path.name) and not path.is_dir():
-                path.unlink(missing_ok=True)
+    for entry in _entries(directory, 2):
+        is_own = entry.name.startswith(f".{name}") and _TEMPORARY.fullmatch(entry.name)
+        if is_own and not entry.is_dir():
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(entry.path)
+
+
+def refuse_link(path: str | os.PathLike) -> None:
+    """Refuses a symbolic link in place of a directory to write into or to remove files from.
+
+    Raises:
+        UserError: it is one.
+    """
+    if os.path.islink(path):
+        raise UserError(
+            f"{os.fspath(path)} is a symbolic link, through which nothing is written; replace it "
+            "by the directory itself, or remove it"
+        )
+
+
+def refuse_links(directory: str | os.PathLike) -> None:
+    """Calls `refuse_link` for the directories within one of a run or study."""
+    for entry in _entries(directory, 1):
+        if _WRITTEN.fullmatch(entry.name):
+            refuse_link(entry)
+
+
+def _entries(directory, depth):
+    """Yields what is in a directory, and in those below it down to a depth; follows no links."""
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(directory) as found:
+        for entry in list(found):
+            yield entry
+            if depth and entry.is_dir(follow_symlinks=False):
+                yield from _entries(entry.path, depth - 1)
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from trainer.display.words import count
 from trainer.errors import UserError
 from trainer.storage import json_files
 from trainer.storage.differences import plain
-from trainer.storage.files import whole
+from trainer.storage.files import refuse_links, whole
 from trainer.windows import window_ends
 
 #: Fields in which equal runs may differ.
@@ -187,9 +187,10 @@ class RunDirectory:
         """Returns the record of the run to resume, or None for a new run; writes nothing.
 
         Raises:
-            UserError: the directory holds a run and `resume` is false, holds something else, or
-                cannot be written.
+            UserError: the directory holds a run and `resume` is false, holds something else or
+                links, or cannot be written.
         """
+        refuse_links(self.path)
         existing = next(p for p in (self.path, *self.path.absolute().parents) if p.exists())
         if not existing.is_dir() or not os.access(existing, os.W_OK):
             raise UserError(f"cannot write to {self.path}; choose another --run_dir")

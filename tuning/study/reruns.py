@@ -12,6 +12,7 @@ from trainer.callbacks import DEFAULT, Callback, Callbacks
 from trainer.config import TrainConfig
 from trainer.display.words import count
 from trainer.errors import UserError
+from trainer.storage.files import refuse_links
 from trainer.storage.lease import Lease
 from trainer.storage.records import RunRecord
 from tuning.study.executors import Executor, Processes, run_jobs
@@ -45,8 +46,12 @@ def train_all(
 
     Returns:
         The records, in the order of `configs`; fewer if a signal stopped training.
+
+    Raises:
+        UserError: another process owns the directory, or it holds links.
     """
     display, path = display or StudyDisplay(), pathlib.Path(path)
+    refuse_links(path.parent)
     optimizers = tuple({config.optimizer for config in configs})
     jobs = [
         Job(_run_id(number, config), config, {}, optimizers)

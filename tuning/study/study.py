@@ -25,7 +25,7 @@ from trainer.display.words import count
 from trainer.errors import UserError
 from trainer.storage import json_files
 from trainer.storage.differences import refuse_difference
-from trainer.storage.files import whole
+from trainer.storage.files import refuse_links, whole
 from trainer.storage.lease import Lease
 from trainer.storage.records import RunRecord
 from tuning.config import MAX_TRIALS, StudyConfig, seed_of
@@ -160,8 +160,9 @@ class Study:
         """Reads study.json; returns None if it does not exist.
 
         Raises:
-            UserError: the directory holds another study, or something else.
+            UserError: the directory holds another study, something else, or links.
         """
+        refuse_links(self.path)
         held = read(self.path)
         if held is None:
             self._refuse_strangers()

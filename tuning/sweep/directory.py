@@ -20,7 +20,7 @@ from trainer.config import is_registered, read_config
 from trainer.errors import UserError
 from trainer.storage import json_files
 from trainer.storage.differences import refuse_difference
-from trainer.storage.files import locked, read_bytes, remove_leftovers, whole
+from trainer.storage.files import locked, read_bytes, refuse_link, remove_leftovers, whole
 from trainer.storage.lease import PATIENCE, Lease
 from tuning.config import StudyConfig
 from tuning.study.identity import ConfigFacts
@@ -30,6 +30,7 @@ from tuning.sweep.growth import Union, union
 from tuning.sweep.transfer import sources
 
 WAITING, RUNNING, DONE, FAILED = "waiting", "running", "done", "failed"
+_FOLDERS = ("studies", "states", "logs")
 #: Phases of a running study before its first step, as its output names them.
 PHASES = ("starting", "compiling")
 #: Number of errors, without a finished trial in between, after which a study fails.
@@ -198,9 +199,13 @@ class Sweep:
             The studies; `specs` has all of them.
 
         Raises:
-            UserError: as in `union`, or a study has other settings than its namesake in the sweep.
+            UserError: as in `union`, or a study has other settings than its namesake in the sweep,
+                or a directory is a link.
         """
         merged = self._merge(self.union())
+        folders = [self.path / name for name in _FOLDERS]
+        for path in (*folders, *map(self.study_path, self.specs)):
+            refuse_link(path)
         if not self._manifest.exists() or Sweep.open(self.path).specs != self.specs:
             self._write(text)
         return merged
@@ -213,7 +218,7 @@ class Sweep:
 
     def _write(self, text):
         """Writes the manifest under a lock: other processes may be adding other studies."""
-        for name in ("studies", "states", "logs"):
+        for name in _FOLDERS:
             (self.path / name).mkdir(parents=True, exist_ok=True)
         try:
             with locked(self.path / ".sweep.lock", PATIENCE):
@@ -237,7 +242,7 @@ class Sweep:
                 file.write(text)
 
     def _refuse_strangers(self):
-        expected = ("studies", "states", "logs", "sweep.json", "sweep.gin")
+        expected = (*_FOLDERS, "sweep.json", "sweep.gin")
         names = [p.name for p in self.path.iterdir()] if self.path.is_dir() else []
         strangers = [name for name in names if name not in expected and name[0] != "."]
         if strangers or (self.path.exists() and not self.path.is_dir()):

@@ -33,6 +33,27 @@ def test_temporary_files_of_killed_writers_are_removed(tmp_path):
     assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == sorted(mine)
 
 
+def test_temporary_files_are_not_removed_through_links(tmp_path):
+    mine = tmp_path / "other/.data.12345678.partial"
+    mine.parent.mkdir()
+    mine.touch()
+    (tmp_path / "run/trial_0").mkdir(parents=True)
+    for place in ("zz", "trial_0/checkpoints"):
+        (tmp_path / "run" / place).symlink_to(tmp_path / "other")
+    files.remove_leftovers(tmp_path / "run")
+    assert mine.exists()
+
+
+@pytest.mark.parametrize("place", ["checkpoints", "events", "trial_00004", "trial_00001/events"])
+def test_a_directory_that_is_a_link_is_refused(tmp_path, place):
+    (tmp_path / "run/trial_00001").mkdir(parents=True)
+    (tmp_path / "run/best").symlink_to("trial_00001")
+    files.refuse_links(tmp_path / "run")
+    (tmp_path / "run" / place).symlink_to(tmp_path)
+    with pytest.raises(UserError, match=rf"run/{place} is a symbolic link, .*; replace it by"):
+        files.refuse_links(tmp_path / "run")
+
+
 def write(path, text):
     with files.whole_directory(path) as directory:
         (directory / "model").write_text(text)

@@ -150,6 +150,21 @@ def test_an_odd_study_json_is_one_line(path, change, message):
     assert content(path) == before
 
 
+@pytest.mark.parametrize("linked", ["worst", "next"])
+def test_a_trial_in_place_of_which_there_is_a_link_is_not_touched(path, tmp_path, linked):
+    worst = log.ranked(log.read(path / "trials.jsonl")[0].values())[-1].run_id
+    trial = path / f"trial_{worst if linked == 'worst' else '00012'}"
+    shutil.rmtree(trial, ignore_errors=True)
+    victim = tmp_path / "mine"
+    (victim / "checkpoints").mkdir(parents=True)
+    (victim / "record.json").write_text("mine")
+    trial.symlink_to("../mine")
+    before = content(tmp_path)
+    with pytest.raises(UserError, match=rf"{trial.name} is a symbolic link"):
+        study(path, 13).run(Untrained())
+    assert content(tmp_path) == before and (victim / "checkpoints").exists()
+
+
 def test_a_log_in_place_of_which_there_is_a_link_is_not_appended_to(tmp_path):
     (tmp_path / "mine").write_text("")
     (tmp_path / "trials.jsonl").symlink_to("mine")

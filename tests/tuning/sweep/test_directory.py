@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import subprocess
 import sys
 
@@ -158,6 +159,15 @@ def test_a_directory_of_something_else_is_refused(tmp_path):
     (tmp_path / "sweep.json").write_text('{"studies": [{}]}')
     with pytest.raises(UserError, match=r"sweep\.json: it has no backend, profile"):
         Sweep.open(tmp_path)
+
+
+@pytest.mark.parametrize("place", ["studies", "states", "studies/study-000"])
+def test_a_sweep_does_not_write_through_a_link(tmp_path, place):
+    sweep = sweep_studies.make(tmp_path / "sweep", 2)
+    shutil.rmtree(sweep.path / place, ignore_errors=True)
+    (sweep.path / place).symlink_to(tmp_path)
+    with pytest.raises(UserError, match=rf"sweep/{place} is a symbolic link"):
+        sweep.create()
 
 
 def test_a_damaged_state_is_replaced(tmp_path):
