@@ -133,11 +133,11 @@ def _parsed():
     parsed = train_flags.parse(FLAGS)
     names = ("num_trials", "algorithm", "early_stopping", "keep")
     study = study_config({name: FLAGS[name].value for name in names})
-    held = ranges.hold(parsed.config, parsed.given, study.ranges)
+    config, study = ranges.hold(parsed.config, parsed.given, study, parsed.batch_size)
     begins = FLAGS.preset or FLAGS.init_from
     first = "config" if begins and study.first is None else study.first
-    study = dataclasses.replace(study, ranges=held, first=first)
-    return parsed.config, study, {"config.gin": parsed.documents["config.gin"]}, parsed.given
+    study = dataclasses.replace(study, first=first)
+    return config, study, {"config.gin": parsed.documents["config.gin"]}, parsed.given
 
 
 def _sets(config, study, given):

@@ -59,12 +59,14 @@ class Parsed(NamedTuple):
         documents: file name -> text: config.gin as parsed, operative_config.gin as used.
         bound: values that the user's files and bindings set, by field, before flags.
         given: names that the user's files, bindings and flags set; see `given_names`.
+        batch_size: the default, which these may replace.
     """
 
     config: TrainConfig
     documents: dict[str, str]
     bound: dict[str, Any]
     given: frozenset[str]
+    batch_size: int
 
 
 def parse(
@@ -105,6 +107,7 @@ def parse(
             gin.parse_config(text)
             for name, value in sizes.items():
                 gin.bind_parameter(f"TrainConfig.{name}", value)
+        batch_size = _bound("TrainConfig.batch_size", TrainConfig.batch_size)
         known = _macros()
         gin.parse_config(texts)
         _check_used(_macros() - known)
@@ -127,6 +130,7 @@ def parse(
         {"config.gin": gin.config_str(), "operative_config.gin": gin.operative_config_str()},
         bound,
         given_names({name: getattr(config, name) for name in (*bound, *given)} | flagged),
+        batch_size,
     )
 
 

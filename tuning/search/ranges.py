@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 
 #: Fields of which a study has one value.
 _ONE_PER_STUDY = ("task", "arch", "num_params", "seed", "data_seed", "eval_samples", "precision")
-#: Fields that are searched only if the user gives a range.
-_OTHERS = ("batch_size", "depth")
+#: Fields that the paper does not tune, or not for every architecture.
+_OTHERS = ("batch_size", "depth", "activation", "matrix_init")
+#: Fields whose values identify the experiment unless they are searched.
+_SETTINGS = ("depth", "task_options")
 #: Hyperparameter -> value outside its range that a user may hold: none of it at all.
 _OFF = {"l2_decay": 0}
 
@@ -101,7 +103,7 @@ def _overlap(name, other):
 
 
 def _others(config, papers, optimizers, ranges) -> Iterator[Hyperparameter]:
-    """Yields the hyperparameters that only the user's ranges name."""
+    """Yields the hyperparameters that only the user names, by ranges."""
     options = {
         "task_options": inspect.signature(TASKS[config.task]).parameters,
         "arch_options": ARCHITECTURES[config.arch].options,
@@ -112,7 +114,7 @@ def _others(config, papers, optimizers, ranges) -> Iterator[Hyperparameter]:
         given = [ranges[key] for key in {name, _short_name(name)} if key in ranges]
         if not given or any(each.name == name for each in papers):
             continue
-        found = of_range(name, given[0], "StudyConfig.ranges")
+        found = of_range(name, given[0], "the user")
         field, _, option = name.partition(".")
         if field == "optimizer_options":
             owners = tuple(each for each in optimizers if option in OPTIMIZERS[each].options)
@@ -120,30 +122,43 @@ def _others(config, papers, optimizers, ranges) -> Iterator[Hyperparameter]:
         yield found
 
 
-def hold(config: TrainConfig, given: Collection[str], ranges: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the ranges, with each hyperparameter that the user set fixed at its value.
+def hold(
+    config: TrainConfig,
+    given: Collection[str],
+    study: "StudyConfig",
+    batch_size: int = TrainConfig.batch_size,
+) -> tuple[TrainConfig, "StudyConfig"]:
+    """Fixes each hyperparameter that the user set at its value, as a range of the search.
 
-    The number of steps is not held: `train_steps` is the maximum per trial.
+    The number of steps is not held: `train_steps` is the maximum per trial. Depth and options of
+    the task that the paper does not tune identify the experiment: they are set in the
+    configuration alone. So is any other value that the paper does not tune, if it is the default.
 
     Args:
         config: the configuration of the study.
         given: names that the user set, as from `gin_files.given_names`. `gate_bias` stands for the
             biases of all gates.
-        ranges: as in `StudyConfig`.
+        study: the search.
+        batch_size: the default batch size.
+
+    Returns:
+        (the configuration, the search), which are the same however a value was fixed: in the
+        configuration or by `StudyConfig.ranges`.
 
     Raises:
         UserError: a hyperparameter has both a value and another range, or a value outside the
             paper's range.
     """
     held: dict[str, Any] = {}
-    optimizers = tuple(dict.fromkeys((*PAPER_OPTIMIZERS, config.optimizer)))
-    papers = space(config, optimizers)
-    for each in (*papers, *_others(config, papers, optimizers, ranges)):
+    fields = {*_OTHERS, *OPTIONS} - {*_SETTINGS}
+    own = {name: _at(config, name) for name in given if name.partition(".")[0] in fields}
+    own = {name: value for name, value in own.items() if isinstance(value, (str, int, float))}
+    for each in itertools.chain(*_dimensions(config, own | study.ranges)):
         names = {each.name, each.name.partition(".")[0]}
         if each.name == "train_steps" or names.isdisjoint(given):
             continue
         value = held[each.name] = value_of(config, each)
-        wanted = _given(each, ranges)
+        wanted = _given(each, study.ranges)
         if wanted and wanted[0] != value:
             raise UserError(
                 f"{each.name} is set to {value!r} and also has a range; omit one of the two, or "
@@ -155,21 +170,63 @@ def hold(config: TrainConfig, given: Collection[str], ranges: Mapping[str, Any])
                 f"{each.name} is {inside} {each}, not {value!r}; to go beyond it, set "
                 f"StudyConfig.ranges = {{{each.name!r}: {value!r}}}"
             )
-    return {**ranges, **held}
+    study = dataclasses.replace(study, ranges={**study.ranges, **held})
+    return _settled(config, study, batch_size)
+
+
+def settled(config: TrainConfig, study: "StudyConfig") -> tuple[TrainConfig, "StudyConfig"]:
+    """Moves values that the paper does not tune from one-value ranges to the configuration.
+
+    Studies are equal if their results of this function are: studies of earlier versions have no
+    ranges for such values.
+    """
+    return _settled(config, study)
+
+
+def _settled(config, study, batch_size=None):
+    """Moves values as in `settled`; with a default batch size, only those that `hold` drops."""
+    ranges, first = dict(study.ranges), study.first
+    for each in _dimensions(config, ranges)[1]:
+        value, field = each.fixed, each.name.partition(".")[0]
+        if value is None or not is_active(each, {"optimizer": config.optimizer}):
+            continue
+        config = configure(config, {each.name: value})
+        if batch_size is not None and field not in _SETTINGS:
+            default = batch_size if field == "batch_size" else _default(config, each)
+            if value != default:
+                continue
+        names = {each.name, _short_name(each.name)}
+        ranges = {name: wanted for name, wanted in ranges.items() if name not in names}
+        if isinstance(first, dict):
+            first = {n: held for n, held in first.items() if n not in names or held != value}
+    return config, dataclasses.replace(study, ranges=ranges, first=first)
+
+
+def _default(config, hyperparameter):
+    field = hyperparameter.name.partition(".")[0]
+    unset = dataclasses.replace(config, **{field: {} if field in OPTIONS else None})
+    return value_of(unset, hyperparameter)
+
+
+def _dimensions(config, ranges):
+    """Returns the hyperparameters that the paper tunes, and the others that the ranges name."""
+    optimizers = tuple(dict.fromkeys((*PAPER_OPTIMIZERS, config.optimizer)))
+    papers = space(config, optimizers)
+    return papers, tuple(_others(config, papers, optimizers, ranges))
 
 
 def changed(config: TrainConfig, study: "StudyConfig") -> frozenset[str]:
     """Returns names of values that a configuration made in Python sets, which a study holds.
 
     They are those that differ from the defaults of `TrainConfig`, since others cannot be told from
-    defaults, and that have no range. If the study's first trial uses the values, there are none.
+    defaults, and that have no range. If the study's first trial uses the values, they are only
+    those that the paper does not tune.
     """
-    if study.first is not None:
-        return frozenset()
     fields = [field for field in dataclasses.fields(config) if field.name not in OPTIONS]
     names = [f.name for f in fields if getattr(config, f.name) != f.default]
     names += [f"{field}.{option}" for field in OPTIONS for option in getattr(config, field)]
-    return frozenset(n for n in names if not any(_overlap(n, other) for other in study.ranges))
+    used = {} if study.first is None else {each.name: None for each in _dimensions(config, {})[0]}
+    return frozenset(n for n in names if not any(_overlap(n, o) for o in (*study.ranges, *used)))
 
 
 def with_fixed(config: TrainConfig, study: "StudyConfig") -> TrainConfig:

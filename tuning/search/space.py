@@ -52,13 +52,12 @@ def space(
 def _of_architecture(config):
     arch, facts = config.arch, ARCHITECTURES[config.arch]
     gates, forget_gates = facts.gates, facts.forget_gates
-    identity_alone = arch == "irnn"
-    # Starting from the identity distinguishes the paper's IRNN from its RNN.
-    inits = [init for init in MATRIX_INITS if init != "identity"] if arch == "rnn" else MATRIX_INITS
-    if arch not in ("irnn", "+rnn"):  # fixed in section 1.4: ReLU, and ReLU for s1 and tanh for s2
-        yield Hyperparameter("activation", "categorical", choices=ACTIVATIONS)
-    if not identity_alone:
-        yield Hyperparameter("matrix_init", "categorical", choices=tuple(inits))
+    choices = _choices(arch)
+    inits = choices["matrix_init"]
+    identity_alone = inits == ("identity",)
+    for name, values in choices.items():
+        if len(values) > 1:
+            yield Hyperparameter(name, "categorical", choices=values)
     scaled = tuple(init for init in inits if init != "identity")
     for gate in gates:
         yield Hyperparameter(f"input_scale.{gate}", "log-uniform", 0.001, 2.0)
@@ -74,6 +73,19 @@ def _of_architecture(config):
     for gate in forget_gates:
         yield Hyperparameter(f"gate_bias.{gate}", "uniform", 0.0, 6.0)
     yield from _declared(config, "arch_options", facts.ranges, "the cell")
+
+
+def _choices(arch):
+    """Returns the paper's values of `activation` and `matrix_init` for an architecture."""
+    activations, inits = ACTIVATIONS, MATRIX_INITS
+    if arch in ("irnn", "+rnn"):  # fixed in section 1.4: ReLU, and ReLU for s1 and tanh for s2
+        activations = (ARCHITECTURES[arch].activation,)
+    # Starting from the identity distinguishes the paper's IRNN from its RNN.
+    if arch == "irnn":
+        inits = ("identity",)
+    elif arch == "rnn":
+        inits = tuple(init for init in MATRIX_INITS if init != "identity")
+    return {"activation": activations, "matrix_init": inits}
 
 
 def _of_learning(config, optimizers):
@@ -185,6 +197,27 @@ def outside(config: TrainConfig, dimensions: Sequence[Hyperparameter]) -> list[s
         name
         for name, value in values.items()
         if name != "train_steps" and not (name in paper and paper[name].contains(value))
+    ]
+
+
+def deviations(fields: Mapping[str, Any]) -> list[str]:
+    """Returns the names of values that define an architecture, where they are not the paper's.
+
+    They are the nonlinearity, the initializer of matrices, and options of the cell without a range:
+    an IRNN with tanh is not the paper's. A record of a run of the trainer, which has no search
+    space, is judged by this alone.
+
+    Args:
+        fields: fields of a `TrainConfig`, as in a record; the names need not be registered.
+    """
+    if fields["arch"] not in ARCHITECTURES:
+        return []
+    facts, choices = ARCHITECTURES[fields["arch"]], _choices(fields["arch"])
+    found = [name for name, values in choices.items() if fields.get(name) not in (None, *values)]
+    return found + [
+        f"arch_options.{option}"
+        for option, value in (fields.get("arch_options") or {}).items()
+        if option not in facts.ranges and value != facts.options.get(option)
     ]
 
 

@@ -9,6 +9,7 @@ from trainer.config import TrainConfig
 from trainer.storage import json_files
 from trainer.storage.differences import refuse_difference
 from tuning.config import StudyConfig
+from tuning.search import ranges
 
 #: Settings of a search that may change when a study is continued.
 FREE = ("num_trials", "keep")
@@ -77,11 +78,16 @@ def read(study: str | pathlib.Path, kind: Any = Settings) -> Any:
 
 
 def identity(config: TrainConfig, study: StudyConfig) -> dict[str, Any]:
-    """Returns the settings that a continued study must match."""
+    """Returns the settings that determine the trials of a study."""
     search = study.to_json()
     for name in FREE:
         del search[name]
     return {"config": dataclasses.asdict(config), "study": search}
+
+
+def comparable(config: TrainConfig, study: StudyConfig) -> dict[str, Any]:
+    """Returns the `identity` that a continued study must match; see `ranges.settled`."""
+    return identity(*ranges.settled(config, study))
 
 
 def refuse_other(
@@ -94,7 +100,7 @@ def refuse_other(
 
     Args:
         subject, way_out: see `refuse_difference`.
-        held, wanted: the stored study and the requested one, from `identity`. Any further entries
+        held, wanted: the stored study and the requested one, from `comparable`. Any further entries
             must be equal too.
     """
     chosen = {name: None for name in CHOSEN if wanted["study"][name] is None}

@@ -33,7 +33,7 @@ from tuning.search import ranges
 from tuning.search import space as spaces
 from tuning.search.algorithms import load_oracle
 from tuning.study.executors import Executor, Processes, run_jobs
-from tuning.study.identity import CHOSEN, Settings, identity, read, refuse_other
+from tuning.study.identity import CHOSEN, Settings, comparable, identity, read, refuse_other
 from tuning.study.log import TrialLog, rank, ranked, write_run
 from tuning.study.pool import Job
 from tuning.study.progress import StudyDisplay
@@ -93,8 +93,9 @@ class Study:
         profile: str | None = None,
         held: Collection[str] | None = None,
     ):
-        held = ranges.changed(config, study) if held is None else held
-        study = dataclasses.replace(study, ranges=ranges.hold(config, held, study.ranges))
+        if held is None or held:
+            given = ranges.changed(config, study) if held is None else held
+            config, study = ranges.hold(config, given, study)
         self.path, self.config, self.study = pathlib.Path(directory), config, study
         self.documents, self.name = documents or {}, name or self.path.name
         self.transferred_from, self.profile = transferred_from, profile
@@ -170,8 +171,8 @@ class Study:
         study = dataclasses.replace(held["study"], batch=held["batch"])
         refuse_other(
             f"{self.path} holds a study",
-            identity(held["config"], study) | {"backend": held["backend"]},
-            self._identity(),
+            comparable(held["config"], study) | {"backend": held["backend"]},
+            self._identity(comparable),
             "continue it with its own settings (--resume), or choose another --study_dir",
         )
         data = self.task.describe()
@@ -206,11 +207,11 @@ class Study:
         """Returns the directory of a trial."""
         return self.path / f"trial_{run_id}"
 
-    def _identity(self):
+    def _identity(self, form=identity):
         import keras
 
         study = dataclasses.replace(self.study, first=self.first)
-        return identity(self.config, study) | {"backend": keras.backend.backend()}
+        return form(self.config, study) | {"backend": keras.backend.backend()}
 
     def _open(self, slots, display):
         """Creates or reads the study's files."""

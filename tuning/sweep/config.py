@@ -219,8 +219,7 @@ class _Base:
         chosen = {name: value for name, value in values.items() if name in _STUDY}
         chosen["ranges"] = self._ranges(study, values)
         study = dataclasses.replace(study, **chosen)
-        held = ranges.hold(config, given, study.ranges)
-        study = dataclasses.replace(study, ranges=held)
+        config, study = ranges.hold(config, given, study, parsed.batch_size)
         reruns = values.get("reruns", 0)
         check_range("reruns", reruns, 0, 100_000, whole=True)
         transfer = values.get("transfer")

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from trainer.errors import UserError
 from trainer.storage.differences import refuse_difference
-from tuning.study.identity import identity, refuse_other
+from tuning.study.identity import comparable, refuse_other
 from tuning.sweep import estimate
 from tuning.sweep.config import Spec
 
@@ -55,14 +55,21 @@ def _grown(subject, held, wanted):
         refuse_difference(f"{subject} holds {held.name}", *seeds, way_out)
     refuse_other(
         f"{subject} holds {held.name}",
-        identity(held.config, held.study),
-        identity(wanted.config, wanted.study),
+        comparable(held.config, held.study),
+        comparable(wanted.config, wanted.study),
         "choose another --out, or put both values into one list of the grid, so that the names of "
         "the studies differ",
     )
     num_trials = max(held.study.num_trials, wanted.study.num_trials)
-    study = dataclasses.replace(held.study, num_trials=num_trials, keep=wanted.study.keep)
+    # Ranges of earlier versions lack values that the paper does not tune; see `ranges.settled`.
+    names = ("ranges", "first", "keep")
+    new = {name: getattr(wanted.study, name) for name in names}
+    study = dataclasses.replace(held.study, num_trials=num_trials, **new)
     reruns = max(held.reruns, wanted.reruns)
     return held._replace(
-        study=study, reruns=reruns, transfer=wanted.transfer, priority=wanted.priority
+        config=wanted.config,
+        study=study,
+        reruns=reruns,
+        transfer=wanted.transfer,
+        priority=wanted.priority,
     )

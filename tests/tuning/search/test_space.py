@@ -16,9 +16,18 @@ from trainer.trial import Trial
 from tuning.config import StudyConfig
 from tuning.search.features import Features
 from tuning.search.hyperparameter import DISTRIBUTIONS, Condition, Hyperparameter
-from tuning.search.ranges import hold, of_set, of_study, with_fixed, with_ranges
+from tuning.search.ranges import (
+    changed,
+    hold,
+    of_set,
+    of_study,
+    settled,
+    with_fixed,
+    with_ranges,
+)
 from tuning.search.space import (
     configure,
+    deviations,
     hyperparameters,
     outside,
     space,
@@ -48,6 +57,11 @@ def config(task="parens", arch="gru", **changes):
 
 def by_name(**which):
     return {each.name: each for each in space(config(**which))}
+
+
+def held_by(start, given, ranges=()):
+    """Returns the ranges of a study after `hold`."""
+    return hold(start, given, StudyConfig(ranges=dict(ranges)))[1].ranges
 
 
 def points(space, count):
@@ -101,7 +115,7 @@ def test_nonlinearities_of_the_intersection_rnn_are_the_papers_unless_set():
     assert "activation" not in by_name(arch="+rnn")
     for given, expected in (({}, "tanh"), ({"activation": "relu"}, "relu")):
         start = config(arch="+rnn", **given)
-        assert hold(start, given, {}) == {}
+        assert held_by(start, given) == given
         (values,) = points(space(start), 1)
         (cell, *_) = Trial(configure(start, values)).cells
         assert cell.activation.__name__ == expected
@@ -435,19 +449,19 @@ def test_files_of_earlier_versions_have_intervals():
 
 
 def test_a_decay_of_zero_can_be_held():
-    assert hold(config(l2_decay=0.0), {"l2_decay"}, {}) == {"l2_decay": 0.0}
+    assert held_by(config(l2_decay=0.0), {"l2_decay"}) == {"l2_decay": 0.0}
 
 
 def test_a_value_may_also_be_its_own_range():
     beyond = {"lr_init": 16.0, "gate_bias": 1.0}
-    held = hold(config(lr_init=16.0), {"lr_init", "gate_bias"}, beyond)
+    held = held_by(config(lr_init=16.0), {"lr_init", "gate_bias"}, beyond)
     assert held == beyond | {"gate_bias.u": 1.0}
 
 
 def test_values_that_the_user_set_are_held():
     start = config("capacity", "lstm", lr_init=0.02, recurrent_scale=0.5, activation="relu")
     given = {"lr_init", "recurrent_scale", "activation", "matrix_init", "train_steps", "depth"}
-    ranges = hold(start, given, {"l2_decay": (1e-8, 1e-6)})
+    ranges = held_by(start, given, {"l2_decay": (1e-8, 1e-6)})
     assert ranges == {
         "l2_decay": (1e-8, 1e-6),
         "activation": "relu",
@@ -465,9 +479,55 @@ def test_values_that_the_user_set_are_held():
 
 def test_only_the_task_s_options_that_the_user_set_are_held():
     start = config("capacity", task_options={"num_inputs": 9, "num_samples": 700})
-    assert hold(start, {"task_options.num_inputs"}, {}) == {}
-    found = hold(start, {"task_options.num_samples"}, {})
+    assert held_by(start, {"task_options.num_inputs"}) == {}
+    found = held_by(start, {"task_options.num_samples"})
     assert found == {"task_options.num_samples": 700}
+
+
+#: A value that the paper does not tune, and the names of those that are recorded.
+UNTUNED = [
+    ("irnn", {"activation": "tanh"}, ["activation"]),
+    ("irnn", {"activation": "relu"}, []),
+    ("irnn", {"matrix_init": "normal"}, ["matrix_init"]),
+    ("+rnn", {"activation": "relu"}, ["activation"]),
+    ("+rnn", {"arch_options.depth_activation": "tanh"}, ["arch_options.depth_activation"]),
+    ("+rnn", {"arch_options.depth_activation": "relu"}, []),
+    ("gru", {"batch_size": 4}, ["batch_size"]),
+    ("gru", {"batch_size": 64}, []),
+    ("gru", {"depth": 2}, []),
+    ("gru", {"task_options.num_steps": 9}, []),
+]
+
+
+@pytest.mark.parametrize("arch, values, names", UNTUNED, ids=str)
+def test_values_that_the_paper_does_not_tune_are_the_same_by_value_and_by_range(
+    arch, values, names
+):
+    start, found = config(arch=arch), []
+    for given in (values, {}):
+        study = StudyConfig(ranges={} if given else values)
+        search = hold(configure(start, given), set(given), study)
+        searched, _ = of_study(*search)
+        assert [each.name for each in searched if each.fixed is not None] == names
+        made = [configure(search[0], values) for values in points(searched, 2)]
+        assert {name for each in made for name in outside(each, searched)} == set(names)
+        assert all(values_of(each, searched).items() >= values.items() for each in made if names)
+        assert set(deviations(vars(made[0]))) == set(names) - {"batch_size"}
+        found.append((search, [vars(each) for each in made]))
+    assert found[0] == found[1]
+    # A study of an earlier version has no range for the value.
+    assert settled(configure(start, values), StudyConfig()) == settled(*found[0][0])
+
+
+def test_values_that_the_paper_does_not_tune_are_held_beside_a_first_trial():
+    start = config(arch="irnn", activation="tanh", lr_init=0.02)
+    assert changed(start, StudyConfig(first="config")) >= {"activation"}
+    assert "lr_init" not in changed(start, StudyConfig(first="config"))
+
+
+def test_an_architecture_that_is_not_registered_has_no_deviations():
+    assert deviations({"arch": "my_cells.leaky", "activation": "tanh"}) == []
+    assert deviations({"arch": "rnn", "matrix_init": "identity"}) == ["matrix_init"]
 
 
 @pytest.mark.parametrize(
@@ -482,7 +542,7 @@ def test_only_the_task_s_options_that_the_user_set_are_held():
 )
 def test_values_that_cannot_be_held_are_refused(changes, given, ranges, message):
     with pytest.raises(UserError, match=message):
-        hold(config(**changes), {given}, ranges)
+        held_by(config(**changes), {given}, ranges)
 
 
 def test_values_outside_the_paper_s_ranges_are_named():

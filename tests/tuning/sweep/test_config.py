@@ -1,5 +1,6 @@
 """Grids of studies, and the paper's gin files in every profile."""
 
+import dataclasses
 import pathlib
 
 import pytest
@@ -10,6 +11,7 @@ from trainer import UserError
 from trainer.tasks import TASKS, corpus, text8
 from tuning.search.ranges import of_study
 from tuning.sweep.config import parse
+from tuning.sweep.growth import union
 
 PAPER = pathlib.Path(gin_configs.__file__).parent / "paper"
 FILES = (
@@ -151,7 +153,7 @@ def test_a_grid_is_a_product_over_the_project_s_files(grid):
     assert first.config.lr_decay_rate == 0.01  # from the task's file
     assert first.config.batch_size == 32 and first.study.keep == 2
     assert first.config.train_steps == 50_000  # from the profile
-    assert first.study.ranges == {"lr_init": (0.001, 0.01)}
+    assert first.study.ranges == {"lr_init": (0.001, 0.01), "batch_size": 32}
     assert first.reruns == 3
 
 
@@ -202,6 +204,27 @@ def test_hyperparameters_that_the_grid_sets_are_held(grid):
         }
         # The number of steps is a maximum, and is not held.
         assert spec.config.train_steps == 70
+
+
+def test_values_that_the_paper_does_not_tune_are_held_unless_they_are_the_default(grid):
+    text = (
+        "SweepConfig.common = {'task': 'rcf', 'arch': 'irnn', 'activation': 'tanh'}\n"
+        "SweepConfig.grid = [{'batch_size': [4, 128]}]\n"  # 128 is from the task's file
+    )
+    specs = grid(text)
+    ranges = [{"activation": "tanh", "batch_size": 4}, {"activation": "tanh"}]
+    assert [spec.study.ranges for spec in specs] == ranges
+    assert [spec.config.batch_size for spec in specs] == [4, 128]
+    new = {spec.name: spec for spec in specs}
+    # A sweep of an earlier version has no such ranges.
+    old = {
+        name: spec._replace(study=dataclasses.replace(spec.study, ranges={}))
+        for name, spec in new.items()
+    }
+    merged = union("out", old, new)
+    assert merged.conflicts == {} and merged.specs == new
+    other = grid(text.replace("tanh", "relu"))
+    assert len(union("out", old, {spec.name: spec for spec in other}).conflicts) == 2
 
 
 def test_flags_and_bindings_come_last(grid):
