@@ -9,7 +9,7 @@ import dataclasses
 import importlib.resources
 import pathlib
 import tokenize
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import gin
@@ -74,7 +74,7 @@ def parse(
     task_options: Mapping[str, Any] | None = None,
     profile: str | None = None,
     files: Iterable[str | pathlib.Path] = (),
-    bindings: Iterable[str] = (),
+    bindings: Sequence[str] = (),
     base: Callable[[], str] | None = None,
 ) -> Parsed:
     """Builds the configuration, after importing the modules of the dotted names that the user sets.
@@ -88,8 +88,10 @@ def parse(
         base: returns gin text that replaces the project's files, such as that of a resumed run.
 
     Raises:
-        UserError: an unknown name or value, a macro without a use, or a missing or invalid file.
+        UserError: an unknown name or value, a macro without a use, a parameter that the bindings
+            set twice, or a missing or invalid file.
     """
+    check_bindings(bindings)
     given = {name: value for name, value in flags.items() if value is not None}
     texts = [*map(read, files), *bindings]
     with mistakes():
@@ -175,6 +177,39 @@ def whole_configuration(files: Iterable[str | pathlib.Path]) -> str | pathlib.Pa
             if {"task", "arch", "train_steps"} <= _bound_in([read(path)]).keys():
                 return path
     return None
+
+
+def check_bindings(bindings: Iterable[str]) -> None:
+    """Raises a `UserError` if bindings of one command line set a parameter more than once."""
+    found: dict[str, Any] = {}
+    for name, value in (each for binding in bindings for each in statements(binding)):
+        if name in found:
+            raise UserError(
+                f"--gin_bindings sets {name} to {found[name]!r} and to {value!r}; omit one of the "
+                "two, or put both into one value"
+            )
+        found[name] = value
+
+
+def statements(text: str) -> list[tuple[str, Any]]:
+    """Returns (name, value) of each binding and macro of a gin text, such as TrainConfig.seed.
+
+    Raises:
+        UserError: the text is no gin.
+    """
+    with mistakes():
+        parser = gin.config_parser.ConfigParser(text, gin.config.ParserDelegate())
+        return [
+            (_name_of(each), each.value)
+            for each in parser
+            if isinstance(each, gin.config_parser.BindingStatement)
+        ]
+
+
+def _name_of(statement):
+    scope = f"{statement.scope}/" if statement.scope else ""
+    argument = f".{statement.arg_name}" if statement.arg_name else ""
+    return f"{scope}{statement.selector.rpartition('.')[2]}{argument}"
 
 
 def _macros():

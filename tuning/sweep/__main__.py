@@ -32,7 +32,13 @@ def _define():
     text = functools.partial(flags.DEFINE_string, flag_values=FLAGS)
     whole = functools.partial(flags.DEFINE_integer, flag_values=FLAGS)
     yes = functools.partial(flags.DEFINE_boolean, flag_values=FLAGS)
-    text("gin_file", None, "gin file of the studies: one of gin_configs/paper, or your own")
+    flags.DEFINE_multi_string(
+        "gin_file",
+        [],
+        "gin file of the studies: one of gin_configs/paper, or your own; of several, later ones "
+        "override earlier ones, and one has the grid",
+        flag_values=FLAGS,
+    )
     text("out", None, "directory of the sweep")
     text("status", None, "print the progress of the sweep in this directory and exit")
     yes("dry_run", False, "print the estimated cost of the work that is left in --out and exit")

@@ -131,7 +131,7 @@ _CONFIGURABLE = gin_files.configurable(SweepConfig)
 
 
 def parse(
-    path: str,
+    path: str | Sequence[str],
     profile: str,
     bindings: Sequence[str] = (),
     flags: Mapping[str, Any] | None = None,
@@ -145,23 +145,24 @@ def parse(
     agree, and then by flags.
 
     Args:
-        path: the gin file; those of gin_configs/paper are found from any directory.
+        path: the gin file, or several, of which later ones override earlier ones; only one may
+            have a grid. Those of gin_configs/paper are found from any directory.
         profile: one of `gin_files.PROFILES`.
         bindings: additional gin bindings.
         flags: values for all studies, by field; None if not set.
         text8: options of the task text8.
 
     Returns:
-        (the studies, the file's text).
+        (the studies, the text of the files).
 
     Raises:
-        UserError: a name or value is invalid, a binding and the grid set different values, or the
+        UserError: a name or value is invalid, a binding and the grid set different values, or a
             file is missing or malformed.
     """
-    path = _find(path)
-    sweep, text = _read(path, profile, bindings)
+    paths = [_find(each) for each in ([path] if isinstance(path, str) else path)]
+    sweep, text = _read(paths, profile, bindings)
     given = {name: value for name, value in (flags or {}).items() if value is not None}
-    base = _Base(path, profile, bindings, text8 or {})
+    base = _Base(paths, profile, bindings, text8 or {})
     specs: dict[str, Spec] = {}
     for values, varied in sweep.points():
         spec = base.spec(values, given, varied)
@@ -180,30 +181,42 @@ def parse(
 
 def points(path: str, profile: str) -> list[dict[str, Any]]:
     """Returns the values of each study of a gin file's grid, unchecked; see `parse`."""
-    sweep, _ = _read(_find(path), profile, ())
+    sweep, _ = _read([_find(path)], profile, ())
     return [values for values, _ in sweep.points()]
 
 
-def _read(path, profile, bindings):
-    """Reads the `SweepConfig` of a file for a profile, and the file's text."""
+def _read(paths, profile, bindings):
+    """Reads the `SweepConfig` of files for a profile, and the text of the files."""
     if profile not in gin_files.PROFILES:
         raise UserError(
             f"unknown profile {profile!r}; choose one of {', '.join(gin_files.PROFILES)}"
         )
-    text = gin_files.read(path)
+    texts = [gin_files.read(path) for path in paths]
+    gin_files.check_bindings(bindings)
+    with_grid = [path for path, text in zip(paths, texts, strict=True) if _has_grid(text)]
+    if len(with_grid) > 1:
+        raise UserError(
+            f"{' and '.join(with_grid)} each have a SweepConfig.grid, of which only the last would "
+            "be used; run them one after the other with the same --out"
+        )
     with gin_files.mistakes():
         gin.clear_config()
-        gin.parse_config([text, *bindings])
+        gin.parse_config([*texts, *bindings])
         with gin.config_scope(profile):
-            return _CONFIGURABLE(), text
+            return _CONFIGURABLE(), "\n".join(texts)
+
+
+def _has_grid(text):
+    names = [name.rpartition("/")[2] for name, _ in gin_files.statements(text)]
+    return "SweepConfig.grid" in names
 
 
 class _Base:
     """Configurations that the grid overrides, parsed once per task and architecture."""
 
-    def __init__(self, path, profile, bindings, text8):
-        self._arguments, self._text8 = (profile, [path], bindings), text8
-        self._path, self._bindings = path, bindings
+    def __init__(self, paths, profile, bindings, text8):
+        self._arguments, self._text8 = (profile, paths, bindings), text8
+        self._paths, self._bindings = paths, bindings
         self._parsed, self._tasks = {}, {}
 
     def spec(self, grid, flags, varied):
@@ -285,8 +298,11 @@ class _Base:
 
     def _place(self, cls, name):
         """Returns where the user has bound a field."""
-        is_flag = any(f"{cls}.{name}" in binding for binding in self._bindings)
-        return f"--gin_bindings ({cls}.{name})" if is_flag else f"{self._path} ({cls}.{name})"
+        wanted = f"{cls}.{name}"
+        if any(wanted in binding for binding in self._bindings):
+            return f"--gin_bindings ({wanted})"
+        having = [path for path in self._paths if wanted in gin_files.read(path)]
+        return f"{(having or self._paths)[-1]} ({wanted})"
 
     def _task(self, config):
         options = (config.task, repr(config.task_options))

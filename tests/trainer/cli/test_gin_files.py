@@ -62,7 +62,7 @@ def test_the_later_source_wins(layers, tmp_path):
     assert parse(files=files).config.seed == 5
     bindings = ["TrainConfig.seed = 6"]
     assert parse(files=files, bindings=bindings).config.seed == 6
-    bindings.append("TrainConfig.seed = 7")
+    bindings = ["TrainConfig.seed = 7"]
     assert parse(files=files, bindings=bindings).config.seed == 7
     flags = PARENS | {"seed": 8}
     assert parse(flags=flags, files=files, bindings=bindings).config.seed == 8
@@ -224,6 +224,11 @@ WRONG = {
     ),
     "task options": ({"bindings": ["TrainConfig.task_options = 5"]}, ["task_options", "5"]),
     "import": ({"bindings": ["import nowhere"]}, ["nowhere"]),
+    "twice": (
+        {"bindings": ["TrainConfig.seed = 6", "trainer.config.TrainConfig.seed = 7"]},
+        ["--gin_bindings sets TrainConfig.seed to 6 and to 7; omit one"],
+    ),
+    "macro twice": ({"bindings": ["a = 1\nTrainConfig.seed = %a", "a = 2"]}, ["a to 1 and to 2"]),
     "a field as a macro": ({"bindings": ["lr_init = 0.1"]}, ["'lr_init'", "TrainConfig.lr_init ="]),
     "a field as a macro, resumed": (
         {"bindings": ["lr_init = 0.1"], "base": lambda: "TrainConfig.task = 'rcf'"},

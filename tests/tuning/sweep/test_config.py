@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import re
 
 import pytest
 from slow import slow_except
@@ -165,6 +166,24 @@ def test_a_profile_s_grid_replaces_the_general_one(grid):
     assert grid(text, "smoke")[0].config.num_params == 3000
     assert grid(text, "smoke")[0].config.train_steps == 20
     assert grid(text, "laptop")[0].config.num_params == 9000
+
+
+def test_only_one_of_several_files_has_a_grid(tmp_path):
+    first, other, more = (tmp_path / f"{name}.gin" for name in ("first", "other", "more"))
+    first.write_text(f"SweepConfig.grid = [{ONE}]\nTrainConfig.l2_decay = 1e-6\n")
+    other.write_text(f"smoke/SweepConfig.grid = [{ONE}]\n")
+    more.write_text("TrainConfig.l2_decay = 1e-5\n")
+    (spec,), text = parse([str(first), str(more)], "laptop")
+    assert spec.config.l2_decay == 1e-5 and "1e-6" in text and "1e-5" in text
+    message = f"{first} and {other} each have a SweepConfig.grid"
+    with pytest.raises(UserError, match=re.escape(message)):
+        parse([str(first), str(more), str(other)], "laptop")
+    bindings = ["StudyConfig.keep = 2", "StudyConfig.keep = 3"]
+    with pytest.raises(UserError, match=r"sets StudyConfig\.keep to 2 and to 3; omit one"):
+        parse(str(first), "laptop", bindings)
+    first.write_text(f"SweepConfig.grid = [{ONE | {'l2_decay': 1e-6}}]\n")
+    with pytest.raises(UserError, match=re.escape(f"l2_decay is 1e-05 in {more} (TrainConfig")):
+        parse([str(first), str(more)], "laptop")
 
 
 def test_common_entries_are_shared_and_merged(grid):
