@@ -11,7 +11,7 @@ from trainer.windows import CURVE_POINTS, window_ends
 from tuning.trials import NAMES, OPTIONS, collect, frame, with_copies
 
 #: Columns of `trials.read` that hold JSON and are replaced by columns of their own.
-_JSON = ("hparams", "curve", "validation")
+_JSON = ("hparams", "curve", "validation", "fixed")
 #: Hyperparameters that are a number for all gates, or a number per gate.
 _BY_GATE = ("gate_bias", "input_scale", "recurrent_scale", "bias_scale")
 
@@ -31,8 +31,7 @@ def load(path: str | os.PathLike, curves: bool = False) -> pd.DataFrame:
           `task_options.num_samples`. A number for all gates has no column of its own if another
           trial of the architecture has one per gate.
         - the other fields of the record and its configuration: `preset`, `init_from`,
-          `transferred_from`, `searched`, `eval_samples`, `input_dim`, `output_dim`, `host` and
-          `command`.
+          `transferred_from`, `searched`, `input_dim`, `output_dim`, `host` and `command`.
         - the task's metrics on the split eval, under their own names.
 
         Runs that the report leaves out are included: `excluded` has the reason. Those that are not

@@ -27,6 +27,8 @@ hyperparameter and metric. The columns of `read` are fields of `RunRecord` and `
     held            JSON: names of the hyperparameters that the user fixed
     narrowed        JSON: names of those whose ranges the user set
     outside         JSON: names of those whose values are outside the paper's ranges
+    fixed           JSON: name -> value of the settings that no search chose, except those that have
+                    columns of their own; see `_fixed`
     excluded        why the report leaves the training out: `UNFINISHED`, `PRETRAINED` or `COPY`;
                     "" for the others
 """
@@ -68,11 +70,15 @@ _PROVENANCE = ("date", "device", "commit", "peak_memory")
 #: Other text columns with few different values.
 _LABELS = (
     "study source algorithm profile setting activation optimizer origin held narrowed outside "
-    "device commit precision"
+    "fixed device commit precision"
 ).split()
 #: Fields of a record, and of its configuration, that only `tuning.load` has.
 _OTHERS = ("output_dim", "transferred_from", "host", "command")
-_OTHERS_OF_CONFIG = ("preset", "init_from", "eval_samples")
+_OTHERS_OF_CONFIG = ("preset", "init_from")
+#: Columns of the configuration's settings that are no hyperparameters.
+_OF_CONFIG = ("data_seed", "precision", "eval_samples")
+#: Settings that all trials of a study share, unless it searches them.
+_OF_STUDY = (*_OF_CONFIG, "batch_size", "arch_options", "optimizer_options")
 #: Why the report leaves a training out, in words that follow "2 trials".
 UNFINISHED, PRETRAINED, COPY = "not finished", "from trained weights", "also in another study"
 #: Columns that hold lists of names, as JSON.
@@ -90,16 +96,18 @@ COLUMNS = (
     "run", "study", "run_id", "iteration", "is_rerun", "source", "algorithm", "profile", "setting",
     *_WORDS, *_NUMBERS, "stopped_early", "origin", "activation", "optimizer", *OPTIONS,
     "num_inputs", "max_steps", *_METRICS, "held", "narrowed", "outside",
-    "hparams", "curve", "validation", *_PROVENANCE, "data_seed", "precision", "excluded",
+    "fixed", "hparams", "curve", "validation", *_PROVENANCE, *_OF_CONFIG, "excluded",
 )  # fmt: skip
 #: Columns that agree only for copies of a trial, such as those of a study in two directories.
 _SAME = (
     "task", "arch", "depth", "max_params", "setting", "seed", "train_steps", "num_steps",
-    "num_inputs", "hparams", "algorithm", "is_rerun", "source", "data_seed", "precision",
+    "num_inputs", "hparams", "algorithm", "is_rerun", "source", *_OF_CONFIG,
 )  # fmt: skip
 #: Columns of JSON, and what they hold.
 _JSON: dict[str, type] = {name: list for name in (*NAMES, "validation", "curve")}
-_JSON |= {"setting": dict, "hparams": dict}
+_JSON |= {"setting": dict, "hparams": dict, "fixed": dict}
+#: File of a study's trials.
+_LOG = "trials.jsonl"
 #: Key of the digest in the metadata of the file that `read_published` reads.
 _DIGEST = b"rnn_zoo.sha256"
 #: How to make that file.
@@ -169,7 +177,7 @@ def collect(
     for path, names in record_files(pathlib.Path(directory)):
         study = _study(path, directory, problems)
         for name in names:
-            rows += _rows(path / name, study, name == RERUNS, details, problems)
+            rows += _rows(path / name, study, details, problems)
     return rows, list(dict.fromkeys(problems))
 
 
@@ -230,7 +238,7 @@ def read_published(path: str | os.PathLike) -> pd.DataFrame:
     except Exception as error:  # a damaged file raises many kinds
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise UserError(f"cannot read {path} as Parquet: {reason}; {CONVERT}") from None
-    optional = (*_PROVENANCE, "validation", "data_seed", "precision", "excluded")
+    optional = (*_PROVENANCE, "validation", "fixed", *_OF_CONFIG, "excluded")
     missing = [name for name in COLUMNS if name not in found and name not in optional]
     if missing:
         raise UserError(f"{path} has no column {', '.join(missing)}; {CONVERT}")
@@ -268,13 +276,14 @@ def _check(trials):
 def frame(rows: list[dict] | pd.DataFrame) -> pd.DataFrame:
     """Makes a DataFrame with all of `COLUMNS` and their types from rows that may lack some."""
     trials = pd.DataFrame(rows, columns=list(COLUMNS))
-    own = ("num_inputs", "max_steps", "iteration", "peak_memory", "data_seed")
+    own = ("num_inputs", "max_steps", "iteration", "peak_memory", "data_seed", "eval_samples")
     for name in (*_NUMBERS, *OPTIONS, *_METRICS, *own):
         trials[name] = pd.to_numeric(trials[name], errors="coerce")
     for name in ("is_rerun", "stopped_early"):
         trials[name] = trials[name].astype(bool)
     for name in (*NAMES, "validation"):
         trials[name] = trials[name].fillna("[]").astype(str)
+    trials["fixed"] = trials.fixed.fillna("{}").astype(str)
     trials["excluded"] = trials.excluded.fillna("").astype(object)
     for name in (*_WORDS, *_LABELS):
         trials[name] = trials[name].astype("category")
@@ -292,7 +301,7 @@ def record_files(directory: pathlib.Path) -> Iterator[tuple[pathlib.Path, list[s
     """Yields (directory, names of its record files), sorted by path."""
     for place, folders, files in os.walk(directory):
         folders.sort()
-        names = [name for name in ("trials.jsonl", RERUNS, GIVEN) if name in files]
+        names = [name for name in (_LOG, RERUNS, GIVEN) if name in files]
         if names:
             # The directories of the best trials repeat records of the log.
             folders.clear()
@@ -351,11 +360,11 @@ def _tolerant(problems, read_file, *arguments):
     return None
 
 
-def _rows(path, study, is_rerun, details, problems):
+def _rows(path, study, details, problems):
     """Returns a row per record of a file, and adds to the problems those that are damaged."""
     rows = {}
     for record in _tolerant(problems, _records, path, problems) or []:
-        row = rows[record.run_id] = _row(record, study, is_rerun)
+        row = rows[record.run_id] = _row(record, study, path.name)
         if details:
             row["details"] = _details(record)
         if path.name == "record.json":
@@ -379,19 +388,19 @@ def _validation(run):
     return [[m["step"], m["valid_loss"]] for m in measured if m.get("valid_loss") is not None]
 
 
-def _row(record, study, is_rerun):
+def _row(record, study, file):
     hparams, evaluated = record.hparams, record.metrics.get("eval", {})
     given = {k: v for k, v in hparams["task_options"].items() if v is not None}
     # The modules of custom tasks are not imported.
     task = TASKS.get(record.task, Task)
     options = task.default_options() | given
-    run_id = record.run_id
+    run_id, is_trial = record.run_id, file == _LOG and re.fullmatch("[0-9]{1,9}", record.run_id)
     row = {
         "run": f"{study.name}/{run_id}" if study.name != run_id else run_id,
         "study": study.name,
         "run_id": run_id,
-        "iteration": int(run_id) if re.fullmatch("[0-9]{1,9}", run_id) else None,
-        "is_rerun": is_rerun,
+        "iteration": int(run_id) if is_trial else None,
+        "is_rerun": file == RERUNS,
         "source": "rnn-zoo",
         "algorithm": study.algorithm,
         "profile": study.profile or record.profile,
@@ -407,13 +416,33 @@ def _row(record, study, is_rerun):
         "narrowed": json.dumps(study.narrowed),
         "outside": json.dumps(record.outside),
         "curve": json.dumps(record.curve),
-        "data_seed": record.config.get("data_seed"),
-        "precision": record.config.get("precision", "float32"),
+        **_of_config(record),
+        "fixed": json.dumps(_fixed(record, study, is_trial), sort_keys=True),
         "excluded": _exclusion(record),
     }
     row |= {name: getattr(record, name) for name in (*_WORDS, *_NUMBERS, *_PROVENANCE)}
     row |= {name: options.get(name) for name in OPTIONS}
     return row | {column: evaluated.get(name) for column, name in _METRICS.items()}
+
+
+def _of_config(record):
+    values = {name: record.config.get(name) for name in _OF_CONFIG}
+    return values | {"precision": values["precision"] or "float32"}
+
+
+def _fixed(record, study, is_trial):
+    """Settings that no search chose: all of a run, and of a trial those that its study shares.
+
+    The options of the task are left out: `setting` has them.
+    """
+    values = flat(record.hparams | _of_config(record))
+    values = {name: v for name, v in values.items() if not name.startswith("task_options.")}
+    if not is_trial:
+        return values
+    shared = {name for name in values if name.partition(".")[0] in _OF_STUDY}
+    shared = shared.difference(record.searched).union(record.held)
+    of_search = {"search": study.algorithm or "unknown", "train_steps": study.max_steps}
+    return {name: v for name, v in values.items() if name in shared} | of_search
 
 
 def _details(record):

@@ -187,10 +187,32 @@ def test_a_study_in_two_directories_is_read_once(tmp_path):
 
 
 def test_runs_that_differ_in_precision_or_data_are_no_copies(tmp_path):
-    for name, config in (("a", {}), ("b", {"precision": "tf32"}), ("c", {"data_seed": 1})):
+    configs = {}, {"precision": "tf32"}, {"data_seed": 1}, {"eval_samples": 64}
+    for name, config in zip("abcd", configs, strict=True):
         write(tmp_path / name / "record.json", record(name, config=config))
     found, problems = trials.read(tmp_path)
-    assert (found.run.tolist(), problems) == (["a", "b", "c"], [])
+    assert (found.run.tolist(), problems) == (["a", "b", "c", "d"], [])
+
+
+def test_settings_that_no_search_chose_are_a_column(tmp_path):
+    hparams = {"batch_size": 8, "lr_init": 0.1, "l2_decay": 0.5, "arch_options": {"rate": 0.9}}
+    hparams |= {"task_options": {"num_samples": 50}, "activation": "relu", "train_steps": 60}
+    values = {"hparams": hparams, "config": {"eval_samples": 64}, "held": ["l2_decay"]}
+    rows = record("00000", **values), record("00001", **values, searched=["batch_size"])
+    write(tmp_path / "a/trials.jsonl", *rows)
+    facts = {"config": {"train_steps": 90, "task": "x", "arch": "x", "depth": 1, "num_params": 9}}
+    text = json.dumps(facts | {"study": {"algorithm": "gp"}})
+    (tmp_path / "a/study.json").write_text(text)
+    write(tmp_path / "7/record.json", record("7", **values))
+    found, _ = trials.read(tmp_path)
+    alone, first, second = map(json.loads, found.fixed)
+    of_both = {"arch_options.rate": 0.9, "eval_samples": 64, "l2_decay": 0.5}
+    of_both |= {"precision": "float32", "search": "gp", "train_steps": 90}
+    assert second == of_both
+    assert first == of_both | {"batch_size": 8}
+    own = {"batch_size": 8, "lr_init": 0.1, "activation": "relu", "train_steps": 60}
+    assert alone == {k: v for k, v in of_both.items() if k != "search"} | own
+    assert found.iteration.isna().tolist() == [True, False, False]
 
 
 def test_narrowed_ranges_are_a_column(tmp_path):
@@ -246,8 +268,8 @@ def test_loaded_runs_have_a_column_per_hyperparameter(tmp_path):
     assert found["gate_bias.u"].tolist()[1] == 2
     assert found["task_options.num_samples"].tolist()[0] == 50
     assert found.activation.tolist()[0] == "relu" and found.activation.isna().tolist()[1]
-    assert found.columns.is_unique and not {"hparams", "curve", "validation"} & set(found)
-    renamed = {"hparams", "curve", "validation", "num_samples", "num_steps", "num_inputs"}
+    assert found.columns.is_unique and not {"hparams", "curve", "validation", "fixed"} & set(found)
+    renamed = {"hparams", "curve", "validation", "fixed", "num_samples", "num_steps", "num_inputs"}
     assert set(trials.COLUMNS) - renamed <= set(found)
     # Grouping by categories would give rows for pairs that no run has.
     assert "category" not in set(map(str, found.dtypes))

@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib import rc_context
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure
+from matplotlib.transforms import offset_copy
 
 from tuning.report import keys, style, ticks
 from tuning.report.paper import label
@@ -19,6 +20,10 @@ DASHES: dict[int, Any] = {1: "-", 2: "--", 4: "-.", 8: ":"}
 OTHER_DEPTH = (0, (6, 1, 1, 1, 1, 1))
 #: Dashes of variants, in place of `DASHES`.
 VARIANTS = ((0, (1.2, 0.9)), (0, (4, 1, 1, 1)), (0, (2.5, 1.5)), (0, (4, 1, 1, 1, 1, 1)))
+#: Fillings of the marks of groups.
+FILLINGS = ("full", "none", "left", "bottom", "right", "top")
+#: Distance between marks with bars at the same x, in points.
+SHIFT = 4
 #: Number of dots above which vector formats store them as a bitmap.
 MOST_VECTOR_DOTS = 200
 #: Most letters that fit on an axis.
@@ -60,6 +65,10 @@ class Chart:
         is_faint: whether subsequent marks are drawn faintly, as background.
         variant: name of the variant that subsequent marks show, such as "muon", or "". Marks of a
             variant are hollow, and its lines have dashes of their own.
+        is_split: whether trials with different settings have marks of their own.
+        settings: names of the settings in which these differ.
+        group: words for the settings of subsequent marks, such as "batch_size 4", or "". Each
+            group has a shade and a filling of its own.
     """
 
     def __init__(self, x: str, y: str, x_scale: str = "linear", y_scale: str = "linear"):
@@ -73,12 +82,17 @@ class Chart:
         self._points: list[pd.DataFrame] = []
         self._entries: dict[str, Artist] = {}
         self._variants: list[str] = []
+        self._groups: list[str] = []
+        self._with_bars: list[tuple[str, set[float]]] = []
         self._pictures: dict[tuple[str, str], bytes] = {}
         self._is_laid_out = False
         self.used: set[int] = set()
         self.notes: list[str] = []
         self.is_faint = False
         self.variant = ""
+        self.is_split = False
+        self.settings: set[str] = set()
+        self.group = ""
 
     def or_none(self) -> "Chart | None":
         """The chart, or None if no run is drawn."""
@@ -96,34 +110,44 @@ class Chart:
 
         Columns low and high, if there are any, are drawn as bars.
         """
-        colour, marker = style.look(arch)
-        face = "none" if self.variant else colour
-        (line,) = self.axes.plot(
-            table.x, table.y, linestyle=self._dashes(dashes), color=colour, alpha=self._alpha,
-            marker=marker, markerfacecolor=face,
-        )  # fmt: skip
-        self._bars(table, colour)
+        (line,) = self._plot(table, arch, self._dashes(dashes))
         self._drawn(table, arch, line, label)
 
     @_styled
     def marks(self, table, arch):
         """Draws an architecture's marks at columns x and y, with bars as `line` does."""
-        colour, marker = style.look(arch)
-        (marks,) = self.axes.plot(
-            table.x, table.y, marker, color=colour, alpha=self._alpha, linestyle="none",
-            markerfacecolor="none" if self.variant else colour,
-        )  # fmt: skip
-        self._bars(table, colour)
+        (marks,) = self._plot(table, arch, "none")
         self._drawn(table, arch, marks)
 
-    def _bars(self, table, colour):
-        if "low" in table and (table.low < table.high).any():
+    def _plot(self, table, arch, dashes):
+        colour, marker = self._colour(arch), style.look(arch)[1]
+        place = self._place(table, arch)
+        lines = self.axes.plot(
+            table.x, table.y, linestyle=dashes, color=colour, alpha=self._alpha, marker=marker,
+            fillstyle=self._filling, markerfacecoloralt="none",
+            markerfacecolor="none" if self.variant else colour, transform=place,
+        )  # fmt: skip
+        self._bars(table, colour, place)
+        return lines
+
+    def _bars(self, table, colour, place):
+        if _has_bars(table):
             ends = np.array([table.y - table.low, table.high - table.y])
             width = 0.7 * self.style["lines.linewidth"]
             self.axes.errorbar(
                 table.x, table.y, ends, fmt="none", ecolor=colour, elinewidth=width,
-                alpha=self._alpha,
+                alpha=self._alpha, transform=place,
             )  # fmt: skip
+
+    def _place(self, table, arch):
+        """Moves marks aside, in turn to the right and left, if there are others with bars there."""
+        place = self.axes.transData
+        if not _has_bars(table):
+            return place
+        earlier = sum(name == arch and not xs.isdisjoint(table.x) for name, xs in self._with_bars)
+        self._with_bars.append((arch, set(table.x)))
+        shift = SHIFT * ((earlier + 1) // 2) * (-1) ** (earlier + 1)
+        return offset_copy(place, self.figure, shift, units="points") if earlier else place
 
     @_styled
     def dots(self, table, arch):
@@ -134,7 +158,7 @@ class Chart:
             s=5,
             alpha=0.5 * self._alpha,
             linewidths=0,
-            color=style.look(arch)[0],
+            color=self._colour(arch),
             rasterized=len(table) > MOST_VECTOR_DOTS,
         )
         self.record(table, arch)
@@ -143,13 +167,18 @@ class Chart:
     def curve(self, table, arch, dashes="-", step=False):
         """Draws an architecture's line through columns x and y; its points are not single runs.
 
-        Columns low and high, if there are any, are drawn as a band.
+        A line of one point is a mark. Columns low and high, if there are any, are drawn as a band.
         """
-        colour, _ = style.look(arch)
+        if len(table) == 1:
+            # All statistics of a single trial are equal.
+            if self._named(arch) not in self._entries:
+                self.entry(self._named(arch), *self._plot(table, arch, "none"))
+            return
+        colour = self._colour(arch)
         drawstyle = "steps-post" if step else "default"
         (line,) = self.axes.plot(
-            table.x, table.y, linestyle=self._dashes(dashes), color=colour, alpha=self._alpha,
-            drawstyle=drawstyle, marker="",
+            table.x, table.y, color=colour, alpha=self._alpha, drawstyle=drawstyle,
+            linestyle=self._dashes(dashes), marker="",
         )  # fmt: skip
         if "low" in table:
             self.axes.fill_between(
@@ -170,7 +199,7 @@ class Chart:
         )
         for name in ("boxes", "whiskers", "caps"):
             for part in parts[name]:
-                part.set(color=style.look(arch)[0], alpha=self._alpha)
+                part.set(color=self._colour(arch), alpha=self._alpha)
 
     @_styled
     def theory(self, x, y, label):
@@ -229,6 +258,20 @@ class Chart:
         self._entries.setdefault(label, artist)
 
     @property
+    def _number(self):
+        """Number of the group among those of the figure."""
+        if self.group not in self._groups:
+            self._groups.append(self.group)
+        return self._groups.index(self.group)
+
+    @property
+    def _filling(self):
+        return FILLINGS[self._number % len(FILLINGS)]
+
+    def _colour(self, arch):
+        return style.shade(style.look(arch)[0], self._number)
+
+    @property
     def _alpha(self):
         return 0.35 if self.is_faint else 1.0
 
@@ -244,7 +287,9 @@ class Chart:
         self.record(table, arch)
 
     def _named(self, arch, name=None):
-        parts = (name or label(arch), self.variant, "published" if self.is_faint else "")
+        # Matplotlib would typeset the text between two dollar signs.
+        group = self.group.replace("$", r"\$")
+        parts = (name or label(arch), self.variant, group, "published" if self.is_faint else "")
         return ", ".join(part for part in parts if part)
 
     @_styled
@@ -300,6 +345,10 @@ class Chart:
         # Otherwise each drawing would position the axes anew, which takes twice as long.
         self.figure.set_layout_engine("none")
         self._is_laid_out = True
+
+
+def _has_bars(table):
+    return "low" in table and (table.low < table.high).any()
 
 
 def dashes_of(depth: int) -> Any:

@@ -10,6 +10,7 @@ from tuning.report import statistics
 from tuning.report.chart import Chart, dashes_of
 from tuning.report.paper import in_order
 from tuning.report.selection import SIZE, by_optimizer
+from tuning.report.settings import groups
 
 Select = Callable[[pd.DataFrame], pd.DataFrame]
 PARAMETERS = "number of parameters"
@@ -22,7 +23,8 @@ def layers(
 ) -> Iterator[pd.DataFrame]:
     """Yields the selected trials of each source, the authors' first; these are faint under others.
 
-    Trials with optimizers that the paper lacks follow in layers of their own if `others` is set.
+    Trials with optimizers that the paper lacks follow in layers of their own if `others` is set. If
+    the chart `is_split`, so do trials with other settings.
     """
     is_overlay = trials.source.nunique() > 1
     for source in ("published", "rnn-zoo"):
@@ -32,7 +34,21 @@ def layers(
             chart.variant = optimizer
             if len(layer) and (others or not optimizer):
                 chart.used.update(layer.index)
-                yield layer
+                yield from _groups(layer, chart)
+
+
+def _groups(layer, chart):
+    """Yields the groups of a layer that the chart tells apart."""
+    if not chart.is_split:
+        yield layer
+        return
+    found = groups(layer)
+    chart.settings.update(found.names)
+    if found.unnamed:
+        chart.notes.append(f"{', '.join(found.unnamed)} differ too.")
+    for chart.group, part in found.parts:
+        yield part
+    chart.group = ""
 
 
 def over_seeds(trials: pd.DataFrame, by: Iterable[str], x: str, y: str) -> pd.DataFrame:
@@ -67,11 +83,11 @@ def by_size(chart: Chart, trials: pd.DataFrame, select: Select, x: str, y: str) 
         x, y: columns to draw.
     """
     lines = [
-        (over_seeds(layer, SIZE, x, y), chart.is_faint, chart.variant)
+        (over_seeds(layer, SIZE, x, y), chart.is_faint, chart.variant, chart.group)
         for layer in layers(trials, chart, select)
     ]
     depths = sorted({depth for table, *_ in lines for depth in table.depth})
-    for table, chart.is_faint, chart.variant in lines:
+    for table, chart.is_faint, chart.variant, chart.group in lines:
         note_seeds(chart, table)
         for arch in in_order(table.arch):
             for depth, line in table[table.arch == arch].groupby("depth"):

@@ -94,6 +94,7 @@ def _sizes(select, trials, x, name):
 def by_bits(select: Select, trials: pd.DataFrame) -> Chart | None:
     """Bits per parameter of the best trial of each size."""
     chart = Chart(PARAMETERS, "bits per parameter", "log")
+    chart.is_split = True
     by_size(chart, trials, select, "num_params", "bits_per_parameter")
     chart.axes.set_ylim(bottom=0)
     return chart.or_none()
@@ -161,4 +162,5 @@ def _chart(select, trials, x, x_scale):
     shown = measure[used.index].dropna()
     is_wide = len(shown) and shown.max() > WIDE * shown.min() > 0
     chart = Chart(x, name, x_scale, "log" if is_wide else "linear")
+    chart.is_split = True
     return chart, trials.assign(measure=measure), level

@@ -40,14 +40,18 @@ def place_inside(axes: Axes, entries: Mapping[str, Artist], ink: str) -> bool:
 
 
 def place_above(figure: Figure, entries: Mapping[str, Artist], ink: str) -> None:
-    """Draws the key above the axes."""
-    figure.legend(
-        handles=list(entries.values()),
-        labels=list(entries),
-        loc="outside upper center",
-        ncols=3,
-        labelcolor=ink,
-    )
+    """Draws the key above the axes, in as many columns as fit."""
+    for columns in (3, 2, 1):
+        key = figure.legend(
+            handles=list(entries.values()),
+            labels=list(entries),
+            loc="outside upper center",
+            ncols=columns,
+            labelcolor=ink,
+        )
+        if columns == 1 or key.get_window_extent().width <= figure.bbox.width:
+            return
+        key.remove()
 
 
 def _is_free(place, box, frame, taken):

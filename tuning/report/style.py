@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from matplotlib import rc_params_from_file, rcParams
-from matplotlib.colors import to_hex
+from matplotlib.colors import to_hex, to_rgb
 
 from trainer.errors import UserError
 from tuning.report.paper import ARCHS, in_order
@@ -50,6 +50,9 @@ def _parse(path):
 #: Colour and marker.
 Look = tuple[str, str]
 
+#: Mixtures of a colour with white, or with black if negative.
+_SHADES = (0, 0.45, -0.4, 0.7, -0.65, 0.25)
+
 _current: Style = read()
 _looks: dict[str, Look] = {}
 
@@ -78,6 +81,16 @@ def using(path: str | os.PathLike | None, archs: Iterable[str] = ()) -> Iterator
 def look(arch: str) -> Look:
     """Colour and marker of an architecture, as in `looks` of those given to `using`."""
     return _looks.get(arch) or looks([arch])[arch]
+
+
+def shade(colour: str, number: int) -> str:
+    """Colour of the group with this number, from 0: the colour itself, then lighter and darker."""
+    part = _SHADES[number % len(_SHADES)]
+    if not part:
+        return colour
+    target = 1 if part > 0 else 0
+    red, green, blue = (each + abs(part) * (target - each) for each in to_rgb(colour))
+    return to_hex((red, green, blue))
 
 
 def looks(archs: Iterable[str]) -> dict[str, Look]:

@@ -1,5 +1,7 @@
 """Captions count the trials that a figure shows, and say why it leaves out the others."""
 
+import json
+
 import pytest
 from report_rows import capacity, frame, trial
 
@@ -31,6 +33,18 @@ def test_captions_say_how_many_trials_of_which_profile():
 def test_captions_say_how_many_trials_the_search_proposed():
     rows = [trial("memory", 0.5, origin=origin) for origin in ("first", "random", "search")]
     assert of("2c", *rows).startswith("3 trials, 3 per study, 1 proposed by the search;")
+
+
+def test_the_papers_figures_name_the_settings_that_they_pool():
+    rows = [
+        trial(
+            "memory", 0.5, fixed=json.dumps({"search": "gp", "lr_init": rate, "batch_size": size})
+        )
+        for rate in (0.01, 0.005)
+        for size in (8, 4)
+    ]
+    assert " Pools batch_size 4, 8 and lr_init 0.005, 0.01." in of("2c", *rows)
+    assert "Pools" not in of("2c", rows[0], rows[0])
 
 
 @pytest.mark.parametrize(

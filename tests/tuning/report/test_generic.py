@@ -1,5 +1,7 @@
 """Figures of tasks and cells outside the paper."""
 
+import json
+
 import pytest
 from report_rows import capacity, frame, trial
 
@@ -38,6 +40,78 @@ def test_every_kind_is_drawn_for_a_task_and_a_cell_of_the_users():
     for chart in charts.values():
         assert [text.get_text() for text in chart.axes.texts] == ["chance"]
         assert any(set(line.get_ydata()) == {1.0} for line in chart.axes.lines)
+
+
+def of_study(loss, study, seed=0, **fixed):
+    text = json.dumps({"search": "gp", "batch_size": 8} | fixed)
+    return own(loss, study=study, seed=seed, iteration=0, fixed=text)
+
+
+def key(chart):
+    """Labels of the key, which is in the axes or above them."""
+    chart.frame()  # lays it out
+    (legend,) = filter(None, (chart.axes.get_legend(), *chart.figure.legends))
+    return [text.get_text() for text in legend.get_texts()]
+
+
+def test_studies_with_other_settings_are_no_seeds():
+    charts, captions = drawn(
+        of_study(0.4, "a"), of_study(0.2, "b", seed=1), of_study(0.3, "c", seed=2),
+        of_study(0.1, "d", batch_size=4),
+    )  # fmt: skip
+    small, large = "my_cells.leaky, batch_size 4", "my_cells.leaky, batch_size 8"
+    for name in ("parameters", "trials"):
+        assert key(charts[name])[:2] == [small, large]
+    assert points(charts["parameters"], "y", "run") == [(0.2, "d/00003"), (0.6, "c/00002")]
+    marks = {line.get_ydata()[0]: line for line in charts["parameters"].axes.lines}
+    assert marks[0.2].get_color() != marks[0.6].get_color()
+    assert (marks[0.2].get_fillstyle(), marks[0.6].get_fillstyle()) == ("full", "none")
+    bands = [band.get_paths()[0].vertices[:, 1] for band in charts["trials"].axes.collections]
+    assert {(band.min(), band.max()) for band in bands if 0 < band.min() < band.max()} == {
+        (0.4, 0.8)
+    }
+    assert not any("Pools" in text for text in captions.values())
+
+
+def test_a_search_of_one_trial_is_a_mark():
+    charts, _ = drawn(own(0.4), own(0.2), own(0.3, arch="mgu", study="t"))
+    alone = [line for line in charts["trials"].axes.lines if list(line.get_ydata()) == [0.6]]
+    assert [line.get_marker() != "" for line in alone] == [True]
+
+
+def test_bars_at_one_place_are_side_by_side():
+    rows = [own(0.1 * (1 + seed), seed=seed, study=f"s{seed}") for seed in range(2)]
+    rows += [own(0.15 * (1 + seed), seed=seed, optimizer="mine.lion") for seed in range(2)]
+    chart = drawn(*rows)[0]["parameters"]
+    chart.frame()  # lays it out
+    bars = chart.axes.collections
+    places = [bar.get_transform().transform(bar.get_segments()[0])[0, 0] for bar in bars]
+    assert len(places) == 2 and abs(places[1] - places[0]) > 4
+    assert set(chart.points.x) == {990}
+
+
+def test_runs_with_other_settings_are_no_seeds():
+    rows = [
+        own(loss, study=name, run_id=name, seed=seed, iteration=None, fixed=json.dumps(fixed))
+        for name, loss, seed, fixed in (
+            ("a", 0.4, 3, {"optimizer": "adam", "lr_init": 0.005}),
+            ("b", 0.2, 6, {"optimizer": "rmsprop", "lr_init": 0.001}),
+        )
+    ]
+    charts, captions = drawn(*rows)
+    assert points(charts["parameters"], "y") == [(0.4,), (0.8,)]
+    assert key(charts["parameters"])[:2] == [
+        "my_cells.leaky, lr_init 0.001, optimizer rmsprop",
+        "my_cells.leaky, lr_init 0.005, optimizer adam",
+    ]
+    assert "median seed" not in captions[f"{TASK}-parameters"]
+
+
+def test_settings_with_many_values_are_pooled_and_named_in_the_caption():
+    charts, captions = drawn(*(of_study(0.1 * x, f"s{x}", batch_size=x) for x in range(1, 9)))
+    assert len(charts["parameters"].points) == 1
+    for kind in ("parameters", "trials"):
+        assert "Pools batch_size 1, 2, 3, 4, 5 and others." in captions[f"{TASK}-{kind}"]
 
 
 def test_trials_are_the_best_so_far_and_the_median():
