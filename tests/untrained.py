@@ -50,7 +50,9 @@ def record(run_id, config):
     rate = math.log10(config.lr_init)
     is_feasible = config.input_scale["h"] < 1.5
     objective = (rate + 2) ** 2 + config.l2_decay if is_feasible else None
-    fields = {"config": dataclasses.asdict(config), "hparams": config.hparams}
+    fields = {name: getattr(config, name) for name in ("task", "arch", "depth", "train_steps")}
+    fields |= {"max_params": config.num_params, "seed": config.seed}
+    fields |= {"config": dataclasses.asdict(config), "hparams": config.hparams}
     fields |= {"status": "ok" if is_feasible else "infeasible", "steps_done": config.train_steps}
     fields |= {"metrics": {"eval": {"loss": objective}} if is_feasible else {}}
     return records.record(run_id, objective, **fields)

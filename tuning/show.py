@@ -17,7 +17,7 @@ from trainer.storage.differences import flat
 from trainer.storage.files import whole
 from trainer.storage.lease import Watch
 from trainer.storage.records import RunRecord
-from tuning.study import identity, log
+from tuning.study import consistency, identity, log
 
 if TYPE_CHECKING:
     from trainer.display.progress import Display
@@ -59,9 +59,10 @@ def _study(path, display):
     files = ("trials.jsonl", "study.json", "lease.json")
     if not any((path / name).exists() for name in files):
         raise UserError(f"{path} holds no study (no study.json) and no sweep (no sweep.json)")
-    records = list(_read(path, display).values())
     settings = identity.read(path, identity.Facts) or {}
-    if held := settings.get("config"):
+    held = settings.get("config")
+    records = list(_read(path, held, display).values())
+    if held:
         wanted = count(settings.get("num_trials", len(records)), "trial")
         display.say(
             f"task {held['task']}   architecture {held['arch']}   depth {held['depth']}   budget "
@@ -81,8 +82,10 @@ def _sweep(path, display):
 
     with display.phase(f"reading {path}"):
         sweep = Sweep.open(path, lenient=True)
-        paths = {name: sweep.study_path(name) for name in sweep.specs}
-        found = {name: list(_read(path, display).values()) for name, path in paths.items()}
+        found = {}
+        for name, spec in sweep.specs.items():
+            config = vars(spec.config) if spec.is_known else None
+            found[name] = list(_read(sweep.study_path(name), config, display).values())
     rows = []
     for name, records in found.items():
         done = f"{len(records)}/{sweep.specs[name].study.num_trials}"
@@ -94,11 +97,14 @@ def _sweep(path, display):
     display.say(f"states and times: python -m tuning.sweep --status {path}")
 
 
-def _read(path, display):
-    """Returns the finished trials of a study by id, and reports damaged lines."""
-    records, problems = log.read(path / "trials.jsonl")
+def _read(study, config, display):
+    """Returns the finished trials of a study by id; reports those damaged, lost or of another."""
+    known, path = consistency.ended(study), study / "trials.jsonl"
+    records, problems = log.read(path)
     if problems:
-        display.say(json_files.summary(path / "trials.jsonl", problems))
+        display.say(json_files.summary(path, problems))
+    for problem in consistency.problems(path, records.values(), config, known):
+        display.say(problem)
     return records
 
 

@@ -39,7 +39,7 @@ import json
 import os
 import pathlib
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, BinaryIO, TypedDict
 
 from rnn_zoo.names import is_name
@@ -50,7 +50,7 @@ from trainer.storage.differences import flat
 from trainer.storage.files import open_regular
 from trainer.storage.records import RunDirectory, RunRecord
 from trainer.tasks import TASKS, Task
-from tuning.study import identity, log
+from tuning.study import consistency, identity, log
 from tuning.study.log import GIVEN, RERUNS
 
 try:
@@ -127,6 +127,8 @@ class Study:
         profile: profile of the sweep or study, None if unknown.
         max_steps: largest number of steps of a trial, None if unknown.
         narrowed: names of the hyperparameters whose ranges the user set, except the steps'.
+        config: task, architecture and size of all trials, None if unknown.
+        ended: ids of the trials that the search knows to have ended.
     """
 
     name: str
@@ -134,6 +136,8 @@ class Study:
     profile: str | None = None
     max_steps: int | None = None
     narrowed: tuple[str, ...] = ()
+    config: identity.ConfigFacts | None = None
+    ended: Collection[str] = ()
 
 
 def read(directory: str | os.PathLike, everything: bool = False) -> tuple[pd.DataFrame, list[str]]:
@@ -298,9 +302,14 @@ def together(frames: list[pd.DataFrame]) -> pd.DataFrame:
 
 
 def record_files(directory: pathlib.Path) -> Iterator[tuple[pathlib.Path, list[str]]]:
-    """Yields (directory, names of its record files), sorted by path."""
+    """Yields (directory, names of its record files), sorted by path.
+
+    The trials.jsonl of a study is named even if it is lost.
+    """
     for place, folders, files in os.walk(directory):
         folders.sort()
+        if "oracle.json" in files and "study.json" in files:
+            files.append(_LOG)
         names = [name for name in (_LOG, RERUNS, GIVEN) if name in files]
         if names:
             # The directories of the best trials repeat records of the log.
@@ -320,6 +329,10 @@ def _study(path, directory, problems):
     profile = profile_of(path.parent.parent, problems) if is_of_sweep else None
     facts = _tolerant(problems, identity.read, path, identity.Facts) or {}
     study = facts.get("study", {})
+    if is_of_sweep:
+        wanted = _tolerant([], _config_in_sweep, path.parent.parent, path.name) or {}
+        if text := consistency.difference(facts.get("config", {}), wanted):
+            problems.append(f"{path} holds another study than sweep.json names: {text}")
     return Study(
         name,
         study.get("algorithm"),
@@ -327,6 +340,8 @@ def _study(path, directory, problems):
         facts.get("config", {}).get("train_steps"),
         # Each task has a range of steps of its own.
         tuple(sorted(study.get("ranges", {}).keys() - {"train_steps"})),
+        facts.get("config"),
+        consistency.ended(path),
     )
 
 
@@ -334,6 +349,23 @@ class _Manifest(TypedDict, total=False):
     """Facts of a sweep in sweep.json."""
 
     profile: str
+    studies: list
+
+
+class _Named(TypedDict):
+    """Facts of a study in sweep.json."""
+
+    name: str
+    config: identity.ConfigFacts
+
+
+def _config_in_sweep(sweep, name):
+    """Returns the configuration that a sweep has for a study; None if it has none."""
+    path = sweep / "sweep.json"
+    for each in json_files.read(path, _Manifest).get("studies", []):
+        if isinstance(each, dict) and each.get("name") == name:
+            return json_files.checked(each, _Named, path)["config"]
+    return None
 
 
 def profile_of(sweep: pathlib.Path, problems: list[str]) -> str | None:
@@ -363,7 +395,7 @@ def _tolerant(problems, read_file, *arguments):
 def _rows(path, study, details, problems):
     """Returns a row per record of a file, and adds to the problems those that are damaged."""
     rows = {}
-    for record in _tolerant(problems, _records, path, problems) or []:
+    for record in _tolerant(problems, _records, path, study, problems) or []:
         row = rows[record.run_id] = _row(record, study, path.name)
         if details:
             row["details"] = _details(record)
@@ -372,13 +404,15 @@ def _rows(path, study, details, problems):
     return [rows[run_id] for run_id in sorted(rows)]
 
 
-def _records(path, problems):
+def _records(path, study, problems):
     """Reads the records of a log, or the single one of a JSON file."""
     if path.suffix != ".jsonl":
         return [json_files.read(path, RunRecord)]
     records, damaged = log.read(path)
     if damaged:
         problems.append(json_files.summary(path, damaged))
+    if path.name == _LOG:
+        problems += consistency.problems(path, records.values(), study.config, study.ended)
     return records.values()
 
 

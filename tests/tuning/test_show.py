@@ -187,6 +187,10 @@ def test_a_sweep_is_shown_as_its_studies_with_the_best_trial_of_each(tmp_path, s
     ]
     assert "2 studies: 3 trials, 1 infeasible (33.3%), 1 stopped early" in out
     assert len(pandas.read_csv(tmp_path / "all.csv")) == 3
+    assert "of another study" not in out
+    (path / "trials.jsonl").write_text(json.dumps(record(0, 3.0) | {"arch": "rnn"}))
+    words = "has 1 trial of another study, the first is 00000 with arch rnn, not gru"
+    assert words in " ".join(shown(f"--study_dir={sweep.path}")[1].split())
 
 
 def test_mistakes_are_one_line(cold, study):

@@ -186,6 +186,23 @@ def test_a_study_in_two_directories_is_read_once(tmp_path):
     assert found.excluded.tolist() == ["", "", trials.COPY, trials.COPY, ""]
 
 
+def test_a_study_in_the_directory_of_another_is_reported(tmp_path):
+    configs = {
+        arch: {"task": "memory", "arch": arch, "depth": 1, "num_params": 300, "train_steps": 9}
+        for arch in ("rnn", "gru")
+    }
+    studies = [{"name": arch, "config": config} for arch, config in configs.items()]
+    for place, held in (("rnn", "gru"), ("gru", "gru")):
+        path = tmp_path / "studies" / place
+        write(path / "trials.jsonl")
+        (path / "study.json").write_text(json.dumps({"config": configs[held]}))
+    (tmp_path / "sweep.json").write_text(json.dumps({"studies": studies}))
+    _, problems = trials.collect(tmp_path)
+    assert problems == [
+        f"{tmp_path}/studies/rnn holds another study than sweep.json names: arch gru, not rnn"
+    ]
+
+
 def test_runs_that_differ_in_precision_or_data_are_no_copies(tmp_path):
     configs = {}, {"precision": "tf32"}, {"data_seed": 1}, {"eval_samples": 64}
     for name, config in zip("abcd", configs, strict=True):

@@ -119,6 +119,11 @@ def parse(content: bytes, kind: Any, place: str | os.PathLike) -> Any:
             raise Damaged(
                 place, f"it does not match its checksum; to accept it, remove its {CHECKSUM}"
             )
+    return checked(values, kind, place)
+
+
+def checked(values: Any, kind: Any, place: str | os.PathLike) -> Any:
+    """Reads parsed JSON into a type; arguments and errors as for `parse`."""
     try:
         return reader(kind)(values)
     except ValueError as error:

@@ -51,6 +51,8 @@ def fingerprint(runs: str | os.PathLike) -> str:
     digest = hashlib.sha256()
     for path, names in trials.record_files(pathlib.Path(runs)):
         for name in names:
+            if not (path / name).exists():  # the log of a study that has no trial yet, or lost it
+                continue
             status = (path / name).stat()
             digest.update(f"{path / name} {status.st_size} {status.st_mtime_ns}\n".encode())
     return digest.hexdigest()[:16]

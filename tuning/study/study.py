@@ -50,6 +50,10 @@ if TYPE_CHECKING:
     from tuning.search.durable import DurableOracle
 
 
+#: What to do with a log that has trials of another study.
+_WAY_OUT = "restore its own trials.jsonl, or start a new study in another directory"
+
+
 class Study:
     """A study and its files.
 
@@ -271,15 +275,16 @@ class Study:
         return dataclasses.replace(self.study, **values)
 
     def _lost(self, oracle):
-        """Returns (values, score) of the trials in the log that the search does not have, by id."""
+        """Returns (values, score) of the trials in the log that the search does not have, by id.
+
+        Raises:
+            UserError: a trial in the log is not one of this study.
+        """
         lost = {}
         for run_id, record in self.log.records.items():
-            trial = oracle.trials.get(run_id)
-            if trial is None or trial.status == RUNNING:
-                values = self.values_of(record)
-                # A log copied from elsewhere may disagree with the trials that are pending here.
-                if trial is None or run_id in oracle.lost or values != trial.hyperparameters.values:
-                    lost[run_id] = (values, record.objective)
+            values, trial = self.values_of(record), oracle.trials.get(run_id)
+            if trial is None or run_id in oracle.lost or not _is_of(trial, values, record):
+                lost[run_id] = (values, record.objective)
         return lost
 
     def values_of(self, record: RunRecord) -> dict[str, Any]:
@@ -291,6 +296,12 @@ class Study:
         try:
             if not re.fullmatch("[0-9]{5}", record.run_id):
                 raise UserError("its id is not the number of a trial")
+            # Those that train at once are of two batches.
+            most = len(self.log.records) + 2 * (self.study.batch or 0)
+            if int(record.run_id) >= max(self.study.num_trials, most):
+                raise UserError(
+                    f"the study has {count(self.study.num_trials, 'trial')}; {_WAY_OUT}"
+                )
             for each in self.space:
                 if each.name.partition(".")[0] not in record.config:
                     raise UserError(f"it has no {each.name}")
@@ -300,8 +311,12 @@ class Study:
                 "it ran",
                 dataclasses.asdict(config),
                 dataclasses.asdict(spaces.configure(self.config, values)),
-                "start a new study in another directory",
+                _WAY_OUT,
             )
+            for each in self.space:
+                value = values.get(each.name)
+                if each.name in values and not each.contains(value):
+                    raise UserError(f"its {each.name} {value!r} is not in {each}; {_WAY_OUT}")
         except (UserError, TypeError) as error:
             raise UserError(
                 f"{self.log.path}: trial {record.run_id} does not fit the search space: {error}"
@@ -393,3 +408,11 @@ class Study:
         """Returns the entries of a trial's `info` that do not follow from its configuration."""
         place = {"study": self.path.name, "run_dir": str(self.trial_path(run_id))}
         return self._origin(run_id) | place
+
+
+def _is_of(trial, values, record):
+    """Returns whether a trial of the search has the values and the result of a record."""
+    found = trial.hyperparameters.values
+    if any(found.get(name) != value for name, value in values.items()):
+        return False
+    return trial.status == RUNNING or trial.score == record.objective

@@ -1,15 +1,22 @@
 """Studies whose files were altered, or that another process owns by now."""
 
+import dataclasses
+import io
 import json
+import re
 import shutil
 
 import pytest
 import records
+from rich.console import Console
 from untrained import Untrained
 
+import tuning
 from trainer import TrainConfig, UserError
+from trainer.display.progress import Display
 from trainer.storage.files import write_json
 from trainer.storage.lease import LeaseLost
+from tuning import show, trials
 from tuning.config import StudyConfig
 from tuning.study import identity, log
 from tuning.study.study import Study
@@ -99,6 +106,82 @@ def test_an_id_that_no_study_gives_is_refused(path):
         file.write(json.dumps(records.record("99999999999", 10.0).__dict__) + "\n")
     with pytest.raises(UserError, match=r"trial 99999999999 does not fit.*not the number of a"):
         study(path, 13).run(Untrained())
+
+
+def test_an_id_that_would_make_many_trials_is_refused(path):
+    """The search would propose all trials before it."""
+    lines = (path / "trials.jsonl").read_text().splitlines(keepends=True)
+    (path / "trials.jsonl").write_text("".join(lines[:-1]))
+    last = json.loads(lines[-1]) | {"run_id": "00099", "crc32": None}
+    with open(path / "trials.jsonl", "a") as file:
+        file.write(json.dumps(last) + "\n")
+    with pytest.raises(UserError, match=r"trial 00099 does not fit.*the study has 12 trials"):
+        study(path).run(Untrained())
+
+
+#: Settings of another study -> how its records differ.
+OTHERS = {
+    "arch irnn, not rnn": TrainConfig("parens", "irnn", num_params=3000),
+    "num_params 5000, not 3000": TrainConfig("parens", "rnn", num_params=5000),
+}
+
+
+@pytest.mark.parametrize("difference", OTHERS)
+def test_the_log_of_another_study_is_refused_and_reported(path, tmp_path, difference):
+    other = Study(tmp_path / "b", OTHERS[difference], StudyConfig(3, algorithm="random", seed=0))
+    other.run(Untrained())
+    shutil.copy(tmp_path / "b/trials.jsonl", path)
+    name = difference.partition(" ")[0]
+    with pytest.raises(UserError, match=f"trial 0000. does not fit .*{name}.*; restore its own"):
+        study(path).run(Untrained())
+    words = f"trials.jsonl has 3 trials of another study, the first is 0000. with {difference}"
+    with pytest.warns(match=words), pytest.warns(match="lacks 9 trials"):
+        tuning.load(path)
+    assert re.search(words, shown(path))
+
+
+def test_a_value_outside_the_space_is_refused(path):
+    search = study(path, ranges={"lr_init": (0.02, 0.1)})
+    search.log = log.TrialLog(path / "trials.jsonl")
+    low = next(each for each in search.log.records.values() if each.config["lr_init"] < 0.02)
+    with pytest.raises(UserError, match=r"its lr_init 0.0.* is not in \[0.02, 0.1\]"):
+        search.values_of(low)
+
+
+def test_a_log_whose_trials_have_other_values_or_results_takes_precedence(path, tmp_path, capsys):
+    other = study(tmp_path / "b")
+    other.name = "another"
+    other.study = dataclasses.replace(other.study, seed=5)
+    other.run(Untrained())
+    shutil.copy(tmp_path / "b/trials.jsonl", path)
+    before = (path / "trials.jsonl").read_bytes()
+    search = study(path)
+    search.run(Untrained())
+    assert (path / "trials.jsonl").read_bytes() == before
+    for run_id, trial in search._schedule._oracle.trials.items():
+        assert trial.hyperparameters.values == search.values_of(search.log.records[run_id])
+        assert trial.score == search.log.records[run_id].objective
+    assert "the search is rebuilt from" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("lost", [3, 12, None], ids=["lines", "all lines", "the file"])
+def test_lost_trials_are_reported_wherever_they_are_read(path, lost):
+    log_path = path / "trials.jsonl"
+    lines = log_path.read_bytes().splitlines(keepends=True)
+    assert " lacks " not in shown(path)
+    log_path.write_bytes(b"".join(lines[lost:])) if lost else log_path.unlink()
+    words = f"trials.jsonl lacks {lost or 12} trials that had ended"
+    assert words in shown(path)
+    rows, problems = trials.collect(path)
+    assert len(rows) == (12 - lost if lost else 0)
+    assert len(problems) == 1 and words in problems[0]
+
+
+def shown(path):
+    console = Console(file=io.StringIO(), width=500)
+    show.FLAGS(["show"])
+    show._study(path, Display(console))
+    return console.file.getvalue()
 
 
 def test_a_flipped_bit_of_the_log_costs_one_trial(path, capsys):
