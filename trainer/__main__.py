@@ -4,7 +4,7 @@ from absl import flags
 
 from trainer.cli import main as cli
 from trainer.cli import train_flags
-from trainer.config import read_config
+from trainer.config import read_config, without_effect
 from trainer.errors import UserError
 from trainer.storage.records import RunDirectory
 
@@ -29,6 +29,9 @@ def main() -> int:
     from trainer.display.progress import Display
 
     display = Display()
+    for name, reason in without_effect(vars(parsed.config)).items():
+        if name in parsed.given:
+            display.say(f"{name} has no effect: {reason}")
     with display.phase(f"starting {cli.backend_name()}"):
         cli.start_backend()
         from trainer.loop import train

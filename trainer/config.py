@@ -228,9 +228,11 @@ class TrainConfig:
         for name, wanted in zip(names, shape, strict=True):
             held = getattr(card, name)
             if held != wanted:
+                tasks = f" of {card.task}", f" of {self.task}"
+                old, new = tasks if card.task != self.task else ("", "")
                 raise UserError(
-                    f"{self.weights_from} has {name} {held}, and this training {wanted}; keep its "
-                    f"task, architecture and size{way_out}"
+                    f"{self.weights_from}{old} has {name} {held}, and this training{new} {wanted}; "
+                    f"keep its task, architecture and size{way_out}"
                 )
 
     @property
@@ -266,6 +268,27 @@ def read_config(fields: Any, source: object) -> TrainConfig:
         return reader(TrainConfig)(fields)
     except ValueError as error:
         raise UserError(f"{source}: {error}") from None
+
+
+def without_effect(fields: Mapping[str, Any]) -> dict[str, str]:
+    """Returns the hyperparameters that have no effect beside the others of a configuration.
+
+    Args:
+        fields: fields of a `TrainConfig`, as in a record; the names need not be registered.
+
+    Returns:
+        Field -> reason.
+    """
+    arch, optimizer = fields["arch"], fields.get("optimizer", TrainConfig.optimizer)
+    facts, update = ARCHITECTURES.get(arch), optimizers.OPTIMIZERS.get(optimizer)
+    found: dict[str, str] = {}
+    if facts and not facts.forget_gates:
+        found["gate_bias"] = f"{arch} has no gate with b^fg"
+    if facts and (fields.get("matrix_init") or facts.matrix_init) == "identity":
+        found["recurrent_scale"] = "an identity matrix has no scale"
+    if update and not update.has_momentum:
+        found["momentum_logit"] = f"{optimizer} has no momentum"
+    return found
 
 
 def is_registered(fields: Mapping[str, Any]) -> bool:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import itertools
 import math
 import os
 import time
@@ -33,9 +34,11 @@ CHUNK_SECONDS = 1.0
 
 
 def default_run_dir(config: TrainConfig) -> str:
-    """Returns a new path, `runs/<task>-<arch>-<date>-<time>-<pid>`."""
+    """Returns a new path, `runs/<task>-<arch>-<date>-<time>-<pid>`, ending in -2 if it exists."""
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    return os.path.join("runs", f"{config.task}-{config.arch}-{stamp}-{os.getpid()}")
+    path = os.path.join("runs", f"{config.task}-{config.arch}-{stamp}-{os.getpid()}")
+    others = (f"{path}-{number}" for number in itertools.count(2))
+    return next(each for each in itertools.chain([path], others) if not os.path.exists(each))
 
 
 def train(

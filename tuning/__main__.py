@@ -66,6 +66,8 @@ _define()
 def main():
     train_flags.check_positive(FLAGS, "workers", "lanes", "rerun_best")
     config, study, documents, given = _resumed() if _is_resumed() else _parsed()
+    for line in ranges.without_effect(config, study, given):
+        print(line)
     if FLAGS.show_space:  # before `Study`, which may have to download data
         print(space.table(ranges.of_study(config, study)[0]))
         return 0

@@ -9,6 +9,7 @@ unchanged.
 import dataclasses
 import fnmatch
 import importlib
+import json
 import pathlib
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -24,6 +25,7 @@ from trainer.errors import UserError
 from trainer.storage import json_files
 from trainer.storage.files import whole, write_json
 from trainer.storage.records import RunRecord
+from trainer.tasks import TASKS
 from tuning.study import identity, log
 
 USAGE = """Makes presets from the best trials of sweeps and studies.
@@ -80,7 +82,9 @@ def main():
         if name in chosen:
             record, weights = trained(name, record)
         write(FLAGS.out, card(name, record, search), weights)
-        print(f"{name}: eval loss {record.eval_loss:.4g}{', with weights' if weights else ''}")
+        options = "".join(f", {option} {value}" for option, value in setting(record).items())
+        ending = ", with weights" if weights else ""
+        print(f"{name}: eval loss {record.eval_loss:.4g}{options}{ending}")
 
 
 def _check_surroundings():
@@ -104,11 +108,13 @@ def best_trials(
 ) -> dict[str, tuple[RunRecord, dict[str, Any]]]:
     """Finds the best trial of each task, architecture, depth and budget.
 
-    Trials that started from the weights of a preset or a run are ignored.
+    Trials that started from the weights of a preset or a run are ignored. Losses with different
+    options of the task cannot be compared: of several settings, the task's defaults are used.
 
     Args:
         directories: directories of studies or sweeps, or directories that contain them.
-        say: called with a sentence for each log with damaged lines.
+        say: called with a sentence for each log with damaged lines, and for each preset that is
+            left out because it has several settings without the defaults.
 
     Returns:
         Dict from preset name to (record, summary of its search), in alphabetical order.
@@ -116,7 +122,7 @@ def best_trials(
     Raises:
         UserError: a directory does not exist, or a best trial cannot become a preset.
     """
-    found: dict[str, tuple[RunRecord, dict[str, Any]]] = {}
+    found: dict[str, dict[str, tuple[RunRecord, dict[str, Any]]]] = {}
     for directory in directories:
         if not pathlib.Path(directory).is_dir():
             raise UserError(f"--runs: there is no directory {directory}")
@@ -135,9 +141,41 @@ def best_trials(
                 if "eval" not in best.metrics:
                     raise UserError(f"{path}: trial {best.run_id} has no metrics of the split eval")
                 name, search = name_of(best), _search(path.parent, records)
-                if name not in found or log.rank(best)[0] < log.rank(found[name][0])[0]:
-                    found[name] = best, search
-    return dict(sorted(found.items()))
+                settings, options = found.setdefault(name, {}), json.dumps(setting(best))
+                held = settings.get(options)
+                if held is None or log.rank(best)[0] < log.rank(held[0])[0]:
+                    settings[options] = best, search
+    return _of_one_setting(dict(sorted(found.items())), say)
+
+
+def _of_one_setting(found, say):
+    """Returns the best trial of one setting of each preset: of the only one, or the defaults."""
+    chosen = {}
+    for name, settings in found.items():
+        if len(settings) == 1 or "{}" in settings:
+            chosen[name] = settings.get("{}") or next(iter(settings.values()))
+        else:
+            say(
+                f"{name}: left out, since losses with different options of the task cannot be "
+                f"compared: {' and '.join(settings)}; give --runs of one of them"
+            )
+    return chosen
+
+
+def setting(record: RunRecord) -> dict[str, Any]:
+    """Returns the options of a record's task that are not the defaults, by name.
+
+    Options that the study searched, and those in which runs can be compared, are left out.
+    """
+    task = TASKS[record.task]
+    searched = {name.partition("task_options.")[2] for name in record.searched}
+    defaults = task.default_options()
+    return {
+        name: value
+        for name, value in sorted(record.hparams["task_options"].items())
+        if name not in searched.union(task.pooled_options)
+        and value not in (None, defaults.get(name))
+    }
 
 
 def _search(study, records):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from absl import flags
 
 from trainer.cli import main as cli
-from trainer.config import OPTIONS
+from trainer.config import OPTIONS, without_effect
 from trainer.display.words import cell, count
 from trainer.errors import UserError
 from trainer.storage import json_files
@@ -145,9 +145,14 @@ def _row(record):
         record.hparams.get("optimizer", "-"),
         f"{record.hparams.get('lr_init', math.nan):.2e}",
         str(record.hparams["activation"] or "-"),
-        _numbers(record.hparams.get("gate_bias", {})),
+        _gate_bias(record),
         _options(record),
     )
+
+
+def _gate_bias(record):
+    is_idle = "gate_bias" in without_effect({"arch": record.arch} | record.hparams)
+    return "-" if is_idle else _numbers(record.hparams.get("gate_bias", {}))
 
 
 def _options(record):
@@ -195,7 +200,8 @@ def export(path: str | pathlib.Path, out: str, kind: str) -> int:
         frame = load(path)
     with whole(out) as file:
         if kind == "csv":
-            texts = frame.select_dtypes("object").apply(lambda column: column.map(cell))
+            is_text = frame.dtypes.map(lambda dtype: dtype.kind == "O")
+            texts = {name: frame[name].map(cell) for name in frame.columns[is_text]}
             frame.assign(**texts).rename(columns=cell).to_csv(file, index=False, mode="wb")
         else:
             try:

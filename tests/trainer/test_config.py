@@ -7,6 +7,25 @@ import pytest
 
 from rnn_zoo.sizing import count_params
 from trainer import TrainConfig, UserError
+from trainer.config import without_effect
+
+
+@pytest.mark.parametrize(
+    "changes, names",
+    [
+        ({}, []),
+        ({"optimizer": "sgd"}, ["momentum_logit"]),
+        ({"arch": "rnn"}, ["gate_bias"]),
+        ({"arch": "irnn"}, ["gate_bias", "recurrent_scale"]),
+        ({"arch": "irnn", "matrix_init": "normal"}, ["gate_bias"]),
+        ({"matrix_init": "identity"}, ["recurrent_scale"]),
+        ({"arch": "unknown", "optimizer": "unknown"}, []),
+    ],
+    ids=str,
+)
+def test_values_without_effect_are_known(changes, names):
+    assert list(without_effect(FINE | changes)) == names
+
 
 FINE = {"task": "parens", "arch": "gru"}
 

@@ -116,6 +116,10 @@ def test_invalid_flags_are_refused_before_a_backend_starts(arguments, message, p
             "arch",
         ),
         ({"depth": 2}, "has depth 1, and this training 2"),
+        (
+            {"task": "memory", "task_options": {"dimensions": 3}},
+            r"of capacity has units \d+, and this training of memory \d+; keep its",
+        ),
     ],
 )
 def test_weights_of_another_shape_are_refused(change, message, preset_root):

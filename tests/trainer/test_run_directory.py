@@ -1,6 +1,7 @@
 """A run directory belongs to one run and to one process, and losses are reported."""
 
 import io
+import pathlib
 import shutil
 import sys
 import time
@@ -169,6 +170,24 @@ def test_a_process_that_lost_its_lease_writes_nothing(tmp_path):
             with pytest.raises(LeaseLost, match="does not hold the lease"):
                 change()
         assert content(run.directory) == before
+
+
+def test_runs_that_start_in_one_second_have_directories_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    paths = [loop.default_run_dir(config())]
+    for _ in range(3):
+        pathlib.Path(paths[-1]).mkdir(parents=True)
+        paths.append(loop.default_run_dir(config()))
+    assert len(set(paths)) == 4
+
+
+def test_a_trial_that_was_not_kept_is_explained(tmp_path):
+    (tmp_path / "study/trial_00003").mkdir(parents=True)
+    (tmp_path / "study/study.json").touch()
+    with pytest.raises(UserError, match=r"trial_00003 is a trial that was not kept .* --keep"):
+        RunDirectory(tmp_path / "study/trial_00003").read_record()
+    with pytest.raises(UserError, match="trial_00004 holds no run"):
+        RunDirectory(tmp_path / "study/trial_00004").read_record()
 
 
 def test_the_name_of_the_current_directory_is_its_run_id(tmp_path, monkeypatch):

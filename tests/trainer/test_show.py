@@ -175,7 +175,9 @@ def test_runs_are_compared_by_the_settings_that_differ(tmp_path, runs, shown):
     measured = {"status": "ok", "steps_done": 40, "train_steps": 40}
     measured |= {"metrics": {"eval": {"loss": 0.5, "accuracy": 0.25}}, "eval_loss": 0.5}
     one = altered(runs("memory"), tmp_path / "one", **measured, curve=[3.0, 2.0])
-    other = altered(runs("memory"), tmp_path / "other", hparams=hparams, seed=6)
+    config = memory.config | {"data_seed": 3, "precision": "tf32", "eval_samples": 64}
+    config["preset"] = "memory/ugrnn-6k"
+    other = altered(runs("memory"), tmp_path / "other", hparams=hparams, seed=6, config=config)
     flags = [f"--run_dir={path}" for path in (one, other, rcf)]
     code, out, err = shown(*flags, f"--out={tmp_path / 'both.png'}")
     assert (code, err) == (0, "")
@@ -184,12 +186,19 @@ def test_runs_are_compared_by_the_settings_that_differ(tmp_path, runs, shown):
     first = f"{memory.hparams['lr_init']:.4g}"
     assert row(out, "lr_init") == [first, "0.02", first]
     assert row(out, "seed") == ["5", "6", "5"]
+    assert row(out, "data_seed") == ["-", "3", "-"]
+    assert row(out, "precision") == ["float32", "tf32", "float32"]
+    assert row(out, "eval_samples") == ["4096", "64", "4096"]
+    assert row(out, "preset") == ["-", "memory/ugrnn-6k", "-"]
     assert row(out, "task_options.num_steps") == ["-", "-", "4"]
     assert not re.search(r"│ (arch|l2_decay|depth) ", out)
     assert row(out, "eval_loss") == ["0.5000", "-", "-"]
     assert row(out, "eval accuracy") == ["0.2500", "-", "-"]
     assert (tmp_path / "both.png").read_bytes().startswith(b"\x89PNG")
     assert "equal settings" in shown(flags[0], flags[0])[1]
+    idle = [memory.hparams | {"optimizer": "sgd", "momentum_logit": logit} for logit in (1.0, 2.0)]
+    records = [dataclasses.replace(memory, hparams=each) for each in idle]
+    assert comparison.differences(records) == {}
 
 
 def test_the_name_of_a_compared_run_is_no_formula(tmp_path, runs):

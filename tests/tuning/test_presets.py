@@ -111,6 +111,30 @@ def test_trials_that_start_from_weights_are_ignored(source, runs, tmp_path):
     assert presets.best_trials([tmp_path]) == {}
 
 
+def test_losses_of_different_settings_are_not_compared(runs, tmp_path):
+    def study(name, loss, **options):
+        config = best_of(runs).config | {"task": "memory", "task_options": options}
+        changes = {"task": "memory", "config": config, "objective": loss}
+        changes["hparams"] = best_of(runs).hparams | {"task_options": options}
+        changes["metrics"] = {"eval": {}}
+        path = tmp_path / name / "trials.jsonl"
+        path.parent.mkdir()
+        record = dataclasses.asdict(best_of(runs)) | changes
+        del record["crc32"]
+        path.write_text(json.dumps(record) + "\n")
+
+    said = []
+    study("short", 0.1, delay=4)
+    found = presets.best_trials([tmp_path], said.append)
+    assert presets.setting(found["memory/irnn-300"][0]) == {"delay": 4}
+    study("long", 0.2, delay=20)
+    assert presets.best_trials([tmp_path], said.append) == {}
+    assert len(said) == 1 and '{"delay": 20} and {"delay": 4}' in said[0]
+    study("default", 0.3, delay=12)
+    found = presets.best_trials([tmp_path], said.append)
+    assert found["memory/irnn-300"][0].objective == 0.3 and len(said) == 1
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import sys
+import warnings
 
 import pandas
 import pytest
@@ -91,6 +92,15 @@ def test_searched_options_are_a_column(capsys):
     assert last[-2:] == ["-", "num_steps 6, beta_2 0.937"]
 
 
+def test_a_bias_of_gates_that_an_architecture_lacks_is_not_shown(capsys):
+    records = [RunRecord(**record(number, 1.0 + number)) for number in range(2)]
+    records[1].arch = "rnn"
+    show.show(records, 2, Display())
+    printed = capsys.readouterr().out
+    last = [line.split("│")[-2].strip() for line in printed.splitlines() if line.startswith("│")]
+    assert last == ["1.00", "-"]
+
+
 def test_all_trials_are_exported(cold, study):
     flags = ("--study_dir=study", "--csv=all.csv", "--parquet=all.parquet")
     done = cold.run("tuning.show", *flags, cwd=study.parent)
@@ -118,7 +128,10 @@ def test_a_csv_file_holds_no_formula(study):
     with open(study / "trials.jsonl", "w") as file:
         for number, name in enumerate(odd):
             file.write(json.dumps(record(number, -1.5) | {"backend": name}) + "\n")
-    show.export(study, str(study / "all.csv"), "csv")
+    with warnings.catch_warnings(record=True) as given:
+        warnings.simplefilter("always")
+        show.export(study, str(study / "all.csv"), "csv")
+    assert not [each for each in given if each.filename == show.__file__]
     found = pandas.read_csv(study / "all.csv", dtype={"backend": str})
     assert found["backend"].tolist() == [f"'{name}" for name in odd[:5]] + odd[5:]
     assert found["objective"].tolist() == [-1.5] * 7

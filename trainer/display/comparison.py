@@ -4,12 +4,15 @@ import os
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from trainer.config import TrainConfig, without_effect
 from trainer.display.progress import Display
 from trainer.storage.differences import flat
 from trainer.storage.records import RunRecord
 
 #: Settings of a record; its hyperparameters are settings too.
 _SETTINGS = "task arch depth units max_params num_params seed backend device".split()
+#: Settings of its configuration.
+_OF_CONFIG = ("data_seed", "eval_samples", "preset", "init_from", "precision")
 #: Results of a record -> their format.
 _RESULTS = {
     "status": "",
@@ -74,18 +77,24 @@ def show_comparison(display: Display, runs: Sequence[Run]) -> None:
 
 
 def differences(records: Sequence[RunRecord]) -> dict[str, list]:
-    """Returns the settings that are not equal in all records.
+    """Returns the settings that are not equal in all records, without those that have no effect.
 
     Returns:
         Name -> value in each record; None where a record does not have it.
     """
-    settings = [
-        {name: getattr(record, name) for name in _SETTINGS}
-        | flat({"train_steps": record.train_steps} | record.hparams)
-        for record in records
-    ]
+    settings = [_settings(record) for record in records]
     every = {name: [each.get(name) for each in settings] for each in settings for name in each}
     return {name: values for name, values in every.items() if any(v != values[0] for v in values)}
+
+
+def _settings(record):
+    hparams = {"train_steps": record.train_steps} | record.hparams
+    defaults = {name: getattr(TrainConfig, name) for name in _OF_CONFIG}
+    others = {name: record.config.get(name, value) for name, value in defaults.items()}
+    idle = without_effect({"arch": record.arch} | record.hparams)
+    active = {name: value for name, value in hparams.items() if name not in idle}
+    own = {name: getattr(record, name) for name in _SETTINGS}
+    return own | others | flat(active) | flat({"data": record.data})
 
 
 def _cell(value, form=None):

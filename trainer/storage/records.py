@@ -229,7 +229,13 @@ class RunDirectory:
         try:
             return json_files.read(self.record_path, RunRecord)
         except FileNotFoundError:
-            raise UserError(f"{self.path} holds no run (no record.json)") from None
+            reason = "holds no run (no record.json)"
+            if (self.path.parent / "study.json").exists() and self.path.is_dir():
+                reason = (
+                    "is a trial that was not kept (no record.json): its study keeps the runs of as "
+                    "many best trials as --keep says; its record is in trials.jsonl"
+                )
+            raise UserError(f"{self.path} {reason}") from None
 
     def write_record(self, record: RunRecord) -> None:
         json_files.write(self.record_path, dataclasses.asdict(record))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from rnn_zoo.architectures import ARCHITECTURES
 from trainer.config import OPTIONS, TrainConfig
+from trainer.config import without_effect as idle_fields
 from trainer.errors import UserError
 from trainer.optimizers import OPTIMIZERS, PAPER_OPTIMIZERS, canonical_name, owners_of
 from trainer.tasks import TASKS
@@ -37,6 +38,8 @@ def of_study(
 ) -> tuple[tuple[Hyperparameter, ...], dict[str, Any] | None]:
     """Returns the space of a study, and the values of its first trial if they are given.
 
+    The space lacks hyperparameters that are active in no trial, such as the momentum of plain SGD.
+
     Raises:
         UserError: a range or the first trial is invalid.
     """
@@ -46,10 +49,11 @@ def of_study(
             _check_values(config, each)
             _check_active(each, found)
     _check_collisions(config, found)
+    active = _ever_active(found)
     if study.first is None:
-        return found, None
+        return active, None
     chosen = study.first if isinstance(study.first, dict) else {}
-    return found, point(config, found, chosen)
+    return active, point(config, found, chosen)
 
 
 def of_ranges(config: TrainConfig, study: "StudyConfig") -> tuple[Hyperparameter, ...]:
@@ -239,6 +243,32 @@ def with_fixed(config: TrainConfig, study: "StudyConfig") -> TrainConfig:
     return configure(config, {name: values[name] for name in fixed if name in values})
 
 
+def without_effect(config: TrainConfig, study: "StudyConfig", given: Collection[str]) -> list[str]:
+    """Says which of the values that the user set have no effect in any trial of a study."""
+    idle = idle_fields(dataclasses.asdict(with_fixed(config, study)))
+    names = {*given, *(name.partition(".")[0] for name in study.ranges)}
+    return [f"{name} has no effect: {reason}" for name, reason in idle.items() if name in names]
+
+
+def clipped(
+    config: TrainConfig, study: "StudyConfig", first: Mapping[str, Any] | None
+) -> str | None:
+    """Says which values of a configuration the ranges change in a study's first trial, if any.
+
+    Args:
+        config, study: as for `of_study`.
+        first: values of the first trial.
+    """
+    chosen = study.first if isinstance(study.first, dict) else {}
+    own = {each.name: value_of(config, each) for each in of_ranges(config, study)}
+    moved = [
+        f"{name} {value} instead of {own[name]}"
+        for name, value in (first or {}).items()
+        if value != own[name] and not any(_overlap(name, other) for other in chosen)
+    ]
+    return f"in the ranges, the first trial has {', '.join(moved)}" if moved else None
+
+
 def of_set(
     config: TrainConfig, study: "StudyConfig", given: Collection[str], made: TrainConfig
 ) -> dict[str, list[str]]:
@@ -271,7 +301,7 @@ def of_set(
 
 
 def _fixed(config, study):
-    found = of_ranges(config, study)
+    found = _ever_active(of_ranges(config, study))
     return {each.name: each.fixed for each in found if each.fixed is not None}
 
 
@@ -361,15 +391,23 @@ def _check_names(space, given):
 
 def _check_active(hyperparameter, space):
     """Raises a `UserError` if a range is not active in any trial."""
-    condition = hyperparameter.condition
-    if condition is None or hyperparameter.fixed is not None:
-        return
-    choices = next((each.choices for each in space if each.name == condition.name), ())
-    if not set(choices) & set(condition.values):
+    if hyperparameter.fixed is None and hyperparameter not in _ever_active(space):
+        condition = hyperparameter.condition
+        choices = next((each.choices for each in space if each.name == condition.name), ())
         raise UserError(
             f"{hyperparameter.name} has a range, but no effect where {condition.name} is "
             f"{' or '.join(choices)}, as in all trials of this study; omit one of the two"
         )
+
+
+def _ever_active(space):
+    """Returns the hyperparameters that are active in some trials of a space."""
+    choices = {each.name: each.choices for each in space}
+    return tuple(
+        each
+        for each in space
+        if not each.condition or {*choices.get(each.condition.name, ())} & {*each.condition.values}
+    )
 
 
 def _check_values(config, hyperparameter):

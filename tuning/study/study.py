@@ -105,6 +105,7 @@ class Study:
         self.transferred_from, self.profile = transferred_from, profile
         self._callback = Callbacks(callbacks, self._facts)
         self.space, self.first = ranges.of_study(config, study)
+        self._clipped = ranges.clipped(config, study, self.first)
         choices = [each.choices for each in self.space if each.name == "optimizer"]
         self._optimizers = choices[0] if choices else None
         self.task = config.make_task()
@@ -220,6 +221,8 @@ class Study:
     def _open(self, slots, display):
         """Creates or reads the study's files."""
         held = self.check()
+        if self._clipped and not held:
+            display.say(self._clipped)
         self.study = self._chosen(held, slots)
         self.transferred_from = (held or {}).get("transferred_from", self.transferred_from)
         self.profile = held.get("profile") if held else self.profile

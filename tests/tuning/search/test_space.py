@@ -18,12 +18,14 @@ from tuning.search.features import Features
 from tuning.search.hyperparameter import DISTRIBUTIONS, Condition, Hyperparameter
 from tuning.search.ranges import (
     changed,
+    clipped,
     hold,
     of_set,
     of_study,
     settled,
     with_fixed,
     with_ranges,
+    without_effect,
 )
 from tuning.search.space import (
     configure,
@@ -436,6 +438,28 @@ def test_a_list_has_choices_and_a_tuple_an_interval():
     # The first trial has the choice that is next to the configuration's value.
     first = of_study(config(batch_size=50), StudyConfig(ranges=ranges, first="config"))[1]
     assert (first["batch_size"], first["lr_init"]) == (64, 0.01)
+
+
+def test_a_first_trial_says_what_the_ranges_change():
+    start, study = config(batch_size=64, l2_decay=1e-6), StudyConfig(first={"lr_init": 0.02})
+    assert clipped(start, study, of_study(start, study)[1]) is None
+    study = StudyConfig(ranges={"batch_size": (4, 8), "lr_init": (0.02, 0.1)}, first="config")
+    message = "the first trial has lr_init 0.02 instead of 0.01, batch_size 8 instead of 64"
+    assert message in clipped(start, study, of_study(start, study)[1])
+
+
+def test_a_hyperparameter_that_no_trial_uses_is_not_in_the_space():
+    start = config("memory", "rnn", optimizer="sgd", momentum_logit=2.5, gate_bias=3.0)
+    given = {"optimizer", "momentum_logit", "gate_bias", "lr_init"}
+    searched, _ = of_study(*hold(start, given, StudyConfig()))
+    assert "momentum_logit" not in {each.name for each in searched}
+    fixed = StudyConfig(ranges={"optimizer": ["sgd"], "momentum_logit": 2.5})
+    for study, names in ((StudyConfig(), given), (fixed, {"gate_bias"})):
+        assert without_effect(start, study, names) == [
+            "gate_bias has no effect: rnn has no gate with b^fg",
+            "momentum_logit has no effect: sgd has no momentum",
+        ]
+    assert without_effect(start, StudyConfig(), {"lr_init"}) == []
 
 
 def test_files_of_earlier_versions_have_intervals():
