@@ -65,7 +65,9 @@ def main():
         show(Sweep.open(FLAGS.status, lenient=True), display)
         return 0
     with display.phase("reading the studies"):
-        specs, text = _studies()
+        specs, text, notes = _studies()
+    for note in notes:
+        display.say(note)
     if not FLAGS.out:
         if not FLAGS.dry_run:
             raise UserError("--out is missing: the directory of the sweep")
@@ -86,7 +88,7 @@ def main():
 
 
 def _studies():
-    """Parses and checks the studies; returns them and the text of the gin file."""
+    """Parses and checks the studies; returns the results of `parse`."""
     if FLAGS.engine not in ENGINES:
         raise UserError(f"unknown engine {FLAGS.engine!r}; choose one of {', '.join(ENGINES)}")
     names = ("workers", "lanes", "num_trials", "train_steps", "max_megabytes")

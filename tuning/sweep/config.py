@@ -136,7 +136,7 @@ def parse(
     bindings: Sequence[str] = (),
     flags: Mapping[str, Any] | None = None,
     text8: Mapping[str, Any] | None = None,
-) -> tuple[list[Spec], str]:
+) -> tuple[list[Spec], str, list[str]]:
     """Parses the studies of a gin file.
 
     A grid in the scope of a profile, `smoke/SweepConfig.grid = ...`, replaces the one without a
@@ -153,7 +153,7 @@ def parse(
         text8: options of the task text8.
 
     Returns:
-        (the studies, the text of the files).
+        (the studies, the text of the files, a sentence for each value without effect).
 
     Raises:
         UserError: a name or value is invalid, a binding and the grid set different values, or a
@@ -176,7 +176,7 @@ def parse(
         specs[spec.name] = spec
     if not specs:
         raise UserError("SweepConfig.grid leaves no study: a +RNN of depth 1 is skipped")
-    return list(specs.values()), text
+    return list(specs.values()), text, list(base.notes)
 
 
 def points(path: str, profile: str) -> list[dict[str, Any]]:
@@ -217,7 +217,7 @@ class _Base:
     def __init__(self, paths, profile, bindings, text8):
         self._arguments, self._text8 = (profile, paths, bindings), text8
         self._paths, self._bindings = paths, bindings
-        self._parsed, self._tasks = {}, {}
+        self._parsed, self._tasks, self.notes = {}, {}, {}
 
     def spec(self, grid, flags, varied):
         values = grid | flags
@@ -241,6 +241,7 @@ class _Base:
         check_range("priority", priority, 0, 100_000, whole=True)
         # Refuse an invalid study before any training.
         ranges.of_study(config, study)
+        self.notes |= dict.fromkeys(ranges.without_effect(config, study, given))
         task = self._task(config)
         config.check_start(task)
         name = _name(config, study, values, varied)

@@ -173,7 +173,7 @@ def test_only_one_of_several_files_has_a_grid(tmp_path):
     first.write_text(f"SweepConfig.grid = [{ONE}]\nTrainConfig.l2_decay = 1e-6\n")
     other.write_text(f"smoke/SweepConfig.grid = [{ONE}]\n")
     more.write_text("TrainConfig.l2_decay = 1e-5\n")
-    (spec,), text = parse([str(first), str(more)], "laptop")
+    (spec,), text, _ = parse([str(first), str(more)], "laptop")
     assert spec.config.l2_decay == 1e-5 and "1e-6" in text and "1e-5" in text
     message = f"{first} and {other} each have a SweepConfig.grid"
     with pytest.raises(UserError, match=re.escape(message)):
@@ -244,6 +244,13 @@ def test_values_that_the_paper_does_not_tune_are_held_unless_they_are_the_defaul
     assert merged.conflicts == {} and merged.specs == new
     other = grid(text.replace("tanh", "relu"))
     assert len(union("out", old, {spec.name: spec for spec in other}).conflicts) == 2
+
+
+def test_values_without_effect_are_named_once_an_architecture(tmp_path):
+    entry = {"task": "memory", "arch": ["rnn", "gru"], "gate_bias": 3.0, "num_params": [900, 999]}
+    (tmp_path / "sweep.gin").write_text(f"SweepConfig.grid = [{entry}]\n")
+    notes = parse(str(tmp_path / "sweep.gin"), "laptop")[2]
+    assert notes == ["gate_bias has no effect: rnn has no gate with b^fg"]
 
 
 def test_flags_and_bindings_come_last(grid):
