@@ -4,7 +4,8 @@ Names are imported on first use, so importing the package is cheap, and function
 backend, such as `count_params`, do not load one.
 """
 
-import importlib
+import importlib.abc
+import importlib.util
 import sys
 
 _HOMES = {
@@ -41,17 +42,50 @@ def __getattr__(name):
         raise AttributeError(f"module 'rnn_zoo' has no attribute {name!r}")
     value = getattr(importlib.import_module(_HOME_OF[name]), name)
     globals()[name] = value
-    _register_with_keras()
+    _register()
     return value
 
 
-def _register_with_keras():
+def _register():
     """Import the classes that saved models use, which registers them, if Keras is loaded."""
     if "keras" in sys.modules:
         importlib.import_module("rnn_zoo.model")
 
 
-_register_with_keras()
+class _AfterKeras(importlib.abc.MetaPathFinder):
+    """Registers right after Keras is imported.
+
+    So `import rnn_zoo, keras` is enough for `keras.saving.load_model`, and `import rnn_zoo` alone
+    stays cheap.
+    """
+
+    def find_spec(self, name, path, target=None):
+        if name != "keras":
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec("keras")
+        if spec is None or spec.loader is None:
+            return spec
+        execute = spec.loader.exec_module
+
+        def execute_and_register(module):
+            execute(module)
+            if not any(name.startswith("rnn_zoo.") and _is_begun(name) for name in [*sys.modules]):
+                _register()
+
+        spec.loader.exec_module = execute_and_register
+        return spec
+
+
+def _is_begun(name):
+    """Return whether a module is being imported: it is what imports Keras, and comes first."""
+    return getattr(sys.modules[name].__spec__, "_initializing", False)
+
+
+if "keras" in sys.modules:
+    _register()
+else:
+    sys.meta_path.insert(0, _AfterKeras())
 
 
 def __dir__():

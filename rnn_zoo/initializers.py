@@ -12,7 +12,7 @@ import numpy as np
 Tensor = Any
 
 
-class _SeededInitializer(keras.initializers.Initializer):
+class SeededInitializer(keras.initializers.Initializer):
     """Base class: a scale and a seed."""
 
     def __init__(self, scale: float = 1.0, seed: int = 0):
@@ -35,7 +35,7 @@ class _SeededInitializer(keras.initializers.Initializer):
 
 
 @keras.saving.register_keras_serializable("rnn_zoo")
-class ScaledNormal(_SeededInitializer):
+class ScaledNormal(SeededInitializer):
     """scale · N(0, 1/n), where n is the number of rows (inputs)."""
 
     def _draw(self, rng, shape):
@@ -43,7 +43,7 @@ class ScaledNormal(_SeededInitializer):
 
 
 @keras.saving.register_keras_serializable("rnn_zoo")
-class Orthogonal(_SeededInitializer):
+class Orthogonal(SeededInitializer):
     """scale · Q, with Q uniform over the orthogonal matrices (QR of a Gaussian matrix)."""
 
     def _draw(self, rng, shape):
@@ -54,7 +54,7 @@ class Orthogonal(_SeededInitializer):
 
 
 @keras.saving.register_keras_serializable("rnn_zoo")
-class Identity(_SeededInitializer):
+class Identity(SeededInitializer):
     """Identity matrix; the only matrix initializer that appendix A does not scale."""
 
     def _draw(self, rng, shape):
@@ -62,7 +62,7 @@ class Identity(_SeededInitializer):
 
 
 @keras.saving.register_keras_serializable("rnn_zoo")
-class ConstantBias(_SeededInitializer):
+class ConstantBias(SeededInitializer):
     """Constant: every bias equals scale."""
 
     def _draw(self, rng, shape):
@@ -70,11 +70,40 @@ class ConstantBias(_SeededInitializer):
 
 
 @keras.saving.register_keras_serializable("rnn_zoo")
-class NormalBias(_SeededInitializer):
+class NormalBias(SeededInitializer):
     """scale · N(0, 1)."""
 
     def _draw(self, rng, shape):
         return self.scale * rng.standard_normal(shape)
+
+
+@keras.saving.register_keras_serializable("rnn_zoo")
+class GateOf(keras.initializers.Initializer):
+    """The columns of one gate in the matrix that a Keras initializer draws for all gates.
+
+    Args:
+        initializer: a Keras initializer.
+        index: number of the gate.
+        count: number of gates.
+    """
+
+    def __init__(self, initializer: Any, index: int, count: int):
+        self.initializer = keras.initializers.get(initializer)
+        self.index = index
+        self.count = count
+
+    def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> Tensor:
+        *rows, units = shape
+        drawn = self.initializer((*rows, self.count * units), dtype=dtype)
+        return drawn[..., self.index * units : (self.index + 1) * units]
+
+    def draw(self, shape: tuple[int, ...]) -> np.ndarray:
+        """Return the value as a float32 NumPy array."""
+        return keras.ops.convert_to_numpy(self(shape, dtype="float32"))
+
+    def get_config(self) -> dict[str, Any]:
+        serialized = keras.initializers.serialize(self.initializer)
+        return {"initializer": serialized, "index": self.index, "count": self.count}
 
 
 #: Initializers of recurrent matrices and of biases, by their names in configurations.

@@ -1,33 +1,59 @@
 """The architectures as Keras layers, drop-in replacements for layers like `keras.layers.GRU`."""
 
+import difflib
+import inspect
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from rnn_zoo import cells
+from rnn_zoo.cells.base import parameters
 from rnn_zoo.unroll import unroll
 
 Tensor = Any
+
+#: Arguments of Keras's recurrent layers that change nothing here -> the values that are accepted.
+_HARMLESS: dict[str, tuple] = {
+    "implementation": (0, 1, 2),
+    "unroll": (False, True),
+    "use_cudnn": ("auto", False),
+}
+#: The same, of single layers.
+_HARMLESS_OF: dict[str, dict[str, tuple]] = {"GRU": {"reset_after": (False,)}}
+#: Arguments of Keras's recurrent layers that these lack -> what to use.
+_INSTEAD = {
+    "unit_forget_bias": "gate_bias, which is 1 by default",
+    "reset_after": "reset_after=False, eq. (7)",
+    "use_cudnn": "use_cudnn='auto'",
+}
 
 
 class CellLayer(keras.layers.RNN):
     """Keras `RNN` layer of one cell, with its loop over time replaced by `rnn_zoo.unroll`.
 
-    Calls take `(sequences (B, T, I), initial_state=None, mask=None)`.
+    Calls take `(sequences (B, T, I), initial_state=None, mask=None)`. Sequences of integers or
+    booleans are cast. A mask is (B, T) or (B, T, 1). An initial state is a list of (B, N), or of
+    (1, N) for all samples.
 
     Args:
         units, activation, gate_bias, ...: the cell's arguments.
         return_sequences: whether to return the outputs of all steps, (B, T, N), or of the last.
         return_state: whether to return the final states too: `(output, *states)`.
         go_backwards: whether to run from the last time step to the first; outputs keep that order.
+        stateful: whether a batch starts from the last states of the batch before. The first one
+            after `reset_state()`, and the very first, start from the learned initial states, which
+            are trained there.
         zero_output_for_mask: whether masked steps output zeros instead of the previous output.
+        activity_regularizer: Keras regularizer of the output.
+        **options: other arguments of the cell or of `keras.layers.Layer`. `implementation`,
+            `unroll` and `use_cudnn` may be as in Keras, and change nothing.
 
     Raises:
-        ValueError: `stateful` or `unroll` is True, or the cell refuses an argument. A stateful
-            Keras layer resets to zeros and stops the gradient of a learned initial state: pass
-            `initial_state` and use `return_state` instead. When the layer is built: the cell has
-            weights besides those of its gates, which the derived gradient would miss.
+        ValueError: an unknown argument, or one that the cell refuses. When the layer is built: the
+            cell has weights besides those of its gates, which the derived gradient would miss; or
+            the layer is stateful and its batch size is not known.
     """
 
     cell_class: type[cells.AbstractRNNCell]
@@ -35,38 +61,65 @@ class CellLayer(keras.layers.RNN):
     def __init__(
         self,
         units: int,
-        *cell_arguments: Any,
+        activation: Any = ...,  # the cell's default; None is Keras's name of the identity
+        *,
         return_sequences: bool = False,
         return_state: bool = False,
         go_backwards: bool = False,
+        stateful: bool = False,
         zero_output_for_mask: bool = False,
+        activity_regularizer: Any = None,
         name: str | None = None,
         dtype: Any = None,
         trainable: bool = True,
-        **cell_options: Any,
+        autocast: bool = True,
+        **options: Any,
     ):
-        for option in ("stateful", "unroll"):
-            if cell_options.pop(option, False):
-                raise ValueError(
-                    f"{option}=True is not supported by rnn_zoo layers; "
-                    "pass initial_state and use return_state=True instead"
-                )
-        cell = self.cell_class(
-            units, *cell_arguments, dtype=dtype, trainable=trainable, **cell_options
-        )
+        cell_options, layer_options = self._split(options)
+        cell_options |= {"dtype": dtype, "trainable": trainable, "autocast": autocast}
+        if activation is not ...:
+            cell_options["activation"] = activation
         super().__init__(
-            cell,
+            self.cell_class(units, **cell_options),
             return_sequences=return_sequences,
             return_state=return_state,
             go_backwards=go_backwards,
+            stateful=stateful,
             zero_output_for_mask=zero_output_for_mask,
+            activity_regularizer=activity_regularizer,
             name=name,
             dtype=dtype,
             trainable=trainable,
+            autocast=autocast,
+            **layer_options,
         )
+        self.input_spec = keras.layers.InputSpec(ndim=3)
+        self._is_fresh = None
+
+    @classmethod
+    def _split(cls, options):
+        """Return (options of the cell, options of Keras's base layer); refuse others."""
+        harmless = _HARMLESS | _HARMLESS_OF.get(cls.__name__, {})
+        of_cell, of_layer = {}, {}
+        known = parameters(cls.cell_class)
+        for name, value in options.items():
+            if name in known:
+                of_cell[name] = value
+            elif name in ("input_shape", "input_dim"):
+                of_layer[name] = value
+            elif name not in harmless or value not in harmless[name]:
+                close = difflib.get_close_matches(name, inspect.signature(cls).parameters, n=1)
+                hint = _INSTEAD.get(name) or (close[0] if close else None)
+                raise ValueError(
+                    f"rnn_zoo.layers.{cls.__name__} has no argument {name}={value!r}"
+                    + (f"; use {hint}" if hint else "")
+                )
+        return of_cell, of_layer
 
     def build(self, sequences_shape, initial_state_shape=None):
-        super().build(sequences_shape, initial_state_shape)
+        batch_size, _, features = sequences_shape
+        if not self.cell.built:
+            self.cell.build((batch_size, features))
         unknown = self.cell.unknown_weights()
         if unknown:
             name = type(self.cell).__name__
@@ -74,6 +127,64 @@ class CellLayer(keras.layers.RNN):
                 f"{name} has weights other than its gates', {', '.join(unknown)}, and layers of "
                 f"rnn_zoo do not train these; use keras.layers.RNN({name}(units)), which does"
             )
+        self.input_spec = keras.layers.InputSpec(ndim=3, axes={-1: features})
+        if self.stateful:
+            self._add_states(batch_size)
+
+    def _add_states(self, batch_size):
+        if batch_size is None:
+            raise ValueError(
+                f"the stateful layer {self.name} needs a known batch size; give keras.Input a "
+                "batch_shape"
+            )
+        self._expected_batch_size = batch_size
+        shape = (batch_size, self.cell.units)
+        with keras.name_scope(self.name):
+            last = [_untrained(ops.zeros(shape), f"last_{n}") for n in self.cell.state_names]
+            # Not by setattr: Keras would take them for weights, and a stateful layer must have
+            # those of its stateless twin.
+            vars(self).update(states=last, _is_fresh=_untrained(ops.ones(()), "is_fresh"))
+        self.reset_state()
+
+    @property
+    def variables(self) -> list[Any]:
+        """Weights, and the states between batches of a stateful layer."""
+        if self._is_fresh is None:
+            return super().variables
+        return [*super().variables, *self.states, self._is_fresh]
+
+    def reset_state(self) -> None:
+        """Let the next batch start from the learned initial states."""
+        if self._is_fresh is not None:
+            for variable, state in zip(self.states, self.cell.initial_state, strict=True):
+                variable.assign(np.broadcast_to(state, variable.shape))
+            self._is_fresh.assign(1.0)
+
+    def call(self, sequences, initial_state=None, mask=None, training=False):
+        if not keras.backend.is_float_dtype(keras.backend.standardize_dtype(sequences.dtype)):
+            sequences = ops.cast(sequences, self.compute_dtype)
+        batch_size = ops.shape(sequences)[0]
+        if initial_state is not None:
+            initial_state = [
+                ops.broadcast_to(state, (batch_size, self.cell.units))
+                if state.shape[0] == 1
+                else state
+                for state in keras.tree.flatten(initial_state)
+            ]
+        elif self.stateful:
+            # The learned states themselves, not a copy of their values: a gradient reaches them.
+            learned = keras.tree.flatten(self.get_initial_state(batch_size))
+            initial_state = [
+                ops.where(self._is_fresh > 0, first, ops.cast(last, first.dtype))
+                for first, last in zip(learned, self.states, strict=True)
+            ]
+        result = super().call(sequences, initial_state, _without_units(mask), training)
+        if self.stateful:
+            self._is_fresh.assign(0.0)
+        return result
+
+    def compute_mask(self, inputs, mask):
+        return super().compute_mask(inputs, _without_units(mask))
 
     def inner_loop(self, sequences, initial_state, mask, training=False):
         if self.go_backwards:
@@ -91,12 +202,22 @@ class CellLayer(keras.layers.RNN):
 
     def get_config(self) -> dict[str, Any]:
         config = self.cell.get_config() | super().get_config()
-        del config["cell"], config["stateful"], config["unroll"]
+        del config["cell"], config["unroll"]
         return config
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "CellLayer":
         return cls(**config)
+
+
+def _untrained(value, name):
+    return keras.Variable(value, trainable=False, name=name)
+
+
+def _without_units(mask):
+    """Return a mask (B, T) of one that may be (B, T, 1)."""
+    mask = keras.tree.flatten(mask)[0] if keras.tree.is_nested(mask) else mask
+    return ops.squeeze(mask, -1) if mask is not None and len(mask.shape) == 3 else mask
 
 
 def make_layer(
@@ -115,10 +236,13 @@ def make_layer(
         module: module from which the layer class can be imported.
     """
     summary = (cell_class.__doc__ or cell_class.__name__).strip().split("\n")[0]
+    known = parameters(cell_class)
     attributes = {
         "__doc__": f"{summary}\n\n`{cell_class.__name__}` as a layer; see `CellLayer`.",
         "__module__": module,
+        "__signature__": _OfClass(_signature(known)),
         "cell_class": cell_class,
+        **{option: _of_cell(option) for option in known},
     }
     layer = type(name, (CellLayer,), attributes)
     for each in (cell_class, layer):
@@ -127,7 +251,34 @@ def make_layer(
     return layer
 
 
-RNN = make_layer(cells.RNNCell, "RNN")
+def _of_cell(option):
+    return property(lambda self: getattr(self.cell, option), doc=f"`{option}` of the cell.")
+
+
+class _OfClass:
+    """A class attribute that instances lack: `inspect.signature(layer)` is that of its call."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def __get__(self, instance, owner):
+        if instance is not None:
+            raise AttributeError
+        return self.value
+
+
+def _signature(of_cell):
+    """Return the signature of a layer: its cell's arguments, then those of all layers."""
+    of_layer = inspect.signature(CellLayer.__init__).parameters
+    by_name = [
+        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        for name, parameter in (of_cell | of_layer).items()
+        if name not in ("self", "units", "activation", "options")
+    ]
+    return inspect.Signature([of_cell["units"], of_cell["activation"], *by_name])
+
+
+RNN = SimpleRNN = make_layer(cells.RNNCell, "RNN")
 IRNN = make_layer(cells.IRNNCell, "IRNN")
 UGRNN = make_layer(cells.UGRNNCell, "UGRNN")
 GRU = make_layer(cells.GRUCell, "GRU")

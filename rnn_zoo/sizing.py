@@ -33,7 +33,7 @@ def weight_shapes(cell: Any, units: int, features: int) -> dict[str, Any]:
     return {
         "input": dict.fromkeys(cell.gates, (features, units)),
         "recurrent": dict.fromkeys(cell.gates, (units, units)),
-        "bias": dict.fromkeys(cell.gates, (units,)),
+        "bias": dict.fromkeys(cell.gates if getattr(cell, "use_bias", True) else (), (units,)),
         "initial_state": [(units,) for _ in cell.state_names],
         "read_in": read_in,
     }

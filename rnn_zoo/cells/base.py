@@ -16,23 +16,38 @@ import keras
 import numpy as np
 from keras import ops
 
-from rnn_zoo.initializers import BIAS_INITS, MATRIX_INITS, ConstantBias, ScaledNormal
+from rnn_zoo.initializers import (
+    BIAS_INITS,
+    MATRIX_INITS,
+    ConstantBias,
+    GateOf,
+    ScaledNormal,
+    SeededInitializer,
+)
 from rnn_zoo.sizing import weight_shapes
 
 Tensor = Any
 Array = np.ndarray
 
-#: Parts of a gate's weights.
-_GATE_PARTS = ("input", "recurrent", "bias")
+#: Part of a gate's weights -> its name in the arguments of Keras layers.
+_GATE_PARTS = {"input": "kernel", "recurrent": "recurrent", "bias": "bias"}
+#: Kind of argument -> the module that reads and serializes it.
+_KERAS = {
+    "initializer": keras.initializers,
+    "regularizer": keras.regularizers,
+    "constraint": keras.constraints,
+}
 
 
 @dataclasses.dataclass(frozen=True)
 class WeightSpec:
-    """Weight specification: name, shape, initializer."""
+    """Weight specification: name, shape, initializer, and Keras's regularizer and constraint."""
 
     name: str
     shape: tuple[int, ...]
-    initializer: keras.initializers.Initializer
+    initializer: SeededInitializer | GateOf
+    regularizer: Any = None
+    constraint: Any = None
 
     def draw(self) -> Array:
         return self.initializer.draw(self.shape).astype("float32")
@@ -50,6 +65,8 @@ class AbstractRNNCell(keras.layers.Layer):
     Args:
         units: N.
         activation: the elementwise nonlinearity s, as accepted by `keras.activations.get`.
+        recurrent_activation: the elementwise nonlinearity of the gates, in place of the sigmoid.
+        use_bias: whether the gates have biases b. A read-in keeps its own.
         gate_bias: b^fg, added to the pre-activation of each gate in `forget_gates`: one number for
             all, or a dict from gate to number. A hyperparameter, not a weight. Cells without forget
             gates ignore it.
@@ -61,10 +78,15 @@ class AbstractRNNCell(keras.layers.Layer):
             gates, or a dict from gate to number. The identity is not scaled.
         seed: random seed of the initial values; `None` draws one from Python's `random`, which
             `keras.utils.set_random_seed` makes reproducible.
+        kernel_initializer, recurrent_initializer, bias_initializer: Keras initializers, used in
+            place of the paper's. As in Keras, each draws the weights of all gates at once.
+        kernel_regularizer, recurrent_regularizer, bias_regularizer: Keras regularizers of the input
+            matrices, the recurrent matrices and the biases, applied to each gate's.
+        kernel_constraint, recurrent_constraint, bias_constraint: Keras constraints, likewise.
 
     Raises:
-        ValueError: `units` below 1, an activation that mixes units, an unknown initializer, or a
-            dict whose keys are not the gates.
+        ValueError: `units` below 1, an activation that mixes units, an unknown initializer, a
+            `recurrent_activation` that no equation uses, or a dict whose keys are not the gates.
     """
 
     #: Names of the gates.
@@ -93,6 +115,17 @@ class AbstractRNNCell(keras.layers.Layer):
         recurrent_scale: float | dict[str, float] = 1.0,
         bias_scale: float | dict[str, float] = 0.0,
         seed: int | None = None,
+        recurrent_activation: str | Callable[[Tensor], Tensor] = "sigmoid",
+        use_bias: bool = True,
+        kernel_initializer: Any = None,
+        recurrent_initializer: Any = None,
+        bias_initializer: Any = None,
+        kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        recurrent_constraint: Any = None,
+        bias_constraint: Any = None,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
@@ -108,6 +141,22 @@ class AbstractRNNCell(keras.layers.Layer):
         self.recurrent_scale = _per_gate("recurrent_scale", recurrent_scale, self.gates)
         self.bias_scale = _per_gate("bias_scale", bias_scale, self.gates)
         self.seed = seed
+        self.recurrent_activation = elementwise(recurrent_activation)
+        is_used = "recurrent_activation" in type(self).step.__code__.co_names
+        if self.recurrent_activation is not keras.activations.sigmoid and not is_used:
+            raise ValueError(
+                f"the equations of {type(self).__name__} do not use recurrent_activation; omit it"
+            )
+        self.use_bias = bool(use_bias)
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.recurrent_initializer = keras.initializers.get(recurrent_initializer)
+        self.bias_initializer = keras.initializers.get(bias_initializer)
+        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
+        self.recurrent_regularizer = keras.regularizers.get(recurrent_regularizer)
+        self.bias_regularizer = keras.regularizers.get(bias_regularizer)
+        self.kernel_constraint = keras.constraints.get(kernel_constraint)
+        self.recurrent_constraint = keras.constraints.get(recurrent_constraint)
+        self.bias_constraint = keras.constraints.get(bias_constraint)
 
     def step(
         self,
@@ -172,8 +221,7 @@ class AbstractRNNCell(keras.layers.Layer):
             NumPy arrays in the structure of `weight_tensors`.
         """
         drawn = keras.tree.map_structure(lambda spec: spec.draw(), self._weight_specs(features))
-        zeros = [np.zeros(self.units, "float32") for _ in self.state_names]
-        return drawn | {"initial_state": drawn["initial_state"] or zeros}
+        return self._completed(drawn, lambda: np.zeros(self.units, "float32"))
 
     def _weight_specs(self, features):
         """Return a `WeightSpec` per weight, in the structure of `weights_by_part`."""
@@ -182,7 +230,7 @@ class AbstractRNNCell(keras.layers.Layer):
         # Bidirectional, must draw its own values.
         seed = random.randint(1, 2**31 - 1) if self.seed is None else self.seed
         seeds = map(int, np.random.SeedSequence(seed).generate_state(3 * len(self.gates) + 1))
-        initializers = {
+        papers = {
             "input": (ScaledNormal, self.input_scale),
             "recurrent": (MATRIX_INITS[self.matrix_init], self.recurrent_scale),
             "bias": (BIAS_INITS[self.bias_init], self.bias_scale),
@@ -191,10 +239,20 @@ class AbstractRNNCell(keras.layers.Layer):
         for name, shape in shapes["read_in"].items():
             initializer = ConstantBias(0.0) if name == "bias" else ScaledNormal(1.0, next(seeds))
             specs["read_in"][name] = WeightSpec(f"read_in_{name}", shape, initializer)
-        for gate in self.gates:
-            for part, (initializer, scales) in initializers.items():
+        for index, gate in enumerate(self.gates):
+            for part, (initializer, scales) in papers.items():
+                ours = initializer(scales[gate], next(seeds))
+                if gate not in shapes[part]:
+                    continue
+                given, regularizer, constraint = (
+                    getattr(self, f"{_GATE_PARTS[part]}_{kind}") for kind in _KERAS
+                )
                 specs[part][gate] = WeightSpec(
-                    f"{gate}_{part}", shapes[part][gate], initializer(scales[gate], next(seeds))
+                    f"{gate}_{part}",
+                    shapes[part][gate],
+                    ours if given is None else GateOf(given, index, len(self.gates)),
+                    regularizer,
+                    constraint,
                 )
         learned = self.state_names if self.learned_initial_state else ()
         specs["initial_state"] = [
@@ -204,7 +262,7 @@ class AbstractRNNCell(keras.layers.Layer):
         return specs
 
     def _add(self, spec):
-        return self.add_weight(name=spec.name, shape=spec.shape, initializer=spec.initializer)
+        return self.add_weight(**{f.name: getattr(spec, f.name) for f in dataclasses.fields(spec)})
 
     def weight_tensors(self, dtype: str | None = None) -> dict[str, Any]:
         """Return the current weights as tensors, in the structure that `rnn_zoo.unroll` takes.
@@ -224,9 +282,14 @@ class AbstractRNNCell(keras.layers.Layer):
             part: list(held) if isinstance(held, list) else dict(held)
             for part, held in self._built_weights().items()
         }
-        zeros = [ops.zeros((self.units,), dtype) for _ in self.state_names]
-        held["initial_state"] = held["initial_state"] or zeros
-        return keras.tree.map_structure(lambda weight: ops.cast(weight, dtype), held)
+        cast = keras.tree.map_structure(lambda weight: ops.cast(weight, dtype), held)
+        return self._completed(cast, lambda: ops.zeros((self.units,), dtype))
+
+    def _completed(self, weights, zeros):
+        """Add zeros for initial states that are not learned, and for biases that are not used."""
+        initial = weights["initial_state"] or [zeros() for _ in self.state_names]
+        bias = weights["bias"] or {gate: zeros() for gate in self.gates}
+        return weights | {"initial_state": initial, "bias": bias}
 
     def assign_weights(self, tensors: dict[str, Any]) -> None:
         """Set the weights from the structure of `weight_tensors`."""
@@ -258,12 +321,15 @@ class AbstractRNNCell(keras.layers.Layer):
         return output, list(states)
 
     def get_initial_state(self, batch_size: int | None = None) -> Tensor | list[Tensor]:
-        """Return the learned initial states, or zeros, each broadcast to (B, N).
+        """Return the learned initial states, or zeros, each repeated to (B, N).
 
-        The structure is that of `state_size`: a bare tensor for one state, else a list.
+        The structure is that of `state_size`: a bare tensor for one state, else a list. A stateful
+        `keras.layers.RNN` of this cell starts from their values when it is built, and from zeros
+        after `reset_state()`; layers of `rnn_zoo.layers` start from the learned states again.
         """
         states = [
-            ops.broadcast_to(state, (batch_size, self.units))
+            # A copy: on torch, Keras cannot write to a state whose rows share their memory.
+            ops.copy(ops.broadcast_to(state, (batch_size, self.units)))
             for state in self.weight_tensors()["initial_state"]
         ]
         return states if len(states) > 1 else states[0]
@@ -318,6 +384,13 @@ class AbstractRNNCell(keras.layers.Layer):
                 "recurrent_scale": dict(self.recurrent_scale),
                 "bias_scale": dict(self.bias_scale),
                 "seed": self.seed,
+                "recurrent_activation": keras.activations.serialize(self.recurrent_activation),
+                "use_bias": self.use_bias,
+                **{
+                    f"{part}_{kind}": module.serialize(getattr(self, f"{part}_{kind}"))
+                    for part in _GATE_PARTS.values()
+                    for kind, module in _KERAS.items()
+                },
             }
         )
 
@@ -335,21 +408,26 @@ class AbstractRNNCell(keras.layers.Layer):
         }
 
 
+def parameters(cell_class: type[AbstractRNNCell]) -> dict[str, inspect.Parameter]:
+    """Return the constructor's arguments, those of its parents up to `AbstractRNNCell` included."""
+    found: dict[str, inspect.Parameter] = {}
+    for each in cell_class.__mro__[: cell_class.__mro__.index(AbstractRNNCell) + 1]:
+        if "__init__" not in vars(each):
+            continue
+        own = inspect.signature(vars(each)["__init__"]).parameters
+        for name, parameter in list(own.items())[1:]:  # without self
+            if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+                found.setdefault(name, parameter)
+        if all(parameter.kind is not parameter.VAR_KEYWORD for parameter in own.values()):
+            break  # it does not pass on its parents' arguments
+    return found
+
+
 def own_options(cell_class: type[AbstractRNNCell]) -> dict[str, Any]:
     """Return the constructor's arguments that `AbstractRNNCell` lacks, with their defaults."""
     common = inspect.signature(AbstractRNNCell.__init__).parameters
-    options: dict[str, Any] = {}
-    for each in cell_class.__mro__[: cell_class.__mro__.index(AbstractRNNCell)]:
-        if "__init__" not in vars(each):
-            continue
-        parameters = inspect.signature(vars(each)["__init__"]).parameters
-        for name, parameter in parameters.items():
-            is_named = parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
-            if is_named and name not in common:
-                options.setdefault(name, parameter.default)
-        if all(parameter.kind is not parameter.VAR_KEYWORD for parameter in parameters.values()):
-            break  # it does not pass on its parents' arguments
-    return options
+    found = parameters(cell_class).items()
+    return {name: parameter.default for name, parameter in found if name not in common}
 
 
 def _choice(name, value, choices):

@@ -19,8 +19,8 @@ class GRUCell(AbstractRNNCell):
 
     def step(self, ops, x, pre, states):
         (h,) = states
-        r = ops.sigmoid(pre("r", h))  # (5)
-        u = ops.sigmoid(pre("u", h) + self.gate_bias["u"])  # (6)
+        r = self.recurrent_activation(pre("r", h))  # (5)
+        u = self.recurrent_activation(pre("u", h) + self.gate_bias["u"])  # (6)
         c = self.activation(pre("c", r * h))  # (7)
         h = u * h + (1 - u) * c  # (8)
         return h, [h]

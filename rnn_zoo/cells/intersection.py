@@ -53,8 +53,8 @@ class IntersectionRNNCell(AbstractRNNCell):
         (h,) = states
         y_in = self.depth_activation(pre("y", h))  # (15)
         h_in = self.activation(pre("h", h))  # (16)
-        gate_y = ops.sigmoid(pre("gy", h) + self.gate_bias["gy"])  # (17)
-        gate_h = ops.sigmoid(pre("gh", h) + self.gate_bias["gh"])  # (18)
+        gate_y = self.recurrent_activation(pre("gy", h) + self.gate_bias["gy"])  # (17)
+        gate_h = self.recurrent_activation(pre("gh", h) + self.gate_bias["gh"])  # (18)
         y = gate_y * x + (1 - gate_y) * y_in  # (19)
         h = gate_h * h + (1 - gate_h) * h_in  # (20)
         return y, [h]

@@ -19,10 +19,10 @@ class LSTMCell(AbstractRNNCell):
 
     def step(self, ops, x, pre, states):
         h, c = states
-        i = ops.sigmoid(pre("i", h))  # (9)
-        f = ops.sigmoid(pre("f", h) + self.gate_bias["f"])  # (10)
+        i = self.recurrent_activation(pre("i", h))  # (9)
+        f = self.recurrent_activation(pre("f", h) + self.gate_bias["f"])  # (10)
         c_in = self.activation(pre("c", h))  # (11)
         c = f * c + i * c_in  # (12)
-        o = ops.sigmoid(pre("o", h))  # (13)
+        o = self.recurrent_activation(pre("o", h))  # (13)
         h = o * ops.tanh(c)  # (14)
         return h, [h, c]

@@ -23,7 +23,7 @@ class MGUCell(AbstractRNNCell):
 
     def step(self, ops, x, pre, states):
         (h,) = states
-        f = ops.sigmoid(pre("f", h) - self.gate_bias["f"])  # (1)
+        f = self.recurrent_activation(pre("f", h) - self.gate_bias["f"])  # (1)
         h_in = self.activation(pre("h", f * h))  # (2)
         h = (1 - f) * h + f * h_in  # (3)
         return h, [h]

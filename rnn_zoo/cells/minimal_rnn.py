@@ -30,6 +30,6 @@ class MinimalRNNCell(AbstractRNNCell):
 
     def step(self, ops, x, pre, states):
         (h,), z = states, x
-        u = ops.sigmoid(pre("u", h) + self.gate_bias["u"])  # (2)
+        u = self.recurrent_activation(pre("u", h) + self.gate_bias["u"])  # (2)
         h = u * h + (1 - u) * z  # (3)
         return h, [h]

@@ -18,6 +18,6 @@ class UGRNNCell(AbstractRNNCell):
     def step(self, ops, x, pre, states):
         (h,) = states
         c = self.activation(pre("c", h))  # (2)
-        g = ops.sigmoid(pre("g", h) + self.gate_bias["g"])  # (3)
+        g = self.recurrent_activation(pre("g", h) + self.gate_bias["g"])  # (3)
         h = g * h + (1 - g) * c  # (4)
         return h, [h]

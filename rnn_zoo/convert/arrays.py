@@ -22,19 +22,24 @@ GATES: dict[type[layers.CellLayer], tuple[str, ...]] = {
 
 
 def by_gate(
-    gates: tuple[str, ...], kernel: Array, recurrent: Array, bias: Array
+    gates: tuple[str, ...], kernel: Array, recurrent: Array, bias: Array | None
 ) -> dict[str, dict[str, Array]]:
-    """Split arrays (I, G N), (N, G N) and (G N,) into the form of `gate_weights`."""
-    parts = {"input": kernel, "recurrent": recurrent, "bias": bias}
+    """Split arrays (I, G N), (N, G N) and (G N,) or None into the form of `gate_weights`."""
+    parts = {"input": kernel, "recurrent": recurrent}
+    parts |= {} if bias is None else {"bias": bias}
     split = {part: np.split(array, len(gates), axis=-1) for part, array in parts.items()}
     return {gate: {part: split[part][i] for part in parts} for i, gate in enumerate(gates)}
 
 
 def filled(
-    layer: layers.CellLayer, kernel: Array, recurrent: Array, bias: Array
+    layer: layers.CellLayer,
+    kernel: Array,
+    recurrent: Array,
+    bias: Array | None = None,
+    batch_size: int | None = None,
 ) -> layers.CellLayer:
     """Build a layer of rnn_zoo and set its weights from arrays (I, G N), (N, G N) and (G N,)."""
-    layer.build((None, None, len(kernel)))
+    layer.build((batch_size, None, len(kernel)))
     layer.cell.set_gate_weights(by_gate(GATES[type(layer)], kernel, recurrent, bias))
     return layer
 
@@ -43,8 +48,9 @@ def joined(layer: layers.CellLayer) -> tuple[Array, Array, Array]:
     """Return a layer's arrays (I, G N), (N, G N) and (G N,) in float64, b^fg added to the bias."""
     cell, gates = layer.cell, GATES[type(layer)]
     weights = cell.gate_weights()
+    none = np.zeros(cell.units)
     kernel, recurrent, bias = (
-        np.concatenate([weights[gate][part].astype("float64") for gate in gates], axis=-1)
+        np.concatenate([weights[gate].get(part, none).astype("float64") for gate in gates], axis=-1)
         for part in ("input", "recurrent", "bias")
     )
     added = [cell.gate_bias.get(gate, 0.0) for gate in gates]

@@ -14,20 +14,16 @@ _FROM = {
     keras.layers.LSTM: layers.LSTM,
 }
 _TO = {ours: theirs for theirs, ours in _FROM.items()} | {layers.IRNN: keras.layers.SimpleRNN}
-_CALLING = ("return_sequences", "return_state", "go_backwards", "zero_output_for_mask")
-#: Options of Keras layers that rnn_zoo layers lack.
-_THEIRS_ALONE = (
-    "stateful",
-    "dropout",
-    "recurrent_dropout",
+#: Options that both have. Regularizers and constraints act on the matrices of each gate here, and
+#: of all gates at once there, which is the same for those that treat columns alike.
+_SHARED = (
+    *("return_sequences", "return_state", "go_backwards", "stateful", "zero_output_for_mask"),
     "activity_regularizer",
-    "kernel_regularizer",
-    "recurrent_regularizer",
-    "bias_regularizer",
-    "kernel_constraint",
-    "recurrent_constraint",
-    "bias_constraint",
-)
+    *(f"{part}_{kind}" for part in ("kernel", "recurrent", "bias")
+      for kind in ("regularizer", "constraint")),
+)  # fmt: skip
+#: Options of Keras layers that rnn_zoo layers lack.
+_THEIRS_ALONE = ("dropout", "recurrent_dropout")
 
 
 def from_keras(layer: Any, learned_initial_state: bool = False) -> layers.CellLayer:
@@ -35,16 +31,14 @@ def from_keras(layer: Any, learned_initial_state: bool = False) -> layers.CellLa
 
     Args:
         layer: a built `keras.layers.SimpleRNN`, `GRU` of `reset_after=False`, or `LSTM` of
-            `activation="tanh"`, with sigmoid gates. A missing bias becomes zero.
+            `activation="tanh"`.
         learned_initial_state: whether the initial state, zero in Keras, is trainable.
 
     Returns:
-        A layer of `rnn_zoo.layers` with `gate_bias=0`, of the same name, precision, `trainable`,
-        `return_sequences`, `return_state`, `go_backwards` and `zero_output_for_mask`.
+        A layer of `rnn_zoo.layers` with `gate_bias=0`, of the same name and options.
 
     Raises:
-        ValueError: another layer, one without weights, or one with options that rnn_zoo layers
-            lack: dropout, regularizers, constraints, `stateful=True`.
+        ValueError: another layer, one without weights, or one with dropout.
 
     Example:
         layer = rnn_zoo.convert.from_keras(model.get_layer("gru"))
@@ -61,11 +55,15 @@ def from_keras(layer: Any, learned_initial_state: bool = False) -> layers.CellLa
         activation=layer.activation,
         gate_bias=0.0,
         learned_initial_state=learned_initial_state,
+        use_bias=cell.use_bias,
+        **_gates(layer),
         **_common(layer),
     )
-    bias = cell.bias if cell.use_bias else np.zeros(cell.kernel.shape[1])
-    weights = (cell.kernel, cell.recurrent_kernel, bias)
-    return arrays.filled(ours, *map(keras.ops.convert_to_numpy, weights))
+    numbers = keras.ops.convert_to_numpy
+    bias = numbers(cell.bias) if cell.use_bias else None
+    return arrays.filled(
+        ours, numbers(cell.kernel), numbers(cell.recurrent_kernel), bias, _batch_size(layer)
+    )
 
 
 def to_keras(layer: layers.CellLayer, drop_initial_state: bool = False) -> Any:
@@ -93,16 +91,30 @@ def to_keras(layer: layers.CellLayer, drop_initial_state: bool = False) -> Any:
     arrays.check_ours(layer, f"keras.layers.{kind.__name__}", drop_initial_state)
     if kind is keras.layers.GRU:
         options["reset_after"] = False
+    if kind is not keras.layers.SimpleRNN:
+        options |= _gates(layer)
     cell, weights = layer.cell, arrays.joined(layer)
+    options["use_bias"] = cell.use_bias or bool(np.any(weights[2]))
     theirs = kind(cell.units, activation=cell.activation, **options, **_common(layer))
-    theirs.build((None, None, len(weights[0])))
-    theirs.set_weights(weights)
+    theirs.build((_batch_size(layer), None, len(weights[0])))
+    theirs.set_weights(weights if options["use_bias"] else weights[:2])
     return theirs
+
+
+def _batch_size(layer):
+    """Return the number of samples of a stateful layer; None of others."""
+    return layer.states[0].shape[0] if layer.stateful else None
+
+
+def _gates(layer):
+    """Return the nonlinearity of the gates, if there are any."""
+    found = getattr(layer, "recurrent_activation", None)
+    return {} if found is None else {"recurrent_activation": found}
 
 
 def _common(layer):
     """Return the options that layers of Keras and rnn_zoo share."""
-    return {option: getattr(layer, option) for option in _CALLING} | {
+    return {option: getattr(layer, option) for option in _SHARED} | {
         "name": layer.name,
         "dtype": layer.dtype_policy,
         "trainable": layer.trainable,
@@ -122,12 +134,6 @@ def _check(layer):
         raise ValueError(
             f"{who} resets the state after its product, and rnn_zoo.layers.GRU before it, eq. (7); "
             "train one of reset_after=False"
-        )
-    gates = getattr(layer, "recurrent_activation", keras.activations.sigmoid)
-    if gates is not keras.activations.sigmoid:
-        raise ValueError(
-            f"{who} has recurrent_activation {arrays.name(gates)}, and gates of rnn_zoo are "
-            "sigmoid; train one of recurrent_activation='sigmoid'"
         )
     arrays.check_activation(layer, layer.activation)
     arrays.check_built(layer)

@@ -309,15 +309,28 @@ def test_config_makes_an_equal_layer(case):
         np.testing.assert_array_equal(weight, again)
 
 
-def test_what_is_not_supported_is_refused():
-    for option in ("stateful", "unroll"):
-        with pytest.raises(ValueError, match=f"{option}=True.*initial_state"):
-            rnn_zoo.layers.GRU(UNITS, **{option: True})
-        rnn_zoo.layers.GRU(UNITS, **{option: False})
-    with pytest.raises(ValueError, match="units must be a whole number of at least 1, got 0"):
-        rnn_zoo.layers.LSTM(0)
-    with pytest.raises((TypeError, ValueError), match="retrun_state"):
-        rnn_zoo.layers.LSTM(3, retrun_state=True)
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"units": 0}, "units must be a whole number of at least 1, got 0"),
+        ({"retrun_state": True}, "LSTM has no argument retrun_state=True; use return_state"),
+        ({"recurent_activation": "relu"}, "recurent_activation='relu'; use recurrent_activation"),
+        ({"use_cudnn": True}, "no argument use_cudnn=True; use use_cudnn='auto'"),
+        ({"unit_forget_bias": True}, "unit_forget_bias=True; use gate_bias, which is 1 by default"),
+        ({"reset_after": False}, "LSTM has no argument reset_after=False"),
+    ],
+)
+def test_unknown_arguments_are_refused_with_what_works(options, message):
+    with pytest.raises(ValueError, match=message):
+        rnn_zoo.layers.LSTM(**{"units": 3} | options)
+
+
+def test_arguments_of_keras_that_change_nothing_are_accepted():
+    options = {"unroll": True, "use_cudnn": "auto", "implementation": 1, "reset_after": False}
+    layer = rnn_zoo.layers.GRU(UNITS, **options, recurrent_activation="sigmoid")
+    assert not options.keys() & layer.get_config().keys()
+    with pytest.raises(ValueError, match="RNNCell do not use recurrent_activation; omit it"):
+        rnn_zoo.layers.SimpleRNN(3, recurrent_activation="relu")
 
 
 def test_weights_that_would_not_be_trained_are_refused():
