@@ -66,6 +66,10 @@ def difference(held: Mapping[str, Any], wanted: Mapping[str, Any]) -> str | None
 
 
 def _difference(record, config):
-    held = {name: getattr(record, field) for field, name in _SHARED.items()}
+    held = {
+        name: getattr(record, field)
+        for field, name in _SHARED.items()
+        if name not in record.searched
+    }
     text = difference(held, config)
     return text and f"{record.run_id} with {text}"

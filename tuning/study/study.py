@@ -416,6 +416,7 @@ class Study:
 def _is_of(trial, values, record):
     """Returns whether a trial of the search has the values and the result of a record."""
     found = trial.hyperparameters.values
-    if any(found.get(name) != value for name, value in values.items()):
+    # Searches of earlier versions lack hyperparameters with a single value.
+    if any(found.get(name, value) != value for name, value in values.items()):
         return False
     return trial.status == RUNNING or trial.score == record.objective

@@ -234,7 +234,7 @@ def test_a_sweep_accepts_every_design_in_its_order(name, tmp_path):
     for merge in (False, True):
         text = plan.gin(points, f"Of {name}.", merge)
         (tmp_path / "plan.gin").write_text(text)
-        specs, _ = parse(str(tmp_path / "plan.gin"), "laptop", text8={"path": str(text_file)})
+        specs, *_ = parse(str(tmp_path / "plan.gin"), "laptop", text8={"path": str(text_file)})
         assert len(specs) == len(points)
         assert len({spec.name for spec in specs}) == len(points)
         if not merge:
@@ -256,7 +256,7 @@ def test_a_design_keeps_its_studies_names_as_it_grows(tmp_path):
     design, names = designs.DESIGNS["gated_easier"], []
     for scale in (1, 2):
         (tmp_path / "plan.gin").write_text(plan.gin(design.studies(scale), "Grown."))
-        specs, _ = parse(str(tmp_path / "plan.gin"), "laptop")
+        specs, *_ = parse(str(tmp_path / "plan.gin"), "laptop")
         names.append({spec.name for spec in specs})
     assert names[0] < names[1]
 

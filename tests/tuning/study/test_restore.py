@@ -187,7 +187,7 @@ def test_the_kept_sweeps_are_done_and_continue():
         path = pathlib.Path(__file__).parents[3] / "results" / name
         sweep = Sweep.open(path)
         assert {sweep.state(name).status for name in sweep.specs} == {"done"}
-        specs, _ = parse(f"gin_configs/paper/{name}.gin", "laptop", flags={"num_trials": 200})
+        specs, *_ = parse(f"gin_configs/paper/{name}.gin", "laptop", flags={"num_trials": 200})
         merged = Sweep(path, specs).union()
         if name == "figure_1":
             assert len(merged.conflicts) == len(sweep.specs)

@@ -18,7 +18,7 @@ from trainer.storage.files import write_json
 from trainer.storage.lease import LeaseLost
 from tuning import show, trials
 from tuning.config import StudyConfig
-from tuning.study import identity, log
+from tuning.study import consistency, identity, log
 from tuning.study.study import Study
 
 CONFIG = TrainConfig("parens", "rnn", num_params=3000)
@@ -175,6 +175,25 @@ def test_lost_trials_are_reported_wherever_they_are_read(path, lost):
     rows, problems = trials.collect(path)
     assert len(rows) == (12 - lost if lost else 0)
     assert len(problems) == 1 and words in problems[0]
+
+
+def test_a_study_of_an_earlier_version_without_its_fixed_values_continues(tmp_path, capsys):
+    config = dataclasses.replace(CONFIG, batch_size=4)
+    settings = StudyConfig(3, algorithm="random", seed=0)
+    Study(tmp_path / "study", config, settings, held=()).run(Untrained())
+    search = Study(tmp_path / "study", config, dataclasses.replace(settings, num_trials=5))
+    assert search.run(Untrained())[1]
+    found = [search.log.records[f"{number:05d}"].outside for number in range(5)]
+    assert found == [[], [], [], ["batch_size"], ["batch_size"]]
+    assert search.log.records["00004"].held == ["batch_size"]
+    assert "rebuilt" not in capsys.readouterr().out
+
+
+def test_a_study_that_searches_the_depth_has_trials_of_several(tmp_path):
+    found = [records.record(depth=depth, searched=["depth"]) for depth in (1, 3)]
+    assert consistency.problems(tmp_path, found, {"depth": 1}) == []
+    other = records.record(depth=3)
+    assert "depth 3, not 1" in consistency.problems(tmp_path, [other], {"depth": 1})[0]
 
 
 def shown(path):
