@@ -11,8 +11,8 @@ hyperparameter and metric. The columns of `read` are fields of `RunRecord` and `
     algorithm       search algorithm: "gp", "random", ...
     profile         "smoke", "laptop" or "paper": --profile of the sweep, study or run; None if it
                     started from a preset or a run, from Python, and in older records
-    setting         JSON: task options that must be equal for trials to be compared, and the
-                    hash of text8's corpus
+    setting         JSON: task options that must be equal for trials to be compared, "searched" for
+                    those that the search chose, and the hash of text8's corpus
     bits            stored information of a capacity run, eq. (22)
     num_samples     b of a capacity run, N of rcf
     num_steps       T, if it is an option of the task
@@ -50,6 +50,7 @@ from trainer.storage.differences import flat
 from trainer.storage.files import open_regular
 from trainer.storage.records import RunDirectory, RunRecord
 from trainer.tasks import TASKS, Task
+from tuning.search.space import deviations
 from tuning.study import consistency, identity, log
 from tuning.study.log import GIVEN, RERUNS
 
@@ -285,10 +286,9 @@ def frame(rows: list[dict] | pd.DataFrame) -> pd.DataFrame:
         trials[name] = pd.to_numeric(trials[name], errors="coerce")
     for name in ("is_rerun", "stopped_early"):
         trials[name] = trials[name].astype(bool)
-    for name in (*NAMES, "validation"):
-        trials[name] = trials[name].fillna("[]").astype(str)
-    trials["fixed"] = trials.fixed.fillna("{}").astype(str)
-    trials["excluded"] = trials.excluded.fillna("").astype(object)
+    missing = dict.fromkeys((*NAMES, "validation"), "[]") | {"fixed": "{}", "excluded": ""}
+    for name, value in missing.items():
+        trials[name] = trials[name].astype(object).fillna(value)
     for name in (*_WORDS, *_LABELS):
         trials[name] = trials[name].astype("category")
     return trials
@@ -448,7 +448,7 @@ def _row(record, study, file):
         "hparams": json.dumps(flat(hparams)),
         "held": json.dumps(record.held),
         "narrowed": json.dumps(study.narrowed),
-        "outside": json.dumps(record.outside),
+        "outside": json.dumps(_outside(record)),
         "curve": json.dumps(record.curve),
         **_of_config(record),
         "fixed": json.dumps(_fixed(record, study, is_trial), sort_keys=True),
@@ -462,6 +462,14 @@ def _row(record, study, file):
 def _of_config(record):
     values = {name: record.config.get(name) for name in _OF_CONFIG}
     return values | {"precision": values["precision"] or "float32"}
+
+
+def _outside(record):
+    """Names of the values that are outside the paper, also of runs, which have no search space."""
+    options = record.config.get("arch_options")
+    known = {"arch": record.arch, "arch_options": options if isinstance(options, dict) else {}}
+    own = deviations(record.config | known)
+    return list(dict.fromkeys([*record.outside, *own]))
 
 
 def _fixed(record, study, is_trial):
@@ -504,6 +512,8 @@ def _setting(record, given, pooled):
     searched = {name.partition("task_options.")[2] for name in record.searched}
     free = searched.union(pooled)
     kept = {name: value for name, value in given.items() if name not in free}
+    # Trials that searched an option are not compared with those at its default.
+    kept |= dict.fromkeys(searched - {"", *pooled}, "searched")
     # The hash of text8's corpus.
     kept |= {name: value for name, value in record.data.items() if name == "sha256"}
     return json.dumps(kept, sort_keys=True)

@@ -164,14 +164,26 @@ def test_the_origin_of_a_trial_and_its_held_hyperparameters_are_columns(tmp_path
         assert frame({})[name].tolist() == ["[]"]
 
 
-def test_task_options_that_were_searched_are_not_part_of_the_setting(tmp_path):
+def test_task_options_that_were_searched_are_told_from_the_default(tmp_path):
     rows = []
     for gap, names in enumerate((["task_options.gap"], ["task_options.gap"], [])):
         hparams = {"task_options": {"gap": gap, "T": 9}, "activation": None}
         rows.append(record(str(gap), task="own.task", hparams=hparams, searched=names))
     write(tmp_path / "a/trials.jsonl", *rows)
     found, _ = trials.read(tmp_path)
-    assert found.setting.tolist() == ['{"T": 9}', '{"T": 9}', '{"T": 9, "gap": 2}']
+    searched = '{"T": 9, "gap": "searched"}'
+    assert found.setting.tolist() == [searched, searched, '{"T": 9, "gap": 2}']
+
+
+def test_a_run_that_is_not_the_papers_architecture_is_outside(tmp_path):
+    for name, config in (("a", {"activation": "relu"}), ("b", {"activation": "tanh"})):
+        write(
+            tmp_path / name / "record.json",
+            record(name, arch="irnn", seed=len(name), config=config),
+        )
+    write(tmp_path / "c/trials.jsonl", record("0", arch="mine.cell", config={"arch_options": "x"}))
+    found, _ = trials.read(tmp_path, everything=True)
+    assert found.outside.map(json.loads).tolist() == [[], ["activation"], []]
 
 
 def test_a_study_in_two_directories_is_read_once(tmp_path):

@@ -83,7 +83,13 @@ def run(
     _write(out, drawn, {**tables, "claims": (None, claims)})
     with whole(out / "index.html", "w") as file:
         file.write(html)
-    _summarise(out, drawn, tables, claims, missing, display)
+    belongs = len(usual) and any(len(panel.select(usual)) for panel in FIGURES.values())
+    _summarise(out, drawn, tables, claims, missing if belongs else [], display)
+    if not belongs:
+        display.say(
+            "no run belongs to a figure of the paper; make some with python -m tuning.sweep and a "
+            "file of gin_configs/paper"
+        )
 
 
 def _name(path):

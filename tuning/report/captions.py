@@ -7,7 +7,7 @@ from tuning.report import statistics
 from tuning.report.chart import Chart
 from tuning.report.figures import Panel
 from tuning.report.paper import in_order, label
-from tuning.report.selection import WITHIN, in_words, variant, within
+from tuning.report.selection import WITHIN, in_words, other_options, variant, within
 from tuning.report.settings import pooled
 
 #: Column -> words for trials whose value differs from those of all trials shown; the first applies.
@@ -152,6 +152,8 @@ def _describe(selected):
     if profiles and selected.profile.isna().any():
         profiles.append("unknown")
     text += f"; profile {', '.join(profiles)}" if profiles else ""
+    options = sorted(filter(None, map(other_options, selected.setting.dropna().unique())))
+    text += f"; {'; '.join(options)}" if options else ""
     budgets = sorted({int(budget) for budget in selected.max_params})
     many = f"{budgets[0]:,} to {budgets[-1]:,}" if len(budgets) > 1 else f"{budgets[0]:,}"
     return f"{text}; budget {many}."

@@ -110,44 +110,43 @@ class Chart:
 
         Columns low and high, if there are any, are drawn as bars.
         """
-        (line,) = self._plot(table, arch, self._dashes(dashes))
-        self._drawn(table, arch, line, label)
+        self._drawn(table, arch, self._plot(table, arch, self._dashes(dashes)), label)
 
     @_styled
     def marks(self, table, arch):
         """Draws an architecture's marks at columns x and y, with bars as `line` does."""
-        (marks,) = self._plot(table, arch, "none")
-        self._drawn(table, arch, marks)
+        self._drawn(table, arch, self._plot(table, arch, "none"))
 
     def _plot(self, table, arch, dashes):
+        """Draws marks, the line through them and their bars; returns the line."""
         colour, marker = self._colour(arch), style.look(arch)[1]
-        place = self._place(table, arch)
-        lines = self.axes.plot(
+        (line,) = self.axes.plot(
             table.x, table.y, linestyle=dashes, color=colour, alpha=self._alpha, marker=marker,
             fillstyle=self._filling, markerfacecoloralt="none",
-            markerfacecolor="none" if self.variant else colour, transform=place,
+            markerfacecolor="none" if self.variant else colour,
         )  # fmt: skip
-        self._bars(table, colour, place)
-        return lines
+        if "low" in table and (table.low < table.high).any():
+            self._aside(table, arch, [line, *self._bars(table, colour)])
+        return line
 
-    def _bars(self, table, colour, place):
-        if _has_bars(table):
-            ends = np.array([table.y - table.low, table.high - table.y])
-            width = 0.7 * self.style["lines.linewidth"]
-            self.axes.errorbar(
-                table.x, table.y, ends, fmt="none", ecolor=colour, elinewidth=width,
-                alpha=self._alpha, transform=place,
-            )  # fmt: skip
+    def _bars(self, table, colour):
+        between = self.axes.dataLim.intervalx.copy()
+        ends = np.array([table.y - table.low, table.high - table.y])
+        _, caps, bars = self.axes.errorbar(
+            table.x, table.y, ends, fmt="none", ecolor=colour, alpha=self._alpha,
+            elinewidth=0.7 * self.style["lines.linewidth"],
+        )  # fmt: skip
+        # Matplotlib rounds the x of bars on a log axis, which must not be as narrow as the error.
+        self.axes.dataLim.intervalx = between
+        return *caps, *bars
 
-    def _place(self, table, arch):
-        """Moves marks aside, in turn to the right and left, if there are others with bars there."""
-        place = self.axes.transData
-        if not _has_bars(table):
-            return place
+    def _aside(self, table, arch, artists):
+        """Moves marks with bars aside, in turn to the right and left, from others at their x."""
         earlier = sum(name == arch and not xs.isdisjoint(table.x) for name, xs in self._with_bars)
         self._with_bars.append((arch, set(table.x)))
         shift = SHIFT * ((earlier + 1) // 2) * (-1) ** (earlier + 1)
-        return offset_copy(place, self.figure, shift, units="points") if earlier else place
+        for each in artists if shift else ():
+            each.set_transform(offset_copy(self.axes.transData, self.figure, shift, units="points"))
 
     @_styled
     def dots(self, table, arch):
@@ -172,7 +171,7 @@ class Chart:
         if len(table) == 1:
             # All statistics of a single trial are equal.
             if self._named(arch) not in self._entries:
-                self.entry(self._named(arch), *self._plot(table, arch, "none"))
+                self.entry(self._named(arch), self._plot(table, arch, "none"))
             return
         colour = self._colour(arch)
         drawstyle = "steps-post" if step else "default"
@@ -345,10 +344,6 @@ class Chart:
         # Otherwise each drawing would position the axes anew, which takes twice as long.
         self.figure.set_layout_engine("none")
         self._is_laid_out = True
-
-
-def _has_bars(table):
-    return "low" in table and (table.low < table.high).any()
 
 
 def dashes_of(depth: int) -> Any:

@@ -15,6 +15,7 @@ from tuning.report.settings import groups
 Select = Callable[[pd.DataFrame], pd.DataFrame]
 PARAMETERS = "number of parameters"
 _BARS = "Points: the median seed; bars: the range of the seeds."
+_EVEN = "Of an even number of seeds, the point is the better of the middle two."
 _BANDS = "Lines: the median of the studies; bands: their range."
 
 
@@ -118,6 +119,8 @@ def note_seeds(chart: Chart, table: pd.DataFrame) -> None:
     """Explains the bars of a table of `over_seeds` in the caption, if there are any."""
     if table.seeds.max() > 1 and _BARS not in chart.notes:
         chart.notes.append(_BARS)
+    if (table.seeds % 2 == 0).any() and _EVEN not in chart.notes:
+        chart.notes.append(_EVEN)
 
 
 def chance(chart: Chart, levels: pd.Series, is_always_shown: bool = False) -> None:

@@ -23,7 +23,7 @@ from tuning.report.drawing import (
     layers,
 )
 from tuning.report.figures import Panel
-from tuning.report.selection import in_words, of_task, one_budget, settings
+from tuning.report.selection import in_words, of_task, one_budget, other_options, settings
 
 #: Ratio of the largest to the smallest value above which an axis is logarithmic.
 WIDE = 8
@@ -44,7 +44,8 @@ def panels(trials: pd.DataFrame) -> dict[str, Panel]:
         first, *others = settings(part[part.source == "rnn-zoo"]) or [""]
         for setting in (None, *others):
             place = f"{task}-{_slug(setting)}" if setting else task
-            words = f", {in_words(setting or first)}" if others else ""
+            words = in_words(setting or first) if others else other_options(first or "{}")
+            words = f", {words}" if words else ""
             found_in = part[part.setting == (setting or first)] if others else part
             for kind, title, select, draw in _kinds(task, setting, found_in):
                 found[f"{place}-{kind}"] = Panel(

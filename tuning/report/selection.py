@@ -69,8 +69,16 @@ def settings(trials: pd.DataFrame) -> list[str]:
 
 def in_words(setting: str) -> str:
     """Writes the task options of a setting briefly; the hash of a text is cut."""
-    options = json.loads(setting).items()
-    return " ".join(f"{name}={str(value)[:12]}" for name, value in options) or "default options"
+    return _in_words(json.loads(setting)) or "default options"
+
+
+def other_options(setting: str) -> str:
+    """Writes the task options of a setting that are not the defaults; "" if all are."""
+    return _in_words({k: v for k, v in json.loads(setting).items() if k != "sha256"})
+
+
+def _in_words(options):
+    return " ".join(f"{name}={str(value)[:12]}" for name, value in options.items())
 
 
 def holds(trials: pd.DataFrame, name: str) -> np.ndarray:

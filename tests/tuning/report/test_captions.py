@@ -30,6 +30,11 @@ def test_captions_say_how_many_trials_of_which_profile():
     assert of("2c", *rows, published) == f"{own} published: 1 trial, 1 per study; budget 1,000."
 
 
+def test_captions_name_task_options_that_are_not_the_defaults():
+    text = of("2c", trial("memory", 0.5, setting='{"num_steps": 5, "sha256": "a"}'))
+    assert text == "1 trial, 1 per study; profile laptop; num_steps=5; budget 1,000."
+
+
 def test_captions_say_how_many_trials_the_search_proposed():
     rows = [trial("memory", 0.5, origin=origin) for origin in ("first", "random", "search")]
     assert of("2c", *rows).startswith("3 trials, 3 per study, 1 proposed by the search;")

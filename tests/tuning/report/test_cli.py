@@ -146,6 +146,15 @@ def test_runs_that_are_left_out_are_counted_with_their_reasons(tmp_path, monkeyp
     assert "in <code>runs</code>" in page
 
 
+def test_what_the_paper_lacks_takes_one_line_if_no_run_belongs_to_it(tmp_path, capsys):
+    path = tmp_path / "runs/mine/record.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(dataclasses.asdict(record("mine", task="mine.parity", metrics={}))))
+    build.run(tmp_path / "runs", tmp_path / "out", None, Display(), figures=["mine.parity-units"])
+    printed = capsys.readouterr().out.splitlines()
+    assert len(printed) == 2 and printed[1].startswith("no run belongs to a figure of the paper;")
+
+
 @pytest.mark.slow
 def test_the_authors_trials_are_converted_and_laid_under_or_stand_alone(swept, tmp_path):
     types = [("architecture", object), ("task_type", object), ("hparams", object)]

@@ -12,7 +12,7 @@ from processes import python
 from report_rows import capacity, frame, trial
 from slow import slow_except
 
-from tuning.report import figures, selection
+from tuning.report import figures, generic, selection
 from tuning.report.figures import FIGURES
 from tuning.trials import together
 
@@ -151,6 +151,17 @@ def test_searches_with_several_seeds_are_their_median_and_range():
     assert chart.notes == ["Lines: the median of the studies; bands: their range."]
 
 
+def test_seeds_at_a_single_size_draw_without_warnings():
+    """Matplotlib rounds the x of bars on a log axis: 880 becomes an interval of no width."""
+    rows = [trial("memory", 1.2 + seed / 20, seed=seed, num_params=880) for seed in range(3)]
+    chart = generic.by_parameters(
+        lambda each: each, frame(*(row | {"chance_loss": 1.0} for row in rows))
+    )
+    chart.picture("svg", "x")
+    low, high = chart.axes.get_xlim()
+    assert high > 1.2 * low
+
+
 def test_sizes_with_several_seeds_are_the_median_seed_and_bars():
     rows = [trial("memory", loss, seed=seed) for seed, loss in enumerate((0.5, 0.2, 0.9))]
     rows += [trial("memory", 0.3, seed=0), trial("memory", 0.4, units=40, max_params=9)]
@@ -161,7 +172,14 @@ def test_sizes_with_several_seeds_are_the_median_seed_and_bars():
         segment[:, 1].tolist() for each in chart.axes.collections for segment in each.get_segments()
     ]
     assert any(each == pytest.approx([0.2, 0.9]) for each in ends)
-    assert chart.notes == ["Points: the median seed; bars: the range of the seeds."]
+    words = "Points: the median seed; bars: the range of the seeds."
+    assert chart.notes == [words]
+    chart = figures.memory(frame(*rows, trial("memory", 0.5, seed=3)))
+    assert (0.3,) in points(chart, "y")
+    assert chart.notes == [
+        words,
+        "Of an even number of seeds, the point is the better of the middle two.",
+    ]
 
 
 def test_all_depths_are_drawn_only_if_there_are_several():

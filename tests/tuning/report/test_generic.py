@@ -155,6 +155,12 @@ def test_each_setting_has_figures_and_the_one_with_most_architectures_comes_firs
     assert names == [f"{place}-parameters" for place in places]
     assert len({panel.title for panel in panels.values()}) == len(panels)
     assert panels[names[0]].title == "Loss by number of parameters, default options"
+    # A setting that is alone is named too, unless it is the default.
+    (title, *_) = (panel.title for panel in generic.panels(frame(*many)).values())
+    assert title == "Loss by number of parameters, T=9"
+    plain, hashed = (frame(two[0] | {"setting": text}) for text in ("{}", '{"sha256": "a"}'))
+    for each in (plain, hashed):
+        assert generic.panels(each)[names[0]].title == "Loss by number of parameters"
     drawn = [{*panels[name].draw(table).points.arch} for name in names]
     assert drawn == [{"my_cells.leaky", "mgu"}, {"my_cells.leaky"}, {"lstm"}]
     text = caption(panels[names[0]], panels[names[0]].draw(table), table)
