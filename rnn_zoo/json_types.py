@@ -8,9 +8,9 @@ program and is read as U, the narrower one.
 
 import dataclasses
 import functools
-import math
 import os
 import reprlib
+import sys
 import types
 import typing
 from collections.abc import Callable
@@ -30,6 +30,7 @@ Name = Annotated[str, is_name, "a name of letters, digits, underscores and dots"
 Count = Annotated[int, lambda number: number >= 0, "an int of at least 0"]
 Size = Annotated[int, lambda number: number > 0, "an int of at least 1"]
 
+_LARGEST = sys.float_info.max
 _NAMES = {
     dict: "a dict", list: "a list", str: "a str", bool: "true or false", float: "a finite number",
     int: "an int", types.NoneType: "null",
@@ -76,7 +77,8 @@ def reader(kind: Any) -> _Reader:
     if kind not in _NAMES:
         return _fields_of(kind)
     if kind is float:
-        return _checked(lambda n: type(n) in (float, int) and math.isfinite(n), _NAMES[kind])
+        # An int may be too large for a float.
+        return _checked(lambda n: type(n) in (float, int) and abs(n) <= _LARGEST, _NAMES[kind])
     if kind is int:
         # Larger ones do not fit into arrays.
         return _checked(lambda value: type(value) is int and abs(value) < 2**63, _NAMES[kind])

@@ -198,24 +198,37 @@ class TrainConfig:
         except ValueError as error:
             raise UserError(f"{error}; raise --num_params") from None
 
-    def check_start(
+    def check_memory(
         self, task: Task, subject: str = "this training", way_out: str = memory.ADVICE
-    ) -> None:
-        """Checks budget and memory, and that weights to start from have the model's shape.
+    ) -> int:
+        """Checks budget and memory; returns the number of units.
 
         Args:
             task: the task, from `make_task`.
             subject, way_out: start and end of the message about memory.
 
         Raises:
-            UserError: as for `units` and `memory.check`, a missing source, or weights of another
-                shape.
+            UserError: as for `units` and `memory.check`.
         """
         input_dim, output_dim = task.input_dim, task.output_dim
         units = self.units(input_dim, output_dim)
         count = count_params(self.arch, self.depth, units, input_dim, output_dim)
         batch = (self.batch_size, task.num_steps)
         memory.check(self.arch, (self.depth, units), count, batch, subject, way_out)
+        return units
+
+    def check_start(
+        self, task: Task, subject: str = "this training", way_out: str = memory.ADVICE
+    ) -> None:
+        """Checks budget and memory, and that weights to start from have the model's shape.
+
+        Args:
+            task, subject, way_out: as for `check_memory`.
+
+        Raises:
+            UserError: as for `check_memory`, a missing source, or weights of another shape.
+        """
+        units = self.check_memory(task, subject, way_out)
         card: Preset | RunRecord
         if self.preset is not None:
             card, way_out = find_preset(self.preset), ", or draw new weights (--scratch)"
@@ -224,7 +237,7 @@ class TrainConfig:
         else:
             return
         names = ("arch", "depth", "units", "input_dim", "output_dim")
-        shape = (self.arch, self.depth, units, input_dim, output_dim)
+        shape = (self.arch, self.depth, units, task.input_dim, task.output_dim)
         for name, wanted in zip(names, shape, strict=True):
             held = getattr(card, name)
             if held != wanted:
@@ -294,8 +307,8 @@ def without_effect(fields: Mapping[str, Any]) -> dict[str, str]:
 def is_registered(fields: Mapping[str, Any]) -> bool:
     """Returns whether task, architecture and optimizer of a configuration are registered."""
     return (
-        fields["task"] in tasks.TASKS
-        and fields["arch"] in ARCHITECTURES
+        fields.get("task") in tasks.TASKS
+        and fields.get("arch") in ARCHITECTURES
         and fields.get("optimizer", TrainConfig.optimizer) in optimizers.OPTIMIZERS
     )
 

@@ -51,7 +51,8 @@ class Trial:
             extended to all four, so that different studies can share a program.
 
     Raises:
-        UserError: the budget is too small, or the task or the cell rejects its options.
+        UserError: the budget is too small or too large for the memory, or the task or the cell
+            rejects its options.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Trial:
         shape = (self.task.input_dim, self.task.output_dim)
         self.units = config.units(*shape)
         self.num_params = count_params(config.arch, config.depth, self.units, *shape)
+        config.check_memory(self.task)
         with user_errors():
             self.cells = make_cells(
                 config.arch, config.depth, self.units, seed=config.seed, **config.cell_options()

@@ -191,7 +191,8 @@ def export(path: str | pathlib.Path, out: str, kind: str) -> int:
         The number of trials.
 
     Raises:
-        UserError: there is no trial yet, or pandas or pyarrow is not installed.
+        UserError: there is no trial yet, pandas or pyarrow is not installed, or Parquet cannot hold
+            the values.
     """
     from tuning.loading import load
 
@@ -208,6 +209,9 @@ def export(path: str | pathlib.Path, out: str, kind: str) -> int:
                 frame.to_parquet(file, index=False)
             except ImportError:
                 raise UserError("--parquet needs pyarrow: pip install 'rnn-zoo[report]'") from None
+            except (TypeError, ValueError) as error:  # a column of several types
+                reason = str(error).splitlines()[0]
+                raise UserError(f"cannot write {out}: {reason}; use --csv") from None
     return len(frame)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from rnn_zoo.sizing import count_params
 from trainer import TrainConfig, UserError
-from trainer.config import without_effect
+from trainer.config import is_registered, without_effect
 
 
 @pytest.mark.parametrize(
@@ -140,3 +140,8 @@ def test_training_that_no_memory_holds_is_refused(changes):
 def test_the_largest_number_of_float32_is_allowed():
     largest = float(np.finfo(np.float32).max)
     assert TrainConfig(**FINE, gate_bias=largest, momentum_logit=-largest).gate_bias == largest
+
+
+@pytest.mark.parametrize("fields", [{}, {"task": "memory"}, {"arch": "gru"}])
+def test_a_configuration_without_names_is_not_registered(fields):
+    assert not is_registered(fields)

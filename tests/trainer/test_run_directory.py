@@ -1,5 +1,6 @@
 """A run directory belongs to one run and to one process, and losses are reported."""
 
+import dataclasses
 import io
 import pathlib
 import shutil
@@ -86,6 +87,32 @@ def test_a_run_does_not_write_through_a_link(run, resume, tmp_path, name):
     with pytest.raises(UserError, match=rf"run/{name} is a symbolic link"):
         resume(run)
     assert not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.parametrize(
+    "change", [{"units": 10**7}, {"units": 2**62}, {"depth": 2000}, {"input_dim": 10**9}]
+)
+def test_a_model_of_another_size_than_its_weights_is_not_built(run, monkeypatch, change):
+    monkeypatch.setattr("rnn_zoo.model.build_model", lambda *_, **__: pytest.fail("it is built"))
+    record = dataclasses.replace(run.read_record(), **change)
+    record.config["depth"] = record.depth
+    run.write_record(record)
+    with pytest.raises(UserError, match=r"has 2.. weights, and the model of .* [0-9,]{5,}$"):
+        load_model(run.path)
+
+
+def test_a_model_of_another_architecture_than_the_configuration_is_not_built(run):
+    run.write_record(dataclasses.replace(run.read_record(), arch="lstm"))
+    with pytest.raises(UserError, match="has lstm of depth 1, and its configuration gru of depth"):
+        load_model(run.path)
+
+
+def test_a_run_that_does_not_fit_into_memory_is_not_continued(run, resume):
+    record = run.read_record()
+    record.config["num_params"] = 10**18
+    run.write_record(record)
+    with pytest.raises(UserError, match=r"this training needs [0-9,]+ GiB"):
+        resume(run, num_params=10**18)
 
 
 @pytest.mark.parametrize("seed", [0, 7])

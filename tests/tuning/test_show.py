@@ -214,3 +214,12 @@ def test_mistakes_are_one_line(cold, study):
         done = cold.run("tuning.show", *arguments, cwd=study.parent)
         assert done.code == 2 and done.stderr.count("\n") == 1, done
         assert words in done.stderr
+
+
+def test_values_that_parquet_cannot_hold_are_one_line(study, shown):
+    odd = record(4, 1.0)
+    odd["hparams"] |= {"batch_size": ["64"]}
+    with open(study / "trials.jsonl", "a") as file:
+        file.write("\n" + json.dumps(odd) + "\n")
+    code, _, err = shown(f"--study_dir={study}", f"--parquet={study / 'all.parquet'}")
+    assert code == 2 and err.count("\n") == 1 and "use --csv" in err

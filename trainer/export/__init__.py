@@ -35,9 +35,15 @@ def load_model(run_dir: str | pathlib.Path) -> tuple[Any, RunRecord]:
     directory = RunDirectory(run_dir)
     record = directory.read_record()
     config = read_config(record.config, directory.record_path)
+    if (record.arch, record.depth) != (config.arch, config.depth):
+        raise UserError(
+            f"{directory.record_path} has {record.arch} of depth {record.depth}, and its "
+            f"configuration {config.arch} of depth {config.depth}"
+        )
     from rnn_zoo.model import build_model, get_weights, set_weights
-    from trainer.storage.checkpoints import latest_weights
+    from trainer.storage.checkpoints import check_size, latest_weights
 
+    check_size(directory, record)
     model = build_model(
         record.arch,
         record.depth,

@@ -36,6 +36,7 @@ class MeasuredRun:
     """
 
     def __init__(self, directory: RunDirectory, record: RunRecord, config: TrainConfig):
+        checkpoints.check_size(directory, record)
         self.record, trial = record, Trial(config, record.run_id)
         data = plain(trial.task.describe())
         if data != record.data:

@@ -4,7 +4,9 @@ A checkpoint names the run that it belongs to by the hash of its configuration a
 `RunRecord.identity`.
 """
 
+import contextlib
 import hashlib
+import math
 import os
 import pathlib
 from collections.abc import Mapping
@@ -17,9 +19,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from rnn_zoo.functional import named
+from rnn_zoo.sizing import count_params
 from trainer.errors import UserError
 from trainer.storage.files import open_regular, whole
-from trainer.storage.records import RunDirectory
+from trainer.storage.records import RunDirectory, RunRecord
 
 
 class DamagedCheckpoint(Exception):
@@ -76,6 +79,8 @@ def read(path: str | pathlib.Path, like: Any, part: str = "", run: str = "") -> 
         found, wanted = arrays.get(name), expected.get(name)
         if found is None or wanted is None or found.shape != tuple(wanted.shape):
             raise DamagedCheckpoint(f"{path}: {name} does not fit this model")
+        if found.dtype.name != (kind := keras.backend.standardize_dtype(wanted.dtype)):
+            raise DamagedCheckpoint(f"{path}: {name} is of {found.dtype.name}, not {kind}")
     return keras.tree.pack_sequence_as(
         like, [ops.convert_to_tensor(arrays[name]) for name in expected]
     )
@@ -103,6 +108,26 @@ def latest(
     return None, problems
 
 
+def check_size(run: RunDirectory, record: RunRecord) -> None:
+    """Checks that a checkpoint has as many weights as a record tells, before a model is built.
+
+    Raises:
+        UserError: none has, so that the model might not fit into memory.
+    """
+    shape = (record.depth, record.units, record.input_dim, record.output_dim)
+    wanted, problems = count_params(record.arch, *shape), []
+    for path in reversed(paths(run.checkpoints)):
+        try:
+            found = _num_weights(path)
+        except DamagedCheckpoint as problem:
+            problems.append(str(problem))
+            continue
+        if found == wanted:
+            return
+        problems.append(f"{path} has {found:,} weights, and the model of the record {wanted:,}")
+    raise _unreadable(run, problems)
+
+
 def latest_weights(run: RunDirectory, like: Any) -> Any:
     """Reads the weights of a run's newest undamaged checkpoint.
 
@@ -115,9 +140,13 @@ def latest_weights(run: RunDirectory, like: Any) -> Any:
     """
     weights, problems = latest(run.checkpoints, like, "weights", run.read_record().identity)
     if weights is None:
-        problem = f": {problems[0]}" if problems else ""
-        raise UserError(f"no readable checkpoint in {run.checkpoints}{problem}")
+        raise _unreadable(run, problems)
     return weights
+
+
+def _unreadable(run, problems):
+    problem = f": {problems[0]}" if problems else ""
+    return UserError(f"no readable checkpoint in {run.checkpoints}{problem}")
 
 
 def _name(step):
@@ -126,12 +155,26 @@ def _name(step):
 
 def _content(path):
     """Returns the arrays and the metadata of a file."""
+    with _opened(path) as file:
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        return arrays, file.metadata() or {}
+
+
+def _num_weights(path):
+    """Returns the number of weights in a file, which are not read."""
+    with _opened(path) as file:
+        names = [name for name in file.keys() if name.startswith("weights/")]  # noqa: SIM118
+        return sum(math.prod(file.get_slice(name).get_shape()) for name in names)
+
+
+@contextlib.contextmanager
+def _opened(path):
     try:
         os.close(open_regular(path))
         with safe_open(path, framework="numpy") as file:
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            return arrays, file.metadata() or {}
-    except (OSError, SafetensorError) as error:
+            yield file
+    # AttributeError: NumPy has no such type, such as one of 8 bits.
+    except (OSError, SafetensorError, AttributeError) as error:
         raise DamagedCheckpoint(f"{path}: {error}") from None
 
 

@@ -19,6 +19,8 @@ from trainer.storage.files import read_bytes, whole
 #: Name of the last entry of a file or a line: the CRC-32 of the text before it. Files of older
 #: versions lack it.
 CHECKSUM = "crc32"
+#: Most digits of a whole number, and levels of nesting, in any file.
+_MOST_DIGITS, _MOST_NESTED = 40, 100
 _CHECKED = re.compile(rb',\s*"crc32": "([0-9a-f]{8})"\s*\}\s*\Z')
 
 
@@ -110,9 +112,12 @@ def parse(content: bytes, kind: Any, place: str | os.PathLike) -> Any:
         Damaged: see there.
     """
     try:
-        values = json.loads(content)
+        values = json.loads(content, parse_int=_integer)
     except (ValueError, RecursionError) as error:
         raise Damaged(place, f"it is not JSON: {getattr(error, 'msg', error)}") from None
+    _check_depth(values, content, place)
+    if b"\\ud" in content.lower() and not _is_text(values):
+        raise Damaged(place, "it has half a character (a lone surrogate)")
     if isinstance(values, dict) and values.pop(CHECKSUM, None) is not None:
         found = _CHECKED.search(content)
         if not found or int(found[1], 16) != zlib.crc32(content[: found.start()]):
@@ -120,6 +125,33 @@ def parse(content: bytes, kind: Any, place: str | os.PathLike) -> Any:
                 place, f"it does not match its checksum; to accept it, remove its {CHECKSUM}"
             )
     return checked(values, kind, place)
+
+
+def _integer(digits):
+    if len(digits) > _MOST_DIGITS:
+        raise ValueError(f"it has a whole number of {len(digits)} digits")
+    return int(digits)
+
+
+def _check_depth(values, content, place):
+    """Refuses deep nesting, at which copying and writing the values would fail."""
+    # Nearly all contents have fewer brackets.
+    is_deep = content.count(b"[") + content.count(b"{") > _MOST_NESTED
+    level, depth = [values] if is_deep else [], 0
+    while level:
+        lists = [each.values() if isinstance(each, dict) else each for each in level]
+        level = [each for found in lists for each in found if isinstance(each, (dict, list))]
+        depth += 1
+        if depth > _MOST_NESTED:
+            raise Damaged(place, f"it is nested more than {_MOST_NESTED} levels deep")
+
+
+def _is_text(values):
+    try:
+        json.dumps(values, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def checked(values: Any, kind: Any, place: str | os.PathLike) -> Any:

@@ -45,6 +45,20 @@ class Hparams(TypedDict, total=False):
     gate_bias: float | dict[str, float]
 
 
+class Fields(TypedDict, total=False):
+    """Fields of a record's configuration, of which some are read by name."""
+
+    task: str
+    arch: str
+    optimizer: str
+    task_options: dict[str, Any]
+    data_seed: Count | None
+    eval_samples: Count
+    preset: str | None
+    init_from: str | None
+    precision: str
+
+
 class Metrics(TypedDict, total=False):
     """Metrics of a split; each task has its own besides the loss."""
 
@@ -110,7 +124,7 @@ class RunRecord:
     input_dim: Size
     output_dim: Size
     chance_loss: float
-    config: dict[str, Any]
+    config: Annotated[dict[str, Any], Fields]
     data: dict[str, Any]
     backend: str
     versions: dict[str, str]

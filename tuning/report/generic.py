@@ -6,6 +6,7 @@ Losses are divided by the chance loss of their trial, so that 1 is chance in eve
 whose objective is not its loss, such as capacity, shows the objective instead.
 """
 
+import hashlib
 import re
 from functools import partial
 
@@ -56,8 +57,10 @@ def panels(trials: pd.DataFrame) -> dict[str, Panel]:
 
 
 def _slug(setting):
-    """A setting as part of a file's name."""
-    return re.sub(r"[^\w.=+-]+", "_", in_words(setting))
+    """A setting as part of a file's name, whose length is limited."""
+    text = re.sub(r"[^\w.=+-]+", "_", in_words(setting), flags=re.ASCII)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+    return text if len(text) <= 80 else f"{text[:70]}-{digest}"
 
 
 def _kinds(task, setting, trials):

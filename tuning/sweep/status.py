@@ -217,4 +217,4 @@ def report(sweep: Sweep, name: str, state: State) -> str:
 
 
 def _last_line(state):
-    return state.failures[-1].strip().splitlines()[-1]
+    return (state.failures[-1].strip().splitlines() or ["an error without a message"])[-1]

@@ -1,5 +1,6 @@
 """Checkpoints are written atomically, the last two are kept, and any damage is found."""
 
+import json
 import os
 import random
 
@@ -7,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 from on_backend import to_numpy, to_tensors
+from safetensors.numpy import save
 
 from trainer.storage import checkpoints
 from trainer.storage.checkpoints import DamagedCheckpoint
@@ -214,3 +216,27 @@ def test_a_good_checkpoint_is_not_removed_in_favour_of_a_damaged_one(two, direct
         checkpoints.write(directory, make_state(step))
         state, _ = checkpoints.latest(directory, LIKE)
         assert_equal(state, make_state(step))
+
+
+@pytest.mark.parametrize("kind", ["float64", "float16", "int32", "bool", "complex64"])
+def test_weights_of_another_type_are_refused(directory, kind):
+    state = to_numpy(make_state(7))
+    state["weights"]["readout"]["bias"] = state["weights"]["readout"]["bias"].astype(kind)
+    directory.mkdir()
+    arrays = checkpoints._named(state)
+    (directory / "step-0000000007.safetensors").write_bytes(
+        save(arrays, metadata={"sha256": checkpoints.digest_of(arrays)})
+    )
+    state, problems = checkpoints.latest(directory, LIKE)
+    assert state is None
+    assert f"weights/readout/bias is of {kind}, not float32" in problems[0]
+
+
+@pytest.mark.parametrize("kind", ["F8_E4M3", "F8_E5M2"])
+def test_a_type_that_numpy_lacks_is_damage(directory, kind):
+    directory.mkdir()
+    header = json.dumps({"step": {"dtype": kind, "shape": [1], "data_offsets": [0, 1]}}).encode()
+    path = directory / "step-0000000007.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header + b"0")
+    state, problems = checkpoints.latest(directory, LIKE)
+    assert state is None and problems[0].startswith(f"{path}: ")

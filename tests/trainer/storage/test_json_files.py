@@ -33,6 +33,7 @@ WRONG = [
     (int, 2**63, "it must be an int, got 9223372036854775808"),
     (float, "1", "it must be a finite number, got '1'"),
     (float, float("inf"), "it must be a finite number, got inf"),
+    pytest.param(float, 10**400, "it must be a finite number, got 1000", id="huge"),
     (bool, 0, "it must be true or false, got 0"),
     (Count, -1, "it must be an int of at least 0, got -1"),
     (Size, 0, "it must be an int of at least 1, got 0"),
@@ -185,3 +186,29 @@ def test_a_pipe_or_a_directory_in_place_of_a_file_does_not_block(tmp_path):
 def test_all_declared_types_can_be_read():
     for kind in typing.get_type_hints(RunRecord, include_extras=True).values():
         assert callable(reader(kind))
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("1" * 400, "it is not JSON: it has a whole number of 400 digits"),
+        ("[" * 700 + "]" * 700, "it is nested more than 100 levels deep"),
+        ('{"a":' * 200 + "1" + "}" * 200, "it is nested more than 100 levels deep"),
+        (r'["\ud800"]', "it has half a character"),
+        (r'["\uDFFF x"]', "it has half a character"),
+    ],
+)
+def test_values_that_cannot_be_computed_with_or_written_are_refused(text, message):
+    with pytest.raises(Damaged, match=f"^here: {message}"):
+        json_files.parse(text.encode(), Any, "here")
+
+
+def test_wide_values_and_rare_characters_are_read():
+    values = [[["["]] * 500, "\N{SNAKE}", 10**18]
+    assert json_files.parse(json.dumps(values).encode(), Any, "here") == values
+
+
+@pytest.mark.parametrize("config", [{"precision": [1]}, {"task": []}, {"arch": {}}, {"preset": 7}])
+def test_a_field_that_is_read_by_name_has_its_type(config):
+    with pytest.raises(ValueError, match=f"^config.{min(config)} must be"):
+        reader(RunRecord)(dataclasses.asdict(records.record(config=config)))

@@ -166,3 +166,11 @@ def test_each_setting_has_figures_and_the_one_with_most_architectures_comes_firs
     text = caption(panels[names[0]], panels[names[0]].draw(table), table)
     other = "6 in other settings of the task (T=7 kind=a/b, T=9)"
     assert text.endswith(f"Not drawn: 1 from reruns, {other}. No trial of GRU, LSTM is drawn.")
+
+
+def test_the_name_of_a_figure_is_not_too_long_for_a_file():
+    """An option of a trial may have any name."""
+    options = [json.dumps({letter * 300: 1}) for letter in "ab"]
+    table = frame(*(own(0.4, setting=setting) for setting in ("{}", *options)))
+    names = list(generic.panels(table))
+    assert len(set(names)) == len(names) and max(map(len, names)) < 200

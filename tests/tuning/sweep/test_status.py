@@ -14,7 +14,7 @@ from tuning.config import StudyConfig
 from tuning.sweep.config import Spec
 from tuning.sweep.directory import DONE, RUNNING, State, Sweep
 from tuning.sweep.estimate import work
-from tuning.sweep.status import Survey, SweepDisplay, summary
+from tuning.sweep.status import Survey, SweepDisplay, report, summary
 
 NOW = 10_000.0
 
@@ -138,3 +138,10 @@ def test_a_sweep_starts_until_a_study_runs(studies, monkeypatch):
     now[0] = 6.0
     assert display._line() == "1 study: 1 running; 0 of 10 trials"
     display.end()
+
+
+@pytest.mark.parametrize("failure", ["", "\n \n"])
+def test_an_error_without_a_message_is_shown(tmp_path, failure):
+    sweep = sweep_studies.make(tmp_path / "sweep", 1)
+    state = State("failed", failures=(failure,))
+    assert report(sweep, "study-000", state).endswith("; error 1: an error without a message")
