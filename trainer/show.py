@@ -69,8 +69,10 @@ def main() -> None:
     display = Display()
     measurements = directory.read_metrics()
     show_training(display, record, measurements)
-    # A trial of a study has no measurements.
-    if measurements and (gaps := directory.gaps(record, record.steps_done, measurements)):
+    # A run of a study has no measurements.
+    is_trial = record.origin or directory.name.endswith(f"_{record.run_id}")
+    gaps = directory.gaps(record, record.steps_done, measurements)
+    if gaps and (measurements or not is_trial):
         display.say(gaps)
     if not FLAGS.num and not writes:
         return

@@ -222,12 +222,13 @@ def test_the_name_of_the_current_directory_is_its_run_id(tmp_path, monkeypatch):
     assert RunDirectory(".").name == tmp_path.name
 
 
-def test_lost_measurements_are_shown(run, monkeypatch, capsys):
+@pytest.mark.parametrize("lost", [1, 50])
+def test_lost_measurements_are_shown(run, monkeypatch, capsys, lost):
     lines = run.metrics_path.read_text().splitlines(keepends=True)
-    run.metrics_path.write_text("".join(lines[:-1]))
+    run.metrics_path.write_text("".join(lines[:-lost]))
     monkeypatch.setattr(sys, "argv", ["show", f"--run_dir={run.path}", "--num=0"])
     show.FLAGS.unparse_flags()
     with pytest.raises(SystemExit):
         show.run()
-    expected = f"{run.metrics_path} lacks 1 of 50 measurements; the curves have gaps"
+    expected = f"{run.metrics_path} lacks {lost} of 50 measurements; the curves have gaps"
     assert expected in " ".join(capsys.readouterr().out.split())

@@ -108,9 +108,12 @@ def whole_directory(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         path: the directory to write; its parent must exist.
 
     Raises:
-        UserError: another process is writing it.
+        UserError: another process is writing it, or it is a file or a link.
     """
     path = pathlib.Path(path)
+    refuse_link(path)
+    if path.exists() and not path.is_dir():
+        raise UserError(f"{path} is not a directory; move it elsewhere")
     partial, old = (path.with_name(f".{path.name}.{state}") for state in ("partial", "old"))
     with contextlib.ExitStack() as held:
         try:

@@ -20,7 +20,14 @@ from trainer.config import is_registered, read_config
 from trainer.errors import UserError
 from trainer.storage import json_files
 from trainer.storage.differences import refuse_difference
-from trainer.storage.files import locked, read_bytes, refuse_link, remove_leftovers, whole
+from trainer.storage.files import (
+    locked,
+    open_regular,
+    read_bytes,
+    refuse_link,
+    remove_leftovers,
+    whole,
+)
 from trainer.storage.lease import PATIENCE, Lease
 from tuning.config import StudyConfig
 from tuning.study.identity import ConfigFacts
@@ -234,7 +241,7 @@ class Sweep:
 
     def _write_text(self, text):
         number, path = 1, self.path / "sweep.gin"
-        while path.exists() and path.read_text() != text:
+        while path.exists() and not _holds(path, text):
             number += 1
             path = self.path / f"sweep-{number}.gin"
         if text and not path.exists():
@@ -287,7 +294,7 @@ class Sweep:
     def phase(self, name: str) -> str | None:
         """Returns the phase of `PHASES` that the last line of a study's output names, if any."""
         try:
-            with open(self.log_path(name), "rb") as file:
+            with open(open_regular(self.log_path(name)), "rb") as file:
                 file.seek(max(file.seek(0, os.SEEK_END) - 1000, 0))
                 last = file.read().decode(errors="replace").splitlines()[-1]
         except (OSError, IndexError):
@@ -353,6 +360,13 @@ def _values(spec):
         "config": dataclasses.asdict(spec.config),
         "study": spec.study.to_json(),
     }
+
+
+def _holds(path, text):
+    """Returns whether a file can be read and has a text."""
+    with contextlib.suppress(OSError):
+        return read_bytes(path) == text.encode()
+    return False
 
 
 def _spec(values, manifest, lenient):

@@ -70,6 +70,16 @@ def test_a_second_writer_of_a_directory_is_refused(tmp_path):
     assert os.listdir(tmp_path) == ["out"] and os.listdir(tmp_path / "out") == ["model"]
 
 
+@pytest.mark.parametrize("is_link", [False, True])
+def test_a_file_or_a_link_in_place_of_a_directory_is_kept(tmp_path, is_link):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "out").symlink_to("mine") if is_link else (tmp_path / "out").write_text("mine")
+    before = sorted(os.listdir(tmp_path))
+    with pytest.raises(UserError, match="out is a symbolic" if is_link else "out is not a dir"):
+        write(tmp_path / "out", "new")
+    assert sorted(os.listdir(tmp_path)) == before
+
+
 def test_a_directory_survives_a_kill_between_two_renames(tmp_path, monkeypatch):
     class Kill(BaseException):
         pass

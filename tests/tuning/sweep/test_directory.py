@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -258,3 +259,14 @@ def test_a_link_in_place_of_a_log_is_not_followed(tmp_path):
     with pytest.raises(UserError, match=r"cannot use .*study-000\.txt"):
         worker.run(sweep, "study-000", worker.Studies(), lambda: False)
     assert (tmp_path / "mine").read_text() == "mine"
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00\x81", None])
+def test_a_gin_file_that_cannot_be_read_is_kept(tmp_path, content):
+    sweep = sweep_studies.make(tmp_path / "sweep", 1)
+    first = sweep.path / "sweep.gin"
+    first.write_bytes(content) if content else os.mkfifo(first)
+    specs = [sweep_studies.spec(number) for number in range(2)]
+    Sweep(sweep.path, specs).create("new")
+    assert (sweep.path / "sweep-2.gin").read_text() == "new"
+    assert first.read_bytes() == content if content else first.is_fifo()

@@ -145,3 +145,11 @@ def test_an_error_without_a_message_is_shown(tmp_path, failure):
     sweep = sweep_studies.make(tmp_path / "sweep", 1)
     state = State("failed", failures=(failure,))
     assert report(sweep, "study-000", state).endswith("; error 1: an error without a message")
+
+
+def test_an_output_that_is_no_file_has_no_phase(tmp_path):
+    """Opening a pipe would wait for its writer, and a device has no end."""
+    sweep = sweep_studies.make(tmp_path / "sweep", 2)
+    os.mkfifo(sweep.log_path("study-000"))
+    sweep.log_path("study-001").symlink_to("/dev/zero")
+    assert [sweep.phase(name) for name in sweep.specs] == [None, None]
