@@ -107,7 +107,7 @@ def _overlap(name, other):
 
 
 def _others(config, papers, optimizers, ranges) -> Iterator[Hyperparameter]:
-    """Yields the hyperparameters that only the user names, by ranges."""
+    """Yields the hyperparameters that ranges name and the paper does not tune."""
     options = {
         "task_options": inspect.signature(TASKS[config.task]).parameters,
         "arch_options": ARCHITECTURES[config.arch].options,

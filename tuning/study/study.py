@@ -69,9 +69,9 @@ class Study:
             this process, wherever the trials train, and replace the default, TensorBoard.
         profile: name of the profile that `config` comes from, for study.json.
         held: names of hyperparameters that are held at their values in `config`. By default these
-            are all that differ from the defaults of `TrainConfig` and have no range, unless the
-            first trial (`study.first`) uses the values; see `tuning.search.ranges.changed`. To hold
-            a value that is the default, use `study.ranges`.
+            are all that differ from the defaults of `TrainConfig` and have no range, or if there is
+            a first trial (`study.first`), those of them that the paper does not tune; see
+            `tuning.search.ranges.changed`. To hold a value that is the default, use `study.ranges`.
 
     Raises:
         UserError: the search space or the first trial is invalid.
