@@ -86,7 +86,8 @@ def _record(row, generator):
         hparams=hparams,
         input_dim=int(row.num_inputs) if row.task == "capacity" else 1,
         output_dim=1,
-        config=hparams,
+        # Section 1.4 fixes the activations of these two.
+        config=hparams | ({"activation": None} if row.arch in ("irnn", "+rnn") else {}),
         data={},
         backend="tensorflow",
         versions={},

@@ -68,7 +68,7 @@ class Chart:
         is_split: whether trials with different settings have marks of their own.
         settings: names of the settings in which these differ.
         group: words for the settings of subsequent marks, such as "batch_size 4", or "". Each
-            group has a shade and a filling of its own.
+            group of an architecture has a shade and a filling of its own.
     """
 
     def __init__(self, x: str, y: str, x_scale: str = "linear", y_scale: str = "linear"):
@@ -82,7 +82,7 @@ class Chart:
         self._points: list[pd.DataFrame] = []
         self._entries: dict[str, Artist] = {}
         self._variants: list[str] = []
-        self._groups: list[str] = []
+        self._groups: dict[str, list[str]] = {}
         self._with_bars: list[tuple[str, set[float]]] = []
         self._pictures: dict[tuple[str, str], bytes] = {}
         self._is_laid_out = False
@@ -122,7 +122,7 @@ class Chart:
         colour, marker = self._colour(arch), style.look(arch)[1]
         (line,) = self.axes.plot(
             table.x, table.y, linestyle=dashes, color=colour, alpha=self._alpha, marker=marker,
-            fillstyle=self._filling, markerfacecoloralt="none",
+            fillstyle=FILLINGS[self._number(arch) % len(FILLINGS)], markerfacecoloralt="none",
             markerfacecolor="none" if self.variant else colour,
         )  # fmt: skip
         if "low" in table and (table.low < table.high).any():
@@ -256,19 +256,15 @@ class Chart:
         """Adds an entry to the key unless there is one with this label."""
         self._entries.setdefault(label, artist)
 
-    @property
-    def _number(self):
-        """Number of the group among those of the figure."""
-        if self.group not in self._groups:
-            self._groups.append(self.group)
-        return self._groups.index(self.group)
-
-    @property
-    def _filling(self):
-        return FILLINGS[self._number % len(FILLINGS)]
+    def _number(self, arch):
+        """Number of the group among those of an architecture."""
+        known = self._groups.setdefault(arch, [])
+        if self.group not in known:
+            known.append(self.group)
+        return known.index(self.group)
 
     def _colour(self, arch):
-        return style.shade(style.look(arch)[0], self._number)
+        return style.shade(style.look(arch)[0], self._number(arch))
 
     @property
     def _alpha(self):

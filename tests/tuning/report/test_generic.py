@@ -5,7 +5,7 @@ import json
 import pytest
 from report_rows import capacity, frame, trial
 
-from tuning.report import generic
+from tuning.report import generic, style
 from tuning.report.captions import caption
 
 TASK = "my_tasks.parity"
@@ -71,6 +71,19 @@ def test_studies_with_other_settings_are_no_seeds():
         (0.4, 0.8)
     }
     assert not any("Pools" in text for text in captions.values())
+
+
+def test_each_architecture_has_its_first_group_in_its_own_colour():
+    others = (
+        own(loss, arch="mgu", study=f"m{loss}", fixed=json.dumps({"x": loss}))
+        for loss in (0.1, 0.3)
+    )
+    charts, _ = drawn(of_study(0.4, "a"), of_study(0.2, "b", batch_size=4), *others)
+    lines = {line.get_ydata()[0]: line for line in charts["parameters"].axes.lines}
+    assert [lines[y].get_fillstyle() for y in (0.4, 0.8, 0.2, 0.6)] == ["full", "none"] * 2
+    assert [lines[y].get_color() for y in (0.4, 0.2)] == [
+        style.look(arch)[0] for arch in ("my_cells.leaky", "mgu")
+    ]
 
 
 def test_a_search_of_one_trial_is_a_mark():
