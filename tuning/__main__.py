@@ -20,7 +20,7 @@ from tuning.robustness import robustness
 from tuning.search import ranges, space
 from tuning.search.algorithms import ALGORITHMS
 from tuning.show import show
-from tuning.study import hparam_sets, identity, log, reruns
+from tuning.study import consistency, hparam_sets, identity, log, reruns
 from tuning.study.executors import Processes
 from tuning.study.places import gpus
 from tuning.study.progress import StudyDisplay
@@ -220,6 +220,8 @@ def _rerun(search, display):
     records, problems = log.read(path)
     if problems:
         display.say(json_files.summary(path, problems))
+    if others := consistency.problems(path, records.values(), vars(search.config)):
+        raise UserError(f"{others[0]}; {consistency.WAY_OUT}")
     ranked = log.ranked(records.values())
     if not ranked:
         raise UserError(f"{search.path} has no feasible trial to rerun")

@@ -12,6 +12,8 @@ from trainer.display.words import count
 from trainer.storage import json_files
 from trainer.storage.records import RunRecord
 
+#: What to do with a log that has trials of another study.
+WAY_OUT = "restore its own trials.jsonl, or start a new study in another directory"
 #: Field of a record -> that of the configuration of its study.
 _SHARED = {"task": "task", "arch": "arch", "depth": "depth", "max_params": "num_params"}
 

@@ -32,6 +32,7 @@ from tuning.config import MAX_TRIALS, StudyConfig, seed_of
 from tuning.search import ranges
 from tuning.search import space as spaces
 from tuning.search.algorithms import load_oracle
+from tuning.study.consistency import WAY_OUT
 from tuning.study.executors import Executor, Processes, run_jobs
 from tuning.study.identity import CHOSEN, Settings, comparable, identity, read, refuse_other
 from tuning.study.log import TrialLog, rank, ranked, write_run
@@ -48,10 +49,6 @@ from tuning.study.schedule import (
 
 if TYPE_CHECKING:
     from tuning.search.durable import DurableOracle
-
-
-#: What to do with a log that has trials of another study.
-_WAY_OUT = "restore its own trials.jsonl, or start a new study in another directory"
 
 
 class Study:
@@ -302,9 +299,7 @@ class Study:
             # Those that train at once are of two batches.
             most = len(self.log.records) + 2 * (self.study.batch or 0)
             if int(record.run_id) >= max(self.study.num_trials, most):
-                raise UserError(
-                    f"the study has {count(self.study.num_trials, 'trial')}; {_WAY_OUT}"
-                )
+                raise UserError(f"the study has {count(self.study.num_trials, 'trial')}; {WAY_OUT}")
             for each in self.space:
                 if each.name.partition(".")[0] not in record.config:
                     raise UserError(f"it has no {each.name}")
@@ -314,12 +309,12 @@ class Study:
                 "it ran",
                 dataclasses.asdict(config),
                 dataclasses.asdict(spaces.configure(self.config, values)),
-                _WAY_OUT,
+                WAY_OUT,
             )
             for each in self.space:
                 value = values.get(each.name)
                 if each.name in values and not each.contains(value):
-                    raise UserError(f"its {each.name} {value!r} is not in {each}; {_WAY_OUT}")
+                    raise UserError(f"its {each.name} {value!r} is not in {each}; {WAY_OUT}")
         except (UserError, TypeError) as error:
             raise UserError(
                 f"{self.log.path}: trial {record.run_id} does not fit the search space: {error}"

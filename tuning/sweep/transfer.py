@@ -14,7 +14,7 @@ from trainer.errors import UserError
 from trainer.storage import json_files
 from tuning.config import StudyConfig
 from tuning.search import ranges
-from tuning.study import identity
+from tuning.study import consistency, identity
 from tuning.study.log import ranked, read
 from tuning.sweep.config import TRANSFERS, Spec, prefix
 
@@ -90,6 +90,8 @@ def begin(
     log = path(source) / "trials.jsonl"
     records, problems = read(log)
     damage = f"; {json_files.summary(log, problems)}" if problems else ""
+    if others := consistency.problems(log, records.values(), vars(specs[source].config)):
+        return Beginning(search, note=f"starts without transfer: {others[0]}")
     best = next(iter(ranked(records.values())), None)
     if best is None:
         note = f"starts without transfer: {source} has no feasible trial{damage}"

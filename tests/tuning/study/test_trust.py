@@ -16,6 +16,7 @@ from trainer import TrainConfig, UserError
 from trainer.display.progress import Display
 from trainer.storage.files import write_json
 from trainer.storage.lease import LeaseLost
+from tuning import __main__ as tune
 from tuning import show, trials
 from tuning.config import StudyConfig
 from tuning.study import consistency, identity, log
@@ -138,6 +139,10 @@ def test_the_log_of_another_study_is_refused_and_reported(path, tmp_path, differ
     with pytest.warns(match=words), pytest.warns(match="lacks 9 trials"):
         tuning.load(path)
     assert re.search(words, shown(path))
+    tune.FLAGS.unparse_flags()
+    tune.FLAGS(["tune", "--rerun_best=1"])
+    with pytest.raises(UserError, match=f"{words}; restore its own"):
+        tune._rerun(study(path), None)
 
 
 def test_a_value_outside_the_space_is_refused(path):

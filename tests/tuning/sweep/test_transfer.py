@@ -103,6 +103,19 @@ def test_values_are_clipped_and_the_number_of_samples_grows_with_the_budget(grid
         first_trial(target._replace(study=narrow), source, dataclasses.asdict(best))
 
 
+def test_the_trials_of_another_study_are_not_transferred(tmp_path, grid):
+    entry = {"task": "parens", "arch": "rnn", "num_params": [3000, 5000]}
+    specs = grid(entry | {"transfer": "num_params"})
+    (target, source), *_ = sources(specs).items()
+    best = record("00000", dataclasses.replace(specs[source].config, input_scale={"h": 1.0}))
+    (tmp_path / source).mkdir()
+    for arch, words in (("rnn", f"starts from {source}/00000"), ("gru", "starts without transfer")):
+        line = json.dumps(dataclasses.asdict(best) | {"arch": arch})
+        (tmp_path / source / "trials.jsonl").write_text(line + "\n")
+        found = begin(specs, target, source, tmp_path.joinpath)
+        assert found.note.startswith(words) and (found.transferred_from is None) == (arch == "gru")
+
+
 def test_long_studies_are_first_among_those_that_are_free(tmp_path):
     sweep, order = sweep_studies.make_chain(tmp_path / "sweep", SIZES), []
     other = sweep_studies.spec(0)._replace(name="parens-gru", num_steps=175)
