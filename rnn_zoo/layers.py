@@ -190,8 +190,13 @@ class CellLayer(keras.layers.RNN):
         if self.go_backwards:
             sequences = ops.flip(sequences, axis=1)
             mask = None if mask is None else ops.flip(mask, axis=1)
+        noise = None
+        if training:
+            noise = self.cell.draw_noise(ops.shape(sequences)[1], initial_state[0])
+            dropped = self.cell.input_mask(sequences[:, 0])
+            sequences = sequences if dropped is None else sequences * dropped[:, None]
         outputs, states = unroll(
-            self.cell, self.cell.weight_tensors(), sequences, initial_state, mask
+            self.cell, self.cell.weight_tensors(), sequences, initial_state, mask, noise=noise
         )
         last_output = outputs[-1]
         outputs = ops.moveaxis(outputs, 0, 1)

@@ -14,7 +14,7 @@ import numpy as np
 
 from rnn_zoo import numpy_ops
 from rnn_zoo.cells import AbstractRNNCell
-from rnn_zoo.cells.lanes import replace
+from rnn_zoo.cells.noise import replace
 
 Array = Any
 

@@ -16,6 +16,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from rnn_zoo.cells.noise import NoisyCell, masked_step, step_of
 from rnn_zoo.initializers import (
     BIAS_INITS,
     MATRIX_INITS,
@@ -53,7 +54,7 @@ class WeightSpec:
         return self.initializer.draw(self.shape).astype("float32")
 
 
-class AbstractRNNCell(keras.layers.Layer):
+class AbstractRNNCell(keras.layers.Layer, NoisyCell):
     """Base class of recurrent cells, defined by their gates and the equations of one `step`.
 
     A gate's pre-activation is W x + U operand + b. The cell requests it with `pre(gate, operand)`
@@ -83,10 +84,14 @@ class AbstractRNNCell(keras.layers.Layer):
         kernel_regularizer, recurrent_regularizer, bias_regularizer: Keras regularizers of the input
             matrices, the recurrent matrices and the biases, applied to each gate's.
         kernel_constraint, recurrent_constraint, bias_constraint: Keras constraints, likewise.
+        dropout, recurrent_dropout, candidate_dropout, zoneout: rates of the noise in training; see
+            `rnn_zoo.cells.noise`. `zoneout` is a number for all states, or a dict from state to
+            number.
 
     Raises:
         ValueError: `units` below 1, an activation that mixes units, an unknown initializer, a
-            `recurrent_activation` that no equation uses, or a dict whose keys are not the gates.
+            `recurrent_activation` that no equation uses, a rate outside [0, 1), a
+            `candidate_dropout` of a cell without gates, or a dict whose keys are not the gates.
     """
 
     #: Names of the gates.
@@ -126,6 +131,10 @@ class AbstractRNNCell(keras.layers.Layer):
         kernel_constraint: Any = None,
         recurrent_constraint: Any = None,
         bias_constraint: Any = None,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        candidate_dropout: float = 0.0,
+        zoneout: float | dict[str, float] = 0.0,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
@@ -142,11 +151,9 @@ class AbstractRNNCell(keras.layers.Layer):
         self.bias_scale = _per_gate("bias_scale", bias_scale, self.gates)
         self.seed = seed
         self.recurrent_activation = elementwise(recurrent_activation)
-        is_used = "recurrent_activation" in type(self).step.__code__.co_names
-        if self.recurrent_activation is not keras.activations.sigmoid and not is_used:
-            raise ValueError(
-                f"the equations of {type(self).__name__} do not use recurrent_activation; omit it"
-            )
+        used = type(self).step.__code__.co_names
+        if self.recurrent_activation is not keras.activations.sigmoid:
+            self._check_used("recurrent_activation", "recurrent_activation" in used)
         self.use_bias = bool(use_bias)
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.recurrent_initializer = keras.initializers.get(recurrent_initializer)
@@ -157,6 +164,21 @@ class AbstractRNNCell(keras.layers.Layer):
         self.kernel_constraint = keras.constraints.get(kernel_constraint)
         self.recurrent_constraint = keras.constraints.get(recurrent_constraint)
         self.bias_constraint = keras.constraints.get(bias_constraint)
+        self.dropout = _rate("dropout", dropout)
+        self.recurrent_dropout = _rate("recurrent_dropout", recurrent_dropout)
+        self.candidate_dropout = _rate("candidate_dropout", candidate_dropout)
+        if self.candidate_dropout:
+            self._check_used("candidate_dropout", self.forget_gates and "activation" in used)
+        self.zoneout = _per_gate("zoneout", zoneout, self.state_names)
+        zoned = [_rate("zoneout", rate) for rate in self.zoneout.values()]
+        if any((self.dropout, self.recurrent_dropout, self.candidate_dropout, *zoned)):
+            self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def _check_used(self, argument, is_used):
+        if not is_used:
+            raise ValueError(
+                f"the equations of {type(self).__name__} do not use {argument}; omit it"
+            )
 
     def step(
         self,
@@ -302,10 +324,13 @@ class AbstractRNNCell(keras.layers.Layer):
         known = {id(weight) for weight in keras.tree.flatten(dict(self._built_weights()))}
         return [weight.name for weight in self.weights if id(weight) not in known]
 
-    def call(self, inputs: Tensor, states: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def call(
+        self, inputs: Tensor, states: Tensor, training: bool = False
+    ) -> tuple[Tensor, list[Tensor]]:
         weights = self.weight_tensors()
         states = list(states) if keras.tree.is_nested(states) else [states]
-        x = inputs
+        masks = self.masks_of_call(inputs, states[0]) if training else {}
+        x = inputs * masks["input"] if "input" in masks else inputs
         if weights["read_in"]:
             x = ops.matmul(x, weights["read_in"]["kernel"]) + weights["read_in"]["bias"]
             x = self.after_read_in(ops, x)
@@ -317,7 +342,10 @@ class AbstractRNNCell(keras.layers.Layer):
                 + weights["bias"][gate]
             )
 
-        output, states = self.step(ops, x, pre, states)
+        if training:
+            output, states = masked_step(self, ops, x, pre, states, masks)
+        else:
+            output, states = step_of(self, training=False)(x, pre, states, {})
         return output, list(states)
 
     def get_initial_state(self, batch_size: int | None = None) -> Tensor | list[Tensor]:
@@ -386,6 +414,10 @@ class AbstractRNNCell(keras.layers.Layer):
                 "seed": self.seed,
                 "recurrent_activation": keras.activations.serialize(self.recurrent_activation),
                 "use_bias": self.use_bias,
+                "dropout": self.dropout,
+                "recurrent_dropout": self.recurrent_dropout,
+                "candidate_dropout": self.candidate_dropout,
+                "zoneout": dict(self.zoneout),
                 **{
                     f"{part}_{kind}": module.serialize(getattr(self, f"{part}_{kind}"))
                     for part in _GATE_PARTS.values()
@@ -428,6 +460,12 @@ def own_options(cell_class: type[AbstractRNNCell]) -> dict[str, Any]:
     common = inspect.signature(AbstractRNNCell.__init__).parameters
     found = parameters(cell_class).items()
     return {name: parameter.default for name, parameter in found if name not in common}
+
+
+def _rate(name, value):
+    if not 0 <= value < 1:
+        raise ValueError(f"{name} must be at least 0 and below 1, got {value!r}")
+    return float(value)
 
 
 def _choice(name, value, choices):

@@ -10,6 +10,7 @@ from typing import Any
 from keras import activations, ops
 
 from rnn_zoo.cells.base import AbstractRNNCell
+from rnn_zoo.cells.noise import replace
 
 Tensor = Any
 
@@ -45,14 +46,3 @@ def lane_cell(
     gate_bias = {gate: bias[..., None, None] for gate, bias in gate_bias.items()}
     own = {name: value[..., None, None] for name, value in options.items()}
     return replace(cell, activation=activation, gate_bias=gate_bias, **own)
-
-
-def replace(cell: AbstractRNNCell, **attributes: Any) -> AbstractRNNCell:
-    """Return a copy of a cell with some attributes replaced, for its equations only.
-
-    The copy has the cell's own class, so that every method that `step` calls sees the new values.
-    """
-    copy = object.__new__(type(cell))
-    # Not set by setattr: Keras would track the values, but the copy has no weights of its own.
-    copy.__dict__.update(vars(cell) | attributes)
-    return copy

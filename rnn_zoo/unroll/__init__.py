@@ -8,7 +8,6 @@ Legend: T time, B batch, I input features, N units, G gates; "..." optional lead
 weights, states and inputs share, as in a population of models.
 """
 
-import functools
 import math
 from typing import Any
 
@@ -16,6 +15,7 @@ import numpy as np
 from keras import ops
 
 from rnn_zoo import backend
+from rnn_zoo.cells.noise import Noise, step_of
 from rnn_zoo.inputs import Held, OneHot
 from rnn_zoo.unroll import derived
 
@@ -29,6 +29,7 @@ def unroll(
     initial_state: list[Tensor] | None = None,
     mask: Tensor | None = None,
     time_major: bool = False,
+    noise: Noise | None = None,
 ) -> tuple[Tensor, list[Tensor]]:
     """Apply a cell to every time step in turn.
 
@@ -37,7 +38,7 @@ def unroll(
 
     Args:
         cell: `rnn_zoo.AbstractRNNCell`, or an object with its `gates`, `mixes_input`,
-            `after_read_in` and `step`.
+            `after_read_in` and `step`, and `zoneout` if it has noise.
         weights: result of `cell.weight_tensors()`, or arrays in that structure.
         inputs: (..., B, T, I), or (T, ..., B, I) if `time_major`, or structured inputs from
             `rnn_zoo.inputs`.
@@ -45,6 +46,7 @@ def unroll(
         mask: (B, T) booleans, or (T, B) if `time_major`. Where it is false, the step keeps the
             states and repeats the previous output, or outputs zeros if there is none.
         time_major: whether time is the first axis of `inputs` and `mask`.
+        noise: of a training step, from the cell's `draw_noise`; None in inference.
 
     Returns:
         (outputs (T, ..., B, N), list of final states). Outputs are always time-major.
@@ -58,9 +60,15 @@ def unroll(
     if mask is not None:
         mask = ops.cast(mask if time_major else ops.transpose(mask), "bool")[..., None]
     recurrent = {gate: weights["recurrent"][gate] for gate in cell.gates}
-    step = functools.partial(cell.step, ops)
     return derived.unroll(
-        backend.current(), step, projections, x, recurrent, list(initial_state), mask
+        backend.current(),
+        step_of(cell, training=noise is not None),
+        projections,
+        x,
+        recurrent,
+        list(initial_state),
+        mask,
+        noise or Noise({}, {}),
     )
 
 

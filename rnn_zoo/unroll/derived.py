@@ -34,17 +34,20 @@ def unroll(
     recurrent: dict[str, Tensor],
     states: list[Tensor],
     mask: Tensor | None,
+    noise: tuple[dict[str, Tensor], dict[str, Tensor]] = ({}, {}),
 ) -> tuple[Tensor, list[Tensor]]:
     """Run a step over time, as `rnn_zoo.unroll.unroll`, from time-major projections, x and mask.
 
     Args:
         backend: module of primitives.
-        step: the cell's step.
+        step: `step(x, pre, states, noise)`, the cell's step.
         projections: dict gate -> (T, ..., B, N).
         x: (T, ..., B, N) or None.
         recurrent: dict gate -> (..., N, N).
         states: list of (..., B, N).
         mask: (T, B, 1) or None.
+        noise: dicts of arrays without a gradient: (..., B, N), the same at every step, and
+            (T, ..., B, N). Each step gets one dict of both.
 
     Raises:
         ValueError: the step does not call `pre` once per gate, or changes the shape of its arrays.
@@ -53,7 +56,8 @@ def unroll(
         run = _with_mask_argument(step)
     else:
         run, states = _masked(step), [*states, ops.zeros_like(states[0])]
-    loops = _Loops(backend, run, _form(run, len(states), recurrent, x, mask))
+    form = _form(run, len(states), recurrent, x, mask, noise[0] | noise[1])
+    loops = _Loops(backend, run, form)
     outputs, last = backend.with_gradient(
         loops.forward,
         loops.backward,
@@ -63,6 +67,7 @@ def unroll(
             recurrent,
             [_turn(state) for state in states],
             None if mask is None else _turn(mask),
+            [{name: _turn(array) for name, array in part.items()} for part in noise],
         ),
     )
     last = [_turn(state) for state in last]
@@ -78,7 +83,8 @@ class _Form(NamedTuple):
     """Data flow of a step, found by a trial call."""
 
     output_state: int | None  # index of the new state that is the output; None if none is
-    own_operands: tuple  # gates whose operand is not the first state, such as the GRU's r · h
+    own_operands: tuple  # groups of gates that share another operand than the first state, such
+    # as the GRU's r · h
 
 
 class _Loops:
@@ -89,17 +95,20 @@ class _Loops:
 
     def _joined(self, gates):
         """Return the gates whose products with the first state are fused into one."""
-        shared = [gate for gate in gates if gate not in self.form.own_operands]
+        own = {gate for group in self.form.own_operands for gate in group}
+        shared = [gate for gate in gates if gate not in own]
         return shared if len(shared) > 1 and self.backend.joins_products() else []
 
-    def forward(self, projections, x, recurrent, states, mask):
+    def forward(self, projections, x, recurrent, states, mask, noise):
         """Return ((outputs, last states), residuals for `backward`)."""
         gates, turned = tuple(recurrent), {gate: _turn(u) for gate, u in recurrent.items()}
         is_separate, joined = self.form.output_state is None, self._joined(gates)
         kernel = joined and ops.concatenate([turned[gate] for gate in joined], axis=-2)
 
+        constant, per_step = noise
+
         def body(states, inputs):
-            projections, x, mask = inputs
+            projections, x, mask, varying = inputs
             z, products = {}, joined and ops.split(ops.matmul(kernel, states[0]), len(joined), -2)
             products = dict(zip(joined, products, strict=True))
 
@@ -109,22 +118,22 @@ class _Loops:
                 z[gate] = projections[gate] + product
                 return z[gate]
 
-            output, states = self.run(x, pre, states, mask)
+            output, states = self.run(x, pre, states, mask, constant | varying)
             separate = [output] if is_separate else []
             return states, [*states, *(z[gate] for gate in gates), *separate]
 
         num_states = len(states)
         last, ys = self.backend.scan(
-            body, states, (projections, x, mask), num_states + len(gates) + is_separate
+            body, states, (projections, x, mask, per_step), num_states + len(gates) + is_separate
         )
         sequences, ys = ys[:num_states], ys[num_states:]
         outputs = ys[-1] if is_separate else sequences[self.form.output_state]
         z = dict(zip(gates, ys, strict=False))
-        return (outputs, last), (z, x, recurrent, states, sequences, mask)
+        return (outputs, last), (z, x, recurrent, states, sequences, mask, noise)
 
     def backward(self, residuals, cotangents):
         """Return the gradients of the arguments of `forward`."""
-        z, x, recurrent, initial, sequences, mask = residuals
+        z, x, recurrent, initial, sequences, mask, (constant, per_step) = residuals
         d_outputs, d_last = cotangents
         gates, own_operands = tuple(recurrent), self.form.own_operands
         joined = self._joined(gates)
@@ -135,7 +144,7 @@ class _Loops:
         ]
 
         def body(d_states, inputs):
-            z, x, mask, states, d_output = inputs
+            z, x, mask, states, d_output, varying = inputs
 
             def replay(z, x, states):
                 operands = {}
@@ -146,8 +155,8 @@ class _Loops:
                         return z[gate]
                     return self.backend.stored(operand, z[gate], recurrent[gate])
 
-                output = self.run(x, pre, states, mask)
-                return output, [operands[gate] for gate in own_operands]
+                output = self.run(x, pre, states, mask, constant | varying)
+                return output, [operands[group[0]] for group in own_operands]
 
             (d_z, d_x, d_states), operands = self.backend.pullback(
                 replay, (z, x, states), (d_output, d_states)
@@ -161,16 +170,17 @@ class _Loops:
         d_initial, ys = self.backend.scan(
             body,
             d_last,
-            (z, x, mask, before, d_outputs),
+            (z, x, mask, before, d_outputs, per_step),
             len(gates) + len(own_operands) + (x is not None),
             reverse=True,
         )
         d_z = dict(zip(gates, ys, strict=False))
-        operands = dict(zip(own_operands, ys[len(gates) :], strict=False))
+        own = zip(own_operands, ys[len(gates) :], strict=False)
+        operands = {gate: operand for group, operand in own for gate in group}
         d_recurrent = {
             gate: _recurrent_gradient(operands.get(gate, before[0]), d_z[gate]) for gate in gates
         }
-        return d_z, (None if x is None else ys[-1]), d_recurrent, d_initial, None
+        return d_z, (None if x is None else ys[-1]), d_recurrent, d_initial, None, None
 
 
 def _recurrent_gradient(operand, d_z):
@@ -182,7 +192,7 @@ def _recurrent_gradient(operand, d_z):
     return ops.sum(ops.einsum("t...ib,t...jb->t...ij", operand, d_z), axis=0)
 
 
-def _form(run, num_states, recurrent, x, mask):
+def _form(run, num_states, recurrent, x, mask, noise):
     """Call the step once on zeros and record its data flow."""
     probe = ops.zeros_like(next(iter(recurrent.values()))[..., :1])
     states, own_operands, asked = [ops.copy(probe) for _ in range(num_states)], [], []
@@ -190,11 +200,17 @@ def _form(run, num_states, recurrent, x, mask):
     def pre(gate, operand):
         asked.append(gate)
         if operand is not states[0]:
-            own_operands.append(gate)
+            for known, group in own_operands:
+                if known is operand:
+                    group.append(gate)
+                    break
+            else:
+                own_operands.append((operand, [gate]))
         return ops.copy(probe)
 
+    noise = {name: ops.cast(probe, array.dtype) for name, array in noise.items()}
     output, new_states = run(
-        None if x is None else ops.copy(probe), pre, states, mask if mask is None else True
+        None if x is None else ops.copy(probe), pre, states, mask if mask is None else True, noise
     )
     if sorted(asked) != sorted(recurrent):
         raise ValueError(
@@ -208,11 +224,12 @@ def _form(run, num_states, recurrent, x, mask):
                 f"{tuple(probe.shape)} into one of {tuple(result.shape)}"
             )
     same = [index for index, state in enumerate(new_states) if state is output]
-    return _Form(same[0] if same else None, tuple(own_operands))
+    groups = tuple(tuple(group) for _, group in own_operands)
+    return _Form(same[0] if same else None, groups)
 
 
 def _with_mask_argument(step):
-    return lambda x, pre, states, mask: step(x, pre, states)
+    return lambda x, pre, states, mask, noise: step(x, pre, states, noise)
 
 
 def _masked(step):
@@ -221,9 +238,9 @@ def _masked(step):
     The last output becomes one more state, so that the loops need not know about masks.
     """
 
-    def run(x, pre, states, mask):
+    def run(x, pre, states, mask, noise):
         *states, last_output = states
-        output, new_states = step(x, pre, states)
+        output, new_states = step(x, pre, states, noise)
         output = ops.where(mask, output, last_output)
         kept = [ops.where(mask, new, old) for new, old in zip(new_states, states, strict=True)]
         return output, [*kept, output]
