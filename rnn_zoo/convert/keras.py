@@ -18,12 +18,10 @@ _TO = {ours: theirs for theirs, ours in _FROM.items()} | {layers.IRNN: keras.lay
 #: of all gates at once there, which is the same for those that treat columns alike.
 _SHARED = (
     *("return_sequences", "return_state", "go_backwards", "stateful", "zero_output_for_mask"),
-    "activity_regularizer",
+    *("dropout", "recurrent_dropout", "activity_regularizer"),
     *(f"{part}_{kind}" for part in ("kernel", "recurrent", "bias")
       for kind in ("regularizer", "constraint")),
 )  # fmt: skip
-#: Options of Keras layers that rnn_zoo layers lack.
-_THEIRS_ALONE = ("dropout", "recurrent_dropout")
 
 
 def from_keras(layer: Any, learned_initial_state: bool = False) -> layers.CellLayer:
@@ -38,7 +36,7 @@ def from_keras(layer: Any, learned_initial_state: bool = False) -> layers.CellLa
         A layer of `rnn_zoo.layers` with `gate_bias=0`, of the same name and options.
 
     Raises:
-        ValueError: another layer, one without weights, or one with dropout.
+        ValueError: another layer, one without weights, or a GRU with `recurrent_dropout`.
 
     Example:
         layer = rnn_zoo.convert.from_keras(model.get_layer("gru"))
@@ -77,7 +75,8 @@ def to_keras(layer: layers.CellLayer, drop_initial_state: bool = False) -> Any:
         A `keras.layers.SimpleRNN`, `GRU` or `LSTM`, with b^fg added to its bias.
 
     Raises:
-        ValueError: another layer, one without weights, or an initial state that would be lost.
+        ValueError: another layer, one without weights, one with noise that Keras lacks, or an
+            initial state that would be lost.
 
     Example:
         layer = rnn_zoo.convert.to_keras(model.get_layer("layer_0"), drop_initial_state=True)
@@ -90,7 +89,12 @@ def to_keras(layer: layers.CellLayer, drop_initial_state: bool = False) -> Any:
     kind, options = _TO[type(layer)], {}
     arrays.check_ours(layer, f"keras.layers.{kind.__name__}", drop_initial_state)
     if kind is keras.layers.GRU:
+        _check_dropout(layer, layer.cell)
         options["reset_after"] = False
+    for option in ("candidate_dropout", "zoneout"):
+        value = getattr(layer.cell, option)
+        if any(value.values()) if isinstance(value, dict) else value:
+            raise ValueError(f"{arrays.who(layer)} has {option}, which layers of Keras lack")
     if kind is not keras.layers.SimpleRNN:
         options |= _gates(layer)
     cell, weights = layer.cell, arrays.joined(layer)
@@ -124,16 +128,21 @@ def _common(layer):
 def _check(layer):
     """Refuse a Keras layer without an equivalent in rnn_zoo."""
     who = arrays.who(layer)
-    for option in _THEIRS_ALONE:
-        if getattr(layer, option):
-            raise ValueError(
-                f"{who} has {option}, which layers of rnn_zoo do not; convert one without it that "
-                "has the same weights"
-            )
     if getattr(layer, "reset_after", False):
         raise ValueError(
             f"{who} resets the state after its product, and rnn_zoo.layers.GRU before it, eq. (7); "
             "train one of reset_after=False"
         )
+    if isinstance(layer, keras.layers.GRU):
+        _check_dropout(layer, layer)
     arrays.check_activation(layer, layer.activation)
     arrays.check_built(layer)
+
+
+def _check_dropout(layer, gru):
+    """Refuse the one noise whose equations differ."""
+    if gru.recurrent_dropout:
+        raise ValueError(
+            f"{arrays.who(layer)} has recurrent_dropout, which Keras's GRU applies to the state "
+            "that it carries on too, and rnn_zoo's to the products alone; train one without it"
+        )

@@ -98,6 +98,7 @@ def test_regularizers_and_constraints_travel(rng):
     options = {f"{part}_regularizer": "l2" for part in ("kernel", "recurrent", "bias")}
     options |= {"kernel_constraint": "max_norm", "bias_constraint": "non_neg"}
     options |= {"activity_regularizer": "l1", "recurrent_activation": "hard_sigmoid"}
+    options |= {"dropout": 0.1, "recurrent_dropout": 0.2}
     layer = keras_layer(keras.layers.LSTM, rng, **options)
     found = convert.from_keras(layer)
     back = convert.to_keras(found)
@@ -107,6 +108,7 @@ def test_regularizers_and_constraints_travel(rng):
         one(inputs)
         losses.append(float(sum(one.losses)))
         assert one.recurrent_activation is keras.activations.hard_sigmoid
+        assert (one.dropout, one.recurrent_dropout) == (0.1, 0.2)
         assert isinstance(one.kernel_constraint, keras.constraints.MaxNorm)
     np.testing.assert_allclose(losses, losses[0], rtol=1e-5)
     kernel = keras.ops.convert_to_numpy(found.kernel_constraint(layer.cell.kernel))
@@ -150,8 +152,11 @@ def test_options_and_precision_travel(rng):
         (keras.layers.GRU, {"reset_after": True}, "eq. \\(7\\)"),
         (keras.layers.LSTM, {"activation": "relu"}, "activation relu, which.*output too.*tanh"),
         (keras.layers.SimpleRNN, {"activation": "softmax"}, "softmax mixes units"),
-        (keras.layers.LSTM, {"dropout": 0.1}, "has dropout, which"),
-        (keras.layers.SimpleRNN, {"recurrent_dropout": 0.1}, "has recurrent_dropout, which"),
+        (
+            keras.layers.GRU,
+            {"reset_after": False, "recurrent_dropout": 0.1},
+            "recurrent_dropout, which Keras's GRU applies to the state",
+        ),
     ],
 )
 def test_keras_layers_that_differ_are_refused(kind, options, message, rng):
