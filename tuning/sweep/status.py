@@ -150,8 +150,8 @@ class SweepDisplay(Display):
         if began >= self._due:
             self._survey.look()
             now = self.clock()
-            # Reading the states of a large sweep takes a while.
-            self._due = now + max(1.0, 20 * (now - began))
+            # Reading the states of a large sweep takes a while, and much longer on a busy machine.
+            self._due = now + min(max(1.0, 20 * (now - began)), 60.0)
         line = summary(self._survey)
         self._has_run |= self._survey.count(RUNNING) > 0
         return line if self._has_run else f"{line}; starting, {began - self._since:.0f} s"
