@@ -32,7 +32,7 @@ from trainer.storage.lease import PATIENCE, Lease
 from tuning.config import StudyConfig
 from tuning.study.identity import ConfigFacts
 from tuning.study.log import RERUNS, ranked, read
-from tuning.sweep.config import Spec
+from tuning.sweep.config import TRANSFERS, Spec
 from tuning.sweep.growth import Union, union
 from tuning.sweep.transfer import sources
 
@@ -114,7 +114,11 @@ class StoredSpec(NamedTuple):
     study: StudyConfig
     reruns: Count
     num_steps: Size
-    transfer: str | None = None
+    transfer: Annotated[
+        str | None,
+        lambda name: name in (None, *TRANSFERS),
+        f"null or one of {', '.join(TRANSFERS)}",
+    ] = None
     priority: Count = 0
 
 
@@ -167,6 +171,8 @@ class Sweep:
         except (FileNotFoundError, NotADirectoryError):
             raise UserError(f"{path} holds no sweep (no sweep.json)") from None
         specs = [_spec(each, manifest, lenient) for each in held["studies"]]
+        if len({spec.name for spec in specs}) < len(specs):
+            raise json_files.Damaged(manifest, "it has two studies of one name")
         return cls(path, specs, held["backend"], held["profile"])
 
     def refresh(self) -> None:

@@ -224,11 +224,13 @@ def test_errors_are_retried_a_few_times():
         ({"reruns": "2"}, "studies.0.reruns must be an int, got '2'"),
         ({"study": {"ranges": {"lr_init": {}}}}, "it describes no StudyConfig: KeyError"),
         ({"extra": 1}, "it has an unknown field 'extra'"),
+        ({"transfer": "x"}, "studies.0.transfer must be null or one of .*, got 'x'"),
+        ({"name": "study-001"}, "it has two studies of one name"),
         ({"study": {"num_trials": None}}, "studies.0.study.num_trials must be an int, got None"),
     ],
 )
 def test_an_odd_manifest_is_one_line(tmp_path, change, message):
-    sweep = sweep_studies.make(tmp_path / "sweep", 1)
+    sweep = sweep_studies.make(tmp_path / "sweep", 2)
     held = json.loads((sweep.path / "sweep.json").read_text())
     held["studies"][0] |= change
     del held["crc32"]
