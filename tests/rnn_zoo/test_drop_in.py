@@ -1,14 +1,13 @@
 """Arguments and behaviour that our layers share with those of Keras."""
 
 import inspect
-import subprocess
-import sys
 
 import keras
 import numpy as np
 import pytest
 from on_backend import tensorflow_only, to_numpy
-from processes import environment
+from processes import JAX, python
+from slow import slow_except
 
 from rnn_zoo import layers
 
@@ -216,18 +215,13 @@ print(keras.saving.load_model({path!r}).layers[0].units)
 """
 
 
-@pytest.mark.parametrize("first", ["keras", pytest.param("rnn_zoo", id="rnn_zoo")])
+@pytest.mark.parametrize("first", slow_except(["rnn_zoo"], ["keras", "rnn_zoo"]))
 def test_the_order_of_imports_does_not_matter(first, tmp_path):
     model = keras.Sequential([keras.Input((None, INPUT)), layers.GRU(UNITS)])
     path = str(tmp_path / "m.keras")
     model.save(path)
     (second,) = {"keras", "rnn_zoo"} - {first}
     script = LOAD.format(first=first, second=second, path=path)
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    done = python("-c", script, cwd=tmp_path, **JAX)
+    assert done.code == 0, done.stderr
     assert done.stdout.split() == [str(UNITS)]

@@ -44,6 +44,7 @@ def test_what_was_written_is_loaded(preset_root):
     np.testing.assert_allclose(outputs, streamed, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_loaded_model_is_trained_on_and_saved_like_any_other(preset_root, tmp_path):
     make(preset_root, "capacity/gru-300", SMALL)
     model = rnn_zoo.load("capacity/gru-300")

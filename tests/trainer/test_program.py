@@ -336,6 +336,7 @@ def lanes():
     return small, hparams, alone, together
 
 
+@pytest.mark.slow  # test_lanes.py has lanes that differ in more.
 def test_a_lane_equals_the_trial_alone(lanes):
     _, _, alone, together = lanes
     together = to_numpy(together)

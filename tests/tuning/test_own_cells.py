@@ -125,6 +125,7 @@ def test_an_unknown_cell_is_one_line_before_a_backend_starts(cold, tmp_path):
     assert "'no_such.cell'" in done.stderr and "no module 'no_such'" in done.stderr
 
 
+@pytest.mark.slow
 def test_workers_and_commands_find_it_by_name(swept, warm_jax, tmp_path):
     """Workers of a sweep have trained it; another command builds it from its run."""
     (run, *_) = swept.glob("sweep/studies/parens-own_cells.leaky-*/trial_*/checkpoints")

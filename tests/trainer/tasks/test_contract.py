@@ -226,7 +226,7 @@ def test_descriptions_are_strings_and_numbers(task):
     assert all(isinstance(value, str | int | float) for value in task.describe().values())
 
 
-@pytest.mark.parametrize("make", slow_except(["capacity", "text8"], SMALL), indirect=True)
+@pytest.mark.parametrize("make", slow_except(["text8"], SMALL), indirect=True)
 def test_a_split_may_be_given_by_its_number(task):
     """As the compiled program that measures all splits gives it."""
     assert task.splits_share_a_program
