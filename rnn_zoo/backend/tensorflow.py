@@ -1,6 +1,7 @@
 """Primitives in TensorFlow, for eager, graph and XLA execution."""
 
 import contextlib
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -85,6 +86,9 @@ def pullback(function: Callable, args: tuple, cotangents: Any) -> tuple[Any, Any
 def with_gradient(forward: Callable, backward: Callable, args: tuple) -> Any:
     """Compute `forward(*args)[0]` with the gradient `backward` instead of the automatic one.
 
+    Second derivatives are the automatic ones of `forward`: `backward` would count a gate's operand
+    twice, through the stored z and through `stored`.
+
     Args:
         forward: returns (outputs, residuals).
         backward: maps residuals and the outputs' cotangents to gradients in the structure of
@@ -93,55 +97,53 @@ def with_gradient(forward: Callable, backward: Callable, args: tuple) -> Any:
     """
     flat = tf.nest.flatten(args)
     given = [arg for arg in flat if arg is not None]
-    structure = {}
+    num_given, outputs_like = len(given), []
+
+    def filled(given):
+        given = iter(given)
+        return tf.nest.pack_sequence_as(args, [None if a is None else next(given) for a in flat])
 
     @tf.custom_gradient
     def run(*given):
-        given = iter(given)
-        filled = [None if arg is None else next(given) for arg in flat]
-        outputs, residuals = forward(*tf.nest.pack_sequence_as(args, filled))
-        structure["outputs"] = outputs
+        outputs, residuals = forward(*filled(given))
+        outputs_like.append(outputs)
 
-        def gradient(*cotangents):
-            cotangents = tf.nest.pack_sequence_as(outputs, cotangents)
-            gradients = _once(backward, residuals, cotangents)
-            gradients = zip(_flatten_as(args, gradients), flat, strict=True)
-            return [gradient for gradient, arg in gradients if arg is not None]
+        @tf.custom_gradient
+        def slopes(*sources):
+            cotangents = tf.nest.pack_sequence_as(outputs, sources[num_given:])
+            found = _flatten_as(args, backward(residuals, cotangents))
+            found = [gradient for gradient, arg in zip(found, flat, strict=True) if arg is not None]
+            known = [gradient is not None for gradient in found]
+            outputs_like.append(known)
 
-        return tf.nest.flatten(outputs), gradient
+            def second(*d_slopes):
+                with tf.GradientTape(watch_accessed_variables=False) as outer:
+                    outer.watch(_floats(sources))
+                    with tf.GradientTape(watch_accessed_variables=False) as inner:
+                        inner.watch(_floats(sources[:num_given]))
+                        results = tf.nest.flatten(forward(*filled(sources[:num_given]))[0])
+                    plain = inner.gradient(
+                        results,
+                        list(itertools.compress(sources, known)),
+                        output_gradients=list(sources[num_given:]),
+                        unconnected_gradients=tf.UnconnectedGradients.ZERO,
+                    )
+                return outer.gradient(plain, list(sources), output_gradients=list(d_slopes))
+
+            return list(itertools.compress(found, known)), second
+
+        def first(*cotangents):
+            found = iter(slopes(*given, *cotangents))
+            return [next(found) if is_known else None for is_known in outputs_like[-1]]
+
+        return tf.nest.flatten(outputs), first
 
     flat_outputs = run(*given)
-    return tf.nest.pack_sequence_as(structure["outputs"], flat_outputs)
+    return tf.nest.pack_sequence_as(outputs_like[0], flat_outputs)
 
 
-def _once(backward, *args):
-    """Call `backward(*args)` and refuse to differentiate the result.
-
-    A second derivative would count a gate's operand twice: through the stored z and through
-    `stored`.
-    """
-    flat = tf.nest.flatten(args)
-    structure = {}
-
-    @tf.custom_gradient
-    def run(*given):
-        given = iter(given)
-        filled = [None if arg is None else next(given) for arg in flat]
-        structure["gradients"] = backward(*tf.nest.pack_sequence_as(args, filled))
-
-        def refuse(*_):
-            raise NotImplementedError(
-                "a recurrent layer has no second derivatives on TensorFlow; "
-                "use KERAS_BACKEND=jax for them"
-            )
-
-        gradients = tf.nest.flatten(structure["gradients"])
-        return [gradient for gradient in gradients if gradient is not None], refuse
-
-    results = iter(run(*[arg for arg in flat if arg is not None]))
-    return tf.nest.map_structure(
-        lambda gradient: None if gradient is None else next(results), structure["gradients"]
-    )
+def _floats(tensors):
+    return [tensor for tensor in tensors if tensor.dtype.is_floating]
 
 
 def _flatten_as(args, gradients):

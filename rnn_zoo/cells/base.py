@@ -476,8 +476,11 @@ def _choice(name, value, choices):
 
 def _per_gate(name: str, value: float | dict[str, float], gates: Sequence[str]) -> dict[str, float]:
     if not isinstance(value, dict):
-        return dict.fromkeys(gates, float(value))
+        value = dict.fromkeys(gates, value)
     _check_names(f"gates of {name}", value, gates)
+    for number in value.values():
+        if not isinstance(number, (int, float, np.number)) or not np.isfinite(number):
+            raise ValueError(f"{name} must be a finite number, got {number!r}")
     return {gate: float(value[gate]) for gate in gates}
 
 

@@ -8,7 +8,9 @@ Legend: T time, B batch, I input features, N units, G gates; "..." optional lead
 weights, states and inputs share, as in a population of models.
 """
 
+import contextlib
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -70,6 +72,23 @@ def unroll(
         mask,
         noise or Noise({}, {}),
     )
+
+
+@contextlib.contextmanager
+def automatic_derivatives() -> Iterator[None]:
+    """Give loops the backend's own derivatives during a `with` statement.
+
+    They are slower. Forward mode on JAX, such as `jax.jvp`, needs them.
+
+    Example:
+        with rnn_zoo.unroll.automatic_derivatives():
+            outputs, tangents = jax.jvp(layer, (x,), (dx,))
+    """
+    before = derived.AUTOMATIC.set(True)
+    try:
+        yield
+    finally:
+        derived.AUTOMATIC.reset(before)
 
 
 def _project(cell, weights, inputs, time_major):

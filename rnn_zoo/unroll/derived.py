@@ -7,7 +7,7 @@ dU = Σ_t a_t dz_t^T is one product per gate, and the gradients of W, b and the 
 by automatic differentiation of the projection.
 
 No derivative of a cell is written by hand: a new cell needs only its equations to train as fast.
-Second derivatives work on JAX and are refused on TensorFlow.
+Second derivatives are the backend's own, through the loop.
 
 Arrays in the loops are (..., N, B), batch last: the batch fills vector registers, which the few
 units of a small network would not. For the same reason each gate has its own z, not a slice of a
@@ -17,13 +17,19 @@ The loops need four primitives of `rnn_zoo.backend`: `scan`, `stored`, `pullback
 `with_gradient`.
 """
 
+import contextvars
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any, NamedTuple
 
 from keras import ops
 
+from rnn_zoo.backend import generic
+
 Tensor = Any
+
+#: Whether loops have the backend's own derivatives.
+AUTOMATIC: contextvars.ContextVar[bool] = contextvars.ContextVar("automatic", default=False)
 
 
 def unroll(
@@ -58,7 +64,8 @@ def unroll(
         run, states = _masked(step), [*states, ops.zeros_like(states[0])]
     form = _form(run, len(states), recurrent, x, mask, noise[0] | noise[1])
     loops = _Loops(backend, run, form)
-    outputs, last = backend.with_gradient(
+    with_gradient = generic.with_gradient if AUTOMATIC.get() else backend.with_gradient
+    outputs, last = with_gradient(
         loops.forward,
         loops.backward,
         (
@@ -186,7 +193,7 @@ class _Loops:
 def _recurrent_gradient(operand, d_z):
     """Compute dU = Σ_t a_t dz_t^T from arrays (T, ..., N, B)."""
     units, batch_size = operand.shape[-2:]
-    if batch_size is None or units > batch_size:
+    if not isinstance(batch_size, int) or units > batch_size:  # None, or one of JAX's symbols
         return ops.einsum("t...ib,t...jb->...ij", operand, d_z)
     # For small matrices, adding up T products is cheaper than transposing (T, N, B).
     return ops.sum(ops.einsum("t...ib,t...jb->t...ij", operand, d_z), axis=0)
