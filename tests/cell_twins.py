@@ -41,9 +41,6 @@ CASES = [
 #: One case an architecture, with the options that the paper uses, for tests of what lies around
 #: the equations.
 ONE_CASE_EACH = list({case[0]: case for case in reversed(CASES)}.values())[::-1]
-#: Cases of the default run where loops are compiled or repeated: the LSTM has two states, the +RNN
-#: a read-in and an output that is no state.
-QUICK_CASES = [case for case in ONE_CASE_EACH if case[0] in ("lstm", "+rnn")]
 
 
 def one_case_of(*archs):
@@ -57,12 +54,11 @@ def case_id(case):
 
 
 one_case_each = pytest.mark.parametrize("case", ONE_CASE_EACH, ids=case_id)
-#: The same, marked slow but for `QUICK_CASES`.
+#: The case of the default run where loops are compiled or repeated: the +RNN has most that can
+#: differ, a read-in, two nonlinearities and an output that is no state.
+QUICK_CASES = one_case_of("+rnn")
+#: One case an architecture, marked slow but for `QUICK_CASES`.
 mostly_slow = pytest.mark.parametrize("case", slow_except(QUICK_CASES, ONE_CASE_EACH), ids=case_id)
-#: The same, marked slow but for the +RNN, for tests that compile or repeat others.
-plus_rnn = pytest.mark.parametrize(
-    "case", slow_except(one_case_of("+rnn"), ONE_CASE_EACH), ids=case_id
-)
 
 
 def in_every_way():

@@ -18,7 +18,6 @@ from cell_twins import (
     mostly_slow,
     one_case_each,
     one_case_of,
-    plus_rnn,
     randomize,
     twin_read_in,
     twin_weights,
@@ -75,7 +74,7 @@ def test_equals_the_twin(case, depth, rng):
     np.testing.assert_allclose(to_numpy(net(inputs)), twin_outputs(case, net, inputs), atol=2e-5)
 
 
-@plus_rnn
+@mostly_slow
 def test_time_and_batch_are_dynamic(case, rng):
     net = random_model(case, rng)
     for batch, time in [(1, 1), (4, 9)]:
@@ -183,7 +182,7 @@ def test_set_weights_inverts_get_weights(case, rng):
     np.testing.assert_array_equal(to_numpy(other(inputs)), to_numpy(net(inputs)))
 
 
-@plus_rnn
+@mostly_slow
 def test_a_population_equals_its_models(case, rng):
     """Outputs and gradients of lanes in one program equal those of each model alone."""
     nets, inputs = [random_model(case, rng) for _ in range(2)], sequences(rng)
@@ -282,7 +281,7 @@ def float16_policy():
 
 
 @pytest.mark.slow
-@plus_rnn
+@mostly_slow
 def test_a_layer_may_be_used_twice(case, rng):
     arch, options, features = case
     layer = LAYERS[arch](UNITS, return_sequences=True, **options)
@@ -325,7 +324,7 @@ def stack_of_two(case):
     return build_model(arch, 2, UNITS, features, OUTPUT, **options)
 
 
-@plus_rnn
+@mostly_slow
 @pytest.mark.parametrize("make", [parts_in_a_model, stack_of_two])
 def test_a_keras_file_restores_the_model(case, make, rng, tmp_path):
     net, path = make(case), tmp_path / "net.keras"

@@ -301,7 +301,7 @@ def test_a_card_is_of_what_its_name_says_and_of_no_machine(name):
 
 
 @tensorflow_only
-@pytest.mark.parametrize("name", slow_except(TRAINED[:1], TRAINED))
+@pytest.mark.parametrize("name", slow_except(["parens/gru-10k"], TRAINED))
 def test_the_score_of_a_card_is_what_its_model_has(name):
     model = rnn_zoo.load(name)
     config, scores = TrainConfig(**model.preset.config), model.preset.scores

@@ -18,7 +18,6 @@ from cell_twins import (
     case_id,
     mostly_slow,
     one_case_of,
-    plus_rnn,
     random_cell,
     random_inputs,
     random_mask,
@@ -125,7 +124,7 @@ def test_fast_equals_plain(case, masked, plainly, rng):
     check_against_plain(cell, problem(cell, case, rng), plainly, "float64", mask)
 
 
-@plus_rnn
+@mostly_slow
 def test_fast_equals_plain_in_float32(case, plainly, rng):
     cell = random_cell(case, rng, "float32")
     arguments = problem(cell, case, rng, "float32")

@@ -96,10 +96,7 @@ SHOWN = {
 
 @pytest.mark.parametrize(
     ("home", "command"),
-    # Exporting takes seconds to start.
-    slow_rows_except(
-        [(name, c) for name, c in ROWS if name == "arch" or c[0] != "trainer.export"], ROWS
-    ),
+    slow_rows_except([(n, c) for n, c in ROWS if n == "arch" or c[0] == "trainer.show"], ROWS),
     indirect=["home"],
     ids=lambda value: value if isinstance(value, str) else " ".join(value),
 )

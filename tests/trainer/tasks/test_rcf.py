@@ -200,6 +200,7 @@ def test_uniform_draws_are_uniform_and_carry_the_weights():
     np.testing.assert_allclose(batch.weights, 200 * beta(200)[index], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_uniform_draws_have_the_expectation_of_weighted_ones():
     """Both estimate Σ β_i (ŷ_i - y_i)² of a fixed predictor; weights differ by a factor of 5."""
     n, size, batches = 20_000, 20_000, 8

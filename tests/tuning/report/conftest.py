@@ -1,3 +1,4 @@
+import pandas as pd
 import pytest
 
 from benchmarks import planted as planted_sweeps
@@ -19,8 +20,12 @@ def planted_runs(once):
 
 
 @pytest.fixture(scope="session")
-def planted(planted_runs):
+def planted(planted_runs, once):
     """The runs of `planted_runs` as a DataFrame."""
-    found, problems = trials.read(planted_runs)
-    assert not problems
-    return found
+
+    def read(path):
+        found, problems = trials.read(planted_runs)
+        assert not problems
+        found.to_pickle(path / "trials.pickle")
+
+    return pd.read_pickle(once("planted_trials", read) / "trials.pickle")
