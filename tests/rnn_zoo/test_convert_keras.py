@@ -78,7 +78,7 @@ def test_from_keras_and_back(theirs, ours, options, calling, rng):
     back = convert.to_keras(found)
     assert type(back) is theirs
     assert_equal_layers(back, layer, rng)
-    shared = {"use_bias": True} | {name: getattr(layer, name) for name in CALLS}
+    shared = {"use_bias": layer.use_bias} | {name: getattr(layer, name) for name in CALLS}
     shared |= {"go_backwards": layer.go_backwards, "name": layer.name}
     assert shared.items() <= back.get_config().items()
 
