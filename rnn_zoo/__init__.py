@@ -22,7 +22,7 @@ _HOMES = {
         "MGUCell",
         "MinimalRNNCell",
     ),
-    "rnn_zoo.model": ("RecurrentModel", "build_model"),
+    "rnn_zoo.model": ("RecurrentModel", "build_model", "make_stepper"),
     "rnn_zoo.presets": ("list_presets", "load", "preset"),
     "rnn_zoo.registration": ("register",),
     "rnn_zoo.sizing": ("count_params", "units_for_budget"),

@@ -186,6 +186,9 @@ class CellLayer(keras.layers.RNN):
     def compute_mask(self, inputs, mask):
         return super().compute_mask(inputs, _without_units(mask))
 
+    def _maybe_config_dropout_masks(self, cell, input_sequence, input_state):
+        """Draw no masks here, where Keras's layer does even in inference: `inner_loop` does."""
+
     def inner_loop(self, sequences, initial_state, mask, training=False):
         if self.go_backwards:
             sequences = ops.flip(sequences, axis=1)

@@ -3,7 +3,7 @@
 Legend: B batch, T time, I input, N units, O output.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 from keras import ops
@@ -29,16 +29,8 @@ class RecurrentModel(keras.Model):
     preset: Any = None
 
     def stepper(self, batch_size: int = 1) -> Stepper:
-        """Return an `rnn_zoo.Stepper` with a copy of the current weights.
-
-        Args:
-            batch_size: B, number of sequences streamed side by side.
-
-        Raises:
-            ValueError: `batch_size` below 1, or `check_as_built` refuses the model.
-        """
-        check_as_built(self)
-        return Stepper(recurrent_cells(self), get_weights(self), batch_size)
+        """Return `make_stepper(self, batch_size)`."""
+        return make_stepper(self, batch_size)
 
 
 def build_model(
@@ -91,41 +83,113 @@ def build_model(
     return RecurrentModel(inputs, readout(x), name=f"{arch.replace('+', 'plus_')}_{depth}x{units}")
 
 
-def check_model(model: keras.Model) -> None:
-    """Raise unless the model is a `RecurrentModel`.
+class Stack(NamedTuple):
+    """The parts of a model of recurrent layers and a readout.
+
+    Attributes:
+        layers: the recurrent layers, from the first to the last.
+        readout: the layer after them.
+    """
+
+    layers: list[CellLayer]
+    readout: keras.layers.Dense
+
+
+#: Layers that do nothing in inference.
+_IDENTITIES = (
+    keras.layers.InputLayer,
+    keras.layers.Dropout,
+    keras.layers.SpatialDropout1D,
+    keras.layers.GaussianNoise,
+    keras.layers.GaussianDropout,
+    keras.layers.ActivityRegularization,
+)
+
+
+def stack_of(model: keras.Model) -> Stack:
+    """Find the recurrent layers and the readout of a model.
+
+    Args:
+        model: of `rnn_zoo.build_model` or `rnn_zoo.load`, or any Sequential or functional model
+            that is a chain of layers of rnn_zoo and one `keras.layers.Dense` after them. Dropout
+            and other layers that do nothing in inference may stand between.
 
     Raises:
-        ValueError: it is not one, so nothing is known of its layers.
+        ValueError: another model, or one that is not built.
     """
-    if not isinstance(model, RecurrentModel):
+    if isinstance(model, RecurrentModel):
+        layers = [layer for layer in model.layers if isinstance(layer, CellLayer)]
+        return Stack(layers, model.get_layer("readout"))
+    layers = [layer for layer in model.layers if not isinstance(layer, _IDENTITIES)]
+    recurrent, readout = layers[:-1], layers[-1] if layers else None
+    is_stack = isinstance(readout, keras.layers.Dense) and bool(recurrent)
+    is_stack &= all(isinstance(layer, CellLayer) for layer in recurrent)
+    if not (is_stack and _is_chain(model)):
         raise ValueError(
-            f"a {type(model).__name__} is no model of rnn_zoo.build_model or rnn_zoo.load"
+            f"the model {model.name} is not a built chain of recurrent layers of rnn_zoo and a "
+            f"Dense layer, but of {', '.join(type(layer).__name__ for layer in layers) or 'none'}"
         )
+    return Stack(recurrent, readout)
+
+
+def _is_chain(model):
+    """Return whether each layer's only input is the output of the layer before."""
+    try:
+        outputs = [model.inputs[0], *(layer.output for layer in model.layers)]
+        inputs = [layer.input for layer in model.layers]
+    except (AttributeError, ValueError, TypeError):  # not built, or called several times
+        return False
+    is_input = isinstance(model.layers[0], keras.layers.InputLayer)
+    pairs = zip(inputs[is_input:], outputs[is_input:], strict=False)
+    return len(model.inputs) == 1 and all(one is other for one, other in pairs)
+
+
+def make_stepper(model: keras.Model, batch_size: int = 1) -> Stepper:
+    """Return an `rnn_zoo.Stepper` of a model, with a copy of its current weights.
+
+    Args:
+        model: as for `stack_of`. If its last recurrent layer returns the last output alone, a
+            stepper returns that of each step.
+        batch_size: B, number of sequences streamed side by side.
+
+    Raises:
+        ValueError: `batch_size` below 1, or a model that cannot be streamed.
+    """
+    _check_streamable(model)
+    readout = stack_of(model).readout
+    return Stepper(recurrent_cells(model), get_weights(model), batch_size, readout.activation)
 
 
 def check_as_built(model: keras.Model) -> None:
     """Raise unless the model equals `rnn_zoo.functional.forward` of its weights.
 
     Raises:
-        ValueError: `check_model` refuses it; a layer runs backwards; or Keras has quantized the
+        ValueError: it is not a `RecurrentModel`; a layer runs backwards; or Keras has quantized the
             readout or added LoRA to it.
     """
-    check_model(model)
-    readout = model.get_layer("readout")
+    if not isinstance(model, RecurrentModel):
+        raise ValueError(
+            f"a {type(model).__name__} is no model of rnn_zoo.build_model or rnn_zoo.load"
+        )
+    _check_streamable(model)
+
+
+def _check_streamable(model):
+    layers, readout = stack_of(model)
     if readout.quantization_mode is not None or readout.lora_enabled:
         raise ValueError("the readout is quantized or has LoRA, so its kernel is not all of it")
-    for layer in model.layers:
-        if getattr(layer, "go_backwards", False):
+    for layer in layers:
+        if layer.go_backwards:
             raise ValueError(f"{layer.name} runs backwards, so it needs the whole sequence")
 
 
 def recurrent_cells(model: keras.Model) -> list[AbstractRNNCell]:
-    """Return the cells of a `RecurrentModel`, from the first layer to the last."""
-    return [layer.cell for layer in model.layers if isinstance(layer, CellLayer)]
+    """Return the cells of a model, from the first layer to the last; see `stack_of`."""
+    return [layer.cell for layer in stack_of(model).layers]
 
 
 def initial_states(model: keras.Model, batch_size: int) -> list[list[Tensor]]:
-    """Return the learned initial states of a `RecurrentModel`: per layer, a list of (B, N)."""
+    """Return the learned initial states of a model: per layer, a list of (B, N)."""
     return [
         keras.tree.flatten(cell.get_initial_state(batch_size=batch_size))
         for cell in recurrent_cells(model)
@@ -135,7 +199,7 @@ def initial_states(model: keras.Model, batch_size: int) -> list[list[Tensor]]:
 def step(
     model: keras.Model, x: Tensor, states: list[list[Tensor]]
 ) -> tuple[Tensor, list[list[Tensor]]]:
-    """Run a `RecurrentModel` for one time step.
+    """Run a model, as for `stack_of`, for one time step.
 
     Args:
         x: (B, I), the inputs of the step.
@@ -148,23 +212,28 @@ def step(
     for cell, before in zip(recurrent_cells(model), states, strict=True):
         x, values = cell(x, before)
         after.append(values)
-    return model.get_layer("readout")(x), after
+    return stack_of(model).readout(x), after
 
 
 def get_weights(model: keras.Model) -> Weights:
-    """Return the weights of a `RecurrentModel` as NumPy arrays, in the form of `forward`."""
-    readout = model.get_layer("readout")
+    """Return the weights of a model, as for `stack_of`, in NumPy, in the form of `forward`.
+
+    Biases that the model does not have are zeros.
+    """
+    layers, readout = stack_of(model)
+    bias = readout.bias.value if readout.use_bias else ops.zeros(readout.units)
     live = {
-        "layers": [cell.weight_tensors(cell.variable_dtype) for cell in recurrent_cells(model)],
-        "readout": {"kernel": readout.kernel.value, "bias": readout.bias.value},
+        "layers": [layer.cell.weight_tensors(layer.cell.variable_dtype) for layer in layers],
+        "readout": {"kernel": readout.kernel.value, "bias": bias},
     }
     return keras.tree.map_structure(ops.convert_to_numpy, live)
 
 
 def set_weights(model: keras.Model, weights: Weights) -> None:
-    """Assign weights in the form of `get_weights` to a `RecurrentModel`."""
-    for cell, layer in zip(recurrent_cells(model), weights["layers"], strict=True):
-        cell.assign_weights(layer)
-    readout = model.get_layer("readout")
+    """Assign weights in the form of `get_weights` to a model."""
+    layers, readout = stack_of(model)
+    for layer, values in zip(layers, weights["layers"], strict=True):
+        layer.cell.assign_weights(values)
     readout.kernel.assign(weights["readout"]["kernel"])
-    readout.bias.assign(weights["readout"]["bias"])
+    if readout.use_bias:
+        readout.bias.assign(weights["readout"]["bias"])

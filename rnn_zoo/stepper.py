@@ -6,7 +6,7 @@ small model's products. So a cell's own `step` is called on NumPy arrays instead
 Legend: B batch, I input, N units, O output, G gates.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -20,7 +20,7 @@ Array = Any
 
 
 class Stepper:
-    """Runs a model one time step at a time: `y = stepper(x)`; made by `RecurrentModel.stepper`.
+    """Runs a model one time step at a time: `y = stepper(x)`; made by `rnn_zoo.make_stepper`.
 
     It holds a copy of the weights and the current states, which start as the *learned* initial
     states. Outputs equal those of the model on the whole sequence, which may have any length. It
@@ -35,6 +35,7 @@ class Stepper:
         cells: the layers' cells, of which only the equations are used.
         weights: in the form of `rnn_zoo.functional.forward`.
         batch_size: B, number of sequences streamed side by side.
+        activation: the readout's activation.
 
     Raises:
         ValueError: `batch_size` below 1, or a cell that changes its arguments in place.
@@ -47,7 +48,11 @@ class Stepper:
     """
 
     def __init__(
-        self, cells: Sequence[AbstractRNNCell], weights: dict[str, Any], batch_size: int = 1
+        self,
+        cells: Sequence[AbstractRNNCell],
+        weights: dict[str, Any],
+        batch_size: int = 1,
+        activation: Callable = keras.activations.linear,
     ):
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
@@ -59,6 +64,7 @@ class Stepper:
             for cell, layer in zip(cells, weights["layers"], strict=True)
         ]
         self._kernel, self._bias = weights["readout"]["kernel"], weights["readout"]["bias"]
+        self._activation = numpy_ops.equivalent(activation)
         self.batch_size, self.input_dim = batch_size, self._layers[0].input_dim
         self._shape = (batch_size, self.input_dim)
         self._states = [layer.initial for layer in self._layers]
@@ -86,6 +92,7 @@ class Stepper:
                 states.append(after)
             x = np.dot(x, self._kernel)
             x += self._bias
+            x = self._activation(x)
         self._states = states
         return x
 

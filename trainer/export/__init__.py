@@ -101,7 +101,7 @@ def export_model(
     """Exports a model that need not belong to a run, such as one from `rnn_zoo.load`.
 
     Args:
-        model: a `rnn_zoo.RecurrentModel`.
+        model: as for `rnn_zoo.model.stack_of`, with the outputs of all steps.
         path: directory to write; replaced if it exists. Its parent must exist.
         format, batch_size, time_steps: as for `export`.
 
@@ -109,14 +109,19 @@ def export_model(
         The path.
 
     Raises:
-        ValueError: not a model from `rnn_zoo.build_model`.
+        ValueError: another model.
         UserError: an unknown format, a missing package, or a backend other than TensorFlow.
     """
     _check(format)
-    from rnn_zoo.model import check_model
+    from rnn_zoo.model import RecurrentModel, stack_of
     from trainer.export.signatures import Signatures
 
-    check_model(model)
+    last = stack_of(model).layers[-1]
+    if not (last.return_sequences or isinstance(model, RecurrentModel)):
+        raise ValueError(
+            f"{last.name} returns its last output alone; export a model that returns those of all "
+            "steps, with return_sequences=True"
+        )
     with whole_directory(path) as directory:
         FORMATS[format].write(directory, Signatures(model), (batch_size, time_steps))
     return pathlib.Path(path)
