@@ -1,5 +1,6 @@
 """The estimated cost of a sweep."""
 
+import dataclasses
 import math
 import random
 
@@ -30,6 +31,17 @@ def test_expected_steps_are_the_distribution_s_mean():
     # Two of ten trials are random; a search proposes long trials.
     assert estimate.mean_steps(spec()) == pytest.approx(0.2 * mean + 0.8 * 4000, rel=0.01)
     assert estimate.mean_steps(spec(initial_points=20)) == pytest.approx(mean, rel=0.01)
+
+
+def test_diverging_trials_cost_next_to_nothing():
+    irnn = dataclasses.replace(spec().config, arch="irnn")
+    kept = 1 - estimate.DIVERGING["irnn"]
+    random_only = {"algorithm": "random"}
+    expected = kept * estimate.mean_steps(spec(**random_only))
+    assert estimate.mean_steps(spec(irnn, **random_only)) == pytest.approx(expected)
+    fixed = {"train_steps": 3000}
+    found = estimate.mean_steps(spec(irnn, ranges=fixed, **random_only))
+    assert found == pytest.approx(kept * 3000)
 
 
 def test_the_cost_of_a_study_is_the_sum_of_its_trials():
