@@ -96,7 +96,7 @@ def with_gradient(forward: Callable, backward: Callable, args: tuple) -> Any:
         args: tuple of nested structures of tensors; None is allowed.
     """
     flat = tf.nest.flatten(args)
-    given = [arg for arg in flat if arg is not None]
+    given = [tf.convert_to_tensor(arg) for arg in flat if arg is not None]
     num_given, outputs_like = len(given), []
 
     def filled(given):

@@ -30,6 +30,7 @@ from on_backend import (
     execute,
     gradients,
     needs_float64,
+    tensorflow_only,
     to_numpy,
 )
 from slow import slow_except, slow_rows_except
@@ -337,19 +338,23 @@ def test_second_derivatives(case, plainly, rng):
     assert_same(gradients(QUICKEST, slope, arguments), expected, 1e-4)
 
 
-@pytest.mark.skipif(BACKEND != "tensorflow", reason="JAX differentiates twice")
+@tensorflow_only
 @mostly_slow
-def test_second_derivatives_are_refused(case, rng):
+def test_second_derivatives_on_tensorflow_equal_plain(case, rng, plainly):
+    """Those of arrays, too; test_derivatives.py has those of layers."""
     import tensorflow as tf
 
     cell = random_cell(case, rng, "float32")
     arguments = problem(cell, case, rng, "float32")
+
+    def penalty(x):
+        with tf.GradientTape() as outer:
+            outer.watch(x)
+            with tf.GradientTape() as inner:
+                inner.watch(x)
+                total = loss(values(cell), "float32")(arguments | {"inputs": x}) ** 2
+            size = tf.reduce_sum(inner.gradient(total, x) ** 2)
+        return outer.gradient(size, x)
+
     x = tf.constant(arguments["inputs"])
-    with tf.GradientTape() as outer:
-        outer.watch(x)
-        with tf.GradientTape() as inner:
-            inner.watch(x)
-            total = loss(values(cell), "float32")(arguments | {"inputs": x})
-        size = tf.reduce_sum(inner.gradient(total, x) ** 2)
-    with pytest.raises(NotImplementedError, match="no second derivatives on TensorFlow"):
-        outer.gradient(size, x)
+    assert_same(to_numpy(penalty(x)), to_numpy(plainly(penalty, x)), 1e-4)
