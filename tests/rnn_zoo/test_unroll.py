@@ -322,7 +322,7 @@ def test_a_step_that_mixes_units_is_refused():
         engine.unroll(cell, cell.weight_tensors(), np.zeros((1, 2, 2), "float32"))
 
 
-@pytest.mark.skipif(BACKEND != "jax", reason="JAX alone differentiates twice")
+@pytest.mark.skipif(BACKEND != "jax", reason="JAX's own functions")
 @mostly_slow
 def test_second_derivatives(case, plainly, rng):
     import jax
