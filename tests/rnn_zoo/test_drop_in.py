@@ -127,8 +127,10 @@ def test_a_mask_may_have_an_axis_of_one(inputs, rng, return_sequences):
     expected = layer(inputs, mask=mask)
     np.testing.assert_array_equal(layer(inputs, mask=mask[..., None]), expected)
     kept = layer.compute_mask(inputs, mask[..., None])
-    np.testing.assert_array_equal(kept, mask) if return_sequences else None
-    assert return_sequences or kept is None
+    if return_sequences:
+        np.testing.assert_array_equal(kept, mask)
+    else:
+        assert kept is None
 
 
 def test_one_initial_state_may_be_for_all_samples(inputs, rng):
