@@ -97,7 +97,7 @@ def with_gradient(forward: Callable, backward: Callable, args: tuple) -> Any:
     """
     flat = tf.nest.flatten(args)
     given = [tf.convert_to_tensor(arg) for arg in flat if arg is not None]
-    num_given, outputs_like = len(given), []
+    num_given, structure = len(given), {}
 
     def filled(given):
         given = iter(given)
@@ -106,7 +106,7 @@ def with_gradient(forward: Callable, backward: Callable, args: tuple) -> Any:
     @tf.custom_gradient
     def run(*given):
         outputs, residuals = forward(*filled(given))
-        outputs_like.append(outputs)
+        structure["outputs"] = outputs
 
         @tf.custom_gradient
         def slopes(*sources):
@@ -114,7 +114,7 @@ def with_gradient(forward: Callable, backward: Callable, args: tuple) -> Any:
             found = _flatten_as(args, backward(residuals, cotangents))
             found = [gradient for gradient, arg in zip(found, flat, strict=True) if arg is not None]
             known = [gradient is not None for gradient in found]
-            outputs_like.append(known)
+            structure["known"] = known
 
             def second(*d_slopes):
                 with tf.GradientTape(watch_accessed_variables=False) as outer:
@@ -134,12 +134,12 @@ def with_gradient(forward: Callable, backward: Callable, args: tuple) -> Any:
 
         def first(*cotangents):
             found = iter(slopes(*given, *cotangents))
-            return [next(found) if is_known else None for is_known in outputs_like[-1]]
+            return [next(found) if is_known else None for is_known in structure["known"]]
 
         return tf.nest.flatten(outputs), first
 
     flat_outputs = run(*given)
-    return tf.nest.pack_sequence_as(outputs_like[0], flat_outputs)
+    return tf.nest.pack_sequence_as(structure["outputs"], flat_outputs)
 
 
 def _floats(tensors):

@@ -8,7 +8,7 @@ Legend: B batch, I input features, N units.
 import dataclasses
 import inspect
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -16,6 +16,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from rnn_zoo.cells.arguments import by_name, check_names, elementwise, one_of, rate
 from rnn_zoo.cells.noise import NoisyCell, masked_step, step_of
 from rnn_zoo.initializers import (
     BIAS_INITS,
@@ -142,13 +143,13 @@ class AbstractRNNCell(keras.layers.Layer, NoisyCell):
             raise ValueError(f"units must be a whole number of at least 1, got {units!r}")
         self.units = int(units)
         self.activation = elementwise(activation)
-        self.gate_bias = _per_gate("gate_bias", gate_bias, self.forget_gates)
+        self.gate_bias = by_name("gate_bias", gate_bias, self.forget_gates)
         self.learned_initial_state = learned_initial_state
-        self.matrix_init = _choice("matrix_init", matrix_init, MATRIX_INITS)
-        self.bias_init = _choice("bias_init", bias_init, BIAS_INITS)
-        self.input_scale = _per_gate("input_scale", input_scale, self.gates)
-        self.recurrent_scale = _per_gate("recurrent_scale", recurrent_scale, self.gates)
-        self.bias_scale = _per_gate("bias_scale", bias_scale, self.gates)
+        self.matrix_init = one_of("matrix_init", matrix_init, MATRIX_INITS)
+        self.bias_init = one_of("bias_init", bias_init, BIAS_INITS)
+        self.input_scale = by_name("input_scale", input_scale, self.gates)
+        self.recurrent_scale = by_name("recurrent_scale", recurrent_scale, self.gates)
+        self.bias_scale = by_name("bias_scale", bias_scale, self.gates)
         self.seed = seed
         self.recurrent_activation = elementwise(recurrent_activation)
         used = type(self).step.__code__.co_names
@@ -164,13 +165,13 @@ class AbstractRNNCell(keras.layers.Layer, NoisyCell):
         self.kernel_constraint = keras.constraints.get(kernel_constraint)
         self.recurrent_constraint = keras.constraints.get(recurrent_constraint)
         self.bias_constraint = keras.constraints.get(bias_constraint)
-        self.dropout = _rate("dropout", dropout)
-        self.recurrent_dropout = _rate("recurrent_dropout", recurrent_dropout)
-        self.candidate_dropout = _rate("candidate_dropout", candidate_dropout)
+        self.dropout = rate("dropout", dropout)
+        self.recurrent_dropout = rate("recurrent_dropout", recurrent_dropout)
+        self.candidate_dropout = rate("candidate_dropout", candidate_dropout)
         if self.candidate_dropout:
             self._check_used("candidate_dropout", self.forget_gates and "activation" in used)
-        self.zoneout = _per_gate("zoneout", zoneout, self.state_names)
-        zoned = [_rate("zoneout", rate) for rate in self.zoneout.values()]
+        self.zoneout = by_name("zoneout", zoneout, self.state_names, "states")
+        zoned = [rate("zoneout", value) for value in self.zoneout.values()]
         if any((self.dropout, self.recurrent_dropout, self.candidate_dropout, *zoned)):
             self.seed_generator = keras.random.SeedGenerator(seed)
 
@@ -385,9 +386,9 @@ class AbstractRNNCell(keras.layers.Layer, NoisyCell):
                 in all these cases no weight changes.
         """
         held = self._weights_by_gate()
-        _check_names("gates", weights, held)
+        check_names("gates", weights, held)
         for gate, arrays in weights.items():
-            _check_names(f"parts of gate {gate!r}", arrays, held[gate])
+            check_names(f"parts of gate {gate!r}", arrays, held[gate])
             for part, array in arrays.items():
                 expected = tuple(held[gate][part].shape)
                 if np.shape(array) != expected:
@@ -397,32 +398,19 @@ class AbstractRNNCell(keras.layers.Layer, NoisyCell):
                 held[gate][part].assign(array)
 
     def get_config(self) -> dict[str, Any]:
-        own = {name: getattr(self, name) for name in own_options(type(self)) if hasattr(self, name)}
+        held = {n: getattr(self, n) for n in parameters(type(self)) if hasattr(self, n)}
+        functions = ("activation", "recurrent_activation")
         return (
             super().get_config()
-            | own
             | {
-                "units": self.units,
-                "activation": keras.activations.serialize(self.activation),
-                "gate_bias": dict(self.gate_bias),
-                "learned_initial_state": self.learned_initial_state,
-                "matrix_init": self.matrix_init,
-                "bias_init": self.bias_init,
-                "input_scale": dict(self.input_scale),
-                "recurrent_scale": dict(self.recurrent_scale),
-                "bias_scale": dict(self.bias_scale),
-                "seed": self.seed,
-                "recurrent_activation": keras.activations.serialize(self.recurrent_activation),
-                "use_bias": self.use_bias,
-                "dropout": self.dropout,
-                "recurrent_dropout": self.recurrent_dropout,
-                "candidate_dropout": self.candidate_dropout,
-                "zoneout": dict(self.zoneout),
-                **{
-                    f"{part}_{kind}": module.serialize(getattr(self, f"{part}_{kind}"))
-                    for part in _GATE_PARTS.values()
-                    for kind, module in _KERAS.items()
-                },
+                name: dict(value) if isinstance(value, dict) else value
+                for name, value in held.items()
+            }
+            | {name: keras.activations.serialize(held[name]) for name in functions}
+            | {
+                f"{part}_{kind}": module.serialize(held[f"{part}_{kind}"])
+                for part in _GATE_PARTS.values()
+                for kind, module in _KERAS.items()
             }
         )
 
@@ -460,41 +448,3 @@ def own_options(cell_class: type[AbstractRNNCell]) -> dict[str, Any]:
     common = inspect.signature(AbstractRNNCell.__init__).parameters
     found = parameters(cell_class).items()
     return {name: parameter.default for name, parameter in found if name not in common}
-
-
-def _rate(name, value):
-    if not 0 <= value < 1:
-        raise ValueError(f"{name} must be at least 0 and below 1, got {value!r}")
-    return float(value)
-
-
-def _choice(name, value, choices):
-    if value not in choices:
-        raise ValueError(f"unknown {name} {value!r}; choose one of {', '.join(choices)}")
-    return value
-
-
-def _per_gate(name: str, value: float | dict[str, float], gates: Sequence[str]) -> dict[str, float]:
-    if not isinstance(value, dict):
-        value = dict.fromkeys(gates, value)
-    _check_names(f"gates of {name}", value, gates)
-    for number in value.values():
-        if not isinstance(number, (int, float, np.number)) or not np.isfinite(number):
-            raise ValueError(f"{name} must be a finite number, got {number!r}")
-    return {gate: float(value[gate]) for gate in gates}
-
-
-def _check_names(what: str, given: Iterable[str], expected: Iterable[str]) -> None:
-    if set(given) != set(expected):
-        raise ValueError(f"{what} must be {', '.join(expected)}; got {', '.join(given)}")
-
-
-def elementwise(activation: str | Callable) -> Callable:
-    """Return `keras.activations.get(activation)`; refuse functions that mix a sample's units."""
-    function = keras.activations.get(activation)
-    if getattr(function, "__name__", "") in ("softmax", "log_softmax", "sparsemax", "glu"):
-        raise ValueError(
-            f"activation {function.__name__} mixes units; choose an elementwise one such as tanh "
-            "or relu"
-        )
-    return function

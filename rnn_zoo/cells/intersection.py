@@ -6,7 +6,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from rnn_zoo.cells.base import AbstractRNNCell, elementwise
+from rnn_zoo.cells.arguments import elementwise
+from rnn_zoo.cells.base import AbstractRNNCell
 
 
 @keras.saving.register_keras_serializable("rnn_zoo")

@@ -1,0 +1,51 @@
+"""Checks of the arguments of cells; each raises ValueError with the value and the choices."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import keras
+import numpy as np
+
+
+def rate(name: str, value: float) -> float:
+    """Return a rate in [0, 1)."""
+    if not 0 <= value < 1:
+        raise ValueError(f"{name} must be at least 0 and below 1, got {value!r}")
+    return float(value)
+
+
+def one_of(name: str, value: Any, choices: Iterable[str]) -> Any:
+    """Return a value that is one of the choices."""
+    if value not in choices:
+        raise ValueError(f"unknown {name} {value!r}; choose one of {', '.join(choices)}")
+    return value
+
+
+def by_name(
+    name: str, value: float | dict[str, float], keys: Iterable[str], kind: str = "gates"
+) -> dict[str, float]:
+    """Return a finite number for each key, from one number for all or from a dict."""
+    if not isinstance(value, dict):
+        value = dict.fromkeys(keys, value)
+    check_names(f"{kind} of {name}", value, keys)
+    for number in value.values():
+        if not isinstance(number, (int, float, np.number)) or not np.isfinite(number):
+            raise ValueError(f"{name} must be a finite number, got {number!r}")
+    return {key: float(value[key]) for key in keys}
+
+
+def check_names(what: str, given: Iterable[str], expected: Iterable[str]) -> None:
+    """Check that exactly the expected names are given."""
+    if set(given) != set(expected):
+        raise ValueError(f"{what} must be {', '.join(expected)}; got {', '.join(given)}")
+
+
+def elementwise(activation: str | Callable) -> Callable:
+    """Return `keras.activations.get(activation)`; refuse functions that mix a sample's units."""
+    function = keras.activations.get(activation)
+    if getattr(function, "__name__", "") in ("softmax", "log_softmax", "sparsemax", "glu"):
+        raise ValueError(
+            f"activation {function.__name__} mixes units; choose an elementwise one such as tanh "
+            "or relu"
+        )
+    return function
