@@ -194,7 +194,7 @@ def entries(points: Iterable[Point], merge: bool) -> list[dict[str, Any]]:
         points: the studies; those of one entry get the lowest `priority` among them.
         merge: whether to write studies that differ in one value as one entry.
     """
-    found = [{name: _list(name, value) for name, value in point.items()} for point in points]
+    found = [{name: _list(point, name) for name in point} for point in points]
     for name in _LISTED if merge else ():
         by_rest: dict[str, dict[str, Any]] = {}
         for entry in found:
@@ -214,8 +214,10 @@ _LISTED = ("arch", "num_params", "seed", "activation", "optimizer", "task_option
 _NAMED = ("arch", "num_params")
 
 
-def _list(name, value):
-    return [value] if name in _LISTED else value
+def _list(point, name):
+    # Studies of other lengths are other studies, whose names must differ.
+    is_longer = name == "train_steps" and point[name] != STEPS[point["task"]]
+    return [point[name]] if name in _LISTED or is_longer else point[name]
 
 
 def _rank(name):

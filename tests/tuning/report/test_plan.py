@@ -261,6 +261,19 @@ def test_a_design_keeps_its_studies_names_as_it_grows(tmp_path):
     assert names[0] < names[1]
 
 
+def test_longer_studies_have_names_of_their_own(tmp_path):
+    design = designs.DESIGNS["irnn_diverges"]
+    points = [*design.studies(2), *design.studies(1, 4)]
+    for merge in (False, True):
+        (tmp_path / "plan.gin").write_text(plan.gin(points, "Longer.", merge))
+        specs, *_ = parse(str(tmp_path / "plan.gin"), "laptop")
+        assert [spec.name for spec in specs] == [
+            "parens-irnn-1-10000-random-seed_1",
+            "parens-irnn-1-10000-random-seed_1-train_steps_16000",
+        ]
+        assert [spec.config.train_steps for spec in specs] == [4000, 16_000]
+
+
 @pytest.mark.parametrize("name", DISTINCT)
 def test_simulated_studies_are_those_of_the_design(name, rng):
     points = designs.DESIGNS[name].studies(1)
