@@ -1,4 +1,4 @@
-"""Conversion of recurrent layers from and to Keras and PyTorch, and from TensorFlow 1.
+"""Conversion of recurrent layers and models from and to Keras and PyTorch, and from TensorFlow 1.
 
     rnn_zoo.layers      keras.layers                torch.nn       tf.contrib.rnn
     RNN, IRNN           SimpleRNN                   RNN
@@ -8,7 +8,8 @@
     IntersectionRNN                                                IntersectionRNNCell
 
 A conversion copies weights: both layers give the same outputs and states from the same inputs. If
-they would differ, a one-line ValueError is raised before any layer is built.
+they would differ, a one-line ValueError is raised before any layer is built. From and to Keras,
+whole models are converted too.
 
 Keras and PyTorch keep b^fg in the bias: exporting adds it there, and importing sets `gate_bias` to
 0. Their initial state is zero, and a learned one is dropped only on request. Options that affect

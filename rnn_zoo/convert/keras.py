@@ -1,5 +1,6 @@
-"""Conversion from and to Keras layers."""
+"""Conversion from and to Keras layers, and whole models of them."""
 
+import functools
 from typing import Any
 
 import keras
@@ -7,6 +8,7 @@ import numpy as np
 
 from rnn_zoo import layers
 from rnn_zoo.convert import arrays
+from rnn_zoo.convert.models import CONTAINERS, with_converted_layers
 
 _FROM = {
     keras.layers.SimpleRNN: layers.RNN,
@@ -24,26 +26,34 @@ _SHARED = (
 )  # fmt: skip
 
 
-def from_keras(layer: Any, learned_initial_state: bool = False) -> layers.CellLayer:
-    """Return a layer with the weights and options of a Keras layer.
+def from_keras(layer: Any, learned_initial_state: bool = False) -> Any:
+    """Return a layer or model with the weights and options of a Keras layer or model.
 
     Args:
         layer: a built `keras.layers.SimpleRNN`, `GRU` of `reset_after=False`, or `LSTM` of
-            `activation="tanh"`.
-        learned_initial_state: whether the initial state, zero in Keras, is trainable.
+            `activation="tanh"`; or a Sequential or functional model, `Bidirectional` or
+            `TimeDistributed` with such layers. Models may be nested.
+        learned_initial_state: whether the initial states, zero in Keras, are trainable.
 
     Returns:
-        A layer of `rnn_zoo.layers` with `gate_bias=0`, of the same name and options.
+        A layer of `rnn_zoo.layers` with `gate_bias=0`, of the same name and options; or a copy of
+        the model with such layers in place of Keras's. Other layers are copied with their weights.
+        The model is not compiled, and stateful layers start anew.
 
     Raises:
-        ValueError: another layer, one without weights, or a GRU with `recurrent_dropout`.
+        ValueError: another recurrent layer, one without weights, a GRU with `recurrent_dropout`, or
+            one inside a subclassed model or another layer.
 
     Example:
         layer = rnn_zoo.convert.from_keras(model.get_layer("gru"))
+        model = rnn_zoo.convert.from_keras(keras.models.load_model("model.keras"))
     """
+    if isinstance(layer, CONTAINERS):
+        convert = functools.partial(from_keras, learned_initial_state=learned_initial_state)
+        return with_converted_layers(layer, convert, _is_foreign)
     if type(layer) not in _FROM:
         raise ValueError(
-            f"cannot convert a {type(layer).__name__}; choose a layer that is exactly a "
+            f"cannot convert {_described(layer)}; choose a layer that is exactly a "
             "keras.layers.SimpleRNN, GRU or LSTM"
         )
     _check(layer)
@@ -64,26 +74,31 @@ def from_keras(layer: Any, learned_initial_state: bool = False) -> layers.CellLa
     )
 
 
-def to_keras(layer: layers.CellLayer, drop_initial_state: bool = False) -> Any:
-    """Return a Keras layer with the weights and options of an rnn_zoo layer; invert `from_keras`.
+def to_keras(layer: Any, drop_initial_state: bool = False) -> Any:
+    """Return a Keras layer or model of an rnn_zoo layer or model of them; invert `from_keras`.
 
     Args:
-        layer: a built `rnn_zoo.layers.RNN`, `IRNN`, `GRU`, or `LSTM` of `activation="tanh"`.
-        drop_initial_state: whether to drop a learned initial state that is not zero.
+        layer: a built `rnn_zoo.layers.RNN`, `IRNN`, `GRU`, or `LSTM` of `activation="tanh"`; or a
+            model or wrapper of such layers, as for `from_keras`.
+        drop_initial_state: whether to drop learned initial states that are not zero.
 
     Returns:
-        A `keras.layers.SimpleRNN`, `GRU` or `LSTM`, with b^fg added to its bias.
+        A `keras.layers.SimpleRNN`, `GRU` or `LSTM`, with b^fg added to its bias; or a copy of the
+        model with such layers.
 
     Raises:
-        ValueError: another layer, one without weights, one with noise that Keras lacks, or an
-            initial state that would be lost.
+        ValueError: another recurrent layer, one without weights, one with noise that Keras lacks,
+            an initial state that would be lost, or one inside a subclassed model or another layer.
 
     Example:
         layer = rnn_zoo.convert.to_keras(model.get_layer("layer_0"), drop_initial_state=True)
     """
+    if isinstance(layer, CONTAINERS):
+        convert = functools.partial(to_keras, drop_initial_state=drop_initial_state)
+        return with_converted_layers(layer, convert, _is_ours)
     if type(layer) not in _TO:
         raise ValueError(
-            f"keras.layers has none with the equations of {type(layer).__name__}; choose an "
+            f"keras.layers has none with the equations of {_described(layer)}; choose an "
             "rnn_zoo.layers.RNN, IRNN, GRU or LSTM"
         )
     kind, options = _TO[type(layer)], {}
@@ -103,6 +118,20 @@ def to_keras(layer: layers.CellLayer, drop_initial_state: bool = False) -> Any:
     theirs.build((_batch_size(layer), None, len(weights[0])))
     theirs.set_weights(weights if options["use_bias"] else weights[:2])
     return theirs
+
+
+def _is_ours(layer):
+    return isinstance(layer, layers.CellLayer)
+
+
+def _is_foreign(layer):
+    return isinstance(layer, keras.layers.RNN) and not _is_ours(layer)
+
+
+def _described(layer):
+    return (
+        arrays.who(layer) if isinstance(layer, keras.layers.Layer) else f"a {type(layer).__name__}"
+    )
 
 
 def _batch_size(layer):

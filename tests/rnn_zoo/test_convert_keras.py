@@ -171,8 +171,7 @@ def test_what_is_no_such_layer_is_refused(rng):
         pass
 
     choices = "exactly a keras.layers.SimpleRNN, GRU or LSTM"
-    bidirectional = keras.layers.Bidirectional(keras.layers.LSTM(UNITS))
-    for other in (Mine(UNITS), bidirectional, our_layer(layers.GRU, rng), 3):
+    for other in (Mine(UNITS), our_layer(layers.GRU, rng), 3):
         message = refusal(convert.from_keras, other)
         assert type(other).__name__ in message and choices in message
     for kind in (layers.UGRNN, layers.IntersectionRNN, layers.MGU, layers.MinimalRNN):

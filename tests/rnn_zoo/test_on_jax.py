@@ -12,6 +12,7 @@ from slow import slow_except
 
 HERE = pathlib.Path(__file__).parent
 FILES = ("test_cells.py", "test_layers.py", "test_unroll.py", "test_inputs.py")
+FILES += ("test_convert_models.py",)
 FLOAT32 = (
     "(equals_the_twin and not float64 and not keras_rnn) or (masks_compiled and True)"
     " or unknown or begins"
@@ -25,6 +26,7 @@ RUNS = {
         "keras_rnn_equals and lstm or keras_rnn_equals and +rnn or stacked or bidirectional",
         {"JAX_ENABLE_X64": "0"},
     ),
+    "models": ("conversions_are_equal or a_stateful_model or directions", {"JAX_ENABLE_X64": "0"}),
     "float64": (
         "(float64-jit and equals_the_twin)"
         " or (central_differences and not True and (irnn or tanh-4))"
