@@ -130,14 +130,18 @@ def affine(inputs: Any, kernel: Tensor, bias: Tensor, time_major: bool = False) 
     if isinstance(inputs, OneHot) and backend.current().prefers_gather():
         return _sum_of_rows(inputs, kernel) + bias
     x = _as_array(inputs, kernel.dtype, time_major)
-    return ops.einsum("t...bi,...im->t...bm", x, kernel) + bias
+    # Converters to ONNX know no "...".
+    has_lanes = len(x.shape) > 3 or len(kernel.shape) > 2
+    equation = "t...bi,...im->t...bm" if has_lanes else "tbi,im->tbm"
+    return ops.einsum(equation, x, kernel) + bias
 
 
 def _as_array(inputs, dtype, time_major):
     """Return (T, ..., B, I) from an array in either layout or from structured inputs."""
     if isinstance(inputs, (Held, OneHot)):
         inputs, time_major = inputs.dense(dtype), False
-    return inputs if time_major else ops.moveaxis(inputs, -2, 0)
+    # Not -2, which PyTorch would write into an ONNX file.
+    return inputs if time_major else ops.moveaxis(inputs, len(inputs.shape) - 2, 0)
 
 
 def _sum_of_rows(inputs, kernel):

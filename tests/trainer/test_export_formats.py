@@ -9,11 +9,12 @@ import keras
 import numpy as np
 import pytest
 from on_backend import tensorflow_only
-from processes import python
+from processes import ROOT, python
 from random_runs import write_run
 
+from rnn_zoo import layers
 from rnn_zoo.architectures import ARCHITECTURES
-from rnn_zoo.model import get_weights, recurrent_cells, set_weights
+from rnn_zoo.model import build_model, get_weights, recurrent_cells, set_weights
 from rnn_zoo.quantization import quantize
 from trainer import TrainConfig, UserError
 from trainer import export as package
@@ -116,6 +117,91 @@ def litert_steps(directory):
 def test_litert_is_of_the_task_s_length_or_that_asked_for(run):
     assert litert_steps(export(run, "litert")) == [1, 175, 300]
     assert litert_steps(export(run, "litert", batch_size=3, time_steps=4)) == [3, 4, 300]
+
+
+def test_keras_exports_to_onnx_without_alarms(tmp_path, capfd, caplog):
+    from onnxruntime import InferenceSession
+
+    model = keras.Sequential([keras.Input((None, 2)), layers.GRU(3), keras.layers.Dense(4)])
+    x = np.random.default_rng(0).normal(size=(2, 5, 2)).astype("float32")
+    expected = model(x)
+    model.export(tmp_path / "model.onnx", format="onnx", verbose=False)
+    shown = caplog.text + capfd.readouterr().err
+    assert "Traceback" not in shown and "einsum" not in shown
+    session = InferenceSession(tmp_path / "model.onnx")
+    (found,) = session.run(None, {session.get_inputs()[0].name: x})
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+ON_BACKEND = """
+import keras
+import numpy as np
+from rnn_zoo import layers
+
+torch = keras.backend.backend() == "torch"
+steps = 5 if torch else None  # PyTorch's tracer fixes them
+model = keras.Sequential([keras.Input((steps, 2)), layers.LSTM(3), keras.layers.Dense(4)])
+x = np.random.default_rng(0).normal(size=(7, 5, 2)).astype("float32")
+for batch in (x, x[:2]):
+    expected = keras.ops.convert_to_numpy(model(batch))
+    if torch:
+        import onnxruntime
+
+        model.export("model.onnx", format="onnx", verbose=False)
+        session = onnxruntime.InferenceSession("model.onnx")
+        (found,) = session.run(None, {session.get_inputs()[0].name: batch})
+    else:
+        import tensorflow as tf
+
+        model.export("saved", verbose=False)
+        loaded = tf.saved_model.load("saved")
+        found = loaded.serve(batch)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_keras_exports_a_free_batch_on_other_backends(backend, tmp_path):
+    done = python("-c", ON_BACKEND, cwd=tmp_path, KERAS_BACKEND=backend, PYTHONPATH=str(ROOT))
+    assert done.code == 0, done.stderr
+
+
+FREE = """
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+
+inputs, answers = np.load("inputs.npz"), {}
+sequence, steps = (Interpreter(f"free/{name}.tflite") for name in ("sequence", "step"))
+sequence, step = sequence.get_signature_runner(), steps.get_signature_runner("step")
+for name, x in inputs.items():
+    answers[name] = sequence(inputs=x)["outputs"]
+    states = steps.get_signature_runner("initial_state")(batch_size=np.int32(len(x)))
+    outputs = []
+    for t in range(x.shape[1]):
+        states = {k.removeprefix("next_"): v for k, v in step(inputs=x[:, t], **states).items()}
+        outputs.append(states.pop("outputs"))
+    answers[name + " by steps"] = np.stack(outputs, 1)
+np.savez("answers.npz", **answers)
+"""
+
+
+def test_litert_takes_any_batch_and_length_if_asked(tmp_path):
+    """In a process of its own, since LiteRT's interpreter can crash."""
+    rng, model = np.random.default_rng(0), build_model("rnn", 1, 3, 2, 4)
+    for weight in model.weights:
+        weight.assign(rng.normal(scale=0.7, size=weight.shape))
+    package.export_model(model, tmp_path / "free", "litert", batch_size=0, time_steps=0)
+    sizes = {"small": (1, 2), "large": (3, 5), "again": (1, 2)}
+    inputs = {name: rng.normal(size=(*size, 2)).astype("float32") for name, size in sizes.items()}
+    np.savez(tmp_path / "inputs.npz", **inputs)
+    elsewhere.run(FREE, cwd=tmp_path, hidden=("tensorflow", "keras"))
+    answers = np.load(tmp_path / "answers.npz")
+    for name, x in inputs.items():
+        np.testing.assert_allclose(answers[name], model(x), atol=1e-5)
+        np.testing.assert_allclose(answers[name + " by steps"], model(x), atol=1e-5)
+    with pytest.raises(UserError, match=r"batch_size \(0: any\) must be a whole number.*got None"):
+        package.export_model(model, tmp_path / "free", "litert", batch_size=None)
 
 
 def test_rounded_weights_are_what_is_exported(run):

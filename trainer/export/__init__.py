@@ -6,9 +6,11 @@ explicit states, and the learned initial states.
 
 import importlib.util
 import inspect
+import math
 import pathlib
 from typing import Any
 
+from trainer.config import check_range, read_config
 from trainer.errors import UserError
 from trainer.export import litert, onnx, saved_model
 from trainer.storage.files import whole_directory
@@ -30,8 +32,6 @@ def load_model(run_dir: str | pathlib.Path) -> tuple[Any, RunRecord]:
     Example:
         model, record = load_model("runs/parens-gru")
     """
-    from trainer.config import read_config
-
     directory = RunDirectory(run_dir)
     record = directory.read_record()
     config = read_config(record.config, directory.record_path)
@@ -73,8 +73,8 @@ def export(
         bits: rounds the weights to this many bits by `rnn_zoo.quantization`, and names the
             directory after them, such as litert_5bit_row. They are still stored as float32.
         granularity: as for `rnn_zoo.quantization.quantize`.
-        batch_size: B of LiteRT's files, whose shapes are fixed.
-        time_steps: T of LiteRT's sequences; the task's T if None.
+        batch_size: B of LiteRT's files; 0 for any, in slower files.
+        time_steps: T of LiteRT's sequences, 0 for any; the task's T if None.
 
     Returns:
         Path of the exported directory.
@@ -88,7 +88,9 @@ def export(
     if bits is not None:
         _round(model, bits, granularity)
         path = path.with_name(f"{format}_{bits}bit_{granularity}")
-    return export_model(model, path, format, batch_size, time_steps or _task_steps(record))
+    if time_steps is None:
+        time_steps = _task_steps(record)
+    return export_model(model, path, format, batch_size, time_steps)
 
 
 def export_model(
@@ -110,9 +112,12 @@ def export_model(
 
     Raises:
         ValueError: another model.
-        UserError: an unknown format, a missing package, or a backend other than TensorFlow.
+        UserError: an unknown format, a missing package, a size that is no whole number, or a
+            backend other than TensorFlow.
     """
     _check(format)
+    for name, size in (("batch_size", batch_size), ("time_steps", time_steps)):
+        check_range(f"{name} (0: any)", size, 0, math.inf, whole=True)
     from rnn_zoo.model import RecurrentModel, stack_of
     from trainer.export.signatures import Signatures
 
@@ -123,7 +128,9 @@ def export_model(
             "steps, with return_sequences=True"
         )
     with whole_directory(path) as directory:
-        FORMATS[format].write(directory, Signatures(model), (batch_size, time_steps))
+        FORMATS[format].write(
+            directory, Signatures(model), (batch_size or None, time_steps or None)
+        )
     return pathlib.Path(path)
 
 
@@ -156,7 +163,10 @@ def _check(format):
     import keras
 
     if keras.backend.backend() != "tensorflow":
-        raise UserError(f"{FORMATS[format].TITLE} needs TensorFlow; set KERAS_BACKEND=tensorflow")
+        raise UserError(
+            f"{FORMATS[format].TITLE} needs TensorFlow; load the run, or a saved model, with "
+            "KERAS_BACKEND=tensorflow"
+        )
 
 
 def _round(model, bits, granularity):
@@ -171,7 +181,6 @@ def _round(model, bits, granularity):
 
 def _task_steps(record):
     """Returns T of the run's task; avoids reading a text if possible."""
-    from trainer.config import read_config
     from trainer.tasks import TASKS
 
     config = read_config(record.config, record.run_id)

@@ -1,5 +1,6 @@
 """python -m trainer.export --run_dir=DIR: exports a trained run to other formats."""
 
+import math
 import os
 from typing import Any
 
@@ -7,7 +8,6 @@ from absl import flags
 
 from rnn_zoo.quantization import GRANULARITIES, MAX_BITS, MIN_BITS
 from trainer.cli import main as cli
-from trainer.cli import train_flags
 from trainer.config import check_choice, check_range
 from trainer.errors import UserError
 from trainer.export import FORMATS, check_format, export
@@ -30,9 +30,9 @@ flags.DEFINE_integer(
     "bits", None, f"number of bits to round weights to, {MIN_BITS} to {MAX_BITS}", **_COMMON
 )
 flags.DEFINE_string("granularity", "row", f"one scale per: {', '.join(GRANULARITIES)}", **_COMMON)
-flags.DEFINE_integer("batch_size", 1, "litert: number of sequences per call", **_COMMON)
+flags.DEFINE_integer("batch_size", 1, "litert: number of sequences per call; 0: any", **_COMMON)
 flags.DEFINE_integer(
-    "time_steps", None, "litert: length of a sequence; default: the task's", **_COMMON
+    "time_steps", None, "litert: length of a sequence; 0: any; default: the task's", **_COMMON
 )
 cli.define_import(FLAGS)
 
@@ -70,7 +70,9 @@ def _checked_formats():
     check_choice("--granularity", FLAGS.granularity, GRANULARITIES)
     if FLAGS.bits is not None:
         check_range("--bits", FLAGS.bits, MIN_BITS, MAX_BITS, whole=True)
-    train_flags.check_positive(FLAGS, "batch_size", "time_steps")
+    for name in ("batch_size", "time_steps"):
+        if FLAGS[name].value is not None:
+            check_range(f"--{name} (0: any)", FLAGS[name].value, 0, math.inf, whole=True)
     return formats
 
 

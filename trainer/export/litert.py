@@ -1,9 +1,9 @@
 """LiteRT (TensorFlow Lite) for phones and small boards, with LiteRT's built-in operations only.
 
-Two files, with fixed batch B and time T, which these operations require:
+Two files, of fixed batch B and time T unless these are free, which is slower:
 
     sequence.tflite  signature serving_default, a sequence of T steps
-    step.tflite      signatures initial_state, without arguments, and step
+    step.tflite      signatures initial_state, without arguments if B is fixed, and step
 """
 
 import pathlib
@@ -20,7 +20,7 @@ def write(directory: pathlib.Path, signatures: Any, sizes: tuple[int, int]) -> N
     Args:
         directory: an empty directory.
         signatures: the model's `Signatures`.
-        sizes: (B, T).
+        sizes: (B, T), None if free.
     """
     import keras
     import tensorflow as tf
@@ -30,9 +30,11 @@ def write(directory: pathlib.Path, signatures: Any, sizes: tuple[int, int]) -> N
     constants = [(variable, tf.constant(variable.value)) for variable in variables]
     with keras.StatelessScope(state_mapping=constants):
         sequence = tf.function(signatures.sequence_by_steps).get_concrete_function(
-            signatures.inputs_spec(batch_size, time_steps)
+            signatures.inputs_spec(batch_size, time_steps), array=None not in sizes
         )
-        initial_state = tf.function(signatures.initial_state).get_concrete_function(batch_size)
+        initial_state = tf.function(signatures.initial_state).get_concrete_function(
+            batch_size or tf.TensorSpec((), tf.int32, name="batch_size")
+        )
         step = tf.function(signatures.step).get_concrete_function(
             signatures.inputs_spec(batch_size), **signatures.state_specs(batch_size)
         )

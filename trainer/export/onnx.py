@@ -24,7 +24,7 @@ def write(directory: pathlib.Path, signatures: Any, sizes: tuple[int, int]) -> N
     Args:
         directory: an empty directory.
         signatures: the model's `Signatures`.
-        sizes: (B, T), unused: shapes are dynamic.
+        sizes: unused: shapes are dynamic.
     """
     import onnx
     import tensorflow as tf

@@ -39,34 +39,40 @@ class Signatures:
         """Runs whole sequences, with the model's own loops."""
         return {"outputs": self.model(inputs)}
 
-    def sequence_by_steps(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+    def sequence_by_steps(self, inputs: tf.Tensor, array: bool = True) -> dict[str, tf.Tensor]:
         """Runs whole sequences as one loop over `step`, which is faster outside TensorFlow.
 
         The model itself has one loop per layer, each of which stores values for the gradient.
+
+        Args:
+            inputs: (B, T, I).
+            array: whether a `TensorArray` collects the outputs. LiteRT has none of a free batch.
         """
         batch_size, length = (
             tf.shape(inputs)[axis] if size is None else size
             for axis, size in enumerate(inputs.shape[:2])
         )
         inputs = tf.transpose(inputs, (1, 0, 2))
-        output_shape = (inputs.shape[1], self.model.output_shape[-1])
+        size = self.model.output_shape[-1]
+        if array:
+            outputs = tf.TensorArray(tf.float32, length, element_shape=(inputs.shape[1], size))
+            write = tf.TensorArray.write
+        else:
+            outputs = tf.zeros((length, batch_size, size))
+            write = _overwrite
 
         def body(t, states, outputs):
             answers = self.step(inputs[t], **states)
-            outputs = outputs.write(t, answers.pop("outputs"))
+            outputs = write(outputs, t, answers.pop("outputs"))
             return t + 1, answers, outputs
 
         _, _, outputs = tf.while_loop(
             lambda t, *_: t < length,
             body,
-            (
-                tf.constant(0),
-                self.initial_state(batch_size),
-                tf.TensorArray(tf.float32, length, element_shape=output_shape),
-            ),
+            (tf.constant(0), self.initial_state(batch_size), outputs),
             maximum_iterations=length,
         )
-        return {"outputs": tf.transpose(outputs.stack(), (1, 0, 2))}
+        return {"outputs": tf.transpose(outputs.stack() if array else outputs, (1, 0, 2))}
 
     def initial_state(self, batch_size: int | tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns the learned initial states."""
@@ -92,3 +98,7 @@ class Signatures:
             for cell, names in zip(self._cells, self._names, strict=True)
             for name in names
         }
+
+
+def _overwrite(tensor, index, row):
+    return tf.tensor_scatter_nd_update(tensor, [[index]], row[None])
