@@ -165,12 +165,7 @@ class CellLayer(keras.layers.RNN):
             sequences = ops.cast(sequences, self.compute_dtype)
         batch_size = ops.shape(sequences)[0]
         if initial_state is not None:
-            initial_state = [
-                ops.broadcast_to(state, (batch_size, self.cell.units))
-                if state.shape[0] == 1
-                else state
-                for state in keras.tree.flatten(initial_state)
-            ]
+            initial_state = self._given_states(initial_state, batch_size)
         elif self.stateful:
             # The learned states themselves, not a copy of their values: a gradient reaches them.
             learned = keras.tree.flatten(self.get_initial_state(batch_size))
@@ -182,6 +177,21 @@ class CellLayer(keras.layers.RNN):
         if self.stateful:
             self._is_fresh.assign(0.0)
         return result
+
+    def _given_states(self, initial_state, batch_size):
+        """Return a caller's initial states as a list of (B, N); refuse other numbers and widths."""
+        states = keras.tree.flatten(initial_state)
+        names, units = self.cell.state_names, self.cell.units
+        shapes = [tuple(getattr(state, "shape", ())) for state in states]
+        if len(states) != len(names) or any(s[1:] not in ((units,), (None,)) for s in shapes):
+            raise ValueError(
+                f"initial_state of {self.name} must be {len(names)} arrays (B, {units}), for "
+                f"{', '.join(names)}; got shapes {', '.join(map(str, shapes))}"
+            )
+        return [
+            ops.broadcast_to(state, (batch_size, units)) if state.shape[0] == 1 else state
+            for state in states
+        ]
 
     def compute_mask(self, inputs, mask):
         return super().compute_mask(inputs, _without_units(mask))
