@@ -1,5 +1,6 @@
 """Sphinx's settings: `sphinx-build -W --keep-going -b html docs build/docs`."""
 
+import importlib.util
 import os
 import pathlib
 import shutil
@@ -49,6 +50,9 @@ nitpicky = True
 # Other sites document the base classes and exceptions of Keras, keras-tuner and Python.
 nitpick_ignore_regex = [("py:obj", ".*"), ("py:class", ".*"), ("py:exc", ".*")]
 
+# Part of the site (see `copy_mathjax`), so that equations are shown without a network.
+mathjax_path = "mathjax/tex-chtml.js"
+
 html_theme = "furo"
 html_title = f"rnn-zoo {release}"
 html_static_path = ["_static"]
@@ -59,6 +63,7 @@ html_show_sourcelink = False
 
 def setup(app):
     app.connect("build-finished", copy_figures)
+    app.connect("build-finished", copy_mathjax)
 
 
 def copy_figures(app, exception):
@@ -66,3 +71,14 @@ def copy_figures(app, exception):
     for page in pathlib.Path(app.outdir, "_downloads").glob("*/index.html"):
         source = ROOT / "results" / "report" / "figures"
         shutil.copytree(source, page.parent / "figures", dirs_exist_ok=True)
+
+
+def copy_mathjax(app, exception):
+    """Copies MathJax's program and fonts, of which sphinx-mathjax-offline has all variants."""
+    package = pathlib.Path(importlib.util.find_spec("sphinx-mathjax-offline").origin).parent
+    source, target = package / "static" / "mathjax", pathlib.Path(app.outdir, "_static", "mathjax")
+    fonts = "output/chtml/fonts/woff-v2"
+    shutil.copytree(source / fonts, target / fonts, dirs_exist_ok=True)
+    shutil.copy(source / "tex-chtml.js", target)
+    # MathJax has the license of this project, Apache 2.0.
+    shutil.copy(ROOT / "LICENSE", target)

@@ -6,6 +6,7 @@ import html.parser
 import inspect
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import urllib.parse
@@ -167,6 +168,25 @@ def test_every_parameter_is_in_the_reference(site):
 def test_a_class_is_linked_where_a_docstring_names_it(site):
     references = site.pages[site.path / "reference/tuning.html"].references
     assert any(link.startswith("trainer.html#") and "TrainConfig" in link for link in references)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("chromium"), reason="chromium is not installed")
+def test_equations_are_drawn_without_a_network(site, tmp_path):
+    path = site.path / "cells" / "lstm.html"
+    assert r"\begin{align}" in path.read_text()
+    flags = "--headless=new --no-sandbox --disable-gpu --virtual-time-budget=20000 --dump-dom"
+    offline = ["--host-resolver-rules=MAP * ~NOTFOUND", f"--user-data-dir={tmp_path}"]
+    done = subprocess.run(
+        ["chromium", *flags.split(), *offline, path.as_uri()],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    equations = path.read_text().count('class="math ')
+    assert done.stdout.count("<mjx-container") == equations > 5
+    assert r"\begin{align}" not in done.stdout
 
 
 def test_links_of_readme_lead_to_files():
