@@ -116,7 +116,7 @@ def _torch():
     try:
         import torch
     except ImportError:
-        raise ImportError("PyTorch is missing: pip install 'rnn-zoo[bench]'") from None
+        raise ImportError("PyTorch is missing: pip install torch") from None
     return torch
 
 

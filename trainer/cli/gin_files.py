@@ -12,7 +12,10 @@ import tokenize
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import gin
+try:
+    import gin
+except ModuleNotFoundError:  # commands say so in one line, see `trainer.cli.main`
+    gin = None
 
 from rnn_zoo.architectures import ALIASES, ARCHITECTURES
 from trainer import names, tasks
@@ -45,7 +48,7 @@ _CLASSES: list[Any] = []
 def configurable(cls: type) -> Callable[[], Any]:
     """Lets gin files set the fields of a dataclass; returns the constructor for `construct`."""
     _CLASSES.append(cls)
-    return gin.external_configurable(cls, cls.__name__)
+    return gin.external_configurable(cls, cls.__name__) if gin else cls
 
 
 _CONFIGURABLE = configurable(TrainConfig)

@@ -1,6 +1,7 @@
 """Runs a command-line program: flags, fast help, and user errors as one line with exit code 2."""
 
 import contextlib
+import importlib.util
 import json
 import logging
 import os
@@ -19,6 +20,8 @@ from trainer.storage.files import is_full
 
 #: Flags that name directories to read.
 _LOOKED_AT = ("run_dir", "init_from", "study_dir", "status", "out", "runs")
+#: Packages of the extra "lab" that all commands need, of those that may be missing.
+_LAB = ("gin", "keras_tuner", "matplotlib", "pooch", "scipy", "sklearn", "tensorboardX")
 #: Exit code after a signal, as shells report Ctrl-C.
 INTERRUPTED = 130
 
@@ -41,6 +44,7 @@ def run(main: Callable[[], int | None], flag_holder: flags.FlagValues, usage: st
         sys.exit(0)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
+        _check_installed()
         rest = flag_holder([sys.argv[0], *arguments])
         if rest[1:]:
             raise UserError(f"unexpected argument {rest[1]!r}; --help lists the flags")
@@ -64,6 +68,12 @@ def run(main: Callable[[], int | None], flag_holder: flags.FlagValues, usage: st
         print("interrupted", file=sys.stderr)
         code = INTERRUPTED
     sys.exit(code or 0)
+
+
+def _check_installed():
+    absent = [name for name in _LAB if importlib.util.find_spec(name) is None]
+    if absent:
+        raise UserError(f"this command needs {', '.join(absent)}: pip install 'rnn-zoo[lab]'")
 
 
 def define_import(flag_holder: flags.FlagValues) -> None:

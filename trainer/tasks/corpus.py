@@ -12,7 +12,6 @@ import zipfile
 from dataclasses import dataclass
 
 import numpy as np
-import tqdm
 
 from trainer.errors import UserError
 from trainer.storage.files import MAX_BYTES, read_bytes
@@ -249,7 +248,7 @@ def _download(label, cache_dir):
             "text8.zip",
             directory,
             processor=_make_readable,
-            downloader=pooch.HTTPDownloader(progressbar=_Progress(), timeout=TIMEOUT),
+            downloader=pooch.HTTPDownloader(progressbar=_progress(), timeout=TIMEOUT),
         )
         with open(archive, "rb") as file:
             raw = file.read()
@@ -260,26 +259,30 @@ def _download(label, cache_dir):
     return _unpack(raw, "zip", label)
 
 
-class _Progress(tqdm.tqdm):
-    """Progress bar that ends a download when it becomes too large."""
+def _progress():
+    """Returns a progress bar that ends a download when it becomes too large."""
+    import tqdm  # imported here as pooch is
 
-    def __init__(self):
-        disable = not sys.stderr.isatty()
-        super().__init__(unit="B", unit_scale=True, ncols=79, disable=disable)
-        self._received = 0
+    class Progress(tqdm.tqdm):
+        def __init__(self):
+            disable = not sys.stderr.isatty()
+            super().__init__(unit="B", unit_scale=True, ncols=79, disable=disable)
+            self._received = 0
 
-    def __bool__(self):  # pooch asks before the total is known
-        return True
+        def __bool__(self):  # pooch asks before the total is known
+            return True
 
-    def update(self, n=1):
-        self._received += n
-        if self._received > MAX_DOWNLOAD:
-            raise ValueError(f"it has more than {MAX_DOWNLOAD:,} bytes")
-        return super().update(n)
+        def update(self, n=1):
+            self._received += n
+            if self._received > MAX_DOWNLOAD:
+                raise ValueError(f"it has more than {MAX_DOWNLOAD:,} bytes")
+            return super().update(n)
 
-    def reset(self, total=None):
-        self._received = 0
-        super().reset(total)
+        def reset(self, total=None):
+            self._received = 0
+            super().reset(total)
+
+    return Progress()
 
 
 def _make_readable(path, action, _):

@@ -7,11 +7,10 @@ import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import gin
-
 from rnn_zoo.architectures import ALIASES, ARCHITECTURES
 from trainer import names
 from trainer.cli import gin_files
+from trainer.cli.gin_files import gin
 from trainer.config import OPTIONS, TrainConfig, check_choice, check_range
 from trainer.errors import UserError
 from tuning.config import StudyConfig, study_config
