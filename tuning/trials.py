@@ -30,7 +30,7 @@ hyperparameter and metric. The columns of `read` are fields of `RunRecord` and `
     fixed           JSON: name -> value of the settings that no search chose, except those that have
                     columns of their own; see `_fixed`
     excluded        why the report leaves the training out: `UNFINISHED`, `PRETRAINED` or `COPY`;
-                    "" for the others
+                    "" for the others. A copy has the settings and the results of another training
 """
 
 import dataclasses
@@ -81,7 +81,8 @@ _OF_CONFIG = ("data_seed", "precision", "eval_samples")
 #: Settings that all trials of a study share, unless it searches them.
 _OF_STUDY = (*_OF_CONFIG, "batch_size", "arch_options", "optimizer_options")
 #: Why the report leaves a training out, in words that follow "2 trials".
-UNFINISHED, PRETRAINED, COPY = "not finished", "from trained weights", "also in another study"
+UNFINISHED, PRETRAINED = "not finished", "from trained weights"
+COPY = "with the settings and results of another"
 #: Columns that hold lists of names, as JSON.
 NAMES = ("held", "narrowed", "outside")
 #: Task options that figures and claims use.
@@ -99,10 +100,12 @@ COLUMNS = (
     "num_inputs", "max_steps", *_METRICS, "held", "narrowed", "outside",
     "fixed", "hparams", "curve", "validation", *_PROVENANCE, *_OF_CONFIG, "excluded",
 )  # fmt: skip
-#: Columns that agree only for copies of a trial, such as those of a study in two directories.
+#: Columns that agree only for copies of a trial, such as those of a study in two directories. The
+#: results tell runs apart whose cell or task was edited in between.
 _SAME = (
     "task", "arch", "depth", "max_params", "setting", "seed", "train_steps", "num_steps",
     "num_inputs", "hparams", "algorithm", "is_rerun", "source", *_OF_CONFIG,
+    "status", "steps_done", "infeasible_at", "train_loss", "valid_loss", "eval_loss",
 )  # fmt: skip
 #: Columns of JSON, and what they hold.
 _JSON: dict[str, type] = {name: list for name in (*NAMES, "validation", "curve")}
@@ -151,8 +154,8 @@ def read(directory: str | os.PathLike, everything: bool = False) -> tuple[pd.Dat
     Args:
         directory: the directory.
         everything: whether to include the trainings that `excluded` gives a reason to leave out:
-            unfinished ones, those that start from a preset's or a run's weights, and copies of a
-            trial in other studies. Otherwise the problems count them.
+            unfinished ones, those that start from a preset's or a run's weights, and copies, such
+            as a replay of a run. Otherwise the problems count them.
 
     Returns:
         (DataFrame, list of problems as sentences). Each row is a training; the trials of a study
@@ -187,11 +190,18 @@ def collect(
 
 
 def with_copies(trials: pd.DataFrame) -> pd.DataFrame:
-    """Marks the copies of trials of other studies in the column `excluded`; changes the table."""
+    """Marks the copies of other studies' trials and of runs in `excluded`; changes the table."""
     kept = trials[trials.excluded == ""]
+    # Options have another order in a run that repeats a config.gin, where gin has sorted them.
+    kept = kept.assign(hparams=kept.hparams.map(_sorted, na_action="ignore"))
     again = kept.duplicated(list(_SAME)) & ~kept.duplicated([*_SAME, "study"])
     trials.loc[again.index[again], "excluded"] = COPY
     return trials
+
+
+def _sorted(text):
+    """The same JSON with the keys in order."""
+    return json.dumps(json.loads(text), sort_keys=True)
 
 
 def evidence(trials: pd.DataFrame) -> pd.DataFrame:

@@ -193,9 +193,30 @@ def test_a_study_in_two_directories_is_read_once(tmp_path):
     write(tmp_path / "two/studies/b/trials.jsonl", record("00000", seed=2))
     found, problems = trials.read(tmp_path)
     assert found.study.tolist() == ["one/studies/a"] * 2 + ["two/studies/b"]
-    assert problems == ["left out: 2 trials also in another study (2 of capacity)"]
+    assert problems == [
+        "left out: 2 trials with the settings and results of another (2 of capacity)"
+    ]
     found, _ = trials.read(tmp_path, everything=True)
     assert found.excluded.tolist() == ["", "", trials.COPY, trials.COPY, ""]
+
+
+def test_runs_with_other_results_are_no_copies(tmp_path):
+    """The cell or the task may have been edited in between."""
+    for name, loss in (("before", 0.4), ("after", 0.3)):
+        write(tmp_path / name / "record.json", record(name, eval_loss=loss))
+    found, problems = trials.read(tmp_path)
+    assert sorted(found.run) == ["after", "before"] and problems == []
+
+
+def test_a_replay_is_a_copy_whatever_the_order_of_its_options(tmp_path):
+    for name, options in (("a", {"rate": 0.5, "power": 2}), ("b", {"power": 2, "rate": 0.5})):
+        hparams = {"task_options": {}, "activation": None, "arch_options": options}
+        write(tmp_path / name / "record.json", record(name, hparams=hparams))
+    found, problems = trials.read(tmp_path)
+    assert found.run.tolist() == ["a"]
+    assert problems == [
+        "left out: 1 trial with the settings and results of another (1 of capacity)"
+    ]
 
 
 def test_a_study_in_the_directory_of_another_is_reported(tmp_path):

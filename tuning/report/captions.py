@@ -8,7 +8,7 @@ from tuning.report.chart import Chart
 from tuning.report.figures import Panel
 from tuning.report.paper import in_order, label
 from tuning.report.selection import WITHIN, in_words, other_options, variant, within
-from tuning.report.settings import pooled
+from tuning.report.settings import along, pooled
 
 #: Column -> words for trials whose value differs from those of all trials shown; the first applies.
 REASONS = {
@@ -88,7 +88,8 @@ def _shown(chart, used):
             parts.append(name + _describe(shown))
     if len(chart.points):
         parts += _lost(used[~used.arch.isin(chart.points.arch.unique())])
-    return parts + pooled(used, chart.settings) + chart.notes
+    points = used[used.run.isin(chart.points.run) & (used.source == "rnn-zoo")]
+    return parts + pooled(used, chart.settings) + along(points, chart.settings) + chart.notes
 
 
 def _lost(trials):

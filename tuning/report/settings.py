@@ -5,7 +5,7 @@ like of studies, and all of runs; see the column `fixed` of `trials.read`.
 """
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -40,17 +40,21 @@ class Groups(NamedTuple):
     parts: list[tuple[str, pd.DataFrame]]
 
 
-def differing(trials: pd.DataFrame) -> dict[str, list]:
+def differing(trials: pd.DataFrame, by: Iterable[str] = SIZE) -> dict[str, list]:
     """Finds the settings that differ between trials of one architecture, depth and size.
 
     Trials of searches and single runs are compared among themselves, as all settings of a run are
     set. If there are both, the setting `search` differs.
 
+    Args:
+        trials: the trials.
+        by: columns whose values are equal for trials that are compared.
+
     Returns:
         Name -> values, in order; None is the value of trials that lack the setting.
     """
     found: dict[str, dict[str, Any]] = {}
-    for cell in _cells(trials):
+    for cell in _cells(trials, by):
         kinds = [s for s in cell if "search" in s], [s for s in cell if "search" not in s]
         for names, several in (({"search"}, cell), *((_names(kind), kind) for kind in kinds)):
             for name in sorted(names):
@@ -115,14 +119,27 @@ def pooled(trials: pd.DataFrame, told_apart: Collection[str] = ()) -> list[str]:
     return [f"Pools {', '.join(first)}{' and ' if first else ''}{last}."]
 
 
+def along(trials: pd.DataFrame, told_apart: Collection[str] = ()) -> list[str]:
+    """Names the settings that differ between sizes or depths of an architecture, in a sentence.
+
+    Args:
+        trials: the trials that are points of the figure.
+        told_apart: settings that the figure tells apart.
+    """
+    known = {*differing(trials), *told_apart}
+    names = [name for name in differing(trials, ("arch",)) if name not in known]
+    words = ["kind of search" if name == "search" else _short(name) for name in names]
+    return [f"Points of one architecture differ in {', '.join(words)}."] if words else []
+
+
 def _listed(name, values):
     words = [_value(name, value) for value in values[:MOST_VALUES]]
     return ", ".join(words) + (" and others" if len(values) > MOST_VALUES else "")
 
 
-def _cells(trials):
-    """The different settings of each architecture, depth and size."""
-    columns = [*SIZE, "fixed"]
+def _cells(trials, by):
+    """The different settings of each group of trials, by default architecture, depth and size."""
+    columns = [*by, "fixed"]
     found: dict[tuple, list[Settings]] = {}
     for *cell, text in trials[columns].drop_duplicates().itertuples(index=False, name=None):
         found.setdefault(tuple(cell), []).append(json.loads(text))

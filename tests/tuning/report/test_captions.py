@@ -52,6 +52,25 @@ def test_the_papers_figures_name_the_settings_that_they_pool():
     assert "Pools" not in of("2c", rows[0], rows[0])
 
 
+def test_settings_that_differ_along_a_line_are_named():
+    """The points of one line have one size each, so no two trials are pooled."""
+    single = {"profile": None, "iteration": None}
+    own = [
+        trial("memory", 0.5, max_params=size, num_params=size, **single, fixed=json.dumps(fixed))
+        for size, fixed in (
+            (300, {"batch_size": 4, "arch_options.shape": "plain", "l2_decay": 0}),
+            (400, {"batch_size": 16, "arch_options.shape": "minus", "l2_decay": 0}),
+        )
+    ]
+    words = "budget 300 to 400. Points of one architecture differ in shape, batch_size."
+    for name in ("memory-parameters", "memory-units"):
+        panel = generic.panels(frame(*own))[name]
+        assert words in caption(panel, panel.draw(frame(*own)), frame(*own))
+    table = frame(own[0], own[1] | {"arch": "gru"})
+    panel = generic.panels(table)["memory-parameters"]
+    assert "differ" not in caption(panel, panel.draw(table), table)
+
+
 @pytest.mark.parametrize(
     ("values", "reason"),
     [
@@ -97,11 +116,11 @@ def test_trials_that_the_report_leaves_out_are_counted():
     table = frame(trial("memory", 1.0), trial("memory", 1.0, arch="gru", is_rerun=True))
     text = caption(FIGURES["2c"], FIGURES["2c"].draw(table), table, excluded)
     assert text.endswith(
-        "Not drawn: 1 from reruns, 1 also in another study, 2 from trained weights. "
-        "No trial of GRU is drawn."
+        "Not drawn: 1 from reruns, 2 from trained weights, 1 with the settings and results of "
+        "another. No trial of GRU is drawn."
     )
     text = caption(FIGURES["3e"], None, frame(), excluded)
-    assert text == "No runs yet. Not drawn: 1 also in another study."
+    assert text == "No runs yet. Not drawn: 1 with the settings and results of another."
 
 
 def test_shorter_searches_and_lost_architectures_are_named():
