@@ -119,6 +119,7 @@ def test_litert_is_of_the_task_s_length_or_that_asked_for(run):
     assert litert_steps(export(run, "litert", batch_size=3, time_steps=4)) == [3, 4, 300]
 
 
+@pytest.mark.slow
 def test_keras_exports_to_onnx_without_alarms(tmp_path, capfd, caplog):
     from onnxruntime import InferenceSession
 
@@ -165,6 +166,40 @@ for batch in (x, x[:2]):
 def test_keras_exports_a_free_batch_on_other_backends(backend, tmp_path):
     done = python("-c", ON_BACKEND, cwd=tmp_path, KERAS_BACKEND=backend, PYTHONPATH=str(ROOT))
     assert done.code == 0, done.stderr
+
+
+OF_KERAS = """
+import keras
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+from rnn_zoo import layers
+
+model = keras.Sequential([keras.Input((None, 2)), layers.GRU(3), keras.layers.Dense(4)])
+shape = keras.layers.InputSpec(shape=(3, 5, 2), dtype="float32")
+model.export("m.tflite", format="litert", verbose=False, input_signature=[shape])
+x = np.random.default_rng(0).normal(size=shape.shape).astype("float32")
+interpreter = Interpreter("m.tflite")
+interpreter.allocate_tensors()
+interpreter.set_tensor(interpreter.get_input_details()[0]["index"], x)
+interpreter.invoke()
+found = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+np.testing.assert_allclose(found, model(x), atol=1e-5)
+"""
+
+
+@pytest.mark.slow
+def test_keras_exports_to_litert_with_fixed_sizes(tmp_path):
+    """As docs/guides/export.md advises."""
+    done = python("-c", OF_KERAS, cwd=tmp_path)
+    assert done.code == 0, done.stderr
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_another_backend_is_refused_with_a_way_out(format, tmp_path, monkeypatch):
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    way_out = "needs TensorFlow; load the run, or a saved model, with KERAS_BACKEND=tensorflow"
+    with pytest.raises(UserError, match=way_out):
+        package.export_model(None, tmp_path / "made", format)
 
 
 FREE = """
