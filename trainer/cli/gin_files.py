@@ -1,7 +1,8 @@
-"""Builds a `TrainConfig` from gin files, bindings and flags; no other trainer module imports gin.
+"""Builds a `TrainConfig` from gin files, bindings and flags; only `trainer.cli` imports gin.
 
 Later sources win: the dataclass's defaults, the task's file or the `defaults` of its class, the
-architecture's file, the profile, --gin_file, --gin_bindings, flags.
+architecture's file, the profile, --gin_file, --gin_bindings, flags. Dicts of options are merged; see
+`layers.bind_options`.
 """
 
 import contextlib
@@ -12,13 +13,10 @@ import tokenize
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-try:
-    import gin
-except ModuleNotFoundError:  # commands say so in one line, see `trainer.cli.main`
-    gin = None
-
 from rnn_zoo.architectures import ALIASES, ARCHITECTURES
 from trainer import names, tasks
+from trainer.cli import layers
+from trainer.cli.layers import gin
 from trainer.config import OPTIONS, TrainConfig
 from trainer.errors import UserError
 
@@ -98,7 +96,8 @@ def parse(
     given = {name: value for name, value in flags.items() if value is not None}
     texts = [*map(read, files), *bindings]
     with mistakes():
-        bound = _bound_in(texts)
+        own = [layers.parsed_alone([text]) for text in texts]
+    bound = {name: value for layer in own for name, value in layer.bound.items()}
     names.load_named({**bound, **given})
     text = base and base()
     with mistakes():
@@ -107,25 +106,28 @@ def parse(
             _parse_project_files(bound | given)
             _parse_profile(profile or "laptop")
         else:
-            sizes = _sizes(_bound_in([text]), profile) if profile else {}
+            sizes = _sizes(layers.parsed_alone([text]).bound, profile) if profile else {}
             gin.clear_config()
             gin.parse_config(text)
             for name, value in sizes.items():
                 gin.bind_parameter(f"TrainConfig.{name}", value)
         batch_size = _bound("TrainConfig.batch_size", TrainConfig.batch_size)
-        known = _macros()
+        # A run's config.gin has the macros of its profile, which flags may have replaced.
+        known = layers.macros().union(*(layer.macros for layer in own if layer.is_whole))
+        start = _fields_before(bound | given if text is None else {})
         gin.parse_config(texts)
-        _check_used(_macros() - known)
+        options = layers.bind_options(start, own, given)
+        _check_used(layers.macros() - known)
         values = gin.get_bindings("TrainConfig")
-        bound = {name: values[name] for name in bound}
+        bound = {name: values[name] for name in bound} | options
         names.load_named(bound)  # of macros
         # Flags are parsed as bindings too, so that config.gin contains them.
-        own = _bound("TrainConfig.task", None)
-        flagged = {} if "task_options" in bound else {"task_options": task_options}
+        task = _bound("TrainConfig.task", None)
         if task_options:
-            given["task_options"] = _bound("TrainConfig.task_options", {}) | task_options
+            given["task_options"] = values.get("task_options", {}) | task_options
+            options["task_options"] = options.get("task_options", {}) | task_options
         gin.parse_config([f"TrainConfig.{name} = {value!r}" for name, value in given.items()])
-        with _options_of(own if own != given.get("task", own) else None):
+        with _options_of(task if task != given.get("task", task) else None):
             configured = _CONFIGURABLE()
     config = TrainConfig(
         **{f.name: getattr(configured, f.name) for f in dataclasses.fields(configured)}
@@ -134,7 +136,7 @@ def parse(
         config,
         {"config.gin": gin.config_str(), "operative_config.gin": gin.operative_config_str()},
         bound,
-        given_names({name: getattr(config, name) for name in (*bound, *given)} | flagged),
+        given_names(dict.fromkeys((*bound, *given)) | options),
         batch_size,
     )
 
@@ -162,11 +164,11 @@ def given_names(fields: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(found)
 
 
-def _bound_in(texts):
-    """Returns the `TrainConfig` fields that gin texts bind, with their values."""
-    gin.clear_config()
-    gin.parse_config(texts)
-    return gin.get_bindings("TrainConfig", resolve_references=False)
+def _fields_before(named):
+    """Returns what is bound before the user's files, with the names that own options."""
+    owners = {name: named[name] for name in ("task", "arch") if name in named}
+    bound = gin.get_bindings("TrainConfig", resolve_references=False)
+    return {"optimizer": TrainConfig.optimizer, **owners, **bound}
 
 
 def whole_configuration(files: Iterable[str | pathlib.Path]) -> str | pathlib.Path | None:
@@ -177,7 +179,7 @@ def whole_configuration(files: Iterable[str | pathlib.Path]) -> str | pathlib.Pa
     """
     with mistakes():
         for path in files:
-            if {"task", "arch", "train_steps"} <= _bound_in([read(path)]).keys():
+            if layers.parsed_alone([read(path)]).is_whole:
                 return path
     return None
 
@@ -213,11 +215,6 @@ def _name_of(statement):
     scope = f"{statement.scope}/" if statement.scope else ""
     argument = f".{statement.arg_name}" if statement.arg_name else ""
     return f"{scope}{statement.selector.rpartition('.')[2]}{argument}"
-
-
-def _macros():
-    """Returns the names of the macros that are defined."""
-    return {scope for scope, selector in gin.config._CONFIG if selector == "gin.macro"}
 
 
 def _check_used(macros):
@@ -288,7 +285,7 @@ def _sizes(held, profile):
     _parse_project_files(held)
     _parse_profile(profile)
     values = gin.get_bindings("TrainConfig")
-    names = _bound_in([_profile_text(profile)])
+    names = layers.parsed_alone([_profile_text(profile)]).bound
     return {
         name: min(values[name], held.get(name, values[name])) if name in _SIZES else values[name]
         for name in names

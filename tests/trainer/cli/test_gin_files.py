@@ -86,6 +86,53 @@ def test_task_options_given_as_flags_join_those_of_the_files():
     assert parsed.config.task_options == {"num_steps": 7, "path": "b"}
 
 
+def test_a_source_sets_the_options_that_it_names(tmp_path):
+    capacity = {"task": "capacity", "arch": "gru"}
+    (tmp_path / "own.gin").write_text("TrainConfig.task_options = {'num_steps': 3}")
+    bindings = ["b = 100", "TrainConfig.task_options = {'num_samples': %b}"]
+    own = {"files": [tmp_path / "own.gin"], "bindings": bindings}
+    parsed = parse(flags=capacity, **own)
+    merged = {"num_inputs": 26, "num_samples": 100, "num_steps": 3}
+    assert parsed.config.task_options == merged
+    assert parsed.bound["task_options"] == {"num_samples": 100, "num_steps": 3}
+    assert {n for n in parsed.given if "." in n} == {
+        "task_options.num_samples",
+        "task_options.num_steps",
+    }
+    (tmp_path / "config.gin").write_text(parsed.documents["config.gin"])
+    assert parse(flags={}, files=[tmp_path / "config.gin"]).config == parsed.config
+    assert parse(flags=capacity, bindings=["TrainConfig.task_options = {}"]).config == (
+        TrainConfig(**vars(parse(flags=capacity).config) | {"task_options": {}})
+    )
+
+
+def test_a_whole_configuration_keeps_the_options_that_it_lacks_at_their_defaults(tmp_path):
+    """A run from Python has no options of the task's file."""
+    run = TrainConfig("capacity", "gru", task_options={"num_samples": 100}, train_steps=9)
+    (tmp_path / "config.gin").write_text(run.as_gin())
+    again = {"flags": {}, "files": [tmp_path / "config.gin"]}
+    assert parse(**again).config == run
+    more = parse(**again, bindings=["TrainConfig.task_options = {'num_steps': 2}"]).config
+    assert more.task_options == {"num_samples": 100, "num_steps": 2}
+
+
+def test_options_join_those_of_a_run_with_the_same_owner():
+    base = TrainConfig(
+        "memory", "gru", task_options={"delay": 3}, optimizer="adamw",
+        optimizer_options={"weight_decay": 0.5},
+    ).as_gin  # fmt: skip
+    bindings = ["TrainConfig.task_options = {'dimensions': 4}"]
+    assert parse(flags={}, base=base, bindings=bindings).config.task_options == {
+        "delay": 3,
+        "dimensions": 4,
+    }
+    bindings = ["TrainConfig.optimizer = 'muon'\nTrainConfig.optimizer_options = {'x': 1}"]
+    assert "muon has no option 'x'" in refused(flags={}, base=base, bindings=bindings)
+    bindings = ["TrainConfig.task_options = {'num_steps': 4}"]
+    other = parse(flags={"task": "parens"}, base=base, bindings=bindings).config
+    assert other.task_options == {"num_steps": 4}
+
+
 def test_the_names_that_the_user_set_are_known(layers, tmp_path):
     assert parse().given == {"task", "arch"}
     assert parse(base=lambda: "TrainConfig.lr_init = 0.5").given == {"task", "arch"}
@@ -192,6 +239,8 @@ def test_a_written_configuration_may_have_macros_that_nothing_uses(tmp_path):
     (tmp_path / "config.gin").write_text(parse(profile="smoke").documents["config.gin"])
     again = parse(files=[tmp_path / "config.gin"])
     assert again.config == parse(profile="smoke").config
+    other = parse(files=[tmp_path / "config.gin"], base=TrainConfig("memory", "rnn").as_gin)
+    assert other.config == again.config
     assert parse(bindings=["laptop_steps = 70"]).config.train_steps == 70
 
 

@@ -1,0 +1,94 @@
+"""Gin texts as layers: later ones override earlier ones, and dicts of options are merged."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+try:
+    import gin
+except ModuleNotFoundError:  # commands say so in one line, see `trainer.cli.main`
+    gin = None
+
+from rnn_zoo.architectures import ALIASES
+from trainer.config import OPTIONS
+
+#: Field of options -> field that names their owner.
+_OWNERS = dict(zip(OPTIONS, ("task", "arch", "optimizer"), strict=True))
+
+
+class Layer(NamedTuple):
+    """A gin text.
+
+    Attributes:
+        bound: the `TrainConfig` fields that it binds, with references instead of their values.
+        macros: names of the macros that it defines.
+    """
+
+    bound: dict[str, Any]
+    macros: set[str]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it alone describes a run, as the config.gin of a run does."""
+        return {"task", "arch", "train_steps"} <= self.bound.keys()
+
+
+def parsed_alone(texts: Sequence[str]) -> Layer:
+    """Returns the layer that gin texts make; clears gin's configuration."""
+    gin.clear_config()
+    gin.parse_config(texts)
+    return Layer(gin.get_bindings("TrainConfig", resolve_references=False), macros())
+
+
+def macros() -> set[str]:
+    """Returns the names of the macros that are defined."""
+    return {scope for scope, selector in gin.config._CONFIG if selector == "gin.macro"}
+
+
+def bind_options(
+    start: Mapping[str, Any], layers: Sequence[Layer], flags: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """Binds the options of all layers together, once gin has parsed all of them.
+
+    A layer sets the options that it names, and keeps the others. All others are dropped if it
+    binds {}, if it `is_whole`, or if they belong to another task, cell or optimizer.
+
+    Args:
+        start: the fields that are bound before the layers, those that name owners among them.
+        layers: the user's layers.
+        flags: the fields that flags set.
+
+    Returns:
+        Field of options -> options that the layers set, for the fields that they bind.
+    """
+    found = {}
+    for field, owner in _OWNERS.items():
+        if not any(field in layer.bound for layer in layers):
+            continue
+        kept, of = start.get(field, {}), _name(start.get(owner))
+        own, name = {}, of
+        for layer in layers:
+            name = _name(flags.get(owner, layer.bound.get(owner, name)))
+            if field not in layer.bound:
+                continue
+            values = _as_dict(field, layer.bound[field])
+            if values is None:
+                return found
+            if layer.is_whole or not values or name != of:
+                own, kept, of = {}, {}, name
+            own |= values
+        gin.bind_parameter(f"TrainConfig.{field}", {**kept, **own})
+        values = gin.get_bindings("TrainConfig")[field]
+        found[field] = {option: values[option] for option in own}
+    return found
+
+
+def _name(name):
+    return ALIASES.get(name, name) if isinstance(name, str) else name
+
+
+def _as_dict(field, value):
+    """Returns a dict with any references in it, also of a value that is a reference; else None."""
+    if not isinstance(value, dict):
+        gin.bind_parameter(f"TrainConfig.{field}", value)
+        value = gin.get_bindings("TrainConfig")[field]
+    return value if isinstance(value, dict) else None
