@@ -28,7 +28,8 @@ USAGE = """Shows the best trials of a study, or the best of each study of a swee
 
 Flags:"""
 
-#: Columns of the table of trials; the last is left out if no trial has options.
+#: Columns of the table of trials. The last has depth, batch size and options of task, cell and
+#: optimizer, and is left out if no search chose any.
 COLUMNS = "trial,origin,objective,eval loss,steps,optimizer,lr_init,s(),b^fg,options".split(",")
 
 FLAGS = flags.FlagValues()
@@ -64,8 +65,10 @@ def _study(path, display):
     records = list(_read(path, held, display).values())
     if held:
         wanted = count(settings.get("num_trials", len(records)), "trial")
+        ranges = settings.get("study", {}).get("ranges", {})
+        depth = "searched" if "depth" in ranges else held["depth"]
         display.say(
-            f"task {held['task']}   architecture {held['arch']}   depth {held['depth']}   budget "
+            f"task {held['task']}   architecture {held['arch']}   depth {depth}   budget "
             f"{held['num_params']:,}   {len(records)} of {wanted}"
         )
     if not Watch().is_free(path):
@@ -90,7 +93,8 @@ def _sweep(path, display):
     for name, records in found.items():
         done = f"{len(records)}/{sweep.specs[name].study.num_trials}"
         best = log.ranked(records)[:1]
-        rows.append((name, done, *(_row(best[0]) if best else "-" * len(COLUMNS))))
+        cells = _row(best[0], _listed(records)) if best else "-" * len(COLUMNS)
+        rows.append((name, done, *cells))
     _table(display, ("study", "trials", *COLUMNS), rows)
     every = [record for records in found.values() for record in records]
     display.say(f"{count(len(rows), 'study', 'studies')}: {_counts(every)}")
@@ -112,9 +116,9 @@ def show(records: Iterable[RunRecord], num: int, display: "Display") -> None:
     """Prints the number of trials and a table of the best ones."""
     records = list(records)
     display.say(_counts(records))
-    ranked = log.ranked(records)
+    ranked, names = log.ranked(records), _listed(records)
     if ranked and num:
-        _table(display, COLUMNS, [_row(record) for record in ranked[:num]])
+        _table(display, COLUMNS, [_row(record, names) for record in ranked[:num]])
 
 
 def _table(display, columns, rows):
@@ -134,8 +138,8 @@ def _counts(records):
     )
 
 
-def _row(record):
-    """Returns a trial's cells of `COLUMNS`."""
+def _row(record, names):
+    """Returns a trial's cells of `COLUMNS`, the last with the values of these names."""
     return (
         record.run_id,
         record.origin or "-",
@@ -146,7 +150,7 @@ def _row(record):
         f"{record.hparams.get('lr_init', math.nan):.2e}",
         str(record.hparams["activation"] or "-"),
         _gate_bias(record),
-        _options(record),
+        _options(record, names),
     )
 
 
@@ -155,12 +159,30 @@ def _gate_bias(record):
     return "-" if is_idle else _numbers(record.hparams.get("gate_bias", {}))
 
 
-def _options(record):
-    """Returns the hyperparameters of task, cell and optimizer that the study searched."""
-    values, found = flat(record.hparams), []
-    for name in record.searched:
-        field, _, option = name.partition(".")
-        if field in OPTIONS and name in values:
+def _listed(records):
+    """Returns the names that the column of options shows, if these were searched.
+
+    Given sets of hyperparameters come from no search: there it shows those that differ.
+    """
+    names = dict.fromkeys(name for record in records for name in record.searched)
+    if not names:
+        every = [_values(record) for record in records]
+        found = dict.fromkeys(name for values in every for name in values)
+        names = [n for n in found if len({repr(values.get(n)) for values in every}) > 1]
+    return [n for n in names if n in ("depth", "batch_size") or n.partition(".")[0] in OPTIONS]
+
+
+def _values(record):
+    """Returns the hyperparameters of a trial, one per option, and its depth."""
+    return {"depth": record.depth} | flat(record.hparams)
+
+
+def _options(record, names):
+    """Returns the values of these names in words."""
+    values, found = _values(record), []
+    for name in names:
+        option = name.rpartition(".")[2]
+        if name in values:
             value = values[name]
             found.append(
                 f"{option} {value:.3g}" if isinstance(value, float) else f"{option} {value}"

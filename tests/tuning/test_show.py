@@ -80,16 +80,30 @@ def test_the_best_trials_come_first(study):
 
 def test_searched_options_are_a_column(capsys):
     records = [RunRecord(**record(number, 1.0 + number)) for number in range(2)]
-    records[1].hparams["task_options"] = {"num_steps": 6}
-    records[1].hparams["optimizer_options"] = {"beta_2": 0.93713, "beta_3": 0.5}
     display = Display()
     show.show(records, 2, display)
+    records[1].hparams["task_options"] = {"num_steps": 6}
+    records[1].hparams["optimizer_options"] = {"beta_2": 0.93713, "beta_3": 0.5}
     records[1].searched = ["lr_init", "task_options.num_steps", "optimizer_options.beta_2"]
     show.show(records, 2, display)
     printed = capsys.readouterr().out
     assert printed.count("options") == 1 and "beta_3" not in printed
     last = [line.split("│")[-2].strip() for line in printed.splitlines() if line.startswith("│")]
     assert last[-2:] == ["-", "num_steps 6, beta_2 0.937"]
+    records[1].depth, records[1].searched = 2, ["depth", "batch_size"]
+    show.show(records, 2, display)
+    printed = capsys.readouterr().out
+    assert "depth 1, batch_size 64" in printed and "depth 2, batch_size 64" in printed
+
+
+def test_given_sets_show_the_options_that_differ(capsys):
+    records = [RunRecord(**record(number, 1.0 + number)) for number in range(2)]
+    for each, rate in zip(records, (0.5, 0.75), strict=True):
+        each.hparams["arch_options"] = {"rate": rate, "shape": "minus"}
+    show.show(records, 2, Display())
+    printed = capsys.readouterr().out
+    last = [line.split("│")[-2].strip() for line in printed.splitlines() if line.startswith("│")]
+    assert last == ["rate 0.5", "rate 0.75"]
 
 
 def test_a_bias_of_gates_that_an_architecture_lacks_is_not_shown(capsys):
@@ -166,6 +180,9 @@ def test_a_study_is_shown_before_its_first_trial_has_finished(tmp_path, shown):
         (tmp_path / "trials.jsonl").write_text(json.dumps(record(0, 1.5)) + "\n")
         _, out, _ = shown(where)
         assert "1 of 1 trial\nthe study is running\n1 trial, 0 infeasible" in out
+        settings["study"] = {"ranges": {"depth": [1, 2]}}
+        (tmp_path / "study.json").write_text(json.dumps(settings))
+        assert "depth searched   budget" in shown(where)[1]
     (tmp_path / "trials.jsonl").unlink()
     assert "no trial has finished; run the study's command again" in shown(where)[1]
 

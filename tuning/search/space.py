@@ -164,11 +164,29 @@ def configure(config: TrainConfig, values: Mapping[str, Any]) -> TrainConfig:
     for name, value in values.items():
         field, _, entry = name.partition(".")
         if entry:
-            start = getattr(config, field) if field in OPTIONS else {}
-            fields[field] = {**fields.get(field, start), entry: value}
+            start = fields[field] if field in fields else _entries(config, field)
+            fields[field] = {**start, entry: value}
         else:
             fields[field] = value
     return dataclasses.replace(config, **fields)
+
+
+def _entries(config, field):
+    """Returns a field that may have entries as a dict; a number stands for all of its gates."""
+    value, facts = getattr(config, field), ARCHITECTURES[config.arch]
+    gates = facts.forget_gates if field == "gate_bias" else facts.gates
+    return value if isinstance(value, dict) else dict.fromkeys(gates, value)
+
+
+def by_option(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Splits dicts of options, {"task_options": {"delay": 3}} to {"task_options.delay": 3}."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        if name in OPTIONS and isinstance(value, dict):
+            found |= {f"{name}.{option}": each for option, each in value.items()}
+        else:
+            found[name] = value
+    return found
 
 
 def values_of(config: TrainConfig, space: Sequence[Hyperparameter]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from rnn_zoo.architectures import ARCHITECTURES, canonical_name
 from trainer.config import ACTIVATIONS, MATRIX_INITS, OPTIONS, TrainConfig
 from trainer.errors import UserError
 from trainer.optimizers import PAPER_OPTIMIZERS
-from tuning.search.space import configure
+from tuning.search.space import by_option, configure
 
 #: Published prefix of a gate -> field.
 _SCALES = {
@@ -84,8 +84,8 @@ def configurations(
         config: provides task, architecture, depth, budget and seed, and every hyperparameter that a
             set does not name.
         sets: dicts with names of `TrainConfig.hparams`, where `input_scale.r` is an entry of a
-            dict, or with published names. A set may also be a whole `RunRecord` or published
-            record, whose "hparams" are used.
+            dict, or with published names. A dict of options sets those that it names. A set may
+            also be a whole `RunRecord` or published record, whose "hparams" are used.
         check: raises a UserError if a configuration is not acceptable.
 
     Raises:
@@ -195,7 +195,7 @@ def _fields(config, given):
     if published or any(map(_is_published, given)):
         return from_published(given, config.arch)
     _check_names(given, config.hparams)
-    return given
+    return by_option(given)
 
 
 def _is_published(name):

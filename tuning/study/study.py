@@ -341,8 +341,9 @@ class Study:
 
     def _headline(self):
         config, study = self.config, self.study
+        depth = "searched" if any(x.name == "depth" for x in self.space) else config.depth
         return (
-            f"task {config.task}   architecture {config.arch}   depth {config.depth}   budget "
+            f"task {config.task}   architecture {config.arch}   depth {depth}   budget "
             f"{config.num_params:,}   {study.algorithm} in {spaces.summary(self.space)}   "
             f"{count(study.num_trials, 'trial')} of up to {count(config.train_steps, 'step')}"
         )

@@ -15,6 +15,7 @@ from trainer.config import OPTIONS, TrainConfig, check_choice, check_range
 from trainer.errors import UserError
 from tuning.config import StudyConfig, study_config
 from tuning.search import ranges
+from tuning.search.space import by_option
 
 _TRAIN = tuple(field.name for field in dataclasses.fields(TrainConfig))
 _STUDY = tuple(field.name for field in dataclasses.fields(StudyConfig) if field.name != "seed")
@@ -312,14 +313,9 @@ class _Base:
 
 
 def _by_option(values):
-    """Splits dicts of options, {"task_options": {"delay": 3}} to {"task_options.delay": 3}."""
-    found = {}
-    for name, value in values.items():
-        if name in OPTIONS and isinstance(value, dict):
-            found |= {f"{name}.{option}": each for option, each in value.items()}
-        else:
-            found[name] = ALIASES.get(value, value) if name == "arch" else value
-    return found
+    """Returns the values with an entry per option, and the architecture's proper name."""
+    found = by_option(values)
+    return found | {n: ALIASES.get(v, v) for n, v in found.items() if n == "arch"}
 
 
 def prefix(config: TrainConfig, study: StudyConfig) -> str:

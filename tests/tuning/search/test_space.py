@@ -482,6 +482,14 @@ def test_a_value_may_also_be_its_own_range():
     assert held == beyond | {"gate_bias.u": 1.0}
 
 
+def test_one_gate_can_be_held_by_a_range():
+    start, search = hold(config(arch="ugrnn"), (), StudyConfig(ranges={"input_scale.c": 0.5}))
+    searched, _ = of_study(start, search)
+    fixed = {each.name: each.fixed for each in searched if each.fixed is not None}
+    assert fixed == {"input_scale.c": 0.5}
+    assert with_fixed(start, search).input_scale == {"c": 0.5, "g": 1.0}
+
+
 def test_values_that_the_user_set_are_held():
     start = config("capacity", "lstm", lr_init=0.02, recurrent_scale=0.5, activation="relu")
     given = {"lr_init", "recurrent_scale", "activation", "matrix_init", "train_steps", "depth"}

@@ -209,6 +209,16 @@ def test_dotted_names():
     assert made.task_options == {"num_inputs": 7, "num_samples": 50}
 
 
+def test_a_set_keeps_the_options_and_gates_that_it_does_not_name():
+    base = TrainConfig("capacity", "gru", task_options={"num_inputs": 7, "num_samples": 9})
+    base = dataclasses.replace(base, gate_bias={"u": 2.0}, input_scale=0.5)
+    sets = [{"task_options": {"num_samples": 50}}, {"input_scale.r": 0.1}, {"task_options": {}}]
+    some, gate, none = configurations(base, sets)
+    assert some.task_options == {"num_inputs": 7, "num_samples": 50}
+    assert gate == dataclasses.replace(base, input_scale={"r": 0.1, "u": 0.5, "c": 0.5})
+    assert none == base
+
+
 FIELDS = ["lr_init", "gate_bias", "task_options", "input_scale.ENTRY"]
 #: Name of an error -> (set for the GRU, words in the message).
 WRONG = {
@@ -216,7 +226,7 @@ WRONG = {
     "experiment's": ({"seed": 1}, ["'seed'", *FIELDS]),
     "entry of a number": ({"lr_init.r": 1.0}, ["'lr_init.r'", *FIELDS]),
     "entry without a name": ({"input_scale.": 1.0}, ["'input_scale.'", *FIELDS]),
-    "entry's gate": ({"input_scale.f": 1.0}, ["gates of gru", "r, u, c", "got f"]),
+    "entry's gate": ({"input_scale.f": 1.0}, ["gates of gru", "r, u, c", "got r, u, c, f"]),
     "entry and whole": ({"input_scale": 1.0, "input_scale.r": 1.0}, ["'input_scale.r'", "keep"]),
     "value": ({"lr_init": -1}, ["lr_init", "greater than 0", "-1"]),
     "published name": (
