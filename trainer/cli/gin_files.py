@@ -1,8 +1,8 @@
 """Builds a `TrainConfig` from gin files, bindings and flags; only `trainer.cli` imports gin.
 
 Later sources win: the dataclass's defaults, the task's file or the `defaults` of its class, the
-architecture's file, the profile, --gin_file, --gin_bindings, flags. Dicts of options are merged; see
-`layers.bind_options`.
+architecture's file, the profile, --gin_file, --gin_bindings, flags. Dicts of options are merged, as
+`layers.bind_options` describes.
 """
 
 import contextlib
@@ -125,7 +125,7 @@ def parse(
         task = _bound("TrainConfig.task", None)
         if task_options:
             given["task_options"] = values.get("task_options", {}) | task_options
-            options["task_options"] = options.get("task_options", {}) | task_options
+            options["task_options"] = {**options.get("task_options", {}), **task_options}
         gin.parse_config([f"TrainConfig.{name} = {value!r}" for name, value in given.items()])
         with _options_of(task if task != given.get("task", task) else None):
             configured = _CONFIGURABLE()

@@ -60,12 +60,13 @@ def bind_options(
     Returns:
         Field of options -> options that the layers set, for the fields that they bind.
     """
-    found = {}
+    found: dict[str, dict[str, Any]] = {}
     for field, owner in _OWNERS.items():
         if not any(field in layer.bound for layer in layers):
             continue
         kept, of = start.get(field, {}), _name(start.get(owner))
-        own, name = {}, of
+        own: dict[str, Any] = {}
+        name = of
         for layer in layers:
             name = _name(flags.get(owner, layer.bound.get(owner, name)))
             if field not in layer.bound:
