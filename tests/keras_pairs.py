@@ -20,10 +20,10 @@ OURS = {
 
 
 def equal_pair(make, rng, shape=None):
-    """Return Keras's and rnn_zoo's of `make(constructors)`, with equal random weights.
+    """Return `make(THEIRS)` and `make(OURS)` with equal random weights.
 
     Args:
-        make: function of `THEIRS` or `OURS` that returns a layer or a model.
+        make: function of a dict of constructors that returns a layer or a model.
         rng: random generator of the weights.
         shape: shape of the sequences, for layers that are not built yet.
     """

@@ -1,6 +1,6 @@
 """Keras's own checks of a layer: configuration, weights, symbolic and eager calls, fit, precision.
 
-`run_layer_test` is that of the installed Keras.
+The tests call `run_layer_test` of the installed Keras.
 """
 
 import keras

@@ -1,4 +1,4 @@
-"""The suite on JAX and on PyTorch, each in a process of its own: one has one Keras backend."""
+"""Run the suite on JAX and PyTorch, each in its own process, as a process has one backend."""
 
 import importlib.util
 import os

@@ -60,8 +60,8 @@ def test_bidirectional_is_stateful(kind, inputs, rng):
 
 
 @mostly_slow_layer
-def test_a_backward_layer_of_ones_own(name, inputs, rng):
-    """A layer of another kind runs from the last step to the first."""
+def test_a_given_backward_layer(name, inputs, rng):
+    """It may be of another kind, and runs from the last step to the first."""
     backward = keras.layers.LSTM(UNITS, go_backwards=True)
     layer = keras.layers.Bidirectional(LAYERS[name](UNITS), backward_layer=backward)
     found = layer(inputs)
