@@ -272,11 +272,26 @@ def _parse_project_files(given):
             raise UserError(f"--{name} is missing; choose one of {', '.join(table)}")
     root = importlib.resources.files("gin_configs")
     task, arch = tasks.canonical_name(given["task"]), ALIASES.get(given["arch"], given["arch"])
-    file = root.joinpath(f"tasks/{task}.gin")
-    gin.parse_config(file.read_text() if file.is_file() else _defaults(tasks.TASKS[task]))
+    gin.parse_config(_task_text(task))
     for name in (arch, f"{arch}-{task}"):
         if name in ARCHITECTURE_FILES:
             gin.parse_config(root.joinpath(f"archs/{name}.gin").read_text())
+
+
+def default_batch_size(task: str) -> int:
+    """Returns the batch size of a task in the larger profiles; gin's configuration stays as it is.
+
+    Raises:
+        UserError: there is no such task.
+    """
+    values = dict(statements(_task_text(tasks.canonical_name(task))))
+    return values.get("TrainConfig.batch_size", TrainConfig.batch_size)
+
+
+def _task_text(task):
+    """Returns the gin file of a task, or the `defaults` of its class in the same form."""
+    file = importlib.resources.files("gin_configs").joinpath(f"tasks/{task}.gin")
+    return file.read_text() if file.is_file() else _defaults(tasks.TASKS[task])
 
 
 def _sizes(held, profile):

@@ -219,17 +219,25 @@ def _dimensions(config, ranges):
     return papers, tuple(_others(config, papers, optimizers, ranges))
 
 
-def changed(config: TrainConfig, study: "StudyConfig") -> frozenset[str]:
+def changed(
+    config: TrainConfig, study: "StudyConfig", batch_size: int = TrainConfig.batch_size
+) -> frozenset[str]:
     """Returns names of values that a configuration made in Python sets, which a study holds.
 
-    They are those that differ from the defaults of `TrainConfig`, since others cannot be told from
-    defaults, and that have no range. If the study's first trial uses the values, they are only
-    those that the paper does not tune.
+    They are the options of task, cell and optimizer, and the fields that differ from the defaults
+    of `TrainConfig`, since others cannot be told from defaults; none of these if it has a range. If
+    the study's first trial uses the values, the fields are only those that the paper does not tune.
+
+    Args:
+        config, study: the configurations.
+        batch_size: the default batch size.
     """
     fields = [field for field in dataclasses.fields(config) if field.name not in OPTIONS]
-    names = [f.name for f in fields if getattr(config, f.name) != f.default]
+    defaults = {field.name: field.default for field in fields} | {"batch_size": batch_size}
+    names = [name for name, value in defaults.items() if getattr(config, name) != value]
     names += [f"{field}.{option}" for field in OPTIONS for option in getattr(config, field)]
-    used = {} if study.first is None else {each.name: None for each in _dimensions(config, {})[0]}
+    tuned = () if study.first is None else (each.name for each in _dimensions(config, {})[0])
+    used = [name for name in tuned if name.partition(".")[0] not in OPTIONS]
     return frozenset(n for n in names if not any(_overlap(n, o) for o in (*study.ranges, *used)))
 
 

@@ -20,6 +20,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from trainer.callbacks import DEFAULT, Callback, Callbacks
+from trainer.cli.gin_files import default_batch_size
 from trainer.config import TrainConfig
 from trainer.display.words import count
 from trainer.errors import UserError
@@ -66,8 +67,9 @@ class Study:
             this process, wherever the trials train, and replace the default, TensorBoard.
         profile: name of the profile that `config` comes from, for study.json.
         held: names of hyperparameters that are held at their values in `config`. By default these
-            are all that differ from the defaults of `TrainConfig` and have no range, or if there is
-            a first trial (`study.first`), those of them that the paper does not tune; see
+            are the options that it sets, a batch size other than the task's, and all that differ
+            from the defaults of `TrainConfig`, unless they have a range. If there is a first trial
+            (`study.first`), it uses the values that the paper tunes, and they are not held; see
             `tuning.search.ranges.changed`. To hold a value that is the default, use `study.ranges`.
 
     Raises:
@@ -95,8 +97,9 @@ class Study:
         held: Collection[str] | None = None,
     ):
         if held is None or held:
-            given = ranges.changed(config, study) if held is None else held
-            config, study = ranges.hold(config, given, study)
+            size = default_batch_size(config.task)
+            given = ranges.changed(config, study, size) if held is None else held
+            config, study = ranges.hold(config, given, study, size)
         self.path, self.config, self.study = pathlib.Path(directory), config, study
         self.documents, self.name = documents or {}, name or self.path.name
         self.transferred_from, self.profile = transferred_from, profile

@@ -557,6 +557,14 @@ def test_values_that_the_paper_does_not_tune_are_held_beside_a_first_trial():
     assert "lr_init" not in changed(start, StudyConfig(first="config"))
 
 
+def test_options_that_a_configuration_gives_are_held_beside_a_first_trial():
+    start = config("capacity", task_options={"num_samples": 300}, lr_init=0.02)
+    assert changed(start, StudyConfig(first="config")) & {
+        "task_options.num_samples",
+        "lr_init",
+    } == {"task_options.num_samples"}
+
+
 def test_an_architecture_that_is_not_registered_has_no_deviations():
     assert deviations({"arch": "my_cells.leaky", "activation": "tanh"}) == []
     assert deviations({"arch": "rnn", "matrix_init": "identity"}) == ["matrix_init"]

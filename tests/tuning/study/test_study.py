@@ -340,9 +340,10 @@ def test_a_study_chooses_its_settings_when_it_starts(tmp_path):
 def test_values_of_a_configuration_made_in_python_are_held(tmp_path):
     values = {"lr_init": 0.007, "optimizer": "rmsprop", "input_scale": 0.5, "num_params": 1000}
     options = {"num_samples": 700, "num_inputs": 25}
-    config = TrainConfig("capacity", "rnn", task_options=options, **values)
+    # The batch size is that of the task.
+    config = TrainConfig("capacity", "rnn", task_options=options, batch_size=256, **values)
 
-    def fixed(held=None, **settings):
+    def fixed(held=None, config=config, **settings):
         study = Study(tmp_path, config, StudyConfig(**settings), held=held)
         return {each.name: each.fixed for each in study.space if each.fixed is not None}
 
@@ -355,7 +356,12 @@ def test_values_of_a_configuration_made_in_python_are_held(tmp_path):
     # A range is searched, and values of a first trial are a start.
     ranges = {"lr_init": (1e-3, 0.1), "optimizer": ["adam", "sgd"], "num_samples": (60, 80)}
     assert fixed(ranges=ranges) == {"input_scale.h": 0.5}
-    assert fixed(first="config", ranges={"num_samples": 700}) == {"task_options.num_samples": 700}
+    assert fixed(first="config") == {"task_options.num_samples": 700}
+    smaller = dataclasses.replace(config, batch_size=64)
+    assert fixed(first="config", config=smaller) == {
+        "batch_size": 64,
+        "task_options.num_samples": 700,
+    }
     assert fixed(held=["lr_init"], ranges={"num_samples": 700}).keys() == {
         "lr_init",
         "task_options.num_samples",
@@ -466,6 +472,11 @@ def test_trials_say_which_optimizers_share_their_program(tmp_path, choices, expe
     trial = study._next_job().trial()
     assert trial.optimizers == expected
     assert trial.config.optimizer == chosen
+
+
+def test_the_headline_has_no_depth_if_it_is_searched(tmp_path):
+    study = Study(tmp_path, TrainConfig("parens", "gru"), StudyConfig(ranges={"depth": (1, 2)}))
+    assert "depth searched   budget" in study._headline()
 
 
 def test_a_directory_of_something_else_is_refused(tmp_path):
