@@ -17,7 +17,7 @@ from typing import Any
 from absl import flags
 
 from rnn_zoo.architectures import ARCHITECTURES, canonical_name
-from rnn_zoo.presets import INDEX, Preset, files_of, sha256_of
+from rnn_zoo.presets import INDEX, Preset, files_of, preset, sha256_of
 from trainer.cli import main as cli
 from trainer.cli import train_flags
 from trainer.config import read_config
@@ -81,10 +81,28 @@ def main():
             continue
         if name in chosen:
             record, weights = trained(name, record)
-        write(FLAGS.out, card(name, record, search), weights)
-        options = "".join(f", {option} {value}" for option, value in setting(record).items())
-        ending = ", with weights" if weights else ""
-        print(f"{name}: eval loss {record.eval_loss:.4g}{options}{ending}")
+        made = card(name, record, search)
+        ending = (", with weights" if weights else "") + _replaced(FLAGS.out, made)
+        write(FLAGS.out, made, weights)
+        print(f"{name}: eval loss {record.eval_loss:.4g}{_words(setting(record))}{ending}")
+
+
+def _words(options):
+    return "".join(f", {option} {value}" for option, value in options.items())
+
+
+def _replaced(out, made):
+    """Describes the preset that another one replaces; "" if there is none, or an equal one."""
+    try:
+        old = preset(pathlib.Path(out, made.name))
+    except ValueError:  # none, or one that is damaged
+        return ""
+    if (old.config, old.scores["eval"]) == (made.config, made.scores["eval"]):
+        return ""
+    before, now = (each.config["task_options"] for each in (old, made))
+    options = {name: before.get(name) for name in {**before, **now}}
+    differing = {n: value for n, value in options.items() if value != now.get(n)}
+    return f"; replaces the preset with eval loss {old.scores['eval']:.4g}{_words(differing)}"
 
 
 def _check_surroundings():

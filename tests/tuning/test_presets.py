@@ -59,6 +59,20 @@ def test_the_best_trial_becomes_a_card(command, runs):
     assert card.weights is None
 
 
+def test_a_preset_that_another_one_replaces_is_named(command, preset_root, capsys):
+    command()
+    command()
+    assert "replaces" not in capsys.readouterr().out
+    card = rnn_zoo.preset(NAME)
+    scores = card.scores | {"eval": 0.125}
+    config = card.config | {"task_options": card.config["task_options"] | {"num_steps": 3}}
+    presets.write(preset_root, dataclasses.replace(card, scores=scores, config=config))
+    command()
+    said = "; replaces the preset with eval loss 0.125, num_steps 3\n"
+    assert capsys.readouterr().out.endswith(said)
+    assert rnn_zoo.preset(NAME) == card
+
+
 @pytest.mark.slow
 def test_named_presets_get_weights_of_a_longer_training(command, runs, capsys):
     command("--train=capacity/*", "--longer=2")

@@ -65,6 +65,8 @@ class Chart:
         is_faint: whether subsequent marks are drawn faintly, as background.
         variant: name of the variant that subsequent marks show, such as "muon", or "". Marks of a
             variant are hollow, and its lines have dashes of their own.
+        dashes_differ: whether dashes tell something else, such as the depth. Variants then have
+            shades of their own.
         is_split: whether trials with different settings have marks of their own.
         settings: names of the settings in which these differ.
         group: words for the settings of subsequent marks, such as "batch_size 4", or "". Each
@@ -82,7 +84,7 @@ class Chart:
         self._points: list[pd.DataFrame] = []
         self._entries: dict[str, Artist] = {}
         self._variants: list[str] = []
-        self._groups: dict[str, list[str]] = {}
+        self._groups: dict[str, list[tuple[str, str]]] = {}
         self._with_bars: list[tuple[str, set[float]]] = []
         self._pictures: dict[tuple[str, str], bytes] = {}
         self._is_laid_out = False
@@ -90,6 +92,7 @@ class Chart:
         self.notes: list[str] = []
         self.is_faint = False
         self.variant = ""
+        self.dashes_differ = False
         self.is_split = False
         self.settings: set[str] = set()
         self.group = ""
@@ -259,9 +262,10 @@ class Chart:
     def _number(self, arch):
         """Number of the group among those of an architecture."""
         known = self._groups.setdefault(arch, [])
-        if self.group not in known:
-            known.append(self.group)
-        return known.index(self.group)
+        group = (self.variant if self.dashes_differ else "", self.group)
+        if group not in known:
+            known.append(group)
+        return known.index(group)
 
     def _colour(self, arch):
         return style.shade(style.look(arch)[0], self._number(arch))
@@ -271,7 +275,7 @@ class Chart:
         return 0.35 if self.is_faint else 1.0
 
     def _dashes(self, dashes):
-        if not self.variant:
+        if not self.variant or self.dashes_differ:
             return dashes
         if self.variant not in self._variants:
             self._variants.append(self.variant)

@@ -88,6 +88,7 @@ def by_size(chart: Chart, trials: pd.DataFrame, select: Select, x: str, y: str) 
         for layer in layers(trials, chart, select)
     ]
     depths = sorted({depth for table, *_ in lines for depth in table.depth})
+    chart.dashes_differ = len(depths) > 1
     for table, chart.is_faint, chart.variant, chart.group in lines:
         note_seeds(chart, table)
         for arch in in_order(table.arch):

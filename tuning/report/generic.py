@@ -107,6 +107,7 @@ def by_bits(select: Select, trials: pd.DataFrame) -> Chart | None:
 def by_iteration(select: Select, trials: pd.DataFrame) -> Chart | None:
     """Best so far (solid) and running median (dashed) over the trials of searches of one size."""
     chart, trials, level = _chart(select, trials, "trial", "linear")
+    chart.dashes_differ = True
     best = "max" if chart.axes.get_ylabel() == _BITS else "min"
     for layer in layers(trials, chart, select):
         by_trial(chart, layer, "measure", best)

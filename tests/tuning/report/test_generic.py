@@ -86,6 +86,17 @@ def test_each_architecture_has_its_first_group_in_its_own_colour():
     ]
 
 
+def test_the_dashes_that_a_key_explains_are_those_of_every_optimizer():
+    other = {"optimizer": "mine.lion", "study": "lion"}
+    charts, _ = drawn(own(0.4), own(0.2), own(0.3, **other), own(0.1, **other))
+    lines = [line for line in charts["trials"].axes.lines if len(line.get_xdata()) == 2]
+    looks = {(line.get_linestyle(), line.get_color()) for line in lines if line.get_zorder() > 0}
+    assert len(looks) == 4 and {dashes for dashes, _ in looks} == {"-", "--"}
+    charts, _ = drawn(*(own(0.4, depth=depth, **more) for depth in (1, 2) for more in ({}, other)))
+    lines = [line for line in charts["parameters"].axes.lines if len(line.get_xdata()) == 1]
+    assert len({(line.get_linestyle(), line.get_color()) for line in lines}) == 4
+
+
 def test_a_search_of_one_trial_is_a_mark():
     charts, _ = drawn(own(0.4), own(0.2), own(0.3, arch="mgu", study="t"))
     alone = [line for line in charts["trials"].axes.lines if list(line.get_ydata()) == [0.6]]
