@@ -150,7 +150,8 @@ def _sets(config, study, given):
     config = ranges.with_fixed(config, study)
     mark = functools.partial(ranges.of_set, config, study, given)
     made = hparam_sets.configurations(config, hparam_sets.read(FLAGS.hparams), mark)
-    return made, [mark(each) for each in made]
+    profile = {"profile": train_flags.profile_of(FLAGS)}
+    return made, [mark(each) | profile for each in made]
 
 
 def _is_resumed():

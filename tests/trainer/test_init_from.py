@@ -45,11 +45,15 @@ def run(tmp_path_factory):
     return directory.path
 
 
-def parsed(*arguments):
+def flag_values(*arguments):
     values = flags.FlagValues()
     train_flags.define(values)
     values(["program", *map(str, arguments)])
-    return train_flags.parse(values).config
+    return values
+
+
+def parsed(*arguments):
+    return train_flags.parse(flag_values(*arguments)).config
 
 
 def test_its_gin_file_alone_gives_its_configuration(run):
@@ -58,6 +62,18 @@ def test_its_gin_file_alone_gives_its_configuration(run):
     assert other == dataclasses.replace(CONFIG, seed=3, arch="lstm")
     given = gin_files.parse({}, files=[run / "config.gin"]).given
     assert {"task", "arch", "lr_init", "task_options.delay"} <= given
+
+
+def test_a_replay_has_the_profile_of_its_run(run, tmp_path):
+    path = tmp_path / "config.gin"
+    for _ in range(2):  # a replay is replayed
+        given = [f"--gin_file={path}"] if path.exists() else ["--task=memory", "--arch=gru"]
+        values = flag_values(*given, *([] if path.exists() else ["--profile=smoke"]))
+        path.write_text(train_flags.parse(values).documents["config.gin"])
+        assert train_flags.profile_of(values) == "smoke"
+    assert train_flags.profile_of(flag_values(f"--gin_file={run}/config.gin")) is None
+    started = flag_values(f"--init_from={run}", f"--gin_file={path}")
+    assert train_flags.profile_of(started) is None
 
 
 def test_a_run_starts_from_the_weights_and_the_final_rate_of_another(run, monkeypatch):

@@ -5,6 +5,8 @@ import json
 import pytest
 from processes import QUICK, python
 
+from tuning import __main__ as commands
+
 
 def tune(home, *arguments, **changes):
     return python("-m", "tuning", *arguments, cwd=home, **changes)
@@ -62,6 +64,15 @@ def test_help_and_the_space_need_no_backend(tmp_path):
     assert rows["optimizer"] == ["fixed", "adam"] and rows["gate_bias.f"] == ["fixed", "2.5"]
     # Neither the project's files nor the number of steps fixes anything.
     assert rows["lr_decay_rate"][0] == "log-uniform" and rows["train_steps"][0] == "log-integer"
+
+
+def test_given_sets_have_the_profile_of_their_command(tmp_path):
+    (tmp_path / "sets.json").write_text("[{}, {}]")
+    given = ("--task=memory", "--arch=rnn", "--profile=smoke", f"--hparams={tmp_path}/sets.json")
+    commands.FLAGS.unparse_flags()
+    commands.FLAGS(["tuning", *given])
+    config, study, _, names = commands._parsed()
+    assert [marks["profile"] for marks in commands._sets(config, study, names)[1]] == ["smoke"] * 2
 
 
 @pytest.mark.slow

@@ -21,6 +21,8 @@ from trainer.config import OPTIONS, TrainConfig
 from trainer.errors import UserError
 
 PROFILES = ("smoke", "laptop", "paper")
+#: Start of the comment that names the profile of a run's config.gin.
+_LABEL = "# profile: "
 #: Files in gin_configs/archs, each for one architecture, with all tasks or with one.
 ARCHITECTURE_FILES = ("irnn", "+rnn-memory", "+rnn-parens", "+rnn-rcf")
 
@@ -182,6 +184,18 @@ def whole_configuration(files: Iterable[str | pathlib.Path]) -> str | pathlib.Pa
             if layers.parsed_alone([read(path)]).is_whole:
                 return path
     return None
+
+
+def labelled(text: str, profile: str | None) -> str:
+    """Returns a gin text with the name of the profile that it comes from, for `profile_in`."""
+    return f"{_LABEL}{profile}\n{text}" if profile else text
+
+
+def profile_in(path: str | pathlib.Path) -> str | None:
+    """Returns the profile that `labelled` wrote into a gin file, or None."""
+    first = read(path).partition("\n")[0]
+    name = first.removeprefix(_LABEL)
+    return name if first != name and name in PROFILES else None
 
 
 def check_bindings(bindings: Iterable[str]) -> None:

@@ -110,7 +110,7 @@ def parse(flag_values: flags.FlagValues, base: Callable[[], str] | None = None) 
         start = _preset if source == "preset" else _run
         base = functools.partial(start, given[source], given["scratch"], given["arch"])
     profile = given["profile"] if flag_values["profile"].present or base is None else None
-    return gin_files.parse(
+    parsed = gin_files.parse(
         fields,
         text8_options(flag_values),
         profile,
@@ -118,6 +118,8 @@ def parse(flag_values: flags.FlagValues, base: Callable[[], str] | None = None) 
         given["gin_bindings"],
         base,
     )
+    text = gin_files.labelled(parsed.documents["config.gin"], profile_of(flag_values))
+    return parsed._replace(documents=parsed.documents | {"config.gin": text})
 
 
 def _check_profile(source, files):
@@ -133,10 +135,15 @@ def _check_profile(source, files):
 
 
 def profile_of(flag_values: flags.FlagValues) -> str | None:
-    """Returns the profile that a configuration comes from; a preset's or a run's has none."""
-    source = flag_values.preset or flag_values.init_from
-    has_own = source or gin_files.whole_configuration(flag_values.gin_file)
-    return None if has_own else flag_values.profile
+    """Returns the profile that a configuration comes from.
+
+    That of a preset has none, nor that of a run whose weights are continued. The config.gin of a
+    run has the profile of the run.
+    """
+    if flag_values.preset or flag_values.init_from:
+        return None
+    whole = gin_files.whole_configuration(flag_values.gin_file)
+    return gin_files.profile_in(whole) if whole else flag_values.profile
 
 
 def _preset(name, scratch, arch):

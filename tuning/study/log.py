@@ -12,6 +12,7 @@ import pathlib
 from collections.abc import Iterable
 from typing import Any
 
+from trainer.cli.gin_files import labelled
 from trainer.config import TrainConfig
 from trainer.storage import json_files
 from trainer.storage.files import open_to_append
@@ -100,14 +101,22 @@ def rank(record: RunRecord) -> tuple[float, str]:
     return record.objective, record.run_id
 
 
-def write_run(path: str | pathlib.Path, record: RunRecord, weights: Any) -> None:
-    """Writes a run directory for a trial, with its last weights as the checkpoint."""
+def write_run(
+    path: str | pathlib.Path, record: RunRecord, weights: Any, profile: str | None = None
+) -> None:
+    """Writes a run directory for a trial, with its last weights as the checkpoint.
+
+    Args:
+        path: the directory.
+        record, weights: the trial's.
+        profile: profile of its study, if the record has none.
+    """
     import numpy as np
 
     from trainer.storage import checkpoints
 
     run = RunDirectory(path)
-    config = TrainConfig(**record.config).as_gin()
+    config = labelled(TrainConfig(**record.config).as_gin(), record.profile or profile)
     run.create(record, dict.fromkeys(("config.gin", "operative_config.gin"), config))
     state = {"weights": weights, "step": np.int32(record.steps_done)}
     checkpoints.write(run.checkpoints, state, record.identity)

@@ -386,7 +386,7 @@ class Study:
             if record.objective is not None:
                 better = [each for each in self.ranked if rank(each) < rank(record)]
                 if len(better) < self.study.keep:
-                    write_run(self.trial_path(record.run_id), record, weights)
+                    write_run(self.trial_path(record.run_id), record, weights, self.profile)
             # The log is written last: a trial in the log is not trained again.
             self.log.append(record)
             for dropped in self.ranked[self.study.keep :]:

@@ -232,7 +232,13 @@ class Studies:
             path = sweep.study_path(name)
             calls = self.callbacks
             study = Study(
-                path, spec.config, search, transferred_from=origin, callbacks=calls, held=()
+                path,
+                spec.config,
+                search,
+                transferred_from=origin,
+                callbacks=calls,
+                profile=sweep.profile,
+                held=(),
             )
             best, is_complete = study.run(executor, display, lease)
             if is_complete and spec.reruns and best:

@@ -20,6 +20,7 @@ from tensorboard_files import points
 from untrained import Untrained
 
 from trainer import Callback, TrainConfig, UserError
+from trainer.cli.gin_files import profile_in
 from trainer.storage.records import PRIVATE
 from tuning.config import StudyConfig, seed_of
 from tuning.study import log
@@ -375,6 +376,8 @@ def test_a_study_keeps_the_profile_with_which_it_began(tmp_path):
         config, settings = TrainConfig("parens", "rnn"), StudyConfig(number, "random")
         Study(tmp_path / "a", config, settings, profile=profile).run(Untrained(lanes=1, limit=1))
         assert json.loads((tmp_path / "a/study.json").read_text())["profile"] == "smoke"
+    kept = [profile_in(path) for path in (tmp_path / "a").glob("trial_*/config.gin")]
+    assert set(kept) == {"smoke"}
 
 
 def test_a_study_that_a_callback_stopped_is_continued(tmp_path):
