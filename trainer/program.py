@@ -19,7 +19,7 @@ from keras import ops
 from rnn_zoo.cells import AbstractRNNCell
 from rnn_zoo.cells.lanes import lane_cell
 from rnn_zoo.functional import forward
-from trainer import backend, counter_rng, packing, updates
+from trainer import backend, counter_rng, packing, stderr, updates
 from trainer.config import TrainConfig
 from trainer.optimizers import OPTIMIZERS
 from trainer.tasks.base import Task, WeightedBatch
@@ -31,6 +31,9 @@ Tensor = Any
 DIVERGED = 100.0
 #: Maximum number of input values per evaluation batch, which bounds its memory.
 EVALUATION_NUMBERS = 2**21
+
+# Python's users may have imported Keras themselves, and then its logger as it is.
+stderr.ignore_retracing()
 
 _FLOATS = ("lr_init", "lr_decay_rate", "momentum_logit", "gradient_clip_val", "l2_decay")
 

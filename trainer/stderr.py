@@ -1,6 +1,7 @@
-"""Hides the messages that libraries write to standard error while they start."""
+"""Hides messages of libraries that say nothing about the user's run."""
 
 import contextlib
+import logging
 import os
 import sys
 import tempfile
@@ -31,3 +32,16 @@ def hidden():
         finally:
             os.dup2(terminal, 2)
             os.close(terminal)
+
+
+def ignore_retracing() -> None:
+    """Drops TensorFlow's warnings that a function is traced often.
+
+    They give advice to the author of a function. Each model shape and task is a program of its own,
+    whose functions have the same names.
+    """
+    logging.getLogger("tensorflow").addFilter(_is_no_retracing)
+
+
+def _is_no_retracing(record):
+    return "triggered tf.function retracing" not in record.getMessage()

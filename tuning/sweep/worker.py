@@ -222,7 +222,9 @@ class Studies:
         from tuning.study.study import Study
 
         spec, executor = sweep.specs[name], self.executor(stop)
-        with open_to_append(sweep.log_path(name), buffering=1) as file:
+        # Callbacks may print. Ray would drop that, and other processes print beside this one.
+        log = open_to_append(sweep.log_path(name), buffering=1)
+        with log as file, contextlib.redirect_stdout(file):
             display = StudyDisplay(Console(file=file, width=200, highlight=False))
             search, origin, note = transfer.begin(
                 sweep.specs, name, sweep.sources.get(name), sweep.study_path

@@ -10,7 +10,7 @@ import pytest
 import sweep_studies
 from sweep_studies import Quick
 
-from trainer import UserError
+from trainer import Callback, UserError
 from trainer.storage.lease import Lease, Watch
 from tuning.sweep import worker
 from tuning.sweep.directory import Sweep
@@ -68,6 +68,20 @@ class Doing(Quick):
 
     def run(self, *arguments):
         return self.action(*arguments)
+
+
+def test_what_a_callback_prints_is_in_the_log_of_its_study(tmp_path, capsys):
+    class Printing(Callback):
+        def on_end(self, record):
+            print("ended", record["run_id"])
+
+    sweep = sweep_studies.make_chain(tmp_path / "sweep", [1000], num_trials=1)
+    (name,) = sweep.specs
+    runner = sweep_studies.Untrained(callbacks=(Printing(),))
+    state = worker.run(sweep, name, runner, never)
+    assert state.status == "done", state.failures
+    assert "\nended 00000\n" in sweep.log_path(name).read_text()
+    assert "ended" not in capsys.readouterr().out
 
 
 def test_a_study_owned_by_another_is_not_run(tmp_path):
