@@ -100,6 +100,7 @@ class TrainConfig:
     precision: str = "float32"
 
     def __post_init__(self) -> None:
+        names.check_imported([vars(self)])
         tasks.canonical_name(self.task)
         arch = ALIASES.get(self.arch, self.arch)
         names.find("architecture", arch, ARCHITECTURES, "rnn_zoo.register")

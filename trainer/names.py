@@ -65,15 +65,42 @@ def load_named(fields: Mapping[str, Any]) -> None:
     Raises:
         UserError: as for `load`.
     """
+    for name in _dotted(fields):
+        try:
+            load([names.home_of(name)])
+        except UserError as error:
+            raise UserError(f"{name!r}: {error}") from None
+
+
+def check_imported(several: Iterable[Mapping[str, Any]]) -> None:
+    """Checks that the modules of dotted names were imported, unless it is a single one.
+
+    The error of a single unknown name, of `find`, lists the choices.
+
+    Args:
+        several: dicts of fields, as for `load_named`.
+
+    Raises:
+        UserError: more modules are missing; the message has all of them.
+    """
+    unknown = {name: names.home_of(name) for fields in several for name in _dotted(fields)}
+    unknown = {name: home for name, home in unknown.items() if home not in sys.modules}
+    if len(modules := sorted({*unknown.values()})) > 1:
+        options = " ".join(f"--import={module}" for module in modules)
+        raise UserError(
+            f"unknown {', '.join(map(repr, unknown))}; they are known after `import "
+            f"{', '.join(modules)}`; commands take {options}"
+        )
+
+
+def _dotted(fields):
+    """Yields the dotted names among fields, which may be lists of choices."""
     ranges = fields.get("ranges")
     given = [fields.get(name) for name in _FIELDS]
     given.append(ranges.get("optimizer") if isinstance(ranges, Mapping) else None)
     for value in given:
-        for name in value if isinstance(value, (list, tuple)) else [value]:
-            try:
-                load(filter(None, [names.home_of(name)]))
-            except UserError as error:
-                raise UserError(f"{name!r}: {error}") from None
+        choices = value if isinstance(value, (list, tuple)) else [value]
+        yield from (name for name in choices if names.home_of(name))
 
 
 def loaded() -> list[str]:

@@ -57,12 +57,14 @@ def main():
 def _study(path, display):
     """Shows a study, which may not have finished a trial yet."""
     # A study that is starting has a lease alone.
-    files = ("trials.jsonl", "study.json", "lease.json")
+    files = ("trials.jsonl", "study.json", "lease.json", log.GIVEN)
     if not any((path / name).exists() for name in files):
         raise UserError(f"{path} holds no study (no study.json) and no sweep (no sweep.json)")
     settings = identity.read(path, identity.Facts) or {}
     held = settings.get("config")
     records = list(_read(path, held, display).values())
+    if not held and (path / log.GIVEN).exists():
+        records += _logged(path / log.GIVEN, display).values()
     if held:
         wanted = count(settings.get("num_trials", len(records)), "trial")
         ranges = settings.get("study", {}).get("ranges", {})
@@ -104,11 +106,16 @@ def _sweep(path, display):
 def _read(study, config, display):
     """Returns the finished trials of a study by id; reports those damaged, lost or of another."""
     known, path = consistency.ended(study), study / "trials.jsonl"
+    records = _logged(path, display)
+    for problem in consistency.problems(path, records.values(), config, known):
+        display.say(problem)
+    return records
+
+
+def _logged(path, display):
     records, problems = log.read(path)
     if problems:
         display.say(json_files.summary(path, problems))
-    for problem in consistency.problems(path, records.values(), config, known):
-        display.say(problem)
     return records
 
 

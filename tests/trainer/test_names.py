@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from trainer import UserError, names
+from trainer import TrainConfig, UserError, names
 
 
 @pytest.mark.parametrize(
@@ -20,6 +20,18 @@ def test_an_unknown_name_says_how_a_command_finds_it(name, words):
         UserError, match=f"unknown architecture '{name}'; choose one of gru; .*{words}"
     ):
         names.find("architecture", name, {"gru": 1}, "rnn_zoo.register")
+
+
+def test_all_modules_that_are_missing_are_named_at_once():
+    task, others = {"task": "mine.lag"}, {"optimizer": ["adam", "yours.lion", "ours.yogi"]}
+    message = "unknown 'mine.lag', 'ours.cell', 'yours.lion', 'ours.yogi'; they are known after "
+    message += "`import mine, ours, yours`; commands take --import=mine --import=ours --import="
+    with pytest.raises(UserError, match=message):
+        names.check_imported([task | {"arch": "ours.cell"}, {"ranges": others}])
+    names.check_imported([task])  # its own error lists the choices
+    names.check_imported([task | {"arch": "json.gru"}])
+    with pytest.raises(UserError, match=r"--import=mine --import=ours$"):
+        TrainConfig("mine.lag", "ours.cell")
 
 
 def test_other_processes_import_what_registered_and_what_was_named(tmp_path, monkeypatch):

@@ -391,9 +391,10 @@ def _check_names(space, given):
                     f"a study has one {name}, and none is searched; to compare several, list them "
                     "in the grid of a sweep, python -m tuning.sweep"
                 )
+            others = ", ".join(name for name in _OTHERS if name not in known)
             raise UserError(
                 f"the space has no hyperparameter {name!r}; there are {names}; and others that a "
-                f"range may name: {', '.join(_OTHERS)}, options of task, cell and optimizer"
+                f"range may name: {others}, options of task, cell and optimizer"
             )
 
 

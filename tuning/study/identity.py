@@ -5,6 +5,7 @@ import pathlib
 from typing import Any, NotRequired, TypedDict
 
 from rnn_zoo.json_types import Size
+from trainer import names
 from trainer.config import TrainConfig
 from trainer.storage import json_files
 from trainer.storage.differences import refuse_difference
@@ -69,10 +70,14 @@ def read(study: str | pathlib.Path, kind: Any = Settings) -> Any:
         A value of this kind; None if there is no file.
 
     Raises:
-        UserError: the file is damaged.
+        UserError: the file is damaged; as `Settings`, it names something that is not registered.
     """
+    path = pathlib.Path(study, "study.json")
     try:
-        return json_files.read(pathlib.Path(study, "study.json"), kind)
+        if kind is Settings:
+            facts = json_files.read(path, Facts)
+            names.check_imported([facts.get("config", {}), facts.get("study", {})])
+        return json_files.read(path, kind)
     except (FileNotFoundError, NotADirectoryError):
         return None
 

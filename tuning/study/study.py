@@ -229,6 +229,7 @@ class Study:
         with self._lease.held():
             self._write_settings()
             self.log = TrialLog(self.path / "trials.jsonl")
+            self._keep_trials(display)
         oracle = self._reloaded(display)
         if lost := self._lost(oracle):
             display.say(f"the search is rebuilt from {self.log.path}")
@@ -239,6 +240,14 @@ class Study:
                 f"{self.log.path} lacks {count(len(gone), 'trial')} that had ended; they run again"
             )
         self._schedule = Schedule(oracle, self.log, self.study.num_trials, self.study.batch)
+
+    def _keep_trials(self, display):
+        """Raises the number of trials to that of the log, if the user wants fewer."""
+        number, wanted = len(self.log.records), self.study.num_trials
+        if number > wanted:
+            display.say(f"{self.path} keeps its {count(number, 'trial')}, though you want {wanted}")
+            self.study = dataclasses.replace(self.study, num_trials=number)
+            self._write_settings()
 
     def _write_settings(self):
         own = {name: getattr(self.study, name) for name in ("num_trials", "keep", "batch")}

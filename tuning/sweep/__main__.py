@@ -12,7 +12,7 @@ from trainer.errors import UserError
 from tuning.sweep import dry_run, local, worker
 from tuning.sweep.config import parse
 from tuning.sweep.directory import FAILED, Sweep
-from tuning.sweep.growth import union
+from tuning.sweep.growth import kept, union
 from tuning.sweep.status import SweepDisplay, show
 
 USAGE = """Runs the studies behind a figure or a table. To continue a sweep that was stopped or
@@ -76,9 +76,8 @@ def main():
         return 0
     sweep = Sweep(FLAGS.out, specs, cli.backend_name(), FLAGS.profile)
     merged = sweep.union() if FLAGS.dry_run else sweep.create(text)
-    if merged.unnamed:
-        more = count(len(merged.unnamed), "more study", "more studies")
-        display.say(f"{FLAGS.out} keeps {more} that the gin file does not name")
+    for line in kept(FLAGS.out, merged):
+        display.say(line)
     if FLAGS.dry_run:
         dry_run.show(sweep, merged, FLAGS.workers, FLAGS.lanes, display)
         return 0

@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from typing import Annotated, Literal, NamedTuple, TypedDict
 
 from rnn_zoo.json_types import Count, FileName, Size
+from trainer import names
 from trainer.config import is_registered, read_config
 from trainer.errors import UserError
 from trainer.storage import json_files
@@ -170,6 +171,10 @@ class Sweep:
             held = json_files.read(manifest, Manifest)
         except (FileNotFoundError, NotADirectoryError):
             raise UserError(f"{path} holds no sweep (no sweep.json)") from None
+        if not lenient:
+            names.check_imported(
+                fields for each in held["studies"] for fields in (each.config, vars(each.study))
+            )
         specs = [_spec(each, manifest, lenient) for each in held["studies"]]
         if len({spec.name for spec in specs}) < len(specs):
             raise json_files.Damaged(manifest, "it has two studies of one name")
@@ -256,8 +261,8 @@ class Sweep:
 
     def _refuse_strangers(self):
         expected = (*_FOLDERS, "sweep.json", "sweep.gin")
-        names = [p.name for p in self.path.iterdir()] if self.path.is_dir() else []
-        strangers = [name for name in names if name not in expected and name[0] != "."]
+        held = [p.name for p in self.path.iterdir()] if self.path.is_dir() else []
+        strangers = [name for name in held if name not in expected and name[0] != "."]
         if strangers or (self.path.exists() and not self.path.is_dir()):
             what = f"holds {strangers[0]} but no sweep" if strangers else "is not a directory"
             raise UserError(f"{self.path} {what}; choose another --out")

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from trainer.display.words import count
 from trainer.errors import UserError
 from trainer.storage.differences import refuse_difference
 from tuning.study.identity import comparable, refuse_other
@@ -20,11 +21,14 @@ class Union(NamedTuple):
             conflict keeps the sweep's settings.
         conflicts: study name -> error message, for studies that differ in a setting.
         unnamed: names of the sweep's studies that are not among the added ones.
+        larger: names of those that keep a larger number of trials, or of reruns, than the added
+            ones have.
     """
 
     specs: dict[str, Spec]
     conflicts: dict[str, str]
     unnamed: list[str]
+    larger: list[str]
 
 
 def union(subject: str, held: Mapping[str, Spec], wanted: Mapping[str, Spec]) -> Union:
@@ -44,7 +48,30 @@ def union(subject: str, held: Mapping[str, Spec], wanted: Mapping[str, Spec]) ->
             specs[name], conflicts[name] = held[name], str(error)
     order = sorted(specs, key=lambda name: (specs[name].priority, -estimate.work(specs[name])))
     unnamed = [name for name in held if name not in wanted]
-    return Union({name: specs[name] for name in order}, conflicts, unnamed)
+    larger = [
+        name
+        for name in wanted.keys() - conflicts.keys()
+        if specs[name].num_trainings > wanted[name].num_trainings
+    ]
+    return Union({name: specs[name] for name in order}, conflicts, unnamed, sorted(larger))
+
+
+def kept(path: str, merged: Union) -> list[str]:
+    """Says what a sweep keeps that its command does not ask for.
+
+    Args:
+        path: directory of the sweep.
+        merged: its studies after it has grown.
+    """
+    lines = []
+    if merged.unnamed:
+        more = count(len(merged.unnamed), "more study", "more studies")
+        lines.append(f"{path} keeps {more} that the gin file does not name")
+    if merged.larger:
+        studies, first = count(len(merged.larger), "study", "studies"), merged.larger[0]
+        trials = count(merged.specs[first].num_trainings, "training")
+        lines.append(f"{path} keeps more trials of {studies} than you want: {first} has {trials}")
+    return lines
 
 
 def _grown(subject, held, wanted):

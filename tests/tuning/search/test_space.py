@@ -214,6 +214,14 @@ def test_a_few_values_of_the_first_trial_can_be_chosen():
     assert not any(name.startswith("recurrent_scale") for name in first)
 
 
+def test_an_unknown_name_of_the_first_trial_lists_each_choice_once():
+    with pytest.raises(UserError) as caught:
+        of_study(config(), StudyConfig(first={"nonsense": 1}))
+    names = re.findall(r"\w+", str(caught.value).partition("there are")[2])
+    for name in ("activation", "matrix_init", "batch_size", "depth"):
+        assert names.count(name) == 1
+
+
 def test_the_first_trial_has_the_defaults_of_task_and_cell():
     class Eager(rnn_zoo.AbstractRNNCell):
         gates = ("c",)

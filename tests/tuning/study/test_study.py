@@ -380,6 +380,16 @@ def test_a_study_keeps_the_profile_with_which_it_began(tmp_path):
     assert set(kept) == {"smoke"}
 
 
+def test_a_study_keeps_its_trials_if_fewer_are_wanted(tmp_path, capsys):
+    for number in (3, 2):
+        config, settings = TrainConfig("parens", "rnn"), StudyConfig(number, "random")
+        study = Study(tmp_path / "a", config, settings)
+        assert study.run(Untrained(lanes=1))[1]
+    assert f"{tmp_path / 'a'} keeps its 3 trials, though you want 2\n" in capsys.readouterr().out
+    assert json.loads((tmp_path / "a/study.json").read_text())["num_trials"] == 3
+    assert len(study.log.records) == 3
+
+
 def test_a_study_that_a_callback_stopped_is_continued(tmp_path):
     class Impatient(Callback):
         def on_end(self, record):

@@ -12,7 +12,7 @@ import sweep_studies
 from processes import environment
 
 from trainer import UserError
-from tuning.sweep import worker
+from tuning.sweep import growth, worker
 from tuning.sweep.directory import State, Sweep
 
 #: State of a study without trials whose own file is damaged.
@@ -46,7 +46,12 @@ def test_a_sweep_grows(tmp_path):
     assert (held["study-001"].study.num_trials, held["study-001"].reruns) == (9, 2)
     assert next(iter(held)) == "study-001"  # the longest is the first
     # The larger numbers stay.
-    assert Sweep(sweep.path, specs[:2]).create().specs == held
+    again = Sweep(sweep.path, specs[:2]).create()
+    assert again.specs == held
+    assert growth.kept("out", again) == [
+        "out keeps 2 more studies that the gin file does not name",
+        "out keeps more trials of 1 study than you want: study-001 has 11 trainings",
+    ]
 
 
 def test_a_study_that_differs_is_refused(tmp_path):

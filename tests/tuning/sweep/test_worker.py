@@ -43,6 +43,10 @@ def test_a_study_of_names_that_are_not_registered_is_left_to_others(tmp_path):
     assert Sweep.open(sweep.path, lenient=True).runnable == ["study-001"]
     with pytest.raises(UserError, match=r"architecture .no_such\.cell.*--import=no_such"):
         Sweep.open(sweep.path)
+    manifest["studies"][1]["study"]["ranges"]["optimizer"] = ["adam", "other.lion"]
+    (sweep.path / "sweep.json").write_text(json.dumps(manifest))
+    with pytest.raises(UserError, match=r"--import=no_such --import=other$"):
+        Sweep.open(sweep.path)
 
 
 def test_an_owned_study_is_skipped(tmp_path, monkeypatch):
