@@ -208,9 +208,19 @@ class CellLayer(keras.layers.RNN):
             noise = self.cell.draw_noise(ops.shape(sequences)[1], initial_state[0])
             dropped = self.cell.input_mask(sequences[:, 0])
             sequences = sequences if dropped is None else sequences * dropped[:, None]
+        # The outputs of all steps are needed for zeros at the last ones, too.
+        sequence = self.return_sequences or (mask is not None and self.zero_output_for_mask)
         outputs, states = unroll(
-            self.cell, self.cell.weight_tensors(), sequences, initial_state, mask, noise=noise
+            self.cell,
+            self.cell.weight_tensors(),
+            sequences,
+            initial_state,
+            mask,
+            noise=noise,
+            sequence=sequence,
         )
+        if not sequence:
+            return outputs, outputs, states
         last_output = outputs[-1]
         outputs = ops.moveaxis(outputs, 0, 1)
         if mask is not None and self.zero_output_for_mask:

@@ -26,8 +26,8 @@ CHOICES = {
     "graphs": (_GRAPHS, {}),
     "unrolled graphs": (_UNROLLED, {}),
     "no graphs": ({"xla_gpu_enable_command_buffer": ""}, {}),
-    "joined products": ({}, {"joins_products": lambda: True}),
-    "joined products, unrolled graphs": (_UNROLLED, {"joins_products": lambda: True}),
+    "input products in the loop": ({}, {"prefers_hoisting": lambda: False}),
+    "input products before the loop": ({}, {"prefers_hoisting": lambda: True}),
     "unroll 4": ({}, {"SCAN_UNROLL": 4}),
     "gather": ({}, {"prefers_gather": lambda: True}),
 }

@@ -12,23 +12,25 @@ from keras import ops
 
 
 def scan(
-    body: Callable, carry: list, xs: Any, num_ys: int, reverse: bool = False
+    body: Callable, carry: list, xs: Any, shapes: list[tuple], reverse: bool = False
 ) -> tuple[list, list]:
-    length = next(x for x in keras.tree.flatten(xs) if x is not None).shape[0]
+    # Not by slices: the gradient of a slice is as large as all of x.
+    flat = [None if x is None else ops.unstack(x) for x in keras.tree.flatten(xs)]
+    length = len(next(x for x in flat if x is not None))
     steps: list = [None] * length
     for t in reversed(range(length)) if reverse else range(length):
-        x = keras.tree.map_structure(lambda x, t=t: None if x is None else x[t], xs)
+        x = keras.tree.pack_sequence_as(xs, [None if x is None else x[t] for x in flat])
         carry, steps[t] = body(carry, x)
     return carry, [ops.stack(ys) for ys in zip(*steps, strict=True)]
 
 
-def with_gradient(forward: Callable, backward: Callable, args: tuple) -> Any:
-    return forward(*args)[0]
-
-
-def prefers_gather() -> bool:
+def is_compiled() -> bool:
     return False
 
 
-def joins_products() -> bool:
+def prefers_hoisting() -> bool:
+    return False
+
+
+def prefers_gather() -> bool:
     return False

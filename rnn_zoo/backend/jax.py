@@ -17,25 +17,9 @@ while_loop = jax.lax.while_loop
 
 
 def scan(
-    body: Callable, carry: list, xs: Any, num_ys: int, reverse: bool = False
+    body: Callable, carry: list, xs: Any, shapes: list[tuple], reverse: bool = False
 ) -> tuple[list, list]:
     return jax.lax.scan(body, carry, xs, reverse=reverse, unroll=SCAN_UNROLL)
-
-
-@jax.custom_vjp
-def stored(operand: Tensor, z: Tensor, recurrent: Tensor) -> Tensor:
-    return z
-
-
-def _stored_forward(operand, z, recurrent):
-    return z, recurrent
-
-
-def _stored_backward(recurrent, dz):
-    return jnp.matmul(recurrent, dz), dz, None
-
-
-stored.defvjp(_stored_forward, _stored_backward)
 
 
 def pullback(function: Callable, args: tuple, cotangents: Any) -> tuple[Any, Any]:
@@ -62,8 +46,12 @@ def peak_memory() -> int | None:
     return counts["peak_bytes_in_use"] if counts else None
 
 
-def joins_products() -> bool:
-    return False
+def is_compiled() -> bool:
+    return True
+
+
+def prefers_hoisting() -> bool:
+    return jax.default_backend() != "cpu"
 
 
 def prefers_gather() -> bool:

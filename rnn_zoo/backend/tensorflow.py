@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import tensorflow as tf
+from tensorflow.python.ops import control_flow_util
 
 Tensor = Any
 
@@ -14,30 +15,34 @@ eager = tf.init_scope
 
 
 def scan(
-    body: Callable, carry: list, xs: Any, num_ys: int, reverse: bool = False
+    body: Callable, carry: list, xs: Any, shapes: list[tuple], reverse: bool = False
 ) -> tuple[list, list]:
     """Run `carry, ys = body(carry, x_t)` over the leading axis of every tensor in `xs`.
 
     Args:
-        body: its ys is a list of `num_ys` tensors, each shaped like `carry[0]`.
+        body: its ys is a list of tensors with the dtype of `carry[0]`.
         carry: list of tensors.
         xs: nested structure of tensors (T, ...); None stays None.
-        num_ys: length of ys.
+        shapes: static shapes of ys.
         reverse: whether to run from T - 1 down to 0.
 
     Returns:
         (final carry, list of ys stacked over time in the order of `xs`).
     """
     flat = tf.nest.flatten(xs)
-    static_length, element_shape = flat[0].shape[0], carry[0].shape
-    length = tf.shape(flat[0])[0] if static_length is None else static_length
-    arrays = [
-        tf.TensorArray(carry[0].dtype, length, element_shape=element_shape) for _ in range(num_ys)
+    first = next(x for x in flat if x is not None)
+    static_length = first.shape[0]
+    length = tf.shape(first)[0] if static_length is None else static_length
+    arrays = [tf.TensorArray(carry[0].dtype, length, element_shape=shape) for shape in shapes]
+    # Read from arrays rather than by slices: the gradient of a slice is as large as all of x.
+    given = [
+        None if x is None else tf.TensorArray(x.dtype, length, element_shape=x.shape[1:]).unstack(x)
+        for x in flat
     ]
 
     def iteration(i, carry, arrays):
         t = length - 1 - i if reverse else i
-        x = tf.nest.pack_sequence_as(xs, [None if x is None else x[t] for x in flat])
+        x = tf.nest.pack_sequence_as(xs, [None if x is None else x.read(t) for x in given])
         carry, ys = body(carry, x)
         return i + 1, list(carry), [a.write(t, y) for a, y in zip(arrays, ys, strict=True)]
 
@@ -47,18 +52,10 @@ def scan(
         (tf.constant(0), list(carry), arrays),
         maximum_iterations=length,
     )
-    shape = tf.TensorShape([static_length]).concatenate(element_shape)
-    return carry, [tf.ensure_shape(array.stack(), shape) for array in arrays]
-
-
-def stored(operand: Tensor, z: Tensor, recurrent: Tensor) -> Tensor:
-    """Return a known pre-activation z = U^T a + ..., with the gradients dz and da = U dz."""
-
-    @tf.custom_gradient
-    def known(operand, z):
-        return tf.identity(z), lambda dz: (tf.matmul(recurrent, dz), dz)
-
-    return known(operand, z)
+    return carry, [
+        tf.ensure_shape(array.stack(), [static_length, *shape])
+        for array, shape in zip(arrays, shapes, strict=True)
+    ]
 
 
 def pullback(function: Callable, args: tuple, cotangents: Any) -> tuple[Any, Any]:
@@ -67,20 +64,17 @@ def pullback(function: Callable, args: tuple, cotangents: Any) -> tuple[Any, Any
     Returns:
         (the gradients, in the structure of `args`, extra).
     """
-    flat = tf.nest.flatten(args)
-    sources = [arg for arg in flat if arg is not None]
+    sources = _given(args)
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(sources)
         outputs, extra = function(*args)
     gradients = tape.gradient(
-        tf.nest.flatten(outputs),
+        _given(outputs),
         sources,
-        output_gradients=tf.nest.flatten(cotangents),
+        output_gradients=_given(cotangents),
         unconnected_gradients=tf.UnconnectedGradients.ZERO,
     )
-    gradients = iter(gradients)
-    gradients = [None if arg is None else next(gradients) for arg in flat]
-    return tf.nest.pack_sequence_as(args, gradients), extra
+    return _pack(args, gradients), extra
 
 
 def with_gradient(forward: Callable, backward: Callable, args: tuple) -> Any:
@@ -99,18 +93,14 @@ def with_gradient(forward: Callable, backward: Callable, args: tuple) -> Any:
     given = [tf.convert_to_tensor(arg) for arg in flat if arg is not None]
     num_given, structure = len(given), {}
 
-    def filled(given):
-        given = iter(given)
-        return tf.nest.pack_sequence_as(args, [None if a is None else next(given) for a in flat])
-
     @tf.custom_gradient
     def run(*given):
-        outputs, residuals = forward(*filled(given))
+        outputs, residuals = forward(*_pack(args, given))
         structure["outputs"] = outputs
 
         @tf.custom_gradient
         def slopes(*sources):
-            cotangents = tf.nest.pack_sequence_as(outputs, sources[num_given:])
+            cotangents = _pack(outputs, sources[num_given:])
             found = _flatten_as(args, backward(residuals, cotangents))
             found = [gradient for gradient, arg in zip(found, flat, strict=True) if arg is not None]
             known = [gradient is not None for gradient in found]
@@ -121,7 +111,7 @@ def with_gradient(forward: Callable, backward: Callable, args: tuple) -> Any:
                     outer.watch(_floats(sources))
                     with tf.GradientTape(watch_accessed_variables=False) as inner:
                         inner.watch(_floats(sources[:num_given]))
-                        results = tf.nest.flatten(forward(*filled(sources[:num_given]))[0])
+                        results = _given(forward(*_pack(args, sources[:num_given]))[0])
                     plain = inner.gradient(
                         results,
                         list(itertools.compress(sources, known)),
@@ -136,10 +126,21 @@ def with_gradient(forward: Callable, backward: Callable, args: tuple) -> Any:
             found = iter(slopes(*given, *cotangents))
             return [next(found) if is_known else None for is_known in structure["known"]]
 
-        return tf.nest.flatten(outputs), first
+        return _given(outputs), first
 
     flat_outputs = run(*given)
-    return tf.nest.pack_sequence_as(structure["outputs"], flat_outputs)
+    return _pack(structure["outputs"], flat_outputs)
+
+
+def _pack(structure, tensors):
+    """Put tensors into the places of a nested structure that are not None."""
+    tensors = iter(tensors)
+    flat = [None if each is None else next(tensors) for each in tf.nest.flatten(structure)]
+    return tf.nest.pack_sequence_as(structure, flat)
+
+
+def _given(tensors):
+    return [tensor for tensor in tf.nest.flatten(tensors) if tensor is not None]
 
 
 def _floats(tensors):
@@ -172,12 +173,18 @@ def peak_memory() -> int | None:
         return None
 
 
-def joins_products() -> bool:
-    """Return whether one matmul for all gates that share an operand beats one per gate.
+def is_compiled() -> bool:
+    """Return whether the operations being traced become one program, as XLA makes it.
 
-    It does not on CPUs, where XLA does not vectorise over slices of a fused array.
+    Operations that run one by one are cheaper with automatic derivatives, which keep what they need
+    without copying it.
     """
-    return False
+    return control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
+
+
+def prefers_hoisting() -> bool:
+    """Return whether one input product for all time steps beats one per step."""
+    return bool(tf.config.list_physical_devices("GPU"))
 
 
 def prefers_gather() -> bool:

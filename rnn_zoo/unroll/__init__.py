@@ -1,27 +1,33 @@
-"""Run a cell over time: one projection of the whole input, then a minimal loop.
+"""Run a cell over time.
 
-The engine does not know the meaning of the gates. It answers a cell's `pre(gate, operand)` from
-projections computed before the loop. Only the primitives of `rnn_zoo.backend` are specific to a
-backend.
+The engine does not know the meaning of the gates. It answers a cell's `pre(gate, operand)` with
+W x + U operand + b, computed at once for all gates that share an operand. Only the primitives of
+`rnn_zoo.backend` are specific to a backend.
 
 Legend: T time, B batch, I input features, N units, G gates; "..." optional leading axes that
 weights, states and inputs share, as in a population of models.
 """
 
 import contextlib
+import contextvars
 import math
 from collections.abc import Iterator
 from typing import Any
 
+import keras
 import numpy as np
 from keras import ops
 
 from rnn_zoo import backend
 from rnn_zoo.cells.noise import Noise, step_of
 from rnn_zoo.inputs import Held, OneHot
-from rnn_zoo.unroll import derived
+from rnn_zoo.unroll.derived import Loops, is_large
+from rnn_zoo.unroll.form import form_of, with_mask_argument, with_output_state
 
 Tensor = Any
+
+#: Whether loops have the backend's own derivatives wherever they run.
+_AUTOMATIC: contextvars.ContextVar[bool] = contextvars.ContextVar("automatic", default=False)
 
 
 def unroll(
@@ -32,11 +38,9 @@ def unroll(
     mask: Tensor | None = None,
     time_major: bool = False,
     noise: Noise | None = None,
+    sequence: bool = True,
 ) -> tuple[Tensor, list[Tensor]]:
     """Apply a cell to every time step in turn.
-
-    The input products W x + b of all gates and time steps are one matmul before the loop. Each
-    gradient with respect to a recurrent matrix is one matmul after the backward loop.
 
     Args:
         cell: `rnn_zoo.AbstractRNNCell`, or an object with its `gates`, `mixes_input`,
@@ -49,63 +53,131 @@ def unroll(
             states and repeats the previous output, or outputs zeros if there is none.
         time_major: whether time is the first axis of `inputs` and `mask`.
         noise: of a training step, from the cell's `draw_noise`; None in inference.
+        sequence: whether to return the outputs of all steps, or of the last one.
 
     Returns:
-        (outputs (T, ..., B, N), list of final states). Outputs are always time-major.
+        (outputs (T, ..., B, N), or (..., B, N) of the last step, and the list of final states).
+        Sequences are always time-major.
     """
-    x, projections = _project(cell, weights, inputs, time_major)
-    if initial_state is None:
-        shape = ops.shape(projections[cell.gates[0]])[1:]
-        initial_state = [
-            ops.broadcast_to(state[..., None, :], shape) for state in weights["initial_state"]
-        ]
     if mask is not None:
         mask = ops.cast(mask if time_major else ops.transpose(mask), "bool")[..., None]
-    recurrent = {gate: weights["recurrent"][gate] for gate in cell.gates}
-    return derived.unroll(
-        backend.current(),
-        step_of(cell, training=noise is not None),
+    inputs, time_major = _read_in(cell, weights, inputs, time_major)
+    noise_of_step = noise or Noise({}, {})
+    step = step_of(cell, training=noise is not None)
+    probe = ops.zeros_like(weights["recurrent"][cell.gates[0]][..., :1])
+    dtypes = {name: array.dtype for part in noise_of_step for name, array in part.items()}
+    run = with_mask_argument(step)
+    form = form_of(step, cell.gates, len(cell.state_names), probe, dtypes)
+    has_output_state = mask is not None or not (sequence or form.output_state is not None)
+    if has_output_state:
+        run, form = with_output_state(step), form._replace(output_state=len(cell.state_names))
+    is_compiled = backend.current().is_compiled() and not _AUTOMATIC.get()
+    if is_compiled and is_large(probe.shape[-2], _batch_size(inputs, time_major)):
+        form = form._replace(groups=tuple((gate,) for group in form.groups for gate in group))
+    x, projections = _inputs_of_loop(cell, weights, inputs, time_major, form.groups)
+    if initial_state is None:
+        initial_state = _learned_states(weights, x if projections is None else projections[0])
+    states = list(initial_state)
+    if has_output_state:
+        states.append(ops.zeros_like(states[0]))
+    loop = _compiled_loop if is_compiled else _plain_loop
+    outputs, last = loop(
+        Loops(backend.current(), run, form, sequence),
+        [_product(weights, group, projections is None) for group in form.groups],
         projections,
         x,
-        recurrent,
-        list(initial_state),
+        states,
         mask,
-        noise or Noise({}, {}),
+        list(noise_of_step),
     )
+    return (outputs if sequence else last[form.output_state]), last[: len(initial_state)]
 
 
 @contextlib.contextmanager
 def automatic_derivatives() -> Iterator[None]:
     """Give loops the backend's own derivatives during a `with` statement.
 
-    They are slower. Forward mode on JAX, such as `jax.jvp`, needs them.
+    They are slower where programs are compiled. Forward mode on JAX, such as `jax.jvp`, needs them.
 
     Example:
         with rnn_zoo.unroll.automatic_derivatives():
             outputs, tangents = jax.jvp(layer, (x,), (dx,))
     """
-    before = derived.AUTOMATIC.set(True)
+    before = _AUTOMATIC.set(True)
     try:
         yield
     finally:
-        derived.AUTOMATIC.reset(before)
+        _AUTOMATIC.reset(before)
 
 
-def _project(cell, weights, inputs, time_major):
-    """Return (x or None if the cell ignores it, dict gate -> W x + b), each (T, ..., B, N)."""
+def _read_in(cell, weights, inputs, time_major):
+    """Return (inputs after the read-in, whether time is their first axis)."""
     if weights["read_in"]:
-        inputs = cell.after_read_in(
-            ops, affine(inputs, time_major=time_major, **weights["read_in"])
-        )
-        time_major = True
-    elif cell.mixes_input:
-        inputs = _as_array(inputs, weights["bias"][cell.gates[0]].dtype, time_major)
-        time_major = True
-    kernel = ops.concatenate([weights["input"][gate] for gate in cell.gates], axis=-1)
-    bias = ops.concatenate([weights["bias"][gate] for gate in cell.gates], axis=-1)
-    fused = affine(inputs, kernel, bias, time_major)
-    split = ops.split(fused, len(cell.gates), axis=-1)
-    return (inputs if cell.mixes_input else None), dict(zip(cell.gates, split, strict=True))
+        inputs = affine(inputs, time_major=time_major, **weights["read_in"])
+        return cell.after_read_in(ops, inputs), True
+    return inputs, time_major
+
+
+def _batch_size(inputs, time_major):
+    """Return the number of samples if it is static, or else None or one of JAX's symbols."""
+    if isinstance(inputs, Held):
+        return inputs.value.shape[-2]
+    array = inputs.codes if isinstance(inputs, OneHot) else inputs
+    return array.shape[-2 if time_major else -3]
+
+
+def _inputs_of_loop(cell, weights, inputs, time_major, groups):
+    """Return (x (T, ..., B, I) or None, W x + b of each group (T, ..., B, M) or None).
+
+    One product for all time steps is cheap for structured inputs, and fast on accelerators. On
+    CPUs, computing it in the loop takes less memory, and less time.
+    """
+    is_hoisted = isinstance(inputs, (Held, OneHot)) or backend.current().prefers_hoisting()
+    x = None
+    if cell.mixes_input or not is_hoisted:
+        x = _as_array(inputs, weights["bias"][cell.gates[0]].dtype, time_major)
+        inputs, time_major = x, True
+    if not is_hoisted:
+        return x, None
+    kernel = ops.concatenate([weights["input"][gate] for group in groups for gate in group], -1)
+    bias = ops.concatenate([weights["bias"][gate] for group in groups for gate in group], -1)
+    total = affine(inputs, kernel, bias, time_major)
+    ends = np.cumsum([len(group) for group in groups])[:-1] * (kernel.shape[-1] // len(cell.gates))
+    return x, ops.split(total, ends.tolist(), axis=-1) if len(groups) > 1 else [total]
+
+
+def _learned_states(weights, sequence):
+    """Repeat the learned initial states over the lanes and the batch of (T, ..., B, M)."""
+    learned = weights["initial_state"]
+    lanes = max(sequence.shape[1:-2], learned[0].shape[:-1], key=len)
+    shape = (*lanes, ops.shape(sequence)[-2], learned[0].shape[-1])
+    return [ops.broadcast_to(state[..., None, :], shape) for state in learned]
+
+
+def _product(weights, group, with_input):
+    """Return the weights of a group of gates, side by side."""
+    parts = ("recurrent", "input", "bias") if with_input else ("recurrent",)
+    return {
+        part: ops.concatenate([weights[part][gate] for gate in group], axis=-1) for part in parts
+    }
+
+
+def _plain_loop(loops, products, *arguments):
+    """Run the forward loop, with the backend's own derivatives."""
+    return loops.forward(products, *arguments, keep=False)[0]
+
+
+def _compiled_loop(loops, products, *arguments):
+    """Run the loops with the derived backward pass, on batch-last arrays."""
+    loops.batch_last = True
+    turned = keras.tree.map_structure(lambda a: None if a is None else _turn(a), arguments)
+    outputs, last = loops.backend.with_gradient(loops.forward, loops.backward, (products, *turned))
+    return (None if outputs is None else _turn(outputs)), [_turn(state) for state in last]
+
+
+def _turn(array):
+    """Swap (..., B, N) and (..., N, B)."""
+    return ops.swapaxes(array, -1, -2)
 
 
 def affine(inputs: Any, kernel: Tensor, bias: Tensor, time_major: bool = False) -> Tensor:

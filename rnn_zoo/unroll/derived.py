@@ -1,255 +1,264 @@
 """Backpropagation through time, derived from the cell's own step.
 
-The forward loop stores each gate's pre-activation z = U^T a + W^T x + b, where a is the operand.
-The backward loop replays the same `step`, with `pre` answering from the stored z, and pulls the
-gradient back through it: dz of each gate, and da = U dz of the operand. The rest needs no loop:
-dU = Σ_t a_t dz_t^T is one product per gate, and the gradients of W, b and the inputs follow from dz
-by automatic differentiation of the projection.
+The forward loop stores the pre-activations z = W^T x + U^T a + b of each group of gates, where a is
+their operand. The backward loop replays the same `step`, with `pre` answering from the stored z,
+and pulls the gradient back through it: dz, then da = U dz and dx = W dz, and the step's share of
+dU = Σ_t a_t dz_t^T, dW and db, which the loop adds up while its arrays are in the cache.
 
 No derivative of a cell is written by hand: a new cell needs only its equations to train as fast.
 Second derivatives are the backend's own, through the loop.
 
-Arrays in the loops are (..., N, B), batch last: the batch fills vector registers, which the few
-units of a small network would not. For the same reason each gate has its own z, not a slice of a
-fused array: compilers vectorise over whole arrays.
+Where a program is compiled, arrays in the loops are (..., N, B), batch last: the batch fills vector
+registers, which the few units of a small network would not.
 
-The loops need four primitives of `rnn_zoo.backend`: `scan`, `stored`, `pullback` and
-`with_gradient`.
+The loops need three primitives of `rnn_zoo.backend`: `scan`, `pullback` and `with_gradient`.
 """
 
-import contextvars
+import math
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 
+import keras
 from keras import ops
 
-from rnn_zoo.backend import generic
+from rnn_zoo.unroll.form import Form
 
 Tensor = Any
 
-#: Whether loops have the backend's own derivatives.
-AUTOMATIC: contextvars.ContextVar[bool] = contextvars.ContextVar("automatic", default=False)
+#: Number of floats that a core's cache holds.
+_CACHED = 250_000
 
 
-def unroll(
-    backend: ModuleType,
-    step: Callable,
-    projections: dict[str, Tensor],
-    x: Tensor | None,
-    recurrent: dict[str, Tensor],
-    states: list[Tensor],
-    mask: Tensor | None,
-    noise: tuple[dict[str, Tensor], dict[str, Tensor]] = ({}, {}),
-) -> tuple[Tensor, list[Tensor]]:
-    """Run a step over time, as `rnn_zoo.unroll.unroll`, from time-major projections, x and mask.
+class Loops:
+    """The forward and the backward loop of one step.
 
     Args:
         backend: module of primitives.
-        step: `step(x, pre, states, noise)`, the cell's step.
-        projections: dict gate -> (T, ..., B, N).
-        x: (T, ..., B, N) or None.
-        recurrent: dict gate -> (..., N, N).
-        states: list of (..., B, N).
-        mask: (T, B, 1) or None.
-        noise: dicts of arrays without a gradient: (..., B, N), the same at every step, and
-            (T, ..., B, N). Each step gets one dict of both.
+        run: the step, `run(x, pre, states, mask, noise)`.
+        form: the step's data flow.
+        sequence: whether the outputs of all steps are returned, or only final states.
 
-    Raises:
-        ValueError: the step does not call `pre` once per gate, or changes the shape of its arrays.
+    Attributes:
+        batch_last: whether arrays are (..., N, B) instead of (..., B, N).
     """
-    if mask is None:
-        run = _with_mask_argument(step)
-    else:
-        run, states = _masked(step), [*states, ops.zeros_like(states[0])]
-    form = _form(run, len(states), recurrent, x, mask, noise[0] | noise[1])
-    loops = _Loops(backend, run, form)
-    with_gradient = generic.with_gradient if AUTOMATIC.get() else backend.with_gradient
-    outputs, last = with_gradient(
-        loops.forward,
-        loops.backward,
-        (
-            {gate: _turn(z) for gate, z in projections.items()},
-            None if x is None else _turn(x),
-            recurrent,
-            [_turn(state) for state in states],
-            None if mask is None else _turn(mask),
-            [{name: _turn(array) for name, array in part.items()} for part in noise],
-        ),
-    )
-    last = [_turn(state) for state in last]
-    return _turn(outputs), last if mask is None else last[:-1]
 
+    batch_last = False
 
-def _turn(array):
-    """Swap (..., B, N) and (..., N, B)."""
-    return ops.swapaxes(array, -1, -2)
+    def __init__(self, backend: ModuleType, run: Callable, form: Form, sequence: bool):
+        self.backend, self.run, self.form, self.sequence = backend, run, form, sequence
+        self.places = {
+            gate: (index, place)
+            for index, group in enumerate(form.groups)
+            for place, gate in enumerate(group)
+        }
 
+    def forward(
+        self,
+        products: list[dict[str, Tensor]],
+        projections: list[Tensor] | None,
+        x: Tensor | None,
+        states: list[Tensor],
+        mask: Tensor | None,
+        noise: list[dict[str, Tensor]],
+        keep: bool = True,
+    ) -> tuple[Any, Any]:
+        """Run the step over time.
 
-class _Form(NamedTuple):
-    """Data flow of a step, found by a trial call."""
+        Args:
+            products: for each group of gates dict(recurrent (..., N, M)), and dict(input
+                (..., I, M), bias (..., M)) if there are no projections.
+            projections: for each group W x + b of all time steps, (T, ..., B, M); None if they are
+                computed in the loop.
+            x: (T, ..., B, I); None if the loop does not need it.
+            states: list of (..., B, N).
+            mask: (T, B, 1) or None.
+            noise: dicts of arrays without a gradient: (..., B, N), the same at every step, and
+                (T, ..., B, N). Each step gets one dict of both.
+            keep: whether to keep what `backward` needs.
 
-    output_state: int | None  # index of the new state that is the output; None if none is
-    own_operands: tuple  # groups of gates that share another operand than the first state, such
-    # as the GRU's r · h
-
-
-class _Loops:
-    """The forward and the backward loop of one step."""
-
-    def __init__(self, backend, run, form):
-        self.backend, self.run, self.form = backend, run, form
-
-    def _joined(self, gates):
-        """Return the gates whose products with the first state are fused into one."""
-        own = {gate for group in self.form.own_operands for gate in group}
-        shared = [gate for gate in gates if gate not in own]
-        return shared if len(shared) > 1 and self.backend.joins_products() else []
-
-    def forward(self, projections, x, recurrent, states, mask, noise):
-        """Return ((outputs, last states), residuals for `backward`)."""
-        gates, turned = tuple(recurrent), {gate: _turn(u) for gate, u in recurrent.items()}
-        is_separate, joined = self.form.output_state is None, self._joined(gates)
-        kernel = joined and ops.concatenate([turned[gate] for gate in joined], axis=-2)
-
+        Returns:
+            ((outputs or None, final states), residuals for `backward`).
+        """
         constant, per_step = noise
 
         def body(states, inputs):
             projections, x, mask, varying = inputs
-            z, products = {}, joined and ops.split(ops.matmul(kernel, states[0]), len(joined), -2)
-            products = dict(zip(joined, products, strict=True))
+            sums = {}
 
-            def pre(gate, operand):
-                is_joined = gate in products
-                product = products[gate] if is_joined else ops.matmul(turned[gate], operand)
-                z[gate] = projections[gate] + product
-                return z[gate]
+            def answer(index, operand):
+                given = self._input_sum(products[index], x) if x_is_used else projections[index]
+                sums[index] = given + self._product(operand, products[index]["recurrent"])
+                return sums[index]
 
-            output, states = self.run(x, pre, states, mask, constant | varying)
-            separate = [output] if is_separate else []
-            return states, [*states, *(z[gate] for gate in gates), *separate]
+            output, states = self.run(x, self._pre(answer), states, mask, constant | varying)
+            kept = [*states, *(sums[index] for index in range(len(products)))] if keep else []
+            return states, [*kept, *([output] if separate else [])]
 
-        num_states = len(states)
+        x_is_used = projections is None
+        separate = self.sequence and not (keep and self.form.output_state is not None)
+        shapes = [state.shape for state in states] + [
+            self._shape(states[0], product) for product in products
+        ]
         last, ys = self.backend.scan(
-            body, states, (projections, x, mask, per_step), num_states + len(gates) + is_separate
+            body,
+            states,
+            (projections, x, mask, per_step),
+            (shapes if keep else []) + [states[0].shape] * separate,
         )
-        sequences, ys = ys[:num_states], ys[num_states:]
-        outputs = ys[-1] if is_separate else sequences[self.form.output_state]
-        z = dict(zip(gates, ys, strict=False))
-        return (outputs, last), (z, x, recurrent, states, sequences, mask, noise)
+        sequences, z = ys[: len(states)], ys[len(states) : len(shapes)]
+        outputs = None
+        if self.sequence:
+            outputs = ys[-1] if separate else sequences[self.form.output_state]
+        return (outputs, last), (products, projections, z, x, states, sequences, mask, noise)
 
-    def backward(self, residuals, cotangents):
+    def backward(self, residuals: Any, cotangents: Any) -> tuple:
         """Return the gradients of the arguments of `forward`."""
-        z, x, recurrent, initial, sequences, mask, (constant, per_step) = residuals
+        products, projections, z, x, initial, sequences, mask, noise = residuals
         d_outputs, d_last = cotangents
-        gates, own_operands = tuple(recurrent), self.form.own_operands
-        joined = self._joined(gates)
-        kernel = joined and ops.concatenate([recurrent[gate] for gate in joined], axis=-1)
+        constant, per_step = noise
         before = [
             ops.concatenate([first[None], sequence[:-1]])
             for first, sequence in zip(initial, sequences, strict=True)
         ]
+        num_states, num_groups = len(initial), len(products)
+        adds_up = _adds_up(z, initial)
 
-        def body(d_states, inputs):
+        def body(carry, inputs):
             z, x, mask, states, d_output, varying = inputs
 
-            def replay(z, x, states):
+            def replay(products, z, x, states):
                 operands = {}
 
-                def pre(gate, operand):
-                    operands[gate] = operand
-                    if gate in joined:
-                        return z[gate]
-                    return self.backend.stored(operand, z[gate], recurrent[gate])
+                def answer(index, operand):
+                    operands[index] = operand
+                    return self._known(z[index], products[index], operand, x)
 
-                output = self.run(x, pre, states, mask, constant | varying)
-                return output, [operands[group[0]] for group in own_operands]
+                output, states = self.run(x, self._pre(answer), states, mask, constant | varying)
+                results = (output if self.sequence else None), states
+                return results, [operands[index] for index in range(num_groups)]
 
-            (d_z, d_x, d_states), operands = self.backend.pullback(
-                replay, (z, x, states), (d_output, d_states)
+            (d_products, d_z, d_x, d_states), operands = self.backend.pullback(
+                replay, (products, z, x, states), (d_output, carry[:num_states])
             )
-            if joined:
-                d_joined = ops.concatenate([d_z[gate] for gate in joined], axis=-2)
-                d_states = [d_states[0] + ops.matmul(kernel, d_joined), *d_states[1:]]
-            d_inputs = [] if x is None else [d_x]
-            return d_states, [*(d_z[gate] for gate in gates), *operands, *d_inputs]
+            d_x = [] if x is None else [d_x]
+            if not adds_up:
+                return d_states, [*d_z, *operands, *d_x]
+            steps = zip(carry[num_states:], keras.tree.flatten(d_products), strict=True)
+            sums = [total + ops.cast(step, total.dtype) for total, step in steps]
+            return [*d_states, *sums], [*(d_z if projections is not None else []), *d_x]
 
-        d_initial, ys = self.backend.scan(
+        of_z = [each.shape[1:] for each in z]
+        shapes = [] if projections is None and adds_up else of_z
+        shapes = shapes if adds_up else [*shapes, *[initial[0].shape] * num_groups]
+        zeros = [_zeros(each) for each in keras.tree.flatten(products)] if adds_up else []
+        carry, ys = self.backend.scan(
             body,
-            d_last,
+            [*d_last, *zeros],
             (z, x, mask, before, d_outputs, per_step),
-            len(gates) + len(own_operands) + (x is not None),
+            shapes if x is None else [*shapes, x.shape[1:]],
             reverse=True,
         )
-        d_z = dict(zip(gates, ys, strict=False))
-        own = zip(own_operands, ys[len(gates) :], strict=False)
-        operands = {gate: operand for group, operand in own for gate in group}
-        d_recurrent = {
-            gate: _recurrent_gradient(operands.get(gate, before[0]), d_z[gate]) for gate in gates
-        }
-        return d_z, (None if x is None else ys[-1]), d_recurrent, d_initial, None, None
-
-
-def _recurrent_gradient(operand, d_z):
-    """Compute dU = Σ_t a_t dz_t^T from arrays (T, ..., N, B)."""
-    units, batch_size = operand.shape[-2:]
-    if not isinstance(batch_size, int) or units > batch_size:  # None, or one of JAX's symbols
-        return ops.einsum("t...ib,t...jb->...ij", operand, d_z)
-    # For small matrices, adding up T products is cheaper than transposing (T, N, B).
-    return ops.sum(ops.einsum("t...ib,t...jb->t...ij", operand, d_z), axis=0)
-
-
-def _form(run, num_states, recurrent, x, mask, noise):
-    """Call the step once on zeros and record its data flow."""
-    probe = ops.zeros_like(next(iter(recurrent.values()))[..., :1])
-    states, own_operands, asked = [ops.copy(probe) for _ in range(num_states)], [], []
-
-    def pre(gate, operand):
-        asked.append(gate)
-        if operand is not states[0]:
-            for known, group in own_operands:
-                if known is operand:
-                    group.append(gate)
-                    break
-            else:
-                own_operands.append((operand, [gate]))
-        return ops.copy(probe)
-
-    noise = {name: ops.cast(probe, array.dtype) for name, array in noise.items()}
-    output, new_states = run(
-        None if x is None else ops.copy(probe), pre, states, mask if mask is None else True, noise
-    )
-    if sorted(asked) != sorted(recurrent):
-        raise ValueError(
-            f"step must ask pre() once for each gate, {', '.join(recurrent)}; it asked for "
-            f"{', '.join(asked) or 'none'}"
+        d_z, d_x = ys[:num_groups], (None if x is None else ys[-1])
+        if adds_up:
+            d_products = keras.tree.pack_sequence_as(products, carry[num_states:])
+        else:
+            operands = ys[num_groups : 2 * num_groups]
+            d_products = [
+                {part: self._sum(part, d, a, x) for part in product}
+                for product, d, a in zip(products, d_z, operands, strict=True)
+            ]
+        d_products = keras.tree.map_structure(
+            lambda d, weight: ops.cast(d, weight.dtype), d_products, products
         )
-    for result in (output, *new_states):
-        if tuple(result.shape) != tuple(probe.shape):
-            raise ValueError(
-                "step must treat all units and samples alike: it turned arrays of shape "
-                f"{tuple(probe.shape)} into one of {tuple(result.shape)}"
-            )
-    same = [index for index, state in enumerate(new_states) if state is output]
-    groups = tuple(tuple(group) for _, group in own_operands)
-    return _Form(same[0] if same else None, groups)
+        d_projections = None if projections is None else d_z
+        return d_products, d_projections, d_x, carry[:num_states], None, None
+
+    def _sum(self, part, d_z, operand, x):
+        """Sum a gradient over the time steps of d_z (T, ..., M, B)."""
+        if part == "bias":
+            return ops.sum(d_z, (0, -1))
+        operand = x if part == "input" else operand
+        if is_large(*operand.shape[-2:]):
+            return ops.einsum("t...ib,t...jb->...ij", operand, d_z)
+        # For small matrices, adding up T products is cheaper than transposing (T, N, B).
+        return ops.sum(ops.einsum("t...ib,t...jb->t...ij", operand, d_z), axis=0)
+
+    def _pre(self, answer):
+        """Return `pre(gate, operand)` from the sums of groups, `answer(index, operand)`."""
+        found = {}
+        axis = -2 if self.batch_last else -1
+
+        def pre(gate, operand):
+            index, place = self.places[gate]
+            if index not in found:
+                total, size = answer(index, operand), len(self.form.groups[index])
+                found[index] = ops.split(total, size, axis) if size > 1 else [total]
+            return found[index][place]
+
+        return pre
+
+    def _product(self, operand, kernel):
+        # Not ops.matmul, whose checks take as long as a small product in PyTorch.
+        return ops.swapaxes(kernel, -1, -2) @ operand if self.batch_last else operand @ kernel
+
+    def _input_sum(self, product, x):
+        """Compute W x + b."""
+        total, bias = self._product(x, product["input"]), product["bias"]
+        if self.batch_last:
+            return total + bias[..., None]
+        # Not by "+": TensorFlow has a faster gradient for what Keras knows to be a bias.
+        return total + bias[..., None, :] if len(bias.shape) > 1 else ops.add(total, bias)
+
+    def _shape(self, state, product):
+        """Return the shape of a group's pre-activations."""
+        *lanes, one, other = state.shape
+        width = product["recurrent"].shape[-1]
+        return (*lanes, width, other) if self.batch_last else (*lanes, one, width)
+
+    def _known(self, z, product, operand, x):
+        """Return a known pre-activation z (..., M, B) with the gradient of its product."""
+        operands = {"recurrent": operand} | ({"input": x} if "input" in product else {})
+
+        def backward(residuals, dz):
+            product, operands = residuals
+            d_product, d_operands = {}, {}
+            for part, each in operands.items():
+                slope = ops.matmul(product[part], dz)
+                lanes = tuple(range(len(slope.shape) - len(each.shape)))
+                d_operands[part] = ops.sum(slope, lanes) if lanes else slope
+                d_product[part] = ops.matmul(each, ops.swapaxes(dz, -1, -2))
+            if "bias" in product:
+                d_product["bias"] = ops.sum(dz, -1)
+            return dz, d_product, d_operands
+
+        return self.backend.with_gradient(
+            lambda z, product, operands: (z, (product, operands)), backward, (z, product, operands)
+        )
 
 
-def _with_mask_argument(step):
-    return lambda x, pre, states, mask, noise: step(x, pre, states, noise)
+def is_large(units: int, batch_size: Any) -> bool:
+    """Return whether matrices are larger than the states of a batch.
 
-
-def _masked(step):
-    """Return a step that keeps its states and repeats its output where the mask is false.
-
-    The last output becomes one more state, so that the loops need not know about masks.
+    Then each gate has a product of its own, and gradients are not added up at every step.
     """
+    return isinstance(batch_size, int) and units > batch_size
 
-    def run(x, pre, states, mask, noise):
-        *states, last_output = states
-        output, new_states = step(x, pre, states, noise)
-        output = ops.where(mask, output, last_output)
-        kept = [ops.where(mask, new, old) for new, old in zip(new_states, states, strict=True)]
-        return output, [*kept, output]
 
-    return run
+def _adds_up(z, states):
+    """Return whether the backward loop adds up the weights' gradients itself.
+
+    If not, they are computed after the loop, for all steps at once. That is faster where dz fits
+    into a core's cache, too.
+    """
+    sizes = [size for each in z for size in each.shape]
+    if not all(isinstance(size, int) for size in sizes):  # None, or one of JAX's symbols
+        return True
+    is_cached = sum(math.prod(each.shape) for each in z) <= _CACHED
+    return not (is_cached or is_large(*states[0].shape[-2:]))
+
+
+def _zeros(weight):
+    """Return zeros to which a gradient is added at every step, in float32 at least."""
+    low = keras.backend.standardize_dtype(weight.dtype) in ("float16", "bfloat16")
+    return ops.zeros(weight.shape, "float32" if low else weight.dtype)

@@ -54,6 +54,25 @@ four_cases = pytest.mark.parametrize(
 )
 
 
+#: With gradients added up in the loop or after it, and with input products in the loop or before.
+every_way = pytest.mark.parametrize(
+    "derived",
+    slow_except(["", "summed, hoisted"], ["", "summed", "hoisted", "summed, hoisted"]),
+    indirect=True,
+)
+
+
+@pytest.fixture(autouse=True)
+def derived(request, monkeypatch):
+    """Use the derived backward pass wherever operations run, and one of its ways."""
+    monkeypatch.setattr(backend.current(), "is_compiled", lambda: True)
+    way = getattr(request, "param", "")
+    if "hoisted" in way:
+        monkeypatch.setattr(backend.current(), "prefers_hoisting", lambda: True)
+    if "summed" in way:
+        monkeypatch.setattr("rnn_zoo.unroll.derived._CACHED", 0)
+
+
 @pytest.fixture
 def plainly(monkeypatch):
     """Call a function with the plain loop in place of the derived one."""
@@ -118,6 +137,7 @@ def check_against_plain(cell, arguments, plainly, dtype, mask, lanes=(), mode=QU
 
 @needs_float64
 @every_case
+@every_way
 @pytest.mark.parametrize("masked", slow_except([False], [False, True]))
 def test_fast_equals_plain(case, masked, plainly, rng):
     cell = random_cell(case, rng)
@@ -143,12 +163,56 @@ def test_fast_equals_plain_compiled(case, plainly, rng):
 
 @needs_float64
 @four_cases
-@pytest.mark.parametrize("masked", [False, True])
-def test_joined_products_equal_plain(case, masked, plainly, rng, monkeypatch):
-    monkeypatch.setattr(backend.current(), "joins_products", lambda: True)
-    cell, mask = random_cell(case, rng, "float64"), random_mask(rng) if masked else None
-    arguments = problem(cell, case, rng)
-    check_against_plain(cell, arguments, plainly, "float64", mask)
+@pytest.mark.parametrize("masked", slow_except([True], [False, True]))
+def test_the_last_output_alone_is_that_of_the_sequence(case, masked, rng):
+    cell = random_cell(case, rng)
+    arguments, mask = problem(cell, case, rng), random_mask(rng) if masked else None
+
+    def run(arguments, sequence):
+        outputs, states = engine.unroll(
+            cell,
+            arguments["weights"],
+            arguments["inputs"],
+            arguments["states"],
+            mask,
+            sequence=sequence,
+        )
+        return (outputs[-1] if sequence else outputs), states
+
+    def of_last(sequence):
+        def total(arguments):
+            last, (state, *_) = run(arguments, sequence)
+            return ops.sum(last**2) + ops.sum(ops.cos(state))
+
+        return total
+
+    results = [execute(QUICKEST, lambda a, s=s: run(a, s), arguments) for s in (True, False)]
+    assert_same(results[1], results[0], TOLERANCE["float64"])
+    slopes = [gradients(QUICKEST, of_last(sequence), arguments) for sequence in (True, False)]
+    assert_same(slopes[1], slopes[0], TOLERANCE["float64"])
+
+
+@tensorflow_only
+@four_cases
+def test_operations_one_by_one_equal_plain(case, plainly, rng, monkeypatch):
+    monkeypatch.setattr(backend.current(), "is_compiled", lambda: False)
+    cell = random_cell(case, rng, "float64")
+    arguments, mask = problem(cell, case, rng), random_mask(rng)
+    check_against_plain(cell, arguments, plainly, "float64", mask, mode="graph")
+
+
+@tensorflow_only
+def test_only_compiled_programs_derive_their_gradient(monkeypatch):
+    import tensorflow as tf
+
+    monkeypatch.undo()
+    found = []
+    for jit_compile in (False, True):
+        run = tf.function(
+            lambda: found.append(backend.current().is_compiled()), jit_compile=jit_compile
+        )
+        run.get_concrete_function()
+    assert found == [False, True] and not backend.current().is_compiled()
 
 
 @mostly_slow
