@@ -21,10 +21,13 @@ class Layer(NamedTuple):
     Attributes:
         bound: the `TrainConfig` fields that it binds, with references instead of their values.
         macros: names of the macros that it defines.
+        has_all_options: whether a dict of options in it has all that differ from the defaults, as
+            in the config.gin of a run.
     """
 
     bound: dict[str, Any]
     macros: set[str]
+    has_all_options: bool
 
     @property
     def is_whole(self) -> bool:
@@ -36,7 +39,10 @@ def parsed_alone(texts: Sequence[str]) -> Layer:
     """Returns the layer that gin texts make; clears gin's configuration."""
     gin.clear_config()
     gin.parse_config(texts)
-    return Layer(gin.get_bindings("TrainConfig", resolve_references=False), macros())
+    bound = gin.get_bindings("TrainConfig", resolve_references=False)
+    # `gin.config_str` begins with this comment, and `TrainConfig.as_gin` has every field.
+    is_written = any("# Parameters for TrainConfig:" in text for text in texts)
+    return Layer(bound, macros(), is_written or {*OPTIONS} <= bound.keys())
 
 
 def macros() -> set[str]:
@@ -50,7 +56,7 @@ def bind_options(
     """Binds the options of all layers together, once gin has parsed all of them.
 
     A layer sets the options that it names, and keeps the others. All others are dropped if it
-    binds {}, if it `is_whole`, or if they belong to another task, cell or optimizer.
+    binds {} or `has_all_options`, or if they belong to another task, cell or optimizer.
 
     Args:
         start: the fields that are bound before the layers, those that name owners among them.
@@ -74,7 +80,7 @@ def bind_options(
             values = _as_dict(field, layer.bound[field])
             if values is None:
                 return found
-            if layer.is_whole or not values or name != of:
+            if layer.has_all_options or not values or name != of:
                 own, kept, of = {}, {}, name
             own |= values
         gin.bind_parameter(f"TrainConfig.{field}", {**kept, **own})

@@ -106,11 +106,17 @@ def test_a_source_sets_the_options_that_it_names(tmp_path):
     )
 
 
-def test_a_whole_configuration_keeps_the_options_that_it_lacks_at_their_defaults(tmp_path):
+def test_the_written_configuration_of_a_run_has_all_of_its_options(tmp_path):
     """A run from Python has no options of the task's file."""
     run = TrainConfig("capacity", "gru", task_options={"num_samples": 100}, train_steps=9)
+    lines = "TrainConfig.task = 'capacity'\nTrainConfig.arch = 'gru'\nTrainConfig.train_steps = 9\n"
+    lines += "TrainConfig.task_options = {'num_samples': 100}"
+    header = "# Parameters for TrainConfig:\n"
+    for text, inputs in ((run.as_gin(), {}), (header + lines, {}), (lines, {"num_inputs": 26})):
+        (tmp_path / "config.gin").write_text(text)
+        again = {"flags": {}, "files": [tmp_path / "config.gin"]}
+        assert parse(**again).config.task_options == {**inputs, "num_samples": 100}
     (tmp_path / "config.gin").write_text(run.as_gin())
-    again = {"flags": {}, "files": [tmp_path / "config.gin"]}
     assert parse(**again).config == run
     more = parse(**again, bindings=["TrainConfig.task_options = {'num_steps': 2}"]).config
     assert more.task_options == {"num_samples": 100, "num_steps": 2}
