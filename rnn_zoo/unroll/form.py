@@ -40,7 +40,10 @@ def form_of(
     Raises:
         ValueError: the step does not call `pre` once per gate, or changes the shape of its arrays.
     """
-    states, operands, groups, asked = [ops.copy(probe) for _ in range(num_states)], [], [], []
+    states = [ops.copy(probe) for _ in range(num_states)]
+    operands: list[Tensor] = []
+    groups: list[tuple[str, ...]] = []
+    asked: list[str] = []
 
     def pre(gate, operand):
         asked.append(gate)
