@@ -114,71 +114,73 @@ class Loops:
 
     def backward(self, residuals: Any, cotangents: Any) -> tuple:
         """Return the gradients of the arguments of `forward`."""
-        products, projections, z, x, initial, sequences, mask, noise = residuals
+        products, projections, z, x, initial, sequences, mask, (constant, per_step) = residuals
         d_outputs, d_last = cotangents
-        constant, per_step = noise
         before = [
             ops.concatenate([first[None], sequence[:-1]])
             for first, sequence in zip(initial, sequences, strict=True)
         ]
         num_states, num_groups = len(initial), len(products)
         adds_up = _adds_up(z, initial)
+        keeps_z = projections is not None or not adds_up
 
         def body(carry, inputs):
             z, x, mask, states, d_output, varying = inputs
-
-            def replay(products, z, x, states):
-                operands = {}
-
-                def answer(index, operand):
-                    operands[index] = operand
-                    return self._known(z[index], products[index], operand, x)
-
-                output, states = self.run(x, self._pre(answer), states, mask, constant | varying)
-                results = (output if self.sequence else None), states
-                return results, [operands[index] for index in range(num_groups)]
-
             (d_products, d_z, d_x, d_states), operands = self.backend.pullback(
-                replay, (products, z, x, states), (d_output, carry[:num_states])
+                self._replay(mask, constant | varying),
+                (products, z, x, states),
+                (d_output, carry[:num_states]),
             )
-            d_x = [] if x is None else [d_x]
-            if not adds_up:
-                return d_states, [*d_z, *operands, *d_x]
-            steps = zip(carry[num_states:], keras.tree.flatten(d_products), strict=True)
+            steps = zip(carry[num_states:], keras.tree.flatten(d_products), strict=adds_up)
             sums = [total + ops.cast(step, total.dtype) for total, step in steps]
-            return [*d_states, *sums], [*(d_z if projections is not None else []), *d_x]
+            d_x = [] if x is None else [d_x]
+            kept = [*(d_z if keeps_z else []), *([] if adds_up else operands)]
+            return [*d_states, *sums], [*kept, *d_x]
 
-        of_z = [each.shape[1:] for each in z]
-        shapes = [] if projections is None and adds_up else of_z
-        shapes = shapes if adds_up else [*shapes, *[initial[0].shape] * num_groups]
+        shapes = [each.shape[1:] for each in z] if keeps_z else []
+        shapes += [] if adds_up else [initial[0].shape] * num_groups
+        shapes += [] if x is None else [x.shape[1:]]
         zeros = [_zeros(each) for each in keras.tree.flatten(products)] if adds_up else []
         carry, ys = self.backend.scan(
-            body,
-            [*d_last, *zeros],
-            (z, x, mask, before, d_outputs, per_step),
-            shapes if x is None else [*shapes, x.shape[1:]],
-            reverse=True,
+            body, [*d_last, *zeros], (z, x, mask, before, d_outputs, per_step), shapes, reverse=True
         )
-        d_z, d_x = ys[:num_groups], (None if x is None else ys[-1])
         if adds_up:
             d_products = keras.tree.pack_sequence_as(products, carry[num_states:])
         else:
-            operands = ys[num_groups : 2 * num_groups]
             d_products = [
-                {part: self._sum(part, d, a, x) for part in product}
-                for product, d, a in zip(products, d_z, operands, strict=True)
+                {part: self._sum(part, d, x if part == "input" else operand) for part in product}
+                for product, d, operand in zip(products, ys, ys[num_groups:], strict=False)
             ]
         d_products = keras.tree.map_structure(
             lambda d, weight: ops.cast(d, weight.dtype), d_products, products
         )
-        d_projections = None if projections is None else d_z
+        d_projections = None if projections is None else ys[:num_groups]
+        d_x = None if x is None else ys[-1]
         return d_products, d_projections, d_x, carry[:num_states], None, None
 
-    def _sum(self, part, d_z, operand, x):
-        """Sum a gradient over the time steps of d_z (T, ..., M, B)."""
+    def _replay(self, mask, noise):
+        """Return the step as a function of products, known z, x and states.
+
+        It returns ((output, states), the operand of each group).
+        """
+
+        def replay(products, z, x, states):
+            operands = {}
+
+            def answer(index, operand):
+                operands[index] = operand
+                return self._known(z[index], products[index], operand, x)
+
+            output, states = self.run(x, self._pre(answer), states, mask, noise)
+            results = (output if self.sequence else None), states
+            return results, [operands[index] for index in range(len(products))]
+
+        return replay
+
+    def _sum(self, part, d_z, operand):
+        """Sum the gradient of a part of a product over the time steps of d_z (T, ..., M, B)."""
         if part == "bias":
             return ops.sum(d_z, (0, -1))
-        operand = x if part == "input" else operand
         if is_large(*operand.shape[-2:]):
             return ops.einsum("t...ib,t...jb->...ij", operand, d_z)
         # For small matrices, adding up T products is cheaper than transposing (T, N, B).
