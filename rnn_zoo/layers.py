@@ -41,6 +41,8 @@ class CellLayer(keras.layers.RNN):
         units, activation, gate_bias, ...: the cell's arguments.
         return_sequences: whether to return the outputs of all steps, (B, T, N), or of the last.
         return_state: whether to return the final states too: `(output, *states)`.
+        return_state_sequences: whether to return the states of all steps too, each (B, T, N):
+            `(output, *states)`.
         go_backwards: whether to run from the last time step to the first; outputs keep that order.
         stateful: whether a batch starts from the last states of the batch before. The first one
             after `reset_state()`, and the very first, start from the learned initial states, which
@@ -65,6 +67,7 @@ class CellLayer(keras.layers.RNN):
         *,
         return_sequences: bool = False,
         return_state: bool = False,
+        return_state_sequences: bool = False,
         go_backwards: bool = False,
         stateful: bool = False,
         zero_output_for_mask: bool = False,
@@ -82,7 +85,7 @@ class CellLayer(keras.layers.RNN):
         super().__init__(
             self.cell_class(units, **cell_options),
             return_sequences=return_sequences,
-            return_state=return_state,
+            return_state=return_state or return_state_sequences,
             go_backwards=go_backwards,
             stateful=stateful,
             zero_output_for_mask=zero_output_for_mask,
@@ -94,6 +97,13 @@ class CellLayer(keras.layers.RNN):
             **layer_options,
         )
         self.input_spec = keras.layers.InputSpec(ndim=3)
+        self.return_state_sequences = return_state_sequences
+        if return_state_sequences and (return_state or stateful):
+            other = "return_state" if return_state else "stateful"
+            raise ValueError(
+                f"{self.name} has return_state_sequences and {other}; omit one. The final states "
+                "are the last ones of the sequences"
+            )
         self._is_fresh = None
 
     @classmethod
@@ -218,7 +228,10 @@ class CellLayer(keras.layers.RNN):
             mask,
             noise=noise,
             sequence=sequence,
+            state_sequences=self.return_state_sequences,
         )
+        if self.return_state_sequences:
+            states = [ops.moveaxis(state, 0, 1) for state in states]
         if not sequence:
             return outputs, outputs, states
         last_output = outputs[-1]
@@ -228,9 +241,18 @@ class CellLayer(keras.layers.RNN):
             last_output = outputs[:, -1]
         return last_output, outputs, states
 
+    def compute_output_shape(self, sequences_shape, initial_state_shape=None):
+        found = super().compute_output_shape(sequences_shape, initial_state_shape)
+        if not self.return_state_sequences:
+            return found
+        output, *states = found
+        return output, *((batch, sequences_shape[1], units) for batch, units in states)
+
     def get_config(self) -> dict[str, Any]:
         config = self.cell.get_config() | super().get_config()
         del config["cell"], config["unroll"]
+        config["return_state_sequences"] = self.return_state_sequences
+        config["return_state"] = self.return_state and not self.return_state_sequences
         return config
 
     @classmethod

@@ -39,6 +39,7 @@ def unroll(
     time_major: bool = False,
     noise: Noise | None = None,
     sequence: bool = True,
+    state_sequences: bool = False,
 ) -> tuple[Tensor, list[Tensor]]:
     """Apply a cell to every time step in turn.
 
@@ -54,10 +55,11 @@ def unroll(
         time_major: whether time is the first axis of `inputs` and `mask`.
         noise: of a training step, from the cell's `draw_noise`; None in inference.
         sequence: whether to return the outputs of all steps, or of the last one.
+        state_sequences: whether to return the states of all steps, or the final ones.
 
     Returns:
-        (outputs (T, ..., B, N), or (..., B, N) of the last step, and the list of final states).
-        Sequences are always time-major.
+        (outputs, list of states), (T, ..., B, N) for all steps or (..., B, N). Sequences are always
+        time-major.
     """
     if mask is not None:
         mask = ops.cast(mask if time_major else ops.transpose(mask), "bool")[..., None]
@@ -80,9 +82,12 @@ def unroll(
     states = list(initial_state)
     if has_output_state:
         states.append(ops.zeros_like(states[0]))
+    num_states = len(initial_state)
+    returned = [form.output_state] if sequence else []
+    returned += [i for i in range(num_states) if state_sequences and i not in returned]
     loop = _compiled_loop if is_compiled else _plain_loop
-    outputs, last = loop(
-        Loops(backend.current(), run, form, sequence),
+    sequences, last = loop(
+        Loops(backend.current(), run, form, returned),
         [_product(weights, group, projections is None) for group in form.groups],
         projections,
         x,
@@ -90,7 +95,9 @@ def unroll(
         mask,
         list(noise_of_step),
     )
-    return (outputs if sequence else last[form.output_state]), last[: len(initial_state)]
+    found = dict(zip(returned, sequences, strict=True))
+    outputs = found[form.output_state] if sequence else last[form.output_state]
+    return outputs, [found[i] if state_sequences else last[i] for i in range(num_states)]
 
 
 @contextlib.contextmanager
@@ -171,8 +178,8 @@ def _compiled_loop(loops, products, *arguments):
     """Run the loops with the derived backward pass, on batch-last arrays."""
     loops.batch_last = True
     turned = keras.tree.map_structure(lambda a: None if a is None else _turn(a), arguments)
-    outputs, last = loops.backend.with_gradient(loops.forward, loops.backward, (products, *turned))
-    return (None if outputs is None else _turn(outputs)), [_turn(state) for state in last]
+    found = loops.backend.with_gradient(loops.forward, loops.backward, (products, *turned))
+    return keras.tree.map_structure(_turn, found)
 
 
 def _turn(array):

@@ -15,7 +15,7 @@ The loops need three primitives of `rnn_zoo.backend`: `scan`, `pullback` and `wi
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -37,7 +37,8 @@ class Loops:
         backend: module of primitives.
         run: the step, `run(x, pre, states, mask, noise)`.
         form: the step's data flow.
-        sequence: whether the outputs of all steps are returned, or only final states.
+        returned: the arrays that are returned for all steps: indices of states, and None for an
+            output that is no state.
 
     Attributes:
         batch_last: whether arrays are (..., N, B) instead of (..., B, N).
@@ -45,8 +46,10 @@ class Loops:
 
     batch_last = False
 
-    def __init__(self, backend: ModuleType, run: Callable, form: Form, sequence: bool):
-        self.backend, self.run, self.form, self.sequence = backend, run, form, sequence
+    def __init__(
+        self, backend: ModuleType, run: Callable, form: Form, returned: Sequence[int | None]
+    ):
+        self.backend, self.run, self.form, self.returned = backend, run, form, returned
         self.places = {
             gate: (index, place)
             for index, group in enumerate(form.groups)
@@ -78,7 +81,7 @@ class Loops:
             keep: whether to keep what `backward` needs.
 
         Returns:
-            ((outputs or None, final states), residuals for `backward`).
+            ((`returned` arrays (T, ..., B, N), final states), residuals for `backward`).
         """
         constant, per_step = noise
 
@@ -92,25 +95,27 @@ class Loops:
                 return sums[index]
 
             output, states = self.run(x, self._pre(answer), states, mask, constant | varying)
-            kept = [*states, *(sums[index] for index in range(len(products)))] if keep else []
-            return states, [*kept, *([output] if separate else [])]
+            if not keep:
+                return states, self._choose(states, output)
+            sums = [sums[index] for index in range(num_groups)]
+            return states, [*states, *sums, *([output] if None in self.returned else [])]
 
-        x_is_used = projections is None
-        separate = self.sequence and not (keep and self.form.output_state is not None)
-        shapes = [state.shape for state in states] + [
-            self._shape(states[0], product) for product in products
-        ]
-        last, ys = self.backend.scan(
-            body,
-            states,
-            (projections, x, mask, per_step),
-            (shapes if keep else []) + [states[0].shape] * separate,
-        )
-        sequences, z = ys[: len(states)], ys[len(states) : len(shapes)]
-        outputs = None
-        if self.sequence:
-            outputs = ys[-1] if separate else sequences[self.form.output_state]
+        x_is_used, num_states, num_groups = projections is None, len(states), len(products)
+        shapes = [states[0].shape] * len(self.returned)
+        if keep:
+            of_z = [self._shape(states[0], product) for product in products]
+            of_output = [states[0].shape] if None in self.returned else []
+            shapes = [*(state.shape for state in states), *of_z, *of_output]
+        last, ys = self.backend.scan(body, states, (projections, x, mask, per_step), shapes)
+        if not keep:
+            return (ys, last), None
+        sequences, z = ys[:num_states], ys[num_states : num_states + num_groups]
+        outputs = self._choose(sequences, ys[-1])
         return (outputs, last), (products, projections, z, x, states, sequences, mask, noise)
+
+    def _choose(self, states, output):
+        """Return the arrays that are `returned`."""
+        return [output if index is None else states[index] for index in self.returned]
 
     def backward(self, residuals: Any, cotangents: Any) -> tuple:
         """Return the gradients of the arguments of `forward`."""
@@ -161,7 +166,7 @@ class Loops:
     def _replay(self, mask, noise):
         """Return the step as a function of products, known z, x and states.
 
-        It returns ((output, states), the operand of each group).
+        It returns ((`returned` arrays, states), the operand of each group).
         """
 
         def replay(products, z, x, states):
@@ -172,7 +177,7 @@ class Loops:
                 return self._known(z[index], products[index], operand, x)
 
             output, states = self.run(x, self._pre(answer), states, mask, noise)
-            results = (output if self.sequence else None), states
+            results = self._choose(states, output), states
             return results, [operands[index] for index in range(len(products))]
 
         return replay

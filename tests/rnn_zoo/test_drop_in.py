@@ -227,3 +227,23 @@ def test_the_order_of_imports_does_not_matter(first, tmp_path):
     done = python("-c", script, cwd=tmp_path, **JAX)
     assert done.code == 0, done.stderr
     assert done.stdout.split() == [str(UNITS)]
+
+
+def test_a_layer_returns_the_states_of_all_steps(rng):
+    x = rng.normal(size=(2, 5, 3)).astype("float32")
+    layer = layers.LSTM(4, return_state_sequences=True, seed=1)
+    output, *states = layer(x)
+    assert output.shape == (2, 4) and [state.shape for state in states] == [(2, 5, 4)] * 2
+    final = layers.LSTM(4, return_state=True, seed=1)
+    for length in (1, 3, 5):
+        _, *expected = final(x[:, :length])
+        for sequence, state in zip(states, expected, strict=True):
+            np.testing.assert_allclose(
+                to_numpy(sequence[:, length - 1]), to_numpy(state), atol=1e-6
+            )
+    symbolic = layer(keras.Input((None, 3)))
+    assert [tensor.shape for tensor in symbolic] == [(None, 4), (None, None, 4), (None, None, 4)]
+    copy = layers.LSTM.from_config(layer.get_config())
+    assert copy.return_state_sequences and len(copy(x)) == 3
+    with pytest.raises(ValueError, match=r"return_state_sequences and stateful; omit one"):
+        layers.LSTM(4, return_state_sequences=True, stateful=True)

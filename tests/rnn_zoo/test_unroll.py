@@ -192,6 +192,38 @@ def test_the_last_output_alone_is_that_of_the_sequence(case, masked, rng):
     assert_same(slopes[1], slopes[0], TOLERANCE["float64"])
 
 
+@needs_float64
+@four_cases
+@pytest.mark.parametrize("masked", slow_except([True], [False, True]))
+def test_states_of_all_steps(case, masked, rng):
+    """They are those of runs that end at each step, and have the sum of their gradients."""
+    cell = random_cell(case, rng)
+    arguments, mask = problem(cell, case, rng), random_mask(rng) if masked else None
+    directions = rng.normal(size=(2, TIME, BATCH, UNITS))
+
+    def run(arguments, length, **how):
+        inputs, states = arguments["inputs"][:, :length], arguments["states"]
+        shown = None if mask is None else mask[:, :length]
+        return engine.unroll(cell, arguments["weights"], inputs, states, shown, **how)
+
+    def together(arguments):
+        _, states = run(arguments, TIME, state_sequences=True)
+        return sum(ops.sum(s * d) for s, d in zip(states, directions, strict=False))
+
+    def apart(arguments):
+        return sum(
+            ops.sum(state * direction[length - 1])
+            for length in range(1, TIME + 1)
+            for state, direction in zip(run(arguments, length)[1], directions, strict=False)
+        )
+
+    outputs, states = execute(QUICKEST, lambda a: run(a, TIME, state_sequences=True), arguments)
+    final = execute(QUICKEST, lambda a: run(a, TIME), arguments)
+    assert_same([outputs, *(state[-1] for state in states)], [final[0], *final[1]], 1e-10)
+    slopes = [gradients(QUICKEST, function, arguments) for function in (together, apart)]
+    assert_same(slopes[0], slopes[1], TOLERANCE["float64"])
+
+
 @tensorflow_only
 @four_cases
 def test_operations_one_by_one_equal_plain(case, plainly, rng, monkeypatch):
