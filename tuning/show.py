@@ -84,10 +84,10 @@ def _study(path, display):
 def _sweep(path, display):
     """Shows the studies of a sweep with the best trial of each."""
     from tuning.sweep.directory import Sweep
+    from tuning.sweep.status import say_problems
 
     with display.phase(f"reading {path}"):
-        sweep = Sweep.open(path, lenient=True)
-        found = {}
+        sweep, found = Sweep.open(path, lenient=True), {}
         for name, spec in sweep.specs.items():
             config = vars(spec.config) if spec.is_known else None
             found[name] = list(_read(sweep.study_path(name), config, display).values())
@@ -100,6 +100,7 @@ def _sweep(path, display):
     _table(display, ("study", "trials", *COLUMNS), rows)
     every = [record for records in found.values() for record in records]
     display.say(f"{count(len(rows), 'study', 'studies')}: {_counts(every)}")
+    say_problems(sweep, display)
     display.say(f"states and times: python -m tuning.sweep --status {path}")
 
 

@@ -13,11 +13,12 @@ import os
 import pathlib
 import time
 from collections.abc import Iterable
-from typing import Annotated, Literal, NamedTuple, TypedDict
+from typing import Annotated, Any, Literal, NamedTuple, TypedDict
 
 from rnn_zoo.json_types import Count, FileName, Size
 from trainer import names
 from trainer.config import is_registered, read_config
+from trainer.display.words import count
 from trainer.errors import UserError
 from trainer.storage import json_files
 from trainer.storage.differences import refuse_difference
@@ -32,12 +33,15 @@ from trainer.storage.files import (
 from trainer.storage.lease import PATIENCE, Lease
 from tuning.config import StudyConfig
 from tuning.study.identity import ConfigFacts
-from tuning.study.log import RERUNS, ranked, read
+from tuning.study.log import RERUNS
+from tuning.sweep import results
 from tuning.sweep.config import TRANSFERS, Spec
 from tuning.sweep.growth import Union, union
 from tuning.sweep.transfer import sources
 
 WAITING, RUNNING, DONE, FAILED = "waiting", "running", "done", "failed"
+#: Fields of a done study's state that must agree with its results.
+_COMPARED = ("trials", "infeasible", "best")
 _FOLDERS = ("studies", "states", "logs")
 #: Phases of a running study before its first step, as its output names them.
 PHASES = ("starting", "compiling")
@@ -152,7 +156,8 @@ class Sweep:
         self.specs = {spec.name: spec for spec in specs}
         self._sources: tuple[dict[str, Spec], dict[str, str]] = ({}, {})
         self._manifest = self.path / "sweep.json"
-        self._read_at = self._stamp()
+        self._read_at = _stamp(self._manifest)
+        self._seen: dict[str, tuple[list, dict[str, Any], str]] = {}
 
     @classmethod
     def open(cls, path: str | pathlib.Path, lenient: bool = False) -> "Sweep":
@@ -182,7 +187,7 @@ class Sweep:
 
     def refresh(self) -> None:
         """Reads the studies again if another process has changed the manifest."""
-        stamp = self._stamp()
+        stamp = _stamp(self._manifest)
         if stamp not in (None, self._read_at):
             self.specs, self._read_at = Sweep.open(self.path, lenient=True).specs, stamp
 
@@ -248,7 +253,7 @@ class Sweep:
                 json_files.write(self._manifest, values)
         except BlockingIOError:
             raise UserError(f"{self.path}/.sweep.lock is held by a suspended process") from None
-        self._read_at = self._stamp()
+        self._read_at = _stamp(self._manifest)
 
     def _write_text(self, text):
         number, path = 1, self.path / "sweep.gin"
@@ -266,13 +271,6 @@ class Sweep:
         if strangers or (self.path.exists() and not self.path.is_dir()):
             what = f"holds {strangers[0]} but no sweep" if strangers else "is not a directory"
             raise UserError(f"{self.path} {what}; choose another --out")
-
-    def _stamp(self):
-        """Returns a value that changes whenever the manifest is replaced; None without one."""
-        with contextlib.suppress(OSError):
-            found = self._manifest.stat()
-            return found.st_ino, found.st_mtime_ns
-        return None
 
     def study_path(self, name: str) -> pathlib.Path:
         """Returns the directory of a study."""
@@ -320,31 +318,54 @@ class Sweep:
             return time.time()
 
     def state(self, name: str) -> State:
-        """Reads the state of a study; derives a missing or damaged one from the results."""
-        try:
-            state = json_files.read(self._state_path(name), State)
-        except FileNotFoundError:
-            state = self._state_of_results(name)
-        except json_files.Damaged:
-            note = f"{name}.json was damaged, and its times are lost"
-            state = dataclasses.replace(self._state_of_results(name), note=note)
+        """Reads the state of a study; derives it from the results where they contradict it."""
+        state, problem = self._read_state(name)
         if state.status == DONE and max(state.wanted, state.trials) < self._wanted(name):
-            return dataclasses.replace(state, status=WAITING)
-        return state
+            state = dataclasses.replace(state, status=WAITING)
+        return dataclasses.replace(state, note=problem) if problem else state
+
+    def problem(self, name: str) -> str:
+        """Says how the file of a study's state is damaged, or contradicts the results, if it is."""
+        return self._read_state(name)[1]
+
+    def _read_state(self, name):
+        """Returns (the state of a study, the problem of its file or "")."""
+        try:
+            held = json_files.read(self._state_path(name), State)
+        except FileNotFoundError:
+            return self._state_of_results(name), ""
+        except json_files.Damaged:
+            problem = f"{name}.json was damaged, and its times are lost"
+            return self._state_of_results(name), problem
+        if held.status != DONE:
+            return held, ""
+        found, other = self._found(name)
+        if not other and all(getattr(held, each) == found[each] for each in _COMPARED):
+            return held, ""
+        state, lost = self._state_of_results(name), held.trials - found["trials"]
+        if state.is_over or lost <= 0:
+            return state, other or f"{name}.json is not of these trials, and its times are lost"
+        times = {each: getattr(held, each) for each in ("seconds", "core_seconds")}
+        problem = other or f"{lost} of its {count(held.trials, 'finished trial')} are lost"
+        return dataclasses.replace(state, **times), problem
 
     def _state_of_results(self, name):
-        state, path = State(trials=self.num_ended(name)), self.study_path(name)
-        if state.trials < self._wanted(name):
-            return state
-        records = read(path / "trials.jsonl")[0].values()
-        best = next(iter(ranked(records)), None)
-        return dataclasses.replace(
-            state,
-            status=DONE,
-            infeasible=sum(record.objective is None for record in records),
-            proposed=sum(record.origin == "search" for record in records),
-            best=best and best.objective,
-        )
+        found, other = self._found(name)
+        if other or found["trials"] < self._wanted(name):
+            return State(trials=found["trials"])
+        return State(DONE, **found)
+
+    def results(self, name: str) -> dict[str, Any]:
+        """Returns the fields of a done study's state that its logs determine."""
+        return self._found(name)[0]
+
+    def _found(self, name):
+        """Returns the results of a study, which are read again after a change."""
+        study, spec = self.study_path(name), self.specs[name]
+        stamps = [spec, *(_stamp(study / each) for each in results.FILES)]
+        if self._seen.get(name, (None,))[0] != stamps:
+            self._seen[name] = stamps, *results.read(study, spec)
+        return self._seen[name][1:]
 
     def _wanted(self, name):
         return self.specs[name].num_trainings
@@ -364,6 +385,14 @@ class Sweep:
 
     def _state_path(self, name):
         return self.path / "states" / f"{name}.json"
+
+
+def _stamp(path):
+    """Returns a value that changes whenever a file changes or is replaced; None without one."""
+    with contextlib.suppress(OSError):
+        found = path.stat()
+        return found.st_ino, found.st_mtime_ns, found.st_size
+    return None
 
 
 def _values(spec):

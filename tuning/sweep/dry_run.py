@@ -9,7 +9,7 @@ from tuning.study import places
 from tuning.sweep import estimate
 from tuning.sweep.directory import Sweep
 from tuning.sweep.growth import Union
-from tuning.sweep.status import NEW, Survey
+from tuning.sweep.status import NEW, Survey, say_problems
 from tuning.sweep.transfer import sources
 
 CONFLICT = "conflict"
@@ -37,6 +37,7 @@ def show(
         statuses |= survey.statuses
         for name, trials in survey.trials.items():
             left[name] = 0 if survey.states[name].is_over else max(0, left[name] - trials)
+        say_problems(sweep, display)
     statuses |= dict.fromkeys(merged.conflicts, CONFLICT)
     left |= dict.fromkeys(merged.conflicts, 0)
     costs = _costs(merged, left, lanes, display)

@@ -139,6 +139,7 @@ class SweepDisplay(Display):
         self._survey, self._since, self._due = Survey(sweep), self.clock(), 0.0
         self._has_run = False
         self.say(f"{sweep.path}: {summary(self._survey)}")
+        say_problems(sweep, self)
         self._showing.enter_context(self.status(self._line))
 
     def end(self) -> None:
@@ -191,6 +192,15 @@ def show(sweep: Sweep, display: Display) -> None:
     columns = ("study", "status", "trials", "proposed", "infeasible", "best", "time", "core time")
     display.table((*columns, "note"), rows)
     display.say(summary(survey))
+    say_problems(sweep, display)
+
+
+def say_problems(sweep: Sweep, display: Display) -> None:
+    """Prints a line if files of studies are damaged, lost or in the wrong place."""
+    found = {name: text for name in sweep.specs if (text := sweep.problem(name))}
+    for name, text in list(found.items())[:1]:
+        studies = count(len(found), "study has", "studies have")
+        display.say(f"{studies} damaged or lost files, the first is {name}: {text}")
 
 
 def _note(sweep, name, state):

@@ -9,7 +9,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from trainer.callbacks import DEFAULT
 from trainer.errors import UserError
@@ -36,8 +36,8 @@ class Runner(Protocol):
     def prepare(self, spec: Spec) -> None:
         """Checks that this machine can run a study, before the study is touched."""
 
-    def run(self, sweep: Sweep, name: str, lease: Lease, stop: Stop) -> tuple[bool, dict[str, Any]]:
-        """Runs a study; returns whether it is complete and, if so, fields to set in its `State`."""
+    def run(self, sweep: Sweep, name: str, lease: Lease, stop: Stop) -> tuple[bool, str]:
+        """Runs a study; returns whether it is complete, and the note of its state if so."""
 
 
 def free_studies(
@@ -153,6 +153,8 @@ def _run_owned(sweep, name, runner, lease, stop):
                 core_seconds=state.core_seconds + time.process_time() - began[1],
                 trials=sweep.num_ended(name),
             )
+            if state.status == DONE:
+                state = dataclasses.replace(state, **sweep.results(name))
             with lease.held():
                 sweep.write_state(name, state)
         if len(state.failures) > len(before.failures):
@@ -170,11 +172,11 @@ def _attempt(sweep, name, runner, lease, stop, state):
     """Attempts a study; returns its new state, including errors that are its own fault."""
     wanted = sweep.specs[name].num_trainings
     try:
-        is_complete, results = runner.run(sweep, name, lease, stop)
+        is_complete, note = runner.run(sweep, name, lease, stop)
     except LeaseLost:
         raise
     except KeyboardInterrupt:  # how Ray cancels a task
-        is_complete, results = False, {}
+        is_complete, note = False, ""
     except UserError as error:  # another attempt would fail in the same way
         return state.failed(str(error), is_final=True)
     except Exception as error:
@@ -183,7 +185,7 @@ def _attempt(sweep, name, runner, lease, stop, state):
         return state.failed(traceback.format_exc(), is_final=False)
     if not is_complete:
         return dataclasses.replace(state, status=WAITING, deaths=0)
-    return dataclasses.replace(state, status=DONE, deaths=0, wanted=wanted, **results)
+    return dataclasses.replace(state, status=DONE, deaths=0, wanted=wanted, note=note)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -213,11 +215,10 @@ class Studies:
         cli.start_backend()
         spec.config.make_task()
 
-    def run(self, sweep: Sweep, name: str, lease: Lease, stop: Stop) -> tuple[bool, dict[str, Any]]:
+    def run(self, sweep: Sweep, name: str, lease: Lease, stop: Stop) -> tuple[bool, str]:
         """Runs a study; see `Runner`."""
         from rich.console import Console
 
-        from tuning.show import num_proposed
         from tuning.study.progress import StudyDisplay
         from tuning.study.study import Study
 
@@ -246,14 +247,7 @@ class Studies:
             if is_complete and spec.reruns and best:
                 settings = {"display": display, "lease": lease, "callbacks": calls}
                 is_complete = _rerun(study, spec.reruns, executor, **settings)
-        records = study.log.records.values()
-        results = {
-            "infeasible": sum(record.objective is None for record in records),
-            "proposed": num_proposed(records),
-            "best": best and best.objective,
-            "note": note,
-        }
-        return is_complete, results
+        return is_complete, note
 
     def executor(self, stop: Stop) -> "Executor":
         """Returns the executor that trains the trials of a study."""

@@ -1,6 +1,7 @@
 """The files of a sweep, and the states of its studies."""
 
 import dataclasses
+import io
 import json
 import os
 import shutil
@@ -10,9 +11,10 @@ import sys
 import pytest
 import sweep_studies
 from processes import environment
+from rich.console import Console
 
 from trainer import UserError
-from tuning.sweep import growth, worker
+from tuning.sweep import growth, status, worker
 from tuning.sweep.directory import State, Sweep
 
 #: State of a study without trials whose own file is damaged.
@@ -100,8 +102,8 @@ def test_a_done_study_is_reopened_when_it_grows(tmp_path):
 
 def test_an_exhausted_study_is_reopened_only_for_more(tmp_path):
     sweep = sweep_studies.make(tmp_path / "sweep", 1)
-    sweep.write_state("study-000", State("done", 3, wanted=6))
-    assert sweep.state("study-000").is_over
+    sweep_studies.end(sweep, "study-000", 3, wanted=6)
+    assert sweep.state("study-000").is_over and not sweep.problem("study-000")
     assert not sweep_studies.add(sweep.path, [0], 7).state("study-000").is_over
 
 
@@ -183,7 +185,62 @@ def test_a_damaged_state_is_replaced(tmp_path):
         (sweep.path / "states/study-000.json").write_text(text)
         assert sweep.state("study-000") == DAMAGED
     (sweep.path / "states/study-000.json").write_text('{"status": "done"}')  # of no trial
-    assert sweep.state("study-000") == State()
+    note = "study-000.json is not of these trials, and its times are lost"
+    assert sweep.state("study-000") == State(note=note)
+
+
+def lose(sweep):
+    shutil.rmtree(sweep.study_path("study-000"))
+
+
+def cut(sweep):
+    log = sweep.study_path("study-000") / "trials.jsonl"
+    log.write_bytes(b"".join(log.read_bytes().splitlines(keepends=True)[2:]))
+
+
+def flip(sweep):
+    log = sweep.study_path("study-000") / "trials.jsonl"
+    log.write_bytes(log.read_bytes().replace(b"0.123456", b"0.123457", 1))
+
+
+def swap_studies(sweep):
+    shutil.rmtree(sweep.study_path("study-000"))
+    shutil.copytree(sweep.study_path("study-001"), sweep.study_path("study-000"))
+
+
+def swap_states(sweep):
+    shutil.copy(sweep.path / "states/study-001.json", sweep.path / "states/study-000.json")
+
+
+@pytest.mark.parametrize(
+    "change, trials, problem",
+    [
+        (lose, 0, "6 of its 6 finished trials are lost"),
+        (cut, 4, "2 of its 6 finished trials are lost"),
+        (flip, 5, "1 of its 6 finished trials are lost"),
+        (swap_studies, 6, "trials.jsonl has 6 trials of another study, the first is 0 with arch"),
+        (swap_states, 6, "study-000.json is not of these trials, and its times are lost"),
+    ],
+)
+def test_a_done_study_is_compared_with_its_trials(tmp_path, change, trials, problem):
+    sweep = sweep_studies.make(tmp_path / "sweep", 1)
+    other = changed(sweep_studies.spec(1), arch="lstm")
+    sweep = Sweep(sweep.path, [sweep.specs["study-000"], other])
+    sweep.create()
+    for name in sweep.specs:
+        sweep_studies.end(sweep, name)
+        assert sweep.state(name).is_over and not sweep.problem(name)
+    change(sweep)
+    state = sweep.state("study-000")
+    assert (state.trials, state.is_over) == (trials, change is swap_states)
+    assert problem in state.note and problem in sweep.problem("study-000")
+    console = io.StringIO()
+    status.show(sweep, status.SweepDisplay(Console(file=console, width=200)))
+    assert "1 study has damaged or lost files, the first is study-000: " in console.getvalue()
+    if change not in (swap_studies, swap_states):
+        worker.run(sweep, "study-000", sweep_studies.RUNNERS["instant"], lambda: False)
+        assert sweep.state("study-000").is_over and not sweep.problem("study-000")
+        assert sweep_studies.found(sweep) == sweep_studies.expected(sweep)
 
 
 def test_deaths_are_counted_only_without_progress():
@@ -205,12 +262,13 @@ def test_deaths_are_counted_only_without_progress():
 def test_failed_studies_can_be_retried(tmp_path):
     sweep = sweep_studies.make(tmp_path / "sweep", 2)
     sweep.write_state("study-000", State("failed", 2, failures=("a", "b"), deaths=3, seconds=4.0))
-    sweep.write_state("study-001", State("done", 6))
+    sweep_studies.end(sweep, "study-001")
+    done = sweep.state("study-001")
     for name in sweep.specs:
-        sweep.study_path(name).mkdir()
+        sweep.study_path(name).mkdir(exist_ok=True)
         sweep.retry(name)
     assert sweep.state("study-000") == State("waiting", 2, seconds=4.0)
-    assert sweep.state("study-001") == State("done", 6)
+    assert sweep.state("study-001") == done
 
 
 def test_errors_are_retried_a_few_times():

@@ -12,7 +12,7 @@ from trainer import TrainConfig
 from trainer.storage.lease import Lease
 from tuning.config import StudyConfig
 from tuning.sweep.config import Spec
-from tuning.sweep.directory import DONE, RUNNING, State, Sweep
+from tuning.sweep.directory import RUNNING, State, Sweep
 from tuning.sweep.estimate import work
 from tuning.sweep.status import Survey, SweepDisplay, report, summary
 
@@ -69,7 +69,7 @@ def test_nothing_is_said_about_the_time_left_before_it_can_be_known(studies):
     made.run("study-001", 1, seconds=60.0)
     assert "to go" not in summary(made.survey())
     made.run("study-002", 0, seconds=0.0, before=0)
-    made.write("study-003", State(DONE, trials=10, wanted=10))  # no longer known how long it took
+    sweep_studies.end(made.sweep, "study-003", 10)  # no longer known how long it took
     assert "to go" not in summary(made.survey())
 
 
@@ -96,7 +96,7 @@ def test_the_time_left_weighs_studies_by_their_work(studies):
     )
     assert work(large) == pytest.approx(9 * work(small))
     made = studies([small, large])
-    made.write("1000", State(DONE, trials=10, wanted=10, seconds=100.0))
+    sweep_studies.end(made.sweep, "1000", 10, seconds=100.0)
     made.run("9000", 0, seconds=80.0)
     # 90 units of work by one process that does a unit in 18 s: it has none of the large ones yet.
     assert made.survey().seconds_left() == pytest.approx(90 * 18.0)
@@ -106,10 +106,10 @@ def test_the_time_left_is_at_least_that_of_the_last_study(studies):
     made = studies(equal(3))
     made.run("study-000", 5, seconds=55.0)
     made.run("study-001", 5, seconds=55.0)
-    made.write("study-002", State(DONE, trials=10, wanted=10, seconds=100.0))
+    sweep_studies.end(made.sweep, "study-002", 10, seconds=100.0)
     survey = made.survey()
     assert survey.seconds_left() == pytest.approx(50.0)
-    made.write("study-001", State(DONE, trials=10, wanted=10, seconds=100.0))
+    sweep_studies.end(made.sweep, "study-001", 10, seconds=100.0)
     # One process is idle now; the other has five trials left.
     assert survey.look().seconds_left() == pytest.approx(5 * 255 / 25.5)
 

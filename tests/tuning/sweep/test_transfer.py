@@ -124,7 +124,7 @@ def test_long_studies_are_first_among_those_that_are_free(tmp_path):
     sweep.create()
     for name, _ in worker.free_studies(sweep, never):
         order.append(name)
-        sweep.write_state(name, State("done", 6))
+        sweep_studies.end(sweep, name)
     # The GRU of 4000 parameters is more work than any of the RNNs.
     assert order == ["parens-gru", *map(name_of, SIZES)]
     assert list(sweep.specs).index(name_of(9000)) < list(sweep.specs).index(name_of(3000))
@@ -140,7 +140,7 @@ def test_a_freed_study_comes_before_shorter_ones(tmp_path):
     sweep.refresh()
     for name, _ in worker.free_studies(sweep, never):
         order.append(name)
-        sweep.write_state(name, State("done", 6))
+        sweep_studies.end(sweep, name)
     assert order == [name_of(3000), name_of(90_000), "short-0", "short-1", "short-2"]
 
 
@@ -148,7 +148,7 @@ def test_a_freed_study_comes_before_shorter_ones(tmp_path):
 def test_a_study_whose_source_is_over_is_free(tmp_path, status):
     sweep = sweep_studies.make_chain(tmp_path / "sweep", SIZES[:2])
     assert sweep.waits_for(name_of(5000)) == name_of(3000)
-    sweep.write_state(name_of(3000), State(status, 6))
+    sweep_studies.end(sweep, name_of(3000), status=status)
     assert sweep.waits_for(name_of(5000)) is None
     larger = sweep_studies.make_chain(sweep.path, SIZES[:1], num_trials=9)
     assert larger.waits_for(name_of(5000)) == (name_of(3000) if status == "done" else None)
@@ -170,13 +170,13 @@ def test_a_source_that_another_process_runs_is_waited_for(tmp_path, monkeypatch)
         pauses.append(seconds)
         pause.wait(0.01)
         if len(pauses) == 9:
-            sweep.write_state(name_of(3000), State("done", 6))
+            sweep_studies.end(sweep, name_of(3000))
             lease.release()
 
     monkeypatch.setattr(worker.time, "sleep", sleep)
     for name, _ in worker.free_studies(sweep, never):
         order.append(name)
-        sweep.write_state(name, State("done", 6))
+        sweep_studies.end(sweep, name)
     assert order == [name_of(5000)] and len(pauses) == 9
     assert pauses[0] == worker.PAUSES[0] and pauses[-1] == worker.PAUSES[1]
 

@@ -104,7 +104,7 @@ def test_a_process_that_loses_its_lease_writes_no_more(tmp_path):
         path = sweep.study_path(name) / "lease.json"
         record = json.loads(path.read_text()) | {"token": "another's", "host": "elsewhere"}
         path.write_text(json.dumps(record))
-        return True, {"best": -1.0}
+        return True, ""
 
     assert worker.run(sweep, "study-000", Doing(suspended), never) is None
     assert sweep.state("study-000").status == "running"  # as the other process wrote it
