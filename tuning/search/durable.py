@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import itertools
 import math
 import os
 import random
@@ -187,15 +188,24 @@ class DurableOracle(keras_tuner.Oracle):
         with self.guard(), whole(path, "w") as file:
             file.write(text)
 
-    def reload(self) -> None:
+    def reload(self, digits: int | None = None) -> None:
+        """Reads the search from its files.
+
+        Args:
+            digits: number of digits of all trial ids; any number if None.
+        """
         found = {}
         for entry in sorted(os.scandir(self._project_dir), key=lambda entry: entry.name):
             name = entry.name.removeprefix("trial_")
-            if name != entry.name and (trial := self._read_trial(name)):
+            if name != entry.name and (trial := self._read_trial(name, digits)):
                 found[name] = trial
         new = self.get_state()
 
         def start(state):
+            for index, name in enumerate(state["start_order"]):
+                _check_id(name, digits)
+                if int(name) != index:
+                    raise UserError(f"its trial {index} has the id {name}")
             if lost := set(state["start_order"]) - found.keys() - state.get("values", {}).keys():
                 raise UserError(f"it has no values of the trial {min(lost)}")
             self.set_state(state | {"ongoing_trials": {}})
@@ -219,11 +229,12 @@ class DurableOracle(keras_tuner.Oracle):
         for trial in self.trials.values():
             self._record_values(trial)
 
-    def _read_trial(self, name):
+    def _read_trial(self, name, digits):
         """Reads a trial's file; returns (trial, its state), or None if it is missing or damaged."""
         trial = Trial(None, name)
 
         def load(state):
+            _check_id(name, digits)
             if state["trial_id"] != name:
                 raise UserError(f"it is of the trial {state['trial_id']}")
             trial.set_state(state)
@@ -298,11 +309,23 @@ class DurableOracle(keras_tuner.Oracle):
         return Trial(hyperparameters, trial_id, RUNNING)
 
     def _rebuilt(self, found):
-        """Returns entries of the oracle's state that follow from its trials' files."""
-        ended = [name for name, state in found.items() if state["status"] in (COMPLETED, FAILED)]
-        spaces = [state["hyperparameters"] for state in found.values()]
+        """Returns entries of the oracle's state that follow from its trials' files.
+
+        They are those of the trials before the first one without a file, since proposals follow
+        from all earlier trials.
+        """
+        numbered = zip(itertools.count(), sorted(found, key=int))
+        order = [name for _, name in itertools.takewhile(lambda n: n[0] == int(n[1]), numbered)]
+        if gone := found.keys() - order:
+            warnings.warn(
+                f"no file of the trial {len(order)} is left, so those after it are proposed anew: "
+                f"{', '.join(sorted(gone, key=int))}",
+                stacklevel=2,
+            )
+        ended = [name for name in order if found[name]["status"] in (COMPLETED, FAILED)]
+        spaces = [found[name]["hyperparameters"] for name in order]
         return {
-            "start_order": list(found),
+            "start_order": order,
             "end_order": ended,
             "ongoing_trials": {},
             "run_times": dict.fromkeys(ended, 1),
@@ -314,6 +337,13 @@ class DurableOracle(keras_tuner.Oracle):
         if self._given_seed is not None:
             self.seed = self._given_seed
         self._seed_state = self.seed
+
+
+def _check_id(name, digits):
+    """Raises a `UserError` unless a trial's id is a number as keras-tuner writes it."""
+    if not (name.isascii() and name.isdecimal() and digits in (None, len(name))):
+        wanted = "digits" if digits is None else f"{digits} digits"
+        raise UserError(f"the id of a trial is {wanted}, not {name!r}")
 
 
 @contextlib.contextmanager

@@ -269,7 +269,7 @@ class Study:
             warnings.simplefilter("always", UserWarning)
             # Either may be missing after a kill, or damaged.
             if list(self.path.glob("oracle.json")) or list(self.path.glob("trial_*/trial.json")):
-                oracle.reload()
+                oracle.reload(digits=len(str(MAX_TRIALS)))
         for problem in filter(None, (self.log.problem, *(str(p.message) for p in problems))):
             display.say(problem)
         return oracle

@@ -464,3 +464,17 @@ def test_an_odd_file_is_set_aside(name, value, tmp_path):
     assert len(oracle.trials) == 3 and path.with_name(f"{path.name}.damaged").exists()
     run(oracle, 1)
     assert sorted(os.listdir(tmp_path)) == ["study"]
+
+
+def test_trials_after_a_gap_are_proposed_anew(tmp_path):
+    """Otherwise new trials would get their ids, or all before a large id would be proposed."""
+    run(make(RandomOracle, tmp_path, hyperparameters=mixed_space()), 3)
+    (tmp_path / "study/oracle.json").unlink()
+    (tmp_path / "study/trial_0002").rename(tmp_path / "study/trial_9999")
+    path = tmp_path / "study/trial_9999/trial.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"trial_id": "9999", "crc32": None}))
+    oracle = make(RandomOracle, tmp_path, hyperparameters=mixed_space())
+    with pytest.warns(UserWarning, match="no file of the trial 2 is left.*: 9999"):
+        oracle.reload()
+    assert oracle.start_order == ["0000", "0001"]
+    assert oracle.create_trial("t").trial_id == "0002"

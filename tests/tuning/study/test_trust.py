@@ -120,6 +120,20 @@ def test_an_id_that_would_make_many_trials_is_refused(path):
         study(path).run(Untrained())
 
 
+@pytest.mark.parametrize("name", ["zzz", "-1", "٣", "0011", "99999999"])
+def test_an_odd_id_in_the_search_is_set_aside(path, capsys, name):
+    """It would be trained, and refused later, or the search would propose all trials before it."""
+    file = path / "oracle.json"
+    held = json.loads(file.read_text()) | {"crc32": None}
+    held["start_order"][-1], held["values"][name] = name, held["values"]["00011"]
+    file.write_text(json.dumps(held))
+    search, executor = study(path, 13), Untrained()
+    assert search.run(executor)[1] and list(executor.jobs) == ["00012"]
+    assert sorted(search.log.records) == [f"{number:05d}" for number in range(13)]
+    assert "oracle.json.damaged" in capsys.readouterr().out
+    study(path, 13).run(Untrained())
+
+
 #: Settings of another study -> how its records differ.
 OTHERS = {
     "arch irnn, not rnn": TrainConfig("parens", "irnn", num_params=3000),
