@@ -77,6 +77,10 @@ class StudyConfig:
             raise UserError(f"ranges must be a dict from name to range, got {self.ranges!r}")
         if not (self.first in (None, "config") or isinstance(self.first, dict)):
             raise UserError(f"first must be 'config' or a dict from name to value: {self.first!r}")
+        first = self.first if isinstance(self.first, dict) else {}
+        for name in (*self.ranges, *first):
+            if not isinstance(name, str):
+                raise UserError(f"ranges and first have names of hyperparameters, not {name!r}")
 
     def to_json(self) -> dict[str, Any]:
         """Returns the fields in a form that JSON keeps; see `from_json`."""

@@ -10,6 +10,7 @@ import dataclasses
 import fnmatch
 import importlib
 import json
+import math
 import pathlib
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -20,7 +21,7 @@ from rnn_zoo.architectures import ARCHITECTURES, canonical_name
 from rnn_zoo.presets import INDEX, Preset, files_of, preset, sha256_of
 from trainer.cli import main as cli
 from trainer.cli import train_flags
-from trainer.config import read_config
+from trainer.config import check_range, read_config
 from trainer.errors import UserError
 from trainer.storage import json_files
 from trainer.storage.files import whole, write_json
@@ -68,8 +69,7 @@ def main():
     for pattern in FLAGS.train:
         if not fnmatch.filter(found, pattern):
             raise UserError(f"--train: no preset matches {pattern}; there are {', '.join(found)}")
-    if FLAGS.longer <= 0:
-        raise UserError(f"--longer must be greater than 0, got {FLAGS.longer:g}")
+    check_range("--longer", FLAGS.longer, 0, math.inf, open_below=True)
     chosen = {name for pattern in FLAGS.train for name in fnmatch.filter(found, pattern)}
     _check_surroundings()
     if chosen:

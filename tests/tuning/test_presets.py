@@ -168,7 +168,9 @@ def test_mistakes_are_one_line(cold, arguments, message, tmp_path):
     "arguments, message",
     [
         (["--train=text8/*"], f"no preset matches text8/\\*; there are {NAME}"),
-        (["--longer=0"], "--longer must be greater than 0, got 0"),
+        (["--longer=0"], "--longer must be a number greater than 0, got 0"),
+        (["--longer=nan"], "--longer must be a number greater than 0, got nan"),
+        (["--longer=inf"], "--longer must be a number greater than 0 and at most .*, got inf"),
     ],
 )
 def test_names_and_lengths_are_checked_first(arguments, message, command, preset_root):

@@ -55,7 +55,7 @@ class Hyperparameter(NamedTuple):
         """Returns whether a value is within the range or one of the choices."""
         if self.distribution == "categorical":
             return value in self.choices
-        return self.low <= value <= self.high
+        return _is_number(value) and self.low <= value <= self.high
 
     def with_range(self, wanted: Any) -> "Hyperparameter":
         """Returns the hyperparameter with another range, other choices or one value.
@@ -99,7 +99,8 @@ class Hyperparameter(NamedTuple):
             kind = int if all(isinstance(value, int) for value in values) else float
             return tuple(sorted({kind(value) for value in values}))
         is_number = self.distribution != "categorical"
-        if is_number or isinstance(wanted, tuple) or len(set(map(type, values))) != 1:
+        are_plain = all(isinstance(value, (str, bool, int, float)) for value in values)
+        if is_number or not are_plain or len(set(map(type, values))) != 1:
             kind = "whole numbers" if "integer" in self.distribution else "numbers"
             kind = kind if is_number else "one type"
             raise UserError(

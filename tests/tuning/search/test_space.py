@@ -214,6 +214,19 @@ def test_a_few_values_of_the_first_trial_can_be_chosen():
     assert not any(name.startswith("recurrent_scale") for name in first)
 
 
+@pytest.mark.parametrize(
+    "first, message",
+    [
+        ({"lr_init": "x"}, "lr_init is within .*, not 'x', in the first trial"),
+        ({"lr_init": None}, "lr_init is within .*, not None, in the first trial"),
+        ({3: 1}, "names of hyperparameters, not 3"),
+    ],
+)
+def test_odd_values_of_the_first_trial_are_refused(first, message):
+    with pytest.raises(UserError, match=message):
+        of_study(config(), StudyConfig(first=first))
+
+
 def test_an_unknown_name_of_the_first_trial_lists_each_choice_once():
     with pytest.raises(UserError) as caught:
         of_study(config(), StudyConfig(first={"nonsense": 1}))
@@ -361,6 +374,8 @@ def test_optimizers_share_a_hyperparameter_of_one_name_and_range():
         ({"lr_init": (1e-2, 1e-3)}, ["lr_init", "0.01"]),
         ({"optimizer": ["adam", "lion"]}, ["optimizer", "rmsprop", "'lion'"]),
         ({"optimizer": []}, ["optimizer", "choice"]),
+        ({"matrix_init": {}}, ["matrix_init", "choices of one type", "{}"]),
+        ({("a",): (1, 2)}, ["names of hyperparameters, not ('a',)"]),
         ({"lr_init": (1e-3,)}, ["lr_init", "(low, high)"]),
         ({"lr_init": "small"}, ["lr_init", "'small'"]),
         ({"train_steps": (1500.5, 2000)}, ["train_steps", "whole numbers"]),
