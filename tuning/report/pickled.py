@@ -15,6 +15,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from trainer.storage.files import open_regular
+
 #: Largest file to read.
 MAX_BYTES = 4 * 2**30
 #: Largest number of operations and of values in a file. A value counts once per reference: a few
@@ -105,11 +107,12 @@ def records(path: str | os.PathLike, columns: list[str]) -> Iterator[list]:
 
     Raises:
         Refused: the file is too large, or holds anything other than such an array.
+        OSError: it cannot be read, or is no regular file.
         Exception: many kinds, as from `pickle.load`, if the file is damaged.
     """
-    if os.path.getsize(path) > MAX_BYTES:
-        raise Refused(f"it is larger than {MAX_BYTES / 2**30:.0f} GiB")
-    with open(path, "rb") as file:
+    with open(open_regular(path), "rb") as file:
+        if os.fstat(file.fileno()).st_size > MAX_BYTES:
+            raise Refused(f"it is larger than {MAX_BYTES / 2**30:.0f} GiB")
         _check_operations(file)
         file.seek(0)
         # Latin-1 maps each byte of a Python 2 string, including raw array data, to one character.

@@ -122,6 +122,13 @@ def write(folder, data):
     return folder
 
 
+def test_a_pipe_is_refused(tmp_path):
+    """Reading it waits until somebody writes."""
+    os.mkfifo(tmp_path / "x.p")
+    with pytest.raises(UserError, match=r"cannot read .*x\.p: it is not a regular file"):
+        authors.read(tmp_path)
+
+
 def test_a_malicious_pickle_is_refused_and_does_not_run(tmp_path):
     marker = tmp_path / "ran"
     array = records()

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 
 import numpy as np
 import pytest
@@ -309,5 +310,10 @@ def test_files_that_are_refused(tmp_path, content, words):
         assert word in message
 
 
-def test_a_directory_is_refused(tmp_path):
-    assert f"cannot read {tmp_path}: Is a directory" in refusal(read, tmp_path)
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])
+def test_a_directory_or_a_pipe_is_refused(tmp_path, make):
+    """Reading a pipe waits until somebody writes."""
+    make(tmp_path / "sets")
+    assert f"cannot read {tmp_path}/sets: it is not a regular file" in refusal(
+        read, tmp_path / "sets"
+    )
