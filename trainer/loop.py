@@ -168,7 +168,7 @@ class _Run:
             )
         if state is not None:
             self.state = state
-        self.measurements = self.directory.read_metrics(up_to_step=self.step)
+        self.measurements = self.directory.read_metrics(earlier.identity, self.step)
         self._say_losses(earlier)
         if self.step < earlier.steps_done:
             earlier.status, earlier.infeasible_at = "interrupted", None
@@ -280,7 +280,7 @@ class _Run:
                 measurement[f"valid_{name}"] = value
         self.measurements.append(measurement)
         with self.lease.held():
-            self.directory.write_metrics(self.measurements)
+            self.directory.write_metrics(self.measurements, self.record.identity)
         try:
             self.callback.on_measure({"run_id": self.record.run_id} | measurement)
         except BaseException:

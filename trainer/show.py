@@ -67,7 +67,7 @@ def main() -> None:
     from trainer.display.training import show_training
 
     display = Display()
-    measurements = directory.read_metrics()
+    measurements = directory.read_metrics(record.identity)
     show_training(display, record, measurements)
     # A run of a study has no measurements.
     is_trial = record.origin or directory.name.endswith(f"_{record.run_id}")
@@ -110,7 +110,8 @@ def _compare() -> None:
     for path, name in zip(FLAGS.run_dir, names(FLAGS.run_dir), strict=True):
         directory = RunDirectory(path)
         record = directory.read_record()
-        runs.append(Run(name, record, directory.read_metrics() or curve_points(record)))
+        measurements = directory.read_metrics(record.identity)
+        runs.append(Run(name, record, measurements or curve_points(record)))
     display = Display()
     show_comparison(display, runs)
     if FLAGS.out:

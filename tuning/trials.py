@@ -410,7 +410,9 @@ def _rows(path, study, details, problems):
         if details:
             row["details"] = _details(record)
         if path.name == "record.json":
-            row["validation"] = json.dumps(_tolerant(problems, _validation, path.parent) or [])
+            row["validation"] = json.dumps(
+                _tolerant(problems, _validation, path.parent, record) or []
+            )
     return [rows[run_id] for run_id in sorted(rows)]
 
 
@@ -426,9 +428,9 @@ def _records(path, study, problems):
     return records.values()
 
 
-def _validation(run):
+def _validation(run, record):
     """Steps and losses of the measurements on the split valid."""
-    measured = RunDirectory(run).read_metrics()
+    measured = RunDirectory(run).read_metrics(record.identity)
     return [[m["step"], m["valid_loss"]] for m in measured if m.get("valid_loss") is not None]
 
 

@@ -45,7 +45,7 @@ def made(tmp_path_factory):
         state = trial.program().start(trial.draw_weights()) | {"step": np.int32(STEP)}
         checkpoints.write(directory.checkpoints, state, record.identity)
         ends = [end for end in window_ends(400) if end <= STEP]
-        directory.write_metrics([{"step": end, "train_loss": 1.0} for end in ends])
+        directory.write_metrics([{"step": end, "train_loss": 1.0} for end in ends], record.identity)
     return home
 
 
@@ -162,6 +162,33 @@ def test_lost_checkpoints_are_reported(run, resume):
     assert printed == (
         "the record has 200 steps, and the checkpoints 0: the others are trained again\n"
     )
+
+
+@pytest.mark.parametrize(
+    "sources, problem",
+    [
+        (("seed_7",), "line 1: it does not match its checksum or is of another run; to accept it"),
+        (("seed_0", "seed_7"), "line 51: it does not match its checksum or is of another run"),
+        (("seed_0", "seed_0"), "step 4 follows step 200"),
+    ],
+)
+def test_measurements_of_another_run_and_repeated_ones_are_refused(
+    made, run, resume, sources, problem
+):
+    texts = [RunDirectory(made / each).metrics_path.read_text() for each in sources]
+    run.metrics_path.write_text("".join(texts))
+    for read in (resume, lambda run: run.read_metrics(run.read_record().identity)):
+        with pytest.raises(UserError) as error:
+            read(run)
+        assert str(error.value).startswith(f"{run.metrics_path} is damaged: {problem}")
+
+
+def test_measurements_of_an_older_version_are_read(run):
+    """Their checksums do not include the run."""
+    identity = run.read_record().identity
+    lines = run.read_metrics(identity)
+    run.write_metrics(lines, "")
+    assert run.read_metrics(identity) == lines and len(lines) == 50
 
 
 def test_lost_measurements_are_reported(run, resume):

@@ -86,7 +86,7 @@ def small_run(path):
     run.write_record(record)
     steps = [window_start(number + 1, 400) for number in range(WINDOWS)]
     values = {"train_loss": 1.0, "gradient_norm": 1.0, "learning_rate": 0.1, "valid_loss": 1.0}
-    run.write_metrics([{"step": step} | values for step in steps if step <= 200])
+    run.write_metrics([{"step": step} | values for step in steps if step <= 200], record.identity)
 
 
 @pytest.fixture(scope="module")

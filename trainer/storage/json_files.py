@@ -36,8 +36,15 @@ class Damaged(UserError):
         super().__init__(f"{place}: {reason}")
 
 
-def dumps(values: Mapping[str, Any], indent: int | None = None, allow_nan: bool = False) -> str:
+def dumps(
+    values: Mapping[str, Any], indent: int | None = None, allow_nan: bool = False, owner: str = ""
+) -> str:
     """Returns a dict as JSON, with a checksum as its last entry.
+
+    Args:
+        values: the dict.
+        indent, allow_nan: as for `json.dumps`.
+        owner: text that the checksum includes, so that it fails in a file of another owner.
 
     Raises:
         ValueError: it has a number that is not finite, unless `allow_nan`.
@@ -45,7 +52,11 @@ def dumps(values: Mapping[str, Any], indent: int | None = None, allow_nan: bool 
     values = {name: value for name, value in values.items() if name != CHECKSUM}
     body = json.dumps(values, indent=indent, allow_nan=allow_nan)[:-1].rstrip("\n")
     space, end = (" ", "}") if indent is None else ("\n" + " " * indent, "\n}")
-    return f'{body},{space}"{CHECKSUM}": "{zlib.crc32(body.encode()):08x}"{end}'
+    return f'{body},{space}"{CHECKSUM}": "{_checksum(body.encode(), owner):08x}"{end}'
+
+
+def _checksum(body, owner):
+    return zlib.crc32(body, zlib.crc32(owner.encode()))
 
 
 def write(path: str | os.PathLike, values: Mapping[str, Any]) -> None:
@@ -54,10 +65,12 @@ def write(path: str | os.PathLike, values: Mapping[str, Any]) -> None:
         file.write(dumps(values, indent=2) + "\n")
 
 
-def write_lines(path: str | os.PathLike, rows: Sequence[Mapping[str, Any]]) -> None:
+def write_lines(
+    path: str | os.PathLike, rows: Sequence[Mapping[str, Any]], owner: str = ""
+) -> None:
     """Replaces a file by a line per dict; see `dumps`."""
     with whole(path, "w") as file:
-        file.writelines(dumps(row) + "\n" for row in rows)
+        file.writelines(dumps(row, owner=owner) + "\n" for row in rows)
 
 
 def read(path: str | os.PathLike, kind: Any) -> Any:
@@ -70,8 +83,12 @@ def read(path: str | os.PathLike, kind: Any) -> Any:
     return parse(read_bytes(path), kind, path)
 
 
-def read_lines(path: str | os.PathLike, kind: Any) -> tuple[list[Any], list[str]]:
+def read_lines(path: str | os.PathLike, kind: Any, owner: str = "") -> tuple[list[Any], list[str]]:
     """Reads a file of one dict per line, to which another process may be appending.
+
+    Args:
+        path, kind: as for `read`.
+        owner: as for `parse`.
 
     Returns:
         (values of the undamaged lines, list of problems such as "line 3: units must be ...").
@@ -85,7 +102,7 @@ def read_lines(path: str | os.PathLike, kind: Any) -> tuple[list[Any], list[str]
         if not line:
             continue
         try:
-            values.append(parse(line, kind, f"line {number}"))
+            values.append(parse(line, kind, f"line {number}", owner))
         except Damaged as problem:
             problems.append(str(problem))
         else:
@@ -100,13 +117,14 @@ def summary(path: str | os.PathLike, problems: Sequence[str]) -> str:
     return f"{path} has {count(len(problems), 'damaged line')}, the first is {problems[0]}"
 
 
-def parse(content: bytes, kind: Any, place: str | os.PathLike) -> Any:
+def parse(content: bytes, kind: Any, place: str | os.PathLike, owner: str = "") -> Any:
     """Reads a JSON text into a type.
 
     Args:
         content: the text; its checksum is verified if it has one.
         kind: the type; see `json_types`.
         place: name of the text, for the message.
+        owner: the owner that `dumps` got; checksums of older versions have none.
 
     Raises:
         Damaged: see there.
@@ -120,10 +138,10 @@ def parse(content: bytes, kind: Any, place: str | os.PathLike) -> Any:
         raise Damaged(place, "it has half a character (a lone surrogate)")
     if isinstance(values, dict) and values.pop(CHECKSUM, None) is not None:
         found = _CHECKED.search(content)
-        if not found or int(found[1], 16) != zlib.crc32(content[: found.start()]):
-            raise Damaged(
-                place, f"it does not match its checksum; to accept it, remove its {CHECKSUM}"
-            )
+        body = content[: found.start()] if found else b""
+        if not found or int(found[1], 16) not in (_checksum(body, owner), _checksum(body, "")):
+            reason = "it does not match its checksum" + " or is of another run" * bool(owner)
+            raise Damaged(place, f"{reason}; to accept it, remove its {CHECKSUM}")
     return checked(values, kind, place)
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import itertools
 import json
 import os
 import pathlib
@@ -254,20 +255,30 @@ class RunDirectory:
     def write_record(self, record: RunRecord) -> None:
         json_files.write(self.record_path, dataclasses.asdict(record))
 
-    def write_metrics(self, measurements: Sequence[dict]) -> None:
-        """Writes all measurements, one line each."""
-        json_files.write_lines(self.metrics_path, measurements)
+    def write_metrics(self, measurements: Sequence[dict], run: str) -> None:
+        """Writes all measurements of the run with this `identity`, one line each."""
+        json_files.write_lines(self.metrics_path, measurements, run)
 
-    def read_metrics(self, up_to_step: int | None = None) -> list[dict]:
-        """Reads the measurements, optionally only those up to a step.
+    def read_metrics(self, run: str, up_to_step: int | None = None) -> list[dict]:
+        """Reads the measurements of a run.
+
+        Args:
+            run: `identity` of its record.
+            up_to_step: the last step to read; all if None.
 
         Raises:
-            UserError: the file is damaged.
+            UserError: the file is damaged, is another run's or has a step twice.
         """
         try:
-            measurements, problems = json_files.read_lines(self.metrics_path, Measurement)
+            measurements, problems = json_files.read_lines(self.metrics_path, Measurement, run)
         except FileNotFoundError:
             return []
+        steps = [each["step"] for each in measurements]
+        problems += [
+            f"step {step} follows step {before}"
+            for before, step in itertools.pairwise(steps)
+            if step <= before
+        ]
         if problems:
             raise UserError(f"{self.metrics_path} is damaged: {problems[0]}")
         return [m for m in measurements if up_to_step is None or m["step"] <= up_to_step]

@@ -126,7 +126,7 @@ def test_lines_are_read_up_to_the_damaged_ones(tmp_path):
         "line 5: it does not end in a newline",
     ]
     with pytest.raises(UserError, match=r"metrics\.jsonl is damaged: line 3: step must be"):
-        RunDirectory(tmp_path).read_metrics()
+        RunDirectory(tmp_path).read_metrics("")
 
 
 @pytest.mark.parametrize(

@@ -53,10 +53,12 @@ def small(once):
         lines = [json.dumps(dataclasses.asdict(each)) for each in records]
         (folder / "trials.jsonl").write_text("\n".join(lines) + "\n")
         run = RunDirectory(home / "runs/alone")
-        run.create(record("alone", task="memory", valid_loss=0.35, train_steps=1000), {})
+        alone = record("alone", task="memory", valid_loss=0.35, train_steps=1000)
+        run.create(alone, {})
         steps = (0, 0.9), (250, 0.5), (500, 0.4), (1000, 0.35)
         run.write_metrics(
-            [{"step": step, "train_loss": loss, "valid_loss": loss} for step, loss in steps]
+            [{"step": step, "train_loss": loss, "valid_loss": loss} for step, loss in steps],
+            alone.identity,
         )
         build.run(home / "runs", home / "out", None, Display(), figures=FIGURES)
 
