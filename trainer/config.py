@@ -13,7 +13,7 @@ from rnn_zoo.sizing import count_params, units_for_budget
 from trainer import memory, names, optimizers, tasks
 from trainer.errors import UserError, user_errors
 from trainer.storage.records import RunDirectory, RunRecord
-from trainer.tasks.base import Task
+from trainer.tasks.base import MAX_SAMPLES, Task
 
 ACTIVATIONS = ("tanh", "relu")
 MATRIX_INITS = ("identity", "orthogonal", "normal")
@@ -40,7 +40,7 @@ class TrainConfig:
         batch_size: samples per update.
         seed: seed of initial weights, and of the data unless `data_seed` is given.
         data_seed: seed of batches and random data sets.
-        eval_samples: number of samples used to measure the loss of a split.
+        eval_samples: number of samples used to measure the loss of a split, at most 10^8.
         activation: nonlinearity s(); None for the architecture's default.
         gate_bias: b^fg, a number for all gates that have it, or a dict from gate to number (keys
             "gy" and "gh" for the +RNN).
@@ -108,8 +108,9 @@ class TrainConfig:
         min_depth = ARCHITECTURES[arch].min_depth
         depth = min_depth if self.depth is None else self.depth
         object.__setattr__(self, "depth", depth)
-        for name in ("depth", "num_params", "batch_size", "eval_samples"):
+        for name in ("depth", "num_params", "batch_size"):
             check_range(name, getattr(self, name), 1, math.inf, whole=True)
+        check_range("eval_samples", self.eval_samples, 1, MAX_SAMPLES, whole=True)
         check_range("train_steps", self.train_steps, 1, MAX_TRAIN_STEPS, whole=True)
         for name in ("seed", "data_seed"):
             if name == "seed" or self.data_seed is not None:

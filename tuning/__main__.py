@@ -10,12 +10,12 @@ from absl import flags
 
 from trainer.cli import main as cli
 from trainer.cli import train_flags
-from trainer.config import TrainConfig
+from trainer.config import TrainConfig, check_range
 from trainer.errors import UserError
 from trainer.storage import json_files
 from trainer.storage.files import is_full
 from trainer.storage.lease import Lease, LeaseLost
-from tuning.config import EARLY_STOPPING, study_config
+from tuning.config import EARLY_STOPPING, MAX_RERUNS, study_config
 from tuning.robustness import robustness
 from tuning.search import ranges, space
 from tuning.search.algorithms import ALGORITHMS
@@ -65,6 +65,8 @@ _define()
 
 def main():
     train_flags.check_positive(FLAGS, "workers", "lanes", "rerun_best")
+    if FLAGS.rerun_best:
+        check_range("--rerun_best", FLAGS.rerun_best, 1, MAX_RERUNS, whole=True)
     config, study, documents, given = _resumed() if _is_resumed() else _parsed()
     for line in ranges.without_effect(config, study, given):
         print(line)

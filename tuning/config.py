@@ -16,6 +16,10 @@ from tuning.study.pruning import RULES
 EARLY_STOPPING = ("none", *RULES)
 #: Upper limit of num_trials. It fixes the number of digits of trial ids, so that studies can grow.
 MAX_TRIALS = 99_999
+#: Upper limit of `batch`: two batches are proposed before the first trial trains.
+MAX_BATCH = 256
+#: Upper limit of the reruns of one study.
+MAX_RERUNS = 100_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +40,8 @@ class StudyConfig:
             gin file or grid) at its value; see `tuning.search.ranges.hold`.
         batch: number of trials proposed together. Batch k is proposed once the results of batches
             0 to k - 2 are known, so the trials do not depend on the number of workers. If None, it
-            follows from the size of the study; see `tuning.study.schedule.default_batch`.
+            follows from the size of the study; see `tuning.study.schedule.default_batch`. At most
+            256, because two batches are proposed before the first trial trains.
         initial_points: number of random trials before the search proposes any. If None, it follows
             from the sizes of the study and of the space; see
             `tuning.study.schedule.default_initial_points`.
@@ -70,9 +75,9 @@ class StudyConfig:
         check_range("keep", self.keep, 1, math.inf, whole=True)
         if self.seed is not None:
             check_range("StudyConfig.seed", self.seed, 0, 2**31 - 1, whole=True)
-        for name in ("batch", "initial_points"):
+        for name, most in (("batch", MAX_BATCH), ("initial_points", math.inf)):
             if getattr(self, name) is not None:
-                check_range(name, getattr(self, name), 1, math.inf, whole=True)
+                check_range(name, getattr(self, name), 1, most, whole=True)
         if not isinstance(self.ranges, dict):
             raise UserError(f"ranges must be a dict from name to range, got {self.ranges!r}")
         if not (self.first in (None, "config") or isinstance(self.first, dict)):

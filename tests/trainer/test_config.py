@@ -44,6 +44,7 @@ WRONG = {
     "bool": ({"batch_size": True}, ["batch_size", "True"]),
     "budget": ({"num_params": -1}, ["num_params", "-1"]),
     "samples": ({"eval_samples": 0}, ["eval_samples", "0"]),
+    "many samples": ({"eval_samples": 10**12}, ["eval_samples", "100000000", str(10**12)]),
     "seed": ({"seed": -1}, ["seed", "-1"]),
     "large seed": ({"seed": 2**31}, ["seed", str(2**31)]),
     "rate": ({"lr_init": 0}, ["lr_init", "greater than 0"]),

@@ -22,6 +22,8 @@ Tensor = Any
 Metrics = dict[str, Any]
 
 SPLITS = ("train", "valid", "eval")
+#: Largest number of samples that a split is measured on: one pass over them takes hours.
+MAX_SAMPLES = 10**8
 
 
 class Batch(NamedTuple):
@@ -289,8 +291,8 @@ class Task:
         return [] if self.step_hits is None else [pipeline.TaskAccuracy(self)]
 
 
-def check_whole(low: int, **options: Any) -> None:
-    """Checks that options are integers of at least `low` and below 2^31.
+def check_whole(low: int, high: int = 2**31 - 1, **options: Any) -> None:
+    """Checks that options are integers from `low` to `high`.
 
     Raises:
         UserError: naming the option and its value.
@@ -299,8 +301,8 @@ def check_whole(low: int, **options: Any) -> None:
         whole = isinstance(value, int) and not isinstance(value, bool)
         if not whole or value < low:
             raise UserError(f"{name} must be a whole number at least {low}, got {value!r}")
-        if value >= 2**31:
-            raise UserError(f"{name} must be below 2^31, got {value}")
+        if value > high:
+            raise UserError(f"{name} must be at most {high:,}, got {value:,}")
 
 
 def hits(logits: Tensor, codes: Tensor) -> Tensor:

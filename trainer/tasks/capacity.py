@@ -9,7 +9,7 @@ from rnn_zoo.inputs import Held
 from trainer import counter_rng
 from trainer import lazy_ops as ops
 from trainer.errors import UserError
-from trainer.tasks.base import Batch, Task, WeightedBatch, check_whole
+from trainer.tasks.base import MAX_SAMPLES, Batch, Task, WeightedBatch, check_whole
 from trainer.tasks.rendering import scored_sample, verdict
 
 PRESENTATIONS, CODINGS = ("first", "every"), ("binary", "signed")
@@ -46,7 +46,11 @@ class Capacity(Task):
     splits_share_a_program = True
     chance_loss = math.log(2)
     ranges: ClassVar = {
-        "num_samples": lambda budget: (max(1, round(0.1 * budget)), 10 * budget, "log"),
+        "num_samples": lambda budget: (
+            max(1, round(0.1 * budget)),
+            min(10 * budget, MAX_SAMPLES),
+            "log",
+        ),
         "presentation": list(PRESENTATIONS),
     }
     lane_options = ("num_samples", "presentation", "coding")
@@ -66,7 +70,8 @@ class Capacity(Task):
         ):
             if value not in choices:
                 raise UserError(f"unknown {name} {value!r}; choose one of {', '.join(choices)}")
-        check_whole(1, num_inputs=num_inputs, num_samples=num_samples, num_steps=num_steps)
+        check_whole(1, num_inputs=num_inputs, num_steps=num_steps)
+        check_whole(1, MAX_SAMPLES, num_samples=num_samples)
         self.input_dim, self.num_samples, self.num_steps = num_inputs, num_samples, num_steps
         self.loss_steps = slice(num_steps - 1, num_steps)
         # Arguments of the compiled program, so that trials may differ in them.

@@ -9,12 +9,10 @@ from rnn_zoo.inputs import Held
 from trainer import counter_rng
 from trainer import lazy_ops as ops
 from trainer.errors import UserError
-from trainer.tasks.base import Batch, Task, WeightedBatch, check_whole
+from trainer.tasks.base import MAX_SAMPLES, Batch, Task, WeightedBatch, check_whole
 from trainer.tasks.rendering import scored_sample
 
 TAU = 5000
-#: More points would have probabilities below the 32 bits that draw one.
-MAX_SAMPLES = 10**8
 SAMPLINGS = ("weighted", "uniform")
 
 
@@ -55,9 +53,9 @@ class RCF(Task):
     ):
         if sampling not in SAMPLINGS:
             raise UserError(f"unknown sampling {sampling!r}; choose one of {', '.join(SAMPLINGS)}")
-        check_whole(1, num_samples=num_samples, dimensions=dimensions, num_steps=num_steps)
-        if num_samples > MAX_SAMPLES:
-            raise UserError(f"num_samples must be at most {MAX_SAMPLES:,}, got {num_samples:,}")
+        check_whole(1, dimensions=dimensions, num_steps=num_steps)
+        # More points would have probabilities below the 32 bits that draw one.
+        check_whole(1, MAX_SAMPLES, num_samples=num_samples)
         self.num_samples, self.input_dim, self.num_steps = num_samples, dimensions, num_steps
         self.loss_steps = slice(num_steps - 1, num_steps)
         self.sampling = sampling

@@ -2,14 +2,14 @@
 
 import dataclasses
 import pathlib
-from typing import Any, NotRequired, TypedDict
+from typing import Annotated, Any, NotRequired, TypedDict
 
 from rnn_zoo.json_types import Size
 from trainer import names
 from trainer.config import TrainConfig
 from trainer.storage import json_files
 from trainer.storage.differences import refuse_difference
-from tuning.config import StudyConfig
+from tuning.config import MAX_BATCH, StudyConfig
 from tuning.search import ranges
 
 #: Settings of a search that may change when a study is continued.
@@ -26,7 +26,7 @@ class Settings(TypedDict):
     backend: str
     num_trials: Size
     keep: Size
-    batch: Size
+    batch: Annotated[int, lambda number: 0 < number <= MAX_BATCH, f"an int from 1 to {MAX_BATCH}"]
     transferred_from: NotRequired[str | None]
     profile: NotRequired[str | None]
     data: NotRequired[dict[str, Any]]

@@ -11,6 +11,7 @@ import collections
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
+from tuning.config import MAX_BATCH
 from tuning.study.log import TrialLog
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def default_batch(num_trials: int, slots: int = 1) -> int:
     Example:
         default_batch(12) == 1, default_batch(100) == 8, default_batch(100, slots=32) == 25
     """
-    return max(1, min(8, num_trials // 8), min(slots, num_trials // 4))
+    return max(1, min(8, num_trials // 8), min(slots, num_trials // 4, MAX_BATCH))
 
 
 def default_initial_points(num_trials: int, num_free: int) -> int:

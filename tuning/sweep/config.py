@@ -13,7 +13,7 @@ from trainer.cli import gin_files
 from trainer.cli.gin_files import gin
 from trainer.config import OPTIONS, TrainConfig, check_choice, check_range
 from trainer.errors import UserError
-from tuning.config import StudyConfig, study_config
+from tuning.config import MAX_RERUNS, StudyConfig, study_config
 from tuning.search import ranges
 from tuning.search.space import by_option
 
@@ -234,7 +234,7 @@ class _Base:
         study = dataclasses.replace(study, **chosen)
         config, study = ranges.hold(config, given, study, parsed.batch_size)
         reruns = values.get("reruns", 0)
-        check_range("reruns", reruns, 0, 100_000, whole=True)
+        check_range("reruns", reruns, 0, MAX_RERUNS, whole=True)
         transfer = values.get("transfer")
         check_choice("transfer", transfer, (None, *TRANSFERS))
         priority = values.get("priority", 0)

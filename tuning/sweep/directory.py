@@ -31,7 +31,7 @@ from trainer.storage.files import (
     whole,
 )
 from trainer.storage.lease import PATIENCE, Lease
-from tuning.config import StudyConfig
+from tuning.config import MAX_RERUNS, StudyConfig
 from tuning.study.identity import ConfigFacts
 from tuning.study.log import RERUNS
 from tuning.sweep import results
@@ -117,7 +117,9 @@ class StoredSpec(NamedTuple):
     name: FileName
     config: ConfigFacts
     study: StudyConfig
-    reruns: Count
+    reruns: Annotated[
+        int, lambda number: 0 <= number <= MAX_RERUNS, f"an int from 0 to {MAX_RERUNS:,}"
+    ]
     num_steps: Size
     transfer: Annotated[
         str | None,

@@ -356,6 +356,7 @@ def test_an_example_shows_the_bits_and_the_label(coding):
         ({"coding": "gray"}, "'gray'.*binary, signed"),
         ({"num_inputs": 0}, "at least 1, got 0"),
         ({"num_samples": 0}, "num_samples.*at least 1.*0"),
+        ({"num_samples": 2**31 - 1}, "num_samples must be at most 100,000,000, got 2,147,483,647"),
         ({"num_steps": 0}, "num_steps.*at least 1.*0"),
     ],
 )

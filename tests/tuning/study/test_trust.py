@@ -255,6 +255,7 @@ def test_a_second_record_of_a_trial_is_reported_and_dropped(path, capsys):
     [
         ({"config": 5}, "config must be a dict, got 5"),
         ({"batch": "many"}, "batch must be an int, got 'many'"),
+        ({"batch": 10**9}, "batch must be an int from 1 to 256, got 1000000000"),
         ({"study": {"ranges": []}}, r"study.ranges must be a dict, got \[\]"),
         ({"study": {"color": 1}}, "it has an unknown field 'color'"),
         ({"data": None}, "data must be a dict, got None"),

@@ -285,6 +285,10 @@ def test_errors_are_retried_a_few_times():
         ({"name": "../../x"}, r"studies.0.name must be a file name .*, got '\.\./\.\./x'"),
         ({"config": None}, "studies.0.config must be a dict, got None"),
         ({"reruns": "2"}, "studies.0.reruns must be an int, got '2'"),
+        (
+            {"reruns": 10**12},
+            "studies.0.reruns must be an int from 0 to 100,000, got 1000000000000",
+        ),
         ({"study": {"ranges": {"lr_init": {}}}}, "it describes no StudyConfig: KeyError"),
         ({"extra": 1}, "it has an unknown field 'extra'"),
         ({"transfer": "x"}, "studies.0.transfer must be null or one of .*, got 'x'"),
