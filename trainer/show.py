@@ -157,8 +157,6 @@ def _config(record: RunRecord) -> TrainConfig:
             "--prompt is for text8 and other tasks that predict their next input, and the task of "
             f"this run is {config.task}"
         )
-    if prompt == "":
-        raise UserError("--prompt is empty; give at least one character, or omit it")
     for character in prompt or "":
         if character not in vocabulary:
             raise UserError(

@@ -27,6 +27,21 @@ def test_a_console_script_finds_modules_beside_it(tmp_path, monkeypatch):
     assert sys.path[-1] == "" and sys.path.count("") == 1
 
 
+@pytest.mark.parametrize("value, is_refused", [("", True), ("a,", True), ("a", False)])
+@pytest.mark.parametrize("define", ["DEFINE_string", "DEFINE_list", "DEFINE_multi_string"])
+def test_an_empty_value_is_refused(monkeypatch, capsys, define, value, is_refused):
+    """As a shell gives it for a variable that is not set; it is not the default."""
+    known = flags.FlagValues()
+    getattr(flags, define)("name", None, "", flag_values=known)
+    flags.DEFINE_list("log_to", ["jsonl"], "may be empty", flag_values=known)
+    monkeypatch.setattr(sys, "argv", ["command", f"--name={value}", "--log_to="])
+    with pytest.raises(SystemExit) as caught:
+        cli.run(lambda: 0, known, "")
+    is_refused = is_refused and not (value and define != "DEFINE_list")
+    assert caught.value.code == (2 if is_refused else 0)
+    assert ("--name is empty; give a value" in capsys.readouterr().err) == is_refused
+
+
 def test_help_may_be_read_in_part(tmp_path):
     """As with head, which closes the pipe."""
     reading, writing = os.pipe()

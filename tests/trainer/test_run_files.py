@@ -195,7 +195,8 @@ def test_a_trained_run_can_be_exported(smoke, options, made, tmp_path):
 #: Error -> (program, arguments, parts of the message).
 EXPORT_MISTAKES = {
     "format": ("export", ["--format=litert,tflite"], ["'tflite'", "saved_model, litert, onnx"]),
-    "no format": ("export", ["--format="], ["''", "saved_model, litert, onnx"]),
+    "no format": ("export", ["--format="], ["--format is empty"]),
+    "no bits": ("quantize", ["--bits="], ["--bits is empty"]),
     "one bit": ("export", ["--bits=1"], ["--bits", "2", "16", "got 1"]),
     "granularity": ("export", ["--granularity=column"], ["'column'", "tensor, row"]),
     "batch": ("export", ["--batch_size=-1"], ["--batch_size", "-1"]),

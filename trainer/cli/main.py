@@ -22,6 +22,8 @@ from trainer.storage.files import is_full
 _LOOKED_AT = ("run_dir", "init_from", "study_dir", "status", "out", "runs")
 #: Packages of the extra "lab" that all commands need, of those that may be missing.
 _LAB = ("gin", "keras_tuner", "matplotlib", "pooch", "scipy", "sklearn", "tensorboardX")
+#: Flags for which an empty value is one.
+_MAY_BE_EMPTY = ("log_to",)
 #: Exit code after a signal, as shells report Ctrl-C.
 INTERRUPTED = 130
 
@@ -48,6 +50,7 @@ def run(main: Callable[[], int | None], flag_holder: flags.FlagValues, usage: st
         rest = flag_holder([sys.argv[0], *arguments])
         if rest[1:]:
             raise UserError(f"unexpected argument {rest[1]!r}; --help lists the flags")
+        _refuse_empty(flag_holder)
         _import_named(flag_holder)
         code = main()
     except flags.Error as error:
@@ -74,6 +77,15 @@ def _check_installed():
     absent = [name for name in _LAB if importlib.util.find_spec(name) is None]
     if absent:
         raise UserError(f"this command needs {', '.join(absent)}: pip install 'rnn-zoo[lab]'")
+
+
+def _refuse_empty(flag_holder):
+    """Refuses an empty value, as of a variable that a shell script does not set."""
+    for name in flag_holder:
+        flag = flag_holder[name]
+        values = flag.value if isinstance(flag.value, list) else [flag.value]
+        if flag.present and name not in _MAY_BE_EMPTY and (not values or "" in values):
+            raise UserError(f"--{name} is empty; give a value, or omit the flag")
 
 
 def define_import(flag_holder: flags.FlagValues) -> None:
