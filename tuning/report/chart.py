@@ -2,6 +2,7 @@
 
 import functools
 import io
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from matplotlib.transforms import offset_copy
 
+from trainer.display.words import printable
 from tuning.report import keys, style, ticks
 from tuning.report.paper import label
 
@@ -41,7 +43,9 @@ def _styled(method: Callable) -> Callable:
 
     @functools.wraps(method)
     def run(self, *args, **kwargs):
-        with rc_context(self.style):
+        with rc_context(self.style), warnings.catch_warnings():
+            # A browser has the letters that Matplotlib's font lacks.
+            warnings.filterwarnings("ignore", r"Glyph \d+ .* missing")
             return method(self, *args, **kwargs)
 
     return run
@@ -80,7 +84,7 @@ class Chart:
         with rc_context(self.style):
             self.figure = Figure(layout="constrained")
             self.axes = self.figure.subplots()
-            self.axes.set(xlabel=x, ylabel=y, xscale=x_scale, yscale=y_scale)
+            self.axes.set(xlabel=printable(x), ylabel=printable(y), xscale=x_scale, yscale=y_scale)
         self._points: list[pd.DataFrame] = []
         self._entries: dict[str, Artist] = {}
         self._variants: list[str] = []
@@ -230,7 +234,7 @@ class Chart:
     @_styled
     def categories(self, archs, with_y=False):
         """Names architectures at 0, 1, ... of the x axis, slanted if they are long, or of both."""
-        names = [label(arch) for arch in archs]
+        names = [printable(label(arch)) for arch in archs]
         is_long = len(names) * max(map(len, names)) > MOST_LETTERS
         slant = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"} if is_long else {}
         self.axes.set_xticks(range(len(names)), names, **slant)
@@ -289,7 +293,7 @@ class Chart:
         # Matplotlib would typeset the text between two dollar signs.
         group = self.group.replace("$", r"\$")
         parts = (name or label(arch), self.variant, group, "published" if self.is_faint else "")
-        return ", ".join(part for part in parts if part)
+        return printable(", ".join(part for part in parts if part))
 
     @_styled
     def picture(self, kind: str, name: str) -> bytes:
@@ -328,9 +332,15 @@ class Chart:
         }
 
     def _lay_out(self):
-        """Labels log axes, places the key and positions the axes, once all marks are drawn."""
+        """Labels log axes, places the key and positions the axes, once all marks are drawn.
+
+        An axis with no value above 0 becomes linear.
+        """
         if self._is_laid_out:
             return
+        for axis in (self.axes.xaxis, self.axes.yaxis):
+            if axis.get_scale() == "log" and not np.isfinite(axis.get_minpos()):
+                axis.axes.set(**{f"{axis.axis_name}scale": "linear"})  # no value is above 0
         for axis, limits in (
             (self.axes.xaxis, self.axes.get_xlim()),
             (self.axes.yaxis, self.axes.get_ylim()),

@@ -4,6 +4,7 @@ import itertools
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib import colors
 from report_rows import frame, trial
@@ -127,6 +128,17 @@ def test_log_axes_have_at_least_three_numbers(low, high, labels):
     ticks.label(axes.xaxis, low, high)
     places = [x for x in axes.xaxis.get_majorticklocs() if low <= x <= high]
     assert [axes.xaxis.get_major_formatter()(x) for x in places] == labels
+
+
+@pytest.mark.filterwarnings("error")
+def test_odd_values_and_names_give_a_picture_without_warnings():
+    """Such as a loss of 0 in a tiny run, and names of cells from files."""
+    chart = figures.Chart("parameters \x1b[31m", "loss", "log", "log")
+    for arch in ("gru", "a\x1bb", "漢"):
+        chart.line(pd.DataFrame({"x": [10, 20], "y": [0.0, 0.0], "run": ["a", "b"]}), arch)
+    text = chart.svg("figure")
+    assert "\x1b" not in text and "a\\x1bb" in text and "漢" in text
+    assert (chart.frame()["x"][2], chart.frame()["y"][2]) == (True, False)
 
 
 def test_a_dollar_is_a_dollar():
