@@ -337,7 +337,7 @@ def test_a_full_disk_is_one_line_and_nothing_is_half_written(server, disk, size)
     done = server.run("trainer", *SMALL, "--run_dir=run", cwd=home)
     assert done.code == 2
     assert done.stderr.count("\n") == 1, done.stderr
-    assert done.stderr.startswith("error: ")
+    assert done.stderr.startswith("error: cannot use run/")
     assert "No space left" in done.stderr
     run = home / "run"
     assert not [path for path in run.rglob(".*")]

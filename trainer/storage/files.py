@@ -34,24 +34,38 @@ def whole(path: str | os.PathLike, mode: str = "wb") -> Iterator[IO[Any]]:
     Args:
         path: the file to write; its directory must exist.
         mode: "wb" or "w".
+
+    Raises:
+        OSError: it cannot be written, or is something else, such as a device or a link, which
+            would be replaced.
     """
     path = os.fspath(path)
+    _check_replaceable(path)
     directory = os.path.dirname(path) or "."
     name = f".{os.path.basename(path)}.{secrets.token_hex(4)}.partial"
     temporary = os.path.join(directory, name)
-    # `tempfile` would make the file unreadable for other users.
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
+        # `tempfile` would make the file unreadable for other users.
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         with os.fdopen(handle, mode) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
+        # Errors of writes name no file.
+        if isinstance(error, OSError) and error.filename in (None, temporary):
+            error.filename = path
         raise
     sync_directory(directory)
+
+
+def _check_replaceable(path):
+    with contextlib.suppress(FileNotFoundError):
+        if not stat.S_ISREG(os.lstat(path).st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file, and is not replaced", path)
 
 
 def remove_leftovers(directory: str | os.PathLike, name: str = "") -> None:

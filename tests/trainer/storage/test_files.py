@@ -1,6 +1,7 @@
 """Files that are written whole, even if processes are killed or others interfere."""
 
 import contextlib
+import errno
 import fcntl
 import os
 import threading
@@ -145,12 +146,38 @@ def test_links_are_not_followed(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(OSError, match="pipe"):
         files.open_to_append(tmp_path / "pipe")
-    with files.whole(tmp_path / "link", "w") as file:
-        file.write("new")
-    assert (tmp_path / "mine").read_text() == "mine" and not (tmp_path / "link").is_symlink()
-    with files.open_to_append(tmp_path / "link") as file:
-        file.write("er")
-    assert (tmp_path / "link").read_text() == "newer"
+
+
+@pytest.mark.parametrize("kind", ["link", "dangling", "pipe", "directory"])
+def test_only_regular_files_are_replaced(tmp_path, kind):
+    path = tmp_path / kind
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "directory":
+        path.mkdir()
+    else:
+        (tmp_path / "mine").write_text("mine")
+        path.symlink_to("mine" if kind == "link" else "gone")
+    before, held = os.lstat(path), sorted(os.listdir(tmp_path))
+    with pytest.raises(OSError, match=f"it is not a regular file.*{kind}"), files.whole(path):
+        pytest.fail("it is written")
+    assert os.lstat(path).st_ino == before.st_ino and sorted(os.listdir(tmp_path)) == held
+
+
+def test_errors_of_writes_name_the_file(tmp_path, monkeypatch):
+    def full(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with (
+        pytest.raises(OSError, match="No space left") as error,
+        files.whole(tmp_path / "a") as file,
+    ):
+        file.write(b"new")
+    assert error.value.filename == str(tmp_path / "a") and not os.listdir(tmp_path)
+    with pytest.raises(FileNotFoundError) as error, files.whole(tmp_path / "gone/a"):
+        pytest.fail("it is written")
+    assert error.value.filename == str(tmp_path / "gone/a")
 
 
 def test_too_large_a_file_is_not_read(tmp_path):
