@@ -113,8 +113,21 @@ def loaded() -> list[str]:
 
 
 def look_at(directories: Iterable[str | os.PathLike]) -> None:
-    """Sets the directories that are only looked at: `load` refuses modules in and below them."""
-    _looked_at[:] = [pathlib.Path(directory) for directory in directories]
+    """Sets the directories that are only looked at: `load` refuses modules in and below them.
+
+    They include the study that a trial belongs to, and the sweep of a study.
+    """
+    _looked_at[:] = [place for each in directories for place in _with_owners(pathlib.Path(each))]
+
+
+def _with_owners(path):
+    """Yields a directory, and the study and the sweep that it is in."""
+    yield path
+    for place in (pathlib.Path(os.path.abspath(path)), path.resolve()):
+        # SWEEP/studies/STUDY/TRIAL
+        for parent in place.parents[:3]:
+            if any((parent / name).exists() for name in ("study.json", "sweep.json")):
+                yield parent
 
 
 def is_looked_at(path: str | os.PathLike) -> bool:

@@ -82,6 +82,24 @@ def test_a_module_in_data_is_never_imported(named, module, data, monkeypatch):
     names.load(["outside"])
 
 
+@pytest.mark.parametrize(
+    "file, place",
+    [
+        ("study.json", "trial_00001"),
+        ("sweep.json", "studies/one"),
+        ("sweep.json", "studies/one/trial_00001"),
+    ],
+)
+def test_a_module_beside_a_trial_is_not_imported(file, place, data):
+    """The study of a trial and the sweep of a study are data too."""
+    (data / place).mkdir(parents=True)
+    (data / file).write_text("{}")
+    names.look_at([data / place])
+    with pytest.raises(UserError, match="is not imported, as it lies"):
+        names.load(["run.evil_cells"])
+    names.load(["outside"])
+
+
 def test_a_module_in_data_without_a_package_is_not_imported(data):
     names.look_at([data])
     (data / "__init__.py").unlink()
