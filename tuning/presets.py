@@ -24,7 +24,7 @@ from trainer.cli import train_flags
 from trainer.config import check_range, read_config
 from trainer.errors import UserError
 from trainer.storage import json_files
-from trainer.storage.files import whole, write_json
+from trainer.storage.files import refuse_link, whole, write_json
 from trainer.storage.records import RunRecord
 from trainer.tasks import TASKS
 from tuning.study import identity, log
@@ -71,7 +71,7 @@ def main():
             raise UserError(f"--train: no preset matches {pattern}; there are {', '.join(found)}")
     check_range("--longer", FLAGS.longer, 0, math.inf, open_below=True)
     chosen = {name for pattern in FLAGS.train for name in fnmatch.filter(found, pattern)}
-    _check_surroundings()
+    _check_surroundings(found)
     if chosen:
         cli.start_backend()
     for name, (record, search) in found.items():
@@ -105,11 +105,11 @@ def _replaced(out, made):
     return f"; replaces the preset with eval loss {old.scores['eval']:.4g}{_words(differing)}"
 
 
-def _check_surroundings():
+def _check_surroundings(names):
     """Checks for errors that would otherwise surface only after hours of training.
 
     Raises:
-        UserError: a package is missing.
+        UserError: a package is missing, or a link is in place of a directory of presets.
         OSError: --out is not writable.
     """
     try:
@@ -117,6 +117,8 @@ def _check_surroundings():
     except ImportError as error:
         raise UserError(f"presets need {error.name}: pip install 'rnn-zoo[report]'") from None
     out = pathlib.Path(FLAGS.out)
+    for name in names:
+        refuse_link((out / name).parent)
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / INDEX, _known(out))
 
@@ -288,8 +290,12 @@ def write(out: str | pathlib.Path, card: Preset, weights: Any = None) -> None:
         out: the directory of all presets.
         card: the preset.
         weights: as from `rnn_zoo.model.get_weights`; None for hyperparameters alone.
+
+    Raises:
+        UserError: the directory of the task is a link.
     """
     out = pathlib.Path(out)
+    refuse_link(out / card.task)
     (out / card.task).mkdir(parents=True, exist_ok=True)
     for name, content in files_of(card, weights).items():
         with whole(out / name) as file:

@@ -12,6 +12,7 @@ import pytest
 from on_backend import tensorflow_only
 
 import rnn_zoo
+from trainer import UserError
 from trainer.storage.records import RunDirectory
 from tuning import presets
 from tuning.study import log
@@ -71,6 +72,15 @@ def test_a_preset_that_another_one_replaces_is_named(command, preset_root, capsy
     said = "; replaces the preset with eval loss 0.125, num_steps 3\n"
     assert capsys.readouterr().out.endswith(said)
     assert rnn_zoo.preset(NAME) == card
+
+
+def test_presets_are_not_written_through_a_link(command, preset_root, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    preset_root.mkdir()
+    (preset_root / "capacity").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match="capacity is a symbolic link"):
+        command()
+    assert not os.listdir(tmp_path / "elsewhere") and os.listdir(preset_root) == ["capacity"]
 
 
 @pytest.mark.slow
