@@ -71,6 +71,8 @@ def main() -> None:
     show_training(display, record, measurements)
     # A run of a study has no measurements.
     is_trial = record.origin or directory.name.endswith(f"_{record.run_id}")
+    if stranger := directory.stranger(record):
+        display.say(stranger)
     gaps = directory.gaps(record, record.steps_done, measurements)
     if gaps and (measurements or not is_trial):
         display.say(gaps)
@@ -106,13 +108,14 @@ def _compare() -> None:
     from trainer.display.progress import Display
     from trainer.display.training import curve_points
 
-    runs = []
+    runs, display = [], Display()
     for path, name in zip(FLAGS.run_dir, names(FLAGS.run_dir), strict=True):
         directory = RunDirectory(path)
         record = directory.read_record()
+        if stranger := directory.stranger(record):
+            display.say(stranger)
         measurements = directory.read_metrics(record.identity)
         runs.append(Run(name, record, measurements or curve_points(record)))
-    display = Display()
     show_comparison(display, runs)
     if FLAGS.out:
         from trainer.display import curves

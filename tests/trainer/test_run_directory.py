@@ -249,13 +249,28 @@ def test_the_name_of_the_current_directory_is_its_run_id(tmp_path, monkeypatch):
     assert RunDirectory(".").name == tmp_path.name
 
 
+def show_runs(monkeypatch, *paths):
+    """Shows the runs without examples."""
+    options = ["--num=0"] if len(paths) == 1 else []
+    monkeypatch.setattr(sys, "argv", ["show", *(f"--run_dir={path}" for path in paths), *options])
+    show.FLAGS.unparse_flags()
+    show.FLAGS["run_dir"].unparse()
+    show.FLAGS["num"].unparse()
+    with pytest.raises(SystemExit):
+        show.run()
+
+
+def test_a_record_in_the_place_of_another_trial_is_shown_with_a_remark(run, monkeypatch, capsys):
+    path = run.path.rename(run.path.with_name("trial_00001"))
+    for paths in ([path], [path, path]):
+        show_runs(monkeypatch, *paths)
+        assert f"{path} holds the record of trial" in " ".join(capsys.readouterr().out.split())
+
+
 @pytest.mark.parametrize("lost", [1, 50])
 def test_lost_measurements_are_shown(run, monkeypatch, capsys, lost):
     lines = run.metrics_path.read_text().splitlines(keepends=True)
     run.metrics_path.write_text("".join(lines[:-lost]))
-    monkeypatch.setattr(sys, "argv", ["show", f"--run_dir={run.path}", "--num=0"])
-    show.FLAGS.unparse_flags()
-    with pytest.raises(SystemExit):
-        show.run()
+    show_runs(monkeypatch, run.path)
     expected = f"{run.metrics_path} lacks {lost} of 50 measurements; the curves have gaps"
     assert expected in " ".join(capsys.readouterr().out.split())

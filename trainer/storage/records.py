@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import pathlib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Required, TypedDict
 
@@ -27,6 +28,8 @@ PRIVATE = ("host", "command")
 #: Files of a run that exist before its record.
 _DOCUMENTS = ("config.gin", "operative_config.gin")
 _LEASE = ("lease.json", "lease.lock")
+#: Name of a trial's directory in a study.
+_TRIAL = re.compile("trial_([0-9]{5})")
 
 
 class TaskOptions(TypedDict, total=False):
@@ -282,6 +285,13 @@ class RunDirectory:
         if problems:
             raise UserError(f"{self.metrics_path} is damaged: {problems[0]}")
         return [m for m in measurements if up_to_step is None or m["step"] <= up_to_step]
+
+    def stranger(self, record: RunRecord) -> str | None:
+        """Says that the directory of a trial holds another run's record; None if it does not."""
+        trial = _TRIAL.fullmatch(self.name)
+        if not trial or trial[1] == record.run_id:
+            return None
+        return f"{self.path} holds the record of {record.run_id}"
 
     def gaps(self, record: RunRecord, step: int, measurements: Sequence[dict]) -> str | None:
         """Says which measurements of the first `step` steps are lost; None if none is."""
