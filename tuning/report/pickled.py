@@ -6,6 +6,7 @@ Any other name is refused. NumPy's own reconstructors never see the file, becaus
 bytes as object pointers.
 """
 
+import math
 import os
 import pickle
 import pickletools
@@ -22,8 +23,15 @@ MAX_BYTES = 4 * 2**30
 #: Largest number of operations and of values in a file. A value counts once per reference: a few
 #: bytes can refer to one list a billion times.
 MAX_VALUES = 20_000_000
-#: Largest number of values in a tuple, counted in the same way.
-MAX_TUPLE = 10_000
+#: Length of the longest text that is a key of a dictionary, and largest number of other keys.
+MAX_KEY = MAX_OTHER_KEYS = 1000
+#: Types of a text or of bytes on the stack.
+_TEXTS = (pickletools.pyunicode, pickletools.pybytes_or_str, pickletools.pybytes)
+#: Types of a number, a truth value or None on the stack.
+_NUMBERS = (
+    *(pickletools.pyint, pickletools.pyinteger_or_bool, pickletools.pybool),
+    *(pickletools.pyfloat, pickletools.pynone),
+)
 #: Plain dtypes: booleans, numbers and strings.
 _PLAIN = re.compile(r"[<>|=][biufSU]\d+")
 
@@ -127,52 +135,67 @@ def records(path: str | os.PathLike, columns: list[str]) -> Iterator[list]:
     if missing:
         raise Refused(f"it has no column {', '.join(missing)}; it has {', '.join(names)}")
     values = _Values()
+    places = [names.index(name) for name in columns]
     for row in rows:
-        fields = dict(zip(names, row, strict=True))
-        yield [values.plain(fields[name]) for name in columns]
+        if len(row) != len(names):
+            raise Refused(f"a record has {len(row)} values for {len(names)} columns")
+        yield [values.plain(row[place]) for place in places]
 
 
 def _check_operations(file: BinaryIO) -> None:
     """Refuses operations that fill the memory or do not end.
 
-    `pickle` reserves memory up to the largest memo index. It hashes the keys of dictionaries, and
-    the hash of a tuple visits a shared member once per reference.
+    `pickle` reserves memory up to the largest memo index. It hashes and compares keys of
+    dictionaries and members of sets: the hash of a tuple visits a shared member once per reference,
+    and numbers can be chosen to have equal hashes.
     """
-    sizes: list[int | None] = []  # of the values on the stack; None is a mark
-    memo: dict[Any, int | None] = {}
+    stack: list[float | None] = []  # cost of each value as a key; None is a mark
+    memo: dict[Any, float | None] = {}
+    cost = 0.0
     for number, (operation, argument, _) in enumerate(pickletools.genops(file), 1):
-        name, size = operation.name, 1
+        name = operation.name
         if number > MAX_VALUES:
             raise Refused(f"it holds more than {MAX_VALUES:,} values")
         if name in ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"):
             index = len(memo) if argument is None else argument
             if index > number:
                 raise Refused(f"it has the memo index {index:,} too early")
-            memo[index] = sizes[-1]
+            memo[index] = stack[-1]
         elif name in ("GET", "BINGET", "LONG_BINGET"):
-            sizes.append(memo[argument])
+            stack.append(memo[argument])
         elif name == "DUP":
-            sizes.append(sizes[-1])
+            stack.append(stack[-1])
         elif name == "MARK":
-            sizes.append(None)
+            stack.append(None)
         else:
-            size += _taken(operation.stack_before, sizes)
-            if size > MAX_TUPLE and name.startswith("TUPLE"):
-                raise Refused(f"it holds a tuple of more than {MAX_TUPLE:,} values")
-            of_result = size if name.startswith(("TUPLE", "FROZENSET")) else 1
-            sizes += [of_result] * len(operation.stack_after)
+            taken = _taken(operation.stack_before, stack)
+            if name in ("DICT", "SETITEM", "SETITEMS"):
+                cost += sum(taken[1::2])
+            if cost > MAX_OTHER_KEYS:
+                raise Refused("it has a key that may take forever, or many that are no texts")
+            if name in ("EMPTY_SET", "ADDITEMS", "FROZENSET"):
+                raise Refused("it holds a set")
+            stack += [_cost(kind, argument) for kind in operation.stack_after]
 
 
-def _taken(kinds, sizes):
-    """Takes the arguments of an operation from the stack and returns the sum of their sizes."""
-    total = 0
+def _cost(kind, argument):
+    """Returns the cost of a value as a key: 0 for a short text, 1 for a number, else infinity."""
+    if kind in _TEXTS:
+        return 0 if len(argument) <= MAX_KEY else math.inf
+    is_short = kind in _NUMBERS and (argument is None or abs(argument) < 2**63)
+    return 1 if is_short else math.inf
+
+
+def _taken(kinds, stack):
+    """Takes the arguments of an operation from the stack, and returns them, the last one first."""
+    taken = []
     for kind in reversed(kinds):
         if kind is pickletools.stackslice:
-            while (size := sizes.pop()) is not None:
-                total += size
+            while (entry := stack.pop()) is not None:
+                taken.append(entry)
         elif kind is not pickletools.markobject:
-            total += sizes.pop() or 0
-    return total
+            taken.append(stack.pop())
+    return taken
 
 
 class _Values:
@@ -188,6 +211,7 @@ class _Values:
         if value is None or isinstance(value, bool | int | float | str):
             return value
         if isinstance(value, bytes):
+            self.left -= len(value) // 100  # each reference is a copy
             return value.decode("latin-1")
         if isinstance(value, dict):
             return {self.plain(name): self.plain(each) for name, each in value.items()}

@@ -242,17 +242,39 @@ def test_a_file_with_too_much_in_it_is_refused(tmp_path, monkeypatch):
         authors.read(bomb)
 
 
-@pytest.mark.parametrize("width", [2, 100])
-def test_a_key_whose_hash_would_take_forever_is_refused(tmp_path, width):
-    """Hashing 40 tuples, each with the one before it `width` times, does not end."""
+def nested(width):
+    """40 tuples, each with the one before it `width` times: hashing the last one does not end."""
     key = ()
     for _ in range(40):
         key = (key,) * width
-    # A dictionary with such a key cannot be made, so it is written by hand.
-    for protocol in (2, pickle.HIGHEST_PROTOCOL):
-        data = b"}" + pickle.dumps(key, protocol)[:-1] + b"Ns."
-        with pytest.raises(UserError, match=r"a tuple of more than 10,000 values; nothing in it"):
-            authors.read(write(tmp_path, data))
+    return key
+
+
+# A dictionary with such keys cannot be made, so its entries are written by hand.
+@pytest.mark.parametrize("protocol", [2, pickle.HIGHEST_PROTOCOL])
+@pytest.mark.parametrize(
+    "key",
+    [nested(2), nested(100), tuple(range(9990)), 2**64, "x" * 1001],
+    ids=["deep", "wide", "hashed again and again", "long", "compared again and again"],
+)
+def test_a_key_that_may_take_forever_is_refused(tmp_path, protocol, key):
+    data = pickle.dumps(key, protocol)[:-1]
+    for whole in (b"}" + data + b"Ns.", b"}(" + data + b"Nu.", b"(" + data + b"Nd."):
+        with pytest.raises(UserError, match="it has a key that may take forever"):
+            authors.read(write(tmp_path, whole))
+
+
+def test_many_keys_of_equal_hashes_are_refused(tmp_path):
+    keys = {number * (2**31 - 1): None for number in range(1001)}
+    with pytest.raises(UserError, match="or many that are no texts"):
+        authors.read(write(tmp_path, pickle.dumps(keys)))
+
+
+def test_a_set_is_refused(tmp_path):
+    for protocol in (4, pickle.HIGHEST_PROTOCOL):
+        for value in ({1}, frozenset({1})):
+            with pytest.raises(UserError, match="it holds a set"):
+                authors.read(write(tmp_path, pickle.dumps(as_value(value), protocol)))
 
 
 def test_a_memo_index_that_would_fill_the_memory_is_refused(tmp_path):
