@@ -188,11 +188,12 @@ class DurableOracle(keras_tuner.Oracle):
         with self.guard(), whole(path, "w") as file:
             file.write(text)
 
-    def reload(self, digits: int | None = None) -> None:
+    def reload(self, digits: int | None = None, most: int | None = None) -> None:
         """Reads the search from its files.
 
         Args:
             digits: number of digits of all trial ids; any number if None.
+            most: largest number of trials that it can have; any number if None.
         """
         found = {}
         for entry in sorted(os.scandir(self._project_dir), key=lambda entry: entry.name):
@@ -202,6 +203,8 @@ class DurableOracle(keras_tuner.Oracle):
         new = self.get_state()
 
         def start(state):
+            if most is not None and len(state["start_order"]) > most:
+                raise UserError(f"it has {len(state['start_order'])} trials, of at most {most}")
             for index, name in enumerate(state["start_order"]):
                 _check_id(name, digits)
                 if int(name) != index:
@@ -212,7 +215,7 @@ class DurableOracle(keras_tuner.Oracle):
 
         state = self._read(self._get_oracle_fname(), SearchFile, start)
         if state is None:
-            state = new | self._rebuilt({name: each for name, (_, each) in found.items()})
+            state = new | self._rebuilt({name: each for name, (_, each) in found.items()}, most)
             self.set_state(state)
         known = {name: each["origin"] for name, (_, each) in found.items() if each.get("origin")}
         self.origins = known | state.get("origins", {})
@@ -308,13 +311,14 @@ class DurableOracle(keras_tuner.Oracle):
         hyperparameters.values = dict(state["values"][trial_id])
         return Trial(hyperparameters, trial_id, RUNNING)
 
-    def _rebuilt(self, found):
+    def _rebuilt(self, found, most):
         """Returns entries of the oracle's state that follow from its trials' files.
 
         They are those of the trials before the first one without a file, since proposals follow
         from all earlier trials.
         """
-        numbered = zip(itertools.count(), sorted(found, key=int))
+        found = {name: found[name] for name in sorted(found, key=int)[:most]}
+        numbered = zip(itertools.count(), found)
         order = [name for _, name in itertools.takewhile(lambda n: n[0] == int(n[1]), numbered)]
         if gone := found.keys() - order:
             warnings.warn(

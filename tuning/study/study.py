@@ -269,7 +269,7 @@ class Study:
             warnings.simplefilter("always", UserWarning)
             # Either may be missing after a kill, or damaged.
             if list(self.path.glob("oracle.json")) or list(self.path.glob("trial_*/trial.json")):
-                oracle.reload(digits=len(str(MAX_TRIALS)))
+                oracle.reload(len(str(MAX_TRIALS)), self._most_trials())
         for problem in filter(None, (self.log.problem, *(str(p.message) for p in problems))):
             display.say(problem)
         return oracle
@@ -308,9 +308,7 @@ class Study:
         try:
             if not re.fullmatch("[0-9]{5}", record.run_id):
                 raise UserError("its id is not the number of a trial")
-            # Those that train at once are of two batches.
-            most = len(self.log.records) + 2 * (self.study.batch or 0)
-            if int(record.run_id) >= max(self.study.num_trials, most):
+            if int(record.run_id) >= self._most_trials():
                 raise UserError(f"the study has {count(self.study.num_trials, 'trial')}; {WAY_OUT}")
             for each in self.space:
                 if each.name.partition(".")[0] not in record.config:
@@ -332,6 +330,11 @@ class Study:
                 f"{self.log.path}: trial {record.run_id} does not fit the search space: {error}"
             ) from None
         return values
+
+    def _most_trials(self):
+        # Those that train at once are of two batches.
+        most = len(self.log.records) + 2 * (self.study.batch or 0)
+        return max(self.study.num_trials, most)
 
     def _make_oracle(self) -> "DurableOracle":
         import keras_tuner

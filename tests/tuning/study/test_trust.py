@@ -134,6 +134,19 @@ def test_an_odd_id_in_the_search_is_set_aside(path, capsys, name):
     study(path, 13).run(Untrained())
 
 
+def test_a_search_with_more_trials_than_the_study_is_set_aside(path, capsys):
+    """They would all be trained."""
+    file = path / "oracle.json"
+    held = json.loads(file.read_text()) | {"crc32": None}
+    names = [f"{number:05d}" for number in range(12, 100)]
+    held["start_order"] += names
+    held["values"] |= dict.fromkeys(names, held["values"]["00011"])
+    file.write_text(json.dumps(held))
+    executor = Untrained()
+    assert study(path).run(executor)[1] and not executor.jobs
+    assert "it has 100 trials, of at most" in capsys.readouterr().out
+
+
 #: Settings of another study -> how its records differ.
 OTHERS = {
     "arch irnn, not rnn": TrainConfig("parens", "irnn", num_params=3000),
