@@ -88,7 +88,7 @@ def _summary(costs, waits_for, workers):
     return (
         f"{count(len(costs), 'study', 'studies')}, "
         f"{count(sum(each.trials for each in costs.values()), 'trial')}, "
-        f"{sum(each.steps for each in costs.values()):.3g} steps; about "
+        f"{round(sum(each.steps for each in costs.values())):.3g} steps; about "
         f"{seconds / 3600:,.2f} {unit}-hours, {duration(max(seconds / workers, longest))} on "
         f"{count(workers, unit, unit + 's')}; "
         f"{sum(each.disk for each in costs.values()) / 1e6:,.0f} MB of disk"
