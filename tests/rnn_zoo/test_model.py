@@ -239,11 +239,8 @@ def test_fit_under_xla(case, rng):
             assert np.all(state != start)  # learned initial states train too
 
 
-@pytest.mark.parametrize(
-    "case",
-    slow_except(one_case_of("gru"), one_case_of("rnn", "irnn", "ugrnn", "gru", "mgu")),
-    ids=case_id,
-)
+@pytest.mark.slow  # tests/keras_suite fits cells in other models
+@pytest.mark.parametrize("case", one_case_of("rnn", "irnn", "ugrnn", "gru", "mgu"), ids=case_id)
 def test_fit_of_a_cell_in_a_functional_model(case, rng):
     arch, options, _ = case
     inputs = keras.Input((None, INPUT))

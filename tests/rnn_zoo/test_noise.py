@@ -222,6 +222,7 @@ def test_without_rates_there_is_no_random_state():
     assert len(noisy.variables) == len(noisy.weights) + 1
 
 
+@pytest.mark.slow  # tests/keras_suite trains and saves layers with dropout
 def test_a_noisy_layer_trains_and_is_saved(inputs, tmp_path):
     options = {"dropout": 0.1, "recurrent_dropout": 0.2, "zoneout": {"h": 0.1, "c": 0.5}}
     model = keras.Sequential(
