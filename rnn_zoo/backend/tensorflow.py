@@ -80,8 +80,8 @@ def pullback(function: Callable, args: tuple, cotangents: Any) -> tuple[Any, Any
 def with_gradient(forward: Callable, backward: Callable, args: tuple) -> Any:
     """Compute `forward(*args)[0]` with the gradient `backward` instead of the automatic one.
 
-    Second derivatives are the automatic ones of `forward`: `backward` would count a gate's operand
-    twice, through the stored z and through `stored`.
+    Second derivatives are the automatic ones of `forward`: those of `backward` would miss that
+    residuals, such as a stored z, depend on the arguments too.
 
     Args:
         forward: returns (outputs, residuals).

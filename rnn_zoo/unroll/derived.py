@@ -255,8 +255,8 @@ def is_large(units: int, batch_size: Any) -> bool:
 def _adds_up(z, states):
     """Return whether the backward loop adds up the weights' gradients itself.
 
-    If not, they are computed after the loop, for all steps at once. That is faster where dz fits
-    into a core's cache, too.
+    If not, they are computed after the loop, for all steps at once, as is faster for large matrices
+    and where dz fits into a core's cache.
     """
     sizes = [size for each in z for size in each.shape]
     if not all(isinstance(size, int) for size in sizes):  # None, or one of JAX's symbols

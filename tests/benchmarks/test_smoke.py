@@ -11,6 +11,10 @@ SMALL = ("--seconds=0.02", "--repeats=1", "--tasks", "capacity", "--archs", "rnn
 COMMANDS = {
     "steps": ((*SMALL, "--candidates", "ours_jax"), "steps_per_second"),
     "halving": (("--trials=3", "--steps=20", "--seeds=1"), "steps"),
+    "fit": (
+        ("--settings", "GRU(16)-32x50", "--backends", "jax", "--repeats=1", "--batches=1"),
+        "step_ms",
+    ),
     "scheduling": (
         ("--engines", "local", "--studies=10", "--workers=2"),
         "milliseconds_a_study",

@@ -1,13 +1,1 @@
-import keras
-import numpy as np
-import pytest
-
-
-@pytest.fixture
-def rng():
-    return np.random.default_rng(20170)
-
-
-@pytest.fixture(autouse=True)
-def repeatable():
-    keras.utils.set_random_seed(20170)
+from seeded import repeatable, rng  # noqa: F401
