@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from rnn_zoo import names
+from rnn_zoo.algebra import Gate, Vector, declared, gates_with
 
 
 class Architecture(NamedTuple):
@@ -15,11 +16,13 @@ class Architecture(NamedTuple):
         options: names and defaults of the constructor's own arguments, which other cells lack.
         ranges: option -> range in a search; see `rnn_zoo.register`.
         lane_options: names of the options that may differ between the trials of one program.
+        vectors: learned vectors beside the gates.
+        uses_activation: whether the equations use the nonlinearity s.
     """
 
     summary: str
     cell: str
-    gates: tuple[str, ...]
+    gates: Mapping[str, Gate]
     forget_gates: tuple[str, ...]
     state_names: tuple[str, ...]
     mixes_input: bool = False
@@ -30,28 +33,36 @@ class Architecture(NamedTuple):
     options: Mapping[str, Any] = {}
     ranges: Mapping[str, Any] = {}
     lane_options: tuple[str, ...] = ()
+    vectors: Mapping[str, Vector] = {}
+    uses_activation: bool = True
+
+    def gates_with(self, part: str) -> tuple[str, ...]:
+        """Return the gates with a part; see `rnn_zoo.algebra.gates_with`."""
+        return gates_with(self.gates, part)
 
 
 ARCHITECTURES: dict[str, Architecture] = {
-    "rnn": Architecture("vanilla RNN", "RNNCell", ("h",), (), ("h",)),
+    "rnn": Architecture("vanilla RNN", "RNNCell", declared(("h",)), (), ("h",)),
     "irnn": Architecture(
         "identity-initialised ReLU RNN",
         "IRNNCell",
-        ("h",),
+        declared(("h",)),
         (),
         ("h",),
         activation="relu",
         matrix_init="identity",
     ),
-    "ugrnn": Architecture("update gate RNN", "UGRNNCell", ("c", "g"), ("g",), ("h",)),
-    "gru": Architecture("gated recurrent unit", "GRUCell", ("r", "u", "c"), ("u",), ("h",)),
+    "ugrnn": Architecture("update gate RNN", "UGRNNCell", declared(("c", "g")), ("g",), ("h",)),
+    "gru": Architecture(
+        "gated recurrent unit", "GRUCell", declared(("r", "u", "c")), ("u",), ("h",)
+    ),
     "lstm": Architecture(
-        "long short-term memory", "LSTMCell", ("i", "f", "c", "o"), ("f",), ("h", "c")
+        "long short-term memory", "LSTMCell", declared(("i", "f", "c", "o")), ("f",), ("h", "c")
     ),
     "+rnn": Architecture(
         "intersection RNN",
         "IntersectionRNNCell",
-        ("y", "h", "gy", "gh"),
+        declared(("y", "h", "gy", "gh")),
         ("gy", "gh"),
         ("h",),
         mixes_input=True,
@@ -59,11 +70,11 @@ ARCHITECTURES: dict[str, Architecture] = {
         options={"depth_activation": "relu"},
     ),
     # Not in the paper.
-    "mgu": Architecture("minimal gated unit", "MGUCell", ("f", "h"), ("f",), ("h",)),
+    "mgu": Architecture("minimal gated unit", "MGUCell", declared(("f", "h")), ("f",), ("h",)),
     "minimal_rnn": Architecture(
         "MinimalRNN, one gate over a map of the input",
         "MinimalRNNCell",
-        ("u",),
+        declared(("u",)),
         ("u",),
         ("h",),
         mixes_input=True,

@@ -25,9 +25,10 @@ class SeededInitializer(keras.initializers.Initializer):
 
     def draw(self, shape: tuple[int, ...]) -> np.ndarray:
         """Return the value as a float64 NumPy array."""
-        return self._draw(np.random.default_rng(self.seed), shape)
+        return self.draw_from(np.random.default_rng(self.seed), shape)
 
-    def _draw(self, rng, shape):
+    def draw_from(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+        """Return a value drawn from a generator, whatever the seed."""
         raise NotImplementedError
 
     def get_config(self) -> dict[str, Any]:
@@ -38,7 +39,7 @@ class SeededInitializer(keras.initializers.Initializer):
 class ScaledNormal(SeededInitializer):
     """scale · N(0, 1/n), where n is the number of rows (inputs)."""
 
-    def _draw(self, rng, shape):
+    def draw_from(self, rng, shape):
         return self.scale * rng.standard_normal(shape) / np.sqrt(shape[0])
 
 
@@ -46,7 +47,7 @@ class ScaledNormal(SeededInitializer):
 class Orthogonal(SeededInitializer):
     """scale · Q, with Q uniform over the orthogonal matrices (QR of a Gaussian matrix)."""
 
-    def _draw(self, rng, shape):
+    def draw_from(self, rng, shape):
         rows, columns = shape
         q, r = np.linalg.qr(rng.standard_normal((max(shape), min(shape))))
         q = q * np.sign(np.diag(r))
@@ -57,7 +58,7 @@ class Orthogonal(SeededInitializer):
 class Identity(SeededInitializer):
     """Identity matrix; the only matrix initializer that appendix A does not scale."""
 
-    def _draw(self, rng, shape):
+    def draw_from(self, rng, shape):
         return np.eye(*shape)
 
 
@@ -65,7 +66,7 @@ class Identity(SeededInitializer):
 class ConstantBias(SeededInitializer):
     """Constant: every bias equals scale."""
 
-    def _draw(self, rng, shape):
+    def draw_from(self, rng, shape):
         return np.full(shape, float(self.scale))
 
 
@@ -73,37 +74,8 @@ class ConstantBias(SeededInitializer):
 class NormalBias(SeededInitializer):
     """scale · N(0, 1)."""
 
-    def _draw(self, rng, shape):
+    def draw_from(self, rng, shape):
         return self.scale * rng.standard_normal(shape)
-
-
-@keras.saving.register_keras_serializable("rnn_zoo")
-class GateOf(keras.initializers.Initializer):
-    """The columns of one gate in the matrix that a Keras initializer draws for all gates.
-
-    Args:
-        initializer: a Keras initializer.
-        index: number of the gate.
-        count: number of gates.
-    """
-
-    def __init__(self, initializer: Any, index: int, count: int):
-        self.initializer = keras.initializers.get(initializer)
-        self.index = index
-        self.count = count
-
-    def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> Tensor:
-        *rows, units = shape
-        drawn = self.initializer((*rows, self.count * units), dtype=dtype)
-        return drawn[..., self.index * units : (self.index + 1) * units]
-
-    def draw(self, shape: tuple[int, ...]) -> np.ndarray:
-        """Return the value as a float32 NumPy array."""
-        return keras.ops.convert_to_numpy(self(shape, dtype="float32"))
-
-    def get_config(self) -> dict[str, Any]:
-        serialized = keras.initializers.serialize(self.initializer)
-        return {"initializer": serialized, "index": self.index, "count": self.count}
 
 
 #: Initializers of recurrent matrices and of biases, by their names in configurations.

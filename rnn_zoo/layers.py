@@ -54,8 +54,8 @@ class CellLayer(keras.layers.RNN):
 
     Raises:
         ValueError: an unknown argument, or one that the cell refuses. When the layer is built: the
-            cell has weights besides those of its gates, which the derived gradient would miss; or
-            the layer is stateful and its batch size is not known.
+            cell has weights that it does not declare, which the derived gradient would miss; or the
+            layer is stateful and its batch size is not known.
     """
 
     cell_class: type[cells.AbstractRNNCell]
@@ -134,8 +134,9 @@ class CellLayer(keras.layers.RNN):
         if unknown:
             name = type(self.cell).__name__
             raise ValueError(
-                f"{name} has weights other than its gates', {', '.join(unknown)}, and layers of "
-                f"rnn_zoo do not train these; use keras.layers.RNN({name}(units)), which does"
+                f"{name} has weights that it does not declare, {', '.join(unknown)}, and layers of "
+                f"rnn_zoo do not train these; declare them as `vectors`, or use "
+                f"keras.layers.RNN({name}(units)), which trains them"
             )
         self.input_spec = keras.layers.InputSpec(ndim=3, axes={-1: features})
         if self.stateful:
@@ -222,7 +223,7 @@ class CellLayer(keras.layers.RNN):
         sequence = self.return_sequences or (mask is not None and self.zero_output_for_mask)
         outputs, states = unroll(
             self.cell,
-            self.cell.weight_tensors(),
+            self.cell.fused(),
             sequences,
             initial_state,
             mask,

@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from rnn_zoo import names
+from rnn_zoo.algebra import Gate, divisor
 from rnn_zoo.architectures import ALIASES, ARCHITECTURES, Architecture
 from rnn_zoo.cells import CELLS, AbstractRNNCell
-from rnn_zoo.cells.base import own_options
+from rnn_zoo.cells.base import names_in_equations, own_options
 from rnn_zoo.layers import LAYERS, CellLayer, make_layer
 
 
@@ -75,6 +76,8 @@ def register(
         options=options,
         ranges=ranges or {},
         lane_options=cell_class.lane_options,
+        vectors=cell_class.vectors,
+        uses_activation="activation" in names_in_equations(cell_class),
     )
     layer = cell_class.__name__.removesuffix("Cell") + "Layer"
     CELLS[name] = cell_class
@@ -99,22 +102,37 @@ def _check_options(cell_class, options, ranges):
                 f"{option!r} is no argument of {name} of its own; it has "
                 f"{', '.join(options) or 'none'}"
             )
-    missing = [option for option in options if not hasattr(cell_class(1), option)]
+    cell = cell_class(divisor(cell_class.gates))
+    missing = [option for option in options if not hasattr(cell, option)]
     if missing:
         raise ValueError(f"{name} must store its argument {missing[0]} as self.{missing[0]}")
+
+
+def _are_names(found):
+    """Return whether a collection has at least one name, and names alone."""
+    return bool(found) and all(isinstance(name, str) and name.isidentifier() for name in found)
 
 
 def _check_class(cell_class):
     if not (isinstance(cell_class, type) and issubclass(cell_class, AbstractRNNCell)):
         raise TypeError(f"a cell must be a subclass of AbstractRNNCell, got {cell_class!r}")
-    for what in ("gates", "state_names"):
-        names = getattr(cell_class, what)
-        is_tuple = isinstance(names, tuple) and len(set(names)) == len(names) > 0
-        if not (is_tuple and all(isinstance(n, str) and n.isidentifier() for n in names)):
-            raise ValueError(
-                f"{cell_class.__name__}.{what} must be a tuple of different names like ('c', 'g'), "
-                f"got {names!r}"
-            )
+    name, gates, states = cell_class.__name__, cell_class.gates, cell_class.state_names
+    kinds = gates.values() if isinstance(gates, Mapping) else [None]
+    if not (_are_names(gates) and all(isinstance(gate, Gate) for gate in kinds)):
+        raise ValueError(
+            f"{name}.gates must be a tuple of different names like ('c', 'g'), or a dict from "
+            f"name to rnn_zoo.algebra.Gate, got {gates!r}"
+        )
+    if not (isinstance(states, tuple) and len(set(states)) == len(states) and _are_names(states)):
+        raise ValueError(
+            f"{name}.state_names must be a tuple of different names like ('h', 'c'), got {states!r}"
+        )
+    taken = [vector for vector in cell_class.vectors if hasattr(cell_class(divisor(gates)), vector)]
+    if taken or not all(map(str.isidentifier, cell_class.vectors)):
+        raise ValueError(
+            f"{name}.vectors must have names that are no attributes of a cell, got "
+            f"{', '.join(taken or cell_class.vectors)}"
+        )
     strangers = [gate for gate in cell_class.forget_gates if gate not in cell_class.gates]
     if strangers:
         raise ValueError(
@@ -125,6 +143,6 @@ def _check_class(cell_class):
         raise ValueError(f"{cell_class.__name__} must define step(ops, x, pre, states)")
     if cell_class.build is not AbstractRNNCell.build:
         raise ValueError(
-            f"{cell_class.__name__} must not override build(): an architecture has no weights "
-            f"other than its gates'; keras.layers.RNN({cell_class.__name__}(units)) trains them"
+            f"{name} must not override build(): declare further weights as `vectors`; "
+            f"keras.layers.RNN({name}(units)) trains any"
         )

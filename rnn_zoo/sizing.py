@@ -11,38 +11,15 @@ Legend: I input, N units, O output, G gates, S states.
 import math
 from typing import Any
 
+from rnn_zoo.algebra import divisor, weight_shapes
 from rnn_zoo.architectures import ARCHITECTURES, canonical_name
-
-
-def weight_shapes(cell: Any, units: int, features: int) -> dict[str, Any]:
-    """Return the shapes of a cell's weights, in the structure of its `weight_tensors`.
-
-    Args:
-        cell: a cell, its class, or its `rnn_zoo.architectures.Architecture`.
-        units: N.
-        features: I, features of the cell's input.
-
-    Returns:
-        dict(input, recurrent, bias: dicts from gate to shape; initial_state: list of shapes;
-        read_in: dict(kernel, bias) of shapes, empty if there is no read-in).
-    """
-    read_in = {}
-    if cell.always_reads_in or (cell.mixes_input and features != units):
-        read_in = {"kernel": (features, units), "bias": (units,)}
-        features = units
-    return {
-        "input": dict.fromkeys(cell.gates, (features, units)),
-        "recurrent": dict.fromkeys(cell.gates, (units, units)),
-        "bias": dict.fromkeys(cell.gates if getattr(cell, "use_bias", True) else (), (units,)),
-        "initial_state": [(units,) for _ in cell.state_names],
-        "read_in": read_in,
-    }
 
 
 def count_params(arch: Any, depth: int, units: int, input_dim: int, output_dim: int) -> int:
     """Count the trainable parameters of a stack with a linear readout.
 
-    A layer has G (I N + N^2 + N) + S N parameters, the readout N O + O, and a read-in I N + N.
+    A layer of G gates with all parts has G (I N + N^2 + N) + S N parameters, the readout N O + O,
+    and a read-in I N + N.
 
     Args:
         arch: an architecture's name, or a cell class.
@@ -57,7 +34,7 @@ def count_params(arch: Any, depth: int, units: int, input_dim: int, output_dim: 
     Raises:
         ValueError: unknown architecture, or a dimension below 1.
     """
-    cell = ARCHITECTURES[canonical_name(arch)] if isinstance(arch, str) else arch
+    cell = _facts(arch)
     for name, value in dict(
         depth=depth, units=units, input_dim=input_dim, output_dim=output_dim
     ).items():
@@ -92,16 +69,16 @@ def units_for_budget(
     def count(units):
         return count_params(arch, depth, units, input_dim, output_dim)
 
-    candidates = {1}
+    unit = divisor(_facts(arch).gates)  # N must be a multiple of it
     low, high = 1, 2
-    while count(high) <= max_params:
+    while count(high * unit) <= max_params:
         low, high = high, 2 * high
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if count(middle) <= max_params else (low, middle)
-    candidates.add(low)
+        low, high = (middle, high) if count(middle * unit) <= max_params else (low, middle)
+    candidates = {unit, low * unit}
     # With N = I the +RNN needs no read-in, so it may fit although a smaller N does not.
-    candidates.add(input_dim)
+    candidates |= set() if input_dim % unit else {input_dim}
     fitting = [units for units in candidates if count(units) <= max_params]
     if not fitting:
         smallest = min(count(units) for units in candidates)
@@ -110,3 +87,7 @@ def units_for_budget(
             f"{input_dim} inputs and {output_dim} outputs; the smallest such model has {smallest:,}"
         )
     return max(fitting)
+
+
+def _facts(arch):
+    return ARCHITECTURES[canonical_name(arch)] if isinstance(arch, str) else arch

@@ -15,6 +15,8 @@ import numpy as np
 from rnn_zoo import numpy_ops
 from rnn_zoo.cells import AbstractRNNCell
 from rnn_zoo.cells.noise import replace
+from rnn_zoo.cells.weights import fuse, product_of
+from rnn_zoo.unroll.form import grouping
 
 Array = Any
 
@@ -132,22 +134,17 @@ class _Layer:
     """A cell's step on NumPy arrays, with one product for all gates that share an operand."""
 
     def __init__(self, cell, weights, batch_size, dtype):
-        self.cell, self.dtype = _in_numpy(cell), dtype
-        self.read_in = weights["read_in"]
-        self.initial = [np.tile(state, (batch_size, 1)) for state in weights["initial_state"]]
-        groups = self._groups()
-        gates = [gate for group in groups for gate in group]
-        self.kernel = np.concatenate([weights["input"][gate] for gate in gates], axis=1)
-        self.bias = np.concatenate([weights["bias"][gate] for gate in gates])
-        self.input_dim = len(self.read_in["kernel"] if self.read_in else self.kernel)
-        # Per gate: its group's columns of W x + b, the group's U, and each member's columns.
-        self.plan, start, units = {}, 0, cell.units
-        for group in groups:
-            stop = start + len(group) * units
-            recurrent = np.concatenate([weights["recurrent"][gate] for gate in group], axis=1)
+        fused = fuse(cell, weights, np)
+        self.cell, self.dtype = _in_numpy(replace(cell, **fused.vectors)), dtype
+        self.read_in, self.diagonals = fused.read_in, fused.diagonals
+        self.initial = [np.tile(state, (batch_size, 1)) for state in fused.initial_state]
+        self.input_dim = len(self.read_in["kernel"] if self.read_in else fused.input)
+        # Per gate: the weights of its group, and each member's columns of the product.
+        self.plan, units = {}, cell.units
+        for group in self._groups():
+            product = product_of(cell.gates, fused, group, ops=np)
             members = [(g, _columns(i * units, (i + 1) * units)) for i, g in enumerate(group)]
-            self.plan |= dict.fromkeys(group, (_columns(start, stop), recurrent, members))
-            start = stop
+            self.plan |= dict.fromkeys(group, (product, members))
 
     def __call__(self, x, states):
         """Return (output (B, N), states after the step)."""
@@ -155,17 +152,22 @@ class _Layer:
             x = np.dot(x, self.read_in["kernel"])
             x += self.read_in["bias"]
             x = self.cell.after_read_in(numpy_ops, x)
-        projected = np.dot(x, self.kernel)
-        projected += self.bias
-        known = {}
+        plan, diagonals, known = self.plan, self.diagonals, {}
 
-        def pre(gate, operand):
-            if gate not in known:
-                columns, recurrent, members = self.plan[gate]
-                z = np.dot(operand, recurrent)
-                z += projected[columns]
+        def pre(gate, operand=None):
+            if gate not in known and gate in plan:
+                product, members = plan[gate]
+                z = 0
+                if "input" in product:
+                    z = np.dot(x, product["input"])
+                if "recurrent" in product:
+                    z += np.dot(operand, product["recurrent"])
+                if "bias" in product:
+                    z += product["bias"]
                 for member, own in members:
                     known[member] = z[own]
+            if gate in diagonals:
+                return operand * diagonals[gate] + known.get(gate, 0)
             return known[gate]
 
         output, states = self.cell.step(numpy_ops, x, pre, states)
@@ -174,16 +176,11 @@ class _Layer:
 
     def _groups(self):
         """Call the step once on zeros; return lists of gates that share an operand."""
-        groups = []
+        record, groups = grouping(self.cell.gates)
         x, *states = (np.zeros_like(self.initial[0]) for _ in [None, *self.initial])
 
-        def pre(gate, operand):
-            for shared, gates in groups:
-                if shared is operand:
-                    gates.append(gate)
-                    break
-            else:
-                groups.append((operand, [gate]))
+        def pre(gate, operand=None):
+            record(gate, operand)
             return np.zeros_like(self.initial[0])
 
         for array in (x, *states):
@@ -198,7 +195,7 @@ class _Layer:
                 f"{type(self.cell).__name__}.step changes an argument in place: write h = g * h "
                 "instead of h *= g"
             ) from error
-        return [gates for _, gates in groups]
+        return groups
 
 
 def _columns(start, stop):

@@ -104,6 +104,11 @@ def random_layer(case, rng, dtype="float64", **options):
     return layer
 
 
+def initial_variables(layer):
+    """The variables of a layer's learned initial states."""
+    return [getattr(layer.cell, f"initial_{name}") for name in layer.cell.state_names]
+
+
 def random_inputs(case, rng, dtype="float64", lanes=()):
     """Inputs (B, T, I) and states, each (B, N), that are not zero."""
     arch, _, features = case
@@ -121,10 +126,25 @@ def random_mask(rng):
 
 
 def values_of(cell):
-    """The cell's weights by name, in float64."""
-    return {
-        weight.name: keras.ops.convert_to_numpy(weight).astype("float64") for weight in cell.weights
-    }
+    """The cell's weights by name, those of each gate apart, in float64."""
+    return by_gate(
+        cell, {weight.name: keras.ops.convert_to_numpy(weight) for weight in cell.weights}
+    )
+
+
+def by_gate(cell, arrays):
+    """Arrays by the names of a cell's variables, with those of each gate apart, in float64."""
+    found = {}
+    for name, array in arrays.items():
+        if array is None:  # the gradient of what is not used
+            continue
+        part = {"kernel": "input", "recurrent_kernel": "recurrent", "bias": "bias"}.get(name)
+        gates = [g for g in cell.gates if part and f"{g}_{part}" not in arrays]
+        gates = [g for g in gates if getattr(cell.gates[g], part)]
+        split = np.split(array, len(gates), axis=-1) if gates else [array]
+        names = [f"{gate}_{part}" for gate in gates] or [name]
+        found |= zip(names, (each.astype("float64") for each in split), strict=True)
+    return found
 
 
 def twin_weights(arch, values):

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from cell_twins import BATCH, INPUT, TIME, UNITS, randomize
+from cell_twins import BATCH, INPUT, TIME, UNITS, initial_variables, randomize
 from on_backend import to_numpy
 
 ATOL = 1e-6
@@ -15,14 +15,14 @@ def our_layer(kind, rng, features=INPUT, units=UNITS, **options):
     layer = kind(units, **(CALLS | options))
     layer.build((None, None, features))
     randomize(layer.weights, rng)
-    for state in layer.cell.weights_by_part["initial_state"]:
+    for state in initial_variables(layer):
         state.assign(np.zeros(units))
     return layer
 
 
 def layer_with_learned_state(kind, rng):
     layer = our_layer(kind, rng, name="mine")
-    layer.cell.weights_by_part["initial_state"][-1].assign(np.array([0.0, 0.1, 0.0]))
+    initial_variables(layer)[-1].assign(np.array([0.0, 0.1, 0.0]))
     return layer
 
 

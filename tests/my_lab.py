@@ -14,8 +14,8 @@ class Parity(Task):
     """Predict, at each step, whether the number of ones so far is odd."""
 
     input_dim, output_dim, chance_loss, target_time_axis = 1, 2, math.log(2), -1
-    defaults = {"num_params": 300, "train_steps": 30, "batch_size": 4, "eval_samples": 16}  # noqa: RUF012
-    ranges = {"num_steps": (4, 6)}  # noqa: RUF012
+    defaults = {"num_params": 300, "train_steps": 30, "batch_size": 4, "eval_samples": 16}
+    ranges = {"num_steps": (4, 6)}
 
     def __init__(self, num_steps=5):
         self.num_steps = num_steps

@@ -12,8 +12,8 @@ class Parity(Task):
     """Predict, at each step, whether the number of ones so far is odd."""
 
     input_dim, output_dim, chance_loss, target_time_axis = 1, 2, math.log(2), -1
-    defaults = {"num_params": 500, "train_steps": 40, "task_options": {"num_steps": 7}}  # noqa: RUF012
-    ranges = {"num_steps": (5, 50, "log"), "first": ["zero", "random"]}  # noqa: RUF012
+    defaults = {"num_params": 500, "train_steps": 40, "task_options": {"num_steps": 7}}
+    ranges = {"num_steps": (5, 50, "log"), "first": ["zero", "random"]}
 
     def __init__(self, num_steps=20, first="random"):
         self.num_steps, self.first = num_steps, first

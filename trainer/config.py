@@ -129,8 +129,8 @@ class TrainConfig:
         for name in ("lr_init", "lr_decay_rate", "gradient_clip_val"):
             check_range(name, getattr(self, name), 0, math.inf, open_below=True)
         check_range("l2_decay", self.l2_decay, 0, math.inf)
-        for name in ("input_scale", "recurrent_scale", "bias_scale"):
-            self._check_by_gate(name, ARCHITECTURES[arch].gates)
+        for part in ("input", "recurrent", "bias"):
+            self._check_by_gate(f"{part}_scale", ARCHITECTURES[arch].gates_with(part))
         self._check_by_gate("gate_bias", ARCHITECTURES[arch].forget_gates)
         check_range("momentum_logit", self.momentum_logit, -math.inf, math.inf)
         for name in OPTIONS:
@@ -297,12 +297,26 @@ def without_effect(fields: Mapping[str, Any]) -> dict[str, str]:
     arch, optimizer = fields["arch"], fields.get("optimizer", TrainConfig.optimizer)
     facts, update = ARCHITECTURES.get(arch), optimizers.OPTIMIZERS.get(optimizer)
     found: dict[str, str] = {}
-    if facts and not facts.forget_gates:
-        found["gate_bias"] = f"{arch} has no gate with b^fg"
+    if facts:
+        found |= _without_effect_on(arch, facts)
     if facts and (fields.get("matrix_init") or facts.matrix_init) == "identity":
         found["recurrent_scale"] = "an identity matrix has no scale"
     if update and not update.has_momentum:
         found["momentum_logit"] = f"{optimizer} has no momentum"
+    return found
+
+
+def _without_effect_on(arch, facts):
+    found = {}
+    if not facts.forget_gates:
+        found["gate_bias"] = f"{arch} has no gate with b^fg"
+    if not facts.uses_activation:
+        found["activation"] = f"the equations of {arch} have fixed nonlinearities"
+    if not facts.gates_with("matrix"):
+        found["matrix_init"] = f"{arch} has no recurrent matrix"
+    for part, what in (("recurrent", "recurrent product"), ("bias", "bias")):
+        if not facts.gates_with(part):
+            found[f"{part}_scale"] = f"{arch} has no {what}"
     return found
 
 

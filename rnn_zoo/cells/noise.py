@@ -108,7 +108,7 @@ class NoisyCell(_DropoutRNNCell):
 
 
 def step_of(cell: Any, training: bool) -> Callable:
-    """Return `step(x, pre, states, noise)`: the cell's step with its noise.
+    """Return `step(x, pre, states, noise, vectors)`: the cell's step with its noise.
 
     Args:
         cell: `AbstractRNNCell`, or an object with its `step` and no noise.
@@ -121,8 +121,9 @@ def step_of(cell: Any, training: bool) -> Callable:
             return ops.where(noise[f"zoneout_{name}"], old, new)
         return zoneout[name] * old + (1 - zoneout[name]) * new
 
-    def step(x, pre, states, noise):
-        output, new = masked_step(cell, ops, x, pre, states, noise)
+    def step(x, pre, states, noise, vectors):
+        with_vectors = replace(cell, **vectors) if vectors else cell
+        output, new = masked_step(with_vectors, ops, x, pre, states, noise)
         if not zoneout:
             return output, new
         kept = [
@@ -156,7 +157,9 @@ def _with_dropped_operands(pre, mask):
     """Multiply each operand by the mask once, however many gates share it."""
     dropped: list = []
 
-    def masked(gate, operand):
+    def masked(gate, operand=None):
+        if operand is None:
+            return pre(gate)
         for known, product in dropped:
             if known is operand:
                 return pre(gate, product)

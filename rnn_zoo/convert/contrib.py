@@ -70,7 +70,7 @@ def from_contrib(
     layer.cell.set_gate_weights(arrays.by_gate(gates, kernel[:-units], kernel[-units:], bias))
     if read_in is not None:
         for name, array in zip(("kernel", "bias"), read_in, strict=True):
-            layer.cell.weights_by_part["read_in"][name].assign(array)
+            getattr(layer.cell, f"read_in_{name}").assign(array)
     return layer
 
 

@@ -1,8 +1,8 @@
 """Run a cell over time.
 
 The engine does not know the meaning of the gates. It answers a cell's `pre(gate, operand)` with
-W x + U operand + b, computed at once for all gates that share an operand. Only the primitives of
-`rnn_zoo.backend` are specific to a backend.
+the products that the gate declares, computed at once for all gates that share an operand. Only the
+primitives of `rnn_zoo.backend` are specific to a backend.
 
 Legend: T time, B batch, I input features, N units, G gates; "..." optional leading axes that
 weights, states and inputs share, as in a population of models.
@@ -20,6 +20,7 @@ from keras import ops
 
 from rnn_zoo import backend
 from rnn_zoo.cells.noise import Noise, step_of
+from rnn_zoo.cells.weights import Fused, fuse, product_of
 from rnn_zoo.inputs import Held, OneHot
 from rnn_zoo.unroll.derived import Loops, is_large
 from rnn_zoo.unroll.form import form_of, with_mask_argument, with_output_state
@@ -32,7 +33,7 @@ _AUTOMATIC: contextvars.ContextVar[bool] = contextvars.ContextVar("automatic", d
 
 def unroll(
     cell: Any,
-    weights: dict[str, Any],
+    weights: dict[str, Any] | Fused,
     inputs: Any,
     initial_state: list[Tensor] | None = None,
     mask: Tensor | None = None,
@@ -44,9 +45,9 @@ def unroll(
     """Apply a cell to every time step in turn.
 
     Args:
-        cell: `rnn_zoo.AbstractRNNCell`, or an object with its `gates`, `mixes_input`,
-            `after_read_in` and `step`, and `zoneout` if it has noise.
-        weights: result of `cell.weight_tensors()`, or arrays in that structure.
+        cell: `rnn_zoo.AbstractRNNCell`; only its equations are used.
+        weights: result of `cell.weight_tensors()`, or arrays in that structure; or the same as
+            `rnn_zoo.cells.weights.Fused`.
         inputs: (..., B, T, I), or (T, ..., B, I) if `time_major`, or structured inputs from
             `rnn_zoo.inputs`.
         initial_state: list of states (..., B, N); the learned initial states if `None`.
@@ -63,13 +64,15 @@ def unroll(
     """
     if mask is not None:
         mask = ops.cast(mask if time_major else ops.transpose(mask), "bool")[..., None]
+    if not isinstance(weights, Fused):
+        weights = fuse(cell, weights)
     inputs, time_major = _read_in(cell, weights, inputs, time_major)
     noise_of_step = noise or Noise({}, {})
     step = step_of(cell, training=noise is not None)
-    probe = ops.zeros_like(weights["recurrent"][cell.gates[0]][..., :1])
     dtypes = {name: array.dtype for part in noise_of_step for name, array in part.items()}
-    run = with_mask_argument(step)
-    form = form_of(step, cell.gates, len(cell.state_names), probe, dtypes)
+    run, probe = with_mask_argument(step), _probe(weights)
+    vectors = {name: array[..., None] for name, array in weights.vectors.items()}
+    form = form_of(step, cell.gates, len(cell.state_names), probe, dtypes, vectors)
     has_output_state = mask is not None or not (sequence or form.output_state is not None)
     if has_output_state:
         run, form = with_output_state(step), form._replace(output_state=len(cell.state_names))
@@ -78,7 +81,8 @@ def unroll(
         form = form._replace(groups=tuple((gate,) for group in form.groups for gate in group))
     x, projections = _inputs_of_loop(cell, weights, inputs, time_major, form.groups)
     if initial_state is None:
-        initial_state = _learned_states(weights, x if projections is None else projections[0])
+        over_time = next(each for each in (x, *(projections or ())) if each is not None)
+        initial_state = _learned_states(weights, over_time)
     states = list(initial_state)
     if has_output_state:
         states.append(ops.zeros_like(states[0]))
@@ -88,12 +92,16 @@ def unroll(
     loop = _compiled_loop if is_compiled else _plain_loop
     sequences, last = loop(
         Loops(backend.current(), run, form, returned),
-        [_product(weights, group, projections is None) for group in form.groups],
+        [product_of(cell.gates, weights, group, projections is None) for group in form.groups],
         projections,
         x,
         states,
         mask,
         list(noise_of_step),
+        [
+            {name: array[..., None, :] for name, array in each.items()}
+            for each in (weights.diagonals, weights.vectors)
+        ],
     )
     found = dict(zip(returned, sequences, strict=True))
     outputs = found[form.output_state] if sequence else last[form.output_state]
@@ -119,10 +127,18 @@ def automatic_derivatives() -> Iterator[None]:
 
 def _read_in(cell, weights, inputs, time_major):
     """Return (inputs after the read-in, whether time is their first axis)."""
-    if weights["read_in"]:
-        inputs = affine(inputs, time_major=time_major, **weights["read_in"])
+    if weights.read_in:
+        inputs = affine(inputs, time_major=time_major, **weights.read_in)
         return cell.after_read_in(ops, inputs), True
     return inputs, time_major
+
+
+def _probe(weights):
+    """Return zeros (..., N, 1), where "..." are the lanes of the weights."""
+    arrays = (array for array in (weights.input, weights.recurrent) if array is not None)
+    lanes = max((array.shape[:-2] for array in arrays), key=len, default=())
+    state = weights.initial_state[0]
+    return ops.zeros((*lanes, state.shape[-1], 1), state.dtype)
 
 
 def _batch_size(inputs, time_major):
@@ -134,7 +150,7 @@ def _batch_size(inputs, time_major):
 
 
 def _inputs_of_loop(cell, weights, inputs, time_major, groups):
-    """Return (x (T, ..., B, I) or None, W x + b of each group (T, ..., B, M) or None).
+    """Return (x (T, ..., B, I) or None, a list of W x + b of each group (T, ..., B, M), or None).
 
     One product for all time steps is cheap for structured inputs, and fast on accelerators. On
     CPUs, computing it in the loop takes less memory, and less time.
@@ -142,31 +158,26 @@ def _inputs_of_loop(cell, weights, inputs, time_major, groups):
     is_hoisted = isinstance(inputs, (Held, OneHot)) or backend.current().prefers_hoisting()
     x = None
     if cell.mixes_input or not is_hoisted:
-        x = _as_array(inputs, weights["bias"][cell.gates[0]].dtype, time_major)
+        x = _as_array(inputs, weights.initial_state[0].dtype, time_major)
         inputs, time_major = x, True
     if not is_hoisted:
         return x, None
-    kernel = ops.concatenate([weights["input"][gate] for group in groups for gate in group], -1)
-    bias = ops.concatenate([weights["bias"][gate] for group in groups for gate in group], -1)
-    total = affine(inputs, kernel, bias, time_major)
-    ends = np.cumsum([len(group) for group in groups])[:-1] * (kernel.shape[-1] // len(cell.gates))
-    return x, ops.split(total, ends.tolist(), axis=-1) if len(groups) > 1 else [total]
+    with_input = [group for group in groups if cell.gates[group[0]].input]
+    gates = [gate for group in with_input for gate in group]
+    product = product_of(cell.gates, weights, gates, with_recurrent=False)
+    total = affine(inputs, product["input"], product.get("bias"), time_major)
+    units = total.shape[-1] // len(gates)
+    ends = np.cumsum([len(group) * units for group in with_input])[:-1].tolist()
+    found = iter(ops.split(total, ends, axis=-1) if ends else [total])
+    return x, [next(found) if cell.gates[group[0]].input else None for group in groups]
 
 
 def _learned_states(weights, sequence):
     """Repeat the learned initial states over the lanes and the batch of (T, ..., B, M)."""
-    learned = weights["initial_state"]
+    learned = weights.initial_state
     lanes = max(sequence.shape[1:-2], learned[0].shape[:-1], key=len)
     shape = (*lanes, ops.shape(sequence)[-2], learned[0].shape[-1])
     return [ops.broadcast_to(state[..., None, :], shape) for state in learned]
-
-
-def _product(weights, group, with_input):
-    """Return the weights of a group of gates, side by side."""
-    parts = ("recurrent", "input", "bias") if with_input else ("recurrent",)
-    return {
-        part: ops.concatenate([weights[part][gate] for gate in group], axis=-1) for part in parts
-    }
 
 
 def _plain_loop(loops, products, *arguments):
@@ -187,20 +198,20 @@ def _turn(array):
     return ops.swapaxes(array, -1, -2)
 
 
-def affine(inputs: Any, kernel: Tensor, bias: Tensor, time_major: bool = False) -> Tensor:
+def affine(inputs: Any, kernel: Tensor, bias: Tensor | None, time_major: bool = False) -> Tensor:
     """Compute W x + b for every time step.
 
     Args:
         inputs: (..., B, T, I), or (T, ..., B, I) if `time_major`, or structured inputs from
             `rnn_zoo.inputs`.
         kernel: (..., I, M).
-        bias: (..., M).
+        bias: (..., M), or None.
         time_major: whether time is the first axis of `inputs` given as an array.
 
     Returns:
         (T, ..., B, M).
     """
-    bias = bias[..., None, :]
+    bias = 0 if bias is None else bias[..., None, :]
     if isinstance(inputs, Held):
         lanes = inputs.value.shape[:-2]
         shown = ops.broadcast_to(inputs.shown, (*lanes, inputs.shown.shape[-1]))

@@ -35,7 +35,7 @@ class Loops:
 
     Args:
         backend: module of primitives.
-        run: the step, `run(x, pre, states, mask, noise)`.
+        run: the step, `run(x, pre, states, mask, noise, vectors)`.
         form: the step's data flow.
         returned: the arrays that are returned for all steps: indices of states, and None for an
             output that is no state.
@@ -64,46 +64,50 @@ class Loops:
         states: list[Tensor],
         mask: Tensor | None,
         noise: list[dict[str, Tensor]],
+        learned: list[dict[str, Tensor]],
         keep: bool = True,
     ) -> tuple[Any, Any]:
         """Run the step over time.
 
         Args:
-            products: for each group of gates dict(recurrent (..., N, M)), and dict(input
-                (..., I, M), bias (..., M)) if there are no projections.
-            projections: for each group W x + b of all time steps, (T, ..., B, M); None if they are
-                computed in the loop.
+            products: for each group of gates dict(recurrent (..., N, M), input (..., I, M), bias
+                (..., M)) of the parts that it has and no projection covers.
+            projections: for each group W x + b of all time steps, (T, ..., B, M), or None if it has
+                no input product; None if they are computed in the loop.
             x: (T, ..., B, I); None if the loop does not need it.
             states: list of (..., B, N).
             mask: (T, B, 1) or None.
             noise: dicts of arrays without a gradient: (..., B, N), the same at every step, and
                 (T, ..., B, N). Each step gets one dict of both.
+            learned: dicts (..., 1, N) of the diagonals of recurrent products, by gate, and of
+                vectors, by name.
             keep: whether to keep what `backward` needs.
 
         Returns:
             ((`returned` arrays (T, ..., B, N), final states), residuals for `backward`).
         """
-        constant, per_step = noise
+        (constant, per_step), (diagonals, vectors) = noise, learned
 
         def body(states, inputs):
             projections, x, mask, varying = inputs
             sums = {}
 
             def answer(index, operand):
-                given = self._input_sum(products[index], x) if x_is_used else projections[index]
-                sums[index] = given + self._product(operand, products[index]["recurrent"])
+                given = projections[index] if projections else None
+                sums[index] = self._total(products[index], given, x, operand)
                 return sums[index]
 
-            output, states = self.run(x, self._pre(answer), states, mask, constant | varying)
+            pre = self._pre(answer, diagonals)
+            output, states = self.run(x, pre, states, mask, constant | varying, vectors)
             if not keep:
                 return states, self._choose(states, output)
             sums = [sums[index] for index in range(num_groups)]
             return states, [*states, *sums, *([output] if None in self.returned else [])]
 
-        x_is_used, num_states, num_groups = projections is None, len(states), len(products)
+        num_states, num_groups = len(states), len(products)
         shapes = [states[0].shape] * len(self.returned)
         if keep:
-            of_z = [self._shape(states[0], product) for product in products]
+            of_z = [self._shape(states[0], len(group)) for group in self.form.groups]
             of_output = [states[0].shape] if None in self.returned else []
             shapes = [*(state.shape for state in states), *of_z, *of_output]
         last, ys = self.backend.scan(body, states, (projections, x, mask, per_step), shapes)
@@ -111,7 +115,8 @@ class Loops:
             return (ys, last), None
         sequences, z = ys[:num_states], ys[num_states : num_states + num_groups]
         outputs = self._choose(sequences, ys[-1])
-        return (outputs, last), (products, projections, z, x, states, sequences, mask, noise)
+        residuals = products, projections, z, x, states, sequences, mask, noise, learned
+        return (outputs, last), residuals
 
     def _choose(self, states, output):
         """Return the arrays that are `returned`."""
@@ -119,8 +124,8 @@ class Loops:
 
     def backward(self, residuals: Any, cotangents: Any) -> tuple:
         """Return the gradients of the arguments of `forward`."""
-        products, projections, z, x, initial, sequences, mask, (constant, per_step) = residuals
-        d_outputs, d_last = cotangents
+        products, projections, z, x, initial, sequences, mask, noise, learned = residuals
+        (constant, per_step), (d_outputs, d_last) = noise, cotangents
         before = [
             ops.concatenate([first[None], sequence[:-1]])
             for first, sequence in zip(initial, sequences, strict=True)
@@ -128,57 +133,75 @@ class Loops:
         num_states, num_groups = len(initial), len(products)
         adds_up = _adds_up(z, initial)
         keeps_z = projections is not None or not adds_up
+        added = [products, learned] if adds_up else [learned]
 
         def body(carry, inputs):
             z, x, mask, states, d_output, varying = inputs
-            (d_products, d_z, d_x, d_states), operands = self.backend.pullback(
+            (d_products, d_learned, d_z, d_x, d_states), operands = self.backend.pullback(
                 self._replay(mask, constant | varying),
-                (products, z, x, states),
+                (products, learned, z, x, states),
                 (d_output, carry[:num_states]),
             )
-            steps = zip(carry[num_states:], keras.tree.flatten(d_products), strict=adds_up)
-            sums = [total + ops.cast(step, total.dtype) for total, step in steps]
+            slopes = keras.tree.flatten([d_products, d_learned] if adds_up else [d_learned])
+            sums = [
+                total + ops.cast(slope, total.dtype)
+                for total, slope in zip(carry[num_states:], slopes, strict=True)
+            ]
             d_x = [] if x is None else [d_x]
             kept = [*(d_z if keeps_z else []), *([] if adds_up else operands)]
             return [*d_states, *sums], [*kept, *d_x]
 
+        with_operand = [index for index, product in enumerate(products) if "recurrent" in product]
         shapes = [each.shape[1:] for each in z] if keeps_z else []
-        shapes += [] if adds_up else [initial[0].shape] * num_groups
+        shapes += [] if adds_up else [initial[0].shape] * len(with_operand)
         shapes += [] if x is None else [x.shape[1:]]
-        zeros = [_zeros(each) for each in keras.tree.flatten(products)] if adds_up else []
+        zeros = [_zeros(each) for each in keras.tree.flatten(added)]
         carry, ys = self.backend.scan(
             body, [*d_last, *zeros], (z, x, mask, before, d_outputs, per_step), shapes, reverse=True
         )
+        summed = keras.tree.pack_sequence_as(added, carry[num_states:])
         if adds_up:
-            d_products = keras.tree.pack_sequence_as(products, carry[num_states:])
+            d_products = summed[0]
         else:
+            operands = dict(zip(with_operand, ys[num_groups:], strict=False))
             d_products = [
-                {part: self._sum(part, d, x if part == "input" else operand) for part in product}
-                for product, d, operand in zip(products, ys, ys[num_groups:], strict=False)
+                {
+                    part: self._sum(part, ys[index], x if part == "input" else operands.get(index))
+                    for part in product
+                }
+                for index, product in enumerate(products)
             ]
-        d_products = keras.tree.map_structure(
-            lambda d, weight: ops.cast(d, weight.dtype), d_products, products
+        d_products, d_learned = keras.tree.map_structure(
+            lambda d, weight: ops.cast(d, weight.dtype),
+            [d_products, summed[-1]],
+            [products, learned],
         )
-        d_projections = None if projections is None else ys[:num_groups]
+        d_projections = None
+        if projections is not None:
+            d_projections = [
+                None if given is None else d
+                for given, d in zip(projections, ys[:num_groups], strict=True)
+            ]
         d_x = None if x is None else ys[-1]
-        return d_products, d_projections, d_x, carry[:num_states], None, None
+        return d_products, d_projections, d_x, carry[:num_states], None, None, d_learned
 
     def _replay(self, mask, noise):
-        """Return the step as a function of products, known z, x and states.
+        """Return the step as a function of products, learned vectors, known z, x and states.
 
-        It returns ((`returned` arrays, states), the operand of each group).
+        It returns ((`returned` arrays, states), the operands of groups with a recurrent product).
         """
 
-        def replay(products, z, x, states):
-            operands = {}
+        def replay(products, learned, z, x, states):
+            operands, (diagonals, vectors) = {}, learned
 
             def answer(index, operand):
                 operands[index] = operand
                 return self._known(z[index], products[index], operand, x)
 
-            output, states = self.run(x, self._pre(answer), states, mask, noise)
+            pre = self._pre(answer, diagonals)
+            output, states = self.run(x, pre, states, mask, noise, vectors)
             results = self._choose(states, output), states
-            return results, [operands[index] for index in range(len(products))]
+            return results, [operands[i] for i, p in enumerate(products) if "recurrent" in p]
 
         return replay
 
@@ -191,17 +214,22 @@ class Loops:
         # For small matrices, adding up T products is cheaper than transposing (T, N, B).
         return ops.sum(ops.einsum("t...ib,t...jb->t...ij", operand, d_z), axis=0)
 
-    def _pre(self, answer):
+    def _pre(self, answer, diagonals):
         """Return `pre(gate, operand)` from the sums of groups, `answer(index, operand)`."""
         found = {}
         axis = -2 if self.batch_last else -1
 
-        def pre(gate, operand):
-            index, place = self.places[gate]
-            if index not in found:
-                total, size = answer(index, operand), len(self.form.groups[index])
-                found[index] = ops.split(total, size, axis) if size > 1 else [total]
-            return found[index][place]
+        def pre(gate, operand=None):
+            terms = []
+            if gate in self.places:
+                index, place = self.places[gate]
+                if index not in found:
+                    total, size = answer(index, operand), len(self.form.groups[index])
+                    found[index] = ops.split(total, size, axis) if size > 1 else [total]
+                terms.append(found[index][place])
+            if gate in diagonals:
+                terms.append(diagonals[gate] * operand)
+            return sum(terms[1:], terms[0])
 
         return pre
 
@@ -209,23 +237,37 @@ class Loops:
         # Not ops.matmul, whose checks take as long as a small product in PyTorch.
         return ops.swapaxes(kernel, -1, -2) @ operand if self.batch_last else operand @ kernel
 
-    def _input_sum(self, product, x):
-        """Compute W x + b."""
-        total, bias = self._product(x, product["input"]), product["bias"]
+    def _total(self, product, given, x, operand):
+        """Compute W x + b + U operand, or the parts of it that are there."""
+        if "input" in product:
+            given = self._product(x, product["input"])
+        if "recurrent" not in product:
+            return self._plus_bias(given, product)
+        recurrent = self._product(operand, product["recurrent"])
+        if given is None:
+            return self._plus_bias(recurrent, product)
+        return self._plus_bias(given, product) + recurrent
+
+    def _plus_bias(self, total, product):
+        if "bias" not in product:
+            return total
+        bias = product["bias"]
         if self.batch_last:
             return total + bias[..., None]
         # Not by "+": TensorFlow has a faster gradient for what Keras knows to be a bias.
         return total + bias[..., None, :] if len(bias.shape) > 1 else ops.add(total, bias)
 
-    def _shape(self, state, product):
+    def _shape(self, state, num_gates):
         """Return the shape of a group's pre-activations."""
         *lanes, one, other = state.shape
-        width = product["recurrent"].shape[-1]
-        return (*lanes, width, other) if self.batch_last else (*lanes, one, width)
+        if self.batch_last:
+            return (*lanes, num_gates * one, other)
+        return (*lanes, one, num_gates * other)
 
     def _known(self, z, product, operand, x):
         """Return a known pre-activation z (..., M, B) with the gradient of its product."""
-        operands = {"recurrent": operand} | ({"input": x} if "input" in product else {})
+        operands = {"recurrent": operand, "input": x}
+        operands = {part: each for part, each in operands.items() if part in product}
 
         def backward(residuals, dz):
             product, operands = residuals

@@ -1,9 +1,11 @@
 """The data flow of a cell's step, found by calling it once on zeros."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from keras import ops
+
+from rnn_zoo.algebra import Gate
 
 Tensor = Any
 
@@ -12,8 +14,9 @@ class Form(NamedTuple):
     """Data flow of a step.
 
     Attributes:
-        groups: the gates by operand, such as the state or the GRU's r · h. Gates of one group share
-            one product.
+        groups: the gates that have products with matrices, by operand, such as the state or the
+            GRU's r · h, and by whether they have an input product. Gates of one group share one
+            product.
         output_state: index of the new state that is also the output; None if none is.
     """
 
@@ -23,39 +26,38 @@ class Form(NamedTuple):
 
 def form_of(
     step: Callable,
-    gates: Sequence[str],
+    gates: Mapping[str, Gate],
     num_states: int,
     probe: Tensor,
     noise: dict[str, Any],
+    vectors: dict[str, Tensor],
 ) -> Form:
     """Call a step once on zeros and record its data flow.
 
     Args:
-        step: `step(x, pre, states, noise)`.
-        gates: names of the cell's gates.
+        step: `step(x, pre, states, noise, vectors)`.
+        gates: the cell's gates.
         num_states: number of states.
         probe: zeros (..., N, 1), a state for a batch of one, batch last.
         noise: dtypes of the step's noise, by name.
+        vectors: the cell's learned vectors, (..., N, 1) or (..., 1, 1).
 
     Raises:
-        ValueError: the step does not call `pre` once per gate, or changes the shape of its arrays.
+        ValueError: the step does not call `pre` once per gate and with an operand where the gate
+            has a recurrent product, or changes the shape of its arrays.
     """
     states = [ops.copy(probe) for _ in range(num_states)]
-    operands: list[Tensor] = []
-    groups: list[tuple[str, ...]] = []
     asked: list[str] = []
+    record, groups = grouping(gates)
 
-    def pre(gate, operand):
+    def pre(gate, operand=None):
         asked.append(gate)
-        if not any(operand is known for known in operands):
-            operands.append(operand)
-            groups.append(())
-        index = [operand is known for known in operands].index(True)
-        groups[index] += (gate,)
+        if gate in gates:
+            record(gate, operand)
         return ops.copy(probe)
 
     drawn = {name: ops.cast(probe, dtype) for name, dtype in noise.items()}
-    output, new_states = step(ops.copy(probe), pre, states, drawn)
+    output, new_states = step(ops.copy(probe), pre, states, drawn, vectors)
     if sorted(asked) != sorted(gates):
         raise ValueError(
             f"step must ask pre() once for each gate, {', '.join(gates)}; it asked for "
@@ -68,11 +70,37 @@ def form_of(
                 f"{tuple(probe.shape)} into one of {tuple(result.shape)}"
             )
     same = [index for index, state in enumerate(new_states) if state is output]
-    return Form(tuple(groups), same[0] if same else None)
+    return Form(tuple(map(tuple, groups)), same[0] if same else None)
+
+
+def grouping(gates: Mapping[str, Gate]) -> tuple[Callable, list[list[str]]]:
+    """Return (`record(gate, operand)`, the groups that it fills, as for `Form`)."""
+    groups: list[list[str]] = []
+    keys: list[tuple[Any, bool]] = []
+
+    def record(gate, operand):
+        its = gates[gate]
+        if (operand is None) == bool(its.recurrent):
+            has = (
+                "a recurrent product and needs an" if its.recurrent else "no recurrent product and"
+            )
+            takes = "" if its.recurrent else " takes no"
+            raise ValueError(f"gate {gate!r} has {has}{takes} operand of pre()")
+        if not its.has_products:
+            return
+        operand = operand if its.matrix else None
+        for (known, has_input), group in zip(keys, groups, strict=True):
+            if known is operand and has_input == its.input:
+                group.append(gate)
+                return
+        keys.append((operand, its.input))
+        groups.append([gate])
+
+    return record, groups
 
 
 def with_mask_argument(step: Callable) -> Callable:
-    return lambda x, pre, states, mask, noise: step(x, pre, states, noise)
+    return lambda x, pre, states, mask, *others: step(x, pre, states, *others)
 
 
 def with_output_state(step: Callable) -> Callable:
@@ -82,9 +110,9 @@ def with_output_state(step: Callable) -> Callable:
     loops need not know about masks.
     """
 
-    def run(x, pre, states, mask, noise):
+    def run(x, pre, states, mask, *others):
         *states, last_output = states
-        output, new_states = step(x, pre, states, noise)
+        output, new_states = step(x, pre, states, *others)
         if mask is not None:
             output = ops.where(mask, output, last_output)
             new_states = [

@@ -9,6 +9,7 @@ from cell_twins import (
     CASES,
     INPUT,
     UNITS,
+    by_gate,
     case_id,
     central_differences,
     in_every_way,
@@ -73,7 +74,7 @@ def test_gradients_are_central_differences(case, rng):
     named = values | {"x": inputs[:, 0]} | {f"state {i}": s for i, s in enumerate(states)}
     slopes = central_differences(twin_loss, named)
 
-    found = of_weights | {"x": of_arguments["inputs"]}
+    found = by_gate(cell, of_weights) | {"x": of_arguments["inputs"]}
     found |= {f"state {i}": g for i, g in enumerate(of_arguments["states"])}
     assert set(found) == set(slopes)
     for name, slope in slopes.items():
@@ -84,7 +85,7 @@ def test_gradients_are_central_differences(case, rng):
 def test_plus_rnn_reads_in_where_sizes_differ(features):
     cell = rnn_zoo.IntersectionRNNCell(UNITS)
     cell.build((None, features))
-    assert bool(cell.weights_by_part["read_in"]) == (features != UNITS)
+    assert hasattr(cell, "read_in_kernel") == (features != UNITS)
     assert cell.gate_weights()["y"]["input"].shape == (UNITS, UNITS)
 
 
@@ -92,7 +93,7 @@ def test_plus_rnn_reads_in_where_sizes_differ(features):
 def test_minimal_rnn_always_reads_in(features):
     cell = rnn_zoo.MinimalRNNCell(UNITS)
     cell.build((None, features))
-    assert tuple(cell.weights_by_part["read_in"]["kernel"].shape) == (features, UNITS)
+    assert tuple(cell.read_in_kernel.shape) == (features, UNITS)
     assert cell.gate_weights()["u"]["input"].shape == (UNITS, UNITS)
 
 
@@ -135,7 +136,9 @@ def test_the_light_table_equals_the_class(arch):
     cell_class, row = rnn_zoo.CELLS[arch], ARCHITECTURES[arch]
     assert row.cell == cell_class.__name__
     assert getattr(rnn_zoo, row.cell) is cell_class
-    assert row.gates == cell_class.gates == reference.GATES[arch]
+    assert row.gates == cell_class.gates
+    assert tuple(row.gates) == reference.GATES[arch]
+    assert row.vectors == cell_class.vectors
     assert row.forget_gates == cell_class.forget_gates
     assert row.state_names == cell_class.state_names
     assert len(row.state_names) == reference.STATES[arch]
@@ -241,7 +244,7 @@ def test_unknown_names_are_refused_with_the_choices():
 def test_gate_weights_and_their_inverse(case, rng):
     cell, other = random_cell(case, rng), random_cell(case, rng)
     values, weights = values_of(cell), cell.gate_weights()
-    width = cell.gate_weights()[cell.gates[0]]["input"].shape[0]
+    width = cell.gate_weights()[next(iter(cell.gates))]["input"].shape[0]
     for gate in cell.gates:
         assert weights[gate]["input"].shape == (width, UNITS)
         for part in ("input", "recurrent", "bias"):

@@ -109,9 +109,9 @@ def test_the_forget_bias_is_theirs_by_default_and_is_no_weight(rng):
 
 def test_the_initial_state_is_zero_and_may_be_trained(rng):
     for cell in imported(rng):
-        assert not cell.weights_by_part["initial_state"] and not np.any(cell.initial_state)
+        assert not cell.learned_initial_state and not np.any(cell.initial_state)
     for cell in imported(rng, learned_initial_state=True):
-        assert len(cell.weights_by_part["initial_state"]) == 1 and not np.any(cell.initial_state)
+        assert cell.learned_initial_state and not np.any(cell.initial_state)
 
 
 def test_options_go_to_the_layer(rng):

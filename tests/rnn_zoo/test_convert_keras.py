@@ -71,7 +71,7 @@ def test_from_keras_and_back(theirs, ours, options, calling, rng):
     assert (
         found.cell.gate_bias.keys() <= {"u", "f"}
         and not any(found.cell.gate_bias.values())
-        and not found.cell.weights_by_part["initial_state"]
+        and not found.cell.learned_initial_state
     )
     assert_equal_layers(found, layer, rng)
     assert_equal_layers(found, layer, rng, random_mask(rng))
@@ -112,8 +112,7 @@ def test_regularizers_and_constraints_travel(rng):
         assert isinstance(one.kernel_constraint, keras.constraints.MaxNorm)
     np.testing.assert_allclose(losses, losses[0], rtol=1e-5)
     kernel = keras.ops.convert_to_numpy(found.kernel_constraint(layer.cell.kernel))
-    by_gate = [found.kernel_constraint(found.cell.weights_by_part["input"][g]) for g in "ifco"]
-    np.testing.assert_allclose(kernel, np.concatenate(by_gate, axis=-1), rtol=1e-6)
+    np.testing.assert_allclose(found.kernel_constraint(found.cell.kernel), kernel, rtol=1e-6)
 
 
 def test_a_stateful_layer_goes_on_where_it_was(rng):
@@ -138,9 +137,7 @@ def test_options_and_precision_travel(rng):
     for one in (found, back):
         assert one.name == "mine" and one.dtype_policy.name == "mixed_bfloat16"
         assert not one.trainable and {w.dtype for w in one.weights} == {"float32"}
-    assert len(found.cell.weights_by_part["initial_state"]) == 2 and not np.any(
-        found.cell.initial_state
-    )
+    assert found.cell.learned_initial_state and not np.any(found.cell.initial_state)
     for weight, again in zip(layer.get_weights(), back.get_weights(), strict=True):
         np.testing.assert_array_equal(weight, again)
 

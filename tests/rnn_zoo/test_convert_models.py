@@ -105,7 +105,7 @@ def test_options_of_layers_are_kept(rng):
     assert (last.go_backwards, last.dropout, both.merge_mode) == (True, 0.2, "sum")
     assert both.forward_layer.name == "forward_l" and both.backward_layer.go_backwards
     assert not found.get_layer("readout").trainable
-    assert all(each.cell.weights_by_part["initial_state"] for each in (last, both.forward_layer))
+    assert all(each.cell.learned_initial_state for each in (last, both.forward_layer))
 
 
 def test_a_stateful_model_goes_on(rng):

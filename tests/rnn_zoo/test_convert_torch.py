@@ -84,7 +84,7 @@ def test_from_torch_and_back(theirs, ours, options, depth, how, rng):
     assert all(
         layer.cell.gate_bias.keys() <= {"u", "f"}
         and not any(layer.cell.gate_bias.values())
-        and not layer.cell.weights_by_part["initial_state"]
+        and not layer.cell.learned_initial_state
         for layer in stack
     )
     assert_equal_stacks(stack, module, rng)
@@ -120,7 +120,7 @@ def test_torch_layers_go_into_a_model_and_keep_their_precision(rng):
     module = torch_module("LSTM", rng, dtype="float64", batch_first=True)
     stack = convert.from_torch(module, learned_initial_state=True)
     assert {w.dtype for layer in stack for w in layer.weights} == {"float64"}
-    assert [len(layer.cell.weights_by_part["initial_state"]) for layer in stack] == [2, 2]
+    assert all(layer.cell.learned_initial_state for layer in stack)
     assert convert.to_torch(stack).weight_hh_l1.dtype is module.weight_hh_l1.dtype
     model = keras.Sequential([keras.Input((None, INPUT), dtype="float64"), *stack])
     inputs = rng.normal(size=(BATCH, TIME, INPUT))

@@ -13,6 +13,7 @@ from cell_twins import (
     QUICK_CASES,
     TIME,
     UNITS,
+    by_gate,
     case_id,
     central_differences,
     in_every_way,
@@ -171,7 +172,7 @@ def check_gradients(case, rng, mode, mask=None, go_backwards=False):
     of_weights, of_arguments = layer_gradients(mode, layer, loss, arguments)
     named = {name: array for name, array in values.items() if not name.startswith("initial_")}
     named |= {"x": inputs} | {f"state {i}": state for i, state in enumerate(states)}
-    found = of_weights | {"x": of_arguments["sequences"]}
+    found = by_gate(layer.cell, of_weights) | {"x": of_arguments["sequences"]}
     found |= {f"state {i}": g for i, g in enumerate(of_arguments["initial_state"])}
     for name, slope in central_differences(twin_loss, named).items():
         np.testing.assert_allclose(found[name], slope, rtol=1e-7, atol=1e-7, err_msg=name)

@@ -15,6 +15,7 @@ from slow import slow_except
 
 import rnn_zoo
 from rnn_zoo import CELLS, build_model, count_params, names, register
+from rnn_zoo.algebra import Gate
 from rnn_zoo.cells.lanes import lane_cell
 from rnn_zoo.functional import draw_weights, forward, make_cells
 from rnn_zoo.layers import LAYERS, CellLayer
@@ -52,8 +53,8 @@ def test_the_tables_have_it_and_a_summary():
     assert CELLS["mine"] is MineCell is layer.cell_class and LAYERS["mine"] is layer
     assert issubclass(layer, CellLayer) and layer.__name__ == "MineLayer"
     row = rnn_zoo.ARCHITECTURES["mine"]
-    assert row[:5] == ("One unit's memory of the others.", "MineCell", ("c",), (), ("h",))
-    assert row[5:] == (False, False, 1, "tanh", "orthogonal", {}, {}, ())
+    assert row[:5] == ("One unit's memory of the others.", "MineCell", {"c": Gate()}, (), ("h",))
+    assert row[5:] == (False, False, 1, "tanh", "orthogonal", {}, {}, (), {}, True)
     assert list(rnn_zoo.ARCHITECTURES) == list(CELLS) == list(LAYERS)
     register("mine", MineCell, summary="another")
     assert rnn_zoo.ARCHITECTURES["mine"].summary == "another"

@@ -51,7 +51,6 @@ def space(
 
 def _of_architecture(config):
     arch, facts = config.arch, ARCHITECTURES[config.arch]
-    gates, forget_gates = facts.gates, facts.forget_gates
     choices = _choices(arch)
     inits = choices["matrix_init"]
     identity_alone = inits == ("identity",)
@@ -59,33 +58,41 @@ def _of_architecture(config):
         if len(values) > 1:
             yield Hyperparameter(name, "categorical", choices=values)
     scaled = tuple(init for init in inits if init != "identity")
-    for gate in gates:
+    for gate in facts.gates_with("input"):
         yield Hyperparameter(f"input_scale.{gate}", "log-uniform", 0.001, 2.0)
-    for gate in () if identity_alone else gates:
-        condition = Condition("matrix_init", scaled) if len(scaled) < len(inits) else None
+    matrices = facts.gates_with("matrix")
+    for gate in facts.gates_with("recurrent"):
+        if identity_alone and gate in matrices:
+            continue
+        is_conditional = gate in matrices and len(scaled) < len(inits)
+        condition = Condition("matrix_init", scaled) if is_conditional else None
         yield Hyperparameter(
             f"recurrent_scale.{gate}", "log-uniform", 0.01, 2.0, condition=condition
         )
     # For the IRNN too: its default is zero, but appendix A tunes the biases of all models.
-    yield Hyperparameter("bias_init", "categorical", choices=BIAS_INITS)
-    for gate in gates:
+    if facts.gates_with("bias"):
+        yield Hyperparameter("bias_init", "categorical", choices=BIAS_INITS)
+    for gate in facts.gates_with("bias"):
         yield Hyperparameter(f"bias_scale.{gate}", "uniform", -2.0, 2.0)
-    for gate in forget_gates:
+    for gate in facts.forget_gates:
         yield Hyperparameter(f"gate_bias.{gate}", "uniform", 0.0, 6.0)
     yield from _declared(config, "arch_options", facts.ranges, "the cell")
 
 
 def _choices(arch):
-    """Returns the paper's values of `activation` and `matrix_init` for an architecture."""
-    activations, inits = ACTIVATIONS, MATRIX_INITS
+    """Returns the paper's values of `activation` and `matrix_init`, or none."""
+    facts, activations, inits = ARCHITECTURES[arch], ACTIVATIONS, MATRIX_INITS
     if arch in ("irnn", "+rnn"):  # fixed in section 1.4: ReLU, and ReLU for s1 and tanh for s2
-        activations = (ARCHITECTURES[arch].activation,)
+        activations = (facts.activation,)
     # Starting from the identity distinguishes the paper's IRNN from its RNN.
     if arch == "irnn":
         inits = ("identity",)
     elif arch == "rnn":
         inits = tuple(init for init in MATRIX_INITS if init != "identity")
-    return {"activation": activations, "matrix_init": inits}
+    return {
+        "activation": activations if facts.uses_activation else (),
+        "matrix_init": inits if facts.gates_with("matrix") else (),
+    }
 
 
 def _of_learning(config, optimizers):
@@ -174,8 +181,11 @@ def configure(config: TrainConfig, values: Mapping[str, Any]) -> TrainConfig:
 def _entries(config, field):
     """Returns a field that may have entries as a dict; a number stands for all of its gates."""
     value, facts = getattr(config, field), ARCHITECTURES[config.arch]
-    gates = facts.forget_gates if field == "gate_bias" else facts.gates
-    return value if isinstance(value, dict) else dict.fromkeys(gates, value)
+    if isinstance(value, dict):
+        return value
+    is_bias = field == "gate_bias"
+    gates = facts.forget_gates if is_bias else facts.gates_with(field.removesuffix("_scale"))
+    return dict.fromkeys(gates, value)
 
 
 def by_option(values: Mapping[str, Any]) -> dict[str, Any]:

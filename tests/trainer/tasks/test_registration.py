@@ -52,7 +52,7 @@ class NoDefault(Blank):
 
 
 class NoSuchOption(Blank):
-    ranges = {"nose": (0, 1)}  # noqa: RUF012
+    ranges = {"nose": (0, 1)}
 
 
 class NoSuchPooled(Blank):
