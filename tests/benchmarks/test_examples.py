@@ -29,7 +29,8 @@ def test_an_example_trains_with_either_import(name, run_eagerly, module):
     layer, *_ = recurrent(model)
     assert type(layer) is getattr(module, type(layer).__name__)
     changed = [np.any(a != b) for a, b in zip(before, model.get_weights(), strict=True)]
-    assert np.mean(changed) > 0.9
+    # The learned initial states of a decoder are not used.
+    assert np.mean(changed) > 0.8
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
