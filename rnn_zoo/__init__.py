@@ -8,20 +8,10 @@ import importlib.abc
 import importlib.util
 import sys
 
+from rnn_zoo.architectures import ARCHITECTURES
+
 _HOMES = {
-    "rnn_zoo.architectures": ("ARCHITECTURES",),
-    "rnn_zoo.cells": (
-        "CELLS",
-        "AbstractRNNCell",
-        "RNNCell",
-        "IRNNCell",
-        "UGRNNCell",
-        "GRUCell",
-        "LSTMCell",
-        "IntersectionRNNCell",
-        "MGUCell",
-        "MinimalRNNCell",
-    ),
+    "rnn_zoo.cells": ("CELLS", "AbstractRNNCell", *(row.cell for row in ARCHITECTURES.values())),
     "rnn_zoo.model": ("RecurrentModel", "build_model", "make_stepper"),
     "rnn_zoo.presets": ("list_presets", "load", "preset"),
     "rnn_zoo.registration": ("register",),
@@ -29,10 +19,10 @@ _HOMES = {
     "rnn_zoo.stepper": ("Stepper",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-_MODULES = ("cells", "convert", "initializers", "layers", "presets", "unroll")
+_MODULES = ("algebra", "cells", "convert", "initializers", "layers", "presets", "unroll")
 
 __version__ = "0.1.0"
-__all__ = [*_HOME_OF, *_MODULES]  # noqa: PLE0604
+__all__ = ["ARCHITECTURES", *_HOME_OF, *_MODULES]  # noqa: PLE0604
 
 
 def __getattr__(name):

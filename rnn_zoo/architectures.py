@@ -13,11 +13,14 @@ class Architecture(NamedTuple):
     The class repeats them; a test compares the two.
 
     Attributes:
+        summary: one line.
+        cell: name of the class in `rnn_zoo.cells`.
         options: names and defaults of the constructor's own arguments, which other cells lack.
         ranges: option -> range in a search; see `rnn_zoo.register`.
         lane_options: names of the options that may differ between the trials of one program.
         vectors: learned vectors beside the gates.
         uses_activation: whether the equations use the nonlinearity s.
+        paper: authors and year, and the number in arXiv or the DOI.
     """
 
     summary: str
@@ -35,6 +38,7 @@ class Architecture(NamedTuple):
     lane_options: tuple[str, ...] = ()
     vectors: Mapping[str, Vector] = {}
     uses_activation: bool = True
+    paper: str = ""
 
     def gates_with(self, part: str) -> tuple[str, ...]:
         """Return the gates with a part; see `rnn_zoo.algebra.gates_with`."""
@@ -70,7 +74,14 @@ ARCHITECTURES: dict[str, Architecture] = {
         options={"depth_activation": "relu"},
     ),
     # Not in the paper.
-    "mgu": Architecture("minimal gated unit", "MGUCell", declared(("f", "h")), ("f",), ("h",)),
+    "mgu": Architecture(
+        "minimal gated unit",
+        "MGUCell",
+        declared(("f", "h")),
+        ("f",),
+        ("h",),
+        paper="Zhou et al. 2016, arXiv:1603.09420",
+    ),
     "minimal_rnn": Architecture(
         "MinimalRNN, one gate over a map of the input",
         "MinimalRNNCell",
@@ -79,7 +90,22 @@ ARCHITECTURES: dict[str, Architecture] = {
         ("h",),
         mixes_input=True,
         always_reads_in=True,
+        paper="Chen 2017, arXiv:1711.06788",
     ),
+    # Variants of the LSTM and the GRU.
+    "janet": Architecture(
+        "JANET, an LSTM with only the forget gate",
+        "JANETCell",
+        declared(("f", "c")),
+        ("f",),
+        ("h",),
+        options={"beta": 1.0},
+        lane_options=("beta",),
+        paper="van der Westhuizen & Lasenby 2018, arXiv:1804.04849",
+    ),
+    # Gates of the input alone, and products apart.
+    # Dynamical systems and structured matrices.
+    # Linear recurrences.
 }
 
 #: Alias -> architecture name.

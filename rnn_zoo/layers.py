@@ -9,6 +9,7 @@ import numpy as np
 from keras import ops
 
 from rnn_zoo import cells
+from rnn_zoo.architectures import ARCHITECTURES
 from rnn_zoo.cells.base import parameters
 from rnn_zoo.unroll import unroll
 
@@ -337,15 +338,9 @@ LSTM = make_layer(cells.LSTMCell, "LSTM")
 IntersectionRNN = make_layer(cells.IntersectionRNNCell, "IntersectionRNN")
 MGU = make_layer(cells.MGUCell, "MGU")
 MinimalRNN = make_layer(cells.MinimalRNNCell, "MinimalRNN")
+JANET = make_layer(cells.JANETCell, "JANET")
 
 #: Architecture name -> layer class.
 LAYERS: dict[str, type[CellLayer]] = {
-    "rnn": RNN,
-    "irnn": IRNN,
-    "ugrnn": UGRNN,
-    "gru": GRU,
-    "lstm": LSTM,
-    "+rnn": IntersectionRNN,
-    "mgu": MGU,
-    "minimal_rnn": MinimalRNN,
+    name: globals()[row.cell.removesuffix("Cell")] for name, row in ARCHITECTURES.items()
 }

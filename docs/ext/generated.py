@@ -5,6 +5,7 @@ import pathlib
 
 import parameters
 import presets
+import zoo
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -33,6 +34,8 @@ def _file(path, language):
 
 #: Page -> comment -> function that returns the Markdown for it.
 PAGES = {
+    "cells/index": {"zoo": zoo.table},
+    "reference/rnn_zoo": {"cells": zoo.classes},
     "gallery": {"preset cards": presets.section},
     "guides/examples": {"examples": programs},
     "reference/parameters": {

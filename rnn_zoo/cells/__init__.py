@@ -1,8 +1,10 @@
 """Recurrent cells: the paper's six (section 1.4) and others, each written as its equations."""
 
+from rnn_zoo.architectures import ARCHITECTURES
 from rnn_zoo.cells.base import AbstractRNNCell
 from rnn_zoo.cells.gru import GRUCell
 from rnn_zoo.cells.intersection import IntersectionRNNCell
+from rnn_zoo.cells.janet import JANETCell
 from rnn_zoo.cells.lstm import LSTMCell
 from rnn_zoo.cells.mgu import MGUCell
 from rnn_zoo.cells.minimal_rnn import MinimalRNNCell
@@ -11,14 +13,7 @@ from rnn_zoo.cells.ugrnn import UGRNNCell
 
 #: Architecture name -> cell class.
 CELLS: dict[str, type[AbstractRNNCell]] = {
-    "rnn": RNNCell,
-    "irnn": IRNNCell,
-    "ugrnn": UGRNNCell,
-    "gru": GRUCell,
-    "lstm": LSTMCell,
-    "+rnn": IntersectionRNNCell,
-    "mgu": MGUCell,
-    "minimal_rnn": MinimalRNNCell,
+    name: globals()[row.cell] for name, row in ARCHITECTURES.items()
 }
 
 __all__ = [
@@ -27,6 +22,7 @@ __all__ = [
     "GRUCell",
     "IRNNCell",
     "IntersectionRNNCell",
+    "JANETCell",
     "LSTMCell",
     "MGUCell",
     "MinimalRNNCell",

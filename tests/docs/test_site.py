@@ -79,8 +79,6 @@ def test_every_architecture_has_a_page_with_equations_and_examples(site):
         layer = f"rnn_zoo.layers.{architecture.cell.removesuffix('Cell')}"
         assert page.startswith("cells/") and site.documented[layer] == page
         assert r"\begin{align}" in site.text(page) and "&gt;&gt;&gt;" in site.text(page)
-    pages = {site.documented[f"rnn_zoo.{each.cell}"] for each in rnn_zoo.ARCHITECTURES.values()}
-    assert len(pages) == len(rnn_zoo.ARCHITECTURES)
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ The tests call `run_layer_test` of the installed Keras.
 
 import keras
 import pytest
+import reference_cells as reference
 from keras.src.testing import TestCase
 from slow import slow_except
 
@@ -18,7 +19,7 @@ REGULARIZED = {
     "recurrent_regularizer": "l2",
 }
 check = TestCase().run_layer_test
-every_layer = pytest.mark.parametrize("name", LAYERS)
+every_layer = pytest.mark.parametrize("name", reference.GATES)
 
 
 def weights_of(name):
@@ -28,7 +29,7 @@ def weights_of(name):
     return len(cell.trainable_weights)
 
 
-@pytest.mark.parametrize("name", slow_except(["+rnn"], LAYERS))
+@pytest.mark.parametrize("name", slow_except(["+rnn"], reference.GATES))
 def test_with_dropout_in_training(name):
     check(
         LAYERS[name],

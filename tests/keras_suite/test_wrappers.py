@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import reference_cells as reference
 from keras_pairs import KINDS, STATES, assert_same, equal_pair
 from slow import slow_except
 
@@ -11,7 +12,7 @@ from rnn_zoo.layers import LAYERS
 BATCH, TIME, INPUT, UNITS = 3, 5, 4, 2
 MASK = np.array([[1, 1, 0, 1, 1], [1, 0, 0, 1, 1], [1, 1, 1, 0, 1]], bool)
 mostly_slow_kind = pytest.mark.parametrize("kind", slow_except(["LSTM"], KINDS))
-mostly_slow_layer = pytest.mark.parametrize("name", slow_except(["+rnn"], LAYERS))
+mostly_slow_layer = pytest.mark.parametrize("name", slow_except(["+rnn"], reference.GATES))
 
 
 @pytest.fixture
@@ -111,7 +112,7 @@ def test_stacked_cells_equal_stacked_layers(name, inputs, rng):
     assert len(shapes) == 1 + len(sizes)
 
 
-@pytest.mark.parametrize("name", slow_except(["ugrnn"], LAYERS))
+@pytest.mark.parametrize("name", slow_except(["ugrnn"], reference.GATES))
 @pytest.mark.parametrize("go_backwards", slow_except([True], [False, True]))
 def test_a_stateful_stack_of_cells_continues(name, go_backwards, inputs, rng):
     """Twice a batch is once a batch twice as long."""

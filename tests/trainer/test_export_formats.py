@@ -8,12 +8,12 @@ import elsewhere
 import keras
 import numpy as np
 import pytest
+import reference_cells as reference
 from on_backend import tensorflow_only
 from processes import ROOT, python
 from random_runs import write_run
 
 from rnn_zoo import layers
-from rnn_zoo.architectures import ARCHITECTURES
 from rnn_zoo.model import build_model, get_weights, recurrent_cells, set_weights
 from rnn_zoo.quantization import quantize
 from trainer import TrainConfig, UserError
@@ -70,7 +70,7 @@ np.savez("answers.npz", **answers)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("arch", ARCHITECTURES)
+@pytest.mark.parametrize("arch", reference.GATES)
 def test_answers_are_those_of_the_keras_model(arch, tmp_path):
     config = TrainConfig("arithmetic", arch, depth=2, num_params=1200, gate_bias=0.5)
     write_run(tmp_path / "run", config, shrink=0.7)

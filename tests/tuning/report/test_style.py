@@ -6,10 +6,10 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+import reference_cells as reference
 from matplotlib import colors
 from report_rows import frame, trial
 
-from rnn_zoo.architectures import ARCHITECTURES
 from trainer.errors import UserError
 from tuning.report import figures, generic, page, style, ticks
 from tuning.report.paper import ARCHS
@@ -42,7 +42,7 @@ def test_all_colours_are_legible_in_both_themes_and_far_from_each_other():
 
 
 def test_a_look_follows_from_the_name_and_is_not_one_of_the_papers():
-    looks = {arch: style.look(arch) for arch in (*ARCHITECTURES, "my_cells.leaky")}
+    looks = {arch: style.look(arch) for arch in (*reference.GATES, "my_cells.leaky")}
     assert len(set(looks.values())) == len(looks)
     assert [looks[arch][0].upper() for arch in ARCHS] == [
         f"#{each.lstrip('#')}" for each in PALETTE[:6]

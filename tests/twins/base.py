@@ -1,0 +1,36 @@
+"""What the twins share."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+class Twin(NamedTuple):
+    """A twin and a case of it.
+
+    Attributes:
+        step: `step(w, x, states, **options)`.
+        options: arguments of the cell and of `step` alike, other than the defaults.
+        num_states: number of states.
+        features: I, or None for N.
+    """
+
+    step: Callable
+    options: dict[str, Any] = {}
+    num_states: int = 1
+    features: int | None = 3
+
+
+def sigmoid(a):
+    return np.exp(-np.logaddexp(0, -a))
+
+
+def total(gate, x, a):
+    """W x + U a + b."""
+    return x @ gate["input"] + a @ gate["recurrent"] + gate["bias"]
+
+
+def of_input(gate, x):
+    """W x + b."""
+    return x @ gate["input"] + gate["bias"]
