@@ -20,7 +20,7 @@ class Architecture(NamedTuple):
         lane_options: names of the options that may differ between the trials of one program.
         vectors: learned vectors beside the gates.
         uses_activation: whether the equations use the nonlinearity s.
-        paper: authors and year, and the number in arXiv or the DOI.
+        paper: authors and year, and the number in arXiv, the DOI or else an address.
     """
 
     summary: str
@@ -102,6 +102,88 @@ ARCHITECTURES: dict[str, Architecture] = {
         options={"beta": 1.0},
         lane_options=("beta",),
         paper="van der Westhuizen & Lasenby 2018, arXiv:1804.04849",
+    ),
+    "li_gru": Architecture(
+        "light GRU, without a reset gate",
+        "LiGRUCell",
+        declared(("z", "c")),
+        ("z",),
+        ("h",),
+        activation="relu",
+        paper="Ravanelli et al. 2018, arXiv:1803.10225",
+    ),
+    "lstm_1997": Architecture(
+        "LSTM as first published, without a forget gate",
+        "LSTM1997Cell",
+        declared(("i", "c", "o")),
+        (),
+        ("h", "c"),
+        paper="Hochreiter & Schmidhuber 1997, 10.1162/neco.1997.9.8.1735",
+    ),
+    "peephole_lstm": Architecture(
+        "LSTM whose gates see the memory",
+        "PeepholeLSTMCell",
+        declared(("i", "f", "c", "o")),
+        ("f",),
+        ("h", "c"),
+        vectors={"p_i": Vector(), "p_f": Vector(), "p_o": Vector()},
+        paper="Gers et al. 2002, https://www.jmlr.org/papers/v3/gers02a.html",
+    ),
+    "multiplicative_lstm": Architecture(
+        "LSTM whose recurrent matrices depend on the input",
+        "MultiplicativeLSTMCell",
+        {
+            "mx": Gate(recurrent=None, bias=False),
+            "mh": Gate(input=False, bias=False),
+            "i": Gate(),
+            "f": Gate(),
+            "c": Gate(),
+            "o": Gate(),
+        },
+        ("f",),
+        ("h", "c"),
+        paper="Krause et al. 2016, arXiv:1609.07959",
+    ),
+    "res_lstm": Architecture(
+        "LSTM whose output gate lets the input through",
+        "ResLSTMCell",
+        {
+            "i": Gate(),
+            "f": Gate(),
+            "c": Gate(),
+            "o": Gate(),
+            "m": Gate(input=False, bias=False),
+        },
+        ("f",),
+        ("h", "c"),
+        mixes_input=True,
+        vectors={"p_i": Vector(), "p_f": Vector(), "p_o": Vector()},
+        paper="Kim et al. 2017, arXiv:1701.03360",
+    ),
+    "mclstm": Architecture(
+        "LSTM that feeds back a memory control vector",
+        "MCLSTMCell",
+        declared(("i", "f", "c", "o", "m")),
+        ("f",),
+        ("v", "c"),
+        paper="Ben-Ari & Shwartz-Ziv 2017, "
+        "https://www.ravid-shwartz-ziv.com/publication/squence2017",
+    ),
+    "wmclstm": Architecture(
+        "LSTM with working memory connections",
+        "WMCLSTMCell",
+        {
+            "i": Gate(),
+            "f": Gate(),
+            "c": Gate(),
+            "o": Gate(),
+            "vi": Gate(input=False, bias=False),
+            "vf": Gate(input=False, bias=False),
+            "vo": Gate(input=False, bias=False),
+        },
+        ("f",),
+        ("h", "c"),
+        paper="Landi et al. 2021, arXiv:2109.00020",
     ),
     # Gates of the input alone, and products apart.
     # Dynamical systems and structured matrices.

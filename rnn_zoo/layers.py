@@ -339,6 +339,13 @@ IntersectionRNN = make_layer(cells.IntersectionRNNCell, "IntersectionRNN")
 MGU = make_layer(cells.MGUCell, "MGU")
 MinimalRNN = make_layer(cells.MinimalRNNCell, "MinimalRNN")
 JANET = make_layer(cells.JANETCell, "JANET")
+LiGRU = make_layer(cells.LiGRUCell, "LiGRU")
+LSTM1997 = make_layer(cells.LSTM1997Cell, "LSTM1997")
+PeepholeLSTM = make_layer(cells.PeepholeLSTMCell, "PeepholeLSTM")
+MultiplicativeLSTM = make_layer(cells.MultiplicativeLSTMCell, "MultiplicativeLSTM")
+ResLSTM = make_layer(cells.ResLSTMCell, "ResLSTM")
+MCLSTM = make_layer(cells.MCLSTMCell, "MCLSTM")
+WMCLSTM = make_layer(cells.WMCLSTMCell, "WMCLSTM")
 
 #: Architecture name -> layer class.
 LAYERS: dict[str, type[CellLayer]] = {

@@ -8,7 +8,11 @@ from rnn_zoo.architectures import ARCHITECTURES
 
 #: The paper's own architectures, which have no source of their own in the table.
 COLLINS = "Collins et al. 2017, arXiv:1611.09913"
-_LINKS = {"arXiv:": "https://arxiv.org/abs/", "10.": "https://doi.org/10."}
+_LINKS = {
+    "arXiv:": "https://arxiv.org/abs/",
+    "10.": "https://doi.org/10.",
+    "https://": "https://",
+}
 
 
 def table():

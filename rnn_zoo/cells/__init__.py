@@ -5,11 +5,18 @@ from rnn_zoo.cells.base import AbstractRNNCell
 from rnn_zoo.cells.gru import GRUCell
 from rnn_zoo.cells.intersection import IntersectionRNNCell
 from rnn_zoo.cells.janet import JANETCell
+from rnn_zoo.cells.li_gru import LiGRUCell
 from rnn_zoo.cells.lstm import LSTMCell
+from rnn_zoo.cells.lstm_1997 import LSTM1997Cell
+from rnn_zoo.cells.mclstm import MCLSTMCell
 from rnn_zoo.cells.mgu import MGUCell
 from rnn_zoo.cells.minimal_rnn import MinimalRNNCell
+from rnn_zoo.cells.multiplicative_lstm import MultiplicativeLSTMCell
+from rnn_zoo.cells.peephole_lstm import PeepholeLSTMCell
+from rnn_zoo.cells.res_lstm import ResLSTMCell
 from rnn_zoo.cells.rnn import IRNNCell, RNNCell
 from rnn_zoo.cells.ugrnn import UGRNNCell
+from rnn_zoo.cells.wmclstm import WMCLSTMCell
 
 #: Architecture name -> cell class.
 CELLS: dict[str, type[AbstractRNNCell]] = {
@@ -23,9 +30,16 @@ __all__ = [
     "IRNNCell",
     "IntersectionRNNCell",
     "JANETCell",
+    "LSTM1997Cell",
     "LSTMCell",
+    "LiGRUCell",
+    "MCLSTMCell",
     "MGUCell",
     "MinimalRNNCell",
+    "MultiplicativeLSTMCell",
+    "PeepholeLSTMCell",
     "RNNCell",
+    "ResLSTMCell",
     "UGRNNCell",
+    "WMCLSTMCell",
 ]
