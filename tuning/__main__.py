@@ -136,7 +136,7 @@ def _parsed():
     """Reads the configurations from gin files and flags."""
     parsed = train_flags.parse(FLAGS)
     names = ("num_trials", "algorithm", "early_stopping", "keep")
-    study = study_config({name: FLAGS[name].value for name in names})
+    study = study_config(parsed, {name: FLAGS[name].value for name in names})
     config, study = ranges.hold(parsed.config, parsed.given, study, parsed.batch_size)
     begins = FLAGS.preset or FLAGS.init_from
     first = "config" if begins and study.first is None else study.first

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from trainer import names
 from trainer.cli import gin_files
 from trainer.config import check_choice, check_range
 from trainer.errors import UserError
@@ -110,15 +111,19 @@ def seed_of(name: str) -> int:
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big") >> 1
 
 
-_CONFIGURABLE = gin_files.configurable(StudyConfig)
+gin_files.configurable(StudyConfig)
 
 
-def study_config(flags: Mapping[str, Any]) -> StudyConfig:
-    """Builds the `StudyConfig` from the parsed gin bindings, overridden by flags.
+def study_config(parsed: gin_files.Parsed, flags: Mapping[str, Any]) -> StudyConfig:
+    """Builds the `StudyConfig` that gin files and bindings set, after importing what they name.
 
     Args:
-        flags: values by field; None if not set.
+        parsed: the parsed files and bindings.
+        flags: values by field, which override these; None if not set.
+
+    Raises:
+        UserError: an unknown name or an invalid value.
     """
-    configured = gin_files.construct(_CONFIGURABLE)
-    fields = {f.name: getattr(configured, f.name) for f in dataclasses.fields(configured)}
-    return StudyConfig(**fields | {n: v for n, v in flags.items() if v is not None})
+    bound = parsed.others[StudyConfig.__name__]
+    names.load_named(bound)
+    return StudyConfig(**bound | {n: v for n, v in flags.items() if v is not None})

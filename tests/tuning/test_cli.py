@@ -5,6 +5,7 @@ import json
 import pytest
 from processes import QUICK, python
 
+from trainer import UserError
 from tuning import __main__ as commands
 
 
@@ -46,6 +47,43 @@ def test_mistakes_are_one_line_before_a_backend_starts(cold, tmp_path, arguments
     for word in words:
         assert word in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+def parsed(*arguments):
+    """The configurations of a command, by way of the functions that it calls before a study."""
+    flag_values = commands.FLAGS
+    flag_values.unparse_flags()
+    flag_values(["tuning", "--task=memory", "--arch=rnn", *arguments])
+    try:
+        return commands._parsed()
+    finally:
+        for name in flag_values:
+            flag_values[name].unparse()
+        flag_values.unparse_flags()
+
+
+def test_gin_files_and_bindings_join_in_a_study(tmp_path):
+    texts = {
+        "study": "StudyConfig.ranges = {'lr_init': (0.01, 0.02)}\nStudyConfig.seed = 5\n",
+        "training": "TrainConfig.lr_decay_rate = 0.5\n",
+        "macro": "StudyConfig.batch = %number\n",
+    }
+    for name, text in texts.items():
+        (tmp_path / f"{name}.gin").write_text(text)
+    first, second, third = (f"--gin_file={tmp_path}/{name}.gin" for name in texts)
+    clip = "--gin_bindings=StudyConfig.ranges={'gradient_clip_val': (2, 5)}"
+    for files in ((first, second), (second, first)):
+        config, study, *_ = parsed(*files)
+        assert study.seed == 5 and study.ranges["lr_init"] == (0.01, 0.02)
+        assert config.lr_decay_rate == study.ranges["lr_decay_rate"] == 0.5
+        _, study, *_ = parsed(*files, "--gin_bindings=StudyConfig.seed=77", clip)
+        assert study.seed == 77 and study.ranges["gradient_clip_val"] == (2, 5)
+    assert parsed(third, "--gin_bindings=number=3")[1].batch == 3
+    with pytest.raises(UserError, match="gin macro %number has no value"):
+        parsed(third)
+    value = "--gin_bindings=TrainConfig.lr_init=0.01"
+    with pytest.raises(UserError, match=r"lr_init is set to 0\.01 and also has a range"):
+        parsed(second, first, value)
 
 
 def test_help_and_the_space_need_no_backend(tmp_path):

@@ -46,7 +46,7 @@ _CLASSES: list[Any] = []
 
 
 def configurable(cls: type) -> Callable[[], Any]:
-    """Lets gin files set the fields of a dataclass; returns the constructor for `construct`."""
+    """Lets gin files set the fields of a dataclass; returns a constructor that gin completes."""
     _CLASSES.append(cls)
     return gin.external_configurable(cls, cls.__name__) if gin else cls
 
@@ -63,6 +63,8 @@ class Parsed(NamedTuple):
         bound: values that the user's files and bindings set, by field, before flags.
         given: names that the user's files, bindings and flags set; see `given_names`.
         batch_size: the default, which these may replace.
+        others: class name -> field -> value that the files and bindings set, for the other
+            `configurable` classes. Gin's own state does not outlive `parse`.
     """
 
     config: TrainConfig
@@ -70,6 +72,7 @@ class Parsed(NamedTuple):
     bound: dict[str, Any]
     given: frozenset[str]
     batch_size: int
+    others: dict[str, dict[str, Any]]
 
 
 def parse(
@@ -118,6 +121,7 @@ def parse(
         known = layers.macros().union(*(layer.macros for layer in own if layer.is_whole))
         start = _fields_before(bound | given if text is None else {})
         gin.parse_config(texts)
+        _check_defined()
         options = layers.bind_options(start, own, given)
         _check_used(layers.macros() - known)
         values = gin.get_bindings("TrainConfig")
@@ -131,6 +135,11 @@ def parse(
         gin.parse_config([f"TrainConfig.{name} = {value!r}" for name, value in given.items()])
         with _options_of(task if task != given.get("task", task) else None):
             configured = _CONFIGURABLE()
+        others = {
+            cls.__name__: gin.get_bindings(cls.__name__)
+            for cls in _CLASSES
+            if cls is not TrainConfig
+        }
     config = TrainConfig(
         **{f.name: getattr(configured, f.name) for f in dataclasses.fields(configured)}
     )
@@ -140,6 +149,7 @@ def parse(
         bound,
         given_names(dict.fromkeys((*bound, *given)) | options),
         batch_size,
+        others,
     )
 
 
@@ -231,6 +241,19 @@ def _name_of(statement):
     return f"{scope}{statement.selector.rpartition('.')[2]}{argument}"
 
 
+def _check_defined():
+    """Raises a `UserError` if a field's value needs a macro that nothing defines."""
+    bindings = gin.config._CONFIG
+    left = [values for (_, owner), values in bindings.items() if owner != "gin.macro"]
+    while left:
+        for each in gin.config.iterate_references(left.pop()):
+            name, owner = each.config_key
+            if each.config_key in bindings:
+                left.append(bindings[each.config_key])
+            elif owner == "gin.macro":
+                raise UserError(f"the gin macro %{name} has no value; define it: {name} = VALUE")
+
+
 def _check_used(macros):
     """Raises a `UserError` if a binding or a macro that the user gave has no effect."""
     bindings = gin.config._CONFIG
@@ -252,17 +275,6 @@ def _check_used(macros):
 
 def _fields(cls):
     return [field.name for field in dataclasses.fields(cls)]
-
-
-def construct(configurable: Callable[[], Any]) -> Any:
-    """Builds a dataclass from the user's parsed bindings, after importing what they name.
-
-    Raises:
-        UserError: an unknown name or value.
-    """
-    with mistakes():
-        names.load_named(gin.get_bindings(configurable.__name__))
-        return configurable()
 
 
 @contextlib.contextmanager

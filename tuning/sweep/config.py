@@ -252,8 +252,8 @@ class _Base:
         if (task, arch) not in self._parsed:
             options = self._text8 if task == "text8" else None
             parsed = gin_files.parse({"task": task, "arch": arch}, options, *self._arguments)
-            study = study_config({})
-            bound = {"TrainConfig": parsed.bound, "StudyConfig": gin.get_bindings("StudyConfig")}
+            study = study_config(parsed, {})
+            bound = {"TrainConfig": parsed.bound, "StudyConfig": parsed.others["StudyConfig"]}
             self._parsed[task, arch] = (parsed, study, bound)
         return self._parsed[task, arch]
 

@@ -263,7 +263,10 @@ WRONG = {
     "value": ({"bindings": ["TrainConfig.optimizer = 'sdg'"]}, ["'sdg'", "sgd", "adam"]),
     "syntax": ({"bindings": ["TrainConfig.lr_init = = 1"]}, ["gin"]),
     "not a literal": ({"bindings": ["TrainConfig.lr_init = abc"]}, ["gin"]),
-    "macro": ({"bindings": ["TrainConfig.lr_init = %nowhere"]}, ["gin", "macro"]),
+    "macro": (
+        {"bindings": ["TrainConfig.lr_init = %nowhere"]},
+        ["gin macro %nowhere has no value"],
+    ),
     "reference": ({"bindings": ["TrainConfig.lr_init = @nowhere"]}, ["gin", "nowhere"]),
     "task option": (
         {"bindings": ["TrainConfig.task_options = {'steps': 1}"]},
