@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from rnn_zoo import names
-from rnn_zoo.algebra import Gate, Vector, declared, gates_with
+from rnn_zoo.algebra import Diagonal, Gate, Vector, declared, gates_with
 
 
 class Architecture(NamedTuple):
@@ -185,7 +185,126 @@ ARCHITECTURES: dict[str, Architecture] = {
         ("h", "c"),
         paper="Landi et al. 2021, arXiv:2109.00020",
     ),
+    "mut1": Architecture(
+        "mutated GRU whose update gate reads the input alone",
+        "MUT1Cell",
+        {"z": Gate(recurrent=None), "r": Gate(), "c": Gate(input=False)},
+        ("z",),
+        ("h",),
+        mixes_input=True,
+        paper="Jozefowicz et al. 2015, https://proceedings.mlr.press/v37/jozefowicz15.html",
+    ),
+    "mut2": Architecture(
+        "mutated GRU whose reset gate reads the input unweighted",
+        "MUT2Cell",
+        {"z": Gate(), "r": Gate(input=False), "c": Gate()},
+        ("z",),
+        ("h",),
+        mixes_input=True,
+        paper="Jozefowicz et al. 2015, https://proceedings.mlr.press/v37/jozefowicz15.html",
+    ),
+    "mut3": Architecture(
+        "mutated GRU whose update gate sees a squashed state",
+        "MUT3Cell",
+        declared(("z", "r", "c")),
+        ("z",),
+        ("h",),
+        paper="Jozefowicz et al. 2015, https://proceedings.mlr.press/v37/jozefowicz15.html",
+    ),
+    "nas": Architecture(
+        "the cell that neural architecture search found",
+        "NASCell",
+        {
+            "a1": Gate(),
+            "a2": Gate(),
+            "a3": Gate(),
+            "x4": Gate(recurrent=None, bias=False),
+            "h4": Gate(input=False),
+            "a5": Gate(),
+            "a6": Gate(),
+            "a7": Gate(),
+            "a8": Gate(),
+        },
+        (),
+        ("h", "c"),
+        uses_activation=False,
+        paper="Zoph & Le 2016, arXiv:1611.01578",
+    ),
+    "miru1": Architecture(
+        "minion recurrent unit, a GRU with a number as its update gate",
+        "MiRU1Cell",
+        declared(("r", "c")),
+        (),
+        ("h",),
+        options={"update_coefficient": 0.5},
+        ranges={"update_coefficient": (0.0, 1.0)},
+        lane_options=("update_coefficient",),
+        paper="Zyarah & Kudithipudi 2025, arXiv:2503.06175",
+    ),
+    "miru2": Architecture(
+        "minion recurrent unit with numbers as both of its gates",
+        "MiRU2Cell",
+        declared(("c",)),
+        (),
+        ("h",),
+        options={"update_coefficient": 0.5, "reset_coefficient": 0.5},
+        ranges={"update_coefficient": (0.0, 1.0), "reset_coefficient": (0.0, 1.0)},
+        lane_options=("update_coefficient", "reset_coefficient"),
+        paper="Zyarah & Kudithipudi 2025, arXiv:2503.06175",
+    ),
     # Gates of the input alone, and products apart.
+    "cfn": Architecture(
+        "chaos free network",
+        "CFNCell",
+        {"theta": Gate(), "eta": Gate(), "c": Gate(recurrent=None, bias=False)},
+        ("theta",),
+        ("h",),
+        paper="Laurent & von Brecht 2016, arXiv:1612.06212",
+    ),
+    "light_ru": Architecture(
+        "light recurrent unit, one gate over a map of the input",
+        "LightRUCell",
+        {"c": Gate(recurrent=None, bias=False), "f": Gate()},
+        ("f",),
+        ("h",),
+        paper="Ye et al. 2024, 10.3390/electronics13163204",
+    ),
+    "star": Architecture(
+        "stackable recurrent cell",
+        "STARCell",
+        {"z": Gate(recurrent=None), "k": Gate()},
+        ("k",),
+        ("h",),
+        paper="Turkoglu et al. 2019, arXiv:1911.11033",
+    ),
+    "brc": Architecture(
+        "bistable recurrent cell, whose units see only themselves",
+        "BRCCell",
+        {
+            "a": Gate(recurrent=Diagonal(1.0)),
+            "c": Gate(recurrent=Diagonal(1.0)),
+            "h": Gate(recurrent=None, bias=False),
+        },
+        ("c",),
+        ("h",),
+        paper="Vecoven et al. 2021, 10.1371/journal.pone.0252676",
+    ),
+    "nbrc": Architecture(
+        "neuromodulated bistable recurrent cell",
+        "NBRCCell",
+        {"a": Gate(), "c": Gate(), "h": Gate(recurrent=None, bias=False)},
+        ("c",),
+        ("h",),
+        paper="Vecoven et al. 2021, 10.1371/journal.pone.0252676",
+    ),
+    "ran": Architecture(
+        "recurrent additive network",
+        "RANCell",
+        {"i": Gate(), "f": Gate(), "c": Gate(recurrent=None, bias=False)},
+        ("f",),
+        ("h", "c"),
+        paper="Lee et al. 2017, arXiv:1705.07393",
+    ),
     # Dynamical systems and structured matrices.
     # Linear recurrences.
 }

@@ -346,6 +346,18 @@ MultiplicativeLSTM = make_layer(cells.MultiplicativeLSTMCell, "MultiplicativeLST
 ResLSTM = make_layer(cells.ResLSTMCell, "ResLSTM")
 MCLSTM = make_layer(cells.MCLSTMCell, "MCLSTM")
 WMCLSTM = make_layer(cells.WMCLSTMCell, "WMCLSTM")
+MUT1 = make_layer(cells.MUT1Cell, "MUT1")
+MUT2 = make_layer(cells.MUT2Cell, "MUT2")
+MUT3 = make_layer(cells.MUT3Cell, "MUT3")
+NAS = make_layer(cells.NASCell, "NAS")
+MiRU1 = make_layer(cells.MiRU1Cell, "MiRU1")
+MiRU2 = make_layer(cells.MiRU2Cell, "MiRU2")
+CFN = make_layer(cells.CFNCell, "CFN")
+LightRU = make_layer(cells.LightRUCell, "LightRU")
+STAR = make_layer(cells.STARCell, "STAR")
+BRC = make_layer(cells.BRCCell, "BRC")
+NBRC = make_layer(cells.NBRCCell, "NBRC")
+RAN = make_layer(cells.RANCell, "RAN")
 
 #: Architecture name -> layer class.
 LAYERS: dict[str, type[CellLayer]] = {

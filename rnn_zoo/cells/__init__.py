@@ -2,19 +2,27 @@
 
 from rnn_zoo.architectures import ARCHITECTURES
 from rnn_zoo.cells.base import AbstractRNNCell
+from rnn_zoo.cells.brc import BRCCell, NBRCCell
+from rnn_zoo.cells.cfn import CFNCell
 from rnn_zoo.cells.gru import GRUCell
 from rnn_zoo.cells.intersection import IntersectionRNNCell
 from rnn_zoo.cells.janet import JANETCell
 from rnn_zoo.cells.li_gru import LiGRUCell
+from rnn_zoo.cells.light_ru import LightRUCell
 from rnn_zoo.cells.lstm import LSTMCell
 from rnn_zoo.cells.lstm_1997 import LSTM1997Cell
 from rnn_zoo.cells.mclstm import MCLSTMCell
 from rnn_zoo.cells.mgu import MGUCell
 from rnn_zoo.cells.minimal_rnn import MinimalRNNCell
+from rnn_zoo.cells.miru import MiRU1Cell, MiRU2Cell
 from rnn_zoo.cells.multiplicative_lstm import MultiplicativeLSTMCell
+from rnn_zoo.cells.mut import MUT1Cell, MUT2Cell, MUT3Cell
+from rnn_zoo.cells.nas import NASCell
 from rnn_zoo.cells.peephole_lstm import PeepholeLSTMCell
+from rnn_zoo.cells.ran import RANCell
 from rnn_zoo.cells.res_lstm import ResLSTMCell
 from rnn_zoo.cells.rnn import IRNNCell, RNNCell
+from rnn_zoo.cells.star import STARCell
 from rnn_zoo.cells.ugrnn import UGRNNCell
 from rnn_zoo.cells.wmclstm import WMCLSTMCell
 
@@ -26,6 +34,8 @@ CELLS: dict[str, type[AbstractRNNCell]] = {
 __all__ = [
     "CELLS",
     "AbstractRNNCell",
+    "BRCCell",
+    "CFNCell",
     "GRUCell",
     "IRNNCell",
     "IntersectionRNNCell",
@@ -33,13 +43,23 @@ __all__ = [
     "LSTM1997Cell",
     "LSTMCell",
     "LiGRUCell",
+    "LightRUCell",
     "MCLSTMCell",
     "MGUCell",
+    "MUT1Cell",
+    "MUT2Cell",
+    "MUT3Cell",
+    "MiRU1Cell",
+    "MiRU2Cell",
     "MinimalRNNCell",
     "MultiplicativeLSTMCell",
+    "NASCell",
+    "NBRCCell",
     "PeepholeLSTMCell",
+    "RANCell",
     "RNNCell",
     "ResLSTMCell",
+    "STARCell",
     "UGRNNCell",
     "WMCLSTMCell",
 ]
