@@ -126,7 +126,7 @@ class Antisymmetric(Dense):
 class Diagonal:
     """A vector u (N,), by which the operand is multiplied element by element."""
 
-    initial: Initial
+    initial: Initial = dataclasses.field(default=1.0, compare=False)
     divisor = 1
 
     def shape(self, units: int) -> tuple[int, ...]:
@@ -169,7 +169,7 @@ class Gate:
 class Vector:
     """A learned vector (N,), which `step` reads from the attribute of its name."""
 
-    initial: Initial = 0.0
+    initial: Initial = dataclasses.field(default=0.0, compare=False)
 
     def shape(self, units: int) -> tuple[int, ...]:
         return (units,)

@@ -45,6 +45,11 @@ class Architecture(NamedTuple):
         return gates_with(self.gates, part)
 
 
+#: Gates that see the last two inputs.
+_WINDOW = dict.fromkeys(("z", "f", "o"), Gate(recurrent=None)) | dict.fromkeys(
+    ("z1", "f1", "o1"), Gate(recurrent=None, bias=False)
+)
+
 ARCHITECTURES: dict[str, Architecture] = {
     "rnn": Architecture("vanilla RNN", "RNNCell", declared(("h",)), (), ("h",)),
     "irnn": Architecture(
@@ -307,6 +312,93 @@ ARCHITECTURES: dict[str, Architecture] = {
     ),
     # Dynamical systems and structured matrices.
     # Linear recurrences.
+    "min_gru": Architecture(
+        "minGRU, whose gate and candidate see the input alone",
+        "MinGRUCell",
+        dict.fromkeys(("u", "c"), Gate(recurrent=None)),
+        ("u",),
+        ("h",),
+        uses_activation=False,
+        paper="Feng et al. 2024, arXiv:2410.01201",
+    ),
+    "min_lstm": Architecture(
+        "minLSTM, whose two gates see the input alone and sum to one",
+        "MinLSTMCell",
+        dict.fromkeys(("f", "i", "c"), Gate(recurrent=None)),
+        ("f",),
+        ("h",),
+        uses_activation=False,
+        paper="Feng et al. 2024, arXiv:2410.01201",
+    ),
+    "t_rnn": Architecture(
+        "T-RNN, strongly typed",
+        "TRNNCell",
+        {"z": Gate(recurrent=None, bias=False), "f": Gate(recurrent=None)},
+        ("f",),
+        ("h",),
+        uses_activation=False,
+        paper="Balduzzi & Ghifary 2016, arXiv:1602.02218",
+    ),
+    "t_gru": Architecture(
+        "T-GRU, strongly typed, of the last two inputs",
+        "TGRUCell",
+        _WINDOW | {"z": Gate(recurrent=None, bias=False)},
+        ("f",),
+        ("h", "z1", "f1", "o1"),
+        paper="Balduzzi & Ghifary 2016, arXiv:1602.02218",
+    ),
+    "t_lstm": Architecture(
+        "T-LSTM, strongly typed, of the last two inputs",
+        "TLSTMCell",
+        _WINDOW | {"z": Gate(recurrent=None, bias=False)},
+        ("f",),
+        ("c", "z1", "f1", "o1"),
+        paper="Balduzzi & Ghifary 2016, arXiv:1602.02218",
+    ),
+    "qrnn": Architecture(
+        "quasi-recurrent network, of the last two inputs",
+        "QRNNCell",
+        _WINDOW,
+        ("f",),
+        ("c", "z1", "f1", "o1"),
+        paper="Bradbury et al. 2017, arXiv:1611.01576",
+    ),
+    "sru": Architecture(
+        "simple recurrent unit",
+        "SRUCell",
+        {
+            "f": Gate(recurrent=None),
+            "r": Gate(recurrent=None),
+            "c": Gate(recurrent=None, bias=False),
+        },
+        ("f",),
+        ("c",),
+        mixes_input=True,
+        paper="Lei et al. 2017, arXiv:1709.02755",
+    ),
+    "gilr": Architecture(
+        "gated impulse linear recurrence",
+        "GILRCell",
+        dict.fromkeys(("g", "i"), Gate(recurrent=None)),
+        ("g",),
+        ("h",),
+        paper="Martin & Cundy 2018, arXiv:1709.04057",
+    ),
+    "lru": Architecture(
+        "linear recurrent unit, of complex states",
+        "LRUCell",
+        {
+            "re": Gate(recurrent=None, bias=False),
+            "im": Gate(recurrent=None, bias=False),
+            "y": Gate(bias=False),
+            "yi": Gate(input=False, bias=False),
+        },
+        (),
+        ("re", "im"),
+        vectors=dict.fromkeys(("nu", "theta", "gamma"), Vector()),
+        uses_activation=False,
+        paper="Orvieto et al. 2023, arXiv:2303.06349",
+    ),
 }
 
 #: Alias -> architecture name.

@@ -12,6 +12,7 @@ from rnn_zoo import cells
 from rnn_zoo.architectures import ARCHITECTURES
 from rnn_zoo.cells.base import parameters
 from rnn_zoo.unroll import unroll
+from rnn_zoo.unroll.scan import check_scan
 
 Tensor = Any
 
@@ -49,6 +50,11 @@ class CellLayer(keras.layers.RNN):
             after `reset_state()`, and the very first, start from the learned initial states, which
             are trained there.
         zero_output_for_mask: whether masked steps output zeros instead of the previous output.
+        truncate: k, to truncate backpropagation through time: no gradient passes through the states
+            at steps k, 2k, ...
+        scan: whether a linear recurrence, as of the minGRU, runs as a parallel scan over time;
+            chosen by device and length if None. With a mask, with noise in training or with
+            `truncate` it runs as a loop.
         activity_regularizer: Keras regularizer of the output.
         **options: other arguments of the cell or of `keras.layers.Layer`. `implementation`,
             `unroll` and `use_cudnn` may be as in Keras, and change nothing.
@@ -72,6 +78,8 @@ class CellLayer(keras.layers.RNN):
         go_backwards: bool = False,
         stateful: bool = False,
         zero_output_for_mask: bool = False,
+        truncate: int | None = None,
+        scan: bool | None = None,
         activity_regularizer: Any = None,
         name: str | None = None,
         dtype: Any = None,
@@ -105,6 +113,10 @@ class CellLayer(keras.layers.RNN):
                 f"{self.name} has return_state_sequences and {other}; omit one. The final states "
                 "are the last ones of the sequences"
             )
+        if truncate is not None and (not isinstance(truncate, int) or truncate < 1):
+            raise ValueError(f"truncate must be a whole number of at least 1, got {truncate!r}")
+        check_scan(self.cell, scan)
+        self.truncate, self.scan = truncate, scan
         self._is_fresh = None
 
     @classmethod
@@ -231,6 +243,8 @@ class CellLayer(keras.layers.RNN):
             noise=noise,
             sequence=sequence,
             state_sequences=self.return_state_sequences,
+            truncate=self.truncate,
+            scan=self.scan,
         )
         if self.return_state_sequences:
             states = [ops.moveaxis(state, 0, 1) for state in states]
@@ -253,7 +267,8 @@ class CellLayer(keras.layers.RNN):
     def get_config(self) -> dict[str, Any]:
         config = self.cell.get_config() | super().get_config()
         del config["cell"], config["unroll"]
-        config["return_state_sequences"] = self.return_state_sequences
+        own = ("return_state_sequences", "truncate", "scan")
+        config |= {option: getattr(self, option) for option in own}
         config["return_state"] = self.return_state and not self.return_state_sequences
         return config
 
@@ -338,6 +353,15 @@ LSTM = make_layer(cells.LSTMCell, "LSTM")
 IntersectionRNN = make_layer(cells.IntersectionRNNCell, "IntersectionRNN")
 MGU = make_layer(cells.MGUCell, "MGU")
 MinimalRNN = make_layer(cells.MinimalRNNCell, "MinimalRNN")
+MinGRU = make_layer(cells.MinGRUCell, "MinGRU")
+MinLSTM = make_layer(cells.MinLSTMCell, "MinLSTM")
+TRNN = make_layer(cells.TRNNCell, "TRNN")
+TGRU = make_layer(cells.TGRUCell, "TGRU")
+TLSTM = make_layer(cells.TLSTMCell, "TLSTM")
+QRNN = make_layer(cells.QRNNCell, "QRNN")
+SRU = make_layer(cells.SRUCell, "SRU")
+GILR = make_layer(cells.GILRCell, "GILR")
+LRU = make_layer(cells.LRUCell, "LRU")
 JANET = make_layer(cells.JANETCell, "JANET")
 LiGRU = make_layer(cells.LiGRUCell, "LiGRU")
 LSTM1997 = make_layer(cells.LSTM1997Cell, "LSTM1997")

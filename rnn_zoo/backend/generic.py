@@ -24,6 +24,10 @@ def scan(
     return carry, [ops.stack(ys) for ys in zip(*steps, strict=True)]
 
 
+def with_gradient(forward: Callable, backward: Callable, args: tuple) -> Any:
+    return forward(*args)[0]
+
+
 def is_compiled() -> bool:
     return False
 

@@ -9,20 +9,25 @@ from rnn_zoo.cells.intersection import IntersectionRNNCell
 from rnn_zoo.cells.janet import JANETCell
 from rnn_zoo.cells.li_gru import LiGRUCell
 from rnn_zoo.cells.light_ru import LightRUCell
+from rnn_zoo.cells.lru import LRUCell
 from rnn_zoo.cells.lstm import LSTMCell
 from rnn_zoo.cells.lstm_1997 import LSTM1997Cell
 from rnn_zoo.cells.mclstm import MCLSTMCell
 from rnn_zoo.cells.mgu import MGUCell
+from rnn_zoo.cells.min_gru import MinGRUCell, MinLSTMCell
 from rnn_zoo.cells.minimal_rnn import MinimalRNNCell
 from rnn_zoo.cells.miru import MiRU1Cell, MiRU2Cell
 from rnn_zoo.cells.multiplicative_lstm import MultiplicativeLSTMCell
 from rnn_zoo.cells.mut import MUT1Cell, MUT2Cell, MUT3Cell
 from rnn_zoo.cells.nas import NASCell
 from rnn_zoo.cells.peephole_lstm import PeepholeLSTMCell
+from rnn_zoo.cells.qrnn import QRNNCell
 from rnn_zoo.cells.ran import RANCell
 from rnn_zoo.cells.res_lstm import ResLSTMCell
 from rnn_zoo.cells.rnn import IRNNCell, RNNCell
+from rnn_zoo.cells.sru import GILRCell, SRUCell
 from rnn_zoo.cells.star import STARCell
+from rnn_zoo.cells.strongly_typed import TGRUCell, TLSTMCell, TRNNCell
 from rnn_zoo.cells.ugrnn import UGRNNCell
 from rnn_zoo.cells.wmclstm import WMCLSTMCell
 
@@ -36,10 +41,12 @@ __all__ = [
     "AbstractRNNCell",
     "BRCCell",
     "CFNCell",
+    "GILRCell",
     "GRUCell",
     "IRNNCell",
     "IntersectionRNNCell",
     "JANETCell",
+    "LRUCell",
     "LSTM1997Cell",
     "LSTMCell",
     "LiGRUCell",
@@ -51,15 +58,22 @@ __all__ = [
     "MUT3Cell",
     "MiRU1Cell",
     "MiRU2Cell",
+    "MinGRUCell",
+    "MinLSTMCell",
     "MinimalRNNCell",
     "MultiplicativeLSTMCell",
     "NASCell",
     "NBRCCell",
     "PeepholeLSTMCell",
+    "QRNNCell",
     "RANCell",
     "RNNCell",
     "ResLSTMCell",
+    "SRUCell",
     "STARCell",
+    "TGRUCell",
+    "TLSTMCell",
+    "TRNNCell",
     "UGRNNCell",
     "WMCLSTMCell",
 ]

@@ -130,13 +130,13 @@ def _columns(ops, array, names, chosen):
 
 
 def pre_of_step(cell: Any, ops: ModuleType, weights: Fused, x: Tensor) -> Callable[..., Tensor]:
-    """Return `pre(gate, operand)` of a single time step.
+    """Return `pre(gate, operand)` of a single time step, or of all at once.
 
     Args:
         cell: the cell.
         ops: `keras.ops` or NumPy.
         weights: the cell's.
-        x: (B, I), the input after any read-in.
+        x: (B, I), the input after any read-in, or (T, ..., B, I).
     """
 
     def by_gate(array, part):
@@ -144,7 +144,7 @@ def pre_of_step(cell: Any, ops: ModuleType, weights: Fused, x: Tensor) -> Callab
         return dict(zip(names, ops.split(array, len(names), -1), strict=True)) if names else {}
 
     given = by_gate(None if weights.input is None else ops.matmul(x, weights.input), "input")
-    biases = {} if weights.bias is None else by_gate(weights.bias, "bias")
+    biases = {} if weights.bias is None else by_gate(weights.bias[..., None, :], "bias")
     matrices = by_gate(weights.recurrent, "matrix")
 
     def pre(gate, operand=None):
@@ -152,7 +152,7 @@ def pre_of_step(cell: Any, ops: ModuleType, weights: Fused, x: Tensor) -> Callab
         if gate in matrices:
             terms.append(ops.matmul(operand, matrices[gate]))
         if gate in weights.diagonals:
-            terms.append(operand * weights.diagonals[gate])
+            terms.append(operand * weights.diagonals[gate][..., None, :])
         return sum(terms[1:], terms[0])
 
     return pre

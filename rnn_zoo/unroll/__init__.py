@@ -23,7 +23,8 @@ from rnn_zoo.cells.noise import Noise, step_of
 from rnn_zoo.cells.weights import Fused, fuse, product_of
 from rnn_zoo.inputs import Held, OneHot
 from rnn_zoo.unroll.derived import Loops, is_large
-from rnn_zoo.unroll.form import form_of, with_mask_argument, with_output_state
+from rnn_zoo.unroll.form import form_of, with_mask_argument, with_output_state, with_truncation
+from rnn_zoo.unroll.scan import scanned, scans
 
 Tensor = Any
 
@@ -41,6 +42,8 @@ def unroll(
     noise: Noise | None = None,
     sequence: bool = True,
     state_sequences: bool = False,
+    truncate: int | None = None,
+    scan: bool | None = None,
 ) -> tuple[Tensor, list[Tensor]]:
     """Apply a cell to every time step in turn.
 
@@ -57,6 +60,11 @@ def unroll(
         noise: of a training step, from the cell's `draw_noise`; None in inference.
         sequence: whether to return the outputs of all steps, or of the last one.
         state_sequences: whether to return the states of all steps, or the final ones.
+        truncate: k, to pass no gradient through the states at steps k, 2k, ...: backpropagation
+            through time, truncated to k steps.
+        scan: whether to run the recurrence of a `LinearRNNCell` as a parallel scan; chosen by
+            device and length if None. A mask, noise, `truncate` or T that is not static need a
+            loop.
 
     Returns:
         (outputs, list of states), (T, ..., B, N) for all steps or (..., B, N). Sequences are always
@@ -68,8 +76,18 @@ def unroll(
         weights = fuse(cell, weights)
     inputs, time_major = _read_in(cell, weights, inputs, time_major)
     noise_of_step = noise or Noise({}, {})
+    needs_loop = mask is not None or any(noise_of_step) or truncate is not None
+    if not needs_loop and scans(cell, _length(inputs, time_major), scan):
+        x = _as_array(inputs, weights.initial_state[0].dtype, time_major)
+        first = initial_state or _learned_states(weights, x)
+        outputs, sequences = scanned(cell, weights, x, first)
+        states = sequences if state_sequences else [each[-1] for each in sequences]
+        return outputs if sequence else outputs[-1], states
     step = step_of(cell, training=noise is not None)
-    dtypes = {name: array.dtype for part in noise_of_step for name, array in part.items()}
+    dtypes: dict[str, Any] = {}
+    if truncate is not None:
+        step, dtypes = with_truncation(step), {"cut": "bool"}
+    dtypes |= {name: array.dtype for part in noise_of_step for name, array in part.items()}
     run, probe = with_mask_argument(step), _probe(weights)
     vectors = {name: array[..., None] for name, array in weights.vectors.items()}
     form = form_of(step, cell.gates, len(cell.state_names), probe, dtypes, vectors)
@@ -80,8 +98,12 @@ def unroll(
     if is_compiled and is_large(probe.shape[-2], _batch_size(inputs, time_major)):
         form = form._replace(groups=tuple((gate,) for group in form.groups for gate in group))
     x, projections = _inputs_of_loop(cell, weights, inputs, time_major, form.groups)
+    over_time = next(each for each in (x, *(projections or ())) if each is not None)
+    if truncate is not None:
+        steps = ops.arange(ops.shape(over_time)[0])[:, None, None]
+        cut = ops.logical_and(steps % truncate == 0, steps > 0)
+        noise_of_step = noise_of_step._replace(per_step=noise_of_step.per_step | {"cut": cut})
     if initial_state is None:
-        over_time = next(each for each in (x, *(projections or ())) if each is not None)
         initial_state = _learned_states(weights, over_time)
     states = list(initial_state)
     if has_output_state:
@@ -147,6 +169,14 @@ def _batch_size(inputs, time_major):
         return inputs.value.shape[-2]
     array = inputs.codes if isinstance(inputs, OneHot) else inputs
     return array.shape[-2 if time_major else -3]
+
+
+def _length(inputs, time_major):
+    """Return T, or None if it is not static."""
+    if isinstance(inputs, Held):
+        return inputs.shown.shape[-1]
+    array = inputs.codes if isinstance(inputs, OneHot) else inputs
+    return array.shape[0 if time_major else -2]
 
 
 def _inputs_of_loop(cell, weights, inputs, time_major, groups):

@@ -103,6 +103,16 @@ def with_mask_argument(step: Callable) -> Callable:
     return lambda x, pre, states, mask, *others: step(x, pre, states, *others)
 
 
+def with_truncation(step: Callable) -> Callable:
+    """Return a step that passes no gradient on to the states before it where `cut` is true."""
+
+    def run(x, pre, states, noise, vectors):
+        states = [ops.where(noise["cut"], ops.stop_gradient(state), state) for state in states]
+        return step(x, pre, states, noise, vectors)
+
+    return run
+
+
 def with_output_state(step: Callable) -> Callable:
     """Return a step whose last output is one more state.
 
