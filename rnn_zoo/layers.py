@@ -382,6 +382,12 @@ STAR = make_layer(cells.STARCell, "STAR")
 BRC = make_layer(cells.BRCCell, "BRC")
 NBRC = make_layer(cells.NBRCCell, "NBRC")
 RAN = make_layer(cells.RANCell, "RAN")
+RHN = make_layer(cells.RHNCell, "RHN")
+ATR = make_layer(cells.ATRCell, "ATR")
+SGRN = make_layer(cells.SGRNCell, "SGRN")
+SGU = make_layer(cells.SGUCell, "SGU")
+DSGU = make_layer(cells.DSGUCell, "DSGU")
+SCRN = make_layer(cells.SCRNCell, "SCRN")
 
 #: Architecture name -> layer class.
 LAYERS: dict[str, type[CellLayer]] = {

@@ -1,6 +1,7 @@
 """Recurrent cells: the paper's six (section 1.4) and others, each written as its equations."""
 
 from rnn_zoo.architectures import ARCHITECTURES
+from rnn_zoo.cells.atr import ATRCell
 from rnn_zoo.cells.base import AbstractRNNCell
 from rnn_zoo.cells.brc import BRCCell, NBRCCell
 from rnn_zoo.cells.cfn import CFNCell
@@ -24,7 +25,11 @@ from rnn_zoo.cells.peephole_lstm import PeepholeLSTMCell
 from rnn_zoo.cells.qrnn import QRNNCell
 from rnn_zoo.cells.ran import RANCell
 from rnn_zoo.cells.res_lstm import ResLSTMCell
+from rnn_zoo.cells.rhn import RHNCell
 from rnn_zoo.cells.rnn import IRNNCell, RNNCell
+from rnn_zoo.cells.scrn import SCRNCell
+from rnn_zoo.cells.sgrn import SGRNCell
+from rnn_zoo.cells.sgu import DSGUCell, SGUCell
 from rnn_zoo.cells.sru import GILRCell, SRUCell
 from rnn_zoo.cells.star import STARCell
 from rnn_zoo.cells.strongly_typed import TGRUCell, TLSTMCell, TRNNCell
@@ -38,9 +43,11 @@ CELLS: dict[str, type[AbstractRNNCell]] = {
 
 __all__ = [
     "CELLS",
+    "ATRCell",
     "AbstractRNNCell",
     "BRCCell",
     "CFNCell",
+    "DSGUCell",
     "GILRCell",
     "GRUCell",
     "IRNNCell",
@@ -67,8 +74,12 @@ __all__ = [
     "PeepholeLSTMCell",
     "QRNNCell",
     "RANCell",
+    "RHNCell",
     "RNNCell",
     "ResLSTMCell",
+    "SCRNCell",
+    "SGRNCell",
+    "SGUCell",
     "SRUCell",
     "STARCell",
     "TGRUCell",
