@@ -27,6 +27,17 @@ Initial = float | Callable[[Any, int], Array]
 
 
 @dataclasses.dataclass(frozen=True)
+class Uniform:
+    """Initial values of a vector, drawn uniformly between two numbers."""
+
+    low: float
+    high: float
+
+    def __call__(self, generator: Any, units: int) -> Array:
+        return generator.uniform(self.low, self.high, units)
+
+
+@dataclasses.dataclass(frozen=True)
 class Dense:
     """A square matrix U (N, N)."""
 

@@ -4,7 +4,17 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from rnn_zoo import names
-from rnn_zoo.algebra import Diagonal, Gate, Vector, declared, gates_with
+from rnn_zoo.algebra import (
+    Antisymmetric,
+    BlockDiagonal,
+    Diagonal,
+    Gate,
+    Scalar,
+    Uniform,
+    Vector,
+    declared,
+    gates_with,
+)
 
 
 class Architecture(NamedTuple):
@@ -382,6 +392,113 @@ ARCHITECTURES: dict[str, Architecture] = {
         paper="Mikolov et al. 2015, arXiv:1412.7753",
     ),
     # Dynamical systems and structured matrices.
+    "indrnn": Architecture(
+        "independently recurrent network",
+        "IndRNNCell",
+        {"h": Gate(recurrent=Diagonal(Uniform(0.0, 1.0)))},
+        (),
+        ("h",),
+        activation="relu",
+        paper="Li et al. 2018, arXiv:1803.04831",
+    ),
+    "fast_rnn": Architecture(
+        "FastRNN, with a weighted residual connection",
+        "FastRNNCell",
+        declared(("h",)),
+        (),
+        ("h",),
+        vectors={"alpha": Scalar(-3.0), "beta": Scalar(3.0)},
+        paper="Kusupati et al. 2018, arXiv:1901.02358",
+    ),
+    "fast_grnn": Architecture(
+        "FastGRNN, whose gate shares the candidate's matrices",
+        "FastGRNNCell",
+        {"z": Gate(bias=False)},
+        ("z",),
+        ("h",),
+        vectors={"b_z": Vector(), "b_c": Vector(), "zeta": Scalar(1.0), "nu": Scalar(-4.0)},
+        paper="Kusupati et al. 2018, arXiv:1901.02358",
+    ),
+    "antisymmetric_rnn": Architecture(
+        "antisymmetric RNN",
+        "AntisymmetricRNNCell",
+        {"h": Gate(recurrent=Antisymmetric())},
+        (),
+        ("h",),
+        options={"epsilon": 0.1, "gamma": 0.01},
+        ranges={"epsilon": (0.01, 1.0, "log"), "gamma": (0.001, 1.0, "log")},
+        lane_options=("epsilon", "gamma"),
+        paper="Chang et al. 2019, arXiv:1902.09689",
+    ),
+    "gated_antisymmetric_rnn": Architecture(
+        "antisymmetric RNN with an input gate",
+        "GatedAntisymmetricRNNCell",
+        {
+            "q": Gate(input=False, recurrent=Antisymmetric(), bias=False),
+            "z": Gate(recurrent=None),
+            "h": Gate(recurrent=None),
+        },
+        (),
+        ("h",),
+        options={"epsilon": 0.1, "gamma": 0.01},
+        ranges={"epsilon": (0.01, 1.0, "log"), "gamma": (0.001, 1.0, "log")},
+        lane_options=("epsilon", "gamma"),
+        paper="Chang et al. 2019, arXiv:1902.09689",
+    ),
+    "cornn": Architecture(
+        "coupled oscillatory RNN",
+        "CoRNNCell",
+        {"y": Gate(), "z": Gate(input=False, bias=False)},
+        (),
+        ("y", "z"),
+        options={"dt": 0.042, "gamma": 2.7, "epsilon": 4.7},
+        ranges={
+            "dt": (0.01, 1.0, "log"),
+            "gamma": (0.1, 10.0, "log"),
+            "epsilon": (0.1, 10.0, "log"),
+        },
+        lane_options=("dt", "gamma", "epsilon"),
+        paper="Rusch & Mishra 2021, arXiv:2010.00951",
+    ),
+    "unicornn": Architecture(
+        "undamped independent controlled oscillatory RNN",
+        "UnICORNNCell",
+        {"y": Gate(recurrent=Diagonal(Uniform(0.0, 1.0)))},
+        (),
+        ("y", "z"),
+        options={"dt": 0.19, "alpha": 30.65},
+        ranges={"dt": (0.01, 1.0, "log"), "alpha": (0.0, 50.0)},
+        lane_options=("dt", "alpha"),
+        vectors={"c": Vector(Uniform(-0.1, 0.1))},
+        paper="Rusch & Mishra 2021, arXiv:2103.05487",
+    ),
+    "lem": Architecture(
+        "long expressive memory",
+        "LEMCell",
+        declared(("dt_z", "dt_y", "z", "y")),
+        ("dt_z", "dt_y"),
+        ("y", "z"),
+        options={"dt": 1.0},
+        ranges={"dt": (0.01, 1.0, "log")},
+        lane_options=("dt",),
+        paper="Rusch et al. 2022, arXiv:2110.04744",
+    ),
+    "tau_gru": Architecture(
+        "gated recurrent unit with delayed feedback",
+        "TauGRUCell",
+        declared(("u", "z", "g", "a")),
+        ("g",),
+        ("h", "h1", "h2", "h3"),
+        paper="Erichson et al. 2025, arXiv:2212.00228",
+    ),
+    "slstm": Architecture(
+        "sLSTM, with exponential gates and four heads",
+        "SLSTMCell",
+        {gate: Gate(recurrent=BlockDiagonal(4)) for gate in ("i", "f", "z", "o")},
+        ("f",),
+        ("h", "c", "n", "m"),
+        paper="Beck et al. 2024, arXiv:2405.04517",
+    ),
     # Linear recurrences.
     "min_gru": Architecture(
         "minGRU, whose gate and candidate see the input alone",

@@ -388,6 +388,16 @@ SGRN = make_layer(cells.SGRNCell, "SGRN")
 SGU = make_layer(cells.SGUCell, "SGU")
 DSGU = make_layer(cells.DSGUCell, "DSGU")
 SCRN = make_layer(cells.SCRNCell, "SCRN")
+IndRNN = make_layer(cells.IndRNNCell, "IndRNN")
+FastRNN = make_layer(cells.FastRNNCell, "FastRNN")
+FastGRNN = make_layer(cells.FastGRNNCell, "FastGRNN")
+AntisymmetricRNN = make_layer(cells.AntisymmetricRNNCell, "AntisymmetricRNN")
+GatedAntisymmetricRNN = make_layer(cells.GatedAntisymmetricRNNCell, "GatedAntisymmetricRNN")
+CoRNN = make_layer(cells.CoRNNCell, "CoRNN")
+UnICORNN = make_layer(cells.UnICORNNCell, "UnICORNN")
+LEM = make_layer(cells.LEMCell, "LEM")
+TauGRU = make_layer(cells.TauGRUCell, "TauGRU")
+SLSTM = make_layer(cells.SLSTMCell, "SLSTM")
 
 #: Architecture name -> layer class.
 LAYERS: dict[str, type[CellLayer]] = {
