@@ -17,7 +17,7 @@ class IndRNNCell(AbstractRNNCell):
 
     u is a vector, so that units mix between layers only. The initial values of u are those of the
     original (arXiv:1803.04831), uniform between 0 and 1, times `recurrent_scale`. The original
-    clips u to |u| <= 2^(1/T) on sequences of length T; here u is not clipped.
+    keeps u between -2^(1/T) and 2^(1/T) on sequences of length T; here u is not clipped.
 
     Args:
         units: N.

@@ -41,7 +41,7 @@ class LRUCell(LinearRNNCell):
     gates y (C_re and D) and yi (-C_im). There are no biases and no nonlinearity: in the original
     (arXiv:2303.06349) that follows in the layer around the unit.
 
-    At the start, the moduli |λ| share the ring from 0 to 1 evenly, where the original draws them,
+    At the start, the moduli of λ share the ring from 0 to 1 evenly, where the original draws them,
     and γ normalises each state as there.
     """
 

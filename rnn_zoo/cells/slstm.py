@@ -26,7 +26,8 @@ class SLSTMCell(AbstractRNNCell):
 
     The forget gate is a sigmoid, as in the authors' code; the paper (arXiv:2405.04517) allows an
     exponential too. It carries b^fg; the original has none and s = tanh, which is `gate_bias=0`.
-    The normalizer starts at 0 and is then positive; |n| keeps it so for a learned initial value.
+    The normalizer starts at 0 and is then positive; the absolute value in (8) keeps it positive for
+    any learned initial value.
     """
 
     gates = {gate: Gate(recurrent=BlockDiagonal(4)) for gate in ("i", "f", "z", "o")}
