@@ -10,7 +10,6 @@ from rnn_zoo.algebra import (
     Diagonal,
     Gate,
     Scalar,
-    Uniform,
     Vector,
     declared,
     gates_with,
@@ -395,7 +394,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     "indrnn": Architecture(
         "independently recurrent network",
         "IndRNNCell",
-        {"h": Gate(recurrent=Diagonal(Uniform(0.0, 1.0)))},
+        {"h": Gate(recurrent=Diagonal())},
         (),
         ("h",),
         activation="relu",
@@ -407,7 +406,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         declared(("h",)),
         (),
         ("h",),
-        vectors={"alpha": Scalar(-3.0), "beta": Scalar(3.0)},
+        vectors={"alpha": Scalar(), "beta": Scalar()},
         paper="Kusupati et al. 2018, arXiv:1901.02358",
     ),
     "fast_grnn": Architecture(
@@ -416,7 +415,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         {"z": Gate(bias=False)},
         ("z",),
         ("h",),
-        vectors={"b_z": Vector(), "b_c": Vector(), "zeta": Scalar(1.0), "nu": Scalar(-4.0)},
+        vectors={"b_z": Vector(), "b_c": Vector(), "zeta": Scalar(), "nu": Scalar()},
         paper="Kusupati et al. 2018, arXiv:1901.02358",
     ),
     "antisymmetric_rnn": Architecture(
@@ -463,13 +462,13 @@ ARCHITECTURES: dict[str, Architecture] = {
     "unicornn": Architecture(
         "undamped independent controlled oscillatory RNN",
         "UnICORNNCell",
-        {"y": Gate(recurrent=Diagonal(Uniform(0.0, 1.0)))},
+        {"y": Gate(recurrent=Diagonal())},
         (),
         ("y", "z"),
         options={"dt": 0.19, "alpha": 30.65},
         ranges={"dt": (0.01, 1.0, "log"), "alpha": (0.0, 50.0)},
         lane_options=("dt", "alpha"),
-        vectors={"c": Vector(Uniform(-0.1, 0.1))},
+        vectors={"c": Vector()},
         paper="Rusch & Mishra 2021, arXiv:2103.05487",
     ),
     "lem": Architecture(
