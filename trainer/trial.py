@@ -12,7 +12,7 @@ import numpy as np
 from rnn_zoo.functional import draw_weights, make_cells
 from rnn_zoo.sizing import count_params
 from trainer import backend
-from trainer.config import TrainConfig, read_preset_weights
+from trainer.config import TrainConfig, default_options, read_preset_weights
 from trainer.errors import user_errors
 from trainer.optimizers import OPTIMIZERS, PAPER_OPTIMIZERS, canonical_name
 from trainer.program import Program
@@ -207,6 +207,7 @@ class Trial:
             output_dim=task.output_dim,
             chance_loss=task.chance_loss,
             config=dataclasses.asdict(config),
+            defaults=default_options(vars(config)),
             data=task.describe(),
             backend=keras.backend.backend(),
             device=backend.current().device_name(),

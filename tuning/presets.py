@@ -26,7 +26,7 @@ from trainer.errors import UserError
 from trainer.storage import json_files
 from trainer.storage.files import refuse_link, whole, write_json
 from trainer.storage.records import RunRecord
-from trainer.tasks import TASKS
+from tuning import options
 from tuning.study import identity, log
 
 USAGE = """Makes presets from the best trials of sweeps and studies.
@@ -84,11 +84,12 @@ def main():
         made = card(name, record, search)
         ending = (", with weights" if weights else "") + _replaced(FLAGS.out, made)
         write(FLAGS.out, made, weights)
-        print(f"{name}: eval loss {record.eval_loss:.4g}{_words(setting(record))}{ending}")
+        loss = f"eval loss {record.eval_loss:.4g}{_words(options.changed(record))}"
+        print(f"{name}: {loss}{ending}")
 
 
-def _words(options):
-    return "".join(f", {option} {value}" for option, value in options.items())
+def _words(values):
+    return "".join(f", {option} {value}" for option, value in values.items())
 
 
 def _replaced(out, made):
@@ -100,8 +101,7 @@ def _replaced(out, made):
     if (old.config, old.scores["eval"]) == (made.config, made.scores["eval"]):
         return ""
     before, now = (each.config["task_options"] for each in (old, made))
-    options = {name: before.get(name) for name in {**before, **now}}
-    differing = {n: value for n, value in options.items() if value != now.get(n)}
+    differing = {n: before.get(n) for n in {**before, **now} if before.get(n) != now.get(n)}
     return f"; replaces the preset with eval loss {old.scores['eval']:.4g}{_words(differing)}"
 
 
@@ -128,8 +128,9 @@ def best_trials(
 ) -> dict[str, tuple[RunRecord, dict[str, Any]]]:
     """Finds the best trial of each task, architecture, depth and budget.
 
-    Trials that started from the weights of a preset or a run are ignored. Losses with different
-    options of the task cannot be compared: of several settings, the task's defaults are used.
+    Trials that started from the weights of a preset or a run are ignored. Losses in different
+    settings of the task cannot be compared: of several, that of the task's defaults is used. The
+    trials of all studies that searched the same options are one setting.
 
     Args:
         directories: directories of studies or sweeps, or directories that contain them.
@@ -161,10 +162,10 @@ def best_trials(
                 if "eval" not in best.metrics:
                     raise UserError(f"{path}: trial {best.run_id} has no metrics of the split eval")
                 name, search = name_of(best), _search(path.parent, records)
-                settings, options = found.setdefault(name, {}), json.dumps(setting(best))
-                held = settings.get(options)
+                of_name, setting = found.setdefault(name, {}), json.dumps(options.setting(best))
+                held = of_name.get(setting)
                 if held is None or log.rank(best)[0] < log.rank(held[0])[0]:
-                    settings[options] = best, search
+                    of_name[setting] = best, search
     return _of_one_setting(dict(sorted(found.items())), say)
 
 
@@ -172,30 +173,15 @@ def _of_one_setting(found, say):
     """Returns the best trial of one setting of each preset: of the only one, or the defaults."""
     chosen = {}
     for name, settings in found.items():
-        if len(settings) == 1 or "{}" in settings:
-            chosen[name] = settings.get("{}") or next(iter(settings.values()))
+        usual = [each for each in settings if json.loads(each).keys() <= {options.CORPUS}]
+        if len(settings) == 1 or len(usual) == 1:
+            chosen[name] = settings[(usual or [*settings])[0]]
         else:
             say(
                 f"{name}: left out, since losses with different options of the task cannot be "
                 f"compared: {' and '.join(settings)}; give --runs of one of them"
             )
     return chosen
-
-
-def setting(record: RunRecord) -> dict[str, Any]:
-    """Returns the options of a record's task that are not the defaults, by name.
-
-    Options that the study searched, and those in which runs can be compared, are left out.
-    """
-    task = TASKS[record.task]
-    searched = {name.partition("task_options.")[2] for name in record.searched}
-    defaults = task.default_options()
-    return {
-        name: value
-        for name, value in sorted(record.hparams["task_options"].items())
-        if name not in searched.union(task.pooled_options)
-        and value not in (None, defaults.get(name))
-    }
 
 
 def _search(study, records):

@@ -11,8 +11,9 @@ hyperparameter and metric. The columns of `read` are fields of `RunRecord` and `
     algorithm       search algorithm: "gp", "random", ...
     profile         "smoke", "laptop" or "paper": --profile of the sweep, study or run; None if it
                     started from a preset or a run, from Python, and in older records
-    setting         JSON: task options that must be equal for trials to be compared, "searched" for
-                    those that the search chose, and the hash of text8's corpus
+    setting         JSON: task options that are not the defaults and must be equal for trials to be
+                    compared, "searched" for those that the search chose, and the hash of text8's
+                    corpus
     bits            stored information of a capacity run, eq. (22)
     num_samples     b of a capacity run, N of rcf
     num_steps       T, if it is an option of the task
@@ -21,7 +22,8 @@ hyperparameter and metric. The columns of `read` are fields of `RunRecord` and `
                     outside a study
     origin          where a trial's hyperparameters come from: "first", "random", "search" or
                     "transfer"; None outside a study, and in records of older versions
-    hparams, curve  JSON: hyperparameters; training loss at each twentieth of the steps
+    hparams, curve  JSON: hyperparameters, with the defaults of options; training loss at each
+                    twentieth of the steps
     validation      JSON: [step, loss on valid] of each measurement of a run of the trainer; trials
                     of studies are measured at their end only
     held            JSON: names of the hyperparameters that the user fixed
@@ -49,7 +51,7 @@ from trainer.storage import json_files
 from trainer.storage.differences import flat
 from trainer.storage.files import open_regular
 from trainer.storage.records import RunDirectory, RunRecord
-from trainer.tasks import TASKS, Task
+from tuning import options
 from tuning.search.space import deviations
 from tuning.study import consistency, identity, log
 from tuning.study.log import GIVEN, RERUNS
@@ -182,10 +184,11 @@ def collect(
     """
     rows: list[dict[str, Any]] = []
     problems: list[str] = []
+    defaults: dict[str, dict[str, Any]] = {}
     for path, names in record_files(pathlib.Path(directory)):
         study = _study(path, directory, problems)
         for name in names:
-            rows += _rows(path / name, study, details, problems)
+            rows += _rows(path / name, study, details, defaults, problems)
     return rows, list(dict.fromkeys(problems))
 
 
@@ -402,11 +405,14 @@ def _tolerant(problems, read_file, *arguments):
     return None
 
 
-def _rows(path, study, details, problems):
-    """Returns a row per record of a file, and adds to the problems those that are damaged."""
+def _rows(path, study, details, defaults, problems):
+    """Returns a row per record of a file, and adds to the problems those that are damaged.
+
+    `defaults` has the options of tasks that are not imported; see `options.changed`.
+    """
     rows = {}
     for record in _tolerant(problems, _records, path, study, problems) or []:
-        row = rows[record.run_id] = _row(record, study, path.name)
+        row = rows[record.run_id] = _row(record, study, path.name, defaults)
         if details:
             row["details"] = _details(record)
         if path.name == "record.json":
@@ -434,12 +440,8 @@ def _validation(run, record):
     return [[m["step"], m["valid_loss"]] for m in measured if m.get("valid_loss") is not None]
 
 
-def _row(record, study, file):
-    hparams, evaluated = record.hparams, record.metrics.get("eval", {})
-    given = {k: v for k, v in hparams["task_options"].items() if v is not None}
-    # The modules of custom tasks are not imported.
-    task = TASKS.get(record.task, Task)
-    options = task.default_options() | given
+def _row(record, study, file, defaults):
+    hparams, evaluated = options.completed(record), record.metrics.get("eval", {})
     run_id, is_trial = record.run_id, file == _LOG and re.fullmatch("[0-9]{1,9}", record.run_id)
     row = {
         "run": f"{study.name}/{run_id}" if study.name != run_id else run_id,
@@ -451,7 +453,7 @@ def _row(record, study, file):
         "algorithm": study.algorithm,
         "profile": study.profile or record.profile,
         "max_steps": study.max_steps,
-        "setting": _setting(record, given, task.pooled_options),
+        "setting": json.dumps(options.setting(record, defaults), sort_keys=True),
         "num_inputs": record.input_dim,
         "stopped_early": record.stopped_early,
         "origin": record.origin,
@@ -463,11 +465,11 @@ def _row(record, study, file):
         "outside": json.dumps(_outside(record)),
         "curve": json.dumps(record.curve),
         **_of_config(record),
-        "fixed": json.dumps(_fixed(record, study, is_trial), sort_keys=True),
+        "fixed": json.dumps(_fixed(record, hparams, study, is_trial), sort_keys=True),
         "excluded": _exclusion(record),
     }
     row |= {name: getattr(record, name) for name in (*_WORDS, *_NUMBERS, *_PROVENANCE)}
-    row |= {name: options.get(name) for name in OPTIONS}
+    row |= {name: hparams["task_options"].get(name) for name in OPTIONS}
     return row | {column: evaluated.get(name) for column, name in _METRICS.items()}
 
 
@@ -478,18 +480,18 @@ def _of_config(record):
 
 def _outside(record):
     """Names of the values that are outside the paper, also of runs, which have no search space."""
-    options = record.config.get("arch_options")
-    known = {"arch": record.arch, "arch_options": options if isinstance(options, dict) else {}}
+    given = record.config.get("arch_options")
+    known = {"arch": record.arch, "arch_options": given if isinstance(given, dict) else {}}
     own = deviations(record.config | known)
     return list(dict.fromkeys([*record.outside, *own]))
 
 
-def _fixed(record, study, is_trial):
+def _fixed(record, hparams, study, is_trial):
     """Settings that no search chose: all of a run, and of a trial those that its study shares.
 
     The options of the task are left out: `setting` has them.
     """
-    values = flat(record.hparams | _of_config(record))
+    values = flat(hparams | _of_config(record))
     values = {name: v for name, v in values.items() if not name.startswith("task_options.")}
     if not is_trial:
         return values
@@ -518,14 +520,3 @@ def _exclusion(record):
     # The paper's trials start from random weights.
     is_pretrained = record.config.get("preset") or record.config.get("init_from")
     return PRETRAINED if is_pretrained else ""
-
-
-def _setting(record, given, pooled):
-    searched = {name.partition("task_options.")[2] for name in record.searched}
-    free = searched.union(pooled)
-    kept = {name: value for name, value in given.items() if name not in free}
-    # Trials that searched an option are not compared with those at its default.
-    kept |= dict.fromkeys(searched - {"", *pooled}, "searched")
-    # The hash of text8's corpus.
-    kept |= {name: value for name, value in record.data.items() if name == "sha256"}
-    return json.dumps(kept, sort_keys=True)

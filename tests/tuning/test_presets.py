@@ -14,7 +14,8 @@ from on_backend import tensorflow_only
 import rnn_zoo
 from trainer import UserError
 from trainer.storage.records import RunDirectory
-from tuning import presets
+from trainer.tasks import TASKS
+from tuning import options, presets
 from tuning.study import log
 
 NAME, STUDY = "capacity/irnn-300", "capacity-irnn-1-300-random"
@@ -136,11 +137,11 @@ def test_trials_that_start_from_weights_are_ignored(source, runs, tmp_path):
 
 
 def test_losses_of_different_settings_are_not_compared(runs, tmp_path):
-    def study(name, loss, **options):
+    def study(name, loss, searched=(), **options):
         config = best_of(runs).config | {"task": "memory", "task_options": options}
         changes = {"task": "memory", "config": config, "objective": loss}
         changes["hparams"] = best_of(runs).hparams | {"task_options": options}
-        changes["metrics"] = {"eval": {}}
+        changes |= {"metrics": {"eval": {}}, "defaults": {}, "searched": searched}
         path = tmp_path / name / "trials.jsonl"
         path.parent.mkdir()
         record = dataclasses.asdict(best_of(runs)) | changes
@@ -150,13 +151,24 @@ def test_losses_of_different_settings_are_not_compared(runs, tmp_path):
     said = []
     study("short", 0.1, delay=4)
     found = presets.best_trials([tmp_path], said.append)
-    assert presets.setting(found["memory/irnn-300"][0]) == {"delay": 4}
+    assert options.changed(found["memory/irnn-300"][0]) == {"delay": 4}
     study("long", 0.2, delay=20)
     assert presets.best_trials([tmp_path], said.append) == {}
     assert len(said) == 1 and '{"delay": 20} and {"delay": 4}' in said[0]
     study("default", 0.3, delay=12)
     found = presets.best_trials([tmp_path], said.append)
     assert found["memory/irnn-300"][0].objective == 0.3 and len(said) == 1
+    # One that searched the option has trials of an easier task.
+    study("searched", 0.05, ["task_options.delay"], delay=3)
+    found = presets.best_trials([tmp_path], said.append)
+    assert found["memory/irnn-300"][0].objective == 0.3 and len(said) == 1
+
+
+def test_a_preset_of_a_searched_option_names_its_value(command, runs, capsys, monkeypatch):
+    monkeypatch.setattr(TASKS["capacity"], "pooled_options", ("num_inputs",))
+    command()
+    value = best_of(runs).config["task_options"]["num_samples"]
+    assert f", num_samples {value}\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,12 @@ def test_a_sweep_is_read_with_what_its_files_say_of_it(tmp_path):
     assert (row.bits, row.num_samples, row.num_steps, row.activation) == (29.0, 50, 5, "relu")
     assert json.loads(row.hparams) == {
         "task_options.num_samples": 50,
+        "task_options.num_inputs": 32,
+        "task_options.num_steps": 5,
+        "task_options.presentation": "every",
+        "task_options.coding": "binary",
         "activation": "relu",
+        "matrix_init": "orthogonal",
         "lr_init": 0.1,
     }
 
@@ -219,6 +224,51 @@ def test_a_replay_is_a_copy_whatever_the_order_of_its_options(tmp_path):
     ]
 
 
+def test_an_option_that_is_the_default_is_the_same_setting_as_none(tmp_path):
+    unset = {"task_options": {}, "arch_options": {}, "optimizer_options": {}, "activation": None}
+    options = {"task_options": {"delay": 12}, "arch_options": {"beta": 1.0}, "optimizer": "adamw"}
+    options |= {"optimizer_options": {"weight_decay": 0.004}, "matrix_init": "orthogonal"}
+    explicit = unset | options | {"activation": "tanh"}
+    kinds = {"a": unset | {"optimizer": "adamw"}, "b": explicit}
+    kinds["c"] = explicit | {"task_options": {"delay": 9}, "arch_options": {"beta": 0.5}}
+    for name, hparams in kinds.items():
+        kept = record(name, task="memory", arch="janet", metrics={}, hparams=hparams)
+        write(tmp_path / name / "record.json", kept)
+    found, _ = trials.read(tmp_path, everything=True)
+    assert found.setting.tolist() == ["{}", "{}", '{"delay": 9}']
+    assert found.fixed[0] == found.fixed[1]
+    fixed = json.loads(found.fixed[2])
+    assert (fixed["arch_options.beta"], fixed["optimizer_options.weight_decay"]) == (0.5, 0.004)
+    assert found.excluded.tolist() == ["", trials.COPY, ""]
+
+
+def test_a_record_keeps_the_defaults_of_its_day(tmp_path):
+    """Of a task that is edited later, or that the report does not import."""
+    hparams = {"task_options": {}, "activation": None}
+
+    def run(name, default, **options):
+        own = hparams | {"task_options": options}
+        defaults = {"task_options": {"num_steps": default, "first": "plain"}}
+        kept = record(name, task="own_tasks.parity", metrics={}, hparams=own, defaults=defaults)
+        write(tmp_path / name / "record.json", kept)
+
+    run("a", 6)
+    run("b", 6, num_steps=6)
+    run("c", 7)
+    run("d", 7, num_steps=6)
+    found = tuning.load(tmp_path)
+    assert found["task_options.num_steps"].tolist() == [6, 6, 7, 6]
+    assert found.setting.tolist() == ["{}", "{}", '{"num_steps": 7}', "{}"]
+    assert found.excluded.tolist() == ["", trials.COPY, "", trials.COPY]
+    config = TrainConfig("memory", "janet", optimizer="adamw", arch_options={"beta": 0.5})
+    made = Trial(config).record()
+    assert made.config["task_options"] == {} and made.defaults == {
+        "task_options": {"dimensions": 64, "delay": 12},
+        "arch_options": {"beta": 1.0},
+        "optimizer_options": {"weight_decay": 0.004},
+    }
+
+
 def test_a_study_in_the_directory_of_another_is_reported(tmp_path):
     configs = {
         arch: {"task": "memory", "arch": arch, "depth": 1, "num_params": 300, "train_steps": 9}
@@ -261,6 +311,7 @@ def test_settings_that_no_search_chose_are_a_column(tmp_path):
     assert second == of_both
     assert first == of_both | {"batch_size": 8}
     own = {"batch_size": 8, "lr_init": 0.1, "activation": "relu", "train_steps": 60}
+    own |= {"matrix_init": "orthogonal"}
     assert alone == {k: v for k, v in of_both.items() if k != "search"} | own
     assert found.iteration.isna().tolist() == [True, False, False]
 
@@ -317,7 +368,7 @@ def test_loaded_runs_have_a_column_per_hyperparameter(tmp_path):
     assert found.lr_init.tolist()[0] == 0.1 and found.lr_init.isna().tolist() == [False, True]
     assert found["gate_bias.u"].tolist()[1] == 2
     assert found["task_options.num_samples"].tolist()[0] == 50
-    assert found.activation.tolist()[0] == "relu" and found.activation.isna().tolist()[1]
+    assert found.activation.tolist() == ["relu", "tanh"]
     assert found.columns.is_unique and not {"hparams", "curve", "validation", "fixed"} & set(found)
     renamed = {"hparams", "curve", "validation", "fixed", "num_samples", "num_steps", "num_inputs"}
     assert set(trials.COLUMNS) - renamed <= set(found)

@@ -102,6 +102,8 @@ class RunRecord:
         searched: names of those that the study searched.
         outside: names of those, held or searched, whose values are outside the paper's ranges or
             which the paper does not tune.
+        defaults: field of options -> option -> default when the run started, for all options of
+            task, cell and optimizer; older records have none.
         device: model of the GPU, or "cpu".
         date: UTC time at which the run started, in ISO format.
         host: name of the machine; None in the log of a study.
@@ -152,6 +154,7 @@ class RunRecord:
     held: list[str] = dataclasses.field(default_factory=list)
     searched: list[str] = dataclasses.field(default_factory=list)
     outside: list[str] = dataclasses.field(default_factory=list)
+    defaults: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
     date: str | None = None
     host: str | None = None
     command: str | None = None
