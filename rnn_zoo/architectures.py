@@ -107,6 +107,14 @@ ARCHITECTURES: dict[str, Architecture] = {
         paper="Chen 2017, arXiv:1711.06788",
     ),
     # Variants of the LSTM and the GRU.
+    "gru_reset_after": Architecture(
+        "GRU that resets after the product, as Keras's and PyTorch's",
+        "GRUResetAfterCell",
+        {"r": Gate(), "u": Gate(), "c": Gate(recurrent=None), "p": Gate(input=False)},
+        ("u",),
+        ("h",),
+        paper="Cho et al. 2014, first version, arXiv:1406.1078v1",
+    ),
     "janet": Architecture(
         "JANET, an LSTM with only the forget gate",
         "JANETCell",

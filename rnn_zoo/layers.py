@@ -23,11 +23,14 @@ _HARMLESS: dict[str, tuple] = {
     "use_cudnn": ("auto", False),
 }
 #: The same, of single layers.
-_HARMLESS_OF: dict[str, dict[str, tuple]] = {"GRU": {"reset_after": (False,)}}
+_HARMLESS_OF: dict[str, dict[str, tuple]] = {
+    "GRU": {"reset_after": (False,)},
+    "GRUResetAfter": {"reset_after": (True,)},
+}
 #: Arguments of Keras's recurrent layers that these lack -> what to use.
 _INSTEAD = {
     "unit_forget_bias": "gate_bias, which is 1 by default",
-    "reset_after": "reset_after=False, eq. (7)",
+    "reset_after": "layers.GRU to reset before the product, layers.GRUResetAfter to do so after it",
     "use_cudnn": "use_cudnn='auto'",
 }
 
@@ -349,6 +352,7 @@ RNN = SimpleRNN = make_layer(cells.RNNCell, "RNN")
 IRNN = make_layer(cells.IRNNCell, "IRNN")
 UGRNN = make_layer(cells.UGRNNCell, "UGRNN")
 GRU = make_layer(cells.GRUCell, "GRU")
+GRUResetAfter = make_layer(cells.GRUResetAfterCell, "GRUResetAfter")
 LSTM = make_layer(cells.LSTMCell, "LSTM")
 IntersectionRNN = make_layer(cells.IntersectionRNNCell, "IntersectionRNN")
 MGU = make_layer(cells.MGUCell, "MGU")

@@ -7,7 +7,7 @@ from rnn_zoo.cells.base import AbstractRNNCell
 from rnn_zoo.cells.brc import BRCCell, NBRCCell
 from rnn_zoo.cells.cfn import CFNCell
 from rnn_zoo.cells.fast_rnn import FastGRNNCell, FastRNNCell
-from rnn_zoo.cells.gru import GRUCell
+from rnn_zoo.cells.gru import GRUCell, GRUResetAfterCell
 from rnn_zoo.cells.indrnn import IndRNNCell
 from rnn_zoo.cells.intersection import IntersectionRNNCell
 from rnn_zoo.cells.janet import JANETCell
@@ -61,6 +61,7 @@ __all__ = [
     "FastRNNCell",
     "GILRCell",
     "GRUCell",
+    "GRUResetAfterCell",
     "GatedAntisymmetricRNNCell",
     "IRNNCell",
     "IndRNNCell",

@@ -17,6 +17,7 @@ GATES: dict[type[layers.CellLayer], tuple[str, ...]] = {
     layers.RNN: ("h",),
     layers.IRNN: ("h",),
     layers.GRU: ("u", "r", "c"),
+    layers.GRUResetAfter: ("u", "r", "c"),
     layers.LSTM: ("i", "f", "c", "o"),
 }
 
@@ -36,25 +37,68 @@ def filled(
     kernel: Array,
     recurrent: Array,
     bias: Array | None = None,
+    recurrent_bias: Array | None = None,
     batch_size: int | None = None,
 ) -> layers.CellLayer:
-    """Build a layer of rnn_zoo and set its weights from arrays (I, G N), (N, G N) and (G N,)."""
+    """Build a layer of rnn_zoo and set its weights.
+
+    Args:
+        layer: layer of a class in `GATES`, not built.
+        kernel: (I, G N).
+        recurrent: (N, G N).
+        bias: (G N), or None if the layer has none.
+        recurrent_bias: (G N) of the recurrent products, if they have a bias of their own.
+        batch_size: B of a stateful layer.
+    """
     layer.build((batch_size, None, len(kernel)))
-    layer.cell.set_gate_weights(by_gate(GATES[type(layer)], kernel, recurrent, bias))
+    gates = GATES[type(layer)]
+    if bias is None:
+        weights = by_gate(gates, kernel, recurrent, None)
+    else:
+        second = np.zeros_like(bias) if recurrent_bias is None else recurrent_bias
+        weights = by_gate(gates, kernel, recurrent, bias + second)
+    if isinstance(layer, layers.GRUResetAfter):
+        weights["p"] = {"recurrent": weights["c"].pop("recurrent")}
+        if bias is not None:
+            weights["c"]["bias"], weights["p"]["bias"] = (
+                np.split(each, 3)[2] for each in (bias, second)
+            )
+    layer.cell.set_gate_weights(weights)
     return layer
 
 
-def joined(layer: layers.CellLayer) -> tuple[Array, Array, Array]:
-    """Return a layer's arrays (I, G N), (N, G N) and (G N,) in float64, b^fg added to the bias."""
+def joined(layer: layers.CellLayer) -> tuple[Array, Array, Array, Array]:
+    """Return a layer's arrays in float64, b^fg added to the bias.
+
+    Returns:
+        (kernel (I, G N), recurrent (N, G N), bias (G N), bias of the recurrent products (G N)); the
+        last is zero but for the gate p of a `GRUResetAfter`.
+    """
     cell, gates = layer.cell, GATES[type(layer)]
-    weights = cell.gate_weights()
-    none = np.zeros(cell.units)
-    kernel, recurrent, bias = (
-        np.concatenate([weights[gate].get(part, none).astype("float64") for gate in gates], axis=-1)
-        for part in ("input", "recurrent", "bias")
+    weights, none = cell.gate_weights(), np.zeros(cell.units)
+    kernel, recurrent, bias, recurrent_bias = (
+        np.concatenate([weights[of].get(part, none).astype("float64") for of in row], axis=-1)
+        for row, part in (
+            (gates, "input"),
+            (_recurrent_gates(layer), "recurrent"),
+            (gates, "bias"),
+            (_recurrent_gates(layer), "bias"),
+        )
     )
     added = [cell.gate_bias.get(gate, 0.0) for gate in gates]
-    return kernel, recurrent, bias + np.repeat(added, cell.units)
+    apart = [gate != of for gate, of in zip(gates, _recurrent_gates(layer), strict=True)]
+    return (
+        kernel,
+        recurrent,
+        bias + np.repeat(added, cell.units),
+        recurrent_bias * np.repeat(apart, cell.units),
+    )
+
+
+def _recurrent_gates(layer):
+    """Return the gates of the recurrent products, in the order of `GATES`."""
+    is_apart = isinstance(layer, layers.GRUResetAfter)
+    return tuple("p" if is_apart and g == "c" else g for g in GATES[type(layer)])
 
 
 def check_ours(layer: layers.CellLayer, theirs: str, drop_initial_state: bool) -> None:

@@ -15,7 +15,10 @@ _FROM = {
     keras.layers.GRU: layers.GRU,
     keras.layers.LSTM: layers.LSTM,
 }
-_TO = {ours: theirs for theirs, ours in _FROM.items()} | {layers.IRNN: keras.layers.SimpleRNN}
+_TO = {ours: theirs for theirs, ours in _FROM.items()} | {
+    layers.IRNN: keras.layers.SimpleRNN,
+    layers.GRUResetAfter: keras.layers.GRU,
+}
 #: Options that both have. Regularizers and constraints act on the matrices of each gate here, and
 #: of all gates at once there, which is the same for those that treat columns alike.
 _SHARED = (
@@ -30,15 +33,16 @@ def from_keras(layer: Any, learned_initial_state: bool = False) -> Any:
     """Return a layer or model with the weights and options of a Keras layer or model.
 
     Args:
-        layer: a built `keras.layers.SimpleRNN`, `GRU` of `reset_after=False`, or `LSTM` of
-            `activation="tanh"`; or a Sequential or functional model, `Bidirectional` or
-            `TimeDistributed` with such layers. Models may be nested.
+        layer: a built `keras.layers.SimpleRNN`, `GRU`, or `LSTM` of `activation="tanh"`; or a
+            Sequential or functional model, `Bidirectional` or `TimeDistributed` with such layers.
+            Models may be nested.
         learned_initial_state: whether the initial states, zero in Keras, are trainable.
 
     Returns:
-        A layer of `rnn_zoo.layers` with `gate_bias=0`, of the same name and options; or a copy of
-        the model with such layers in place of Keras's. Other layers are copied with their weights.
-        The model is not compiled, and stateful layers start anew.
+        A layer of `rnn_zoo.layers` with `gate_bias=0`, of the same name and options, a
+        `GRUResetAfter` for a GRU of `reset_after=True`, Keras's default; or a copy of the model
+        with such layers in place of Keras's. Other layers are copied with their weights. The model
+        is not compiled, and stateful layers start anew.
 
     Raises:
         ValueError: another recurrent layer, one without weights, a GRU with `recurrent_dropout`, or
@@ -58,6 +62,8 @@ def from_keras(layer: Any, learned_initial_state: bool = False) -> Any:
         )
     _check(layer)
     cell, kind = layer.cell, _FROM[type(layer)]
+    if getattr(layer, "reset_after", False):
+        kind = layers.GRUResetAfter
     ours = kind(
         layer.units,
         activation=layer.activation,
@@ -68,9 +74,16 @@ def from_keras(layer: Any, learned_initial_state: bool = False) -> Any:
         **_common(layer),
     )
     numbers = keras.ops.convert_to_numpy
-    bias = numbers(cell.bias) if cell.use_bias else None
+    bias, recurrent_bias = numbers(cell.bias) if cell.use_bias else None, None
+    if kind is layers.GRUResetAfter and bias is not None:
+        bias, recurrent_bias = bias
     return arrays.filled(
-        ours, numbers(cell.kernel), numbers(cell.recurrent_kernel), bias, _batch_size(layer)
+        ours,
+        numbers(cell.kernel),
+        numbers(cell.recurrent_kernel),
+        bias,
+        recurrent_bias,
+        _batch_size(layer),
     )
 
 
@@ -78,8 +91,8 @@ def to_keras(layer: Any, drop_initial_state: bool = False) -> Any:
     """Return a Keras layer or model of an rnn_zoo layer or model of them; invert `from_keras`.
 
     Args:
-        layer: a built `rnn_zoo.layers.RNN`, `IRNN`, `GRU`, or `LSTM` of `activation="tanh"`; or a
-            model or wrapper of such layers, as for `from_keras`.
+        layer: a built `rnn_zoo.layers.RNN`, `IRNN`, `GRU`, `GRUResetAfter`, or `LSTM` of
+            `activation="tanh"`; or a model or wrapper of such layers, as for `from_keras`.
         drop_initial_state: whether to drop learned initial states that are not zero.
 
     Returns:
@@ -99,24 +112,25 @@ def to_keras(layer: Any, drop_initial_state: bool = False) -> Any:
     if type(layer) not in _TO:
         raise ValueError(
             f"keras.layers has none with the equations of {_described(layer)}; choose an "
-            "rnn_zoo.layers.RNN, IRNN, GRU or LSTM"
+            "rnn_zoo.layers.RNN, IRNN, GRU, GRUResetAfter or LSTM"
         )
     kind, options = _TO[type(layer)], {}
     arrays.check_ours(layer, f"keras.layers.{kind.__name__}", drop_initial_state)
     if kind is keras.layers.GRU:
         _check_dropout(layer, layer.cell)
-        options["reset_after"] = False
+        options["reset_after"] = isinstance(layer, layers.GRUResetAfter)
     for option in ("candidate_dropout", "zoneout"):
         value = getattr(layer.cell, option)
         if any(value.values()) if isinstance(value, dict) else value:
             raise ValueError(f"{arrays.who(layer)} has {option}, which layers of Keras lack")
     if kind is not keras.layers.SimpleRNN:
         options |= _gates(layer)
-    cell, weights = layer.cell, arrays.joined(layer)
-    options["use_bias"] = cell.use_bias or bool(np.any(weights[2]))
+    cell, (kernel, recurrent, *biases) = layer.cell, arrays.joined(layer)
+    options["use_bias"] = cell.use_bias or bool(np.any(biases))
     theirs = kind(cell.units, activation=cell.activation, **options, **_common(layer))
-    theirs.build((_batch_size(layer), None, len(weights[0])))
-    theirs.set_weights(weights if options["use_bias"] else weights[:2])
+    theirs.build((_batch_size(layer), None, len(kernel)))
+    bias = np.stack(biases) if options.get("reset_after") else biases[0]
+    theirs.set_weights([kernel, recurrent, bias] if options["use_bias"] else [kernel, recurrent])
     return theirs
 
 
@@ -156,12 +170,6 @@ def _common(layer):
 
 def _check(layer):
     """Refuse a Keras layer without an equivalent in rnn_zoo."""
-    who = arrays.who(layer)
-    if getattr(layer, "reset_after", False):
-        raise ValueError(
-            f"{who} resets the state after its product, and rnn_zoo.layers.GRU before it, eq. (7); "
-            "train one of reset_after=False"
-        )
     if isinstance(layer, keras.layers.GRU):
         _check_dropout(layer, layer)
     arrays.check_activation(layer, layer.activation)

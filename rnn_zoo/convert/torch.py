@@ -20,7 +20,7 @@ def from_torch(
     """Return layers with the weights of a PyTorch module, one per layer of the module.
 
     Args:
-        module: a `torch.nn.RNN` or `torch.nn.LSTM`. Its `batch_first` is ignored: inputs of the
+        module: a `torch.nn.RNN`, `GRU` or `LSTM`. Its `batch_first` is ignored: inputs of the
             layers are always (B, T, I).
         return_state: whether the layers return their final states, as the module does.
         learned_initial_state: whether the initial states, zero in PyTorch, are trainable.
@@ -45,7 +45,7 @@ def from_torch(
     for index in range(module.num_layers):
         ours = kind(
             module.hidden_size,
-            activation="tanh" if kind is layers.LSTM else module.nonlinearity,
+            activation=getattr(module, "nonlinearity", "tanh"),
             gate_bias=0.0,
             learned_initial_state=learned_initial_state,
             return_sequences=True,
@@ -53,10 +53,11 @@ def from_torch(
             dtype=str(module.weight_ih_l0.dtype).removeprefix("torch."),
         )
         kernel, recurrent = array(f"weight_ih_l{index}").T, array(f"weight_hh_l{index}").T
-        bias = np.zeros(kernel.shape[1])
+        biases = [np.zeros(kernel.shape[1])] * 2
         if module.bias:
-            bias = array(f"bias_ih_l{index}") + array(f"bias_hh_l{index}")
-        converted.append(arrays.filled(ours, kernel, recurrent, bias))
+            biases = [array(f"bias_ih_l{index}"), array(f"bias_hh_l{index}")]
+        given = [_reordered(kind, each) for each in (kernel, recurrent, *biases)]
+        converted.append(arrays.filled(ours, *given))
     return converted
 
 
@@ -69,14 +70,15 @@ def to_torch(
 
     Args:
         stack: a layer, or a list of layers from first to last, each built: all
-            `rnn_zoo.layers.LSTM` of `activation="tanh"`, or all `RNN` or `IRNN` of one activation,
-            tanh or relu.
+            `rnn_zoo.layers.LSTM` or all `GRUResetAfter`, of `activation="tanh"`, or all `RNN` or
+            `IRNN` of one activation, tanh or relu.
         batch_first: the module's option; by default the module takes (B, T, I), like the layers.
         drop_initial_state: whether to drop a learned initial state that is not zero.
 
     Returns:
-        A `torch.nn.RNN` or `torch.nn.LSTM` with the precision of the layers' weights. `bias_ih` is
-        the whole bias, b^fg included, and `bias_hh` is zero. The module returns all outputs and the
+        A `torch.nn.RNN`, `GRU` or `LSTM` with the precision of the layers' weights. `bias_ih` is
+        the whole bias, b^fg included; `bias_hh` is zero, but for the bias of a GRU's product that
+        its reset gate multiplies. The module returns all outputs and the
         final states, and does not support masks.
 
     Raises:
@@ -91,11 +93,12 @@ def to_torch(
     torch = _torch()
     stack = list(stack) if isinstance(stack, (list, tuple)) else [stack]
     _check_stack(stack, drop_initial_state)
-    weights, cell = [arrays.joined(layer) for layer in stack], stack[0].cell
-    if type(stack[0]) is layers.LSTM:
-        kind, options = torch.nn.LSTM, {}
-    else:
-        kind, options = torch.nn.RNN, {"nonlinearity": _NONLINEARITIES[cell.activation]}
+    cell, ours = stack[0].cell, type(stack[0])
+    weights = [[_reordered(ours, each) for each in arrays.joined(layer)] for layer in stack]
+    kinds = {layers.LSTM: torch.nn.LSTM, layers.GRUResetAfter: torch.nn.GRU}
+    kind, options = kinds.get(ours, torch.nn.RNN), {}
+    if kind is torch.nn.RNN:
+        options["nonlinearity"] = _NONLINEARITIES[cell.activation]
     module = kind(
         len(weights[0][0]),
         cell.units,
@@ -104,12 +107,20 @@ def to_torch(
         dtype=getattr(torch, cell.variable_dtype),
         **options,
     )
-    for index, (kernel, recurrent, bias) in enumerate(weights):
-        values = {"weight_ih": kernel.T, "weight_hh": recurrent.T, "bias_ih": bias}
-        for name, value in (values | {"bias_hh": np.zeros_like(bias)}).items():
+    names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    for index, arrays_of_layer in enumerate(weights):
+        for name, value in zip(names, arrays_of_layer, strict=True):
             parameter = getattr(module, f"{name}_l{index}")
-            parameter.data.copy_(torch.from_numpy(np.ascontiguousarray(value)))
+            parameter.data.copy_(torch.from_numpy(np.ascontiguousarray(value.T)))
     return module
+
+
+def _reordered(kind, array):
+    """Swap the gates r and z of a GRU, whose order in PyTorch is the opposite of Keras's."""
+    if kind is not layers.GRUResetAfter:
+        return array
+    first, second, third = np.split(array, 3, axis=-1)
+    return np.concatenate([second, first, third], axis=-1)
 
 
 def _torch():
@@ -123,17 +134,16 @@ def _torch():
 def _kind(module):
     """Return the layer class equivalent to a module; refuse modules without one."""
     torch = _torch()
-    kinds = {torch.nn.RNN: layers.RNN, torch.nn.LSTM: layers.LSTM}
+    kinds = {
+        torch.nn.RNN: layers.RNN,
+        torch.nn.GRU: layers.GRUResetAfter,
+        torch.nn.LSTM: layers.LSTM,
+    }
     who = f"torch.nn.{type(module).__name__}"
-    if type(module) is torch.nn.GRU:
-        raise ValueError(
-            f"{who} resets the state after its product, and rnn_zoo.layers.GRU before it, eq. (7); "
-            "train an rnn_zoo.layers.GRU, or convert a torch.nn.LSTM"
-        )
     if type(module) not in kinds:
         raise ValueError(
             f"cannot convert a {type(module).__name__}; choose a module that is exactly a "
-            "torch.nn.RNN or LSTM"
+            "torch.nn.RNN, GRU or LSTM"
         )
     if module.bidirectional:
         raise ValueError(
@@ -161,12 +171,13 @@ def _check_stack(stack, drop_initial_state):
         if type(layer) is layers.GRU:
             raise ValueError(
                 f"{arrays.who(layer)} resets the state before its product, eq. (7), and "
-                "torch.nn.GRU after it; train an rnn_zoo.layers.LSTM, or convert it by to_keras"
+                "torch.nn.GRU after it; train an rnn_zoo.layers.GRUResetAfter, or convert it by "
+                "to_keras"
             )
         if type(layer) not in arrays.GATES:
             raise ValueError(
                 f"torch.nn has none with the equations of {type(layer).__name__}; choose an "
-                "rnn_zoo.layers.RNN, IRNN or LSTM"
+                "rnn_zoo.layers.RNN, IRNN, GRUResetAfter or LSTM"
             )
         if layer.go_backwards:
             raise ValueError(
@@ -174,13 +185,26 @@ def _check_stack(stack, drop_initial_state):
                 "one without it, and flip its inputs"
             )
         arrays.check_ours(layer, "a torch.nn module", drop_initial_state)
-        activation = layer.cell.activation
-        if activation not in _NONLINEARITIES:
-            raise ValueError(
-                f"{arrays.who(layer)} has activation {arrays.name(activation)}, and torch.nn.RNN "
-                "is for tanh and relu; train one of these"
-            )
+        _check_activations(layer)
     _check_alike(stack)
+
+
+def _check_activations(layer):
+    """Refuse nonlinearities that PyTorch's modules do not have."""
+    cell, who = layer.cell, arrays.who(layer)
+    is_gru = isinstance(layer, layers.GRUResetAfter)
+    known = [keras.activations.tanh] if is_gru else list(_NONLINEARITIES)
+    if cell.activation not in known:
+        module, names = "GRU" if is_gru else "RNN", " and ".join(map(arrays.name, known))
+        raise ValueError(
+            f"{who} has activation {arrays.name(cell.activation)}, and torch.nn.{module} is for "
+            f"{names}; train one of these"
+        )
+    if cell.recurrent_activation is not keras.activations.sigmoid:
+        raise ValueError(
+            f"{who} has recurrent_activation {arrays.name(cell.recurrent_activation)}, and the "
+            "gates of torch.nn have the sigmoid; train one with it"
+        )
 
 
 def _check_alike(stack):
@@ -190,7 +214,7 @@ def _check_alike(stack):
         cell = layer.cell
         features = len(arrays.joined(layer)[0])
         found = {
-            "gates": (cell.gates, first.gates),
+            "gates": (tuple(cell.gates), tuple(first.gates)),
             "activation": (arrays.name(cell.activation), arrays.name(first.activation)),
             "units": (cell.units, first.units),
             "precision": (cell.variable_dtype, first.variable_dtype),

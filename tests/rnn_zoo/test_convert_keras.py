@@ -42,6 +42,8 @@ FROM_KERAS = [
     (keras.layers.SimpleRNN, layers.RNN, {"activation": "softplus"}),
     (keras.layers.GRU, layers.GRU, {"reset_after": False}),
     (keras.layers.GRU, layers.GRU, {"reset_after": False, "activation": "relu"}),
+    (keras.layers.GRU, layers.GRUResetAfter, {}),
+    (keras.layers.GRU, layers.GRUResetAfter, {"recurrent_activation": "hard_sigmoid"}),
     (keras.layers.LSTM, layers.LSTM, {}),
 ]
 TO_KERAS = [
@@ -50,6 +52,7 @@ TO_KERAS = [
     (layers.IRNN, keras.layers.SimpleRNN, {}),
     (layers.GRU, keras.layers.GRU, {"gate_bias": 0.7}),
     (layers.GRU, keras.layers.GRU, {"gate_bias": -0.4, "activation": "relu"}),
+    (layers.GRUResetAfter, keras.layers.GRU, {"gate_bias": 0.7}),
     (layers.LSTM, keras.layers.LSTM, {"gate_bias": 0.7}),
 ]
 CALLING = [
@@ -145,8 +148,6 @@ def test_options_and_precision_travel(rng):
 @pytest.mark.parametrize(
     ("kind", "options", "message"),
     [
-        (keras.layers.GRU, {}, "GRU 'mine' resets the state after.*reset_after=False"),
-        (keras.layers.GRU, {"reset_after": True}, "eq. \\(7\\)"),
         (keras.layers.LSTM, {"activation": "relu"}, "activation relu, which.*output too.*tanh"),
         (keras.layers.SimpleRNN, {"activation": "softmax"}, "softmax mixes units"),
         (

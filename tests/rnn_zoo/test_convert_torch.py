@@ -70,6 +70,7 @@ def assert_equal_stacks(stack, module, rng):
 FROM_TORCH = [
     ("RNN", layers.RNN, {"nonlinearity": "tanh"}),
     ("RNN", layers.RNN, {"nonlinearity": "relu"}),
+    ("GRU", layers.GRUResetAfter, {}),
     ("LSTM", layers.LSTM, {}),
 ]
 
@@ -103,6 +104,7 @@ def test_from_torch_and_back(theirs, ours, options, depth, how, rng):
         ((layers.RNN, layers.RNN), {"activation": "tanh"}),
         ((layers.RNN, layers.IRNN), {"activation": "relu"}),
         ((layers.LSTM, layers.LSTM), {"gate_bias": 0.7}),
+        ((layers.GRUResetAfter, layers.GRUResetAfter), {"gate_bias": 0.7}),
     ],
 )
 def test_to_torch_and_back(kinds, options, rng):
@@ -130,11 +132,10 @@ def test_torch_layers_go_into_a_model_and_keep_their_precision(rng):
 @pytest.mark.parametrize(
     ("kind", "options", "message"),
     [
-        ("GRU", {}, "resets the state after its product.*eq. \\(7\\); train an rnn_zoo.layers.GRU"),
         ("LSTM", {"proj_size": 2}, "proj_size=2, a projection.*proj_size=0"),
         ("LSTM", {"bidirectional": True}, "is bidirectional; .*keras.layers.Bidirectional"),
         ("RNN", {"num_layers": 2, "dropout": 0.2}, "dropout=0.2; set module.dropout = 0"),
-        ("LSTMCell", {}, "cannot convert a LSTMCell; .*exactly a torch.nn.RNN or LSTM"),
+        ("LSTMCell", {}, "cannot convert a LSTMCell; .*exactly a torch.nn.RNN, GRU or LSTM"),
     ],
 )
 def test_torch_modules_that_differ_are_refused(kind, options, message):
@@ -159,6 +160,11 @@ def test_dropout_that_is_set_to_zero_is_none(rng):
         ([(layers.GRU, INPUT, {})], "resets the state before .* torch.nn.GRU after it; .*to_keras"),
         ([(layers.RNN, INPUT, {"go_backwards": True})], "has go_backwards.*flip its inputs"),
         ([(layers.RNN, INPUT, {"activation": "elu"})], "activation elu, .*tanh and relu"),
+        ([(layers.GRUResetAfter, INPUT, {"activation": "relu"})], "torch.nn.GRU is for tanh"),
+        (
+            [(layers.LSTM, INPUT, {"recurrent_activation": "hard_sigmoid"})],
+            "recurrent_activation hard_sigmoid, .* the sigmoid",
+        ),
         ([(layers.RNN, INPUT, {}), (layers.LSTM, UNITS, {})], "has gates.*of its own"),
         ([(layers.RNN, INPUT, {}), (layers.IRNN, UNITS, {})], "activation relu, where tanh"),
         ([(layers.RNN, INPUT, {}), (layers.RNN, INPUT, {})], "has inputs 4, where 3"),
