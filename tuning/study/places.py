@@ -22,6 +22,9 @@ from trainer.storage.files import is_full
 _THREADS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 # Allocate GPU memory as needed rather than all at once: other workers may share the GPU.
 _GPU_MEMORY = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+# A new interpreter otherwise searches the working directory before Python's own modules. Once it
+# has started, it gets the path of its parent.
+_SAFE_PATH = {"PYTHONSAFEPATH": "1"}
 
 
 class WorkerError(Exception):
@@ -105,7 +108,7 @@ def start(
     # Bytes, so that the process can first import the modules whose names the arguments have.
     content = (names.loaded(), pickle.dumps((work, arguments)))
     process = context.Process(target=_enter, args=(far, place.cores, *content), daemon=True)
-    with _environment(place.environment), _ignored(signal.SIGINT):
+    with _environment(place.environment | _SAFE_PATH), _ignored(signal.SIGINT):
         process.start()
     far.close()
     return process, near

@@ -5,9 +5,11 @@ sure that nothing is lost or done twice. A cluster that the engine starts listen
 and requires a token, which is made for each run.
 """
 
+import contextlib
 import functools
 import os
 import secrets
+import sys
 import tempfile
 import time
 from typing import NamedTuple
@@ -73,7 +75,8 @@ def _run_on(ray, sweep, runner, settings, display):
             raise UserError(f"--gpus_per_study={share:g}, but Ray has {gpus:g} GPUs")
         display.say(f"Ray with {cpus:g} CPUs and {gpus:g} GPUs")
         task = ray.remote(num_cpus=1, num_gpus=share, max_retries=-1)(_run)
-        arguments = (runner, settings.max_megabytes, names.loaded())
+        place = (os.getcwd(), "" in sys.path)
+        arguments = (runner, settings.max_megabytes, names.loaded(), *place)
         with Signals() as signals:
             _follow(ray, task, arguments, sweep, signals, display)
     except ray.exceptions.RayError as error:
@@ -134,14 +137,17 @@ def _connect(settings, backend, private):
         # Results go to files: Ray's object store holds only a few lines.
         "object_store_memory": 80 * 2**20,
     }
+    environment = _task_environment(backend)
     try:
-        ray.init(
-            address=settings.address or "local",
-            runtime_env={"env_vars": _task_environment(backend)},
-            log_to_driver=False,
-            logging_level="ERROR",
-            **({} if settings.address else own),
-        )
+        # Tasks search the directory in which Ray starts before all others.
+        with contextlib.chdir(private):
+            ray.init(
+                address=settings.address or "local",
+                runtime_env={"env_vars": environment},
+                log_to_driver=False,
+                logging_level="ERROR",
+                **({} if settings.address else own),
+            )
     except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         reason = str(error).strip().splitlines()[0]
         if settings.address is None:
@@ -157,17 +163,33 @@ def _task_environment(backend):
     variables = Place([0], "").environment | {"TF_CPP_MIN_LOG_LEVEL": "3"}
     del variables["CUDA_VISIBLE_DEVICES"]  # Ray sets it
     variables["KERAS_BACKEND"] = backend
-    if "PYTHONPATH" in os.environ:
-        variables["PYTHONPATH"] = os.environ["PYTHONPATH"]
+    # `python -m` searches the working directory first, and may find this project there.
+    first = [os.getcwd(), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    searched = [path for path in map(os.path.abspath, first) if path in sys.path]
+    variables["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(searched))
     return variables
 
 
-def _run(path, name, silent, runner, max_megabytes, modules):
-    """Runs a study as a Ray task; returns its `State`, or None if another process owns it."""
+def _run(path, name, silent, runner, max_megabytes, modules, here, is_searched):
+    """Runs a study as a Ray task.
+
+    Args:
+        path, name, silent, runner, max_megabytes: the sweep and the study.
+        modules: modules to import.
+        here: the driver's working directory.
+        is_searched: whether the driver searches it for modules, after all other directories.
+
+    Returns:
+        The study's `State`; None if another process owns it.
+    """
     if _had and worker.resident_megabytes() > max_megabytes:
         # Ray retries the task, which has not done anything yet, in another process.
         os._exit(0)
     _had.add(name)
+    with contextlib.suppress(OSError):  # another machine may lack it
+        os.chdir(here)
+    if is_searched and here not in sys.path:
+        sys.path.append(here)
     names.load(modules)
     return worker.run(_open(path), name, runner, lambda: False, silent)
 

@@ -1,5 +1,7 @@
 """Places of workers; GPUs are simulated."""
 
+import sys
+
 import pytest
 
 from trainer import TrainConfig
@@ -44,3 +46,25 @@ def test_one_worker_per_core_without_gpus(driver, monkeypatch):
     assert places.places(2) == [([2, 3], ""), ([5, 7], "")]
     assert places.default_lanes(TrainConfig("capacity", "gru", num_params=1000), 5) == 4
     assert places.default_lanes(TrainConfig("memory", "gru", num_params=10_000), 12) == 1
+
+
+def _import_late(connection, name):
+    import importlib
+
+    module = importlib.import_module(name)
+    connection.send(("found", module.__file__))
+
+
+def test_a_worker_searches_the_working_directory_last(tmp_path, monkeypatch):
+    """As its parent does: files there replace neither Python's modules nor those of others."""
+    for name in ("multiprocessing", "this", "only_here"):
+        (tmp_path / f"{name}.py").write_text("open('trace', 'w')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+    for name in ("this", "only_here"):
+        process, connection = places.start(places.places(1)[0], _import_late, name)
+        kind, file = places.receive(connection)
+        process.join()
+        assert kind == "found"
+        assert (file == str(tmp_path / "only_here.py")) == (name == "only_here")
+        assert (tmp_path / "trace").exists() == (name == "only_here")

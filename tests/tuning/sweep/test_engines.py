@@ -199,12 +199,17 @@ def test_a_process_is_replaced_once_it_has_grown(tmp_path):
         assert len(processes) <= 2 if kept else len(processes) == 10
 
 
-def test_ray_is_closed_to_other_machines(tmp_path):
-    """It listens only on the loopback address, and requires the token."""
+def test_ray_is_closed_to_other_machines(tmp_path, monkeypatch):
+    """It listens only on the loopback address, and requires the token.
+
+    Its tasks do not search the working directory, as the driver does not.
+    """
     pytest.importorskip("ray")
     sweep = sweep_studies.make(tmp_path / "sweep", 4)
+    (tmp_path / "sweep_studies.py").write_text("raise SystemExit('it ran')")
+    monkeypatch.chdir(tmp_path)
     before = listening()
-    process = start(sweep, "ray", 2, "slow")
+    process = start(sweep, "ray", 2, "slow", PYTHONSAFEPATH="1")
     wait_for(lambda: studying(sweep))
     opened = listening() - before
     assert opened and all(address in LOOPBACK for address, _ in opened), opened
