@@ -12,7 +12,7 @@ import pathlib
 import sys
 import traceback
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from rnn_zoo import names
 from trainer import lean, stderr
@@ -110,6 +110,29 @@ def loaded() -> list[str]:
     """
     modules = dict.fromkeys([*names.homes(), *_named])
     return [module for module in modules if module in sys.modules]
+
+
+class Known(NamedTuple):
+    """What another process needs to know names as this one does; see `known` and `adopt`.
+
+    Attributes:
+        modules: modules to import, as from `loaded`.
+        looked_at: directories that are only looked at.
+    """
+
+    modules: list[str]
+    looked_at: list[str]
+
+
+def known() -> Known:
+    """Returns what this process knows."""
+    return Known(loaded(), [os.path.abspath(each) for each in _looked_at])
+
+
+def adopt(known: Known) -> None:
+    """Imports the modules that another process knows, and only looks at what it looks at."""
+    _looked_at[:] = map(pathlib.Path, known.looked_at)
+    load(known.modules)
 
 
 def look_at(directories: Iterable[str | os.PathLike]) -> None:

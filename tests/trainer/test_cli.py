@@ -10,6 +10,7 @@ from absl import flags
 from commands import PARENS, assert_refused, tree
 from on_backend import tensorflow_only
 
+from trainer import names
 from trainer.cli import main as cli
 
 pytestmark = tensorflow_only
@@ -25,6 +26,36 @@ def test_a_console_script_finds_modules_beside_it(tmp_path, monkeypatch):
             cli.run(lambda: 0, flags.FlagValues(), "")
     # Last, so that a file there never replaces a library.
     assert sys.path[-1] == "" and sys.path.count("") == 1
+
+
+@pytest.mark.parametrize(
+    "flag, is_searched",
+    [
+        ("--preset=./memory/gru-400", False),
+        ("--preset=memory/gru-400", True),  # of the package
+        ("--published=./trials.parquet", False),
+        ("--published=trials.parquet", False),
+        ("--published=.", False),
+        ("--published=below", True),
+        ("--work=.", False),
+        ("--runs=below,.", False),
+    ],
+)
+def test_a_directory_that_is_only_looked_at_is_not_searched(
+    flag, is_searched, tmp_path, monkeypatch
+):
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    monkeypatch.setattr(names, "_looked_at", [])
+    known = flags.FlagValues()
+    for name in ("preset", "published", "work"):
+        flags.DEFINE_string(name, None, "", flag_values=known)
+    flags.DEFINE_list("runs", [], "", flag_values=known)
+    monkeypatch.setattr(sys, "argv", ["command", flag])
+    with pytest.raises(SystemExit):
+        cli.run(lambda: 0, known, "")
+    assert (str(tmp_path) in sys.path, "" in sys.path) == (is_searched, is_searched)
 
 
 @pytest.mark.parametrize("value, is_refused", [("", True), ("a,", True), ("a", False)])

@@ -44,6 +44,16 @@ def test_other_processes_import_what_registered_and_what_was_named(tmp_path, mon
     assert names.loaded() == ["json"]
     names.load(["named_alone"])
     assert names.loaded() == ["json", "named_alone"]
+    monkeypatch.setattr(names, "_looked_at", [])
+    monkeypatch.chdir(tmp_path)
+    names.look_at(["run"])
+    told = names.known()
+    names.look_at([])
+    monkeypatch.delitem(sys.modules, "named_alone")
+    monkeypatch.chdir("/")
+    names.adopt(told)
+    assert "named_alone" in sys.modules
+    assert names.is_looked_at(tmp_path / "run") and not names.is_looked_at(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -66,6 +76,7 @@ def data(tmp_path, monkeypatch):
     for name in ("run", "linked", "package", "outside"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.setattr(names, "_looked_at", [])
+    monkeypatch.setattr(names, "_named", {})
     return tmp_path / "run"
 
 

@@ -13,13 +13,14 @@ from typing import NoReturn
 
 from absl import flags
 
+from rnn_zoo.presets import absolute
 from trainer import compiled, lean, memory, names, stderr
 from trainer.display.words import printable
 from trainer.errors import UserError
 from trainer.storage.files import is_full
 
 #: Flags that name directories to read.
-_LOOKED_AT = ("run_dir", "init_from", "study_dir", "status", "out", "runs")
+_LOOKED_AT = ("run_dir", "init_from", "study_dir", "status", "out", "runs", "work")
 #: Packages of the extra "lab" that all commands need, of those that may be missing.
 _LAB = ("gin", "keras_tuner", "matplotlib", "pooch", "scipy", "sklearn", "tensorboardX")
 #: Flags for which an empty value is one.
@@ -104,8 +105,7 @@ def _import_named(flag_holder):
     They may lie in the working directory, but not in a directory that the command only looks at.
     """
     given = {name: flag_holder[name].value for name in flag_holder}
-    paths = [given[name] for name in _LOOKED_AT if given.get(name)]
-    names.look_at(path for each in paths for path in ([each] if isinstance(each, str) else each))
+    names.look_at(_looked_at(given))
     here = os.getcwd()
     if names.is_looked_at(here) and pathlib.Path(here) != pathlib.Path(__file__).parents[2]:
         # `python -m` puts it first, where its files would replace libraries.
@@ -114,6 +114,18 @@ def _import_named(flag_holder):
         # Console scripts do not search it. It comes last, so that no library is replaced.
         sys.path.append("")
     names.load(given.get("import") or ())
+
+
+def _looked_at(given):
+    """Yields the directories that flags name to be read."""
+    for name in _LOOKED_AT:
+        paths = given.get(name) or ()
+        for path in [paths] if isinstance(paths, str) else paths:
+            yield path
+    if path := given.get("published"):
+        yield path if os.path.isdir(path) else os.path.dirname(path) or "."
+    if (name := given.get("preset")) and os.path.isabs(path := absolute(name)):
+        yield pathlib.Path(path).parents[1]  # DIR of DIR/TASK/NAME
 
 
 def backend_name() -> str:

@@ -12,6 +12,8 @@ import subprocess
 import sys
 from typing import Any
 
+from trainer import names
+
 MIB = 2**20
 
 
@@ -44,21 +46,18 @@ def command(argv: list[str]) -> str:
 
 
 def commit(directory: str = ".") -> str | None:
-    """Returns the git commit of a directory, with "-dirty" if files differ; None without git."""
-    # A repository's own settings can name a program to run, such as this one.
-    describe = [
-        "git",
-        "-c",
-        "core.fsmonitor=false",
-        "describe",
-        "--always",
-        "--dirty",
-        "--abbrev=40",
-        "--exclude=*",
-    ]
+    """Returns the git commit of a directory, with "-dirty" if files differ.
+
+    None without git, and in a directory that is only looked at: git runs programs that a repository
+    names in its settings.
+    """
+    if names.is_looked_at(directory):
+        return None
+    describe = ["describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    call = ["git", "-c", "core.fsmonitor=false", *describe]
     with contextlib.suppress(OSError, subprocess.SubprocessError):
         done = subprocess.run(
-            describe, cwd=directory, capture_output=True, text=True, check=True, timeout=10
+            call, cwd=directory, capture_output=True, text=True, check=True, timeout=10
         )
         return done.stdout.strip()
     return None

@@ -106,7 +106,7 @@ def start(
     context = multiprocessing.get_context("spawn")
     near, far = context.Pipe()
     # Bytes, so that the process can first import the modules whose names the arguments have.
-    content = (names.loaded(), pickle.dumps((work, arguments)))
+    content = (names.known(), pickle.dumps((work, arguments)))
     process = context.Process(target=_enter, args=(far, place.cores, *content), daemon=True)
     with _environment(place.environment | _SAFE_PATH), _ignored(signal.SIGINT):
         process.start()
@@ -130,7 +130,7 @@ def receive(connection: Connection) -> tuple[str, Any]:
     return kind, content
 
 
-def _enter(connection, cores, modules, call):
+def _enter(connection, cores, known, call):
     # Ctrl-C reaches the whole process group, but only the parent decides when workers end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
@@ -139,7 +139,7 @@ def _enter(connection, cores, modules, call):
     # If the parent is gone, nobody reads the messages.
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         try:
-            names.load(modules)
+            names.adopt(known)
             work, arguments = pickle.loads(call)
             work(connection, *arguments)
         except UserError as error:

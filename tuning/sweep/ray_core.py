@@ -76,7 +76,7 @@ def _run_on(ray, sweep, runner, settings, display):
         display.say(f"Ray with {cpus:g} CPUs and {gpus:g} GPUs")
         task = ray.remote(num_cpus=1, num_gpus=share, max_retries=-1)(_run)
         place = (os.getcwd(), "" in sys.path)
-        arguments = (runner, settings.max_megabytes, names.loaded(), *place)
+        arguments = (runner, settings.max_megabytes, names.known(), *place)
         with Signals() as signals:
             _follow(ray, task, arguments, sweep, signals, display)
     except ray.exceptions.RayError as error:
@@ -170,12 +170,12 @@ def _task_environment(backend):
     return variables
 
 
-def _run(path, name, silent, runner, max_megabytes, modules, here, is_searched):
+def _run(path, name, silent, runner, max_megabytes, known, here, is_searched):
     """Runs a study as a Ray task.
 
     Args:
         path, name, silent, runner, max_megabytes: the sweep and the study.
-        modules: modules to import.
+        known: modules to import, and directories that are only looked at.
         here: the driver's working directory.
         is_searched: whether the driver searches it for modules, after all other directories.
 
@@ -190,7 +190,7 @@ def _run(path, name, silent, runner, max_megabytes, modules, here, is_searched):
         os.chdir(here)
     if is_searched and here not in sys.path:
         sys.path.append(here)
-    names.load(modules)
+    names.adopt(known)
     return worker.run(_open(path), name, runner, lambda: False, silent)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import trainer
+from trainer import names
 from trainer.storage import provenance
 
 
@@ -23,16 +24,22 @@ def test_the_command_is_written_as_it_was_typed(program, arguments, expected):
     assert provenance.command([program, *arguments]) == expected
 
 
-def test_the_commit_is_that_of_the_directory(tmp_path):
-    assert provenance.commit(tmp_path) is None
+@pytest.fixture
+def git(tmp_path):
+    """Runs git in `tmp_path`."""
     author = ("-c", "user.name=a", "-c", "user.email=a@b")
 
-    def git(*arguments):
+    def run(*arguments):
         done = subprocess.run(
             ["git", *author, *arguments], cwd=tmp_path, check=True, capture_output=True, text=True
         )
         return done.stdout.strip()
 
+    return run
+
+
+def test_the_commit_is_that_of_the_directory(git, tmp_path):
+    assert provenance.commit(tmp_path) is None
     git("init")
     (tmp_path / "a").write_text("1")
     git("add", "a")
@@ -41,6 +48,23 @@ def test_the_commit_is_that_of_the_directory(tmp_path):
     assert provenance.commit(tmp_path) == head
     (tmp_path / "a").write_text("2")
     assert provenance.commit(tmp_path) == f"{head}-dirty"
+
+
+def test_git_does_not_run_programs_of_a_directory_that_is_only_looked_at(
+    git, tmp_path, monkeypatch
+):
+    git("init")
+    (tmp_path / ".gitattributes").write_text("* filter=x\n")
+    (tmp_path / "a").write_text("1")
+    git("add", "-A")
+    git("commit", "-m", "a")
+    git("config", "filter.x.clean", "touch trace; cat")
+    (tmp_path / "a").write_text("2")
+    monkeypatch.setattr(names, "_looked_at", [])
+    names.look_at([tmp_path])
+    (tmp_path / "below").mkdir()
+    assert provenance.commit(tmp_path) is provenance.commit(tmp_path / "below") is None
+    assert not (tmp_path / "trace").exists()
 
 
 def test_peak_memory_is_that_of_the_gpu_or_of_the_process():
