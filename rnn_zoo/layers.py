@@ -39,8 +39,9 @@ class CellLayer(keras.layers.RNN):
     """Keras `RNN` layer of one cell, with its loop over time replaced by `rnn_zoo.unroll`.
 
     Calls take `(sequences (B, T, I), initial_state=None, mask=None)`. Sequences of integers or
-    booleans are cast. A mask is (B, T) or (B, T, 1). An initial state is a list of (B, N), or of
-    (1, N) for all samples.
+    booleans are cast. Sequences of different lengths are padded and have a mask, (B, T) or
+    (B, T, 1), or are a `tf.RaggedTensor`, which is padded to its longest sequence; so are the
+    outputs. An initial state is a list of (B, N), or of (1, N) for all samples.
 
     Args:
         units, activation, gate_bias, ...: the cell's arguments.
@@ -188,22 +189,31 @@ class CellLayer(keras.layers.RNN):
             self._is_fresh.assign(1.0)
 
     def call(self, sequences, initial_state=None, mask=None, training=False):
+        if hasattr(sequences, "row_lengths"):
+            sequences, mask = _padded(sequences, mask, self.name)
         if not keras.backend.is_float_dtype(keras.backend.standardize_dtype(sequences.dtype)):
             sequences = ops.cast(sequences, self.compute_dtype)
         batch_size = ops.shape(sequences)[0]
         if initial_state is not None:
             initial_state = self._given_states(initial_state, batch_size)
-        elif self.stateful:
-            # The learned states themselves, not a copy of their values: a gradient reaches them.
-            learned = keras.tree.flatten(self.get_initial_state(batch_size))
-            initial_state = [
-                ops.where(self._is_fresh > 0, first, ops.cast(last, first.dtype))
-                for first, last in zip(learned, self.states, strict=True)
-            ]
+        elif self.stateful or self.cell.initial_noise:
+            initial_state = self._first_states(batch_size, training)
         result = super().call(sequences, initial_state, _without_units(mask), training)
         if self.stateful:
             self._is_fresh.assign(0.0)
         return result
+
+    def _first_states(self, batch_size, training):
+        # The learned states themselves, not a copy of their values: a gradient reaches them.
+        learned = keras.tree.flatten(self.get_initial_state(batch_size))
+        if training:
+            learned = self.cell.noisy(learned)
+        if not self.stateful:
+            return learned
+        return [
+            ops.where(self._is_fresh > 0, first, ops.cast(last, first.dtype))
+            for first, last in zip(learned, self.states, strict=True)
+        ]
 
     def _given_states(self, initial_state, batch_size):
         """Return a caller's initial states as a list of (B, N); refuse other numbers and widths."""
@@ -282,6 +292,14 @@ class CellLayer(keras.layers.RNN):
 
 def _untrained(value, name):
     return keras.Variable(value, trainable=False, name=name)
+
+
+def _padded(ragged, mask, name):
+    """Return TensorFlow's ragged sequences as (sequences (B, T, I), their mask)."""
+    if mask is not None:
+        raise ValueError(f"{name} got ragged sequences and a mask; their lengths are the mask")
+    padded = ragged.to_tensor()
+    return padded, ops.arange(ops.shape(padded)[1], dtype="int64") < ragged.row_lengths()[:, None]
 
 
 def _without_units(mask):

@@ -14,7 +14,7 @@ import numpy as np
 
 from rnn_zoo import numpy_ops
 from rnn_zoo.cells import AbstractRNNCell
-from rnn_zoo.cells.noise import replace
+from rnn_zoo.cells.noise import masked_step, replace
 from rnn_zoo.cells.weights import fuse, product_of
 from rnn_zoo.unroll.form import grouping
 
@@ -170,7 +170,8 @@ class _Layer:
                 return operand * diagonals[gate] + known.get(gate, 0)
             return known[gate]
 
-        output, states = self.cell.step(numpy_ops, x, pre, states)
+        pre.axis = -1
+        output, states = masked_step(self.cell, numpy_ops, x, pre, states, {})
         asarray, dtype = np.asarray, self.dtype
         return asarray(output, dtype), [asarray(state, dtype) for state in states]
 
@@ -183,11 +184,12 @@ class _Layer:
             record(gate, operand)
             return np.zeros_like(self.initial[0])
 
+        pre.axis = -1
         for array in (x, *states):
             array.flags.writeable = False
         try:
             with np.errstate(all="ignore"):
-                self.cell.step(numpy_ops, x, pre, states)
+                masked_step(self.cell, numpy_ops, x, pre, states, {})
         except ValueError as error:
             if "read-only" not in str(error):
                 raise

@@ -17,6 +17,7 @@ from keras import ops
 from rnn_zoo.algebra import Vector, declared, divisor, gates_with
 from rnn_zoo.cells.arguments import by_name, elementwise, one_of, rate
 from rnn_zoo.cells.noise import NoisyCell, masked_step, replace, step_of
+from rnn_zoo.cells.normalization import gains
 from rnn_zoo.cells.weights import ARGUMENTS, WeightedCell, pre_of_step
 from rnn_zoo.initializers import BIAS_INITS, MATRIX_INITS
 
@@ -65,6 +66,9 @@ class AbstractRNNCell(WeightedCell, NoisyCell):
         dropout, recurrent_dropout, candidate_dropout, zoneout: rates of the noise in training; see
             `rnn_zoo.cells.noise`. `zoneout` is a number for all states, or a dict from state to
             number.
+        initial_noise: standard deviation of the noise on the learned initial states in training.
+        layer_norm: whether pre-activations are normalised over the units of a sample; see
+            `rnn_zoo.cells.normalization`.
 
     Raises:
         ValueError: `units` below 1, an activation that mixes units, an unknown initializer, a
@@ -120,6 +124,8 @@ class AbstractRNNCell(WeightedCell, NoisyCell):
         recurrent_dropout: float = 0.0,
         candidate_dropout: float = 0.0,
         zoneout: float | dict[str, float] = 0.0,
+        initial_noise: float = 0.0,
+        layer_norm: bool = False,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
@@ -166,7 +172,14 @@ class AbstractRNNCell(WeightedCell, NoisyCell):
             self._check_used("candidate_dropout", writes)
         self.zoneout = by_name("zoneout", zoneout, self.state_names, "states")
         zoned = [rate("zoneout", value) for value in self.zoneout.values()]
-        if any((self.dropout, self.recurrent_dropout, self.candidate_dropout, *zoned)):
+        if not 0 <= initial_noise < np.inf:
+            raise ValueError(f"initial_noise must be finite and not negative, got {initial_noise}")
+        self.initial_noise = float(initial_noise)
+        self.layer_norm = bool(layer_norm)
+        if self.layer_norm:
+            self.vectors = {**self.vectors, **gains(self.gates)}
+        noise = (self.dropout, self.recurrent_dropout, self.candidate_dropout, *zoned)
+        if any((*noise, self.initial_noise)):
             self.seed_generator = keras.random.SeedGenerator(seed)
 
     def _check_used(self, argument, is_used):

@@ -9,8 +9,11 @@ Each kind is a change of the step that any cell may have:
                        drops what it writes and nothing that it remembers (Semeniuta et al., 2016)
     zoneout            each unit keeps its old state with probability p, drawn at every step; in
                        inference, states are p · old + (1 - p) · new (Krueger et al., 2017)
+    initial_noise      normal noise on the learned initial states, drawn once per sequence, of this
+                       standard deviation (Zimmermann et al., 2006)
 
-Masks are scaled by 1 / (1 - rate), so that inference needs no change.
+Masks are scaled by 1 / (1 - rate), so that inference needs no change. Layers of `rnn_zoo.layers`
+have all kinds; the loop of `keras.layers.RNN` has no zoneout and no noise on initial states.
 
 Legend: T time, B batch, I input features, N units.
 """
@@ -21,6 +24,8 @@ from typing import Any, NamedTuple
 
 import keras
 from keras import ops
+
+from rnn_zoo.cells.normalization import normalised
 
 Tensor = Any
 
@@ -51,6 +56,7 @@ class NoisyCell(_DropoutRNNCell):
     recurrent_dropout: float
     candidate_dropout: float
     zoneout: dict[str, float]
+    initial_noise: float
     seed_generator: keras.random.SeedGenerator
     #: Masks for all steps of a batch, while Keras's RNN layer runs the cell.
     _masks: dict[str, Tensor] | None = None
@@ -73,6 +79,17 @@ class NoisyCell(_DropoutRNNCell):
             if rate
         }
         return Noise(self.recurrent_masks(state), zoned)
+
+    def noisy(self, states: list[Tensor]) -> list[Tensor]:
+        """Add the noise of training to initial states (B, N)."""
+        if not self.initial_noise:
+            return states
+        return [
+            state
+            + self.initial_noise
+            * keras.random.normal(ops.shape(state), dtype=state.dtype, seed=self.seed_generator)
+            for state in states
+        ]
 
     def _drawn(self, like, rate):
         return keras.random.dropout(ops.ones_like(like), rate, seed=self.seed_generator)
@@ -144,7 +161,9 @@ def masked_step(
     states: list[Tensor],
     masks: dict[str, Tensor],
 ) -> tuple[Tensor, list[Tensor]]:
-    """Compute `cell.step` with the masks of `NoisyCell.recurrent_masks`."""
+    """Compute `cell.step` with its normalisation and the masks of `NoisyCell.recurrent_masks`."""
+    if getattr(cell, "layer_norm", False):
+        pre = normalised(cell, ops, pre)
     if "candidate" in masks:
         function, mask = cell.activation, masks["candidate"]
         cell = replace(cell, activation=lambda z: function(z) * mask)

@@ -18,6 +18,7 @@ from keras import ops
 
 from rnn_zoo.algebra import Dense, Gate, Vector, gates_with, weight_shapes
 from rnn_zoo.cells.arguments import check_names
+from rnn_zoo.cells.normalization import shifts
 from rnn_zoo.initializers import BIAS_INITS, MATRIX_INITS, ScaledNormal
 
 Tensor = Any
@@ -64,7 +65,10 @@ def fuse(cell: Any, weights: dict[str, Any], ops: Any = ops) -> Fused:
         found = [arrays[gate] for gate in gates_with(cell.gates, part)]
         return None if not found else found[0] if len(found) == 1 else ops.concatenate(found, -1)
 
-    recurrent = weights["recurrent"]
+    recurrent, vectors = weights["recurrent"], weights["vectors"]
+    biases = weights["bias"]
+    if getattr(cell, "layer_norm", False):
+        vectors, biases = vectors | shifts(biases), {}
     matrices = {
         gate: cell.gates[gate].matrix.dense(ops, recurrent[gate])
         for gate in gates_with(cell.gates, "matrix")
@@ -72,9 +76,9 @@ def fuse(cell: Any, weights: dict[str, Any], ops: Any = ops) -> Fused:
     return Fused(
         joined("input", weights["input"]),
         joined("matrix", matrices),
-        joined("bias", weights["bias"]),
+        joined("bias", biases) if biases else None,
         {gate: array for gate, array in recurrent.items() if gate not in matrices},
-        weights["vectors"],
+        vectors,
         weights["initial_state"],
         weights["read_in"],
     )
@@ -155,6 +159,7 @@ def pre_of_step(cell: Any, ops: ModuleType, weights: Fused, x: Tensor) -> Callab
             terms.append(operand * weights.diagonals[gate][..., None, :])
         return sum(terms[1:], terms[0])
 
+    pre.axis = -1  # type: ignore[attr-defined]
     return pre
 
 
@@ -167,6 +172,7 @@ class WeightedCell(keras.layers.Layer):
     state_names: tuple[str, ...]
     learned_initial_state: bool
     use_bias: bool
+    layer_norm: bool
     matrix_init: str
     bias_init: str
     input_scale: dict[str, float]
@@ -289,7 +295,8 @@ class WeightedCell(keras.layers.Layer):
     def fused(self) -> Fused:
         """Return the current weights, in the compute dtype, as `rnn_zoo.unroll` takes them."""
         weights, matrices = self.weight_tensors(), gates_with(self.gates, "matrix")
-        if not all(self._is_fused("recurrent", gate) for gate in matrices):
+        has_plain_matrices = all(self._is_fused("recurrent", gate) for gate in matrices)
+        if self.layer_norm or not has_plain_matrices:
             return fuse(self, weights)
         kernel, recurrent, bias = (
             self._value(name) if name in self._layout else None for name in _FUSED.values()

@@ -231,6 +231,7 @@ class Loops:
                 terms.append(diagonals[gate] * operand)
             return sum(terms[1:], terms[0])
 
+        pre.axis = axis  # type: ignore[attr-defined]
         return pre
 
     def _product(self, operand, kernel):

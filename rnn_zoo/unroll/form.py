@@ -56,6 +56,7 @@ def form_of(
             record(gate, operand)
         return ops.copy(probe)
 
+    pre.axis = -2  # type: ignore[attr-defined]
     drawn = {name: ops.cast(probe, dtype) for name, dtype in noise.items()}
     output, new_states = step(ops.copy(probe), pre, states, drawn, vectors)
     if sorted(asked) != sorted(gates):

@@ -19,6 +19,7 @@ from keras import ops
 from rnn_zoo import backend
 from rnn_zoo.cells.linear import LinearRNNCell, times
 from rnn_zoo.cells.noise import replace
+from rnn_zoo.cells.normalization import normalised
 from rnn_zoo.cells.weights import Fused, pre_of_step
 
 Tensor = Any
@@ -73,6 +74,8 @@ def scanned(
     """
     vectors = {name: array[..., None, :] for name, array in weights.vectors.items()}
     cell, pre = replace(cell, **vectors), pre_of_step(cell, ops, weights, x)
+    if getattr(cell, "layer_norm", False):
+        pre = normalised(cell, ops, pre)
     first = dict(zip(cell.state_names, initial, strict=True))
     states = {state: pre(gate) for state, gate in cell.delays.items()}
     delayed = {

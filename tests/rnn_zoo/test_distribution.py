@@ -25,15 +25,17 @@ def fitted():
     x, y = (rng.normal(size=size).astype("float32") for size in ((4, 4, 3), (4, 2)))
     losses = model.fit(x, y, epochs=2, verbose=0, shuffle=False).history["loss"]
     weights = [keras.ops.convert_to_numpy(weight).tolist() for weight in model.weights]
-    shards = {w.name: list(w.value.addressable_shards[0].data.shape) for w in model.weights}
+    shards = {
+        w.name: list(w.value.addressable_shards[0].data.shape) for w in model.layers[0].weights
+    }
     return losses, weights, shards
 
 
 results = [fitted()]
 mesh = keras.distribution.DeviceMesh((2, 2), ("batch", "model"))
 layout = keras.distribution.LayoutMap(mesh)
-layout[".*_(input|recurrent)"] = (None, "model")
-layout[".*_bias"] = ("model",)
+layout[".*kernel"] = (None, "model")
+layout[".*bias"] = ("model",)
 keras.distribution.set_distribution(
     keras.distribution.ModelParallel(layout_map=layout, batch_dim_name="batch")
 )
@@ -51,5 +53,6 @@ def test_weights_split_over_devices_train_as_on_one(tmp_path):
     np.testing.assert_allclose(split_losses, losses, rtol=1e-5)
     for one, other in zip(split_weights, weights, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6)
-    assert whole["u_recurrent"] == [6, 6]
-    assert [halves[f"c_{part}"] for part in ("input", "recurrent", "bias")] == [[3, 3], [6, 3], [3]]
+    assert whole["recurrent_kernel"] == [6, 18]
+    found = [halves[name] for name in ("kernel", "recurrent_kernel", "bias")]
+    assert found == [[3, 9], [6, 9], [9]]
