@@ -87,7 +87,7 @@ def main() -> None:
     with display.phase(f"starting {cli.backend_name()}"):
         cli.start_backend()
     try:
-        model = _load_finite()
+        model = _load_finite(display)
     except UserError as problem:
         _refuse(display, record, problem)
         return
@@ -180,7 +180,7 @@ def _refuse(display, record, problem):
     display.say(f"\nthe run diverged and has no answers: {problem}")
 
 
-def _load_finite():
+def _load_finite(display):
     """Loads the run's model.
 
     Raises:
@@ -192,7 +192,7 @@ def _load_finite():
     from rnn_zoo.model import get_weights
     from trainer.export import load_model
 
-    model, _ = load_model(FLAGS.run_dir[0])
+    model, _ = load_model(FLAGS.run_dir[0], display.say)
     if not all(np.isfinite(array).all() for array in keras.tree.flatten(get_weights(model))):
         raise UserError(f"the weights in {FLAGS.run_dir[0]} are not finite")
     return model

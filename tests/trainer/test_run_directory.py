@@ -140,6 +140,55 @@ def test_checkpoints_of_another_run_are_refused(made, run, resume):
         Trial(config(init_from=str(run.path))).draw_weights()
 
 
+@pytest.fixture
+def of_two_checkpoints(run):
+    """The run with another checkpoint, of an earlier step."""
+    trial = Trial(config())
+    state = trial.program().start(trial.draw_weights()) | {"step": np.int32(STEP // 2)}
+    checkpoints.write(run.checkpoints, state, run.read_record().identity)
+    load_model(run.path, pytest.fail)
+    return run
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[-10] ^= 4
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("status", ["ok", "interrupted"])
+@pytest.mark.parametrize(
+    "damage, problem",
+    [
+        (flip, "{newest}: its content does not match its checksum"),
+        (pathlib.Path.unlink, "the record has 200 steps"),
+    ],
+)
+def test_an_older_checkpoint_does_not_replace_the_newest_in_silence(
+    of_two_checkpoints, damage, problem, status
+):
+    run, said = of_two_checkpoints, []
+    run.write_record(dataclasses.replace(run.read_record(), status=status))
+    newest = checkpoints.paths(run.checkpoints)[-1]
+    damage(newest)
+    expected = f"the newest readable checkpoint of {run.path} is of step 100: {problem}"
+    load_model(run.path, said.append)
+    assert said == [expected.format(newest=newest)]
+    for use in (load_model, lambda path: Trial(config(init_from=str(path))).draw_weights()):
+        with pytest.raises(UserError) as error:
+            use(run.path)
+        assert str(error.value) == f"{said[0]}; train the lost steps again with --resume"
+
+
+def test_a_checkpoint_may_be_newer_than_the_record_of_a_killed_process(of_two_checkpoints):
+    run = of_two_checkpoints
+    run.write_record(dataclasses.replace(run.read_record(), steps_done=STEP // 2))
+    load_model(run.path)
+    run.write_record(dataclasses.replace(run.read_record(), status="ok"))
+    with pytest.raises(UserError, match="is of step 200: the record has 100 steps; train"):
+        load_model(run.path)
+
+
 def test_a_checkpoint_of_an_older_version_names_no_run(run, resume):
     like = Trial(config()).program().start(Trial(config()).draw_weights())
     state, _ = checkpoints.latest(run.checkpoints, like)

@@ -5,6 +5,7 @@ import itertools
 import json
 import math
 import re
+import shutil
 import sys
 
 import keras
@@ -370,6 +371,17 @@ def checkpoint_with_a_hole(run, like):
     weights = get_weights(load_model(like)[0])
     weights["readout"]["bias"][3] = math.nan
     checkpoints.write(run.checkpoints, {"weights": weights, "step": np.int32(17)})
+
+
+def test_answers_of_an_older_checkpoint_are_not_shown_in_silence(runs, shown, tmp_path):
+    run = RunDirectory(shutil.copytree(runs("parens"), tmp_path / "run"))
+    newest = run.checkpoints / "step-0000100000.safetensors"
+    newest.write_bytes(b"x")
+    code, out, err = shown(f"--run_dir={run.path}", "--num=1")
+    assert (code, err) == (0, "")
+    said = [line for line in out.splitlines() if str(newest) in line]
+    assert len(said) == 1 and f"checkpoint of {run.path} is of step " in said[0]
+    assert "parentheses of this type" in out
 
 
 @pytest.mark.parametrize("status", ["ok", "interrupted", "infeasible"])

@@ -8,6 +8,7 @@ import importlib.util
 import inspect
 import math
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
 from trainer.config import check_range, read_config
@@ -20,8 +21,15 @@ from trainer.storage.records import RunDirectory, RunRecord
 FORMATS: dict[str, Any] = {"saved_model": saved_model, "litert": litert, "onnx": onnx}
 
 
-def load_model(run_dir: str | pathlib.Path) -> tuple[Any, RunRecord]:
-    """Rebuilds the Keras model of a run with the weights of its newest readable checkpoint.
+def load_model(
+    run_dir: str | pathlib.Path, say: Callable[[str], object] | None = None
+) -> tuple[Any, RunRecord]:
+    """Rebuilds the Keras model of a run with its last weights.
+
+    Args:
+        run_dir: directory of the run.
+        say: called with a sentence if the newest checkpoint is damaged or missing, so that the
+            weights are those of an earlier step; if None, this is an error.
 
     Returns:
         (`keras.Model` from (B, T, I) to (B, T, O), the record).
@@ -53,7 +61,7 @@ def load_model(run_dir: str | pathlib.Path) -> tuple[Any, RunRecord]:
         seed=record.seed,
         **config.cell_options(),
     )
-    set_weights(model, latest_weights(directory, get_weights(model)))
+    set_weights(model, latest_weights(directory, get_weights(model), say))
     return model, record
 
 

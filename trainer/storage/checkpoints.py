@@ -9,7 +9,7 @@ import hashlib
 import math
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -20,6 +20,7 @@ from safetensors.numpy import save
 
 from rnn_zoo.functional import named
 from rnn_zoo.sizing import count_params
+from trainer.display.words import count
 from trainer.errors import UserError
 from trainer.storage.files import open_regular, whole
 from trainer.storage.records import RunDirectory, RunRecord
@@ -99,13 +100,19 @@ def latest(
     Returns:
         (state or None, list of problems with newer checkpoints).
     """
+    state, _, problems = _latest(directory, like, part, run)
+    return state, problems
+
+
+def _latest(directory, like, part, run):
+    """Returns (state or None, its step or None, problems with newer checkpoints)."""
     problems: list[str] = []
     for path in reversed(paths(directory)):
         try:
-            return read(path, like, part, run), problems
+            return read(path, like, part, run), int(path.stem.partition("-")[2]), problems
         except DamagedCheckpoint as problem:
             problems.append(str(problem))
-    return None, problems
+    return None, None, problems
 
 
 def check_size(run: RunDirectory, record: RunRecord) -> None:
@@ -128,19 +135,31 @@ def check_size(run: RunDirectory, record: RunRecord) -> None:
     raise _unreadable(run, problems)
 
 
-def latest_weights(run: RunDirectory, like: Any) -> Any:
+def latest_weights(run: RunDirectory, like: Any, say: Callable[[str], object] | None = None) -> Any:
     """Reads the weights of a run's newest undamaged checkpoint.
 
     Args:
         run: the run.
         like: weights of the same structure and shapes.
+        say: called with a sentence if the newest checkpoint is damaged or missing, so that the
+            weights are those of an earlier step; if None, this is an error.
 
     Raises:
         UserError: no run, or no readable checkpoint of it.
     """
-    weights, problems = latest(run.checkpoints, like, "weights", run.read_record().identity)
+    record = run.read_record()
+    weights, step, problems = _latest(run.checkpoints, like, "weights", record.identity)
     if weights is None:
         raise _unreadable(run, problems)
+    # A process that was killed may have written a checkpoint, but not the record.
+    is_ahead = record.status == "interrupted" and step > record.steps_done
+    if step != record.steps_done and not is_ahead:
+        problems.append(f"the record has {count(record.steps_done, 'step')}")
+    if problems:
+        lost = f"the newest readable checkpoint of {run.path} is of step {step:,}: {problems[0]}"
+        if say is None:
+            raise UserError(f"{lost}; train the lost steps again with --resume")
+        say(lost)
     return weights
 
 
