@@ -21,6 +21,8 @@ _TRAIN = tuple(field.name for field in dataclasses.fields(TrainConfig))
 _STUDY = tuple(field.name for field in dataclasses.fields(StudyConfig) if field.name != "seed")
 #: Axes along which studies may start from the best hyperparameters of smaller ones.
 TRANSFERS = ("num_params", "depth")
+#: Value of `arch` in a grid that stands for every registered architecture.
+ALL = "all"
 #: Fields that a study's name always has, in this order; others are added if the grid varies them.
 _NAMED = ("task", "arch", "depth", "num_params", "algorithm")
 
@@ -36,8 +38,9 @@ class SweepConfig:
             to a number: studies with a lower one start first. With `'transfer': 'num_params'` or
             `'depth'`, the first trial of each study has the best hyperparameters of the next
             smaller study along this axis, which runs first; see `tuning.sweep.transfer`. A value in
-            a list becomes part of its study's name. A +RNN of depth 1 is skipped, as in the paper
-            (section 1.4).
+            a list becomes part of its study's name. `'arch': 'all'` stands for every registered
+            architecture, without a depth each at the least depth that it can have. A +RNN of depth
+            1 is skipped, as in the paper (section 1.4).
         common: default entries for all dicts of the grid; if both have a dict for the same field,
             such as `ranges`, the two are merged.
 
@@ -73,6 +76,8 @@ class SweepConfig:
     def points(self) -> Iterator[tuple[dict[str, Any], list[str]]]:
         """Yields (values of one study, names that its dict gives as lists)."""
         for entry in map(self._with_common, self.grid):
+            if entry["arch"] == ALL:
+                entry["arch"] = list(ARCHITECTURES)
             lists = {n: v if isinstance(v, (list, tuple)) else [v] for n, v in entry.items()}
             varied = [name for name in entry if isinstance(entry[name], (list, tuple))]
             for values in itertools.product(*lists.values()):

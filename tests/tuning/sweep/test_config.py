@@ -8,9 +8,11 @@ import pytest
 from slow import slow_except
 
 import gin_configs
+from rnn_zoo.architectures import ARCHITECTURES
 from trainer import UserError
 from trainer.tasks import TASKS, corpus, text8
 from tuning.search.ranges import of_study
+from tuning.sweep import config
 from tuning.sweep.config import parse
 from tuning.sweep.growth import union
 
@@ -156,6 +158,38 @@ def test_a_grid_is_a_product_over_the_project_s_files(grid):
     assert first.config.train_steps == 50_000  # from the profile
     assert first.study.ranges == {"lr_init": (0.001, 0.01), "batch_size": 32}
     assert first.reruns == 3
+
+
+def test_all_architectures_can_be_named_at_once(grid, monkeypatch):
+    some = ("rnn", "gru", "+rnn")
+    monkeypatch.setattr(config, "ARCHITECTURES", {name: ARCHITECTURES[name] for name in some})
+    text = "SweepConfig.grid = [{'task': 'memory', 'arch': 'all', 'num_params': 900}]"
+    names = [spec.name for spec in grid(text)]
+    assert names == ["memory-rnn-1-900-gp", "memory-gru-1-900-gp", "memory-+rnn-2-900-gp"]
+    shallow = grid(text.replace("900", "900, 'depth': 1"))
+    assert [spec.config.arch for spec in shallow] == ["rnn", "gru"]
+
+
+def test_the_atlas_has_every_cell_in_every_column():
+    points = config.points(str(PAPER.parent / "atlas.gin"), "laptop")
+    columns = {}
+    for values in points:
+        key = values["priority"], values["seed"]
+        columns.setdefault(key, []).append(values["arch"])
+    assert all(archs == list(ARCHITECTURES) for archs in columns.values())
+    # All cells at one size come first, with one seed and then with the other.
+    assert list(columns)[:2] == [(0, 1), (1, 2)]
+    efforts = {(each["num_trials"], each["algorithm"]) for each in points}
+    assert efforts == {(6, "random")}
+
+
+@pytest.mark.slow
+def test_the_atlas_is_a_sweep_of_valid_studies():
+    specs = studies(PAPER.parent / "atlas.gin", "laptop")
+    deep = [name for name, facts in ARCHITECTURES.items() if facts.min_depth > 1]
+    # Seven columns with two seeds, two of which leave out the cells that need two layers.
+    assert len(specs) == 2 * (7 * len(ARCHITECTURES) - 2 * len(deep))
+    assert {spec.config.depth for spec in specs if spec.config.arch in deep} == {2}
 
 
 def test_a_profile_s_grid_replaces_the_general_one(grid):
