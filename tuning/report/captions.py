@@ -58,7 +58,7 @@ def caption(
     trials = trials.assign(variant=variant(trials), stops=stops)
     is_used = trials.index.isin(list(chart.used) if chart else [])
     used, rest = trials[is_used], trials[~is_used]
-    parts = _shown(chart, used) if chart else [_absent(panel, trials)]
+    parts = _shown(chart, trials, used) if chart else [_absent(panel, trials)]
     reasons = _reasons(panel, rest, used) if chart else []
     if excluded is not None:
         numbers = excluded.excluded[excluded.task == panel.task].value_counts().sort_index()
@@ -80,16 +80,17 @@ def _absent(panel, trials):
     return f"None of {_count(trials)} of {panel.task} fits. {panel.needs}".strip()
 
 
-def _shown(chart, used):
-    """Sentences on the trials of a chart, by source, and its notes."""
+def _shown(chart, trials, used):
+    """Sentences on the trials of a chart, by source, on its series, and its notes."""
     parts = []
     for source, name in (("rnn-zoo", ""), ("published", "published: ")):
         if len(shown := used[used.source == source]):
             parts.append(name + _describe(shown))
     if len(chart.points):
         parts += _lost(used[~used.arch.isin(chart.points.arch.unique())])
-    points = used[used.run.isin(chart.points.run) & (used.source == "rnn-zoo")]
-    return parts + pooled(used, chart.settings) + along(points, chart.settings) + chart.notes
+    series = [trials.loc[labels] for labels in chart.series]
+    points = [part[part.run.isin(chart.points.run)] for part in series]
+    return parts + pooled(series) + along(points) + chart.notes
 
 
 def _lost(trials):

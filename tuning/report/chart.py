@@ -64,7 +64,8 @@ class Chart:
         ink: colour of text and theory.
         inks: colours of text and axes. No data uses them, so the page can replace them.
         points: DataFrame with columns x, y, arch and run (the name of the run).
-        used: row labels of all trials that the chart summarises.
+        series: row labels of the trials of each series of marks, in all architectures. Captions
+            compare the trials of a series, and those of different series never.
         notes: sentences for the caption.
         is_faint: whether subsequent marks are drawn faintly, as background.
         variant: name of the variant that subsequent marks show, such as "muon", or "". Marks of a
@@ -72,7 +73,6 @@ class Chart:
         dashes_differ: whether dashes tell something else, such as the depth. Variants then have
             shades of their own.
         is_split: whether trials with different settings have marks of their own.
-        settings: names of the settings in which these differ.
         group: words for the settings of subsequent marks, such as "batch_size 4", or "". Each
             group of an architecture has a shade and a filling of its own.
     """
@@ -92,18 +92,22 @@ class Chart:
         self._with_bars: list[tuple[str, set[float]]] = []
         self._pictures: dict[tuple[str, str], bytes] = {}
         self._is_laid_out = False
-        self.used: set[int] = set()
+        self.series: list[pd.Index] = []
         self.notes: list[str] = []
         self.is_faint = False
         self.variant = ""
         self.dashes_differ = False
         self.is_split = False
-        self.settings: set[str] = set()
         self.group = ""
 
     def or_none(self) -> "Chart | None":
         """The chart, or None if no run is drawn."""
         return self if len(self.points) else None
+
+    @property
+    def used(self) -> set[int]:
+        """Row labels of all trials that the chart summarises."""
+        return set().union(*self.series)
 
     @property
     def points(self) -> pd.DataFrame:

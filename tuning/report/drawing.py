@@ -33,9 +33,9 @@ def layers(
         chart.is_faint = is_overlay and source == "published"
         for optimizer, layer in by_optimizer(selected).items():
             chart.variant = optimizer
-            if len(layer) and (others or not optimizer):
-                chart.used.update(layer.index)
-                yield from _groups(layer, chart)
+            for part in _groups(layer, chart) if len(layer) and (others or not optimizer) else ():
+                chart.series.append(part.index)
+                yield part
 
 
 def _groups(layer, chart):
@@ -44,7 +44,6 @@ def _groups(layer, chart):
         yield layer
         return
     found = groups(layer)
-    chart.settings.update(found.names)
     if found.unnamed:
         chart.notes.append(f"{', '.join(found.unnamed)} differ too.")
     for chart.group, part in found.parts:

@@ -70,7 +70,7 @@ def multipliers(trials: pd.DataFrame) -> Chart | None:
     found = list(layers(trials, chart, capacity, others=False))
     if not found:
         return None
-    chart.used = set(found[-1].index)
+    chart.series = [found[-1].index]
     factors = statistics.multipliers(statistics.best(found[-1], SIZE))
     archs = in_order(factors.index)
     if len(archs) < 2:

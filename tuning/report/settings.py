@@ -5,7 +5,7 @@ like of studies, and all of runs; see the column `fixed` of `trials.read`.
 """
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -104,31 +104,34 @@ def _keys(trials, names):
     return texts.astype(object).map(of_text)
 
 
-def pooled(trials: pd.DataFrame, told_apart: Collection[str] = ()) -> list[str]:
+def pooled(series: Iterable[pd.DataFrame]) -> list[str]:
     """Names the settings that differ between trials that a figure draws as one, in a sentence.
 
     Args:
-        trials: the trials of the figure.
-        told_apart: settings that the figure tells apart.
+        series: the trials of each series of marks, such as a group of `groups`.
     """
-    values = {n: each for n, each in differing(trials).items() if n not in told_apart}
-    if not values:
+    found: dict[str, dict[str, Any]] = {}
+    for part in series:
+        for name, values in differing(part).items():
+            found.setdefault(name, {}).update((repr(value), value) for value in values)
+    if not found:
         return []
-    listed = [f"{_short(name)} {_listed(name, each)}".strip() for name, each in values.items()]
+    ordered = {name: sorted(each.values(), key=_order) for name, each in sorted(found.items())}
+    listed = [f"{_short(name)} {_listed(name, each)}".strip() for name, each in ordered.items()]
     *first, last = listed
     return [f"Pools {', '.join(first)}{' and ' if first else ''}{last}."]
 
 
-def along(trials: pd.DataFrame, told_apart: Collection[str] = ()) -> list[str]:
+def along(series: Iterable[pd.DataFrame]) -> list[str]:
     """Names the settings that differ between sizes or depths of an architecture, in a sentence.
 
     Args:
-        trials: the trials that are points of the figure.
-        told_apart: settings that the figure tells apart.
+        series: the points of each series of marks. Settings that it pools are left out.
     """
-    known = {*differing(trials), *told_apart}
-    names = [name for name in differing(trials, ("arch",)) if name not in known]
-    words = ["kind of search" if name == "search" else _short(name) for name in names]
+    names = set()
+    for points in series:
+        names |= differing(points, ("arch",)).keys() - differing(points).keys()
+    words = ["kind of search" if name == "search" else _short(name) for name in sorted(names)]
     return [f"Points of one architecture differ in {', '.join(words)}."] if words else []
 
 

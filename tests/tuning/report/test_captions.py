@@ -71,6 +71,46 @@ def test_settings_that_differ_along_a_line_are_named():
     assert "differ" not in caption(panel, panel.draw(table), table)
 
 
+def test_what_is_pooled_is_said_of_each_optimizer_alone():
+    """One that the paper lacks has marks of its own, with fewer or more settings pooled."""
+
+    def runs(optimizer, *rates):
+        rows = ({"optimizer": optimizer, "lr_init": rate, "search": None} for rate in rates)
+        single = {"profile": None, "iteration": None, "optimizer": optimizer}
+        return [trial("memory", 0.5, **single, fixed=json.dumps(row)) for row in rows]
+
+    def of_generic(*rows):
+        table = frame(*rows)
+        panel = generic.panels(table)["memory-parameters"]
+        chart = panel.draw(table)
+        return list(chart._entries), caption(panel, chart, table)
+
+    names, text = of_generic(*runs("adam", 0.01), *runs("adamw", 0.01))
+    assert names == ["RNN", "RNN, adamw"] and "Pools" not in text
+    assert "Pools" not in of("2c", *runs("adam", 0.01), *runs("adamw", 0.01))
+    names, text = of_generic(
+        *runs("adam", 0.1, 0.2), *runs("adamw", *(rate / 100 for rate in range(1, 10)))
+    )
+    assert names == ["RNN, lr_init 0.1", "RNN, lr_init 0.2", "RNN, adamw"]
+    assert "Pools lr_init 0.01, 0.02, 0.03, 0.04, 0.05 and others." in text
+
+
+def test_a_setting_that_only_other_lines_tell_apart_is_named():
+    def trials(size, activation, **values):
+        fixed = json.dumps({"activation": activation, "search": "gp"})
+        return trial("memory", 0.5, max_params=size, num_params=size, fixed=fixed, **values)
+
+    rows = [trials(size, s) for size in (200, 300) for s in ("tanh", "relu")]
+    rows += [trials(200, "tanh", optimizer="lion"), trials(300, "relu", optimizer="lion")]
+    table = frame(*rows)
+    panel = generic.panels(table)["memory-parameters"]
+    chart = panel.draw(table)
+    assert [*chart._entries][:3] == ["RNN, activation relu", "RNN, activation tanh", "RNN, lion"]
+    assert "Points of one architecture differ in activation." in caption(panel, chart, table)
+    table = table[table.optimizer != "lion"]
+    assert "differ" not in caption(panel, panel.draw(table), table)
+
+
 @pytest.mark.parametrize(
     ("values", "reason"),
     [

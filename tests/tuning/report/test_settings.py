@@ -57,10 +57,10 @@ def test_a_setting_with_many_values_is_pooled_and_named():
     table = studies(*rows)
     found = settings.groups(table)
     assert [words for words, _ in found.parts] == ["batch_size 4", "batch_size 8"]
-    assert settings.pooled(table, found.names) == [
+    assert settings.pooled([part for _, part in found.parts]) == [
         "Pools lr_init 0.01, 0.02, 0.03, 0.04, 0.05 and others."
     ]
-    assert settings.pooled(table)[0].startswith("Pools batch_size 4, 8 and lr_init 0.01, ")
+    assert settings.pooled([table])[0].startswith("Pools batch_size 4, 8 and lr_init 0.01, ")
 
 
 @pytest.mark.parametrize("value", [[1, [2]], {"a": None}, True, "x" * 99, 10**30, float("nan"), ""])
