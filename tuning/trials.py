@@ -28,13 +28,16 @@ hyperparameter and metric. The columns of `read` are fields of `RunRecord` and `
                     of studies are measured at their end only
     held            JSON: names of the hyperparameters that the user fixed
     narrowed        JSON: names of those whose ranges the user set
-    outside         JSON: names of those whose values are outside the paper's ranges
+    outside         JSON: names of those whose values are outside the paper's ranges, also of a run
+                    of the trainer if its task, cell and optimizer are registered
     fixed           JSON: name -> value of the settings that no search chose, except those that have
                     columns of their own; see `_fixed`
     excluded        why the report leaves the training out: `UNFINISHED`, `PRETRAINED` or `COPY`;
-                    "" for the others. A copy has the settings and the results of another training
+                    "" for the others. A copy has the settings and the results of another training:
+                    of a run or a trial of another study, or of a trial that a run replays
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -44,7 +47,11 @@ import re
 from collections.abc import Collection, Iterator
 from typing import Any, BinaryIO, TypedDict
 
+import numpy as np
+
 from rnn_zoo.names import is_name
+from trainer.cli.gin_files import default_batch_size
+from trainer.config import is_registered, read_config
 from trainer.display.words import count
 from trainer.errors import UserError
 from trainer.storage import json_files
@@ -52,6 +59,7 @@ from trainer.storage.differences import flat
 from trainer.storage.files import open_regular
 from trainer.storage.records import RunDirectory, RunRecord
 from tuning import options
+from tuning.search import ranges
 from tuning.search.space import deviations
 from tuning.study import consistency, identity, log
 from tuning.study.log import GIVEN, RERUNS
@@ -102,18 +110,22 @@ COLUMNS = (
     "num_inputs", "max_steps", *_METRICS, "held", "narrowed", "outside",
     "fixed", "hparams", "curve", "validation", *_PROVENANCE, *_OF_CONFIG, "excluded",
 )  # fmt: skip
-#: Columns that agree only for copies of a trial, such as those of a study in two directories. The
-#: results tell runs apart whose cell or task was edited in between.
+#: Columns in which the copies of a trial agree, such as those of a study in two directories. Of the
+#: setting, only the corpus is compared: `hparams` has the options.
 _SAME = (
     "task", "arch", "depth", "max_params", "setting", "seed", "train_steps", "num_steps",
-    "num_inputs", "hparams", "algorithm", "is_rerun", "source", *_OF_CONFIG,
-    "status", "steps_done", "infeasible_at", "train_loss", "valid_loss", "eval_loss",
+    "num_inputs", "hparams", "is_rerun", "source", *_OF_CONFIG, "status", "steps_done",
+    "infeasible_at",
 )  # fmt: skip
+#: Results, which tell runs apart whose cell or task was edited in between.
+_LOSSES = ("train_loss", "valid_loss", "eval_loss")
+#: Largest relative difference between the losses of copies. Lanes round sums in another order.
+_TOLERANCE = 1e-5
 #: Columns of JSON, and what they hold.
 _JSON: dict[str, type] = {name: list for name in (*NAMES, "validation", "curve")}
 _JSON |= {"setting": dict, "hparams": dict, "fixed": dict}
-#: File of a study's trials.
-_LOG = "trials.jsonl"
+#: Files of a study's trials and of a run of the trainer.
+_LOG, _RUN = "trials.jsonl", "record.json"
 #: Key of the digest in the metadata of the file that `read_published` reads.
 _DIGEST = b"rnn_zoo.sha256"
 #: How to make that file.
@@ -196,10 +208,38 @@ def with_copies(trials: pd.DataFrame) -> pd.DataFrame:
     """Marks the copies of other studies' trials and of runs in `excluded`; changes the table."""
     kept = trials[trials.excluded == ""]
     # Options have another order in a run that repeats a config.gin, where gin has sorted them.
-    kept = kept.assign(hparams=kept.hparams.map(_sorted, na_action="ignore"))
-    again = kept.duplicated(list(_SAME)) & ~kept.duplicated([*_SAME, "study"])
-    trials.loc[again.index[again], "excluded"] = COPY
+    kept = kept.assign(
+        hparams=kept.hparams.map(_sorted, na_action="ignore"),
+        setting=kept.setting.astype(object).map(_corpus, na_action="ignore"),
+    )
+    kept = kept[kept.duplicated(list(_SAME), keep=False)]
+    # A run that replays a trial is the copy, wherever it is.
+    kept = kept.assign(is_run=kept.iteration.isna()).sort_values("is_run", kind="stable")
+    same = [str(values) for values in kept[list(_SAME)].itertuples(index=False, name=None)]
+    for _, alike in kept.groupby(np.array(same, object)):
+        originals: list[Any] = []
+        for row in alike.itertuples():
+            if any(_repeats(row, each) for each in originals):
+                trials.loc[row.Index, "excluded"] = COPY
+            else:
+                originals.append(row)
     return trials
+
+
+def _repeats(row, earlier):
+    """Whether a training is a copy of an earlier one with the same settings."""
+    if row.study == earlier.study:
+        return False
+    # Searches of two kinds may begin with the same trials.
+    if not row.is_run and str(row.algorithm) != str(earlier.algorithm):
+        return False
+    losses = [[getattr(each, name) for name in _LOSSES] for each in (row, earlier)]
+    return np.allclose(*losses, rtol=_TOLERANCE, atol=0, equal_nan=True)
+
+
+def _corpus(setting):
+    """The hash of text8's corpus in a setting, or None."""
+    return json.loads(setting).get(options.CORPUS)
 
 
 def _sorted(text):
@@ -327,8 +367,8 @@ def record_files(directory: pathlib.Path) -> Iterator[tuple[pathlib.Path, list[s
         if names:
             # The directories of the best trials repeat records of the log.
             folders.clear()
-        elif "record.json" in files:
-            names = ["record.json"]
+        elif _RUN in files:
+            names = [_RUN]
             folders.clear()
         if names:
             yield pathlib.Path(place), names
@@ -415,7 +455,7 @@ def _rows(path, study, details, defaults, problems):
         row = rows[record.run_id] = _row(record, study, path.name, defaults)
         if details:
             row["details"] = _details(record)
-        if path.name == "record.json":
+        if path.name == _RUN:
             row["validation"] = json.dumps(
                 _tolerant(problems, _validation, path.parent, record) or []
             )
@@ -462,7 +502,7 @@ def _row(record, study, file, defaults):
         "hparams": json.dumps(flat(hparams)),
         "held": json.dumps(record.held),
         "narrowed": json.dumps(study.narrowed),
-        "outside": json.dumps(_outside(record)),
+        "outside": json.dumps(_outside(record, file)),
         "curve": json.dumps(record.curve),
         **_of_config(record),
         "fixed": json.dumps(_fixed(record, hparams, study, is_trial), sort_keys=True),
@@ -478,12 +518,17 @@ def _of_config(record):
     return values | {"precision": values["precision"] or "float32"}
 
 
-def _outside(record):
+def _outside(record, file):
     """Names of the values that are outside the paper, also of runs, which have no search space."""
     given = record.config.get("arch_options")
     known = {"arch": record.arch, "arch_options": given if isinstance(given, dict) else {}}
-    own = deviations(record.config | known)
-    return list(dict.fromkeys([*record.outside, *own]))
+    names = [*record.outside, *deviations(record.config | known)]
+    if file == _RUN and is_registered(record.config):
+        with contextlib.suppress(UserError):  # an invalid configuration of another version
+            config = read_config(record.config, file)
+            size = default_batch_size(config.task, record.profile)
+            names += ranges.outside_in_run(config, size)
+    return list(dict.fromkeys(names))
 
 
 def _fixed(record, hparams, study, is_trial):

@@ -269,6 +269,38 @@ def test_a_record_keeps_the_defaults_of_its_day(tmp_path):
     }
 
 
+def test_a_run_that_replays_a_trial_is_a_copy_of_it(tmp_path):
+    """The run is left out even if it is read first, and lanes round the losses differently."""
+    kept = record("00000", searched=["task_options.num_samples"], valid_loss=0.4)
+    studies = {"b/gp": "gp", "b/random": "random"}
+    for name, algorithm in studies.items():
+        write(tmp_path / name / "trials.jsonl", kept)
+        (tmp_path / name / "study.json").write_text(f'{{"study": {{"algorithm": "{algorithm}"}}}}')
+    write(tmp_path / "a/record.json", record("a", valid_loss=0.4 * (1 + 3e-7)))
+    write(tmp_path / "c/record.json", record("c", valid_loss=0.4 * (1 + 3e-5)))
+    found, _ = trials.read(tmp_path, everything=True)
+    assert dict(zip(found.study, found.excluded, strict=True)) == {
+        "a": trials.COPY, "b/gp": "", "b/random": "", "c": ""
+    }  # fmt: skip
+
+
+def test_runs_outside_the_papers_ranges_are_marked(tmp_path):
+    values = {
+        "usual": ({"l2_decay": 0.0, "batch_size": 256}, []),
+        "wide": ({"lr_init": 0.5, "l2_decay": 1e-2, "batch_size": 4},) * 2,
+        "smoke": ({"batch_size": 16}, []),
+        "other": ({"optimizer": "adamw", "batch_size": 256}, ["optimizer"]),
+    }
+    for name, (fields, _) in values.items():
+        config = dataclasses.asdict(TrainConfig("capacity", "gru", **fields))
+        profile = "smoke" if name == "smoke" else None
+        kept = record(name, arch="gru", config=config, profile=profile)
+        write(tmp_path / name / "record.json", kept)
+    found, _ = trials.read(tmp_path, everything=True)
+    names = dict(zip(found.run_id, map(json.loads, found.outside), strict=True))
+    assert names == {name: list(outside) for name, (_, outside) in values.items()}
+
+
 def test_a_study_in_the_directory_of_another_is_reported(tmp_path):
     configs = {
         arch: {"task": "memory", "arch": arch, "depth": 1, "num_params": 300, "train_steps": 9}
@@ -303,7 +335,7 @@ def test_settings_that_no_search_chose_are_a_column(tmp_path):
     facts = {"config": {"train_steps": 90, "task": "x", "arch": "x", "depth": 1, "num_params": 9}}
     text = json.dumps(facts | {"study": {"algorithm": "gp"}})
     (tmp_path / "a/study.json").write_text(text)
-    write(tmp_path / "7/record.json", record("7", **values))
+    write(tmp_path / "7/record.json", record("7", **values, seed=4))
     found, _ = trials.read(tmp_path)
     alone, first, second = map(json.loads, found.fixed)
     of_both = {"arch_options.rate": 0.9, "eval_samples": 64, "l2_decay": 0.5}

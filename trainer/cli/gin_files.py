@@ -304,14 +304,20 @@ def _parse_project_files(given):
             gin.parse_config(root.joinpath(f"archs/{name}.gin").read_text())
 
 
-def default_batch_size(task: str) -> int:
-    """Returns the batch size of a task in the larger profiles; gin's configuration stays as it is.
+def default_batch_size(task: str, profile: str | None = None) -> int:
+    """Returns the batch size of a task; gin's configuration stays as it is.
+
+    Args:
+        task: its name.
+        profile: one of `PROFILES`; if None, one of the larger ones, which have the same size.
 
     Raises:
-        UserError: there is no such task.
+        UserError: there is no such task or profile.
     """
+    name = "TrainConfig.batch_size"
     values = dict(statements(_task_text(tasks.canonical_name(task))))
-    return values.get("TrainConfig.batch_size", TrainConfig.batch_size)
+    size = values.get(name, TrainConfig.batch_size)
+    return min(size, dict(statements(_profile_text(profile or "laptop"))).get(name, size))
 
 
 def _task_text(task):

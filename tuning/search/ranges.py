@@ -308,6 +308,20 @@ def of_set(
     return {"held": [*_fixed(config, study)], "outside": outside(made, searched) + beyond}
 
 
+def outside_in_run(config: TrainConfig, batch_size: int) -> list[str]:
+    """Returns the names of the values of a single run that are outside the paper's ranges.
+
+    Unlike in a search, an `l2_decay` of 0, the default, is not outside.
+
+    Args:
+        config: the configuration of the run.
+        batch_size: the default batch size; the paper does not tune it.
+    """
+    names = outside(config, space(config, (config.optimizer,)))
+    names = [name for name in names if name not in _OFF or _at(config, name) != _OFF[name]]
+    return names + (["batch_size"] if config.batch_size != batch_size else [])
+
+
 def _fixed(config, study):
     found = _ever_active(of_ranges(config, study))
     return {each.name: each.fixed for each in found if each.fixed is not None}

@@ -232,8 +232,7 @@ def deviations(fields: Mapping[str, Any]) -> list[str]:
     """Returns the names of values that define an architecture, where they are not the paper's.
 
     They are the nonlinearity, the initializer of matrices, and options of the cell without a range:
-    an IRNN with tanh is not the paper's. A record of a run of the trainer, which has no search
-    space, is judged by this alone.
+    an IRNN with tanh is not the paper's.
 
     Args:
         fields: fields of a `TrainConfig`, as in a record; the names need not be registered.
