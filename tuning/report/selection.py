@@ -55,7 +55,8 @@ def of_task(
 def settings(trials: pd.DataFrame) -> list[str]:
     """The settings of a task: those with the most architectures first, then the most trials.
 
-    Settings that have only smoke runs or reruns come last.
+    Ties go to the one with the fewest options that are not the defaults. Settings that have only
+    smoke runs or reruns come last.
     """
     is_full = (trials.profile != "smoke") & ~trials.is_rerun
 
@@ -64,7 +65,8 @@ def settings(trials: pd.DataFrame) -> list[str]:
         found = [trials[of_setting & is_full], trials[of_setting]]
         return [number for each in found for number in (each.arch.nunique(), len(each))]
 
-    return sorted(sorted(trials.setting.dropna().unique()), key=size, reverse=True)
+    found = sorted(trials.setting.dropna().unique(), key=lambda each: (len(json.loads(each)), each))
+    return sorted(found, key=size, reverse=True)
 
 
 def in_words(setting: str) -> str:

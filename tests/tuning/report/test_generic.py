@@ -7,6 +7,7 @@ from report_rows import capacity, frame, trial
 
 from tuning.report import generic, style
 from tuning.report.captions import caption
+from tuning.report.selection import settings
 
 TASK = "my_tasks.parity"
 
@@ -198,3 +199,9 @@ def test_the_name_of_a_figure_is_not_too_long_for_a_file():
     table = frame(*(own(0.4, setting=setting) for setting in ("{}", *options)))
     names = list(generic.panels(table))
     assert len(set(names)) == len(names) and max(map(len, names)) < 200
+
+
+def test_defaults_come_before_as_many_trials_of_other_options():
+    rows = [own(0.4, setting=text) for text in ('{"delay": 9}', "{}")]
+    assert settings(frame(*rows)) == ["{}", '{"delay": 9}']
+    assert settings(frame(*rows, own(0.4, setting='{"delay": 9}')))[0] == '{"delay": 9}'
