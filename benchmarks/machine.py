@@ -40,7 +40,7 @@ def matmul_rate(size=1024, seconds=1.0):
 def facts():
     """Return the machine and the versions of packages as a dict."""
     found = {"cores": cores(), "cpu": _cpu(), "python": platform.python_version()}
-    for name in ("keras", "tensorflow", "jax", "torch", "optax", "numpy"):
+    for name in ("keras", "tensorflow", "jax", "torch", "torchrecurrent", "optax", "numpy"):
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

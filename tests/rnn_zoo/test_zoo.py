@@ -7,6 +7,7 @@ from cell_twins import BATCH, random_mask
 from keras import ops
 from on_backend import BACKEND, QUICKEST, execute, gradients, needs_float64, to_numpy
 from twins import TWINS
+from twins.base import by_gate
 
 import rnn_zoo
 from rnn_zoo.algebra import Diagonal
@@ -38,20 +39,6 @@ def weights_of(cell):
     return to_numpy(cell.weight_tensors(cell.variable_dtype))
 
 
-def for_twin(cell):
-    """The weights of a cell as its twin takes them."""
-    weights = weights_of(cell)
-    found = {gate: {} for gate in cell.gates}
-    for part in ("input", "recurrent", "bias"):
-        for gate, array in weights[part].items():
-            found[gate][part] = array
-    for gate, its in cell.gates.items():
-        if its.matrix:
-            stored = found[gate]["recurrent"]
-            found[gate]["recurrent"] = np.asarray(its.matrix.dense(np, stored))
-    return found | weights["vectors"] | {"read_in": weights["read_in"]}
-
-
 def problem(twin, rng, lanes=()):
     features = twin.features or UNITS
     inputs = rng.normal(size=(*lanes, BATCH, TIME, features))
@@ -59,7 +46,7 @@ def problem(twin, rng, lanes=()):
 
 
 def run_twin(layer, twin, inputs, states):
-    weights, outputs = for_twin(layer.cell), []
+    weights, outputs = by_gate(layer.cell, weights_of(layer.cell)), []
     for x in np.moveaxis(inputs, 1, 0):
         output, states = twin.step(weights, x, states, **twin.options)
         outputs.append(output)

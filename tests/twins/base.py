@@ -34,3 +34,15 @@ def total(gate, x, a):
 def of_input(gate, x):
     """W x + b."""
     return x @ gate["input"] + gate["bias"]
+
+
+def by_gate(cell, weights):
+    """Return weights in the structure of `cell.weight_tensors()` as the twins take them."""
+    found = {gate: {} for gate in cell.gates}
+    for part in ("input", "recurrent", "bias"):
+        for gate, array in weights[part].items():
+            found[gate][part] = array
+    for gate, its in cell.gates.items():
+        if its.matrix:
+            found[gate]["recurrent"] = np.asarray(its.matrix.dense(np, found[gate]["recurrent"]))
+    return found | weights["vectors"] | {"read_in": weights["read_in"]}

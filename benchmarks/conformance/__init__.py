@@ -1,0 +1,1 @@
+"""Equality of all cells with their papers and with other libraries."""
