@@ -12,9 +12,9 @@ from trainer.cli import main as cli
 from trainer.cli import train_flags
 from trainer.config import TrainConfig, check_range
 from trainer.errors import UserError
-from trainer.storage import json_files
 from trainer.storage.files import is_full
 from trainer.storage.lease import Lease, LeaseLost
+from trainer.storage.records import RunDirectory
 from tuning.config import EARLY_STOPPING, MAX_RERUNS, study_config
 from tuning.robustness import robustness
 from tuning.search import ranges, space
@@ -189,17 +189,29 @@ def _search(search, display, lease):
     show(search.log.records.values(), 5, display)
     if best is None:
         display.say("no trial was feasible")
-    else:
-        run_dir = search.trial_path(best.run_id)
-        is_kept = (run_dir / "record.json").exists()
-        where = f"its run is in {run_dir}" if is_kept else "its weights were not kept"
-        display.say(
-            f"the best, trial {best.run_id}: valid loss {best.valid_loss:.4f}, eval loss "
-            f"{best.eval_loss:.4f}, chance {best.chance_loss:.4f}; {where}"
-        )
-        if is_kept:
-            _export(run_dir, display)
+        return True
+    run_dir = search.trial_path(best.run_id)
+    lack = _lack(run_dir, best)
+    display.say(
+        f"the best, trial {best.run_id}: valid loss {best.valid_loss:.4f}, eval loss "
+        f"{best.eval_loss:.4f}, chance {best.chance_loss:.4f}; {lack or f'its run is in {run_dir}'}"
+    )
+    if not lack:
+        _export(run_dir, display)
     return True
+
+
+def _lack(run_dir, best):
+    """Says why a directory does not hold the run of the best trial; "" if it does."""
+    if not (run_dir / "record.json").exists():
+        return "its weights were not kept"
+    try:
+        held = RunDirectory(run_dir).read_record()
+    except UserError as error:
+        return f"its run is damaged: {error}"
+    if (held.identity, held.objective) != (best.identity, best.objective):
+        return f"its weights were not kept: {run_dir} holds another run"
+    return ""
 
 
 def _export(run_dir, display):
@@ -211,21 +223,23 @@ def _export(run_dir, display):
     from trainer.export import export
 
     path = run_dir / "saved_model"
+    if path.is_dir() and not path.is_symlink():
+        display.say(f"its SavedModel was exported before, to {path}")
+        return
     with display.phase("exporting the best trial"):
-        path = path if path.exists() else export(run_dir)
+        export(run_dir)
     display.say(f"exported {path}")
 
 
 def _rerun(search, display):
     """Reruns the best hyperparameters with other seeds, for a row of Table App.1."""
     search.check()
-    path = search.path / "trials.jsonl"
-    records, problems = log.read(path)
-    if problems:
-        display.say(json_files.summary(path, problems))
-    if others := consistency.problems(path, records.values(), vars(search.config)):
-        raise UserError(f"{others[0]}; {consistency.WAY_OUT}")
-    ranked = log.ranked(records.values())
+    found = consistency.read(search.path, vars(search.config))
+    if found.foreign:
+        raise UserError(f"{found.foreign}; {consistency.WAY_OUT}")
+    for problem in found.problems:
+        display.say(problem)
+    ranked = log.ranked(found.records.values())
     if not ranked:
         raise UserError(f"{search.path} has no feasible trial to rerun")
     if search.config.weights_from and "init" in FLAGS.vary:

@@ -106,11 +106,10 @@ def _sweep(path, display):
 
 def _read(study, config, display):
     """Returns the finished trials of a study by id; reports those damaged, lost or of another."""
-    known, path = consistency.ended(study), study / "trials.jsonl"
-    records = _logged(path, display)
-    for problem in consistency.problems(path, records.values(), config, known):
+    found = consistency.read(study, config)
+    for problem in found.problems:
         display.say(problem)
-    return records
+    return found.records
 
 
 def _logged(path, display):

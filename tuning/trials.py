@@ -44,7 +44,7 @@ import json
 import os
 import pathlib
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from typing import Any, BinaryIO, TypedDict
 
 import numpy as np
@@ -146,7 +146,6 @@ class Study:
         max_steps: largest number of steps of a trial, None if unknown.
         narrowed: names of the hyperparameters whose ranges the user set, except the steps'.
         config: task, architecture and size of all trials, None if unknown.
-        ended: ids of the trials that the search knows to have ended.
     """
 
     name: str
@@ -155,7 +154,6 @@ class Study:
     max_steps: int | None = None
     narrowed: tuple[str, ...] = ()
     config: identity.ConfigFacts | None = None
-    ended: Collection[str] = ()
 
 
 def read(directory: str | os.PathLike, everything: bool = False) -> tuple[pd.DataFrame, list[str]]:
@@ -394,7 +392,6 @@ def _study(path, directory, problems):
         # Each task has a range of steps of its own.
         tuple(sorted(study.get("ranges", {}).keys() - {"train_steps"})),
         facts.get("config"),
-        consistency.ended(path),
     )
 
 
@@ -466,11 +463,13 @@ def _records(path, study, problems):
     """Reads the records of a log, or the single one of a JSON file."""
     if path.suffix != ".jsonl":
         return [json_files.read(path, RunRecord)]
+    if path.name == _LOG:
+        found = consistency.read(path.parent, study.config)
+        problems += found.problems
+        return found.records.values()
     records, damaged = log.read(path)
     if damaged:
         problems.append(json_files.summary(path, damaged))
-    if path.name == _LOG:
-        problems += consistency.problems(path, records.values(), study.config, study.ended)
     return records.values()
 
 

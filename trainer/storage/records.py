@@ -166,8 +166,9 @@ class RunRecord:
     def __post_init__(self):
         if self.status == "infeasible" and self.infeasible_at is None:
             raise UserError("its status is infeasible, and it has no infeasible_at")
-        if self.objective is not None and self.eval_loss is None:
-            raise UserError("it has an objective, and no eval_loss")
+        for name in ("valid_loss", "eval_loss"):
+            if self.objective is not None and getattr(self, name) is None:
+                raise UserError(f"it has an objective, and no {name}")
 
     @property
     def identity(self) -> str:

@@ -1,16 +1,18 @@
-"""Consistency of a study's log with the study's settings and with its search.
+"""Finished trials of a study, compared with the study's settings and with its search.
 
 A log that was copied from another study, or that has lost lines, is read without error.
 """
 
 import pathlib
-from collections.abc import Collection, Iterable, Mapping
-from typing import Any, TypedDict
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple, NotRequired, TypedDict
 
 from rnn_zoo.json_types import FileName
 from trainer.display.words import count
 from trainer.storage import json_files
+from trainer.storage.differences import flat
 from trainer.storage.records import RunRecord
+from tuning.study import log
 
 #: What to do with a log that has trials of another study.
 WAY_OUT = "restore its own trials.jsonl, or start a new study in another directory"
@@ -18,45 +20,86 @@ WAY_OUT = "restore its own trials.jsonl, or start a new study in another directo
 _SHARED = {"task": "task", "arch": "arch", "depth": "depth", "max_params": "num_params"}
 
 
-class _Ended(TypedDict):
-    """Part of oracle.json: the trials whose results the search knows."""
+class _Search(TypedDict):
+    """Part of oracle.json: the trials that have ended, and the values of all by id."""
 
     end_order: list[FileName]
+    values: NotRequired[dict[FileName, dict[str, Any]]]
 
 
-def ended(study: pathlib.Path) -> list[str]:
-    """Returns the ids of the trials that the search knows to have ended.
+class Trials(NamedTuple):
+    """Finished trials of a study, and what is wrong with its log, each in a sentence or "".
 
-    Read it before the log: a running study writes the log first.
+    Attributes:
+        records: undamaged records by id.
+        damaged: the first damaged line.
+        foreign: the first record of another study.
+        lost: how many trials are missing that the search knows to have ended.
     """
-    try:
-        return json_files.read(study / "oracle.json", _Ended)["end_order"]
-    except (OSError, json_files.Damaged):  # a study can do without it
-        return []
+
+    records: dict[str, RunRecord]
+    damaged: str
+    foreign: str
+    lost: str
+
+    @property
+    def problems(self) -> list[str]:
+        """All sentences."""
+        return [text for text in (self.damaged, self.foreign, self.lost) if text]
 
 
-def problems(
-    log: pathlib.Path,
-    records: Iterable[RunRecord],
-    config: Mapping[str, Any] | None,
-    known: Collection[str] = (),
-) -> list[str]:
-    """Describes the disagreements of a log in a line each.
+def read(study: str | pathlib.Path, config: Mapping[str, Any] | None) -> Trials:
+    """Reads the trials.jsonl of a study, to which another process may be appending.
 
     Args:
-        log: the file, for messages.
-        records: what it holds.
-        config: configuration of the study, `identity.ConfigFacts`; None if it is not known.
-        known: ids from `ended`.
+        study: directory of the study.
+        config: its configuration, `identity.ConfigFacts`; None if it is not known.
+
+    Raises:
+        OSError: the log cannot be read.
     """
-    records, found = list(records), []
-    differences = [text for record in records if (text := _difference(record, config or {}))]
-    if differences:
-        number = count(len(differences), "trial")
-        found.append(f"{log} has {number} of another study, the first is {differences[0]}")
-    if lost := set(known) - {record.run_id for record in records}:
-        found.append(f"{log} lacks {count(len(lost), 'trial')} that had ended")
-    return found
+    path, search = pathlib.Path(study, "trials.jsonl"), _search(study)
+    records, damaged = log.read(path)
+    ended, values = search["end_order"], search.get("values", {})
+    lost = set(ended) - records.keys()
+    return Trials(
+        records,
+        json_files.summary(path, damaged) if damaged else "",
+        foreign(path, records.values(), config or {}, {n: values[n] for n in ended if n in values}),
+        f"{path} lacks {count(len(lost), 'trial')} that had ended" if lost else "",
+    )
+
+
+def _search(study):
+    """Returns what the search knows. A running study writes it before the log."""
+    try:
+        return json_files.read(pathlib.Path(study, "oracle.json"), _Search)
+    except (OSError, json_files.Damaged):  # a study can do without it
+        return {"end_order": []}
+
+
+def foreign(
+    path: pathlib.Path,
+    records: Iterable[RunRecord],
+    config: Mapping[str, Any],
+    tried: Mapping[str, Mapping[str, Any]],
+) -> str:
+    """Says how many records of a log are of another study; "" if none is.
+
+    Args:
+        path: the log, for the message.
+        records: what it holds.
+        config: configuration of the study, as far as it is known.
+        tried: the values of the trials that the search knows to have ended, by id.
+    """
+    found = [
+        text
+        for each in records
+        if (text := _difference(each, config) or _other_values(each, tried))
+    ]
+    if not found:
+        return ""
+    return f"{path} has {count(len(found), 'trial')} of another study, the first is {found[0]}"
 
 
 def difference(held: Mapping[str, Any], wanted: Mapping[str, Any]) -> str | None:
@@ -75,3 +118,11 @@ def _difference(record, config):
     }
     text = difference(held, config)
     return text and f"{record.run_id} with {text}"
+
+
+def _other_values(record, tried):
+    values = flat(record.config)
+    for name, value in tried.get(record.run_id, {}).items():
+        if values.get(name, value) != value:
+            return f"{record.run_id} with {name} {values[name]}, not {value}"
+    return None

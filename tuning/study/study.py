@@ -33,7 +33,7 @@ from tuning.config import MAX_TRIALS, StudyConfig, seed_of
 from tuning.search import ranges
 from tuning.search import space as spaces
 from tuning.search.algorithms import load_oracle
-from tuning.study.consistency import WAY_OUT
+from tuning.study import consistency
 from tuning.study.executors import Executor, Processes, run_jobs
 from tuning.study.identity import CHOSEN, Settings, comparable, identity, read, refuse_other
 from tuning.study.log import TrialLog, rank, ranked, write_run
@@ -228,6 +228,9 @@ class Study:
         self.profile = held.get("profile") if held else self.profile
         with self._lease.held():
             self._write_settings()
+            # Before the log is repaired.
+            if foreign := consistency.read(self.path, vars(self.config)).foreign:
+                raise UserError(f"{foreign}; {consistency.WAY_OUT}")
             self.log = TrialLog(self.path / "trials.jsonl")
             self._keep_trials(display)
         oracle = self._reloaded(display)
@@ -309,7 +312,9 @@ class Study:
             if not re.fullmatch("[0-9]{5}", record.run_id):
                 raise UserError("its id is not the number of a trial")
             if int(record.run_id) >= self._most_trials():
-                raise UserError(f"the study has {count(self.study.num_trials, 'trial')}; {WAY_OUT}")
+                raise UserError(
+                    f"the study has {count(self.study.num_trials, 'trial')}; {consistency.WAY_OUT}"
+                )
             for each in self.space:
                 if each.name.partition(".")[0] not in record.config:
                     raise UserError(f"it has no {each.name}")
@@ -319,12 +324,14 @@ class Study:
                 "it ran",
                 dataclasses.asdict(config),
                 dataclasses.asdict(spaces.configure(self.config, values)),
-                WAY_OUT,
+                consistency.WAY_OUT,
             )
             for each in self.space:
                 value = values.get(each.name)
                 if each.name in values and not each.contains(value):
-                    raise UserError(f"its {each.name} {value!r} is not in {each}; {WAY_OUT}")
+                    raise UserError(
+                        f"its {each.name} {value!r} is not in {each}; {consistency.WAY_OUT}"
+                    )
         except (UserError, TypeError) as error:
             raise UserError(
                 f"{self.log.path}: trial {record.run_id} does not fit the search space: {error}"

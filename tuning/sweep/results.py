@@ -8,7 +8,7 @@ from tuning.study import consistency, identity, log
 from tuning.sweep.config import Spec
 
 #: Files of a study that this module reads.
-FILES = ("trials.jsonl", log.RERUNS, "study.json")
+FILES = ("trials.jsonl", log.RERUNS, "study.json", "oracle.json")
 
 
 def read(study: pathlib.Path, spec: Spec) -> tuple[dict[str, Any], str]:
@@ -22,8 +22,9 @@ def read(study: pathlib.Path, spec: Spec) -> tuple[dict[str, Any], str]:
         (the fields of its `State` that they determine once it is done; which of its files is of
         another study, or "").
     """
-    path = study / "trials.jsonl"
-    records = log.read(path)[0].values()
+    config = vars(spec.config) if spec.is_known else {}
+    found = consistency.read(study, config)
+    records = found.records.values()
     best = next(iter(log.ranked(records)), None)
     fields = {
         "trials": len(records) + len(log.read(study / log.RERUNS)[0]),
@@ -31,9 +32,7 @@ def read(study: pathlib.Path, spec: Spec) -> tuple[dict[str, Any], str]:
         "proposed": sum(record.origin == "search" for record in records),
         "best": best and best.objective,
     }
-    config = vars(spec.config) if spec.is_known else {}
-    others = consistency.problems(path, records, config)
-    return fields, _settings(study, config) or next(iter(others), "")
+    return fields, _settings(study, config) or found.foreign
 
 
 def _settings(study, config):

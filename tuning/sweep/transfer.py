@@ -11,11 +11,10 @@ from typing import Any, NamedTuple
 
 from trainer.config import read_config
 from trainer.errors import UserError
-from trainer.storage import json_files
 from tuning.config import StudyConfig
 from tuning.search import ranges
 from tuning.study import consistency, identity
-from tuning.study.log import ranked, read
+from tuning.study.log import ranked
 from tuning.sweep.config import TRANSFERS, Spec, prefix
 
 #: Hyperparameters that grow with the axis, so source and target may fix them at different values.
@@ -87,12 +86,11 @@ def begin(
         return _transferred(search, held["study"].first, origin) if origin else Beginning(search)
     if source is None:
         return Beginning(search)
-    log = path(source) / "trials.jsonl"
-    records, problems = read(log)
-    damage = f"; {json_files.summary(log, problems)}" if problems else ""
-    if others := consistency.problems(log, records.values(), vars(specs[source].config)):
-        return Beginning(search, note=f"starts without transfer: {others[0]}")
-    best = next(iter(ranked(records.values())), None)
+    found = consistency.read(path(source), vars(specs[source].config))
+    if found.foreign:
+        return Beginning(search, note=f"starts without transfer: {found.foreign}")
+    damage = "".join(f"; {problem}" for problem in found.problems)
+    best = next(iter(ranked(found.records.values())), None)
     if best is None:
         note = f"starts without transfer: {source} has no feasible trial{damage}"
         return Beginning(search, note=note)

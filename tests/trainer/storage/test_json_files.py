@@ -143,6 +143,7 @@ def test_lines_are_read_up_to_the_damaged_ones(tmp_path):
         ({"status": "done"}, "status must be one of ok, infeasible, interrupted, got 'done'"),
         ({"status": "infeasible"}, "its status is infeasible, and it has no infeasible_at"),
         ({"objective": 1.0, "eval_loss": None}, "it has an objective, and no eval_loss"),
+        ({"objective": 1.0, "valid_loss": None}, "it has an objective, and no valid_loss"),
         ({"train_steps": 10**20}, "train_steps must be an int, got 1000000"),
     ],
 )

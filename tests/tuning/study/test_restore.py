@@ -98,7 +98,8 @@ def test_a_log_from_elsewhere_replaces_pending_trials(tmp_path):
     theirs = (tmp_path / "there/trials.jsonl").read_text()
     lines = [json.loads(line) for line in theirs.splitlines()]
     for line in lines:
-        line["config"]["l2_decay"] /= 2
+        # The search knows the results of the others.
+        line["config"]["l2_decay"] /= 1 + (int(line["run_id"]) >= 5)
         del line["crc32"]
     text = "".join(json.dumps(line) + "\n" for line in lines)
     (tmp_path / "here/trials.jsonl").write_text(text)

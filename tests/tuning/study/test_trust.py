@@ -104,7 +104,8 @@ def test_an_id_leads_to_no_other_directory(path, tmp_path):
 
 def test_an_id_that_no_study_gives_is_refused(path):
     with open(path / "trials.jsonl", "a") as file:
-        file.write(json.dumps(records.record("99999999999", 10.0).__dict__) + "\n")
+        size = {"arch": "rnn", "max_params": 3000}
+        file.write(json.dumps(records.record("99999999999", 10.0, **size).__dict__) + "\n")
     with pytest.raises(UserError, match=r"trial 99999999999 does not fit.*not the number of a"):
         study(path, 13).run(Untrained())
 
@@ -159,10 +160,9 @@ def test_the_log_of_another_study_is_refused_and_reported(path, tmp_path, differ
     other = Study(tmp_path / "b", OTHERS[difference], StudyConfig(3, algorithm="random", seed=0))
     other.run(Untrained())
     shutil.copy(tmp_path / "b/trials.jsonl", path)
-    name = difference.partition(" ")[0]
-    with pytest.raises(UserError, match=f"trial 0000. does not fit .*{name}.*; restore its own"):
-        study(path).run(Untrained())
     words = f"trials.jsonl has 3 trials of another study, the first is 0000. with {difference}"
+    with pytest.raises(UserError, match=f"{words}; restore its own"):
+        study(path).run(Untrained())
     with pytest.warns(match=words), pytest.warns(match="lacks 9 trials"):
         tuning.load(path)
     assert re.search(words, shown(path))
@@ -180,20 +180,70 @@ def test_a_value_outside_the_space_is_refused(path):
         search.values_of(low)
 
 
-def test_a_log_whose_trials_have_other_values_or_results_takes_precedence(path, tmp_path, capsys):
-    other = study(tmp_path / "b")
-    other.name = "another"
-    other.study = dataclasses.replace(other.study, seed=5)
-    other.run(Untrained())
-    shutil.copy(tmp_path / "b/trials.jsonl", path)
-    before = (path / "trials.jsonl").read_bytes()
+@pytest.fixture(scope="module")
+def other(tmp_path_factory):
+    """The log of a study with the same settings and another seed."""
+    search = study(tmp_path_factory.mktemp("other") / "study")
+    search.study = dataclasses.replace(search.study, seed=5)
+    search.run(Untrained())
+    return (search.path / "trials.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize("number", [1, 12])
+def test_trials_that_the_search_did_not_propose_are_refused_and_reported(path, other, number):
+    log_path = path / "trials.jsonl"
+    own = log_path.read_bytes().splitlines(keepends=True)
+    log_path.write_bytes(b"".join(other.splitlines(keepends=True)[:number] + own[number:]))
+    before = content(path)
+    trial_s = "1 trial" if number == 1 else "12 trials"
+    words = rf"trials.jsonl has {trial_s} of another study, the first is 0000. with \S+ \S+, not"
+    with pytest.raises(UserError, match=f"{words} .*; restore its own"):
+        study(path).run(Untrained())
+    assert content(path) == before
+    with pytest.warns(match=words):
+        tuning.load(path)
+    assert re.search(words, shown(path))
+
+
+def test_a_log_without_its_search_or_with_other_results_takes_precedence(path, other, capsys):
+    (path / "trials.jsonl").write_bytes(other)
+    (path / "oracle.json").unlink()
     search = study(path)
     search.run(Untrained())
-    assert (path / "trials.jsonl").read_bytes() == before
-    for run_id, trial in search._schedule._oracle.trials.items():
-        assert trial.hyperparameters.values == search.values_of(search.log.records[run_id])
-        assert trial.score == search.log.records[run_id].objective
-    assert "the search is rebuilt from" in capsys.readouterr().out
+    assert (path / "trials.jsonl").read_bytes() == other
+    line = json.loads(other.splitlines()[0]) | {"objective": 0.25, "crc32": None}
+    lines = [json.dumps(line).encode() + b"\n", *other.splitlines(keepends=True)[1:]]
+    (path / "trials.jsonl").write_bytes(b"".join(lines))
+    again = study(path)
+    again.run(Untrained())
+    for each in (search, again):
+        for run_id, trial in each._schedule._oracle.trials.items():
+            assert trial.hyperparameters.values == each.values_of(each.log.records[run_id])
+            assert trial.score == each.log.records[run_id].objective
+    assert capsys.readouterr().out.count("the search is rebuilt from") == 2
+
+
+def test_a_directory_with_the_run_of_another_trial_is_not_that_of_the_best(path):
+    best, second = log.ranked(log.read(path / "trials.jsonl")[0].values())[:2]
+    run_dir = path / f"trial_{best.run_id}"
+    assert tune._lack(run_dir, best) == ""
+    assert tune._lack(run_dir, second) == (
+        f"its weights were not kept: {run_dir} holds another run"
+    )
+    (run_dir / "record.json").write_text("{}")
+    assert "record.json: " in tune._lack(run_dir, best)
+    (run_dir / "record.json").unlink()
+    assert tune._lack(run_dir, best) == "its weights were not kept"
+
+
+def test_an_earlier_export_is_not_called_a_new_one(path, monkeypatch):
+    console = Console(file=io.StringIO(), width=500)
+    monkeypatch.setattr("keras.backend.backend", lambda: "tensorflow")
+    (path / "saved_model").mkdir()
+    tune._export(path, Display(console))
+    assert console.file.getvalue() == (
+        f"its SavedModel was exported before, to {path / 'saved_model'}\n"
+    )
 
 
 @pytest.mark.parametrize("lost", [3, 12, None], ids=["lines", "all lines", "the file"])
@@ -223,9 +273,9 @@ def test_a_study_of_an_earlier_version_without_its_fixed_values_continues(tmp_pa
 
 def test_a_study_that_searches_the_depth_has_trials_of_several(tmp_path):
     found = [records.record(depth=depth, searched=["depth"]) for depth in (1, 3)]
-    assert consistency.problems(tmp_path, found, {"depth": 1}) == []
+    assert consistency.foreign(tmp_path, found, {"depth": 1}, {}) == ""
     other = records.record(depth=3)
-    assert "depth 3, not 1" in consistency.problems(tmp_path, [other], {"depth": 1})[0]
+    assert "depth 3, not 1" in consistency.foreign(tmp_path, [other], {"depth": 1}, {})
 
 
 def shown(path):
