@@ -148,22 +148,35 @@ class Diagonal:
 
 
 @dataclasses.dataclass(frozen=True)
+class PerHead:
+    """An input product with one number per head, W (I, K) and b (K,), for all its N/K units."""
+
+    heads: int
+
+    def dense(self, ops: ModuleType, stored: Tensor, units: int) -> Tensor:
+        """Return W (..., I, N) or b (..., N) of a stored weight."""
+        return ops.repeat(stored, units // self.heads, axis=-1)
+
+
+@dataclasses.dataclass(frozen=True)
 class Gate:
     """The pre-activation of a gate: the sum of the products that it has.
 
     Attributes:
-        input: whether it has W x.
+        input: whether it has W x; or `PerHead`.
         recurrent: structure of the recurrent product, or None.
         bias: whether it has b.
     """
 
-    input: bool = True
+    input: bool | PerHead = True
     recurrent: Dense | Diagonal | None = Dense()
     bias: bool = True
 
     def __post_init__(self):
         if not (self.input or self.recurrent):
             raise ValueError("a gate needs an input or a recurrent product; declare a Vector")
+        if self.per_head and self.recurrent:
+            raise ValueError("a gate with one number per head has no recurrent product")
 
     @property
     def matrix(self) -> Dense | None:
@@ -171,9 +184,36 @@ class Gate:
         return self.recurrent if isinstance(self.recurrent, Dense) else None
 
     @property
+    def per_head(self) -> PerHead | None:
+        return self.input if isinstance(self.input, PerHead) else None
+
+    def columns(self, units: int) -> int:
+        """Return the number of columns of W, and of entries of b, as they are stored."""
+        return self.per_head.heads if self.per_head else units
+
+    @property
     def has_products(self) -> bool:
         """Whether it has a product with a matrix."""
-        return self.input or self.matrix is not None
+        return bool(self.input) or self.matrix is not None
+
+
+@dataclasses.dataclass(frozen=True)
+class ZeroState:
+    """A state (N,) that starts from zero and is not learned."""
+
+    def width(self, units: int) -> int:
+        """Return the number of entries."""
+        return units
+
+
+@dataclasses.dataclass(frozen=True)
+class MatrixState(ZeroState):
+    """A matrix (D, D) per head, D = N/K, as a vector of N D entries; see `rnn_zoo.cells.heads`."""
+
+    heads: int
+
+    def width(self, units):
+        return units * (units // self.heads)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -213,7 +253,23 @@ def gates_with(gates: Mapping[str, Gate], part: str) -> tuple[str, ...]:
 
 def divisor(gates: Mapping[str, Gate]) -> int:
     """Return the number of which N must be a multiple."""
-    return math.lcm(*(gate.recurrent.divisor for gate in gates.values() if gate.recurrent))
+    of_matrices = (gate.recurrent.divisor for gate in gates.values() if gate.recurrent)
+    of_heads = (gate.per_head.heads for gate in gates.values() if gate.per_head)
+    return math.lcm(*of_matrices, *of_heads)
+
+
+def learned_states(cell: Any) -> list[str]:
+    """Return the names of the states whose initial values can be learned."""
+    return [name for name in cell.state_names if name not in cell.zero_states]
+
+
+def state_widths(cell: Any, units: int) -> list[int]:
+    """Return the number of entries of each state: N, or more of a `MatrixState`."""
+    zero_states = cell.zero_states
+    return [
+        zero_states[name].width(units) if name in zero_states else units
+        for name in cell.state_names
+    ]
 
 
 def weight_shapes(cell: Any, units: int, features: int) -> dict[str, Any]:
@@ -226,8 +282,8 @@ def weight_shapes(cell: Any, units: int, features: int) -> dict[str, Any]:
 
     Returns:
         dict(input, recurrent, bias: dicts from gate to shape; vectors: dict from name to shape;
-        initial_state: list of shapes; read_in: dict(kernel, bias) of shapes, empty if there is no
-        read-in).
+        initial_state: list of the shapes of those that can be learned; read_in: dict(kernel, bias)
+        of shapes, empty if there is no read-in).
     """
     read_in = {}
     if cell.always_reads_in or (cell.mixes_input and features != units):
@@ -236,13 +292,15 @@ def weight_shapes(cell: Any, units: int, features: int) -> dict[str, Any]:
     gates = cell.gates
     biased = gates_with(gates, "bias") if getattr(cell, "use_bias", True) else ()
     return {
-        "input": dict.fromkeys(gates_with(gates, "input"), (features, units)),
+        "input": {
+            name: (features, gates[name].columns(units)) for name in gates_with(gates, "input")
+        },
         "recurrent": {
             name: gates[name].recurrent.shape(units) for name in gates_with(gates, "recurrent")
         },
-        "bias": dict.fromkeys(biased, (units,)),
+        "bias": {name: (gates[name].columns(units),) for name in biased},
         "vectors": {name: vector.shape(units) for name, vector in cell.vectors.items()},
-        "initial_state": [(units,) for _ in cell.state_names],
+        "initial_state": [(units,) for _ in learned_states(cell)],
         "read_in": read_in,
     }
 

@@ -9,8 +9,11 @@ from rnn_zoo.algebra import (
     BlockDiagonal,
     Diagonal,
     Gate,
+    MatrixState,
+    PerHead,
     Scalar,
     Vector,
+    ZeroState,
     declared,
     gates_with,
 )
@@ -28,6 +31,7 @@ class Architecture(NamedTuple):
         ranges: option -> range in a search; see `rnn_zoo.register`.
         lane_options: names of the options that may differ between the trials of one program.
         vectors: learned vectors beside the gates.
+        zero_states: states that start from zero and are not learned.
         uses_activation: whether the equations use the nonlinearity s.
         paper: authors and year, and the number in arXiv, the DOI or else an address.
     """
@@ -46,6 +50,7 @@ class Architecture(NamedTuple):
     ranges: Mapping[str, Any] = {}
     lane_options: tuple[str, ...] = ()
     vectors: Mapping[str, Vector] = {}
+    zero_states: Mapping[str, ZeroState] = {}
     uses_activation: bool = True
     paper: str = ""
 
@@ -497,6 +502,17 @@ ARCHITECTURES: dict[str, Architecture] = {
         ("g",),
         ("h", "h1", "h2", "h3"),
         paper="Erichson et al. 2025, arXiv:2212.00228",
+    ),
+    "mlstm": Architecture(
+        "mLSTM, a matrix of memory per head",
+        "MLSTMCell",
+        dict.fromkeys(("q", "k", "v", "o"), Gate(recurrent=None))
+        | dict.fromkeys(("i", "f"), Gate(input=PerHead(4), recurrent=None)),
+        ("f",),
+        ("n", "m", "C"),
+        zero_states={"m": ZeroState(), "C": MatrixState(4)},
+        uses_activation=False,
+        paper="Beck et al. 2024, arXiv:2405.04517",
     ),
     "slstm": Architecture(
         "sLSTM, with exponential gates and four heads",

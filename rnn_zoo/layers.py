@@ -9,6 +9,7 @@ import numpy as np
 from keras import ops
 
 from rnn_zoo import cells
+from rnn_zoo.algebra import state_widths
 from rnn_zoo.architectures import ARCHITECTURES
 from rnn_zoo.cells.base import parameters
 from rnn_zoo.unroll import unroll
@@ -166,9 +167,12 @@ class CellLayer(keras.layers.RNN):
                 "batch_shape"
             )
         self._expected_batch_size = batch_size
-        shape = (batch_size, self.cell.units)
+        widths = state_widths(self.cell, self.cell.units)
         with keras.name_scope(self.name):
-            last = [_untrained(ops.zeros(shape), f"last_{n}") for n in self.cell.state_names]
+            last = [
+                _untrained(ops.zeros((batch_size, width)), f"last_{name}")
+                for name, width in zip(self.cell.state_names, widths, strict=True)
+            ]
             # Not by setattr: Keras would take them for weights, and a stateful layer must have
             # those of its stateless twin.
             vars(self).update(states=last, _is_fresh=_untrained(ops.ones(()), "is_fresh"))
@@ -218,16 +222,18 @@ class CellLayer(keras.layers.RNN):
     def _given_states(self, initial_state, batch_size):
         """Return a caller's initial states as a list of (B, N); refuse other numbers and widths."""
         states = keras.tree.flatten(initial_state)
-        names, units = self.cell.state_names, self.cell.units
+        names, widths = self.cell.state_names, state_widths(self.cell, self.cell.units)
         shapes = [tuple(getattr(state, "shape", ())) for state in states]
-        if len(states) != len(names) or any(s[1:] not in ((units,), (None,)) for s in shapes):
+        fit = [s[1:] in ((w,), (None,)) for s, w in zip(shapes, widths, strict=False)]
+        if len(states) != len(names) or not all(fit):
+            each = ", ".join(f"(B, {width})" for width in dict.fromkeys(widths))
             raise ValueError(
-                f"initial_state of {self.name} must be {len(names)} arrays (B, {units}), for "
+                f"initial_state of {self.name} must be {len(names)} arrays {each}, for "
                 f"{', '.join(names)}; got shapes {', '.join(map(str, shapes))}"
             )
         return [
-            ops.broadcast_to(state, (batch_size, units)) if state.shape[0] == 1 else state
-            for state in states
+            ops.broadcast_to(state, (batch_size, width)) if state.shape[0] == 1 else state
+            for state, width in zip(states, widths, strict=True)
         ]
 
     def compute_mask(self, inputs, mask):
@@ -419,6 +425,7 @@ CoRNN = make_layer(cells.CoRNNCell, "CoRNN")
 UnICORNN = make_layer(cells.UnICORNNCell, "UnICORNN")
 LEM = make_layer(cells.LEMCell, "LEM")
 TauGRU = make_layer(cells.TauGRUCell, "TauGRU")
+MLSTM = make_layer(cells.MLSTMCell, "MLSTM")
 SLSTM = make_layer(cells.SLSTMCell, "SLSTM")
 
 #: Architecture name -> layer class.

@@ -22,9 +22,10 @@ Array = Any
 
 #: Functions with the same name and arguments in NumPy.
 _SHARED = (
-    "absolute add cos divide equal exp expm1 greater greater_equal less less_equal log log1p "
-    "logical_and logical_not logical_or maximum mean minimum multiply negative not_equal ones_like "
-    "power sign sin sqrt square subtract tanh true_divide where zeros_like"
+    "absolute add cos divide equal exp expand_dims expm1 greater greater_equal less less_equal "
+    "log log1p logical_and logical_not logical_or maximum mean minimum multiply negative "
+    "not_equal ones_like power reshape shape sign sin sqrt square subtract sum tanh true_divide "
+    "where zeros_like"
 )
 globals().update({name: getattr(np, name) for name in _SHARED.split()})
 

@@ -77,6 +77,7 @@ def register(
         ranges=ranges or {},
         lane_options=cell_class.lane_options,
         vectors=cell_class.vectors,
+        zero_states=cell_class.zero_states,
         uses_activation="activation" in names_in_equations(cell_class),
     )
     layer = cell_class.__name__.removesuffix("Cell") + "Layer"

@@ -178,7 +178,7 @@ class _Layer:
     def _groups(self):
         """Call the step once on zeros; return lists of gates that share an operand."""
         record, groups = grouping(self.cell.gates)
-        x, *states = (np.zeros_like(self.initial[0]) for _ in [None, *self.initial])
+        x, *states = (np.zeros_like(each) for each in (self.initial[0], *self.initial))
 
         def pre(gate, operand=None):
             record(gate, operand)

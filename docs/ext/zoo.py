@@ -3,7 +3,7 @@
 from collections import defaultdict
 from fractions import Fraction
 
-from rnn_zoo.algebra import Antisymmetric, BlockDiagonal, Diagonal, LowRank, Scalar
+from rnn_zoo.algebra import Antisymmetric, BlockDiagonal, Diagonal, LowRank, Scalar, learned_states
 from rnn_zoo.architectures import ARCHITECTURES
 
 #: The paper's own architectures, which have no source of their own in the table.
@@ -40,8 +40,14 @@ def classes():
 def count_of(row):
     """The number of parameters as a formula of N and I, such as $2 I N + 2 N^2 + 3 N$."""
     terms: dict[str, Fraction] = defaultdict(Fraction)
-    terms["N^2" if row.always_reads_in else "I N"] += len(row.gates_with("input"))
-    terms["N"] += len(row.gates_with("bias")) + len(row.state_names)
+    for gate in row.gates.values():
+        per_head = gate.per_head
+        if gate.input:
+            full = "N^2" if row.always_reads_in else "I N"
+            terms["I" if per_head else full] += per_head.heads if per_head else 1
+        if gate.bias:
+            terms["1" if per_head else "N"] += per_head.heads if per_head else 1
+    terms["N"] += len(learned_states(row))
     for gate in row.gates_with("recurrent"):
         for term, count in _size(row.gates[gate].recurrent).items():
             terms[term] += count
@@ -50,7 +56,7 @@ def count_of(row):
     if row.mixes_input:
         terms["I N"] += row.always_reads_in
         terms["N"] += row.always_reads_in
-    order = sorted(terms, key=["I N", "N^2", "N", "1"].index)
+    order = sorted(terms, key=["I N", "N^2", "I", "N", "1"].index)
     formula = " + ".join(_times(terms[term], term) for term in order if terms[term])
     has_read_in = row.mixes_input and not row.always_reads_in
     return f"${formula}$" + (" and a read-in" if has_read_in else "")

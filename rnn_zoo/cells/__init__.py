@@ -22,6 +22,7 @@ from rnn_zoo.cells.mgu import MGUCell
 from rnn_zoo.cells.min_gru import MinGRUCell, MinLSTMCell
 from rnn_zoo.cells.minimal_rnn import MinimalRNNCell
 from rnn_zoo.cells.miru import MiRU1Cell, MiRU2Cell
+from rnn_zoo.cells.mlstm import MLSTMCell
 from rnn_zoo.cells.multiplicative_lstm import MultiplicativeLSTMCell
 from rnn_zoo.cells.mut import MUT1Cell, MUT2Cell, MUT3Cell
 from rnn_zoo.cells.nas import NASCell
@@ -75,6 +76,7 @@ __all__ = [
     "LightRUCell",
     "MCLSTMCell",
     "MGUCell",
+    "MLSTMCell",
     "MUT1Cell",
     "MUT2Cell",
     "MUT3Cell",

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from rnn_zoo.algebra import Vector, declared, divisor, gates_with
+from rnn_zoo.algebra import Vector, ZeroState, declared, divisor, gates_with, state_widths
 from rnn_zoo.cells.arguments import by_name, elementwise, one_of, rate
 from rnn_zoo.cells.noise import NoisyCell, masked_step, replace, step_of
 from rnn_zoo.cells.normalization import gains
@@ -85,6 +85,8 @@ class AbstractRNNCell(WeightedCell, NoisyCell):
     forget_gates: tuple[str, ...] = ()
     #: Names of the states, in the order that `step` takes and returns them.
     state_names: tuple[str, ...] = ("h",)
+    #: The states that start from zero and are not learned; the first state is none of them.
+    zero_states: Mapping[str, ZeroState] = MappingProxyType({})
     #: Whether `step` uses x itself. If x is not N wide, a linear read-in then projects it to N.
     mixes_input: bool = False
     #: Whether there is a read-in even if x is N wide.
@@ -209,7 +211,7 @@ class AbstractRNNCell(WeightedCell, NoisyCell):
                 it.
             pre: `pre(gate, operand)` returns W x + U operand + b of that gate, (..., N), or the
                 parts that it declares. A gate without a recurrent product takes no operand. It
-                must be called exactly once per gate.
+                must be called exactly once per gate. `pre.axis` is the axis of the units.
             states: list of the states before the step, each (..., N), in the order of
                 `state_names`.
 
@@ -224,7 +226,8 @@ class AbstractRNNCell(WeightedCell, NoisyCell):
 
     @property
     def state_size(self) -> int | list[int]:
-        return self.units if len(self.state_names) == 1 else [self.units] * len(self.state_names)
+        widths = state_widths(self, self.units)
+        return widths if len(widths) > 1 else widths[0]
 
     @property
     def output_size(self) -> int:
@@ -259,7 +262,7 @@ class AbstractRNNCell(WeightedCell, NoisyCell):
         """
         states = [
             # A copy: on torch, Keras cannot write to a state whose rows share their memory.
-            ops.copy(ops.broadcast_to(state, (batch_size, self.units)))
+            ops.copy(ops.broadcast_to(state, (batch_size, state.shape[-1])))
             for state in self.fused().initial_state
         ]
         return states if len(states) > 1 else states[0]

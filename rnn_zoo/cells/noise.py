@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
+from rnn_zoo.algebra import state_widths
 from rnn_zoo.cells.normalization import normalised
 
 Tensor = Any
@@ -72,11 +73,13 @@ class NoisyCell(_DropoutRNNCell):
 
     def draw_noise(self, length: Any, state: Tensor) -> Noise:
         """Draw the noise of T steps, for a state (B, N)."""
-        shape = (length, ops.shape(state)[0], self.units)
+        shape = (length, ops.shape(state)[0])
+        widths = zip(self.state_names, state_widths(self, self.units), strict=True)
         zoned = {
-            f"zoneout_{name}": keras.random.uniform(shape, seed=self.seed_generator) < rate
-            for name, rate in self.zoneout.items()
-            if rate
+            f"zoneout_{name}": keras.random.uniform((*shape, width), seed=self.seed_generator)
+            < self.zoneout[name]
+            for name, width in widths
+            if self.zoneout[name]
         }
         return Noise(self.recurrent_masks(state), zoned)
 

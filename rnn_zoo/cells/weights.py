@@ -16,7 +16,16 @@ import keras
 import numpy as np
 from keras import ops
 
-from rnn_zoo.algebra import Dense, Gate, Vector, gates_with, weight_shapes
+from rnn_zoo.algebra import (
+    Dense,
+    Gate,
+    Vector,
+    ZeroState,
+    gates_with,
+    learned_states,
+    state_widths,
+    weight_shapes,
+)
 from rnn_zoo.cells.arguments import check_names
 from rnn_zoo.cells.normalization import shifts
 from rnn_zoo.initializers import BIAS_INITS, MATRIX_INITS, ScaledNormal
@@ -39,7 +48,7 @@ class Fused(NamedTuple):
         bias: (..., G N), of the gates that have a bias, or None.
         diagonals: gate -> (..., N), of the gates whose recurrent product is a diagonal one.
         vectors: name -> (..., N), or (..., 1) of a scalar.
-        initial_state: list of (..., N).
+        initial_state: list of (..., N), or wider; zeros for states that are not learned.
         read_in: dict(kernel, bias), empty if there is no read-in.
     """
 
@@ -65,8 +74,16 @@ def fuse(cell: Any, weights: dict[str, Any], ops: Any = ops) -> Fused:
         found = [arrays[gate] for gate in gates_with(cell.gates, part)]
         return None if not found else found[0] if len(found) == 1 else ops.concatenate(found, -1)
 
+    def over_units(arrays):
+        """Repeat what is stored per head."""
+        per_head = {gate: cell.gates[gate].per_head for gate in arrays}
+        return {
+            gate: per_head[gate].dense(ops, array, cell.units) if per_head[gate] else array
+            for gate, array in arrays.items()
+        }
+
     recurrent, vectors = weights["recurrent"], weights["vectors"]
-    biases = weights["bias"]
+    biases = over_units(weights["bias"])
     if getattr(cell, "layer_norm", False):
         vectors, biases = vectors | shifts(biases), {}
     matrices = {
@@ -74,14 +91,26 @@ def fuse(cell: Any, weights: dict[str, Any], ops: Any = ops) -> Fused:
         for gate in gates_with(cell.gates, "matrix")
     }
     return Fused(
-        joined("input", weights["input"]),
+        joined("input", over_units(weights["input"])),
         joined("matrix", matrices),
         joined("bias", biases) if biases else None,
         {gate: array for gate, array in recurrent.items() if gate not in matrices},
         vectors,
-        weights["initial_state"],
+        _all_states(cell, weights["initial_state"], _dtype(weights), ops),
         weights["read_in"],
     )
+
+
+def _dtype(weights):
+    return next(iter((weights["input"] | weights["recurrent"]).values())).dtype
+
+
+def _all_states(cell, learned, dtype, ops):
+    """Return the initial states, with zeros for those that are not learned."""
+    names = learned_states(cell) if learned else []
+    by_name = dict(zip(names, learned, strict=True))
+    widths = zip(cell.state_names, state_widths(cell, cell.units), strict=True)
+    return [by_name.get(name, ops.zeros((width,), dtype)) for name, width in widths]
 
 
 def product_of(
@@ -169,6 +198,7 @@ class WeightedCell(keras.layers.Layer):
     units: int
     gates: Mapping[str, Gate]
     vectors: Mapping[str, Vector]
+    zero_states: Mapping[str, ZeroState]
     state_names: tuple[str, ...]
     learned_initial_state: bool
     use_bias: bool
@@ -210,16 +240,22 @@ class WeightedCell(keras.layers.Layer):
             gates = tuple(gate for gate in shapes[part] if self._is_fused(part, gate))
             if gates:
                 layout[variable] = (part, gates)
-        for gate in shapes["recurrent"]:
-            if not self._is_fused("recurrent", gate):
-                layout[f"{gate}_recurrent"] = ("recurrent", gate)
+        for part in _FUSED:
+            for gate in shapes[part]:
+                if not self._is_fused(part, gate):
+                    layout[f"{gate}_{part}"] = (part, gate)
         layout |= {name: ("vectors", name) for name in self.vectors}
-        learned = self.state_names if self.learned_initial_state else ()
-        layout |= {f"initial_{name}": ("initial_state", i) for i, name in enumerate(learned)}
+        if self.learned_initial_state:
+            layout |= {
+                f"initial_{name}": ("initial_state", index)
+                for index, name in enumerate(learned_states(self))
+            }
         return layout | {f"read_in_{name}": ("read_in", name) for name in shapes["read_in"]}
 
     def _is_fused(self, part, gate):
-        return part != "recurrent" or type(self.gates[gate].recurrent) is Dense
+        if part == "recurrent":
+            return type(self.gates[gate].recurrent) is Dense
+        return not self.gates[gate].per_head
 
     def _initial_values(self, features):
         """Draw an initial value for each variable."""
@@ -283,8 +319,9 @@ class WeightedCell(keras.layers.Layer):
 
         Returns:
             dict(input, recurrent, bias: dicts from gate to tensor, of the gates that have the part;
-            vectors: dict from name to tensor; initial_state: list of (N,), zeros if not learned;
-            read_in: dict(kernel, bias), empty if there is none). Biases are zeros if not used.
+            vectors: dict from name to tensor; initial_state: list of (N,) of those that are
+            learned; read_in: dict(kernel, bias), empty if there is none). Biases are zeros if not
+            used.
 
         Raises:
             ValueError: the cell is not built yet.
@@ -295,8 +332,10 @@ class WeightedCell(keras.layers.Layer):
     def fused(self) -> Fused:
         """Return the current weights, in the compute dtype, as `rnn_zoo.unroll` takes them."""
         weights, matrices = self.weight_tensors(), gates_with(self.gates, "matrix")
-        has_plain_matrices = all(self._is_fused("recurrent", gate) for gate in matrices)
-        if self.layer_norm or not has_plain_matrices:
+        is_plain = all(self._is_fused("recurrent", gate) for gate in matrices) and all(
+            self._is_fused("input", gate) for gate in self.gates
+        )
+        if self.layer_norm or not is_plain:
             return fuse(self, weights)
         kernel, recurrent, bias = (
             self._value(name) if name in self._layout else None for name in _FUSED.values()
@@ -307,7 +346,7 @@ class WeightedCell(keras.layers.Layer):
             bias,
             {gate: array for gate, array in weights["recurrent"].items() if gate not in matrices},
             weights["vectors"],
-            weights["initial_state"],
+            _all_states(self, weights["initial_state"], self.compute_dtype, ops),
             weights["read_in"],
         )
 
@@ -329,15 +368,17 @@ class WeightedCell(keras.layers.Layer):
                 held[part] |= zip(key, ops.split(values[name], len(key), -1), strict=True)
             else:
                 held[part][key] = values[name]
-        zeros = ops.zeros((self.units,), values[next(iter(layout))].dtype)
+        dtype = values[next(iter(layout))].dtype
         if not self.use_bias:
-            held["bias"] = dict.fromkeys(gates_with(self.gates, "bias"), zeros)
-        states = held["initial_state"]
+            held["bias"] = {
+                gate: ops.zeros((self.gates[gate].columns(self.units),), dtype)
+                for gate in gates_with(self.gates, "bias")
+            }
         return held | {
             "recurrent": {
                 gate: held["recurrent"][gate] for gate in gates_with(self.gates, "recurrent")
             },
-            "initial_state": [states.get(i, zeros) for i in range(len(self.state_names))],
+            "initial_state": list(held["initial_state"].values()),
         }
 
     def assign_weights(self, tensors: dict[str, Any]) -> None:
@@ -353,7 +394,7 @@ class WeightedCell(keras.layers.Layer):
     @property
     def initial_state(self) -> list[Array]:
         """The learned initial states as NumPy arrays, each (N,)."""
-        states = self.weight_tensors(self.variable_dtype)["initial_state"]
+        states = fuse(self, self.weight_tensors(self.variable_dtype)).initial_state
         return [ops.convert_to_numpy(state) for state in states]
 
     def gate_weights(self) -> dict[str, dict[str, Array]]:

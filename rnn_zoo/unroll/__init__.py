@@ -89,8 +89,9 @@ def unroll(
         step, dtypes = with_truncation(step), {"cut": "bool"}
     dtypes |= {name: array.dtype for part in noise_of_step for name, array in part.items()}
     run, probe = with_mask_argument(step), _probe(weights)
+    widths = [state.shape[-1] for state in weights.initial_state]
     vectors = {name: array[..., None] for name, array in weights.vectors.items()}
-    form = form_of(step, cell.gates, len(cell.state_names), probe, dtypes, vectors)
+    form = form_of(step, cell.gates, widths, probe, dtypes, vectors)
     has_output_state = mask is not None or not (sequence or form.output_state is not None)
     if has_output_state:
         run, form = with_output_state(step), form._replace(output_state=len(cell.state_names))
@@ -206,8 +207,8 @@ def _learned_states(weights, sequence):
     """Repeat the learned initial states over the lanes and the batch of (T, ..., B, M)."""
     learned = weights.initial_state
     lanes = max(sequence.shape[1:-2], learned[0].shape[:-1], key=len)
-    shape = (*lanes, ops.shape(sequence)[-2], learned[0].shape[-1])
-    return [ops.broadcast_to(state[..., None, :], shape) for state in learned]
+    shape = (*lanes, ops.shape(sequence)[-2])
+    return [ops.broadcast_to(each[..., None, :], (*shape, each.shape[-1])) for each in learned]
 
 
 def _plain_loop(loops, products, *arguments):

@@ -105,7 +105,7 @@ class Loops:
             return states, [*states, *sums, *([output] if None in self.returned else [])]
 
         num_states, num_groups = len(states), len(products)
-        shapes = [states[0].shape] * len(self.returned)
+        shapes = [states[index or 0].shape for index in self.returned]
         if keep:
             of_z = [self._shape(states[0], len(group)) for group in self.form.groups]
             of_output = [states[0].shape] if None in self.returned else []

@@ -1,6 +1,6 @@
 """The data flow of a cell's step, found by calling it once on zeros."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from keras import ops
@@ -27,7 +27,7 @@ class Form(NamedTuple):
 def form_of(
     step: Callable,
     gates: Mapping[str, Gate],
-    num_states: int,
+    widths: Sequence[int],
     probe: Tensor,
     noise: dict[str, Any],
     vectors: dict[str, Tensor],
@@ -37,7 +37,7 @@ def form_of(
     Args:
         step: `step(x, pre, states, noise, vectors)`.
         gates: the cell's gates.
-        num_states: number of states.
+        widths: number of entries of each state.
         probe: zeros (..., N, 1), a state for a batch of one, batch last.
         noise: dtypes of the step's noise, by name.
         vectors: the cell's learned vectors, (..., N, 1) or (..., 1, 1).
@@ -46,7 +46,7 @@ def form_of(
         ValueError: the step does not call `pre` once per gate and with an operand where the gate
             has a recurrent product, or changes the shape of its arrays.
     """
-    states = [ops.copy(probe) for _ in range(num_states)]
+    states = [ops.zeros((*probe.shape[:-2], width, 1), probe.dtype) for width in widths]
     asked: list[str] = []
     record, groups = grouping(gates)
 
@@ -64,11 +64,11 @@ def form_of(
             f"step must ask pre() once for each gate, {', '.join(gates)}; it asked for "
             f"{', '.join(asked) or 'none'}"
         )
-    for result in (output, *new_states):
-        if tuple(result.shape) != tuple(probe.shape):
+    for result, like in zip((output, *new_states), (probe, *states), strict=True):
+        if tuple(result.shape) != tuple(like.shape):
             raise ValueError(
                 "step must treat all units and samples alike: it turned arrays of shape "
-                f"{tuple(probe.shape)} into one of {tuple(result.shape)}"
+                f"{tuple(like.shape)} into one of {tuple(result.shape)}"
             )
     same = [index for index, state in enumerate(new_states) if state is output]
     return Form(tuple(map(tuple, groups)), same[0] if same else None)

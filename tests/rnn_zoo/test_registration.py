@@ -54,7 +54,9 @@ def test_the_tables_have_it_and_a_summary():
     assert issubclass(layer, CellLayer) and layer.__name__ == "MineLayer"
     row = rnn_zoo.ARCHITECTURES["mine"]
     assert row[:5] == ("One unit's memory of the others.", "MineCell", {"c": Gate()}, (), ("h",))
-    assert row[5:] == (False, False, 1, "tanh", "orthogonal", {}, {}, (), {}, True, "")
+    assert (row.activation, row.matrix_init, row.uses_activation) == ("tanh", "orthogonal", True)
+    others = ("options", "ranges", "lane_options", "vectors", "zero_states", "mixes_input", "paper")
+    assert not any(getattr(row, name) for name in others) and row.min_depth == 1
     assert list(rnn_zoo.ARCHITECTURES) == list(CELLS) == list(LAYERS)
     register("mine", MineCell, summary="another")
     assert rnn_zoo.ARCHITECTURES["mine"].summary == "another"

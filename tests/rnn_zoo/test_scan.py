@@ -179,3 +179,15 @@ def test_a_layer_takes_truncate(rng):
     assert GRU.from_config(layer.get_config()).truncate == 3
     with pytest.raises(ValueError, match="truncate must be a whole number of at least 1, got 0"):
         GRU(UNITS, truncate=0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scan", [True, False])
+def test_ten_thousand_steps_train(scan, rng):
+    inputs = rng.normal(size=(8, 10_000, 2)).astype("float32")
+    targets = np.cumsum(inputs[..., :1], axis=1) / 1000
+    layer = MinGRU(8, return_sequences=True, scan=scan, gate_bias=6.0, seed=1)
+    model = keras.Sequential([keras.Input((10_000, 2)), layer, keras.layers.Dense(1)])
+    model.compile(keras.optimizers.Adam(0.01), "mse")
+    history = model.fit(inputs, targets, batch_size=4, epochs=3, verbose=0).history["loss"]
+    assert history[-1] < 0.7 * history[0]

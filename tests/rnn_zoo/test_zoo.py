@@ -10,14 +10,14 @@ from twins import TWINS
 from twins.base import by_gate
 
 import rnn_zoo
-from rnn_zoo.algebra import Diagonal
+from rnn_zoo.algebra import Diagonal, state_widths
 from rnn_zoo.architectures import ARCHITECTURES
 from rnn_zoo.backend import generic
 from rnn_zoo.cells.base import names_in_equations, own_options
 from rnn_zoo.layers import LAYERS
 from rnn_zoo.unroll import unroll
 
-TIME, UNITS, LANES = 4, 4, 2
+TIME, LANES = 4, 2
 every_cell = pytest.mark.parametrize("arch", TWINS)
 
 
@@ -25,9 +25,9 @@ def made(arch, rng, dtype="float64"):
     """A layer with random weights, and its twin."""
     twin = TWINS[arch]
     layer = LAYERS[arch](
-        UNITS, return_sequences=True, return_state=True, dtype=dtype, **twin.options
+        twin.units, return_sequences=True, return_state=True, dtype=dtype, **twin.options
     )
-    layer.build((None, None, twin.features or UNITS))
+    layer.build((None, None, twin.features or twin.units))
     drawn = keras.tree.map_structure(
         lambda array: rng.normal(scale=0.6, size=array.shape), weights_of(layer.cell)
     )
@@ -39,10 +39,11 @@ def weights_of(cell):
     return to_numpy(cell.weight_tensors(cell.variable_dtype))
 
 
-def problem(twin, rng, lanes=()):
-    features = twin.features or UNITS
-    inputs = rng.normal(size=(*lanes, BATCH, TIME, features))
-    return inputs, [rng.normal(size=(*lanes, BATCH, UNITS)) for _ in range(twin.num_states)]
+def problem(arch, rng, lanes=()):
+    twin, row = TWINS[arch], ARCHITECTURES[arch]
+    inputs = rng.normal(size=(*lanes, BATCH, TIME, twin.features or twin.units))
+    widths = state_widths(row, twin.units)
+    return inputs, twin.valid([rng.normal(size=(*lanes, BATCH, width)) for width in widths])
 
 
 def run_twin(layer, twin, inputs, states):
@@ -62,13 +63,13 @@ def assert_close(found, expected, tolerance=1e-9):
 @every_cell
 def test_layer_cell_and_stepper_equal_the_twin(arch, rng):
     layer, twin = made(arch, rng)
-    inputs, states = problem(twin, rng)
+    inputs, states = problem(arch, rng)
     expected, last = run_twin(layer, twin, inputs, states)
     assert_close(to_numpy(layer(inputs, initial_state=states)), [expected, *last])
     output, new = layer.cell(inputs[:, 0], states)
     assert_close(to_numpy(output), expected[:, 0])
     assert len(new) == twin.num_states
-    readout = {"kernel": np.eye(UNITS), "bias": np.zeros(UNITS)}
+    readout = {"kernel": np.eye(twin.units), "bias": np.zeros(twin.units)}
     weights = {"layers": [weights_of(layer.cell)], "readout": readout}
     stepper = rnn_zoo.Stepper([layer.cell], weights, batch_size=BATCH)
     stepper.states = [states]
@@ -92,11 +93,12 @@ def test_the_derived_gradient_of_lanes_under_a_mask(arch, rng, monkeypatch):
 
 def check_gradients(arch, rng, monkeypatch, lanes, mask):
     layer, twin = made(arch, rng)
-    inputs, states = problem(twin, rng, lanes)
+    inputs, states = problem(arch, rng, lanes)
     weights = keras.tree.map_structure(
         lambda array: rng.normal(scale=0.6, size=(*lanes, *array.shape)), weights_of(layer.cell)
     )
-    directions = rng.normal(size=(1 + twin.num_states, TIME, *lanes, BATCH, UNITS))
+    direction = rng.normal(size=(TIME, *lanes, BATCH, twin.units))
+    of_states = [rng.normal(size=state.shape) for state in states]
     arguments = {"weights": weights, "inputs": inputs, "states": states}
 
     def run(given):
@@ -104,7 +106,7 @@ def check_gradients(arch, rng, monkeypatch, lanes, mask):
 
     def loss(given):
         outputs, last = run(given)
-        pairs = zip([outputs, *last], [directions[0], *directions[1:, 0]], strict=True)
+        pairs = zip([outputs, *last], [direction, *of_states], strict=True)
         return sum(ops.sum(result * direction) for result, direction in pairs)
 
     with monkeypatch.context() as patch:
@@ -128,17 +130,17 @@ def test_the_light_table_and_the_counts(arch):
     row, cell_class, twin = ARCHITECTURES[arch], rnn_zoo.CELLS[arch], TWINS[arch]
     assert cell_class.__name__ == row.cell and getattr(rnn_zoo, row.cell) is cell_class
     assert LAYERS[arch].__name__ + "Cell" == row.cell
-    for trait in ("gates", "vectors", "forget_gates", "state_names", "mixes_input"):
+    for trait in ("gates", "vectors", "zero_states", "forget_gates", "state_names", "mixes_input"):
         assert getattr(row, trait) == getattr(cell_class, trait), trait
     assert row.always_reads_in == cell_class.always_reads_in
     assert (row.options, row.lane_options) == (own_options(cell_class), cell_class.lane_options)
     assert row.uses_activation == ("activation" in names_in_equations(cell_class))
     assert len(row.state_names) == twin.num_states
     assert any(source in row.paper for source in ("arXiv:", ", 10.", "https://"))
-    cell = cell_class(UNITS, seed=1)
+    cell = cell_class(twin.units, seed=1)
     assert (row.activation, row.matrix_init) == (cell.activation.__name__, cell.matrix_init)
-    model = rnn_zoo.build_model(arch, 2, UNITS, 3, 2, seed=1)
-    assert rnn_zoo.count_params(arch, 2, UNITS, 3, 2) == model.count_params()
+    model = rnn_zoo.build_model(arch, 2, twin.units, 3, 2, seed=1)
+    assert rnn_zoo.count_params(arch, 2, twin.units, 3, 2) == model.count_params()
     for gate in row.gates_with("recurrent"):  # a scale of an initial value has an effect
         structure = row.gates[gate].recurrent
         if isinstance(structure, Diagonal):
@@ -149,7 +151,7 @@ def test_the_light_table_and_the_counts(arch):
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="files are the same on every backend")
 @every_cell
 def test_it_survives_its_file_and_trains(arch, rng, tmp_path):
-    model = rnn_zoo.build_model(arch, 1, UNITS, 3, 1, seed=1)
+    model = rnn_zoo.build_model(arch, 1, TWINS[arch].units, 3, 1, seed=1)
     model.compile("adam", "mse")
     inputs = rng.normal(size=(64, 6, 3)).astype("float32")
     targets = inputs.sum(axis=-1, keepdims=True)

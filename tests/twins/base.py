@@ -14,12 +14,16 @@ class Twin(NamedTuple):
         options: arguments of the cell and of `step` alike, other than the defaults.
         num_states: number of states.
         features: I, or None for N.
+        units: N.
+        valid: function of states that makes them possible ones.
     """
 
     step: Callable
     options: dict[str, Any] = {}
     num_states: int = 1
     features: int | None = 3
+    units: int = 4
+    valid: Callable = list
 
 
 def sigmoid(a):

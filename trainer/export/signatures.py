@@ -13,6 +13,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from rnn_zoo.algebra import state_widths
 from rnn_zoo.model import initial_states, recurrent_cells, step
 
 
@@ -92,11 +93,11 @@ class Signatures:
         return tf.TensorSpec((*leading, self.model.input_shape[-1]), tf.float32, name="inputs")
 
     def state_specs(self, batch_size: int | None) -> dict[str, tf.TensorSpec]:
-        """Returns name -> spec of each state (B, N); `batch_size` None for a dynamic axis."""
+        """Returns name -> spec of each state (B, N), or wider; a None is a dynamic axis."""
         return {
-            name: tf.TensorSpec((batch_size, cell.units), tf.float32, name=name)
+            name: tf.TensorSpec((batch_size, width), tf.float32, name=name)
             for cell, names in zip(self._cells, self._names, strict=True)
-            for name in names
+            for name, width in zip(names, state_widths(cell, cell.units), strict=True)
         }
 
 
