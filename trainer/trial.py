@@ -147,9 +147,9 @@ class Trial:
         return program.hparams(self.config, self.cells[0], self.activation, limits)
 
     def learning_rate(self, step: int) -> float:
-        """Returns the learning rate after `step` steps."""
+        """Returns the learning rate of a step, numbered from 1."""
         config = self.config
-        return config.lr_init * config.lr_decay_rate ** (step / config.train_steps)
+        return config.lr_init * config.lr_decay_rate ** ((step - 1) / config.train_steps)
 
     def rows(self, loss_sums: Any, first: int, last: int) -> list[dict[str, Any]]:
         """Returns a measurement of each window of the training loss that ends in (first, last].

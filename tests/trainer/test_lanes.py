@@ -125,7 +125,8 @@ def test_callbacks_are_called_for_each_trial_from_start_to_end(heard):
             losses = np.reshape([row["train_loss"] for row in rows], (20, per_point)).mean(1)
             np.testing.assert_allclose(losses, record["curve"], rtol=1e-4)
         config = TRIALS[int(run_id)]
-        rate = config.lr_init * config.lr_decay_rate ** (rows[-1]["step"] / config.train_steps)
+        share = (rows[-1]["step"] - 1) / config.train_steps
+        rate = config.lr_init * config.lr_decay_rate**share
         assert rows[-1]["learning_rate"] == pytest.approx(rate)
 
 

@@ -114,7 +114,9 @@ def test_the_measurements(smoke):
     for m in measurements:
         assert 10 < m["train_loss"] < 40
         assert m["gradient_norm"] > 0
-        rate = record["hparams"]["lr_init"] * record["hparams"]["lr_decay_rate"] ** (m["step"] / 20)
+        # That of this step: the first has the initial rate.
+        share = (m["step"] - 1) / 20
+        rate = record["hparams"]["lr_init"] * record["hparams"]["lr_decay_rate"] ** share
         assert m["learning_rate"] == pytest.approx(rate)
 
 

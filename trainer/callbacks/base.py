@@ -45,8 +45,8 @@ class Callback:
 
         Args:
             row: `run_id`, `step`, `train_loss` (mean of the steps since the last measurement) and
-                `learning_rate`. Runs outside a study also have `gradient_norm` and, after each
-                tenth, the metrics of the split valid, such as `valid_loss`.
+                the `learning_rate` of this step. Runs outside a study also have its `gradient_norm`
+                and, after each tenth, the metrics of the split valid, such as `valid_loss`.
         """
 
     def on_end(self, record: dict[str, Any]) -> None:

@@ -73,7 +73,11 @@ class Metrics(TypedDict, total=False):
 
 
 class Measurement(TypedDict, total=False):
-    """A line of `metrics.jsonl`; it has metrics of the split valid as well."""
+    """A line of `metrics.jsonl`; it has metrics of the split valid as well.
+
+    Gradient norm and learning rate are those of the step. Files of earlier versions have the
+    learning rate of the next step.
+    """
 
     step: Required[Count]
     train_loss: Required[float]
