@@ -158,17 +158,18 @@ def by_trial(
         chart: the chart.
         found: trials of searches.
         y: column to draw.
-        statistic: "median", with a dot per trial, or "min" or "max".
+        statistic: "median", with a dot per trial; "min"; or "best", the y of the trial that has the
+            best objective so far, by which the search chooses.
         dashes: dashes of the lines.
         has_band: whether a band shows the range over several studies, around their median.
     """
-    feasible = found[found[y].notna()].sort_values("iteration")
+    needed = [y, "objective"] if statistic == "best" else [y]
+    feasible = found.dropna(subset=needed).sort_values("iteration")
     feasible = feasible.assign(x=feasible.iteration + 1, y=feasible[y])
     for arch in in_order(feasible.arch):
         table, running = feasible[feasible.arch == arch], {}
         for study, trials in table.groupby("study", observed=True):
-            values = trials.set_index("x").y
-            running[study] = getattr(values.expanding(), statistic)()
+            running[study] = _running(trials.set_index("x"), statistic)
             if statistic != "median":
                 # The line extends to the last trial, even if that is not the best.
                 best = trials[trials.y.to_numpy() == running[study].to_numpy()]
@@ -182,3 +183,11 @@ def by_trial(
             if _BANDS not in chart.notes:
                 chart.notes.append(_BANDS)
         chart.curve(pd.DataFrame(curve), arch, dashes, step=statistic != "median")
+
+
+def _running(trials, statistic):
+    """A statistic of y over each trial and those before it."""
+    if statistic == "best":
+        is_best = trials.objective < trials.objective.cummin().shift(fill_value=np.inf)
+        return trials.y.where(is_best).ffill()
+    return getattr(trials.y.expanding(), statistic)()

@@ -105,12 +105,14 @@ def by_bits(select: Select, trials: pd.DataFrame) -> Chart | None:
 
 
 def by_iteration(select: Select, trials: pd.DataFrame) -> Chart | None:
-    """Best so far (solid) and running median (dashed) over the trials of searches of one size."""
+    """Best so far (solid) and running median (dashed) over the trials of searches of one size.
+
+    The best is that by the objective on the split valid, as in the other figures.
+    """
     chart, trials, level = _chart(select, trials, "trial", "linear")
     chart.dashes_differ = True
-    best = "max" if chart.axes.get_ylabel() == _BITS else "min"
     for layer in layers(trials, chart, select):
-        by_trial(chart, layer, "measure", best)
+        by_trial(chart, layer, "measure", "best")
         by_trial(chart, layer, "measure", "median", "--", has_band=False)
     chart.key("best so far", "-")
     chart.key("median", "--")

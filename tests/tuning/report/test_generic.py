@@ -201,6 +201,15 @@ def test_the_name_of_a_figure_is_not_too_long_for_a_file():
     assert len(set(names)) == len(names) and max(map(len, names)) < 200
 
 
+def test_the_best_so_far_is_that_by_validation():
+    losses = [(0.4, 0.5), (0.3, 0.6), (0.35, 0.1), (0.2, 0.3)]  # valid, eval
+    rows = [own(valid, valid_loss=valid, eval_loss=loss) for valid, loss in losses]
+    charts, _ = drawn(*rows)
+    solid = charts["trials"].axes.lines[0]
+    assert (solid.get_linestyle(), list(solid.get_ydata())) == ("-", [1.0, 1.2, 1.2, 0.6])
+    assert points(charts["parameters"], "y") == [(0.6,)]
+
+
 def test_defaults_come_before_as_many_trials_of_other_options():
     rows = [own(0.4, setting=text) for text in ('{"delay": 9}', "{}")]
     assert settings(frame(*rows)) == ["{}", '{"delay": 9}']
