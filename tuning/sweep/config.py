@@ -158,7 +158,8 @@ def parse(
         text8: options of the task text8.
 
     Returns:
-        (the studies, the text of the files, a sentence for each value without effect).
+        (the studies, the text of the files with the bindings at its end and the flags in a comment,
+        a sentence for each value without effect).
 
     Raises:
         UserError: a name or value is invalid, a binding and the grid set different values, or a
@@ -166,6 +167,8 @@ def parse(
     """
     paths = [_find(each) for each in ([path] if isinstance(path, str) else path)]
     sweep, text = _read(paths, profile, bindings)
+    of_text8 = {f"text8_{name}": value for name, value in (text8 or {}).items()}
+    text = _with_command(text, profile, bindings, {**(flags or {}), **of_text8})
     given = {name: value for name, value in (flags or {}).items() if value is not None}
     base = _Base(paths, profile, bindings, text8 or {})
     specs: dict[str, Spec] = {}
@@ -182,6 +185,14 @@ def parse(
     if not specs:
         raise UserError("SweepConfig.grid leaves no study: a +RNN of depth 1 is skipped")
     return list(specs.values()), text, list(base.notes)
+
+
+def _with_command(text, profile, bindings, flags):
+    """Returns the text of gin files with the other settings of a command."""
+    given = {"profile": None if profile == "laptop" else profile} | flags
+    words = [f"--{name}={value}" for name, value in given.items() if value is not None]
+    header = [f"# Flags: {' '.join(words)}"] if words else []
+    return "\n".join([*header, text, *bindings])
 
 
 def points(path: str, profile: str) -> list[dict[str, Any]]:

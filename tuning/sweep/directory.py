@@ -1,7 +1,8 @@
 """The directory of a sweep, which any process with access to it can join.
 
 sweep.json          its studies, in the order in which they are started
-sweep.gin           the gin file that defines them; sweep-2.gin, ... if it grew from others
+sweep.gin           the gin files and bindings that define them, and the flags as a comment;
+                    sweep-2.gin, ... if it grew from others
 studies/NAME/       each study, in the format of `python -m tuning`, and its lease
 states/NAME.json    its state, written only by the owner of its lease
 logs/NAME.txt       its output

@@ -202,6 +202,19 @@ def test_a_profile_s_grid_replaces_the_general_one(grid):
     assert grid(text, "laptop")[0].config.num_params == 9000
 
 
+def test_the_text_of_a_sweep_gives_the_same_studies_again(tmp_path):
+    path = tmp_path / "own.gin"
+    path.write_text(f"SweepConfig.grid = [{ONE}]\n")
+    bindings = ["TrainConfig.batch_size = 4", "StudyConfig.seed = 7"]
+    flags, text8 = {"num_trials": 3, "train_steps": None}, {"source": "pydoc"}
+    specs, text, _ = parse(str(path), "smoke", bindings, flags, text8)
+    first = "# Flags: --profile=smoke --num_trials=3 --text8_source=pydoc"
+    assert text.splitlines()[0] == first
+    path.write_text(text)
+    assert parse(str(path), "smoke", flags=flags)[0] == specs
+    assert parse(str(path), "laptop")[1] == text
+
+
 def test_only_one_of_several_files_has_a_grid(tmp_path):
     first, other, more = (tmp_path / f"{name}.gin" for name in ("first", "other", "more"))
     first.write_text(f"SweepConfig.grid = [{ONE}]\nTrainConfig.l2_decay = 1e-6\n")
