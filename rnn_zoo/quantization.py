@@ -55,7 +55,7 @@ def codes_of(matrix: Array, bits: int, granularity: str) -> tuple[Array, Array]:
     """Compute the codes and scales of one matrix.
 
     Args:
-        matrix: (I, N).
+        matrix: (I, N), or (..., I, N) of several, such as the blocks of a block-diagonal one.
         bits, granularity: as for `quantize`.
 
     Returns:
@@ -71,7 +71,7 @@ def codes_of(matrix: Array, bits: int, granularity: str) -> tuple[Array, Array]:
         raise ValueError(f"unknown granularity {granularity!r}; choose one of {names}")
     if not np.isfinite(matrix).all():
         raise ValueError("a weight that is not finite cannot be quantised")
-    largest = np.abs(matrix).max(axis=0)
+    largest = np.abs(matrix).max(axis=tuple(range(matrix.ndim - 1)))
     if granularity == "tensor":
         largest = largest.max(keepdims=True)
     scales = (largest / largest_code(bits)).astype("float32")
@@ -92,8 +92,8 @@ def largest_code(bits: int) -> int:
 
 
 def is_matrix(array: Any) -> bool:
-    """Return whether a weight is a matrix, and so is quantized."""
-    return np.ndim(array) == 2
+    """Return whether a weight is a matrix, or several, and so is quantized."""
+    return np.ndim(array) >= 2
 
 
 def pack(codes: Array, bits: int) -> Array:

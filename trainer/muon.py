@@ -31,7 +31,14 @@ def orthogonalised(vector: Tensor, shapes: Any) -> Tensor:
     import keras
 
     lanes = len(vector.shape) - 1
-    leaves = keras.tree.flatten(packing.unpack(vector, shapes))
+    whole = keras.tree.flatten(packing.unpack(vector, shapes))
+    # An array with an axis more has a matrix in each of its entries.
+    counts = [leaf.shape[lanes] if len(leaf.shape) == lanes + 3 else 0 for leaf in whole]
+    leaves = [
+        matrix
+        for leaf, count in zip(whole, counts, strict=True)
+        for matrix in (ops.unstack(leaf, axis=lanes) if count else [leaf])
+    ]
     groups: dict[tuple, list[int]] = {}
     for index, leaf in enumerate(leaves):
         if len(leaf.shape) == lanes + 2:
@@ -47,7 +54,12 @@ def orthogonalised(vector: Tensor, shapes: Any) -> Tensor:
             ops.unstack(results, axis=lanes), members, is_tall, strict=True
         ):
             leaves[index] = _transposed(result, tall)
-    return packing.pack(keras.tree.pack_sequence_as(shapes, leaves), lanes)
+    rest = iter(leaves)
+    joined = [
+        ops.stack([next(rest) for _ in range(count)], axis=lanes) if count else next(rest)
+        for count in counts
+    ]
+    return packing.pack(keras.tree.pack_sequence_as(shapes, joined), lanes)
 
 
 def _transposed(matrix, whether):

@@ -34,12 +34,15 @@ def unpack(vector: Tensor, like: Any) -> Any:
 
 
 def where_matrices(shapes: Any, num_lane_axes: int) -> Tensor:
-    """Return a packed vector (..., M), 1 for entries of matrices and 0 for all other weights."""
+    """Return a packed vector (..., M), 1 for entries of matrices and 0 for all other weights.
+
+    An array of more than two axes holds several matrices, such as the blocks of a diagonal.
+    """
     import keras
 
     return pack(
         keras.tree.map_structure(
-            lambda w: ops.ones_like(w) if len(w.shape) == num_lane_axes + 2 else ops.zeros_like(w),
+            lambda w: ops.ones_like(w) if len(w.shape) >= num_lane_axes + 2 else ops.zeros_like(w),
             shapes,
         ),
         num_lane_axes,

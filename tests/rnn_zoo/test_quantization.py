@@ -108,3 +108,15 @@ def test_what_cannot_be_rounded_is_refused(bits, granularity, weight, message):
     matrix = np.array([[weight, 0.0]], "float32")
     with pytest.raises(ValueError, match=message):
         quantize({"kernel": matrix}, bits, granularity)
+
+
+def test_matrices_of_other_structures_are_rounded():
+    for arch, gate in (("slstm", "i"), ("antisymmetric_rnn", "h")):
+        model = build_model(arch, 1, 8, 3, 2, seed=1)
+        weights = get_weights(model)
+        rounded = quantize(weights, bits=3, granularity="row")
+        before, after = (each["layers"][0]["recurrent"][gate] for each in (weights, rounded))
+        assert before.shape == after.shape and np.any(before != after)
+        for column in np.moveaxis(after, -1, 0):
+            assert len(np.unique(np.abs(column))) <= 4
+        set_weights(model, rounded)

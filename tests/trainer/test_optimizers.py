@@ -370,3 +370,19 @@ def test_the_sum_of_squares_is_one_number_a_lane():
     np.testing.assert_allclose(total, expected, rtol=1e-6)
     whole = updates.sum_of_squares(to_tensors(arrays))
     assert float(whole) == pytest.approx(sum(expected), rel=1e-6)
+
+
+def test_muon_takes_each_matrix_of_an_array_by_itself(rng):
+    shapes = {"matrix": (4, 6), "blocks": (3, 5, 5), "bias": (7,)}
+    weights = {name: rng.normal(size=shape).astype("float32") for name, shape in shapes.items()}
+
+    def update(arrays):
+        vector = muon.orthogonalised(packing.pack(arrays, 0), arrays)
+        return {name: np.asarray(each) for name, each in packing.unpack(vector, arrays).items()}
+
+    found = update(weights)
+    for block, result in zip(weights["blocks"], found["blocks"], strict=True):
+        np.testing.assert_allclose(result, update({"x": block})["x"], rtol=1e-5, atol=1e-7)
+        singular = np.linalg.svd(result / (0.2 * 5**0.5), compute_uv=False)
+        assert singular.min() > 0.5 and singular.max() < 1.3
+    np.testing.assert_array_equal(found["bias"], weights["bias"])

@@ -156,7 +156,7 @@ def _fill(like, arrays, bits, granularity):
             weights.append(vectors[: array.size])
             vectors = vectors[array.size :]
             continue
-        num_scales = array.shape[1] if granularity == "row" else 1
+        num_scales = array.shape[-1] if granularity == "row" else 1
         own = codes[: array.size].reshape(array.shape)
         weights.append(dequantize(own, scales[:num_scales]))
         codes, scales = codes[array.size :], scales[num_scales:]
