@@ -372,8 +372,8 @@ def test_the_sum_of_squares_is_one_number_a_lane():
     assert float(whole) == pytest.approx(sum(expected), rel=1e-6)
 
 
-def test_muon_takes_each_matrix_of_an_array_by_itself(rng):
-    shapes = {"matrix": (4, 6), "blocks": (3, 5, 5), "bias": (7,)}
+def test_muon_takes_each_matrix_of_an_array_by_itself():
+    rng, shapes = np.random.default_rng(0), {"matrix": (4, 6), "blocks": (3, 5, 5), "bias": (7,)}
     weights = {name: rng.normal(size=shape).astype("float32") for name, shape in shapes.items()}
 
     def update(arrays):
