@@ -128,13 +128,11 @@ def parse(
         bound = {name: values[name] for name in bound} | options
         names.load_named(bound)  # of macros
         # Flags are parsed as bindings too, so that config.gin contains them.
-        task = _bound("TrainConfig.task", None)
         if task_options:
             given["task_options"] = values.get("task_options", {}) | task_options
             options["task_options"] = {**options.get("task_options", {}), **task_options}
         gin.parse_config([f"TrainConfig.{name} = {value!r}" for name, value in given.items()])
-        with _options_of(task if task != given.get("task", task) else None):
-            configured = _CONFIGURABLE()
+        configured = _CONFIGURABLE()
         others = {
             cls.__name__: gin.get_bindings(cls.__name__)
             for cls in _CLASSES
@@ -151,21 +149,6 @@ def parse(
         batch_size,
         others,
     )
-
-
-@contextlib.contextmanager
-def _options_of(task):
-    """Says which task an option comes from, if the task of a run or gin file is replaced."""
-    try:
-        yield
-    except UserError as error:
-        if task is None or "has no option" not in str(error):
-            raise
-        first = str(error).split("\n")[0]
-        raise UserError(
-            f"{first}; the options are those of task {task}: omit --task, or set "
-            "TrainConfig.task_options = {}"
-        ) from None
 
 
 def given_names(fields: Mapping[str, Any]) -> frozenset[str]:

@@ -56,7 +56,8 @@ def bind_options(
     """Binds the options of all layers together, once gin has parsed all of them.
 
     A layer sets the options that it names, and keeps the others. All others are dropped if it
-    binds {} or `has_all_options`, or if they belong to another task, cell or optimizer.
+    binds {} or `has_all_options`. Options of another task, cell or optimizer are dropped too,
+    whichever layer or flag replaces the owner. Those of a layer that names none are of the flag's.
 
     Args:
         start: the fields that are bound before the layers, those that name owners among them.
@@ -68,24 +69,28 @@ def bind_options(
     """
     found: dict[str, dict[str, Any]] = {}
     for field, owner in _OWNERS.items():
-        if not any(field in layer.bound for layer in layers):
-            continue
         kept, of = start.get(field, {}), _name(start.get(owner))
         own: dict[str, Any] = {}
-        name = of
+        name, is_bound = of, False
         for layer in layers:
-            name = _name(flags.get(owner, layer.bound.get(owner, name)))
+            name = _name(layer.bound.get(owner, flags.get(owner, name)))
             if field not in layer.bound:
                 continue
-            values = _as_dict(field, layer.bound[field])
+            values, is_bound = _as_dict(field, layer.bound[field]), True
             if values is None:
                 return found
             if layer.has_all_options or not values or name != of:
                 own, kept, of = {}, {}, name
             own |= values
-        gin.bind_parameter(f"TrainConfig.{field}", {**kept, **own})
-        values = gin.get_bindings("TrainConfig")[field]
-        found[field] = {option: values[option] for option in own}
+        last = _name(flags.get(owner, name))
+        is_replaced = last != of and isinstance(last, str) and isinstance(of, str)
+        if is_replaced:
+            own, kept = {}, start.get(field, {}) if last == _name(start.get(owner)) else {}
+        if is_bound or is_replaced:
+            gin.bind_parameter(f"TrainConfig.{field}", {**kept, **own})
+        if is_bound:
+            values = gin.get_bindings("TrainConfig")[field]
+            found[field] = {option: values[option] for option in own}
     return found
 
 
