@@ -12,8 +12,8 @@ from trainer.display.words import cell, count
 from trainer.errors import UserError
 from trainer.storage.files import whole
 from tuning import trials
+from tuning.report import atlas, atlas_page, generic, page, style
 from tuning.report import gaps as gap
-from tuning.report import generic, page, style
 from tuning.report.captions import caption
 from tuning.report.chart import METADATA
 from tuning.report.claims import CLAIMS
@@ -40,6 +40,8 @@ def run(
     OUT/index.html    the page
     OUT/figures/      one PDF, one SVG and one PNG per figure
     OUT/tables/       one CSV and one Markdown file per table, and claims.csv, claims.md
+    OUT/atlas.html    the page of the atlas, if it has runs; its trials enter no other figure,
+                      table or claim
 
     Args:
         runs: the directory, or None to report the authors' trials alone.
@@ -57,14 +59,17 @@ def run(
     found, excluded, problems = _read(runs, published_trials)
     for problem in problems:
         display.say(problem)
-    chosen = _choose(figures, FIGURES | generic.panels(found))
-    own = found[found.source == "rnn-zoo"]
+    of_atlas = atlas.select(found)
+    others = found.drop(index=of_atlas.index)
+    chosen = _choose(figures, FIGURES | generic.panels(others))
+    own = others[others.source == "rnn-zoo"]
     # Tables already show the paper's numbers, and claims are judged on one set of runs: both use
     # the authors' trials only if there are no others.
-    judged = own if len(own) else found
+    judged = own if len(own) else others
     usual = of_paper(by_optimizer(judged)[""])
     with style.using(style_file, found.arch.unique()):
-        drawn = _draw(chosen, found, excluded)
+        drawn = _draw(chosen, others, excluded)
+        pages = atlas_page.files(of_atlas, _name(runs)) if len(of_atlas) else {}
     tables = {name: (table, table.make(usual)) for name, table in TABLES.items()}
     claims = _judge(judged)
     missing = gap.find(usual, runs or "runs")
@@ -77,15 +82,21 @@ def run(
         "runs": _name(runs or published_trials),
         "problems": problems,
         "version": version,
+        "atlas": bool(pages),
     }
     html = page.render(about, drawn, tables, claims, found, missing)
     out = pathlib.Path(out)
     _write(out, drawn, {**tables, "claims": (None, claims)})
     with whole(out / "index.html", "w") as file:
         file.write(html)
+    for name, content in pages.items():
+        with whole(out / name) as file:
+            file.write(content)
     belongs = len(usual) and any(len(panel.select(usual)) for panel in FIGURES.values())
     _summarise(out, drawn, tables, claims, missing if belongs else [], display)
-    if not belongs:
+    if pages:
+        display.say(f"{out / 'atlas.html'}: {count(of_atlas.arch.nunique(), 'cell')}")
+    if len(others) and not belongs:
         display.say(
             "no run belongs to a figure of the paper; make some with python -m tuning.sweep and a "
             "file of gin_configs/paper"

@@ -11,6 +11,7 @@ import json
 import math
 import re
 from collections import Counter
+from collections.abc import Collection, Iterable
 
 import pandas as pd
 
@@ -64,8 +65,8 @@ def render(
 
     Args:
         about: dict with the number of `trials`, the number of `studies`, the directory of `runs`,
-            the `problems` of reading them, as sentences, and the page's `version`, "" unless it is
-            rebuilt.
+            the `problems` of reading them, as sentences, the page's `version`, "" unless it is
+            rebuilt, and whether there is a page of the `atlas`.
         figures: name -> (specification, chart or None, caption).
         tables: name -> (specification, table).
         claims: DataFrame with one row per claim.
@@ -75,21 +76,13 @@ def render(
     Returns:
         The HTML.
     """
-    import jinja2
-
-    assets = importlib.resources.files("tuning.report") / "assets"
-    environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    )
-    template = environment.from_string((assets / "page.html").read_text())
     rows = pd.Series(range(len(trials)), trials.run)
     drawn = {name: _figure(name, *each, rows) for name, each in figures.items()}
     absent = {name: each["title"] for name, each in drawn.items() if each["svg"] is None}
-    return template.render(
+    return fill(
+        "page",
+        _SCRIPTS,
         about=about,
-        css=(assets / "page.css").read_text(),
-        theme=(assets / "theme.js").read_text(),
-        script="\n".join((assets / f"{name}.js").read_text() for name in _SCRIPTS),
         verdicts={name: count for name in _VERDICTS if (count := Counter(claims.verdict)[name])},
         figures=drawn,
         kinds=KINDS,
@@ -103,6 +96,28 @@ def render(
             "trials": pack(_trials(trials)),
         },
         runs=_runs(trials),
+    )
+
+
+def fill(name: str, scripts: Iterable[str], **values: object) -> str:
+    """Fills in a page of the assets.
+
+    Args:
+        name: name of its HTML file, without the suffix.
+        scripts: names of its scripts, in the order in which they run.
+        values: values of the template's variables, except style and scripts.
+    """
+    import jinja2
+
+    assets = importlib.resources.files("tuning.report") / "assets"
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    return environment.from_string((assets / f"{name}.html").read_text()).render(
+        css=(assets / "page.css").read_text(),
+        theme=(assets / "theme.js").read_text(),
+        script="\n".join((assets / f"{each}.js").read_text() for each in scripts),
+        **values,
     )
 
 
@@ -137,7 +152,7 @@ def _figure(name, panel, chart, caption, rows):
     if chart is None:
         return figure
     points = chart.points
-    figure["svg"] = _inline(chart.svg(name), name, chart.inks)
+    figure["svg"] = inline(chart.svg(name), name, chart.inks)
     figure["points"] = chart.frame() | {
         "labels": [chart.axes.get_xlabel(), chart.axes.get_ylabel()],
         "px": _numbers(points.x),
@@ -148,7 +163,7 @@ def _figure(name, panel, chart, caption, rows):
     return figure
 
 
-def _inline(svg, name, inks):
+def inline(svg: str, name: str, inks: Collection[str]) -> str:
     """Prepares an SVG for HTML: ink in the page's colour, unique ids, no fixed size."""
     svg = re.sub("|".join(sorted(inks)), "currentColor", svg[svg.index("<svg") :])
     prefix = f"f{re.sub('[^0-9A-Za-z]', '', name)}-"

@@ -24,7 +24,7 @@ from trainer.display.progress import Display
 from trainer.display.words import count
 from trainer.storage.files import whole
 from tuning import trials
-from tuning.report import designs
+from tuning.report import atlas, designs
 from tuning.report.claims import CLAIMS, TOO_FEW
 from tuning.report.designs import Design, Point
 from tuning.report.evidence import Evidence
@@ -252,6 +252,7 @@ def run(
     found = trials.frame([])
     if runs is not None:
         found, problems = trials.read(runs)
+        found = found.drop(index=atlas.select(found).index)  # as in the report
         for problem in problems:
             display.say(problem)
     text8 = {"path": os.path.abspath(os.path.expanduser(text8_path))} if text8_path else {}

@@ -1,3 +1,4 @@
+import browsing
 import pandas as pd
 import pytest
 
@@ -29,3 +30,11 @@ def planted(planted_runs, once):
         found.to_pickle(path / "trials.pickle")
 
     return pd.read_pickle(once("planted_trials", read) / "trials.pickle")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A browser for the pages of a module's tests."""
+    driver = browsing.start()
+    yield driver
+    driver.quit()

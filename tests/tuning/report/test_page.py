@@ -5,9 +5,20 @@ import dataclasses
 import gzip
 import json
 import re
-import shutil
 
 import pytest
+from browsing import (
+    act,
+    click,
+    column,
+    load,
+    needs_chromium,
+    press,
+    status,
+    texts,
+    wait,
+    wait_for,
+)
 from report_rows import frame, record, trial
 
 from trainer.display.progress import Display
@@ -17,14 +28,6 @@ from tuning.report import build, importance, page
 from tuning.report.claims import CLAIMS
 from tuning.report.figures import FIGURES
 
-CHROMIUM, DRIVER = (shutil.which(name) for name in ("chromium", "chromedriver"))
-needs_chromium = pytest.mark.skipif(
-    not (CHROMIUM and DRIVER), reason="chromium and chromedriver are not installed"
-)
-FLAGS = (
-    "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync "
-    "--disable-background-networking --disable-component-update --window-size=1300,900"
-).split()
 #: Lines, a matrix, marks, boxes and dots: drawing all 38 takes longer than all else here.
 SOME = ("1a", "1i", "2c", "4c", "5a", "App.1")
 
@@ -65,19 +68,6 @@ def small(once):
     return once("small", build_report) / "out"
 
 
-@pytest.fixture(scope="module")
-def browser():
-    webdriver = pytest.importorskip("selenium.webdriver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in FLAGS:
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-    yield driver
-    driver.quit()
-
-
 @pytest.fixture
 def opened(browser, report):
     """The freshly loaded page; fails if its console has an error afterwards."""
@@ -87,68 +77,6 @@ def opened(browser, report):
     yield browser
     browser.execute_script("localStorage.clear(); sessionStorage.clear()")
     assert browser.get_log("browser") == []
-
-
-def load(browser, report, fragment=""):
-    browser.get("about:blank")
-    browser.get((report / "index.html").as_uri() + fragment)
-    wait(browser, "return document.documentElement.dataset.ready === 'true'")
-
-
-def wait(browser, script, *arguments):
-    """Waits until the page answers a script with something true, and returns that.
-
-    A script is one task of the page's: it never sees a table that is half drawn.
-    """
-    from selenium.webdriver.support.ui import WebDriverWait
-
-    return WebDriverWait(browser, 60).until(
-        lambda driver: driver.execute_script(script, *arguments)
-    )
-
-
-def wait_for(browser, selector):
-    wait(browser, "return document.querySelector(arguments[0])", selector)
-
-
-def texts(browser, selector):
-    """The texts of all elements at one moment; elements themselves go when a table is redrawn."""
-    return browser.execute_script(
-        "return [...document.querySelectorAll(arguments[0])].map((each) => each.innerText)",
-        selector,
-    )
-
-
-def column(browser, table, number):
-    return texts(browser, f"[data-table='{table}'] tbody td:nth-child({number})")
-
-
-def status(browser, table):
-    (text,) = texts(browser, f"[data-table='{table}'] [role=status]")
-    return text
-
-
-def press(browser, selector, key="ENTER"):
-    """Sends a key to an element, as a reader without a mouse does."""
-    from selenium.webdriver.common.keys import Keys
-
-    act(browser, selector, lambda element: element.send_keys(getattr(Keys, key)))
-
-
-def click(browser, selector):
-    act(browser, selector, lambda element: element.click())
-
-
-def act(browser, selector, action):
-    """Does something to an element once it is there, and again if it was redrawn meanwhile."""
-    from selenium.common.exceptions import StaleElementReferenceException
-    from selenium.webdriver.support.ui import WebDriverWait
-
-    def done(driver):
-        action(driver.find_element("css selector", selector))
-        return True
-
-    WebDriverWait(browser, 60, ignored_exceptions=[StaleElementReferenceException]).until(done)
 
 
 def filtered(browser, table, text):

@@ -102,7 +102,7 @@ def test_the_page_can_replace_all_ink_also_black(tmp_path):
     rows = [trial("rcf", 0.5, arch=arch, depth=d) for arch in ("rnn", "gru") for d in (1, 3)]
     with style.using(mine):
         panels = generic.panels(frame(*rows))
-        svg = page._inline(
+        svg = page.inline(
             (chart := panels["rcf-depth"].draw(frame(*rows))).svg("x"), "x", chart.inks
         )
     drawn = re.findall(r"(?:fill|stroke): (#[0-9a-f]{6})", svg)

@@ -37,12 +37,21 @@ async function unpack(text) {
 }
 
 function format(value, kind) {
+  if (kind === "measured") return measured(value);
   if (lacks(value)) return "–";
   if (typeof value !== "number") return String(value);
   if (kind === "percent") return `${(100 * value).toFixed(1)} %`;
   if (Number.isInteger(value)) return value.toLocaleString("en");
   const size = Math.abs(value);
   return size >= 1e-3 && size < 1e6 ? String(Number(value.toPrecision(4))) : value.toExponential(2);
+}
+
+/** A number of the atlas with its interval, from [number, low end, high end, run]. */
+function measured(value) {
+  if (lacks(value)) return "not run";
+  if (lacks(value[0])) return "all diverged";
+  const [number, low, high] = value.slice(0, 3).map((each) => format(Number(each.toPrecision(3))));
+  return low === high ? number : `${number} (${low} to ${high})`;
 }
 
 /** Accessor of a packed column: maps a row to its value, null if missing. */
@@ -57,3 +66,16 @@ function runName(packed, row) {
   return study === packed.ids[row] ? study : `${study}/${packed.ids[row]}`;
 }
 
+function setTheme(theme) {
+  document.documentElement.dataset.theme = theme;
+  find("#theme").setAttribute("aria-pressed", String(theme === "dark"));
+}
+
+/** Makes the button switch between light and dark. */
+function startTheme() {
+  setTheme(document.documentElement.dataset.theme);
+  find("#theme").onclick = () => {
+    setTheme(document.documentElement.dataset.theme === "dark" ? "light" : "dark");
+    kept.local.setItem("rnn-zoo-theme", document.documentElement.dataset.theme);
+  };
+}

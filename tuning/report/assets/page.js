@@ -19,11 +19,6 @@ async function followHash() {
   find("#studies").scrollIntoView();
 }
 
-function setTheme(theme) {
-  document.documentElement.dataset.theme = theme;
-  find("#theme").setAttribute("aria-pressed", String(theme === "dark"));
-}
-
 /** Tells readers, with or without a screen, that something was done. */
 function say(text) {
   find("#said").textContent = text;
@@ -48,11 +43,7 @@ function clicked({ target }) {
 }
 
 async function start() {
-  setTheme(document.documentElement.dataset.theme);
-  find("#theme").onclick = () => {
-    setTheme(document.documentElement.dataset.theme === "dark" ? "light" : "dark");
-    kept.local.setItem("rnn-zoo-theme", document.documentElement.dataset.theme);
-  };
+  startTheme();
   document.addEventListener("click", clicked);
   for (const button of document.querySelectorAll("button.open")) {
     button.onclick = () => openFigure(button.dataset.figure);

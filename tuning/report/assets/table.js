@@ -4,7 +4,8 @@ const SHORT = 12;
 
 /** A table that sorts by column, filters by words, and has pages. */
 class DataTable {
-  constructor(place, { columns, values }, caption) {
+  constructor(place, { columns, values }, caption, pageSize = PAGE_SIZE) {
+    this.pageSize = pageSize;
     this.columns = columns.map((each, i) => ({ ...each, at: column(values[i]) }));
     const first = values[0];
     this.all = Array.from((first.codes || first).keys());
@@ -44,7 +45,7 @@ class DataTable {
     this.heads[index].setAttribute("aria-sort", ascending ? "ascending" : "descending");
     const { at } = this.columns[index];
     const isText = classOf(this.columns[index]) !== "number";
-    const keys = this.all.map(at);
+    const keys = this.all.map(at).map(keyOf);
     const order = (a, b) => (!isText ? a - b : String(a) < String(b) ? -1 : String(a) > String(b) ? 1 : 0);
     const compare = (a, b) => {
       // Missing values come last in both directions.
@@ -94,14 +95,14 @@ class DataTable {
   }
 
   turn(by) {
-    const last = Math.max(0, Math.ceil(this.rows.length / PAGE_SIZE) - 1);
+    const last = Math.max(0, Math.ceil(this.rows.length / this.pageSize) - 1);
     this.page = Math.min(Math.max(this.page + by, 0), last);
     this.draw();
   }
 
   draw() {
-    const pages = Math.max(1, Math.ceil(this.rows.length / PAGE_SIZE));
-    const shown = this.rows.slice(this.page * PAGE_SIZE, (this.page + 1) * PAGE_SIZE);
+    const pages = Math.max(1, Math.ceil(this.rows.length / this.pageSize));
+    const shown = this.rows.slice(this.page * this.pageSize, (this.page + 1) * this.pageSize);
     this.body.replaceChildren(...shown.map((row) =>
       make("tr", { role: "row" }, ...this.columns.map((each) => cell(each, each.at(row))))));
     const of = this.rows.length === this.all.length ? "" : ` of ${format(this.all.length)}`;
@@ -114,14 +115,20 @@ class DataTable {
   }
 }
 
-/** Percentages are numbers to a style and to a sort. */
+/** Percentages and measured numbers are numbers to a style and to a sort. */
 function classOf({ kind }) {
-  return kind === "percent" ? "number" : kind;
+  return ["percent", "measured"].includes(kind) ? "number" : kind;
+}
+
+/** The part of a value by which it is sorted: a measured number comes first in its list. */
+function keyOf(value) {
+  return Array.isArray(value) ? value[0] : value;
 }
 
 function cell(each, value) {
   const attributes = { role: "cell", class: classOf(each), "data-label": each.label };
   if (each.kind === "run") return make("td", attributes, runLink(value));
+  if (each.kind === "measured" && value?.[3]) return make("td", attributes, evidence(value));
   if (each.kind === "verdict") attributes.class = value.replaceAll(" ", "-");
   return make("td", attributes, format(value, each.kind));
 }
@@ -130,3 +137,7 @@ function runLink(name) {
   return make("a", { href: `#run=${encodeURIComponent(name)}` }, name);
 }
 
+/** A measured number that links to its run, on the report's other page. */
+function evidence(value) {
+  return make("a", { href: `index.html#run=${encodeURIComponent(value[3])}` }, measured(value));
+}

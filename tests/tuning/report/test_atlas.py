@@ -1,0 +1,199 @@
+"""The atlas: its numbers by hand, its picture, its files and its page."""
+
+import csv
+import dataclasses
+import itertools
+import json
+
+import numpy as np
+import pytest
+from browsing import load, needs_chromium, press, texts
+from matplotlib.text import Text
+from report_rows import capacity, frame, record, trial
+
+from rnn_zoo.architectures import ARCHITECTURES
+from trainer.display.progress import Display
+from tuning.report import atlas, atlas_figure, build
+from tuning.report.claims.floors import LEARNED
+
+BITS, OTHER_BITS, VARIANCE = atlas.columns()[:3]
+
+
+def study(column, arch, results, seed=1, **values):
+    """The trials of a study of the atlas, from their losses over chance or their stored bits.
+
+    The first trial has the defaults and the others are random; None stands for divergence.
+    """
+    wanted = atlas.studies()
+    (row,) = wanted[
+        (wanted.column == column) & (wanted.arch == arch) & (wanted.seed == seed)
+    ].to_dict("records")
+    facts = {name: row[name] for name in ("arch", "depth", "max_params", "max_steps", "algorithm")}
+    facts |= {"seed": seed, "study": f"{column}-{arch}-{seed}", "device": "cpu"} | values
+    made = []
+    for number, result in enumerate(results):
+        own = {"origin": "random" if number else "first", "chance_loss": 2.0, "iteration": number}
+        own |= facts | {"run_id": f"{number:05d}"}
+        if row["task"] == "capacity" and result is not None:
+            made.append(capacity(float(result), **{"eval_loss": 2.0 - result / 1000} | own))
+        else:
+            made.append(trial(row["task"], None if result is None else 2.0 * result, **own))
+    return made
+
+
+def table(*studies):
+    return atlas.table(atlas.complete(atlas.select(frame(*itertools.chain(*studies)))))
+
+
+PARENS = "parens, depth 1: loss / chance"
+
+
+def test_a_result_is_the_median_seed_s_best_trial_with_the_range_of_the_seeds():
+    cells = table(
+        study(BITS, "rnn", [99, 990, None, 5, 4, 3]),
+        study(BITS, "rnn", [198, 9, 8, 7, 6, 1980], seed=2),
+        study(PARENS, "rnn", [0.5, 0.75, 1, 1, 1, 1]),
+        study(PARENS, "mgu", [None] * 6),
+    )
+    # capacity() has 990 parameters.
+    assert cells.loc["rnn", BITS][:3] == (2.0, 1.0, 2.0)
+    assert cells.loc["rnn", BITS].run == f"{BITS}-rnn-2/00005"
+    assert cells.loc["rnn", PARENS][:3] == (0.5, 0.5, 0.5)
+    assert np.isnan(cells.loc["mgu", PARENS].value)
+    text = atlas.in_words(cells)
+    assert text.loc["rnn", BITS] == "2 (1 to 2)"
+    assert text.loc["mgu", PARENS] == "all diverged"
+    assert text.loc["mgu", BITS] == text.loc["lstm", PARENS] == "not run"
+    assert list(cells.index) == list(ARCHITECTURES)
+    assert text.loc["mgu", "authors":"states"].tolist() == ["Zhou et al.", "2016", "h"]
+
+
+def test_recovered_variance_is_divided_by_the_share_of_numbers_with_a_unit():
+    cells = table(
+        study(VARIANCE, "rnn", [0.75, 1, 1, 1, 1, 1], units=20),
+        study(VARIANCE, "indrnn", [0.75, 1, 1, 1, 1, 1], units=80),
+    )
+    assert cells.loc["rnn", VARIANCE].value == pytest.approx(0.25 / (20 / 64))
+    assert cells.loc["indrnn", VARIANCE].value == pytest.approx(0.25)
+
+
+def test_shares_are_of_random_trials_in_the_columns_of_all_cells():
+    below = LEARNED - 0.01
+    cells = table(
+        # Of five random trials, two learn and one diverges; the first trial is not random.
+        study(PARENS, "rnn", [0.1, below, 0.2, LEARNED, 1.2, None]),
+        study(PARENS, "mgu", [None, 1, 1, 1, 1, 1]),
+        study(VARIANCE, "rnn", [0.1, 0.1, 0.1, 0.1, 0.1, 0.1]),  # not run for the MGU
+    )
+    assert cells.loc["rnn", atlas.LEARNS].value == pytest.approx(40)
+    assert cells.loc["rnn", atlas.DIVERGES].value == pytest.approx(20)
+    # Wilson's interval of 2 of 5.
+    assert cells.loc["rnn", atlas.LEARNS][1:3] == pytest.approx((11.762, 76.928), abs=1e-3)
+    assert cells.loc["mgu", atlas.LEARNS].value == cells.loc["mgu", atlas.DIVERGES].value == 0
+
+
+def test_a_cell_without_a_depth_does_not_keep_its_columns_from_the_shares():
+    deep = "parens, depth 2: loss / chance"
+    rows = (
+        study(PARENS, "rnn", [1] * 6) + study(deep, "rnn", [1] * 6) + study(deep, "+rnn", [1] * 6)
+    )
+    found = atlas.select(frame(*rows))
+    assert atlas.pooled(found) == [PARENS, deep]
+    alone = atlas.select(frame(*study(PARENS, "rnn", [1] * 6), *study(BITS, "mgu", [1] * 6)))
+    assert len(atlas.pooled(alone)) == 1
+
+
+def test_speed_is_the_median_with_the_range_of_the_seeds():
+    rows = study(BITS, "rnn", [1] * 6) + study(BITS, "rnn", [1] * 6, seed=2)
+    for row, speed in zip(rows, [10, 20, 30, 40, 50, 60, 1, 2, 3, 4, 5, 6], strict=True):
+        row["steps_per_second"] = speed
+    assert table(rows).loc["rnn", atlas.SPEED][:3] == (8.0, 3.5, 35.0)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"max_steps": 7}, {"algorithm": "gp"}, {"profile": "smoke"}, {"held": '["optimizer"]'}],
+)
+def test_only_the_atlas_s_own_studies_are_used(values):
+    assert not len(atlas.select(frame(*study(PARENS, "rnn", [0.5] * 6, **values))))
+
+
+def test_a_study_is_used_once_it_is_finished():
+    found = atlas.select(frame(*study(PARENS, "rnn", [0.5] * 5), *study(PARENS, "mgu", [0.5] * 7)))
+    assert atlas.complete(found).arch.value_counts().to_dict() == {"mgu": 6}
+
+
+def test_names_in_the_picture_do_not_cover_each_other():
+    archs = ("rnn", "gru", "lstm", "mgu", "janet")
+    cells = table(*(study(BITS, arch, [1500, 1, 1, 1, 1, 1]) for arch in archs))
+    chart = atlas_figure.draw(cells)
+    names = [text for text in chart.axes.texts if text.get_text()]
+    assert {text.get_text() for text in names} == {"RNN", "GRU", "LSTM", "mgu", "janet"}
+    chart.figure.draw_without_rendering()
+    boxes = [Text.get_window_extent(text) for text in names]  # without their lines
+    assert sum(box.count_overlaps(boxes) for box in boxes) == len(boxes)  # each with itself
+    marks = [line for line in chart.axes.lines if len(line.get_xdata()) == 1]
+    assert {(*line.get_xdata(), *line.get_ydata()) for line in marks} == {(0.0, 1500 / 990)}
+    assert atlas_figure.draw(table(study(PARENS, "rnn", [0.5] * 6))) is None
+
+
+@pytest.fixture(scope="module")
+def written(once):
+    """The report of the records of two cells' capacity studies."""
+
+    def make(home):
+        for arch, bits in (("rnn", 5000.0), ("mgu", 7500.0)):
+            place = home / f"runs/atlas/studies/{arch}"
+            place.mkdir(parents=True)
+            config = {"task": "capacity", "arch": arch, "depth": 1, "num_params": 2500}
+            config |= {"train_steps": 100_000}
+            facts = {"study": {"algorithm": "random"}, "config": config}
+            (place / "study.json").write_text(json.dumps(facts))
+            own = {"arch": arch, "depth": 1, "max_params": 2500, "num_params": 2500, "seed": 1}
+            lines = []
+            for number in range(6):
+                metrics = {"mutual_information": bits, "bits_per_parameter": bits / 2500}
+                each = record(
+                    f"{number:05d}", **own, objective=-bits, metrics={"eval": metrics},
+                    origin="random" if number else "first", device="cpu",
+                )  # fmt: skip
+                lines.append(json.dumps(dataclasses.asdict(each)))
+                bits -= 100
+            (place / "trials.jsonl").write_text("\n".join(lines) + "\n")
+        build.run(home / "runs", home / "out", None, Display(), figures=[])
+
+    return once("atlas", make) / "out"
+
+
+def test_the_report_has_the_atlas_beside_the_other_page(written):
+    names = {path.relative_to(written).as_posix() for path in written.rglob("*atlas*")}
+    pictures = {f"figures/atlas.{kind}" for kind in ("pdf", "png", "svg")}
+    assert names == pictures | {"atlas.html", "tables/atlas.csv", "tables/atlas.md"}
+    with open(written / "tables/atlas.csv") as file:
+        rows = {row["cell"]: row for row in csv.DictReader(file)}
+    assert (rows["mgu"][BITS], rows["RNN"][f"{BITS}: low"]) == ("3.0", "2.0")
+    assert rows["GRU"][BITS] == rows["mgu"][OTHER_BITS] == ""
+    # Its trials enter no table of the paper.
+    with open(written / "tables/1.csv") as file:
+        assert {row["trials"] for row in csv.DictReader(file)} == {"0"}
+    assert 'href="atlas.html"' in (written / "index.html").read_text()
+
+
+@needs_chromium
+@pytest.mark.slow
+def test_the_table_sorts_by_a_heading(browser, written):
+    load(browser, written, page="atlas.html")
+
+    def sorted_by(number):
+        press(browser, f"thead th:nth-child({number}) button")
+        first = texts(browser, "tbody td:first-child")
+        return first, texts(browser, f"tbody td:nth-child({number})")
+
+    names, values = sorted_by(5)
+    assert (names[:2], values[:2]) == (["RNN", "mgu"], ["2", "3"])
+    assert len(values) == len(ARCHITECTURES) and set(values[2:]) == {"not run"}
+    names, values = sorted_by(5)
+    assert (names[:2], values[:3]) == (["mgu", "RNN"], ["3", "2", "not run"])
+    link = browser.find_element("css selector", "tbody a").get_attribute("href")
+    assert link.endswith("index.html#run=atlas%2Fstudies%2Fmgu%2F00000")
+    assert not [each for each in browser.get_log("browser") if each["level"] == "SEVERE"]

@@ -1,0 +1,197 @@
+"""The atlas: every cell of the zoo at equal budgets, tuned with equal effort, as one table.
+
+Its studies are those of gin_configs/atlas.gin. A study is used once all of its trials are finished,
+so that no cell is compared after fewer trials than another.
+"""
+
+import functools
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import pandas as pd
+
+from rnn_zoo.architectures import ARCHITECTURES
+from tuning.report import statistics
+from tuning.report.claims.floors import LEARNED
+from tuning.report.drawing import over_seeds
+from tuning.report.paper import ARCHS, DIMENSIONS, label
+from tuning.sweep import config
+
+LEARNS, DIVERGES, SPEED = "trials that learn, %", "trials that diverge, %", "steps per second"
+#: Columns that describe a cell, before those that measure it.
+FACTS = ("cell", "authors", "year", "states")
+#: The source of the architectures of `ARCHS`.
+COLLINS = "Collins et al. 2017"
+#: Columns of `trials.read` that identify a study of the atlas.
+_KEYS = ["task", "arch", "depth", "max_params", "max_steps", "seed", "algorithm"]
+
+
+class Measured(NamedTuple):
+    """A number of a cell, with its interval.
+
+    Attributes:
+        value, low, high: the number and its interval; NaN if all trials diverged.
+        run: name of the run behind it; "" if it summarises several.
+    """
+
+    value: float
+    low: float
+    high: float
+    run: str = ""
+
+    def __str__(self) -> str:
+        if math.isnan(self.value):
+            return "all diverged"
+        value, low, high = (f"{x:.3g}" if x < 1000 else f"{x:.0f}" for x in self[:3])
+        return value if low == high else f"{value} ({low} to {high})"
+
+
+@functools.cache
+def studies() -> pd.DataFrame:
+    """The studies of the gin file, with the heading of the column to which each belongs."""
+    rows = []
+    for values in config.points("gin_configs/atlas.gin", "laptop"):
+        least = ARCHITECTURES[values["arch"]].min_depth
+        if (depth := values.get("depth", least)) >= least:
+            sizes = {"max_params": values["num_params"], "max_steps": values["train_steps"]}
+            rows.append(values | sizes | {"depth": depth, "column": _heading(values)})
+    return pd.DataFrame(rows)[[*_KEYS, "num_trials", "column"]]
+
+
+def _heading(values):
+    if values["task"] == "capacity":
+        return f"bits per parameter at {values['num_params']:,}"
+    if values["task"] == "memory":
+        return f"variance recovered / (units / {DIMENSIONS})"
+    return f"{values['task']}, depth {values['depth']}: loss / chance"
+
+
+def columns() -> list[str]:
+    """Headings of the columns that have a task, in the order of the gin file."""
+    return list(studies().column.unique())
+
+
+def select(trials: pd.DataFrame) -> pd.DataFrame:
+    """The trials of the atlas's studies, with the additional columns `num_trials` and `column`."""
+    found = trials[~trials.is_rerun & trials.iteration.notna() & (trials.profile != "smoke")]
+    found = found[found.held == "[]"]
+    return found.reset_index().merge(studies(), on=_KEYS).set_index("index").sort_index()
+
+
+def complete(found: pd.DataFrame) -> pd.DataFrame:
+    """The trials of the finished studies among those of `select`."""
+    size = found.groupby("study", observed=True).run.transform("size")
+    return found[(size >= found.num_trials) & (found.iteration < found.num_trials)]
+
+
+def table(found: pd.DataFrame) -> pd.DataFrame:
+    """The atlas: a row per architecture, a column per task with a `Measured`, None if not run.
+
+    Args:
+        found: trials of `complete`.
+    """
+    rows = {arch: _facts(arch) for arch in ARCHITECTURES}
+    for arch, part in found[found.column.isin(pooled(found))].groupby("arch", observed=True):
+        trials = part[part.origin == "random"]
+        learned = (trials.eval_loss < LEARNED * trials.chance_loss).sum()
+        rows[arch][LEARNS] = _percent(learned, len(trials))
+        rows[arch][DIVERGES] = _percent((trials.status == "infeasible").sum(), len(trials))
+    for column in columns():
+        for arch, value in _bests(found[found.column == column]).items():
+            rows[arch][column] = value
+    for arch, value in _speeds(found).items():
+        rows[arch][SPEED] = value
+    names = [*FACTS, *columns(), LEARNS, DIVERGES, SPEED]
+    filled = [[row.get(name) for name in names] for row in rows.values()]
+    return pd.DataFrame(filled, list(rows), names, dtype=object)
+
+
+def _facts(arch):
+    facts = ARCHITECTURES[arch]
+    paper = COLLINS if arch in ARCHS else facts.paper.split(", ")[0]
+    authors, _, year = paper.rpartition(" ")
+    name = label(arch) if facts.min_depth == 1 else f"{label(arch)} (depth {facts.min_depth})"
+    return dict(zip(FACTS, (name, authors, year, ", ".join(facts.state_names)), strict=True))
+
+
+def pooled(found: pd.DataFrame) -> list[str]:
+    """Columns over which the shares of random trials are pooled.
+
+    These are the columns of all cells that have a result, except cells that need more layers than a
+    column has. Before there is one, it is the column of the most cells.
+    """
+    archs = {name: set(part.arch) for name, part in found.groupby("column")}
+    wanted = studies()[studies().arch.isin(set(found.arch))].groupby("column").arch.agg(set)
+    common = [name for name in columns() if name in archs and archs[name] == wanted[name]]
+    return common or sorted(archs, key=lambda name: len(archs[name]))[-1:]
+
+
+def _percent(count, total):
+    return Measured(*(100 * x for x in statistics.share(int(count), total)))
+
+
+def _bests(part):
+    """Architecture -> best trial of the median seed, with the range over seeds."""
+    diverged = Measured(math.nan, math.nan, math.nan)
+    rows = over_seeds(part.assign(measure=_measure(part)), ["arch"], "units", "measure")
+    found = {row.arch: Measured(row.y, row.low, row.high, row.run) for row in rows.itertuples()}
+    return dict.fromkeys(part.arch.unique(), diverged) | found
+
+
+def _measure(part):
+    ratio = part.eval_loss / part.chance_loss
+    recovered = (1 - ratio) / (part.units / DIMENSIONS).clip(upper=1)
+    ratio = ratio.where(part.task != "memory", recovered)
+    return ratio.where(part.task != "capacity", part.bits_per_parameter)
+
+
+def _speeds(found):
+    """Architecture -> median steps per second of the first column's trials, over seeds."""
+    part = timed(found)
+    seeds = part.groupby(["arch", "seed"], observed=True).steps_per_second.median()
+    medians = part.groupby("arch", observed=True).steps_per_second.median()
+    ranges = seeds.groupby("arch", observed=True).agg(["min", "max"])
+    return {arch: Measured(value, *ranges.loc[arch]) for arch, value in medians.dropna().items()}
+
+
+def timed(found: pd.DataFrame) -> pd.DataFrame:
+    """Trials whose speed is compared: those of the first column, on its most frequent device."""
+    part = found[(found.column == columns()[0]) & (found.status == "ok")]
+    devices = part.device.astype(object).fillna("")
+    return part[devices == devices.mode().iloc[0]] if len(part) else part
+
+
+def flat(cells: pd.DataFrame) -> pd.DataFrame:
+    """The table with the ends of intervals in columns of their own, for CSV."""
+    parts: list[pd.Series] = []
+    for name in cells:
+        if name in FACTS:
+            parts.append(cells[name])
+            continue
+        for number, suffix in enumerate(("", ": low", ": high")):
+            values = cells[name].map(lambda each, n=number: math.nan if each is None else each[n])
+            parts.append(values.rename(f"{name}{suffix}").astype(float))
+    return pd.concat(parts, axis=1)
+
+
+def in_words(cells: pd.DataFrame) -> pd.DataFrame:
+    """The table as text, with "not run" for results that do not exist."""
+    return cells.map(lambda each: "not run" if each is None else str(each))
+
+
+def notes(found: pd.DataFrame) -> Sequence[str]:
+    """Sentences that explain the table's numbers."""
+    speeds = timed(found)
+    devices = ", ".join(sorted({str(each) for each in speeds.device.dropna()})) or "unknown"
+    return (
+        "Results are those of the best trial on the split valid, measured on eval: the median "
+        "seed's, and in brackets the range of the seeds. Of two seeds, it is the better one's.",
+        f"A random trial learns if its loss is below {LEARNED} of chance. Shares are pooled over "
+        f"{'; '.join(pooled(found))}, with Wilson's 95 % intervals.",
+        f"The memory task's variance is divided by the share of its {DIMENSIONS} numbers for which "
+        "there is a unit, so 1 is the best possible.",
+        f"Steps per second are the median of the first column's trials, as their records have it "
+        f"(device: {devices}). Other processes on the machine may have slowed them down.",
+        "Cells that need two layers have two in all columns, and none at depth 1.",
+    )
