@@ -1,6 +1,5 @@
 """Configuration of one training run, immutable and checked on construction."""
 
-import contextlib
 import dataclasses
 import math
 import reprlib
@@ -13,7 +12,6 @@ from rnn_zoo.presets import Preset, preset, read_weights
 from rnn_zoo.sizing import count_params, units_for_budget
 from trainer import memory, names, optimizers, tasks
 from trainer.errors import UserError, user_errors
-from trainer.storage.differences import plain
 from trainer.storage.records import RunDirectory, RunRecord
 from trainer.tasks.base import MAX_SAMPLES, Task
 
@@ -319,34 +317,6 @@ def _without_effect_on(arch, facts):
     for part, what in (("recurrent", "recurrent product"), ("bias", "bias")):
         if not facts.gates_with(part):
             found[f"{part}_scale"] = f"{arch} has no {what}"
-    return found
-
-
-def default_options(fields: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Returns the defaults of all options of a configuration's task, cell and optimizer.
-
-    Args:
-        fields: fields of a `TrainConfig`, as in a record; a name that is not registered has none.
-
-    Returns:
-        Field of options -> option -> default, in the form that JSON keeps.
-    """
-    arch = ARCHITECTURES.get(fields["arch"])
-    optimizer = optimizers.OPTIMIZERS.get(fields.get("optimizer", TrainConfig.optimizer))
-    found = (
-        tasks.TASKS.get(fields["task"], Task).default_options(),
-        arch.options if arch else {},
-        optimizer.options if optimizer else {},
-    )
-    return {field: _in_json(own) for field, own in zip(OPTIONS, found, strict=True)}
-
-
-def _in_json(values):
-    """Returns the values after a round trip through JSON, without those that it cannot keep."""
-    found = {}
-    for name, value in values.items():
-        with contextlib.suppress(TypeError, ValueError):
-            found[name] = plain(value)
     return found
 
 

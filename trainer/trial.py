@@ -12,9 +12,10 @@ import numpy as np
 from rnn_zoo.functional import draw_weights, make_cells
 from rnn_zoo.sizing import count_params
 from trainer import backend
-from trainer.config import TrainConfig, default_options, read_preset_weights
+from trainer.config import TrainConfig, read_preset_weights
 from trainer.errors import user_errors
 from trainer.optimizers import OPTIMIZERS, PAPER_OPTIMIZERS, canonical_name
+from trainer.options import default_options
 from trainer.program import Program
 from trainer.storage import provenance
 from trainer.storage.checkpoints import latest_weights

@@ -1,9 +1,8 @@
-"""Options of task, cell and optimizer, in one form for comparisons: those not set have defaults."""
+"""Settings of a task, which must be equal for losses to be compared."""
 
 from typing import Any
 
-from rnn_zoo.architectures import ARCHITECTURES
-from trainer.config import OPTIONS, default_options
+from trainer.options import completed, default_options
 from trainer.storage.records import RunRecord
 from trainer.tasks import TASKS, Task
 
@@ -14,24 +13,6 @@ CORPUS = "sha256"
 
 #: Task -> option -> default.
 Defaults = dict[str, dict[str, Any]]
-
-
-def completed(record: RunRecord) -> dict[str, Any]:
-    """Returns the hyperparameters of a record, with the defaults of those that were not set.
-
-    Defaults of options are those in the record, or in older records those of the registered task,
-    cell and optimizer.
-    """
-    found, facts = dict(record.hparams), ARCHITECTURES.get(record.arch)
-    registered = _registered(record)
-    for field in OPTIONS:
-        values = {**record.defaults.get(field, registered[field]), **found.get(field, {})}
-        found[field] = {name: value for name, value in values.items() if value is not None}
-    if facts and facts.uses_activation and found.get("activation") is None:
-        found["activation"] = facts.activation
-    if facts and facts.gates_with("matrix") and found.get("matrix_init") is None:
-        found["matrix_init"] = facts.matrix_init
-    return found
 
 
 def changed(record: RunRecord, known: Defaults | None = None) -> dict[str, Any]:
@@ -45,7 +26,7 @@ def changed(record: RunRecord, known: Defaults | None = None) -> dict[str, Any]:
     """
     known = {} if known is None else known
     if record.task in TASKS:
-        defaults = _registered(record)["task_options"]
+        defaults = default_options({"task": record.task, "arch": record.arch})["task_options"]
     elif "task_options" in record.defaults:
         defaults = known.setdefault(record.task, record.defaults["task_options"])
     else:
@@ -67,13 +48,9 @@ def setting(record: RunRecord, known: Defaults | None = None) -> dict[str, Any]:
         record, known: as for `changed`.
     """
     pooled = TASKS.get(record.task, Task).pooled_options
-    options = [name.partition(".")[2] for name in record.searched if name.startswith("task_")]
+    options = [
+        name.partition(".")[2] for name in record.searched if name.startswith("task_options.")
+    ]
     searched = {name: SEARCHED for name in options if name not in pooled}
     corpus = {name: value for name, value in record.data.items() if name == CORPUS}
     return changed(record, known) | searched | corpus
-
-
-def _registered(record):
-    fields = {"task": record.task, "arch": record.arch}
-    optimizer = record.hparams.get("optimizer")
-    return default_options(fields | ({"optimizer": optimizer} if optimizer else {}))

@@ -54,6 +54,7 @@ from trainer.cli.gin_files import default_batch_size
 from trainer.config import is_registered, read_config
 from trainer.display.words import count
 from trainer.errors import UserError
+from trainer.options import completed
 from trainer.storage import json_files
 from trainer.storage.differences import flat
 from trainer.storage.files import open_regular
@@ -480,7 +481,7 @@ def _validation(run, record):
 
 
 def _row(record, study, file, defaults):
-    hparams, evaluated = options.completed(record), record.metrics.get("eval", {})
+    hparams, evaluated = completed(record), record.metrics.get("eval", {})
     run_id, is_trial = record.run_id, file == _LOG and re.fullmatch("[0-9]{1,9}", record.run_id)
     row = {
         "run": f"{study.name}/{run_id}" if study.name != run_id else run_id,

@@ -200,6 +200,10 @@ def test_runs_are_compared_by_the_settings_that_differ(tmp_path, runs, shown):
     idle = [memory.hparams | {"optimizer": "sgd", "momentum_logit": logit} for logit in (1.0, 2.0)]
     records = [dataclasses.replace(memory, hparams=each) for each in idle]
     assert comparison.differences(records) == {}
+    # An option that is set to its default is no difference.
+    explicit = memory.hparams | {"task_options": {"delay": 12}, "activation": "tanh"}
+    records = [dataclasses.replace(memory, hparams=each) for each in (memory.hparams, explicit)]
+    assert comparison.differences(records) == {}
 
 
 def test_the_name_of_a_compared_run_is_no_formula(tmp_path, runs):

@@ -242,6 +242,14 @@ def test_an_option_that_is_the_default_is_the_same_setting_as_none(tmp_path):
     assert found.excluded.tolist() == ["", trials.COPY, ""]
 
 
+def test_options_of_any_kind_are_read(tmp_path):
+    for number, value in enumerate((5, "x", [1], None)):
+        hparams = {"task_options": {}, "activation": None, "arch_options": value}
+        write(tmp_path / f"{number}/record.json", record(str(number), hparams=hparams))
+    found, problems = trials.read(tmp_path)
+    assert len(found) == 4 and not problems
+
+
 def test_a_record_keeps_the_defaults_of_its_day(tmp_path):
     """Of a task that is edited later, or that the report does not import."""
     hparams = {"task_options": {}, "activation": None}

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from trainer.config import TrainConfig, without_effect
 from trainer.display.progress import Display
+from trainer.options import completed
 from trainer.storage.differences import flat
 from trainer.storage.records import RunRecord
 
@@ -88,10 +89,10 @@ def differences(records: Sequence[RunRecord]) -> dict[str, list]:
 
 
 def _settings(record):
-    hparams = {"train_steps": record.train_steps} | record.hparams
+    hparams = {"train_steps": record.train_steps} | completed(record)
     defaults = {name: getattr(TrainConfig, name) for name in _OF_CONFIG}
     others = {name: record.config.get(name, value) for name, value in defaults.items()}
-    idle = without_effect({"arch": record.arch} | record.hparams)
+    idle = without_effect({"arch": record.arch} | hparams)
     active = {name: value for name, value in hparams.items() if name not in idle}
     own = {name: getattr(record, name) for name in _SETTINGS}
     return own | others | flat(active) | flat({"data": record.data})
