@@ -62,15 +62,15 @@ html_show_sourcelink = False
 
 
 def setup(app):
-    app.connect("build-finished", copy_figures)
+    app.connect("build-finished", copy_report)
     app.connect("build-finished", copy_mathjax)
 
 
-def copy_figures(app, exception):
-    """Copies the report's figures beside its page, which offers them for download."""
-    for page in pathlib.Path(app.outdir, "_downloads").glob("*/index.html"):
-        source = ROOT / "results" / "report" / "figures"
-        shutil.copytree(source, page.parent / "figures", dirs_exist_ok=True)
+def copy_report(app, exception):
+    """Copies the report beside each of its pages, which link to its other files."""
+    for name in ("index.html", "atlas.html"):
+        for page in pathlib.Path(app.outdir, "_downloads").glob(f"*/{name}"):
+            shutil.copytree(ROOT / "results" / "report", page.parent, dirs_exist_ok=True)
 
 
 def copy_mathjax(app, exception):

@@ -3,6 +3,7 @@
 import ast
 import pathlib
 
+import atlas
 import parameters
 import presets
 import zoo
@@ -34,6 +35,7 @@ def _file(path, language):
 
 #: Page -> comment -> function that returns the Markdown for it.
 PAGES = {
+    "atlas": {"results": atlas.section},
     "cells/index": {"zoo": zoo.table},
     "reference/rnn_zoo": {"cells": zoo.classes},
     "gallery": {"preset cards": presets.section},

@@ -30,6 +30,18 @@ def test_indented_blocks_of_docstrings_are_literal():
     ]
 
 
+def test_the_atlas_shows_its_results_once_there_are_any(tmp_path):
+    import atlas
+
+    assert atlas.section(tmp_path) == "No results of the atlas are in the repository yet."
+    for name in ("figures/atlas.png", "tables/atlas.md"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text("| cell |")
+    text = atlas.section(tmp_path)
+    assert text.endswith("| cell |") and "{figure} ../results/report/figures/atlas.png" in text
+    assert "{download}`The atlas's page <../results/report/atlas.html>`" in text
+
+
 def test_presets_have_a_row_each():
     import presets
 
