@@ -1,6 +1,7 @@
 """Options of task, cell and optimizer, with the defaults of those that are not set."""
 
 import contextlib
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,11 +25,17 @@ def default_options(fields: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     arch = ARCHITECTURES.get(fields["arch"])
     optimizer = OPTIMIZERS.get(fields.get("optimizer", TrainConfig.optimizer))
     found = (
-        TASKS.get(fields["task"], Task).default_options(),
-        arch.options if arch else {},
-        optimizer.options if optimizer else {},
+        dict(_of_task(TASKS.get(fields["task"], Task))),  # type: ignore[arg-type]  # a class can be a key
+        _in_json(arch.options) if arch else {},
+        _in_json(optimizer.options) if optimizer else {},
     )
-    return {field: _in_json(own) for field, own in zip(OPTIONS, found, strict=True)}
+    return dict(zip(OPTIONS, found, strict=True))
+
+
+# Inspecting the constructor for each of a report's thousands of records would take seconds.
+@functools.cache
+def _of_task(task_class):
+    return _in_json(task_class.default_options())
 
 
 def _in_json(values):
