@@ -12,7 +12,7 @@ from rnn_zoo.presets import Preset, preset, read_weights
 from rnn_zoo.sizing import count_params, units_for_budget
 from trainer import memory, names, optimizers, tasks
 from trainer.errors import UserError, user_errors
-from trainer.storage.records import RunDirectory, RunRecord
+from trainer.storage.records import SHARED, RunDirectory, RunRecord
 from trainer.tasks.base import MAX_SAMPLES, Task
 
 ACTIVATIONS = ("tanh", "relu")
@@ -283,6 +283,20 @@ def read_config(fields: Any, source: object) -> TrainConfig:
         return reader(TrainConfig)(fields)
     except ValueError as error:
         raise UserError(f"{source}: {error}") from None
+
+
+def config_of(record: RunRecord, source: object) -> TrainConfig:
+    """Returns the configuration of a record, which must be of the model that the record tells.
+
+    Raises:
+        UserError: it is another model's, or as for `read_config`.
+    """
+    config = read_config(record.config, source)
+    for name, field in SHARED.items():
+        held, wanted = getattr(record, name), getattr(config, field)
+        if held != wanted:
+            raise UserError(f"{source} has {name} {held}, and its configuration {wanted}")
+    return config
 
 
 def without_effect(fields: Mapping[str, Any]) -> dict[str, str]:

@@ -21,13 +21,13 @@ from rnn_zoo.architectures import ARCHITECTURES, canonical_name
 from rnn_zoo.presets import INDEX, Preset, files_of, preset, sha256_of
 from trainer.cli import main as cli
 from trainer.cli import train_flags
-from trainer.config import check_range, read_config
+from trainer.config import check_range, config_of, read_config
 from trainer.errors import UserError
 from trainer.storage import json_files
-from trainer.storage.files import refuse_link, whole, write_json
+from trainer.storage.files import locked, refuse_link, whole, write_json
 from trainer.storage.records import RunRecord
 from tuning import options
-from tuning.study import identity, log
+from tuning.study import consistency, identity, log
 
 USAGE = """Makes presets from the best trials of sweeps and studies.
 
@@ -71,7 +71,7 @@ def main():
             raise UserError(f"--train: no preset matches {pattern}; there are {', '.join(found)}")
     check_range("--longer", FLAGS.longer, 0, math.inf, open_below=True)
     chosen = {name for pattern in FLAGS.train for name in fnmatch.filter(found, pattern)}
-    _check_surroundings(found)
+    _check_surroundings(found, chosen)
     if chosen:
         cli.start_backend()
     for name, (record, search) in found.items():
@@ -105,11 +105,11 @@ def _replaced(out, made):
     return f"; replaces the preset with eval loss {old.scores['eval']:.4g}{_words(differing)}"
 
 
-def _check_surroundings(names):
+def _check_surroundings(names, chosen):
     """Checks for errors that would otherwise surface only after hours of training.
 
     Raises:
-        UserError: a package is missing, or a link is in place of a directory of presets.
+        UserError: a package is missing, or a link is in place of a directory to write into.
         OSError: --out is not writable.
     """
     try:
@@ -117,10 +117,12 @@ def _check_surroundings(names):
     except ImportError as error:
         raise UserError(f"presets need {error.name}: pip install 'rnn-zoo[report]'") from None
     out = pathlib.Path(FLAGS.out)
-    for name in names:
-        refuse_link((out / name).parent)
+    written = [out / name for name in names] + [pathlib.Path(FLAGS.work, name) for name in chosen]
+    for path in written:
+        refuse_link(path.parent)
     out.mkdir(parents=True, exist_ok=True)
-    write_json(out / INDEX, _known(out))
+    with _locked(out):
+        write_json(out / INDEX, _known(out))
 
 
 def best_trials(
@@ -134,8 +136,9 @@ def best_trials(
 
     Args:
         directories: directories of studies or sweeps, or directories that contain them.
-        say: called with a sentence for each log with damaged lines, and for each preset that is
-            left out because it has several settings without the defaults.
+        say: called with a sentence for each log with damaged or lost trials, for each log that is
+            left out because it has trials of another study, and for each preset that is left out
+            because it has several settings without the defaults.
 
     Returns:
         Dict from preset name to (record, summary of its search), in alphabetical order.
@@ -145,24 +148,14 @@ def best_trials(
     """
     found: dict[str, dict[str, tuple[RunRecord, dict[str, Any]]]] = {}
     for directory in directories:
-        if not pathlib.Path(directory).is_dir():
+        root = pathlib.Path(directory)
+        if not root.is_dir():
             raise UserError(f"--runs: there is no directory {directory}")
-        for path in sorted(pathlib.Path(directory).rglob("trials.jsonl")):
-            ended, problems = log.read(path)
-            if problems:
-                say(json_files.summary(path, problems))
-            # Otherwise a preset could be made from a trial that started from its own weights.
-            records = [
-                record
-                for record in ended.values()
-                if not (record.config.get("preset") or record.config.get("init_from"))
-            ]
-            for best in log.ranked(records)[:1]:
-                read_config(best.config, path)  # its names must be registered
-                if "eval" not in best.metrics:
-                    raise UserError(f"{path}: trial {best.run_id} has no metrics of the split eval")
-                name, search = name_of(best), _search(path.parent, records)
-                of_name, setting = found.setdefault(name, {}), json.dumps(options.setting(best))
+        studies = (place for place, names in log.record_files(root) if log.TRIALS in names)
+        for study in studies:
+            for best, search in _best_of(study, say):
+                of_name = found.setdefault(name_of(best), {})
+                setting = json.dumps(options.setting(best))
                 held = of_name.get(setting)
                 if held is None or log.rank(best)[0] < log.rank(held[0])[0]:
                     of_name[setting] = best, search
@@ -184,13 +177,30 @@ def _of_one_setting(found, say):
     return chosen
 
 
-def _search(study, records):
-    facts = identity.read(study, identity.Facts) or {}
-    return {
-        "algorithm": facts.get("study", {}).get("algorithm"),
-        "num_trials": len(records),
-        "infeasible": sum(record.status == "infeasible" for record in records),
-    }
+def _best_of(study, say):
+    """Yields the best trial of a study and a summary of its search, if it has a feasible trial."""
+    path, facts = study / log.TRIALS, identity.read(study, identity.Facts) or {}
+    read = consistency.read(study, facts.get("config"))
+    for problem in read.problems:
+        say(problem)
+    if read.foreign:
+        return
+    # Otherwise a preset could be made from a trial that started from its own weights.
+    records = [
+        record
+        for record in read.records.values()
+        if not (record.config.get("preset") or record.config.get("init_from"))
+    ]
+    for best in log.ranked(records)[:1]:
+        config_of(best, path)  # its names must be registered
+        if "eval" not in best.metrics:
+            raise UserError(f"{path}: trial {best.run_id} has no metrics of the split eval")
+        search = {
+            "algorithm": facts.get("study", {}).get("algorithm"),
+            "num_trials": len(records),
+            "infeasible": sum(record.status == "infeasible" for record in records),
+        }
+        yield best, search
 
 
 def name_of(record: RunRecord) -> str:
@@ -224,6 +234,7 @@ def trained(name: str, record: RunRecord) -> tuple[RunRecord, Any]:
         config = train_flags.with_text8(config, FLAGS)
     # The name changes with the best trial and with --longer.
     run_dir = pathlib.Path(FLAGS.work, f"{name}-{sha256_of(config.as_gin().encode())[:8]}")
+    refuse_link(run_dir)
     again = train(config, run_dir, resume=run_dir.exists())
     if again.status == "interrupted":
         raise KeyboardInterrupt
@@ -234,15 +245,15 @@ def trained(name: str, record: RunRecord) -> tuple[RunRecord, Any]:
 
 def card(name: str, record: RunRecord, search: dict[str, Any]) -> Preset:
     """Makes the preset of a record."""
-    config = dict(record.config)
+    config = read_config(record.config, name)
     # The text's path is valid only on the machine that trained the model.
-    config["task_options"] = {k: v for k, v in config["task_options"].items() if k != "path"}
+    task_options = {k: v for k, v in config.task_options.items() if k != "path"}
     return Preset(
         name=name,
         **{n: getattr(record, n) for n in ("task", "arch", "depth", "units", "num_params")},
         **{n: getattr(record, n) for n in ("max_params", "input_dim", "output_dim")},
-        options=read_config(record.config, name).cell_options(),
-        config=config,
+        options=config.cell_options(),
+        config=record.config | {"task_options": task_options},
         scores={
             **{n: getattr(record, f"{n}_loss") for n in ("train", "valid", "eval", "chance")},
             "metrics": record.metrics["eval"],
@@ -283,13 +294,19 @@ def write(out: str | pathlib.Path, card: Preset, weights: Any = None) -> None:
     out = pathlib.Path(out)
     refuse_link(out / card.task)
     (out / card.task).mkdir(parents=True, exist_ok=True)
-    for name, content in files_of(card, weights).items():
-        with whole(out / name) as file:
-            file.write(content)
-    known = _known(out) | {card.name: sha256_of((out / f"{card.name}.json").read_bytes())}
-    write_json(out / INDEX, dict(sorted(known.items())))
-    if weights is None:
-        (out / f"{card.name}.safetensors").unlink(missing_ok=True)
+    with _locked(out):
+        for name, content in files_of(card, weights).items():
+            with whole(out / name) as file:
+                file.write(content)
+        known = _known(out) | {card.name: sha256_of((out / f"{card.name}.json").read_bytes())}
+        write_json(out / INDEX, dict(sorted(known.items())))
+        if weights is None:
+            (out / f"{card.name}.safetensors").unlink(missing_ok=True)
+
+
+def _locked(out):
+    """Locks the presets for a change: another process may make some, too."""
+    return locked(out / f".{INDEX}.lock", patience=60.0)
 
 
 def _known(out):

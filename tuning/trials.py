@@ -44,7 +44,6 @@ import json
 import os
 import pathlib
 import re
-from collections.abc import Iterator
 from typing import Any, BinaryIO, TypedDict
 
 import numpy as np
@@ -63,7 +62,7 @@ from tuning import options
 from tuning.search import ranges
 from tuning.search.space import deviations
 from tuning.study import consistency, identity, log
-from tuning.study.log import GIVEN, RERUNS
+from tuning.study.log import RERUNS, RUN, TRIALS
 
 try:
     import pandas as pd
@@ -125,8 +124,6 @@ _TOLERANCE = 1e-5
 #: Columns of JSON, and what they hold.
 _JSON: dict[str, type] = {name: list for name in (*NAMES, "validation", "curve")}
 _JSON |= {"setting": dict, "hparams": dict, "fixed": dict}
-#: Files of a study's trials and of a run of the trainer.
-_LOG, _RUN = "trials.jsonl", "record.json"
 #: Key of the digest in the metadata of the file that `read_published` reads.
 _DIGEST = b"rnn_zoo.sha256"
 #: How to make that file.
@@ -196,7 +193,7 @@ def collect(
     rows: list[dict[str, Any]] = []
     problems: list[str] = []
     defaults: dict[str, dict[str, Any]] = {}
-    for path, names in record_files(pathlib.Path(directory)):
+    for path, names in log.record_files(pathlib.Path(directory)):
         study = _study(path, directory, problems)
         for name in names:
             rows += _rows(path / name, study, details, defaults, problems)
@@ -353,26 +350,6 @@ def together(frames: list[pd.DataFrame]) -> pd.DataFrame:
     return frame(pd.concat([each.astype(object) for each in frames], ignore_index=True))
 
 
-def record_files(directory: pathlib.Path) -> Iterator[tuple[pathlib.Path, list[str]]]:
-    """Yields (directory, names of its record files), sorted by path.
-
-    The trials.jsonl of a study is named even if it is lost.
-    """
-    for place, folders, files in os.walk(directory):
-        folders.sort()
-        if "oracle.json" in files and "study.json" in files:
-            files.append(_LOG)
-        names = [name for name in (_LOG, RERUNS, GIVEN) if name in files]
-        if names:
-            # The directories of the best trials repeat records of the log.
-            folders.clear()
-        elif _RUN in files:
-            names = [_RUN]
-            folders.clear()
-        if names:
-            yield pathlib.Path(place), names
-
-
 def _study(path, directory, problems):
     name = path.relative_to(directory).as_posix()
     name = path.resolve().name if name == "." else name
@@ -453,7 +430,7 @@ def _rows(path, study, details, defaults, problems):
         row = rows[record.run_id] = _row(record, study, path.name, defaults)
         if details:
             row["details"] = _details(record)
-        if path.name == _RUN:
+        if path.name == RUN:
             row["validation"] = json.dumps(
                 _tolerant(problems, _validation, path.parent, record) or []
             )
@@ -464,7 +441,7 @@ def _records(path, study, problems):
     """Reads the records of a log, or the single one of a JSON file."""
     if path.suffix != ".jsonl":
         return [json_files.read(path, RunRecord)]
-    if path.name == _LOG:
+    if path.name == TRIALS:
         found = consistency.read(path.parent, study.config)
         problems += found.problems
         return found.records.values()
@@ -482,7 +459,7 @@ def _validation(run, record):
 
 def _row(record, study, file, defaults):
     hparams, evaluated = completed(record), record.metrics.get("eval", {})
-    run_id, is_trial = record.run_id, file == _LOG and re.fullmatch("[0-9]{1,9}", record.run_id)
+    run_id, is_trial = record.run_id, file == TRIALS and re.fullmatch("[0-9]{1,9}", record.run_id)
     row = {
         "run": f"{study.name}/{run_id}" if study.name != run_id else run_id,
         "study": study.name,
@@ -523,7 +500,7 @@ def _outside(record, file):
     given = record.config.get("arch_options")
     known = {"arch": record.arch, "arch_options": given if isinstance(given, dict) else {}}
     names = [*record.outside, *deviations(record.config | known)]
-    if file == _RUN and is_registered(record.config):
+    if file == RUN and is_registered(record.config):
         with contextlib.suppress(UserError):  # an invalid configuration of another version
             config = read_config(record.config, file)
             size = default_batch_size(config.task, record.profile)

@@ -1,6 +1,7 @@
 """The show command: the run, its curve, its answers, the text that it writes."""
 
 import dataclasses
+import io
 import itertools
 import json
 import math
@@ -15,11 +16,13 @@ import records
 from on_backend import tensorflow_only, to_numpy
 from processes import python, without_tensorflow
 from random_runs import write_run
+from rich.console import Console
 from slow import slow_except
 
 from rnn_zoo.model import get_weights
 from trainer import TrainConfig, show, train
 from trainer.display import comparison, curves, training
+from trainer.display.progress import Display
 from trainer.export import load_model
 from trainer.generate import generate
 from trainer.storage import checkpoints
@@ -204,6 +207,13 @@ def test_runs_are_compared_by_the_settings_that_differ(tmp_path, runs, shown):
     explicit = memory.hparams | {"task_options": {"delay": 12}, "activation": "tanh"}
     records = [dataclasses.replace(memory, hparams=each) for each in (memory.hparams, explicit)]
     assert comparison.differences(records) == {}
+
+
+def test_a_metric_that_is_no_number_is_compared_as_text():
+    made = [records.record(metrics={"eval": {"own": value}}) for value in (0.5, "x", [1, 2])]
+    console = Console(file=io.StringIO(), width=200)
+    comparison.show_comparison(Display(console), [comparison.Run("a", each, []) for each in made])
+    assert re.search(r"eval own\W+0.5000\W+x\W+\[1, 2\]", console.file.getvalue())
 
 
 def test_the_name_of_a_compared_run_is_no_formula(tmp_path, runs):

@@ -2,7 +2,9 @@
 
 import dataclasses
 import json
+import math
 import os
+import pathlib
 import shutil
 import signal
 import threading
@@ -73,6 +75,87 @@ def test_a_preset_that_another_one_replaces_is_named(command, preset_root, capsy
     said = "; replaces the preset with eval loss 0.125, num_steps 3\n"
     assert capsys.readouterr().out.endswith(said)
     assert rnn_zoo.preset(NAME) == card
+
+
+def test_presets_that_two_processes_make_at_once_are_all_kept(command, preset_root, monkeypatch):
+    command()
+    card, read = rnn_zoo.preset(NAME), presets._known
+
+    def read_slowly(out):
+        known = read(out)
+        time.sleep(0.02)
+        return known
+
+    monkeypatch.setattr(presets, "_known", read_slowly)
+    names = [f"capacity/gru-{number}" for number in range(6)]
+    writers = [
+        threading.Thread(
+            target=presets.write, args=(preset_root, dataclasses.replace(card, name=n))
+        )
+        for n in names
+    ]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert rnn_zoo.list_presets() == sorted([*names, NAME])
+
+
+def lose_best(path):
+    lines = path.read_text().splitlines(keepends=True)
+    best = min(lines, key=lambda line: json.loads(line)["objective"] or math.inf)
+    path.write_text("".join(line for line in lines if line != best))
+
+
+def replace_by_another(path):
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    for line in lines:
+        del line["crc32"]
+        line["config"]["lr_init"] /= 2
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+@pytest.mark.parametrize(
+    "spoil, problem, is_made",
+    [
+        (lose_best, "lacks 1 trial that had ended", True),
+        (pathlib.Path.unlink, "lacks 4 trials that had ended", False),
+        (replace_by_another, "has 4 trials of another study, the first is 00000 with lr", False),
+    ],
+)
+def test_trials_that_are_lost_or_of_another_study_are_named(
+    runs, tmp_path, spoil, problem, is_made
+):
+    path = shutil.copytree(runs, tmp_path / "runs") / "sweep/studies/one/trials.jsonl"
+    spoil(path)
+    said = []
+    found = presets.best_trials([tmp_path], said.append)
+    assert len(said) == 1 and f"{path} {problem}" in said[0]
+    assert (NAME in found) == is_made
+
+
+@pytest.mark.parametrize("change", [{"task": "nosuch"}, {"arch": "nosuch"}, {"max_params": 301}])
+def test_a_record_of_another_model_than_its_configuration_is_refused(runs, tmp_path, change):
+    record = dataclasses.asdict(best_of(runs)) | change | {"crc32": None}
+    (tmp_path / "trials.jsonl").write_text(json.dumps(record) + "\n")
+    (name,) = change
+    with pytest.raises(UserError, match=f"trials.jsonl has {name} .*, and its configuration "):
+        presets.best_trials([tmp_path])
+
+
+def test_a_configuration_without_options_has_their_defaults(runs):
+    best = best_of(runs)
+    del best.config["task_options"]
+    assert presets.card(NAME, best, {}).config["task_options"] == {}
+
+
+def test_runs_are_not_trained_through_a_link(command, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work/capacity").symlink_to("../elsewhere")
+    with pytest.raises(UserError, match="work/capacity is a symbolic link"):
+        command("--train=*")
+    assert not os.listdir(tmp_path / "elsewhere")
 
 
 def test_presets_are_not_written_through_a_link(command, preset_root, tmp_path):

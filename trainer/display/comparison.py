@@ -103,4 +103,4 @@ def _cell(value, form=None):
         return "-"
     if form is None:
         form = ".4g" if isinstance(value, float) else ""
-    return format(value, form)
+    return format(value, form) if isinstance(value, (int, float)) else str(value)

@@ -10,7 +10,7 @@ from absl import flags
 from rnn_zoo.quantization import GRANULARITIES, MAX_BITS, MIN_BITS
 from trainer.cli import main as cli
 from trainer.cli import train_flags
-from trainer.config import check_choice, check_range, read_config
+from trainer.config import check_choice, check_range, config_of
 from trainer.errors import UserError
 from trainer.storage.files import refuse_link, whole
 from trainer.storage.records import RunDirectory, RunRecord
@@ -52,7 +52,7 @@ def main() -> None:
     if not FLAGS.out:
         refuse_link(out)
     record = directory.read_record()
-    config = train_flags.with_text8(read_config(record.config, directory.record_path), FLAGS)
+    config = train_flags.with_text8(config_of(record, directory.record_path), FLAGS)
     if record.eval_loss is None:
         way_out = "choose another" if record.status == "infeasible" else "finish it with --resume"
         raise UserError(f"{directory.path} has no eval loss, as it is {record.status}; {way_out}")

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import itertools
 import json
+import math
 import os
 import pathlib
 import re
@@ -28,6 +29,8 @@ PRIVATE = ("host", "command")
 #: Files of a run that exist before its record.
 _DOCUMENTS = ("config.gin", "operative_config.gin")
 _LEASE = ("lease.json", "lease.lock")
+#: Field of a record -> that of its configuration, which has the same value.
+SHARED = {"task": "task", "arch": "arch", "depth": "depth", "max_params": "num_params"}
 #: Name of a trial's directory in a study.
 _TRIAL = re.compile("trial_([0-9]{5})")
 
@@ -63,13 +66,21 @@ class Fields(TypedDict, total=False):
     precision: str
 
 
-class Metrics(TypedDict, total=False):
-    """Metrics of a split; each task has its own besides the loss."""
-
+class _Metrics(TypedDict, total=False):
     loss: float
     mutual_information: float
     bits_per_parameter: float
     bits_per_character: float
+
+
+def _are_finite(values: Any) -> bool:
+    if isinstance(values, (list, dict)):
+        return all(map(_are_finite, values.values() if isinstance(values, dict) else values))
+    return not isinstance(values, float) or math.isfinite(values)
+
+
+#: Metrics of a split; each task has its own besides the loss.
+Metrics = Annotated[_Metrics, _are_finite, "of finite numbers"]
 
 
 class Measurement(TypedDict, total=False):

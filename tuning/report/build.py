@@ -10,7 +10,7 @@ import pandas as pd
 from trainer.display.progress import Display
 from trainer.display.words import cell, count
 from trainer.errors import UserError
-from trainer.storage.files import whole
+from trainer.storage.files import refuse_link, whole
 from tuning import trials
 from tuning.report import atlas, atlas_page, generic, page, style
 from tuning.report import gaps as gap
@@ -20,6 +20,9 @@ from tuning.report.claims import CLAIMS
 from tuning.report.figures import FIGURES
 from tuning.report.selection import by_optimizer, of_paper
 from tuning.report.tables import TABLES
+
+#: Directories within that of a report.
+_FOLDERS = ("figures", "tables")
 
 
 class NoRuns(UserError):
@@ -54,8 +57,11 @@ def run(
 
     Raises:
         NoRuns: there is no finished run.
-        UserError: a figure has another name, or the style is no such file.
+        UserError: a figure has another name, the style is no such file, or a link is in place of a
+            directory to write.
     """
+    for name in _FOLDERS:
+        refuse_link(pathlib.Path(out, name))
     found, excluded, problems = _read(runs, published_trials)
     for problem in problems:
         display.say(problem)
@@ -147,7 +153,7 @@ def _read(runs, published_trials):
 
 
 def _write(out, figures, tables):
-    for name in ("figures", "tables"):
+    for name in _FOLDERS:
         (out / name).mkdir(parents=True, exist_ok=True)
     for name, (_, chart, _) in figures.items():
         for kind in METADATA:

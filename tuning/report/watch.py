@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 from trainer.display.progress import Display
 from trainer.storage.files import whole
-from tuning import trials
 from tuning.report.build import NoRuns
+from tuning.study import log
 
 
 def run(
@@ -49,7 +49,7 @@ def run(
 def fingerprint(runs: str | os.PathLike) -> str:
     """Hash of the names, sizes and times of all records below a directory."""
     digest = hashlib.sha256()
-    for path, names in trials.record_files(pathlib.Path(runs)):
+    for path, names in log.record_files(pathlib.Path(runs)):
         for name in names:
             if not (path / name).exists():  # the log of a study that has no trial yet, or lost it
                 continue

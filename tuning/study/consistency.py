@@ -11,13 +11,11 @@ from rnn_zoo.json_types import FileName
 from trainer.display.words import count
 from trainer.storage import json_files
 from trainer.storage.differences import flat
-from trainer.storage.records import RunRecord
+from trainer.storage.records import SHARED, RunRecord
 from tuning.study import log
 
 #: What to do with a log that has trials of another study.
 WAY_OUT = "restore its own trials.jsonl, or start a new study in another directory"
-#: Field of a record -> that of the configuration of its study.
-_SHARED = {"task": "task", "arch": "arch", "depth": "depth", "max_params": "num_params"}
 
 
 class _Search(TypedDict):
@@ -104,7 +102,7 @@ def foreign(
 
 def difference(held: Mapping[str, Any], wanted: Mapping[str, Any]) -> str | None:
     """Returns the first setting in which two configurations of studies differ, or None."""
-    for name in _SHARED.values():
+    for name in SHARED.values():
         if name in held and name in wanted and held[name] != wanted[name]:
             return f"{name} {held[name]}, not {wanted[name]}"
     return None
@@ -113,7 +111,7 @@ def difference(held: Mapping[str, Any], wanted: Mapping[str, Any]) -> str | None
 def _difference(record, config):
     held = {
         name: getattr(record, field)
-        for field, name in _SHARED.items()
+        for field, name in SHARED.items()
         if name not in record.searched
     }
     text = difference(held, config)

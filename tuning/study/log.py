@@ -9,7 +9,7 @@ import dataclasses
 import errno
 import os
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from trainer.cli.gin_files import labelled
@@ -18,8 +18,11 @@ from trainer.storage import json_files
 from trainer.storage.files import open_to_append
 from trainer.storage.records import PRIVATE, RunDirectory, RunRecord
 
-#: File names of the logs of a study's reruns, and of trainings of given hyperparameters.
-RERUNS, GIVEN = "reruns.jsonl", "given.jsonl"
+#: File names of the logs of a study's trials, of its reruns, and of trainings of given
+#: hyperparameters.
+TRIALS, RERUNS, GIVEN = "trials.jsonl", "reruns.jsonl", "given.jsonl"
+#: File name of the record of a run.
+RUN = "record.json"
 
 
 class TrialLog:
@@ -87,6 +90,26 @@ def read(path: str | pathlib.Path) -> tuple[dict[str, RunRecord], list[str]]:
         if records.setdefault(record.run_id, record) is not record:
             problems.append(f"a second record of trial {record.run_id}")
     return records, problems
+
+
+def record_files(directory: pathlib.Path) -> Iterator[tuple[pathlib.Path, list[str]]]:
+    """Yields (directory, names of its record files), sorted by path.
+
+    The trials.jsonl of a study is named even if it is lost.
+    """
+    for place, folders, files in os.walk(directory):
+        folders.sort()
+        if "oracle.json" in files and "study.json" in files:
+            files.append(TRIALS)
+        names = [name for name in (TRIALS, RERUNS, GIVEN) if name in files]
+        if names:
+            # The directories of the best trials repeat records of the log.
+            folders.clear()
+        elif RUN in files:
+            names = [RUN]
+            folders.clear()
+        if names:
+            yield pathlib.Path(place), names
 
 
 def ranked(records: Iterable[RunRecord]) -> list[RunRecord]:

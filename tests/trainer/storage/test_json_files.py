@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import os
 import random
 import typing
@@ -143,6 +144,7 @@ def test_lines_are_read_up_to_the_damaged_ones(tmp_path):
         ({"status": "done"}, "status must be one of ok, infeasible, interrupted, got 'done'"),
         ({"status": "infeasible"}, "its status is infeasible, and it has no infeasible_at"),
         ({"objective": 1.0, "eval_loss": None}, "it has an objective, and no eval_loss"),
+        ({"metrics": {"eval": {"own": [1, [math.nan]]}}}, "metrics.eval must be of finite numbers"),
         ({"objective": 1.0, "valid_loss": None}, "it has an objective, and no valid_loss"),
         ({"train_steps": 10**20}, "train_steps must be an int, got 1000000"),
     ],
@@ -212,4 +214,4 @@ def test_wide_values_and_rare_characters_are_read():
 @pytest.mark.parametrize("config", [{"precision": [1]}, {"task": []}, {"arch": {}}, {"preset": 7}])
 def test_a_field_that_is_read_by_name_has_its_type(config):
     with pytest.raises(ValueError, match=f"^config.{min(config)} must be"):
-        reader(RunRecord)(dataclasses.asdict(records.record(config=config)))
+        reader(RunRecord)(dataclasses.asdict(records.record()) | {"config": config})

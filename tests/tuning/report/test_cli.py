@@ -50,6 +50,17 @@ def test_it_says_what_there_is_and_how_to_get_the_rest(home):
     assert "python -m tuning.sweep --gin_file=gin_configs/paper/figure_4_arithmetic.gin" in printed
 
 
+@pytest.mark.parametrize("name", ["figures", "tables"])
+def test_a_report_is_not_written_through_a_link(name, swept, tmp_path):
+    (tmp_path / "victim").mkdir()
+    (tmp_path / "victim/2a.pdf").touch()
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / name).symlink_to("../victim")
+    with pytest.raises(UserError, match=f"report/{name} is a symbolic link"):
+        build.run(swept, tmp_path / "report", None, Display())
+    assert [path.name for path in (tmp_path / "victim").iterdir()] == ["2a.pdf"]
+
+
 def test_files_are_those_of_figures_that_have_runs(home):
     drawn = {path.name for path in (home / "report/figures").iterdir()}
     names = ["1b", "1f", "2a", "5a", "App.1", "capacity-bits"]
