@@ -84,7 +84,7 @@ class BlockDiagonal(Dense):
         *lanes, blocks, size, _ = stored.shape
         # (K, 1, K, 1) and (..., K, n, 1, n) give (..., K, n, K, n).
         is_block = np.eye(blocks, dtype=bool)[:, None, :, None]
-        spread = ops.where(is_block, stored[..., :, :, None, :], 0.0)
+        spread = ops.where(is_block, ops.expand_dims(stored, -2), 0.0)
         return ops.reshape(spread, (*lanes, blocks * size, blocks * size))
 
 
@@ -105,7 +105,7 @@ class LowRank(Dense):
         return np.stack([factor.draw_from(generator, shape) for factor in factors])
 
     def dense(self, ops, stored):
-        left, right = stored[..., 0, :, :], stored[..., 1, :, :]
+        left, right = (ops.squeeze(each, -3) for each in ops.split(stored, 2, -3))
         return ops.matmul(left, ops.swapaxes(right, -1, -2))
 
 
@@ -128,7 +128,7 @@ class Antisymmetric(Dense):
         units = round((1 + (1 + 8 * stored.shape[-2]) ** 0.5) / 2)
         places, above = np.zeros((units, units), "int32"), np.triu_indices(units, 1)
         places[above] = places.T[above] = np.arange(stored.shape[-2])
-        entries = ops.take(stored[..., 0], places, axis=-1)
+        entries = ops.take(ops.squeeze(stored, -1), places, axis=-1)
         signed = ops.where(np.tri(units, dtype=bool), -entries, entries)
         return ops.where(np.eye(units, dtype=bool), 0.0, signed)
 
@@ -173,6 +173,11 @@ class Gate:
     bias: bool = True
 
     def __post_init__(self):
+        if not isinstance(self.recurrent, (Dense, Diagonal, type(None))):
+            raise ValueError(
+                "a gate's recurrent product must be None or a structure such as Dense() or "
+                f"Diagonal(1.0), got {self.recurrent!r}"
+            )
         if not (self.input or self.recurrent):
             raise ValueError("a gate needs an input or a recurrent product; declare a Vector")
         if self.per_head and self.recurrent:

@@ -4,12 +4,16 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from rnn_zoo import names
-from rnn_zoo.algebra import Gate, divisor
+import numpy as np
+
+from rnn_zoo import names, numpy_ops
+from rnn_zoo.algebra import Gate, Vector, divisor, state_widths
 from rnn_zoo.architectures import ALIASES, ARCHITECTURES, Architecture
 from rnn_zoo.cells import CELLS, AbstractRNNCell
 from rnn_zoo.cells.base import names_in_equations, own_options
+from rnn_zoo.cells.noise import replace
 from rnn_zoo.layers import LAYERS, CellLayer, make_layer
+from rnn_zoo.stepper import in_numpy
 
 
 def register(
@@ -42,10 +46,10 @@ def register(
 
     Raises:
         TypeError: `cell_class` is not a subclass of `AbstractRNNCell`.
-        ValueError: the name is taken or malformed, or the class lacks gates, states or equations,
-            or overrides `build`, or an argument of its constructor lacks a default or an attribute
-            of the same name. A class with the module and name of the registered one replaces
-            it, which helps in notebooks.
+        ValueError: the name is taken or malformed; the class lacks gates, states or equations, or
+            overrides `build`; its step mixes units; or an argument of its constructor lacks a
+            default or an attribute of the same name. A class with the module and name of the
+            registered one replaces it, which helps in notebooks.
 
     Example:
         class LeakyCell(rnn_zoo.AbstractRNNCell):
@@ -63,6 +67,7 @@ def register(
     names.check("architecture", name, cell_class, CELLS.get(ALIASES.get(name, name)))
     options = own_options(cell_class)
     _check_options(cell_class, options, ranges or {})
+    _check_step(cell_class(2 * divisor(cell_class.gates)))
     summary = summary or (cell_class.__doc__ or cell_class.__name__).strip().split("\n")[0]
     ARCHITECTURES[name] = Architecture(
         summary,
@@ -128,6 +133,12 @@ def _check_class(cell_class):
         raise ValueError(
             f"{name}.state_names must be a tuple of different names like ('h', 'c'), got {states!r}"
         )
+    odd = [each for each, kind in cell_class.vectors.items() if not isinstance(kind, Vector)]
+    if odd:
+        raise ValueError(
+            f"{name}.vectors must map names to rnn_zoo.algebra.Vector or Scalar; "
+            f"{odd[0]!r} is {cell_class.vectors[odd[0]]!r}"
+        )
     taken = [vector for vector in cell_class.vectors if hasattr(cell_class(divisor(gates)), vector)]
     if taken or not all(map(str.isidentifier, cell_class.vectors)):
         raise ValueError(
@@ -147,3 +158,48 @@ def _check_class(cell_class):
             f"{name} must not override build(): declare further weights as `vectors`; "
             f"keras.layers.RNN({name}(units)) trains any"
         )
+
+
+def _check_step(cell):
+    """Check that a step computes the same with the batch last, as loops run it."""
+    name, rng = type(cell).__name__, np.random.default_rng(0)
+    x, states = _drawn(rng, cell.units), [_drawn(rng, w) for w in state_widths(cell, cell.units)]
+    answers = {gate: _drawn(rng, cell.units) for gate in cell.gates}
+    sizes = {each: kind.shape(cell.units)[0] for each, kind in cell.vectors.items()}
+    vectors = {each: _drawn(rng, size)[:1] for each, size in sizes.items()}
+
+    def run(axis):
+        def turned(array):
+            return array if axis == -1 else array.T
+
+        def pre(gate, *operands):
+            return turned(answers[gate])
+
+        pre.axis = axis
+        own = replace(in_numpy(cell), **{each: turned(array) for each, array in vectors.items()})
+        with np.errstate(all="ignore"):
+            output, new = own.step(numpy_ops, turned(x), pre, [turned(state) for state in states])
+        return [turned(np.asarray(each)) for each in (output, *new)]
+
+    try:
+        is_equal = all(
+            one.shape == like.shape and np.allclose(one, other, 1e-4, 1e-4, True)
+            for one, other, like in zip(run(-1), run(-2), (x, *states), strict=True)
+        )
+    except ValueError:  # shapes that do not fit
+        is_equal = False
+    except KeyError as error:
+        raise ValueError(
+            f"{name}.step reads gate_bias[{error}], but its forget_gates are "
+            f"{', '.join(cell.forget_gates) or 'none'}"
+        ) from None
+    if not is_equal:
+        raise ValueError(
+            f"{name}.step must treat all units and samples alike: with the batch last, as in "
+            "loops, it computes something else. A function over the units needs axis=pre.axis"
+        )
+
+
+def _drawn(rng, size):
+    """Draw numbers of three samples (B, size)."""
+    return rng.normal(size=(3, size)).astype("float32")

@@ -135,7 +135,7 @@ class _Layer:
 
     def __init__(self, cell, weights, batch_size, dtype):
         fused = fuse(cell, weights, np)
-        self.cell, self.dtype = _in_numpy(replace(cell, **fused.vectors)), dtype
+        self.cell, self.dtype = in_numpy(replace(cell, **fused.vectors)), dtype
         self.read_in, self.diagonals = fused.read_in, fused.diagonals
         self.initial = [np.tile(state, (batch_size, 1)) for state in fused.initial_state]
         self.input_dim = len(self.read_in["kernel"] if self.read_in else fused.input)
@@ -204,8 +204,8 @@ def _columns(start, stop):
     return slice(None), slice(start, stop)
 
 
-def _in_numpy(cell):
-    """Return the cell with NumPy equivalents of its function-valued attributes."""
+def in_numpy(cell: AbstractRNNCell) -> AbstractRNNCell:
+    """Return a cell with NumPy equivalents of its function-valued attributes."""
     functions = {
         name: numpy_ops.equivalent(value)
         for name, value in vars(cell).items()

@@ -43,8 +43,13 @@ def scan(
     def iteration(i, carry, arrays):
         t = length - 1 - i if reverse else i
         x = tf.nest.pack_sequence_as(xs, [None if x is None else x.read(t) for x in given])
-        carry, ys = body(carry, x)
-        return i + 1, list(carry), [a.write(t, y) for a, y in zip(arrays, ys, strict=True)]
+        before = carry
+        carry, ys = body(before, x)
+        return (
+            i + 1,
+            apart(list(carry), before),
+            [a.write(t, y) for a, y in zip(arrays, ys, strict=True)],
+        )
 
     _, carry, arrays = tf.while_loop(
         lambda i, *_: i < length,
@@ -55,6 +60,20 @@ def scan(
     return carry, [
         tf.ensure_shape(array.stack(), [static_length, *shape])
         for array, shape in zip(arrays, shapes, strict=True)
+    ]
+
+
+def apart(new: list[Tensor], before: list[Tensor]) -> list[Tensor]:
+    """Return a loop's new tensors such that none is another one of the iteration before.
+
+    LiteRT loses the old value of a loop's variable that takes the place of another, as in a chain
+    of delays, and its converter removes plain copies.
+    """
+    return [
+        tf.maximum(each, tf.constant(float("-inf"), each.dtype))
+        if any(each is old for place, old in enumerate(before) if place != index)
+        else each
+        for index, each in enumerate(new)
     ]
 
 

@@ -177,7 +177,7 @@ def pre_of_step(cell: Any, ops: ModuleType, weights: Fused, x: Tensor) -> Callab
         return dict(zip(names, ops.split(array, len(names), -1), strict=True)) if names else {}
 
     given = by_gate(None if weights.input is None else ops.matmul(x, weights.input), "input")
-    biases = {} if weights.bias is None else by_gate(weights.bias[..., None, :], "bias")
+    biases = {} if weights.bias is None else by_gate(ops.expand_dims(weights.bias, -2), "bias")
     matrices = by_gate(weights.recurrent, "matrix")
 
     def pre(gate, operand=None):
@@ -185,7 +185,7 @@ def pre_of_step(cell: Any, ops: ModuleType, weights: Fused, x: Tensor) -> Callab
         if gate in matrices:
             terms.append(ops.matmul(operand, matrices[gate]))
         if gate in weights.diagonals:
-            terms.append(operand * weights.diagonals[gate][..., None, :])
+            terms.append(operand * ops.expand_dims(weights.diagonals[gate], -2))
         return sum(terms[1:], terms[0])
 
     pre.axis = -1  # type: ignore[attr-defined]

@@ -90,7 +90,7 @@ def unroll(
     dtypes |= {name: array.dtype for part in noise_of_step for name, array in part.items()}
     run, probe = with_mask_argument(step), _probe(weights)
     widths = [state.shape[-1] for state in weights.initial_state]
-    vectors = {name: array[..., None] for name, array in weights.vectors.items()}
+    vectors = {name: ops.expand_dims(array, -1) for name, array in weights.vectors.items()}
     form = form_of(step, cell.gates, widths, probe, dtypes, vectors)
     has_output_state = mask is not None or not (sequence or form.output_state is not None)
     if has_output_state:
@@ -122,7 +122,7 @@ def unroll(
         mask,
         list(noise_of_step),
         [
-            {name: array[..., None, :] for name, array in each.items()}
+            {name: ops.expand_dims(array, -2) for name, array in each.items()}
             for each in (weights.diagonals, weights.vectors)
         ],
     )

@@ -254,7 +254,7 @@ class Loops:
             return total
         bias = product["bias"]
         if self.batch_last:
-            return total + bias[..., None]
+            return total + ops.expand_dims(bias, -1)
         # Not by "+": TensorFlow has a faster gradient for what Keras knows to be a bias.
         return total + bias[..., None, :] if len(bias.shape) > 1 else ops.add(total, bias)
 

@@ -72,7 +72,7 @@ def scanned(
     Returns:
         (outputs (T, ..., B, N), list of the states of all steps).
     """
-    vectors = {name: array[..., None, :] for name, array in weights.vectors.items()}
+    vectors = {name: ops.expand_dims(array, -2) for name, array in weights.vectors.items()}
     cell, pre = replace(cell, **vectors), pre_of_step(cell, ops, weights, x)
     if getattr(cell, "layer_norm", False):
         pre = normalised(cell, ops, pre)

@@ -14,7 +14,7 @@ from registrations import restored
 from slow import slow_except
 
 import rnn_zoo
-from rnn_zoo import CELLS, build_model, count_params, names, register
+from rnn_zoo import CELLS, algebra, build_model, count_params, names, register
 from rnn_zoo.algebra import Gate
 from rnn_zoo.cells.lanes import lane_cell
 from rnn_zoo.functional import draw_weights, forward, make_cells
@@ -232,3 +232,56 @@ def test_names_that_are_taken_or_malformed_are_refused():
 def test_unknown_names_say_what_to_do(arch, message):
     with pytest.raises(ValueError, match=message):
         names.find("architecture", arch, rnn_zoo.ARCHITECTURES, "rnn_zoo.register")
+
+
+# Steps and declarations that would go wrong later
+
+
+def stepping(step, **attributes):
+    return type("OddCell", (MineCell,), {"step": step, **attributes})
+
+
+@pytest.mark.parametrize(
+    ("cell_class", "message"),
+    [
+        (
+            lambda: stepping(lambda self, ops, x, pre, states: (ops.mean(pre("c", 1)), states)),
+            "OddCell.step must treat all units and samples alike",
+        ),
+        (
+            lambda: stepping(
+                lambda self, ops, x, pre, states: [ops.cumsum(pre("c", states[0]), -1), states]
+            ),
+            "A function over the units needs axis=pre.axis",
+        ),
+        (
+            lambda: stepping(
+                lambda self, ops, x, pre, states: (pre("c", 1) + self.gate_bias["c"], states)
+            ),
+            r"OddCell.step reads gate_bias\['c'\], but its forget_gates are none",
+        ),
+        (
+            lambda: stepping(MineCell.step, vectors={"alpha": 1.0}),
+            "OddCell.vectors must map names to .*Vector or Scalar; 'alpha' is 1.0",
+        ),
+    ],
+)
+def test_steps_and_vectors_that_would_go_wrong_are_refused(cell_class, message):
+    with pytest.raises(ValueError, match=message):
+        register("odd", cell_class())
+    assert "odd" not in CELLS
+
+
+def test_a_step_may_normalise_over_the_axis_of_its_units():
+    def step(self, ops, x, pre, states):
+        z = pre("c", states[0])
+        h = z - ops.mean(z, pre.axis, keepdims=True)
+        return h, [h]
+
+    register("odd", stepping(step))
+
+
+@pytest.mark.parametrize("recurrent", ["diagonal", algebra.Diagonal])
+def test_a_recurrent_product_is_a_structure(recurrent):
+    with pytest.raises(ValueError, match=r"a structure such as Dense\(\) or Diagonal\(1.0\), got"):
+        Gate(recurrent=recurrent)

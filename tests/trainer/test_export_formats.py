@@ -25,6 +25,8 @@ pytestmark = tensorflow_only
 #: Batch and time: of LiteRT, and other sizes for ONNX. T is that of arithmetic.
 FIXED, OTHER = (2, 36), (3, 5)
 
+#: Cells with other weights and states: blocks, matrices, complex numbers, delays, vectors.
+STRUCTURED = ("slstm", "mlstm", "lru", "qrnn", "antisymmetric_rnn", "fast_grnn", "tau_gru")
 READER = """
 import sys
 
@@ -70,7 +72,7 @@ np.savez("answers.npz", **answers)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("arch", reference.GATES)
+@pytest.mark.parametrize("arch", [*reference.GATES, *STRUCTURED])
 def test_answers_are_those_of_the_keras_model(arch, tmp_path):
     config = TrainConfig("arithmetic", arch, depth=2, num_params=1200, gate_bias=0.5)
     write_run(tmp_path / "run", config, shrink=0.7)

@@ -14,6 +14,7 @@ from typing import Any
 import tensorflow as tf
 
 from rnn_zoo.algebra import state_widths
+from rnn_zoo.backend.tensorflow import apart
 from rnn_zoo.model import initial_states, recurrent_cells, step
 
 
@@ -65,7 +66,8 @@ class Signatures:
         def body(t, states, outputs):
             answers = self.step(inputs[t], **states)
             outputs = write(outputs, t, answers.pop("outputs"))
-            return t + 1, answers, outputs
+            new = apart(list(answers.values()), [states[name] for name in answers])
+            return t + 1, dict(zip(answers, new, strict=True)), outputs
 
         _, _, outputs = tf.while_loop(
             lambda t, *_: t < length,
