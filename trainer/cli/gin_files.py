@@ -19,6 +19,7 @@ from trainer.cli import layers
 from trainer.cli.layers import gin
 from trainer.config import OPTIONS, TrainConfig
 from trainer.errors import UserError
+from trainer.storage.files import read_bytes
 
 PROFILES = ("smoke", "laptop", "paper")
 #: Start of the comment that names the profile of a run's config.gin.
@@ -270,6 +271,8 @@ def mistakes() -> Iterator[None]:
 
 
 def _as_user_error(error):
+    if isinstance(error, RecursionError):
+        return UserError("gin: a file includes itself, or a value is nested too deeply")
     if isinstance(error, UserError):
         return UserError(str(error).split("\n")[0])  # the rest is gin's call chain
     return UserError(_one_line(error))
@@ -356,7 +359,7 @@ def read(path: str | pathlib.Path) -> str:
         UserError: it cannot be read.
     """
     try:
-        return pathlib.Path(path).read_text()
+        return read_bytes(path).decode()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not text"
         raise UserError(f"cannot read gin file {path}: {reason}") from None

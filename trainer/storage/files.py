@@ -134,23 +134,32 @@ def whole_directory(path: str | os.PathLike) -> Iterator[pathlib.Path]:
             held.enter_context(locked(path.with_name(f".{path.name}.lock")))
         except BlockingIOError:
             raise UserError(f"another process is writing {path}; wait for its end") from None
-        if old.exists() and not path.exists():
+        if old.is_dir() and not old.is_symlink() and not path.exists():
             os.replace(old, path)
         for leftover in (partial, old):
-            shutil.rmtree(leftover, ignore_errors=True)
+            remove(leftover)
         partial.mkdir()
         try:
             yield partial
             for file in partial.rglob("*"):
                 _sync(file)
         except BaseException:
-            shutil.rmtree(partial, ignore_errors=True)
+            remove(partial)
             raise
         if path.exists():
             os.replace(path, old)
         os.replace(partial, path)
         sync_directory(path.parent)
-        shutil.rmtree(old, ignore_errors=True)
+        remove(old)
+
+
+def remove(path: str | os.PathLike) -> None:
+    """Removes a directory with its content, or whatever is in its place; ignores errors."""
+    if os.path.isdir(path) and not os.path.islink(path):
+        shutil.rmtree(path, ignore_errors=True)
+    else:  # `rmtree` would wait for a writer of a FIFO
+        with contextlib.suppress(OSError):
+            os.unlink(path)
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ the field and its value.
 import json
 import os
 import re
+import typing
 import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -21,6 +22,8 @@ from trainer.storage.files import read_bytes, whole
 CHECKSUM = "crc32"
 #: Most digits of a whole number, and levels of nesting, in any file.
 _MOST_DIGITS, _MOST_NESTED = 40, 100
+# An escaped NUL, which no path may have.
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _CHECKED = re.compile(rb',\s*"crc32": "([0-9a-f]{8})"\s*\}\s*\Z')
 
 
@@ -136,12 +139,17 @@ def parse(content: bytes, kind: Any, place: str | os.PathLike, owner: str = "") 
     _check_depth(values, content, place)
     if b"\\ud" in content.lower() and not _is_text(values):
         raise Damaged(place, "it has half a character (a lone surrogate)")
+    if _NUL.search(content):
+        raise Damaged(place, "it has a NUL character")
     if isinstance(values, dict) and values.pop(CHECKSUM, None) is not None:
         found = _CHECKED.search(content)
         body = content[: found.start()] if found else b""
         if not found or int(found[1], 16) not in (_checksum(body, owner), _checksum(body, "")):
             reason = "it does not match its checksum" + " or is of another run" * bool(owner)
             raise Damaged(place, f"{reason}; to accept it, remove its {CHECKSUM}")
+    # A type whose fields all have defaults would accept it.
+    if values == {} and kind is not Any and typing.get_origin(kind) is not dict:
+        raise Damaged(place, "it is empty")
     return checked(values, kind, place)
 
 

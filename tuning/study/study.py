@@ -14,7 +14,6 @@ import contextlib
 import dataclasses
 import pathlib
 import re
-import shutil
 import warnings
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -26,7 +25,7 @@ from trainer.display.words import count
 from trainer.errors import UserError
 from trainer.storage import json_files
 from trainer.storage.differences import refuse_difference
-from trainer.storage.files import refuse_links, whole
+from trainer.storage.files import refuse_links, remove, whole
 from trainer.storage.lease import Lease
 from trainer.storage.records import RunRecord
 from tuning.config import MAX_TRIALS, StudyConfig, seed_of
@@ -409,7 +408,7 @@ class Study:
             # The log is written last: a trial in the log is not trained again.
             self.log.append(record)
             for dropped in self.ranked[self.study.keep :]:
-                shutil.rmtree(self.trial_path(dropped.run_id) / "checkpoints", ignore_errors=True)
+                remove(self.trial_path(dropped.run_id) / "checkpoints")
         # Propose while others still train, so that no lane waits for the search.
         self._schedule.advance()
 

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import pathlib
 import threading
 
 import pytest
@@ -100,6 +101,14 @@ def test_a_directory_survives_a_kill_between_two_renames(tmp_path, monkeypatch):
     with pytest.raises(ZeroDivisionError), files.whole_directory(tmp_path / "out"):
         raise ZeroDivisionError
     assert os.listdir(tmp_path) == ["out"] and (tmp_path / "out/model").read_text() == "old"
+
+
+@pytest.mark.parametrize("state", ["partial", "old"])
+@pytest.mark.parametrize("make", [os.mkfifo, pathlib.Path.touch])
+def test_a_leftover_of_another_kind_is_removed(tmp_path, make, state):
+    make(tmp_path / f".out.{state}")
+    write(tmp_path / "out", "new")
+    assert os.listdir(tmp_path) == ["out"] and (tmp_path / "out/model").read_text() == "new"
 
 
 def test_one_of_many_threads_holds_a_lock(tmp_path):

@@ -215,3 +215,20 @@ def test_wide_values_and_rare_characters_are_read():
 def test_a_field_that_is_read_by_name_has_its_type(config):
     with pytest.raises(ValueError, match=f"^config.{min(config)} must be"):
         reader(RunRecord)(dataclasses.asdict(records.record()) | {"config": config})
+
+
+def test_a_file_without_any_field_and_a_nul_are_refused():
+    class Open(TypedDict, total=False):
+        name: str
+
+    for content in (b"{}", b'{"crc32": null}'):
+        with pytest.raises(json_files.Damaged, match="here: it is empty"):
+            json_files.parse(content, Open, "here")
+    assert json_files.parse(b"{}", dict[str, str], "here") == {}
+    for text, is_refused in {r"\u0000": True, r"\\u0000": False, r"\\\u0000": True}.items():
+        content = b'{"name": "a%s"}' % text.encode()
+        if is_refused:
+            with pytest.raises(json_files.Damaged, match="here: it has a NUL character"):
+                json_files.parse(content, Open, "here")
+        else:
+            assert json_files.parse(content, Open, "here") == {"name": r"a\u0000"}

@@ -1,6 +1,7 @@
 """Grids of studies, and the paper's gin files in every profile."""
 
 import dataclasses
+import os
 import pathlib
 import re
 
@@ -443,6 +444,20 @@ def test_mistakes_are_named(grid, text, message):
     with pytest.raises(UserError, match=message) as error:
         grid(text)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (os.mkfifo, "cannot read gin file loop.gin: it is not a regular file"),
+        (lambda path: path.write_text("include 'loop.gin'"), "gin: a file includes itself, or a"),
+    ],
+)
+def test_a_gin_file_that_has_no_end_is_refused(tmp_path, monkeypatch, make, message):
+    monkeypatch.chdir(tmp_path)
+    make(tmp_path / "loop.gin")
+    with pytest.raises(UserError, match=message):
+        studies("loop.gin")
 
 
 def test_the_paper_s_files_are_found_from_any_directory(tmp_path, monkeypatch):
