@@ -73,6 +73,16 @@ def test_an_empty_value_is_refused(monkeypatch, capsys, define, value, is_refuse
     assert ("--name is empty; give a value" in capsys.readouterr().err) == is_refused
 
 
+def test_a_path_of_too_many_levels_is_refused(monkeypatch, capsys):
+    known = flags.FlagValues()
+    flags.DEFINE_string("out", None, "", flag_values=known)
+    monkeypatch.setattr(sys, "argv", ["command", "--out=" + "x/" * 2000])
+    with pytest.raises(SystemExit) as caught:
+        cli.run(lambda: 0, known, "")
+    assert caught.value.code == 2
+    assert capsys.readouterr().err == "error: --out has 2,000 levels; a path may have 200\n"
+
+
 def test_help_may_be_read_in_part(tmp_path):
     """As with head, which closes the pipe."""
     reading, writing = os.pipe()

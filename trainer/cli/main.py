@@ -25,6 +25,8 @@ _LOOKED_AT = ("run_dir", "init_from", "study_dir", "status", "out", "runs", "wor
 _LAB = ("gin", "keras_tuner", "matplotlib", "pooch", "scipy", "sklearn", "tensorboardX")
 #: Flags for which an empty value is one.
 _MAY_BE_EMPTY = ("log_to",)
+#: Maximum number of levels of a path; `pathlib.Path.mkdir` calls itself for each.
+_MOST_LEVELS = 200
 #: Exit code after a signal, as shells report Ctrl-C.
 INTERRUPTED = 130
 
@@ -51,7 +53,7 @@ def run(main: Callable[[], int | None], flag_holder: flags.FlagValues, usage: st
         rest = flag_holder([sys.argv[0], *arguments])
         if rest[1:]:
             raise UserError(f"unexpected argument {rest[1]!r}; --help lists the flags")
-        _refuse_empty(flag_holder)
+        _check_values(flag_holder)
         _import_named(flag_holder)
         code = main()
     except flags.Error as error:
@@ -80,13 +82,16 @@ def _check_installed():
         raise UserError(f"this command needs {', '.join(absent)}: pip install 'rnn-zoo[lab]'")
 
 
-def _refuse_empty(flag_holder):
-    """Refuses an empty value, as of a variable that a shell script does not set."""
+def _check_values(flag_holder):
+    """Refuses an empty value, as of a variable that a shell script does not set, and deep paths."""
     for name in flag_holder:
         flag = flag_holder[name]
         values = flag.value if isinstance(flag.value, list) else [flag.value]
         if flag.present and name not in _MAY_BE_EMPTY and (not values or "" in values):
             raise UserError(f"--{name} is empty; give a value, or omit the flag")
+        levels = max((str(value).count("/") for value in values), default=0)
+        if levels > _MOST_LEVELS and name != "gin_bindings":
+            raise UserError(f"--{name} has {levels:,} levels; a path may have {_MOST_LEVELS}")
 
 
 def define_import(flag_holder: flags.FlagValues) -> None:
