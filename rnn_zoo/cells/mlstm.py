@@ -22,11 +22,11 @@ class MLSTMCell(AbstractRNNCell):
         i    = exp(a - m'),  f = exp(l + m - m')         (7)
         C'   = f C + i v k^T                             (8)
         n'   = f n + i k                                 (9)
-        h    = o · C' q / max(|n' · q|, exp(-m'))        (10)
+        h    = o · C' q / max(abs(n' · q), exp(-m'))     (10)
 
     There are four heads of D = N/4 units, so N must be a multiple of 4; i, f and m are one number
     per head. The stabilizer m keeps the exponentials of (7) at most 1 and cancels in (10), whose
-    denominator is max(|n · q|, 1) without it. The output h is no state.
+    denominator is max(abs(n · q), 1) without it. The output h is no state.
 
     The forget gate is a sigmoid, as in the authors' code; the paper (arXiv:2405.04517) allows an
     exponential too. It carries b^fg; the original has none, which is `gate_bias=0`. C and m start
