@@ -30,11 +30,7 @@ def make_cells(
     Arguments are those of `rnn_zoo.build_model`.
     """
     cell_class = CELLS[canonical_name(arch)]
-    cells = [cell_class(units, seed=layer, **options) for layer in layer_seeds(seed, depth)[:-1]]
-    if cells[0].weights:
-        names = ", ".join(weight.name for weight in cells[0].weights)
-        raise ValueError(f"{cell_class.__name__} has weights that belong to no gate: {names}")
-    return cells
+    return [cell_class(units, seed=layer, **options) for layer in layer_seeds(seed, depth)[:-1]]
 
 
 def draw_weights(
