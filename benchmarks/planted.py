@@ -100,6 +100,8 @@ def _record(row, generator):
     if record.status == "ok":
         for name in _NUMBERS:
             setattr(record, name, _known(getattr(row, name)))
+        if record.valid_loss is None:  # of simulated rows, which have one loss
+            record.valid_loss = record.eval_loss
         metrics = {metric: _known(getattr(row, name)) for metric, name in _METRICS.items()}
         record.metrics = {"eval": {name: v for name, v in metrics.items() if v is not None}}
         # Noise keeps the curve from compressing better than a real one.
