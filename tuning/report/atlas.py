@@ -73,10 +73,16 @@ def columns() -> list[str]:
 
 
 def select(trials: pd.DataFrame) -> pd.DataFrame:
-    """The trials of the atlas's studies, with the additional columns `num_trials` and `column`."""
+    """The trials of the atlas's studies, with the additional columns `num_trials` and `column`.
+
+    A random study of another sweep may have the same task, sizes and seed, but it does not begin
+    with the task's defaults.
+    """
     found = trials[~trials.is_rerun & trials.iteration.notna() & (trials.profile != "smoke")]
     found = found[found.held == "[]"]
-    return found.reset_index().merge(studies(), on=_KEYS).set_index("index").sort_index()
+    found = found.reset_index().merge(studies(), on=_KEYS).set_index("index").sort_index()
+    begins = found[(found.iteration == 0) & (found.origin == "first")].study
+    return found[found.study.isin(begins)]
 
 
 def complete(found: pd.DataFrame) -> pd.DataFrame:

@@ -33,7 +33,7 @@ def study(column, arch, results, seed=1, **values):
     made = []
     for number, result in enumerate(results):
         own = {"origin": "random" if number else "first", "chance_loss": 2.0, "iteration": number}
-        own |= facts | {"run_id": f"{number:05d}"}
+        own |= facts | {"run_id": f"{number:05d}"} | values
         if row["task"] == "capacity" and result is not None:
             made.append(capacity(float(result), **{"eval_loss": 2.0 - result / 1000} | own))
         else:
@@ -121,6 +121,13 @@ def test_only_the_atlas_s_own_studies_are_used(values):
 def test_a_study_is_used_once_it_is_finished():
     found = atlas.select(frame(*study(PARENS, "rnn", [0.5] * 5), *study(PARENS, "mgu", [0.5] * 7)))
     assert atlas.complete(found).arch.value_counts().to_dict() == {"mgu": 6}
+
+
+def test_a_random_study_of_another_sweep_is_none_of_it():
+    """Its trials would be missing from the paper's figures and claims."""
+    other = study(PARENS, "gru", [0.5] * 8, study="elsewhere", origin="random")
+    found = atlas.select(frame(*study(PARENS, "rnn", [0.5] * 6), *other))
+    assert set(found.arch) == {"rnn"}
 
 
 def test_names_in_the_picture_do_not_cover_each_other():
