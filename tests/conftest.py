@@ -7,6 +7,7 @@ import tempfile
 
 import pytest
 
+from trainer import names
 from trainer.storage.files import locked
 
 # There is a process for every core already. Threads beside it wait for one another in busy loops:
@@ -52,6 +53,16 @@ def pytest_unconfigure(config):
 def pytest_xdist_auto_num_workers(config):
     """A process more than there are cores: many a test waits for processes of its own."""
     return len(os.sched_getaffinity(0)) + 1
+
+
+@pytest.fixture(autouse=True)
+def _named():
+    """Forgets the modules that a test names, which workers of later tests would import."""
+    before, looked_at = dict(names._named), list(names._looked_at)
+    yield
+    names._named.clear()
+    names._named.update(before)
+    names._looked_at[:] = looked_at
 
 
 @pytest.fixture(scope="session")
