@@ -5,6 +5,8 @@ from fractions import Fraction
 
 from rnn_zoo.algebra import Antisymmetric, BlockDiagonal, Diagonal, LowRank, Scalar, learned_states
 from rnn_zoo.architectures import ARCHITECTURES
+from rnn_zoo.cells import CELLS
+from rnn_zoo.cells.linear import LinearRNNCell
 
 #: The paper's own architectures, which have no source of their own in the table.
 COLLINS = "Collins et al. 2017, arXiv:1611.09913"
@@ -18,15 +20,16 @@ _LINKS = {
 def table():
     """Markdown: a row for each architecture."""
     rows = [
-        "| name | layer | what it is | parameters of a layer | states | source |",
+        "| name, layer | what it is | parameters of a layer | states | scans | source |",
         "|---|---|---|---|---|---|",
     ]
     for name, row in ARCHITECTURES.items():
         layer = row.cell.removesuffix("Cell")
         link = f"{{py:class}}`{layer} <rnn_zoo.layers.{layer}>`"
         states = ", ".join(row.state_names)
+        scans = "yes" if issubclass(CELLS[name], LinearRNNCell) else ""
         rows.append(
-            f"| `{name}` | {link} | {row.summary} | {count_of(row)} | {states} | "
+            f"| `{name}` {link} | {row.summary} | {count_of(row)} | {states} | {scans} | "
             f"{_source(row.paper or COLLINS)} |"
         )
     return "\n".join(rows)
