@@ -279,6 +279,7 @@ def test_a_step_may_normalise_over_the_axis_of_its_units():
         return h, [h]
 
     register("odd", stepping(step))
+    assert CELLS["odd"].step is step
 
 
 @pytest.mark.parametrize("recurrent", ["diagonal", algebra.Diagonal])
