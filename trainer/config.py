@@ -10,7 +10,7 @@ from rnn_zoo.architectures import ALIASES, ARCHITECTURES
 from rnn_zoo.json_types import reader
 from rnn_zoo.presets import Preset, preset, read_weights
 from rnn_zoo.sizing import count_params, units_for_budget
-from trainer import memory, names, optimizers, tasks
+from trainer import lengths, memory, names, optimizers, tasks
 from trainer.errors import UserError, user_errors
 from trainer.storage.records import SHARED, RunDirectory, RunRecord
 from trainer.tasks.base import MAX_SAMPLES, Task
@@ -41,6 +41,9 @@ class TrainConfig:
         seed: seed of initial weights, and of the data unless `data_seed` is given.
         data_seed: seed of batches and random data sets.
         eval_samples: number of samples used to measure the loss of a split, at most 10^8.
+        eval_lengths: multiples of the task's length, such as (1, 2, 4), at which the trained model
+            is measured on the split eval, with `eval_samples` divided by the multiple. Tasks with
+            a `length_option` have them.
         activation: nonlinearity s(); None for the architecture's default.
         gate_bias: b^fg, a number for all gates that have it, or a dict from gate to number (keys
             "gy" and "gh" for the +RNN).
@@ -80,6 +83,7 @@ class TrainConfig:
     seed: int = 0
     data_seed: int | None = None
     eval_samples: int = 4096
+    eval_lengths: tuple[int, ...] = ()
     activation: str | None = None
     gate_bias: float | dict = 1.0
     matrix_init: str | None = None
@@ -146,6 +150,8 @@ class TrainConfig:
                 )
         optimizers.check_options(self.optimizer, self.optimizer_options)
         tasks.TASKS[self.task].check_options(self.task_options)
+        multiples = lengths.checked(tasks.TASKS[self.task], self.eval_lengths)
+        object.__setattr__(self, "eval_lengths", multiples)
 
     def __reduce__(self):
         # Another process constructs it anew, and so checks that it knows the names.
@@ -176,7 +182,7 @@ class TrainConfig:
     def hparams(self) -> dict[str, Any]:
         """The fields that are hyperparameters; the others identify the experiment."""
         experiment = {"task", "arch", "depth", "num_params", "seed", "data_seed"}
-        experiment |= {"eval_samples", "preset", "init_from", "precision"}
+        experiment |= {"eval_samples", "eval_lengths", "preset", "init_from", "precision"}
         values = dataclasses.asdict(self)
         return {name: value for name, value in values.items() if name not in experiment}
 
@@ -185,9 +191,10 @@ class TrainConfig:
         fields = dataclasses.asdict(self)
         return "".join(f"TrainConfig.{name} = {value!r}\n" for name, value in fields.items())
 
-    def make_task(self) -> Task:
-        """Builds the `Task`, which reads its data, if any."""
-        return tasks.TASKS[self.task](**self.task_options)
+    def make_task(self, multiple: int = 1) -> Task:
+        """Builds the `Task`, which reads its data, if any, at a multiple of its length."""
+        task = tasks.TASKS[self.task]
+        return task(**lengths.options_at(task, self.task_options, multiple))
 
     def units(self, input_dim: int, output_dim: int) -> int:
         """Returns the largest number of units within the budget.
@@ -203,15 +210,17 @@ class TrainConfig:
     def check_memory(
         self, task: Task, subject: str = "this training", way_out: str = memory.ADVICE
     ) -> int:
-        """Checks budget and memory; returns the number of units.
+        """Checks budget, memory and lengths; returns the number of units.
 
         Args:
             task: the task, from `make_task`.
             subject, way_out: start and end of the message about memory.
 
         Raises:
-            UserError: as for `units` and `memory.check`.
+            UserError: as for `units` and `memory.check`, or the task refuses a longer length.
         """
+        for multiple in self.eval_lengths:
+            self.make_task(multiple)
         input_dim, output_dim = task.input_dim, task.output_dim
         units = self.units(input_dim, output_dim)
         count = count_params(self.arch, self.depth, units, input_dim, output_dim)

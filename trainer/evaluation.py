@@ -33,11 +33,13 @@ class Evaluator:
         Returns:
             dict from metric to float or list; None if the loss is not finite.
         """
-        task, hparams = self._trial.task, self._trial.hparams(self._program)
+        hparams = self._trial.hparams(self._program)
         weights = keras.tree.map_structure(ops.convert_to_tensor, weights)
 
-        def evaluate(*arguments):
-            return self._program.evaluate(weights, hparams, task.device_data, *arguments)
+        def evaluate(split, num_samples, whole, multiple):
+            task = self._trial.task_at(multiple)
+            arguments = (task.device_data, split, num_samples, whole, task)
+            return self._program.evaluate(weights, hparams, *arguments)
 
         measured = self._trial.measure(evaluate, [split])
         return measured and measured[split]

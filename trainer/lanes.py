@@ -133,7 +133,7 @@ class Lanes:
     def __init__(self, trials: Sequence[Trial], lanes: int):
         self.program = trials[0].program(trials[0].optimizers, ACTIVATIONS)
         self.shape = trials[0].shape
-        self.shared = trials[0].task.device_data
+        self._shared: dict[int, dict[str, Any]] = {}
         for trial in trials:
             self._check(trial)
         self.trials, self.num_lanes = dict(enumerate(trials)), lanes
@@ -191,15 +191,18 @@ class Lanes:
         """Yields (trial, record, weights) of these lanes, and leaves them idle."""
         sizes = [self.trials[lane].task.num_samples for lane in ended]
         largest = max((size for size in sizes if size is not None), default=None)
+        # Those that end are removed meanwhile.
+        trials = dict(self.trials)
 
         @functools.cache
-        def measure_lanes(split, num_samples, whole):
+        def measure_lanes(split, num_samples, whole, multiple):
+            task, data = self._task_and_data(trials, multiple)
             return self.program.evaluate(
-                self.state["weights"], self.hparams, self.data, split, num_samples, whole
+                self.state["weights"], self.hparams, data, split, num_samples, whole, task
             )
 
-        def evaluate(lane, split, num_samples, whole):
-            measured = measure_lanes(split, largest if whole else num_samples, whole)
+        def evaluate(lane, split, num_samples, whole, multiple):
+            measured = measure_lanes(split, largest if whole else num_samples, whole, multiple)
             return {name: values[lane] for name, values in measured.items()}
 
         for lane in ended:
@@ -251,12 +254,19 @@ class Lanes:
         some = next(iter(self.trials.values()))
         trials = [self.trials.get(lane, some) for lane in range(self.num_lanes)]
         self.hparams = stack([trial.hparams(self.program) for trial in trials])
-        self.data = {
-            name: np.stack([trial.task.data[name] for trial in trials])
-            if np.ndim(array) == 0
-            else array
-            for name, array in self.shared.items()
+        _, self.data = self._task_and_data(self.trials, 1)
+
+    def _task_and_data(self, trials, multiple):
+        """Returns a trial's task at a multiple of its length, and the data of all lanes for it."""
+        some = next(iter(trials.values()))
+        tasks = [trials.get(lane, some).task_at(multiple) for lane in range(self.num_lanes)]
+        if multiple not in self._shared:
+            self._shared[multiple] = tasks[0].device_data
+        data = {
+            name: np.stack([task.data[name] for task in tasks]) if np.ndim(array) == 0 else array
+            for name, array in self._shared[multiple].items()
         }
+        return tasks[0], data
 
 
 def _with_row(array, row, value):

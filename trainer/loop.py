@@ -287,12 +287,12 @@ class _Run:
             self._save()  # the run can be continued from here
             raise
 
-    def _evaluate(self, split, num_samples, whole=False):
-        arguments = (split, num_samples, whole)
-        with self.display.phase(f"measuring the split {split}"):
-            return self.program.evaluate(
-                self.state["weights"], self.hparams, self.task.device_data, *arguments
-            )
+    def _evaluate(self, split, num_samples, whole=False, multiple=1):
+        task = self.trial.task_at(multiple)
+        arguments = (task.device_data, split, num_samples, whole, task)
+        length = f", {multiple} times as long" if multiple > 1 else ""
+        with self.display.phase(f"measuring the split {split}{length}"):
+            return self.program.evaluate(self.state["weights"], self.hparams, *arguments)
 
     def _save(self):
         self.trial.update(self.record, self.state, time.monotonic() - self._began)

@@ -145,6 +145,7 @@ class Program:
         split: str,
         num_samples: int,
         whole: bool = False,
+        task: Task | None = None,
     ) -> dict[str, Any]:
         """Average the task's metrics over a split, for one trial or for lanes.
 
@@ -154,11 +155,14 @@ class Program:
             num_samples: number of samples, rounded up to whole batches.
             whole: whether to go once through a finite data set of at most `num_samples` samples
                 instead of drawing from the split.
+            task: the program's task at another length, to which `data` then belongs; it must be
+                equal in all options that are not lane options.
 
         Returns:
             dict from metric to float or list of floats; for lanes, to a list of these over lanes.
         """
-        at_once = max(1, EVALUATION_NUMBERS // (self.task.num_steps * self.task.input_dim))
+        task = task or self.task
+        at_once = max(1, EVALUATION_NUMBERS // (task.num_steps * task.input_dim))
         if whole:
             # Lanes share the memory, but a training batch per lane is known to fit.
             lanes = math.prod(weights["readout"]["bias"].shape[:-1])
@@ -168,12 +172,13 @@ class Program:
         else:
             batch_size = -(-num_samples // -(-num_samples // at_once))
         num_batches = -(-num_samples // batch_size)
-        shared = self.task.splits_share_a_program
-        key = (None if shared else split, whole, batch_size)
+        shared = task.splits_share_a_program
+        key = (None if shared else split, whole, batch_size, task.num_steps)
         if key not in self._evaluators:
-            draw = self.task.sweep if whole else self.task.draw
+            draw = task.sweep if whole else task.draw
             self._evaluators[key] = self._backend.compile(
                 lambda weights, hparams, data, stream, step: self._measure(
+                    task,
                     weights,
                     hparams,
                     draw(data, stream if shared else split, hparams["seed"], step, batch_size),
@@ -195,14 +200,14 @@ class Program:
                 totals[name] = totals.get(name, 0) + value
         return {name: (total.T / total_weight).T.tolist() for name, total in totals.items()}
 
-    def _measure(self, weights, hparams, batch):
-        outputs = self._forward(weights, hparams, batch)
-        metrics = self.task.metrics(outputs, batch)
+    def _measure(self, task, weights, hparams, batch):
+        outputs = self._forward(weights, hparams, batch, task.loss_steps)
+        metrics = task.metrics(outputs, batch)
         if isinstance(batch, WeightedBatch):
             return metrics, ops.mean(batch.weights, axis=-1)
         return metrics, ops.ones_like(metrics["loss"])
 
-    def _forward(self, weights, hparams, batch):
+    def _forward(self, weights, hparams, batch, loss_steps):
         arguments = (weights, batch.inputs, hparams["gate_bias"], hparams["arch_options"])
         if self.precision == "mixed_bfloat16":
             arguments = tuple(map(_in_bfloat16, arguments))
@@ -211,7 +216,7 @@ class Program:
             lane_cell(cell, self.activation_names, hparams["activation"], *own)
             for cell in self.cells
         ]
-        return ops.cast(forward(cells, weights, inputs, self.task.loss_steps), "float32")
+        return ops.cast(forward(cells, weights, inputs, loss_steps), "float32")
 
     def _train(self, state, hparams, data, stop):
         """Function that `run` compiles; its loop keeps weights and slots as vectors (..., M)."""
@@ -239,7 +244,8 @@ class Program:
         batch = self.task.draw(data, "train", hparams["seed"], step, self.batch_size)
 
         def objective(weights):
-            loss = self.task.loss(self._forward(weights, hparams, batch), batch)
+            outputs = self._forward(weights, hparams, batch, self.task.loss_steps)
+            loss = self.task.loss(outputs, batch)
             # Lanes share no weights, so the gradient of the sum is each lane's own gradient.
             return ops.sum(loss), loss
 

@@ -20,13 +20,14 @@ from trainer.program import Program
 from trainer.storage import provenance
 from trainer.storage.checkpoints import latest_weights
 from trainer.storage.records import RunDirectory, RunRecord, versions
-from trainer.tasks.base import SPLITS
+from trainer.tasks.base import SPLITS, Task
 from trainer.windows import CURVE_POINTS, WINDOWS, window_start
 
 #: Entries of a program's state from which a record is updated.
 PROGRESS = ("step", "feasible", "pruned", "loss_sums")
-#: evaluate(split, num_samples, whole) -> averaged metrics of a split.
-Evaluate = Callable[[str, int, bool], dict]
+#: evaluate(split, num_samples, whole, multiple) -> averaged metrics of a split at that multiple of
+#: the task's length.
+Evaluate = Callable[[str, int, bool, int], dict]
 #: Number of programs that stay compiled for further trials of their shape.
 MOST_KEPT = 4
 kept_programs: dict[tuple, Program] = {}
@@ -43,7 +44,7 @@ class Trial:
         optimizers: optimizers of all trials that may share its program; its own if None.
 
     Attributes:
-        task: its `Task`.
+        task: its `Task`; `task_at` returns it at other lengths.
         units, num_params: N and the number of parameters, from the budget.
         cells: the cells of the layers, unbuilt.
         date: UTC time at which it was made.
@@ -64,6 +65,7 @@ class Trial:
         optimizers: Collection[str] | None = None,
     ):
         self.config, self.task = config, config.make_task()
+        self._tasks = {1: self.task}
         self.run_id, self.stop_above = run_id, dict(stop_above or {})
         self.date = provenance.now()
         shape = (self.task.input_dim, self.task.output_dim)
@@ -80,6 +82,12 @@ class Trial:
         if used.issubset(PAPER_OPTIMIZERS):
             used = set(PAPER_OPTIMIZERS)
         self.optimizers = tuple(name for name in OPTIMIZERS if name in used)
+
+    def task_at(self, multiple: int) -> Task:
+        """Returns the task at a multiple of its length, for which the same weights serve."""
+        if multiple not in self._tasks:
+            self._tasks[multiple] = self.config.make_task(multiple)
+        return self._tasks[multiple]
 
     @property
     def shape(self) -> tuple:
@@ -258,26 +266,46 @@ class Trial:
             record.metrics[split] = metrics
             setattr(record, f"{split}_loss", metrics["loss"])
         record.objective = self.task.objective(record.metrics["valid"])
+        record.lengths = [
+            self._at_length(multiple, record, evaluate) for multiple in self.config.eval_lengths
+        ]
 
-    def measure(self, evaluate: Evaluate, splits: Sequence[str]) -> dict[str, dict] | None:
+    def _at_length(self, multiple, record, evaluate):
+        """Returns an `AtLength`; at the trained length, it has the record's metrics."""
+        task, measured = self.task_at(multiple), record.metrics
+        if multiple > 1:
+            measured = self.measure(evaluate, ["eval"], multiple)
+        return {
+            "multiple": multiple,
+            "num_steps": task.num_steps,
+            "chance_loss": task.chance_loss,
+            "metrics": measured and measured["eval"],
+        }
+
+    def measure(
+        self, evaluate: Evaluate, splits: Sequence[str], multiple: int = 1
+    ) -> dict[str, dict] | None:
         """Measures splits the way records report them.
 
         Args:
-            evaluate: evaluate(split, num_samples, whole) returns a split's averaged metrics. A
-                finite data set is the same in all three splits, so it is measured only once, whole.
+            evaluate: returns a split's averaged metrics. A finite data set is the same in all three
+                splits, so it is measured only once, whole.
             splits: names of the splits.
+            multiple: multiple of the task's length. There are as many times fewer samples, so that
+                every length takes equal time and memory.
 
         Returns:
             dict from split to metrics; None if a loss is not finite.
         """
-        whole = self.task.num_samples is not None
-        num_samples = self.task.num_samples or self.config.eval_samples
+        task = self.task_at(multiple)
+        whole = task.num_samples is not None
+        num_samples = task.num_samples or -(-self.config.eval_samples // multiple)
         asked = SPLITS[:1] if whole else splits
-        measured = {split: evaluate(split, num_samples, whole) for split in asked}
+        measured = {split: evaluate(split, num_samples, whole, multiple) for split in asked}
         if not all(math.isfinite(metrics["loss"]) for metrics in measured.values()):
             return None
         return {
-            split: self.task.summarise(
+            split: task.summarise(
                 measured[split if split in measured else SPLITS[0]], self.units, self.num_params
             )
             for split in splits

@@ -11,7 +11,7 @@ from trainer.windows import CURVE_POINTS, window_ends
 from tuning.trials import NAMES, OPTIONS, collect, frame, with_copies
 
 #: Columns of `trials.read` that hold JSON and are replaced by columns of their own.
-_JSON = ("hparams", "curve", "validation", "fixed")
+_JSON = ("hparams", "curve", "validation", "lengths", "fixed")
 #: Hyperparameters that are a number for all gates, or a number per gate.
 _BY_GATE = ("gate_bias", "input_scale", "recurrent_scale", "bias_scale")
 
@@ -32,7 +32,9 @@ def load(path: str | os.PathLike, curves: bool = False) -> pd.DataFrame:
           trial of the architecture has one per gate.
         - the other fields of the record and its configuration: `preset`, `init_from`,
           `transferred_from`, `searched`, `input_dim`, `output_dim`, `host` and `command`.
-        - the task's metrics on the split eval, under their own names.
+        - the task's metrics on the split eval, under their own names, and those at 2 times the
+          trained length as `lengths.2.loss`, `lengths.2.accuracy` and so on, with
+          `lengths.2.num_steps` and `lengths.2.chance_loss`.
 
         Runs that the report leaves out are included: `excluded` has the reason. Those that are not
         finished have the status "interrupted".
@@ -77,11 +79,23 @@ def _tidy(found, details):
     hparams = pd.DataFrame(found.hparams.map(json.loads).tolist())
     fields, metrics = (pd.DataFrame([row[k] for row in details]) for k in ("fields", "metrics"))
     metrics = metrics.rename(columns=lambda name: f"metrics.{name}" if name in trials else name)
-    for table in (fields, metrics, hparams):
+    lengths = pd.DataFrame(map(_at_lengths, found.lengths.map(json.loads)))
+    for table in (fields, metrics, lengths, hparams):
         # Activation, optimizer and number of steps are fields of the record too.
         trials = trials.join(table.drop(columns=table.columns.intersection(trials.columns)))
     empty = [name for name in options.values() if trials[name].isna().all()]
     return _by_gate(trials.drop(columns=empty))
+
+
+def _at_lengths(lengths):
+    """Returns the numbers of a record's field `lengths` by the name of their column."""
+    found = {}
+    for each in lengths:
+        values = {"num_steps": each["num_steps"], "chance_loss": each["chance_loss"]}
+        for name, value in (values | (each["metrics"] or {})).items():
+            if isinstance(value, (int, float)):
+                found[f"lengths.{each['multiple']}.{name}"] = value
+    return found
 
 
 def _by_gate(trials):

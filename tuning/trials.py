@@ -26,6 +26,8 @@ hyperparameter and metric. The columns of `read` are fields of `RunRecord` and `
                     twentieth of the steps
     validation      JSON: [step, loss on valid] of each measurement of a run of the trainer; trials
                     of studies are measured at their end only
+    lengths         JSON: the field of the record, losses and metrics at multiples of the trained
+                    length
     held            JSON: names of the hyperparameters that the user fixed
     narrowed        JSON: names of those whose ranges the user set
     outside         JSON: names of those whose values are outside the paper's ranges, also of a run
@@ -108,7 +110,7 @@ COLUMNS = (
     "run", "study", "run_id", "iteration", "is_rerun", "source", "algorithm", "profile", "setting",
     *_WORDS, *_NUMBERS, "stopped_early", "origin", "activation", "optimizer", *OPTIONS,
     "num_inputs", "max_steps", *_METRICS, "held", "narrowed", "outside",
-    "fixed", "hparams", "curve", "validation", *_PROVENANCE, *_OF_CONFIG, "excluded",
+    "fixed", "hparams", "curve", "validation", "lengths", *_PROVENANCE, *_OF_CONFIG, "excluded",
 )  # fmt: skip
 #: Columns in which the copies of a trial agree, such as those of a study in two directories. Of the
 #: setting, only the corpus is compared: `hparams` has the options.
@@ -122,7 +124,7 @@ _LOSSES = ("train_loss", "valid_loss", "eval_loss")
 #: Largest relative difference between the losses of copies. Lanes round sums in another order.
 _TOLERANCE = 1e-5
 #: Columns of JSON, and what they hold.
-_JSON: dict[str, type] = {name: list for name in (*NAMES, "validation", "curve")}
+_JSON: dict[str, type] = {name: list for name in (*NAMES, "validation", "lengths", "curve")}
 _JSON |= {"setting": dict, "hparams": dict, "fixed": dict}
 #: Key of the digest in the metadata of the file that `read_published` reads.
 _DIGEST = b"rnn_zoo.sha256"
@@ -292,13 +294,14 @@ def read_published(path: str | os.PathLike) -> pd.DataFrame:
     except Exception as error:  # a damaged file raises many kinds
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise UserError(f"cannot read {path} as Parquet: {reason}; {CONVERT}") from None
-    optional = (*_PROVENANCE, "validation", "fixed", *_OF_CONFIG, "excluded")
+    optional = (*_PROVENANCE, "validation", "lengths", "fixed", *_OF_CONFIG, "excluded")
     missing = [name for name in COLUMNS if name not in found and name not in optional]
     if missing:
         raise UserError(f"{path} has no column {', '.join(missing)}; {CONVERT}")
     try:
-        found = frame(found)
-        same = _digest(found) == digest
+        columns, found = list(found.columns), frame(found)
+        # Files of earlier versions lack columns, which are no part of their digest.
+        same = _digest(found[columns]) == digest
         _check(found)
     except Exception as error:  # pyarrow, too, converts a column's text only when it is used
         raise UserError(f"{path} does not hold the authors' trials: {error}; {CONVERT}") from None
@@ -335,7 +338,8 @@ def frame(rows: list[dict] | pd.DataFrame) -> pd.DataFrame:
         trials[name] = pd.to_numeric(trials[name], errors="coerce")
     for name in ("is_rerun", "stopped_early"):
         trials[name] = trials[name].astype(bool)
-    missing = dict.fromkeys((*NAMES, "validation"), "[]") | {"fixed": "{}", "excluded": ""}
+    missing = dict.fromkeys((*NAMES, "validation", "lengths"), "[]")
+    missing |= {"fixed": "{}", "excluded": ""}
     for name, value in missing.items():
         trials[name] = trials[name].astype(object).fillna(value)
     for name in (*_WORDS, *_LABELS):
@@ -481,6 +485,7 @@ def _row(record, study, file, defaults):
         "narrowed": json.dumps(study.narrowed),
         "outside": json.dumps(_outside(record, file)),
         "curve": json.dumps(record.curve),
+        "lengths": json.dumps(record.lengths),
         **_of_config(record),
         "fixed": json.dumps(_fixed(record, hparams, study, is_trial), sort_keys=True),
         "excluded": _exclusion(record),

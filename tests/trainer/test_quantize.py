@@ -53,8 +53,8 @@ def finished(request, tmp_path_factory):
     record.status = "ok"
     trial.complete(
         record,
-        lambda *split: program.evaluate(
-            weights, trial.hparams(program), trial.task.device_data, *split
+        lambda split, size, whole, multiple: program.evaluate(
+            weights, trial.hparams(program), trial.task.device_data, split, size, whole
         ),
     )
     run.write_record(record)

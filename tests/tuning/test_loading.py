@@ -46,6 +46,20 @@ def test_metrics_of_a_task_are_columns(write, tmp_path):
     assert not {"loss", "words", "mutual_information"} & set(found)
 
 
+def test_metrics_at_other_lengths_are_columns(write, tmp_path):
+    at = {"multiple": 2, "num_steps": 10, "chance_loss": 0.5}
+    lengths = [at | {"metrics": {"loss": 0.25, "by_stream": [1.0]}}]
+    lengths.append(at | {"multiple": 4, "num_steps": 20, "metrics": None})
+    write("a", record("00000", lengths=lengths), record("00001"))
+    found = tuning.load(tmp_path)
+    columns = found.filter(regex="^lengths")
+    expected = {"num_steps": 10, "chance_loss": 0.5, "loss": 0.25}
+    expected = {f"lengths.2.{name}": value for name, value in expected.items()}
+    expected |= {"lengths.4.num_steps": 20, "lengths.4.chance_loss": 0.5}
+    assert columns.iloc[0].to_dict() == expected
+    assert columns.iloc[1].isna().all()
+
+
 def test_no_quantity_has_two_columns(write, tmp_path):
     def trial(number, **hparams):
         options = {"task_options": hparams.pop("task_options", {}), "activation": None}

@@ -7,13 +7,13 @@ from typing import NamedTuple
 from trainer.config import TrainConfig, without_effect
 from trainer.display.progress import Display
 from trainer.options import completed
-from trainer.storage.differences import flat
+from trainer.storage.differences import flat, plain
 from trainer.storage.records import RunRecord
 
 #: Settings of a record; its hyperparameters are settings too.
 _SETTINGS = "task arch depth units max_params num_params seed backend device".split()
 #: Settings of its configuration.
-_OF_CONFIG = ("data_seed", "eval_samples", "preset", "init_from", "precision")
+_OF_CONFIG = ("data_seed", "eval_samples", "eval_lengths", "preset", "init_from", "precision")
 #: Results of a record -> their format.
 _RESULTS = {
     "status": "",
@@ -90,7 +90,7 @@ def differences(records: Sequence[RunRecord]) -> dict[str, list]:
 
 def _settings(record):
     hparams = {"train_steps": record.train_steps} | completed(record)
-    defaults = {name: getattr(TrainConfig, name) for name in _OF_CONFIG}
+    defaults = plain({name: getattr(TrainConfig, name) for name in _OF_CONFIG})
     others = {name: record.config.get(name, value) for name, value in defaults.items()}
     idle = without_effect({"arch": record.arch} | hparams)
     active = {name: value for name, value in hparams.items() if name not in idle}

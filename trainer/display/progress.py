@@ -122,11 +122,8 @@ class Display:
         self.console.print(table)
 
     def splits(self, record: RunRecord) -> None:
-        """Prints the losses and metrics on every split, and the chance loss."""
-        numbers = {
-            split: {n: f"{value:.4f}" for n, value in metrics.items() if isinstance(value, float)}
-            for split, metrics in record.metrics.items()
-        }
+        """Prints the losses and metrics on every split and at every length, and chance losses."""
+        numbers = {split: _numbers(metrics) for split, metrics in record.metrics.items()}
         names = [name for name in numbers.get("eval", {}) if name != "loss"]
         rows = [
             (split, *(numbers.get(split, {}).get(name, "-") for name in ("loss", *names)))
@@ -134,6 +131,18 @@ class Display:
         ]
         chance = ("chance", f"{record.chance_loss:.4f}", *("" for _ in names))
         self.table(("split", "loss", *names), [*rows, chance])
+        lengths = []
+        for each in record.lengths:
+            found = _numbers(each["metrics"] or {"loss": math.inf})
+            steps = f"{each['num_steps']:,} ({each['multiple']} ×)"
+            cells = (found.get(name, "-") for name in ("loss", *names))
+            lengths.append((steps, *cells, f"{each['chance_loss']:.4f}"))
+        if lengths:
+            self.table(("time steps", "loss", *names, "chance"), lengths)
+
+
+def _numbers(metrics):
+    return {name: f"{value:.4f}" for name, value in metrics.items() if isinstance(value, float)}
 
 
 def headline(record: RunRecord) -> str:

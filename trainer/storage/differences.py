@@ -6,6 +6,8 @@ from typing import Any
 
 from trainer.errors import UserError
 
+_EMPTY: tuple[Any, ...] = (None, {}, [])
+
 
 def plain(value: Any) -> Any:
     """Returns the value after a round trip through JSON, which turns tuples into lists."""
@@ -18,7 +20,7 @@ def refuse_difference(subject: str, held: Mapping, wanted: Mapping, way_out: str
     Args:
         subject: start of the message, such as "runs/a holds a run".
         held, wanted: stored and requested settings, nested dicts of JSON values. A missing entry
-            equals None and {}.
+            equals None, {} and [].
         way_out: end of the message: what the user can do instead.
     """
     difference = _first_difference(plain(held), plain(wanted))
@@ -30,7 +32,7 @@ def refuse_difference(subject: str, held: Mapping, wanted: Mapping, way_out: str
 def _first_difference(held, wanted, prefix=""):
     for name in {**wanted, **held}:
         old, new = held.get(name), wanted.get(name)
-        if old == new or (old in (None, {}) and new in (None, {})):
+        if old == new or (old in _EMPTY and new in _EMPTY):
             continue
         if isinstance(old, dict) and isinstance(new, dict):
             return _first_difference(old, new, f"{prefix}{name}.")

@@ -83,6 +83,18 @@ def _are_finite(values: Any) -> bool:
 Metrics = Annotated[_Metrics, _are_finite, "of finite numbers"]
 
 
+class AtLength(TypedDict):
+    """Measurement of the split eval at a multiple of the trained length.
+
+    The metrics are None if the loss is not finite.
+    """
+
+    multiple: Size
+    num_steps: Size
+    chance_loss: float
+    metrics: Metrics | None
+
+
 class Measurement(TypedDict, total=False):
     """A line of `metrics.jsonl`; it has metrics of the split valid as well.
 
@@ -108,6 +120,9 @@ class RunRecord:
         objective: the number that tuning minimises, on the split valid.
         stopped_early: whether the trial was pruned; it is measured after `steps_done` steps.
         metrics: split -> metrics.
+        lengths: measurements on the split eval at multiples of the trained length, dicts of
+            `multiple`, `num_steps`, `chance_loss` and `metrics`, which are None if the loss is not
+            finite; older records have none.
         curve: mean training loss of each twentieth of the steps.
         origin: where a trial's hyperparameters come from: "first" (given by the user or the
             configuration), "random" (drawn), "search" (proposed by the model) or "transfer" (best
@@ -161,6 +176,7 @@ class RunRecord:
     metrics: Annotated[dict[str, dict], dict[str, Metrics]] = dataclasses.field(
         default_factory=dict
     )
+    lengths: Annotated[list[dict], list[AtLength]] = dataclasses.field(default_factory=list)
     curve: list[float] = dataclasses.field(default_factory=list)
     seconds: float = 0.0
     steps_per_second: float | None = None

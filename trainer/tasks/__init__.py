@@ -18,6 +18,9 @@ TASKS: dict[str, type[Task]] = {
     task.name: task for task in (Capacity, Memory, RCF, Text8, Parens, Arithmetic)
 }
 
+#: Attributes of a task that hold names of its options.
+_OF_OPTIONS = ("ranges", "lane_options", "pooled_options")
+
 __all__ = [
     "TASKS",
     "Batch",
@@ -75,13 +78,21 @@ def _check_class(task_class):
     for name, default in options.items():
         if default is inspect.Parameter.empty:
             raise ValueError(f"{task_class.__name__}: the argument {name} needs a default")
-    for field in ("ranges", "lane_options", "pooled_options"):
-        for name in getattr(task_class, field):
+    fields = {name: getattr(task_class, name) for name in _OF_OPTIONS}
+    if task_class.length_option is not None:
+        fields["length_option"] = [task_class.length_option]
+    for field, given in fields.items():
+        for name in given:
             if name not in options:
                 raise ValueError(
                     f"{task_class.__name__}.{field} has {name!r}, which is no argument of the "
                     f"constructor; it has {', '.join(options) or 'none'}"
                 )
+    if task_class.length_option in task_class.lane_options:
+        raise ValueError(
+            f"{task_class.__name__}.lane_options has {task_class.length_option!r}, the "
+            "length_option, but the lanes of a program have one length; omit one of the two"
+        )
 
 
 def canonical_name(task: Any) -> str:

@@ -86,6 +86,8 @@ class Task:
         pooled_options: names of the constructor's arguments in which runs may differ and still be
             compared, besides those that a search tunes. Reports import no custom tasks, so it
             concerns tasks of this package and `tuning.load` after a registration.
+        length_option: name of the constructor's argument in whose multiples
+            `TrainConfig.eval_lengths` measures a trained model; None if the length is fixed.
         num_samples: size of a finite data set, which `sweep` measures whole; None otherwise.
         predicts_next: whether the target is the next input, so that a model can generate text, in
             the symbols of the class's `vocabulary`.
@@ -109,6 +111,7 @@ class Task:
     ranges: ClassVar[Mapping[str, Any]] = MappingProxyType({})
     lane_options: tuple[str, ...] = ()
     pooled_options: tuple[str, ...] = ()
+    length_option: str | None = None
     num_samples: int | None = None
     predicts_next: bool = False
     splits_share_a_program: bool = False

@@ -36,6 +36,7 @@ class Memory(Task):
     name = "memory"
     summary = "reconstruct a random vector 12 steps after it was shown"
     splits_share_a_program = True
+    length_option = "delay"
     input_dim = output_dim = 64
     chance_loss = 1.0
 

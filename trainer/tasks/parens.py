@@ -38,6 +38,7 @@ class Parens(Task):
     input_dim = len(PAIRS) * len(vocabulary)
     output_dim = len(PAIRS) * (MAX_COUNT + 1)
     splits_share_a_program = True
+    length_option = "num_steps"
 
     def __init__(self, num_steps: int = 175):
         check_whole(1, num_steps=num_steps)

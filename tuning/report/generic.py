@@ -1,4 +1,4 @@
-"""Figures of any task, also outside the paper: loss by size, trial and depth, bits per parameter.
+"""Figures of any task, also outside the paper: loss by size, trial, depth and length, stored bits.
 
 Each setting of a task, such as another number of time steps, has figures of its own.
 
@@ -7,12 +7,14 @@ whose objective is not its loss, such as capacity, shows the objective instead.
 """
 
 import hashlib
+import json
 import re
 from functools import partial
 
 import numpy as np
 import pandas as pd
 
+from tuning.report import statistics
 from tuning.report.chart import Chart
 from tuning.report.drawing import (
     PARAMETERS,
@@ -22,13 +24,18 @@ from tuning.report.drawing import (
     by_trial,
     chance,
     layers,
+    note_seeds,
+    over_seeds,
 )
 from tuning.report.figures import Panel
+from tuning.report.paper import in_order, label
 from tuning.report.selection import in_words, of_task, one_budget, other_options, settings
 
 #: Ratio of the largest to the smallest value above which an axis is logarithmic.
 WIDE = 8
 _BITS = "stored bits"
+#: Kind of figure -> words for the trials that it leaves out for no reason of `SELECTS_BY`.
+_REST = {"lengths": "not measured at other lengths"}
 #: Columns of `captions.REASONS` by which these figures select.
 SELECTS_BY = ("source", "is_rerun", "setting", "profile", "depth", "max_params", "num_steps")
 
@@ -51,7 +58,7 @@ def panels(trials: pd.DataFrame) -> dict[str, Panel]:
             for kind, title, select, draw in _kinds(task, setting, found_in):
                 found[f"{place}-{kind}"] = Panel(
                     title + words, task, "", (), select, partial(draw, select),
-                    rest="outside a search", selects_by=SELECTS_BY,
+                    rest=_REST.get(kind, "outside a search"), selects_by=SELECTS_BY,
                 )  # fmt: skip
     return found
 
@@ -71,11 +78,15 @@ def _kinds(task, setting, trials):
     yield "units", f"{what} by units per layer", every, by_units
     if trials.iteration.notna().any():
         title = f"{what} by trial, best so far and median"
-        yield "trials", title, lambda each: _one_size(every(each)), by_iteration
+        yield "trials", title, lambda each: _one_size(_searched(every(each))), by_iteration
     if of_budget(trials).depth.nunique() > 1:
         yield "depth", f"{what} by depth", of_budget, by_depth
     if trials.bits_per_parameter.notna().any():
         yield "bits", "Bits per parameter", every, by_bits
+    if (trials.lengths != "[]").any():
+        of_lengths: Select = lambda each: _one_size(every(each[each.lengths != "[]"]))  # noqa: E731
+        what = "Accuracy" if _has_accuracy(trials) else "Loss"
+        yield "lengths", f"{what} beyond the trained length", of_lengths, by_length
 
 
 def by_parameters(select: Select, trials: pd.DataFrame) -> Chart | None:
@@ -130,6 +141,57 @@ def by_depth(select: Select, trials: pd.DataFrame) -> Chart | None:
     return chart.or_none()
 
 
+def by_length(select: Select, trials: pd.DataFrame) -> Chart | None:
+    """Best trial of each architecture at multiples of the trained length, at one size."""
+    has_accuracy = _has_accuracy(select(trials))
+    shown = _at_lengths(select(trials), has_accuracy).measure.dropna()
+    name = "accuracy" if has_accuracy else "eval loss / chance loss"
+    chart = Chart("time steps / trained time steps", name, y_scale=_scale(shown))
+    chart.is_split = True
+    for layer in layers(trials, chart, select):
+        bests = statistics.best(layer.assign(seed=layer.seed.fillna(-1)), ["arch", "seed"])
+        points = _at_lengths(bests.drop(columns="trials"), has_accuracy)
+        _note_infinite(chart, points)
+        table = over_seeds(points, ["arch", "multiple"], "multiple", "measure")
+        note_seeds(chart, table)
+        for arch in in_order(table.arch):
+            chart.line(table[table.arch == arch].sort_values("x"), arch)
+    chart.whole_numbers(sorted(set(chart.points.x)))
+    if not has_accuracy:
+        chance(chart, trials.chance_loss * 0 + 1, is_always_shown=True)
+    return chart.or_none()
+
+
+def _has_accuracy(trials):
+    """Whether a task has an accuracy at every length."""
+    metrics = [at["metrics"] for text in trials.lengths.unique() for at in json.loads(text)]
+    return all("accuracy" in each for each in metrics if each is not None)
+
+
+def _at_lengths(trials, has_accuracy):
+    """A row per trial and length; `measure` is its accuracy, or its loss divided by chance."""
+    rows = trials.assign(length=trials.lengths.map(json.loads)).explode("length")
+    rows = rows.dropna(subset="length").reset_index(drop=True)
+
+    def measure(length):
+        metrics = length["metrics"]
+        if metrics is None:
+            return np.nan
+        return metrics["accuracy"] if has_accuracy else metrics["loss"] / length["chance_loss"]
+
+    multiples = [length["multiple"] for length in rows.length]
+    return rows.assign(multiple=multiples, measure=[*map(measure, rows.length)])
+
+
+def _note_infinite(chart, points):
+    """Says in the caption where the loss of an architecture is not finite."""
+    lost = points[points.measure.isna()]
+    for arch in in_order(lost.arch):
+        multiples = sorted(set(lost.multiple[lost.arch == arch]))
+        times = " and ".join(map(str, multiples))
+        chart.notes.append(f"The loss of {label(arch)} is not finite at {times} times the length.")
+
+
 def _comparable(trials, task, setting):
     """Trials of a task; those of capacity, with any T in one setting, at the most frequent T."""
     found = of_task(trials, task, setting=setting)
@@ -138,9 +200,13 @@ def _comparable(trials, task, setting):
     return found
 
 
+def _searched(trials):
+    return trials[trials.iteration.notna()]
+
+
 def _one_size(trials):
-    """Trials of searches at one budget and depth, those with the most architectures."""
-    found = one_budget(trials[trials.iteration.notna()])
+    """Trials of one budget and depth, those with the most architectures."""
+    found = one_budget(trials)
     if not len(found):
         return found
     depths = found.groupby("depth").agg(archs=("arch", "nunique"), runs=("run", "size"))
@@ -166,8 +232,12 @@ def _chart(select, trials, x, x_scale):
         level = level.fillna(1.0)
     else:
         measure, name = trials.eval_loss, "eval loss"
-    shown = measure[used.index].dropna()
-    is_wide = len(shown) and shown.max() > WIDE * shown.min() > 0
-    chart = Chart(x, name, x_scale, "log" if is_wide else "linear")
+    chart = Chart(x, name, x_scale, _scale(measure[used.index].dropna()))
     chart.is_split = True
     return chart, trials.assign(measure=measure), level
+
+
+def _scale(values):
+    """Scale of an axis for these values."""
+    is_wide = len(values) and values.max() > WIDE * values.min() > 0
+    return "log" if is_wide else "linear"

@@ -23,6 +23,8 @@ _STUDY = tuple(field.name for field in dataclasses.fields(StudyConfig) if field.
 TRANSFERS = ("num_params", "depth")
 #: Value of `arch` in a grid that stands for every registered architecture.
 ALL = "all"
+#: Fields whose value is a tuple, which is no list of values.
+_TUPLES = ("eval_lengths",)
 #: Fields that a study's name always has, in this order; others are added if the grid varies them.
 _NAMED = ("task", "arch", "depth", "num_params", "algorithm")
 
@@ -38,9 +40,10 @@ class SweepConfig:
             to a number: studies with a lower one start first. With `'transfer': 'num_params'` or
             `'depth'`, the first trial of each study has the best hyperparameters of the next
             smaller study along this axis, which runs first; see `tuning.sweep.transfer`. A value in
-            a list becomes part of its study's name. `'arch': 'all'` stands for every registered
-            architecture, without a depth each at the least depth that it can have. A +RNN of depth
-            1 is skipped, as in the paper (section 1.4).
+            a list becomes part of its study's name; the tuple `eval_lengths` is one value.
+            `'arch': 'all'` stands for every registered architecture, without a depth each at the
+            least depth that it can have. A +RNN of depth 1 is skipped, as in the paper
+            (section 1.4).
         common: default entries for all dicts of the grid; if both have a dict for the same field,
             such as `ranges`, the two are merged.
 
@@ -78,17 +81,21 @@ class SweepConfig:
         for entry in map(self._with_common, self.grid):
             if entry["arch"] == ALL:
                 entry["arch"] = list(ARCHITECTURES)
-            lists = {n: v if isinstance(v, (list, tuple)) else [v] for n, v in entry.items()}
-            varied = [name for name in entry if isinstance(entry[name], (list, tuple))]
+            varied = [name for name, value in entry.items() if _is_list(name, value)]
+            lists = {name: v if name in varied else [v] for name, v in entry.items()}
             for values in itertools.product(*lists.values()):
                 yield dict(zip(lists, values, strict=True)), varied
+
+
+def _is_list(name, value):
+    return isinstance(value, (list, tuple)) and name not in _TUPLES
 
 
 def _check_entry(name, value):
     names = (*_TRAIN, *_STUDY, "reruns", "transfer", "priority")
     if name not in names:
         raise UserError(f"SweepConfig.grid has no {name!r}; it may have {', '.join(names)}")
-    values = value if isinstance(value, (list, tuple)) else [value]
+    values = value if _is_list(name, value) else [value]
     if not values:
         raise UserError(f"SweepConfig.grid has an empty list for {name}")
     kinds = {"task": str, "arch": str, **dict.fromkeys(OPTIONS, dict)}

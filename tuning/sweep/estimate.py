@@ -13,6 +13,7 @@ from multiprocessing.connection import Connection
 from typing import NamedTuple
 
 from trainer.errors import UserError
+from trainer.tasks.base import SPLITS
 from tuning.search import ranges
 from tuning.study import places, step_time
 from tuning.study.schedule import default_initial_points
@@ -20,8 +21,8 @@ from tuning.sweep.config import Spec
 
 #: Bytes on disk per finished trial: its record, keras-tuner's file, TensorBoard's events.
 TRIAL_BYTES = 30_000
-#: Cost of evaluating a trial on three splits, in training steps.
-EVALUATION_STEPS = 64
+#: Cost of evaluating a trial on one split, or at one more length, in training steps.
+EVALUATION_STEPS = 21
 #: Seconds of timed training per measured study.
 SECONDS = 1.5
 #: Work below this number of seconds, as guessed, is not measured.
@@ -170,13 +171,14 @@ def cost(spec: Spec, a: float, b: float, compiling: float, trials: int) -> Cost:
     steps = trials * mean_steps(spec)
     launches, products = step_time.features(config, spec.num_steps)
     per_step = a * launches + b * products
+    evaluations = len(SPLITS) + sum(multiple > 1 for multiple in config.eval_lengths)
     num_params = count_params(config.arch, config.depth, units, task.input_dim, task.output_dim)
     return Cost(
         units,
         num_params,
         trials,
         steps,
-        compiling + per_step * (steps + trials * EVALUATION_STEPS),
+        compiling + per_step * (steps + trials * evaluations * EVALUATION_STEPS),
         TRIAL_BYTES * trials + 4 * num_params * min(spec.study.keep, trials),
     )
 

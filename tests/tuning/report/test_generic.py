@@ -159,6 +159,43 @@ def test_bits_per_parameter_and_an_objective_that_is_no_loss():
     assert points(score["parameters"], "y") == [(-0.9,)]
 
 
+def at_lengths(*losses, **metrics):
+    """The column `lengths` of a trial with these losses at 1, 2, ... times the length."""
+    chance = {"chance_loss": 0.5}
+    return json.dumps([
+        {"multiple": n, "num_steps": 7 * n, "metrics": loss and {"loss": loss} | metrics} | chance
+        for n, loss in enumerate(losses, 1)
+    ])  # fmt: skip
+
+
+def test_the_best_trial_is_drawn_at_multiples_of_the_trained_length():
+    rows = [
+        own(0.1, lengths=at_lengths(0.1, 0.4)),
+        own(0.2, lengths=at_lengths(0.1, 0.2)),  # not the best by validation
+        own(0.05, seed=1, study="t", lengths=at_lengths(0.05, 0.3)),
+        own(0.3, arch="mgu", study="m", lengths=at_lengths(0.3, None)),
+        own(0.1, depth=2, study="d", lengths=at_lengths(0.1)),
+        own(0.1, study="u", arch="lstm"),
+    ]
+    charts, captions = drawn(*rows)
+    chart, text = charts["lengths"], captions[f"{TASK}-lengths"]
+    leaky = [(1, 0.1, "t/00002"), (2, 0.6, "t/00002")]
+    assert points(chart, "x", "y", "run") == [*leaky[:1], (1, 0.6, "m/00003"), *leaky[1:]]
+    bars = [bar.get_segments()[0][:, 1].tolist() for bar in chart.axes.collections]
+    assert chart.axes.get_xticks().tolist() == [1, 2]
+    assert [list(segment) for segment in bars[:1]] == [[0.1, 0.2]]
+    assert "The loss of mgu is not finite at 2 times the length." in text
+    assert "1 at other depths, 1 not measured at other lengths" in text
+    assert [line for line in chart.axes.texts if line.get_text() == "chance"]
+
+
+def test_the_accuracy_is_drawn_where_a_task_has_one():
+    charts, _ = drawn(own(0.1, lengths=at_lengths(0.1, 9.0, accuracy=0.75)))
+    chart = charts["lengths"]
+    assert points(chart, "x", "y") == [(1, 0.75), (2, 0.75)]
+    assert chart.axes.get_ylabel() == "accuracy" and not chart.axes.texts
+
+
 def test_trials_outside_the_papers_ranges_and_other_optimizers_are_drawn():
     rows = [own(0.4), own(0.2, outside='["lr_init"]'), own(0.3, optimizer="muon", study="m")]
     rows[-1]["outside"] = '["optimizer"]'

@@ -467,3 +467,10 @@ def test_the_paper_s_files_are_found_from_any_directory(tmp_path, monkeypatch):
         studies("gin_configs/paper/figure_6.gin")
     with pytest.raises(UserError, match="unknown profile 'desk'"):
         studies("gin_configs/paper/figure_5.gin", "desk")
+
+
+def test_lengths_are_one_value_of_a_grid(grid):
+    (spec,) = grid(
+        "SweepConfig.grid = [{'task': 'parens', 'arch': 'gru', 'eval_lengths': (1, 2, 4)}]"
+    )
+    assert spec.config.eval_lengths == (1, 2, 4) and "eval" not in spec.name

@@ -58,7 +58,7 @@ def test_only_the_work_that_is_left_is_estimated(show, tmp_path):
     assert [found["study-002"][i] for i in (0, 3)] == ["new", "6"]
     steps = 5 * estimate.mean_steps(more) + 6 * estimate.mean_steps(new)
     assert lines[-1].startswith(f"2 studies, 11 trials, {steps:.3g} steps; about ")
-    launches = 175 * 4 * 1e-6 * (steps + 11 * estimate.EVALUATION_STEPS)
+    launches = 175 * 4 * 1e-6 * (steps + 11 * 3 * estimate.EVALUATION_STEPS)
     assert f"{(20 + launches) / 3600:.2f} core-hours" in lines[-1]
 
 

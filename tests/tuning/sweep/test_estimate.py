@@ -54,7 +54,9 @@ def test_the_cost_of_a_study_is_the_sum_of_its_trials():
     assert (cost.trials, cost.steps) == (12, 36_000)
     assert cost.num_params <= 1000 < cost.num_params * 1.2
     per_step = 1e-6 * 40 + 1e-10 * 240_000
-    assert cost.seconds == pytest.approx(7.0 + per_step * 12 * (3000 + estimate.EVALUATION_STEPS))
+    assert cost.seconds == pytest.approx(
+        7.0 + per_step * 12 * (3000 + 3 * estimate.EVALUATION_STEPS)
+    )
     assert cost.disk == 12 * estimate.TRIAL_BYTES + 5 * 4 * cost.num_params
 
 
@@ -64,7 +66,7 @@ def test_little_work_is_guessed_and_not_measured(monkeypatch):
     one = spec(ranges={"train_steps": 3000})
     guess = 5 * 4 * 1e-6 + 6 * 64 * 5 * 1000 * 1e-11
     assert estimate.costs([one], {"one": 10})["one"].seconds == pytest.approx(
-        estimate.GUESS[2] + guess * 10 * (3000 + estimate.EVALUATION_STEPS)
+        estimate.GUESS[2] + guess * 10 * (3000 + 3 * estimate.EVALUATION_STEPS)
     )
     assert not measured
     trials = math.ceil(estimate.LITTLE / (guess * 3000))
