@@ -38,12 +38,11 @@ flags.DEFINE_integer("length", 200, "text8: number of characters to write", **_C
 flags.DEFINE_float(
     "temperature", 0.8, "text8: 1 draws characters as predicted, 0 takes the likeliest", **_COMMON
 )
-flags.DEFINE_string("text8_path", None, "the text8 file, if it has moved", **_COMMON)
-flags.DEFINE_string("text8_source", None, "pydoc: text from Python's documentation", **_COMMON)
+train_flags.define_data(FLAGS)
 cli.define_import(FLAGS)
 
 #: Flags that show the answers of one run.
-_OF_ONE_RUN = "num split seed prompt length temperature text8_path text8_source".split()
+_OF_ONE_RUN = ("num", "split", "seed", "prompt", "length", "temperature", *train_flags.DATA)
 #: Largest seed and length.
 LARGEST = 2**31 - 1
 #: Maximum number of examples, which are answered in one batch and must fit into memory.
@@ -146,7 +145,7 @@ def _check_flags() -> None:
 
 
 def _config(record: RunRecord) -> TrainConfig:
-    """Returns the run's configuration; flags can replace its text.
+    """Returns the run's configuration; flags can replace the place of its data.
 
     Raises:
         UserError: a flag does not apply to the run's task, or the prompt has a character that is
@@ -166,7 +165,7 @@ def _config(record: RunRecord) -> TrainConfig:
                 f"--prompt has {character!r}, not one of the {len(vocabulary)} symbols of "
                 f"{config.task}: {''.join(vocabulary)!r}"
             )
-    return train_flags.with_text8(config, FLAGS)
+    return train_flags.with_data(config, train_flags.data_of(FLAGS, config.task))
 
 
 def _refuse(display, record, problem):

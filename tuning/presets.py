@@ -51,8 +51,7 @@ def _define():
     flags.DEFINE_float(
         "longer", 1.0, "factor from the best trial's training steps to theirs", **common
     )
-    flags.DEFINE_string("text8_path", None, "a text8 file: plain, .gz or .zip", **common)
-    flags.DEFINE_string("text8_source", None, "pydoc: text from Python's documentation", **common)
+    train_flags.define_data(FLAGS)
     cli.define_import(FLAGS)
 
 
@@ -220,7 +219,7 @@ def trained(name: str, record: RunRecord) -> tuple[RunRecord, Any]:
         (the new record, the weights).
 
     Raises:
-        UserError: training diverged, or the text of text8 is missing.
+        UserError: training diverged, or the task's data are missing.
         KeyboardInterrupt: a signal stopped it; the same command resumes it.
     """
     from rnn_zoo.model import get_weights
@@ -230,8 +229,7 @@ def trained(name: str, record: RunRecord) -> tuple[RunRecord, Any]:
     config = read_config(record.config, name)
     steps = max(1, round(FLAGS.longer * config.train_steps))
     config = dataclasses.replace(config, train_steps=steps)
-    if config.task == "text8":
-        config = train_flags.with_text8(config, FLAGS)
+    config = train_flags.with_data(config, train_flags.data_options(FLAGS).get(config.task, {}))
     # The name changes with the best trial and with --longer.
     run_dir = pathlib.Path(FLAGS.work, f"{name}-{sha256_of(config.as_gin().encode())[:8]}")
     refuse_link(run_dir)

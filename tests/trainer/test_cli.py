@@ -148,7 +148,11 @@ MISTAKES = {
         [*PARENS, "--gin_bindings=TrainConfig.task_options={'num_steps': 0}"],
         ["num_steps", "0"],
     ),
-    "text8 for parens": ([*PARENS, "--text8_path=x"], ["parens", "'path'", "num_steps"]),
+    "text8 for parens": ([*PARENS, "--text8_path=x"], ["--text8_path is for the task text8"]),
+    "lengths": (
+        ["--task=capacity", "--arch=gru", "--gin_bindings=TrainConfig.eval_lengths=(1,2)"],
+        ["(1, 2)", "the length of the task capacity is fixed"],
+    ),
     "text8 source": ([*TEXT8, "--text8_source=book"], ["book", "pydoc"]),
     "text8 twice": ([*TEXT8, "--text8_source=pydoc", "--text8_path=x"], ["pydoc", "x"]),
     "missing text": ([*TEXT8, "--text8_path=nowhere"], ["nowhere", "--text8_source=pydoc"]),

@@ -206,7 +206,11 @@ EXPORT_MISTAKES = {
     "bits": ("quantize", ["--bits=8,x"], ["--bits", "'x'"]),
     "many bits": ("quantize", ["--bits=17"], ["--bits", "17"]),
     "granularities": ("quantize", ["--granularity=row,column"], ["'column'", "tensor, row"]),
-    "text for parens": ("quantize", ["--text8_path=x"], ["parens", "'path'"]),
+    "text for parens": (
+        "quantize",
+        ["--text8_path=x"],
+        ["--text8_path is for the task text8", "parens"],
+    ),
 }
 
 

@@ -325,7 +325,11 @@ MISTAKES = {
     "prompt": ("text8", ["--prompt=the End"], ["'E'", "' abcdefghijklmnopqrstuvwxyz'"]),
     "no prompt": ("text8", ["--prompt="], ["--prompt is empty"]),
     "prompt for parens": ("parens", ["--prompt=("], ["--prompt", "text8", "parens"]),
-    "text8 for parens": ("parens", ["--text8_path=x"], ["parens", "'path'"]),
+    "text8 for parens": (
+        "parens",
+        ["--text8_path=x"],
+        ["--text8_path is for the task text8", "parens"],
+    ),
     "flag": ("parens", ["--depth=1"], ["depth"]),
 }
 

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from absl import flags
@@ -19,6 +19,11 @@ from trainer.storage.records import RunDirectory
 from trainer.tasks import TASKS
 
 _FROM_SCRATCH = {"preset": None, "init_from": None}
+#: Flags that locate the data of a task -> help. A flag has the name TASK_OPTION.
+DATA = {
+    "text8_path": "text8 file: plain, .gz or .zip",
+    "text8_source": "pydoc: train on text from Python's documentation",
+}
 _FIELDS = ("task", "arch", "depth", "num_params", "train_steps", "batch_size", "seed")
 
 
@@ -69,10 +74,7 @@ def define_surroundings(flag_values: flags.FlagValues) -> None:
     flags.DEFINE_multi_string(
         "gin_bindings", [], "gin binding, such as TrainConfig.lr_init=0.01", **common
     )
-    flags.DEFINE_string("text8_path", None, "text8 file: plain, .gz or .zip", **common)
-    flags.DEFINE_string(
-        "text8_source", None, "pydoc: train on text from Python's documentation", **common
-    )
+    define_data(flag_values)
     flags.DEFINE_list(
         "log_to",
         list(callbacks.DEFAULT),
@@ -80,6 +82,12 @@ def define_surroundings(flag_values: flags.FlagValues) -> None:
         **common,
     )
     define_import(flag_values)
+
+
+def define_data(flag_values: flags.FlagValues) -> None:
+    """Defines the flags that locate the data of tasks."""
+    for name, text in DATA.items():
+        flags.DEFINE_string(name, None, text, flag_values=flag_values)
 
 
 def parse(flag_values: flags.FlagValues, base: Callable[[], str] | None = None) -> gin_files.Parsed:
@@ -109,15 +117,17 @@ def parse(flag_values: flags.FlagValues, base: Callable[[], str] | None = None) 
     if source and base is None:
         start = _preset if source == "preset" else _run
         base = functools.partial(start, given[source], given["scratch"], given["arch"])
+    data = data_options(flag_values)
     profile = given["profile"] if flag_values["profile"].present or base is None else None
     parsed = gin_files.parse(
         fields,
-        text8_options(flag_values),
+        data.get(given["task"] or next(iter(data), "")),
         profile,
         given["gin_file"],
         given["gin_bindings"],
         base,
     )
+    data_of(flag_values, parsed.config.task)
     text = gin_files.labelled(parsed.documents["config.gin"], profile_of(flag_values))
     return parsed._replace(documents=parsed.documents | {"config.gin": text})
 
@@ -187,23 +197,41 @@ def _at_final_rate(config):
     return dataclasses.replace(config, lr_init=last, lr_decay_rate=1.0)
 
 
-def text8_options(flag_values: flags.FlagValues) -> dict[str, str]:
-    """Returns the options of the text8 task that are set by flags."""
-    given = {"path": flag_values.text8_path, "source": flag_values.text8_source}
-    return {name: value for name, value in given.items() if value is not None}
+def data_options(flag_values: flags.FlagValues) -> dict[str, dict[str, str]]:
+    """Returns the options that flags set to locate data: task -> option -> value."""
+    found: dict[str, dict[str, str]] = {}
+    for name in DATA:
+        if flag_values[name].value is not None:
+            task, _, option = name.partition("_")
+            found.setdefault(task, {})[option] = flag_values[name].value
+    return found
 
 
-def with_text8(config: TrainConfig, flag_values: flags.FlagValues) -> TrainConfig:
-    """Replaces the text of a run's configuration if flags name another one.
+def data_of(flag_values: flags.FlagValues, task: str) -> dict[str, str]:
+    """Returns the options of one task that flags set to locate its data.
 
     Raises:
-        UserError: the run's task has no text.
+        UserError: a flag is for another task.
     """
-    text = text8_options(flag_values)
-    if not text:
+    given = data_options(flag_values)
+    for other, options in given.items():
+        if other != task:
+            name = f"--{other}_{next(iter(options))}"
+            raise UserError(f"{name} is for the task {other}, and the task is {task}; omit it")
+    return given.get(task, {})
+
+
+def with_data(config: TrainConfig, options: Mapping[str, str]) -> TrainConfig:
+    """Returns the configuration of a run with data in another place.
+
+    Args:
+        config: the configuration.
+        options: from `data_of`; if empty, the place remains.
+    """
+    if not options:
         return config
-    own = {k: v for k, v in config.task_options.items() if k not in ("path", "source")}
-    return dataclasses.replace(config, task_options=own | text)
+    own = {k: v for k, v in config.task_options.items() if f"{config.task}_{k}" not in DATA}
+    return dataclasses.replace(config, task_options={**own, **options})
 
 
 def callbacks_of(flag_values: flags.FlagValues) -> list[callbacks.Callback]:

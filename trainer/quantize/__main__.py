@@ -40,8 +40,7 @@ flags.DEFINE_list(
     **_COMMON,
 )
 flags.DEFINE_string("out", None, "directory to write; default: quantized/ in the run's", **_COMMON)
-flags.DEFINE_string("text8_path", None, "the text8 file, if it has moved", **_COMMON)
-flags.DEFINE_string("text8_source", None, "pydoc: text from Python's documentation", **_COMMON)
+train_flags.define_data(FLAGS)
 cli.define_import(FLAGS)
 
 
@@ -52,7 +51,8 @@ def main() -> None:
     if not FLAGS.out:
         refuse_link(out)
     record = directory.read_record()
-    config = train_flags.with_text8(config_of(record, directory.record_path), FLAGS)
+    config = config_of(record, directory.record_path)
+    config = train_flags.with_data(config, train_flags.data_of(FLAGS, config.task))
     if record.eval_loss is None:
         way_out = "choose another" if record.status == "infeasible" else "finish it with --resume"
         raise UserError(f"{directory.path} has no eval loss, as it is {record.status}; {way_out}")

@@ -329,4 +329,4 @@ def _specs(points, text8):
     with tempfile.TemporaryDirectory() as place:
         path = pathlib.Path(place, "plan.gin")
         path.write_text(gin(each.values(), "To be measured.", merge=False))
-        return config.parse(str(path), "laptop", text8=text8)[0]
+        return config.parse(str(path), "laptop", data={"text8": text8})[0]

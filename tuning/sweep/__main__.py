@@ -98,11 +98,12 @@ def _studies():
     given = {name: FLAGS[name].value for name in ("num_trials", "train_steps")}
     if FLAGS.gpus_per_study is not None and FLAGS.gpus_per_study < 0:
         raise UserError(f"--gpus_per_study must be at least 0, got {FLAGS.gpus_per_study}")
-    text8 = train_flags.text8_options(FLAGS)
-    # Other processes may have other working directories and home directories.
-    if "path" in text8 and not text8["path"].startswith("~"):
-        text8["path"] = os.path.abspath(text8["path"])
-    return parse(FLAGS.gin_file, FLAGS.profile, FLAGS.gin_bindings, given, text8)
+    data = train_flags.data_options(FLAGS)
+    for options in data.values():
+        # Other processes may have other working directories and home directories.
+        if "path" in options and not options["path"].startswith("~"):
+            options["path"] = os.path.abspath(options["path"])
+    return parse(FLAGS.gin_file, FLAGS.profile, FLAGS.gin_bindings, given, data)
 
 
 def _run(sweep, display):

@@ -147,7 +147,7 @@ def parse(
     profile: str,
     bindings: Sequence[str] = (),
     flags: Mapping[str, Any] | None = None,
-    text8: Mapping[str, Any] | None = None,
+    data: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> tuple[list[Spec], str, list[str]]:
     """Parses the studies of a gin file.
 
@@ -162,7 +162,7 @@ def parse(
         profile: one of `gin_files.PROFILES`.
         bindings: additional gin bindings.
         flags: values for all studies, by field; None if not set.
-        text8: options of the task text8.
+        data: task -> option -> value, which locate the data of tasks.
 
     Returns:
         (the studies, the text of the files with the bindings at its end and the flags in a comment,
@@ -174,10 +174,11 @@ def parse(
     """
     paths = [_find(each) for each in ([path] if isinstance(path, str) else path)]
     sweep, text = _read(paths, profile, bindings)
-    of_text8 = {f"text8_{name}": value for name, value in (text8 or {}).items()}
-    text = _with_command(text, profile, bindings, {**(flags or {}), **of_text8})
+    data = data or {}
+    of_data = {f"{task}_{name}": value for task in data for name, value in data[task].items()}
+    text = _with_command(text, profile, bindings, {**(flags or {}), **of_data})
     given = {name: value for name, value in (flags or {}).items() if value is not None}
-    base = _Base(paths, profile, bindings, text8 or {})
+    base = _Base(paths, profile, bindings, data)
     specs: dict[str, Spec] = {}
     for values, varied in sweep.points():
         spec = base.spec(values, given, varied)
@@ -237,8 +238,8 @@ def _has_grid(text):
 class _Base:
     """Configurations that the grid overrides, parsed once per task and architecture."""
 
-    def __init__(self, paths, profile, bindings, text8):
-        self._arguments, self._text8 = (profile, paths, bindings), text8
+    def __init__(self, paths, profile, bindings, data):
+        self._arguments, self._data = (profile, paths, bindings), data
         self._paths, self._bindings = paths, bindings
         self._parsed, self._tasks, self.notes = {}, {}, {}
 
@@ -273,8 +274,8 @@ class _Base:
     def _parse(self, task, arch):
         """Returns the configurations without the grid, and the values that bindings set."""
         if (task, arch) not in self._parsed:
-            options = self._text8 if task == "text8" else None
-            parsed = gin_files.parse({"task": task, "arch": arch}, options, *self._arguments)
+            names = {"task": task, "arch": arch}
+            parsed = gin_files.parse(names, self._data.get(task), *self._arguments)
             study = study_config(parsed, {})
             bound = {"TrainConfig": parsed.bound, "StudyConfig": parsed.others["StudyConfig"]}
             self._parsed[task, arch] = (parsed, study, bound)
@@ -285,8 +286,7 @@ class _Base:
         train = {name: value for name, value in values.items() if name in _TRAIN}
         # Merged, so that options which the grid does not set keep the values of gin files.
         train |= {name: getattr(config, name) | values.get(name, {}) for name in OPTIONS}
-        if config.task == "text8":
-            train["task_options"] |= self._text8
+        train["task_options"] |= self._data.get(config.task, {})
         try:
             return dataclasses.replace(config, **train | {"arch": config.arch})
         except UserError as error:

@@ -234,7 +234,8 @@ def test_a_sweep_accepts_every_design_in_its_order(name, tmp_path):
     for merge in (False, True):
         text = plan.gin(points, f"Of {name}.", merge)
         (tmp_path / "plan.gin").write_text(text)
-        specs, *_ = parse(str(tmp_path / "plan.gin"), "laptop", text8={"path": str(text_file)})
+        data = {"text8": {"path": str(text_file)}}
+        specs, *_ = parse(str(tmp_path / "plan.gin"), "laptop", data=data)
         assert len(specs) == len(points)
         assert len({spec.name for spec in specs}) == len(points)
         if not merge:

@@ -44,7 +44,7 @@ def _short_text():
 
 
 def studies(path, profile="paper", bindings=(), **flags):
-    return parse(str(path), profile, bindings, flags, {"source": "pydoc"})[0]
+    return parse(str(path), profile, bindings, flags, {"text8": {"source": "pydoc"}})[0]
 
 
 @pytest.fixture
@@ -207,8 +207,8 @@ def test_the_text_of_a_sweep_gives_the_same_studies_again(tmp_path):
     path = tmp_path / "own.gin"
     path.write_text(f"SweepConfig.grid = [{ONE}]\n")
     bindings = ["TrainConfig.batch_size = 4", "StudyConfig.seed = 7"]
-    flags, text8 = {"num_trials": 3, "train_steps": None}, {"source": "pydoc"}
-    specs, text, _ = parse(str(path), "smoke", bindings, flags, text8)
+    flags, data = {"num_trials": 3, "train_steps": None}, {"text8": {"source": "pydoc"}}
+    specs, text, _ = parse(str(path), "smoke", bindings, flags, data)
     first = "# Flags: --profile=smoke --num_trials=3 --text8_source=pydoc"
     assert text.splitlines()[0] == first
     path.write_text(text)
