@@ -34,6 +34,16 @@ def count_params(arch: Any, depth: int, units: int, input_dim: int, output_dim: 
     Raises:
         ValueError: unknown architecture, or a dimension below 1.
     """
+    return sum(map(math.prod, stack_shapes(arch, depth, units, input_dim, output_dim)))
+
+
+def stack_shapes(
+    arch: Any, depth: int, units: int, input_dim: int, output_dim: int
+) -> list[tuple[int, ...]]:
+    """List the shapes of the weights of a stack with a linear readout.
+
+    Arguments and errors are those of `count_params`.
+    """
     cell = _facts(arch)
     for name, value in dict(
         depth=depth, units=units, input_dim=input_dim, output_dim=output_dim
@@ -44,10 +54,10 @@ def count_params(arch: Any, depth: int, units: int, input_dim: int, output_dim: 
     def layer(features):
         parts = weight_shapes(cell, units, features).values()
         shapes = (part.values() if isinstance(part, dict) else part for part in parts)
-        return sum(math.prod(shape) for part in shapes for shape in part)
+        return [shape for part in shapes for shape in part]
 
-    readout = units * output_dim + output_dim
-    return layer(input_dim) + (depth - 1) * layer(units) + readout
+    layers = layer(input_dim) + (depth - 1) * layer(units)
+    return [*layers, (units, output_dim), (output_dim,)]
 
 
 def units_for_budget(

@@ -51,7 +51,8 @@ def to_tensors(structure):
     return keras.tree.map_structure(keras.ops.convert_to_tensor, structure)
 
 
-def _compiled(mode, function):
+def compiled(mode, function):
+    """Return a function of nested tensors for one of `MODES`."""
     if mode == "eager":
         return function
     if BACKEND == "jax":
@@ -65,7 +66,7 @@ def _compiled(mode, function):
 
 def execute(mode, function, *arguments):
     """Call a function of nested arrays in one of `MODES`; return NumPy arrays."""
-    return to_numpy(_compiled(mode, function)(*to_tensors(arguments)))
+    return to_numpy(compiled(mode, function)(*to_tensors(arguments)))
 
 
 def gradients(mode, function, arguments):

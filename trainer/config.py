@@ -9,7 +9,7 @@ from typing import Any
 from rnn_zoo.architectures import ALIASES, ARCHITECTURES
 from rnn_zoo.json_types import reader
 from rnn_zoo.presets import Preset, preset, read_weights
-from rnn_zoo.sizing import count_params, units_for_budget
+from rnn_zoo.sizing import stack_shapes, units_for_budget
 from trainer import lengths, memory, names, optimizers, tasks
 from trainer.errors import UserError, user_errors
 from trainer.storage.records import SHARED, RunDirectory, RunRecord
@@ -128,6 +128,8 @@ class TrainConfig:
         check_choice("matrix_init", self.matrix_init, (None, *MATRIX_INITS))
         check_choice("bias_init", self.bias_init, BIAS_INITS)
         optimizers.canonical_name(self.optimizer)
+        activation = self.activation or ARCHITECTURES[arch].activation
+        optimizers.check_model(self.optimizer, arch, activation)
         check_choice("precision", self.precision, PRECISIONS)
         self._check_source()
         for name in ("lr_init", "lr_decay_rate", "gradient_clip_val"):
@@ -223,9 +225,10 @@ class TrainConfig:
             self.make_task(multiple)
         input_dim, output_dim = task.input_dim, task.output_dim
         units = self.units(input_dim, output_dim)
-        count = count_params(self.arch, self.depth, units, input_dim, output_dim)
+        shapes = stack_shapes(self.arch, self.depth, units, input_dim, output_dim)
+        count, own = sum(map(math.prod, shapes)), optimizers.own_size(self.optimizer, shapes)
         batch = (self.batch_size, task.num_steps)
-        memory.check(self.arch, (self.depth, units), count, batch, subject, way_out)
+        memory.check(self.arch, (self.depth, units), count, own, batch, subject, way_out)
         return units
 
     def check_start(

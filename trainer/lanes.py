@@ -4,7 +4,7 @@ A trial gets the same result in a lane as alone, up to rounding. When a trial en
 the next one. A diverged lane is frozen.
 
 Each of P lanes costs 1/P of the program's time and memory. A lane's memory holds its weights,
-gradients and two optimizer slots. Between the forward and the backward pass it also holds at most
+gradients and optimizer slots. Between the forward and the backward pass it also holds at most
 (2 S + 3 G) T B N float32 numbers per layer, for S states, G gates, T steps, B samples and N units:
 the states twice, and each gate's input product, pre-activation and gradient.
 

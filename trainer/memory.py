@@ -5,7 +5,7 @@ import os
 from rnn_zoo.architectures import ARCHITECTURES
 from trainer.errors import UserError
 
-#: Arrays of the size of the weights: themselves, their gradient, and two slots of the optimizer.
+#: Arrays of the size of the weights: themselves, their gradient, and the slots u and v.
 _COPIES = 4
 ADVICE = "use a smaller --batch_size or --num_params, or fewer time steps"
 
@@ -14,6 +14,7 @@ def check(
     arch: str,
     layers: tuple[int, int],
     num_params: int,
+    num_slots: int,
     batch: tuple[int, int],
     subject: str = "this training",
     way_out: str = ADVICE,
@@ -24,6 +25,7 @@ def check(
         arch: the architecture.
         layers: number of layers, and units of each.
         num_params: number of parameters.
+        num_slots: size of the optimizer's slots beside u and v.
         batch: samples per update, and time steps of each.
         subject, way_out: start and end of the message.
 
@@ -34,7 +36,7 @@ def check(
     facts = ARCHITECTURES[arch]
     # Numbers per sample, time step and unit, as in `trainer.lanes`.
     numbers = depth * units * (2 * len(facts.state_names) + 3 * len(facts.gates))
-    needed = 4 * (_COPIES * num_params + batch_size * num_steps * numbers)
+    needed = 4 * (_COPIES * num_params + num_slots + batch_size * num_steps * numbers)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if needed > memory:
         raise UserError(

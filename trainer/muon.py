@@ -28,42 +28,12 @@ def orthogonalised(vector: Tensor, shapes: Any) -> Tensor:
         vector: (..., M), packed by `packing.pack`.
         shapes: nested structure of arrays that have the shapes of the unpacked weights.
     """
-    import keras
-
-    lanes = len(vector.shape) - 1
-    whole = keras.tree.flatten(packing.unpack(vector, shapes))
-    # An array with an axis more has a matrix in each of its entries.
-    counts = [leaf.shape[lanes] if len(leaf.shape) == lanes + 3 else 0 for leaf in whole]
-    leaves = [
-        matrix
-        for leaf, count in zip(whole, counts, strict=True)
-        for matrix in (ops.unstack(leaf, axis=lanes) if count else [leaf])
-    ]
-    groups: dict[tuple, list[int]] = {}
-    for index, leaf in enumerate(leaves):
-        if len(leaf.shape) == lanes + 2:
-            groups.setdefault(tuple(sorted(leaf.shape[lanes:])), []).append(index)
-    for (rows, columns), members in groups.items():
-        # Matrices of the same shape, up to transposition, share one batched product for speed.
-        is_tall = [leaves[index].shape[lanes] > rows for index in members]
-        wide = [
-            _transposed(leaves[index], tall) for index, tall in zip(members, is_tall, strict=True)
-        ]
-        results = RMS_RATE * math.sqrt(columns) * newton_schulz(ops.stack(wide, axis=lanes))
-        for result, index, tall in zip(
-            ops.unstack(results, axis=lanes), members, is_tall, strict=True
-        ):
-            leaves[index] = _transposed(result, tall)
-    rest = iter(leaves)
-    joined = [
-        ops.stack([next(rest) for _ in range(count)], axis=lanes) if count else next(rest)
-        for count in counts
-    ]
-    return packing.pack(keras.tree.pack_sequence_as(shapes, joined), lanes)
-
-
-def _transposed(matrix, whether):
-    return ops.swapaxes(matrix, -2, -1) if whether else matrix
+    found = packing.matrices(vector, shapes)
+    changed = {
+        (rows, columns): RMS_RATE * math.sqrt(columns) * newton_schulz(each)
+        for (rows, columns), each in found.items()
+    }
+    return packing.with_matrices(vector, shapes, changed)
 
 
 def newton_schulz(matrices: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ TensorFlow 1, which the paper used, had other constants: ε was 1e-8 in Adam and
 RMSProp's mean square v started at 1, not at 0, which made about the first 1 / (1 - m) updates
 smaller.
 
-Two optimizers are not in the paper. AdamW is Adam with the decoupled weight decay of I. Loshchilov
+Four optimizers are not in the paper. AdamW is Adam with the decoupled weight decay of I. Loshchilov
 and F. Hutter, Decoupled weight decay regularization, 2019, arXiv:1711.05101. As in Keras, it decays
 all weights, and the decay is multiplied by the learning rate.
 
@@ -18,19 +18,32 @@ momentum with all singular values brought close to 1; vectors follow Adam with t
 `rms_rate` = 0.2, `adam_lr_ratio` = 1, Nesterov momentum, five Newton-Schulz steps and no weight
 decay, since the penalty l2_decay Σ w² is part of the loss.
 
+SOAP is Adam in the eigenbases of Shampoo's preconditioner; see `trainer.soap`. Its options have the
+defaults of the authors' implementation, but for the weight decay, which it lacks as Muon does. As
+there, the first gradient moves no weight.
+
+Path-SGD is SGD whose rate for each weight follows from the paths through it; see
+`trainer.path_sgd`. It trains `rnn` and `irnn` with ReLU. If a unit's incoming weights are scaled by
+c > 0 and its outgoing ones by 1 / c, the network stays the same function, and path-SGD then trains
+it through the same functions. Clipping and l2_decay break this. The scales κ grow with the number
+of time steps, so good learning rates are larger than those of SGD, often above 1.
+
 Names and hyperparameters are known without Keras, which the updates import when they are compiled.
 
-Legend: g gradient, w weights, α learning rate, m momentum, t step from 1, u and v slots, all
-(..., M) or (..., 1); "..." lane axes, M total number of weights.
+Legend: g gradient, w weights, α learning rate, m momentum, t step from 1, u and v slots, κ scales,
+all (..., M) or (..., 1); "..." lane axes, M total number of weights.
 """
 
+import functools
 import inspect
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from rnn_zoo import names as rules
 from trainer import lazy_ops as ops
-from trainer import muon, names, packing
+from trainer import muon, names, packing, path_sgd
+from trainer import soap as bases
 from trainer.errors import UserError
 
 Tensor = Any
@@ -51,6 +64,8 @@ class Step(NamedTuple):
         rate, momentum, t: α, m and the number of the step, from 1, (..., 1).
         shapes: nested structure of arrays that have the shapes of the unpacked weights; see
             `trainer.packing`.
+        own: the slots that the optimizer declares beside u and v: name -> (..., shape).
+        scales: (..., M) result of the optimizer's function of the model, packed; None without one.
     """
 
     g: Tensor
@@ -61,22 +76,46 @@ class Step(NamedTuple):
     momentum: Tensor
     t: Tensor
     shapes: Any
+    own: Mapping[str, Tensor] = {}
+    scales: Tensor | None = None
+
+
+class Model(NamedTuple):
+    """The model in training, for optimizers whose updates depend on more than gradients.
+
+    Attributes:
+        cells: the cells of its layers; with `weights`, as for `rnn_zoo.functional.forward`.
+        num_steps: number of time steps of the task.
+        output_steps: slice of the time steps that are scored.
+    """
+
+    cells: Sequence[Any]
+    num_steps: int
+    output_steps: slice
 
 
 class Optimizer(NamedTuple):
     """An entry of `OPTIMIZERS`.
 
     Attributes:
-        update: `update(step, **options)` returns (change of the weights, new u, new v).
+        update: `update(step, **options)` returns (change of the weights, new u, new v), and the new
+            own slots if it declares some.
         options: names and defaults of its own hyperparameters.
         ranges: option -> range in a search, in the form of `StudyConfig.ranges`.
         has_momentum: whether it uses m.
+        slots: function that declares slots beside u and v; see `register_optimizer`.
+        scales: function of the model; see `register_optimizer`.
+        archs, activations: the architectures and the nonlinearities that it can train; () for all.
     """
 
-    update: Callable[..., tuple[Tensor, Tensor, Tensor]]
+    update: Callable[..., tuple]
     options: Mapping[str, float] = {}
     ranges: Mapping[str, Any] = {}
     has_momentum: bool = True
+    slots: Callable[[Sequence[tuple[int, ...]]], dict[str, tuple[int, ...]]] | None = None
+    scales: Callable[..., Any] | None = None
+    archs: tuple[str, ...] = ()
+    activations: tuple[str, ...] = ()
 
 
 #: Optimizer name -> `Optimizer`.
@@ -85,9 +124,13 @@ OPTIMIZERS: dict[str, Optimizer] = {}
 
 def register_optimizer(
     name: str,
-    update: Callable[..., tuple[Tensor, Tensor, Tensor]],
+    update: Callable[..., tuple],
     ranges: Mapping[str, Any] | None = None,
     has_momentum: bool = True,
+    slots: Callable[[Sequence[tuple[int, ...]]], dict[str, tuple[int, ...]]] | None = None,
+    scales: Callable[..., Any] | None = None,
+    archs: Sequence[str] = (),
+    activations: Sequence[str] = (),
 ) -> None:
     """Adds an optimizer to `OPTIMIZERS`, in this process.
 
@@ -106,6 +149,12 @@ def register_optimizer(
         ranges: option -> range in a search: (low, high) or (low, high, "log"). An option without a
             range keeps its value.
         has_momentum: whether it uses m, so that a search tunes it.
+        slots: function of the list of the weights' shapes that returns the shapes of further slots
+            by name. `Step.own` has them, with leading axes of lanes; all start at 0. `update` then
+            returns their new values as a fourth result.
+        scales: `scales(model, weights, **options)` takes a `Model` and its weights, and returns
+            an array for each weight in the same structure. `Step.scales` has them, packed.
+        archs, activations: architectures and nonlinearities that it can train; () for all.
 
     Raises:
         ValueError: the name is taken or malformed, an option has no number as its default, or a
@@ -131,7 +180,10 @@ def register_optimizer(
     for option in ranges or ():
         if option not in options:
             raise ValueError(f"optimizer {name} has a range for {option!r}, which is no option")
-    OPTIMIZERS[name] = Optimizer(update, options, ranges or {}, has_momentum)
+    limits = (tuple(archs), tuple(activations))
+    OPTIMIZERS[name] = Optimizer(
+        update, options, ranges or {}, has_momentum, slots, scales, *limits
+    )
 
 
 def canonical_name(optimizer: Any) -> str:
@@ -166,6 +218,31 @@ def check_options(optimizer: str, options: Any) -> None:
             raise UserError(f"{name} in optimizer_options must be a finite number, got {value!r}")
 
 
+def check_model(optimizer: str, arch: str, activation: str) -> None:
+    """Checks that an optimizer can train an architecture with a nonlinearity.
+
+    Raises:
+        UserError: it cannot.
+    """
+    entry = OPTIMIZERS[optimizer]
+    if entry.archs and arch not in entry.archs:
+        raise UserError(
+            f"optimizer {optimizer} cannot train {arch}, only {', '.join(entry.archs)}; choose "
+            "another one"
+        )
+    if entry.activations and activation not in entry.activations:
+        raise UserError(
+            f"optimizer {optimizer} cannot train with the activation {activation}; set activation "
+            f"to {' or '.join(entry.activations)}, or choose another optimizer"
+        )
+
+
+def own_size(optimizer: str, shapes: Sequence[tuple[int, ...]]) -> int:
+    """Returns the size of an optimizer's slots beside u and v, for weights of given shapes."""
+    declare = OPTIMIZERS[optimizer].slots
+    return sum(map(math.prod, declare(shapes).values())) if declare else 0
+
+
 def owners_of(option: str) -> list[str]:
     """Returns the names of the registered optimizers that have an option."""
     return [name for name, entry in OPTIMIZERS.items() if option in entry.options]
@@ -198,9 +275,13 @@ def adam(step):
 
     α' = α √(1 - β2^t) / (1 - m^t).
     """
+    return _adam(step, BETA_2)
+
+
+def _adam(step, beta_2):
     u = step.momentum * step.u + (1 - step.momentum) * step.g
-    v = BETA_2 * step.v + (1 - BETA_2) * step.g * step.g
-    rate = step.rate * ops.sqrt(1 - BETA_2**step.t) / (1 - step.momentum**step.t)
+    v = beta_2 * step.v + (1 - beta_2) * step.g * step.g
+    rate = step.rate * ops.sqrt(1 - beta_2**step.t) / (1 - step.momentum**step.t)
     return -rate * u / (ops.sqrt(v) + EPSILON), u, v
 
 
@@ -222,9 +303,47 @@ def muon_with_adam(step):
     return ops.where(is_matrix, of_matrices, of_vectors), ops.where(is_matrix, u, adam_u), v
 
 
+def soap(step, beta_2=0.95, shampoo_beta=0.95, precondition_frequency=10):
+    """Adam on Q_rowsᵀ G Q_columns; W' = W + Q_rows Δ Q_columnsᵀ for its change Δ of a matrix.
+
+    The slot u is turned anew in each step, and v stays in the bases. Vectors follow Adam. For both,
+    t counts from the second step.
+    """
+    turn = functools.partial(bases.turned, own=step.own, shapes=step.shapes)
+    g, t = ops.where(step.t > 1, step.g, 0.0), ops.maximum(step.t - 1, 1.0)
+    u = step.momentum * step.u + (1 - step.momentum) * g
+    change, _, v = _adam(step._replace(g=turn(g), u=turn(step.u), t=t), beta_2)
+    every = ops.maximum(ops.round(precondition_frequency), 1.0)
+    v, own = bases.refreshed(step.g, v, step.own, step.shapes, step.t, shampoo_beta, every)
+    return turn(change, back=True), u, v, own
+
+
+def path_sgd_update(step, second_term=0.0):
+    """w' = w - α g / κ, with κ = κ⁽¹⁾ + second_term κ⁽²⁾."""
+    return -step.rate * step.g / ops.maximum(step.scales, path_sgd.FLOOR), step.u, step.v
+
+
 register_optimizer("sgd", sgd, has_momentum=False)
 register_optimizer("momentum", momentum)
 register_optimizer("rmsprop", rmsprop)
 register_optimizer("adam", adam)
 register_optimizer("adamw", adamw, ranges={"weight_decay": (1e-5, 1.0, "log")})
 register_optimizer("muon", muon_with_adam)
+register_optimizer(
+    "soap",
+    soap,
+    ranges={
+        "beta_2": (0.9, 0.999),
+        "shampoo_beta": (0.9, 0.999),
+        "precondition_frequency": (5, 100, "log"),
+    },
+    slots=bases.slots,
+)
+register_optimizer(
+    "path_sgd",
+    path_sgd_update,
+    has_momentum=False,
+    scales=path_sgd.scales,
+    archs=("rnn", "irnn"),
+    activations=("relu",),
+)

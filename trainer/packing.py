@@ -10,7 +10,7 @@ Legend: "..." axes of lanes, M size of all weights together.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from trainer import lazy_ops as ops
@@ -47,6 +47,84 @@ def where_matrices(shapes: Any, num_lane_axes: int) -> Tensor:
         ),
         num_lane_axes,
     )
+
+
+def count_matrices(shapes: Iterable[tuple[int, ...]]) -> dict[tuple[int, int], int]:
+    """Count the matrices among weights by their shape, up to transposition.
+
+    Args:
+        shapes: shapes of the weights, without axes of lanes.
+
+    Returns:
+        (rows, columns), with rows <= columns -> number of matrices.
+    """
+    found: dict[tuple[int, int], int] = {}
+    for shape in shapes:
+        if len(shape) >= 2:
+            rows, columns = sorted(shape[-2:])
+            found[rows, columns] = found.get((rows, columns), 0) + math.prod(shape[:-2])
+    return found
+
+
+def matrices(vector: Tensor, shapes: Any) -> dict[tuple[int, int], Tensor]:
+    """Return the matrices of a packed vector, stacked by shape to share batched operations.
+
+    Args:
+        vector: (..., M).
+        shapes: nested structure of arrays that have the shapes of the unpacked weights.
+
+    Returns:
+        (rows, columns), with rows <= columns -> (..., count, rows, columns). Matrices with more
+        rows than columns are transposed.
+    """
+    leaves, members, num_lane_axes = _matrices_of(vector, shapes)
+    found = {}
+    for key, indices in members.items():
+        blocks = []
+        for index in indices:
+            *_, rows, columns = shape = leaves[index].shape
+            block = ops.reshape(leaves[index], (*shape[:num_lane_axes], -1, rows, columns))
+            blocks.append(_transposed(block) if rows > columns else block)
+        found[key] = ops.concatenate(blocks, axis=num_lane_axes)
+    return found
+
+
+def with_matrices(vector: Tensor, shapes: Any, changed: Mapping[tuple[int, int], Tensor]) -> Tensor:
+    """Return a packed vector with other matrices, and the same other weights.
+
+    Args:
+        vector, shapes: as for `matrices`.
+        changed: the matrices, in the form of the result of `matrices`.
+    """
+    import keras
+
+    leaves, members, num_lane_axes = _matrices_of(vector, shapes)
+    for key, indices in members.items():
+        start = 0
+        for index in indices:
+            *_, rows, columns = shape = leaves[index].shape
+            stop = start + math.prod(shape[num_lane_axes:-2])
+            block = changed[key][..., start:stop, :, :]
+            block = _transposed(block) if rows > columns else block
+            leaves[index], start = ops.reshape(block, shape), stop
+    return pack(keras.tree.pack_sequence_as(shapes, leaves), num_lane_axes)
+
+
+def _matrices_of(vector, shapes):
+    """Return the unpacked weights, the indices of each shape's matrices, and the lane axes."""
+    import keras
+
+    leaves, num_lane_axes = keras.tree.flatten(unpack(vector, shapes)), len(vector.shape) - 1
+    members: dict[tuple[int, int], list[int]] = {}
+    for index, leaf in enumerate(leaves):
+        if len(leaf.shape) >= num_lane_axes + 2:
+            rows, columns = sorted(leaf.shape[-2:])
+            members.setdefault((rows, columns), []).append(index)
+    return leaves, members, num_lane_axes
+
+
+def _transposed(matrices):
+    return ops.swapaxes(matrices, -2, -1)
 
 
 def _side_by_side(weights: Any) -> bool:

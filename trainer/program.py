@@ -21,7 +21,7 @@ from rnn_zoo.cells.lanes import lane_cell
 from rnn_zoo.functional import forward
 from trainer import backend, counter_rng, packing, stderr, updates
 from trainer.config import TrainConfig
-from trainer.optimizers import OPTIMIZERS
+from trainer.optimizers import OPTIMIZERS, Model
 from trainer.tasks.base import Task, WeightedBatch
 from trainer.updates import expand_as
 from trainer.windows import CURVE_POINTS, WINDOWS, window_start
@@ -78,7 +78,7 @@ class Program:
         weights = keras.tree.map_structure(ops.convert_to_tensor, weights)
         return {
             "weights": weights,
-            "slots": updates.zero_slots(weights),
+            "slots": updates.zero_slots(weights, self.optimizer_names, lanes),
             "step": ops.zeros(lanes, dtype="int32"),
             "feasible": ops.ones(lanes, dtype="bool"),
             "pruned": ops.zeros(lanes, dtype="bool"),
@@ -224,8 +224,11 @@ class Program:
         shapes = state["weights"]
 
         def repack(state, change):
-            slots = {name: change(slot) for name, slot in state["slots"].items()}
-            return state | {"weights": change(state["weights"]), "slots": slots}
+            slots = {name: change(state["slots"][name]) for name in ("u", "v")}
+            return state | {
+                "weights": change(state["weights"]),
+                "slots": state["slots"] | slots,
+            }
 
         is_matrix = packing.where_matrices(shapes, lanes)
 
@@ -249,7 +252,8 @@ class Program:
             # Lanes share no weights, so the gradient of the sum is each lane's own gradient.
             return ops.sum(loss), loss
 
-        loss, gradients = self._backend.value_and_grad(objective, packing.unpack(weights, shapes))
+        unpacked = packing.unpack(weights, shapes)
+        loss, gradients = self._backend.value_and_grad(objective, unpacked)
         l2_decay = expand_as(hparams["l2_decay"], weights)
         # Plus the gradient of the penalty l2_decay Σ w² over the matrices.
         gradients = packing.pack(gradients, len(step.shape)) + 2 * l2_decay * is_matrix * weights
@@ -267,6 +271,7 @@ class Program:
             step,
             shapes,
             hparams["optimizer_options"],
+            self._scales(unpacked, hparams),
         )
         size = updates.sum_of_squares(new_weights, len(loss.shape))
         sound = ops.isfinite(norm) & ops.isfinite(size) & (loss <= DIVERGED * self.task.chance_loss)
@@ -285,6 +290,20 @@ class Program:
             lambda new, old: ops.where(expand_as(training & sound, new), new, old), moved, stays
         )
         return moved | {"feasible": state["feasible"] & (sound | ~training)}
+
+    def _scales(self, weights, hparams):
+        """Returns the packed scales of the optimizers whose updates depend on the model."""
+        model = Model(self.cells, self.task.num_steps, self.task.loss_steps)
+        found = {}
+        for name in self.optimizer_names:
+            if scales := OPTIMIZERS[name].scales:
+                flat = keras.tree.flatten(
+                    scales(model, weights, **hparams["optimizer_options"][name])
+                )
+                # In the order of the weights' dicts, which differs between backends.
+                in_order = keras.tree.pack_sequence_as(weights, flat)
+                found[name] = packing.pack(in_order, len(hparams["seed"].shape))
+        return found
 
 
 def _is_training(state, stop):

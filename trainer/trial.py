@@ -118,7 +118,8 @@ class Trial:
         optimizer_names = tuple(optimizer_names or [self.config.optimizer])
         activation_names = tuple(activation_names or [self.activation])
         # A notebook can register a changed cell, task or optimizer under an old name.
-        updates = tuple(OPTIMIZERS[name].update for name in optimizer_names)
+        entries = (OPTIMIZERS[name] for name in optimizer_names)
+        updates = tuple((entry.update, entry.slots, entry.scales) for entry in entries)
         names = (optimizer_names, activation_names)
         key = (repr(self.shape), *names, type(self.cells[0]), type(self.task), updates)
         program = kept_programs.pop(key, None) or Program(

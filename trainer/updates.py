@@ -1,12 +1,15 @@
 """The part of a training step from gradients to new weights, on packed vectors.
 
-Hyperparameters may differ between lanes. Every weight has two slots, used or not, so that lanes
-with different optimizers share a program.
+Hyperparameters may differ between lanes. Every weight has the slots u and v, used or not, so that
+lanes with different optimizers share a program. An optimizer may declare further slots, which all
+lanes of a program with it have.
 
 Legend: "..." lane axes, M total number of weights.
 """
 
+import functools
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import keras
@@ -17,10 +20,27 @@ from trainer.optimizers import OPTIMIZERS, Step
 Tensor = Any
 
 
-def zero_slots(weights: Any) -> dict[str, Any]:
-    """Returns the initial slots, two arrays of zeros per weight."""
-    zeros = keras.tree.map_structure(lambda weight: 0 * weight, weights)
-    return {"u": zeros, "v": keras.tree.map_structure(lambda weight: 0 * weight, weights)}
+def zero_slots(
+    weights: Any, names: Sequence[str] = (), lanes: tuple[int, ...] = ()
+) -> dict[str, Any]:
+    """Returns the initial slots: u and v of each weight, and own ones of optimizers, all zeros.
+
+    Args:
+        weights: nested structure of arrays (..., shape).
+        names: optimizers whose own slots are added.
+        lanes: the axes "...".
+
+    Returns:
+        dict(u, v: structures of `weights`; own: optimizer -> name -> (..., shape)).
+    """
+    shapes = [tuple(weight.shape[len(lanes) :]) for weight in keras.tree.flatten(weights)]
+    own = {
+        name: {slot: ops.zeros((*lanes, *shape)) for slot, shape in declare(shapes).items()}
+        for name in names
+        if (declare := OPTIMIZERS[name].slots)
+    }
+    u, v = (keras.tree.map_structure(lambda weight: 0 * weight, weights) for _ in "uv")
+    return {"u": u, "v": v, "own": own}
 
 
 def update(
@@ -28,24 +48,26 @@ def update(
     choice: Tensor,
     weights: Tensor,
     gradients: Tensor,
-    slots: dict[str, Tensor],
+    slots: dict[str, Any],
     rate: Tensor,
     momentum: Tensor,
     step: Tensor,
     shapes: Any,
     options: Mapping[str, Mapping[str, Tensor]],
-) -> tuple[Tensor, dict[str, Tensor]]:
+    scales: Mapping[str, Tensor] = MappingProxyType({}),
+) -> tuple[Tensor, dict[str, Any]]:
     """Applies one update.
 
     Args:
         names: the keys of `OPTIMIZERS` in use.
         choice: (...) index into `names`; ignored if there is only one name.
         weights, gradients: (..., M), packed by `packing.pack`.
-        slots: two vectors (..., M), packed from `zero_slots` or returned by the last update.
+        slots: from `zero_slots`, with u and v packed, or from the last update.
         rate, momentum: (...) α and m.
         step: (...) step from 0.
         shapes: nested structure of arrays that have the shapes of the unpacked weights.
         options: optimizer -> own hyperparameter -> value (...).
+        scales: optimizer -> packed result of its function of the model.
 
     Returns:
         The new (weights, slots).
@@ -53,12 +75,27 @@ def update(
     t = ops.cast(step, rate.dtype) + 1
     rate, momentum, t = (expand_as(value, weights) for value in (rate, momentum, t))
     made = Step(gradients, weights, slots["u"], slots["v"], rate, momentum, t, shapes)
-    chosen, *others = [_updated(name, made, options.get(name, {})) for name in names]
-    for index, result in enumerate(others, start=1):
-        this = expand_as(choice == index, weights)
-        chosen = [ops.where(this, a, b) for a, b in zip(result, chosen, strict=True)]
-    change, u, v = chosen
-    return weights + change, {"u": u, "v": v}
+    moved: tuple = ()
+    own: dict[str, dict[str, Tensor]] = {}
+    for index, name in enumerate(names):
+        held = slots["own"].get(name, {})
+        step_of_name = made._replace(own=held, scales=scales.get(name))
+        result = _updated(name, step_of_name, options.get(name, {}))
+        # Other optimizers' lanes keep this one's own slots at zero.
+        chosen = functools.partial(_where, choice == index) if len(names) > 1 else _first
+        moved = tuple(map(chosen, result[:3], moved)) if index else result[:3]
+        if held:
+            own[name] = {slot: chosen(result[3][slot], old) for slot, old in held.items()}
+    change, u, v = moved
+    return weights + change, {"u": u, "v": v, "own": own}
+
+
+def _where(flag, new, old):
+    return ops.where(expand_as(flag, new), new, old)
+
+
+def _first(new, old):
+    return new
 
 
 def _updated(name, step, options):

@@ -11,14 +11,18 @@ from processes import JAX, ROOT, environment
 HERE = pathlib.Path(__file__).parent
 FILES = (
     "test_counter_rng.py",
+    "test_path_sgd.py",
+    "test_soap.py",
     "tasks/test_contract.py",
     "tasks/test_parens.py",
     "tasks/test_text8.py",
 )
 
-#: Tests of what differs between backends: integers, compilers, loss functions.
+#: Tests of what differs between backends: integers, compilers, loss functions, decompositions, and
+#: the order of dicts.
 WHICH = (
-    "(published or every_bound or cipher_of or compiled_equals or slow_solver or naive)"
+    "(published or every_bound or cipher_of or compiled_equals or slow_solver or naive"
+    " or algorithm_3 or rescaling)"
     " and not (arithmetic or capacity or rcf)"
 )
 

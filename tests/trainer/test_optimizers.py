@@ -1,4 +1,4 @@
-"""The optimizers against Keras's, and lanes of hyperparameters against single runs."""
+"""The optimizers that Keras has against its own, and lanes against single runs."""
 
 import math
 from functools import reduce
@@ -18,6 +18,7 @@ STEPS, TRAIN_STEPS = 5, 8
 LR, DECAY, LOGIT = 0.02, 0.1, 1.3
 MOMENTUM = 1 / (1 + math.exp(-LOGIT))
 SHAPES = {"wide": (3, 4), "vector": (5,), "tall": (6, 2), "square": (4, 4), "turned": (2, 6)}
+#: Those of Keras; others have files of their own.
 NAMES = ("sgd", "momentum", "rmsprop", "adam", "adamw", "muon")
 DECAYS = {"adamw": {"weight_decay": 0.3}}
 #: The tests of the training program compile all of them.
@@ -86,8 +87,9 @@ def trained(names, weights, gradients, hparams, mode="eager", choice=0, options=
     return execute(mode, run, weights, gradients, np.asarray(choice, "int32"), options, *hparams)
 
 
-def test_the_optimizers_are_the_papers_adamw_and_muon():
-    assert tuple(OPTIMIZERS) == NAMES == (*PAPER_OPTIMIZERS, "adamw", "muon")
+def test_the_optimizers_are_the_papers_and_four_others():
+    assert (*PAPER_OPTIMIZERS, "adamw", "muon") == NAMES
+    assert tuple(OPTIMIZERS) == (*NAMES, "soap", "path_sgd")
 
 
 @eager_or_slow
@@ -259,7 +261,7 @@ def test_an_optimizer_that_cannot_be_registered_is_refused(name, update, ranges,
 
 
 def test_an_unknown_optimizer_is_refused_with_the_choices():
-    names = "sgd, momentum, rmsprop, adam, adamw, muon"
+    names = "sgd, momentum, rmsprop, adam, adamw, muon, soap, path_sgd"
     with pytest.raises(UserError, match=f"unknown optimizer 'lion'; choose one of {names}; to add"):
         TrainConfig("parens", "gru", optimizer="lion")
 

@@ -13,10 +13,12 @@ from slow import slow_except
 from rnn_zoo.model import build_model, get_weights, recurrent_cells, set_weights
 from trainer import UserError, backend
 from trainer.config import TrainConfig
-from trainer.optimizers import OPTIMIZERS
+from trainer.optimizers import PAPER_OPTIMIZERS
 from trainer.program import DIVERGED, Program, stack
 
 T, B = 12, 8
+#: Those of Keras.
+OPTIMIZERS = (*PAPER_OPTIMIZERS, "adamw", "muon")
 
 
 class Small:
@@ -30,7 +32,7 @@ class Small:
         self.model = self.make_model(0)
         cells = recurrent_cells(self.model)
         self.cell = cells[0]
-        self.program = Program(self.task, cells, B, tuple(OPTIMIZERS), activations)
+        self.program = Program(self.task, cells, B, OPTIMIZERS, activations)
 
     def make_config(self, **changes):
         defaults = {

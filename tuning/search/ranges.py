@@ -14,7 +14,13 @@ from rnn_zoo.architectures import ARCHITECTURES
 from trainer.config import OPTIONS, TrainConfig
 from trainer.config import without_effect as idle_fields
 from trainer.errors import UserError
-from trainer.optimizers import OPTIMIZERS, PAPER_OPTIMIZERS, canonical_name, owners_of
+from trainer.optimizers import (
+    OPTIMIZERS,
+    PAPER_OPTIMIZERS,
+    canonical_name,
+    check_model,
+    owners_of,
+)
 from trainer.tasks import TASKS
 from trainer.tasks.capacity import least_inputs
 from tuning.search.hyperparameter import Condition, Hyperparameter, of_range
@@ -49,6 +55,7 @@ def of_study(
             _check_values(config, each)
             _check_active(each, found)
     _check_collisions(config, found)
+    _check_models(config, found)
     active = _ever_active(found)
     if study.first is None:
         return active, None
@@ -438,8 +445,13 @@ def _check_values(config, hyperparameter):
     field, _, _ = hyperparameter.name.partition(".")
     for value in hyperparameter.limits:
         if field == "optimizer" or field in OPTIONS:
-            owner = hyperparameter.condition and {"optimizer": hyperparameter.condition.values[0]}
-            made = configure(config, {**(owner or {}), hyperparameter.name: value})
+            values = {hyperparameter.name: value}
+            if hyperparameter.condition:
+                values["optimizer"] = hyperparameter.condition.values[0]
+            if "optimizer" in values:  # `_check_models` compares it with the study's activations
+                able = OPTIMIZERS[values["optimizer"]].activations
+                values |= {"activation": able[0]} if able else {}
+            made = configure(config, values)
         else:
             made = dataclasses.replace(config, **{field: value})
         if made.train_steps > config.train_steps:
@@ -449,6 +461,15 @@ def _check_values(config, hyperparameter):
             )
         if made != config and field in (*_OTHERS, "task_options"):
             _check_size(made, f"{hyperparameter.name} = {value!r}")
+
+
+def _check_models(config, space):
+    """Raises a `UserError` if an optimizer cannot train with one of the study's activations."""
+    choices = {each.name: each.choices for each in space}
+    activation = config.activation or ARCHITECTURES[config.arch].activation
+    for optimizer in choices["optimizer"]:
+        for each in choices.get("activation", (activation,)):
+            check_model(optimizer, config.arch, each)
 
 
 def _check_size(config, cause):

@@ -336,6 +336,36 @@ def test_an_optimizer_s_own_hyperparameter_can_be_fixed():
     assert decays == {"adam": {}, "adamw": {"weight_decay": 0.1}}
 
 
+def test_soap_has_ranges_of_its_own():
+    found, _ = of_study(config(), StudyConfig(ranges={"optimizer": ["adam", "soap"]}))
+    own = {each.name.partition(".")[2]: each for each in found if "optimizer_opt" in each.name}
+    assert own.keys() == {"beta_2", "shampoo_beta", "precondition_frequency"}
+    assert own["precondition_frequency"].distribution == "log-integer"
+    for values in points(found, 10):
+        options = configure(config(), values).optimizer_options
+        assert options.keys() == (own.keys() if values["optimizer"] == "soap" else set())
+
+
+@pytest.mark.parametrize(
+    "arch, activations, message",
+    [
+        ("rnn", {"activation": "relu"}, None),
+        ("irnn", {}, None),
+        ("rnn", {}, "path_sgd cannot train with the activation tanh; set activation to relu, or"),
+        ("gru", {"activation": "relu"}, "path_sgd cannot train gru, only rnn, irnn; choose anothe"),
+    ],
+)
+def test_path_sgd_is_searched_only_with_models_that_it_can_train(arch, activations, message):
+    study = StudyConfig(ranges={"optimizer": ["sgd", "path_sgd"], **activations})
+    if message:
+        with pytest.raises(UserError, match=message):
+            of_study(config(arch=arch), study)
+        return
+    found, _ = of_study(config(arch=arch), study)
+    made = [configure(config(arch=arch), values) for values in points(found, 10)]
+    assert {each.optimizer for each in made} == {"sgd", "path_sgd"}
+
+
 def test_a_first_trial_does_not_change_a_held_value():
     study = StudyConfig(ranges={"lr_init": 0.03}, first={"lr_init": 0.01})
     with pytest.raises(UserError, match=r"held at 0\.03, not 0\.01, in the first trial"):
