@@ -274,7 +274,8 @@ class Program:
             self._scales(unpacked, hparams),
         )
         size = updates.sum_of_squares(new_weights, len(loss.shape))
-        sound = ops.isfinite(norm) & ops.isfinite(size) & (loss <= DIVERGED * self.task.chance_loss)
+        largest = DIVERGED * max(self.task.chance_loss, self.task.untrained_loss)
+        sound = ops.isfinite(norm) & ops.isfinite(size) & (loss <= largest)
         training = _is_training(state, stop)
         loss_sums, pruned = _note(state["loss_sums"], loss, step, hparams)
         moved = {

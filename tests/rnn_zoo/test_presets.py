@@ -19,7 +19,7 @@ from rnn_zoo.functional import named
 from rnn_zoo.model import get_weights
 from trainer.config import TrainConfig
 from trainer.evaluation import evaluate
-from trainer.tasks import TASKS
+from trainer.tasks import PAPER_TASKS
 from trainer.trial import Trial
 from tuning.presets import name_of
 
@@ -266,7 +266,7 @@ GATED, SIX = ("ugrnn", "gru", "lstm"), ("rnn", "irnn", "ugrnn", "gru", "lstm", "
 
 
 @pytest.mark.parametrize("arch", SIX)
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", PAPER_TASKS)
 def test_there_are_hyperparameters_of_every_task_and_architecture(task, arch):
     assert f"{task}/{arch}-{SIZES.get(task, '10k')}" in SHIPPED
 

@@ -153,6 +153,8 @@ MISTAKES = {
         ["--task=capacity", "--arch=gru", "--gin_bindings=TrainConfig.eval_lengths=(1,2)"],
         ["(1, 2)", "the length of the task capacity is fixed"],
     ),
+    "no series": (["--task=series", "--arch=gru"], ["--series_path=FILE", ".csv", ".npy"]),
+    "series for text8": ([*TEXT8, "--series_path=x"], ["--series_path is for the task series"]),
     "text8 source": ([*TEXT8, "--text8_source=book"], ["book", "pydoc"]),
     "text8 twice": ([*TEXT8, "--text8_source=pydoc", "--text8_path=x"], ["pydoc", "x"]),
     "missing text": ([*TEXT8, "--text8_path=nowhere"], ["nowhere", "--text8_source=pydoc"]),

@@ -23,6 +23,8 @@ _FROM_SCRATCH = {"preset": None, "init_from": None}
 DATA = {
     "text8_path": "text8 file: plain, .gz or .zip",
     "text8_source": "pydoc: train on text from Python's documentation",
+    "series_path": "file of the task series: .csv or .npy",
+    "mnist_path": "data directory of TensorFlow Datasets for the task mnist",
 }
 _FIELDS = ("task", "arch", "depth", "num_params", "train_steps", "batch_size", "seed")
 
@@ -197,9 +199,9 @@ def _at_final_rate(config):
     return dataclasses.replace(config, lr_init=last, lr_decay_rate=1.0)
 
 
-def data_options(flag_values: flags.FlagValues) -> dict[str, dict[str, str]]:
+def data_options(flag_values: flags.FlagValues) -> dict[str, dict[str, Any]]:
     """Returns the options that flags set to locate data: task -> option -> value."""
-    found: dict[str, dict[str, str]] = {}
+    found: dict[str, dict[str, Any]] = {}
     for name in DATA:
         if flag_values[name].value is not None:
             task, _, option = name.partition("_")
@@ -207,7 +209,7 @@ def data_options(flag_values: flags.FlagValues) -> dict[str, dict[str, str]]:
     return found
 
 
-def data_of(flag_values: flags.FlagValues, task: str) -> dict[str, str]:
+def data_of(flag_values: flags.FlagValues, task: str) -> dict[str, Any]:
     """Returns the options of one task that flags set to locate its data.
 
     Raises:
@@ -221,7 +223,7 @@ def data_of(flag_values: flags.FlagValues, task: str) -> dict[str, str]:
     return given.get(task, {})
 
 
-def with_data(config: TrainConfig, options: Mapping[str, str]) -> TrainConfig:
+def with_data(config: TrainConfig, options: Mapping[str, Any]) -> TrainConfig:
     """Returns the configuration of a run with data in another place.
 
     Args:

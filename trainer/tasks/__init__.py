@@ -1,4 +1,4 @@
-"""The tasks of the paper, one file each, and the registration of others."""
+"""The tasks, one file each, and the registration of others."""
 
 import inspect
 from typing import Any
@@ -8,20 +8,24 @@ from trainer import names
 from trainer.tasks.arithmetic import Arithmetic
 from trainer.tasks.base import Batch, Task, WeightedBatch, cross_entropy, hits
 from trainer.tasks.capacity import Capacity
+from trainer.tasks.digits import Digits
 from trainer.tasks.memory import Memory
+from trainer.tasks.mnist import MNIST
 from trainer.tasks.parens import Parens
 from trainer.tasks.rcf import RCF
+from trainer.tasks.series import Series
 from trainer.tasks.text8 import Text8
 
-#: Task name -> class.
-TASKS: dict[str, type[Task]] = {
-    task.name: task for task in (Capacity, Memory, RCF, Text8, Parens, Arithmetic)
-}
-
+_PAPER = (Capacity, Memory, RCF, Text8, Parens, Arithmetic)
+#: Names of the paper's tasks.
+PAPER_TASKS: tuple[str, ...] = tuple(task.name for task in _PAPER)
+#: Task name -> class, those of the paper first.
+TASKS: dict[str, type[Task]] = {task.name: task for task in (*_PAPER, Digits, MNIST, Series)}
 #: Attributes of a task that hold names of its options.
 _OF_OPTIONS = ("ranges", "lane_options", "pooled_options")
 
 __all__ = [
+    "PAPER_TASKS",
     "TASKS",
     "Batch",
     "Task",

@@ -73,6 +73,8 @@ class Task:
         name, summary: its name, and one line for help texts; set by `trainer.tasks.register`.
         input_dim, output_dim, num_steps: I, O, T.
         chance_loss: loss of the best constant predictor, in the unit of the loss.
+        untrained_loss: loss before training, if it can exceed the chance loss by far. Training has
+            diverged above 100 times the larger of the two.
         loss_steps: slice of the scored time steps; all by default.
         target_time_axis: time axis of `targets`, counted from the end.
         vocabulary: the symbol of each one-hot position, or None.
@@ -103,6 +105,7 @@ class Task:
     output_dim: int
     num_steps: int
     chance_loss: float
+    untrained_loss: float = 0.0
     loss_steps: slice = slice(None)
     target_time_axis: int = -2
     vocabulary: tuple[str, ...] | None = None

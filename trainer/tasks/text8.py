@@ -7,12 +7,12 @@ import os
 import numpy as np
 
 from rnn_zoo.inputs import OneHot
-from trainer import counter_rng
 from trainer import lazy_ops as ops
 from trainer.errors import UserError
 from trainer.tasks import corpus
-from trainer.tasks.base import SPLITS, Batch, Task, check_whole, cross_entropy, hits
+from trainer.tasks.base import Batch, Task, check_whole, cross_entropy, hits
 from trainer.tasks.rendering import scored_sample
+from trainer.tasks.splits import windows
 
 
 class Text8(Task):
@@ -67,20 +67,10 @@ class Text8(Task):
         self.data = {"codes": self.corpus.codes}
 
     def draw(self, data, split, seed, step, batch_size):
-        start, stop = self._bounds(split)
-        words = counter_rng.bits(seed, split, step, (batch_size, 2))
-        pointers = start + counter_rng.below_large(words, stop - start - self.num_steps)
-        window = pointers[..., None] + ops.arange(self.num_steps + 1, dtype="int32")
+        length = self.num_steps + 1
+        window = windows(self.corpus.splits, split, seed, step, batch_size, length)
         codes = ops.cast(ops.take(data["codes"], window, axis=0), "int32")
         return Batch(OneHot(codes[..., :-1, None], self.input_dim), codes[..., 1:])
-
-    def _bounds(self, split):
-        """Returns the first and the last position of a split, given by its name or number."""
-        if isinstance(split, str):
-            return self.corpus.splits[split]
-        bounds = np.array([self.corpus.splits[name] for name in SPLITS], "int32")
-        start, stop = (ops.take(each, ops.cast(split, "int32")) for each in bounds.T)
-        return start, stop
 
     @classmethod
     def step_losses(cls, outputs, targets):

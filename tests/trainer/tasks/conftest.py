@@ -1,5 +1,6 @@
 import random
 
+import numpy as np
 import pytest
 
 LETTERS = " abcdefghijklmnopqrstuvwxyz"
@@ -16,6 +17,14 @@ def text():
 def text_file(text, tmp_path_factory):
     path = tmp_path_factory.mktemp("text") / "text"
     path.write_text(text)
+    return path
+
+
+@pytest.fixture(scope="session")
+def series_file(tmp_path_factory):
+    """A file of two random walks."""
+    path = tmp_path_factory.mktemp("series") / "walks.npy"
+    np.save(path, np.cumsum(np.random.default_rng(0).normal(size=(900, 2)), axis=0))
     return path
 
 

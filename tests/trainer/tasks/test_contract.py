@@ -8,7 +8,7 @@ from slow import slow_except
 
 from trainer import counter_rng
 from trainer.errors import UserError
-from trainer.tasks import TASKS, Batch, Task
+from trainer.tasks import PAPER_TASKS, TASKS, Batch, Task
 
 B = 6
 #: Task -> (arguments that make it small, axes of its targets after (B, T)).
@@ -19,18 +19,30 @@ SMALL = {
     "text8": ({}, ()),
     "parens": ({"num_steps": 20}, (10,)),
     "arithmetic": ({}, ()),
+    "digits": ({}, ()),
+    "series": ({"num_steps": 12}, (2,)),
 }
+#: Task -> fixture of the file that it reads.
+FILES = {"text8": "text_file", "series": "series_file"}
+#: Tasks with arrays that all lanes share; other data may differ between lanes.
+SHARED = ("text8", "rcf", "digits", "series")
+#: Tasks with real-valued samples.
+REAL = ("memory", "rcf", "series")
 
 
-def test_the_tasks_are_those_of_the_paper():
-    assert list(TASKS) == ["capacity", "memory", "rcf", "text8", "parens", "arithmetic"]
-    assert set(SMALL) == set(TASKS)
+def test_the_tasks_of_the_paper_come_first():
+    paper = ("capacity", "memory", "rcf", "text8", "parens", "arithmetic")
+    assert tuple(TASKS)[:6] == PAPER_TASKS == paper
+    # mnist differs from digits in its images alone.
+    assert set(SMALL) == set(TASKS) - {"mnist"}
 
 
 @pytest.fixture(params=SMALL)
-def make(request, text_file):
+def make(request):
     """A function that builds a new instance of the task."""
-    options = SMALL[request.param][0] | ({"path": text_file} if request.param == "text8" else {})
+    options = dict(SMALL[request.param][0])
+    if file := FILES.get(request.param):
+        options["path"] = request.getfixturevalue(file)
     return lambda: TASKS[request.param](**options)
 
 
@@ -51,7 +63,7 @@ def sampled(task, *arguments, **options):
 
 def assert_same(a, b, task=None):
     """Asserts equality; up to rounding if `task` is given and has real-valued samples."""
-    rounded = task is not None and task.name in ("memory", "rcf")
+    rounded = task is not None and task.name in REAL
     for left, right in zip(a, b, strict=True):
         np.testing.assert_allclose(left, right, rtol=1e-6 * rounded, atol=1e-6 * rounded)
 
@@ -74,8 +86,7 @@ def test_shapes_and_types(task):
     assert inputs.shape == (B, task.num_steps, task.input_dim)
     assert inputs.dtype == np.float32
     assert targets.shape == (B, task.num_steps, *SMALL[task.name][1])
-    whole = task.name not in ("memory", "rcf")
-    assert targets.dtype == ("int32" if whole else "float32")
+    assert targets.dtype == ("float32" if task.name in REAL else "int32")
     assert np.isfinite(task.chance_loss)
     assert task.chance_loss > 0
     assert len(scored_steps(task)) > 0
@@ -141,8 +152,7 @@ def test_a_batch_can_be_drawn_after_a_compiled_one(make, first):
 def test_each_lane_equals_its_seed_and_step_alone(task):
     seeds, steps = np.array([3, 9], "uint32"), np.array([0, 4], "int32")
     data = keras.tree.map_structure(lambda value: np.stack([value] * 2), dict(task.data))
-    # All lanes share a text, or the weights of rcf; other data may differ between lanes.
-    data = task.device_data if task.name in ("text8", "rcf") else to_tensors(data)
+    data = task.device_data if task.name in SHARED else to_tensors(data)
     lanes = to_numpy(tuple(task.draw(data, "train", seeds, steps, B).dense()))
     for lane in range(2):
         alone = sampled(task, "train", int(seeds[lane]), B, step=int(steps[lane]))
@@ -226,7 +236,7 @@ def test_descriptions_are_strings_and_numbers(task):
     assert all(isinstance(value, str | int | float) for value in task.describe().values())
 
 
-@pytest.mark.parametrize("make", slow_except(["text8"], SMALL), indirect=True)
+@pytest.mark.parametrize("make", slow_except(["text8", "digits"], SMALL), indirect=True)
 def test_a_split_may_be_given_by_its_number(task):
     """As the compiled program that measures all splits gives it."""
     assert task.splits_share_a_program

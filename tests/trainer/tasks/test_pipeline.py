@@ -7,7 +7,7 @@ from on_backend import tensorflow_only, to_numpy
 from processes import python
 from slow import slow_except, slow_rows_except
 
-from trainer.tasks import TASKS, pipeline
+from trainer.tasks import PAPER_TASKS, TASKS, pipeline
 
 pytestmark = tensorflow_only
 
@@ -22,7 +22,7 @@ SMALL = {
 }
 
 
-@pytest.fixture(params=slow_except(("arithmetic",), TASKS))
+@pytest.fixture(params=slow_except(("arithmetic",), PAPER_TASKS))
 def task(request, text_file):
     options = {"path": text_file} if request.param == "text8" else {}
     return TASKS[request.param](**SMALL[request.param], **options)

@@ -11,7 +11,7 @@ import rnn_zoo
 from rnn_zoo import CELLS
 from trainer import TrainConfig, UserError
 from trainer.optimizers import register_optimizer
-from trainer.tasks import TASKS
+from trainer.tasks import PAPER_TASKS
 from trainer.trial import Trial
 from tuning.config import StudyConfig
 from tuning.search.features import Features
@@ -73,7 +73,7 @@ def points(space, count):
 
 
 @pytest.mark.parametrize("arch", ARCHS)
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", PAPER_TASKS)
 def test_between_10_and_27_dimensions(task, arch):
     names = [each.name for each in space(config(task, arch))]
     assert 10 <= len(names) <= 27

@@ -11,7 +11,7 @@ from slow import slow_except
 import gin_configs
 from rnn_zoo.architectures import ARCHITECTURES
 from trainer import UserError
-from trainer.tasks import TASKS, corpus, text8
+from trainer.tasks import PAPER_TASKS, corpus, text8
 from tuning.search.ranges import of_study
 from tuning.sweep import config
 from tuning.sweep.config import parse
@@ -98,7 +98,7 @@ def test_the_presets_searches(profile):
         assert deep == {"gru", "+rnn"}
         # On a laptop, parens comes from figure 5.
         known = {("parens", arch) for arch in ALL} if profile == "laptop" else set()
-        assert found | known == {(task, arch) for task in TASKS for arch in ALL}
+        assert found | known == {(task, arch) for task in PAPER_TASKS for arch in ALL}
     assert all(spec.study.first == ("config" if profile == "laptop" else None) for spec in specs)
     if profile == "laptop":
         # The shape of the shipped presets, and about their data.
@@ -474,3 +474,15 @@ def test_lengths_are_one_value_of_a_grid(grid):
         "SweepConfig.grid = [{'task': 'parens', 'arch': 'gru', 'eval_lengths': (1, 2, 4)}]"
     )
     assert spec.config.eval_lengths == (1, 2, 4) and "eval" not in spec.name
+
+
+def test_the_data_of_each_task_are_its_own(tmp_path, monkeypatch):
+    (tmp_path / "own.csv").write_text("\n".join(str(n * n % 17) for n in range(900)))
+    path = tmp_path / "sweep.gin"
+    path.write_text("SweepConfig.grid = [{'task': ['series', 'text8', 'parens'], 'arch': 'gru'}]")
+    data = {"series": {"path": str(tmp_path / "own.csv")}, "text8": {"source": "pydoc"}}
+    specs, text, _ = parse(str(path), "laptop", data=data)
+    options = {spec.config.task: spec.config.task_options for spec in specs}
+    assert options == data | {"parens": {}}
+    first = f"# Flags: --series_path={tmp_path}/own.csv --text8_source=pydoc"
+    assert text.splitlines()[0] == first

@@ -1,0 +1,60 @@
+"""MNIST: handwritten digits of 28 x 28 pixels, as sequences of 784 steps."""
+
+import functools
+import hashlib
+
+import numpy as np
+
+from trainer.errors import UserError
+from trainer.tasks.pixels import Pixels, pixel_order
+
+
+class MNIST(Pixels):
+    """Names a handwritten digit after reading its 784 pixels one by one.
+
+    The images (LeCun et al., 1998) are those of TensorFlow Datasets. The last 5,000 of its 60,000
+    training images are for validation. Inputs, targets and loss are those of `Pixels`.
+
+    Args:
+        path: data directory of TensorFlow Datasets with mnist; None downloads it to the default.
+        permuted, permutation_seed: as for `Digits`.
+
+    Raises:
+        UserError: the images are not there, or an argument has the wrong type.
+    """
+
+    name = "mnist"
+    summary = "name a handwritten digit of 28 x 28 pixels, read one pixel per step"
+    defaults = {"train_steps": 1000, "num_params": 10_000, "eval_samples": 10_000}
+    pooled_options = ("path",)  # the hash tells data sets apart
+
+    def __init__(self, path: str | None = None, permuted: bool = False, permutation_seed: int = 0):
+        if not isinstance(path, str | None):
+            raise UserError(f"path of mnist must be a text or None, got {path!r}")
+        order = pixel_order(784, permuted, permutation_seed)
+        images, labels, train, self._sha256 = _load(path)
+        first, size = train * 11 // 12, len(images)
+        splits = {"train": (0, first), "valid": (first, train), "eval": (train, size)}
+        super().__init__(images, labels, 255, splits, order)
+
+    def describe(self):
+        return {"sha256": self._sha256, "size": len(self.data["images"])}
+
+
+@functools.lru_cache(maxsize=1)
+def _load(path):
+    """Returns images (n, 784), labels (n,), the number of training images, and a hash."""
+    try:
+        import tensorflow_datasets as tfds
+
+        parts = tfds.as_numpy(tfds.load("mnist", data_dir=path, download=not path, batch_size=-1))
+    except Exception as error:  # TFDS raises almost anything where data are missing
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:100]
+        raise UserError(
+            f"no MNIST in {path or 'the default directory'} ({reason}); give --mnist_path=DIR that "
+            "tensorflow_datasets.load('mnist', data_dir=DIR) has filled"
+        ) from None
+    images = np.concatenate([parts[split]["image"].reshape(-1, 784) for split in ("train", "test")])
+    labels = np.concatenate([parts[split]["label"] for split in ("train", "test")])
+    digest = hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest()
+    return images, labels, len(parts["train"]["label"]), digest
