@@ -12,7 +12,7 @@ from trainer.display.words import cell, count
 from trainer.errors import UserError
 from trainer.storage.files import refuse_link, whole
 from tuning import trials
-from tuning.report import atlas, atlas_page, generic, page, style
+from tuning.report import atlas, atlas_page, generic, optimizers, page, style
 from tuning.report import gaps as gap
 from tuning.report.captions import caption
 from tuning.report.chart import METADATA
@@ -43,8 +43,10 @@ def run(
     OUT/index.html    the page
     OUT/figures/      one PDF, one SVG and one PNG per figure
     OUT/tables/       one CSV and one Markdown file per table, and claims.csv, claims.md
-    OUT/atlas.html    the page of the atlas, if it has runs; its trials enter no other figure,
-                      table or claim
+    OUT/atlas.html    the page of the atlas, if it has runs
+    OUT/*/optimizers  the comparison of optimizers, if it has runs
+
+    Trials of the atlas and of that comparison enter no other figure, table or claim.
 
     Args:
         runs: the directory, or None to report the authors' trials alone.
@@ -65,8 +67,8 @@ def run(
     found, excluded, problems = _read(runs, published_trials)
     for problem in problems:
         display.say(problem)
-    of_atlas = atlas.select(found)
-    others = found.drop(index=of_atlas.index)
+    of_atlas, of_optimizers = atlas.select(found), optimizers.select(found)
+    others = found.drop(index=of_atlas.index.union(of_optimizers.index))
     chosen = _choose(figures, FIGURES | generic.panels(others))
     own = others[others.source == "rnn-zoo"]
     # Tables already show the paper's numbers, and claims are judged on one set of runs: both use
@@ -76,6 +78,7 @@ def run(
     with style.using(style_file, found.arch.unique()):
         drawn = _draw(chosen, others, excluded)
         pages = atlas_page.files(of_atlas, _name(runs)) if len(of_atlas) else {}
+        compared = optimizers.files(of_optimizers) if len(of_optimizers) else {}
     tables = {name: (table, table.make(usual)) for name, table in TABLES.items()}
     claims = _judge(judged)
     missing = gap.find(usual, runs or "runs")
@@ -95,13 +98,15 @@ def run(
     _write(out, drawn, {**tables, "claims": (None, claims)})
     with whole(out / "index.html", "w") as file:
         file.write(html)
-    for name, content in pages.items():
+    for name, content in (pages | compared).items():
         with whole(out / name) as file:
             file.write(content)
     belongs = len(usual) and any(len(panel.select(usual)) for panel in FIGURES.values())
     _summarise(out, drawn, tables, claims, missing if belongs else [], display)
     if pages:
         display.say(f"{out / 'atlas.html'}: {count(of_atlas.arch.nunique(), 'cell')}")
+    if compared:
+        display.say(f"{out / 'tables' / 'optimizers.md'}: gaps between RNNs and gated cells")
     if len(others) and not belongs:
         display.say(
             "no run belongs to a figure of the paper; make some with python -m tuning.sweep and a "

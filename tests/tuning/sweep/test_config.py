@@ -11,6 +11,7 @@ from slow import slow_except
 import gin_configs
 from rnn_zoo.architectures import ARCHITECTURES
 from trainer import UserError
+from trainer.optimizers import OPTIMIZERS
 from trainer.tasks import PAPER_TASKS, corpus, text8
 from tuning.search.ranges import of_study
 from tuning.sweep import config
@@ -191,6 +192,28 @@ def test_the_atlas_is_a_sweep_of_valid_studies():
     # Seven columns with two seeds, two of which leave out the cells that need two layers.
     assert len(specs) == 2 * (7 * len(ARCHITECTURES) - 2 * len(deep))
     assert {spec.config.depth for spec in specs if spec.config.arch in deep} == {2}
+
+
+def test_the_sweep_of_optimizers_gives_each_the_same_effort():
+    points = config.points(str(PAPER.parent / "optimizers.gin"), "laptop")
+    of_cell = {}
+    for values in points:
+        key = values["task"], values["arch"], values["activation"]
+        of_cell.setdefault(key, []).append(values["optimizer"])
+    for (_, arch, activation), found in of_cell.items():
+        able = [
+            name
+            for name, entry in OPTIMIZERS.items()
+            if arch in (entry.archs or [arch]) and activation in (entry.activations or [activation])
+        ]
+        assert sorted(found) == sorted(able)
+    assert len({(each["num_trials"], each["algorithm"], each["seed"]) for each in points}) == 1
+
+
+@pytest.mark.slow
+def test_the_sweep_of_optimizers_has_valid_studies():
+    path = PAPER.parent / "optimizers.gin"
+    assert len(studies(path, "laptop")) == len(config.points(str(path), "laptop"))
 
 
 def test_a_profile_s_grid_replaces_the_general_one(grid):

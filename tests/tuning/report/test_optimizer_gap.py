@@ -1,0 +1,147 @@
+"""The gap between RNNs and gated cells by optimizer: by hand, and on planted trials."""
+
+import numpy as np
+import pytest
+from report_rows import frame, trial
+
+from rnn_zoo.architectures import ARCHITECTURES
+from tuning.report import optimizers
+from tuning.report.claims.floors import LEARNED
+from tuning.report.statistics import Estimate
+
+PARENS = optimizers.studies()[optimizers.studies().task == "parens"]
+
+
+def study(row, ratios, **values):
+    """The trials of a study of the sweep, from their losses over chance; None diverged."""
+    facts = {name: row[name] for name in ("arch", "activation", "optimizer", "depth")}
+    facts |= {name: row[name] for name in ("max_params", "max_steps", "algorithm", "seed")}
+    name = "-".join(str(row[name]) for name in ("task", "arch", "activation", "optimizer"))
+    facts |= {"study": name, "held": '["activation", "optimizer"]', "chance_loss": 2.0}
+    return [
+        trial(row["task"], None if ratio is None else 2 * ratio, iteration=number, **facts | values)
+        for number, ratio in enumerate(ratios)
+    ]
+
+
+def planted(closing, generator, gated_learn=True):
+    """Trials in which gated cells learn, and RNNs with the closing optimizers alone."""
+    rows = []
+    for row in PARENS.to_dict("records"):
+        is_gated = bool(ARCHITECTURES[row["arch"]].forget_gates)
+        learns = gated_learn if is_gated else row["optimizer"] in closing
+        learned = 0.1 + 0.05 * generator.exponential(size=row["num_trials"])
+        failed = 1 - 0.03 * generator.random(row["num_trials"])
+        lucky = generator.random(row["num_trials"]) < (0.6 if learns else 0.0)
+        ratios = np.where(lucky, learned, failed).tolist()
+        ratios[0] = None
+        rows += study(row, ratios)
+    return rows
+
+
+def table(rows):
+    return optimizers.table(optimizers.complete(optimizers.select(frame(*rows))))
+
+
+@pytest.mark.parametrize("closing", [(), ("soap",), ("path_sgd", "muon")], ids=str)
+def test_planted_gaps_are_found(closing):
+    generator = np.random.default_rng(5)
+    for _ in range(3):
+        found = table(planted(closing, generator)).set_index("optimizer")["the gap is"]
+        assert (found.index[found == "closed"].sort_values() == sorted(closing)).all()
+        assert set(found) <= {"closed", "open"}
+
+
+def test_where_gated_cells_learn_nothing_there_is_no_gap():
+    found = table(planted((), np.random.default_rng(1), gated_learn=False))
+    assert set(found["the gap is"]) == {"none: no gated cell learned"}
+
+
+def first(arch, optimizer, activation="tanh"):
+    wanted = {"arch": arch, "optimizer": optimizer, "activation": activation}
+    rows = PARENS
+    for name, value in wanted.items():
+        rows = rows[rows[name] == value]
+    (row,) = rows.to_dict("records")
+    return row
+
+
+def test_numbers_are_those_of_the_trials():
+    found = table(
+        [
+            *study(first("rnn", "adam"), [0.9, LEARNED, None, 1, 1, 1, 1, 1]),
+            *study(first("irnn", "adam", "relu"), [0.7, 0.8, 1, 1, 1, 1, 1, 1]),
+            *study(first("gru", "adam"), [0.3, 0.2, 1, 1, 1, 1, 1, 1]),
+            *study(first("gru", "muon"), [0.1, 0.4, 1, 1, 1, 1, 1, 1]),
+            *study(first("lstm", "muon"), [0.5] * 7),  # not finished
+        ]
+    )
+    (row,) = found.to_dict("records")
+    assert (row["task"], row["optimizer"], row["trials per cell"]) == ("parens", "adam", 8)
+    assert row["RNNs: learned"] == pytest.approx(3 / 16)
+    assert row["gated cells: learned"] == pytest.approx(2 / 8)
+    assert (row["RNNs: best"], row["RNNs: loss"]) == ("IRNN", pytest.approx(0.7))
+    assert (row["gated cells: best"], row["gated cells: loss"]) == ("GRU", pytest.approx(0.2))
+    # Against the optimizer that suits gated cells best.
+    assert (row["reference"], row["gap"]) == ("GRU with muon", pytest.approx(0.6))
+    # Drawn again, neither good trial of a cell appears with probability (6 / 8)^8 = 0.1.
+    assert (row["gap, low"], row["gap, high"]) == pytest.approx((0.7 - 1, 0.9 - 0.1))
+    assert row["the gap is"] == "undecided"
+
+
+def test_the_interval_is_that_of_the_best_of_as_many_trials():
+    """Of two trials drawn again, the better one is drawn with probability 3 / 4."""
+    rnns = optimizers.complete(
+        optimizers.select(frame(*study(first("rnn", "adam"), [0.6, 0.9] + [1.0] * 6)))
+    )
+    pair = rnns.iloc[:2]
+    draws = optimizers._resampled(pair, 0)
+    assert set(np.round(draws, 6)) == {0.6, 0.9}
+    assert (draws < 0.7).mean() == pytest.approx(3 / 4, abs=0.03)
+
+
+@pytest.mark.parametrize(
+    "difference, reference, expected",
+    [
+        (Estimate(0.0, -0.1, 0.049), 0.2, "closed"),
+        (Estimate(0.0, -0.1, 0.051), 0.2, "undecided"),
+        (Estimate(0.3, 0.051, 0.4), 0.2, "open"),
+        (Estimate(0.3, 0.2, 0.4), LEARNED, "none: no gated cell learned"),
+    ],
+)
+def test_a_gap_is_closed_or_open_only_with_its_whole_interval(difference, reference, expected):
+    assert optimizers.verdict(difference, reference) == expected
+
+
+@pytest.mark.parametrize("values", [{"held": "[]"}, {"max_steps": 7}, {"profile": "smoke"}])
+def test_only_the_sweep_s_own_studies_are_used(values):
+    rows = study(first("rnn", "adam"), [0.5] * 8, **values)
+    assert not len(optimizers.select(frame(*rows)))
+
+
+def test_files_are_a_table_and_a_figure():
+    found = optimizers.select(frame(*planted(("soap",), np.random.default_rng(2))))
+    files = optimizers.files(found)
+    assert sorted(files) == [
+        "figures/optimizers.pdf",
+        "figures/optimizers.png",
+        "figures/optimizers.svg",
+        "tables/optimizers.csv",
+        "tables/optimizers.md",
+    ]
+    chart = optimizers.draw(optimizers.table(optimizers.complete(found)))
+    (marks,) = [line for line in chart.axes.lines if line.get_marker() not in ("None", "")]
+    names = [label.get_text() for label in chart.axes.get_xticklabels()]
+    gaps = dict(zip(names, marks.get_ydata(), strict=True))
+    assert gaps.keys() == {
+        "sgd",
+        "momentum",
+        "rmsprop",
+        "adam",
+        "adamw",
+        "muon",
+        "soap",
+        "path_sgd",
+    }
+    assert gaps["soap"] < optimizers.CLOSE < min(gaps[name] for name in names if name != "soap")
+    assert optimizers.files(found.iloc[:3]) == {}

@@ -1,0 +1,213 @@
+"""Whether an optimizer closes the gap between RNNs and gated cells, as a table and a figure.
+
+The studies are those of gin_configs/optimizers.gin, each of one cell and one optimizer with the
+same number of random trials. A study is used once all of its trials are finished.
+"""
+
+import functools
+
+import numpy as np
+import pandas as pd
+from matplotlib import rc_context
+
+from rnn_zoo.architectures import ARCHITECTURES
+from trainer.optimizers import OPTIMIZERS
+from tuning.report import page
+from tuning.report.chart import Chart
+from tuning.report.claims.floors import LEARNED
+from tuning.report.paper import label
+from tuning.report.selection import holds
+from tuning.report.statistics import Estimate, share
+from tuning.sweep import config
+
+#: Largest gap, in units of the chance loss, that is taken as closed.
+CLOSE = 0.05
+CAPTION = (
+    f"A trial learned if its loss is below {LEARNED} of chance. The gap is that between the best "
+    "RNN with each optimizer and the best gated cell with the optimizer that suits gated cells "
+    "best, as loss / chance, of the best trial on valid. It is closed if its 95 % interval lies "
+    f"below {CLOSE}, the dashed line of the figure, and open if it lies above. Intervals of losses "
+    "and gaps are the bootstrap's over the trials, those of shares Wilson's."
+)
+SIZE = (6.0, 3.4)
+_SAMPLES = 2000
+_KEYS = ["task", "arch", "activation", "optimizer"]
+_KEYS += ["depth", "max_params", "max_steps", "seed", "algorithm"]
+
+
+@functools.cache
+def studies() -> pd.DataFrame:
+    """The studies of the gin file: the columns by which trials are found, and `num_trials`."""
+    rows = []
+    for values in config.points("gin_configs/optimizers.gin", "laptop"):
+        facts = ARCHITECTURES[values["arch"]]
+        made = {"activation": facts.activation, "depth": facts.min_depth}
+        sizes = {"max_params": values["num_params"], "max_steps": values["train_steps"]}
+        rows.append(made | values | sizes)
+    return pd.DataFrame(rows)[[*_KEYS, "num_trials"]]
+
+
+def select(trials: pd.DataFrame) -> pd.DataFrame:
+    """The trials of the sweep, with the additional column `num_trials`."""
+    found = trials[~trials.is_rerun & trials.iteration.notna() & (trials.profile != "smoke")]
+    found = found[holds(found, "optimizer")]
+    return found.reset_index().merge(studies(), on=_KEYS).set_index("index").sort_index()
+
+
+def complete(found: pd.DataFrame) -> pd.DataFrame:
+    """The trials of the finished studies among those of `select`, with columns of this table.
+
+    They are `is_gated`, `cell`, the cell in words, and `ratio`, loss / chance; a trial that
+    diverged has learned nothing, so its ratio is 1.
+    """
+    size = found.groupby("study", observed=True).run.transform("size")
+    found = found[(size >= found.num_trials) & (found.iteration < found.num_trials)]
+    gated = {arch: bool(ARCHITECTURES[arch].forget_gates) for arch in found.arch.unique()}
+    return found.assign(
+        is_gated=found.arch.astype(object).map(gated).astype(bool),
+        cell=[_cell(*each) for each in zip(found.arch, found.activation, strict=True)],
+        ratio=(found.eval_loss / found.chance_loss).fillna(1.0),
+        objective=found.objective.fillna(np.inf),
+    )
+
+
+def _cell(arch, activation):
+    is_usual = activation == ARCHITECTURES[arch].activation
+    return label(arch) if is_usual else f"{label(arch)} with {activation}"
+
+
+def table(found: pd.DataFrame) -> pd.DataFrame:
+    """A row per task and optimizer: shares that learned, best losses, and the gap.
+
+    Args:
+        found: trials of `complete`.
+    """
+    rows = []
+    for task in studies().task.unique():
+        of_task = found[found.task == task]
+        gated = {name: part for name, part in _parts(of_task[of_task.is_gated])}
+        if not gated:
+            continue
+        reference = gated[min(gated, key=lambda name: gated[name].objective.min())]
+        for optimizer, rnns in _parts(of_task[~of_task.is_gated]):
+            row = {"task": task, "optimizer": optimizer}
+            row["trials per cell"] = int(rnns.groupby("study", observed=True).size().min())
+            row |= _summary("RNNs", rnns) | _summary("gated cells", gated.get(optimizer))
+            best = _best(reference)
+            row["reference"] = f"{best.cell} with {best.optimizer}"
+            difference = gap(rnns, reference)
+            row |= _columns("gap", difference)
+            row["the gap is"] = verdict(difference, float(best.ratio))
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _parts(trials):
+    """Yields (optimizer, its trials), in the order of `OPTIMIZERS`."""
+    names = trials.optimizer.astype(object)
+    for name in OPTIMIZERS:
+        if (names == name).any():
+            yield name, trials[(names == name).to_numpy(bool)]
+
+
+def _summary(name, trials):
+    if trials is None:
+        return {}
+    learned = share(int((trials.ratio < LEARNED).sum()), len(trials))
+    best = _best(trials)
+    loss = _interval(float(best.ratio), _resampled(trials, 0))
+    of_best = {f"{name}: best": best.cell}
+    return _columns(f"{name}: learned", learned) | of_best | _columns(f"{name}: loss", loss)
+
+
+def _columns(name, estimate):
+    return {name: estimate.value, f"{name}, low": estimate.low, f"{name}, high": estimate.high}
+
+
+def _best(trials):
+    return trials.loc[trials.objective.idxmin()]
+
+
+def gap(rnns: pd.DataFrame, gated: pd.DataFrame) -> Estimate:
+    """Loss / chance of the best RNN minus that of the best gated cell, chosen on `valid`.
+
+    The interval is the bootstrap's over the trials of each study: as many trials are drawn again,
+    and the best of each side are compared.
+    """
+    value = float(_best(rnns).ratio - _best(gated).ratio)
+    return _interval(value, _resampled(rnns, 1) - _resampled(gated, 2))
+
+
+def _interval(value, draws):
+    low, high = np.quantile(draws, (0.025, 0.975))
+    return Estimate(value, float(min(low, value)), float(max(high, value)))
+
+
+def _resampled(trials, seed):
+    """Returns the ratio of the best trial in each of `_SAMPLES` sets of trials drawn again."""
+    generator, bests = np.random.default_rng(seed), []
+    for _, study in trials.groupby("study", observed=True):
+        values = study[["objective", "ratio"]].to_numpy(float)
+        drawn = values[generator.integers(len(values), size=(_SAMPLES, len(values)))]
+        bests.append(_least(drawn))
+    return _least(np.stack(bests, axis=1))[:, 1]
+
+
+def _least(values):
+    """The rows (samples, 2) with the least objective of (samples, n, 2)."""
+    return values[np.arange(len(values)), values[..., 0].argmin(axis=1)]
+
+
+def verdict(difference: Estimate, reference: float) -> str:
+    """Whether a gap is closed or open; undecided if its interval has `CLOSE` in it."""
+    if reference >= LEARNED:
+        return "none: no gated cell learned"
+    if difference.high < CLOSE:
+        return "closed"
+    return "open" if difference.low > CLOSE else "undecided"
+
+
+def draw(rows: pd.DataFrame) -> Chart | None:
+    """Draws the gap of each optimizer, with a colour per task; returns None without rows."""
+    if not len(rows):
+        return None
+    chart = Chart("optimizer", "best RNN - best gated cell, loss / chance")
+    names = [name for name in OPTIMIZERS if name in set(rows.optimizer)]
+    tasks = list(rows.task.unique())
+    with rc_context(chart.style):
+        chart.figure.set_size_inches(SIZE)
+        cycle = chart.style["axes.prop_cycle"].by_key()
+        chart.axes.axhline(0, color=chart.ink, linewidth=0.7)
+        chart.axes.axhline(CLOSE, color=chart.ink, linewidth=0.7, linestyle="--")
+        for number, task in enumerate(tasks):
+            part = rows[rows.task == task]
+            x = [
+                names.index(name) + 0.2 * (number - (len(tasks) - 1) / 2) for name in part.optimizer
+            ]
+            colour = cycle["color"][number % len(cycle["color"])]
+            marker = cycle["marker"][number % len(cycle["marker"])]
+            chart.axes.vlines(x, part["gap, low"], part["gap, high"], color=colour, linewidth=0.8)
+            (marks,) = chart.axes.plot(x, part.gap, marker, color=colour, linestyle="none")
+            chart.entry(task, marks)
+        chart.axes.set_xticks(range(len(names)), names)
+    return chart
+
+
+def files(found: pd.DataFrame) -> dict[str, bytes]:
+    """Returns the content of the table's and the figure's files by their path in the report.
+
+    Args:
+        found: trials of `select`.
+    """
+    rows = table(complete(found))
+    chart = draw(rows)
+    if chart is None:
+        return {}
+    texts = {
+        "tables/optimizers.csv": rows.to_csv(index=False),
+        "tables/optimizers.md": rows.to_markdown(index=False, floatfmt=".3g") + f"\n\n{CAPTION}\n",
+    }
+    pictures = {
+        f"figures/optimizers.{kind}": chart.picture(kind, "optimizers") for kind in page.KINDS
+    }
+    return {name: text.encode() for name, text in texts.items()} | pictures
