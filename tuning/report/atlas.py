@@ -5,6 +5,7 @@ so that no cell is compared after fewer trials than another.
 """
 
 import functools
+import json
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -24,7 +25,7 @@ FACTS = ("cell", "authors", "year", "states")
 #: The source of the architectures of `ARCHS`.
 COLLINS = "Collins et al. 2017"
 #: Columns of `trials.read` that identify a study of the atlas.
-_KEYS = ["task", "arch", "depth", "max_params", "max_steps", "seed", "algorithm"]
+_KEYS = ["task", "arch", "depth", "max_params", "max_steps", "seed", "algorithm", "setting"]
 
 
 class Measured(NamedTuple):
@@ -49,14 +50,19 @@ class Measured(NamedTuple):
 
 @functools.cache
 def studies() -> pd.DataFrame:
-    """The studies of the gin file, with the heading of the column to which each belongs."""
+    """The studies of the gin file, with the heading of the column to which each belongs.
+
+    `multiples` are those of the trained length at which they are measured.
+    """
     rows = []
     for values in config.points("gin_configs/atlas.gin", "laptop"):
         least = ARCHITECTURES[values["arch"]].min_depth
         if (depth := values.get("depth", least)) >= least:
-            sizes = {"max_params": values["num_params"], "max_steps": values["train_steps"]}
-            rows.append(values | sizes | {"depth": depth, "column": _heading(values)})
-    return pd.DataFrame(rows)[[*_KEYS, "num_trials", "column"]]
+            own = {"max_params": values["num_params"], "max_steps": values["train_steps"]}
+            own["setting"] = json.dumps(values.get("task_options", {}), sort_keys=True)
+            own |= {"depth": depth, "multiples": values.get("eval_lengths", (1,))}
+            rows.append(values | own | {"column": _heading(values)})
+    return pd.DataFrame(rows)[[*_KEYS, "num_trials", "multiples", "column"]]
 
 
 def _heading(values):
@@ -64,12 +70,25 @@ def _heading(values):
         return f"bits per parameter at {values['num_params']:,}"
     if values["task"] == "memory":
         return f"variance recovered / (units / {DIMENSIONS})"
-    return f"{values['task']}, depth {values['depth']}: loss / chance"
+    options = ", permuted" if values.get("task_options", {}).get("permuted") else ""
+    depth = f", depth {values['depth']}" if "depth" in values else ""
+    return f"{values['task']}{options}{depth}: loss / chance"
+
+
+@functools.cache
+def _sources() -> dict[str, tuple[str, int]]:
+    """Heading of each column -> that of its studies, and the multiple of the trained length."""
+    found = {}
+    for row in studies().drop_duplicates("column").itertuples():
+        for multiple in row.multiples:
+            times = "" if multiple == 1 else f" at {multiple} times the length"
+            found[row.column.replace(":", f"{times}:", 1)] = row.column, multiple
+    return found
 
 
 def columns() -> list[str]:
     """Headings of the columns that have a task, in the order of the gin file."""
-    return list(studies().column.unique())
+    return list(_sources())
 
 
 def select(trials: pd.DataFrame) -> pd.DataFrame:
@@ -103,8 +122,8 @@ def table(found: pd.DataFrame) -> pd.DataFrame:
         learned = (trials.eval_loss < LEARNED * trials.chance_loss).sum()
         rows[arch][LEARNS] = _percent(learned, len(trials))
         rows[arch][DIVERGES] = _percent((trials.status == "infeasible").sum(), len(trials))
-    for column in columns():
-        for arch, value in _bests(found[found.column == column]).items():
+    for column, (of_studies, multiple) in _sources().items():
+        for arch, value in _bests(found[found.column == of_studies], multiple).items():
             rows[arch][column] = value
     for arch, value in _speeds(found).items():
         rows[arch][SPEED] = value
@@ -137,19 +156,32 @@ def _percent(count, total):
     return Measured(*(100 * x for x in statistics.share(int(count), total)))
 
 
-def _bests(part):
+def _bests(part, multiple):
     """Architecture -> best trial of the median seed, with the range over seeds."""
     diverged = Measured(math.nan, math.nan, math.nan)
-    rows = over_seeds(part.assign(measure=_measure(part)), ["arch"], "units", "measure")
+    # The best are those at the trained length.
+    bests = statistics.best(part, ["arch", "seed"]).drop(columns="trials")
+    bests = bests.assign(measure=_measure(bests, multiple))
+    rows = over_seeds(bests, ["arch"], "units", "measure")
     found = {row.arch: Measured(row.y, row.low, row.high, row.run) for row in rows.itertuples()}
     return dict.fromkeys(part.arch.unique(), diverged) | found
 
 
-def _measure(part):
+def _measure(part, multiple):
+    if multiple > 1:
+        return part.lengths.map(lambda text: _loss_at(json.loads(text), multiple)).astype(float)
     ratio = part.eval_loss / part.chance_loss
     recovered = (1 - ratio) / (part.units / DIMENSIONS).clip(upper=1)
     ratio = ratio.where(part.task != "memory", recovered)
     return ratio.where(part.task != "capacity", part.bits_per_parameter)
+
+
+def _loss_at(lengths, multiple):
+    """Loss divided by chance at a multiple of the trained length; NaN if it is not finite."""
+    for each in lengths:
+        if each["multiple"] == multiple and each["metrics"] is not None:
+            return each["metrics"]["loss"] / each["chance_loss"]
+    return math.nan
 
 
 def _speeds(found):

@@ -28,7 +28,8 @@ def study(column, arch, results, seed=1, **values):
     (row,) = wanted[
         (wanted.column == column) & (wanted.arch == arch) & (wanted.seed == seed)
     ].to_dict("records")
-    facts = {name: row[name] for name in ("arch", "depth", "max_params", "max_steps", "algorithm")}
+    names = ("arch", "depth", "max_params", "max_steps", "algorithm", "setting")
+    facts = {name: row[name] for name in names}
     facts |= {"seed": seed, "study": f"{column}-{arch}-{seed}", "device": "cpu"} | values
     made = []
     for number, result in enumerate(results):
@@ -116,6 +117,44 @@ def test_speed_is_the_median_with_the_range_of_the_seeds():
 )
 def test_only_the_atlas_s_own_studies_are_used(values):
     assert not len(atlas.select(frame(*study(PARENS, "rnn", [0.5] * 6, **values))))
+
+
+def test_a_study_of_other_task_options_is_not_used():
+    digits = "digits, permuted: loss / chance"
+    rows = study(digits, "rnn", [0.5] * 6) + study(digits, "mgu", [0.5] * 6, setting="{}")
+    assert set(atlas.select(frame(*rows)).arch) == {"rnn"}
+
+
+@pytest.fixture
+def longer(monkeypatch):
+    """An atlas in which parens is also measured at four times the trained length."""
+    studies = atlas.studies()
+    multiples = [(1, 4) if column == PARENS else (1,) for column in studies.column]
+    monkeypatch.setattr(atlas, "studies", lambda: studies.assign(multiples=multiples))
+    atlas._sources.cache_clear()
+    yield "parens, depth 1 at 4 times the length: loss / chance"
+    atlas._sources.cache_clear()
+
+
+def test_a_longer_column_has_the_trial_that_is_best_at_the_trained_length(longer):
+    def at(*losses):
+        return json.dumps([
+            {"multiple": n, "num_steps": n, "chance_loss": 5.0, "metrics": loss and {"loss": loss}}
+            for n, loss in zip((1, 4), losses, strict=True)
+        ])  # fmt: skip
+
+    rows = {
+        arch: study(PARENS, arch, [0.5, 0.6, 0.7, 0.8, 0.9, 1], lengths=at(1.0, 0.5))
+        for arch in ("rnn", "mgu", "gru")
+    }
+    rows["rnn"][0]["lengths"], rows["mgu"][0]["lengths"] = at(1.0, 4.0), at(1.0, None)
+    cells = table(*rows.values())
+    assert atlas.columns()[atlas.columns().index(PARENS) + 1] == longer
+    assert cells.loc["rnn", PARENS].value == cells.loc["mgu", PARENS].value == 0.5
+    assert cells.loc["rnn", longer][:3] == (0.8, 0.8, 0.8)
+    assert cells.loc["gru", longer].value == 0.1
+    assert atlas.in_words(cells).loc["mgu", longer] == "all diverged"
+    assert atlas.pooled(atlas.select(frame(*itertools.chain(*rows.values())))) == [PARENS]
 
 
 def test_a_study_is_used_once_it_is_finished():
