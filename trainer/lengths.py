@@ -6,7 +6,7 @@ from typing import Any
 from trainer.errors import UserError
 from trainer.tasks.base import Task
 
-#: Largest multiple; a sample of so many times the length takes as much longer.
+#: Largest multiple, which bounds the time and the memory that one sample takes.
 MOST = 1024
 
 
@@ -18,7 +18,7 @@ def checked(task: type[Task], multiples: Any) -> tuple[int, ...]:
         multiples: value of `TrainConfig.eval_lengths`.
 
     Raises:
-        UserError: they are no increasing whole numbers, or the length of the task is fixed.
+        UserError: they are not increasing whole numbers, or the length of the task is fixed.
     """
     is_list = isinstance(multiples, (list, tuple))
     found = tuple(multiples) if is_list else ()

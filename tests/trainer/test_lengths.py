@@ -9,6 +9,7 @@ from registrations import restored
 
 from rnn_zoo.model import build_model, set_weights
 from trainer import TrainConfig, UserError, counter_rng, train
+from trainer.display.comparison import Run, show_comparison
 from trainer.display.progress import Display
 from trainer.export import load_model
 from trainer.lanes import Lanes
@@ -105,7 +106,7 @@ def test_a_run_of_the_trainer_is_measured_at_every_length(task, tmp_path, capsys
     assert f"{each['num_steps']} (4 ×)" in capsys.readouterr().out
 
 
-def test_a_loss_that_is_not_finite_leaves_no_metrics():
+def test_a_loss_that_is_not_finite_leaves_no_metrics(capsys):
     trial = Trial(TrainConfig(**FINE, task_options={"num_steps": 4}, eval_lengths=(1, 2, 4)))
     record = trial.record()
     record.status, record.steps_done = "ok", 60
@@ -120,8 +121,12 @@ def test_a_loss_that_is_not_finite_leaves_no_metrics():
     damaged["lengths"][1]["metrics"]["loss"] = float("inf")
     with pytest.raises(json_files.Damaged, match=r"lengths\.1\.metrics must be"):
         json_files.checked(damaged, RunRecord, "it")
-    display = Display()
-    display.splits(record)
+    show_comparison(Display(), [Run("a", record, []), Run("b", trial.record(), [])])
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "│ eval loss at 2 × the length │ 0.7000 │ - │" in printed
+    assert "│ eval loss at 4 × the length │ - │ - │" in printed
+    Display().splits(record)
+    assert "│ 16 (4 ×) │ inf │" in " ".join(capsys.readouterr().out.split())
 
 
 def test_samples_are_divided_by_the_multiple():

@@ -74,7 +74,20 @@ def show_comparison(display: Display, runs: Sequence[Run]) -> None:
         for name in others
         if any(isinstance(each.get(name), float) for each in metrics)
     ]
-    display.table(("result", *columns), results)
+    display.table(("result", *columns), results + _at_lengths(runs))
+
+
+def _at_lengths(runs):
+    """Rows of the losses beyond the trained length."""
+    losses = [
+        {each["multiple"]: (each["metrics"] or {}).get("loss") for each in run.record.lengths}
+        for run in runs
+    ]
+    multiples = sorted({multiple for each in losses for multiple in each} - {1})
+    return [
+        (f"eval loss at {n} × the length", *(_cell(each.get(n), ".4f") for each in losses))
+        for n in multiples
+    ]
 
 
 def differences(records: Sequence[RunRecord]) -> dict[str, list]:
