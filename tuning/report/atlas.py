@@ -13,7 +13,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from rnn_zoo.architectures import ARCHITECTURES
-from tuning.report import statistics
+from tuning.report import lengths, statistics
 from tuning.report.claims.floors import LEARNED
 from tuning.report.drawing import over_seeds
 from tuning.report.paper import ARCHS, DIMENSIONS, label
@@ -169,19 +169,12 @@ def _bests(part, multiple):
 
 def _measure(part, multiple):
     if multiple > 1:
-        return part.lengths.map(lambda text: _loss_at(json.loads(text), multiple)).astype(float)
+        found = lengths.rows(part)
+        return part.run.map(found[found.multiple == multiple].set_index("run").ratio)
     ratio = part.eval_loss / part.chance_loss
     recovered = (1 - ratio) / (part.units / DIMENSIONS).clip(upper=1)
     ratio = ratio.where(part.task != "memory", recovered)
     return ratio.where(part.task != "capacity", part.bits_per_parameter)
-
-
-def _loss_at(lengths, multiple):
-    """Loss divided by chance at a multiple of the trained length; NaN if it is not finite."""
-    for each in lengths:
-        if each["multiple"] == multiple and each["metrics"] is not None:
-            return each["metrics"]["loss"] / each["chance_loss"]
-    return math.nan
 
 
 def _speeds(found):

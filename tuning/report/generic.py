@@ -7,14 +7,13 @@ whose objective is not its loss, such as capacity, shows the objective instead.
 """
 
 import hashlib
-import json
 import re
 from functools import partial
 
 import numpy as np
 import pandas as pd
 
-from tuning.report import statistics
+from tuning.report import lengths, statistics
 from tuning.report.chart import Chart
 from tuning.report.drawing import (
     PARAMETERS,
@@ -85,7 +84,7 @@ def _kinds(task, setting, trials):
         yield "bits", "Bits per parameter", every, by_bits
     if (trials.lengths != "[]").any():
         of_lengths: Select = lambda each: _one_size(every(each[each.lengths != "[]"]))  # noqa: E731
-        what = "Accuracy" if _has_accuracy(trials) else "Loss"
+        what = "Accuracy" if lengths.have_accuracy(lengths.rows(trials)) else "Loss"
         yield "lengths", f"{what} beyond the trained length", of_lengths, by_length
 
 
@@ -143,16 +142,18 @@ def by_depth(select: Select, trials: pd.DataFrame) -> Chart | None:
 
 def by_length(select: Select, trials: pd.DataFrame) -> Chart | None:
     """Best trial of each architecture at multiples of the trained length, at one size."""
-    has_accuracy = _has_accuracy(select(trials))
-    shown = _at_lengths(select(trials), has_accuracy).measure.dropna()
-    name = "accuracy" if has_accuracy else "eval loss / chance loss"
-    chart = Chart("time steps / trained time steps", name, y_scale=_scale(shown))
+    found = lengths.rows(select(trials))
+    has_accuracy = lengths.have_accuracy(found)
+    measure, name = "ratio", "eval loss / chance loss"
+    if has_accuracy:
+        measure = name = "accuracy"
+    chart = Chart("time steps / trained time steps", name, y_scale=_scale(found[measure].dropna()))
     chart.is_split = True
     for layer in layers(trials, chart, select):
         bests = statistics.best(layer.assign(seed=layer.seed.fillna(-1)), ["arch", "seed"])
-        points = _at_lengths(bests.drop(columns="trials"), has_accuracy)
+        points = lengths.rows(bests.drop(columns="trials"))
         _note_infinite(chart, points)
-        table = over_seeds(points, ["arch", "multiple"], "multiple", "measure")
+        table = over_seeds(points, ["arch", "multiple"], "multiple", measure)
         note_seeds(chart, table)
         for arch in in_order(table.arch):
             chart.line(table[table.arch == arch].sort_values("x"), arch)
@@ -162,30 +163,9 @@ def by_length(select: Select, trials: pd.DataFrame) -> Chart | None:
     return chart.or_none()
 
 
-def _has_accuracy(trials):
-    """Whether a task has an accuracy at every length."""
-    metrics = [at["metrics"] for text in trials.lengths.unique() for at in json.loads(text)]
-    return all("accuracy" in each for each in metrics if each is not None)
-
-
-def _at_lengths(trials, has_accuracy):
-    """A row per trial and length; `measure` is its accuracy, or its loss divided by chance."""
-    rows = trials.assign(length=trials.lengths.map(json.loads)).explode("length")
-    rows = rows.dropna(subset="length").reset_index(drop=True)
-
-    def measure(length):
-        metrics = length["metrics"]
-        if metrics is None:
-            return np.nan
-        return metrics["accuracy"] if has_accuracy else metrics["loss"] / length["chance_loss"]
-
-    multiples = [length["multiple"] for length in rows.length]
-    return rows.assign(multiple=multiples, measure=[*map(measure, rows.length)])
-
-
 def _note_infinite(chart, points):
     """Says in the caption where the loss of an architecture is not finite."""
-    lost = points[points.measure.isna()]
+    lost = points[points.ratio.isna()]
     for arch in in_order(lost.arch):
         multiples = sorted(set(lost.multiple[lost.arch == arch]))
         times = " and ".join(map(str, multiples))
