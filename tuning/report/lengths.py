@@ -28,5 +28,4 @@ def _numbers(length: dict[str, Any]) -> tuple[int, float, float]:
     metrics = length["metrics"] or {}
     loss, accuracy = (metrics.get(name) for name in ("loss", "accuracy"))
     ratio = loss / length["chance_loss"] if loss is not None and length["chance_loss"] else math.nan
-    is_number = isinstance(accuracy, (int, float))
-    return length["multiple"], ratio, float(accuracy) if is_number else math.nan
+    return length["multiple"], ratio, accuracy if isinstance(accuracy, (int, float)) else math.nan
