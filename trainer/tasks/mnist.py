@@ -16,7 +16,7 @@ class MNIST(Pixels):
     training images are for validation. Inputs, targets and loss are those of `Pixels`.
 
     Args:
-        path: data directory of TensorFlow Datasets with mnist; None downloads it to the default.
+        path: data directory of TensorFlow Datasets with mnist; None for the default one.
         permuted, permutation_seed: as for `Digits`.
 
     Raises:
@@ -47,12 +47,12 @@ def _load(path):
     try:
         import tensorflow_datasets as tfds
 
-        parts = tfds.as_numpy(tfds.load("mnist", data_dir=path, download=not path, batch_size=-1))
+        parts = tfds.as_numpy(tfds.load("mnist", data_dir=path, download=False, batch_size=-1))
     except Exception as error:  # TFDS raises almost anything where data are missing
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:100]
         raise UserError(
-            f"no MNIST in {path or 'the default directory'} ({reason}); give --mnist_path=DIR that "
-            "tensorflow_datasets.load('mnist', data_dir=DIR) has filled"
+            f"no MNIST in {path or 'the default directory'} ({reason}); download it: python -c "
+            "\"import tensorflow_datasets as t; t.load('mnist')\", or give --mnist_path=DIR"
         ) from None
     images = np.concatenate([parts[split]["image"].reshape(-1, 784) for split in ("train", "test")])
     labels = np.concatenate([parts[split]["label"] for split in ("train", "test")])

@@ -166,7 +166,9 @@ def test_mnist_is_read_from_a_data_directory(local):
 
 @tensorflow_only
 def test_missing_mnist_is_one_line(tmp_path):
-    with pytest.raises(UserError, match=f"no MNIST in {tmp_path}.*give --mnist_path=DIR") as caught:
+    with pytest.raises(
+        UserError, match=f"no MNIST in {tmp_path}.*or give --mnist_path=DIR"
+    ) as caught:
         MNIST(str(tmp_path))
     assert "\n" not in str(caught.value)
     with pytest.raises(UserError, match="path of mnist must be a text or None, got 3"):
