@@ -25,8 +25,9 @@ there, the first gradient moves no weight.
 Path-SGD is SGD whose rate for each weight follows from the paths through it; see
 `trainer.path_sgd`. It trains `rnn` and `irnn` with ReLU. If a unit's incoming weights are scaled by
 c > 0 and its outgoing ones by 1 / c, the network stays the same function, and path-SGD then trains
-it through the same functions. Clipping and l2_decay break this. The scales κ grow with the number
-of time steps, so good learning rates are larger than those of SGD, often above 1.
+it through the same functions. Clipping and l2_decay break this. The scales κ depend on the number
+of time steps and on the initial weights by orders of magnitude, and so do good learning rates. A
+search therefore tunes a factor of the rate, too.
 
 Names and hyperparameters are known without Keras, which the updates import when they are compiled.
 
@@ -318,9 +319,10 @@ def soap(step, beta_2=0.95, shampoo_beta=0.95, precondition_frequency=10):
     return turn(change, back=True), u, v, own
 
 
-def path_sgd_update(step, second_term=0.0):
-    """w' = w - α g / κ, with κ = κ⁽¹⁾ + second_term κ⁽²⁾."""
-    return -step.rate * step.g / ops.maximum(step.scales, path_sgd.FLOOR), step.u, step.v
+def path_sgd_update(step, rate_factor=1.0, second_term=0.0):
+    """w' = w - rate_factor α g / κ, with κ = κ⁽¹⁾ + second_term κ⁽²⁾."""
+    kappa = ops.maximum(step.scales, path_sgd.FLOOR)
+    return -rate_factor * step.rate * step.g / kappa, step.u, step.v
 
 
 register_optimizer("sgd", sgd, has_momentum=False)
@@ -342,6 +344,7 @@ register_optimizer(
 register_optimizer(
     "path_sgd",
     path_sgd_update,
+    ranges={"rate_factor": (1e-3, 100.0, "log")},
     has_momentum=False,
     scales=path_sgd.scales,
     archs=("rnn", "irnn"),

@@ -30,7 +30,7 @@ Tensor = Any
 FLOOR = 1e-12
 
 
-def scales(model: Any, weights: Any, second_term: Tensor) -> Any:
+def scales(model: Any, weights: Any, second_term: Tensor, **_: Any) -> Any:
     """Returns κ of all weights, in their structure.
 
     Args:

@@ -7,7 +7,7 @@ from on_backend import QUICKEST, execute, to_numpy, to_tensors
 
 from rnn_zoo.functional import draw_weights, forward, make_cells
 from trainer import TrainConfig, UserError, backend, path_sgd
-from trainer.optimizers import Model
+from trainer.optimizers import Model, Step, path_sgd_update
 from trainer.program import Program
 from trainer.trial import Trial
 
@@ -199,11 +199,9 @@ def test_only_path_sgd_is_invariant_under_rescaling_of_units(program, optimizer,
 
 def test_weights_in_no_path_stay():
     step = to_tensors({"g": np.float32([0.0, 2.0]), "scales": np.float32([0.0, 4.0])})
-    from trainer.optimizers import Step, path_sgd_update
-
     rest = dict.fromkeys(("w", "u", "v", "momentum", "t", "shapes"))
-    change, _, _ = path_sgd_update(Step(**rest, **step, rate=np.float32([0.5])))
-    np.testing.assert_array_equal(to_numpy(change), [0.0, -0.25])
+    change, _, _ = path_sgd_update(Step(**rest, **step, rate=np.float32([0.5])), 3.0)
+    np.testing.assert_array_equal(to_numpy(change), [0.0, -0.75])
 
 
 def test_other_cells_and_nonlinearities_are_refused():

@@ -364,6 +364,7 @@ def test_path_sgd_is_searched_only_with_models_that_it_can_train(arch, activatio
     found, _ = of_study(config(arch=arch), study)
     made = [configure(config(arch=arch), values) for values in points(found, 10)]
     assert {each.optimizer for each in made} == {"sgd", "path_sgd"}
+    assert all(("rate_factor" in m.optimizer_options) == (m.optimizer != "sgd") for m in made)
 
 
 def test_a_first_trial_does_not_change_a_held_value():
