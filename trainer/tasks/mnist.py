@@ -25,7 +25,7 @@ class MNIST(Pixels):
 
     name = "mnist"
     summary = "name a handwritten digit of 28 x 28 pixels, read one pixel per step"
-    defaults = {"train_steps": 1000, "num_params": 10_000, "eval_samples": 10_000}
+    defaults = {"train_steps": 800, "num_params": 10_000, "eval_samples": 10_000}
     pooled_options = ("path",)  # the hash tells data sets apart
 
     def __init__(self, path: str | None = None, permuted: bool = False, permutation_seed: int = 0):
