@@ -202,6 +202,8 @@ class Trial:
     def record(self) -> RunRecord:
         """Returns the record of a trial that has not started."""
         config, task = self.config, self.task
+        # Lists, as in a record that is read back.
+        lists = {"eval_lengths": list(config.eval_lengths)}
         return RunRecord(
             run_id=self.run_id,
             task=config.task,
@@ -216,7 +218,7 @@ class Trial:
             input_dim=task.input_dim,
             output_dim=task.output_dim,
             chance_loss=task.chance_loss,
-            config=dataclasses.asdict(config),
+            config=dataclasses.asdict(config) | lists,
             defaults=default_options(vars(config)),
             data=task.describe(),
             backend=keras.backend.backend(),

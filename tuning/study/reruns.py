@@ -125,5 +125,8 @@ def variations(config: TrainConfig, count: int, vary: Collection[str]) -> list[T
 
 def _run_id(number: int, config: TrainConfig) -> str:
     """Returns a name unique to this configuration, so that an edited file of sets is noticed."""
-    text = json.dumps(dataclasses.asdict(config), sort_keys=True)
+    fields = dataclasses.asdict(config)
+    if not config.eval_lengths:  # which earlier versions lack
+        del fields["eval_lengths"]
+    text = json.dumps(fields, sort_keys=True)
     return f"{number:04d}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"

@@ -12,11 +12,12 @@ import records
 from processes import python
 
 from trainer import TrainConfig
+from trainer.storage.differences import plain
 from tuning.study.log import TrialLog, read
 
 
 def record(run_id, objective=1.0):
-    config = dataclasses.asdict(TrainConfig("parens", "gru"))
+    config = plain(dataclasses.asdict(TrainConfig("parens", "gru")))
     return records.record(run_id, objective, config=config)
 
 
