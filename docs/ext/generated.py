@@ -4,6 +4,7 @@ import ast
 import pathlib
 
 import atlas
+import gap
 import parameters
 import presets
 import zoo
@@ -36,6 +37,7 @@ def _file(path, language):
 #: Page -> comment -> function that returns the Markdown for it.
 PAGES = {
     "atlas": {"results": atlas.section},
+    "optimizers": {"results": gap.section},
     "cells/index": {"zoo": zoo.table},
     "reference/rnn_zoo": {"cells": zoo.classes},
     "gallery": {"preset cards": presets.section},

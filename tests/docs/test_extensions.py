@@ -42,6 +42,17 @@ def test_the_atlas_shows_its_results_once_there_are_any(tmp_path):
     assert "{download}`The atlas's page <../results/report/atlas.html>`" in text
 
 
+def test_the_sweep_of_optimizers_shows_its_results_once_there_are_any(tmp_path):
+    import gap
+
+    assert gap.section(tmp_path) == "No results of this sweep are in the repository yet."
+    for name in ("figures/optimizers.png", "tables/optimizers.md"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text("| task |")
+    text = gap.section(tmp_path)
+    assert text.endswith("| task |") and "{figure} ../results/report/figures/optimizers.png" in text
+
+
 def test_presets_have_a_row_each():
     import presets
 
