@@ -112,7 +112,8 @@ def _one_of(readers, expected) -> _Reader:
 
 
 def _list_of(read, make) -> _Reader:
-    is_list = reader(list)
+    # Python's own values may be tuples where JSON has lists.
+    is_list = _checked(lambda value: type(value) in (list, make), _NAMES[list])
     return lambda value: make(_entry(n, read, each) for n, each in enumerate(is_list(value)))
 
 
