@@ -17,6 +17,9 @@ linear network, and b_t = ∂F/∂h_t over all paths from h_t,
 
     κ⁽²⁾_jk = 4 S_jk Σ_{t < t'} h_{t-1,j} (S^{t'-1-t})_kj b_{t',k}.
 
+κ grows without bound if the powers of S do. Where it overflows, a weight stays or the trial is
+infeasible.
+
 Legend: T time, F features of a layer's input, N units, O output; "..." lane axes.
 """
 

@@ -46,7 +46,7 @@ def table(rows):
 @pytest.mark.parametrize("closing", [(), ("soap",), ("path_sgd", "muon")], ids=str)
 def test_planted_gaps_are_found(closing):
     generator = np.random.default_rng(5)
-    for _ in range(3):
+    for _ in range(2):
         found = table(planted(closing, generator)).set_index("optimizer")["the gap is"]
         assert (found.index[found == "closed"].sort_values() == sorted(closing)).all()
         assert set(found) <= {"closed", "open"}
