@@ -215,6 +215,10 @@ def notes(found: pd.DataFrame) -> Sequence[str]:
     """Sentences that explain the table's numbers."""
     speeds = timed(found)
     devices = ", ".join(sorted({str(each) for each in speeds.device.dropna()})) or "unknown"
+    longer = (
+        "Columns at a multiple of the length have the same trials as those before them, measured "
+        "on longer sequences than they were trained on.",
+    )
     return (
         "Results are those of the best trial on the split valid, measured on eval: the median "
         "seed's, and in brackets the range of the seeds. Of two seeds, it is the better one's.",
@@ -225,4 +229,5 @@ def notes(found: pd.DataFrame) -> Sequence[str]:
         f"Steps per second are the median of the first column's trials, as their records have it "
         f"(device: {devices}). Other processes on the machine may have slowed them down.",
         "Cells that need two layers have two in all columns, and none at depth 1.",
+        *(longer if any(multiple > 1 for _, multiple in _sources().values()) else ()),
     )
