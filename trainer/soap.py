@@ -10,6 +10,9 @@ the order of the estimated eigenvalues.
 The slots "average 30" and "basis 30" are stacks (..., count, 30, 30) for all sides of 30 rows or
 columns, because each further decomposition takes XLA a second to compile.
 
+After the first gradients, an average often lacks full rank, and rounding decides on a part of its
+eigenvectors. A trial in a lane may then differ from the same trial alone by more than rounding.
+
 Legend: G gradient, P average of G Gᵀ or GᵀG, Q basis, V second moments in the bases.
 """
 
