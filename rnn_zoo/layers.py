@@ -2,7 +2,7 @@
 
 import difflib
 import inspect
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -41,8 +41,9 @@ class CellLayer(keras.layers.RNN):
 
     Calls take `(sequences (B, T, I), initial_state=None, mask=None)`. Sequences of integers or
     booleans are cast. Sequences of different lengths are padded and have a mask, (B, T) or
-    (B, T, 1), or are a `tf.RaggedTensor`, which is padded to its longest sequence; so are the
-    outputs. An initial state is a list of (B, N), or of (1, N) for all samples.
+    (B, T, 1), or are a `tf.RaggedTensor`. The outputs of that are padded to its longest sequence,
+    and unless the model is compiled by XLA, the padding itself is not computed. An initial state is
+    a list of (B, N), or of (1, N) for all samples.
 
     Args:
         units, activation, gate_bias, ...: the cell's arguments.
@@ -193,6 +194,7 @@ class CellLayer(keras.layers.RNN):
             self._is_fresh.assign(1.0)
 
     def call(self, sequences, initial_state=None, mask=None, training=False):
+        mask = _without_units(mask)
         if hasattr(sequences, "row_lengths"):
             sequences, mask = _padded(sequences, mask, self.name)
         if not keras.backend.is_float_dtype(keras.backend.standardize_dtype(sequences.dtype)):
@@ -202,7 +204,7 @@ class CellLayer(keras.layers.RNN):
             initial_state = self._given_states(initial_state, batch_size)
         elif self.stateful or self.cell.initial_noise:
             initial_state = self._first_states(batch_size, training)
-        result = super().call(sequences, initial_state, _without_units(mask), training)
+        result = super().call(sequences, initial_state, mask, training)
         if self.stateful:
             self._is_fresh.assign(0.0)
         return result
@@ -243,6 +245,15 @@ class CellLayer(keras.layers.RNN):
         """Draw no masks here, where Keras's layer does even in inference: `inner_loop` does."""
 
     def inner_loop(self, sequences, initial_state, mask, training=False):
+        if not isinstance(mask, _Lengths):
+            return self._run(sequences, initial_state, mask, training)
+        order = ops.argsort(-mask.lengths)
+        sorted_mask = ops.arange(ops.shape(sequences)[1]) < ops.take(mask.lengths, order)[:, None]
+        sequences, initial_state = _taken((sequences, initial_state), order)
+        found = self._run(sequences, initial_state, sorted_mask, training, packed=True)
+        return _taken(found, ops.argsort(order))
+
+    def _run(self, sequences, initial_state, mask, training, packed=False):
         if self.go_backwards:
             sequences = ops.flip(sequences, axis=1)
             mask = None if mask is None else ops.flip(mask, axis=1)
@@ -264,6 +275,7 @@ class CellLayer(keras.layers.RNN):
             state_sequences=self.return_state_sequences,
             truncate=self.truncate,
             scan=self.scan,
+            packed=packed,
         )
         if self.return_state_sequences:
             states = [ops.moveaxis(state, 0, 1) for state in states]
@@ -300,12 +312,22 @@ def _untrained(value, name):
     return keras.Variable(value, trainable=False, name=name)
 
 
+class _Lengths(NamedTuple):
+    """In place of a mask: the lengths (B,) of padded sequences."""
+
+    lengths: Tensor
+
+
 def _padded(ragged, mask, name):
-    """Return TensorFlow's ragged sequences as (sequences (B, T, I), their mask)."""
+    """Return TensorFlow's ragged sequences as (sequences (B, T, I), their lengths)."""
     if mask is not None:
         raise ValueError(f"{name} got ragged sequences and a mask; their lengths are the mask")
-    padded = ragged.to_tensor()
-    return padded, ops.arange(ops.shape(padded)[1], dtype="int64") < ragged.row_lengths()[:, None]
+    return ragged.to_tensor(), _Lengths(ops.cast(ragged.row_lengths(), "int32"))
+
+
+def _taken(arrays, order):
+    """Return arrays (B, ...) with their samples in another order."""
+    return keras.tree.map_structure(lambda array: ops.take(array, order, axis=0), arrays)
 
 
 def _without_units(mask):

@@ -44,6 +44,7 @@ def unroll(
     state_sequences: bool = False,
     truncate: int | None = None,
     scan: bool | None = None,
+    packed: bool = False,
 ) -> tuple[Tensor, list[Tensor]]:
     """Apply a cell to every time step in turn.
 
@@ -65,6 +66,8 @@ def unroll(
         scan: whether to run the recurrence of a `LinearRNNCell` as a parallel scan; chosen by
             device and length if None. A mask, noise, `truncate` or T that is not static need a
             loop.
+        packed: whether at every step the samples whose mask is true come before the others, as in
+            sequences sorted by length. Loops that are not compiled then compute only these.
 
     Returns:
         (outputs, list of states), (T, ..., B, N) for all steps or (..., B, N). Sequences are always
@@ -112,9 +115,11 @@ def unroll(
     num_states = len(initial_state)
     returned = [form.output_state] if sequence else []
     returned += [i for i in range(num_states) if state_sequences and i not in returned]
+    loops = Loops(backend.current(), run, form, returned)
+    loops.packed = packed and not is_compiled
     loop = _compiled_loop if is_compiled else _plain_loop
     sequences, last = loop(
-        Loops(backend.current(), run, form, returned),
+        loops,
         [product_of(cell.gates, weights, group, projections is None) for group in form.groups],
         projections,
         x,

@@ -42,9 +42,10 @@ class Loops:
 
     Attributes:
         batch_last: whether arrays are (..., N, B) instead of (..., B, N).
+        packed: whether a step computes only the samples whose mask is true, which come first.
     """
 
-    batch_last = False
+    batch_last = packed = False
 
     def __init__(
         self, backend: ModuleType, run: Callable, form: Form, returned: Sequence[int | None]
@@ -90,6 +91,10 @@ class Loops:
 
         def body(states, inputs):
             projections, x, mask, varying = inputs
+            drawn, before = constant | varying, states
+            if self.packed:
+                states, projections, x, drawn = _first(mask, (states, projections, x, drawn))
+                mask = None
             sums = {}
 
             def answer(index, operand):
@@ -98,7 +103,9 @@ class Loops:
                 return sums[index]
 
             pre = self._pre(answer, diagonals)
-            output, states = self.run(x, pre, states, mask, constant | varying, vectors)
+            output, states = self.run(x, pre, states, mask, drawn, vectors)
+            if self.packed:
+                states = [_replace(*each) for each in zip(before, states, strict=True)]
             if not keep:
                 return states, self._choose(states, output)
             sums = [sums[index] for index in range(num_groups)]
@@ -285,6 +292,20 @@ class Loops:
         return self.backend.with_gradient(
             lambda z, product, operands: (z, (product, operands)), backward, (z, product, operands)
         )
+
+
+def _first(mask, arrays):
+    """Return the samples of arrays (..., B, N) whose mask (B, 1) is true; these come first."""
+    count = ops.sum(ops.cast(mask, "int32"))
+    return keras.tree.map_structure(
+        lambda array: None if array is None else array[..., :count, :], arrays
+    )
+
+
+def _replace(before, first):
+    """Return `before` (..., B, N) with its first samples replaced."""
+    rest = before[..., ops.shape(first)[-2] :, :]
+    return ops.reshape(ops.concatenate([first, rest], axis=-2), ops.shape(before))
 
 
 def is_large(units: int, batch_size: Any) -> bool:

@@ -1,11 +1,11 @@
-"""Layer normalisation, noise on initial states, and ragged batches."""
+"""Layer normalisation, and noise on initial states."""
 
 import keras
 import numpy as np
 import pytest
 from cell_twins import BATCH, TIME, random_mask, randomize
 from keras import ops
-from on_backend import QUICKEST, gradients, needs_float64, tensorflow_only, to_numpy
+from on_backend import QUICKEST, gradients, needs_float64, to_numpy
 
 import rnn_zoo
 from rnn_zoo import layers
@@ -122,26 +122,3 @@ def test_initial_noise_is_drawn_in_training_alone_and_once_per_sequence(rng):
     np.testing.assert_array_equal(given, 1)
     with pytest.raises(ValueError, match="initial_noise must be finite and not negative, got -1"):
         layers.RNN(UNITS, initial_noise=-1)
-
-
-# Ragged batches
-
-
-@tensorflow_only
-def test_ragged_sequences_are_those_of_a_mask(rng):
-    import tensorflow as tf
-
-    lengths = [3, 1, 4]
-    rows = [rng.normal(size=(length, FEATURES)).astype("float32") for length in lengths]
-    ragged = tf.RaggedTensor.from_row_lengths(np.concatenate(rows), lengths)
-    layer = layers.LSTM(UNITS)
-    expected = [to_numpy(layer(row[None]))[0] for row in rows]
-    np.testing.assert_allclose(to_numpy(layer(ragged)), np.stack(expected), rtol=1e-5, atol=1e-6)
-    with pytest.raises(ValueError, match="got ragged sequences and a mask"):
-        layer(ragged, mask=np.ones((3, 4), bool))
-    data = tf.data.Dataset.from_tensors((ragged, np.zeros((3, 1), "float32"))).repeat(2)
-    model = keras.Sequential([layer, keras.layers.Dense(1)])
-    model.compile("sgd", "mse")
-    before = to_numpy(layer.cell.kernel)
-    model.fit(data, verbose=0)
-    assert np.any(to_numpy(layer.cell.kernel) != before)
