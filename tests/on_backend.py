@@ -1,7 +1,7 @@
 """Run and differentiate functions in each execution mode of the current Keras backend.
 
-Numerical tests are written once with these. They run on TensorFlow, and on JAX in a process of
-their own (`test_on_jax.py`).
+Numerical tests are written once with these. They run on TensorFlow, and on JAX and PyTorch in
+processes of their own (`rnn_zoo/test_other_backends.py`).
 """
 
 import keras
@@ -10,12 +10,16 @@ import pytest
 from slow import slow_except
 
 BACKEND = keras.backend.backend()
-MODES = {"tensorflow": ("eager", "graph", "xla"), "jax": ("eager", "jit")}[BACKEND]
+MODES = {
+    "tensorflow": ("eager", "graph", "xla"),
+    "jax": ("eager", "jit"),
+    "torch": ("eager",),
+}[BACKEND]
 COMPILED = MODES[-1]
 #: Compiling with XLA traces a graph, too.
 every_mode = pytest.mark.parametrize("mode", slow_except(("eager", COMPILED), MODES))
 #: The mode in which a single call is cheapest: JAX compiles every new loop, even an eager one.
-QUICKEST = {"tensorflow": "eager", "jax": "jit"}[BACKEND]
+QUICKEST = "jit" if BACKEND == "jax" else "eager"
 TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
 
 tensorflow_only = pytest.mark.skipif(BACKEND != "tensorflow", reason="TensorFlow only")
@@ -25,13 +29,16 @@ def _has_float64():
     """Return whether float64 is available; JAX needs JAX_ENABLE_X64 for it."""
     if BACKEND == "tensorflow":
         return True
-    import jax
     from keras.src.backend.common import dtypes
 
-    # Keras's `ops.tanh` casts float64 to float32 on JAX by this table, even if JAX allows float64.
-    if jax.config.jax_enable_x64:
-        dtypes.BIT64_TO_BIT32_DTYPE["float64"] = "float64"
-    return jax.config.jax_enable_x64
+    if BACKEND == "jax":
+        import jax
+
+        if not jax.config.jax_enable_x64:
+            return False
+    # Some functions of `keras.ops` cast float64 to float32 by this table, even if it is allowed.
+    dtypes.BIT64_TO_BIT32_DTYPE["float64"] = "float64"
+    return True
 
 
 HAS_FLOAT64 = _has_float64()

@@ -176,14 +176,15 @@ def pre_of_step(cell: Any, ops: ModuleType, weights: Fused, x: Tensor) -> Callab
         names = gates_with(cell.gates, part)
         return dict(zip(names, ops.split(array, len(names), -1), strict=True)) if names else {}
 
-    given = by_gate(None if weights.input is None else ops.matmul(x, weights.input), "input")
+    # Not ops.matmul, which computes float64 in float32 on PyTorch.
+    given = by_gate(None if weights.input is None else x @ weights.input, "input")
     biases = {} if weights.bias is None else by_gate(ops.expand_dims(weights.bias, -2), "bias")
     matrices = by_gate(weights.recurrent, "matrix")
 
     def pre(gate, operand=None):
         terms = [each[gate] for each in (given, biases) if gate in each]
         if gate in matrices:
-            terms.append(ops.matmul(operand, matrices[gate]))
+            terms.append(operand @ matrices[gate])
         if gate in weights.diagonals:
             terms.append(operand * ops.expand_dims(weights.diagonals[gate], -2))
         return sum(terms[1:], terms[0])

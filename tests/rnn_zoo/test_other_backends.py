@@ -1,5 +1,9 @@
-"""Numerical tests on JAX, each run in its own process, since a process has one Keras backend."""
+"""Numerical tests on JAX and PyTorch, each run in a process of its own.
 
+A process has one Keras backend.
+"""
+
+import importlib.util
 import os
 import pathlib
 import subprocess
@@ -17,8 +21,9 @@ FLOAT32 = (
     "(equals_the_twin and not float64 and not keras_rnn) or (masks_compiled and True)"
     " or unknown or begins"
 )
-#: Name of a run -> (which of the tests, environment). JAX needs a flag for float64. It compiles
-#: every new loop, so the default run takes two architectures.
+ZOO = "equal_the_twin or light_table"
+#: Name of a run on JAX -> (which of the tests, environment). JAX needs a flag for float64. It
+#: compiles every new loop, so the default run takes two architectures.
 RUNS = {
     "quick": (FLOAT32, {"JAX_ENABLE_X64": "0"}),
     "float32": (FLOAT32, {"JAX_ENABLE_X64": "0"}),
@@ -33,6 +38,7 @@ RUNS = {
         " or (lane_equals and True-False) or (custom_cell and True and lanes1)",
         {"JAX_ENABLE_X64": "1", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"},
     ),
+    "zoo": (ZOO, {"JAX_ENABLE_X64": "1", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}),
 }
 
 
@@ -40,12 +46,25 @@ RUNS = {
 @pytest.mark.parametrize("name", slow_except(["quick"], RUNS))
 def test_numbers_on_jax(name):
     which, environment = RUNS[name]
+    files = ("test_zoo.py",) if name == "zoo" else FILES
     marked = "not slow" if name == "quick" else "slow or not slow"
+    run(files, which, marked, jax_alone() | environment)
+
+
+@pytest.mark.slow
+@tensorflow_only
+def test_every_cell_on_pytorch():
+    if not importlib.util.find_spec("torch"):
+        pytest.skip("torch is not installed")
+    run(("test_zoo.py",), ZOO, "not slow", {"KERAS_BACKEND": "torch"})
+
+
+def run(files, which, marked, environment):
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-n", "0"]
     command += ["-k", which, "-m", marked]
     done = subprocess.run(
-        [*command, "-W", "ignore", "--tb=short", *(str(HERE / file) for file in FILES)],
-        env=os.environ | jax_alone() | environment,
+        [*command, "-W", "ignore", "--tb=short", *(str(HERE / file) for file in files)],
+        env=os.environ | environment,
         cwd=HERE.parents[1],
         capture_output=True,
         text=True,
