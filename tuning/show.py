@@ -12,7 +12,6 @@ from trainer.cli import main as cli
 from trainer.config import OPTIONS, without_effect
 from trainer.display.words import cell, count
 from trainer.errors import UserError
-from trainer.storage import json_files
 from trainer.storage.differences import flat
 from trainer.storage.files import whole
 from trainer.storage.lease import Watch
@@ -62,9 +61,10 @@ def _study(path, display):
         raise UserError(f"{path} holds no study (no study.json) and no sweep (no sweep.json)")
     settings = identity.read(path, identity.Facts) or {}
     held = settings.get("config")
-    records = list(_read(path, held, display).values())
+    records = _said(consistency.read(path, held), display)
     if not held and (path / log.GIVEN).exists():
-        records += _logged(path / log.GIVEN, display).values()
+        records += _said(consistency.read_log(path / log.GIVEN), display)
+    reruns = _said(consistency.read_log(path / log.RERUNS), display)
     if held:
         wanted = count(settings.get("num_trials", len(records)), "trial")
         ranges = settings.get("study", {}).get("ranges", {})
@@ -72,6 +72,7 @@ def _study(path, display):
         display.say(
             f"task {held['task']}   architecture {held['arch']}   depth {depth}   budget "
             f"{held['num_params']:,}   {len(records)} of {wanted}"
+            + (f"   {count(len(reruns), 'rerun')}" if reruns else "")
         )
     if not Watch().is_free(path):
         display.say("the study is running" + ("; no trial has finished yet" * (not records)))
@@ -90,7 +91,7 @@ def _sweep(path, display):
         sweep, found = Sweep.open(path, lenient=True), {}
         for name, spec in sweep.specs.items():
             config = vars(spec.config) if spec.is_known else None
-            found[name] = list(_read(sweep.study_path(name), config, display).values())
+            found[name] = _said(consistency.read(sweep.study_path(name), config), display)
     rows = []
     for name, records in found.items():
         done = f"{len(records)}/{sweep.specs[name].study.num_trials}"
@@ -104,19 +105,11 @@ def _sweep(path, display):
     display.say(f"states and times: python -m tuning.sweep --status {path}")
 
 
-def _read(study, config, display):
-    """Returns the finished trials of a study by id; reports those damaged, lost or of another."""
-    found = consistency.read(study, config)
+def _said(found, display):
+    """Returns the records of a log; reports those damaged, lost or of another study."""
     for problem in found.problems:
         display.say(problem)
-    return found.records
-
-
-def _logged(path, display):
-    records, problems = log.read(path)
-    if problems:
-        display.say(json_files.summary(path, problems))
-    return records
+    return list(found.records.values())
 
 
 def show(records: Iterable[RunRecord], num: int, display: "Display") -> None:

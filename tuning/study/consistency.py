@@ -19,7 +19,7 @@ WAY_OUT = "restore its own trials.jsonl, or start a new study in another directo
 
 
 class _Search(TypedDict):
-    """Part of oracle.json: the trials that have ended, and the values of all by id."""
+    """Part of a file of `log.ENDED`: the trials that have ended, and the values of all by id."""
 
     end_order: list[FileName]
     values: NotRequired[dict[FileName, dict[str, Any]]]
@@ -56,7 +56,16 @@ def read(study: str | pathlib.Path, config: Mapping[str, Any] | None) -> Trials:
     Raises:
         OSError: the log cannot be read.
     """
-    path, search = pathlib.Path(study, "trials.jsonl"), _search(study)
+    return _read(pathlib.Path(study, log.TRIALS), config)
+
+
+def read_log(path: pathlib.Path) -> Trials:
+    """Reads a log of reruns or of given hyperparameters, as `read` does."""
+    return _read(path, None)
+
+
+def _read(path, config):
+    search = _search(path)
     records, damaged = log.read(path)
     ended, values = search["end_order"], search.get("values", {})
     lost = set(ended) - records.keys()
@@ -68,10 +77,10 @@ def read(study: str | pathlib.Path, config: Mapping[str, Any] | None) -> Trials:
     )
 
 
-def _search(study):
-    """Returns what the search knows. A running study writes it before the log."""
+def _search(path):
+    """Returns what is known of a log's trials. It is written before the log."""
     try:
-        return json_files.read(pathlib.Path(study, "oracle.json"), _Search)
+        return json_files.read(path.with_name(log.ENDED[path.name]), _Search)
     except (OSError, json_files.Damaged):  # a study can do without it
         return {"end_order": []}
 

@@ -7,7 +7,6 @@ Logs are meant to be published, so they leave out machines and command lines. Th
 import contextlib
 import dataclasses
 import errno
-import operator
 import os
 import pathlib
 from collections.abc import Iterable, Iterator
@@ -22,10 +21,10 @@ from trainer.storage.records import PRIVATE, RunDirectory, RunRecord
 #: File names of the logs of a study's trials, of its reruns, and of trainings of given
 #: hyperparameters.
 TRIALS, RERUNS, GIVEN = "trials.jsonl", "reruns.jsonl", "given.jsonl"
+#: Log -> the file that lists its trainings as they end, before the log does. Losses show by it.
+ENDED = {TRIALS: "oracle.json", RERUNS: "reruns.json", GIVEN: "given.json"}
 #: File name of the record of a run.
 RUN = "record.json"
-#: Fields of a configuration that reruns vary.
-_SEEDS = ("seed", "data_seed")
 
 
 class TrialLog:
@@ -58,11 +57,16 @@ class TrialLog:
             )
 
     def append(self, record: RunRecord) -> None:
-        """Appends a finished trial durably.
+        """Appends a finished trial durably, after adding it to the list of those that have ended.
+
+        The search keeps that list for trials.jsonl.
 
         Raises:
             OSError: it cannot be written, for example on a full disk; the file is unchanged.
         """
+        if self.path.name in (RERUNS, GIVEN):
+            ended = {"end_order": [*self.records, record.run_id]}
+            json_files.write(self.path.with_name(ENDED[self.path.name]), ended)
         line = f"{json_files.dumps(_public(record))}\n".encode()
         # Unbuffered, so that closing the file does not retry a failed write.
         with open_to_append(self.path, "ab", buffering=0) as file:
@@ -125,20 +129,6 @@ def rank(record: RunRecord) -> tuple[float, str]:
     """Returns the sort key of a feasible record: its objective, then its id."""
     assert record.objective is not None
     return record.objective, record.run_id
-
-
-def is_rerun(record: RunRecord, original: RunRecord) -> bool:
-    """Whether a training has the configuration of a trial, but another seed of each kind."""
-    held, wanted = record.config, original.config
-    # Records of older versions lack fields.
-    shared = (held.keys() & wanted.keys()).difference(_SEEDS)
-    is_same = all(held[name] == wanted[name] for name in shared)
-    return is_same and all(map(operator.ne, _seeds(held), _seeds(wanted)))
-
-
-def _seeds(config):
-    seed, data_seed = map(config.get, _SEEDS)
-    return seed, seed if data_seed is None else data_seed
 
 
 def write_run(

@@ -71,5 +71,13 @@ def test_the_best_trial_is_rerun(tmp_path):
     assert sorted(record["seed"] for record in records) == [1, 2, 3]
     assert {record["config"]["data_seed"] for record in records} == {0}
     assert len({record["eval_loss"] for record in records}) == 3
+    # A line lost at the end would look like reruns that have not been made yet.
+    (tmp_path / "study/reruns.jsonl").write_text("".join(f"{line}\n" for line in lines[:2]))
+    for command in (
+        ["tuning.show", "--study_dir=study"],
+        ["tuning.report", "--runs=study", "--out=page"],
+    ):
+        shown = python("-m", *command, cwd=tmp_path, **JAX)
+        assert "reruns.jsonl lacks 1 trial that had ended" in shown.stdout, shown
     again = python(*study, "--rerun_best=0", cwd=tmp_path, **JAX)
     assert again.code == 2 and "--rerun_best" in again.stderr
