@@ -34,9 +34,10 @@ hyperparameter and metric. The columns of `read` are fields of `RunRecord` and `
                     of the trainer if its task, cell and optimizer are registered
     fixed           JSON: name -> value of the settings that no search chose, except those that have
                     columns of their own; see `_fixed`
-    excluded        why the report leaves the training out: `UNFINISHED`, `PRETRAINED` or `COPY`;
-                    "" for the others. A copy has the settings and the results of another training:
-                    of a run or a trial of another study, or of a trial that a run replays
+    excluded        why the report leaves the training out: `UNFINISHED`, `PRETRAINED`, `COPY` or
+                    `OTHER_RERUN`; "" for the others. A copy has the settings and the results of
+                    another training: of a run or a trial of another study, or of a trial that a run
+                    replays
 """
 
 import contextlib
@@ -95,6 +96,7 @@ _OF_STUDY = (*_OF_CONFIG, "batch_size", "arch_options", "optimizer_options")
 #: Why the report leaves a training out, in words that follow "2 trials".
 UNFINISHED, PRETRAINED = "not finished", "from trained weights"
 COPY = "with the settings and results of another"
+OTHER_RERUN = "from reruns of another trial than the best, or with only one other seed"
 #: Columns that hold lists of names, as JSON.
 NAMES = ("held", "narrowed", "outside")
 #: Task options that figures and claims use.
@@ -166,8 +168,9 @@ def read(directory: str | os.PathLike, everything: bool = False) -> tuple[pd.Dat
     Args:
         directory: the directory.
         everything: whether to include the trainings that `excluded` gives a reason to leave out:
-            unfinished ones, those that start from a preset's or a run's weights, and copies, such
-            as a replay of a run. Otherwise the problems count them.
+            unfinished ones, those that start from a preset's or a run's weights, copies, such as a
+            replay of a run, and reruns that table App.1 does not compare. Otherwise the problems
+            count them.
 
     Returns:
         (DataFrame, list of problems as sentences). Each row is a training; the trials of a study
@@ -197,8 +200,13 @@ def collect(
     defaults: dict[str, dict[str, Any]] = {}
     for path, names in log.record_files(pathlib.Path(directory)):
         study = _study(path, directory, problems)
-        for name in names:
-            rows += _rows(path / name, study, details, defaults, problems)
+        logs = {
+            name: _tolerant(problems, _records, path / name, study, problems) or []
+            for name in names
+        }
+        best = next(iter(log.ranked(logs.get(TRIALS, ()))), None)
+        for name, records in logs.items():
+            rows += _rows(path / name, records, study, best, details, defaults, problems)
     return rows, list(dict.fromkeys(problems))
 
 
@@ -424,14 +432,16 @@ def _tolerant(problems, read_file, *arguments):
     return None
 
 
-def _rows(path, study, details, defaults, problems):
-    """Returns a row per record of a file, and adds to the problems those that are damaged.
+def _rows(path, records, study, best, details, defaults, problems):
+    """Returns a row per record of a file; `best` is the best trial of its study, None without one.
 
     `defaults` has the options of tasks that are not imported; see `options.changed`.
     """
     rows = {}
-    for record in _tolerant(problems, _records, path, study, problems) or []:
+    for record in records:
         row = rows[record.run_id] = _row(record, study, path.name, defaults)
+        if row["is_rerun"] and best and not log.is_rerun(record, best):
+            row["excluded"] = row["excluded"] or OTHER_RERUN
         if details:
             row["details"] = _details(record)
         if path.name == RUN:

@@ -14,6 +14,7 @@ import tuning
 from trainer import TrainConfig, UserError
 from trainer.trial import Trial
 from tuning import trials
+from tuning.report import tables
 from tuning.report.selection import searched
 
 
@@ -27,7 +28,7 @@ def test_a_sweep_is_read_with_what_its_files_say_of_it(tmp_path):
     study = tmp_path / "sweep/studies/capacity-gru"
     late, early = record("00010"), record("00002", status="infeasible", objective=None)
     write(study / "trials.jsonl", late, early)
-    write(study / "reruns.jsonl", record("0000-abcdef12"))
+    write(study / "reruns.jsonl", record("0000-abcdef12", config={"seed": 4, "data_seed": 4}))
     (study / "study.json").write_text('{"study": {"algorithm": "random"}}')
     (tmp_path / "sweep/sweep.json").write_text('{"profile": "smoke"}')
     # The directory of the best trial repeats a record of the log.
@@ -51,6 +52,30 @@ def test_a_sweep_is_read_with_what_its_files_say_of_it(tmp_path):
         "matrix_init": "orthogonal",
         "lr_init": 0.1,
     }
+
+
+def test_reruns_are_those_of_the_best_trial_with_two_other_seeds(tmp_path):
+    def made(run_id, loss, lr, seed, data_seed):
+        values = {"task": "parens", "objective": loss, "eval_loss": loss}
+        config = {"lr_init": lr, "seed": seed, "data_seed": data_seed}
+        return record(run_id, config=config, max_params=100_000, **(values | {"depth": 1}))
+
+    study = tmp_path / "parens"
+    write(
+        study / "trials.jsonl", made("00000", 2.0, 0.1, 0, None), made("00001", 1.0, 0.2, 0, None)
+    )
+    write(
+        study / "reruns.jsonl",
+        *(made(f"000{seed}-former", 9.0, 0.1, seed, seed) for seed in (1, 2)),
+        *(made(f"000{seed}-best", 1.0 + seed, 0.2, seed, seed) for seed in (1, 2)),
+        made("0001-weights", 20.0, 0.2, 1, 0),
+        made("0001-data", 30.0, 0.2, 0, 1),
+    )
+    found, problems = trials.read(tmp_path)
+    assert found[found.is_rerun].run_id.tolist() == ["0001-best", "0002-best"]
+    assert problems == [f"left out: 4 trials {trials.OTHER_RERUN} (4 of parens)"]
+    row = tables.reruns(found).set_index("architecture").loc["GRU"]
+    assert (row.original, row.reruns, row["min"], row["mean"], row["max"]) == (1, 2, 2, 2.5, 3)
 
 
 def test_a_run_of_the_trainer_counts_and_one_under_way_does_not(tmp_path):

@@ -7,6 +7,7 @@ Logs are meant to be published, so they leave out machines and command lines. Th
 import contextlib
 import dataclasses
 import errno
+import operator
 import os
 import pathlib
 from collections.abc import Iterable, Iterator
@@ -25,6 +26,8 @@ TRIALS, RERUNS, GIVEN = "trials.jsonl", "reruns.jsonl", "given.jsonl"
 ENDED = {TRIALS: "oracle.json", RERUNS: "reruns.json", GIVEN: "given.json"}
 #: File name of the record of a run.
 RUN = "record.json"
+#: Fields of a configuration that reruns vary.
+_SEEDS = ("seed", "data_seed")
 
 
 class TrialLog:
@@ -129,6 +132,20 @@ def rank(record: RunRecord) -> tuple[float, str]:
     """Returns the sort key of a feasible record: its objective, then its id."""
     assert record.objective is not None
     return record.objective, record.run_id
+
+
+def is_rerun(record: RunRecord, original: RunRecord) -> bool:
+    """Whether a training has the configuration of a trial, but another seed of each kind."""
+    held, wanted = record.config, original.config
+    # Records of older versions lack fields.
+    shared = (held.keys() & wanted.keys()).difference(_SEEDS)
+    is_same = all(held[name] == wanted[name] for name in shared)
+    return is_same and all(map(operator.ne, _seeds(held), _seeds(wanted)))
+
+
+def _seeds(config):
+    seed, data_seed = map(config.get, _SEEDS)
+    return seed, seed if data_seed is None else data_seed
 
 
 def write_run(

@@ -34,7 +34,7 @@ from trainer.storage.files import (
 from trainer.storage.lease import PATIENCE, Lease
 from tuning.config import MAX_RERUNS, StudyConfig
 from tuning.study.identity import ConfigFacts
-from tuning.study.log import RERUNS
+from tuning.study.log import RERUNS, TRIALS
 from tuning.sweep import results
 from tuning.sweep.config import TRANSFERS, Spec
 from tuning.sweep.growth import Union, union
@@ -58,7 +58,7 @@ class State:
 
     Attributes:
         status: "waiting", "running", "done" or "failed"; an owner that was killed leaves "running".
-        trials: number of finished trials and reruns when this was written.
+        trials: number of finished trials, and of reruns of the best one, when this was written.
         infeasible, proposed, best: number of diverged trials, number of trials that the search's
             model proposed, and the best objective, once it is done.
         wanted: number of trials and reruns that the sweep wanted when it was done; it is reopened
@@ -160,7 +160,7 @@ class Sweep:
         self._sources: tuple[dict[str, Spec], dict[str, str]] = ({}, {})
         self._manifest = self.path / "sweep.json"
         self._read_at = _stamp(self._manifest)
-        self._seen: dict[str, tuple[list, dict[str, Any], str]] = {}
+        self._seen: dict[str, tuple[list, results.Results]] = {}
 
     @classmethod
     def open(cls, path: str | pathlib.Path, lenient: bool = False) -> "Sweep":
@@ -323,7 +323,8 @@ class Sweep:
     def state(self, name: str) -> State:
         """Reads the state of a study; derives it from the results where they contradict it."""
         state, problem = self._read_state(name)
-        if state.status == DONE and max(state.wanted, state.trials) < self._wanted(name):
+        wants_more = state.wanted < self.specs[name].num_trainings
+        if state.status == DONE and wants_more and self._found(name).missing:
             state = dataclasses.replace(state, status=WAITING)
         return dataclasses.replace(state, note=problem) if problem else state
 
@@ -342,36 +343,33 @@ class Sweep:
             return self._state_of_results(name), problem
         if held.status != DONE:
             return held, ""
-        found, other = self._found(name)
+        found, _, other = self._found(name)
         if not other and all(getattr(held, each) == found[each] for each in _COMPARED):
             return held, ""
         state, lost = self._state_of_results(name), held.trials - found["trials"]
         if state.is_over or lost <= 0:
             return state, other or f"{name}.json is not of these trials, and its times are lost"
         times = {each: getattr(held, each) for each in ("seconds", "core_seconds")}
-        problem = other or f"{lost} of its {count(held.trials, 'finished trial')} are lost"
+        problem = other or f"{lost} of its {count(held.trials, 'finished training')} are lost"
         return dataclasses.replace(state, **times), problem
 
     def _state_of_results(self, name):
-        found, other = self._found(name)
-        if other or found["trials"] < self._wanted(name):
+        found, missing, other = self._found(name)
+        if other or missing:
             return State(trials=found["trials"])
         return State(DONE, **found)
 
     def results(self, name: str) -> dict[str, Any]:
         """Returns the fields of a done study's state that its logs determine."""
-        return self._found(name)[0]
+        return self._found(name).fields
 
     def _found(self, name):
         """Returns the results of a study, which are read again after a change."""
         study, spec = self.study_path(name), self.specs[name]
         stamps = [spec, *(_stamp(study / each) for each in results.FILES)]
-        if self._seen.get(name, (None,))[0] != stamps:
-            self._seen[name] = stamps, *results.read(study, spec)
-        return self._seen[name][1:]
-
-    def _wanted(self, name):
-        return self.specs[name].num_trainings
+        if name not in self._seen or self._seen[name][0] != stamps:
+            self._seen[name] = stamps, results.read(study, spec)
+        return self._seen[name][1]
 
     def write_state(self, name: str, state: State) -> None:
         """Writes the state of a study; its lease must be held."""
@@ -379,12 +377,13 @@ class Sweep:
         json_files.write(self._state_path(name), dataclasses.asdict(state))
 
     def num_ended(self, name: str) -> int:
-        """Counts the finished trials and reruns in the study's files."""
-        count = 0
-        for file in ("trials.jsonl", RERUNS):
-            with contextlib.suppress(FileNotFoundError):
-                count += read_bytes(self.study_path(name) / file).count(b"\n")
-        return count
+        """Counts the finished trials, and the reruns of the best one, in the study's files."""
+        study = self.study_path(name)
+        if (study / RERUNS).exists():
+            return self._found(name).fields["trials"]
+        with contextlib.suppress(FileNotFoundError):
+            return read_bytes(study / TRIALS).count(b"\n")
+        return 0
 
     def _state_path(self, name):
         return self.path / "states" / f"{name}.json"

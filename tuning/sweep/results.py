@@ -1,7 +1,7 @@
 """Results of a sweep's study, as its own files have them."""
 
 import pathlib
-from typing import Any
+from typing import Any, NamedTuple
 
 from trainer.errors import UserError
 from tuning.study import consistency, identity, log
@@ -11,28 +11,42 @@ from tuning.sweep.config import Spec
 FILES = ("trials.jsonl", log.RERUNS, "study.json", "oracle.json")
 
 
-def read(study: pathlib.Path, spec: Spec) -> tuple[dict[str, Any], str]:
+class Results(NamedTuple):
+    """Results of a study.
+
+    Attributes:
+        fields: the fields of the study's `State` that they determine once it is done.
+        missing: number of trials and reruns that the sweep wants and that are not finished.
+        foreign: which of the study's files is of another study, or "".
+    """
+
+    fields: dict[str, Any]
+    missing: int
+    foreign: str
+
+
+def read(study: pathlib.Path, spec: Spec) -> Results:
     """Reads the results of a study.
 
     Args:
         study: its directory, which need not exist.
         spec: its settings in the sweep.
-
-    Returns:
-        (the fields of its `State` that they determine once it is done; which of its files is of
-        another study, or "").
     """
     config = vars(spec.config) if spec.is_known else {}
     found = consistency.read(study, config)
     records = found.records.values()
     best = next(iter(log.ranked(records)), None)
+    # A trial that was the best before may have reruns too.
+    reruns = log.read(study / log.RERUNS)[0].values() if best else ()
+    count = sum(log.is_rerun(record, best) for record in reruns)
     fields = {
-        "trials": len(records) + len(log.read(study / log.RERUNS)[0]),
+        "trials": len(records) + count,
         "infeasible": sum(record.objective is None for record in records),
         "proposed": sum(record.origin == "search" for record in records),
         "best": best and best.objective,
     }
-    return fields, _settings(study, config) or found.foreign
+    missing = max(spec.study.num_trials - len(records), 0) + max(spec.reruns - count, 0)
+    return Results(fields, missing, _settings(study, config) or found.foreign)
 
 
 def _settings(study, config):

@@ -110,7 +110,8 @@ class Survey:
             return (self.trials[name], state.seconds) if state.seconds else (0, 0.0)
         if status != RUNNING:
             return 0, 0.0
-        finished = self.trials[name] - state.trials
+        # A new best trial has no reruns yet.
+        finished = max(self.trials[name] - state.trials, 0)
         # On average, the trials in training are half done.
         return (finished + 0.5 if finished else 0), max(self._now() - self.sweep.taken_at(name), 0)
 
@@ -159,14 +160,14 @@ class SweepDisplay(Display):
 
 
 def summary(survey: Survey) -> str:
-    """Describes a sweep in one line: studies by status, trials, and the time left."""
+    """Describes a sweep in one line: studies by status, trainings, and the time left."""
     counts = {status: survey.count(status) for status in STATUSES}
     wanted = sum(spec.num_trainings for spec in survey.sweep.specs.values())
     parts = [f"{n} {status}" for status, n in counts.items() if n]
     if phases := ", ".join(f"{n} {phase}" for phase, n in survey.phases().items()):
         parts = [f"{part} ({phases})" if part.endswith(RUNNING) else part for part in parts]
     line = count(len(survey.states), "study", "studies") + ": " + ", ".join(parts)
-    line += f"; {sum(survey.trials.values()):,} of {count(wanted, 'trial')}"
+    line += f"; {sum(survey.trials.values()):,} of {count(wanted, 'training')}"
     left = survey.seconds_left()
     return line if left is None else f"{line}; about {duration(left)} to go"
 
@@ -189,7 +190,16 @@ def show(sweep: Sweep, display: Display) -> None:
                 _note(sweep, name, state),
             )
         )
-    columns = ("study", "status", "trials", "proposed", "infeasible", "best", "time", "core time")
+    columns = (
+        "study",
+        "status",
+        "trainings",
+        "proposed",
+        "infeasible",
+        "best",
+        "time",
+        "core time",
+    )
     display.table((*columns, "note"), rows)
     display.say(summary(survey))
     say_problems(sweep, display)
@@ -215,8 +225,8 @@ def _note(sweep, name, state):
 
 def report(sweep: Sweep, name: str, state: State) -> str:
     """Describes in one line how an attempt at a study ended."""
-    trials = f"{state.trials} of {count(sweep.specs[name].num_trainings, 'trial')}"
-    line = f"{name}: {state.status}, {trials}, {duration(state.seconds)}"
+    trainings = f"{state.trials} of {count(sweep.specs[name].num_trainings, 'training')}"
+    line = f"{name}: {state.status}, {trainings}, {duration(state.seconds)}"
     if state.best is not None:
         line += f", best {state.best:.4f}"
     if state.failures and state.status != DONE:

@@ -9,11 +9,13 @@ import subprocess
 import sys
 
 import pytest
+import records
 import sweep_studies
 from processes import environment
 from rich.console import Console
 
 from trainer import UserError
+from tuning.study.log import TrialLog
 from tuning.sweep import growth, status, worker
 from tuning.sweep.directory import State, Sweep
 
@@ -215,9 +217,9 @@ def swap_states(sweep):
 @pytest.mark.parametrize(
     "change, trials, problem",
     [
-        (lose, 0, "6 of its 6 finished trials are lost"),
-        (cut, 4, "2 of its 6 finished trials are lost"),
-        (flip, 5, "1 of its 6 finished trials are lost"),
+        (lose, 0, "6 of its 6 finished trainings are lost"),
+        (cut, 4, "2 of its 6 finished trainings are lost"),
+        (flip, 5, "1 of its 6 finished trainings are lost"),
         (swap_studies, 6, "trials.jsonl has 6 trials of another study, the first is 0 with arch"),
         (swap_states, 6, "study-000.json is not of these trials, and its times are lost"),
     ],
@@ -339,3 +341,48 @@ def test_a_gin_file_that_cannot_be_read_is_kept(tmp_path, content):
     Sweep(sweep.path, specs).create("new")
     assert (sweep.path / "sweep-2.gin").read_text() == "new"
     assert first.read_bytes() == content if content else first.is_fifo()
+
+
+def test_reruns_of_a_former_best_trial_do_not_count(tmp_path):
+    """A study whose best trial changed has reruns of both, and needs those of the new one."""
+    spec = sweep_studies.spec(0, num_trials=1)._replace(reruns=2)
+    sweep = Sweep(tmp_path / "sweep", [spec])
+    sweep.create()
+    study = sweep.study_path("study-000")
+
+    def add(file, run_id, objective, lr, *seeds):
+        config = {"lr_init": lr, "seed": seeds[0], "data_seed": seeds[1]}
+        values = {"max_params": spec.config.num_params, "config": config}
+        TrialLog(study / file).append(records.record(run_id, objective, **values))
+
+    study.mkdir()
+    add("trials.jsonl", "0", 0.5, 0.1, 0, None)
+    add("reruns.jsonl", "0001-a", 0.6, 0.1, 1, 1)
+    add("reruns.jsonl", "0002-a", 0.7, 0.1, 2, 2)
+    assert sweep.state("study-000") == State("done", 3, 0, 0, 0.5)
+    sweep.write_state("study-000", dataclasses.replace(sweep.state("study-000"), wanted=3))
+
+    grown = Sweep(sweep.path, [changed(spec, num_trials=2)])
+    grown.create()
+    assert grown.state("study-000").status == "waiting"
+    add("trials.jsonl", "1", 0.4, 0.2, 0, None)  # the new best
+    assert (grown.state("study-000").status, grown.num_ended("study-000")) == ("waiting", 2)
+    add("reruns.jsonl", "0001-b", 0.6, 0.2, 1, 1)
+    add("reruns.jsonl", "0002-c", 0.6, 0.2, 2, 0)  # with another seed for the weights only
+    assert (grown.state("study-000").status, grown.num_ended("study-000")) == ("waiting", 3)
+    add("reruns.jsonl", "0002-b", 0.6, 0.2, 2, 2)
+    state = grown.state("study-000")
+    assert (state.status, state.trials, state.best) == ("done", 4, 0.4)
+
+
+def test_reruns_do_not_stand_for_trials(tmp_path):
+    spec = sweep_studies.spec(0, num_trials=3)._replace(reruns=1)
+    sweep = Sweep(tmp_path / "sweep", [spec])
+    sweep.create()
+    study = sweep.study_path("study-000")
+    study.mkdir()
+    for seed in range(6):
+        values = {"config": {"seed": seed, "data_seed": seed}}
+        log = TrialLog(study / ("reruns.jsonl" if seed else "trials.jsonl"))
+        log.append(records.record(f"{seed}", 0.5, max_params=spec.config.num_params, **values))
+    assert sweep.state("study-000") == State("waiting", 6)
