@@ -18,8 +18,8 @@ hyperparameter and metric. The columns of `read` are fields of `RunRecord` and `
     num_samples     b of a capacity run, N of rcf
     num_steps       T, if it is an option of the task
     num_inputs      I, n_in of a capacity run
-    max_steps       `train_steps` of the study, up to which that of each trial is tuned; NaN
-                    outside a study
+    max_steps       largest number of steps of the study, up to which that of each trial is tuned;
+                    NaN outside a study
     origin          where a trial's hyperparameters come from: "first", "random", "search" or
                     "transfer"; None outside a study, and in records of older versions
     hparams, curve  JSON: hyperparameters, with the defaults of options; training loss at each
@@ -47,6 +47,7 @@ import json
 import os
 import pathlib
 import re
+from collections.abc import Mapping
 from typing import Any, BinaryIO, TypedDict
 
 import numpy as np
@@ -63,6 +64,7 @@ from trainer.storage.files import open_regular
 from trainer.storage.records import RunDirectory, RunRecord
 from tuning import options
 from tuning.search import ranges
+from tuning.search.hyperparameter import from_json, of_range
 from tuning.search.space import deviations
 from tuning.study import consistency, identity, log
 from tuning.study.log import RERUNS, RUN, TRIALS
@@ -147,6 +149,7 @@ class Study:
         profile: profile of the sweep or study, None if unknown.
         max_steps: largest number of steps of a trial, None if unknown.
         narrowed: names of the hyperparameters whose ranges the user set, except the steps'.
+        search: what the user set of the search: early stopping, and ranges; see `limits`.
         config: task, architecture and size of all trials, None if unknown.
     """
 
@@ -155,6 +158,7 @@ class Study:
     profile: str | None = None
     max_steps: int | None = None
     narrowed: tuple[str, ...] = ()
+    search: Mapping[str, str] = dataclasses.field(default_factory=dict)
     config: identity.ConfigFacts | None = None
 
 
@@ -378,11 +382,38 @@ def _study(path, directory, problems):
         name,
         study.get("algorithm"),
         profile or facts.get("profile"),
-        facts.get("config", {}).get("train_steps"),
+        _max_steps(facts),
         # Each task has a range of steps of its own.
         tuple(sorted(study.get("ranges", {}).keys() - {"train_steps"})),
+        limits(study),
         facts.get("config"),
     )
+
+
+def limits(search: Mapping[str, Any]) -> dict[str, str]:
+    """Returns the early stopping of a search, if it has any, and its ranges, in words by name.
+
+    Args:
+        search: fields of a `StudyConfig`, as in study.json. Single values are left out: they are
+            settings of the trials.
+    """
+    stopping = search.get("early_stopping", "none")
+    found = {} if stopping == "none" else {"early_stopping": stopping}
+    ranges = _ranges(search)
+    return found | {f"{each.name} range": str(each) for each in ranges if each.fixed is None}
+
+
+def _ranges(search):
+    """Yields the ranges that the user set; malformed ones, of a damaged file, are left out."""
+    for name, wanted in search.get("ranges", {}).items():
+        with contextlib.suppress(UserError, LookupError, TypeError, ValueError, ArithmeticError):
+            yield of_range(name, from_json(wanted), "the user")
+
+
+def _max_steps(facts):
+    """Returns the largest number of steps of a study's trials, None if it is unknown."""
+    ends = [each.ends[1] for each in _ranges(facts.get("study", {})) if each.name == "train_steps"]
+    return ends[0] if ends else facts.get("config", {}).get("train_steps")
 
 
 class _Manifest(TypedDict, total=False):
@@ -531,7 +562,7 @@ def _fixed(record, hparams, study, is_trial):
     shared = {name for name in values if name.partition(".")[0] in _OF_STUDY}
     shared = shared.difference(record.searched).union(record.held)
     of_search = {"search": study.algorithm or "unknown", "train_steps": study.max_steps}
-    return {name: v for name, v in values.items() if name in shared} | of_search
+    return {name: v for name, v in values.items() if name in shared} | of_search | study.search
 
 
 def _details(record):

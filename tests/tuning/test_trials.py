@@ -249,6 +249,26 @@ def test_a_replay_is_a_copy_whatever_the_order_of_its_options(tmp_path):
     ]
 
 
+def test_the_search_of_a_study_is_a_setting(tmp_path):
+    ranges = {"lr_init": [0.001, 0.01], "batch_size": {"choices": [8, 16]}, "l2_decay": 0.5}
+    ranges |= {"train_steps": [20, 30], "odd": {}}
+    facts = {"config": {"train_steps": 90, "task": "x", "arch": "x", "depth": 1, "num_params": 9}}
+    facts |= {"study": {"algorithm": "gp", "ranges": ranges, "early_stopping": "median"}}
+    write(tmp_path / "a/trials.jsonl", record("00000"))
+    (tmp_path / "a/study.json").write_text(json.dumps(facts))
+    found, _ = trials.read(tmp_path)
+    assert json.loads(found.fixed[0]) == {
+        "precision": "float32",
+        "search": "gp",
+        "train_steps": 30,
+        "early_stopping": "median",
+        "lr_init range": "[0.001, 0.01]",
+        "batch_size range": "{8, 16}",
+        "train_steps range": "[20, 30]",
+    }
+    assert found.max_steps.tolist() == [30]
+
+
 def test_an_option_that_is_the_default_is_the_same_setting_as_none(tmp_path):
     unset = {"task_options": {}, "arch_options": {}, "optimizer_options": {}, "activation": None}
     options = {"task_options": {"delay": 12}, "arch_options": {"beta": 1.0}, "optimizer": "adamw"}

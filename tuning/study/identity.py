@@ -48,6 +48,7 @@ class SearchFacts(TypedDict, total=False):
 
     algorithm: str
     ranges: dict[str, Any]
+    early_stopping: str
 
 
 class Facts(TypedDict, total=False):

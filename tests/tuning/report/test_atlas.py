@@ -29,7 +29,7 @@ def study(column, arch, results, seed=1, **values):
         (wanted.column == column) & (wanted.arch == arch) & (wanted.seed == seed)
     ].to_dict("records")
     names = ("arch", "depth", "max_params", "max_steps", "algorithm", "setting")
-    facts = {name: row[name] for name in names}
+    facts = {name: row[name] for name in names} | {"fixed": row["limits"]}
     facts |= {"seed": seed, "study": f"{column}-{arch}-{seed}", "device": "cpu"} | values
     made = []
     for number, result in enumerate(results):
@@ -113,10 +113,27 @@ def test_speed_is_the_median_with_the_range_of_the_seeds():
 
 @pytest.mark.parametrize(
     "values",
-    [{"max_steps": 7}, {"algorithm": "gp"}, {"profile": "smoke"}, {"held": '["optimizer"]'}],
+    [
+        {"max_steps": 7},
+        {"algorithm": "gp"},
+        {"profile": "smoke"},
+        {"held": '["optimizer"]'},
+        {"fixed": '{"train_steps range": "[3000, 4000]"}'},
+        {"fixed": '{"optimizer range": "{adam, rmsprop}"}'},
+        {"fixed": '{"early_stopping": "halving"}'},
+        {"outside": '["arch_options.slope"]'},
+    ],
 )
 def test_only_the_atlas_s_own_studies_are_used(values):
     assert not len(atlas.select(frame(*study(PARENS, "rnn", [0.5] * 6, **values))))
+
+
+def test_the_ranges_of_the_gin_file_are_those_of_its_studies():
+    """Data sets of another size hold another number of bits."""
+    rows = study(BITS, "rnn", [9] * 6, outside='["task_options.num_samples"]')
+    assert len(atlas.select(frame(*rows))) == 6
+    other = '{"num_samples range": "[500, 1500]"}'
+    assert not len(atlas.select(frame(*study(BITS, "rnn", [9] * 6, fixed=other))))
 
 
 def test_a_study_of_other_task_options_is_not_used():
@@ -195,7 +212,8 @@ def written(once):
             place.mkdir(parents=True)
             config = {"task": "capacity", "arch": arch, "depth": 1, "num_params": 2500}
             config |= {"train_steps": 100_000}
-            facts = {"study": {"algorithm": "random"}, "config": config}
+            search = {"algorithm": "random", "ranges": {"num_samples": [5000, 15000]}}
+            facts = {"study": search, "config": config}
             (place / "study.json").write_text(json.dumps(facts))
             own = {"arch": arch, "depth": 1, "max_params": 2500, "num_params": 2500, "seed": 1}
             lines = []

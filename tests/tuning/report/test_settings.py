@@ -67,3 +67,12 @@ def test_a_setting_with_many_values_is_pooled_and_named():
 def test_values_of_any_kind_have_words(value):
     found = settings.groups(studies({"x": value}, {"x": 1}, {}))
     assert len(found.parts) == 3 and all(len(words) < 60 for words, _ in found.parts)
+
+
+def test_searches_that_differ_are_told_apart():
+    found = split(studies({"lr_init range": "[0.001, 0.01]"}, {"early_stopping": "median"}, {}))
+    assert [words for words, _ in found] == [
+        "",
+        "lr_init range [0.001, 0.01]",
+        "early_stopping median",
+    ]
