@@ -1,7 +1,7 @@
 """The space of a study: the paper's, with the values and ranges that the user sets.
 
 Names are those of `TrainConfig`. `input_scale` stands for the scales of all gates, `num_samples`
-for `task_options.num_samples`.
+for `task_options.num_samples`. A name that is also a field, such as `depth`, stands for the field.
 """
 
 import dataclasses
@@ -35,6 +35,8 @@ _ONE_PER_STUDY = ("task", "arch", "num_params", "seed", "data_seed", "eval_sampl
 _OTHERS = ("batch_size", "depth", "activation", "matrix_init")
 #: Fields whose values identify the experiment unless they are searched.
 _SETTINGS = ("depth", "task_options")
+#: Names that never stand for an option.
+_FIELDS = frozenset(field.name for field in dataclasses.fields(TrainConfig))
 #: Hyperparameter -> value outside its range that a user may hold: none of it at all.
 _OFF = {"l2_decay": 0}
 
@@ -164,7 +166,9 @@ def hold(
     fields = {*_OTHERS, *OPTIONS} - {*_SETTINGS}
     own = {name: _at(config, name) for name in given if name.partition(".")[0] in fields}
     own = {name: value for name, value in own.items() if isinstance(value, (str, int, float))}
-    for each in itertools.chain(*_dimensions(config, own | study.ranges)):
+    dimensions = [*itertools.chain(*_dimensions(config, own | study.ranges))]
+    _check_unique(dimensions, study.ranges)
+    for each in dimensions:
         names = {each.name, each.name.partition(".")[0]}
         if each.name == "train_steps" or names.isdisjoint(given):
             continue
@@ -393,10 +397,28 @@ def _given(hyperparameter, ranges):
 
 def _short_name(name):
     field, _, entry = name.partition(".")
-    return entry if field in OPTIONS else field
+    if field not in OPTIONS:
+        return field
+    return name if entry in _FIELDS else entry
+
+
+def _check_unique(space, given):
+    """Raises a `UserError` if a name stands for two options, or two names have unequal values."""
+    options = [each.name for each in space if each.name.partition(".")[0] in OPTIONS]
+    for name, value in given.items():
+        meant = [each for each in options if name == _short_name(each) != each]
+        if len(meant) > 1:
+            raise UserError(f"{name} may be {' or '.join(meant)}; write one of these")
+        for each in meant:
+            if given.get(each, value) != value:
+                raise UserError(
+                    f"{name} and {each} are the same, but are {value!r} and {given[each]!r}; omit "
+                    "one of the two"
+                )
 
 
 def _check_names(space, given):
+    _check_unique(space, given)
     known = {each.name for each in space} | {_short_name(each.name) for each in space}
     for name in given:
         if name not in known:

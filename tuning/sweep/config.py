@@ -217,7 +217,8 @@ def _read(paths, profile, bindings):
         )
     texts = [gin_files.read(path) for path in paths]
     gin_files.check_bindings(bindings)
-    with_grid = [path for path, text in zip(paths, texts, strict=True) if _has_grid(text)]
+    with gin_files.mistakes():
+        with_grid = [path for path, text in zip(paths, texts, strict=True) if _has_grid(text)]
     if len(with_grid) > 1:
         raise UserError(
             f"{' and '.join(with_grid)} each have a SweepConfig.grid, of which only the last would "
@@ -226,13 +227,32 @@ def _read(paths, profile, bindings):
     with gin_files.mistakes():
         gin.clear_config()
         gin.parse_config([*texts, *bindings])
+        _check_scopes()
         with gin.config_scope(profile):
             return _CONFIGURABLE(), "\n".join(texts)
 
 
 def _has_grid(text):
-    names = [name.rpartition("/")[2] for name, _ in gin_files.statements(text)]
-    return "SweepConfig.grid" in names
+    """Whether a gin text, or a file that it includes, has a grid; clears gin's configuration."""
+    gin.clear_config()
+    gin.parse_config(text)
+    return any("grid" in fields for fields in _bound().values())
+
+
+def _check_scopes():
+    for scope in _bound():
+        if scope not in ("", *gin_files.PROFILES):
+            raise UserError(
+                f"{scope}/SweepConfig has no effect: a scope is a profile, one of "
+                f"{', '.join(gin_files.PROFILES)}"
+            )
+
+
+def _bound():
+    """Returns the fields of `SweepConfig` that gin has bound, by scope."""
+    bindings = gin.config._CONFIG.items()
+    is_sweep = f".{SweepConfig.__name__}"
+    return {scope: fields for (scope, name), fields in bindings if f".{name}".endswith(is_sweep)}
 
 
 class _Base:

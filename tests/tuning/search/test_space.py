@@ -11,7 +11,7 @@ import rnn_zoo
 from rnn_zoo import CELLS
 from trainer import TrainConfig, UserError
 from trainer.optimizers import register_optimizer
-from trainer.tasks import PAPER_TASKS
+from trainer.tasks import PAPER_TASKS, TASKS
 from trainer.trial import Trial
 from tuning.config import StudyConfig
 from tuning.search.features import Features
@@ -23,6 +23,7 @@ from tuning.search.ranges import (
     of_set,
     of_study,
     settled,
+    united,
     with_fixed,
     with_ranges,
     without_effect,
@@ -432,6 +433,61 @@ def test_invalid_ranges_are_refused(ranges, words):
         of_study(config(), StudyConfig(ranges=ranges))
     for word in words:
         assert word in str(caught.value)
+
+
+class Copied(TASKS["memory"]):
+    """A task with an option of the name of a field, and one of the name of an option of Janet."""
+
+    def __init__(self, delay: int = 12, depth: int = 3, beta: float = 0.5):
+        super().__init__(delay=delay)
+
+
+@pytest.fixture
+def copied(monkeypatch):
+    monkeypatch.setitem(TASKS, "copied", Copied)
+    return TrainConfig("copied", "janet", task_options={"depth": 3})
+
+
+def test_the_name_of_a_field_does_not_stand_for_an_option(copied):
+    for ranges in ({"depth": 2}, {"depth": [1, 2]}, {"task_options.depth": (4, 5)}):
+        found, study = hold(copied, {}, StudyConfig(ranges=ranges))
+        names = [each.name for each in of_study(found, study)[0]]
+        assert found.task_options["depth"] == 3
+        assert ("depth" in names) == (ranges == {"depth": [1, 2]})
+        assert ("task_options.depth" in names) == ("task_options.depth" in ranges)
+        assert found.depth == (2 if ranges == {"depth": 2} else 1)
+    assert changed(copied, StudyConfig(ranges={"depth": 2})) >= {"task_options.depth"}
+    assert united({"depth": 2}, {"task_options.depth": 4}) == {"depth": 2, "task_options.depth": 4}
+
+
+@pytest.mark.parametrize("first", [{}, {"beta": 0.7}])
+def test_a_name_of_two_options_is_refused(copied, first):
+    whole = {"arch_options.beta": (0.1, 0.9), "task_options.beta": (0.6, 0.9)}
+    ranges = whole if first else {"beta": (0.6, 0.7)}
+    with pytest.raises(UserError) as caught:
+        of_study(*hold(copied, {}, StudyConfig(ranges=ranges, first=first or None)))
+    assert re.fullmatch(
+        r"beta may be task_options\.beta or arch_options\.beta; write one of these",
+        str(caught.value),
+    )
+    assert len(of_study(copied, StudyConfig(ranges=whole))[0]) > 2
+
+
+@pytest.mark.parametrize("values", [((4, 5), (7, 8)), (4, 5)])
+def test_two_ranges_of_one_hyperparameter_are_refused(values):
+    ranges = dict(zip(("num_steps", "task_options.num_steps"), values, strict=True))
+    start = config("capacity")
+    with pytest.raises(UserError) as caught:
+        hold(start, {}, StudyConfig(ranges=ranges))
+    first, second = map(repr, values)
+    assert str(caught.value) == (
+        "num_steps and task_options.num_steps are the same, but are "
+        f"{first} and {second}; omit one of the two"
+    )
+    with pytest.raises(UserError, match="num_steps are the same"):
+        of_study(start, StudyConfig(ranges=ranges))
+    gates = {"input_scale": (0.1, 0.2), "input_scale.c": (0.3, 0.4)}
+    assert of_study(config("memory"), StudyConfig(ranges=gates))
 
 
 def test_ranges_may_go_beyond_the_paper_s_and_name_more():

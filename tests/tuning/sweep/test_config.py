@@ -239,6 +239,25 @@ def test_the_text_of_a_sweep_gives_the_same_studies_again(tmp_path):
     assert parse(str(path), "laptop")[1] == text
 
 
+def test_a_grid_in_an_included_file_is_one_of_several(tmp_path):
+    first, other, grid = (tmp_path / f"{name}.gin" for name in ("first", "other", "grid"))
+    grid.write_text(f"SweepConfig.grid = [{ONE}]\n")
+    first.write_text(f"include '{grid}'\n")
+    other.write_text(f"SweepConfig.grid = [{ONE}]\n")
+    assert len(parse(str(first), "laptop")[0]) == 1
+    with pytest.raises(UserError, match=f"{first} and {other} each have a SweepConfig.grid"):
+        parse([str(first), str(other)], "laptop")
+
+
+def test_a_scope_of_a_grid_is_a_profile(grid):
+    text = f"SweepConfig.grid = [{ONE}]\nlabtop/SweepConfig.grid = [{ONE}]\n"
+    message = (
+        "^labtop/SweepConfig has no effect: a scope is a profile, one of smoke, laptop, paper$"
+    )
+    with pytest.raises(UserError, match=message):
+        grid(text)
+
+
 def test_only_one_of_several_files_has_a_grid(tmp_path):
     first, other, more = (tmp_path / f"{name}.gin" for name in ("first", "other", "more"))
     first.write_text(f"SweepConfig.grid = [{ONE}]\nTrainConfig.l2_decay = 1e-6\n")
