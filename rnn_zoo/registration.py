@@ -11,9 +11,8 @@ from rnn_zoo.algebra import Gate, Vector, divisor, state_widths
 from rnn_zoo.architectures import ALIASES, ARCHITECTURES, Architecture
 from rnn_zoo.cells import CELLS, AbstractRNNCell
 from rnn_zoo.cells.base import names_in_equations, own_options
-from rnn_zoo.cells.noise import replace
+from rnn_zoo.cells.noise import replace, with_functions
 from rnn_zoo.layers import LAYERS, CellLayer, make_layer
-from rnn_zoo.stepper import in_numpy
 
 
 def register(
@@ -179,7 +178,10 @@ def _check_step(cell):
             return turned(answers[gate])
 
         pre.axis = axis
-        own = replace(in_numpy(cell), **{each: turned(array) for each, array in vectors.items()})
+        own = replace(
+            with_functions(cell, numpy_ops.equivalent),
+            **{each: turned(array) for each, array in vectors.items()},
+        )
         with np.errstate(all="ignore"):
             output, new = own.step(numpy_ops, turned(x), pre, [turned(state) for state in states])
         return [turned(np.asarray(each)) for each in (output, *new)]

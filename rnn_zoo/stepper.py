@@ -14,7 +14,7 @@ import numpy as np
 
 from rnn_zoo import numpy_ops
 from rnn_zoo.cells import AbstractRNNCell
-from rnn_zoo.cells.noise import masked_step, replace
+from rnn_zoo.cells.noise import masked_step, replace, with_functions
 from rnn_zoo.cells.weights import fuse, product_of
 from rnn_zoo.unroll.form import grouping
 
@@ -135,7 +135,10 @@ class _Layer:
 
     def __init__(self, cell, weights, batch_size, dtype):
         fused = fuse(cell, weights, np)
-        self.cell, self.dtype = in_numpy(replace(cell, **fused.vectors)), dtype
+        self.cell, self.dtype = (
+            with_functions(replace(cell, **fused.vectors), numpy_ops.equivalent),
+            dtype,
+        )
         self.read_in, self.diagonals = fused.read_in, fused.diagonals
         self.initial = [np.tile(state, (batch_size, 1)) for state in fused.initial_state]
         self.input_dim = len(self.read_in["kernel"] if self.read_in else fused.input)
@@ -202,14 +205,3 @@ class _Layer:
 
 def _columns(start, stop):
     return slice(None), slice(start, stop)
-
-
-def in_numpy(cell: AbstractRNNCell) -> AbstractRNNCell:
-    """Return a cell with NumPy equivalents of its function-valued attributes."""
-    functions = {
-        name: numpy_ops.equivalent(value)
-        for name, value in vars(cell).items()
-        # Keras wraps methods such as `build` in attributes of the same name.
-        if callable(value) and not name.startswith("_") and not hasattr(type(cell), name)
-    }
-    return replace(cell, **functions)

@@ -82,6 +82,8 @@ def gradients(mode, function, arguments):
         import jax
 
         return execute(mode, jax.grad(function), arguments)
+    if BACKEND == "torch":
+        return _torch_gradients(function, arguments)
     import tensorflow as tf
 
     def differentiate(arguments):
@@ -91,6 +93,16 @@ def gradients(mode, function, arguments):
         return tape.gradient(value, arguments, unconnected_gradients="zero")
 
     return execute(mode, differentiate, arguments)
+
+
+def _torch_gradients(function, arguments):
+    import torch
+
+    arguments = keras.tree.map_structure(lambda a: torch.tensor(a, requires_grad=True), arguments)
+    flat = keras.tree.flatten(arguments)
+    found = torch.autograd.grad(function(arguments), flat, allow_unused=True)
+    slopes = [torch.zeros_like(a) if g is None else g for a, g in zip(flat, found, strict=True)]
+    return to_numpy(keras.tree.pack_sequence_as(arguments, slopes))
 
 
 def layer_gradients(mode, layer, loss, arguments):

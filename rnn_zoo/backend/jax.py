@@ -6,6 +6,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from keras import ops  # noqa: F401
+
+from rnn_zoo.backend.generic import KERNELS, equivalent  # noqa: F401
 
 Tensor = Any
 

@@ -6,7 +6,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import tensorflow as tf
+from keras import ops  # noqa: F401
 from tensorflow.python.ops import control_flow_util
+
+from rnn_zoo.backend.generic import KERNELS, equivalent  # noqa: F401
 
 Tensor = Any
 

@@ -127,13 +127,18 @@ class NoisyCell(_DropoutRNNCell):
         return self.recurrent_masks(state) | ({} if mask is None else {"input": mask})
 
 
-def step_of(cell: Any, training: bool) -> Callable:
+def step_of(
+    cell: Any, training: bool, ops: Any = ops, equivalent: Callable = lambda function: function
+) -> Callable:
     """Return `step(x, pre, states, noise, vectors)`: the cell's step with its noise.
 
     Args:
         cell: `AbstractRNNCell`, or an object with its `step` and no noise.
         training: whether states are zoned out by `noise`, or averaged.
+        ops: `keras.ops` or its equivalent.
+        equivalent: maps a function of tensors to its equivalent in `ops`.
     """
+    cell = with_functions(cell, equivalent)
     zoneout = {name: rate for name, rate in getattr(cell, "zoneout", {}).items() if rate}
 
     def zoned(name, old, new, noise):
@@ -189,6 +194,18 @@ def _with_dropped_operands(pre, mask):
         return pre(gate, dropped[-1][1])
 
     return masked
+
+
+def with_functions(cell: Any, equivalent: Callable) -> Any:
+    """Return a cell with equivalents of its function-valued attributes, such as `activation`."""
+    functions = {
+        name: equivalent(value)
+        for name, value in vars(cell).items()
+        # Keras wraps methods such as `build` in attributes of the same name.
+        if callable(value) and not name.startswith("_") and not hasattr(type(cell), name)
+    }
+    changed = {name: value for name, value in functions.items() if value is not vars(cell)[name]}
+    return replace(cell, **changed) if changed else cell
 
 
 def replace(cell: Any, **attributes: Any) -> Any:

@@ -24,6 +24,7 @@ from rnn_zoo.cells.weights import Fused, fuse, product_of
 from rnn_zoo.inputs import Held, OneHot
 from rnn_zoo.unroll.derived import Loops, is_large
 from rnn_zoo.unroll.form import form_of, with_mask_argument, with_output_state, with_truncation
+from rnn_zoo.unroll.kernels import kernel_of, run_kernel
 from rnn_zoo.unroll.scan import scanned, scans
 
 Tensor = Any
@@ -80,13 +81,13 @@ def unroll(
     inputs, time_major = _read_in(cell, weights, inputs, time_major)
     noise_of_step = noise or Noise({}, {})
     needs_loop = mask is not None or any(noise_of_step) or truncate is not None
-    if not needs_loop and scans(cell, _length(inputs, time_major), scan):
-        x = _as_array(inputs, weights.initial_state[0].dtype, time_major)
-        first = initial_state or _learned_states(weights, x)
-        outputs, sequences = scanned(cell, weights, x, first)
-        states = sequences if state_sequences else [each[-1] for each in sequences]
-        return outputs if sequence else outputs[-1], states
-    step = step_of(cell, training=noise is not None)
+    if not needs_loop:
+        found = _at_once(cell, weights, inputs, time_major, initial_state, state_sequences, scan)
+        if found is not None:
+            outputs, states = found
+            return outputs if sequence else outputs[-1], states
+    its = backend.current()
+    step = step_of(cell, noise is not None, its.ops, its.equivalent)
     dtypes: dict[str, Any] = {}
     if truncate is not None:
         step, dtypes = with_truncation(step), {"cut": "bool"}
@@ -97,7 +98,10 @@ def unroll(
     form = form_of(step, cell.gates, widths, probe, dtypes, vectors)
     has_output_state = mask is not None or not (sequence or form.output_state is not None)
     if has_output_state:
-        run, form = with_output_state(step), form._replace(output_state=len(cell.state_names))
+        run, form = (
+            with_output_state(step, its.ops),
+            form._replace(output_state=len(cell.state_names)),
+        )
     is_compiled = backend.current().is_compiled() and not _AUTOMATIC.get()
     if is_compiled and is_large(probe.shape[-2], _batch_size(inputs, time_major)):
         form = form._replace(groups=tuple((gate,) for group in form.groups for gate in group))
@@ -134,6 +138,23 @@ def unroll(
     found = dict(zip(returned, sequences, strict=True))
     outputs = found[form.output_state] if sequence else last[form.output_state]
     return outputs, [found[i] if state_sequences else last[i] for i in range(num_states)]
+
+
+def _at_once(cell, weights, inputs, time_major, initial_state, state_sequences, scan):
+    """Return (outputs, states) by a parallel scan or a fused kernel; None if neither is for it."""
+    length, dtype = _length(inputs, time_major), weights.initial_state[0].dtype
+    is_scan = scans(cell, length, scan)
+    kernel = None
+    if not (is_scan or state_sequences or _AUTOMATIC.get()):
+        kernel = kernel_of(cell, weights)
+    if not (is_scan or kernel):
+        return None
+    x = _as_array(inputs, dtype, time_major)
+    first = initial_state or _learned_states(weights, x)
+    if kernel:
+        return run_kernel(kernel, cell, weights, x, first)
+    outputs, sequences = scanned(cell, weights, x, first)
+    return outputs, sequences if state_sequences else [each[-1] for each in sequences]
 
 
 @contextlib.contextmanager

@@ -232,7 +232,9 @@ class Loops:
                 index, place = self.places[gate]
                 if index not in found:
                     total, size = answer(index, operand), len(self.form.groups[index])
-                    found[index] = ops.split(total, size, axis) if size > 1 else [total]
+                    found[index] = (
+                        self.backend.ops.split(total, size, axis) if size > 1 else [total]
+                    )
                 terms.append(found[index][place])
             if gate in diagonals:
                 terms.append(diagonals[gate] * operand)

@@ -114,11 +114,15 @@ def with_truncation(step: Callable) -> Callable:
     return run
 
 
-def with_output_state(step: Callable) -> Callable:
+def with_output_state(step: Callable, ops: Any = ops) -> Callable:
     """Return a step whose last output is one more state.
 
     With a mask, it keeps its states and repeats its output where the mask is false, so that the
     loops need not know about masks.
+
+    Args:
+        step: `step(x, pre, states, noise, vectors)`.
+        ops: `keras.ops` or its equivalent.
     """
 
     def run(x, pre, states, mask, *others):

@@ -56,7 +56,8 @@ def test_numbers_on_jax(name):
 def test_every_cell_on_pytorch():
     if not importlib.util.find_spec("torch"):
         pytest.skip("torch is not installed")
-    run(("test_zoo.py",), ZOO, "not slow", {"KERAS_BACKEND": "torch"})
+    files = ("test_zoo.py", "test_kernels.py")
+    run(files, f"{ZOO} or kernels", "not slow", {"KERAS_BACKEND": "torch"})
 
 
 def run(files, which, marked, environment):
