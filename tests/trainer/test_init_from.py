@@ -92,6 +92,16 @@ def test_a_run_starts_from_the_weights_and_the_final_rate_of_another(run, monkey
     assert not [each for each in space(config) if "scale" in each.name]
 
 
+def test_an_interrupted_run_has_not_reached_its_final_rate(run, tmp_path):
+    shutil.copytree(run, tmp_path / "run")
+    directory = RunDirectory(tmp_path / "run")
+    record = directory.read_record()
+    record.status, record.steps_done = "interrupted", 2
+    directory.write_record(record)
+    config = parsed(f"--init_from={directory.path}")
+    assert config.lr_init == pytest.approx(0.02 * 0.5**0.5) and config.lr_decay_rate == 1.0
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [

@@ -54,6 +54,13 @@ def test_a_sweep_is_read_with_what_its_files_say_of_it(tmp_path):
     }
 
 
+def test_a_run_may_hold_another(tmp_path):
+    write(tmp_path / "a/record.json", record("a"))
+    write(tmp_path / "a/more/record.json", record("more", seed=9))
+    found, problems = trials.read(tmp_path)
+    assert found.run.tolist() == ["a", "a/more/more"] and not problems
+
+
 def test_reruns_are_those_of_the_best_trial_with_two_other_seeds(tmp_path):
     def made(run_id, loss, lr, seed, data_seed):
         values = {"task": "parens", "objective": loss, "eval_loss": loss}

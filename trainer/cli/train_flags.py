@@ -190,12 +190,12 @@ def _run(path, scratch, arch):
     if arch is not None and ALIASES.get(arch, arch) != record.arch:
         raise UserError(f"the run {path} is of {record.arch}, not of {arch}; omit --arch")
     config = read_config(record.config | _FROM_SCRATCH, directory.record_path)
-    return _at_final_rate(config).as_gin()
+    return _at_final_rate(config, record.steps_done / record.train_steps).as_gin()
 
 
-def _at_final_rate(config):
-    """Returns a configuration that keeps the learning rate with which training ended."""
-    last = config.lr_init * config.lr_decay_rate
+def _at_final_rate(config, done=1.0):
+    """Returns a configuration that keeps the learning rate after a share of the steps."""
+    last = config.lr_init * config.lr_decay_rate**done
     return dataclasses.replace(config, lr_init=last, lr_decay_rate=1.0)
 
 

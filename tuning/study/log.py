@@ -105,7 +105,7 @@ def read(path: str | pathlib.Path) -> tuple[dict[str, RunRecord], list[str]]:
 def record_files(directory: pathlib.Path) -> Iterator[tuple[pathlib.Path, list[str]]]:
     """Yields (directory, names of its record files), sorted by path.
 
-    The trials.jsonl of a study is named even if it is lost.
+    The trials.jsonl of a study is named even if it is lost. A run may hold others, unlike a study.
     """
     for place, folders, files in os.walk(directory):
         folders.sort()
@@ -117,7 +117,6 @@ def record_files(directory: pathlib.Path) -> Iterator[tuple[pathlib.Path, list[s
             folders.clear()
         elif RUN in files:
             names = [RUN]
-            folders.clear()
         if names:
             yield pathlib.Path(place), names
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 from trainer.display.words import count
@@ -10,6 +11,7 @@ from trainer.storage.differences import refuse_difference
 from tuning.study.identity import comparable, refuse_other
 from tuning.sweep import estimate
 from tuning.sweep.config import Spec
+from tuning.sweep.transfer import sources
 
 
 class Union(NamedTuple):
@@ -23,12 +25,14 @@ class Union(NamedTuple):
         unnamed: names of the sweep's studies that are not among the added ones.
         larger: names of those that keep a larger number of trials, or of reruns, than the added
             ones have.
+        transfers: names of the sweep's studies that had no transfer and now have a source.
     """
 
     specs: dict[str, Spec]
     conflicts: dict[str, str]
     unnamed: list[str]
     larger: list[str]
+    transfers: list[str]
 
 
 def union(subject: str, held: Mapping[str, Spec], wanted: Mapping[str, Spec]) -> Union:
@@ -53,7 +57,9 @@ def union(subject: str, held: Mapping[str, Spec], wanted: Mapping[str, Spec]) ->
         for name in wanted.keys() - conflicts.keys()
         if specs[name].num_trainings > wanted[name].num_trainings
     ]
-    return Union({name: specs[name] for name in order}, conflicts, unnamed, sorted(larger))
+    transfers = [name for name in sources(specs) if name in held and not held[name].transfer]
+    ordered = {name: specs[name] for name in order}
+    return Union(ordered, conflicts, unnamed, sorted(larger), transfers)
 
 
 def kept(path: str, merged: Union) -> list[str]:
@@ -64,6 +70,12 @@ def kept(path: str, merged: Union) -> list[str]:
         merged: its studies after it has grown.
     """
     lines = []
+    begun = [
+        name for name in merged.transfers if Path(path, "studies", name, "study.json").exists()
+    ]
+    if begun:
+        studies = count(len(begun), "study", "studies")
+        lines.append(f"a transfer has no effect on {studies} that had begun: {begun[0]}")
     if merged.unnamed:
         more = count(len(merged.unnamed), "more study", "more studies")
         lines.append(f"{path} keeps {more} that the gin file does not name")

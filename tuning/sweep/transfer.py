@@ -83,7 +83,9 @@ def begin(
     held = identity.read(path(name))
     if held is not None:
         origin = held.get("transferred_from")
-        return _transferred(search, held["study"].first, origin) if origin else Beginning(search)
+        if origin:
+            return _transferred(search, held["study"].first, origin)
+        return Beginning(search, note="" if source is None else "began without transfer")
     if source is None:
         return Beginning(search)
     found = consistency.read(path(source), vars(specs[source].config))

@@ -16,7 +16,7 @@ from untrained import record
 from trainer import UserError
 from trainer.storage.lease import Lease
 from tuning.study.log import TrialLog, ranked, read
-from tuning.sweep import worker
+from tuning.sweep import growth, worker
 from tuning.sweep.config import parse
 from tuning.sweep.directory import State, Sweep
 from tuning.sweep.status import report
@@ -223,6 +223,21 @@ def test_a_chain_of_studies(tmp_path):
     between = run_all(Sweep.open(sweep.path))[name_of(7000)]["00000"]
     best = ranked(after[name_of(5000)].values())[0].run_id
     assert between.transferred_from == f"{name_of(5000)}/{best}"
+
+
+def test_a_transfer_that_comes_too_late_is_named(tmp_path):
+    sweep = sweep_studies.make_chain(tmp_path / "sweep", SIZES[:2])
+    chain = list(sweep.specs.values())
+    late = Sweep(tmp_path / "late", [spec._replace(transfer=None) for spec in chain], "jax")
+    late.create()
+    run_all(late)
+    merged = Sweep(late.path, chain, "jax").create()
+    found = [line for line in growth.kept(str(late.path), merged) if "transfer" in line]
+    assert found == [f"a transfer has no effect on 1 study that had begun: {name_of(5000)}"]
+    assert not growth.kept(str(sweep.path), Sweep(sweep.path, chain, "jax").create())
+    target = name_of(5000)
+    beginning = begin(merged.specs, target, name_of(3000), late.study_path)
+    assert beginning == (merged.specs[target].study, None, "began without transfer")
 
 
 def test_a_source_without_a_feasible_trial_is_named(tmp_path):
