@@ -18,9 +18,8 @@ from tuning.report import lengths, statistics
 from tuning.report.claims.floors import LEARNED
 from tuning.report.drawing import over_seeds
 from tuning.report.paper import ARCHS, DIMENSIONS, label
-from tuning.search.hyperparameter import to_json
+from tuning.report.selection import limits, limits_of
 from tuning.sweep import config
-from tuning.trials import limits
 
 LEARNS, DIVERGES, SPEED = "trials that learn, %", "trials that diverge, %", "steps per second"
 #: Columns that describe a cell, before those that measure it.
@@ -64,7 +63,7 @@ def studies() -> pd.DataFrame:
         if (depth := values.get("depth", least)) >= least:
             own = {"max_params": values["num_params"], "max_steps": values["train_steps"]}
             own["setting"] = json.dumps(values.get("task_options", {}), sort_keys=True)
-            own["limits"] = _limits_of(values)
+            own["limits"] = limits_of(values)
             own |= {"depth": depth, "multiples": values.get("eval_lengths", (1,))}
             rows.append(values | own | {"column": _heading(values)})
     return pd.DataFrame(rows)[[*_KEYS, "num_trials", "multiples", "column"]]
@@ -104,25 +103,12 @@ def select(trials: pd.DataFrame) -> pd.DataFrame:
     """
     found = trials[~trials.is_rerun & trials.iteration.notna() & (trials.profile != "smoke")]
     found = found[found.held == "[]"]
-    found = found.assign(limits=found.fixed.astype(object).map(_limits_in))
+    found = found.assign(limits=limits(found))
     found = found.reset_index().merge(studies(), on=_KEYS).set_index("index").sort_index()
     inside = [_is_inside(*each) for each in zip(found.outside, found.limits, strict=True)]
     found = found[np.array(inside, bool)]
     begins = found[(found.iteration == 0) & (found.origin == "first")].study
     return found[found.study.isin(begins)]
-
-
-def _limits_of(values):
-    """The limits of the studies of the gin file's grid, as JSON."""
-    ranges = {name: to_json(wanted) for name, wanted in values.get("ranges", {}).items()}
-    return json.dumps(limits(values | {"ranges": ranges}), sort_keys=True)
-
-
-def _limits_in(fixed):
-    """The limits among the settings of a trial."""
-    settings = json.loads(fixed)
-    names = [name for name in settings if name.endswith(" range") or name == "early_stopping"]
-    return json.dumps({name: settings[name] for name in names}, sort_keys=True)
 
 
 def _is_inside(outside, limits):

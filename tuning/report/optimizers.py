@@ -5,6 +5,7 @@ same number of random trials. A study is used once all of its trials are finishe
 """
 
 import functools
+import json
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,7 @@ from tuning.report import page
 from tuning.report.chart import Chart
 from tuning.report.claims.floors import LEARNED
 from tuning.report.paper import label
-from tuning.report.selection import holds
+from tuning.report.selection import holds, limits, limits_of
 from tuning.report.statistics import Estimate, share
 from tuning.sweep import config
 
@@ -32,7 +33,9 @@ CAPTION = (
 SIZE = (6.0, 3.4)
 _SAMPLES = 2000
 _KEYS = ["task", "arch", "activation", "optimizer"]
-_KEYS += ["depth", "max_params", "max_steps", "seed", "algorithm"]
+_KEYS += ["depth", "max_params", "max_steps", "seed", "algorithm", "setting", "limits"]
+#: Hyperparameters that its studies hold.
+_HELD = {"activation", "optimizer"}
 
 
 @functools.cache
@@ -43,7 +46,8 @@ def studies() -> pd.DataFrame:
         facts = ARCHITECTURES[values["arch"]]
         made = {"activation": facts.activation, "depth": facts.min_depth}
         sizes = {"max_params": values["num_params"], "max_steps": values["train_steps"]}
-        rows.append(made | values | sizes)
+        setting = json.dumps(values.get("task_options", {}), sort_keys=True)
+        rows.append(made | values | sizes | {"setting": setting, "limits": limits_of(values)})
     return pd.DataFrame(rows)[[*_KEYS, "num_trials"]]
 
 
@@ -51,6 +55,8 @@ def select(trials: pd.DataFrame) -> pd.DataFrame:
     """The trials of the sweep, with the additional column `num_trials`."""
     found = trials[~trials.is_rerun & trials.iteration.notna() & (trials.profile != "smoke")]
     found = found[holds(found, "optimizer")]
+    found = found[found.held.map(lambda text: set(json.loads(text)) <= _HELD).astype(bool)]
+    found = found.assign(limits=limits(found))
     return found.reset_index().merge(studies(), on=_KEYS).set_index("index").sort_index()
 
 

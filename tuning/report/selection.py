@@ -4,6 +4,8 @@ Each function takes the DataFrame of `trials.read` and returns some of its rows.
 """
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,6 +13,8 @@ import pandas as pd
 from trainer.optimizers import PAPER_OPTIMIZERS
 from tuning.report import statistics
 from tuning.report.paper import ARCHS, TRIALS, UNROLLED
+from tuning.search.hyperparameter import to_json
+from tuning.trials import limits as search_limits
 
 #: Columns that identify a search, within a task.
 SIZE = ("arch", "depth", "max_params")
@@ -86,6 +90,27 @@ def _in_words(options):
 def holds(trials: pd.DataFrame, name: str) -> np.ndarray:
     """Whether the user fixed a hyperparameter of each trial."""
     return np.asarray(trials.held.map(lambda text: name in json.loads(text)), bool)
+
+
+def limits(trials: pd.DataFrame) -> pd.Series:
+    """Ranges and early stopping that the user set in each trial's study, as JSON."""
+
+    def of_settings(text):
+        settings = json.loads(text)
+        names = [name for name in settings if name.endswith(" range") or name == "early_stopping"]
+        return _sorted({name: settings[name] for name in names})
+
+    return trials.fixed.astype(object).map(of_settings)
+
+
+def limits_of(values: Mapping[str, Any]) -> str:
+    """The `limits` of a study of a sweep's grid, from its values."""
+    ranges = {name: to_json(wanted) for name, wanted in values.get("ranges", {}).items()}
+    return _sorted(search_limits({**values, "ranges": ranges}))
+
+
+def _sorted(values):
+    return json.dumps(values, sort_keys=True)
 
 
 def unrestricted(trials: pd.DataFrame) -> pd.DataFrame:

@@ -145,3 +145,18 @@ def test_files_are_a_table_and_a_figure():
     }
     assert gaps["soap"] < optimizers.CLOSE < min(gaps[name] for name in names if name != "soap")
     assert optimizers.files(found.iloc[:3]) == {}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"setting": '{"num_symbols": 5}'},
+        {"held": '["activation", "lr_init", "optimizer"]'},
+        {"fixed": '{"lr_init range": "[0.001, 0.01]"}'},
+    ],
+    ids=str,
+)
+def test_a_study_with_other_settings_is_not_used(values):
+    row = PARENS.to_dict("records")[0]
+    assert len(optimizers.select(frame(*study(row, [0.5] * 8)))) == 8
+    assert not len(optimizers.select(frame(*study(row, [0.5] * 8, **values))))
