@@ -35,7 +35,8 @@ def scan(
     body: Callable, carry: list, xs: Any, shapes: list[tuple], reverse: bool = False
 ) -> tuple[list, list]:
     length = next(len(x) for x in keras.tree.flatten(xs) if x is not None)
-    given, steps = _by_step(xs, length), [[]] * length
+    given = _by_step(xs, length)
+    steps: list[list] = [[]] * length
     for t in reversed(range(length)) if reverse else range(length):
         carry, steps[t] = body(carry, given[t])
     return carry, [torch.stack(ys) for ys in zip(*steps, strict=True)]

@@ -103,8 +103,6 @@ def unroll(
             form._replace(output_state=len(cell.state_names)),
         )
     is_compiled = backend.current().is_compiled() and not _AUTOMATIC.get()
-    if is_compiled and is_large(probe.shape[-2], _batch_size(inputs, time_major)):
-        form = form._replace(groups=tuple((gate,) for group in form.groups for gate in group))
     x, projections = _inputs_of_loop(cell, weights, inputs, time_major, form.groups)
     over_time = next(each for each in (x, *(projections or ())) if each is not None)
     if truncate is not None:
@@ -121,6 +119,8 @@ def unroll(
     returned += [i for i in range(num_states) if state_sequences and i not in returned]
     loops = Loops(backend.current(), run, form, returned)
     loops.packed = packed and not is_compiled
+    large = is_large(probe.shape[-2], _batch_size(inputs, time_major))
+    loops.batch_last = is_compiled and not large
     loop = _compiled_loop if is_compiled else _plain_loop
     sequences, last = loop(
         loops,
@@ -243,8 +243,9 @@ def _plain_loop(loops, products, *arguments):
 
 
 def _compiled_loop(loops, products, *arguments):
-    """Run the loops with the derived backward pass, on batch-last arrays."""
-    loops.batch_last = True
+    """Run the loops with the derived backward pass."""
+    if not loops.batch_last:
+        return loops.backend.with_gradient(loops.forward, loops.backward, (products, *arguments))
     turned = keras.tree.map_structure(lambda a: None if a is None else _turn(a), arguments)
     found = loops.backend.with_gradient(loops.forward, loops.backward, (products, *turned))
     return keras.tree.map_structure(_turn, found)

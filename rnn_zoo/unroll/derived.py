@@ -9,7 +9,8 @@ No derivative of a cell is written by hand: a new cell needs only its equations 
 Second derivatives are the backend's own, through the loop.
 
 Where a program is compiled, arrays in the loops are (..., N, B), batch last: the batch fills vector
-registers, which the few units of a small network would not.
+registers, which the few units of a small network would not. A network of more units than samples
+has them batch first, as products of its large matrices need no transposition then.
 
 The loops need three primitives of `rnn_zoo.backend`: `scan`, `pullback` and `with_gradient`.
 """
@@ -138,7 +139,7 @@ class Loops:
             for first, sequence in zip(initial, sequences, strict=True)
         ]
         num_states, num_groups = len(initial), len(products)
-        adds_up = _adds_up(z, initial)
+        adds_up = self.batch_last and _adds_up(z)
         keeps_z = projections is not None or not adds_up
         added = [products, learned] if adds_up else [learned]
 
@@ -215,10 +216,10 @@ class Loops:
     def _sum(self, part, d_z, operand):
         """Sum the gradient of a part of a product over the time steps of d_z (T, ..., M, B)."""
         if part == "bias":
-            return ops.sum(d_z, (0, -1))
-        if is_large(*operand.shape[-2:]):
-            return ops.einsum("t...ib,t...jb->...ij", operand, d_z)
-        # For small matrices, adding up T products is cheaper than transposing (T, N, B).
+            return ops.sum(d_z, (0, -1 if self.batch_last else -2))
+        if not self.batch_last:
+            return ops.einsum("t...bi,t...bj->...ij", operand, d_z)
+        # Adding up T products is cheaper than transposing (T, N, B).
         return ops.sum(ops.einsum("t...ib,t...jb->t...ij", operand, d_z), axis=0)
 
     def _pre(self, answer, diagonals):
@@ -246,6 +247,14 @@ class Loops:
     def _product(self, operand, kernel):
         # Not ops.matmul, whose checks take as long as a small product in PyTorch.
         return ops.swapaxes(kernel, -1, -2) @ operand if self.batch_last else operand @ kernel
+
+    def _slopes(self, kernel, operand, dz):
+        """Return the gradients of a product's operand and of its kernel."""
+        if self.batch_last:
+            return ops.matmul(kernel, dz), ops.matmul(operand, ops.swapaxes(dz, -1, -2))
+        return ops.matmul(dz, ops.swapaxes(kernel, -1, -2)), ops.matmul(
+            ops.swapaxes(operand, -1, -2), dz
+        )
 
     def _total(self, product, given, x, operand):
         """Compute W x + b + U operand, or the parts of it that are there."""
@@ -283,12 +292,11 @@ class Loops:
             product, operands = residuals
             d_product, d_operands = {}, {}
             for part, each in operands.items():
-                slope = ops.matmul(product[part], dz)
+                slope, d_product[part] = self._slopes(product[part], each, dz)
                 lanes = tuple(range(len(slope.shape) - len(each.shape)))
                 d_operands[part] = ops.sum(slope, lanes) if lanes else slope
-                d_product[part] = ops.matmul(each, ops.swapaxes(dz, -1, -2))
             if "bias" in product:
-                d_product["bias"] = ops.sum(dz, -1)
+                d_product["bias"] = ops.sum(dz, -1 if self.batch_last else -2)
             return dz, d_product, d_operands
 
         return self.backend.with_gradient(
@@ -313,12 +321,12 @@ def _replace(before, first):
 def is_large(units: int, batch_size: Any) -> bool:
     """Return whether matrices are larger than the states of a batch.
 
-    Then each gate has a product of its own, and gradients are not added up at every step.
+    Then arrays in the loops are batch first, and gradients are not added up at every step.
     """
     return isinstance(batch_size, int) and units > batch_size
 
 
-def _adds_up(z, states):
+def _adds_up(z):
     """Return whether the backward loop adds up the weights' gradients itself.
 
     If not, they are computed after the loop, for all steps at once, as is faster for large matrices
@@ -328,7 +336,7 @@ def _adds_up(z, states):
     if not all(isinstance(size, int) for size in sizes):  # None, or one of JAX's symbols
         return True
     is_cached = sum(math.prod(each.shape) for each in z) <= _CACHED
-    return not (is_cached or is_large(*states[0].shape[-2:]))
+    return not is_cached
 
 
 def _zeros(weight):

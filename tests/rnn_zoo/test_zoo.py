@@ -16,6 +16,7 @@ from rnn_zoo.backend import generic
 from rnn_zoo.cells.base import names_in_equations, own_options
 from rnn_zoo.layers import LAYERS
 from rnn_zoo.unroll import unroll
+from rnn_zoo.unroll.derived import is_large
 
 TIME, LANES = 4, 2
 every_cell = pytest.mark.parametrize("arch", TWINS)
@@ -39,11 +40,11 @@ def weights_of(cell):
     return to_numpy(cell.weight_tensors(cell.variable_dtype))
 
 
-def problem(arch, rng, lanes=()):
+def problem(arch, rng, lanes=(), batch=BATCH):
     twin, row = TWINS[arch], ARCHITECTURES[arch]
-    inputs = rng.normal(size=(*lanes, BATCH, TIME, twin.features or twin.units))
+    inputs = rng.normal(size=(*lanes, batch, TIME, twin.features or twin.units))
     widths = state_widths(row, twin.units)
-    return inputs, twin.valid([rng.normal(size=(*lanes, BATCH, width)) for width in widths])
+    return inputs, twin.valid([rng.normal(size=(*lanes, batch, width)) for width in widths])
 
 
 def run_twin(layer, twin, inputs, states):
@@ -81,23 +82,31 @@ def test_layer_cell_and_stepper_equal_the_twin(arch, rng):
 @needs_float64
 @every_cell
 def test_the_derived_gradient_equals_the_automatic_one(arch, rng, monkeypatch):
-    check_gradients(arch, rng, monkeypatch, (), None)
+    check_gradients(arch, rng, monkeypatch, (), None, TWINS[arch].units)  # batch last
 
 
 @pytest.mark.slow
 @needs_float64
 @every_cell
 def test_the_derived_gradient_of_lanes_under_a_mask(arch, rng, monkeypatch):
-    check_gradients(arch, rng, monkeypatch, (LANES,), random_mask(rng)[:, :TIME])
+    check_gradients(arch, rng, monkeypatch, (LANES,), random_mask(rng)[:, :TIME], BATCH)
 
 
-def check_gradients(arch, rng, monkeypatch, lanes, mask):
+@pytest.mark.slow
+@needs_float64
+@every_cell
+def test_the_derived_gradient_batch_first(arch, rng, monkeypatch):
+    assert is_large(TWINS[arch].units, BATCH)
+    check_gradients(arch, rng, monkeypatch, (), None, BATCH)
+
+
+def check_gradients(arch, rng, monkeypatch, lanes, mask, batch):
     layer, twin = made(arch, rng)
-    inputs, states = problem(arch, rng, lanes)
+    inputs, states = problem(arch, rng, lanes, batch)
     weights = keras.tree.map_structure(
         lambda array: rng.normal(scale=0.6, size=(*lanes, *array.shape)), weights_of(layer.cell)
     )
-    direction = rng.normal(size=(TIME, *lanes, BATCH, twin.units))
+    direction = rng.normal(size=(TIME, *lanes, batch, twin.units))
     of_states = [rng.normal(size=state.shape) for state in states]
     arguments = {"weights": weights, "inputs": inputs, "states": states}
 
