@@ -5,14 +5,18 @@ from typing import Any
 
 from rnn_zoo import names as rules
 from trainer import names
+from trainer.tasks.adding import Adding
 from trainer.tasks.arithmetic import Arithmetic
 from trainer.tasks.base import Batch, Task, WeightedBatch, cross_entropy, hits
 from trainer.tasks.capacity import Capacity
+from trainer.tasks.copy_memory import Copy
 from trainer.tasks.digits import Digits
 from trainer.tasks.memory import Memory
 from trainer.tasks.mnist import MNIST
 from trainer.tasks.parens import Parens
+from trainer.tasks.parity import Parity
 from trainer.tasks.rcf import RCF
+from trainer.tasks.s5 import S5
 from trainer.tasks.series import Series
 from trainer.tasks.text8 import Text8
 
@@ -20,7 +24,9 @@ _PAPER = (Capacity, Memory, RCF, Text8, Parens, Arithmetic)
 #: Names of the paper's tasks.
 PAPER_TASKS: tuple[str, ...] = tuple(task.name for task in _PAPER)
 #: Task name -> class, those of the paper first.
-TASKS: dict[str, type[Task]] = {task.name: task for task in (*_PAPER, Digits, MNIST, Series)}
+TASKS: dict[str, type[Task]] = {
+    task.name: task for task in (*_PAPER, Adding, Copy, Parity, S5, Digits, MNIST, Series)
+}
 #: Attributes of a task that hold names of its options.
 _OF_OPTIONS = ("ranges", "lane_options", "pooled_options")
 

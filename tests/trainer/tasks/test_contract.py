@@ -19,15 +19,19 @@ SMALL = {
     "text8": ({}, ()),
     "parens": ({"num_steps": 20}, (10,)),
     "arithmetic": ({}, ()),
+    "adding": ({"num_steps": 10}, (1,)),
+    "copy": ({"delay": 5}, ()),
+    "parity": ({"num_steps": 10}, ()),
+    "s5": ({}, ()),
     "digits": ({}, ()),
     "series": ({"num_steps": 12}, (2,)),
 }
 #: Task -> fixture of the file that it reads.
 FILES = {"text8": "text_file", "series": "series_file"}
 #: Tasks with arrays that all lanes share; other data may differ between lanes.
-SHARED = ("text8", "rcf", "digits", "series")
+SHARED = ("text8", "rcf", "s5", "digits", "series")
 #: Tasks with real-valued samples.
-REAL = ("memory", "rcf", "series")
+REAL = ("memory", "rcf", "adding", "series")
 
 
 def test_the_tasks_of_the_paper_come_first():

@@ -112,7 +112,7 @@ def test_its_ranges_are_searched():
 @pytest.mark.parametrize(
     "task, words",
     [
-        ("parity", "unknown task 'parity'; choose one of .*parens.*see trainer.tasks.register"),
+        ("sum", "unknown task 'sum'; choose one of .*parens.*see trainer.tasks.register"),
         ("no_such.parity", "'no_such.parity': there is no module 'no_such'"),
         ("own_tasks.sum", "unknown task 'own_tasks.sum'.*'own_tasks' does not register it"),
     ],
