@@ -14,7 +14,7 @@ import numpy as np
 
 from rnn_zoo import numpy_ops
 from rnn_zoo.cells import AbstractRNNCell
-from rnn_zoo.cells.noise import masked_step, replace, with_functions
+from rnn_zoo.cells.noise import replace, step_of, with_functions
 from rnn_zoo.cells.weights import fuse, product_of
 from rnn_zoo.unroll.form import grouping
 
@@ -135,10 +135,8 @@ class _Layer:
 
     def __init__(self, cell, weights, batch_size, dtype):
         fused = fuse(cell, weights, np)
-        self.cell, self.dtype = (
-            with_functions(replace(cell, **fused.vectors), numpy_ops.equivalent),
-            dtype,
-        )
+        self.cell = with_functions(replace(cell, **fused.vectors), numpy_ops.equivalent)
+        self.step, self.dtype = step_of(self.cell, training=False, ops=numpy_ops), dtype
         self.read_in, self.diagonals = fused.read_in, fused.diagonals
         self.initial = [np.tile(state, (batch_size, 1)) for state in fused.initial_state]
         self.input_dim = len(self.read_in["kernel"] if self.read_in else fused.input)
@@ -174,7 +172,7 @@ class _Layer:
             return known[gate]
 
         pre.axis = -1
-        output, states = masked_step(self.cell, numpy_ops, x, pre, states, {})
+        output, states = self.step(x, pre, states, {}, {})
         asarray, dtype = np.asarray, self.dtype
         return asarray(output, dtype), [asarray(state, dtype) for state in states]
 
@@ -192,7 +190,7 @@ class _Layer:
             array.flags.writeable = False
         try:
             with np.errstate(all="ignore"):
-                masked_step(self.cell, numpy_ops, x, pre, states, {})
+                self.step(x, pre, states, {}, {})
         except ValueError as error:
             if "read-only" not in str(error):
                 raise

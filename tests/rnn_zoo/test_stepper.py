@@ -312,3 +312,12 @@ def test_wrong_shapes_are_refused(rng):
         with pytest.raises(ValueError, match="states must have the shapes"):
             stepper.states = states
     np.testing.assert_array_equal(stepper.states, before)
+
+
+@pytest.mark.parametrize("arch", ["gru", "lstm"])
+def test_zoned_out_states_are_averaged(arch, rng):
+    model = rnn_zoo.build_model(arch, 1, UNITS, 2, OUTPUT, zoneout=0.3, layer_norm=True)
+    randomize(model.weights, rng)
+    inputs = random_inputs(model, rng, 3)
+    whole = to_numpy(model(inputs))
+    np.testing.assert_allclose(streamed(model.stepper(3), inputs), whole, rtol=0, atol=1e-5)
