@@ -110,8 +110,9 @@ def check_ours(layer: layers.CellLayer, theirs: str, drop_initial_state: bool) -
         drop_initial_state: whether to drop a learned initial state that is not zero.
 
     Raises:
-        ValueError: a learned initial state that is not zero and not to be dropped, an LSTM with an
-            activation other than tanh, or a layer without weights.
+        ValueError: a learned initial state that is not zero and not to be dropped, layer
+            normalisation, zoneout, returned state sequences, an LSTM with an activation other than
+            tanh, or a layer without weights.
     """
     check_activation(layer, layer.cell.activation)
     check_built(layer)
@@ -119,6 +120,16 @@ def check_ours(layer: layers.CellLayer, theirs: str, drop_initial_state: bool) -
         raise ValueError(
             f"{who(layer)} starts from a learned state, but {theirs} from zero; pass "
             "drop_initial_state=True, and give cell.initial_state to its calls"
+        )
+    cell = layer.cell
+    lacking = {
+        "layer_norm": cell.layer_norm,
+        "zoneout": any(cell.zoneout.values()),
+        "return_state_sequences": layer.return_state_sequences,
+    }
+    for option in (option for option, is_used in lacking.items() if is_used):
+        raise ValueError(
+            f"{who(layer)} has {option}, which {theirs} lacks; convert a layer without it"
         )
 
 

@@ -119,10 +119,8 @@ def to_keras(layer: Any, drop_initial_state: bool = False) -> Any:
     if kind is keras.layers.GRU:
         _check_dropout(layer, layer.cell)
         options["reset_after"] = isinstance(layer, layers.GRUResetAfter)
-    for option in ("candidate_dropout", "zoneout"):
-        value = getattr(layer.cell, option)
-        if any(value.values()) if isinstance(value, dict) else value:
-            raise ValueError(f"{arrays.who(layer)} has {option}, which layers of Keras lack")
+    if layer.cell.candidate_dropout:
+        raise ValueError(f"{arrays.who(layer)} has candidate_dropout, which layers of Keras lack")
     if kind is not keras.layers.SimpleRNN:
         options |= _gates(layer)
     cell, (kernel, recurrent, *biases) = layer.cell, arrays.joined(layer)
