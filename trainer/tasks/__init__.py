@@ -11,6 +11,7 @@ from trainer.tasks.base import Batch, Task, WeightedBatch, cross_entropy, hits
 from trainer.tasks.capacity import Capacity
 from trainer.tasks.copy_memory import Copy
 from trainer.tasks.digits import Digits
+from trainer.tasks.flip_flop import FlipFlop
 from trainer.tasks.memory import Memory
 from trainer.tasks.mnist import MNIST
 from trainer.tasks.parens import Parens
@@ -25,7 +26,7 @@ _PAPER = (Capacity, Memory, RCF, Text8, Parens, Arithmetic)
 PAPER_TASKS: tuple[str, ...] = tuple(task.name for task in _PAPER)
 #: Task name -> class, those of the paper first.
 TASKS: dict[str, type[Task]] = {
-    task.name: task for task in (*_PAPER, Adding, Copy, Parity, S5, Digits, MNIST, Series)
+    task.name: task for task in (*_PAPER, Adding, Copy, Parity, FlipFlop, S5, Digits, MNIST, Series)
 }
 #: Attributes of a task that hold names of its options.
 _OF_OPTIONS = ("ranges", "lane_options", "pooled_options")

@@ -12,6 +12,7 @@ from trainer.tasks.base import Batch, check_whole
 from trainer.tasks.symbols import Symbols
 
 PERMUTATIONS = tuple(itertools.permutations(range(5)))
+CODES = {permutation: code for code, permutation in enumerate(PERMUTATIONS)}
 
 
 class S5(Symbols):
@@ -42,7 +43,8 @@ class S5(Symbols):
     def __init__(self, num_steps: int = 4):
         check_whole(1, num_steps=num_steps)
         self.num_steps = num_steps
-        self.data = {"products": _products()}
+        products = [CODES[tuple(q[i] for i in p)] for p in PERMUTATIONS for q in PERMUTATIONS]
+        self.data = {"products": np.array(products, "uint8")}
 
     def draw(self, data, split, seed, step, batch_size):
         words = counter_rng.bits(seed, split, step, (batch_size, self.num_steps))
@@ -53,13 +55,6 @@ class S5(Symbols):
             product = ops.cast(ops.take(data["products"], index, axis=0), "int32")
             return product, product
 
-        # Code 0 is the identity.
+        # Code 0 is the identity, and products[120 p + q] is p · q.
         _, products = ops.scan(step, ops.zeros_like(codes[..., 0]), ops.moveaxis(codes, -1, 0))
         return Batch(OneHot(codes[..., None], self.input_dim), ops.moveaxis(products, 0, -1))
-
-
-def _products() -> np.ndarray:
-    """Returns the code of p · q at position 120 p + q."""
-    code = {permutation: k for k, permutation in enumerate(PERMUTATIONS)}
-    pairs = itertools.product(PERMUTATIONS, repeat=2)
-    return np.array([code[tuple(q[i] for i in p)] for p, q in pairs], "uint8")

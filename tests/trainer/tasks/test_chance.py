@@ -115,6 +115,7 @@ def test_an_unknown_option_is_refused_with_the_choices(name):
         "adding": "num_steps",
         "copy": "delay",
         "parity": "num_steps",
+        "flip_flop": "pairs",
         "s5": "num_steps",
         "digits": "permuted, permutation_seed",
         "mnist": "path, permuted, permutation_seed",

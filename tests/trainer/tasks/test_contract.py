@@ -22,6 +22,7 @@ SMALL = {
     "adding": ({"num_steps": 10}, (1,)),
     "copy": ({"delay": 5}, ()),
     "parity": ({"num_steps": 10}, ()),
+    "flip_flop": ({"pairs": 6}, ()),
     "s5": ({}, ()),
     "digits": ({}, ()),
     "series": ({"num_steps": 12}, (2,)),

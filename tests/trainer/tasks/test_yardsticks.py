@@ -33,6 +33,18 @@ def parity(inputs):
     return [bits[: t + 1].count("1") % 2 for t in range(len(bits))]
 
 
+def flip_flop(inputs):
+    text = "".join("01wri"[k] for k in inputs.argmax(-1))
+    assert text[0] == "w" and text[-1] == "r"
+    memory, right = None, []
+    for instruction, bit in itertools.zip_longest(text[::2], text[1::2]):
+        if instruction == "w":
+            memory = int(bit)
+        assert instruction != "r" or bit in (str(memory), None)
+        right += [memory, memory]
+    return right[:-1]
+
+
 def s5(inputs):
     things, codes = tuple(range(5)), []
     for code in inputs.argmax(-1):
@@ -47,6 +59,7 @@ SOLVERS = {
     "adding": (adding, {"num_steps": 7}, 7),
     "copy": (copy, {"delay": 4}, 24),
     "parity": (parity, {"num_steps": 9}, 9),
+    "flip_flop": (flip_flop, {"pairs": 8}, 15),
     "s5": (s5, {"num_steps": 6}, 6),
 }
 SAMPLES = 200
@@ -60,7 +73,7 @@ def name(request):
 @pytest.mark.parametrize("options", ["default", "small", "least"])
 def test_targets_are_those_of_a_slow_solver(name, options):
     solve, small, length = SOLVERS[name]
-    least = dict.fromkeys(small, 2 if name == "adding" else 1)
+    least = dict.fromkeys(small, 2 if name in ("adding", "flip_flop") else 1)
     task = TASKS[name](**{"default": {}, "small": small, "least": least}[options])
     assert options != "small" or task.num_steps == length
     batch = to_numpy(tuple(task.sample("train", 5, SAMPLES)))
@@ -93,6 +106,7 @@ def test_the_best_constant_has_the_chance_loss(name):
 def test_chance_in_closed_form():
     chances = {name: TASKS[name]().chance_loss for name in SOLVERS}
     expected = {"adding": 1 / 6, "copy": 10 * math.log(8) / 30, "parity": math.log(2)}
+    expected["flip_flop"] = math.log(2)
     assert chances == pytest.approx(expected | {"s5": math.log(120)})
     assert TASKS["copy"](delay=100).chance_loss == pytest.approx(10 * math.log(8) / 120)
 
@@ -109,8 +123,8 @@ def test_one_number_is_marked_in_each_half():
 
 
 def test_symbols_are_balanced(name):
-    if name == "adding":
-        pytest.skip("its inputs are numbers")
+    if name in ("adding", "flip_flop"):
+        pytest.skip("its inputs are not uniform symbols")
     task = TASKS[name]()
     read = 10 if name == "copy" else task.num_steps
     symbols = to_numpy(task.sample("train", 0, 2000).inputs)[:, :read].argmax(-1)
@@ -134,6 +148,13 @@ def test_samples_and_answers_are_text():
     assert first.split()[1] == second.split()[1]
 
 
+def test_a_tenth_of_the_instructions_writes_and_a_tenth_reads():
+    symbols = to_numpy(TASKS["flip_flop"]().sample("train", 0, 1000).inputs).argmax(-1)
+    instructions = symbols[:, 2:-1:2]
+    shares = np.bincount(instructions.ravel(), minlength=5) / instructions.size
+    np.testing.assert_allclose(shares, [0, 0, 0.1, 0.1, 0.8], atol=4 * 0.4 / instructions.size**0.5)
+
+
 @pytest.mark.parametrize("value", [0, 2.5, True])
 def test_a_length_out_of_range_is_refused(name, value):
     with pytest.raises(UserError, match=f"{TASKS[name].length_option} must be a whole number"):
@@ -148,4 +169,4 @@ def test_a_gru_learns_it_from_the_defaults(name, tmp_path):
 
 
 #: Share of the chance loss that a GRU reaches from the task's defaults, with a margin.
-BELOW_CHANCE = {"adding": 0.1, "copy": 0.2, "parity": 0.1, "s5": 0.3}
+BELOW_CHANCE = {"adding": 0.1, "copy": 0.2, "parity": 0.1, "flip_flop": 0.1, "s5": 0.3}
