@@ -15,6 +15,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 from slow import slow_except
 
+import rnn_zoo
 from rnn_zoo.model import get_weights, set_weights
 from rnn_zoo.quantization import quantize
 from trainer import TrainConfig, UserError
@@ -276,3 +277,14 @@ def test_a_run_that_cannot_be_measured_again_is_refused(copy, capsys, what):
     for part in parts:
         assert part in err
     assert sorted(copy.rglob("*")) == before
+
+
+def test_a_packed_model_keeps_the_cell_s_own_options(tmp_path):
+    config = TrainConfig(
+        "memory", "miru1", num_params=1500, arch_options={"update_coefficient": 0.1}
+    )
+    trial = Trial(config)
+    packed.write(tmp_path / "model", trial.record(), trial.random_weights(), 8, "row", None)
+    (layer,) = [e for e in packed.load_model(tmp_path / "model").layers if hasattr(e, "cell")]
+    assert layer.cell.update_coefficient == 0.1
+    assert rnn_zoo.CELLS["miru1"](1).update_coefficient != 0.1

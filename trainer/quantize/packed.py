@@ -22,7 +22,8 @@ from trainer.storage.files import open_regular, whole
 from trainer.storage.records import RunRecord
 
 _MODEL = ("arch", "depth", "units", "input_dim", "output_dim")
-#: Arguments of the cells that affect their outputs; the others are initializers.
+#: Arguments of all cells that affect their outputs; the others are initializers. A cell's own
+#: arguments, `arch_options`, are stored too.
 _OPTIONS = ("activation", "gate_bias")
 
 
@@ -78,7 +79,8 @@ def write(
         "scales": np.concatenate([scales for _, scales in coded]),
         "vectors": np.concatenate([array for array in flat if not is_matrix(array)]),
     }
-    options = TrainConfig(**record.config).cell_options()
+    config = TrainConfig(**record.config)
+    stored = {*_OPTIONS, *config.arch_options}
     facts = {
         "run_id": record.run_id,
         "task": record.task,
@@ -86,7 +88,7 @@ def write(
         "granularity": granularity,
         "eval_loss": eval_loss,
         "model": {name: getattr(record, name) for name in _MODEL},
-        "options": {name: options[name] for name in _OPTIONS if name in options},
+        "options": {name: value for name, value in config.cell_options().items() if name in stored},
     }
     text = json.dumps(facts, allow_nan=False)
     with whole(path) as file:
