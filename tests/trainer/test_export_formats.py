@@ -331,6 +331,9 @@ def test_a_model_of_another_making_is_refused(tmp_path):
         match="is not a built chain of recurrent layers of rnn_zoo and a Dense layer, but of none",
     ):
         package.export_model(keras.Sequential(), tmp_path / "made")
+    last_step = build_model("rnn", 1, 2, 3, 1, output_steps=slice(-1, None))
+    with pytest.raises(ValueError, match="the outputs of some time steps; export a model"):
+        package.export_model(last_step, tmp_path / "made")
     assert not (tmp_path / "made").exists()
 
 

@@ -19,6 +19,8 @@ from trainer.storage.records import RunDirectory, RunRecord
 
 #: Format -> module with `write(directory, signatures, sizes)`, TITLE and REQUIRES (packages).
 FORMATS: dict[str, Any] = {"saved_model": saved_model, "litert": litert, "onnx": onnx}
+#: A number of time steps that no slice of them has by chance.
+_STEPS = 1009
 
 
 def load_model(
@@ -129,6 +131,11 @@ def export_model(
         raise ValueError(
             f"{last.name} returns its last output alone; export a model that returns those of all "
             "steps, with return_sequences=True"
+        )
+    if model.compute_output_shape((1, _STEPS, model.input_shape[-1]))[1] != _STEPS:
+        raise ValueError(
+            f"{model.name} returns the outputs of some time steps; export a model that returns "
+            "those of all, without output_steps"
         )
     with whole_directory(path) as directory:
         FORMATS[format].write(
