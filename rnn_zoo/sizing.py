@@ -34,7 +34,9 @@ def count_params(arch: Any, depth: int, units: int, input_dim: int, output_dim: 
     Raises:
         ValueError: unknown architecture, or a dimension below 1.
     """
-    return sum(map(math.prod, stack_shapes(arch, depth, units, input_dim, output_dim)))
+    first, other, readout = _shapes(arch, depth, units, input_dim, output_dim)
+    # Not through a list of all layers: a damaged card may have any depth.
+    return _size(first) + (depth - 1) * _size(other) + _size(readout)
 
 
 def stack_shapes(
@@ -44,6 +46,16 @@ def stack_shapes(
 
     Arguments and errors are those of `count_params`.
     """
+    first, other, readout = _shapes(arch, depth, units, input_dim, output_dim)
+    return [*first, *(depth - 1) * other, *readout]
+
+
+def _size(shapes):
+    return sum(map(math.prod, shapes))
+
+
+def _shapes(arch, depth, units, input_dim, output_dim):
+    """Return the shapes of the weights: the first layer's, each other one's, the readout's."""
     cell = _facts(arch)
     for name, value in dict(
         depth=depth, units=units, input_dim=input_dim, output_dim=output_dim
@@ -56,8 +68,7 @@ def stack_shapes(
         shapes = (part.values() if isinstance(part, dict) else part for part in parts)
         return [shape for part in shapes for shape in part]
 
-    layers = layer(input_dim) + (depth - 1) * layer(units)
-    return [*layers, (units, output_dim), (output_dim,)]
+    return layer(input_dim), layer(units), [(units, output_dim), (output_dim,)]
 
 
 def units_for_budget(

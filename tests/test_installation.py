@@ -95,6 +95,8 @@ def test_layers_and_presets_work_where_nothing_else_can_be_imported(tmp_path):
 MORE = {
     "backend/jax.py": {"jax"},
     "backend/tensorflow.py": {"tensorflow"},
+    "backend/torch.py": {"torch"},
+    "backend/torch_ops.py": {"torch"},
     "convert/torch.py": {"torch"},
     "numpy_ops.py": {"scipy"},  # in a `try`
 }
