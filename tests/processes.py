@@ -95,6 +95,21 @@ def python(*arguments, cwd, timeout=300, **changes):
     return Finished(done.returncode, done.stdout, done.stderr)
 
 
+def check_tests(paths, which, marked, **changes):
+    """Runs tests in a process of their own, and asserts that they pass.
+
+    Args:
+        paths: their files.
+        which, marked: pytest's -k and -m.
+        changes: to the environment, such as the backend.
+    """
+    options = ["-p", "no:cacheprovider", "-n", "0", "-W", "ignore", "--tb=short"]
+    options += ["-k", which, "-m", marked]
+    done = python("-m", "pytest", *options, *paths, cwd=ROOT, timeout=600, **changes)
+    assert done.code == 0, done.stdout + done.stderr
+    assert any(" passed" in line for line in done.stdout.splitlines()), done.stdout
+
+
 class ForkServer:
     """Starts processes that have imported modules already.
 

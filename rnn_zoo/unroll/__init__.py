@@ -98,11 +98,9 @@ def unroll(
     form = form_of(step, cell.gates, widths, probe, dtypes, vectors)
     has_output_state = mask is not None or not (sequence or form.output_state is not None)
     if has_output_state:
-        run, form = (
-            with_output_state(step, its.ops),
-            form._replace(output_state=len(cell.state_names)),
-        )
-    is_compiled = backend.current().is_compiled() and not _AUTOMATIC.get()
+        run = with_output_state(step, its.ops)
+        form = form._replace(output_state=len(cell.state_names))
+    is_compiled = its.is_compiled() and not _AUTOMATIC.get()
     x, projections = _inputs_of_loop(cell, weights, inputs, time_major, form.groups)
     over_time = next(each for each in (x, *(projections or ())) if each is not None)
     if truncate is not None:
@@ -117,13 +115,11 @@ def unroll(
     num_states = len(initial_state)
     returned = [form.output_state] if sequence else []
     returned += [i for i in range(num_states) if state_sequences and i not in returned]
-    loops = Loops(backend.current(), run, form, returned)
-    loops.packed = packed and not is_compiled
     large = is_large(probe.shape[-2], _batch_size(inputs, time_major))
-    loops.batch_last = is_compiled and not large
+    batch_last, packed = is_compiled and not large, packed and not is_compiled
     loop = _compiled_loop if is_compiled else _plain_loop
     sequences, last = loop(
-        loops,
+        Loops(its, run, form, returned, batch_last, packed),
         [product_of(cell.gates, weights, group, projections is None) for group in form.groups],
         projections,
         x,

@@ -40,18 +40,21 @@ class Loops:
         form: the step's data flow.
         returned: the arrays that are returned for all steps: indices of states, and None for an
             output that is no state.
-
-    Attributes:
         batch_last: whether arrays are (..., N, B) instead of (..., B, N).
         packed: whether a step computes only the samples whose mask is true, which come first.
     """
 
-    batch_last = packed = False
-
     def __init__(
-        self, backend: ModuleType, run: Callable, form: Form, returned: Sequence[int | None]
+        self,
+        backend: ModuleType,
+        run: Callable,
+        form: Form,
+        returned: Sequence[int | None],
+        batch_last: bool,
+        packed: bool,
     ):
         self.backend, self.run, self.form, self.returned = backend, run, form, returned
+        self.batch_last, self.packed = batch_last, packed
         self.places = {
             gate: (index, place)
             for index, group in enumerate(form.groups)
@@ -252,9 +255,8 @@ class Loops:
         """Return the gradients of a product's operand and of its kernel."""
         if self.batch_last:
             return ops.matmul(kernel, dz), ops.matmul(operand, ops.swapaxes(dz, -1, -2))
-        return ops.matmul(dz, ops.swapaxes(kernel, -1, -2)), ops.matmul(
-            ops.swapaxes(operand, -1, -2), dz
-        )
+        of_operand = ops.matmul(dz, ops.swapaxes(kernel, -1, -2))
+        return of_operand, ops.matmul(ops.swapaxes(operand, -1, -2), dz)
 
     def _total(self, product, given, x, operand):
         """Compute W x + b + U operand, or the parts of it that are there."""
@@ -335,8 +337,7 @@ def _adds_up(z):
     sizes = [size for each in z for size in each.shape]
     if not all(isinstance(size, int) for size in sizes):  # None, or one of JAX's symbols
         return True
-    is_cached = sum(math.prod(each.shape) for each in z) <= _CACHED
-    return not is_cached
+    return sum(math.prod(each.shape) for each in z) > _CACHED
 
 
 def _zeros(weight):

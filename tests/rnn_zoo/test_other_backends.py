@@ -4,14 +4,11 @@ A process has one Keras backend.
 """
 
 import importlib.util
-import os
 import pathlib
-import subprocess
-import sys
 
 import pytest
 from on_backend import tensorflow_only
-from processes import jax_alone
+from processes import check_tests, jax_alone
 from slow import slow_except
 
 HERE = pathlib.Path(__file__).parent
@@ -48,7 +45,7 @@ def test_numbers_on_jax(name):
     which, environment = RUNS[name]
     files = ("test_zoo.py",) if name == "zoo" else FILES
     marked = "not slow" if name == "quick" else "slow or not slow"
-    run(files, which, marked, jax_alone() | environment)
+    check_tests(paths(files), which, marked, **jax_alone() | environment)
 
 
 @pytest.mark.slow
@@ -57,20 +54,8 @@ def test_every_cell_on_pytorch():
     if not importlib.util.find_spec("torch"):
         pytest.skip("torch is not installed")
     files = ("test_zoo.py", "test_kernels.py")
-    run(files, f"{ZOO} or kernels", "not slow", {"KERAS_BACKEND": "torch"})
+    check_tests(paths(files), f"{ZOO} or kernels", "not slow", KERAS_BACKEND="torch")
 
 
-def run(files, which, marked, environment):
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-n", "0"]
-    command += ["-k", which, "-m", marked]
-    done = subprocess.run(
-        [*command, "-W", "ignore", "--tb=short", *(str(HERE / file) for file in files)],
-        env=os.environ | environment,
-        cwd=HERE.parents[1],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert any(" passed" in line for line in done.stdout.splitlines()), done.stdout
+def paths(files):
+    return [HERE / file for file in files]

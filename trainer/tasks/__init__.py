@@ -7,7 +7,7 @@ from rnn_zoo import names as rules
 from trainer import names
 from trainer.tasks.adding import Adding
 from trainer.tasks.arithmetic import Arithmetic
-from trainer.tasks.base import Batch, Task, WeightedBatch, cross_entropy, hits
+from trainer.tasks.base import Batch, Coded, Task, WeightedBatch, cross_entropy, hits
 from trainer.tasks.capacity import Capacity
 from trainer.tasks.copy_memory import Copy
 from trainer.tasks.digits import Digits
@@ -35,6 +35,7 @@ __all__ = [
     "PAPER_TASKS",
     "TASKS",
     "Batch",
+    "Coded",
     "Task",
     "WeightedBatch",
     "canonical_name",

@@ -297,6 +297,28 @@ class Task:
         return [] if self.step_hits is None else [pipeline.TaskAccuracy(self)]
 
 
+class Coded(Task):
+    """Base of tasks whose answer at each step is one of O codes.
+
+    Targets are codes (B, T), and outputs their logits. The loss is the cross-entropy in nats.
+    """
+
+    target_time_axis = -1
+
+    @classmethod
+    def step_losses(cls, outputs, targets):
+        return cross_entropy(outputs, targets)
+
+    @classmethod
+    def step_hits(cls, outputs, targets):
+        right = hits(outputs, targets)
+        return right, ops.ones_like(right)
+
+    def metrics(self, outputs, batch):
+        right, _ = self.step_hits(*self.scored(outputs, batch))
+        return {**super().metrics(outputs, batch), "accuracy": ops.mean(right, axis=(-2, -1))}
+
+
 def check_whole(low: int, high: int = 2**31 - 1, **options: Any) -> None:
     """Checks that options are integers from `low` to `high`.
 

@@ -7,7 +7,7 @@ import numpy as np
 from trainer import counter_rng
 from trainer import lazy_ops as ops
 from trainer.errors import UserError
-from trainer.tasks.base import Batch, Task, check_whole, cross_entropy, hits
+from trainer.tasks.base import Batch, Coded, check_whole
 from trainer.tasks.rendering import scored_sample, verdict
 from trainer.tasks.splits import Ranges, bounds
 
@@ -15,7 +15,7 @@ from trainer.tasks.splits import Ranges, bounds
 SHADES = " .:-=+*#%@"
 
 
-class Pixels(Task):
+class Pixels(Coded):
     """Base of the tasks that name the digit in an image, after its last pixel.
 
     Training draws images at random. The other splits are read in order, so that with their size as
@@ -33,7 +33,6 @@ class Pixels(Task):
     """
 
     input_dim, output_dim = 1, 10
-    target_time_axis = -1
     chance_loss = math.log(10)
     splits_share_a_program = True
 
@@ -63,19 +62,6 @@ class Pixels(Task):
         pixels = ops.cast(ops.take(data["images"], index, axis=0), "float32") / self._largest
         labels = ops.cast(ops.take(data["labels"], index, axis=0), "int32")
         return Batch(pixels[..., None], ops.repeat(labels[..., None], self.num_steps, axis=-1))
-
-    @classmethod
-    def step_losses(cls, outputs, targets):
-        return cross_entropy(outputs, targets)
-
-    @classmethod
-    def step_hits(cls, outputs, targets):
-        right = hits(outputs, targets)
-        return right, ops.ones_like(right)
-
-    def metrics(self, outputs, batch):
-        right, _ = self.step_hits(*self.scored(outputs, batch))
-        return {**super().metrics(outputs, batch), "accuracy": ops.mean(right, axis=(-2, -1))}
 
     def example(self, batch, index):
         image = np.empty(self.num_steps)

@@ -3,36 +3,21 @@
 from typing import ClassVar
 
 from trainer import lazy_ops as ops
-from trainer.tasks.base import Task, cross_entropy, hits
+from trainer.tasks.base import Coded
 from trainer.tasks.rendering import scored_sample
 
 
-class Symbols(Task):
+class Symbols(Coded):
     """Base of the tasks whose inputs are symbols and whose targets are codes.
 
-    Inputs are (B, T, I), one-hot vectors of `vocabulary`. Targets are codes (B, T), and outputs
-    their logits. The loss is the cross-entropy in nats.
+    Inputs are (B, T, I), one-hot vectors of `vocabulary`.
 
     Attributes:
         answers: the symbol of each code; numbers if empty.
     """
 
     answers: ClassVar[tuple[str, ...]] = ()
-    target_time_axis = -1
     splits_share_a_program = True
-
-    @classmethod
-    def step_losses(cls, outputs, targets):
-        return cross_entropy(outputs, targets)
-
-    @classmethod
-    def step_hits(cls, outputs, targets):
-        right = hits(outputs, targets)
-        return right, ops.ones_like(right)
-
-    def metrics(self, outputs, batch):
-        right, _ = self.step_hits(*self.scored(outputs, batch))
-        return {**super().metrics(outputs, batch), "accuracy": ops.mean(right, axis=(-2, -1))}
 
     def example(self, batch, index):
         symbols = ops.convert_to_numpy(batch.inputs[index]).argmax(-1)

@@ -10,12 +10,12 @@ from rnn_zoo.inputs import OneHot
 from trainer import lazy_ops as ops
 from trainer.errors import UserError
 from trainer.tasks import corpus
-from trainer.tasks.base import Batch, Task, check_whole, cross_entropy, hits
+from trainer.tasks.base import Batch, Coded, check_whole
 from trainer.tasks.rendering import scored_sample
 from trainer.tasks.splits import windows
 
 
-class Text8(Task):
+class Text8(Coded):
     """Predicts the next character of Wikipedia text of 27 symbols.
 
     A sample is a window of T + 1 characters at a random position of its split. The first
@@ -37,7 +37,6 @@ class Text8(Task):
     splits_share_a_program = True
     vocabulary = tuple(corpus.SYMBOLS)
     input_dim = output_dim = len(corpus.SYMBOLS)
-    target_time_axis = -1
     predicts_next = True
     #: The data's hash tells texts apart.
     pooled_options = ("path", "source")
@@ -72,23 +71,9 @@ class Text8(Task):
         codes = ops.cast(ops.take(data["codes"], window, axis=0), "int32")
         return Batch(OneHot(codes[..., :-1, None], self.input_dim), codes[..., 1:])
 
-    @classmethod
-    def step_losses(cls, outputs, targets):
-        return cross_entropy(outputs, targets)
-
-    @classmethod
-    def step_hits(cls, outputs, targets):
-        right = hits(outputs, targets)
-        return right, ops.ones_like(right)
-
     def metrics(self, outputs, batch):
-        right, _ = self.step_hits(*self.scored(outputs, batch))
         metrics = super().metrics(outputs, batch)
-        return {
-            **metrics,
-            "bits_per_character": metrics["loss"] / math.log(2),
-            "accuracy": ops.mean(right, axis=(-2, -1)),
-        }
+        return {**metrics, "bits_per_character": metrics["loss"] / math.log(2)}
 
     def example(self, batch, index):
         first = ops.convert_to_numpy(ops.argmax(batch.inputs[index, 0]))
