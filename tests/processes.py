@@ -105,6 +105,7 @@ def check_tests(paths, which, marked, **changes):
     """
     options = ["-p", "no:cacheprovider", "-n", "0", "-W", "ignore", "--tb=short"]
     options += ["-k", which, "-m", marked]
+    changes = {"PYTHONPATH": ROOT} | changes  # PyTorch may be the backend
     done = python("-m", "pytest", *options, *paths, cwd=ROOT, timeout=600, **changes)
     assert done.code == 0, done.stdout + done.stderr
     assert any(" passed" in line for line in done.stdout.splitlines()), done.stdout
