@@ -101,7 +101,7 @@ def unroll(
         run = with_output_state(step, its.ops)
         form = form._replace(output_state=len(cell.state_names))
     is_compiled = its.is_compiled() and not _AUTOMATIC.get()
-    x, projections = _inputs_of_loop(cell, weights, inputs, time_major, form.groups)
+    x, projections = _inputs_of_loop(cell, weights, inputs, time_major, form.groups, is_compiled)
     over_time = next(each for each in (x, *(projections or ())) if each is not None)
     if truncate is not None:
         steps = ops.arange(ops.shape(over_time)[0])[:, None, None]
@@ -202,13 +202,18 @@ def _length(inputs, time_major):
     return array.shape[0 if time_major else -2]
 
 
-def _inputs_of_loop(cell, weights, inputs, time_major, groups):
+def _inputs_of_loop(cell, weights, inputs, time_major, groups, is_compiled):
     """Return (x (T, ..., B, I) or None, a list of W x + b of each group (T, ..., B, M), or None).
 
-    One product for all time steps is cheap for structured inputs, and fast on accelerators. On
-    CPUs, computing it in the loop takes less memory, and less time.
+    One product for all time steps is cheap for structured inputs, and fast on accelerators and, in
+    compiled programs, for inputs that are wider than it. Elsewhere, computing it in the loop takes
+    less memory, and less time.
     """
-    is_hoisted = isinstance(inputs, (Held, OneHot)) or backend.current().prefers_hoisting()
+    is_hoisted = (
+        isinstance(inputs, (Held, OneHot))
+        or backend.current().prefers_hoisting()
+        or (is_compiled and _narrows(weights.input))
+    )
     x = None
     if cell.mixes_input or not is_hoisted:
         x = _as_array(inputs, weights.initial_state[0].dtype, time_major)
@@ -223,6 +228,11 @@ def _inputs_of_loop(cell, weights, inputs, time_major, groups):
     ends = np.cumsum([len(group) * units for group in with_input])[:-1].tolist()
     found = iter(ops.split(total, ends, axis=-1) if ends else [total])
     return x, [next(found) if cell.gates[group[0]].input else None for group in groups]
+
+
+def _narrows(kernel):
+    """Return whether a product with a kernel (..., I, M), or None, is narrower than its inputs."""
+    return kernel is not None and kernel.shape[-2] > kernel.shape[-1]
 
 
 def _learned_states(weights, sequence):
@@ -273,19 +283,27 @@ def affine(inputs: Any, kernel: Tensor, bias: Tensor | None, time_major: bool = 
         return shown * ops.matmul(inputs.value, kernel) + bias
     if isinstance(inputs, OneHot) and backend.current().prefers_gather():
         return _sum_of_rows(inputs, kernel) + bias
-    x = _as_array(inputs, kernel.dtype, time_major)
+    # Turn the inputs or their product, whichever is narrower.
+    if isinstance(inputs, OneHot) or not _narrows(kernel):
+        inputs, time_major = _as_array(inputs, kernel.dtype, time_major), True
     # Converters to ONNX know no "...".
-    has_lanes = len(x.shape) > 3 or len(kernel.shape) > 2
-    equation = "t...bi,...im->t...bm" if has_lanes else "tbi,im->tbm"
-    return ops.einsum(equation, x, kernel) + bias
+    lanes = "..." if len(inputs.shape) > 3 or len(kernel.shape) > 2 else ""
+    outer, inner = (f"t{lanes}", "b") if time_major else (f"{lanes}b", "t")
+    product = ops.einsum(f"{outer}{inner}i,{lanes}im->{outer}{inner}m", inputs, kernel)
+    return _time_first(product, time_major) + bias
 
 
 def _as_array(inputs, dtype, time_major):
     """Return (T, ..., B, I) from an array in either layout or from structured inputs."""
     if isinstance(inputs, (Held, OneHot)):
         inputs, time_major = inputs.dense(dtype), False
+    return _time_first(inputs, time_major)
+
+
+def _time_first(array, time_major):
+    """Return (T, ..., B, M) from (..., B, T, M), or as it is if `time_major`."""
     # Not -2, which PyTorch would write into an ONNX file.
-    return inputs if time_major else ops.moveaxis(inputs, len(inputs.shape) - 2, 0)
+    return array if time_major else ops.moveaxis(array, len(array.shape) - 2, 0)
 
 
 def _sum_of_rows(inputs, kernel):

@@ -223,6 +223,36 @@ def test_states_of_all_steps(case, masked, rng):
     assert_same(slopes[0], slopes[1], TOLERANCE["float64"])
 
 
+@needs_float64
+@pytest.mark.parametrize("lanes", slow_except([()], [(), (LANES,)]))
+@pytest.mark.parametrize("arch", slow_except(["gru"], ["gru", "lstm", "rnn"]))
+def test_fast_equals_plain_for_inputs_wider_than_their_product(arch, lanes, plainly, rng):
+    case = (arch, {"activation": "tanh"}, 4 * UNITS + 1)
+    cell = random_cell(case, rng)
+    arguments = problem(cell, case, rng, lanes=lanes)
+    check_against_plain(cell, arguments, plainly, "float64", random_mask(rng), lanes)
+
+
+@pytest.mark.parametrize(
+    ("features", "is_compiled", "is_in_loop"),
+    [(3 * UNITS + 1, True, False), (3 * UNITS, True, True), (3 * UNITS + 1, False, True)],
+)
+def test_loops_leave_out_wide_inputs(features, is_compiled, is_in_loop, rng, monkeypatch):
+    monkeypatch.setattr(backend.current(), "is_compiled", lambda: is_compiled)
+    monkeypatch.setattr(backend.current(), "prefers_hoisting", lambda: False)
+    seen, forward = [], engine.Loops.forward
+
+    def recorded(loops, products, projections, x, *arguments, **how):
+        seen.append(x is not None)
+        return forward(loops, products, projections, x, *arguments, **how)
+
+    monkeypatch.setattr(engine.Loops, "forward", recorded)
+    case = ("gru", {"activation": "tanh"}, features)
+    cell = random_cell(case, rng, "float32")
+    execute(QUICKEST, values(cell), problem(cell, case, rng, "float32"))
+    assert set(seen) == {is_in_loop}
+
+
 @tensorflow_only
 @four_cases
 def test_operations_one_by_one_equal_plain(case, plainly, rng, monkeypatch):
