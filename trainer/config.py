@@ -222,7 +222,13 @@ class TrainConfig:
             UserError: as for `units` and `memory.check`, or the task refuses a longer length.
         """
         for multiple in self.eval_lengths:
-            self.make_task(multiple)
+            try:
+                self.make_task(multiple)
+            except UserError as error:
+                raise UserError(
+                    f"eval_lengths is {self.eval_lengths}, but at {multiple} times the length, "
+                    f"{error}; choose smaller multiples, or () for none"
+                ) from None
         input_dim, output_dim = task.input_dim, task.output_dim
         units = self.units(input_dim, output_dim)
         shapes = stack_shapes(self.arch, self.depth, units, input_dim, output_dim)
