@@ -18,7 +18,7 @@ from tuning.report import lengths, statistics
 from tuning.report.claims.floors import LEARNED
 from tuning.report.drawing import over_seeds
 from tuning.report.paper import ARCHS, DIMENSIONS, label
-from tuning.report.selection import limits, limits_of
+from tuning.report.selection import limits, limits_of, task_in_words
 from tuning.sweep import config
 
 LEARNS, DIVERGES, SPEED = "trials that learn, %", "trials that diverge, %", "steps per second"
@@ -64,7 +64,7 @@ def studies() -> pd.DataFrame:
             own = {"max_params": values["num_params"], "max_steps": values["train_steps"]}
             own["setting"] = json.dumps(values.get("task_options", {}), sort_keys=True)
             own["limits"] = limits_of(values)
-            own |= {"depth": depth, "multiples": values.get("eval_lengths", (1,))}
+            own |= {"depth": depth, "multiples": values.get("eval_lengths") or (1,)}
             rows.append(values | own | {"column": _heading(values)})
     return pd.DataFrame(rows)[[*_KEYS, "num_trials", "multiples", "column"]]
 
@@ -74,9 +74,8 @@ def _heading(values):
         return f"bits per parameter at {values['num_params']:,}"
     if values["task"] == "memory":
         return f"variance recovered / (units / {DIMENSIONS})"
-    options = ", permuted" if values.get("task_options", {}).get("permuted") else ""
     depth = f", depth {values['depth']}" if "depth" in values else ""
-    return f"{values['task']}{options}{depth}: loss / chance"
+    return f"{task_in_words(values)}{depth}: loss / chance"
 
 
 @functools.cache

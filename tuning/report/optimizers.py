@@ -17,7 +17,7 @@ from tuning.report import page
 from tuning.report.chart import Chart
 from tuning.report.claims.floors import LEARNED
 from tuning.report.paper import label
-from tuning.report.selection import holds, limits, limits_of
+from tuning.report.selection import holds, limits, limits_of, task_in_words
 from tuning.report.statistics import Estimate, share
 from tuning.sweep import config
 
@@ -40,19 +40,24 @@ _HELD = {"activation", "optimizer"}
 
 @functools.cache
 def studies() -> pd.DataFrame:
-    """The studies of the gin file: the columns by which trials are found, and `num_trials`."""
+    """The studies of the gin file.
+
+    Their columns are those by which trials are found, `num_trials`, and `words`, the task with its
+    options.
+    """
     rows = []
     for values in config.points("gin_configs/optimizers.gin", "laptop"):
         facts = ARCHITECTURES[values["arch"]]
         made = {"activation": facts.activation, "depth": facts.min_depth}
         sizes = {"max_params": values["num_params"], "max_steps": values["train_steps"]}
         setting = json.dumps(values.get("task_options", {}), sort_keys=True)
-        rows.append(made | values | sizes | {"setting": setting, "limits": limits_of(values)})
-    return pd.DataFrame(rows)[[*_KEYS, "num_trials"]]
+        own = {"setting": setting, "limits": limits_of(values), "words": task_in_words(values)}
+        rows.append(made | values | sizes | own)
+    return pd.DataFrame(rows)[[*_KEYS, "num_trials", "words"]]
 
 
 def select(trials: pd.DataFrame) -> pd.DataFrame:
-    """The trials of the sweep, with the additional column `num_trials`."""
+    """The trials of the sweep, with the additional columns `num_trials` and `words`."""
     found = trials[~trials.is_rerun & trials.iteration.notna() & (trials.profile != "smoke")]
     found = found[holds(found, "optimizer")]
     found = found[found.held.map(lambda text: set(json.loads(text)) <= _HELD).astype(bool)]
@@ -89,8 +94,8 @@ def table(found: pd.DataFrame) -> pd.DataFrame:
         found: trials of `complete`.
     """
     rows = []
-    for task in studies().task.unique():
-        of_task = found[found.task == task]
+    for task in studies().words.unique():
+        of_task = found[found.words == task]
         gated = {name: part for name, part in _parts(of_task[of_task.is_gated])}
         if not gated:
             continue

@@ -83,8 +83,15 @@ def other_options(setting: str) -> str:
     return _in_words({k: v for k, v in json.loads(setting).items() if k != "sha256"})
 
 
+def task_in_words(values: Mapping[str, Any]) -> str:
+    """Writes the task of a study in a gin file, with its options."""
+    return ", ".join((values["task"], *filter(None, [_in_words(values.get("task_options", {}))])))
+
+
 def _in_words(options):
-    return " ".join(f"{name}={str(value)[:12]}" for name, value in options.items())
+    return " ".join(
+        name if value is True else f"{name}={str(value)[:12]}" for name, value in options.items()
+    )
 
 
 def holds(trials: pd.DataFrame, name: str) -> np.ndarray:

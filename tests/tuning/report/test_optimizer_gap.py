@@ -8,6 +8,7 @@ from rnn_zoo.architectures import ARCHITECTURES
 from tuning.report import optimizers
 from tuning.report.claims.floors import LEARNED
 from tuning.report.statistics import Estimate
+from tuning.sweep import config
 
 PARENS = optimizers.studies()[optimizers.studies().task == "parens"]
 
@@ -160,3 +161,19 @@ def test_a_study_with_other_settings_is_not_used(values):
     row = PARENS.to_dict("records")[0]
     assert len(optimizers.select(frame(*study(row, [0.5] * 8)))) == 8
     assert not len(optimizers.select(frame(*study(row, [0.5] * 8, **values))))
+
+
+def test_each_task_has_rows_of_its_own_named_with_its_options():
+    rows = []
+    for row in optimizers.studies().to_dict("records"):
+        if row["optimizer"] == "adam":
+            rows += study(row, [0.5] * 8, setting=row["setting"])
+    found = table(rows)
+    assert list(found.task) == ["parens", "adding, num_steps=200", "copy, delay=100"]
+    # The same tasks at other lengths are not the sweep's.
+    assert list(table([row | {"setting": "{}"} for row in rows]).task) == ["parens"]
+
+
+def test_the_trained_models_are_not_measured_at_other_lengths():
+    points = config.points("gin_configs/optimizers.gin", "laptop")
+    assert {point["eval_lengths"] for point in points} == {()}
