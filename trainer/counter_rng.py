@@ -118,6 +118,11 @@ def below_large(words: Tensor, bound: Any) -> Tensor:
     return ops.cast(high + overflow, "int32")
 
 
+def permutation(words: Tensor) -> Tensor:
+    """Maps words (..., K) to random permutations of 0 to K - 1, int32."""
+    return ops.cast(ops.argsort(uniform(words), axis=-1), "int32")
+
+
 def _multiply(a, b):
     """Returns the 64-bit product of two uint32 as (high word, low word)."""
     half, mask = word(16), word(0xFFFF)

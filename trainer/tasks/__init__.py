@@ -11,22 +11,30 @@ from trainer.tasks.base import Batch, Coded, Task, WeightedBatch, cross_entropy,
 from trainer.tasks.capacity import Capacity
 from trainer.tasks.copy_memory import Copy
 from trainer.tasks.digits import Digits
+from trainer.tasks.dyck import Dyck
 from trainer.tasks.flip_flop import FlipFlop
 from trainer.tasks.memory import Memory
 from trainer.tasks.mnist import MNIST
+from trainer.tasks.modular_arithmetic import ModularArithmetic
+from trainer.tasks.noisy_recall import NoisyRecall
 from trainer.tasks.parens import Parens
 from trainer.tasks.parity import Parity
 from trainer.tasks.rcf import RCF
+from trainer.tasks.recall import Recall
 from trainer.tasks.s5 import S5
+from trainer.tasks.selective_copy import SelectiveCopy
 from trainer.tasks.series import Series
 from trainer.tasks.text8 import Text8
 
 _PAPER = (Capacity, Memory, RCF, Text8, Parens, Arithmetic)
 #: Names of the paper's tasks.
 PAPER_TASKS: tuple[str, ...] = tuple(task.name for task in _PAPER)
+_LONG_MEMORY = (Adding, Copy, SelectiveCopy, Recall, NoisyRecall)
+_STATE_TRACKING = (Parity, ModularArithmetic, Dyck, FlipFlop, S5)
+_SEQUENCES = (Digits, MNIST, Series)
 #: Task name -> class, those of the paper first.
 TASKS: dict[str, type[Task]] = {
-    task.name: task for task in (*_PAPER, Adding, Copy, Parity, FlipFlop, S5, Digits, MNIST, Series)
+    task.name: task for task in (*_PAPER, *_LONG_MEMORY, *_STATE_TRACKING, *_SEQUENCES)
 }
 #: Attributes of a task that hold names of its options.
 _OF_OPTIONS = ("ranges", "lane_options", "pooled_options")
@@ -49,7 +57,7 @@ def register(name: str, task_class: type[Task], summary: str = "") -> type[Task]
     """Adds a task to `TASKS`, in this process.
 
     Commands, configurations and sweeps then accept its name. Commands find a *dotted* name by
-    importing its module: `--task=my_tasks.parity` imports `my_tasks`, which must be on Python's
+    importing its module: `--task=my_tasks.matches` imports `my_tasks`, which must be on Python's
     path and register the name. In Python, import the module yourself.
 
     Args:

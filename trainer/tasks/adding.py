@@ -28,7 +28,7 @@ class Adding(Task):
     chance_loss = 1 / 6
     splits_share_a_program = True
     length_option = "num_steps"
-    defaults = {"train_steps": 3000, "num_params": 5000}
+    defaults = {"train_steps": 3000, "num_params": 5000, "eval_lengths": (1, 2, 4, 8)}
 
     def __init__(self, num_steps: int = 100):
         check_whole(2, num_steps=num_steps)

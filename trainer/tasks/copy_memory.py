@@ -36,7 +36,7 @@ class Copy(Symbols):
     answers = vocabulary[:GO]
     input_dim, output_dim = len(vocabulary), len(answers)
     length_option = "delay"
-    defaults = {"train_steps": 3000, "num_params": 20_000}
+    defaults = {"train_steps": 3000, "num_params": 20_000, "eval_lengths": (1, 2, 4, 8)}
 
     def __init__(self, delay: int = 10):
         check_whole(1, delay=delay)
@@ -45,12 +45,19 @@ class Copy(Symbols):
         self._delay = delay
 
     def draw(self, data, split, seed, step, batch_size):
-        words = counter_rng.bits(seed, split, step, (batch_size, LENGTH))
-        symbols = counter_rng.below(words, 8)
+        words = counter_rng.bits(seed, split, step, (batch_size, LENGTH + self._num_words()))
+        symbols = counter_rng.below(words[..., :LENGTH], 8)
         blanks = ops.full_like(symbols[..., :1], BLANK)
         before = ops.repeat(blanks, self._delay - 1, axis=-1)
         after = ops.repeat(blanks, LENGTH, axis=-1)
-        signal = ops.full_like(blanks, GO)
-        read = ops.concatenate([symbols, before, signal, after], axis=-1)
+        shown = self._show(symbols, before, words[..., LENGTH:])
+        read = ops.concatenate([shown, ops.full_like(blanks, GO), after], axis=-1)
         targets = ops.concatenate([after, before, blanks, symbols], axis=-1)
         return Batch(OneHot(read[..., None], self.input_dim), targets)
+
+    def _num_words(self):
+        """Number of random words for `_show`."""
+        return 0
+
+    def _show(self, symbols, blanks, words):
+        return ops.concatenate([symbols, blanks], axis=-1)

@@ -6,7 +6,7 @@ from rnn_zoo.inputs import OneHot
 from trainer import counter_rng
 from trainer import lazy_ops as ops
 from trainer.tasks.base import Batch, check_whole
-from trainer.tasks.symbols import Symbols
+from trainer.tasks.symbols import Symbols, over_time
 
 WRITE, READ, IGNORE = 2, 3, 4
 
@@ -35,7 +35,7 @@ class FlipFlop(Symbols):
     input_dim, output_dim = len(vocabulary), len(answers)
     chance_loss = math.log(2)
     length_option = "pairs"
-    defaults = {"train_steps": 3000, "num_params": 5000}
+    defaults = {"train_steps": 3000, "num_params": 5000, "eval_lengths": (1, 2, 4, 8)}
 
     def __init__(self, pairs: int = 32):
         check_whole(2, pairs=pairs)
@@ -48,12 +48,10 @@ class FlipFlop(Symbols):
         time, codes = ops.arange(self._pairs), ops.minimum(WRITE + drawn, IGNORE)
         codes = ops.where(time == 0, WRITE, ops.where(time == self._pairs - 1, READ, codes))
 
-        def after(memory, pair):
-            memory = ops.where(pair[0] == WRITE, pair[1], memory)
-            return memory, memory
+        def after(memory, code, bit):
+            return (ops.where(code == WRITE, bit, memory),)
 
-        pairs = tuple(ops.moveaxis(each, -1, 0) for each in (codes, bits))
-        written = ops.moveaxis(ops.scan(after, ops.zeros_like(pairs[1][0]), pairs)[1], 0, -1)
+        (written,) = over_time(after, (ops.zeros_like(bits[..., 0]),), codes, bits)
         read = ops.stack([codes, ops.where(codes == READ, written, bits)], axis=-1)
         read = ops.reshape(read, (*read.shape[:-2], 2 * self._pairs))[..., :-1]
         targets = ops.repeat(written, 2, axis=-1)[..., :-1]

@@ -30,7 +30,7 @@ class Parity(Symbols):
     input_dim = output_dim = 2
     chance_loss = math.log(2)
     length_option = "num_steps"
-    defaults = {"train_steps": 3000, "num_params": 5000}
+    defaults = {"train_steps": 3000, "num_params": 5000, "eval_lengths": (1, 2, 4, 8)}
 
     def __init__(self, num_steps: int = 32):
         check_whole(1, num_steps=num_steps)

@@ -9,7 +9,7 @@ from rnn_zoo.inputs import OneHot
 from trainer import counter_rng
 from trainer import lazy_ops as ops
 from trainer.tasks.base import Batch, check_whole
-from trainer.tasks.symbols import Symbols
+from trainer.tasks.symbols import Symbols, over_time
 
 PERMUTATIONS = tuple(itertools.permutations(range(5)))
 CODES = {permutation: code for code, permutation in enumerate(PERMUTATIONS)}
@@ -38,7 +38,7 @@ class S5(Symbols):
     input_dim = output_dim = len(PERMUTATIONS)
     chance_loss = math.log(len(PERMUTATIONS))
     length_option = "num_steps"
-    defaults = {"train_steps": 8000, "num_params": 50_000}
+    defaults = {"train_steps": 8000, "num_params": 50_000, "eval_lengths": (1, 2, 4, 8)}
 
     def __init__(self, num_steps: int = 4):
         check_whole(1, num_steps=num_steps)
@@ -50,11 +50,10 @@ class S5(Symbols):
         words = counter_rng.bits(seed, split, step, (batch_size, self.num_steps))
         codes = counter_rng.below(words, len(PERMUTATIONS))
 
-        def step(product, code):
+        def after(product, code):
             index = product * len(PERMUTATIONS) + code
-            product = ops.cast(ops.take(data["products"], index, axis=0), "int32")
-            return product, product
+            return (ops.cast(ops.take(data["products"], index, axis=0), "int32"),)
 
         # Code 0 is the identity, and products[120 p + q] is p · q.
-        _, products = ops.scan(step, ops.zeros_like(codes[..., 0]), ops.moveaxis(codes, -1, 0))
-        return Batch(OneHot(codes[..., None], self.input_dim), ops.moveaxis(products, 0, -1))
+        (products,) = over_time(after, (ops.zeros_like(codes[..., 0]),), codes)
+        return Batch(OneHot(codes[..., None], self.input_dim), products)

@@ -1,7 +1,10 @@
 """Base class of tasks that read one symbol per time step and name one of a few answers."""
 
-from typing import ClassVar
+import math
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar
 
+from trainer import counter_rng
 from trainer import lazy_ops as ops
 from trainer.tasks.base import Coded
 from trainer.tasks.rendering import scored_sample
@@ -37,3 +40,43 @@ class Symbols(Coded):
     def _text(symbols):
         symbols = tuple(symbols)
         return ("" if all(len(symbol) == 1 for symbol in symbols) else " ").join(symbols)
+
+
+def places(words: Any, count: int) -> tuple[Any, Any]:
+    """Chooses places for items that keep their order.
+
+    Args:
+        words: (..., M) random words, one per place.
+        count: number of items; all choices of places are equally likely.
+
+    Returns:
+        Whether each place has an item, and the index of that item; both (..., M).
+    """
+    chosen = counter_rng.permutation(words)[..., :count, None]
+    has_item = ops.any(chosen == ops.arange(words.shape[-1], dtype="int32"), axis=-2)
+    return has_item, ops.maximum(ops.cumsum(ops.cast(has_item, "int32"), axis=-1) - 1, 0)
+
+
+def over_time(step: Callable, states: Any, *inputs: Any) -> tuple[Any, ...]:
+    """Follows an automaton over time, the last axis of its inputs.
+
+    Args:
+        step: maps states and inputs, all (...), to a tuple of the next states.
+        states: tuple of the first states, (...).
+        inputs: (..., T).
+
+    Returns:
+        The states after each input, (..., T).
+    """
+
+    def scanned(states, read):
+        states = step(*states, *read)
+        return states, states
+
+    _, states = ops.scan(scanned, states, tuple(ops.moveaxis(each, -1, 0) for each in inputs))
+    return tuple(ops.moveaxis(each, 0, -1) for each in states)
+
+
+def entropy(probabilities: Iterable[float]) -> float:
+    """Returns the entropy of a distribution, in nats."""
+    return -sum(p * math.log(p) for p in probabilities if p > 0)
