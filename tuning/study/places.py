@@ -53,12 +53,12 @@ def default_lanes(config: TrainConfig, num_steps: int) -> int:
     """Chooses the number of lanes of a worker.
 
     On a GPU, the latency of a time step hardly depends on its width, so lanes are nearly free. On a
-    CPU, lanes help only the smallest models: where parameters times time steps exceed about 20,000,
-    arithmetic costs more than launching operations.
+    CPU, lanes help only the smallest models: where parameters times time steps times samples exceed
+    about a million, arithmetic costs more than launching operations.
     """
     if gpus():
         return 32
-    return 4 if config.num_params * num_steps <= 20_000 else 1
+    return 4 if config.num_params * num_steps * config.batch_size <= 1_000_000 else 1
 
 
 class Place(NamedTuple):

@@ -46,6 +46,8 @@ def test_one_worker_per_core_without_gpus(driver, monkeypatch):
     assert places.places(2) == [([2, 3], ""), ([5, 7], "")]
     assert places.default_lanes(TrainConfig("capacity", "gru", num_params=1000), 5) == 4
     assert places.default_lanes(TrainConfig("memory", "gru", num_params=10_000), 12) == 1
+    large = TrainConfig("capacity", "gru", num_params=1000, batch_size=256)
+    assert places.default_lanes(large, 5) == 1
 
 
 def _import_late(connection, name):
