@@ -3,6 +3,7 @@
 Legend: I input, N units, G gates.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -20,6 +21,10 @@ GATES: dict[type[layers.CellLayer], tuple[str, ...]] = {
     layers.GRUResetAfter: ("u", "r", "c"),
     layers.LSTM: ("i", "f", "c", "o"),
 }
+#: Options that layers of neither library have and that act in inference too.
+LACKING = ("layer_norm", "zoneout", "return_state_sequences")
+#: Options that they lack and that act in training alone.
+LACKING_IN_TRAINING = ("truncate", "initial_noise", "candidate_dropout")
 
 
 def by_gate(
@@ -101,18 +106,27 @@ def _recurrent_gates(layer):
     return tuple("p" if is_apart and g == "c" else g for g in GATES[type(layer)])
 
 
-def check_ours(layer: layers.CellLayer, theirs: str, drop_initial_state: bool) -> None:
+def check_ours(
+    layer: layers.CellLayer,
+    theirs: str,
+    drop_initial_state: bool,
+    inference_only: bool,
+    lacking: Iterable[str] = (),
+    lacking_in_training: Iterable[str] = (),
+) -> None:
     """Refuse a layer of rnn_zoo without an equivalent in the other library.
 
     Args:
         layer: layer of a class in `GATES`.
         theirs: name of the equivalent, for the message.
         drop_initial_state: whether to drop a learned initial state that is not zero.
+        inference_only: whether to drop what acts in training alone.
+        lacking: options that this equivalent lacks, beside those that both libraries lack.
+        lacking_in_training: options that it lacks and that act in training alone.
 
     Raises:
-        ValueError: a learned initial state that is not zero and not to be dropped, layer
-            normalisation, zoneout, returned state sequences, an LSTM with an activation other than
-            tanh, or a layer without weights.
+        ValueError: a learned initial state that is not zero and not to be dropped, an option that
+            would be lost, an LSTM with an activation other than tanh, or a layer without weights.
     """
     check_activation(layer, layer.cell.activation)
     check_built(layer)
@@ -121,16 +135,17 @@ def check_ours(layer: layers.CellLayer, theirs: str, drop_initial_state: bool) -
             f"{who(layer)} starts from a learned state, but {theirs} from zero; pass "
             "drop_initial_state=True, and give cell.initial_state to its calls"
         )
-    cell = layer.cell
-    lacking = {
-        "layer_norm": cell.layer_norm,
-        "zoneout": any(cell.zoneout.values()),
-        "return_state_sequences": layer.return_state_sequences,
-    }
-    for option in (option for option, is_used in lacking.items() if is_used):
-        raise ValueError(
-            f"{who(layer)} has {option}, which {theirs} lacks; convert a layer without it"
+    ways_out = dict.fromkeys((*LACKING, *lacking), "convert a layer without it")
+    if not inference_only:
+        ways_out |= dict.fromkeys(
+            (*LACKING_IN_TRAINING, *lacking_in_training),
+            "it acts in training alone, so pass inference_only=True to drop it",
         )
+    config = layer.get_config()
+    for option, way_out in ways_out.items():
+        value = config.get(option)
+        if any(value.values()) if isinstance(value, dict) else value:
+            raise ValueError(f"{who(layer)} has {option}, which {theirs} lacks; {way_out}")
 
 
 def check_activation(layer: Any, activation: Any) -> None:

@@ -87,49 +87,55 @@ def from_keras(layer: Any, learned_initial_state: bool = False) -> Any:
     )
 
 
-def to_keras(layer: Any, drop_initial_state: bool = False) -> Any:
+def to_keras(layer: Any, drop_initial_state: bool = False, inference_only: bool = False) -> Any:
     """Return a Keras layer or model of an rnn_zoo layer or model of them; invert `from_keras`.
 
     Args:
         layer: a built `rnn_zoo.layers.RNN`, `IRNN`, `GRU`, `GRUResetAfter`, or `LSTM` of
             `activation="tanh"`; or a model or wrapper of such layers, as for `from_keras`.
         drop_initial_state: whether to drop learned initial states that are not zero.
+        inference_only: whether to drop what acts in training alone and Keras lacks: `truncate`,
+            `initial_noise`, `candidate_dropout`, and a GRU's `recurrent_dropout`, whose equations
+            differ.
 
     Returns:
         A `keras.layers.SimpleRNN`, `GRU` or `LSTM`, with b^fg added to its bias; or a copy of the
         model with such layers.
 
     Raises:
-        ValueError: another recurrent layer, one without weights, one with noise that Keras lacks,
-            an initial state that would be lost, or one inside a subclassed model or another layer.
+        ValueError: another recurrent layer, one without weights, an initial state or an option that
+            would be lost, or one inside a subclassed model or another layer.
 
     Example:
         layer = rnn_zoo.convert.to_keras(model.get_layer("layer_0"), drop_initial_state=True)
     """
     if isinstance(layer, CONTAINERS):
-        convert = functools.partial(to_keras, drop_initial_state=drop_initial_state)
+        convert = functools.partial(
+            to_keras, drop_initial_state=drop_initial_state, inference_only=inference_only
+        )
         return with_converted_layers(layer, convert, _is_ours)
     if type(layer) not in _TO:
         raise ValueError(
             f"keras.layers has none with the equations of {_described(layer)}; choose an "
             "rnn_zoo.layers.RNN, IRNN, GRU, GRUResetAfter or LSTM"
         )
-    kind, options = _TO[type(layer)], {}
-    arrays.check_ours(layer, f"keras.layers.{kind.__name__}", drop_initial_state)
+    kind, options = _TO[type(layer)], _common(layer)
+    theirs = f"keras.layers.{kind.__name__}"
+    arrays.check_ours(layer, theirs, drop_initial_state, inference_only)
     if kind is keras.layers.GRU:
-        _check_dropout(layer, layer.cell)
         options["reset_after"] = isinstance(layer, layers.GRUResetAfter)
-    if layer.cell.candidate_dropout:
-        raise ValueError(f"{arrays.who(layer)} has candidate_dropout, which layers of Keras lack")
+        if inference_only:
+            options["recurrent_dropout"] = 0.0
+        _check_dropout(layer, options["recurrent_dropout"])
     if kind is not keras.layers.SimpleRNN:
         options |= _gates(layer)
     cell, (kernel, recurrent, *biases) = layer.cell, arrays.joined(layer)
     options["use_bias"] = cell.use_bias or bool(np.any(biases))
-    theirs = kind(cell.units, activation=cell.activation, **options, **_common(layer))
-    theirs.build((_batch_size(layer), None, len(kernel)))
+    found = kind(cell.units, activation=cell.activation, **options)
+    found.build((_batch_size(layer), None, len(kernel)))
     bias = np.stack(biases) if options.get("reset_after") else biases[0]
-    theirs.set_weights([kernel, recurrent, bias] if options["use_bias"] else [kernel, recurrent])
-    return theirs
+    found.set_weights([kernel, recurrent, bias] if options["use_bias"] else [kernel, recurrent])
+    return found
 
 
 def _is_ours(layer):
@@ -163,20 +169,21 @@ def _common(layer):
         "name": layer.name,
         "dtype": layer.dtype_policy,
         "trainable": layer.trainable,
+        "autocast": layer.autocast,
     }
 
 
 def _check(layer):
     """Refuse a Keras layer without an equivalent in rnn_zoo."""
     if isinstance(layer, keras.layers.GRU):
-        _check_dropout(layer, layer)
+        _check_dropout(layer, layer.recurrent_dropout)
     arrays.check_activation(layer, layer.activation)
     arrays.check_built(layer)
 
 
-def _check_dropout(layer, gru):
+def _check_dropout(layer, rate):
     """Refuse the one noise whose equations differ."""
-    if gru.recurrent_dropout:
+    if rate:
         raise ValueError(
             f"{arrays.who(layer)} has recurrent_dropout, which Keras's GRU applies to the state "
             "that it carries on too, and rnn_zoo's to the products alone; train one without it"

@@ -12,6 +12,13 @@ from rnn_zoo import layers
 from rnn_zoo.convert import arrays
 
 _NONLINEARITIES = {keras.activations.tanh: "tanh", keras.activations.relu: "relu"}
+#: Options that a module lacks, beside those of `arrays.LACKING`.
+_LACKING = ("stateful", "zero_output_for_mask")
+_LACKING_IN_TRAINING = (
+    *("dropout", "recurrent_dropout", "activity_regularizer"),
+    *(f"{part}_{kind}" for part in ("kernel", "recurrent", "bias")
+      for kind in ("regularizer", "constraint")),
+)  # fmt: skip
 
 
 def from_torch(
@@ -57,6 +64,7 @@ def from_torch(
         if module.bias:
             biases = [array(f"bias_ih_l{index}"), array(f"bias_hh_l{index}")]
         given = [_reordered(kind, each) for each in (kernel, recurrent, *biases)]
+        ours.trainable = getattr(module, f"weight_ih_l{index}").requires_grad
         converted.append(arrays.filled(ours, *given))
     return converted
 
@@ -65,6 +73,7 @@ def to_torch(
     stack: layers.CellLayer | list[layers.CellLayer] | tuple[layers.CellLayer, ...],
     batch_first: bool = True,
     drop_initial_state: bool = False,
+    inference_only: bool = False,
 ) -> Any:
     """Return a PyTorch module with the weights of layers; invert `from_torch`.
 
@@ -74,6 +83,8 @@ def to_torch(
             `IRNN` of one activation, tanh or relu.
         batch_first: the module's option; by default the module takes (B, T, I), like the layers.
         drop_initial_state: whether to drop a learned initial state that is not zero.
+        inference_only: whether to drop what acts in training alone: `truncate`, all dropout, noise,
+            regularizers and constraints.
 
     Returns:
         A `torch.nn.RNN`, `GRU` or `LSTM` with the precision of the layers' weights. `bias_ih` is
@@ -82,8 +93,8 @@ def to_torch(
         final states, and does not support masks.
 
     Raises:
-        ValueError: other layers, layers that do not fit into one module, or an initial state that
-            would be lost.
+        ValueError: other layers, layers that do not fit into one module, or an initial state or an
+            option that would be lost.
         ImportError: PyTorch is not installed.
 
     Example:
@@ -92,7 +103,7 @@ def to_torch(
     """
     torch = _torch()
     stack = list(stack) if isinstance(stack, (list, tuple)) else [stack]
-    _check_stack(stack, drop_initial_state)
+    _check_stack(stack, drop_initial_state, inference_only)
     cell, ours = stack[0].cell, type(stack[0])
     weights = [[_reordered(ours, each) for each in arrays.joined(layer)] for layer in stack]
     kinds = {layers.LSTM: torch.nn.LSTM, layers.GRUResetAfter: torch.nn.GRU}
@@ -112,6 +123,7 @@ def to_torch(
         for name, value in zip(names, arrays_of_layer, strict=True):
             parameter = getattr(module, f"{name}_l{index}")
             parameter.data.copy_(torch.from_numpy(np.ascontiguousarray(value.T)))
+            parameter.requires_grad_(stack[index].trainable)
     return module
 
 
@@ -163,7 +175,7 @@ def _kind(module):
     return kinds[type(module)]
 
 
-def _check_stack(stack, drop_initial_state):
+def _check_stack(stack, drop_initial_state, inference_only):
     """Refuse layers without an equivalent module."""
     if not stack:
         raise ValueError("a torch.nn module has at least one layer; got an empty list")
@@ -184,7 +196,14 @@ def _check_stack(stack, drop_initial_state):
                 f"{arrays.who(layer)} has go_backwards, which a torch.nn module does not; convert "
                 "one without it, and flip its inputs"
             )
-        arrays.check_ours(layer, "a torch.nn module", drop_initial_state)
+        arrays.check_ours(
+            layer,
+            "a torch.nn module",
+            drop_initial_state,
+            inference_only,
+            _LACKING,
+            _LACKING_IN_TRAINING,
+        )
         _check_activations(layer)
     _check_alike(stack)
 

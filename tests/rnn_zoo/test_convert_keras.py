@@ -203,15 +203,3 @@ def test_a_learned_state_is_lost_only_if_asked(kind, rng):
     # As the refusal says: the states that were learned, given at each call.
     states = [np.tile(state, (BATCH, 1)) for state in layer.cell.initial_state]
     assert_same(found(inputs, initial_state=states), layer(inputs))
-
-
-@pytest.mark.parametrize(
-    "options", [{"layer_norm": True}, {"zoneout": 0.3}, {"return_state_sequences": True}]
-)
-def test_options_that_change_inference_are_refused(options, rng):
-    (option,) = options
-    layer = our_layer(layers.LSTM, rng, **({"return_state": False} | options))
-    assert f"has {option}, which keras.layers.LSTM lacks" in refusal(convert.to_keras, layer)
-    pytest.importorskip("torch")
-    layer = our_layer(layers.GRUResetAfter, rng, **({"return_state": False} | options))
-    assert f"has {option}, which a torch.nn module lacks" in refusal(convert.to_torch, layer)
