@@ -152,7 +152,8 @@ def test_lanes_have_options_of_their_own(rng):
     twice = keras.tree.map_structure(lambda array: np.stack([array, array]), (weights, inputs))
     found = to_numpy(forward(together, *twice))
     for lane, cells in enumerate(alone):
-        np.testing.assert_allclose(found[lane], to_numpy(forward(cells, weights, inputs)), 1e-5)
+        expected = to_numpy(forward(cells, weights, inputs))
+        np.testing.assert_allclose(found[lane], expected, rtol=1e-5, atol=1e-6)
     assert np.abs(found[0] - found[1]).max() > 0.01
 
 

@@ -384,7 +384,7 @@ def test_muon_takes_each_matrix_of_an_array_by_itself():
 
     found = update(weights)
     for block, result in zip(weights["blocks"], found["blocks"], strict=True):
-        np.testing.assert_allclose(result, update({"x": block})["x"], rtol=1e-5, atol=1e-7)
+        np.testing.assert_allclose(result, update({"x": block})["x"], rtol=1e-5, atol=1e-6)
         singular = np.linalg.svd(result / (0.2 * 5**0.5), compute_uv=False)
         assert singular.min() > 0.5 and singular.max() < 1.3
     np.testing.assert_array_equal(found["bias"], weights["bias"])

@@ -211,7 +211,7 @@ def written(once):
             place = home / f"runs/atlas/studies/{arch}"
             place.mkdir(parents=True)
             config = {"task": "capacity", "arch": arch, "depth": 1, "num_params": 2500}
-            config |= {"train_steps": 100_000}
+            config |= {"train_steps": 50_000}
             search = {"algorithm": "random", "ranges": {"num_samples": [5000, 15000]}}
             facts = {"study": search, "config": config}
             (place / "study.json").write_text(json.dumps(facts))
