@@ -320,7 +320,7 @@ def _seconds(points, text8):
     """Core-seconds per trial of studies, measured on this machine."""
     specs = _specs(points, text8)
     costs = estimate.costs(specs, {spec.name: spec.num_trainings for spec in specs})
-    return [cost.seconds / cost.trials for cost in costs.values()]
+    return [cost.seconds / cost.trainings for cost in costs.values()]
 
 
 def _specs(points, text8):

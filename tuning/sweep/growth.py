@@ -81,8 +81,10 @@ def kept(path: str, merged: Union) -> list[str]:
         lines.append(f"{path} keeps {more} that the gin file does not name")
     if merged.larger:
         studies, first = count(len(merged.larger), "study", "studies"), merged.larger[0]
-        trials = count(merged.specs[first].num_trainings, "training")
-        lines.append(f"{path} keeps more trials of {studies} than you want: {first} has {trials}")
+        number = count(merged.specs[first].num_trainings, "training")
+        lines.append(
+            f"{path} keeps more trainings of {studies} than you want: {first} has {number}"
+        )
     return lines
 
 

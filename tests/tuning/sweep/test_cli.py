@@ -157,7 +157,7 @@ def test_a_dry_run_prints_the_cost(tmp_path):
     assert not (tmp_path / "sweep").exists()
     last = done.stdout.strip().splitlines()[-1]
     # 30 of the RNN and 22 of the IRNN, half of whose random trials end at once.
-    assert "2 studies, 12 trials, 52 steps" in last
+    assert "2 studies, 12 trainings, 52 steps" in last
     assert "core-hours" in last and "on 1 core; 0 MB of disk" in last
 
 

@@ -54,7 +54,7 @@ def test_a_sweep_grows(tmp_path):
     assert again.specs == held
     assert growth.kept("out", again) == [
         "out keeps 2 more studies that the gin file does not name",
-        "out keeps more trials of 1 study than you want: study-001 has 11 trainings",
+        "out keeps more trainings of 1 study than you want: study-001 has 11 trainings",
     ]
 
 
