@@ -43,10 +43,10 @@ class WrongType(ValueError):
 
     def __init__(self, expected: str, value: Any):
         super().__init__(expected, value)
-        self.path, self._expected, self._value = "", expected, reprlib.repr(value)
+        self.path, self._expected, self._value = "", expected, value
 
     def __str__(self):
-        return f"{self.path or 'it'} must be {self._expected}, got {self._value}"
+        return f"{self.path or 'it'} must be {self._expected}, got {reprlib.repr(self._value)}"
 
 
 @functools.cache
@@ -67,7 +67,9 @@ def reader(kind: Any) -> _Reader:
         is_right, expected = rest
         return _checked(is_right, expected, reader(own))
     if origin in (typing.Union, types.UnionType):
-        return _one_of([reader(each) for each in arguments], _name(*arguments))
+        # Null first: another type's refusal costs an exception.
+        ordered = sorted(arguments, key=lambda each: each is not types.NoneType)
+        return _one_of([reader(each) for each in ordered], _name(*arguments))
     if origin is typing.Literal:
         return _checked(lambda value: value in arguments, f"one of {', '.join(arguments)}")
     if origin in (list, tuple):
@@ -89,9 +91,9 @@ def _name(*kinds):
     return " or ".join(_NAMES.get(typing.get_origin(kind) or kind, str(kind)) for kind in kinds)
 
 
-def _checked(is_right, expected, read=lambda value: value) -> _Reader:
+def _checked(is_right, expected, read=None) -> _Reader:
     def read_checked(value):
-        found = read(value)
+        found = read(value) if read else value
         if not is_right(found):
             raise WrongType(expected, value)
         return found
@@ -114,12 +116,12 @@ def _one_of(readers, expected) -> _Reader:
 def _list_of(read, make) -> _Reader:
     # Python's own values may be tuples where JSON has lists.
     is_list = _checked(lambda value: type(value) in (list, make), _NAMES[list])
-    return lambda value: make(_entry(n, read, each) for n, each in enumerate(is_list(value)))
+    return lambda value: make(_entries(enumerate(is_list(value)), {}, read).values())
 
 
 def _dict_of(read) -> _Reader:
     is_dict = reader(dict)
-    return lambda value: {n: _entry(n, read, each) for n, each in is_dict(value).items()}
+    return lambda value: _entries(is_dict(value).items(), {}, read)
 
 
 def _fields_of(kind) -> _Reader:
@@ -135,7 +137,7 @@ def _fields_of(kind) -> _Reader:
             raise ValueError(f"it has no {', '.join(sorted(missing))}")
         if not is_open and (unknown := value.keys() - hints.keys()):
             raise ValueError(f"it has an unknown field {reprlib.repr(min(unknown))}")
-        found = {n: _entry(n, readers.get(n, unchecked), each) for n, each in value.items()}
+        found = _entries(value.items(), readers, unchecked)
         try:
             return found if is_open else make(found)
         except (TypeError, KeyError, AttributeError) as error:
@@ -152,10 +154,13 @@ def _optional(kind):
     return {f.name for f in dataclasses.fields(kind) if {f.default, f.default_factory} != {none}}
 
 
-def _entry(name, read, value):
-    """Reads an entry, and adds its name to the path of an error."""
-    try:
-        return read(value)
-    except WrongType as error:
-        error.path = f"{name}.{error.path}".rstrip(".")
-        raise
+def _entries(items, readers, other):
+    """Reads (name, value) pairs, each by its reader or else by `other`; an error has the name."""
+    found = {}
+    for name, value in items:
+        try:
+            found[name] = readers.get(name, other)(value)
+        except WrongType as error:
+            error.path = f"{name}.{error.path}".rstrip(".")
+            raise
+    return found

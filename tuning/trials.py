@@ -217,6 +217,8 @@ def collect(
 def with_copies(trials: pd.DataFrame) -> pd.DataFrame:
     """Marks the copies of other studies' trials and of runs in `excluded`; changes the table."""
     kept = trials[trials.excluded == ""]
+    # Few trials are left, whose JSON is then parsed.
+    kept = kept[kept.duplicated([name for name in _SAME if name not in _JSON], keep=False)]
     # Options have another order in a run that repeats a config.gin, where gin has sorted them.
     kept = kept.assign(
         hparams=kept.hparams.map(_sorted, na_action="ignore"),

@@ -44,7 +44,7 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Flattens nested dicts, {"input_scale": {"c": 1}} to {"input_scale.c": 1}, and drops None."""
     found: dict[str, Any] = {}
     for name, value in values.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, dict):
             found |= flat(value, f"{prefix}{name}.")
         elif value is not None:
             found[prefix + name] = value

@@ -86,11 +86,12 @@ def _shown(chart, trials, used):
     for source, name in (("rnn-zoo", ""), ("published", "published: ")):
         if len(shown := used[used.source == source]):
             parts.append(name + _describe(shown))
-    if len(chart.points):
-        parts += _lost(used[~used.arch.isin(chart.points.arch.unique())])
+    points = chart.points
+    if len(points):
+        parts += _lost(used[~used.arch.isin(points.arch.unique())])
     series = [trials.loc[labels] for labels in chart.series]
-    points = [part[part.run.isin(chart.points.run)] for part in series]
-    return parts + pooled(series) + along(points) + chart.notes
+    shown = [part[part.run.isin(points.run)] for part in series]
+    return parts + pooled(series) + along(shown) + chart.notes
 
 
 def _lost(trials):

@@ -30,6 +30,7 @@ SHIFT = 4
 MOST_VECTOR_DOTS = 200
 #: Most letters that fit on an axis.
 MOST_LETTERS = 45
+_POINT = ["x", "y", "arch", "run"]
 #: Formats of figures, with the metadata that would differ between two builds left out.
 METADATA: dict[str, dict[str, None]] = {
     "pdf": dict.fromkeys(("CreationDate", "Creator", "Producer")),
@@ -111,9 +112,9 @@ class Chart:
 
     @property
     def points(self) -> pd.DataFrame:
-        columns = ["x", "y", "arch", "run"]
-        shown = [each[columns] for each in self._points]
-        return pd.concat(shown, ignore_index=True) if shown else pd.DataFrame(columns=columns)
+        if len(self._points) > 1:  # Figures ask for the points several times.
+            self._points = [pd.concat(self._points, ignore_index=True)]
+        return self._points[0] if self._points else pd.DataFrame(columns=_POINT)
 
     @_styled
     def line(self, table, arch, dashes="-", label=None):
@@ -261,7 +262,7 @@ class Chart:
 
     def record(self, table, arch):
         """Adds the runs of a table to the points, at columns x and y."""
-        self._points.append(table.assign(arch=arch))
+        self._points.append(table.assign(arch=arch)[_POINT].reset_index(drop=True))
 
     def entry(self, label, artist):
         """Adds an entry to the key unless there is one with this label."""

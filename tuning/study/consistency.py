@@ -128,8 +128,9 @@ def _difference(record, config):
 
 
 def _other_values(record, tried):
-    values = flat(record.config)
-    for name, value in tried.get(record.run_id, {}).items():
+    wanted = tried.get(record.run_id, {})
+    values = flat(record.config) if wanted else {}
+    for name, value in wanted.items():
         if values.get(name, value) != value:
             return f"{record.run_id} with {name} {values[name]}, not {value}"
     return None
