@@ -113,6 +113,7 @@ def check_ours(
     inference_only: bool,
     lacking: Iterable[str] = (),
     lacking_in_training: Iterable[str] = (),
+    otherwise: Iterable[str] = (),
 ) -> None:
     """Refuse a layer of rnn_zoo without an equivalent in the other library.
 
@@ -123,6 +124,7 @@ def check_ours(
         inference_only: whether to drop what acts in training alone.
         lacking: options that this equivalent lacks, beside those that both libraries lack.
         lacking_in_training: options that it lacks and that act in training alone.
+        otherwise: options that it has, and that act otherwise there, in training alone.
 
     Raises:
         ValueError: a learned initial state that is not zero and not to be dropped, an option that
@@ -135,17 +137,18 @@ def check_ours(
             f"{who(layer)} starts from a learned state, but {theirs} from zero; pass "
             "drop_initial_state=True, and give cell.initial_state to its calls"
         )
-    ways_out = dict.fromkeys((*LACKING, *lacking), "convert a layer without it")
+    lacks, acts_otherwise = f"which {theirs} lacks", f"which acts otherwise in {theirs}"
+    refused = dict.fromkeys((*LACKING, *lacking), f"{lacks}; convert a layer without it")
     if not inference_only:
-        ways_out |= dict.fromkeys(
-            (*LACKING_IN_TRAINING, *lacking_in_training),
-            "it acts in training alone, so pass inference_only=True to drop it",
-        )
+        way_out = "it acts in training alone, so pass inference_only=True to drop it"
+        in_training = (*LACKING_IN_TRAINING, *lacking_in_training)
+        refused |= dict.fromkeys(in_training, f"{lacks}; {way_out}")
+        refused |= dict.fromkeys(otherwise, f"{acts_otherwise}; {way_out}")
     config = layer.get_config()
-    for option, way_out in ways_out.items():
+    for option, reason in refused.items():
         value = config.get(option)
         if any(value.values()) if isinstance(value, dict) else value:
-            raise ValueError(f"{who(layer)} has {option}, which {theirs} lacks; {way_out}")
+            raise ValueError(f"{who(layer)} has {option}, {reason}")
 
 
 def check_activation(layer: Any, activation: Any) -> None:

@@ -95,8 +95,8 @@ def to_keras(layer: Any, drop_initial_state: bool = False, inference_only: bool 
             `activation="tanh"`; or a model or wrapper of such layers, as for `from_keras`.
         drop_initial_state: whether to drop learned initial states that are not zero.
         inference_only: whether to drop what acts in training alone and Keras lacks: `truncate`,
-            `initial_noise`, `candidate_dropout`, and a GRU's `recurrent_dropout`, whose equations
-            differ.
+            `initial_noise`, `candidate_dropout`; and what acts otherwise there: a GRU's
+            `recurrent_dropout`, and a regularizer or constraint of the bias if b^fg is not zero.
 
     Returns:
         A `keras.layers.SimpleRNN`, `GRU` or `LSTM`, with b^fg added to its bias; or a copy of the
@@ -104,7 +104,7 @@ def to_keras(layer: Any, drop_initial_state: bool = False, inference_only: bool 
 
     Raises:
         ValueError: another recurrent layer, one without weights, an initial state or an option that
-            would be lost, or one inside a subclassed model or another layer.
+            would be lost or act otherwise, or one inside a subclassed model or another layer.
 
     Example:
         layer = rnn_zoo.convert.to_keras(model.get_layer("layer_0"), drop_initial_state=True)
@@ -121,20 +121,33 @@ def to_keras(layer: Any, drop_initial_state: bool = False, inference_only: bool 
         )
     kind, options = _TO[type(layer)], _common(layer)
     theirs = f"keras.layers.{kind.__name__}"
-    arrays.check_ours(layer, theirs, drop_initial_state, inference_only)
+    otherwise = _acting_otherwise(layer)
+    arrays.check_ours(layer, theirs, drop_initial_state, inference_only, otherwise=otherwise)
+    options = {name: value for name, value in options.items() if name not in otherwise}
     if kind is keras.layers.GRU:
         options["reset_after"] = isinstance(layer, layers.GRUResetAfter)
-        if inference_only:
-            options["recurrent_dropout"] = 0.0
-        _check_dropout(layer, options["recurrent_dropout"])
     if kind is not keras.layers.SimpleRNN:
         options |= _gates(layer)
     cell, (kernel, recurrent, *biases) = layer.cell, arrays.joined(layer)
     options["use_bias"] = cell.use_bias or bool(np.any(biases))
     found = kind(cell.units, activation=cell.activation, **options)
+    # Keras 3.15's SimpleRNN ignores the argument.
+    found.activity_regularizer = layer.activity_regularizer
     found.build((_batch_size(layer), None, len(kernel)))
     bias = np.stack(biases) if options.get("reset_after") else biases[0]
     found.set_weights([kernel, recurrent, bias] if options["use_bias"] else [kernel, recurrent])
+    return found
+
+
+def _acting_otherwise(layer):
+    """Return the options that both have and that act otherwise in Keras, in training alone."""
+    found = []
+    if isinstance(layer, (layers.GRU, layers.GRUResetAfter)):
+        # Keras applies it to the state that is carried on, too.
+        found.append("recurrent_dropout")
+    if any(layer.cell.gate_bias.values()):
+        # b^fg becomes part of the bias.
+        found += ["bias_regularizer", "bias_constraint"]
     return found
 
 
@@ -175,16 +188,10 @@ def _common(layer):
 
 def _check(layer):
     """Refuse a Keras layer without an equivalent in rnn_zoo."""
-    if isinstance(layer, keras.layers.GRU):
-        _check_dropout(layer, layer.recurrent_dropout)
-    arrays.check_activation(layer, layer.activation)
-    arrays.check_built(layer)
-
-
-def _check_dropout(layer, rate):
-    """Refuse the one noise whose equations differ."""
-    if rate:
+    if isinstance(layer, keras.layers.GRU) and layer.recurrent_dropout:
         raise ValueError(
             f"{arrays.who(layer)} has recurrent_dropout, which Keras's GRU applies to the state "
             "that it carries on too, and rnn_zoo's to the products alone; train one without it"
         )
+    arrays.check_activation(layer, layer.activation)
+    arrays.check_built(layer)

@@ -8,6 +8,7 @@ from cell_twins import INPUT, UNITS
 from conversions import refusal
 
 from rnn_zoo import convert, layers
+from rnn_zoo.convert.arrays import GATES
 
 #: A value of each option that is not its default.
 VALUES = {
@@ -53,6 +54,9 @@ NOTHING_LOST = {
     *("kernel_initializer", "recurrent_initializer", "bias_initializer"),
     *("gate_bias", "learned_initial_state"),
 }
+#: Values of the options that only Keras's layers have, and those of its own that lose nothing.
+VALUES_OF_KERAS = {"unit_forget_bias": False, "unroll": True, "use_cudnn": False}
+NOTHING_LOST_OF_KERAS = NOTHING_LOST | VALUES_OF_KERAS.keys()
 #: In PyTorch, a module returns all outputs and states, has no name and no automatic casts, and a
 #: missing bias is a bias of zero.
 NOTHING_LOST_IN_TORCH = NOTHING_LOST | {
@@ -76,13 +80,14 @@ def options_of(kind):
 
 def made(kind, **options):
     """A built layer; it starts from a state of zero, as every new layer."""
-    if "use_bias" in options:
+    if any("bias" in name for name in options.keys() - {"gate_bias"}):
         options["gate_bias"] = 0  # which becomes a bias
     layer = kind(UNITS, **options)
     layer.build((2, None, INPUT))
     return layer
 
 
+@pytest.mark.parametrize("kind", GATES, ids=lambda kind: kind.__name__)
 def test_there_is_a_value_for_each_option(kind):
     assert set(options_of(kind)) == set(VALUES)
 
@@ -124,13 +129,53 @@ def test_an_option_is_in_the_layer_of_keras_or_refused(kind, option):
         assert "inference_only=True" in refusal(convert.to_keras, layer)
     elif option == "recurrent_dropout" and kind is layers.GRUResetAfter:
         assert found.recurrent_dropout == 0
-        assert "train one without it" in refusal(convert.to_keras, layer)
+        refused = refusal(convert.to_keras, layer)
+        assert "acts otherwise in keras.layers.GRU" in refused and "inference_only=True" in refused
     else:
         name = "dtype_policy" if option == "dtype" else option
         theirs, ours = getattr(found, name), getattr(layer, name, None)
         ours = getattr(layer.cell, name) if ours is None else ours
         assert comparable(theirs) == comparable(ours)
         assert comparable(theirs) != comparable(getattr(convert.to_keras(made(kind)), name))
+
+
+def test_the_regularizer_of_outputs_is_in_a_simple_rnn():
+    layer = made(layers.RNN, activity_regularizer="l2")
+    assert comparable(convert.to_keras(layer).activity_regularizer) == comparable(
+        layer.activity_regularizer
+    )
+
+
+@pytest.mark.parametrize("option", ["bias_regularizer", "bias_constraint"])
+def test_what_acts_on_the_bias_is_refused_if_a_gate_bias_is_added_to_it(option):
+    layer = layers.LSTM(UNITS, **{option: VALUES[option]})
+    layer.build((None, None, INPUT))
+    message = refusal(convert.to_keras, layer)
+    assert f"has {option}, which acts otherwise in keras.layers.LSTM" in message
+    assert getattr(convert.to_keras(layer, inference_only=True), option) is None
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [keras.layers.LSTM, pytest.param(keras.layers.SimpleRNN, marks=pytest.mark.slow)],
+    ids=lambda kind: kind.__name__,
+)
+def test_each_option_of_a_layer_of_keras_is_in_ours(kind):
+    of_bases = keras.layers.RNN, keras.layers.Layer
+    names = {n for each in (kind, *of_bases) for n in inspect.signature(each).parameters}
+    default = kind(UNITS)
+    default.build((2, None, INPUT))
+    default = convert.from_keras(default)
+    # LSTMs with another activation are refused, and SimpleRNN ignores `activity_regularizer`.
+    other = "activation" if kind is keras.layers.LSTM else "activity_regularizer"
+    for option in sorted(names - {"units", "cell", "args", "kwargs", other}):
+        theirs = kind(UNITS, **{option: (VALUES | VALUES_OF_KERAS)[option]})
+        theirs.build((2, None, INPUT))
+        found = convert.from_keras(theirs)
+        if option not in NOTHING_LOST_OF_KERAS:
+            name = "dtype_policy" if option == "dtype" else option
+            assert comparable(getattr(found, name)) == comparable(getattr(theirs, name)), option
+            assert comparable(getattr(found, name)) != comparable(getattr(default, name)), option
 
 
 @pytest.mark.parametrize("option", VALUES)
