@@ -376,7 +376,8 @@ def test_the_sum_of_squares_is_one_number_a_lane():
 
 def test_muon_takes_each_matrix_of_an_array_by_itself():
     rng, shapes = np.random.default_rng(0), {"matrix": (4, 6), "blocks": (3, 5, 5), "bias": (7,)}
-    weights = {name: rng.normal(size=shape).astype("float32") for name, shape in shapes.items()}
+    # In float64: singular values near 0 magnify rounding, which differs between products in a batch.
+    weights = {name: rng.normal(size=shape) for name, shape in shapes.items()}
 
     def update(arrays):
         vector = muon.orthogonalised(packing.pack(arrays, 0), arrays)
@@ -384,7 +385,7 @@ def test_muon_takes_each_matrix_of_an_array_by_itself():
 
     found = update(weights)
     for block, result in zip(weights["blocks"], found["blocks"], strict=True):
-        np.testing.assert_allclose(result, update({"x": block})["x"], rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(result, update({"x": block})["x"], rtol=1e-5, atol=1e-7)
         singular = np.linalg.svd(result / (0.2 * 5**0.5), compute_uv=False)
         assert singular.min() > 0.5 and singular.max() < 1.3
     np.testing.assert_array_equal(found["bias"], weights["bias"])
