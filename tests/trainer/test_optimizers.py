@@ -376,7 +376,7 @@ def test_the_sum_of_squares_is_one_number_a_lane():
 
 def test_muon_takes_each_matrix_of_an_array_by_itself():
     rng, shapes = np.random.default_rng(0), {"matrix": (4, 6), "blocks": (3, 5, 5), "bias": (7,)}
-    # In float64: singular values near 0 magnify rounding, which differs between products in a batch.
+    # In float64, as singular values near 0 magnify rounding, which differs in a batch of products.
     weights = {name: rng.normal(size=shape) for name, shape in shapes.items()}
 
     def update(arrays):
