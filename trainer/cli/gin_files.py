@@ -100,9 +100,13 @@ def parse(
     """
     check_bindings(bindings)
     given = {name: value for name, value in flags.items() if value is not None}
-    texts = [*map(read, files), *bindings]
+    of_files = [*map(read, files)]
+    texts = [*of_files, *bindings]
     with mistakes():
-        own = [layers.parsed_alone([text]) for text in texts]
+        own = [layers.parsed_alone([text]) for text in of_files]
+        if bindings:
+            # One layer: in a command, options may come before the name that they belong to.
+            own.append(layers.parsed_alone(bindings)._replace(has_all_options=False))
     bound = {name: value for layer in own for name, value in layer.bound.items()}
     names.load_named({**bound, **given})
     text = base and base()
@@ -119,7 +123,8 @@ def parse(
                 gin.bind_parameter(f"TrainConfig.{name}", value)
         batch_size = _bound("TrainConfig.batch_size", TrainConfig.batch_size)
         # A run's config.gin has the macros of its profile, which flags may have replaced.
-        known = layers.macros().union(*(layer.macros for layer in own if layer.is_whole))
+        whole = [layer for layer in own[: len(of_files)] if layer.is_whole]
+        known = layers.macros().union(*(layer.macros for layer in whole))
         start = _fields_before(bound | given if text is None else {})
         gin.parse_config(texts)
         _check_defined()

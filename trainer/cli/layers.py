@@ -42,7 +42,10 @@ def parsed_alone(texts: Sequence[str]) -> Layer:
     bound = gin.get_bindings("TrainConfig", resolve_references=False)
     # `gin.config_str` begins with this comment, and `TrainConfig.as_gin` has every field.
     is_written = any("# Parameters for TrainConfig:" in text for text in texts)
-    return Layer(bound, macros(), is_written or {*OPTIONS} <= bound.keys())
+    layer = Layer(bound, macros(), is_written)
+    return layer._replace(
+        has_all_options=is_written or (layer.is_whole and {*OPTIONS} <= bound.keys())
+    )
 
 
 def macros() -> set[str]:
@@ -57,7 +60,8 @@ def bind_options(
 
     A layer sets the options that it names, and keeps the others. All others are dropped if it
     binds {} or `has_all_options`. Options of another task, cell or optimizer are dropped too,
-    whichever layer or flag replaces the owner. Those of a layer that names none are of the flag's.
+    whichever layer or flag replaces the owner. Options of a layer that names no owner are those of
+    the flag's, else of the last one named before, else of the first one named after.
 
     Args:
         start: the fields that are bound before the layers, those that name owners among them.
@@ -71,7 +75,8 @@ def bind_options(
     for field, owner in _OWNERS.items():
         kept, of = start.get(field, {}), _name(start.get(owner))
         own: dict[str, Any] = {}
-        name, is_bound = of, False
+        named = (_name(layer.bound[owner]) for layer in layers if owner in layer.bound)
+        name, is_bound = next(named, of), False
         for layer in layers:
             name = _name(layer.bound.get(owner, flags.get(owner, name)))
             if field not in layer.bound:

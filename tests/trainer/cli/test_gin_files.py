@@ -122,6 +122,36 @@ def test_the_written_configuration_of_a_run_has_all_of_its_options(tmp_path):
     assert more.task_options == {"num_samples": 100, "num_steps": 2}
 
 
+def test_options_may_come_before_the_name_that_they_belong_to(tmp_path):
+    options = "TrainConfig.optimizer_options = {'weight_decay': 0.1}"
+    owner = "TrainConfig.optimizer = 'adamw'"
+    for name, text in (("options", options), ("owner", owner)):
+        (tmp_path / name).write_text(text)
+    first, second = tmp_path / "options", tmp_path / "owner"
+    ways = (
+        {"bindings": [options, owner]},
+        {"bindings": [owner, options]},
+        {"files": [first, second]},
+        {"files": [first], "bindings": [owner]},
+    )
+    for way in ways:
+        parsed = parse(**way)
+        assert parsed.config.optimizer_options == {"weight_decay": 0.1}, way
+        assert "optimizer_options.weight_decay" in parsed.given
+    other = [options, "TrainConfig.optimizer = 'sgd'"]
+    assert "sgd has no option 'weight_decay'" in refused(bindings=other)
+
+
+def test_only_a_whole_configuration_drops_the_options_that_it_lacks(tmp_path):
+    text = "TrainConfig.task_options = {'num_samples': 50}\n"
+    text += "TrainConfig.arch_options = {}\nTrainConfig.optimizer_options = {}"
+    (tmp_path / "own.gin").write_text(text)
+    capacity = {"task": "capacity", "arch": "gru"}
+    for way in ({"files": [tmp_path / "own.gin"]}, {"bindings": text.split("\n")}):
+        options = parse(flags=capacity, **way).config.task_options
+        assert options == {"num_inputs": 26, "num_samples": 50}
+
+
 def test_options_join_those_of_a_run_with_the_same_owner():
     base = TrainConfig(
         "memory", "gru", task_options={"delay": 3}, optimizer="adamw",
