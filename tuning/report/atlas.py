@@ -177,7 +177,8 @@ def _bests(part, multiple):
     # The best are those at the trained length.
     bests = statistics.best(part, ["arch", "seed"]).drop(columns="trials")
     bests = bests.assign(measure=_measure(bests, multiple))
-    rows = over_seeds(bests, ["arch"], "units", "measure")
+    feasible = part.groupby(["arch", "seed"], observed=True).objective.transform("count")
+    rows = over_seeds(pd.concat([bests, part[feasible == 0]]), ["arch"], "units", "measure")
     found = {row.arch: Measured(row.y, row.low, row.high, row.run) for row in rows.itertuples()}
     return dict.fromkeys(part.arch.unique(), diverged) | found
 

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from trainer.display.words import count
 from tuning.report import statistics
 from tuning.report.chart import Chart, dashes_of
-from tuning.report.paper import in_order
+from tuning.report.paper import in_order, label
 from tuning.report.selection import SIZE, by_optimizer
 from tuning.report.settings import groups
 
@@ -54,23 +55,51 @@ def _groups(layer, chart):
 def over_seeds(trials: pd.DataFrame, by: Iterable[str], x: str, y: str) -> pd.DataFrame:
     """The best trial of each group; of several seeds' best trials, the median one.
 
+    A seed without a y, such as one whose trials all diverged, counts as the worst. A further study
+    with the settings and the seed of another one counts as another seed.
+
     Args:
         trials: DataFrame of `trials.read`.
         by: columns that define a group.
         x, y: columns to draw.
 
     Returns:
-        DataFrame with columns x, y, low and high, the range of y over the seeds, and `seeds`, their
-        number. Each row is a trial: of an even number of seeds, the better of the middle two.
+        DataFrame with columns x, y, low and high, the range of y over the seeds, `seeds`, their
+        number, and `lost`, the number of those without a y. Each row is a trial: of an even number
+        of seeds, the better of the middle two. It has no y if that seed has none.
     """
     by = list(by)
+    trials = trials.assign(seed=seeds_of(trials, by))
     known = trials[trials[y].notna()]
-    bests = statistics.best(known.assign(seed=known.seed.fillna(-1)), [*by, "seed"])
-    bests = bests.sort_values([*by, "objective", "run"])
+    bests = statistics.best(known, [*by, "seed"])
+    numbers = trials.groupby(by, observed=True).seed.nunique().rename("seeds").reset_index()
+    # All groups with a y, so that a lost median has a row too.
+    bests = bests.merge(numbers, on=by).sort_values([*by, "objective", "run"])
     of_group = bests.groupby(by, observed=True)
-    low, high, seeds = (of_group[y].transform(name) for name in ("min", "max", "size"))
-    bests = bests.assign(x=bests[x], y=bests[y], low=low, high=high, seeds=seeds)
-    return bests[of_group.cumcount() == (seeds - 1) // 2].reset_index(drop=True)
+    low, high, found = (of_group[y].transform(name) for name in ("min", "max", "size"))
+    bests = bests.assign(x=bests[x], y=bests[y], low=low, high=high, lost=bests.seeds - found)
+    middle = (bests.seeds - 1) // 2
+    is_lost = middle >= found
+    bests = bests.assign(y=bests.y.mask(is_lost))
+    return bests[of_group.cumcount() == middle.mask(is_lost, 0)].reset_index(drop=True)
+
+
+def seeds_of(trials: pd.DataFrame, by: Iterable[str]) -> pd.Series:
+    """Numbers the seeds of trials; further studies with equal settings and seed have other numbers.
+
+    The longest of such studies comes first. Trials of another directory that continue a study have
+    other iterations than its own, and so the same number.
+
+    Args:
+        trials: DataFrame of `trials.read`.
+        by: columns of the groups in which seeds are compared.
+    """
+    of_search = trials[trials.iteration.notna()]
+    sizes = of_search.groupby("study", observed=True).run.transform("size")
+    order = of_search.assign(size=-sizes).sort_values(["size", "study"], kind="stable")
+    cells = order.groupby([*by, "seed", "fixed", "iteration"], observed=True, dropna=False)
+    further = cells.cumcount().reindex(trials.index, fill_value=0)
+    return trials.assign(further=further).groupby(["seed", "further"], dropna=False).ngroup()
 
 
 def by_size(chart: Chart, trials: pd.DataFrame, select: Select, x: str, y: str) -> None:
@@ -89,7 +118,7 @@ def by_size(chart: Chart, trials: pd.DataFrame, select: Select, x: str, y: str) 
     depths = sorted({depth for table, *_ in lines for depth in table.depth})
     chart.dashes_differ = len(depths) > 1
     for table, chart.is_faint, chart.variant, chart.group in lines:
-        note_seeds(chart, table)
+        table = note_seeds(chart, table)
         for arch in in_order(table.arch):
             for depth, line in table[table.arch == arch].groupby("depth"):
                 dashes = dashes_of(depth) if len(depths) > 1 else "-"
@@ -109,18 +138,32 @@ def by_group(
 ) -> None:
     """Draws a line per architecture through the best trial of each group, as `by_size` does."""
     for layer in layers(trials, chart, select, others):
-        table = over_seeds(layer, by, x, y)
-        note_seeds(chart, table)
+        table = note_seeds(chart, over_seeds(layer, by, x, y))
         for arch in in_order(table.arch):
             chart.line(table[table.arch == arch].sort_values("x"), arch)
 
 
-def note_seeds(chart: Chart, table: pd.DataFrame) -> None:
-    """Explains the bars of a table of `over_seeds` in the caption, if there are any."""
+def note_seeds(chart: Chart, table: pd.DataFrame) -> pd.DataFrame:
+    """Explains the bars and the lost seeds of a table of `over_seeds` in the caption.
+
+    Returns:
+        The points to draw: the rows of the table that have a y.
+    """
     if table.seeds.max() > 1 and _BARS not in chart.notes:
         chart.notes.append(_BARS)
     if (table.seeds % 2 == 0).any() and _EVEN not in chart.notes:
         chart.notes.append(_EVEN)
+    several = table[table.seeds > 1]
+    for arch in in_order(several.arch[several.lost > 0]):
+        each = several[several.arch == arch]
+        lost, seeds = int(each.lost.sum()), int(each.seeds.sum())
+        without = int(each.y.isna().sum())
+        ending = f"; {count(without, 'point')} without a median not drawn" if without else ""
+        chart.notes.append(
+            f"{lost:,} of {seeds:,} seeds of {label(arch)} only diverged and count as the worst, "
+            f"outside the bars{ending}."
+        )
+    return table[table.y.notna()]
 
 
 def chance(chart: Chart, levels: pd.Series, is_always_shown: bool = False) -> None:
@@ -167,7 +210,8 @@ def by_trial(
     feasible = found.dropna(subset=needed).sort_values("iteration")
     feasible = feasible.assign(x=feasible.iteration + 1, y=feasible[y])
     for arch in in_order(feasible.arch):
-        table, running = feasible[feasible.arch == arch], {}
+        table = feasible[feasible.arch == arch]
+        running: dict[Any, pd.Series] = {}
         for study, trials in table.groupby("study", observed=True):
             running[study] = _running(trials.set_index("x"), statistic)
             if statistic != "median":
@@ -176,13 +220,33 @@ def by_trial(
                 chart.record(pd.concat([best, best.iloc[[-1]].assign(x=trials.x.iloc[-1])]), arch)
         if statistic == "median":
             chart.dots(table, arch)
+        if statistic != "median":
+            running |= _lost(chart, found[found.arch == arch], table)
         over = pd.DataFrame(running).sort_index().ffill()
         curve = {"x": over.index, "y": over.median(axis=1)}
         if has_band and len(running) > 1:
-            curve |= {"low": over.min(axis=1), "high": over.max(axis=1)}
+            finite = over.replace(np.inf, np.nan)
+            curve |= {"low": finite.min(axis=1), "high": finite.max(axis=1)}
             if _BANDS not in chart.notes:
                 chart.notes.append(_BANDS)
-        chart.curve(pd.DataFrame(curve), arch, dashes, step=statistic != "median")
+        drawn = pd.DataFrame(curve).replace(np.inf, np.nan).dropna(subset="y")
+        if len(drawn):
+            chart.curve(drawn, arch, dashes, step=statistic != "median")
+
+
+def _lost(chart, trials, feasible):
+    """Studies of an architecture without a feasible trial, as infinite; a note counts them."""
+    lost = trials[~trials.study.isin(feasible.study)]
+    found = {
+        study: pd.Series(np.inf, index=sorted(part.iteration + 1))
+        for study, part in lost.groupby("study", observed=True)
+    }
+    if found:
+        total, name = trials.study.nunique(), label(trials.arch.iloc[0])
+        chart.notes.append(
+            f"{len(found):,} of {total:,} studies of {name} only diverged and count as the worst."
+        )
+    return found
 
 
 def _running(trials, statistic):

@@ -139,8 +139,7 @@ def memory(trials: pd.DataFrame) -> Chart | None:
     """2c: squared error of the reconstructed vector by units, with the theory and chance."""
     chart = Chart("hidden units per layer", "squared error per dimension")
     for layer in layers(trials, chart, partial(searched, task="memory")):
-        table = over_seeds(layer, SIZE, "units", "eval_loss")
-        note_seeds(chart, table)
+        table = note_seeds(chart, over_seeds(layer, SIZE, "units", "eval_loss"))
         for arch in in_order(table.arch):
             chart.marks(table[table.arch == arch], arch)
     if not len(chart.points):

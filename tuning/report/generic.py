@@ -25,6 +25,7 @@ from tuning.report.drawing import (
     layers,
     note_seeds,
     over_seeds,
+    seeds_of,
 )
 from tuning.report.figures import Panel
 from tuning.report.paper import in_order, label
@@ -83,7 +84,7 @@ def _kinds(task, setting, trials):
     if trials.bits_per_parameter.notna().any():
         yield "bits", "Bits per parameter", every, by_bits
     if (trials.lengths != "[]").any():
-        of_lengths: Select = lambda each: _one_size(every(each[each.lengths != "[]"]))  # noqa: E731
+        of_lengths: Select = lambda each: _one_size(every(_measured(each)))  # noqa: E731
         what = "Accuracy" if lengths.have_accuracy(lengths.rows(trials)) else "Loss"
         yield "lengths", f"{what} beyond the trained length", of_lengths, by_length
 
@@ -150,17 +151,32 @@ def by_length(select: Select, trials: pd.DataFrame) -> Chart | None:
     chart = Chart("time steps / trained time steps", name, y_scale=_scale(found[measure].dropna()))
     chart.is_split = True
     for layer in layers(trials, chart, select):
-        bests = statistics.best(layer.assign(seed=layer.seed.fillna(-1)), ["arch", "seed"])
-        points = lengths.rows(bests.drop(columns="trials"))
-        _note_infinite(chart, points)
+        points = _at_each_length(layer.assign(seed=seeds_of(layer, ["arch"])))
+        _note_infinite(chart, points[points.objective.notna()])
         table = over_seeds(points, ["arch", "multiple"], "multiple", measure)
-        note_seeds(chart, table)
+        table = note_seeds(chart, table)
         for arch in in_order(table.arch):
             chart.line(table[table.arch == arch].sort_values("x"), arch)
     chart.whole_numbers(sorted(set(chart.points.x)))
     if not has_accuracy:
         chance(chart, trials.chance_loss * 0 + 1, is_always_shown=True)
     return chart.or_none()
+
+
+def _at_each_length(trials):
+    """The best trial of each seed at each length; of a seed that only diverged, any trial."""
+    points = lengths.rows(statistics.best(trials, ["arch", "seed"]).drop(columns="trials"))
+    feasible = trials.groupby(["arch", "seed"], observed=True).objective.transform("count")
+    lost = trials[feasible == 0].drop_duplicates(["arch", "seed"])
+    multiples = points[["arch", "multiple"]].drop_duplicates()
+    return pd.concat([points, lost.merge(multiples, on="arch")], ignore_index=True)
+
+
+def _measured(trials):
+    """Trials that were measured at other lengths, and diverged ones of the same architectures."""
+    is_measured = trials.lengths != "[]"
+    has_diverged = (trials.status == "infeasible") & trials.arch.isin(trials.arch[is_measured])
+    return trials[is_measured | has_diverged]
 
 
 def _note_infinite(chart, points):

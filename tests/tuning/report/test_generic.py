@@ -189,6 +189,47 @@ def test_the_best_trial_is_drawn_at_multiples_of_the_trained_length():
     assert [line for line in chart.axes.texts if line.get_text() == "chance"]
 
 
+def of_seeds(arch, *losses):
+    """A study per seed, of one trial each; the trial of None diverged."""
+    lengths = [at_lengths(loss) if loss else "[]" for loss in losses]
+    return [
+        own(loss, arch=arch, seed=seed, study=f"{arch}-{seed}", iteration=0, lengths=lengths[seed])
+        for seed, loss in enumerate(losses)
+    ]
+
+
+def test_seeds_that_only_diverged_count_as_the_worst():
+    """The median of the survivors alone would praise what rarely survives."""
+    leaky = of_seeds("my_cells.leaky", 0.1, None, 0.3, None, 0.2)
+    charts, captions = drawn(*leaky, *of_seeds("mgu", 0.05, None, None))
+    for name in ("parameters", "units", "lengths"):
+        assert points(charts[name], "y", "run") == [(0.6, "my_cells.leaky-2/00002")], name
+        words = captions[f"{TASK}-{name}"]
+        assert "2 of 5 seeds of my_cells.leaky only diverged and count as the worst" in words
+        assert "2 of 3 seeds of mgu only diverged" in words
+        assert "1 point without a median not drawn." in words
+    lines = [[*line.get_ydata()] for line in charts["trials"].axes.lines]
+    assert lines.count([0.6]) == 1
+    assert lines.count([0.1]) == 1  # the median of the feasible trials, not the best so far
+    assert (
+        "2 of 3 studies of mgu only diverged and count as the worst."
+        in (captions[f"{TASK}-trials"])
+    )
+
+
+def test_a_further_study_with_one_seed_counts_as_another_seed():
+    def study(name, *losses, first=0):
+        return [own(loss, study=name, iteration=first + i) for i, loss in enumerate(losses)]
+
+    charts, captions = drawn(*study("a", 0.4, 0.3), *study("b", 0.2, 0.5, 0.6), *study("c", 0.1))
+    assert points(charts["parameters"], "y", "run") == [(0.4, "b/00002")]
+    assert "Points: the median seed" in captions[f"{TASK}-parameters"]
+    # The rest of a study that grew in another directory.
+    charts, captions = drawn(*study("a", 0.4, 0.3), *study("b", 0.2, first=2))
+    assert points(charts["parameters"], "y", "run") == [(0.4, "b/00002")]
+    assert "median seed" not in captions[f"{TASK}-parameters"]
+
+
 def test_the_accuracy_is_drawn_where_a_task_has_one():
     charts, _ = drawn(own(0.1, lengths=at_lengths(0.1, 9.0, accuracy=0.75)))
     chart = charts["lengths"]
