@@ -98,7 +98,16 @@ def normal(words: Tensor) -> Tensor:
 
 
 def below(words: Tensor, bound: Any) -> Tensor:
-    """Maps words to integers 0 <= i < bound <= 256, with probabilities exact to 2^-24."""
+    """Maps words to integers 0 <= i < bound <= 256, with probabilities exact to 2^-24.
+
+    Raises:
+        ValueError: a bound that is no array is larger; `below_large` takes it.
+    """
+    if isinstance(bound, int) and not 0 < bound <= 256:
+        raise ValueError(
+            f"counter_rng.below takes a bound from 1 to 256, not {bound}; below_large takes larger "
+            "ones, and uniform draws real numbers"
+        )
     return ops.cast(
         ops.right_shift(ops.right_shift(words, word(8)) * word(bound), word(24)), "int32"
     )

@@ -224,3 +224,12 @@ def test_uniform_and_normal_have_their_distributions():
     normal = execute("eager", counter_rng.normal, words)
     assert stats.kstest(normal, "norm").pvalue > UNLUCKY
     assert abs(stats.pearsonr(*np.split(normal, 2)).statistic) < 0.03
+
+
+@pytest.mark.parametrize("bound", [0, 257, 1000])
+def test_a_bound_that_below_cannot_take_is_refused(bound):
+    """The product of 24 random bits and a larger bound overflows."""
+    words = counter_rng.bits(0, "train", 0, (9,))
+    with pytest.raises(ValueError, match=f"from 1 to 256, not {bound}; below_large"):
+        counter_rng.below(words, bound)
+    assert counter_rng.below(words, 256).shape == (9,)

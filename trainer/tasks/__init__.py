@@ -89,6 +89,11 @@ def _check_class(task_class):
     for what in ("draw", "step_losses"):
         if inspect.getattr_static(task_class, what) is inspect.getattr_static(Task, what):
             raise ValueError(f"{task_class.__name__} must define {what}; see trainer.tasks.Task")
+    if task_class.target_time_axis >= 0:
+        raise ValueError(
+            f"{task_class.__name__}.target_time_axis is {task_class.target_time_axis}, but it is "
+            "counted from the end, as axes of lanes come first: -1 is the last axis of the targets"
+        )
     if task_class.predicts_next and not task_class.vocabulary:
         raise ValueError(
             f"{task_class.__name__} sets predicts_next, so it needs a vocabulary: the symbol of "

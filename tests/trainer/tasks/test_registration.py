@@ -63,6 +63,10 @@ class NoVocabulary(Blank):
     predicts_next = True
 
 
+class FromTheStart(Blank):
+    target_time_axis = 1
+
+
 class NoLoss(Task):
     draw = Blank.draw
 
@@ -76,6 +80,7 @@ class NoLoss(Task):
         ("new", NoSuchOption, "NoSuchOption.ranges has 'nose', which is no argument"),
         ("new", NoSuchPooled, "NoSuchPooled.pooled_options has 'nose'"),
         ("new", NoVocabulary, "NoVocabulary sets predicts_next, so it needs a vocabulary"),
+        ("new", FromTheStart, "FromTheStart.target_time_axis is 1, but it is counted from the end"),
         ("new", NoLoss, "NoLoss must define step_losses"),
     ],
 )
