@@ -317,6 +317,9 @@ def config_of(record: RunRecord, source: object) -> TrainConfig:
     return config
 
 
+_OF_INITIAL_WEIGHTS = ("matrix_init", "bias_init", "input_scale", "recurrent_scale", "bias_scale")
+
+
 def without_effect(fields: Mapping[str, Any]) -> dict[str, str]:
     """Returns the hyperparameters that have no effect beside the others of a configuration.
 
@@ -335,6 +338,9 @@ def without_effect(fields: Mapping[str, Any]) -> dict[str, str]:
         found["recurrent_scale"] = "an identity matrix has no scale"
     if update and not update.has_momentum:
         found["momentum_logit"] = f"{optimizer} has no momentum"
+    if fields.get("preset") or fields.get("init_from"):
+        start = "a preset" if fields.get("preset") else "a run"
+        found |= dict.fromkeys(_OF_INITIAL_WEIGHTS, f"training starts from the weights of {start}")
     return found
 
 

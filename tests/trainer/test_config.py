@@ -9,6 +9,8 @@ from rnn_zoo.sizing import count_params
 from trainer import TrainConfig, UserError
 from trainer.config import is_registered, without_effect
 
+INITIAL = ["matrix_init", "bias_init", "input_scale", "recurrent_scale", "bias_scale"]
+
 
 @pytest.mark.parametrize(
     "changes, names",
@@ -19,6 +21,8 @@ from trainer.config import is_registered, without_effect
         ({"arch": "irnn"}, ["gate_bias", "recurrent_scale"]),
         ({"arch": "irnn", "matrix_init": "normal"}, ["gate_bias"]),
         ({"matrix_init": "identity"}, ["recurrent_scale"]),
+        ({"init_from": "runs/a"}, INITIAL),
+        ({"preset": "parens/gru-10k", "optimizer": "sgd"}, ["momentum_logit", *INITIAL]),
         ({"arch": "unknown", "optimizer": "unknown"}, []),
     ],
     ids=str,
