@@ -90,7 +90,7 @@ def with_ranges(
     _check_names(space, ranges)
     given = [_given(each, ranges) for each in space]
     return tuple(
-        each.with_range(found[0]) if found else each
+        each.with_range(found[0])._replace(source="the user") if found else each
         for each, found in zip(space, given, strict=True)
     )
 

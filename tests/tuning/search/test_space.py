@@ -771,3 +771,11 @@ def test_the_table_has_one_line_per_hyperparameter():
     (momentum,) = (line for line in lines if line.startswith("momentum_logit"))
     assert momentum.split()[1:3] == ["uniform", "[1,"]
     assert "optimizer in momentum, rmsprop, adam" in momentum
+
+
+def test_the_table_tells_ranges_of_the_user_from_those_of_the_paper():
+    config = TrainConfig("parens", "gru")
+    found = with_ranges(space(config), {"lr_init": (0.01, 10.0), "gate_bias": 5.0})
+    sources = {each.name: each.source for each in found}
+    assert [sources[name] for name in ("lr_init", "gate_bias.u")] == ["the user", "the user"]
+    assert sources["l2_decay"] == "appendix A"
