@@ -140,6 +140,18 @@ def _count(trials):
     return count(len(trials), "trial")
 
 
+def _fewer(selected, most):
+    """Names the architectures whose studies all have fewer trials than others."""
+    sizes = selected.groupby(["arch", "study"], observed=True).size()
+    largest = sizes.groupby("arch", observed=True).max()
+    fewer = [
+        f"{largest[arch]:,} of {label(arch)}"
+        for arch in in_order(largest.index)
+        if largest[arch] < most
+    ]
+    return f" At most {', '.join(fewer)} per study." if fewer else ""
+
+
 def _describe(selected):
     sizes = selected.groupby("study", observed=True).size()
     low, high = sizes.min(), sizes.max()
@@ -159,4 +171,4 @@ def _describe(selected):
     text += f"; {'; '.join(options)}" if options else ""
     budgets = sorted({int(budget) for budget in selected.max_params})
     many = f"{budgets[0]:,} to {budgets[-1]:,}" if len(budgets) > 1 else f"{budgets[0]:,}"
-    return f"{text}; budget {many}."
+    return f"{text}; budget {many}.{_fewer(selected, high)}"

@@ -11,7 +11,7 @@ from tuning.report import statistics
 from tuning.report.chart import Chart, dashes_of
 from tuning.report.paper import in_order, label
 from tuning.report.selection import SIZE, by_optimizer
-from tuning.report.settings import groups
+from tuning.report.settings import groups, in_words
 
 Select = Callable[[pd.DataFrame], pd.DataFrame]
 PARAMETERS = "number of parameters"
@@ -46,7 +46,7 @@ def _groups(layer, chart):
         return
     found = groups(layer)
     if found.unnamed:
-        chart.notes.append(f"{', '.join(found.unnamed)} differ too.")
+        chart.notes.append(f"Lines also differ in {in_words(found.unnamed)}.")
     for chart.group, part in found.parts:
         yield part
     chart.group = ""

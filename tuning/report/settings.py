@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from trainer.config import OPTIONS
+from tuning.report.paper import in_order, label
 from tuning.report.selection import SIZE
 
 #: Most groups of an architecture that a figure tells apart.
@@ -107,19 +108,26 @@ def _keys(trials, names):
 def pooled(series: Iterable[pd.DataFrame]) -> list[str]:
     """Names the settings that differ between trials that a figure draws as one, in a sentence.
 
+    If only some architectures pool settings, they are named.
+
     Args:
         series: the trials of each series of marks, such as a group of `groups`.
     """
     found: dict[str, dict[str, Any]] = {}
+    archs, pooling = set(), set()
     for part in series:
-        for name, values in differing(part).items():
-            found.setdefault(name, {}).update((repr(value), value) for value in values)
+        for arch, of_arch in part.groupby("arch", observed=True):
+            archs.add(arch)
+            for name, values in differing(of_arch).items():
+                pooling.add(arch)
+                found.setdefault(name, {}).update((repr(value), value) for value in values)
     if not found:
         return []
     ordered = {name: sorted(each.values(), key=_order) for name, each in sorted(found.items())}
     listed = [f"{_short(name)} {_listed(name, each)}".strip() for name, each in ordered.items()]
     *first, last = listed
-    return [f"Pools {', '.join(first)}{' and ' if first else ''}{last}."]
+    where = "" if pooling == archs else f", of {', '.join(map(label, in_order(pooling)))} alone"
+    return [f"Pools {', '.join(first)}{' and ' if first else ''}{last}{where}."]
 
 
 def along(series: Iterable[pd.DataFrame]) -> list[str]:
@@ -131,8 +139,12 @@ def along(series: Iterable[pd.DataFrame]) -> list[str]:
     names = set()
     for points in series:
         names |= differing(points, ("arch",)).keys() - differing(points).keys()
-    words = ["kind of search" if name == "search" else _short(name) for name in sorted(names)]
-    return [f"Points of one architecture differ in {', '.join(words)}."] if words else []
+    return [f"Points of one architecture differ in {in_words(sorted(names))}."] if names else []
+
+
+def in_words(names: Iterable[str]) -> str:
+    """Lists names of settings as a key does."""
+    return ", ".join("kind of search" if name == "search" else _short(name) for name in names)
 
 
 def _listed(name, values):

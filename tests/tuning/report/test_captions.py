@@ -35,6 +35,15 @@ def test_captions_name_task_options_that_are_not_the_defaults():
     assert text == "1 trial, 1 per study; profile laptop; num_steps=5; budget 1,000."
 
 
+def test_captions_name_the_architectures_with_fewer_trials_and_those_that_pool_settings():
+    rows = [trial("memory", 0.5, study="r") for _ in range(3)]
+    rows += [trial("memory", 0.5, study=name, arch="gru") for name in ("g", "g", "h")]
+    text = of("2c", *rows)
+    assert text.startswith("6 trials, 1 to 3 per study;") and "At most 2 of GRU per study." in text
+    rows[0]["fixed"] = json.dumps({"batch_size": 4})
+    assert "Pools batch_size not set, 4, of RNN alone." in of("2c", *rows)
+
+
 def test_captions_say_how_many_trials_the_search_proposed():
     rows = [trial("memory", 0.5, origin=origin) for origin in ("first", "random", "search")]
     assert of("2c", *rows).startswith("3 trials, 3 per study, 1 proposed by the search;")
