@@ -26,6 +26,7 @@ class Union(NamedTuple):
         larger: names of those that keep a larger number of trials, or of reruns, than the added
             ones have.
         transfers: names of the sweep's studies that had no transfer and now have a source.
+        repeats: names of added studies -> names of those with the same settings that the sweep has.
     """
 
     specs: dict[str, Spec]
@@ -33,6 +34,7 @@ class Union(NamedTuple):
     unnamed: list[str]
     larger: list[str]
     transfers: list[str]
+    repeats: dict[str, str]
 
 
 def union(subject: str, held: Mapping[str, Spec], wanted: Mapping[str, Spec]) -> Union:
@@ -59,7 +61,20 @@ def union(subject: str, held: Mapping[str, Spec], wanted: Mapping[str, Spec]) ->
     ]
     transfers = [name for name in sources(specs) if name in held and not held[name].transfer]
     ordered = {name: specs[name] for name in order}
-    return Union(ordered, conflicts, unnamed, sorted(larger), transfers)
+    repeats = _repeats(held, wanted)
+    return Union(ordered, conflicts, unnamed, sorted(larger), transfers, repeats)
+
+
+def _repeats(held, wanted):
+    """Returns added studies with the settings of one that the sweep has under another name."""
+    new, old = wanted.keys() - held.keys(), held.keys() - wanted.keys()
+    known = {_settings(held[name]): name for name in sorted(old)} if new else {}
+    found = {name: known.get(_settings(wanted[name])) for name in sorted(new)}
+    return {name: other for name, other in found.items() if other}
+
+
+def _settings(spec):
+    return repr((comparable(spec.config, spec.study), spec.study.seed, spec.transfer))
 
 
 def kept(path: str, merged: Union) -> list[str]:
@@ -79,6 +94,13 @@ def kept(path: str, merged: Union) -> list[str]:
     if merged.unnamed:
         more = count(len(merged.unnamed), "more study", "more studies")
         lines.append(f"{path} keeps {more} that the gin file does not name")
+    if merged.repeats:
+        studies = count(len(merged.repeats), "study repeats one", "studies repeat others")
+        name, other = next(iter(merged.repeats.items()))
+        lines.append(
+            f"{studies} of {path} with the same settings, as {name} does {other}, and will count "
+            "as more seeds; to add seeds, list the new ones alone"
+        )
     if merged.larger:
         studies, first = count(len(merged.larger), "study", "studies"), merged.larger[0]
         number = count(merged.specs[first].num_trainings, "training")

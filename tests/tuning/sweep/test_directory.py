@@ -32,6 +32,21 @@ def test_a_sweep_is_read_back(tmp_path):
     assert sweep.state("study-001") == state
 
 
+def test_a_study_that_repeats_another_one_is_named(tmp_path):
+    """A list of seeds gives the seed that a sweep has without a list another name."""
+    (spec,) = sweep_studies.make(tmp_path / "sweep", 1).specs.values()
+    seeds = [
+        spec._replace(name=f"study-seed_{n}", config=dataclasses.replace(spec.config, seed=n))
+        for n in (0, 1)
+    ]
+    merged = Sweep(tmp_path / "sweep", seeds).create()
+    assert merged.repeats == {"study-seed_0": "study-000"} and len(merged.specs) == 3
+    assert (
+        "1 study repeats one of out with the same settings, as study-seed_0 does study-000, and "
+        "will count as more seeds; to add seeds, list the new ones alone"
+    ) in growth.kept("out", merged)
+
+
 def changed(spec, **values):
     """Returns the study with other values of its configuration or of its search."""
     train = {name: values.pop(name) for name in list(values) if hasattr(spec.config, name)}
