@@ -256,7 +256,7 @@ def _bound():
 
 
 class _Base:
-    """Configurations that the grid overrides, parsed once per task and architecture."""
+    """Configurations that the grid overrides, parsed once per task, architecture and optimizer."""
 
     def __init__(self, paths, profile, bindings, data):
         self._arguments, self._data = (profile, paths, bindings), data
@@ -266,7 +266,8 @@ class _Base:
     def spec(self, grid, flags, varied):
         values = grid | flags
         names.load_named(values)
-        parsed, study, bound = self._parse(values["task"], values["arch"])
+        owners = {name: values[name] for name in ("task", "arch", "optimizer") if name in values}
+        parsed, study, bound = self._parse(owners)
         if values.get("depth") == 1 and ARCHITECTURES[parsed.config.arch].min_depth > 1:
             return None
         self._check_conflicts({n: v for n, v in grid.items() if n not in flags}, bound)
@@ -291,15 +292,20 @@ class _Base:
         name = _name(config, study, values, varied)
         return Spec(name, config, study, reruns, task.num_steps, transfer, priority)
 
-    def _parse(self, task, arch):
-        """Returns the configurations without the grid, and the values that bindings set."""
-        if (task, arch) not in self._parsed:
-            names = {"task": task, "arch": arch}
-            parsed = gin_files.parse(names, self._data.get(task), *self._arguments)
+    def _parse(self, owners):
+        """Returns the configurations without the grid, and the values that bindings set.
+
+        Args:
+            owners: the names in the grid whose options bindings may set: task, cell, optimizer.
+        """
+        key = tuple(owners.items())
+        if key not in self._parsed:
+            data = self._data.get(owners["task"])
+            parsed = gin_files.parse(owners, data, *self._arguments)
             study = study_config(parsed, {})
             bound = {"TrainConfig": parsed.bound, "StudyConfig": parsed.others["StudyConfig"]}
-            self._parsed[task, arch] = (parsed, study, bound)
-        return self._parsed[task, arch]
+            self._parsed[key] = (parsed, study, bound)
+        return self._parsed[key]
 
     def _config(self, config, values, varied):
         """Returns a configuration with the values of the grid and of flags."""

@@ -528,3 +528,11 @@ def test_the_data_of_each_task_are_its_own(tmp_path, monkeypatch):
     assert options == data | {"parens": {}}
     first = f"# Flags: --series_path={tmp_path}/own.csv --text8_source=pydoc"
     assert text.splitlines()[0] == first
+
+
+def test_bindings_set_options_of_the_optimizer_in_the_grid(grid):
+    bindings = ["TrainConfig.optimizer_options = {'weight_decay': 0.5}"]
+    entry = {"task": "parens", "arch": "gru", "optimizer": "adamw"}
+    (spec,) = grid(f"SweepConfig.grid = [{entry}]", bindings=bindings)
+    assert spec.config.optimizer == "adamw"
+    assert spec.config.optimizer_options == {"weight_decay": 0.5}
