@@ -5,9 +5,10 @@ import pandas as pd
 from trainer.display.words import count
 from tuning.report import statistics
 from tuning.report.chart import Chart
+from tuning.report.drawing import over_seeds
 from tuning.report.figures import Panel
 from tuning.report.paper import in_order, label
-from tuning.report.selection import WITHIN, in_words, other_options, variant, within
+from tuning.report.selection import SIZE, WITHIN, in_words, other_options, variant, within
 from tuning.report.settings import along, pooled
 
 #: Column -> words for trials whose value differs from those of all trials shown; the first applies.
@@ -77,6 +78,8 @@ def _absent(panel, trials):
     selected = panel.select(trials)
     if len(selected) and (selected.status == "infeasible").all():
         return f"All of {_count(selected)} diverged."
+    if len(selected) and over_seeds(selected, SIZE, "units", "objective").y.isna().all():
+        return f"Of {_count(selected)}, the median seeds diverged."
     return f"None of {_count(trials)} of {panel.task} fits. {panel.needs}".strip()
 
 
@@ -88,7 +91,7 @@ def _shown(chart, trials, used):
             parts.append(name + _describe(shown))
     points = chart.points
     if len(points):
-        parts += _lost(used[~used.arch.isin(points.arch.unique())])
+        parts += _lost(used[~used.arch.isin({*points.arch, *chart.without_median})])
     series = [trials.loc[labels] for labels in chart.series]
     shown = [part[part.run.isin(points.run)] for part in series]
     return parts + pooled(series) + along(shown) + chart.notes

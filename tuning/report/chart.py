@@ -95,6 +95,7 @@ class Chart:
         self._is_laid_out = False
         self.series: list[pd.Index] = []
         self.notes: list[str] = []
+        self.without_median: set[str] = set()  # architectures, see `drawing.note_seeds`
         self.is_faint = False
         self.variant = ""
         self.dashes_differ = False

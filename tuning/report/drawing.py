@@ -158,6 +158,7 @@ def note_seeds(chart: Chart, table: pd.DataFrame) -> pd.DataFrame:
         each = several[several.arch == arch]
         lost, seeds = int(each.lost.sum()), int(each.seeds.sum())
         without = int(each.y.isna().sum())
+        chart.without_median |= {arch} if without else set()
         ending = f"; {count(without, 'point')} without a median not drawn" if without else ""
         chart.notes.append(
             f"{lost:,} of {seeds:,} seeds of {label(arch)} only diverged and count as the worst, "

@@ -208,12 +208,19 @@ def test_seeds_that_only_diverged_count_as_the_worst():
         assert "2 of 5 seeds of my_cells.leaky only diverged and count as the worst" in words
         assert "2 of 3 seeds of mgu only diverged" in words
         assert "1 point without a median not drawn." in words
+        assert "lack this measure" not in words
     best, *_ = charts["trials"].axes.lines
     assert [*best.get_ydata()] == [0.6]
     assert (
         "2 of 3 studies of mgu only diverged and count as the worst."
         in (captions[f"{TASK}-trials"])
     )
+
+
+def test_a_figure_whose_median_seeds_diverged_says_so():
+    charts, captions = drawn(*of_seeds("mgu", 0.05, None, None))
+    assert charts["parameters"] is None
+    assert captions[f"{TASK}-parameters"] == "Of 3 trials, the median seeds diverged."
 
 
 def test_a_further_study_with_one_seed_counts_as_another_seed():
