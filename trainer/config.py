@@ -106,7 +106,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         names.check_imported([vars(self)])
         tasks.canonical_name(self.task)
-        arch = ALIASES.get(self.arch, self.arch)
+        arch = ALIASES.get(self.arch, self.arch) if isinstance(self.arch, str) else self.arch
         names.find("architecture", arch, ARCHITECTURES, "rnn_zoo.register")
         object.__setattr__(self, "arch", arch)
         min_depth = ARCHITECTURES[arch].min_depth
@@ -389,7 +389,7 @@ def read_preset_weights(name: str) -> dict:
 
 def check_choice(name: str, value: Any, choices: Collection) -> None:
     """Raises a `UserError` unless the value is one of the choices."""
-    if value not in choices:
+    if value not in [*choices]:  # the value may have no hash
         names = ", ".join("None" if choice is None else choice for choice in choices)
         raise UserError(f"unknown {name} {value!r}; choose one of {names}")
 

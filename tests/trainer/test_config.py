@@ -37,6 +37,7 @@ FINE = {"task": "parens", "arch": "gru"}
 WRONG = {
     "task": ({"task": "paren"}, ["'paren'", "parens", "text8", "capacity"]),
     "architecture": ({"arch": "gur"}, ["'gur'", "gru", "ugrnn", "+rnn"]),
+    "architectures": ({"arch": ["gru"]}, ["['gru']", "gru", "ugrnn"]),
     "optimizer": ({"optimizer": "adagrad"}, ["'adagrad'", "sgd, momentum, rmsprop, adam"]),
     "activation": ({"activation": "gelu"}, ["'gelu'", "tanh", "relu"]),
     "matrix law": ({"matrix_init": "uniform"}, ["'uniform'", "identity", "orthogonal", "normal"]),

@@ -18,6 +18,11 @@ def tune(home, *arguments, **changes):
     [
         (("--task=parens",), ["arch"]),
         (("--task=parens", "--arch=gru", "--algorithm=grid"), ["'grid'", "gp, random"]),
+        (
+            ("--task=parens", "--arch=gru", "--gin_bindings=StudyConfig.algorithm = ['gp']"),
+            ["['gp']", "gp, random"],
+        ),
+        (("--preset=/",), ["no preset '/'"]),
         (("--task=parens", "--arch=gru", "--num_trials=0"), ["num_trials", "0"]),
         (("--task=parens", "--arch=gru", "--workers=0"), ["--workers", "0"]),
         (("--task=parens", "--arch=gru", "--early_stopping=asha"), ["'asha'", "median, halving"]),

@@ -130,7 +130,7 @@ def _looked_at(given):
     if path := given.get("published"):
         yield path if os.path.isdir(path) else os.path.dirname(path) or "."
     if (name := given.get("preset")) and os.path.isabs(path := absolute(name)):
-        yield pathlib.Path(path).parents[1]  # DIR of DIR/TASK/NAME
+        yield pathlib.Path(path).parent.parent  # DIR of DIR/TASK/NAME
 
 
 def backend_name() -> str:

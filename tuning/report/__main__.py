@@ -18,6 +18,9 @@ runs that decide the most claims.
 
 Flags:"""
 
+#: Longest time between checks for changes; `time.sleep` fails for much longer ones.
+MOST_SECONDS = 1e9
+
 FLAGS = flags.FlagValues()
 flags.DEFINE_string("runs", None, "directory of sweeps, studies or runs", flag_values=FLAGS)
 flags.DEFINE_string("out", None, "directory to write the report or plan to", flag_values=FLAGS)
@@ -72,8 +75,10 @@ def _check_flags():
         raise UserError(f"--hours must be greater than 0, got {FLAGS.hours}")
     if FLAGS.watch and (FLAGS.plan or not FLAGS.runs):
         raise UserError("--watch rebuilds a report: give --runs, and no --plan")
-    if not FLAGS.every > 0:
-        raise UserError(f"--every must be greater than 0, got {FLAGS.every}")
+    if not 0 < FLAGS.every <= MOST_SECONDS:
+        raise UserError(
+            f"--every must be greater than 0 and at most {MOST_SECONDS:g}, got {FLAGS.every:g}"
+        )
     if not FLAGS.runs and not (FLAGS.published or FLAGS.plan):
         raise UserError("--runs is missing: a directory of sweeps, studies or runs")
     if FLAGS.runs and not pathlib.Path(FLAGS.runs).is_dir():

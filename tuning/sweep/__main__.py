@@ -96,7 +96,7 @@ def _studies():
     if not FLAGS.gin_file:
         raise UserError("--gin_file is missing, such as gin_configs/paper/figure_4_parens.gin")
     given = {name: FLAGS[name].value for name in ("num_trials", "train_steps")}
-    if FLAGS.gpus_per_study is not None and FLAGS.gpus_per_study < 0:
+    if FLAGS.gpus_per_study is not None and not FLAGS.gpus_per_study >= 0:
         raise UserError(f"--gpus_per_study must be at least 0, got {FLAGS.gpus_per_study}")
     data = train_flags.data_options(FLAGS)
     for options in data.values():

@@ -201,6 +201,11 @@ def test_the_authors_trials_are_converted_and_laid_under_or_stand_alone(swept, t
         (["--published=nowhere", "--out=x"], "--published is no file: nowhere"),
         (["--published=.", "--out=x"], "convert_published --published=. --out=published.parquet"),
         (["--runs=.", "--out=x"], "holds no finished run; make some, e.g. python -m tuning.sweep"),
+        (
+            ["--runs=.", "--out=x", "--watch", "--every=0"],
+            "greater than 0 and at most 1e+09, got 0",
+        ),
+        (["--runs=.", "--out=x", "--watch", "--every=inf"], "and at most 1e+09, got inf"),
         (["--runs=.", "--out=x", "more"], "unexpected argument 'more'"),
     ],
 )

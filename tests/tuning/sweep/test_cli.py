@@ -179,6 +179,10 @@ def test_a_dry_run_prints_the_cost(tmp_path):
             ("--gin_file=gin_configs/paper/figure_3_text8.gin", "--out=x", "--text8_path=none"),
             "none cannot be read",
         ),
+        (
+            ("--gin_file=gin_configs/paper/figure_5.gin", "--out=x", "--gpus_per_study=nan"),
+            "--gpus_per_study must be at least 0, got nan",
+        ),
         (("--status", "nowhere"), "nowhere holds no sweep"),
     ],
 )
