@@ -186,8 +186,11 @@ def whole_configuration(files: Iterable[str | pathlib.Path]) -> str | pathlib.Pa
 
 
 def labelled(text: str, profile: str | None) -> str:
-    """Returns a gin text with the name of the profile that it comes from, for `profile_in`."""
-    return f"{_LABEL}{profile}\n{text}" if profile else text
+    """Returns a gin text with the name of the profile that it comes from, for `profile_in`.
+
+    Other names are left out: one that a file gives may go on with lines of its own.
+    """
+    return f"{_LABEL}{profile}\n{text}" if profile in PROFILES else text
 
 
 def profile_in(path: str | pathlib.Path) -> str | None:

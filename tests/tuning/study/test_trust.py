@@ -78,6 +78,15 @@ class Overtaken(Untrained):
         return super().train(next_job, ended if self.after else lose_and_end, tick, callback)
 
 
+def test_a_profile_that_a_file_names_adds_no_line_to_a_gin_file(tmp_path):
+    """The user may repeat a trial with --gin_file, which can import any module."""
+    search = study(tmp_path / "study", num_trials=1, keep=1)
+    search.profile = "smoke\nimport antigravity"
+    search.run(Untrained())
+    (written,) = search.path.glob("trial_*/config.gin")
+    assert "import" not in written.read_text()
+
+
 @pytest.mark.parametrize("after, written", [(False, 5), (True, 6)])
 def test_a_process_that_lost_its_lease_writes_nothing(tmp_path, after, written):
     search = study(tmp_path / "study", batch=1, keep=12)
