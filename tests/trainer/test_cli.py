@@ -9,6 +9,7 @@ import pytest
 from absl import flags
 from commands import PARENS, assert_refused, tree
 from on_backend import tensorflow_only
+from processes import python
 
 from trainer import names
 from trainer.cli import main as cli
@@ -56,6 +57,22 @@ def test_a_directory_that_is_only_looked_at_is_not_searched(
     with pytest.raises(SystemExit):
         cli.run(lambda: 0, known, "")
     assert (str(tmp_path) in sys.path, "" in sys.path) == (is_searched, is_searched)
+
+
+@pytest.mark.parametrize("run_dir, is_read", [(".", False), ("below", True)])
+def test_the_settings_of_matplotlib_are_not_those_of_a_directory_that_is_only_looked_at(
+    run_dir, is_read, tmp_path
+):
+    (tmp_path / "below").mkdir()
+    (tmp_path / "matplotlibrc").write_text("text.usetex: True\n")
+    text = (
+        "from absl import flags; from trainer.cli import main; known = flags.FlagValues(); "
+        "flags.DEFINE_string('run_dir', None, '', flag_values=known); "
+        "show = lambda: print(__import__('matplotlib').rcParams['text.usetex']); "
+        "main.run(show, known, '')"
+    )
+    done = python("-c", text, f"--run_dir={run_dir}", cwd=tmp_path)
+    assert (done.code, done.stdout) == (0, f"{is_read}\n"), done.stderr
 
 
 @pytest.mark.parametrize("value, is_refused", [("", True), ("a,", True), ("a", False)])

@@ -1,6 +1,7 @@
 """Runs a command-line program: flags, fast help, and user errors as one line with exit code 2."""
 
 import contextlib
+import importlib
 import importlib.util
 import json
 import logging
@@ -115,6 +116,9 @@ def _import_named(flag_holder):
     if names.is_looked_at(here) and pathlib.Path(here) != pathlib.Path(__file__).parents[2]:
         # `python -m` puts it first, where its files would replace libraries.
         sys.path[:] = [path for path in sys.path if path not in ("", here)]
+        # Matplotlib reads ./matplotlibrc when it is imported, whose settings can start LaTeX.
+        with contextlib.chdir("/"):
+            importlib.import_module("matplotlib")
     elif "" not in sys.path:
         # Console scripts do not search it. It comes last, so that no library is replaced.
         sys.path.append("")
