@@ -5,6 +5,7 @@ for one epoch in turn, and a setting's time is the least over --repeats. Candida
 
     stock    the layer of `keras.layers`
     ours     the same layer of `rnn_zoo.layers`
+    zeros    that with initial states of zeros, as Keras's, where `ours` learns them
     cell     `keras.layers.RNN` of the cell of `rnn_zoo`; single layers only
 
 Settings are single layers on 16 features, by units, batch size and time steps, and the examples of
@@ -17,6 +18,7 @@ Ratios are Keras's time divided by the row's.
 """
 
 import argparse
+import functools
 import json
 import os
 import statistics
@@ -39,7 +41,7 @@ SHAPES = (
 )
 FEATURES = 16
 EXAMPLES = ("weather", "text_generation", "addition", "imdb", "seq2seq", "captcha", "video")
-CANDIDATES = ("stock", "ours", "cell")
+CANDIDATES = ("stock", "ours", "zeros", "cell")
 #: Times, and the columns of Keras's time divided by a row's.
 RATIOS = {"step_ms": "step_ratio", "first_seconds": "first_ratio", "predict_ms": "predict_ratio"}
 FIELDS = ("setting", "backend", "jit_compile", "candidate", *RATIOS, *RATIOS.values())
@@ -171,34 +173,51 @@ def _model(setting, candidate, batches):
     from benchmarks import examples
 
     keras.utils.set_random_seed(0)
+    layers = {"stock": keras.layers, "ours": rnn_zoo.layers, "zeros": _ZeroStates()}.get(candidate)
     if setting in EXAMPLES:
-        module = {"stock": keras.layers, "ours": rnn_zoo.layers}.get(candidate)
-        return module and examples.EXAMPLES[setting](module)
+        return layers and examples.EXAMPLES[setting](layers)
     (name, units, batch_size, time_steps) = next(s for s in SHAPES if _name(s) == setting)
     if candidate == "cell":
         layer = keras.layers.RNN(getattr(rnn_zoo, f"{name.replace('Simple', '')}Cell")(units))
     else:
-        layer = getattr(keras.layers if candidate == "stock" else rnn_zoo.layers, name)(units)
+        layer = getattr(layers, name)(units)
     model = keras.Sequential([keras.Input((time_steps, FEATURES)), layer, keras.layers.Dense(1)])
     model.compile("adam", "mse")
     x = np.random.default_rng(0).normal(size=(batches * batch_size, time_steps, FEATURES))
     return model, x.astype("float32"), x.mean((1, 2), keepdims=False)[:, None], batch_size
 
 
+class _ZeroStates:
+    """The layers of `rnn_zoo.layers`, with initial states that are not learned."""
+
+    def __getattr__(self, name):
+        import rnn_zoo
+
+        return functools.partial(getattr(rnn_zoo.layers, name), learned_initial_state=False)
+
+
 def summary(rows):
     """Yield the geometric means of our ratios per backend, then all slower settings."""
-    ours = [row for row in rows if row["candidate"] == "ours"]
-    for place in sorted({(row["backend"], row["jit_compile"]) for row in ours}):
-        here = [row for row in ours if (row["backend"], row["jit_compile"]) == place]
-        for name in RATIOS.values():
-            values = [row[name] for row in here]
-            mean = statistics.geometric_mean(values)
-            yield f"{' '.join(place):16} {name:13} {mean:.2f}, from {min(values):.2f} on"
+    ours = [row for row in rows if row["candidate"] in ("ours", "zeros")]
+    columns = ("backend", "jit_compile", "candidate")
+    for place in sorted({tuple(row[column] for column in columns) for row in ours}):
+        for kind in ("layers", "examples"):
+            here = [
+                row
+                for row in ours
+                if tuple(row[column] for column in columns) == place
+                and (row["setting"] in EXAMPLES) == (kind == "examples")
+            ]
+            for name in RATIOS.values() if here else ():
+                values = [row[name] for row in here]
+                mean = statistics.geometric_mean(values)
+                ends = f"{min(values):.2f} to {max(values):.2f}"
+                yield f"{' '.join(place):22} {kind:8} {name:13} {mean:.2f}, {ends}"
     for row in ours:
         if row["step_ratio"] < 1:
             yield (
-                f"slower: {row['setting']} on {row['backend']}, jit_compile={row['jit_compile']}: "
-                f"{row['step_ratio']:.2f}"
+                f"slower: {row['candidate']}, {row['setting']} on {row['backend']}, "
+                f"jit_compile={row['jit_compile']}: {row['step_ratio']:.2f}"
             )
 
 
