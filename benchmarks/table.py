@@ -4,7 +4,7 @@ import csv
 import pathlib
 
 from benchmarks import machine
-from trainer.storage import files
+from rnn_zoo import files
 
 
 def save(directory, name, fields, rows, **facts):

@@ -7,8 +7,8 @@ import tempfile
 
 import pytest
 
+from rnn_zoo.files import locked
 from trainer import names
-from trainer.storage.files import locked
 
 # There is a process for every core already. Threads beside it wait for one another in busy loops:
 # with two a process, the search's small matrices take twice as long.

@@ -18,13 +18,14 @@ from typing import Any
 from absl import flags
 
 from rnn_zoo.architectures import ARCHITECTURES, canonical_name
+from rnn_zoo.files import locked, whole, write_json
 from rnn_zoo.presets import INDEX, Preset, files_of, preset, sha256_of
 from trainer.cli import main as cli
 from trainer.cli import train_flags
 from trainer.config import check_range, config_of, read_config
 from trainer.errors import UserError
 from trainer.storage import json_files
-from trainer.storage.files import locked, refuse_link, whole, write_json
+from trainer.storage.files import refuse_link
 from trainer.storage.records import RunRecord
 from tuning import options
 from tuning.study import consistency, identity, log

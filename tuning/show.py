@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from absl import flags
 
+from rnn_zoo.files import whole
 from trainer.cli import main as cli
 from trainer.config import OPTIONS, without_effect
 from trainer.display.words import cell, count
 from trainer.errors import UserError
 from trainer.storage.differences import flat
-from trainer.storage.files import whole
 from trainer.storage.lease import Watch
 from trainer.storage.records import RunRecord
 from tuning.study import consistency, identity, log

@@ -24,8 +24,8 @@ import pathlib
 import sys
 
 from benchmarks import machine
+from rnn_zoo import files
 from rnn_zoo.architectures import ARCHITECTURES
-from trainer.storage import files
 
 FIELDS = ("arch", "against", "values", "gradients", "verdict")
 HEAD = "| cell | against | values | gradients | verdict |\n|---|---|---|---|---|"

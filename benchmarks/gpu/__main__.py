@@ -18,7 +18,7 @@ import time
 from benchmarks import machine
 from benchmarks.gpu import fleet, journal, tables
 from benchmarks.gpu.sections import SHARES
-from trainer.storage.files import whole
+from rnn_zoo.files import whole
 
 #: Seconds reserved for the last table and archive.
 ENDING_SECONDS = 5.0

@@ -12,11 +12,11 @@ import pytest
 from rich.console import Console
 
 import trainer
+from rnn_zoo.files import write_json
 from trainer import TrainConfig, UserError, loop, show
 from trainer.display.progress import Display
 from trainer.export import load_model
 from trainer.storage import checkpoints
-from trainer.storage.files import write_json
 from trainer.storage.lease import Lease, LeaseLost
 from trainer.storage.records import RunDirectory
 from trainer.trial import Trial

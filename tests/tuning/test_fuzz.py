@@ -23,12 +23,12 @@ import tuning.__main__
 import tuning.presets
 import tuning.show
 import tuning.sweep.__main__
+from rnn_zoo.files import write_json
 from rnn_zoo.functional import draw_weights
 from trainer import TrainConfig, loop
 from trainer.cli import main as cli
 from trainer.errors import UserError
 from trainer.quantize import packed
-from trainer.storage.files import write_json
 from trainer.storage.lease import _myself
 from trainer.storage.records import RunDirectory
 from trainer.trial import Trial

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from os import PathLike
 from typing import Any
 
+from rnn_zoo.files import whole
 from trainer.display.comparison import Run
-from trainer.storage.files import whole
 from trainer.storage.records import RunRecord
 
 #: Measurement -> its label and the style of its line.

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
+from rnn_zoo.files import whole
 from rnn_zoo.quantization import GRANULARITIES, MAX_BITS, MIN_BITS
 from trainer.cli import main as cli
 from trainer.cli import train_flags
 from trainer.config import check_choice, check_range, config_of
 from trainer.errors import UserError
-from trainer.storage.files import refuse_link, whole
+from trainer.storage.files import refuse_link
 from trainer.storage.records import RunDirectory, RunRecord
 
 if TYPE_CHECKING:

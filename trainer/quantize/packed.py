@@ -14,11 +14,12 @@ from typing import Any, Literal, TypedDict
 
 import numpy as np
 
+from rnn_zoo.files import whole
 from rnn_zoo.json_types import Size
 from rnn_zoo.quantization import codes_of, dequantize, is_matrix, pack, unpack
 from trainer.errors import UserError
 from trainer.storage import json_files
-from trainer.storage.files import open_regular, whole
+from trainer.storage.files import open_regular
 from trainer.storage.records import RunRecord
 
 _MODEL = ("arch", "depth", "units", "input_dim", "output_dim")

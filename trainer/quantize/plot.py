@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from os import PathLike
 from typing import Any
 
-from trainer.storage.files import whole
+from rnn_zoo.files import whole
 from trainer.storage.records import RunRecord
 
 #: Metric -> label of its panel; only capacity has the second metric.

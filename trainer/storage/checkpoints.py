@@ -18,11 +18,12 @@ from keras import ops
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from rnn_zoo.files import whole
 from rnn_zoo.functional import named
 from rnn_zoo.sizing import count_params
 from trainer.display.words import count
 from trainer.errors import UserError
-from trainer.storage.files import open_regular, whole
+from trainer.storage.files import open_regular
 from trainer.storage.records import RunDirectory, RunRecord
 
 

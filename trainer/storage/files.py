@@ -1,19 +1,16 @@
-"""Atomic writes, locks, and opening of regular files only."""
+"""Atomic writes of directories, and opening of regular files only."""
 
 import contextlib
 import errno
-import fcntl
-import json
 import os
 import pathlib
 import re
-import secrets
 import shutil
 import stat
-import time
 from collections.abc import Iterator
 from typing import IO, Any
 
+from rnn_zoo.files import locked, sync
 from trainer.errors import UserError
 
 #: Size of the largest file that is read into memory.
@@ -23,49 +20,6 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.partial")
 #: Directories within one of a run or study that processes write into.
 _WRITTEN = re.compile("trial_.*|given_.*|checkpoints|events")
-
-
-@contextlib.contextmanager
-def whole(path: str | os.PathLike, mode: str = "wb") -> Iterator[IO[Any]]:
-    """Opens a temporary file that is renamed to `path` when the block succeeds.
-
-    A crash, a full disk or a kill leaves the old file, or none, but never a partial file.
-
-    Args:
-        path: the file to write; its directory must exist.
-        mode: "wb" or "w".
-
-    Raises:
-        OSError: it cannot be written, or is something else, such as a device or a link, which
-            would be replaced.
-    """
-    path = os.fspath(path)
-    _check_replaceable(path)
-    directory = os.path.dirname(path) or "."
-    name = f".{os.path.basename(path)}.{secrets.token_hex(4)}.partial"
-    temporary = os.path.join(directory, name)
-    try:
-        # `tempfile` would make the file unreadable for other users.
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-        with os.fdopen(handle, mode) as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException as error:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-        # Errors of writes name no file.
-        if isinstance(error, OSError) and error.filename in (None, temporary):
-            error.filename = path
-        raise
-    sync_directory(directory)
-
-
-def _check_replaceable(path):
-    with contextlib.suppress(FileNotFoundError):
-        if not stat.S_ISREG(os.lstat(path).st_mode):
-            raise OSError(errno.EINVAL, "it is not a regular file, and is not replaced", path)
 
 
 def remove_leftovers(directory: str | os.PathLike, name: str = "") -> None:
@@ -142,14 +96,14 @@ def whole_directory(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         try:
             yield partial
             for file in partial.rglob("*"):
-                _sync(file)
+                sync(file)
         except BaseException:
             remove(partial)
             raise
         if path.exists():
             os.replace(path, old)
         os.replace(partial, path)
-        sync_directory(path.parent)
+        sync(path.parent)
         remove(old)
 
 
@@ -160,43 +114,6 @@ def remove(path: str | os.PathLike) -> None:
     else:  # `rmtree` would wait for a writer of a FIFO
         with contextlib.suppress(OSError):
             os.unlink(path)
-
-
-@contextlib.contextmanager
-def locked(path: str | os.PathLike, patience: float = 0.0) -> Iterator[None]:
-    """Locks a file during a `with` statement; the file exists only meanwhile.
-
-    The lock of a process that is killed is free.
-
-    Args:
-        path: the file; its directory must exist.
-        patience: seconds to wait for another process that holds the lock.
-
-    Raises:
-        BlockingIOError: another process holds it.
-    """
-    deadline = time.monotonic() + patience
-    while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Its last owner may have removed it between the two calls above.
-            if os.path.samestat(os.fstat(descriptor), os.stat(path)):
-                break
-        except (BlockingIOError, FileNotFoundError):
-            if time.monotonic() >= deadline:
-                os.close(descriptor)
-                raise BlockingIOError(errno.EAGAIN, "it is locked", os.fspath(path)) from None
-        os.close(descriptor)
-        time.sleep(0.01)
-    try:
-        yield
-    finally:
-        with contextlib.suppress(OSError):
-            os.unlink(path)
-        # A forked child may have inherited the descriptor: closing it does not unlock.
-        fcntl.flock(descriptor, fcntl.LOCK_UN)
-        os.close(descriptor)
 
 
 def read_bytes(path: str | os.PathLike) -> bytes:
@@ -240,23 +157,3 @@ def is_full(error: BaseException) -> bool:
     if isinstance(error, OSError):
         return error.errno in _FULL
     return any(os.strerror(number) in str(error) for number in _FULL)
-
-
-def sync_directory(directory: str | os.PathLike) -> None:
-    """Makes renames in a directory survive a power failure."""
-    _sync(directory)
-
-
-def _sync(path):
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def write_json(path: str | os.PathLike, value: Any) -> None:
-    """Writes strict JSON; raises a ValueError for non-finite numbers."""
-    with whole(path, "w") as file:
-        json.dump(value, file, indent=2, allow_nan=False)
-        file.write("\n")

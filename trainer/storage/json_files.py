@@ -12,10 +12,11 @@ import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rnn_zoo.files import whole
 from rnn_zoo.json_types import reader
 from trainer.display.words import count
 from trainer.errors import UserError
-from trainer.storage.files import read_bytes, whole
+from trainer.storage.files import read_bytes
 
 #: Name of the last entry of a file or a line: the CRC-32 of the text before it. Files of older
 #: versions lack it.

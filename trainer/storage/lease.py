@@ -18,10 +18,11 @@ import time
 from collections.abc import Iterator
 from typing import Any, Required, Self, TypedDict
 
+from rnn_zoo.files import locked, write_json
 from rnn_zoo.json_types import Size
 from trainer.errors import UserError
 from trainer.storage import json_files
-from trainer.storage.files import locked, read_bytes, remove_leftovers, write_json
+from trainer.storage.files import read_bytes, remove_leftovers
 
 #: Seconds without a heartbeat after which an owner on another machine is considered dead.
 PATIENCE = 30.0

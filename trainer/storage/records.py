@@ -11,12 +11,13 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Required, TypedDict
 
+from rnn_zoo.files import whole
 from rnn_zoo.json_types import Count, FileName, Name, Size
 from trainer.display.words import count
 from trainer.errors import UserError
 from trainer.storage import json_files
 from trainer.storage.differences import plain
-from trainer.storage.files import refuse_links, whole
+from trainer.storage.files import refuse_links
 from trainer.windows import window_ends
 
 #: Fields in which equal runs may differ.

@@ -7,10 +7,11 @@ from collections.abc import Collection
 
 import pandas as pd
 
+from rnn_zoo.files import whole
 from trainer.display.progress import Display
 from trainer.display.words import cell, count
 from trainer.errors import UserError
-from trainer.storage.files import refuse_link, whole
+from trainer.storage.files import refuse_link
 from tuning import trials
 from tuning.report import atlas, atlas_page, generic, optimizers, page, style
 from tuning.report import gaps as gap

@@ -32,7 +32,7 @@ def main():
         import pyarrow  # noqa: F401 - writes Parquet for pandas
     except ImportError as error:
         raise UserError(f"this needs {error.name}: pip install 'rnn-zoo[report]'") from None
-    from trainer.storage.files import whole
+    from rnn_zoo.files import whole
     from tuning import trials
     from tuning.report import authors
 

@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from rnn_zoo.files import whole
 from trainer.display.progress import Display
 from trainer.display.words import count
-from trainer.storage.files import whole
 from tuning import trials
 from tuning.report import atlas, designs
 from tuning.report.claims import CLAIMS, TOO_FEW

@@ -7,8 +7,8 @@ import pathlib
 import time
 from collections.abc import Callable
 
+from rnn_zoo.files import whole
 from trainer.display.progress import Display
-from trainer.storage.files import whole
 from tuning.report.build import NoRuns
 from tuning.study import log
 

@@ -16,10 +16,10 @@ import numpy as np
 from keras_tuner.engine.trial import Trial, TrialStatus
 from keras_tuner.src.engine import oracle as engine
 
+from rnn_zoo.files import whole
 from rnn_zoo.json_types import Count, FileName
 from trainer.errors import UserError
 from trainer.storage import json_files
-from trainer.storage.files import whole
 
 RUNNING, STOPPED = TrialStatus.RUNNING, TrialStatus.STOPPED
 COMPLETED, FAILED = TrialStatus.COMPLETED, TrialStatus.FAILED

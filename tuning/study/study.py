@@ -18,6 +18,7 @@ import warnings
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from rnn_zoo.files import whole
 from trainer.callbacks import DEFAULT, Callback, Callbacks
 from trainer.cli.gin_files import default_batch_size
 from trainer.config import TrainConfig
@@ -25,7 +26,7 @@ from trainer.display.words import count
 from trainer.errors import UserError
 from trainer.storage import json_files
 from trainer.storage.differences import refuse_difference
-from trainer.storage.files import refuse_links, remove, whole
+from trainer.storage.files import refuse_links, remove
 from trainer.storage.lease import Lease
 from trainer.storage.records import RunRecord
 from tuning.config import MAX_TRIALS, StudyConfig, seed_of

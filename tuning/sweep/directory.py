@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal, NamedTuple, TypedDict
 
+from rnn_zoo.files import locked, whole
 from rnn_zoo.json_types import Count, FileName, Size
 from trainer import names
 from trainer.config import is_registered, read_config
@@ -23,14 +24,7 @@ from trainer.display.words import count
 from trainer.errors import UserError
 from trainer.storage import json_files
 from trainer.storage.differences import refuse_difference
-from trainer.storage.files import (
-    locked,
-    open_regular,
-    read_bytes,
-    refuse_link,
-    remove_leftovers,
-    whole,
-)
+from trainer.storage.files import open_regular, read_bytes, refuse_link, remove_leftovers
 from trainer.storage.lease import PATIENCE, Lease
 from tuning.config import MAX_RERUNS, StudyConfig
 from tuning.study.identity import ConfigFacts

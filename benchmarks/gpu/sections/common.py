@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import pynvml
 
-from trainer.storage.files import whole
+from rnn_zoo.files import whole
 
 assert keras.backend.backend() == "jax", "benchmarks.gpu measures JAX: set KERAS_BACKEND=jax"
 

@@ -1,14 +1,11 @@
 """Files that are written whole, even if processes are killed or others interfere."""
 
-import contextlib
-import errno
-import fcntl
 import os
 import pathlib
-import threading
 
 import pytest
 
+from rnn_zoo.files import locked, whole
 from trainer import UserError
 from trainer.storage import files
 
@@ -22,7 +19,7 @@ def test_temporary_files_of_killed_writers_are_removed(tmp_path):
     for path in (tmp_path / "record.json", folder / "step-1"):
         with pytest.MonkeyPatch.context() as patch, pytest.raises(Kill):
             patch.setattr(os, "unlink", lambda _: None)
-            with files.whole(path, "w") as file:
+            with whole(path, "w") as file:
                 file.write("half")
                 raise Kill
     mine = [tmp_path / ".gitignore", tmp_path / ".notes.partial", tmp_path / "a.0123abcd.partial"]
@@ -111,82 +108,16 @@ def test_a_leftover_of_another_kind_is_removed(tmp_path, make, state):
     assert os.listdir(tmp_path) == ["out"] and (tmp_path / "out/model").read_text() == "new"
 
 
-def test_one_of_many_threads_holds_a_lock(tmp_path):
-    held, most = 0, []
-
-    def work():
-        nonlocal held
-        for _ in range(20):
-            with files.locked(tmp_path / "lock", patience=60):
-                held += 1
-                most.append(held)
-                held -= 1
-
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert most == [1] * 80 and not os.listdir(tmp_path)
-
-
-def test_the_lock_of_a_file_that_was_replaced_does_not_count(tmp_path, monkeypatch):
-    """One owner ends and another begins, between this one's open and its lock."""
-    path, lock, other = tmp_path / "lock", fcntl.flock, contextlib.ExitStack()
-
-    def replace_and_lock(descriptor, operation):
-        monkeypatch.setattr(fcntl, "flock", lock)
-        path.unlink()
-        other.enter_context(files.locked(path))
-        lock(descriptor, operation)
-
-    monkeypatch.setattr(fcntl, "flock", replace_and_lock)
-    with other, pytest.raises(BlockingIOError), files.locked(path):
-        pytest.fail("two have the lock")
-
-
 def test_links_are_not_followed(tmp_path):
     (tmp_path / "mine").write_text("mine")
     (tmp_path / "link").symlink_to("mine")
-    with pytest.raises(OSError, match="link"), files.locked(tmp_path / "link"):
+    with pytest.raises(OSError, match="link"), locked(tmp_path / "link"):
         pass
     with pytest.raises(OSError, match="link"):
         files.open_to_append(tmp_path / "link")
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(OSError, match="pipe"):
         files.open_to_append(tmp_path / "pipe")
-
-
-@pytest.mark.parametrize("kind", ["link", "dangling", "pipe", "directory"])
-def test_only_regular_files_are_replaced(tmp_path, kind):
-    path = tmp_path / kind
-    if kind == "pipe":
-        os.mkfifo(path)
-    elif kind == "directory":
-        path.mkdir()
-    else:
-        (tmp_path / "mine").write_text("mine")
-        path.symlink_to("mine" if kind == "link" else "gone")
-    before, held = os.lstat(path), sorted(os.listdir(tmp_path))
-    with pytest.raises(OSError, match=f"it is not a regular file.*{kind}"), files.whole(path):
-        pytest.fail("it is written")
-    assert os.lstat(path).st_ino == before.st_ino and sorted(os.listdir(tmp_path)) == held
-
-
-def test_errors_of_writes_name_the_file(tmp_path, monkeypatch):
-    def full(_):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(os, "fsync", full)
-    with (
-        pytest.raises(OSError, match="No space left") as error,
-        files.whole(tmp_path / "a") as file,
-    ):
-        file.write(b"new")
-    assert error.value.filename == str(tmp_path / "a") and not os.listdir(tmp_path)
-    with pytest.raises(FileNotFoundError) as error, files.whole(tmp_path / "gone/a"):
-        pytest.fail("it is written")
-    assert error.value.filename == str(tmp_path / "gone/a")
 
 
 def test_too_large_a_file_is_not_read(tmp_path):

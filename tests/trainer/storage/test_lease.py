@@ -13,8 +13,8 @@ import time
 import pytest
 from processes import environment
 
+from rnn_zoo.files import write_json
 from trainer.errors import UserError
-from trainer.storage.files import write_json
 from trainer.storage.lease import Lease, LeaseLost
 
 PATIENCE, INTERVAL = 0.6, 0.1

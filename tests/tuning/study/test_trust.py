@@ -12,9 +12,9 @@ from rich.console import Console
 from untrained import Untrained
 
 import tuning
+from rnn_zoo.files import write_json
 from trainer import TrainConfig, UserError
 from trainer.display.progress import Display
-from trainer.storage.files import write_json
 from trainer.storage.lease import LeaseLost
 from tuning import __main__ as tune
 from tuning import show, trials

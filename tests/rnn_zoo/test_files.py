@@ -1,0 +1,77 @@
+"""Files that are written whole, and locks, even if other processes interfere."""
+
+import contextlib
+import errno
+import fcntl
+import os
+import threading
+
+import pytest
+
+from rnn_zoo import files
+
+
+def test_one_of_many_threads_holds_a_lock(tmp_path):
+    held, most = 0, []
+
+    def work():
+        nonlocal held
+        for _ in range(20):
+            with files.locked(tmp_path / "lock", patience=60):
+                held += 1
+                most.append(held)
+                held -= 1
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1] * 80 and not os.listdir(tmp_path)
+
+
+def test_the_lock_of_a_file_that_was_replaced_does_not_count(tmp_path, monkeypatch):
+    """One owner ends and another begins, between this one's open and its lock."""
+    path, lock, other = tmp_path / "lock", fcntl.flock, contextlib.ExitStack()
+
+    def replace_and_lock(descriptor, operation):
+        monkeypatch.setattr(fcntl, "flock", lock)
+        path.unlink()
+        other.enter_context(files.locked(path))
+        lock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", replace_and_lock)
+    with other, pytest.raises(BlockingIOError), files.locked(path):
+        pytest.fail("two have the lock")
+
+
+@pytest.mark.parametrize("kind", ["link", "dangling", "pipe", "directory"])
+def test_only_regular_files_are_replaced(tmp_path, kind):
+    path = tmp_path / kind
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "directory":
+        path.mkdir()
+    else:
+        (tmp_path / "mine").write_text("mine")
+        path.symlink_to("mine" if kind == "link" else "gone")
+    before, held = os.lstat(path), sorted(os.listdir(tmp_path))
+    with pytest.raises(OSError, match=f"it is not a regular file.*{kind}"), files.whole(path):
+        pytest.fail("it is written")
+    assert os.lstat(path).st_ino == before.st_ino and sorted(os.listdir(tmp_path)) == held
+
+
+def test_errors_of_writes_name_the_file(tmp_path, monkeypatch):
+    def full(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with (
+        pytest.raises(OSError, match="No space left") as error,
+        files.whole(tmp_path / "a") as file,
+    ):
+        file.write(b"new")
+    assert error.value.filename == str(tmp_path / "a") and not os.listdir(tmp_path)
+    with pytest.raises(FileNotFoundError) as error, files.whole(tmp_path / "gone/a"):
+        pytest.fail("it is written")
+    assert error.value.filename == str(tmp_path / "gone/a")
