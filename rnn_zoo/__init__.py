@@ -15,6 +15,7 @@ _HOMES = {
     "rnn_zoo.model": ("RecurrentModel", "build_model", "make_stepper"),
     "rnn_zoo.presets": ("list_presets", "load", "preset"),
     "rnn_zoo.registration": ("register",),
+    "rnn_zoo.saving": ("save_preset",),
     "rnn_zoo.sizing": ("count_params", "units_for_budget"),
     "rnn_zoo.stepper": ("Stepper",),
 }

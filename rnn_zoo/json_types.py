@@ -88,7 +88,8 @@ def reader(kind: Any) -> _Reader:
 
 
 def _name(*kinds):
-    return " or ".join(_NAMES.get(typing.get_origin(kind) or kind, str(kind)) for kind in kinds)
+    plain = (dict if typing.is_typeddict(kind) else kind for kind in kinds)
+    return " or ".join(_NAMES.get(typing.get_origin(kind) or kind, str(kind)) for kind in plain)
 
 
 def _checked(is_right, expected, read=None) -> _Reader:

@@ -6,9 +6,10 @@ import keras
 import numpy as np
 
 from rnn_zoo.model import build_model, get_weights
+from rnn_zoo.presets.writing import write
 from trainer.config import TrainConfig
 from trainer.trial import Trial
-from tuning.presets import card, write
+from tuning.presets import card
 
 SEARCH = {"algorithm": "random", "num_trials": 4, "infeasible": 1}
 

@@ -99,6 +99,7 @@ MORE = {
     "backend/torch_ops.py": {"torch"},
     "convert/torch.py": {"torch"},
     "numpy_ops.py": {"scipy"},  # in a `try`
+    "presets/hub.py": {"huggingface_hub"},
 }
 
 

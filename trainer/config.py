@@ -377,6 +377,20 @@ def find_preset(name: str) -> Preset:
         return preset(name)
 
 
+def preset_config(card: Preset) -> TrainConfig:
+    """Returns the training configuration of a preset.
+
+    Raises:
+        UserError: it has none, or an invalid one.
+    """
+    if card.config is None:
+        raise UserError(
+            f"the preset {card.name} has no training configuration; give one, and start from its "
+            "weights with TrainConfig.preset"
+        )
+    return read_config(card.config, f"the preset {card.name}")
+
+
 def read_preset_weights(name: str) -> dict:
     """Returns the weights of a preset as NumPy arrays, in the form of `rnn_zoo.model.get_weights`.
 

@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from rnn_zoo.model import check_as_built, get_weights, recurrent_cells
-from trainer.config import TrainConfig, read_config
+from trainer.config import TrainConfig, preset_config
 from trainer.display.words import count
 from trainer.errors import UserError
 from trainer.tasks.base import SPLITS
@@ -67,13 +67,14 @@ def evaluate(model: Any, config: TrainConfig | None = None, split: str = "eval")
         print(trainer.evaluate(model)["loss"], model.preset.scores["eval"])
     """
     check_as_built(model)
-    if config is None and model.preset is None:
+    if config is None and (model.preset is None or model.preset.config is None):
         raise UserError(
-            "the model has no preset, or lost it when it was saved: pass config, its TrainConfig"
+            "the model has no preset with a configuration, or lost it when it was saved: pass "
+            "config, its TrainConfig"
         )
     if split not in SPLITS:
         raise UserError(f"unknown split {split!r}; choose one of {', '.join(SPLITS)}")
-    config = config or read_config(model.preset.config, f"the preset {model.preset.name}")
+    config = config or preset_config(model.preset)
     trial, weights = Trial(config), get_weights(model)
     expected, found = trial.cells, recurrent_cells(model)
     if _shapes(weights) != _shapes(trial.random_weights()) or any(

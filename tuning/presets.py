@@ -1,5 +1,7 @@
 """python -m tuning.presets --runs=DIR --out=rnn_zoo/presets: makes presets from sweeps.
 
+With --upload=hf://OWNER/NAME it uploads those of --out to the Hugging Face Hub.
+
 Each combination of task, architecture, depth and budget that was searched gives one preset: the
 hyperparameters of its best trial on the `valid` split. Presets that match `--train` are trained
 again with these hyperparameters and get weights. Other presets that already have weights are left
@@ -12,27 +14,32 @@ import importlib
 import json
 import math
 import pathlib
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from absl import flags
 
 from rnn_zoo.architectures import ARCHITECTURES, canonical_name
-from rnn_zoo.files import locked, whole, write_json
-from rnn_zoo.presets import INDEX, Preset, files_of, preset, sha256_of
+from rnn_zoo.presets import Preset, hub, list_presets, preset, read_files, sha256_of
+from rnn_zoo.presets.writing import prepare, write
 from trainer.cli import main as cli
 from trainer.cli import train_flags
 from trainer.config import check_range, config_of, read_config
-from trainer.errors import UserError
-from trainer.storage import json_files
+from trainer.display.words import count
+from trainer.errors import UserError, user_errors
 from trainer.storage.files import refuse_link
 from trainer.storage.records import RunRecord
 from tuning import options
 from tuning.study import consistency, identity, log
 
+#: Files of presets in a repository.
+_OURS = re.compile(r"[^/]+/[^/]+\.(json|safetensors)|index\.json")
+
 USAGE = """Makes presets from the best trials of sweeps and studies.
 
   python -m tuning.presets --runs=runs/presets --out=rnn_zoo/presets --train='parens/*'
+  python -m tuning.presets --out=presets --upload=hf://owner/name
 
 Flags:"""
 
@@ -48,6 +55,13 @@ def _define():
     flags.DEFINE_list(
         "train", [], "presets that get weights: names, where * matches any text", **common
     )
+    flags.DEFINE_string(
+        "upload",
+        None,
+        "upload the presets of --out to hf://OWNER/NAME, with or without --runs",
+        **common,
+    )
+    flags.DEFINE_bool("private", False, "a repository that --upload makes is private", **common)
     flags.DEFINE_string("work", "runs/presets_trained", "directory to train them in", **common)
     flags.DEFINE_float(
         "longer", 1.0, "factor from the best trial's training steps to theirs", **common
@@ -60,9 +74,26 @@ _define()
 
 
 def main():
-    for name in ("runs", "out"):
-        if not FLAGS[name].value:
-            raise UserError(f"--{name} is missing")
+    if not FLAGS.out:
+        raise UserError("--out is missing")
+    if FLAGS.upload:
+        with user_errors():
+            hub.parse(FLAGS.upload)
+            hub.library()
+    elif not FLAGS.runs:
+        raise UserError("--runs is missing: the directories of sweeps and studies")
+    elif FLAGS.private:
+        raise UserError("--private has no effect without --upload")
+    if FLAGS.train and not FLAGS.runs:
+        raise UserError("--train has no effect without --runs, whose best trials it trains again")
+    if FLAGS.runs:
+        _make()
+    if FLAGS.upload:
+        print(upload(FLAGS.out, FLAGS.upload, FLAGS.private))
+
+
+def _make():
+    """Makes presets of --runs in --out."""
     found = best_trials(FLAGS.runs)
     if not found:
         raise UserError(f"no feasible trial in {', '.join(FLAGS.runs)}")
@@ -83,7 +114,8 @@ def main():
             record, weights = trained(name, record)
         made = card(name, record, search)
         ending = (", with weights" if weights else "") + _replaced(FLAGS.out, made)
-        write(FLAGS.out, made, weights)
+        with user_errors():
+            write(FLAGS.out, made, weights)
         loss = f"eval loss {record.eval_loss:.4g}{_words(options.changed(record))}"
         print(f"{name}: {loss}{ending}")
 
@@ -120,9 +152,8 @@ def _check_surroundings(names, chosen):
     written = [out / name for name in names] + [pathlib.Path(FLAGS.work, name) for name in chosen]
     for path in written:
         refuse_link(path.parent)
-    out.mkdir(parents=True, exist_ok=True)
-    with _locked(out):
-        write_json(out / INDEX, _known(out))
+    with user_errors():
+        prepare(out)
 
 
 def best_trials(
@@ -276,44 +307,52 @@ def _paper(record):
     return None
 
 
-def write(out: str | pathlib.Path, card: Preset, weights: Any = None) -> None:
-    """Writes a preset: its weights, its card, then the card's SHA-256 into the index.
+def upload(directory: str | pathlib.Path, target: str, private: bool = False) -> str:
+    """Uploads the presets of a directory to the Hugging Face Hub, in one commit.
 
-    Each file is replaced atomically. If the process is killed between card and index, the preset is
-    refused as changed until it is written again.
+    Each file is checked first. The repository is made if it is missing. Its presets that the
+    directory does not have are removed; README.md becomes the model card.
 
     Args:
-        out: the directory of all presets.
-        card: the preset.
-        weights: as from `rnn_zoo.model.get_weights`; None for hyperparameters alone.
+        directory: the directory.
+        target: hf://OWNER/NAME.
+        private: whether a repository that is made is private.
+
+    Returns:
+        The commit's URL.
 
     Raises:
-        UserError: the directory of the task is a link.
+        UserError: no presets, a damaged file, a malformed target, or the Hub refuses.
     """
-    out = pathlib.Path(out)
-    refuse_link(out / card.task)
-    (out / card.task).mkdir(parents=True, exist_ok=True)
-    with _locked(out):
-        for name, content in files_of(card, weights).items():
-            with whole(out / name) as file:
-                file.write(content)
-        known = _known(out) | {card.name: sha256_of((out / f"{card.name}.json").read_bytes())}
-        write_json(out / INDEX, dict(sorted(known.items())))
-        if weights is None:
-            (out / f"{card.name}.safetensors").unlink(missing_ok=True)
-
-
-def _locked(out):
-    """Locks the presets for a change: another process may make some, too."""
-    return locked(out / f".{INDEX}.lock", patience=60.0)
-
-
-def _known(out):
-    """Reads the index: the SHA-256 of each preset's card, by name."""
+    with user_errors():
+        repository, rest = hub.parse(target)
+        if rest or repository.revision:
+            raise ValueError(f"--upload must have the form hf://OWNER/NAME, got {target}")
+        files = read_files(directory)
+        library, name = hub.library(), repository.repository
+    files["README.md"] = _model_card(target, directory).encode()
     try:
-        return json_files.read(out / INDEX, dict[str, str])
-    except FileNotFoundError:
-        return {}
+        api = library.HfApi()
+        api.create_repo(name, private=private, exist_ok=True)
+        ours = [file for file in api.list_repo_files(name) if _OURS.fullmatch(file)]
+        changes = [library.CommitOperationDelete(file) for file in ours if file not in files]
+        changes += [library.CommitOperationAdd(file, content) for file, content in files.items()]
+        message = f"Upload {count(len(files) - 1, 'file')} of presets"
+        return str(api.create_commit(name, changes, commit_message=message).commit_url)
+    except Exception as error:  # of the library or the network
+        raise UserError(f"{target}: nothing was uploaded: {hub.reason(error)}") from None
+
+
+def _model_card(target, directory):
+    """Renders a repository's README.md."""
+    names = list_presets(directory=directory)
+    cards = [preset(name) for name in names]
+    which = "" if len(cards) == 1 else f"/{cards[0].name}"
+    tags = dict.fromkeys(["rnn-zoo", "rnn", *(each.arch for each in cards)])
+    listed = "".join(f"\n- {json.dumps(tag)}" for tag in tags)
+    head = f"---\nlibrary_name: keras\ntags:{listed}\n---\n\n# {target.rpartition('/')[2]}"
+    use = f'```python\nimport rnn_zoo\n\nmodel = rnn_zoo.load("{target}{which}")\n```'
+    return "\n\n".join([head, use, *map(str, cards)]) + "\n"
 
 
 def run():

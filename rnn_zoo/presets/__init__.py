@@ -4,10 +4,12 @@
     rnn_zoo.preset("parens/gru-10k")          a preset's card: its model, training and scores
     rnn_zoo.load("parens/gru-10k")            the trained Keras model
     rnn_zoo.load("DIR/parens/gru-10k")        that of a directory of your own
+    rnn_zoo.load("hf://OWNER/NAME")           that of a repository on the Hugging Face Hub
+    rnn_zoo.save_preset(model, "DIR")         writes one
 
 A preset is a card, <task>/<name>.json, and, if trained, weights in <task>/<name>.safetensors. The
 card has the SHA-256 of the weights' file, and index.json has that of every card. Such a directory
-is written by `python -m tuning.presets`.
+is written by `save_preset`, and from sweeps by `python -m tuning.presets`, which also uploads it.
 """
 
 import dataclasses
@@ -21,7 +23,8 @@ import pathlib
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
 from rnn_zoo.architectures import ARCHITECTURES, canonical_name
-from rnn_zoo.json_types import Count, Size, reader
+from rnn_zoo.json_types import Count, Size, is_file_name, reader
+from rnn_zoo.presets import hub
 
 if TYPE_CHECKING:
     from rnn_zoo.model import RecurrentModel
@@ -63,7 +66,9 @@ class Search(TypedDict):
 
 @dataclasses.dataclass(frozen=True)
 class Preset:
-    """A tuned configuration and its results.
+    """A model, how it was trained, and its results.
+
+    What is not known of a model, such as the search for one that was trained elsewhere, is None.
 
     Attributes:
         name: <task>/<architecture>[-depth<D>]-<budget>; the depth is omitted if it is the
@@ -89,37 +94,46 @@ class Preset:
     input_dim: Size
     output_dim: Size
     options: dict[str, Any]
-    config: Annotated[dict[str, Any], Config]
-    scores: Annotated[dict[str, Any], Scores]
-    training: Annotated[dict[str, Any], Training]
-    search: Annotated[dict[str, Any], Search]
+    config: Annotated[dict[str, Any] | None, Config | None] = None
+    scores: Annotated[dict[str, Any] | None, Scores | None] = None
+    training: Annotated[dict[str, Any] | None, Training | None] = None
+    search: Annotated[dict[str, Any] | None, Search | None] = None
     paper: str | None = None
     weights: str | None = None
 
     def __str__(self) -> str:
         """Return the card as Markdown."""
-        scores, training, search = self.scores, self.training, self.search
         architecture = ARCHITECTURES[canonical_name(self.arch)]
         summary = architecture.summary.rstrip(".")
-        given = {k: v for k, v in self.config["task_options"].items() if v is not None}
-        options = ", ".join(f"{name} {value}" for name, value in given.items())
         rows = {
-            "task": f"{self.task} ({options})" if options else self.task,
+            "task": self.task,
             "architecture": f"{summary}, depth {self.depth}, {self.units} units",
             "parameters": f"{self.num_params:,}",
-            "training": f"{training['steps']:,} steps, {training['seconds']:.0f} s on "
-            f"{training['backend']}",
-            "eval loss": f"{scores['eval']:.4g} (chance {scores['chance']:.4g})",
-            **{
+        }
+        if self.config is not None:
+            given = {k: v for k, v in self.config["task_options"].items() if v is not None}
+            options = ", ".join(f"{name} {value}" for name, value in given.items())
+            rows["task"] += f" ({options})" if options else ""
+        if self.training is not None:
+            rows["training"] = (
+                f"{self.training['steps']:,} steps, {self.training['seconds']:.0f} s on "
+                f"{self.training['backend']}"
+            )
+        if self.scores is not None:
+            scores = self.scores
+            rows["eval loss"] = f"{scores['eval']:.4g} (chance {scores['chance']:.4g})"
+            rows |= {
                 name.replace("_", " "): f"{value:.4g}"
                 for name, value in scores["metrics"].items()
                 if name != "loss" and isinstance(value, (int, float))
-            },
-            "the paper": self.paper or "gives no figure for this",
-            "search": f"the best of {search['num_trials']} trials ({search['algorithm']}), "
-            f"{search['infeasible']} of them infeasible",
-            "weights": f"SHA-256 `{self.weights}`" if self.weights else "none",
-        }
+            }
+            rows["the paper"] = self.paper or "gives no figure for this"
+        if self.search is not None:
+            rows["search"] = (
+                f"the best of {self.search['num_trials']} trials ({self.search['algorithm']}), "
+                f"{self.search['infeasible']} of them infeasible"
+            )
+        rows["weights"] = f"SHA-256 `{self.weights}`" if self.weights else "none"
         lines = [f"| {name} | {value} |" for name, value in rows.items()]
         return "\n".join([f"### {self.name}", "", "| | |", "|---|---|", *lines])
 
@@ -135,8 +149,8 @@ def list_presets(
     Args:
         task, arch: list only presets of this task or architecture; all if None.
         trained: True for presets with weights, False for presets without; all if None.
-        directory: list the presets of this directory, as DIRECTORY/<task>/<name>; those of the
-            package if None.
+        directory: list the presets of this directory, or hf://OWNER/NAME, as
+            DIRECTORY/<task>/<name>; those of the package if None.
 
     Raises:
         ValueError: unknown architecture, no preset of the task, a damaged card, or a directory
@@ -145,8 +159,9 @@ def list_presets(
     arch, found = arch and canonical_name(arch), []
     root, prefix = _package(), ""
     if directory is not None:
-        root, prefix = pathlib.Path(directory), f"{os.fspath(directory).rstrip('/')}/"
-    index = _index(root)
+        prefix = f"{os.fspath(directory).rstrip('/')}/"
+        root = _root(prefix[:-1])
+    index = read_index(root)
     cards = {f"{prefix}{name}": _card(root, name, index[name]) for name in sorted(index)}
     tasks = dict.fromkeys(card.task for card in cards.values())
     if task is not None and task not in tasks:
@@ -162,27 +177,21 @@ def preset(name: str | os.PathLike) -> Preset:
     """Return the card of a preset; `str` renders it as Markdown.
 
     Args:
-        name: <task>/<name> of the package, or DIRECTORY/<task>/<name>.
+        name: <task>/<name> of the package, or DIRECTORY/<task>/<name>, where DIRECTORY may be
+            hf://OWNER/NAME or hf://OWNER/NAME@REVISION. DIRECTORY alone is enough if it holds one
+            preset.
 
     Raises:
         ValueError: unknown name, or a file that differs from the published one.
     """
-    root, own_name = _place(name)
-    index = _index(root)
-    if own_name not in index:
-        close = difflib.get_close_matches(own_name, index, n=3, cutoff=0.3) or sorted(index)[:3]
-        where = "" if _is_package(root) else f"directory={str(root)!r}"
-        raise ValueError(
-            f"there is no preset {os.fspath(name)!r}; there is {', '.join(close) or 'none at all'} "
-            f"(rnn_zoo.list_presets({where}) has them all)"
-        )
-    return _card(root, own_name, index[own_name])
+    return _find(*_place(name))
 
 
 def absolute(name: str) -> str:
     """Return the name of a preset for use in any working directory."""
-    root, own_name = _place(name)
-    return name if _is_package(root) else os.path.abspath(os.path.join(str(root), own_name))
+    if name.startswith(hub.SCHEME) or _is_package(_place(name)[0]):
+        return name
+    return os.path.abspath(name)
 
 
 def load(name: str | os.PathLike) -> "RecurrentModel":
@@ -199,7 +208,9 @@ def load(name: str | os.PathLike) -> "RecurrentModel":
     """
     from rnn_zoo.model import build_model, set_weights
 
-    card, weights = preset(name), read_weights(name)
+    root, own_name = _place(name)
+    card = _find(root, own_name)
+    weights = _weights(root, card)
     model = build_model(
         card.arch, card.depth, card.units, card.input_dim, card.output_dim, seed=0, **card.options
     )
@@ -217,7 +228,11 @@ def read_weights(name: str | os.PathLike) -> dict[str, Any]:
     Raises:
         ValueError: as for `preset`, or it has no weights.
     """
-    card = preset(name)
+    root, own_name = _place(name)
+    return _weights(root, _find(root, own_name))
+
+
+def _weights(root, card):
     if card.weights is None:
         raise ValueError(
             f"the preset {card.name} has tuned hyperparameters and no weights; train a model with "
@@ -230,8 +245,7 @@ def read_weights(name: str | os.PathLike) -> dict[str, Any]:
     from rnn_zoo.functional import draw_weights, make_cells, named
     from rnn_zoo.sizing import count_params
 
-    root, own_name = _place(name)
-    content = _verified(root, f"{own_name}.safetensors", card.weights)
+    content = _verified(root, f"{card.name}.safetensors", card.weights)
     try:
         arrays = parse(content)
     except Exception as error:  # the library has an error of its own, and no list of the others
@@ -243,8 +257,10 @@ def read_weights(name: str | os.PathLike) -> dict[str, Any]:
         f"the weights of the preset {card.name} are not the float32 arrays of its card's shapes"
     )
     shape = (card.depth, card.units, card.input_dim, card.output_dim)
-    if count_params(card.arch, *shape) != sum(array.size for array in arrays.values()):
-        raise mismatch  # before memory is taken for a card's huge shapes
+    # Before memory is taken for a card's huge shapes. Options, such as initial states that are not
+    # learned, change the count by less than this factor.
+    if count_params(card.arch, *shape) > 4 * sum(array.size for array in arrays.values()):
+        raise mismatch
     cells = make_cells(card.arch, card.depth, card.units, seed=0, **card.options)
     like = draw_weights(cells, card.input_dim, card.output_dim, seed=0)
     expected = named(like)
@@ -254,29 +270,26 @@ def read_weights(name: str | os.PathLike) -> dict[str, Any]:
     return keras.tree.pack_sequence_as(like, [arrays[path] for path in expected])
 
 
-def files_of(card: Preset, weights: dict[str, Any] | None = None) -> dict[str, bytes]:
-    """Render the files of a preset.
-
-    Args:
-        card: the `Preset`; its `weights` digest is filled in here.
-        weights: in the form of `read_weights`; None for hyperparameters only.
+def read_files(directory: str | os.PathLike) -> dict[str, bytes]:
+    """Read all files of a directory of presets, and check them.
 
     Returns:
-        dict from file name, relative to the presets' directory, to content: the weights, then the
-        card.
+        dict from path in the directory to content: the index, the cards and the weights.
+
+    Raises:
+        ValueError: there are none, or one is damaged.
     """
+    root = _root(os.fspath(directory))
     files = {}
-    if weights is not None:
-        from safetensors.numpy import save
-
-        from rnn_zoo.functional import named
-
-        files[f"{card.name}.safetensors"] = save(named(weights))
-    digest = next(map(sha256_of, files.values()), None)
-    text = json.dumps(
-        dataclasses.asdict(dataclasses.replace(card, weights=digest)), indent=1, allow_nan=False
-    )
-    return files | {f"{card.name}.json": f"{text}\n".encode()}
+    for name, digest in read_index(root).items():
+        files[f"{name}.json"] = _verified(root, f"{name}.json", digest)
+        card = _find(root, name)
+        if card.weights is not None:
+            path = f"{name}.safetensors"
+            files[path] = _verified(root, path, card.weights)
+    if not files:
+        raise ValueError(f"{directory} holds no presets")
+    return {INDEX: _read(root.joinpath(INDEX))} | files
 
 
 def sha256_of(content: bytes) -> str:
@@ -292,20 +305,73 @@ def _is_package(root):
     return root == _package()
 
 
+def _root(directory):
+    """Return a directory of presets, or a repository that stands for one."""
+    if not directory.startswith(hub.SCHEME):
+        return pathlib.Path(directory)
+    root, rest = hub.parse(directory)
+    if rest is not None:
+        raise ValueError(f"{directory} is not of the form hf://OWNER/NAME[@REVISION]")
+    return root
+
+
 def _place(name):
-    """Return the directory of a preset and its name there."""
-    parts = os.fspath(name).rsplit("/", 2)
+    """Return the directory of a preset and its name there, None for the only one."""
+    text = os.fspath(name)
+    if text.startswith(hub.SCHEME):
+        return hub.parse(text)
+    is_shipped = text.count("/") == 1 and _package().joinpath(f"{text}.json").is_file()
+    if not is_shipped and pathlib.Path(text, INDEX).is_file():
+        return pathlib.Path(text), None
+    parts = text.rsplit("/", 2)
     root = pathlib.Path(parts[0] or "/") if len(parts) == 3 else _package()
     return root, "/".join(parts[-2:])
 
 
-def _index(root):
-    """Return dict name -> SHA-256 of its card."""
+def _find(root, name):
+    """Return the card of a preset of a directory, or of its only one if `name` is None."""
+    index = read_index(root)
+    where = "" if _is_package(root) else f"directory={str(root)!r}"
+    if name is None and len(index) == 1:
+        (name,) = index
+    if name is None:
+        raise ValueError(
+            f"{root} holds {len(index)} presets; add the name of one, such as {min(index)}"
+            if index
+            else f"{root} holds no presets"
+        )
+    if name not in index:
+        close = difflib.get_close_matches(name, index, n=3, cutoff=0.3) or sorted(index)[:3]
+        full = name if _is_package(root) else f"{root}/{name}"
+        raise ValueError(
+            f"there is no preset {full!r}; there is {', '.join(close) or 'none at all'} "
+            f"(rnn_zoo.list_presets({where}) has them all)"
+        )
+    card = _card(root, name, index[name])
+    if card.name != name:
+        raise ValueError(f"the card of the preset {name} is that of {card.name}; {_way_out(root)}")
+    return card
+
+
+def read_index(root: Any) -> dict[str, str]:
+    """Return dict name -> SHA-256 of its card.
+
+    Args:
+        root: a directory of presets: a path, or what stands for one.
+
+    Raises:
+        ValueError: there is no index, or it is damaged.
+    """
     path = root.joinpath(INDEX)
     if not (_is_package(root) or path.is_file()):
         raise ValueError(f"{root} holds no presets (no {INDEX})")
     try:
-        return reader(dict[str, str])(json.loads(_read(path)))
+        found = reader(dict[str, str])(json.loads(_read(path)))
+        for name in found:
+            parts = name.split("/")
+            if len(parts) != 2 or not all(map(is_file_name, parts)):
+                raise ValueError(f"{name!r} is not of the form <task>/<name>")
+        return found
     except (OSError, ValueError, RecursionError) as error:
         raise ValueError(
             f"the presets' {INDEX} cannot be read ({error}); {_way_out(root)}"
@@ -348,4 +414,6 @@ def _read(path):
 
 
 def _way_out(root):
-    return "install rnn-zoo again" if _is_package(root) else f"restore it in {root}"
+    if _is_package(root):
+        return "install rnn-zoo again"
+    return f"{'upload it again to' if isinstance(root, hub.Repository) else 'restore it in'} {root}"

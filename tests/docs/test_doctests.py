@@ -26,7 +26,15 @@ def test_there_are_many_examples():
     assert len(PAGES) > 20
 
 
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch):
+    """Examples write into a directory of their own, which has the results."""
+    (tmp_path / "results").symlink_to(ROOT / "results")
+    monkeypatch.chdir(tmp_path)
+
+
 @tensorflow_only
+@pytest.mark.usefixtures("elsewhere")
 @pytest.mark.parametrize("page", PAGES)
 def test_examples_print_the_text_below_them(page):
     names, printed, report = {}, "", io.StringIO()
@@ -47,13 +55,12 @@ def test_examples_print_the_text_below_them(page):
 
 
 @tensorflow_only
+@pytest.mark.usefixtures("elsewhere")
 @pytest.mark.parametrize(
     "block",
     # Tests of the presets measure their scores too.
     [pytest.param(text, marks=pytest.mark.slow if "evaluate" in text else ()) for text in README],
     ids=lambda text: re.search("[A-Z]+[A-Za-z]+|load", text)[0],
 )
-def test_readme_s_python_runs(block, tmp_path, monkeypatch):
-    (tmp_path / "results").symlink_to(ROOT / "results")
-    monkeypatch.chdir(tmp_path)
+def test_readme_s_python_runs(block):
     exec(block, {"__name__": "__main__"})

@@ -104,7 +104,7 @@ def test_a_file_of_another_shape_is_no_card(preset_root):
         ("depth", 0, "depth must be an int of at least 1, got 0"),
         ("config", {}, "it has no task_options"),
         ("scores", {"train": 1}, "it has no chance, eval, metrics, valid"),
-        ("training", [], r"training must be a dict, got \[\]"),
+        ("training", [], r"training must be a dict or null, got \[\]"),
         ("colour", 1, "it has an unknown field 'colour'"),
     ],
 )

@@ -41,7 +41,9 @@ def built(arch="+rnn", gate_bias=(1.0, 2.0), **options):
 
 def test_other_models_are_refused():
     model = built()
-    with pytest.raises(UserError, match="has no preset, or lost it when it was saved: pass config"):
+    with pytest.raises(
+        UserError, match="no preset with a configuration, or lost it when it was saved: pass"
+    ):
         evaluate(model)
     with pytest.raises(UserError, match="unknown split 'test'; choose one of train, valid, eval"):
         evaluate(model, CONFIG, "test")

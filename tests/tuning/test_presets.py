@@ -14,6 +14,7 @@ import pytest
 from on_backend import tensorflow_only
 
 import rnn_zoo
+from rnn_zoo.presets import writing
 from trainer import UserError
 from trainer.storage.records import RunDirectory
 from trainer.tasks import TASKS
@@ -70,7 +71,7 @@ def test_a_preset_that_another_one_replaces_is_named(command, preset_root, capsy
     card = rnn_zoo.preset(NAME)
     scores = card.scores | {"eval": 0.125}
     config = card.config | {"task_options": card.config["task_options"] | {"num_steps": 3}}
-    presets.write(preset_root, dataclasses.replace(card, scores=scores, config=config))
+    writing.write(preset_root, dataclasses.replace(card, scores=scores, config=config))
     command()
     said = "; replaces the preset with eval loss 0.125, num_steps 3\n"
     assert capsys.readouterr().out.endswith(said)
@@ -79,18 +80,18 @@ def test_a_preset_that_another_one_replaces_is_named(command, preset_root, capsy
 
 def test_presets_that_two_processes_make_at_once_are_all_kept(command, preset_root, monkeypatch):
     command()
-    card, read = rnn_zoo.preset(NAME), presets._known
+    card, read = rnn_zoo.preset(NAME), writing._known
 
     def read_slowly(out):
         known = read(out)
         time.sleep(0.02)
         return known
 
-    monkeypatch.setattr(presets, "_known", read_slowly)
+    monkeypatch.setattr(writing, "_known", read_slowly)
     names = [f"capacity/gru-{number}" for number in range(6)]
     writers = [
         threading.Thread(
-            target=presets.write, args=(preset_root, dataclasses.replace(card, name=n))
+            target=writing.write, args=(preset_root, dataclasses.replace(card, name=n))
         )
         for n in names
     ]
@@ -257,7 +258,8 @@ def test_a_preset_of_a_searched_option_names_its_value(command, runs, capsys, mo
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ((), "--runs is missing"),
+        ((), "--out is missing"),
+        (("--out=out",), "--runs is missing: the directories of sweeps and studies"),
         (("--runs=.",), "--out is missing"),
         (("--runs=nowhere", "--out=out"), "--runs: there is no directory nowhere"),
         (("--runs=.", "--out=out"), "no feasible trial in ."),

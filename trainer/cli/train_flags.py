@@ -13,7 +13,7 @@ from rnn_zoo.presets import absolute
 from trainer import callbacks
 from trainer.cli import gin_files
 from trainer.cli.main import define_import
-from trainer.config import TrainConfig, find_preset, read_config
+from trainer.config import TrainConfig, find_preset, preset_config, read_config
 from trainer.errors import UserError
 from trainer.storage.records import RunDirectory
 from trainer.tasks import TASKS
@@ -175,7 +175,7 @@ def _preset(name, scratch, arch):
             f"the preset {name} has tuned hyperparameters but no weights; add --scratch to draw "
             "random ones"
         )
-    config = read_config(card.config | _FROM_SCRATCH, f"the preset {name}")
+    config = dataclasses.replace(preset_config(card), **_FROM_SCRATCH)
     return (config if scratch else _at_final_rate(config)).as_gin()
 
 

@@ -1,0 +1,108 @@
+"""Saves models as presets."""
+
+import dataclasses
+import os
+import pathlib
+from typing import Any
+
+from rnn_zoo.architectures import ARCHITECTURES
+from rnn_zoo.cells import CELLS
+from rnn_zoo.functional import make_cells
+from rnn_zoo.json_types import reader
+from rnn_zoo.model import RecurrentModel, check_as_built, get_weights, stack_of
+from rnn_zoo.presets import Preset
+from rnn_zoo.presets.writing import weights_file, write
+
+_FACTS = ("config", "scores", "training", "search", "paper")
+#: Arguments of a cell that a card has elsewhere, or that make no difference to given weights.
+_NOT_OPTIONS = ("name", "dtype", "trainable", "autocast", "units", "seed")
+
+
+def save_preset(
+    model: RecurrentModel,
+    directory: str | os.PathLike,
+    name: str | None = None,
+    **facts: Any,
+) -> str:
+    """Write a model as a preset, for `load` and for `python -m tuning.presets --upload`.
+
+    Args:
+        model: from `build_model` or `load`. Unless its weights have changed since `load`, the
+            preset keeps the facts of its card.
+        directory: where presets are; made if it is missing. A preset of the same name is replaced.
+        name: <task>/<name>. By default that of the model's card, or else
+            <task>/<architecture>[-depth<D>]-<parameters>, with the task of `config`, or "own".
+        **facts: the fields `config`, `scores`, `training`, `search` and `paper` of `Preset`, as far
+            as they are known.
+
+    Returns:
+        The preset's full name, DIRECTORY/<task>/<name>.
+
+    Raises:
+        ValueError: another kind of model, a malformed name, or a fact that `Preset` does not have.
+
+    Example:
+        model = rnn_zoo.build_model("ugrnn", depth=1, units=64, input_dim=27, output_dim=27)
+        rnn_zoo.save_preset(model, "mine")
+        model = rnn_zoo.load("mine")
+    """
+    if unknown := facts.keys() - set(_FACTS):
+        raise ValueError(f"a preset has no fact {min(unknown)!r}; choose from {', '.join(_FACTS)}")
+    check_as_built(model)
+    weights, held = get_weights(model), model.preset
+    made = _card(model, name or (held.name if held else None), facts)
+    if held is not None and held.weights == weights_file(weights)[1]:
+        known_facts = {each: getattr(held, each) for each in _FACTS} | facts
+        made = dataclasses.replace(held, name=made.name, task=made.task, **known_facts)
+    reader(Preset)(dataclasses.asdict(made))
+    write(pathlib.Path(directory), made, weights)
+    return os.path.join(directory, made.name)
+
+
+def _card(model, name, facts):
+    """Return the card of a model without a digest."""
+    layers, readout = stack_of(model)
+    if len(model.operations) > len(layers) + 2:  # with the inputs and the readout
+        raise ValueError("the model reads out some steps only, and a preset reads out all of them")
+    policy = layers[0].dtype_policy.name
+    if policy != "float32":
+        raise ValueError(f"the model is of the dtype policy {policy}, and a preset of float32")
+    cell, depth = layers[0].cell, len(layers)
+    arch = next(name for name, each in CELLS.items() if each is type(cell))
+    options = _options(arch, cell)
+    _check_alike(arch, layers, options)
+    num_params = model.count_params()
+    if name is None:
+        config = facts.get("config")
+        task = config.get("task", "own") if isinstance(config, dict) else "own"
+        deep = f"-depth{depth}" if depth != ARCHITECTURES[arch].min_depth else ""
+        name = f"{task}/{arch}{deep}-{num_params}"
+    input_dim, output_dim = model.inputs[0].shape[-1], readout.units
+    shape = (depth, cell.units, num_params, num_params, input_dim, output_dim)
+    return Preset(name, name.partition("/")[0], arch, *shape, options, **facts)
+
+
+def _options(arch, cell):
+    """Return the arguments of a cell that are not the architecture's defaults."""
+    usual = CELLS[arch](cell.units).get_config()
+    return {
+        name: value
+        for name, value in cell.get_config().items()
+        if name not in _NOT_OPTIONS and value != usual[name]
+    }
+
+
+def _check_alike(arch, layers, options):
+    """Raise unless all layers are what `build_model` makes of the options."""
+    made = make_cells(arch, len(layers), layers[0].cell.units, **options)
+    for layer, like in zip(layers, made, strict=True):
+        found, expected = (
+            {name: value for name, value in each.get_config().items() if name not in _NOT_OPTIONS}
+            for each in (layer.cell, like)
+        )
+        if found != expected:
+            differing = next(name for name in found if found[name] != expected[name])
+            raise ValueError(
+                f"{layer.name} has {differing} {found[differing]!r}, and the model of a preset has "
+                f"{expected[differing]!r} there"
+            )

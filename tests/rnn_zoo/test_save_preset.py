@@ -1,0 +1,138 @@
+"""Models are saved as presets and loaded as they were; what a preset cannot hold is refused."""
+
+import keras
+import numpy as np
+import pytest
+from made_presets import SMALL, make
+from on_backend import to_numpy
+
+import rnn_zoo
+from rnn_zoo import presets
+from rnn_zoo.model import get_weights, set_weights
+
+X = np.random.default_rng(0).normal(size=(2, 6, 3)).astype("float32")
+
+
+def randomize(model):
+    rng = np.random.default_rng(1)
+    drawn = keras.tree.map_structure(
+        lambda w: rng.normal(scale=0.5, size=w.shape).astype(w.dtype), get_weights(model)
+    )
+    set_weights(model, drawn)
+    return model
+
+
+@pytest.mark.parametrize(
+    "arch, depth, options",
+    [
+        ("ugrnn", 2, {"gate_bias": {"g": 0.5}}),
+        ("gru", 1, {"activation": "relu", "use_bias": False}),
+        ("+rnn", 3, {"layer_norm": True, "kernel_initializer": "zeros"}),
+        ("lstm", 1, {"learned_initial_state": False, "dropout": 0.5}),
+        ("slstm", 2, {}),
+    ],
+)
+def test_a_model_that_is_saved_is_loaded(tmp_path, arch, depth, options):
+    model = randomize(rnn_zoo.build_model(arch, depth, 4, 3, 2, seed=7, **options))
+    name = rnn_zoo.save_preset(model, tmp_path / "mine")
+    deep = f"-depth{depth}" if depth not in (1, rnn_zoo.ARCHITECTURES[arch].min_depth) else ""
+    assert name == f"{tmp_path}/mine/own/{arch}{deep}-{model.count_params()}"
+    for place in (name, tmp_path / "mine"):
+        again = rnn_zoo.load(place)
+        np.testing.assert_array_equal(to_numpy(again(X)), to_numpy(model(X)))
+        for one, other in zip(model.layers[1:-1], again.layers[1:-1], strict=True):
+            apart = {"seed": None, "name": None}
+            assert one.cell.get_config() | apart == other.cell.get_config() | apart
+    card = again.preset
+    assert (card.task, card.arch, card.depth, card.units) == ("own", arch, depth, 4)
+    assert (card.num_params, card.config, card.scores) == (model.count_params(), None, None)
+    assert "SHA-256" in str(card) and "eval loss" not in str(card)
+
+
+def test_a_directory_of_several_presets_needs_a_name(tmp_path):
+    model = rnn_zoo.build_model("rnn", 1, 3, 2, 1)
+    names = [rnn_zoo.save_preset(model, tmp_path, name) for name in ("b/one", "a/two")]
+    assert rnn_zoo.list_presets(directory=tmp_path) == names[::-1]
+    assert rnn_zoo.list_presets("b", directory=tmp_path) == names[:1]
+    with pytest.raises(ValueError, match="holds 2 presets; add the name of one, such as a/two"):
+        rnn_zoo.load(tmp_path)
+
+
+def test_facts_are_kept_until_the_weights_change(preset_root, tmp_path):
+    make(preset_root, "capacity/gru-300", SMALL)
+    model = rnn_zoo.load("capacity/gru-300")
+    rnn_zoo.save_preset(model, tmp_path / "same")
+    assert rnn_zoo.preset(tmp_path / "same") == model.preset
+    randomize(model)
+    rnn_zoo.save_preset(model, tmp_path / "other", paper="none")
+    card = rnn_zoo.preset(tmp_path / "other")
+    assert (card.name, card.paper) == ("capacity/gru-300", "none")
+    assert (card.config, card.scores, card.training, card.search) == (None,) * 4
+
+
+def test_facts_are_checked(tmp_path):
+    model = rnn_zoo.build_model("rnn", 1, 3, 2, 1)
+    config = {"task": "adding", "task_options": {}}
+    assert rnn_zoo.save_preset(model, tmp_path, config=config).endswith("/adding/rnn-25")
+    for facts, message in (
+        ({"units": 3}, "no fact 'units'; choose from config, scores"),
+        ({"scores": {"eval": 1.0}}, "it has no chance, metrics, train, valid"),
+        ({"config": 7}, "config must be a dict or null, got 7"),
+        ({"search": 7}, "search must be a dict or null, got 7"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            rnn_zoo.save_preset(model, tmp_path / "refused", **facts)
+    assert not (tmp_path / "refused").exists()
+
+
+@pytest.mark.parametrize("name", ["gru", "a/b/c", "../gru", "a/", "a/.."])
+def test_a_name_has_a_task_and_stays_in_the_directory(tmp_path, name):
+    with pytest.raises(ValueError, match="must be <task>/<name>, got"):
+        rnn_zoo.save_preset(rnn_zoo.build_model("rnn", 1, 3, 2, 1), tmp_path / "in", name)
+    (tmp_path / "in").mkdir(exist_ok=True)
+    (tmp_path / "in/index.json").write_text(f'{{"{name}": "0"}}')
+    with pytest.raises(ValueError, match="is not of the form <task>/<name>"):
+        rnn_zoo.list_presets(directory=tmp_path / "in")
+
+
+def test_what_a_preset_cannot_hold_is_refused(tmp_path):
+    last = rnn_zoo.build_model("rnn", 1, 3, 2, 1, output_steps=slice(-1, None))
+    inputs = keras.Input((None, 2))
+    x = inputs
+    for activation in ("tanh", "relu"):
+        x = rnn_zoo.layers.RNN(3, activation=activation, return_sequences=True)(x)
+    unlike = rnn_zoo.RecurrentModel(inputs, keras.layers.Dense(1, name="readout")(x))
+    other = keras.Sequential([keras.Input((None, 2)), keras.layers.Dense(1)])
+    for model, message in (
+        (last, "reads out some steps only"),
+        (unlike, "has activation 'relu', and the model of a preset has 'tanh' there"),
+        (other, "is no model of rnn_zoo.build_model"),
+        (rnn_zoo.build_model("rnn", 1, 3, 2, 1, dtype="float64"), "of the dtype policy float64"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            rnn_zoo.save_preset(model, tmp_path / "refused")
+    assert not (tmp_path / "refused").exists()
+
+
+def test_nothing_is_written_through_a_link(tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/own").symlink_to(tmp_path)
+    with pytest.raises(ValueError, match="mine/own is a symbolic link"):
+        rnn_zoo.save_preset(rnn_zoo.build_model("rnn", 1, 3, 2, 1), tmp_path / "mine")
+
+
+def test_a_card_of_another_preset_is_refused(tmp_path):
+    model = rnn_zoo.build_model("rnn", 1, 3, 2, 1)
+    rnn_zoo.save_preset(model, tmp_path, "a/one")
+    content = (tmp_path / "a/one.json").read_bytes()
+    (tmp_path / "a/two.json").write_bytes(content)
+    (tmp_path / "index.json").write_text(f'{{"a/two": "{presets.sha256_of(content)}"}}')
+    with pytest.raises(ValueError, match="the card of the preset a/two is that of a/one"):
+        rnn_zoo.preset(tmp_path)
+
+
+def test_a_directory_does_not_hide_a_preset_of_the_package(tmp_path, monkeypatch):
+    rnn_zoo.save_preset(rnn_zoo.build_model("rnn", 1, 3, 2, 1), tmp_path / "parens/gru-10k")
+    monkeypatch.chdir(tmp_path)
+    assert rnn_zoo.preset("parens/gru-10k").arch == "gru"
+    assert rnn_zoo.preset("./parens/gru-10k").arch == "rnn"
