@@ -85,6 +85,18 @@ def test_reruns_are_those_of_the_best_trial_with_two_other_seeds(tmp_path):
     assert (row.original, row.reruns, row["min"], row["mean"], row["max"]) == (1, 2, 2, 2.5, 3)
 
 
+def test_reruns_whose_log_is_lost_are_reported(tmp_path):
+    write(tmp_path / "trials.jsonl", record("00000"))
+    (tmp_path / "study.json").write_text("{}")
+    (tmp_path / "reruns.json").write_text('{"end_order": ["0000-a", "0001-b"]}')
+    found, problems = trials.collect(tmp_path)
+    assert len(found) == 1
+    assert problems == [
+        f"{tmp_path}/study.json: it is empty",
+        f"{tmp_path}/reruns.jsonl lacks 2 trials that had ended",
+    ]
+
+
 def test_a_run_of_the_trainer_counts_and_one_under_way_does_not(tmp_path):
     write(tmp_path / "mine/record.json", record("mine"))
     write(tmp_path / "other/record.json", record("other", status="interrupted"))

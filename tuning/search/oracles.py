@@ -10,6 +10,7 @@ import keras_tuner
 import numpy as np
 from keras_tuner.engine.trial import Trial
 
+from trainer.errors import UserError
 from tuning.search import acquisition, gaussian_process
 from tuning.search.durable import RUNNING, STOPPED, DurableOracle
 from tuning.search.features import Features
@@ -133,6 +134,12 @@ class GPOracle(RandomOracle):
         fitted = state.get("gaussian_process", {})
         self._theta, self._num_fitted = fitted.get("theta"), fitted.get("fitted", 0)
         self._num_features = fitted.get("features", 0)
+        # Of the signal's variance, the length scales, and the noise.
+        if self._theta is not None and len(self._theta) != self._num_features + 2:
+            raise UserError(
+                f"its Gaussian process has {len(self._theta)} parameters for "
+                f"{self._num_features} features"
+            )
         self._forget()
 
 

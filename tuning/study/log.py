@@ -105,12 +105,12 @@ def read(path: str | pathlib.Path) -> tuple[dict[str, RunRecord], list[str]]:
 def record_files(directory: pathlib.Path) -> Iterator[tuple[pathlib.Path, list[str]]]:
     """Yields (directory, names of its record files), sorted by path.
 
-    The trials.jsonl of a study is named even if it is lost. A run may hold others, unlike a study.
+    The logs of a study are named even if they are lost. A run may hold others, unlike a study.
     """
     for place, folders, files in os.walk(directory):
         folders.sort()
-        if "oracle.json" in files and "study.json" in files:
-            files.append(TRIALS)
+        if "study.json" in files:
+            files += [name for name in (TRIALS, RERUNS) if ENDED[name] in files]
         names = [name for name in (TRIALS, RERUNS, GIVEN) if name in files]
         if names:
             # The directories of the best trials repeat records of the log.
