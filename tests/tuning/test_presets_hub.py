@@ -132,6 +132,7 @@ def test_an_upload_that_is_refused_is_one_line(served, mine, monkeypatch):
             presets.upload(mine, target)
 
 
+@pytest.mark.slow  # other presets are continued elsewhere
 def test_a_run_continues_a_preset_of_the_hub(served, mine, tmp_path):
     presets.upload(mine, TARGET)
     name = f"{TARGET}/capacity/gru-300"
