@@ -6,7 +6,8 @@ import hashlib
 import http.server
 import json
 import re
-import threading
+
+from loopback import listening
 
 
 class Hub:
@@ -105,12 +106,5 @@ def serving(repository):
         def log_message(self, *_):
             pass
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", hub
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with listening(Handler) as endpoint:
+        yield endpoint, hub

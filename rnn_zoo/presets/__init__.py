@@ -159,8 +159,7 @@ def list_presets(
     arch, found = arch and canonical_name(arch), []
     root, prefix = _package(), ""
     if directory is not None:
-        prefix = f"{os.fspath(directory).rstrip('/')}/"
-        root = _root(prefix[:-1])
+        root, prefix = _root(os.fspath(directory)), f"{os.fspath(directory).rstrip('/')}/"
     index = read_index(root)
     cards = {f"{prefix}{name}": _card(root, name, index[name]) for name in sorted(index)}
     tasks = dict.fromkeys(card.task for card in cards.values())
@@ -189,9 +188,13 @@ def preset(name: str | os.PathLike) -> Preset:
 
 def absolute(name: str) -> str:
     """Return the name of a preset for use in any working directory."""
-    if name.startswith(hub.SCHEME) or _is_package(_place(name)[0]):
-        return name
-    return os.path.abspath(name)
+    return os.path.abspath(name) if home(name) else name
+
+
+def home(name: str) -> pathlib.Path | None:
+    """Return the directory of presets that a name leads to; None for the package and the Hub."""
+    root, _ = _place(name)
+    return root if isinstance(root, pathlib.Path) and not _is_package(root) else None
 
 
 def load(name: str | os.PathLike) -> "RecurrentModel":
@@ -309,7 +312,7 @@ def _root(directory):
     """Return a directory of presets, or a repository that stands for one."""
     if not directory.startswith(hub.SCHEME):
         return pathlib.Path(directory)
-    root, rest = hub.parse(directory)
+    root, rest = hub.parse(directory.rstrip("/"))
     if rest is not None:
         raise ValueError(f"{directory} is not of the form hf://OWNER/NAME[@REVISION]")
     return root

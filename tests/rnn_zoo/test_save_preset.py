@@ -131,6 +131,16 @@ def test_a_card_of_another_preset_is_refused(tmp_path):
         rnn_zoo.preset(tmp_path)
 
 
+def test_the_directory_of_a_name_is_found(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rnn_zoo.save_preset(rnn_zoo.build_model("rnn", 1, 3, 2, 1), "mine")
+    for name in ("mine", "mine/own/rnn-25"):
+        assert presets.home(name).resolve() == tmp_path / "mine"
+        assert presets.absolute(name) == str(tmp_path / name)
+    for name in ("parens/gru-10k", "hf://me/cells", "hf://me/cells/own/rnn-25", "/"):
+        assert presets.home(name) is None and presets.absolute(name) == name
+
+
 def test_a_directory_does_not_hide_a_preset_of_the_package(tmp_path, monkeypatch):
     rnn_zoo.save_preset(rnn_zoo.build_model("rnn", 1, 3, 2, 1), tmp_path / "parens/gru-10k")
     monkeypatch.chdir(tmp_path)

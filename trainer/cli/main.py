@@ -14,7 +14,7 @@ from typing import NoReturn
 
 from absl import flags
 
-from rnn_zoo.presets import absolute
+from rnn_zoo.presets import home
 from trainer import compiled, lean, memory, names, stderr
 from trainer.display.words import printable
 from trainer.errors import UserError
@@ -133,8 +133,8 @@ def _looked_at(given):
             yield path
     if path := given.get("published"):
         yield path if os.path.isdir(path) else os.path.dirname(path) or "."
-    if (name := given.get("preset")) and os.path.isabs(path := absolute(name)):
-        yield pathlib.Path(path).parent.parent  # DIR of DIR/TASK/NAME
+    if (name := given.get("preset")) and (place := home(name)):
+        yield place
 
 
 def backend_name() -> str:

@@ -12,6 +12,7 @@ import numpy as np
 import pooch  # noqa: F401 - its logger keeps the sys.stderr of its import
 import pytest
 from corpora import TEXT, finish, refused, sha256, start, written, zipped
+from loopback import listening
 
 from trainer.tasks import corpus
 
@@ -31,15 +32,8 @@ def serving(answer):
         def log_message(self, *_):
             pass
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/dc/text8.zip", requests
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with listening(Handler) as url:
+        yield f"{url}/dc/text8.zip", requests
 
 
 def sends(data, length=None):
