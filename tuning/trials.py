@@ -48,7 +48,7 @@ import os
 import pathlib
 import re
 from collections.abc import Mapping
-from typing import Any, BinaryIO, TypedDict
+from typing import Any, BinaryIO, NotRequired, TypedDict
 
 import numpy as np
 
@@ -377,8 +377,9 @@ def _study(path, directory, problems):
     facts = _tolerant(problems, identity.read, path, identity.Facts) or {}
     study = facts.get("study", {})
     if is_of_sweep:
-        wanted = _tolerant([], _config_in_sweep, path.parent.parent, path.name) or {}
-        if text := consistency.difference(facts.get("config", {}), wanted):
+        wanted = _tolerant([], _in_sweep, path.parent.parent, path.name) or {}
+        text = consistency.difference(facts.get("config", {}), wanted.get("config", {}))
+        if text := text or consistency.search_difference(study, wanted.get("study", {})):
             problems.append(f"{path} holds another study than sweep.json names: {text}")
     return Study(
         name,
@@ -430,14 +431,15 @@ class _Named(TypedDict):
 
     name: str
     config: identity.ConfigFacts
+    study: NotRequired[identity.SearchFacts]
 
 
-def _config_in_sweep(sweep, name):
-    """Returns the configuration that a sweep has for a study; None if it has none."""
+def _in_sweep(sweep, name):
+    """Returns what a sweep has for a study; None if it has none."""
     path = sweep / "sweep.json"
     for each in json_files.read(path, _Manifest).get("studies", []):
         if isinstance(each, dict) and each.get("name") == name:
-            return json_files.checked(each, _Named, path)["config"]
+            return json_files.checked(each, _Named, path)
     return None
 
 

@@ -390,6 +390,45 @@ def test_a_study_in_the_directory_of_another_is_reported(tmp_path):
     ]
 
 
+@pytest.mark.parametrize(
+    "search, text",
+    [
+        ({"algorithm": "random", "ranges": {}}, "algorithm random, not gp"),
+        ({"algorithm": "gp", "ranges": {"activation": "tanh"}}, "activation tanh, not relu"),
+    ],
+)
+def test_the_search_of_another_study_is_reported(search, text, tmp_path):
+    """Both studies have the same task, architecture and size, and so the same trials at sight."""
+    config = {"task": "memory", "arch": "rnn", "depth": 1, "num_params": 300, "train_steps": 9}
+    own = {"algorithm": "gp", "ranges": {"activation": "relu", "lr_init": 0.1}}
+    studies = [{"name": "a", "config": config, "study": own}]
+    write(tmp_path / "studies/a/trials.jsonl")
+    (tmp_path / "studies/a/study.json").write_text(json.dumps({"config": config, "study": search}))
+    (tmp_path / "sweep.json").write_text(json.dumps({"studies": studies}))
+    _, problems = trials.collect(tmp_path)
+    assert problems == [f"{tmp_path}/studies/a holds another study than sweep.json names: {text}"]
+
+
+@pytest.mark.parametrize(
+    "values, text",
+    [
+        ({"searched": ["activation"]}, "activation searched, not relu"),
+        ({"held": ["activation"]}, "activation tanh, not relu"),
+    ],
+)
+def test_trials_of_a_study_that_fixes_other_values_are_reported(values, text, tmp_path):
+    """Also without the files of the search, as where results are published."""
+    made = record("00000", objective=1.0, eval_loss=1.0)
+    values = {"config": {"activation": "tanh"}, **values}
+    write(tmp_path / "trials.jsonl", dataclasses.replace(made, **values))
+    settings = {"study": {"ranges": {"activation": "relu", "momentum_logit": 3.0}}}
+    (tmp_path / "study.json").write_text(json.dumps(settings))
+    _, problems = trials.collect(tmp_path)
+    assert problems == [
+        f"{tmp_path}/trials.jsonl has 1 trial of another study, the first is 00000 with {text}"
+    ]
+
+
 def test_runs_that_differ_in_precision_or_data_are_no_copies(tmp_path):
     configs = {}, {"precision": "tf32"}, {"data_seed": 1}, {"eval_samples": 64}
     for name, config in zip("abcd", configs, strict=True):

@@ -146,14 +146,14 @@ def of_range(name: str, wanted: Any, source: str) -> Hyperparameter:
 
 
 def to_json(wanted: Any) -> Any:
-    """Returns a range in a form that JSON keeps, which turns tuples into lists.
+    """Returns a range in a form that JSON keeps.
 
-    An interval is a list in JSON. A list of numbers is {"choices": [...]}, since files of earlier
+    An interval is a list in JSON, which has no tuples. A list of numbers is {"choices": [...]}, since files of earlier
     versions have only intervals of numbers.
     """
     if isinstance(wanted, list) and _is_interval(wanted):
         return {"choices": wanted}
-    return wanted
+    return list(wanted) if isinstance(wanted, tuple) else wanted
 
 
 def from_json(stored: Any) -> Any:

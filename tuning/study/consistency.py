@@ -25,6 +25,18 @@ class _Search(TypedDict):
     values: NotRequired[dict[FileName, dict[str, Any]]]
 
 
+class _Ranges(TypedDict, total=False):
+    """Part of the field `study` of study.json."""
+
+    ranges: dict[str, Any]
+
+
+class _Settings(TypedDict, total=False):
+    """Part of study.json."""
+
+    study: _Ranges
+
+
 class Trials(NamedTuple):
     """Finished trials of a study, and what is wrong with its log, each in a sentence or "".
 
@@ -72,7 +84,13 @@ def _read(path, config):
     return Trials(
         records,
         json_files.summary(path, damaged) if damaged else "",
-        foreign(path, records.values(), config or {}, {n: values[n] for n in ended if n in values}),
+        foreign(
+            path,
+            records.values(),
+            config or {},
+            {n: values[n] for n in ended if n in values},
+            _ranges(path.parent) if path.name == log.TRIALS else {},
+        ),
         f"{path} lacks {count(len(lost), 'trial')} that had ended" if lost else "",
     )
 
@@ -90,6 +108,7 @@ def foreign(
     records: Iterable[RunRecord],
     config: Mapping[str, Any],
     tried: Mapping[str, Mapping[str, Any]],
+    ranges: Mapping[str, Any],
 ) -> str:
     """Says how many records of a log are of another study; "" if none is.
 
@@ -98,11 +117,16 @@ def foreign(
         records: what it holds.
         config: configuration of the study, as far as it is known.
         tried: the values of the trials that the search knows to have ended, by id.
+        ranges: ranges in the study's study.json.
     """
     found = [
         text
         for each in records
-        if (text := _difference(each, config) or _other_values(each, tried))
+        if (
+            text := _difference(each, config)
+            or _other_values(each, tried)
+            or _other_range(each, ranges)
+        )
     ]
     if not found:
         return ""
@@ -111,7 +135,24 @@ def foreign(
 
 def difference(held: Mapping[str, Any], wanted: Mapping[str, Any]) -> str | None:
     """Returns the first setting in which two configurations of studies differ, or None."""
-    for name in SHARED.values():
+    return _first(held, wanted, SHARED.values())
+
+
+def search_difference(held: Mapping[str, Any], wanted: Mapping[str, Any]) -> str | None:
+    """Returns the first setting in which two searches differ, or None.
+
+    A range that only one of them has is no difference: studies of earlier versions lack some.
+
+    Args:
+        held, wanted: fields of a `StudyConfig` as in JSON.
+    """
+    text = _first(held, wanted, ("algorithm", "early_stopping"))
+    own, others = (search.get("ranges", {}) for search in (held, wanted))
+    return text or _first(own, others, own)
+
+
+def _first(held, wanted, names):
+    for name in names:
         if name in held and name in wanted and held[name] != wanted[name]:
             return f"{name} {held[name]}, not {wanted[name]}"
     return None
@@ -134,3 +175,27 @@ def _other_values(record, tried):
         if values.get(name, value) != value:
             return f"{record.run_id} with {name} {values[name]}, not {value}"
     return None
+
+
+def _other_range(record, ranges):
+    """Says which hyperparameter a study fixes, and the record's study searched or fixed otherwise.
+
+    Nothing sets the inactive hyperparameters of a trial, of which `momentum_logit` may be one.
+    """
+    for name, wanted in ranges.items():
+        if not isinstance(wanted, (str, int, float)):
+            continue
+        if name in record.searched:
+            return f"{record.run_id} with {name} searched, not {wanted}"
+        value = record.config.get(name, wanted)
+        if name in record.held and name != "momentum_logit" and value != wanted:
+            return f"{record.run_id} with {name} {value}, not {wanted}"
+    return None
+
+
+def _ranges(study):
+    try:
+        facts = json_files.read(study / "study.json", _Settings)
+    except (OSError, json_files.Damaged):  # which other functions report
+        return {}
+    return facts.get("study", {}).get("ranges", {})

@@ -331,7 +331,7 @@ class Sweep:
         try:
             held = json_files.read(self._state_path(name), State)
         except FileNotFoundError:
-            return self._state_of_results(name), ""
+            return self._state_of_results(name), self._found(name).foreign
         except json_files.Damaged:
             problem = f"{name}.json was damaged, and its times are lost"
             return self._state_of_results(name), problem

@@ -46,13 +46,15 @@ def read(study: pathlib.Path, spec: Spec) -> Results:
         "best": best and best.objective,
     }
     missing = max(spec.study.num_trials - len(records), 0) + max(spec.reruns - count, 0)
-    return Results(fields, missing, _settings(study, config) or found.foreign)
+    search = spec.study.to_json()
+    return Results(fields, missing, _settings(study, config, search) or found.foreign)
 
 
-def _settings(study, config):
+def _settings(study, config, search):
     try:
         held = identity.read(study, identity.Facts) or {}
     except UserError:  # it is refused when the study runs
         return ""
     difference = consistency.difference(held.get("config", {}), config)
+    difference = difference or consistency.search_difference(held.get("study", {}), search)
     return difference and f"{study / 'study.json'} is of another study, with {difference}"

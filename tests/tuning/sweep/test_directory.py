@@ -225,6 +225,12 @@ def swap_studies(sweep):
     shutil.copytree(sweep.study_path("study-001"), sweep.study_path("study-000"))
 
 
+def swap_published_studies(sweep):
+    """Results are published without the states."""
+    swap_studies(sweep)
+    (sweep.path / "states/study-000.json").unlink()
+
+
 def swap_states(sweep):
     shutil.copy(sweep.path / "states/study-001.json", sweep.path / "states/study-000.json")
 
@@ -236,6 +242,7 @@ def swap_states(sweep):
         (cut, 4, "2 of its 6 finished trainings are lost"),
         (flip, 5, "1 of its 6 finished trainings are lost"),
         (swap_studies, 6, "trials.jsonl has 6 trials of another study, the first is 0 with arch"),
+        (swap_published_studies, 6, "trials.jsonl has 6 trials of another study, the first is 0"),
         (swap_states, 6, "study-000.json is not of these trials, and its times are lost"),
     ],
 )
@@ -254,7 +261,7 @@ def test_a_done_study_is_compared_with_its_trials(tmp_path, change, trials, prob
     console = io.StringIO()
     status.show(sweep, status.SweepDisplay(Console(file=console, width=200)))
     assert "1 study has damaged or lost files, the first is study-000: " in console.getvalue()
-    if change not in (swap_studies, swap_states):
+    if change not in (swap_studies, swap_published_studies, swap_states):
         worker.run(sweep, "study-000", sweep_studies.RUNNERS["instant"], lambda: False)
         assert sweep.state("study-000").is_over and not sweep.problem("study-000")
         assert sweep_studies.found(sweep) == sweep_studies.expected(sweep)
