@@ -20,7 +20,8 @@ def whole(path: str | os.PathLike, mode: str = "wb") -> Iterator[IO[Any]]:
 
     Args:
         path: the file to write; its directory must exist.
-        mode: "wb" or "w".
+        mode: "wb", or "w" for text in UTF-8. Bytes of file names that are no UTF-8 become escapes,
+            such as \\udcff.
 
     Raises:
         OSError: it cannot be written, or is something else, such as a device or a link, which
@@ -34,7 +35,8 @@ def whole(path: str | os.PathLike, mode: str = "wb") -> Iterator[IO[Any]]:
     try:
         # `tempfile` would make the file unreadable for other users.
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-        with os.fdopen(handle, mode) as file:
+        text = {} if "b" in mode else {"encoding": "utf-8", "errors": "backslashreplace"}
+        with os.fdopen(handle, mode, **text) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

@@ -14,6 +14,7 @@ from keras import ops
 from rnn_zoo.architectures import canonical_name
 from rnn_zoo.cells import CELLS, AbstractRNNCell
 from rnn_zoo.initializers import ScaledNormal
+from rnn_zoo.sizing import count_params
 from rnn_zoo.unroll import affine, unroll
 
 Tensor = Any
@@ -56,6 +57,32 @@ def draw_weights(
             "bias": np.zeros(output_dim, "float32"),
         },
     }
+
+
+def weights_to_fill(
+    arch: str,
+    depth: int,
+    units: int,
+    input_dim: int,
+    output_dim: int,
+    found: int,
+    **options: Any,
+) -> Weights:
+    """Draw weights whose places those of a file will take.
+
+    Args:
+        found: number of weights in the file.
+        arch, depth, units, input_dim, output_dim, **options: as for `rnn_zoo.build_model`.
+
+    Raises:
+        ValueError: the model has far more weights than the file, and maybe than memory holds.
+    """
+    count = count_params(arch, depth, units, input_dim, output_dim)
+    # Options, such as initial states that are not learned, change it by less than this factor.
+    if count > 4 * found:
+        raise ValueError(f"the model has {count:,} weights, and the file {found:,}")
+    cells = make_cells(arch, depth, units, seed=0, **options)
+    return draw_weights(cells, input_dim, output_dim, seed=0)
 
 
 def layer_seeds(seed: int | None, depth: int) -> list[int]:

@@ -12,6 +12,7 @@ from rnn_zoo.presets import Preset, preset, read_weights
 from rnn_zoo.sizing import stack_shapes, units_for_budget
 from trainer import lengths, memory, names, optimizers, tasks
 from trainer.errors import UserError, user_errors
+from trainer.storage import json_files
 from trainer.storage.records import SHARED, RunDirectory, RunRecord
 from trainer.tasks.base import MAX_SAMPLES, Task
 
@@ -154,6 +155,9 @@ class TrainConfig:
         tasks.TASKS[self.task].check_options(self.task_options)
         multiples = lengths.checked(tasks.TASKS[self.task], self.eval_lengths)
         object.__setattr__(self, "eval_lengths", multiples)
+        for name, value in vars(self).items():
+            if not json_files.is_text(value):
+                raise UserError(f"{name} must be UTF-8 text, so that files can hold it: {value!r}")
 
     def __reduce__(self):
         # Another process constructs it anew, and so checks that it knows the names.

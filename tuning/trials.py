@@ -377,6 +377,9 @@ def _study(path, directory, problems):
     facts = _tolerant(problems, identity.read, path, identity.Facts) or {}
     study = facts.get("study", {})
     if is_of_sweep:
+        has_sweep = (path.parent.parent / "sweep.json").exists()
+        if has_sweep and not (path / "study.json").exists():
+            problems.append(f"{path} has lost its study.json, so its ranges are unknown")
         wanted = _tolerant([], _in_sweep, path.parent.parent, path.name) or {}
         text = consistency.difference(facts.get("config", {}), wanted.get("config", {}))
         if text := text or consistency.search_difference(study, wanted.get("study", {})):

@@ -245,8 +245,7 @@ def _weights(root, card):
     import numpy as np
     from safetensors.numpy import load as parse
 
-    from rnn_zoo.functional import draw_weights, make_cells, named
-    from rnn_zoo.sizing import count_params
+    from rnn_zoo.functional import named, weights_to_fill
 
     content = _verified(root, f"{card.name}.safetensors", card.weights)
     try:
@@ -259,13 +258,12 @@ def _weights(root, card):
     mismatch = ValueError(
         f"the weights of the preset {card.name} are not the float32 arrays of its card's shapes"
     )
-    shape = (card.depth, card.units, card.input_dim, card.output_dim)
-    # Before memory is taken for a card's huge shapes. Options, such as initial states that are not
-    # learned, change the count by less than this factor.
-    if count_params(card.arch, *shape) > 4 * sum(array.size for array in arrays.values()):
-        raise mismatch
-    cells = make_cells(card.arch, card.depth, card.units, seed=0, **card.options)
-    like = draw_weights(cells, card.input_dim, card.output_dim, seed=0)
+    shape = (card.arch, card.depth, card.units, card.input_dim, card.output_dim)
+    count = sum(array.size for array in arrays.values())
+    try:
+        like = weights_to_fill(*shape, count, **card.options)
+    except ValueError as error:
+        raise ValueError(f"{mismatch}: {error}") from None
     expected = named(like)
     found = {path: (array.shape, array.dtype) for path, array in arrays.items()}
     if found != {path: (np.shape(array), np.dtype("float32")) for path, array in expected.items()}:

@@ -61,6 +61,12 @@ def test_only_regular_files_are_replaced(tmp_path, kind):
     assert os.lstat(path).st_ino == before.st_ino and sorted(os.listdir(tmp_path)) == held
 
 
+def test_text_is_utf_8_and_may_name_any_file(tmp_path):
+    with files.whole(tmp_path / "text", "w") as file:
+        file.write("é" + os.fsdecode(b"runs/\xff"))
+    assert (tmp_path / "text").read_bytes() == "é".encode() + rb"runs/\udcff"
+
+
 def test_errors_of_writes_name_the_file(tmp_path, monkeypatch):
     def full(_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

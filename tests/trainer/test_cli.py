@@ -142,6 +142,7 @@ MISTAKES = {
     "flag": ([*PARENS, "--units=5"], ["units"]),
     "argument": ([*PARENS, "parens"], ["'parens'", "--help"]),
     "no number": ([*PARENS, "--depth=two"], ["--depth must be a whole number, got 'two'"]),
+    "no switch": ([*PARENS, "--resume=runs/a"], ["--resume must be true or false, or the flag"]),
     "no whole number": ([*PARENS, "--num_params=1e4"], ["must be a whole number, got '1e4'"]),
     "resume nothing": (["--run_dir=nope", "--resume"], ["nope holds no run to resume", "--task"]),
     "gin not a number": (

@@ -1,6 +1,7 @@
 """Invalid configurations are refused in one line, before anything is built."""
 
 import dataclasses
+import os
 
 import numpy as np
 import pytest
@@ -69,6 +70,7 @@ WRONG = {
     "400 digits of it": ({"num_params": 10**400}, ["num_params", "at most 3.4"]),
     "preset": ({"preset": 7}, ["preset must be a text or None, got 7"]),
     "source": ({"init_from": ["runs/a"]}, ["init_from must be a text or None, got ['runs/a']"]),
+    "name of a file": ({"init_from": os.fsdecode(b"a\xff")}, ["init_from must be UTF-8", "udcff"]),
     "task option": ({"task_options": {"steps": 3}}, ["'steps'", "num_steps"]),
 }
 

@@ -173,6 +173,9 @@ def test_a_damaged_packed_model_is_refused(finished, tmp_path):
         packed.read(tmp_path / "nowhere")
 
 
+HUGE = {"arch": "rnn", "depth": 10**9, "units": 1, "input_dim": 1, "output_dim": 1}
+
+
 @pytest.mark.parametrize(
     "change, message",
     [
@@ -181,6 +184,7 @@ def test_a_damaged_packed_model_is_refused(finished, tmp_path):
         ({"model": None}, "model must be a dict, got None"),
         ({"options": {"gate_bias": 1.0, "colour": 1}}, "describes another model than it holds"),
         ({"bits": 4}, "describes another model than it holds"),
+        ({"model": HUGE}, "describes another model than it holds: the model has [0-9],000,000,0"),
     ],
 )
 def test_an_odd_packed_model_is_one_line(change, message, finished, tmp_path):

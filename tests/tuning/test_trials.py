@@ -570,6 +570,14 @@ def test_tuning_is_imported_without_its_libraries():
     assert not {"tensorflow", "keras", "jax", "keras_tuner"} & set(done.stdout.split())
 
 
+def test_a_sweep_s_study_without_its_settings_is_reported(tmp_path):
+    write(tmp_path / "studies/a/trials.jsonl", record("00000"))
+    (tmp_path / "sweep.json").write_text('{"studies": []}')
+    found, problems = trials.collect(tmp_path)
+    assert len(found) == 1
+    assert problems == [f"{tmp_path}/studies/a has lost its study.json, so its ranges are unknown"]
+
+
 def test_one_odd_file_does_not_stop_a_report(tmp_path):
     """Each is named in one line, and everything else is read."""
     odd = {**vars(record("00001")), "hparams": {"task_options": [], "activation": None}}

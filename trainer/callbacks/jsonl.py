@@ -12,6 +12,8 @@ from trainer.storage.files import open_to_append
 class JsonLines(Callback):
     """Appends each event to a file: `{"event": "start" | "measure" | "end", "run_id": ...}`.
 
+    A resumed run has another "start": its measurements replace earlier ones after `first_step`.
+
     Args:
         path: a file for all runs; if None, `log.jsonl` in each run's directory.
     """

@@ -175,10 +175,12 @@ def start_backend(is_lean: bool = True) -> None:
 
 def _in_words(error):
     """Returns the message of an invalid flag, without Python's words for numbers."""
-    found = re.match(r"flag (--\w+)=(.*): (invalid literal for int|could not convert)", str(error))
+    kinds = {"invalid literal for int": "a whole number", "could not convert": "a number"}
+    kinds["('Non-boolean argument"] = "true or false, or the flag alone"
+    found = re.match(rf"flag (--\w+)=(.*): ({'|'.join(map(re.escape, kinds))})", str(error))
     if not found:
         return error
-    kind = "a whole number" if "int" in found[3] else "a number"
+    kind = kinds[found[3]]
     return f"{found[1]} must be {kind}, got {found[2]!r}"
 
 

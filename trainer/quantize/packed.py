@@ -111,7 +111,7 @@ def read(path: str | PathLike) -> tuple[dict, dict[str, Any]]:
     import keras
     from safetensors import SafetensorError, safe_open
 
-    from rnn_zoo.functional import draw_weights, make_cells
+    from rnn_zoo.functional import weights_to_fill
     from trainer.storage import checkpoints
 
     try:
@@ -125,11 +125,9 @@ def read(path: str | PathLike) -> tuple[dict, dict[str, Any]]:
     except (OSError, SafetensorError, ValueError) as error:
         raise UserError(f"{path} is not a quantised model, or is damaged: {error}") from None
     facts = json_files.parse(text.encode(), Facts, path)
-    model = facts["model"]
+    count = arrays["codes"].size * 8 // facts["bits"] + arrays["vectors"].size
     try:
-        shape = (model["arch"], model["depth"], model["units"])
-        cells = make_cells(*shape, seed=0, **facts["options"])
-        like = draw_weights(cells, model["input_dim"], model["output_dim"], seed=0)
+        like = weights_to_fill(**facts["model"], found=count, **facts["options"])
         weights = _fill(keras.tree.flatten(like), arrays, facts["bits"], facts["granularity"])
     except (TypeError, ValueError) as error:
         raise UserError(f"{path} describes another model than it holds: {error}") from None

@@ -138,7 +138,7 @@ def parse(content: bytes, kind: Any, place: str | os.PathLike, owner: str = "") 
     except (ValueError, RecursionError) as error:
         raise Damaged(place, f"it is not JSON: {getattr(error, 'msg', error)}") from None
     _check_depth(values, content, place)
-    if b"\\ud" in content.lower() and not _is_text(values):
+    if b"\\ud" in content.lower() and not is_text(values):
         raise Damaged(place, "it has half a character (a lone surrogate)")
     if b"\\u0000" in content and _NUL.search(content):  # the search alone takes as long as parsing
         raise Damaged(place, "it has a NUL character")
@@ -173,7 +173,8 @@ def _check_depth(values, content, place):
             raise Damaged(place, f"it is nested more than {_MOST_NESTED} levels deep")
 
 
-def _is_text(values):
+def is_text(values: Any) -> bool:
+    """Returns whether all texts in a value are UTF-8; names of files may be other bytes."""
     try:
         json.dumps(values, ensure_ascii=False).encode()
     except UnicodeEncodeError:

@@ -12,7 +12,7 @@ _SCRIPTS = ("base", "table", "atlas")
 _DIGITS = 6
 
 
-def files(trials: pd.DataFrame, runs: str) -> dict[str, bytes]:
+def files(trials: pd.DataFrame, runs: str) -> dict[str, str | bytes]:
     """Returns the content of each file by its path in the report.
 
     Args:
@@ -42,9 +42,7 @@ def files(trials: pd.DataFrame, runs: str) -> dict[str, bytes]:
         "tables/atlas.csv": atlas.flat(cells).to_csv(index=False),
         "tables/atlas.md": atlas.in_words(cells).to_markdown(index=False) + "\n",
     }
-    return {name: text.encode() for name, text in texts.items()} | {
-        f"figures/atlas.{kind}": picture for kind, picture in pictures.items()
-    }
+    return texts | {f"figures/atlas.{kind}": picture for kind, picture in pictures.items()}
 
 
 def _packed(cells):

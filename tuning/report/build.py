@@ -100,7 +100,7 @@ def run(
     with whole(out / "index.html", "w") as file:
         file.write(html)
     for name, content in (pages | compared).items():
-        with whole(out / name) as file:
+        with whole(out / name, "w" if isinstance(content, str) else "wb") as file:
             file.write(content)
     belongs = len(usual) and any(len(panel.select(usual)) for panel in FIGURES.values())
     _summarise(out, drawn, tables, claims, missing if belongs else [], display)

@@ -204,7 +204,7 @@ def draw(rows: pd.DataFrame) -> Chart | None:
     return chart
 
 
-def files(found: pd.DataFrame) -> dict[str, bytes]:
+def files(found: pd.DataFrame) -> dict[str, str | bytes]:
     """Returns the content of the table's and the figure's files by their path in the report.
 
     Args:
@@ -221,4 +221,4 @@ def files(found: pd.DataFrame) -> dict[str, bytes]:
     pictures = {
         f"figures/optimizers.{kind}": chart.picture(kind, "optimizers") for kind in page.KINDS
     }
-    return {name: text.encode() for name, text in texts.items()} | pictures
+    return texts | pictures

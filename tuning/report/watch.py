@@ -54,7 +54,8 @@ def fingerprint(runs: str | os.PathLike) -> str:
             if not (path / name).exists():  # the log of a study that has no trial yet, or lost it
                 continue
             status = (path / name).stat()
-            digest.update(f"{path / name} {status.st_size} {status.st_mtime_ns}\n".encode())
+            digest.update(os.fsencode(path / name))
+            digest.update(f" {status.st_size} {status.st_mtime_ns}\n".encode())
     return digest.hexdigest()[:16]
 
 

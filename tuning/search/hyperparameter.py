@@ -1,5 +1,6 @@
 """One dimension of a search space."""
 
+import math
 from typing import Any, NamedTuple
 
 from trainer.errors import UserError
@@ -148,8 +149,8 @@ def of_range(name: str, wanted: Any, source: str) -> Hyperparameter:
 def to_json(wanted: Any) -> Any:
     """Returns a range in a form that JSON keeps.
 
-    An interval is a list in JSON, which has no tuples. A list of numbers is {"choices": [...]}, since files of earlier
-    versions have only intervals of numbers.
+    JSON has no tuples, so an interval becomes a list, and a list of numbers {"choices": [...]}:
+    files of earlier versions have only intervals of numbers.
     """
     if isinstance(wanted, list) and _is_interval(wanted):
         return {"choices": wanted}
@@ -172,4 +173,5 @@ def _is_interval(wanted):
 
 
 def _is_number(value):
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    is_kind = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return is_kind and -math.inf < value < math.inf

@@ -410,7 +410,7 @@ def _check_unique(space, given):
         if len(meant) > 1:
             raise UserError(f"{name} may be {' or '.join(meant)}; write one of these")
         for each in meant:
-            if given.get(each, value) != value:
+            if each in given and given[each] != value:
                 raise UserError(
                     f"{name} and {each} are the same, but are {value!r} and {given[each]!r}; omit "
                     "one of the two"

@@ -1,5 +1,6 @@
 """Where, when and by which command a run was made."""
 
+import os
 import subprocess
 
 import numpy as np
@@ -18,6 +19,7 @@ from trainer.storage import provenance
         ("/home/me/bin/rnn-zoo-train", ["--arch=+rnn"], "rnn-zoo-train --arch=+rnn"),
         ("/home/me/mine.py", ["two words"], "python mine.py 'two words'"),
         ("-c", [], "-c"),
+        ("-c", [os.fsdecode(b"\xff")], r"-c '\udcff'"),
     ],
 )
 def test_the_command_is_written_as_it_was_typed(program, arguments, expected):

@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import itertools
 import json
+import os
 import pickle
 
 import numpy as np
@@ -164,6 +165,15 @@ def test_what_the_paper_lacks_takes_one_line_if_no_run_belongs_to_it(tmp_path, c
     build.run(tmp_path / "runs", tmp_path / "out", None, Display(), figures=["mine.parity-units"])
     printed = capsys.readouterr().out.splitlines()
     assert len(printed) == 2 and printed[1].startswith("no run belongs to a figure of the paper;")
+
+
+def test_a_directory_of_runs_may_have_any_name(tmp_path, capsys):
+    runs = tmp_path / os.fsdecode(b"runs-\xff")
+    (runs / "mine").mkdir(parents=True)
+    text = json.dumps(dataclasses.asdict(record("mine", task="mine.parity", metrics={})))
+    (runs / "mine/record.json").write_text(text)
+    build.run(runs, tmp_path / "out", None, Display(), figures=["mine.parity-units"])
+    assert rb"runs-\udcff</code>" in (tmp_path / "out/index.html").read_bytes()
 
 
 @pytest.mark.slow

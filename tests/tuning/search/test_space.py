@@ -1,6 +1,7 @@
 """The search space against appendix A, repeated here, and the distributions of its draws."""
 
 import json
+import math
 import re
 
 import numpy as np
@@ -490,6 +491,13 @@ def test_two_ranges_of_one_hyperparameter_are_refused(values):
     assert of_study(config("memory"), StudyConfig(ranges=gates))
 
 
+@pytest.mark.parametrize("name", ["num_samples", "task_options.num_samples", "lr_init"])
+@pytest.mark.parametrize("value", [math.nan, math.inf, (0.5, math.nan), [math.nan, 1.0]], ids=str)
+def test_a_number_that_is_not_finite_is_refused(name, value):
+    with pytest.raises(UserError, match=f"the range of .*{name} is "):
+        of_study(config("capacity"), StudyConfig(ranges={name: value}))
+
+
 def test_ranges_may_go_beyond_the_paper_s_and_name_more():
     ranges = {
         "lr_init": (1e-5, 1.0),
@@ -576,10 +584,7 @@ def test_files_of_earlier_versions_have_intervals():
     stored = {"ranges": {"lr_init": [0.01, 0.1], "depth": [1, 3, "log"], "optimizer": ["adam"]}}
     ranges = {"lr_init": (0.01, 0.1), "depth": (1, 3, "log"), "optimizer": ["adam"]}
     assert StudyConfig.from_json(stored).ranges == ranges
-    assert StudyConfig(ranges=ranges).to_json()["ranges"] == {
-        name: tuple(each) if name != "optimizer" else each
-        for name, each in stored["ranges"].items()
-    }
+    assert StudyConfig(ranges=ranges).to_json()["ranges"] == stored["ranges"]
 
 
 def test_a_decay_of_zero_can_be_held():
