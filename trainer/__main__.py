@@ -4,7 +4,7 @@ from absl import flags
 
 from trainer.cli import main as cli
 from trainer.cli import train_flags
-from trainer.config import read_config, without_effect
+from trainer.config import NO_TF32, read_config, without_effect
 from trainer.errors import UserError
 from trainer.storage.records import RunDirectory
 
@@ -34,7 +34,10 @@ def main() -> int:
             display.say(f"{name} has no effect: {reason}")
     with display.phase(f"starting {cli.backend_name()}"):
         cli.start_backend()
+        from rnn_zoo import backend
         from trainer.loop import train
+    if parsed.config.precision == "tf32" and backend.current().device_name() == "cpu":
+        display.say(NO_TF32)
     record = train(
         parsed.config,
         directory,

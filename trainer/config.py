@@ -26,6 +26,8 @@ OPTIONS = ("task_options", "arch_options", "optimizer_options")
 #: Largest number, of either sign, that is finite in float32.
 LARGEST = optimizers.LARGEST
 PRECISIONS = ("float32", "tf32", "mixed_bfloat16")
+#: Said of "tf32" where it makes no difference.
+NO_TF32 = "precision tf32 is float32 here, as there is no GPU"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +43,8 @@ class TrainConfig:
         batch_size: samples per update.
         seed: seed of initial weights, and of the data unless `data_seed` is given.
         data_seed: seed of batches and random data sets.
-        eval_samples: number of samples used to measure the loss of a split, at most 10^8.
+        eval_samples: number of samples used to measure the loss of a split, at most 10^8. Results
+            on a finite data set are measured on the whole set instead, as for capacity and rcf.
         eval_lengths: multiples of the task's length, such as (1, 2, 4), at which the trained model
             is measured on the split eval, with `eval_samples` divided by the multiple. Tasks with
             a `length_option` have them.
@@ -64,8 +67,8 @@ class TrainConfig:
             random initial weights.
         init_from: directory of the run whose weights to start from, instead of a preset's.
         precision: "float32"; "tf32", in which a GPU may round the factors of matrix products to 10
-            mantissa bits; or "mixed_bfloat16", in which layers compute in bfloat16 with float32
-            weights.
+            mantissa bits, and which is float32 on a CPU; or "mixed_bfloat16", in which layers
+            compute in bfloat16 with float32 weights.
 
     Raises:
         UserError: an invalid value; the message names it and the choices.

@@ -10,7 +10,7 @@ from absl import flags
 
 from trainer.cli import main as cli
 from trainer.cli import train_flags
-from trainer.config import TrainConfig, check_range
+from trainer.config import NO_TF32, TrainConfig, check_range
 from trainer.errors import UserError
 from trainer.storage.files import is_full
 from trainer.storage.lease import Lease, LeaseLost
@@ -64,9 +64,7 @@ _define()
 
 
 def main():
-    train_flags.check_positive(FLAGS, "workers", "lanes", "rerun_best")
-    if FLAGS.rerun_best:
-        check_range("--rerun_best", FLAGS.rerun_best, 1, MAX_RERUNS, whole=True)
+    _check_flags()
     config, study, documents, given = _resumed() if _is_resumed() else _parsed()
     for line in ranges.without_effect(config, study, given):
         print(line)
@@ -82,7 +80,8 @@ def main():
     search = Study(directory, config, study, documents, name, **settings)
     sets, marks = _sets(config, study, given) if FLAGS.hparams else ([], [])
     # Leave the GPUs to the workers: list them before hiding them from this process.
-    gpus()
+    if not gpus() and config.precision == "tf32":
+        print(NO_TF32)
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
     display = StudyDisplay()
     try:
@@ -107,6 +106,15 @@ def main():
     if not is_complete:
         display.say("interrupted; run the same command again to continue")
     return 0 if is_complete else cli.INTERRUPTED
+
+
+def _check_flags():
+    train_flags.check_positive(FLAGS, "workers", "lanes", "rerun_best")
+    if FLAGS.rerun_best:
+        check_range("--rerun_best", FLAGS.rerun_best, 1, MAX_RERUNS, whole=True)
+        reruns.check_vary(FLAGS.vary)
+    elif FLAGS["vary"].present:
+        raise UserError("--vary has no effect without --rerun_best")
 
 
 def _begun(path):

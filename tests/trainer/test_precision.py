@@ -72,6 +72,14 @@ def test_tf32_equals_float32_without_a_gpu(full):
         np.testing.assert_array_equal(one, other)
 
 
+def test_tf32_is_said_to_be_float32_without_a_gpu(warm_jax, tmp_path):
+    settings = ("--task=parens", "--arch=rnn", "--num_params=600", "--train_steps=1")
+    tf32 = "--gin_bindings=TrainConfig.precision = 'tf32'"
+    done = warm_jax.run("trainer", *settings, tf32, cwd=tmp_path)
+    assert (done.code, done.stderr) == (0, "")
+    assert "precision tf32 is float32 here, as there is no GPU" in done.stdout
+
+
 def test_the_gradient_of_a_bfloat16_gather_is_summed_in_float32():
     """The gradient of a row used 3000 times; a sum of ones in bfloat16 stops at 256."""
     import rnn_zoo.unroll as engine

@@ -25,6 +25,11 @@ def tune(home, *arguments, **changes):
         (("--preset=/",), ["no preset '/'"]),
         (("--task=parens", "--arch=gru", "--num_trials=0"), ["num_trials", "0"]),
         (("--task=parens", "--arch=gru", "--workers=0"), ["--workers", "0"]),
+        (("--task=parens", "--arch=gru", "--vary=data"), ["no effect without --rerun_best"]),
+        (
+            ("--task=parens", "--arch=gru", "--rerun_best=2", "--vary=seed"),
+            ["--vary is one or both of init, data, not 'seed'"],
+        ),
         (("--task=parens", "--arch=gru", "--early_stopping=asha"), ["'asha'", "median, halving"]),
         (("--task=parens", "--arch=gru", "--num_params=1"), ["--num_params"]),
         (("--resume",), ["--study_dir"]),

@@ -108,10 +108,9 @@ def variations(config: TrainConfig, count: int, vary: Collection[str]) -> list[T
         vary: seeds to change: "init" for the initial weights, "data" for the batches, or both.
 
     Raises:
-        UserError: `vary` is empty, or has other entries.
+        UserError: as for `check_vary`.
     """
-    if not vary or set(vary) - set(VARY):
-        raise UserError(f"--vary is one or both of {', '.join(VARY)}, not {','.join(vary)!r}")
+    check_vary(vary)
     data_seed = config.seed if config.data_seed is None else config.data_seed
     return [
         dataclasses.replace(
@@ -121,6 +120,12 @@ def variations(config: TrainConfig, count: int, vary: Collection[str]) -> list[T
         )
         for number in range(1, count + 1)
     ]
+
+
+def check_vary(vary: Collection[str]) -> None:
+    """Raises a `UserError` if `vary` is empty, or has other entries than "init" and "data"."""
+    if not vary or set(vary) - set(VARY):
+        raise UserError(f"--vary is one or both of {', '.join(VARY)}, not {','.join(vary)!r}")
 
 
 def _run_id(number: int, config: TrainConfig) -> str:
