@@ -211,7 +211,7 @@ def by_trial(
     feasible = found.dropna(subset=needed).sort_values("iteration")
     feasible = feasible.assign(x=feasible.iteration + 1, y=feasible[y])
     for arch in in_order(feasible.arch):
-        table = feasible[feasible.arch == arch]
+        table, tried = feasible[feasible.arch == arch], found[found.arch == arch]
         running: dict[Any, pd.Series] = {}
         for study, trials in table.groupby("study", observed=True):
             running[study] = _running(trials.set_index("x"), statistic)
@@ -219,10 +219,14 @@ def by_trial(
                 # The line extends to the last trial, even if that is not the best.
                 best = trials[trials.y.to_numpy() == running[study].to_numpy()]
                 chart.record(pd.concat([best, best.iloc[[-1]].assign(x=trials.x.iloc[-1])]), arch)
+                # Without a feasible trial yet, the study counts as the worst.
+                first = tried.iteration[tried.study == study].min() + 1
+                running[study] = pd.concat([pd.Series(np.inf, [first]), running[study]])
+                running[study] = running[study].groupby(level=0).min()
         if statistic == "median":
             chart.dots(table, arch)
         if statistic != "median":
-            running |= _lost(chart, found[found.arch == arch], table)
+            running |= _lost(chart, tried, table)
         over = pd.DataFrame(running).sort_index().ffill()
         curve = {"x": over.index, "y": over.median(axis=1)}
         if has_band and len(running) > 1:

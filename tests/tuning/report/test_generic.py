@@ -217,6 +217,24 @@ def test_seeds_that_only_diverged_count_as_the_worst():
     )
 
 
+def test_a_study_counts_as_the_worst_until_its_first_feasible_trial():
+    """The median of the best so far is that of all studies, and may rise otherwise."""
+
+    def study(name, *losses, first=0):
+        return [own(loss, study=name, iteration=first + i) for i, loss in enumerate(losses)]
+
+    charts, _ = drawn(
+        *study("a", 0.1, 0.1, 0.1), *study("b", None, 0.3, 0.3), *study("c", None, None, 0.2)
+    )
+    best, *_ = charts["trials"].axes.lines
+    assert [*best.get_xdata()] == [2, 3]
+    assert [*best.get_ydata()] == [0.6, 0.4]
+    # A study that begins later, as the rest of one in another directory, does not count before.
+    charts, _ = drawn(*study("a", 0.1, 0.1, 0.1), *study("b", 0.3, 0.3, first=1))
+    best, *_ = charts["trials"].axes.lines
+    assert [*best.get_ydata()] == pytest.approx([0.2, 0.4, 0.4])
+
+
 def test_a_figure_whose_median_seeds_diverged_says_so():
     charts, captions = drawn(*of_seeds("mgu", 0.05, None, None))
     assert charts["parameters"] is None
