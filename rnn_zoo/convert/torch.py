@@ -37,7 +37,8 @@ def from_torch(
         `return_sequences=True`, in the module's precision.
 
     Raises:
-        ValueError: another module, or one with dropout, a projection, or two directions.
+        ValueError: another module, or one with dropout, a projection, two directions, or a layer
+            of which only a part is frozen.
         ImportError: PyTorch is not installed.
 
     Example:
@@ -64,7 +65,7 @@ def from_torch(
         if module.bias:
             biases = [array(f"bias_ih_l{index}"), array(f"bias_hh_l{index}")]
         given = [_reordered(kind, each) for each in (kernel, recurrent, *biases)]
-        ours.trainable = getattr(module, f"weight_ih_l{index}").requires_grad
+        ours.trainable = _is_trainable(module, index)
         converted.append(arrays.filled(ours, *given))
     return converted
 
@@ -173,6 +174,18 @@ def _kind(module):
             "keras.layers.Dropout between the layers that come of it"
         )
     return kinds[type(module)]
+
+
+def _is_trainable(module, index):
+    """Whether a layer of a module is trained; refuse one that is frozen in part."""
+    own = [value for name, value in module.named_parameters() if name.endswith(f"_l{index}")]
+    found = {parameter.requires_grad for parameter in own}
+    if len(found) > 1:
+        raise ValueError(
+            f"layer {index} of torch.nn.{type(module).__name__} is frozen in part; a Keras layer "
+            "is trainable or not, so set requires_grad of all its parameters alike"
+        )
+    return found.pop()
 
 
 def _check_stack(stack, drop_initial_state, inference_only):

@@ -4,6 +4,7 @@ Legend: B batch, T time, I input, N units.
 """
 
 import importlib.util
+import inspect
 import re
 import sys
 
@@ -143,6 +144,49 @@ def test_torch_modules_that_differ_are_refused(kind, options, message):
 
     found = refusal(convert.from_torch, getattr(torch.nn, kind)(INPUT, UNITS, **options))
     assert re.search(message, found), found
+
+
+def test_a_layer_that_is_frozen_in_part_is_refused(rng):
+    module = torch_module("GRU", rng)
+    module.requires_grad_(False)
+    assert [layer.trainable for layer in convert.from_torch(module)] == [False, False]
+    module.weight_hh_l1.requires_grad_(True)
+    with pytest.raises(ValueError, match=r"layer 1 of torch\.nn\.GRU is frozen in part"):
+        convert.from_torch(module)
+
+
+#: Argument of a module -> a value other than its default, and how `from_torch` handles it.
+ARGUMENTS = {
+    "bias": (False, "kept"),
+    "batch_first": (True, "documented"),
+    "dropout": (0.5, "refused"),
+    "bidirectional": (True, "refused"),
+    "proj_size": (2, "refused"),
+    "dtype": ("float64", "kept"),
+    "nonlinearity": ("relu", "kept"),
+    "device": ("cpu", "none"),
+}
+SHAPE = {"mode", "input_size", "hidden_size", "num_layers"}
+
+
+def test_no_argument_of_a_module_is_lost(rng):
+    """Those of the constructors, which PyTorch may extend."""
+    import torch
+
+    known = {*inspect.signature(torch.nn.RNNBase).parameters, "nonlinearity"}
+    assert known == SHAPE | ARGUMENTS.keys()
+    for name, (value, way) in ARGUMENTS.items():
+        value = getattr(torch, value) if name == "dtype" else value
+        kinds = {"proj_size": [torch.nn.LSTM], "nonlinearity": [torch.nn.RNN]}
+        for kind in kinds.get(name, [torch.nn.RNN, torch.nn.GRU, torch.nn.LSTM]):
+            module = kind(INPUT, UNITS, 2, **{name: value})
+            if way == "refused":
+                with pytest.raises(
+                    ValueError, match=rf"torch\.nn\.{kind.__name__} (is|has) {name}"
+                ):
+                    convert.from_torch(module)
+            elif name != "dtype":  # float64 in a test of its own
+                assert_equal_stacks(convert.from_torch(module, return_state=True), module, rng)
 
 
 def test_dropout_that_is_set_to_zero_is_none(rng):
