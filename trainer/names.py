@@ -5,6 +5,8 @@ can only name what is registered; see `rnn_zoo.names`.
 """
 
 import contextlib
+import functools
+import hashlib
 import importlib
 import importlib.util
 import os
@@ -17,6 +19,7 @@ from typing import Any, NamedTuple
 from rnn_zoo import names
 from trainer import lean, stderr
 from trainer.errors import UserError
+from trainer.storage.files import read_bytes
 
 #: Fields whose values may be dotted names.
 _FIELDS = ("task", "arch", "optimizer")
@@ -101,6 +104,29 @@ def _dotted(fields):
     for value in given:
         choices = value if isinstance(value, (list, tuple)) else [value]
         yield from (name for name in choices if names.home_of(name))
+
+
+def code_of(fields: Mapping[str, Any]) -> dict[str, str]:
+    """Returns the versions of the modules that define the user's task, cell and optimizer.
+
+    Args:
+        fields: fields of `TrainConfig`.
+
+    Returns:
+        Module -> the first 8 digits of its file's SHA-256. Those without a file, as in a notebook,
+        are left out.
+    """
+    found = {}
+    for home in map(names.home_of, _dotted(fields)):
+        path = getattr(sys.modules.get(home), "__file__", None)
+        with contextlib.suppress(OSError):
+            found |= {home: _digest(path)} if path else {}
+    return found
+
+
+@functools.cache
+def _digest(path):
+    return hashlib.sha256(read_bytes(path)).hexdigest()[:8]
 
 
 def loaded() -> list[str]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from rnn_zoo.functional import draw_weights, make_cells
 from rnn_zoo.sizing import count_params
-from trainer import backend
+from trainer import backend, names
 from trainer.config import TrainConfig, read_preset_weights
 from trainer.errors import user_errors
 from trainer.optimizers import OPTIMIZERS, PAPER_OPTIMIZERS, canonical_name
@@ -223,7 +223,7 @@ class Trial:
             data=task.describe(),
             backend=keras.backend.backend(),
             device=backend.current().device_name(),
-            versions=versions(),
+            versions=versions() | names.code_of(vars(config)),
             date=self.date,
             **provenance.of_process(),
         )

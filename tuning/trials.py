@@ -52,7 +52,7 @@ from typing import Any, BinaryIO, NotRequired, TypedDict
 
 import numpy as np
 
-from rnn_zoo.names import is_name
+from rnn_zoo.names import home_of, is_name
 from trainer.cli.gin_files import default_batch_size
 from trainer.config import is_registered, read_config
 from trainer.display.words import count
@@ -564,12 +564,16 @@ def _fixed(record, hparams, study, is_trial):
     """
     values = flat(hparams | _of_config(record))
     values = {name: v for name, v in values.items() if not name.startswith("task_options.")}
+    homes = map(home_of, (record.task, record.arch, values.get("optimizer")))
+    code = {f"code of {home}": record.versions.get(home) for home in homes if home}
     if not is_trial:
-        return values
+        return values | code
     shared = {name for name in values if name.partition(".")[0] in _OF_STUDY}
     shared = shared.difference(record.searched).union(record.held)
     of_search = {"search": study.algorithm or "unknown", "train_steps": study.max_steps}
-    return {name: v for name, v in values.items() if name in shared} | of_search | study.search
+    return (
+        {name: v for name, v in values.items() if name in shared} | of_search | study.search | code
+    )
 
 
 def _details(record):

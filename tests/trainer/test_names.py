@@ -1,5 +1,6 @@
 """Modules that a user names are imported; those in data are not, and messages name the option."""
 
+import hashlib
 import sys
 
 import pytest
@@ -54,6 +55,19 @@ def test_other_processes_import_what_registered_and_what_was_named(tmp_path, mon
     names.adopt(told)
     assert "named_alone" in sys.modules
     assert names.is_looked_at(tmp_path / "run") and not names.is_looked_at(tmp_path)
+
+
+def test_the_code_of_a_users_task_and_cell_has_a_version(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "my_versioned.py").write_text("size = 1")
+    names.load(["my_versioned"])
+    fields = {"task": "my_versioned.parity", "arch": "gru", "optimizer": "gone.lion"}
+    digest = hashlib.sha256(b"size = 1").hexdigest()
+    assert names.code_of(fields) == {"my_versioned": digest[:8]}
+    names._digest.cache_clear()  # as in a process that starts after the edit
+    (tmp_path / "my_versioned.py").write_text("size = 2")
+    assert names.code_of(fields) != {"my_versioned": digest[:8]}
+    assert names.code_of(fields | {"task": "parens"}) == {}
 
 
 @pytest.mark.parametrize(

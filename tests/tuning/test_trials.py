@@ -16,6 +16,7 @@ from trainer.trial import Trial
 from tuning import trials
 from tuning.report import tables
 from tuning.report.selection import searched
+from tuning.report.settings import pooled
 
 
 def write(path, *records, end="\n"):
@@ -52,6 +53,17 @@ def test_a_sweep_is_read_with_what_its_files_say_of_it(tmp_path):
         "matrix_init": "orthogonal",
         "lr_init": 0.1,
     }
+
+
+def test_the_version_of_the_users_code_is_a_setting(tmp_path):
+    for name, task, version in (("a", "mine.lag", "1"), ("b", "mine.lag", "2"), ("c", "rcf", "3")):
+        versions = {"mine": version, "python": "3.11"}
+        made = record(name, task=task, versions=versions, metrics={}, eval_loss=float(version))
+        write(tmp_path / name / "record.json", made)
+    found, problems = trials.read(tmp_path)
+    codes = [json.loads(text).get("code of mine") for text in found.fixed]
+    assert codes == ["1", "2", None] and problems == []
+    assert pooled([found[found.task == "mine.lag"]]) == ["Pools code of mine 1, 2."]
 
 
 def test_a_run_may_hold_another(tmp_path):

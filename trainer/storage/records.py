@@ -115,6 +115,8 @@ class RunRecord:
     """One training run and its result, the content of `record.json`.
 
     Attributes:
+        versions: those of Python, of packages that affect the numbers, and of the modules that
+            define the user's task, cell and optimizer; see `trainer.names.code_of`.
         status: "ok", "infeasible" (diverged at step `infeasible_at`) or "interrupted".
         train_loss, valid_loss, eval_loss: cross-entropies in nats or squared errors; None if there
             is no finite one.

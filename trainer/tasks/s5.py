@@ -1,5 +1,6 @@
 """Words over S5, the permutations of five things."""
 
+import functools
 import itertools
 import math
 
@@ -13,6 +14,13 @@ from trainer.tasks.symbols import Symbols, over_time
 
 PERMUTATIONS = tuple(itertools.permutations(range(5)))
 CODES = {permutation: code for code, permutation in enumerate(PERMUTATIONS)}
+
+
+@functools.cache
+def _products():
+    """The code of p · q at 120 p + q."""
+    products = [CODES[tuple(q[i] for i in p)] for p in PERMUTATIONS for q in PERMUTATIONS]
+    return np.array(products, "uint8")
 
 
 class S5(Symbols):
@@ -43,8 +51,7 @@ class S5(Symbols):
     def __init__(self, num_steps: int = 4):
         check_whole(1, num_steps=num_steps)
         self.num_steps = num_steps
-        products = [CODES[tuple(q[i] for i in p)] for p in PERMUTATIONS for q in PERMUTATIONS]
-        self.data = {"products": np.array(products, "uint8")}
+        self.data = {"products": _products()}
 
     def draw(self, data, split, seed, step, batch_size):
         words = counter_rng.bits(seed, split, step, (batch_size, self.num_steps))
