@@ -65,17 +65,22 @@ def by_python_2(value):
     return file.getvalue().replace(b"numpy._core.", b"numpy.core.")
 
 
-@pytest.fixture(params=["python 2", *range(pickle.HIGHEST_PROTOCOL + 1)])
+@pytest.fixture
 def directory(request, tmp_path):
-    if request.param == "python 2":
+    """A directory of the authors' form; the test's parameter may choose the pickle protocol."""
+    protocol = getattr(request, "param", 2)
+    if protocol == "python 2":
         data = by_python_2(records())
         assert b"\x04lstm" in data and b"cnumpy.core.multiarray\n_reconstruct" in data
     else:
-        data = pickle.dumps(records(), protocol=request.param)
+        data = pickle.dumps(records(), protocol=protocol)
     (tmp_path / "fig5_parens.p").write_bytes(data)
     return tmp_path
 
 
+@pytest.mark.parametrize(
+    "directory", ["python 2", *range(pickle.HIGHEST_PROTOCOL + 1)], indirect=True
+)
 def test_records_come_back_whatever_wrote_them(directory):
     found = authors.read(directory)
     assert found.task.tolist() == ["text8", "parens", "parens", "capacity", "memory"]
