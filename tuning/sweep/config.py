@@ -25,6 +25,8 @@ TRANSFERS = ("num_params", "depth")
 ALL = "all"
 #: Fields whose value is a tuple, which is no list of values.
 _TUPLES = ("eval_lengths",)
+#: Fields of a grid that determine which options there are, and which values are valid.
+_OWNERS = ("task", "arch", "optimizer", "activation")
 #: Fields that a study's name always has, in this order; others are added if the grid varies them.
 _NAMED = ("task", "arch", "depth", "num_params", "algorithm")
 
@@ -266,7 +268,7 @@ class _Base:
     def spec(self, grid, flags, varied):
         values = grid | flags
         names.load_named(values)
-        owners = {name: values[name] for name in ("task", "arch", "optimizer") if name in values}
+        owners = {name: values[name] for name in _OWNERS if name in values}
         parsed, study, bound = self._parse(owners)
         if values.get("depth") == 1 and ARCHITECTURES[parsed.config.arch].min_depth > 1:
             return None
@@ -296,7 +298,7 @@ class _Base:
         """Returns the configurations without the grid, and the values that bindings set.
 
         Args:
-            owners: the names in the grid whose options bindings may set: task, cell, optimizer.
+            owners: values of the grid for `_OWNERS`.
         """
         key = tuple(owners.items())
         if key not in self._parsed:

@@ -344,7 +344,9 @@ class Sweep:
         if state.is_over or lost <= 0:
             return state, other or f"{name}.json is not of these trials, and its times are lost"
         times = {each: getattr(held, each) for each in ("seconds", "core_seconds")}
-        problem = other or f"{lost} of its {count(held.trials, 'finished training')} are lost"
+        total, logs = count(held.trials, "finished training"), [TRIALS]
+        logs += [RERUNS] * (self.study_path(name) / RERUNS).exists()
+        problem = other or f"{' and '.join(logs)} lost {lost} of its {total}"
         return dataclasses.replace(state, **times), problem
 
     def _state_of_results(self, name):

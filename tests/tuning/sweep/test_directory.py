@@ -238,9 +238,9 @@ def swap_states(sweep):
 @pytest.mark.parametrize(
     "change, trials, problem",
     [
-        (lose, 0, "6 of its 6 finished trainings are lost"),
-        (cut, 4, "2 of its 6 finished trainings are lost"),
-        (flip, 5, "1 of its 6 finished trainings are lost"),
+        (lose, 0, "trials.jsonl lost 6 of its 6 finished trainings"),
+        (cut, 4, "trials.jsonl lost 2 of its 6 finished trainings"),
+        (flip, 5, "trials.jsonl lost 1 of its 6 finished trainings"),
         (swap_studies, 6, "trials.jsonl has 6 trials of another study, the first is 0 with arch"),
         (swap_published_studies, 6, "trials.jsonl has 6 trials of another study, the first is 0"),
         (swap_states, 6, "study-000.json is not of these trials, and its times are lost"),
