@@ -47,7 +47,7 @@ def union(subject: str, held: Mapping[str, Spec], wanted: Mapping[str, Spec]) ->
             and of reruns, and the new transfer, which has no effect once it has begun.
     """
     specs, conflicts = {**held, **wanted}, {}
-    for name in held.keys() & wanted.keys():
+    for name in filter(held.__contains__, wanted):
         try:
             specs[name] = _grown(subject, held[name], wanted[name])
         except UserError as error:

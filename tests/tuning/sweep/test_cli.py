@@ -119,7 +119,7 @@ def test_a_sweep_grows_from_its_kept_records(swept, tmp_path):
     assert before.items() <= after.items()
     assert len(after) == 4 * 6 + 2 and "4 done; 26 of 26 trainings" in done.stdout
     other = python(*ARGUMENTS, "--train_steps=50", cwd=tmp_path, **JAX)
-    assert other.code == 2 and "with config.train_steps 4, not 50" in other.stderr
+    assert other.code == 2 and "with config.train_steps 60, not 50" in other.stderr
 
 
 @pytest.mark.slow
