@@ -34,9 +34,10 @@ def _first_difference(held, wanted, prefix=""):
         old, new = held.get(name), wanted.get(name)
         if old == new or (old in _EMPTY and new in _EMPTY):
             continue
-        if isinstance(old, dict) and isinstance(new, dict):
-            return _first_difference(old, new, f"{prefix}{name}.")
-        return f"{prefix}{name}", old, new
+        if not (isinstance(old, dict) and isinstance(new, dict)):
+            return f"{prefix}{name}", old, new
+        if found := _first_difference(old, new, f"{prefix}{name}."):
+            return found
     return None
 
 

@@ -28,6 +28,14 @@ def test_the_difference_is_named_with_both_values_and_the_way_out():
     )
 
 
+def test_settings_after_equal_ones_that_are_written_otherwise_are_compared_too():
+    """An option that is None equals one that is missing, and the comparison goes on."""
+    held, wanted = {"options": {"path": None}, "seed": 0}, {"options": {}, "seed": 7}
+    with pytest.raises(UserError, match="with seed 0, not 7; way out"):
+        refuse_difference("s holds a study", held, wanted, "way out")
+    refuse_difference("", held, wanted | {"seed": 0}, "")
+
+
 def test_an_entry_of_one_side_alone_differs():
     assert "with extra None, not 1; " in refused(extra=1)
     assert "with config.scale {'c': 1.0, 'g': 2.0}, not None" in refused(config={"lr_init": 0.01})
