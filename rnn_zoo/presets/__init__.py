@@ -262,11 +262,12 @@ def _weights(root, card):
     count = sum(array.size for array in arrays.values())
     try:
         like = weights_to_fill(*shape, count, **card.options)
-    except ValueError as error:
+    except (TypeError, ValueError, OverflowError) as error:  # options may be anything
         raise ValueError(f"{mismatch}: {error}") from None
     expected = named(like)
     found = {path: (array.shape, array.dtype) for path, array in arrays.items()}
-    if found != {path: (np.shape(array), np.dtype("float32")) for path, array in expected.items()}:
+    wanted = {path: (np.shape(array), np.dtype("float32")) for path, array in expected.items()}
+    if found != wanted or count != card.num_params:
         raise mismatch
     return keras.tree.pack_sequence_as(like, [arrays[path] for path in expected])
 

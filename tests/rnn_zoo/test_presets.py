@@ -138,6 +138,25 @@ def test_weights_of_another_shape_are_refused(preset_root, change):
         presets.read_weights("capacity/gru-300")
 
 
+@pytest.mark.parametrize(
+    "options",
+    [{"seed": 1}, {"found": 3}, {"arch": "gru"}, {"gate_bias": 10**400}, {"activation": {"a": 1}}],
+    ids=str,
+)
+def test_options_that_no_model_takes_are_refused(preset_root, options):
+    make(preset_root, "capacity/gru-300", SMALL)
+    alter(preset_root, {"options": options})
+    with pytest.raises(ValueError, match="not the float32 arrays of its card's shapes"):
+        rnn_zoo.load("capacity/gru-300")
+
+
+def test_the_number_of_weights_is_the_card_s(preset_root):
+    make(preset_root, "capacity/gru-300", SMALL)
+    alter(preset_root, {"num_params": 2**62})
+    with pytest.raises(ValueError, match="not the float32 arrays of its card's shapes"):
+        presets.read_weights("capacity/gru-300")
+
+
 @pytest.mark.parametrize("dtype", ["float64", "float16", "int32", "bool"])
 def test_weights_of_another_type_are_refused(preset_root, dtype):
     weights = named(make(preset_root, "capacity/gru-300", SMALL))

@@ -129,7 +129,7 @@ def read(path: str | PathLike) -> tuple[dict, dict[str, Any]]:
     try:
         like = weights_to_fill(**facts["model"], found=count, **facts["options"])
         weights = _fill(keras.tree.flatten(like), arrays, facts["bits"], facts["granularity"])
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise UserError(f"{path} describes another model than it holds: {error}") from None
     return keras.tree.pack_sequence_as(like, weights), facts
 

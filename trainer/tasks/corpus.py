@@ -17,6 +17,7 @@ from trainer.errors import UserError
 from trainer.storage.files import MAX_BYTES, read_bytes
 
 SYMBOLS = " abcdefghijklmnopqrstuvwxyz"
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 WAYS_OUT = (
     "give a file with --text8_path=FILE (plain, .gz or .zip), or generate a small corpus from "
     "Python's own documentation with --text8_source=pydoc"
@@ -211,6 +212,9 @@ def _unpack(raw, kind, label):
         with zipfile.ZipFile(io.BytesIO(raw)) as archive:
             members = [member for member in archive.infolist() if not member.is_dir()]
             chosen = [member for member in members if member.filename == "text8"] or members
+            # Other methods unpack a whole block at once, whatever the limit.
+            if any(each.compress_type not in _METHODS for each in chosen):
+                raise UserError(f"{label} is not packed by deflate, as zip files are; {WAYS_OUT}")
             if len(chosen) == 1:
                 return _read_all(archive.open(chosen[0]), label)
     except UserError:

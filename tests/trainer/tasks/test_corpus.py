@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 import tracemalloc
+import zipfile
 
 import numpy as np
 import pytest
@@ -216,6 +217,13 @@ def test_an_archive_that_is_something_else(tmp_path):
     for name in ("text8.gz", "text8.zip", "text8.GZ"):
         path = written(tmp_path / name, b"<html>404 not found</html>")
         assert "is not a whole" in refused(path)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_zip_of_a_method_without_limits_is_refused(tmp_path, method):
+    with zipfile.ZipFile(tmp_path / "text8.zip", "w", method) as archive:
+        archive.writestr("text8", "abc " * 1000)
+    assert "is not packed by deflate" in refused(tmp_path / "text8.zip")
 
 
 def test_a_small_archive_of_a_huge_text(tmp_path, monkeypatch):
