@@ -11,9 +11,10 @@ from typing import Any
 
 import keras
 
+from trainer import names
 from trainer.callbacks import DEFAULT, Callback, Callbacks
 from trainer.chunks import Chunks
-from trainer.config import TrainConfig
+from trainer.config import OPTIONS, TrainConfig
 from trainer.display import curves
 from trainer.display.progress import Display, headline
 from trainer.display.words import count
@@ -126,6 +127,7 @@ class _Run:
         """Trains and evaluates as far as there is something left to do; returns the record."""
         self.introduce()
         if self.is_over:
+            self.display.say("the run is finished, and nothing is left to train")
             self.conclude()
             return self.record
         self.callback.on_start(self.info())
@@ -144,7 +146,13 @@ class _Run:
     def restore(self, earlier):
         """Continues from the state of an earlier process."""
         held, wanted = (
-            record.config | {"data": record.data, "backend": record.backend}
+            record.config
+            # An option at its default may be set or not.
+            | {
+                name: {**record.defaults.get(name, {}), **record.config.get(name, {})}
+                for name in OPTIONS
+            }
+            | {"data": record.data, "backend": record.backend}
             for record in (earlier, self.record)
         )
         path, steps = self.directory.path, self.config.train_steps
@@ -155,6 +163,11 @@ class _Run:
                 f"--init_from={path} --train_steps={steps} --run_dir=NEW"
             )
         refuse_difference(f"{path} holds a run", held, wanted, way_out)
+        if edited := names.edited(earlier.code, earlier.config):
+            raise UserError(
+                f"{path} cannot go on with other code, {edited}; restore it, or start a new run "
+                f"from its weights: --init_from={path} --run_dir=NEW"
+            )
         self.record = earlier
         state, problems = checkpoints.latest(
             self.directory.checkpoints, self.state, run=earlier.identity
@@ -195,6 +208,10 @@ class _Run:
         )
         if self.config.weights_from and not self.step:
             self.display.say(f"starting from the weights of {self.config.weights_from}")
+            if source := self.config.init_from:
+                start = RunDirectory(source).read_record()
+                if edited := names.edited(start.code, start.config):
+                    self.display.say(edited)
 
     def advance(self, signals):
         """Trains until the last step, a divergence or a signal."""

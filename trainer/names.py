@@ -116,12 +116,28 @@ def code_of(fields: Mapping[str, Any]) -> dict[str, str]:
         Module -> the first 8 digits of its file's SHA-256. Those without a file, as in a notebook,
         are left out.
     """
-    found = {}
+    found: dict[str, str] = {}
     for home in map(names.home_of, _dotted(fields)):
         path = getattr(sys.modules.get(home), "__file__", None)
         with contextlib.suppress(OSError):
             found |= {home: _digest(path)} if path else {}
     return found
+
+
+def edited(code: Mapping[str, str | None], fields: Mapping[str, Any]) -> str:
+    """Says which modules were edited after a run, if any was.
+
+    Args:
+        code: their versions then, `RunRecord.code`; those without one are left out.
+        fields: the run's configuration.
+    """
+    now = code_of(fields)
+    changed = [
+        f"{name} ({code[name]}, now {now[name]})"
+        for name in now
+        if code.get(name) and code[name] != now[name]
+    ]
+    return f"edited after that run: {', '.join(changed)}" if changed else ""
 
 
 @functools.cache

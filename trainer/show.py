@@ -6,6 +6,7 @@ from typing import Any
 
 from absl import flags
 
+from trainer import names
 from trainer.cli import main as cli
 from trainer.cli import train_flags
 from trainer.config import TrainConfig, check_choice, check_range, is_registered, read_config
@@ -66,6 +67,8 @@ def main() -> None:
     from trainer.display.training import show_training
 
     display = Display()
+    if edited := names.edited(record.code, record.config):
+        display.say(edited)
     measurements = directory.read_metrics(record.identity)
     show_training(display, record, measurements)
     # A run of a study has no measurements.
@@ -103,19 +106,19 @@ def main() -> None:
 
 def _compare() -> None:
     """Prints what differs between several runs, and plots their curves."""
-    from trainer.display.comparison import Run, names, show_comparison
+    from trainer.display import comparison
     from trainer.display.progress import Display
     from trainer.display.training import curve_points
 
     runs, display = [], Display()
-    for path, name in zip(FLAGS.run_dir, names(FLAGS.run_dir), strict=True):
+    for path, name in zip(FLAGS.run_dir, comparison.names(FLAGS.run_dir), strict=True):
         directory = RunDirectory(path)
         record = directory.read_record()
         if stranger := directory.stranger(record):
             display.say(stranger)
         measurements = directory.read_metrics(record.identity)
-        runs.append(Run(name, record, measurements or curve_points(record)))
-    show_comparison(display, runs)
+        runs.append(comparison.Run(name, record, measurements or curve_points(record)))
+    comparison.show_comparison(display, runs)
     if FLAGS.out:
         from trainer.display import curves
 

@@ -10,11 +10,14 @@ from absl import flags
 
 import trainer
 import trainer.__main__ as trainer_main
-from trainer import TrainConfig, UserError
+from trainer import TrainConfig, UserError, names
+from trainer.callbacks import Callbacks
 from trainer.cli import gin_files, train_flags
 from trainer.display.progress import Display
+from trainer.loop import _Run
 from trainer.storage import checkpoints
 from trainer.storage.records import RunDirectory
+from trainer.tasks import TASKS
 from trainer.trial import Trial
 from tuning.search.space import space
 
@@ -33,16 +36,40 @@ CONFIG = TrainConfig(
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
+    return made(tmp_path_factory.mktemp("runs") / "run", CONFIG)
+
+
+def made(path, config):
     """The directory of a finished run, which did not really train."""
-    directory = RunDirectory(tmp_path_factory.mktemp("runs") / "run")
-    trial = Trial(CONFIG)
+    directory = RunDirectory(path)
+    trial = Trial(config)
     record = trial.record()
     record.status, record.steps_done = "ok", 4
-    directory.create(record, {"config.gin": CONFIG.as_gin()})
+    directory.create(record, {"config.gin": config.as_gin()})
     weights = keras.tree.map_structure(lambda array: array + 1, trial.draw_weights())
     state = trial.program().start(weights) | {"step": np.int32(4)}
     checkpoints.write(directory.checkpoints, state)
     return directory.path
+
+
+def test_a_run_is_not_resumed_with_other_code(run, monkeypatch):
+    monkeypatch.setattr(names, "edited", lambda code, fields: "edited after that run: mine (1, 2)")
+    with pytest.raises(UserError, match=r"cannot go on with other code, edited .*--init_from="):
+        trainer.train(CONFIG, run, resume=True, display=Display(), callbacks=[])
+
+
+def test_an_option_at_its_default_may_be_set_or_not(tmp_path):
+    config = dataclasses.replace(CONFIG, task_options={"delay": 2}, num_params=900)
+    default = TASKS["memory"].default_options()["dimensions"]
+    path = made(tmp_path / "run", config)
+    for value in (default, default + 1):
+        wanted = dataclasses.replace(config, task_options={"delay": 2, "dimensions": value})
+        run = _Run(wanted, RunDirectory(path), Display(), Callbacks([]))
+        if value == default:
+            run.restore(RunDirectory(path).read_record())
+            continue
+        with pytest.raises(UserError, match=f"dimensions {default}, not {value}"):
+            run.restore(RunDirectory(path).read_record())
 
 
 def flag_values(*arguments):

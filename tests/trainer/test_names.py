@@ -68,6 +68,12 @@ def test_the_code_of_a_users_task_and_cell_has_a_version(tmp_path, monkeypatch):
     (tmp_path / "my_versioned.py").write_text("size = 2")
     assert names.code_of(fields) != {"my_versioned": digest[:8]}
     assert names.code_of(fields | {"task": "parens"}) == {}
+    assert names.edited({"my_versioned": digest[:8]}, fields) == (
+        f"edited after that run: my_versioned ({digest[:8]}, now "
+        f"{names.code_of(fields)['my_versioned']})"
+    )
+    for held in ({}, {"my_versioned": None}, names.code_of(fields)):  # older runs have none
+        assert names.edited(held, fields) == ""
 
 
 @pytest.mark.parametrize(

@@ -209,6 +209,12 @@ def test_runs_are_compared_by_the_settings_that_differ(tmp_path, runs, shown):
     assert comparison.differences(records) == {}
 
 
+def test_runs_of_edited_code_differ():
+    runs = [records.record("a", 1.0, task="mine.lag", versions={"mine": n}) for n in "12"]
+    assert comparison.differences(runs) == {"code of mine": ["1", "2"]}
+    assert comparison.differences(runs[:1] * 2) == {}
+
+
 def test_a_metric_that_is_no_number_is_compared_as_text():
     made = [records.record(metrics={"eval": {"own": value}}) for value in (0.5, "x", [1, 2])]
     console = Console(file=io.StringIO(), width=200)

@@ -96,6 +96,16 @@ def test_searched_options_are_a_column(capsys):
     assert "depth 1, batch_size 64" in printed and "depth 2, batch_size 64" in printed
 
 
+def test_trials_of_edited_code_are_named(capsys):
+    records = [RunRecord(**record(number, 1.0 + number)) for number in range(2)]
+    for made, version in zip(records, "12", strict=True):
+        made.task, made.versions = "mine.lag", {"mine": version}
+    show.show(records, 2, Display())
+    assert "mine: edited between the trials, 2 versions" in capsys.readouterr().out
+    show.show(records[:1], 2, Display())
+    assert "edited" not in capsys.readouterr().out
+
+
 def test_given_sets_show_the_options_that_differ(capsys):
     records = [RunRecord(**record(number, 1.0 + number)) for number in range(2)]
     for each, rate in zip(records, (0.5, 0.75), strict=True):

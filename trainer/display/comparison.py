@@ -108,7 +108,8 @@ def _settings(record):
     idle = without_effect({"arch": record.arch} | hparams)
     active = {name: value for name, value in hparams.items() if name not in idle}
     own = {name: getattr(record, name) for name in _SETTINGS}
-    return own | others | flat(active) | flat({"data": record.data})
+    code = {f"code of {home}": version for home, version in record.code.items()}
+    return own | others | flat(active) | flat({"data": record.data}) | code
 
 
 def _cell(value, form=None):

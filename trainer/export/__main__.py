@@ -7,6 +7,7 @@ from typing import Any
 from absl import flags
 
 from rnn_zoo.quantization import GRANULARITIES, MAX_BITS, MIN_BITS
+from trainer import names
 from trainer.cli import main as cli
 from trainer.config import check_choice, check_range
 from trainer.errors import UserError
@@ -39,12 +40,14 @@ cli.define_import(FLAGS)
 
 def main() -> None:
     formats = _checked_formats()
-    RunDirectory(FLAGS.run_dir).read_record()
+    record = RunDirectory(FLAGS.run_dir).read_record()
     # TensorFlow writes all formats, whatever backend trained the weights.
     os.environ["KERAS_BACKEND"] = "tensorflow"
     from trainer.display.progress import Display
 
     display = Display()
+    if edited := names.edited(record.code, record.config):
+        display.say(edited)
     with display.phase("starting tensorflow"):
         cli.start_backend()
     for format in formats:

@@ -5,6 +5,7 @@ import math
 import keras
 from keras import ops
 
+from trainer import names
 from trainer.config import TrainConfig
 from trainer.errors import UserError
 from trainer.evaluation import Evaluator
@@ -49,8 +50,9 @@ class MeasuredRun:
         metrics = self.measure(self.weights)
         loss = metrics["loss"] if metrics else math.nan
         if not metrics or not math.isclose(loss, record.eval_loss or 0.0, rel_tol=ROUNDING):
+            edited = names.edited(record.code, record.config)
             raise UserError(
                 f"the weights in {directory.checkpoints} have the eval loss {loss}, but "
-                f"{directory.record_path} has {record.eval_loss}"
+                f"{directory.record_path} has {record.eval_loss}{edited and '; '}{edited}"
             )
         self.metrics = metrics

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Required, TypedDict
 
 from rnn_zoo.files import whole
 from rnn_zoo.json_types import Count, FileName, Name, Size
+from rnn_zoo.names import home_of
 from trainer.display.words import count
 from trainer.errors import UserError
 from trainer.storage import json_files
@@ -203,6 +204,12 @@ class RunRecord:
         for name in ("valid_loss", "eval_loss"):
             if self.objective is not None and getattr(self, name) is None:
                 raise UserError(f"it has an objective, and no {name}")
+
+    @property
+    def code(self) -> dict[str, str | None]:
+        """Module -> version of those that define the user's task, cell and optimizer."""
+        named = (self.task, self.arch, self.config.get("optimizer"))
+        return {home: self.versions.get(home) for home in map(home_of, named) if home}
 
     @property
     def identity(self) -> str:
