@@ -2,6 +2,7 @@
 
 from absl import flags
 
+from trainer import backend
 from trainer.cli import main as cli
 from trainer.cli import train_flags
 from trainer.config import NO_TF32, read_config, without_effect
@@ -26,6 +27,7 @@ flags.DEFINE_boolean("resume", False, "continue the run in --run_dir", flag_valu
 def main() -> int:
     directory, parsed = _settings()
     callbacks = train_flags.callbacks_of(FLAGS)
+    backend.check(cli.backend_name())
     from trainer.display.progress import Display
 
     display = Display()
@@ -34,7 +36,6 @@ def main() -> int:
             display.say(f"{name} has no effect: {reason}")
     with display.phase(f"starting {cli.backend_name()}"):
         cli.start_backend()
-        from rnn_zoo import backend
         from trainer.loop import train
     if parsed.config.precision == "tf32" and backend.current().device_name() == "cpu":
         display.say(NO_TF32)

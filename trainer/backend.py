@@ -2,8 +2,6 @@
 
 from types import ModuleType
 
-import keras
-
 from rnn_zoo import backend
 from trainer.errors import UserError
 
@@ -12,12 +10,18 @@ def current() -> ModuleType:
     """Return the primitives of Keras's backend.
 
     Raises:
-        UserError: the backend runs cells, but neither tasks nor the trainer.
+        UserError: as for `check`.
     """
-    name = keras.backend.backend()
+    import keras  # imported here because commands check the backend's name before it starts
+
+    check(keras.backend.backend())
+    return backend.current()
+
+
+def check(name: str) -> None:
+    """Raise a `UserError` if a backend runs cells, but neither tasks nor the trainer."""
     if name not in backend.COMPLETE:
         raise UserError(
             f"tasks and trainer do not run on KERAS_BACKEND={name}; "
             f"use {' or '.join(backend.COMPLETE)}"
         )
-    return backend.current()

@@ -67,6 +67,11 @@ def evaluate(model: Any, config: TrainConfig | None = None, split: str = "eval")
         print(trainer.evaluate(model)["loss"], model.preset.scores["eval"])
     """
     check_as_built(model)
+    if not isinstance(config, TrainConfig | None):
+        raise UserError(
+            f"config is a TrainConfig, not a {type(config).__name__}; that of a record is "
+            "TrainConfig(**record.config)"
+        )
     if config is None and (model.preset is None or model.preset.config is None):
         raise UserError(
             "the model has no preset with a configuration, or lost it when it was saved: pass "

@@ -8,6 +8,7 @@ import pathlib
 
 from absl import flags
 
+from trainer import backend
 from trainer.cli import main as cli
 from trainer.cli import train_flags
 from trainer.config import NO_TF32, TrainConfig, check_range
@@ -79,6 +80,7 @@ def main():
     settings = {"callbacks": callbacks, "profile": profile, "held": ()}  # `study` has them
     search = Study(directory, config, study, documents, name, **settings)
     sets, marks = _sets(config, study, given) if FLAGS.hparams else ([], [])
+    backend.check(cli.backend_name())
     # Leave the GPUs to the workers: list them before hiding them from this process.
     if not gpus() and config.precision == "tf32":
         print(NO_TF32)
@@ -249,7 +251,9 @@ def _rerun(search, display):
         display.say(problem)
     ranked = log.ranked(found.records.values())
     if not ranked:
-        raise UserError(f"{search.path} has no feasible trial to rerun")
+        kind = "feasible" if found.records else "finished"
+        way_out = "" if found.records else "; search first, without --rerun_best"
+        raise UserError(f"{search.path} has no {kind} trial to rerun{way_out}")
     if search.config.weights_from and "init" in FLAGS.vary:
         raise UserError("the study starts from given weights: reruns need --vary=data")
     configs = reruns.variations(TrainConfig(**ranked[0].config), FLAGS.rerun_best, FLAGS.vary)

@@ -52,7 +52,8 @@ from typing import Any, BinaryIO, NotRequired, TypedDict
 
 import numpy as np
 
-from rnn_zoo.names import home_of, is_name
+from rnn_zoo.json_types import reader
+from rnn_zoo.names import is_name
 from trainer.cli.gin_files import default_batch_size
 from trainer.config import is_registered, read_config
 from trainer.display.words import count
@@ -61,10 +62,10 @@ from trainer.options import completed
 from trainer.storage import json_files
 from trainer.storage.differences import flat
 from trainer.storage.files import open_regular
-from trainer.storage.records import RunDirectory, RunRecord
+from trainer.storage.records import AtLength, RunDirectory, RunRecord
 from tuning import options
 from tuning.search import ranges
-from tuning.search.hyperparameter import from_json, of_range
+from tuning.search.hyperparameter import from_json, of_range, short_names
 from tuning.search.space import deviations
 from tuning.study import consistency, identity, log
 from tuning.study.log import RERUNS, RUN, TRIALS
@@ -98,7 +99,7 @@ _OF_STUDY = (*_OF_CONFIG, "batch_size", "arch_options", "optimizer_options")
 #: Why the report leaves a training out, in words that follow "2 trials".
 UNFINISHED, PRETRAINED = "not finished", "from trained weights"
 COPY = "with the settings and results of another"
-OTHER_RERUN = "from reruns of another trial than the best, or with only one other seed"
+OTHER_RERUN = "from reruns of another trial than the best, or that vary init or data alone"
 #: Columns that hold lists of names, as JSON.
 NAMES = ("held", "narrowed", "outside")
 #: Task options that figures and claims use.
@@ -128,10 +129,13 @@ _LOSSES = ("train_loss", "valid_loss", "eval_loss")
 #: Largest relative difference between the losses of copies. Lanes round sums in another order.
 _TOLERANCE = 1e-5
 #: Columns of JSON, and what they hold.
-_JSON: dict[str, type] = {name: list for name in (*NAMES, "validation", "lengths", "curve")}
+_JSON: dict[str, Any] = {**dict.fromkeys(NAMES, list[str]), "validation": list}
+_JSON |= {"lengths": list[AtLength], "curve": list[float]}
 _JSON |= {"setting": dict, "hparams": dict, "fixed": dict}
 #: Key of the digest in the metadata of the file that `read_published` reads.
 _DIGEST = b"rnn_zoo.sha256"
+#: Most rows of that file; the authors have some 100,000.
+_MOST_PUBLISHED = 500_000
 #: How to make that file.
 CONVERT = (
     "convert the authors' files with python -m tuning.report.convert_published --published=DIR "
@@ -303,6 +307,9 @@ def read_published(path: str | os.PathLike) -> pd.DataFrame:
 
     try:
         with open(open_regular(path), "rb") as file:
+            about = parquet.ParquetFile(file).metadata
+            if about.num_rows > _MOST_PUBLISHED:  # a few bytes can stand for millions of rows
+                raise ValueError(f"it has more than {_MOST_PUBLISHED:,} rows")
             table = parquet.read_table(file)
         found, digest = table.to_pandas(), (table.schema.metadata or {}).get(_DIGEST, b"").decode()
     except Exception as error:  # a damaged file raises many kinds
@@ -337,8 +344,11 @@ def _check(trials):
             raise ValueError(f"{name!r} is no name of a task or architecture")
     for name, kind in _JSON.items():
         for text in trials[name].dropna().unique():
-            if not isinstance(json.loads(text), kind):
-                raise ValueError(f"{name} is {text[:80]}, no JSON {kind.__name__}")
+            try:
+                values = reader(kind)(json.loads(text))
+                json.dumps(values, allow_nan=False)
+            except ValueError as error:
+                raise ValueError(f"{name} is {text[:80]}: {error}") from None
     for name in ("run", "study", "run_id"):
         if not all(isinstance(text, str) for text in trials[name]):
             raise ValueError(f"{name} has a value that is no text")
@@ -390,7 +400,7 @@ def _study(path, directory, problems):
         profile or facts.get("profile"),
         _max_steps(facts),
         # Each task has a range of steps of its own.
-        tuple(sorted(study.get("ranges", {}).keys() - {"train_steps"})),
+        tuple(sorted(short_names(study.get("ranges", {})).keys() - {"train_steps"})),
         limits(study),
         facts.get("config"),
     )
@@ -411,7 +421,7 @@ def limits(search: Mapping[str, Any]) -> dict[str, str]:
 
 def _ranges(search):
     """Yields the ranges that the user set; malformed ones, of a damaged file, are left out."""
-    for name, wanted in search.get("ranges", {}).items():
+    for name, wanted in short_names(search.get("ranges", {})).items():
         with contextlib.suppress(UserError, LookupError, TypeError, ValueError, ArithmeticError):
             yield of_range(name, from_json(wanted), "the user")
 
@@ -564,8 +574,7 @@ def _fixed(record, hparams, study, is_trial):
     """
     values = flat(hparams | _of_config(record))
     values = {name: v for name, v in values.items() if not name.startswith("task_options.")}
-    homes = map(home_of, (record.task, record.arch, values.get("optimizer")))
-    code = {f"code of {home}": record.versions.get(home) for home in homes if home}
+    code = {f"code of {home}": version for home, version in record.code.items()}
     if not is_trial:
         return values | code
     shared = {name for name in values if name.partition(".")[0] in _OF_STUDY}

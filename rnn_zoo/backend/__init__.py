@@ -8,8 +8,6 @@ primitives that run a cell over time.
 import importlib
 from types import ModuleType
 
-import keras
-
 #: Backends with all primitives, as training needs.
 COMPLETE = ("tensorflow", "jax")
 _MODULES = (*COMPLETE, "torch")
@@ -17,5 +15,7 @@ _MODULES = (*COMPLETE, "torch")
 
 def current() -> ModuleType:
     """Import the primitives of Keras's backend."""
+    import keras  # imported here because commands check the backend's name before it starts
+
     name = keras.backend.backend()
     return importlib.import_module(f"{__name__}.{name if name in _MODULES else 'generic'}")

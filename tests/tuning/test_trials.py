@@ -66,6 +66,13 @@ def test_the_version_of_the_users_code_is_a_setting(tmp_path):
     assert pooled([found[found.task == "mine.lag"]]) == ["Pools code of mine 1, 2."]
 
 
+def test_ranges_of_one_option_are_one_setting_however_they_are_spelt():
+    short, full = ({name: [4, 6]} for name in ("delay", "task_options.delay"))
+    assert trials.limits({"ranges": full}) == trials.limits({"ranges": short})
+    both = {"task_options.beta": [0.0, 1.0], "arch_options.beta": [0.0, 2.0]}
+    assert len(trials.limits({"ranges": both})) == 2
+
+
 def test_a_run_may_hold_another(tmp_path):
     write(tmp_path / "a/record.json", record("a"))
     write(tmp_path / "a/more/record.json", record("more", seed=9))

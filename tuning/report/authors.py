@@ -58,7 +58,7 @@ def read(directory: str | os.PathLike) -> pd.DataFrame:
     """
     directory = pathlib.Path(directory)
     frames = [
-        trials.frame(_rows(path, path.relative_to(directory).with_suffix("").as_posix()))
+        trials.frame(_rows(path, _stem(path.relative_to(directory))))
         for path in sorted(directory.rglob("*.p"))
     ]
     if not frames:
@@ -67,6 +67,11 @@ def read(directory: str | os.PathLike) -> pd.DataFrame:
             "of github.com/jazcollins/cap-n-train-hps there"
         )
     return trials.together(frames)
+
+
+def _stem(path):
+    """A path without its suffix, as text; names of files may be other bytes than UTF-8."""
+    return path.with_suffix("").as_posix().encode(errors="backslashreplace").decode()
 
 
 def _rows(path, stem):
@@ -95,14 +100,21 @@ def _row(values, stem, number):
     if not isinstance(values["hparams"], dict):
         raise ValueError("hparams is no dict")
     task, arch, file = _TASKS[values["task_type"]], values["architecture"], stem.split("/")[-1]
-    hparams = flat({str(name): value for name, value in values["hparams"].items()})
-    depth, budget, count = (int(values[n]) for n in ("n_layers", "max_params", "num_params"))
+    found = flat({str(name): value for name, value in values["hparams"].items()})
+    # JSON has no number that is not finite.
+    hparams = {
+        n: str(v) if isinstance(v, float) and not math.isfinite(v) else v for n, v in found.items()
+    }
+    names = ("n_layers", "max_params", "num_params", "hyper_iter")
+    depth, budget, count, iteration = numbers = [int(values[name]) for name in names]
+    if not all(0 <= each < 2**53 for each in numbers):
+        raise ValueError(f"{', '.join(names)} are not all from 0 to 2^53")
     study = f"published/{stem}/{task}-{arch}-{depth}-{budget}"
     return {
         "run": f"{study}/{number:06d}",
         "study": study,
         "run_id": f"{number:06d}",
-        "iteration": int(values["hyper_iter"]),
+        "iteration": iteration,
         "is_rerun": False,
         "stopped_early": False,
         "source": "published",

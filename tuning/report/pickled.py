@@ -25,6 +25,8 @@ MAX_BYTES = 4 * 2**30
 MAX_VALUES = 20_000_000
 #: Length of the longest text that is a key of a dictionary, and largest number of other keys.
 MAX_KEY = MAX_OTHER_KEYS = 1000
+#: Most dictionaries within each other; the names of all join to that of a value.
+MAX_NESTED = 5
 #: Types of a text or of bytes on the stack.
 _TEXTS = (pickletools.pyunicode, pickletools.pybytes_or_str, pickletools.pybytes)
 #: Types of a number, a truth value or None on the stack.
@@ -175,6 +177,8 @@ def _check_operations(file: BinaryIO) -> None:
                 raise Refused("it has a key that may take forever, or many that are no texts")
             if name in ("EMPTY_SET", "ADDITEMS", "FROZENSET"):
                 raise Refused("it holds a set")
+            if name == "OBJ":  # pickletools describes its arguments in another order
+                raise Refused("it makes an object by an opcode that arrays do not use")
             stack += [_cost(kind, argument) for kind in operation.stack_after]
 
 
@@ -204,19 +208,24 @@ class _Values:
     def __init__(self):
         self.left = MAX_VALUES
 
-    def plain(self, value):
+    def plain(self, value, depth=1):
         self.left -= 1
         if self.left < 0:
             raise Refused(f"it holds more than {MAX_VALUES:,} values")
-        if value is None or isinstance(value, bool | int | float | str):
+        if value is None or isinstance(value, bool | int | float):
+            return value
+        if isinstance(value, str):
+            self.left -= len(value) // 100  # as JSON, each reference is a copy
             return value
         if isinstance(value, bytes):
             self.left -= len(value) // 100  # each reference is a copy
             return value.decode("latin-1")
         if isinstance(value, dict):
-            return {self.plain(name): self.plain(each) for name, each in value.items()}
+            if depth > MAX_NESTED:
+                raise Refused(f"it nests more than {MAX_NESTED} dictionaries")
+            return {self.plain(n, depth): self.plain(v, depth + 1) for n, v in value.items()}
         if isinstance(value, list | tuple):
-            return [self.plain(each) for each in value]
+            return [self.plain(each, depth) for each in value]
         if isinstance(value, _Bytes):
             return self.plain(value.text)
         if isinstance(value, _Scalar):

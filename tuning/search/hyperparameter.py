@@ -1,8 +1,11 @@
 """One dimension of a search space."""
 
 import math
+from collections import Counter
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from trainer.config import OPTIONS
 from trainer.errors import UserError
 
 DISTRIBUTIONS = ("uniform", "log-uniform", "integer", "log-integer", "categorical")
@@ -162,6 +165,21 @@ def from_json(stored: Any) -> Any:
     if isinstance(stored, dict):
         return list(stored["choices"])
     return tuple(stored) if isinstance(stored, list) and _is_interval(stored) else stored
+
+
+def short_names(ranges: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns ranges by the names of options alone, "delay" of "task_options.delay".
+
+    Both stand for the same option. Two options of one name keep their fields.
+    """
+    split = {name: name.partition(".") for name in ranges}
+    short = {
+        name: option if field in OPTIONS else name for name, (field, _, option) in split.items()
+    }
+    unique = Counter(short.values())
+    return {
+        short[name] if unique[short[name]] == 1 else name: each for name, each in ranges.items()
+    }
 
 
 def _is_interval(wanted):

@@ -12,6 +12,7 @@ from trainer.display.words import count
 from trainer.storage import json_files
 from trainer.storage.differences import flat
 from trainer.storage.records import SHARED, RunRecord
+from tuning.search.hyperparameter import short_names
 from tuning.study import log
 
 #: What to do with a log that has trials of another study.
@@ -147,7 +148,7 @@ def search_difference(held: Mapping[str, Any], wanted: Mapping[str, Any]) -> str
         held, wanted: fields of a `StudyConfig` as in JSON.
     """
     text = _first(held, wanted, ("algorithm", "early_stopping"))
-    own, others = (search.get("ranges", {}) for search in (held, wanted))
+    own, others = (short_names(search.get("ranges", {})) for search in (held, wanted))
     return text or _first(own, others, own)
 
 

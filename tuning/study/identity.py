@@ -11,6 +11,7 @@ from trainer.storage import json_files
 from trainer.storage.differences import refuse_difference
 from tuning.config import MAX_BATCH, StudyConfig
 from tuning.search import ranges
+from tuning.search.hyperparameter import short_names
 
 #: Settings of a search that may change when a study is continued.
 FREE = ("num_trials", "keep")
@@ -93,7 +94,9 @@ def identity(config: TrainConfig, study: StudyConfig) -> dict[str, Any]:
 
 def comparable(config: TrainConfig, study: StudyConfig) -> dict[str, Any]:
     """Returns the `identity` that a continued study must match; see `ranges.settled`."""
-    return identity(*ranges.settled(config, study))
+    found = identity(*ranges.settled(config, study))
+    found["study"]["ranges"] = short_names(found["study"]["ranges"])
+    return found
 
 
 def refuse_other(

@@ -5,6 +5,7 @@ import os
 
 from absl import flags
 
+from trainer import backend
 from trainer.cli import main as cli
 from trainer.cli import train_flags
 from trainer.display.words import count
@@ -74,6 +75,7 @@ def main():
         merged = union("", {}, {spec.name: spec for spec in specs})
         dry_run.show(None, merged, FLAGS.workers, FLAGS.lanes, display)
         return 0
+    backend.check(cli.backend_name())
     sweep = Sweep(FLAGS.out, specs, cli.backend_name(), FLAGS.profile)
     merged = sweep.union() if FLAGS.dry_run else sweep.create(text)
     for line in kept(FLAGS.out, merged):

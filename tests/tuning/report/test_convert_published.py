@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import os
 import pickle
 import random
@@ -275,6 +276,37 @@ def test_many_keys_of_equal_hashes_are_refused(tmp_path):
         authors.read(write(tmp_path, pickle.dumps(keys)))
 
 
+def test_an_opcode_that_hides_a_costly_key_is_refused(tmp_path):
+    """pickletools lists the arguments of OBJ in another order than they have on the stack."""
+    costly = b"X\x01\0\0\0a)" + b"2\x86" * 60
+    data = b"\x80\x02" + costly + b"(cnumpy\ndtype\no0q\0}h\0K\x01s."
+    with pytest.raises(UserError, match="an opcode that arrays do not use"):
+        authors.read(write(tmp_path, data))
+
+
+def test_values_that_multiply_in_json_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(pickled, "MAX_VALUES", 10_000)
+    array = records()
+    array["hparams"][0] = {"zz": ["x" * 10_000] * 200}
+    with pytest.raises(UserError, match="more than 10,000 values"):
+        authors.read(write(tmp_path, pickle.dumps(array)))
+    nested = {}
+    for _ in range(6):
+        nested = {"x" * 1000: nested}
+    array["hparams"][0] = nested
+    with pytest.raises(UserError, match="nests more than 5 dictionaries"):
+        authors.read(write(tmp_path, pickle.dumps(array)))
+
+
+def test_the_name_of_a_file_may_be_any_bytes(tmp_path):
+    (tmp_path / os.fsdecode(b"fig\xff.p")).write_bytes(pickle.dumps(records()))
+    with open(tmp_path / "a.parquet", "wb") as file:
+        trials.write_published(authors.read(tmp_path), file)
+    assert (
+        trials.read_published(tmp_path / "a.parquet").study[0].startswith(r"published/fig\udcff/")
+    )
+
+
 def test_a_set_is_refused(tmp_path):
     for protocol in (4, pickle.HIGHEST_PROTOCOL):
         for value in ({1}, frozenset({1})):
@@ -312,7 +344,7 @@ def test_numbers_of_all_plain_kinds_come_back(tmp_path):
 @pytest.mark.parametrize(
     ("column", "value"),
     [
-        ("hparams", {"lr_init": float("nan"), 3: 4}),
+        ("hparams", {"lr_init": float("nan"), "l2": math.inf, 3: 4}),
         ("eval_loss", np.inf),
         ("num_params", 0),
         ("max_params", 1),
@@ -322,7 +354,20 @@ def test_odd_values_are_data(tmp_path, column, value):
     array = records()
     array[column][:] = value
     (tmp_path / "fig.p").write_bytes(pickle.dumps(array))
-    assert len(authors.read(tmp_path)) == len(array)
+    found = authors.read(tmp_path)
+    assert len(found) == len(array)
+    if column == "hparams":
+        assert json.loads(found.hparams[0]) == {"lr_init": "nan", "l2": "inf", "3": 4}
+
+
+@pytest.mark.parametrize("column", ["n_layers", "hyper_iter", "max_params", "num_params"])
+@pytest.mark.parametrize("value", [10**400, -1, 2**53], ids=["huge", "negative", "large"])
+def test_counts_that_no_table_holds_are_refused(tmp_path, column, value):
+    array = records().astype([(name, object) for name, _ in TYPES])
+    array[column][2] = value
+    (tmp_path / "fig.p").write_bytes(pickle.dumps(array))
+    with pytest.raises(UserError, match=f"record 2: .*{column}.* are not all from 0 to 2"):
+        authors.read(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -404,6 +449,10 @@ def test_a_changed_value_is_refused(directory, tmp_path):
         ("hparams", "[]", "hparams is"),
         ("held", "{}", "held is"),
         ("curve", "x", "Expecting value"),
+        ("curve", "[1e400]", "a finite number"),
+        ("hparams", '{"lr_init": 1e400}', "Out of range float"),
+        ("held", "[[1]]", "held is .*a str"),
+        ("lengths", "[{}]", "lengths is"),
         ("setting", "[" * 10**5, "recursion"),
         ("run", None, "run has a value that is no text"),
         ("task", "../memory", "no name of a task"),
@@ -415,6 +464,14 @@ def test_values_that_cannot_be_are_refused(column, value, reason, directory, tmp
     with open(tmp_path / "a.parquet", "wb") as file:
         trials.write_published(found, file)
     with pytest.raises(UserError, match=f"does not hold the authors' trials.*{reason}"):
+        trials.read_published(tmp_path / "a.parquet")
+
+
+def test_a_table_of_many_rows_is_refused_before_it_is_read(tmp_path):
+    """Nulls take no space in a file."""
+    rows = pd.DataFrame({name: [None] * 500_001 for name in ("run", "task")})
+    rows.to_parquet(tmp_path / "a.parquet")
+    with pytest.raises(UserError, match="it has more than 500,000 rows"):
         trials.read_published(tmp_path / "a.parquet")
 
 

@@ -371,6 +371,16 @@ def test_values_of_a_configuration_made_in_python_are_held(tmp_path):
         fixed(held=["lr_init"], ranges=ranges)
 
 
+def test_an_option_with_and_without_its_prefix_is_the_same_range(tmp_path):
+    config = TrainConfig("memory", "rnn", train_steps=100)
+    for name in ("delay", "task_options.delay"):
+        study = Study(tmp_path, config, StudyConfig(3, "random", ranges={name: (4, 6)}))
+        study.run(Untrained(lanes=1, limit=1))
+    with pytest.raises(UserError, match=r"study\.ranges\.delay \[4, 6\], not \[4, 7\]"):
+        other = StudyConfig(3, "random", ranges={"task_options.delay": (4, 7)})
+        Study(tmp_path, config, other).run(Untrained(lanes=1))
+
+
 def test_a_study_keeps_the_profile_with_which_it_began(tmp_path):
     for profile, number in (("smoke", 1), ("laptop", 2)):
         config, settings = TrainConfig("parens", "rnn"), StudyConfig(number, "random")
