@@ -267,7 +267,8 @@ def _weights(root, card):
     expected = named(like)
     found = {path: (array.shape, array.dtype) for path, array in arrays.items()}
     wanted = {path: (np.shape(array), np.dtype("float32")) for path, array in expected.items()}
-    if found != wanted or count != card.num_params:
+    # Biases that a model does not use are in the file, too.
+    if found != wanted or count < card.num_params:
         raise mismatch
     return keras.tree.pack_sequence_as(like, [arrays[path] for path in expected])
 

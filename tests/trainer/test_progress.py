@@ -6,6 +6,7 @@ import threading
 import time
 
 import pytest
+import records
 from absl import flags
 from rich.console import Console
 
@@ -73,7 +74,7 @@ def test_commands_name_what_they_wait_for(monkeypatch, capsys):
     monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
     monkeypatch.setattr(cli, "start_backend", slow)
     monkeypatch.setattr(export_command, "export", slow)
-    monkeypatch.setattr(export_command.RunDirectory, "read_record", slow)
+    monkeypatch.setattr(export_command.RunDirectory, "read_record", lambda _: records.record())
     export_command.FLAGS(["export", "--run_dir=run", "--format=saved_model"])
     export_command.main()
     printed = capsys.readouterr().out

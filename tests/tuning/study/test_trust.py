@@ -282,9 +282,9 @@ def test_a_study_of_an_earlier_version_without_its_fixed_values_continues(tmp_pa
 
 def test_a_study_that_searches_the_depth_has_trials_of_several(tmp_path):
     found = [records.record(depth=depth, searched=["depth"]) for depth in (1, 3)]
-    assert consistency.foreign(tmp_path, found, {"depth": 1}, {}) == ""
+    assert consistency.foreign(tmp_path, found, {"depth": 1}, {}, {}) == ""
     other = records.record(depth=3)
-    assert "depth 3, not 1" in consistency.foreign(tmp_path, [other], {"depth": 1}, {})
+    assert "depth 3, not 1" in consistency.foreign(tmp_path, [other], {"depth": 1}, {}, {})
 
 
 def shown(path):
