@@ -116,10 +116,13 @@ def show(records: Iterable[RunRecord], num: int, display: "Display") -> None:
     """Prints the number of trials and a table of the best ones."""
     records = list(records)
     display.say(_counts(records))
-    versions = {str(record.code) for record in records}
-    if len(versions) > 1:
-        modules = dict.fromkeys(home for record in records for home in record.code)
-        display.say(f"{', '.join(modules)}: edited between the trials, {len(versions)} versions")
+    versions: dict[str, set[str | None]] = {}
+    for record in records:
+        for module, version in record.code.items():
+            versions.setdefault(module, set()).add(version)
+    for module, found in versions.items():
+        if len(found) > 1:
+            display.say(f"{module}: edited between the trials, {len(found)} versions")
     ranked, names = log.ranked(records), _listed(records)
     if ranked and num:
         _table(display, COLUMNS, [_row(record, names) for record in ranked[:num]])

@@ -53,7 +53,7 @@ from typing import Any, BinaryIO, NotRequired, TypedDict
 import numpy as np
 
 from rnn_zoo.json_types import reader
-from rnn_zoo.names import is_name
+from rnn_zoo.names import home_of, is_name
 from trainer.cli.gin_files import default_batch_size
 from trainer.config import is_registered, read_config
 from trainer.display.words import count
@@ -574,7 +574,12 @@ def _fixed(record, hparams, study, is_trial):
     """
     values = flat(hparams | _of_config(record))
     values = {name: v for name, v in values.items() if not name.startswith("task_options.")}
-    code = {f"code of {home}": version for home, version in record.code.items()}
+    # A search over optimizers has trials with and without one of the user's.
+    code = {
+        f"code of {home}": version
+        for home, version in record.code.items()
+        if "optimizer" not in record.searched or home in map(home_of, (record.task, record.arch))
+    }
     if not is_trial:
         return values | code
     shared = {name for name in values if name.partition(".")[0] in _OF_STUDY}

@@ -64,6 +64,12 @@ def test_the_version_of_the_users_code_is_a_setting(tmp_path):
     codes = [json.loads(text).get("code of mine") for text in found.fixed]
     assert codes == ["1", "2", None] and problems == []
     assert pooled([found[found.task == "mine.lag"]]) == ["Pools code of mine 1, 2."]
+    config, versions = {"optimizer": "my_optimizers.lion"}, {"my_optimizers": "1"}
+    for chosen, code in (([], "1"), (["optimizer"], None)):
+        made = record("d", config=config, versions=versions, searched=chosen)
+        write(tmp_path / "d/record.json", made)
+        text = trials.read(tmp_path / "d")[0].fixed[0]
+        assert json.loads(text).get("code of my_optimizers") == code
 
 
 def test_ranges_of_one_option_are_one_setting_however_they_are_spelt():
