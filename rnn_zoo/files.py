@@ -35,8 +35,8 @@ def whole(path: str | os.PathLike, mode: str = "wb") -> Iterator[IO[Any]]:
     try:
         # `tempfile` would make the file unreadable for other users.
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-        text = (None, None) if "b" in mode else ("utf-8", "backslashreplace")
-        with os.fdopen(handle, mode, encoding=text[0], errors=text[1]) as file:
+        encoding, errors = (None, None) if "b" in mode else ("utf-8", "backslashreplace")
+        with os.fdopen(handle, mode, encoding=encoding, errors=errors) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

@@ -77,6 +77,9 @@ def test_ranges_of_one_option_are_one_setting_however_they_are_spelt():
     assert trials.limits({"ranges": full}) == trials.limits({"ranges": short})
     both = {"task_options.beta": [0.0, 1.0], "arch_options.beta": [0.0, 2.0]}
     assert len(trials.limits({"ranges": both})) == 2
+    # An option is not the field of its name.
+    of_field = {"depth": [1, 3]}, {"task_options.depth": [1, 3]}
+    assert trials.limits({"ranges": of_field[0]}) != trials.limits({"ranges": of_field[1]})
 
 
 def test_a_run_may_hold_another(tmp_path):

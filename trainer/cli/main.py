@@ -175,8 +175,11 @@ def start_backend(is_lean: bool = True) -> None:
 
 def _in_words(error):
     """Returns the message of an invalid flag, without Python's words for numbers."""
-    kinds = {"invalid literal for int": "a whole number", "could not convert": "a number"}
-    kinds["('Non-boolean argument"] = "true or false, or the flag alone"
+    kinds = {
+        "invalid literal for int": "a whole number",
+        "could not convert": "a number",
+        "('Non-boolean argument": "true or false, or the flag alone",
+    }
     found = re.match(rf"flag (--\w+)=(.*): ({'|'.join(map(re.escape, kinds))})", str(error))
     if not found:
         return error

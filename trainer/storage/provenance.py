@@ -13,6 +13,7 @@ import sys
 from typing import Any
 
 from trainer import names
+from trainer.display.words import printable
 
 MIB = 2**20
 
@@ -29,7 +30,7 @@ def of_process() -> dict[str, Any]:
 
 
 def command(argv: list[str]) -> str:
-    """Returns a command line as it was typed, up to quotes and bytes that are no UTF-8.
+    """Returns a command line as it was typed, up to quotes, with escapes for what is not text.
 
     Args:
         argv: as `sys.argv`, where the program is the path of a script or module.
@@ -42,7 +43,7 @@ def command(argv: list[str]) -> str:
         start = ["python", "-m", ".".join(name for name in names if name != "__main__")]
     else:
         start = ["python", program.name] if program.suffix == ".py" else [program.name]
-    return shlex.join([*start, *argv[1:]]).encode(errors="backslashreplace").decode()
+    return printable(shlex.join([*start, *argv[1:]]))
 
 
 def commit(directory: str = ".") -> str | None:

@@ -17,7 +17,6 @@ from trainer.errors import UserError
 from trainer.storage.files import MAX_BYTES, read_bytes
 
 SYMBOLS = " abcdefghijklmnopqrstuvwxyz"
-_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 WAYS_OUT = (
     "give a file with --text8_path=FILE (plain, .gz or .zip), or generate a small corpus from "
     "Python's own documentation with --text8_source=pydoc"
@@ -26,6 +25,8 @@ TIMEOUT = 30  # seconds without a byte after which a download fails
 #: Maximum bytes of a download; text8.zip has 31 million.
 MAX_DOWNLOAD = 10**8
 
+#: Methods of zip files that unpack piece by piece; others unpack whole blocks, whatever the limit.
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _FOREIGN = 255
 _CODES = bytes(SYMBOLS.find(chr(byte)) % 256 for byte in range(256))  # -1 becomes _FOREIGN
 _DIGITS = "zero one two three four five six seven eight nine".split()
@@ -212,7 +213,6 @@ def _unpack(raw, kind, label):
         with zipfile.ZipFile(io.BytesIO(raw)) as archive:
             members = [member for member in archive.infolist() if not member.is_dir()]
             chosen = [member for member in members if member.filename == "text8"] or members
-            # Other methods unpack a whole block at once, whatever the limit.
             if any(each.compress_type not in _METHODS for each in chosen):
                 raise UserError(f"{label} is not packed by deflate, as zip files are; {WAYS_OUT}")
             if len(chosen) == 1:

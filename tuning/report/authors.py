@@ -20,6 +20,7 @@ import pathlib
 import pandas as pd
 
 from rnn_zoo import sizing
+from trainer.display.words import printable
 from trainer.errors import UserError
 from trainer.storage.differences import flat
 from trainer.tasks import TASKS
@@ -58,7 +59,7 @@ def read(directory: str | os.PathLike) -> pd.DataFrame:
     """
     directory = pathlib.Path(directory)
     frames = [
-        trials.frame(_rows(path, _stem(path.relative_to(directory))))
+        trials.frame(_rows(path, printable(path.relative_to(directory).with_suffix("").as_posix())))
         for path in sorted(directory.rglob("*.p"))
     ]
     if not frames:
@@ -67,11 +68,6 @@ def read(directory: str | os.PathLike) -> pd.DataFrame:
             "of github.com/jazcollins/cap-n-train-hps there"
         )
     return trials.together(frames)
-
-
-def _stem(path):
-    """A path without its suffix, as text; names of files may be other bytes than UTF-8."""
-    return path.with_suffix("").as_posix().encode(errors="backslashreplace").decode()
 
 
 def _rows(path, stem):

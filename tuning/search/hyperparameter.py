@@ -1,13 +1,16 @@
 """One dimension of a search space."""
 
+import dataclasses
 import math
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from trainer.config import OPTIONS
+from trainer.config import OPTIONS, TrainConfig
 from trainer.errors import UserError
 
+#: Names that never stand for an option.
+_FIELDS = frozenset(field.name for field in dataclasses.fields(TrainConfig))
 DISTRIBUTIONS = ("uniform", "log-uniform", "integer", "log-integer", "categorical")
 
 
@@ -167,19 +170,20 @@ def from_json(stored: Any) -> Any:
     return tuple(stored) if isinstance(stored, list) and _is_interval(stored) else stored
 
 
-def short_names(ranges: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns ranges by the names of options alone, "delay" of "task_options.delay".
+def short_name(name: str) -> str:
+    """Returns the name of an option alone, "delay" of "task_options.delay"; both stand for it.
 
-    Both stand for the same option. Two options of one name keep their fields.
+    Other names stay, and so do options with the name of a field of `TrainConfig`.
     """
-    split = {name: name.partition(".") for name in ranges}
-    short = {
-        name: option if field in OPTIONS else name for name, (field, _, option) in split.items()
-    }
-    unique = Counter(short.values())
-    return {
-        short[name] if unique[short[name]] == 1 else name: each for name, each in ranges.items()
-    }
+    field, _, option = name.partition(".")
+    return option if field in OPTIONS and option not in _FIELDS else name
+
+
+def short_names(ranges: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns ranges by their short names; two options of one name keep their fields."""
+    short = {name: short_name(name) for name in ranges}
+    number = Counter(short.values())
+    return {short[name] if number[short[name]] == 1 else name: ranges[name] for name in ranges}
 
 
 def _is_interval(wanted):

@@ -23,7 +23,7 @@ from trainer.optimizers import (
 )
 from trainer.tasks import TASKS
 from trainer.tasks.capacity import least_inputs
-from tuning.search.hyperparameter import Condition, Hyperparameter, of_range
+from tuning.search.hyperparameter import Condition, Hyperparameter, of_range, short_name
 from tuning.search.space import configure, is_active, outside, space, value_of, values_of
 
 if TYPE_CHECKING:
@@ -35,8 +35,6 @@ _ONE_PER_STUDY = ("task", "arch", "num_params", "seed", "data_seed", "eval_sampl
 _OTHERS = ("batch_size", "depth", "activation", "matrix_init")
 #: Fields whose values identify the experiment unless they are searched.
 _SETTINGS = ("depth", "task_options")
-#: Names that never stand for an option.
-_FIELDS = frozenset(field.name for field in dataclasses.fields(TrainConfig))
 #: Hyperparameter -> value outside its range that a user may hold: none of it at all.
 _OFF = {"l2_decay": 0}
 
@@ -396,10 +394,8 @@ def _given(hyperparameter, ranges):
 
 
 def _short_name(name):
-    field, _, entry = name.partition(".")
-    if field not in OPTIONS:
-        return field
-    return name if entry in _FIELDS else entry
+    field = name.partition(".")[0]
+    return short_name(name) if field in OPTIONS else field
 
 
 def _check_unique(space, given):

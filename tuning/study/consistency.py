@@ -9,11 +9,12 @@ from typing import Any, NamedTuple, NotRequired, TypedDict
 
 from rnn_zoo.json_types import FileName
 from trainer.display.words import count
+from trainer.errors import UserError
 from trainer.storage import json_files
 from trainer.storage.differences import flat
 from trainer.storage.records import SHARED, RunRecord
 from tuning.search.hyperparameter import short_names
-from tuning.study import log
+from tuning.study import identity, log
 
 #: What to do with a log that has trials of another study.
 WAY_OUT = "restore its own trials.jsonl, or start a new study in another directory"
@@ -24,18 +25,6 @@ class _Search(TypedDict):
 
     end_order: list[FileName]
     values: NotRequired[dict[FileName, dict[str, Any]]]
-
-
-class _Ranges(TypedDict, total=False):
-    """Part of the field `study` of study.json."""
-
-    ranges: dict[str, Any]
-
-
-class _Settings(TypedDict, total=False):
-    """Part of study.json."""
-
-    study: _Ranges
 
 
 class Trials(NamedTuple):
@@ -196,7 +185,7 @@ def _other_range(record, ranges):
 
 def _ranges(study):
     try:
-        facts = json_files.read(study / "study.json", _Settings)
-    except (OSError, json_files.Damaged):  # which other functions report
+        facts = identity.read(study, identity.Facts) or {}
+    except (OSError, UserError):  # which other functions report
         return {}
     return facts.get("study", {}).get("ranges", {})
