@@ -59,8 +59,8 @@ def main():
     parser.add_argument("--jit_compile", default="auto", choices=("auto", "true"))
     args = parser.parse_args()
     if args.worker:
-        jit_compile = args.jit_compile == "true" or "auto"
-        print(json.dumps(measure(args.worker, args.repeats, args.batches, jit_compile)))
+        is_compiled = args.jit_compile == "true"
+        print(json.dumps(measure(args.worker, args.repeats, args.batches, is_compiled)))
         return
     print(machine.describe())
     rows = []
@@ -104,7 +104,7 @@ def _rows(setting, backend, jit_compile, args):
     return rows
 
 
-def measure(setting, repeats, batches, jit_compile):
+def measure(setting, repeats, batches, is_compiled):
     """Train the candidates in turn; return dict candidate -> times."""
     import keras
 
@@ -115,7 +115,8 @@ def measure(setting, repeats, batches, jit_compile):
         if made is None:
             continue
         model, x, y, batch_size = made
-        model.jit_compile = jit_compile
+        if is_compiled:  # else as `compile` has resolved "auto", which the attribute takes for True
+            model.jit_compile = True
         models[candidate] = made
         began = time.perf_counter()
         model.fit(x, y, batch_size=batch_size, verbose=0)
