@@ -198,8 +198,10 @@ def _time(spec, lanes):
     from trainer.lanes import Lanes
     from trainer.trial import Trial
 
-    # A negligible learning rate, so that training does not diverge while it is timed.
-    config = dataclasses.replace(spec.config, train_steps=MAX_TRAIN_STEPS, lr_init=1e-9)
+    # Little input and a negligible learning rate, so that training does not diverge while it is
+    # timed: at their defaults, some cells do in the first step.
+    calm = {"lr_init": 1e-9, "input_scale": 1e-3}
+    config = dataclasses.replace(spec.config, train_steps=MAX_TRAIN_STEPS, **calm)
     lanes = lanes or places.default_lanes(config, spec.num_steps)
     trials = [Trial(config) for _ in range(lanes)]
     training = Lanes(trials, lanes)
@@ -213,4 +215,7 @@ def _time(spec, lanes):
     while elapsed < SECONDS:
         training.advance(SECONDS)
         elapsed = clock() - began
-    return elapsed / (int(training.steps[0]) - before) / lanes, compiling
+    steps = int(training.steps[0]) - before
+    if not steps:
+        raise UserError(f"{spec.name} cannot be measured: it diverges with its initial weights")
+    return elapsed / steps / lanes, compiling

@@ -74,6 +74,21 @@ def test_little_work_is_guessed_and_not_measured(monkeypatch):
     assert len(measured) == 1
 
 
+def test_a_study_that_diverges_at_its_defaults_is_timed(monkeypatch):
+    """An IRNN adds up 200 inputs, and its first loss is above 100 times chance."""
+    from trainer.lanes import Lanes
+    from trainer.trial import Trial
+
+    monkeypatch.setattr(estimate, "SECONDS", 0.01)
+    task = {"task_options": {"num_steps": 200}, "num_params": 5000, "batch_size": 8}
+    irnn = spec(TrainConfig("adding", "irnn", activation="relu", lr_init=1e-9, **task))
+    training = Lanes([Trial(irnn.config)], 1)
+    training.advance()
+    assert int(training.steps[0]) == 0
+    step, compiling = estimate._time(irnn, lanes=1)
+    assert step > 0 and compiling > 0
+
+
 def test_larger_studies_weigh_more():
     base = estimate.work(spec())
     assert estimate.work(spec(reruns=10)) == pytest.approx(2 * base)
