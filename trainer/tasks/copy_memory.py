@@ -40,12 +40,12 @@ class Copy(Symbols):
 
     def __init__(self, delay: int = 10):
         check_whole(1, delay=delay)
-        self.num_steps = delay + 2 * LENGTH
+        self._delay, self.num_steps = delay, delay + 2 * LENGTH
+        self._num_words = LENGTH
         self.chance_loss = LENGTH * math.log(8) / self.num_steps
-        self._delay = delay
 
     def draw(self, data, split, seed, step, batch_size):
-        words = counter_rng.bits(seed, split, step, (batch_size, LENGTH + self._num_words()))
+        words = counter_rng.bits(seed, split, step, (batch_size, self._num_words))
         symbols = counter_rng.below(words[..., :LENGTH], 8)
         blanks = ops.full_like(symbols[..., :1], BLANK)
         before = ops.repeat(blanks, self._delay - 1, axis=-1)
@@ -54,10 +54,6 @@ class Copy(Symbols):
         read = ops.concatenate([shown, ops.full_like(blanks, GO), after], axis=-1)
         targets = ops.concatenate([after, before, blanks, symbols], axis=-1)
         return Batch(OneHot(read[..., None], self.input_dim), targets)
-
-    def _num_words(self):
-        """Number of random words for `_show`."""
-        return 0
 
     def _show(self, symbols, blanks, words):
         return ops.concatenate([symbols, blanks], axis=-1)

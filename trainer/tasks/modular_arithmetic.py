@@ -14,11 +14,10 @@ PLUS, MINUS, TIMES = 0, 1, 2
 class ModularArithmetic(Symbols):
     """Evaluates expressions such as 2+3*4-1 modulo 5 (Delétang et al., 2022, arXiv 2207.02098).
 
-    Numbers and operators are uniform; * binds more tightly. The target is the value so far, without
-    an operator at the end. All steps are scored. As products favour 0, the value of n numbers is 0
-    with probability (1 + 4 φ_n) / 5. With c_k = 1 - (4/5)^(k-1) for a first product of k numbers,
-    φ_n = 3^(1-n) c_n + Σ_(k<n) 2/3^k c_k φ_(n-k). Other values are equally likely. Chance is the
-    mean entropy over time, just below ln 5.
+    Numbers and operators are uniform; * binds more tightly. The target of a step is the value so
+    far, without an operator at the end. Chance is its mean entropy: n numbers give 0 with
+    probability (1 + 4 φ_n) / 5, and the other values equally often. With c_k = 1 - (4/5)^(k-1) for
+    a first product of k numbers, φ_n = 3^(1-n) c_n + Σ_(k<n) 2/3^k c_k φ_(n-k).
 
     Inputs are (B, T, 8), one-hot symbols, T = 2 · numbers - 1. Targets are values, (B, T).
 
@@ -32,8 +31,7 @@ class ModularArithmetic(Symbols):
     name = "modular_arithmetic"
     summary = "evaluate sums, differences and products modulo 5"
     vocabulary, answers = tuple("01234+-*"), tuple("01234")
-    input_dim, output_dim = len(vocabulary), len(answers)
-    length_option = "numbers"
+    input_dim, output_dim, length_option = len(vocabulary), len(answers), "numbers"
     defaults = {"train_steps": 8000, "num_params": 20_000, "eval_lengths": (1, 2, 4, 8)}
 
     def __init__(self, numbers: int = 8):
@@ -44,8 +42,7 @@ class ModularArithmetic(Symbols):
             k = np.arange(min(n, 40))  # longer first products are rarer than rounding errors
             phi[n] = c[n] * 3.0**-n + (2 * 3.0 ** -(k + 1) * c[k]) @ phi[n - k - 1]
         entropies = [entropy([(1 + 4 * f) / 5, *[(1 - f) / 5] * 4]) for f in phi]
-        # Each value is the target at a number and at the operator after it.
-        self.chance_loss = (2 * sum(entropies) - entropies[-1]) / self.num_steps
+        self.chance_loss = float(np.repeat(entropies, 2)[:-1].mean())  # as the targets
 
     def draw(self, data, split, seed, step, batch_size):
         words = counter_rng.bits(seed, split, step, (batch_size, self._numbers, 2))
@@ -57,10 +54,7 @@ class ModularArithmetic(Symbols):
             total = ops.where(operator == TIMES, total, total + product)
             return total % 5, ops.where(operator == TIMES, product * number, signed) % 5
 
-        zeros = ops.zeros_like(numbers[..., 0])
         operators = ops.where(ops.arange(self._numbers) == 0, PLUS, operators)
-        values = sum(over_time(after, (zeros, zeros), operators, numbers)) % 5
-        read = ops.stack([5 + operators, numbers], axis=-1)
-        read = ops.reshape(read, (*read.shape[:-2], -1))[..., 1:]
-        targets = ops.repeat(values, 2, axis=-1)[..., :-1]
-        return Batch(OneHot(read[..., None], self.input_dim), targets)
+        values = sum(over_time(after, (0 * numbers[..., 0],) * 2, operators, numbers)) % 5
+        read = ops.reshape(ops.stack([5 + operators, numbers], axis=-1), (*numbers.shape[:-1], -1))
+        return Batch(OneHot(read[..., 1:, None], 8), ops.repeat(values, 2, axis=-1)[..., :-1])

@@ -2,8 +2,6 @@
 
 import math
 
-import numpy as np
-
 from rnn_zoo.inputs import OneHot
 from trainer import counter_rng
 from trainer import lazy_ops as ops
@@ -31,10 +29,8 @@ class Recall(Symbols):
 
     name = "recall"
     summary = "name the values of keys that were shown in pairs"
-    vocabulary = (*"ABCDEFGHIJKLMNOPQRSTUVWXYZ!?+-*=", *"01234567")
-    answers = vocabulary[KEYS:]
-    input_dim, output_dim = len(vocabulary), VALUES
-    chance_loss = math.log(VALUES)
+    vocabulary, answers = (*"ABCDEFGHIJKLMNOPQRSTUVWXYZ!?+-*=", *"01234567"), (*"01234567",)
+    input_dim, output_dim, chance_loss = len(vocabulary), VALUES, math.log(VALUES)
     length_option = "pairs"
     defaults = {"train_steps": 10_000, "num_params": 20_000, "eval_lengths": (1, 2, 4, 8)}
 
@@ -47,9 +43,9 @@ class Recall(Symbols):
         self.loss_steps = slice(2 * slots, self.num_steps)
 
     def draw(self, data, split, seed, step, batch_size):
-        sizes = np.cumsum([KEYS, self._pairs, self._pairs, 3 * self._slots]).tolist()
-        words = counter_rng.bits(seed, split, step, (batch_size, sizes[-1]))
-        keys, values, order, words = ops.split(words, sizes[:-1], axis=-1)
+        ends = [KEYS, KEYS + self._pairs, KEYS + 2 * self._pairs]
+        words = counter_rng.bits(seed, split, step, (batch_size, ends[-1] + 3 * self._slots))
+        keys, values, order, words = ops.split(words, ends, axis=-1)
         keys = counter_rng.permutation(keys)[..., : self._pairs]
         values, order = counter_rng.below(values, VALUES), counter_rng.permutation(order)
         shown = ops.stack(self._show(keys, KEYS + values, words), axis=-1)

@@ -22,8 +22,9 @@ class SelectiveCopy(Copy):
     name = "selective_copy"
     summary = "repeat ten symbols that stand among blanks"
 
-    def _num_words(self):
-        return self._delay - 1 + LENGTH
+    def __init__(self, delay: int = 10):
+        super().__init__(delay)
+        self._num_words = LENGTH + delay - 1 + LENGTH
 
     def _show(self, symbols, blanks, words):
         has_symbol, index = places(words, LENGTH)
