@@ -80,6 +80,14 @@ def test_tf32_is_said_to_be_float32_without_a_gpu(warm_jax, tmp_path):
     assert "precision tf32 is float32 here, as there is no GPU" in done.stdout
 
 
+def test_a_sweep_says_that_tf32_is_float32_without_a_gpu(warm_jax, tmp_path):
+    study = {"task": "parens", "arch": "rnn", "num_params": 600, "precision": "tf32"}
+    (tmp_path / "grid.gin").write_text(f"SweepConfig.grid = [{study}]")
+    done = warm_jax.run("tuning.sweep", "--gin_file=grid.gin", "--dry_run", cwd=tmp_path)
+    assert (done.code, done.stderr) == (0, "")
+    assert "precision tf32 is float32 here, as there is no GPU" in done.stdout
+
+
 def test_the_gradient_of_a_bfloat16_gather_is_summed_in_float32():
     """The gradient of a row used 3000 times; a sum of ones in bfloat16 stops at 256."""
     import rnn_zoo.unroll as engine

@@ -314,7 +314,7 @@ def of_set(
             f"{name} is {others[name]!r}, and the command sets {_at(config, name)!r}; omit one"
         )
     beyond = sorted(others.keys() - names - {"train_steps"})
-    return {"held": [*_fixed(config, study)], "outside": outside(made, searched) + beyond}
+    return {"held": [*_fixed(config, study)], "outside": _outside(made, searched) + beyond}
 
 
 def outside_in_run(config: TrainConfig, batch_size: int) -> list[str]:
@@ -326,9 +326,14 @@ def outside_in_run(config: TrainConfig, batch_size: int) -> list[str]:
         config: the configuration of the run.
         batch_size: the default batch size; the paper does not tune it.
     """
-    names = outside(config, space(config, (config.optimizer,)))
-    names = [name for name in names if name not in _OFF or _at(config, name) != _OFF[name]]
+    names = _outside(config, space(config, (config.optimizer,)))
     return names + (["batch_size"] if config.batch_size != batch_size else [])
+
+
+def _outside(config, dimensions):
+    """Returns the names outside the paper's ranges in a configuration that no search proposed."""
+    names = outside(config, dimensions)
+    return [name for name in names if name not in _OFF or _at(config, name) != _OFF[name]]
 
 
 def _fixed(config, study):

@@ -10,11 +10,13 @@ import errno
 import operator
 import os
 import pathlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from trainer import names
 from trainer.cli.gin_files import labelled
 from trainer.config import TrainConfig
+from trainer.display.words import count
 from trainer.storage import json_files
 from trainer.storage.files import open_to_append
 from trainer.storage.records import PRIVATE, RunDirectory, RunRecord
@@ -131,6 +133,21 @@ def rank(record: RunRecord) -> tuple[float, str]:
     """Returns the sort key of a feasible record: its objective, then its id."""
     assert record.objective is not None
     return record.objective, record.run_id
+
+
+def edited(records: Iterable[RunRecord], fields: Mapping[str, Any]) -> str:
+    """Says which of a study's trials ran code that was edited since, if any did.
+
+    Args:
+        records: its finished trials.
+        fields: its configuration.
+    """
+    found = [(record.run_id, names.edited(record.code, fields)) for record in records]
+    found = [(run_id, text) for run_id, text in found if text]
+    if not found:
+        return ""
+    run_id, text = found[-1]
+    return f"{count(len(found), 'trial')} ran other code, the last one {run_id}, {text}"
 
 
 def is_rerun(record: RunRecord, original: RunRecord) -> bool:

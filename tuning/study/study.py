@@ -33,7 +33,7 @@ from tuning.config import MAX_TRIALS, StudyConfig, seed_of
 from tuning.search import ranges
 from tuning.search import space as spaces
 from tuning.search.algorithms import load_oracle
-from tuning.study import consistency
+from tuning.study import consistency, log
 from tuning.study.executors import Executor, Processes, run_jobs
 from tuning.study.identity import CHOSEN, Settings, comparable, identity, read, refuse_other
 from tuning.study.log import TrialLog, rank, ranked, write_run
@@ -233,6 +233,8 @@ class Study:
                 raise UserError(f"{foreign}; {consistency.WAY_OUT}")
             self.log = TrialLog(self.path / "trials.jsonl")
             self._keep_trials(display)
+        if edited := log.edited(self.log.records.values(), vars(self.config)):
+            display.say(edited)
         oracle = self._reloaded(display)
         if lost := self._lost(oracle):
             display.say(f"the search is rebuilt from {self.log.path}")

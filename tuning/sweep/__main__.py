@@ -8,8 +8,10 @@ from absl import flags
 from trainer import backend
 from trainer.cli import main as cli
 from trainer.cli import train_flags
+from trainer.config import NO_TF32
 from trainer.display.words import count
 from trainer.errors import UserError
+from tuning.study.places import gpus
 from tuning.sweep import dry_run, local, worker
 from tuning.sweep.config import parse
 from tuning.sweep.directory import FAILED, Sweep
@@ -69,6 +71,9 @@ def main():
         specs, text, notes = _studies()
     for note in notes:
         display.say(note)
+    # Ray's machines may have GPUs that this one lacks.
+    if any(s.config.precision == "tf32" for s in specs) and FLAGS.engine == "local" and not gpus():
+        display.say(NO_TF32)
     if not FLAGS.out:
         if not FLAGS.dry_run:
             raise UserError("--out is missing: the directory of the sweep")
@@ -78,7 +83,7 @@ def main():
     backend.check(cli.backend_name())
     sweep = Sweep(FLAGS.out, specs, cli.backend_name(), FLAGS.profile)
     merged = sweep.union() if FLAGS.dry_run else sweep.create(text)
-    for line in kept(FLAGS.out, merged):
+    for line in [*kept(FLAGS.out, merged), *sweep.edited()]:
         display.say(line)
     if FLAGS.dry_run:
         dry_run.show(sweep, merged, FLAGS.workers, FLAGS.lanes, display)

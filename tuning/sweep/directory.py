@@ -13,7 +13,7 @@ import dataclasses
 import os
 import pathlib
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Literal, NamedTuple, TypedDict
 
 from rnn_zoo.files import locked, whole
@@ -27,6 +27,7 @@ from trainer.storage.differences import refuse_difference
 from trainer.storage.files import open_regular, read_bytes, refuse_link, remove_leftovers
 from trainer.storage.lease import PATIENCE, Lease
 from tuning.config import MAX_RERUNS, StudyConfig
+from tuning.study import log
 from tuning.study.identity import ConfigFacts
 from tuning.study.log import RERUNS, TRIALS
 from tuning.sweep import results
@@ -268,6 +269,15 @@ class Sweep:
         if strangers or (self.path.exists() and not self.path.is_dir()):
             what = f"holds {strangers[0]} but no sweep" if strangers else "is not a directory"
             raise UserError(f"{self.path} {what}; choose another --out")
+
+    def edited(self) -> Iterator[str]:
+        """Yields which studies have trials of code that was edited since."""
+        for name, spec in self.specs.items():
+            fields = vars(spec.config)
+            if names.code_of(fields):
+                records, _ = log.read(self.study_path(name) / TRIALS)
+                if text := log.edited(records.values(), fields):
+                    yield f"{name}: {text}"
 
     def study_path(self, name: str) -> pathlib.Path:
         """Returns the directory of a study."""

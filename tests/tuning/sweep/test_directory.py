@@ -14,7 +14,7 @@ import sweep_studies
 from processes import environment
 from rich.console import Console
 
-from trainer import UserError
+from trainer import UserError, names
 from tuning.study.log import TrialLog
 from tuning.sweep import growth, status, worker
 from tuning.sweep.directory import State, Sweep
@@ -45,6 +45,22 @@ def test_a_study_that_repeats_another_one_is_named(tmp_path):
         "1 study repeats one of out with the same settings, as study-seed_0 does study-000, and "
         "will count as more seeds; to add seeds, list the new ones alone"
     ) in growth.kept("out", merged)
+
+
+def test_studies_with_trials_of_edited_code_are_named(tmp_path, monkeypatch):
+    sweep = sweep_studies.make(tmp_path / "sweep", 2)
+    monkeypatch.setattr(names, "code_of", lambda fields: {"mine": str(fields["seed"])})
+    for name, spec in sweep.specs.items():
+        sweep.study_path(name).mkdir(parents=True)
+        log, config = TrialLog(sweep.study_path(name) / "trials.jsonl"), vars(spec.config)
+        for number, version in enumerate(("1", "0")):
+            versions = {"keras": "3", "mine": version}
+            fields = {"task": "mine.parity", "config": config, "versions": versions}
+            log.append(records.record(str(number), 0.5, **fields))
+    assert list(sweep.edited()) == [
+        "study-000: 1 trial ran other code, the last one 0, edited after that run: mine (1, now 0)",
+        "study-001: 1 trial ran other code, the last one 1, edited after that run: mine (0, now 1)",
+    ]
 
 
 def changed(spec, **values):
