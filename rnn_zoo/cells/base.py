@@ -263,7 +263,7 @@ class AbstractRNNCell(WeightedCell, NoisyCell):
         states = [
             # A copy: on torch, Keras cannot write to a state whose rows share their memory.
             ops.copy(ops.broadcast_to(state, (batch_size, state.shape[-1])))
-            for state in self.fused().initial_state
+            for state in self.state_tensors()
         ]
         return states if len(states) > 1 else states[0]
 

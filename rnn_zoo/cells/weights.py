@@ -110,7 +110,9 @@ def _all_states(cell, learned, dtype, ops):
     names = learned_states(cell) if learned else []
     by_name = dict(zip(names, learned, strict=True))
     widths = zip(cell.state_names, state_widths(cell, cell.units), strict=True)
-    return [by_name.get(name, ops.zeros((width,), dtype)) for name, width in widths]
+    return [
+        by_name[name] if name in by_name else ops.zeros((width,), dtype) for name, width in widths
+    ]
 
 
 def product_of(
@@ -332,24 +334,28 @@ class WeightedCell(keras.layers.Layer):
 
     def fused(self) -> Fused:
         """Return the current weights, in the compute dtype, as `rnn_zoo.unroll` takes them."""
-        weights, matrices = self.weight_tensors(), gates_with(self.gates, "matrix")
+        layout, matrices = self._built_layout(), gates_with(self.gates, "matrix")
         is_plain = all(self._is_fused("recurrent", gate) for gate in matrices) and all(
             self._is_fused("input", gate) for gate in self.gates
         )
         if self.layer_norm or not is_plain:
-            return fuse(self, weights)
+            return fuse(self, self.weight_tensors())
+        # Not from `weight_tensors`, which splits by gate what is needed side by side.
         kernel, recurrent, bias = (
-            self._value(name) if name in self._layout else None for name in _FUSED.values()
+            self._value(name) if name in layout else None for name in _FUSED.values()
         )
-        return Fused(
-            kernel,
-            recurrent,
-            bias,
-            {gate: array for gate, array in weights["recurrent"].items() if gate not in matrices},
-            weights["vectors"],
-            _all_states(self, weights["initial_state"], self.compute_dtype, ops),
-            weights["read_in"],
-        )
+        others: dict[str, Any] = {"recurrent": {}, "vectors": {}, "read_in": {}}
+        for name, (part, key) in layout.items():
+            if part in others and not isinstance(key, tuple):
+                others[part][key] = self._value(name)
+        diagonals, vectors, read_in = others.values()
+        return Fused(kernel, recurrent, bias, diagonals, vectors, self.state_tensors(), read_in)
+
+    def state_tensors(self) -> list[Tensor]:
+        """Return the current initial states, each (N,) or wider; zeros if they are not learned."""
+        layout = self._built_layout()
+        learned = [self._value(name) for name in layout if layout[name][0] == "initial_state"]
+        return _all_states(self, learned, self.compute_dtype, ops)
 
     def _value(self, name, dtype=None):
         return ops.cast(getattr(self, name), dtype or self.compute_dtype)
