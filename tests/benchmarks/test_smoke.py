@@ -15,6 +15,7 @@ COMMANDS = {
         ("--settings", "GRU(16)-32x50", "--backends", "jax", "--repeats=1", "--batches=1"),
         "step_ms",
     ),
+    "torch_loop": (("--layers", "UGRNN", "LSTM", "--shapes=1", "--repeats=1"), "train_ratio"),
     "scheduling": (
         ("--engines", "local", "--studies=10", "--workers=2"),
         "milliseconds_a_study",
