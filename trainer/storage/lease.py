@@ -223,8 +223,14 @@ class Watch:
         self._seen: dict[str | pathlib.Path, tuple[bytes, float]] = {}
 
     def is_free(self, directory: str | pathlib.Path) -> bool:
-        """Returns whether the lease on a directory is free or its owner dead."""
-        content = _content(directory)
+        """Returns whether the lease on a directory is free or its owner dead.
+
+        One that cannot be read counts as free: `Lease.acquire` says what is wrong with it.
+        """
+        try:
+            content = _content(directory)
+        except OSError:
+            content = None
         if content is None:
             return True
         alive = _lives_here(_parse(content))

@@ -37,6 +37,15 @@ SHARED = {"task": "task", "arch": "arch", "depth": "depth", "max_params": "num_p
 _TRIAL = re.compile("trial_([0-9]{5})")
 
 
+_FINITE = "of finite numbers"
+
+
+def _are_finite(values: Any) -> bool:
+    if isinstance(values, (list, dict)):
+        return all(map(_are_finite, values.values() if isinstance(values, dict) else values))
+    return not isinstance(values, float) or math.isfinite(values)
+
+
 class TaskOptions(TypedDict, total=False):
     """Options of a task, of which some are read by name."""
 
@@ -44,7 +53,7 @@ class TaskOptions(TypedDict, total=False):
     num_steps: Count | None
 
 
-class Hparams(TypedDict, total=False):
+class _Hparams(TypedDict, total=False):
     """Hyperparameters of a record, of which some are read by name."""
 
     task_options: Required[TaskOptions]
@@ -54,7 +63,7 @@ class Hparams(TypedDict, total=False):
     gate_bias: float | dict[str, float]
 
 
-class Fields(TypedDict, total=False):
+class _Fields(TypedDict, total=False):
     """Fields of a record's configuration, of which some are read by name."""
 
     task: str
@@ -75,14 +84,10 @@ class _Metrics(TypedDict, total=False):
     bits_per_character: float
 
 
-def _are_finite(values: Any) -> bool:
-    if isinstance(values, (list, dict)):
-        return all(map(_are_finite, values.values() if isinstance(values, dict) else values))
-    return not isinstance(values, float) or math.isfinite(values)
-
-
+Hparams = Annotated[_Hparams, _are_finite, _FINITE]
+Fields = Annotated[_Fields, _are_finite, _FINITE]
 #: Metrics of a split; each task has its own besides the loss.
-Metrics = Annotated[_Metrics, _are_finite, "of finite numbers"]
+Metrics = Annotated[_Metrics, _are_finite, _FINITE]
 
 
 class AtLength(TypedDict):

@@ -192,8 +192,9 @@ def _read(path, label):
     """Returns a file's unpacked bytes, and the shell command that prints them."""
     try:
         raw = read_bytes(path)
-    except OSError as error:
-        raise UserError(f"{label} cannot be read: {error.strerror}; {WAYS_OUT}") from error
+    except (OSError, ValueError) as error:  # of a path with a NUL
+        reason = getattr(error, "strerror", error)
+        raise UserError(f"{label} cannot be read: {reason}; {WAYS_OUT}") from error
     # No text of the 27 symbols starts with these bytes; a damaged archive is known by its suffix.
     if raw.startswith(b"\x1f\x8b"):
         kind = "gzip"

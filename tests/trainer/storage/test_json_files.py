@@ -145,6 +145,11 @@ def test_lines_are_read_up_to_the_damaged_ones(tmp_path):
         ({"status": "infeasible"}, "its status is infeasible, and it has no infeasible_at"),
         ({"objective": 1.0, "eval_loss": None}, "it has an objective, and no eval_loss"),
         ({"metrics": {"eval": {"own": [1, [math.nan]]}}}, "metrics.eval must be of finite numbers"),
+        (
+            {"hparams": {"task_options": {}, "activation": None, "l2_decay": math.inf}},
+            "hparams must",
+        ),
+        ({"config": {"own": [math.inf]}}, "config must be of finite numbers, got"),
         ({"objective": 1.0, "valid_loss": None}, "it has an objective, and no valid_loss"),
         ({"train_steps": 10**20}, "train_steps must be an int, got 1000000"),
     ],

@@ -15,7 +15,7 @@ from processes import environment
 
 from rnn_zoo.files import write_json
 from trainer.errors import UserError
-from trainer.storage.lease import Lease, LeaseLost
+from trainer.storage.lease import Lease, LeaseLost, Watch
 
 PATIENCE, INTERVAL = 0.6, 0.1
 #: Longer than any test: an answer in less time has not waited for it.
@@ -26,7 +26,7 @@ DAYS = 86400.0
 WORKER = """
 import json, os, sys, time
 from trainer.errors import UserError
-from trainer.storage.lease import Lease, LeaseLost
+from trainer.storage.lease import Lease, LeaseLost, Watch
 
 lease = None
 
@@ -431,6 +431,7 @@ def test_something_else_in_place_of_the_file_is_refused(tmp_path, make):
     make(tmp_path / "lease.json")
     with pytest.raises(UserError, match="it is not a regular file"):
         Lease(tmp_path).acquire()
+    assert Watch().is_free(tmp_path)  # whoever takes it says so
 
 
 def test_a_link_in_place_of_the_lock_is_not_followed(tmp_path):

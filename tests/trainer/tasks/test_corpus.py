@@ -179,6 +179,7 @@ def test_a_file_that_cannot_be_read(tmp_path):
     assert "--text8_source=pydoc" in message
     assert "No such file" in refused("")
     assert "it is not a regular file" in refused(tmp_path)
+    assert "null byte" in refused("a\0b")
 
 
 def test_an_empty_file(tmp_path):
