@@ -36,6 +36,7 @@ CAPACITY_ORDER = ("rnn", "ugrnn", "gru", "lstm", "+rnn")
 GATED = ("ugrnn", "gru", "lstm", "+rnn")
 #: Section 2.1.2, results: "between 3 and 6 bits per parameter", "approximately 5".
 BITS_PER_PARAMETER = (3.0, 6.0)
+TYPICAL_BITS = 5.0
 #: Section 2.1.2, ReLUs reduce capacity: "the 3.5 range".
 RELU_BITS_PER_PARAMETER = 3.5
 #: Trials per study. Figure 1: "1000+ HP optimizations"; figure 4 and section 4: 1500 and 2500;
