@@ -182,6 +182,15 @@ def test_an_older_checkpoint_does_not_replace_the_newest_in_silence(
         assert str(error.value) == f"{said[0]}; train the lost steps again with --resume"
 
 
+def test_a_stranger_of_a_later_step_does_not_hide_a_run_s_last_weights(of_two_checkpoints):
+    run, said = of_two_checkpoints, []
+    first, _ = checkpoints.paths(run.checkpoints)
+    shutil.copy(first, run.checkpoints / "step-0000000900.safetensors")
+    load_model(run.path, said.append)
+    assert "is of step 200: " in said[0] and "it holds step 100, not that of its name" in said[0]
+    load_model(run.path)
+
+
 def test_a_checkpoint_may_be_newer_than_the_record_of_a_killed_process(of_two_checkpoints):
     run = of_two_checkpoints
     run.write_record(dataclasses.replace(run.read_record(), steps_done=STEP // 2))

@@ -34,13 +34,15 @@ class DamagedCheckpoint(Exception):
 def write(
     directory: str | pathlib.Path, state: Mapping[str, Any], run: str = "", keep: int = 2
 ) -> None:
-    """Writes `step-N.safetensors`, where N is the state's step, and keeps the last `keep` files.
+    """Writes `step-N.safetensors`, where N is the state's step, and removes older files.
+
+    Files of later steps stay: they are damaged or another run's, and may be someone's last copy.
 
     Args:
         directory: directory of the checkpoints; its parent must exist.
         state: nested dicts and lists of arrays.
         run: `identity` of the run's record.
-        keep: number of checkpoints to keep.
+        keep: number of checkpoints to keep, this one included.
     """
     directory = pathlib.Path(directory)
     directory.mkdir(exist_ok=True)
@@ -49,7 +51,8 @@ def write(
     metadata = {"sha256": digest_of(arrays), "run": run}
     with whole(directory / name) as file:
         file.write(save(arrays, metadata=metadata))
-    for old in paths(directory)[:-keep]:
+    older = [path for path in paths(directory) if path.name < name]
+    for old in older[: max(len(older) + 1 - keep, 0)]:
         old.unlink(missing_ok=True)
 
 
@@ -154,13 +157,15 @@ def latest_weights(run: RunDirectory, like: Any, say: Callable[[str], object] | 
         raise _unreadable(run, problems)
     # A process that was killed may have written a checkpoint, but not the record.
     is_ahead = record.status == "interrupted" and step > record.steps_done
-    if step != record.steps_done and not is_ahead:
+    is_lost = step != record.steps_done and not is_ahead
+    if is_lost:
         problems.append(f"the record has {count(record.steps_done, 'step')}")
     if problems:
-        lost = f"the newest readable checkpoint of {run.path} is of step {step:,}: {problems[0]}"
-        if say is None:
-            raise UserError(f"{lost}; train the lost steps again with --resume")
-        say(lost)
+        text = f"the newest readable checkpoint of {run.path} is of step {step:,}: {problems[0]}"
+        if say:
+            say(text)
+        elif is_lost:
+            raise UserError(f"{text}; train the lost steps again with --resume")
     return weights
 
 

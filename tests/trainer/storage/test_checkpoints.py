@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 
 import keras
 import numpy as np
@@ -70,6 +71,20 @@ def test_the_file_is_readable_by_others(directory):
         arrays["weights/readout/bias"], to_numpy(make_state(7))["weights"]["readout"]["bias"]
     )
     assert arrays["step"] == 7
+
+
+def test_files_of_later_steps_stay_and_do_not_replace_newer_ones(directory):
+    """They are another run's, or damaged."""
+    strangers = [f"step-000000{number}.safetensors" for number in (5000, 6000)]
+    checkpoints.write(directory, make_state(100))
+    for name in strangers:
+        shutil.copy(checkpoints.paths(directory)[0], directory / name)
+    for step, kept in ((200, [100, 200]), (300, [200, 300])):
+        checkpoints.write(directory, make_state(step))
+        own = [f"step-0000000{number}.safetensors" for number in kept]
+        assert sorted(os.listdir(directory)) == [*own, *strangers]
+    state, problems = checkpoints.latest(directory, LIKE)
+    assert int(state["step"]) == 300 and len(problems) == 2
 
 
 def test_the_last_two_are_kept_and_nothing_else_is_left(directory):
