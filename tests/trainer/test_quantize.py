@@ -199,6 +199,28 @@ def test_an_odd_packed_model_is_one_line(change, message, finished, tmp_path):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    "name, alter",
+    [
+        ("vectors", lambda found: found[:-1]),
+        ("vectors", lambda found: found[:, None]),
+        ("vectors", lambda found: found.astype("float64")),
+        ("scales", lambda found: found[0]),
+        ("scales", lambda found: np.append(found, found)),
+        ("scales", lambda found: np.full_like(found, np.inf)),
+    ],
+)
+def test_a_packed_model_with_other_arrays_is_one_line(name, alter, finished, tmp_path):
+    source, path = finished / "out/3bit_row.safetensors", tmp_path / "odd.safetensors"
+    with safe_open(source, framework="numpy") as file:
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        text = file.metadata()["facts"]
+    arrays[name] = np.asarray(alter(arrays[name]))
+    save_file(arrays, path, {"facts": text, "sha256": checkpoints.digest_of(arrays, text)})
+    with pytest.raises(UserError, match=rf"holds: (its {name} are not|the model has) [0-9]"):
+        packed.read(path)
+
+
 def test_the_picture(finished):
     from matplotlib.image import imread
 

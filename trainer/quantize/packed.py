@@ -146,6 +146,16 @@ def load_model(path: str | PathLike) -> Any:
 
 def _fill(like, arrays, bits, granularity):
     """Returns the list of weights, with the shapes of `like`."""
+    sizes = {
+        "scales": sum(
+            array.shape[-1] if granularity == "row" else 1 for array in like if is_matrix(array)
+        ),
+        "vectors": sum(array.size for array in like if not is_matrix(array)),
+    }
+    for name, size in sizes.items():
+        found = arrays[name]
+        if (found.shape, found.dtype) != ((size,), np.float32) or not np.isfinite(found).all():
+            raise ValueError(f"its {name} are not {size:,} finite numbers in float32")
     count = sum(array.size for array in like if is_matrix(array))
     if arrays["codes"].size != -(-count * bits // 8):
         raise ValueError(f"{count:,} codes of {bits} bits are not {arrays['codes'].size:,} bytes")
