@@ -23,6 +23,8 @@ from trainer.storage.files import read_bytes
 CHECKSUM = "crc32"
 #: Most digits of a whole number, and levels of nesting, in any file.
 _MOST_DIGITS, _MOST_NESTED = 40, 100
+#: Most lists and dicts in any file: each takes a hundred times the memory of its text.
+_MOST_LISTS = 5_000_000
 # An escaped NUL, which no path may have.
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _CHECKED = re.compile(rb',\s*"crc32": "([0-9a-f]{8})"\s*\}\s*\Z')
@@ -133,11 +135,15 @@ def parse(content: bytes, kind: Any, place: str | os.PathLike, owner: str = "") 
     Raises:
         Damaged: see there.
     """
+    brackets = content.count(b"[") + content.count(b"{")
+    if brackets > _MOST_LISTS:
+        raise Damaged(place, f"it has more than {_MOST_LISTS:,} lists and dicts")
     try:
         values = json.loads(content, parse_int=_integer)
     except (ValueError, RecursionError) as error:
         raise Damaged(place, f"it is not JSON: {getattr(error, 'msg', error)}") from None
-    _check_depth(values, content, place)
+    if brackets > _MOST_NESTED:  # nearly all contents have fewer
+        _check_depth(values, place)
     if b"\\ud" in content.lower() and not is_text(values):
         raise Damaged(place, "it has half a character (a lone surrogate)")
     if b"\\u0000" in content and _NUL.search(content):  # the search alone takes as long as parsing
@@ -160,11 +166,9 @@ def _integer(digits):
     return int(digits)
 
 
-def _check_depth(values, content, place):
+def _check_depth(values, place):
     """Refuses deep nesting, at which copying and writing the values would fail."""
-    # Nearly all contents have fewer brackets.
-    is_deep = content.count(b"[") + content.count(b"{") > _MOST_NESTED
-    level, depth = [values] if is_deep else [], 0
+    level, depth = [values], 0
     while level:
         lists = [each.values() if isinstance(each, dict) else each for each in level]
         level = [each for found in lists for each in found if isinstance(each, (dict, list))]

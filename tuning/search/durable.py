@@ -200,7 +200,7 @@ class DurableOracle(keras_tuner.Oracle):
             name = entry.name.removeprefix("trial_")
             if name != entry.name and (trial := self._read_trial(name, digits)):
                 found[name] = trial
-        new = self.get_state()
+        new, own = self.get_state(), {each.name for each in self.get_space().space}
 
         def start(state):
             if most is not None and len(state["start_order"]) > most:
@@ -212,8 +212,17 @@ class DurableOracle(keras_tuner.Oracle):
             if lost := set(state["start_order"]) - found.keys() - state.get("values", {}).keys():
                 raise UserError(f"it has no values of the trial {min(lost)}")
             self.set_state(state | {"ongoing_trials": {}})
+            if gone := own - {each.name for each in self.get_space().space}:
+                raise UserError(f"its space has no {min(gone)}")
 
-        state = self._read(self._get_oracle_fname(), SearchFile, start)
+        path = self._get_oracle_fname()
+        if found and not os.path.exists(path):
+            warnings.warn(
+                f"{path} is missing: the search goes on from the files of its trials, and may "
+                "propose others than it would have",
+                stacklevel=2,
+            )
+        state = self._read(path, SearchFile, start)
         if state is None:
             state = new | self._rebuilt({name: each for name, (_, each) in found.items()}, most)
             self.set_state(state)

@@ -20,6 +20,12 @@ from tuning.study import identity, log
 WAY_OUT = "restore its own trials.jsonl, or start a new study in another directory"
 
 
+#: Fields that all trials of a study share, besides those of `SHARED` and options of the task.
+_SETTINGS = ("seed", "data_seed", "eval_samples", "precision")
+#: Location of a task's data, which may move.
+_PATH = "task_options.path"
+
+
 class _Search(TypedDict):
     """Part of a file of `log.ENDED`: the trials that have ended, and the values of all by id."""
 
@@ -114,6 +120,7 @@ def foreign(
         for each in records
         if (
             text := _difference(each, config)
+            or _other_id(each, path.name)
             or _other_values(each, tried)
             or _other_range(each, ranges)
         )
@@ -154,8 +161,24 @@ def _difference(record, config):
         for field, name in SHARED.items()
         if name not in record.searched
     }
-    text = difference(held, config)
+    text = difference(held, config) or _other_setting(record, config)
     return text and f"{record.run_id} with {text}"
+
+
+def _other_setting(record, config):
+    """Returns the first setting in which a record differs, if its study did not tune it."""
+    defaults = flat({"task_options": record.defaults.get("task_options", {})})
+    own, wanted = defaults | flat(record.config), defaults | flat(config)
+    names = set(_SETTINGS)
+    if record.searched:  # unlike in records of earlier versions
+        names |= {name for name in own if name.startswith("task_options.")}
+    return _first(own, wanted, sorted(names - {*record.searched, *record.held, _PATH}))
+
+
+def _other_id(record, name):
+    if name == log.TRIALS and not record.run_id.isdecimal():
+        return f"{record.run_id}, which is not the number of a trial"
+    return None
 
 
 def _other_values(record, tried):

@@ -35,6 +35,7 @@ from tuning.sweep.config import TRANSFERS, Spec
 from tuning.sweep.growth import Union, union
 from tuning.sweep.transfer import sources
 
+Seconds = Annotated[float, lambda seconds: 0 <= seconds < 1e12, "a float from 0 to 1e12"]
 WAITING, RUNNING, DONE, FAILED = "waiting", "running", "done", "failed"
 #: Fields of a done study's state that must agree with its results.
 _COMPARED = ("trials", "infeasible", "best")
@@ -74,8 +75,8 @@ class State:
     note: str = ""
     failures: tuple[str, ...] = ()
     deaths: Count = 0
-    seconds: float = 0.0
-    core_seconds: float = 0.0
+    seconds: Seconds = 0.0
+    core_seconds: Seconds = 0.0
 
     @property
     def is_over(self) -> bool:
@@ -342,7 +343,7 @@ class Sweep:
             held = json_files.read(self._state_path(name), State)
         except FileNotFoundError:
             return self._state_of_results(name), self._found(name).foreign
-        except json_files.Damaged:
+        except (json_files.Damaged, OSError):
             problem = f"{name}.json was damaged, and its times are lost"
             return self._state_of_results(name), problem
         if held.status != DONE:

@@ -211,6 +211,12 @@ def test_values_that_cannot_be_computed_with_or_written_are_refused(text, messag
         json_files.parse(text.encode(), Any, "here")
 
 
+def test_a_short_text_does_not_become_a_large_value(monkeypatch):
+    monkeypatch.setattr(json_files, "_MOST_LISTS", 100)
+    with pytest.raises(Damaged, match=r"^here: it has more than 100 lists and dicts"):
+        json_files.parse(b"[" + b"[]," * 100 + b"0]", Any, "here")
+
+
 def test_wide_values_and_rare_characters_are_read():
     values = [[["["]] * 500, "\N{SNAKE}", 10**18]
     assert json_files.parse(json.dumps(values).encode(), Any, "here") == values

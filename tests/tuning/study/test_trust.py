@@ -161,6 +161,7 @@ def test_a_search_with_more_trials_than_the_study_is_set_aside(path, capsys):
 OTHERS = {
     "arch irnn, not rnn": TrainConfig("parens", "irnn", num_params=3000),
     "num_params 5000, not 3000": TrainConfig("parens", "rnn", num_params=5000),
+    "seed 7, not 0": dataclasses.replace(CONFIG, seed=7),
 }
 
 
@@ -179,6 +180,51 @@ def test_the_log_of_another_study_is_refused_and_reported(path, tmp_path, differ
     tune.FLAGS(["tune", "--rerun_best=1"])
     with pytest.raises(UserError, match=f"{words}; restore its own"):
         tune._rerun(study(path), None)
+
+
+@pytest.mark.parametrize("searched", [["lr_init"], ["task_options.num_steps"], []])
+def test_options_of_the_task_are_those_of_the_study_unless_it_searched_them(tmp_path, searched):
+    """Records of earlier versions do not say what was searched."""
+    fields = {"task_options": {"num_steps": 9, "path": "there"}}
+    trial = records.record(
+        "00000",
+        0.5,
+        config=fields,
+        searched=searched,
+        defaults={"task_options": {"num_steps": 175}},
+    )
+    log.TrialLog(tmp_path / "trials.jsonl").append(trial)
+    for options in ({}, {"num_steps": 175, "path": "here"}):
+        found = consistency.read(tmp_path, {"task_options": options}).foreign
+        words = "00000 with task_options.num_steps 9, not 175" * (searched == ["lr_init"])
+        assert words in found and bool(words) == bool(found)
+
+
+def test_a_record_of_another_log_is_no_trial(path):
+    rerun = json.loads((path / "trials.jsonl").read_text().splitlines()[0]) | {"crc32": None}
+    with open(path / "trials.jsonl", "a") as file:
+        file.write(json.dumps(rerun | {"run_id": "0000-ed29e066"}) + "\n")
+    words = "the first is 0000-ed29e066, which is not the number of a trial"
+    with pytest.raises(UserError, match=words):
+        study(path).run(Untrained())
+    with pytest.warns(match=words):
+        tuning.load(path)
+
+
+def test_a_lost_search_is_said_to_be_lost(path, capsys):
+    (path / "oracle.json").unlink()
+    assert study(path, 13).run(Untrained())[1]
+    assert "oracle.json is missing: the search goes on from" in capsys.readouterr().out
+
+
+def test_a_search_over_other_hyperparameters_is_set_aside(path, capsys):
+    file = path / "oracle.json"
+    held = json.loads(file.read_text()) | {"crc32": None}
+    for each in held["hyperparameters"]["space"]:
+        each["config"]["name"] = "zz"
+    file.write_text(json.dumps(held))
+    assert study(path, 13).run(Untrained())[1]
+    assert "its space has no activation" in capsys.readouterr().out
 
 
 def test_a_value_outside_the_space_is_refused(path):

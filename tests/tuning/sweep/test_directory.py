@@ -214,12 +214,15 @@ def test_a_sweep_does_not_write_through_a_link(tmp_path, place):
 def test_a_damaged_state_is_replaced(tmp_path):
     """Nothing is lost: the results are in the study's files."""
     sweep = sweep_studies.make(tmp_path / "sweep", 1)
-    for text in ("", "{", '{"failures": 3}'):
+    for text in ("", "{", '{"failures": 3}', '{"seconds": -5}', '{"core_seconds": 1e300}'):
         (sweep.path / "states/study-000.json").write_text(text)
         assert sweep.state("study-000") == DAMAGED
     (sweep.path / "states/study-000.json").write_text('{"status": "done"}')  # of no trial
     note = "study-000.json is not of these trials, and its times are lost"
     assert sweep.state("study-000") == State(note=note)
+    (sweep.path / "states/study-000.json").unlink()
+    (sweep.path / "states/study-000.json").mkdir()
+    assert sweep.state("study-000") == DAMAGED
 
 
 def lose(sweep):
