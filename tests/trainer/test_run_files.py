@@ -198,6 +198,11 @@ def test_a_trained_run_can_be_exported(smoke, options, made, tmp_path):
 EXPORT_MISTAKES = {
     "format": ("export", ["--format=litert,tflite"], ["'tflite'", "saved_model, litert, onnx"]),
     "no format": ("export", ["--format="], ["--format is empty"]),
+    "batch size": (
+        "export",
+        ["--format=onnx", "--batch_size=4"],
+        ["no effect on onnx, only on litert"],
+    ),
     "no bits": ("quantize", ["--bits="], ["--bits is empty"]),
     "one bit": ("export", ["--bits=1"], ["--bits", "2", "16", "got 1"]),
     "granularity": ("export", ["--granularity=column"], ["'column'", "tensor, row"]),

@@ -76,6 +76,8 @@ def _checked_formats():
     for name in ("batch_size", "time_steps"):
         if FLAGS[name].value is not None:
             check_range(f"--{name} (0: any)", FLAGS[name].value, 0, math.inf, whole=True)
+        if FLAGS[name].present and "litert" not in formats:
+            raise UserError(f"--{name} has no effect on {', '.join(formats)}, only on litert")
     return formats
 
 

@@ -6,6 +6,7 @@ import pathlib
 from absl import flags
 
 from trainer.cli import main as cli
+from trainer.cli import train_flags
 from trainer.errors import UserError
 
 USAGE = """Draws the paper's figures and checks its claims, from a directory of runs; or plans the
@@ -18,6 +19,8 @@ runs that decide the most claims.
 
 Flags:"""
 
+#: Flags that have an effect with another one alone.
+_OF_FLAG = {"hours": "plan", "text8_path": "plan", "text8_source": "plan", "every": "watch"}
 #: Longest time between checks for changes; `time.sleep` fails for much longer ones.
 MOST_SECONDS = 1e9
 
@@ -36,7 +39,9 @@ flags.DEFINE_string(
 )
 flags.DEFINE_boolean("plan", False, "plan runs instead of reporting them", flag_values=FLAGS)
 flags.DEFINE_float("hours", 25.0, "core-hours that a plan may take", flag_values=FLAGS)
-flags.DEFINE_string("text8_path", None, "file of text8, for a plan's estimate", flag_values=FLAGS)
+for name, text in train_flags.DATA.items():
+    if name.startswith("text8"):  # a plan measures how long its task takes
+        flags.DEFINE_string(name, None, f"{text}, for --plan", flag_values=FLAGS)
 flags.DEFINE_string(
     "published",
     None,
@@ -61,7 +66,9 @@ def main():
     options = {"figures": FLAGS.figures, "style_file": FLAGS.style}
     report = functools.partial(build.run, FLAGS.runs, FLAGS.out, FLAGS.published, **options)
     if FLAGS.plan:
-        plan.run(FLAGS.runs, FLAGS.out, FLAGS.hours, FLAGS.text8_path, Display())
+        given = {"path": FLAGS.text8_path, "source": FLAGS.text8_source}
+        text8 = {name: value for name, value in given.items() if value is not None}
+        plan.run(FLAGS.runs, FLAGS.out, FLAGS.hours, text8, Display())
     elif FLAGS.watch:
         watch.run(FLAGS.runs, FLAGS.out, report, Display(), FLAGS.every)
     else:
@@ -83,6 +90,9 @@ def _check_flags():
         raise UserError("--runs is missing: a directory of sweeps, studies or runs")
     if FLAGS.runs and not pathlib.Path(FLAGS.runs).is_dir():
         raise UserError(f"--runs is no directory: {FLAGS.runs}")
+    for name, owner in _OF_FLAG.items():
+        if FLAGS[name].present and not FLAGS[owner].value:
+            raise UserError(f"--{name} has no effect without --{owner}; omit it, or add --{owner}")
     if FLAGS.plan and (FLAGS.figures or FLAGS.style):
         raise UserError("--figures and --style are for reports, not for --plan")
     if FLAGS.style and not pathlib.Path(FLAGS.style).is_file():

@@ -234,7 +234,7 @@ def run(
     runs: str | os.PathLike | None,
     out: str | os.PathLike,
     hours: float,
-    text8_path: str | None,
+    text8: Mapping[str, str],
     display: Display,
 ) -> None:
     """Plans the studies that decide the most claims, given the trials in a directory of runs.
@@ -246,7 +246,7 @@ def run(
         runs: the directory of runs; None if there are none yet.
         out: directory to write to.
         hours: core-hours that the studies may take.
-        text8_path: file of text8; None to download it.
+        text8: options of the task that locate its text, path or source; it is downloaded if empty.
         display: prints the plan.
     """
     found = trials.frame([])
@@ -255,7 +255,8 @@ def run(
         found = found.drop(index=atlas.select(found).index)  # as in the report
         for problem in problems:
             display.say(problem)
-    text8 = {"path": os.path.abspath(os.path.expanduser(text8_path))} if text8_path else {}
+    if "path" in text8:  # worker processes may have another home directory
+        text8 = {"path": os.path.abspath(os.path.expanduser(text8["path"]))}
     # Refuse an unreadable text now rather than after minutes of simulations.
     _specs([point for design in designs.DESIGNS.values() for point in design.smallest], text8)
     steps = make(found, hours, functools.partial(_seconds, text8=text8), say=display.say)

@@ -216,6 +216,9 @@ def test_the_authors_trials_are_converted_and_laid_under_or_stand_alone(swept, t
             "greater than 0 and at most 1e+09, got 0",
         ),
         (["--runs=.", "--out=x", "--watch", "--every=inf"], "and at most 1e+09, got inf"),
+        (["--runs=.", "--out=x", "--hours=3"], "--hours has no effect without --plan; omit it"),
+        (["--runs=.", "--out=x", "--every=3"], "--every has no effect without --watch; omit it"),
+        (["--out=x", "--plan", "--text8_path=nowhere"], "/nowhere cannot be read"),
         (["--runs=.", "--out=x", "more"], "unexpected argument 'more'"),
     ],
 )

@@ -211,7 +211,7 @@ def test_a_plan_names_the_sweeps_that_hold_parts_of_its_studies(
     monkeypatch.setattr(plan, "_seconds", lambda points, text8: a_minute(points))
     said = []
     display = SimpleNamespace(say=said.append, table=lambda *_: None)
-    plan.run("runs", tmp_path, 3.0, None, display)
+    plan.run("runs", tmp_path, 3.0, {}, display)
     assert [line for line in said if "older" in line] == [
         "1 of these studies have trials in the sweep older; they continue there, and a sweep in "
         "another directory repeats these trials"
