@@ -193,8 +193,11 @@ class Chart:
             linestyle=self._dashes(dashes), marker="",
         )  # fmt: skip
         if "low" in table:
+            # A step lasts until the next one, and the last would have no width.
+            rows = [table, table.tail(1).assign(x=table.x.iloc[-1] + 0.5)] if step else [table]
+            band = pd.concat(rows)
             self.axes.fill_between(
-                table.x, table.low, table.high, step="post" if step else None, color=colour,
+                band.x, band.low, band.high, step="post" if step else None, color=colour,
                 alpha=0.12 * self._alpha, linewidth=0,
             )  # fmt: skip
         self.entry(self._named(arch), line)

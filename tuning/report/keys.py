@@ -49,7 +49,8 @@ def place_above(figure: Figure, entries: Mapping[str, Artist], ink: str) -> None
             ncols=columns,
             labelcolor=ink,
         )
-        if columns == 1 or key.get_window_extent().width <= figure.bbox.width:
+        # With room for texts that are wider once they are drawn.
+        if columns == 1 or key.get_window_extent().width <= 0.95 * figure.bbox.width:
             return
         key.remove()
 

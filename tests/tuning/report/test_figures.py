@@ -146,6 +146,8 @@ def test_searches_with_several_seeds_are_their_median_and_range():
     (band,) = chart.axes.collections
     ends = band.get_paths()[0].vertices[:, 1]
     assert {4.0, 2.0} <= set(ends) and ends.min() == 0.5
+    last = {tuple(end) for end in band.get_paths()[0].vertices if end[0] > 3}
+    assert last == {(3.5, 0.5), (3.5, 2.0)}
     assert chart.notes == ["Lines: the median of the studies; bands: their range."]
 
 
