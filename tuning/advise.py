@@ -181,15 +181,24 @@ def _learned(trials, depth):
 
     return {
         arch: (int((capped(part) < 1).sum()), len(part), sorted(part.study.unique()))
-        for arch, part in untuned(trials, depth).groupby("arch", observed=True)
+        for arch, part in untuned(_judged(trials), depth).groupby("arch", observed=True)
     }
+
+
+def _judged(trials):
+    """Returns the trials that the report judges claims by."""
+    from tuning.report import atlas, optimizers
+
+    others = atlas.select(trials).index.union(optimizers.select(trials).index)
+    return trials.drop(index=others)
 
 
 def _shares(trials, depth):
     from tuning.report import paper, statistics
     from tuning.report.selection import untuned
 
-    found, budgets = _learned(trials, depth), untuned(trials, depth).max_params.unique()
+    found = _learned(trials, depth)
+    budgets = untuned(_judged(trials), depth).max_params.unique()
     shares = [
         f"{paper.label(arch)} {_percent(statistics.share(*found[arch][:2]))} of {found[arch][1]}"
         for arch in paper.in_order(found)
@@ -397,10 +406,9 @@ def lines(needs: Needs, advice: Advice, trials: "pd.DataFrame", runs: str) -> It
 def _verdicts(names: Iterable[str], trials: "pd.DataFrame") -> Iterator[str]:
     from tuning.report.claims import CLAIMS
 
-    for name in names:
-        if len(trials):
-            verdict = CLAIMS[name].check(trials).verdict
-            yield f"{CLAIMS[name].text.rstrip('.')}: {verdict} ({name})"
+    for name in names if len(trials) else ():
+        verdict = CLAIMS[name].check(_judged(trials)).verdict
+        yield f"{CLAIMS[name].text.rstrip('.')}: {verdict} ({name})"
 
 
 def _needs() -> Needs:
@@ -423,7 +431,9 @@ def main():
     if FLAGS["runs"].present and not os.path.isdir(FLAGS.runs):
         raise UserError(f"--runs is no directory: {FLAGS.runs}")
     with display.phase(f"reading {FLAGS.runs}"):
-        found, _ = files.read(FLAGS.runs)
+        found, problems = files.read(FLAGS.runs)
+    for problem in problems:
+        display.say(problem)
     for line in lines(needs, advise(needs, found), found, FLAGS.runs):
         display.say(line)
 

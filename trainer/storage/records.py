@@ -35,8 +35,6 @@ _LEASE = ("lease.json", "lease.lock")
 SHARED = {"task": "task", "arch": "arch", "depth": "depth", "max_params": "num_params"}
 #: Name of a trial's directory in a study.
 _TRIAL = re.compile("trial_([0-9]{5})")
-
-
 _FINITE = "of finite numbers"
 
 

@@ -18,8 +18,6 @@ from tuning.study import identity, log
 
 #: What to do with a log that has trials of another study.
 WAY_OUT = "restore its own trials.jsonl, or start a new study in another directory"
-
-
 #: Fields that all trials of a study share, besides those of `SHARED` and options of the task.
 _SETTINGS = ("seed", "data_seed", "eval_samples", "precision")
 #: Location of a task's data, which may move.
