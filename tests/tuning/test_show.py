@@ -18,9 +18,9 @@ from tuning import __main__ as tune
 from tuning import show
 
 
-def record(number, objective):
+def record(number, objective, seed=0):
     """Returns a record as a dict; its objective is None if it diverged."""
-    config = TrainConfig("parens", "gru", lr_init=0.001 * (number + 1))
+    config = TrainConfig("parens", "gru", lr_init=0.001 * (number + 1), seed=seed)
     made = RunRecord(
         run_id=f"{number:05d}",
         task="parens",
@@ -30,7 +30,7 @@ def record(number, objective):
         max_params=30_000,
         num_params=29_000,
         hparams=config.hparams,
-        seed=0,
+        seed=seed,
         train_steps=40,
         input_dim=1,
         output_dim=1,
@@ -217,7 +217,9 @@ def test_a_sweep_is_shown_as_its_studies_with_the_best_trial_of_each(tmp_path, s
     sweep = sweep_studies.make(tmp_path / "sweep", 2)
     path = sweep.study_path("study-001")
     path.mkdir(parents=True)
-    lines = [json.dumps(record(n, value)) + "\n" for n, value in enumerate([3.0, 1.5, None])]
+    lines = [
+        json.dumps(record(n, value, seed=1)) + "\n" for n, value in enumerate([3.0, 1.5, None])
+    ]
     (path / "trials.jsonl").write_text("".join(lines))
     code, out, err = shown(f"--study_dir={sweep.path}", f"--csv={tmp_path / 'all.csv'}")
     assert (code, err) == (0, "")
@@ -229,7 +231,7 @@ def test_a_sweep_is_shown_as_its_studies_with_the_best_trial_of_each(tmp_path, s
     assert "2 studies: 3 trials, 1 infeasible (33.3%), 1 stopped early" in out
     assert len(pandas.read_csv(tmp_path / "all.csv")) == 3
     assert "of another study" not in out
-    (path / "trials.jsonl").write_text(json.dumps(record(0, 3.0) | {"arch": "rnn"}))
+    (path / "trials.jsonl").write_text(json.dumps(record(0, 3.0, seed=1) | {"arch": "rnn"}))
     words = "has 1 trial of another study, the first is 00000 with arch rnn, not gru"
     assert words in " ".join(shown(f"--study_dir={sweep.path}")[1].split())
 

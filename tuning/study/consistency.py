@@ -168,7 +168,8 @@ def _other_setting(record, config):
     defaults = flat({"task_options": record.defaults.get("task_options", {})})
     own, wanted = defaults | flat(record.config), defaults | flat(config)
     names = set(_SETTINGS)
-    if record.searched:  # unlike in records of earlier versions
+    # Records of earlier versions do not say what was searched, and a log may have no study.json.
+    if record.searched and "task_options" in config:
         names |= {name for name in own if name.startswith("task_options.")}
     return _first(own, wanted, sorted(names - {*record.searched, *record.held, _PATH}))
 

@@ -194,6 +194,7 @@ def test_options_of_the_task_are_those_of_the_study_unless_it_searched_them(tmp_
         defaults={"task_options": {"num_steps": 175}},
     )
     log.TrialLog(tmp_path / "trials.jsonl").append(trial)
+    assert not consistency.read(tmp_path, None).foreign  # without a study.json
     for options in ({}, {"num_steps": 175, "path": "here"}):
         found = consistency.read(tmp_path, {"task_options": options}).foreign
         words = "00000 with task_options.num_steps 9, not 175" * (searched == ["lr_init"])
