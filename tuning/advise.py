@@ -129,7 +129,8 @@ def advise(needs: Needs, trials: "pd.DataFrame") -> Advice:
         needs: what the network has to do.
         trials: evidence, from `tuning.trials.read`; it may be empty.
     """
-    arch, of_cell = _cell(needs, trials)
+    random = _random(trials, needs.depth)
+    arch, of_cell = _cell(needs, trials, random)
     units, of_size = _size(arch, needs, trials)
     ends = needs.input_dim, needs.output_dim
     total = units and count_params(arch, needs.depth, units, *ends)
@@ -140,11 +141,11 @@ def advise(needs: Needs, trials: "pd.DataFrame") -> Advice:
         units,
         total,
         start,
-        [of_cell, *_odds(arch, needs, trials), *of_size, *_start(start)],
+        [of_cell, *_odds(arch, needs, random), *of_size, *_start(start)],
     )
 
 
-def _cell(needs, trials):
+def _cell(needs, trials, random):
     """Returns an architecture and the reason for it."""
     from tuning.report import paper
 
@@ -171,18 +172,14 @@ def _cell(needs, trials):
         arch, source = "gru", "section 5; section 4, figures 4 and 5a"
     if needs.inference == DEAR:
         text += f" From {many:,} trainings on, the RNN would be cheaper to run."
-    return arch, Reason(text, source, _shares(trials, needs.depth), claims)
+    return arch, Reason(text, source, _shares(random), claims)
 
 
-def _learned(trials, depth):
-    """Returns architecture -> (random trials that learned parens, number of them, studies)."""
-    from tuning.report.claims.searches import capped
+def _random(trials, depth):
+    """Returns the trials of parens with random hyperparameters at one budget."""
     from tuning.report.selection import untuned
 
-    return {
-        arch: (int((capped(part) < 1).sum()), len(part), sorted(part.study.unique()))
-        for arch, part in untuned(_judged(trials), depth).groupby("arch", observed=True)
-    }
+    return untuned(_judged(trials), depth)
 
 
 def _judged(trials):
@@ -193,29 +190,35 @@ def _judged(trials):
     return trials.drop(index=others)
 
 
-def _shares(trials, depth):
-    from tuning.report import paper, statistics
-    from tuning.report.selection import untuned
+def _learned(random):
+    """Returns architecture -> (trials that learned, number of them, studies)."""
+    from tuning.report.claims.searches import capped
 
-    found = _learned(trials, depth)
-    budgets = untuned(_judged(trials), depth).max_params.unique()
+    return {
+        arch: (int((capped(part) < 1).sum()), len(part), sorted(part.study.unique()))
+        for arch, part in random.groupby("arch", observed=True)
+    }
+
+
+def _shares(random):
+    from tuning.report import paper, statistics
+
+    if not len(random):
+        return ""
+    found = _learned(random)
     shares = [
         f"{paper.label(arch)} {_percent(statistics.share(*found[arch][:2]))} of {found[arch][1]}"
         for arch in paper.in_order(found)
     ]
-    studies = [study for _, _, own in found.values() for study in own]
-    if not shares:
-        return ""
-    at = " and ".join(f"{budget:,}" for budget in budgets)
-    shown = f"{', '.join(shares)} {_places(studies)}"
-    return f"random trials that learned parens at {at} parameters: {shown}"
+    shown = f"{', '.join(shares)} {_places(random.study)}"
+    return f"random trials that learned parens at {random.max_params.iloc[0]:,} parameters: {shown}"
 
 
-def _odds(arch, needs, trials):
+def _odds(arch, needs, random):
     """Yields how likely it is that one of the trainings learns."""
     from tuning.report import statistics
 
-    learned, total, studies = _learned(trials, needs.depth).get(arch, (0, 0, []))
+    learned, total, studies = _learned(random).get(arch, (0, 0, []))
     if not learned:
         return
     shares = statistics.share(learned, total)
@@ -379,7 +382,7 @@ def lines(needs: Needs, advice: Advice, trials: "pd.DataFrame", runs: str) -> It
     """Yields the advice as text, with a command to begin with."""
     from tuning.report import paper
 
-    size = ""
+    size, judged = "", _judged(trials)
     if advice.units and advice.num_params:
         size = f" of {count(advice.units, 'unit')}, {count(advice.num_params, 'parameter')}"
     yield f"{paper.label(advice.arch)}, {count(advice.depth, 'layer')}{size}"
@@ -389,7 +392,7 @@ def lines(needs: Needs, advice: Advice, trials: "pd.DataFrame", runs: str) -> It
             yield f"  paper: {reason.paper}"
         if reason.here:
             yield f"  here: {reason.here}"
-        yield from (f"  claim: {text}" for text in _verdicts(reason.claims, trials))
+        yield from (f"  claim: {text}" for text in _verdicts(reason.claims, judged))
     options = {"task": "TASK", "arch": advice.arch, "depth": advice.depth}
     options |= {"num_params": advice.num_params} if advice.num_params else {}
     words = [f"--preset={advice.start.name} --scratch"] if advice.start else []
@@ -403,11 +406,11 @@ def lines(needs: Needs, advice: Advice, trials: "pd.DataFrame", runs: str) -> It
         yield f"{runs} has no trials; the advice is the paper's alone."
 
 
-def _verdicts(names: Iterable[str], trials: "pd.DataFrame") -> Iterator[str]:
+def _verdicts(names: Iterable[str], judged: "pd.DataFrame") -> Iterator[str]:
     from tuning.report.claims import CLAIMS
 
-    for name in names if len(trials) else ():
-        verdict = CLAIMS[name].check(_judged(trials)).verdict
+    for name in names if len(judged) else ():
+        verdict = CLAIMS[name].check(judged).verdict
         yield f"{CLAIMS[name].text.rstrip('.')}: {verdict} ({name})"
 
 

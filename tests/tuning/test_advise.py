@@ -9,7 +9,7 @@ from processes import ROOT, python
 from rnn_zoo.sizing import count_params
 from tuning import advise
 from tuning.advise import DEAR, Needs
-from tuning.report import statistics
+from tuning.report import atlas, statistics
 
 NONE = rows.frame()
 
@@ -85,7 +85,7 @@ def test_the_odds_are_those_of_independent_trainings():
             for loss in losses
         )
     ).assign(chance_loss=1.0)
-    learned, total, studies = advise._learned(found, 1)["gru"]
+    learned, total, studies = advise._learned(advise._random(found, 1))["gru"]
     assert (learned, total, list(studies)) == (2, 6, ["s"])
     advice = advise.advise(Needs(train_budget=4), found)
     p, low, high = statistics.share(2, 6)
@@ -95,6 +95,20 @@ def test_the_odds_are_those_of_independent_trainings():
     needed = next(n for n in range(1, 99) if 1 - (1 - p) ** n >= 0.9)
     assert f"it takes {needed} for 90 %" in texts(advice)
     assert "GRU 33 % [10 %, 70 %] of 6 (s)" in advice.reasons[0].here
+
+
+def test_studies_of_the_atlas_count_for_capacity_alone(monkeypatch):
+    """The report judges claims without them."""
+    of_parens = {"arch": "gru", "algorithm": "random", "chance_loss": 1.0, "train_steps": 99}
+    found = rows.frame(
+        rows.trial("parens", 0.5, **of_parens),
+        rows.trial("parens", 1.0, **of_parens, study="atlas"),
+        rows.capacity(1980.0, arch="gru", study="atlas"),
+    )
+    monkeypatch.setattr(atlas, "select", lambda trials: trials[trials.study == "atlas"])
+    advice = advise.advise(Needs(task_bits=100.0), found)
+    assert "of 1 (s)" in advice.reasons[0].here
+    assert "2.00 bits each" in texts(advice)
 
 
 def test_every_claim_that_advice_names_exists():
