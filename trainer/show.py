@@ -86,6 +86,8 @@ def main() -> None:
         return
     # Continuing a prompt needs no data.
     task = config.make_task() if FLAGS.num or FLAGS.prompt is None else None
+    if task:
+        record.check_data(task.describe(), directory.path)
     with display.phase(f"starting {cli.backend_name()}"):
         cli.start_backend()
     try:

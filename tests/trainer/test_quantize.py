@@ -284,7 +284,7 @@ REFUSED = {
         changed(eval_loss=None, objective=None, status="infeasible", infeasible_at=1),
         ["infeasible", "another"],
     ),
-    "other data": (changed(data={"num_samples": 7}), ["{'num_samples': 7}"]),
+    "other data": (changed(data={"num_samples": 7}), ["data.num_samples 7, not"]),
     "other loss": (changed(eval_loss=0.123), ["0.123", "record.json"]),
     "other weights": (other_weights, ["eval loss", "checkpoints"]),
     "no weights": (no_weights, ["no readable checkpoint"]),

@@ -350,6 +350,17 @@ def test_a_mistake_is_one_line(runs, shown, what, tmp_path, monkeypatch):
     assert_one_line(err, *parts)
 
 
+def test_data_that_changed_have_no_answers(shown, tmp_path):
+    rng, path, run = np.random.default_rng(0), tmp_path / "s.csv", tmp_path / "run"
+    np.savetxt(path, rng.normal(size=(600, 1)), delimiter=",")
+    write_run(run, TrainConfig("series", "rnn", num_params=200, task_options={"path": str(path)}))
+    assert shown(f"--run_dir={run}", "--num=1")[0] == 0
+    np.savetxt(path, rng.normal(size=(600, 2)), delimiter=",")
+    code, out, err = shown(f"--run_dir={run}", "--num=1")
+    assert code == 2 and "chance" in out  # the curve
+    assert_one_line(err, f"{run} was measured with data.sha256", "restore the former data")
+
+
 def test_a_run_without_weights_has_a_curve_still(runs, shown, tmp_path):
     curve = [20.0 - k for k in range(20)]
     metrics = {s: {"loss": n, "accuracy": 0.5} for n, s in enumerate(("train", "valid", "eval"), 3)}

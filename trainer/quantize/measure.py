@@ -10,7 +10,6 @@ from trainer.config import TrainConfig
 from trainer.errors import UserError
 from trainer.evaluation import Evaluator
 from trainer.storage import checkpoints
-from trainer.storage.differences import plain
 from trainer.storage.records import RunDirectory, RunRecord
 from trainer.trial import Trial
 
@@ -39,9 +38,7 @@ class MeasuredRun:
     def __init__(self, directory: RunDirectory, record: RunRecord, config: TrainConfig):
         checkpoints.check_size(directory, record)
         self.record, trial = record, Trial(config, record.run_id)
-        data = plain(trial.task.describe())
-        if data != record.data:
-            raise UserError(f"{directory.path} was measured on {record.data}, not on {data}")
+        record.check_data(trial.task.describe(), directory.path)
         like = trial.random_weights()
         self.weights = keras.tree.map_structure(
             ops.convert_to_numpy, checkpoints.latest_weights(directory, like)

@@ -17,7 +17,7 @@ from rnn_zoo.names import home_of
 from trainer.display.words import count
 from trainer.errors import UserError
 from trainer.storage import json_files
-from trainer.storage.differences import plain
+from trainer.storage.differences import plain, refuse_difference
 from trainer.storage.files import refuse_links
 from trainer.windows import window_ends
 
@@ -213,6 +213,15 @@ class RunRecord:
         """Module -> version of those that define the user's task, cell and optimizer."""
         named = (self.task, self.arch, self.config.get("optimizer"))
         return {home: self.versions.get(home) for home in map(home_of, named) if home}
+
+    def check_data(self, data: Mapping[str, Any], path: str | os.PathLike) -> None:
+        """Raises a `UserError` if the data of the run in `path` are no longer those it was measured on.
+
+        Args:
+            data: what the task says about its data now, from `Task.describe`.
+        """
+        way_out = "restore the former data"
+        refuse_difference(f"{path} was measured", {"data": self.data}, {"data": data}, way_out)
 
     @property
     def identity(self) -> str:

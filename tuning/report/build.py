@@ -125,7 +125,7 @@ def _choose(names, panels):
     if names is None:
         return panels
     if unknown := [name for name in names if name not in panels]:
-        raise UserError(f"unknown figure {', '.join(unknown)}; these runs have {', '.join(panels)}")
+        raise UserError(f"unknown figure {', '.join(unknown)}; choose from {', '.join(panels)}")
     return {name: panel for name, panel in panels.items() if name in names}
 
 

@@ -127,7 +127,7 @@ def test_only_the_chosen_figures_are_drawn_in_the_users_style(swept, tmp_path, c
     assert {path.stem for path in (few / "figures").iterdir()} == {"5a", "capacity-units"}
     width = (few / "figures/5a.png").read_bytes()[16:20]
     assert int.from_bytes(width) == 230  # 4.6 inches at 50 dots per inch
-    with pytest.raises(UserError, match=r"unknown figure 6a; these runs have 1a, 1b, .*units, "):
+    with pytest.raises(UserError, match=r"unknown figure 6a; choose from 1a, 1b, .*units, "):
         report("--figures=5a,6a")
 
 
