@@ -215,7 +215,7 @@ class RunRecord:
         return {home: self.versions.get(home) for home in map(home_of, named) if home}
 
     def check_data(self, data: Mapping[str, Any], path: str | os.PathLike) -> None:
-        """Raises a `UserError` if the data of the run in `path` are no longer those it was measured on.
+        """Raises a `UserError` if the data are not those that the run in `path` was measured on.
 
         Args:
             data: what the task says about its data now, from `Task.describe`.

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from rich.console import Console
 
 from rnn_zoo.files import whole
 from trainer.display.progress import Display
@@ -71,7 +72,7 @@ def make(
     hours: float,
     seconds: Seconds,
     names: Iterable[str] | None = None,
-    say: Callable[[str], None] = lambda text: None,
+    display: Display | None = None,
 ) -> list[Step]:
     """Plans the studies that decide claims.
 
@@ -80,7 +81,7 @@ def make(
         hours: available core-hours.
         seconds: maps studies to the core-seconds per trial of each.
         names: names of the claims; all if None.
-        say: called with a line for each claim whose power was estimated.
+        display: shows the progress, and a line for each claim whose power was estimated.
 
     Returns:
         The steps: decided claims, then those that fit into the time, in the order in which to
@@ -92,13 +93,18 @@ def make(
     steps = [
         Step(name, each, None, (), 0.0, 0.0) for name, each in verdicts.items() if each != TOO_FEW
     ]
+    display = display or Display(Console(quiet=True))
     open_ = {}
-    for name, each in verdicts.items():
-        if each == TOO_FEW and name in designs.DESIGNS:
+    undecided = [name for name, each in verdicts.items() if each == TOO_FEW]
+    undecided = [name for name in undecided if name in designs.DESIGNS]
+    for number, name in enumerate(undecided, 1):
+        with display.phase(f"simulating {name}, claim {number} of {len(undecided)}"):
             reached, studies = _smallest(CLAIMS[name].check, designs.DESIGNS[name], there)
-            open_[name] = reached, studies
-            say(f"{name}: power {reached:.0%} with {count(len(studies), 'study', 'studies')}")
-    costs = _Costs(there, seconds, [point for _, studies in open_.values() for point in studies])
+        open_[name] = reached, studies
+        display.say(f"{name}: power {reached:.0%} with {count(len(studies), 'study', 'studies')}")
+    points = [point for _, studies in open_.values() for point in studies]
+    with display.phase("measuring the time of a trial"):
+        costs = _Costs(there, seconds, points)
     total = 0.0
     planned: dict[tuple, int] = {}
     while open_:
@@ -258,8 +264,9 @@ def run(
     if "path" in text8:  # worker processes may have another home directory
         text8 = {"path": os.path.abspath(os.path.expanduser(text8["path"]))}
     # Refuse an unreadable text now rather than after minutes of simulations.
-    _specs([point for design in designs.DESIGNS.values() for point in design.smallest], text8)
-    steps = make(found, hours, functools.partial(_seconds, text8=text8), say=display.say)
+    with display.phase("checking the studies"):
+        _specs([point for design in designs.DESIGNS.values() for point in design.smallest], text8)
+    steps = make(found, hours, functools.partial(_seconds, text8=text8), display=display)
     table = pd.DataFrame(map(_row, steps))
     rows = [[str(cell) for cell in row] for row in table.itertuples(index=False)]
     display.table(list(table.columns), rows)

@@ -1,5 +1,6 @@
 """The plan: power, order by cost, budget, and a gin file that a sweep accepts."""
 
+import contextlib
 import json
 import pathlib
 from types import SimpleNamespace
@@ -209,9 +210,20 @@ def test_a_plan_names_the_sweeps_that_hold_parts_of_its_studies(
     held = frame(*there(40, study="older/studies/memory-gru"))
     monkeypatch.setattr(plan.trials, "read", lambda runs: (held, []))
     monkeypatch.setattr(plan, "_seconds", lambda points, text8: a_minute(points))
-    said = []
-    display = SimpleNamespace(say=said.append, table=lambda *_: None)
+    said, phases = [], []
+    display = SimpleNamespace(
+        say=said.append,
+        table=lambda *_: None,
+        phase=lambda name: contextlib.nullcontext(phases.append(name)),
+    )
     plan.run("runs", tmp_path, 3.0, {}, display)
+    assert phases == [
+        "checking the studies",
+        "simulating more, claim 1 of 3",
+        "simulating most, claim 2 of 3",
+        "simulating lstm, claim 3 of 3",
+        "measuring the time of a trial",
+    ]
     assert [line for line in said if "older" in line] == [
         "1 of these studies have trials in the sweep older; they continue there, and a sweep in "
         "another directory repeats these trials"
