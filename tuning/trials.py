@@ -212,6 +212,7 @@ def collect(
             name: _tolerant(problems, _records, path / name, study, problems) or []
             for name in names
         }
+        _drop_repeated(logs, path, problems)
         best = next(iter(log.ranked(logs.get(TRIALS, ()))), None)
         for name, records in logs.items():
             rows += _rows(path / name, records, study, best, details, defaults, problems)
@@ -507,6 +508,20 @@ def _records(path, study, problems):
     found = consistency.read(path.parent, study.config) if is_study else consistency.read_log(path)
     problems += found.problems
     return found.records.values()
+
+
+def _drop_repeated(logs, path, problems):
+    """Drops the records that an earlier log of a study has too, such as those of a copied log."""
+    first: dict[str, str] = {}
+    for name, records in logs.items():
+        repeated = [each.run_id for each in records if each.run_id in first]
+        if repeated:
+            problems.append(
+                f"{path / name} has {count(len(repeated), 'trial')} of {first[repeated[0]]} again, "
+                f"the first is {repeated[0]}"
+            )
+        logs[name] = [each for each in records if each.run_id not in first]
+        first |= {each.run_id: name for each in logs[name]}
 
 
 def _validation(run, record):

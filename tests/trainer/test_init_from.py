@@ -119,6 +119,18 @@ def test_a_run_starts_from_the_weights_and_the_final_rate_of_another(run, monkey
     assert not [each for each in space(config) if "scale" in each.name]
 
 
+def test_weights_that_are_not_finite_start_no_run(run, tmp_path):
+    directory = RunDirectory(shutil.copytree(run, tmp_path / "run"))
+    trial = Trial(CONFIG)
+    weights = keras.tree.map_structure(np.copy, trial.draw_weights())
+    keras.tree.flatten(weights)[0][:] = np.nan
+    state = trial.program().start(weights) | {"step": np.int32(4)}
+    checkpoints.write(directory.checkpoints, state)
+    config = dataclasses.replace(CONFIG, init_from=str(directory.path))
+    with pytest.raises(UserError, match=r"the weights of the run .* are not finite"):
+        Trial(config).draw_weights()
+
+
 def test_an_interrupted_run_has_not_reached_its_final_rate(run, tmp_path):
     shutil.copytree(run, tmp_path / "run")
     directory = RunDirectory(tmp_path / "run")

@@ -156,6 +156,18 @@ def test_given_hyperparameters_that_diverged_are_read_too(tmp_path):
     assert found.status.tolist() == ["infeasible", "ok"] and not found.is_rerun.any()
 
 
+def test_a_trial_in_two_logs_of_a_study_counts_once(tmp_path):
+    log = [record("00000"), record("00001", seed=4)]
+    write(tmp_path / "a/trials.jsonl", *log)
+    write(tmp_path / "a/reruns.jsonl", record("0000-a", seed=5))
+    write(tmp_path / "a/given.jsonl", *log, record("0000-a", seed=5), record("0001-b", seed=6))
+    found, problems = trials.read(tmp_path, everything=True)
+    assert sorted(found.run_id) == ["0000-a", "00000", "00001", "0001-b"]
+    assert problems == [
+        f"{tmp_path}/a/given.jsonl has 3 trials of trials.jsonl again, the first is 00000"
+    ]
+
+
 def test_what_began_at_a_presets_weights_does_not_count(tmp_path):
     tuned = record("00001", config={"preset": "capacity/gru-300"})
     write(tmp_path / "a/trials.jsonl", record("00000", config={"preset": None}), tuned)

@@ -41,6 +41,8 @@ from tuning.study.pool import Job
 from tuning.study.progress import StudyDisplay
 from tuning.study.pruning import pruning_limits
 from tuning.study.schedule import (
+    COMPLETED,
+    FAILED,
     OBJECTIVE,
     RUNNING,
     Schedule,
@@ -439,4 +441,7 @@ def _is_of(trial, values, record):
     # Searches of earlier versions lack hyperparameters with a single value.
     if any(found.get(name, value) != value for name, value in values.items()):
         return False
-    return trial.status == RUNNING or trial.score == record.objective
+    if trial.status == RUNNING:  # it was killed before it told the search
+        return True
+    ended = FAILED if record.objective is None else COMPLETED
+    return trial.status == ended and trial.score == record.objective

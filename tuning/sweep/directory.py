@@ -38,7 +38,7 @@ from tuning.sweep.transfer import sources
 Seconds = Annotated[float, lambda seconds: 0 <= seconds < 1e12, "a float from 0 to 1e12"]
 WAITING, RUNNING, DONE, FAILED = "waiting", "running", "done", "failed"
 #: Fields of a done study's state that must agree with its results.
-_COMPARED = ("trials", "infeasible", "best")
+_COMPARED = ("trials", "infeasible", "proposed", "best")
 _FOLDERS = ("studies", "states", "logs")
 #: Phases of a running study before its first step, as its output names them.
 PHASES = ("starting", "compiling")

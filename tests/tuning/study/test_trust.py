@@ -279,6 +279,16 @@ def test_a_log_without_its_search_or_with_other_results_takes_precedence(path, o
     assert capsys.readouterr().out.count("the search is rebuilt from") == 2
 
 
+def test_a_trial_that_the_search_believes_failed_is_taken_from_the_log(path, capsys):
+    file = path / "trial_00003/trial.json"
+    held = json.loads(file.read_text())
+    file.write_text(json.dumps(held | {"status": "FAILED", "crc32": None}))
+    study(path).run(Untrained())
+    assert "the search is rebuilt from" in capsys.readouterr().out
+    now = json.loads(file.read_text())
+    assert [now[name] for name in ("status", "score")] == ["COMPLETED", held["score"]]
+
+
 def test_a_directory_with_the_run_of_another_trial_is_not_that_of_the_best(path):
     best, second = log.ranked(log.read(path / "trials.jsonl")[0].values())[:2]
     run_dir = path / f"trial_{best.run_id}"

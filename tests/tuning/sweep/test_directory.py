@@ -254,6 +254,12 @@ def swap_states(sweep):
     shutil.copy(sweep.path / "states/study-001.json", sweep.path / "states/study-000.json")
 
 
+def alter_state(sweep):
+    path = sweep.path / "states/study-000.json"
+    state = json.loads(path.read_text())
+    path.write_text(json.dumps(state | {"proposed": state["proposed"] + 1, "crc32": None}))
+
+
 @pytest.mark.parametrize(
     "change, trials, problem",
     [
@@ -263,6 +269,7 @@ def swap_states(sweep):
         (swap_studies, 6, "trials.jsonl has 6 trials of another study, the first is 0 with arch"),
         (swap_published_studies, 6, "trials.jsonl has 6 trials of another study, the first is 0"),
         (swap_states, 6, "study-000.json is not of these trials, and its times are lost"),
+        (alter_state, 6, "study-000.json is not of these trials, and its times are lost"),
     ],
 )
 def test_a_done_study_is_compared_with_its_trials(tmp_path, change, trials, problem):
@@ -274,13 +281,13 @@ def test_a_done_study_is_compared_with_its_trials(tmp_path, change, trials, prob
         sweep_studies.end(sweep, name)
         assert sweep.state(name).is_over and not sweep.problem(name)
     change(sweep)
-    state = sweep.state("study-000")
-    assert (state.trials, state.is_over) == (trials, change is swap_states)
+    state, of_state = sweep.state("study-000"), (swap_states, alter_state)
+    assert (state.trials, state.is_over) == (trials, change in of_state)
     assert problem in state.note and problem in sweep.problem("study-000")
     console = io.StringIO()
     status.show(sweep, status.SweepDisplay(Console(file=console, width=200)))
     assert "1 study has damaged or lost files, the first is study-000: " in console.getvalue()
-    if change not in (swap_studies, swap_published_studies, swap_states):
+    if change not in (swap_studies, swap_published_studies, *of_state):
         worker.run(sweep, "study-000", sweep_studies.RUNNERS["instant"], lambda: False)
         assert sweep.state("study-000").is_over and not sweep.problem("study-000")
         assert sweep_studies.found(sweep) == sweep_studies.expected(sweep)
