@@ -186,7 +186,7 @@ def _judged(trials):
     """Returns the trials that the report judges claims by."""
     from tuning.report import atlas, optimizers
 
-    others = atlas.select(trials).index.union(optimizers.select(trials).index)
+    others = atlas.standard().select(trials).index.union(optimizers.select(trials).index)
     return trials.drop(index=others)
 
 

@@ -105,7 +105,7 @@ def test_studies_of_the_atlas_count_for_capacity_alone(monkeypatch):
         rows.trial("parens", 1.0, **of_parens, study="atlas"),
         rows.capacity(1980.0, arch="gru", study="atlas"),
     )
-    monkeypatch.setattr(atlas, "select", lambda trials: trials[trials.study == "atlas"])
+    monkeypatch.setattr(atlas.standard(), "select", lambda trials: trials[trials.study == "atlas"])
     advice = advise.advise(Needs(task_bits=100.0), found)
     assert "of 1 (s)" in advice.reasons[0].here
     assert "2.00 bits each" in texts(advice)

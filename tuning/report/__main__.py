@@ -37,6 +37,9 @@ flags.DEFINE_list("figures", None, "names of figures to draw, all if not given",
 flags.DEFINE_string(
     "style", None, "Matplotlib style file that changes the look of figures", flag_values=FLAGS
 )
+flags.DEFINE_multi_string(
+    "atlas", [], "gin file of a sweep whose tasks join the atlas, or several", flag_values=FLAGS
+)
 flags.DEFINE_boolean("plan", False, "plan runs instead of reporting them", flag_values=FLAGS)
 flags.DEFINE_float("hours", 25.0, "core-hours that a plan may take", flag_values=FLAGS)
 for name, text in train_flags.DATA.items():
@@ -63,7 +66,7 @@ def main():
     from trainer.display.progress import Display
     from tuning.report import build, plan, watch
 
-    options = {"figures": FLAGS.figures, "style_file": FLAGS.style}
+    options = {"figures": FLAGS.figures, "style_file": FLAGS.style, "atlas_files": FLAGS.atlas}
     report = functools.partial(build.run, FLAGS.runs, FLAGS.out, FLAGS.published, **options)
     if FLAGS.plan:
         given = {"path": FLAGS.text8_path, "source": FLAGS.text8_source}
@@ -93,8 +96,8 @@ def _check_flags():
     for name, owner in _OF_FLAG.items():
         if FLAGS[name].present and not FLAGS[owner].value:
             raise UserError(f"--{name} has no effect without --{owner}; omit it, or add --{owner}")
-    if FLAGS.plan and (FLAGS.figures or FLAGS.style):
-        raise UserError("--figures and --style are for reports, not for --plan")
+    if FLAGS.plan and (FLAGS.figures or FLAGS.style or FLAGS.atlas):
+        raise UserError("--figures, --style and --atlas are for reports, not for --plan")
     if FLAGS.style and not pathlib.Path(FLAGS.style).is_file():
         raise UserError(f"--style is no file: {FLAGS.style}")
     if FLAGS.published:

@@ -1,7 +1,7 @@
 """The atlas: every cell of the zoo at equal budgets, tuned with equal effort, as one table.
 
-Its studies are those of gin_configs/atlas.gin. A study is used once all of its trials are finished,
-so that no cell is compared after fewer trials than another.
+A study is used once all of its trials are finished, so that no cell is compared after fewer trials
+than another.
 """
 
 import functools
@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from rnn_zoo.architectures import ARCHITECTURES
+from trainer.errors import UserError
 from tuning.report import lengths, statistics
 from tuning.report.claims.floors import LEARNED
 from tuning.report.drawing import over_seeds
@@ -24,11 +25,15 @@ from tuning.sweep import config
 LEARNS, DIVERGES, SPEED = "trials that learn, %", "trials that diverge, %", "steps per second"
 #: Columns that describe a cell, before those that measure it.
 FACTS = ("cell", "authors", "year", "states")
+#: Gin file of the project's columns.
+FILE = "gin_configs/atlas.gin"
 #: The source of the architectures of `ARCHS`.
 COLLINS = "Collins et al. 2017"
 #: Columns that identify a study of the atlas: those of `trials.read`, and `limits`.
 _KEYS = ["task", "arch", "depth", "max_params", "max_steps", "seed", "algorithm", "setting"]
 _KEYS += ["limits"]
+#: Settings that a study of the atlas needs.
+_NEEDED = ("task", "arch", "num_params", "train_steps", "seed", "algorithm", "num_trials")
 
 
 class Measured(NamedTuple):
@@ -51,22 +56,146 @@ class Measured(NamedTuple):
         return value if low == high else f"{value} ({low} to {high})"
 
 
-@functools.cache
-def studies() -> pd.DataFrame:
-    """The studies of the gin file, with the heading of the column to which each belongs.
+class Atlas:
+    """The studies of gin files, and the tables that they make.
 
-    `multiples` are those of the trained length at which they are measured.
+    Args:
+        files: gin files of sweeps, in the order of their columns.
+
+    Attributes:
+        studies: DataFrame of the studies, with the heading of the column to which each belongs.
+            `multiples` are those of the trained length at which they are measured.
+        columns: heading of each column with a task -> that of its studies, and the multiple of the
+            trained length.
+
+    Raises:
+        UserError: a file cannot be read, or a study in it lacks a setting.
     """
-    rows = []
-    for values in config.points("gin_configs/atlas.gin", "laptop"):
-        least = ARCHITECTURES[values["arch"]].min_depth
+
+    def __init__(self, files: Sequence[str] = (FILE,)):
+        rows = [row for file in files for row in _studies(file)]
+        self.studies = pd.DataFrame(rows).drop_duplicates(_KEYS)
+        self.columns: dict[str, tuple[str, int]] = {}
+        for row in self.studies.drop_duplicates("column").itertuples():
+            for multiple in row.multiples:
+                times = "" if multiple == 1 else f" at {multiple} times the length"
+                self.columns[row.column.replace(":", f"{times}:", 1)] = row.column, multiple
+
+    @property
+    def first(self) -> str:
+        """Heading of the first column."""
+        return next(iter(self.columns))
+
+    def select(self, trials: pd.DataFrame) -> pd.DataFrame:
+        """The trials of the studies, with the additional columns `num_trials` and `column`.
+
+        A random study of another sweep may have the same task, sizes and seed, but it has other
+        ranges or does not begin with the task's defaults.
+        """
+        found = trials[~trials.is_rerun & trials.iteration.notna() & (trials.profile != "smoke")]
+        found = found[found.held == "[]"]
+        found = found.assign(limits=limits(found))
+        found = found.reset_index().merge(self.studies, on=_KEYS).set_index("index").sort_index()
+        inside = [_is_inside(*each) for each in zip(found.outside, found.limits, strict=True)]
+        found = found[np.array(inside, bool)]
+        begins = found[(found.iteration == 0) & (found.origin == "first")].study
+        return found[found.study.isin(begins)]
+
+    def table(self, found: pd.DataFrame) -> pd.DataFrame:
+        """A row per architecture, a column per task with a `Measured`, None if not run.
+
+        Args:
+            found: trials of `complete`.
+        """
+        rows = {arch: _facts(arch) for arch in dict.fromkeys([*ARCHITECTURES, *found.arch])}
+        for arch, part in found[found.column.isin(self.pooled(found))].groupby(
+            "arch", observed=True
+        ):
+            trials = part[part.origin == "random"]
+            learned = (trials.eval_loss < LEARNED * trials.chance_loss).sum()
+            rows[arch][LEARNS] = _percent(learned, len(trials))
+            rows[arch][DIVERGES] = _percent((trials.status == "infeasible").sum(), len(trials))
+        for column, (of_studies, multiple) in self.columns.items():
+            for arch, value in _bests(found[found.column == of_studies], multiple).items():
+                rows[arch][column] = value
+        for arch, value in _speeds(self.timed(found)).items():
+            rows[arch][SPEED] = value
+        names = [*FACTS, *self.columns, LEARNS, DIVERGES, SPEED]
+        filled = [[row.get(name) for name in names] for row in rows.values()]
+        return pd.DataFrame(filled, list(rows), names, dtype=object)
+
+    def pooled(self, found: pd.DataFrame) -> list[str]:
+        """Columns over which the shares of random trials are pooled.
+
+        These are the columns of all cells that have a result, except cells that need more layers
+        than a column has. Before there is one, it is the column of the most cells.
+        """
+        archs = {name: set(part.arch) for name, part in found.groupby("column")}
+        of_cells = self.studies[self.studies.arch.isin(set(found.arch))]
+        wanted = of_cells.groupby("column").arch.agg(set)
+        common = [name for name in self.columns if name in archs and archs[name] == wanted[name]]
+        return common or sorted(archs, key=lambda name: len(archs[name]))[-1:]
+
+    def timed(self, found: pd.DataFrame) -> pd.DataFrame:
+        """Trials whose speed is compared: the first column's, on its most frequent device."""
+        part = found[(found.column == self.first) & (found.status == "ok")]
+        devices = part.device.astype(object).fillna("")
+        return part[devices == devices.mode().iloc[0]] if len(part) else part
+
+    def notes(self, found: pd.DataFrame) -> Sequence[str]:
+        """Sentences that explain the table's numbers."""
+        speeds = self.timed(found)
+        devices = sorted({str(each) for each in speeds.device.dropna()}) or ["unknown"]
+        longer = (
+            "Columns at a multiple of the length have the same trials as those before them, "
+            "measured on longer sequences than they were trained on.",
+        )
+        return (
+            "Results are those of the best trial on the split valid, measured on eval: the median "
+            "seed's, and in brackets the range of the seeds. Of two seeds, it is the better one's.",
+            f"A random trial learns if its loss is below {LEARNED} of chance. Shares are pooled "
+            f"over {'; '.join(self.pooled(found))}, with Wilson's 95 % intervals.",
+            f"The memory task's variance is divided by the share of its {DIMENSIONS} numbers for "
+            "which there is a unit, so 1 is the best possible.",
+            "Steps per second are the median of the first column's trials, as their records have "
+            f"it (device: {', '.join(devices)}). Other processes on the machine may have slowed "
+            "them down.",
+            "Cells that need two layers have two in all columns, and none at depth 1.",
+            *(longer if any(multiple > 1 for _, multiple in self.columns.values()) else ()),
+        )
+
+
+def _studies(file):
+    """The studies of a gin file, as far as their cells have enough layers."""
+    for values in config.points(file, "laptop"):
+        if missing := [name for name in _NEEDED if name not in values]:
+            raise UserError(
+                f"{file}: a study of the atlas needs {', '.join(missing)} in SweepConfig.grid or "
+                "SweepConfig.common"
+            )
+        # Reports import no modules, so a custom cell may not be registered.
+        facts = ARCHITECTURES.get(values["arch"])
+        least = facts.min_depth if facts else 1
         if (depth := values.get("depth", least)) >= least:
-            own = {"max_params": values["num_params"], "max_steps": values["train_steps"]}
-            own["setting"] = json.dumps(values.get("task_options", {}), sort_keys=True)
-            own["limits"] = limits_of(values)
-            own |= {"depth": depth, "multiples": values.get("eval_lengths") or (1,)}
-            rows.append(values | own | {"column": _heading(values)})
-    return pd.DataFrame(rows)[[*_KEYS, "num_trials", "multiples", "column"]]
+            yield {
+                **{
+                    name: values[name]
+                    for name in ("task", "arch", "seed", "algorithm", "num_trials")
+                },
+                "depth": depth,
+                "max_params": values["num_params"],
+                "max_steps": values["train_steps"],
+                "setting": json.dumps(values.get("task_options", {}), sort_keys=True),
+                "limits": limits_of(values),
+                "multiples": values.get("eval_lengths") or (1,),
+                "column": _heading(values),
+            }
+
+
+@functools.cache
+def standard() -> Atlas:
+    """The atlas of the project's own columns."""
+    return Atlas()
 
 
 def _heading(values):
@@ -76,38 +205,6 @@ def _heading(values):
         return f"variance recovered / (units / {DIMENSIONS})"
     depth = f", depth {values['depth']}" if "depth" in values else ""
     return f"{task_in_words(values)}{depth}: loss / chance"
-
-
-@functools.cache
-def _sources() -> dict[str, tuple[str, int]]:
-    """Heading of each column -> that of its studies, and the multiple of the trained length."""
-    found = {}
-    for row in studies().drop_duplicates("column").itertuples():
-        for multiple in row.multiples:
-            times = "" if multiple == 1 else f" at {multiple} times the length"
-            found[row.column.replace(":", f"{times}:", 1)] = row.column, multiple
-    return found
-
-
-def columns() -> list[str]:
-    """Headings of the columns that have a task, in the order of the gin file."""
-    return list(_sources())
-
-
-def select(trials: pd.DataFrame) -> pd.DataFrame:
-    """The trials of the atlas's studies, with the additional columns `num_trials` and `column`.
-
-    A random study of another sweep may have the same task, sizes and seed, but it has other ranges
-    or does not begin with the task's defaults.
-    """
-    found = trials[~trials.is_rerun & trials.iteration.notna() & (trials.profile != "smoke")]
-    found = found[found.held == "[]"]
-    found = found.assign(limits=limits(found))
-    found = found.reset_index().merge(studies(), on=_KEYS).set_index("index").sort_index()
-    inside = [_is_inside(*each) for each in zip(found.outside, found.limits, strict=True)]
-    found = found[np.array(inside, bool)]
-    begins = found[(found.iteration == 0) & (found.origin == "first")].study
-    return found[found.study.isin(begins)]
 
 
 def _is_inside(outside, limits):
@@ -125,46 +222,14 @@ def complete(found: pd.DataFrame) -> pd.DataFrame:
     return found[(size >= found.num_trials) & (found.iteration < found.num_trials)]
 
 
-def table(found: pd.DataFrame) -> pd.DataFrame:
-    """The atlas: a row per architecture, a column per task with a `Measured`, None if not run.
-
-    Args:
-        found: trials of `complete`.
-    """
-    rows = {arch: _facts(arch) for arch in ARCHITECTURES}
-    for arch, part in found[found.column.isin(pooled(found))].groupby("arch", observed=True):
-        trials = part[part.origin == "random"]
-        learned = (trials.eval_loss < LEARNED * trials.chance_loss).sum()
-        rows[arch][LEARNS] = _percent(learned, len(trials))
-        rows[arch][DIVERGES] = _percent((trials.status == "infeasible").sum(), len(trials))
-    for column, (of_studies, multiple) in _sources().items():
-        for arch, value in _bests(found[found.column == of_studies], multiple).items():
-            rows[arch][column] = value
-    for arch, value in _speeds(found).items():
-        rows[arch][SPEED] = value
-    names = [*FACTS, *columns(), LEARNS, DIVERGES, SPEED]
-    filled = [[row.get(name) for name in names] for row in rows.values()]
-    return pd.DataFrame(filled, list(rows), names, dtype=object)
-
-
 def _facts(arch):
-    facts = ARCHITECTURES[arch]
+    facts = ARCHITECTURES.get(arch)
+    if facts is None:
+        return dict(zip(FACTS, (label(arch), "", "", ""), strict=True))
     paper = COLLINS if arch in ARCHS else facts.paper.split(", ")[0]
     authors, _, year = paper.rpartition(" ")
     name = label(arch) if facts.min_depth == 1 else f"{label(arch)} (depth {facts.min_depth})"
     return dict(zip(FACTS, (name, authors, year, ", ".join(facts.state_names)), strict=True))
-
-
-def pooled(found: pd.DataFrame) -> list[str]:
-    """Columns over which the shares of random trials are pooled.
-
-    These are the columns of all cells that have a result, except cells that need more layers than a
-    column has. Before there is one, it is the column of the most cells.
-    """
-    archs = {name: set(part.arch) for name, part in found.groupby("column")}
-    wanted = studies()[studies().arch.isin(set(found.arch))].groupby("column").arch.agg(set)
-    common = [name for name in columns() if name in archs and archs[name] == wanted[name]]
-    return common or sorted(archs, key=lambda name: len(archs[name]))[-1:]
 
 
 def _percent(count, total):
@@ -193,20 +258,12 @@ def _measure(part, multiple):
     return ratio.where(part.task != "capacity", part.bits_per_parameter)
 
 
-def _speeds(found):
-    """Architecture -> median steps per second of the first column's trials, over seeds."""
-    part = timed(found)
+def _speeds(part):
+    """Architecture -> median steps per second, over seeds."""
     seeds = part.groupby(["arch", "seed"], observed=True).steps_per_second.median()
     medians = part.groupby("arch", observed=True).steps_per_second.median()
     ranges = seeds.groupby("arch", observed=True).agg(["min", "max"])
     return {arch: Measured(value, *ranges.loc[arch]) for arch, value in medians.dropna().items()}
-
-
-def timed(found: pd.DataFrame) -> pd.DataFrame:
-    """Trials whose speed is compared: those of the first column, on its most frequent device."""
-    part = found[(found.column == columns()[0]) & (found.status == "ok")]
-    devices = part.device.astype(object).fillna("")
-    return part[devices == devices.mode().iloc[0]] if len(part) else part
 
 
 def flat(cells: pd.DataFrame) -> pd.DataFrame:
@@ -225,25 +282,3 @@ def flat(cells: pd.DataFrame) -> pd.DataFrame:
 def in_words(cells: pd.DataFrame) -> pd.DataFrame:
     """The table as text, with "not run" for results that do not exist."""
     return cells.map(lambda each: "not run" if each is None else str(each))
-
-
-def notes(found: pd.DataFrame) -> Sequence[str]:
-    """Sentences that explain the table's numbers."""
-    speeds = timed(found)
-    devices = ", ".join(sorted({str(each) for each in speeds.device.dropna()})) or "unknown"
-    longer = (
-        "Columns at a multiple of the length have the same trials as those before them, measured "
-        "on longer sequences than they were trained on.",
-    )
-    return (
-        "Results are those of the best trial on the split valid, measured on eval: the median "
-        "seed's, and in brackets the range of the seeds. Of two seeds, it is the better one's.",
-        f"A random trial learns if its loss is below {LEARNED} of chance. Shares are pooled over "
-        f"{'; '.join(pooled(found))}, with Wilson's 95 % intervals.",
-        f"The memory task's variance is divided by the share of its {DIMENSIONS} numbers for which "
-        "there is a unit, so 1 is the best possible.",
-        f"Steps per second are the median of the first column's trials, as their records have it "
-        f"(device: {devices}). Other processes on the machine may have slowed them down.",
-        "Cells that need two layers have two in all columns, and none at depth 1.",
-        *(longer if any(multiple > 1 for _, multiple in _sources().values()) else ()),
-    )

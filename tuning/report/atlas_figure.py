@@ -8,7 +8,7 @@ from matplotlib.transforms import Bbox
 
 from rnn_zoo.architectures import ARCHITECTURES
 from tuning.report import style
-from tuning.report.atlas import LEARNS, columns
+from tuning.report.atlas import LEARNS
 from tuning.report.chart import Chart
 from tuning.report.paper import LABELS
 
@@ -29,12 +29,15 @@ _PLACES = [
 _FAR = 10
 
 
-def draw(cells: pd.DataFrame) -> Chart | None:
-    """Draws the cells of `atlas.table` that have both numbers; returns None if there are none.
+def draw(cells: pd.DataFrame, bits: str) -> Chart | None:
+    """Draws the cells of `Atlas.table` that have both numbers; returns None if there are none.
 
     The paper's cells have their own colours. Marks are filled for cells with a forget gate.
+
+    Args:
+        cells: the table.
+        bits: heading of the column of stored bits.
     """
-    bits = columns()[0]
     shown = cells[cells[bits].notna() & cells[LEARNS].notna()]
     shown = shown[[not np.isnan(each.value) for each in shown[bits]]]
     if not len(shown):
@@ -65,7 +68,8 @@ def _colour(chart, arch):
 
 
 def _mark(chart, arch, place, low, high):
-    colour, is_gated = _colour(chart, arch), bool(ARCHITECTURES[arch].forget_gates)
+    known = ARCHITECTURES.get(arch)  # a custom cell is not
+    colour, is_gated = _colour(chart, arch), bool(known and known.forget_gates)
     chart.axes.vlines(place[0], low, high, color=colour, linewidth=0.7, alpha=0.5)
     chart.axes.plot(*place, "o", color=colour, fillstyle=_filling(is_gated))
 

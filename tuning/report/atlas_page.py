@@ -12,16 +12,17 @@ _SCRIPTS = ("base", "table", "atlas")
 _DIGITS = 6
 
 
-def files(trials: pd.DataFrame, runs: str) -> dict[str, str | bytes]:
+def files(of: atlas.Atlas, trials: pd.DataFrame, runs: str) -> dict[str, str | bytes]:
     """Returns the content of each file by its path in the report.
 
     Args:
-        trials: trials of `atlas.select`.
+        of: the atlas.
+        trials: trials of `of.select`.
         runs: directory of the runs, as the page names it.
     """
     found = atlas.complete(trials)
-    cells = atlas.table(found)
-    chart = atlas_figure.draw(cells)
+    cells = of.table(found)
+    chart = atlas_figure.draw(cells, of.first)
     pictures = {kind: chart.picture(kind, "atlas") for kind in page.KINDS} if chart else {}
     html = page.fill(
         "atlas",
@@ -29,12 +30,12 @@ def files(trials: pd.DataFrame, runs: str) -> dict[str, str | bytes]:
         cells=len(cells),
         trials=len(found),
         studies=found.study.nunique(),
-        wanted=len(atlas.studies()),
+        wanted=len(of.studies),
         runs=runs,
         svg=page.inline(chart.svg("atlas"), "atlas", chart.inks) if chart else None,
         caption=atlas_figure.CAPTION,
         kinds=page.KINDS,
-        notes=atlas.notes(found),
+        notes=of.notes(found),
         data=page.pack(_packed(cells)),
     )
     texts = {

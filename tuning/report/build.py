@@ -3,7 +3,7 @@
 import os
 import pathlib
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import pandas as pd
 
@@ -38,6 +38,7 @@ def run(
     version: str = "",
     figures: Collection[str] | None = None,
     style_file: str | os.PathLike | None = None,
+    atlas_files: Sequence[str] = (),
 ) -> None:
     """Writes the report of a directory of runs.
 
@@ -57,18 +58,20 @@ def run(
         version: version of the page, if `watch` rebuilds it.
         figures: names of the figures to draw; files of others stay as they are. All if None.
         style_file: Matplotlib style file, whose keys replace those of the report's style.
+        atlas_files: gin files of sweeps whose tasks are further columns of the atlas.
 
     Raises:
         NoRuns: there is no finished run.
-        UserError: a figure has another name, the style is no such file, or a link is in place of a
-            directory to write.
+        UserError: a figure has another name, the style is no such file, a gin file cannot be read,
+            or a link is in place of a directory to write.
     """
     for name in _FOLDERS:
         refuse_link(pathlib.Path(out, name))
     found, excluded, problems = _read(runs, published_trials)
     for problem in problems:
         display.say(problem)
-    of_atlas, of_optimizers = atlas.select(found), optimizers.select(found)
+    of = atlas.Atlas((atlas.FILE, *atlas_files))
+    of_atlas, of_optimizers = of.select(found), optimizers.select(found)
     others = found.drop(index=of_atlas.index.union(of_optimizers.index))
     chosen = _choose(figures, FIGURES | generic.panels(others))
     own = others[others.source == "rnn-zoo"]
@@ -78,7 +81,7 @@ def run(
     usual = of_paper(by_optimizer(judged)[""])
     with style.using(style_file, found.arch.unique()):
         drawn = _draw(chosen, others, excluded)
-        pages = atlas_page.files(of_atlas, _name(runs)) if len(of_atlas) else {}
+        pages = atlas_page.files(of, of_atlas, _name(runs)) if len(of_atlas) else {}
         compared = optimizers.files(of_optimizers) if len(of_optimizers) else {}
     tables = {name: (table, table.make(usual)) for name, table in TABLES.items()}
     claims = _judge(judged)

@@ -258,7 +258,7 @@ def run(
     found = trials.frame([])
     if runs is not None:
         found, problems = trials.read(runs)
-        found = found.drop(index=atlas.select(found).index)  # as in the report
+        found = found.drop(index=atlas.standard().select(found).index)  # as in the report
         for problem in problems:
             display.say(problem)
     if "path" in text8:  # worker processes may have another home directory

@@ -13,10 +13,13 @@ from report_rows import capacity, frame, record, trial
 
 from rnn_zoo.architectures import ARCHITECTURES
 from trainer.display.progress import Display
+from trainer.errors import UserError
 from tuning.report import atlas, atlas_figure, build
 from tuning.report.claims.floors import LEARNED
 
-BITS, OTHER_BITS, VARIANCE = atlas.columns()[:3]
+ATLAS = atlas.standard()
+BITS, OTHER_BITS = (f"bits per parameter at {size}" for size in ("2,500", "1,000"))
+VARIANCE = "variance recovered / (units / 64)"
 
 
 def study(column, arch, results, seed=1, **values):
@@ -24,7 +27,7 @@ def study(column, arch, results, seed=1, **values):
 
     The first trial has the defaults and the others are random; None stands for divergence.
     """
-    wanted = atlas.studies()
+    wanted = ATLAS.studies
     (row,) = wanted[
         (wanted.column == column) & (wanted.arch == arch) & (wanted.seed == seed)
     ].to_dict("records")
@@ -43,7 +46,7 @@ def study(column, arch, results, seed=1, **values):
 
 
 def table(*studies):
-    return atlas.table(atlas.complete(atlas.select(frame(*itertools.chain(*studies)))))
+    return ATLAS.table(atlas.complete(ATLAS.select(frame(*itertools.chain(*studies)))))
 
 
 PARENS = "parens, depth 1: loss / chance"
@@ -98,10 +101,10 @@ def test_a_cell_without_a_depth_does_not_keep_its_columns_from_the_shares():
     rows = (
         study(PARENS, "rnn", [1] * 6) + study(deep, "rnn", [1] * 6) + study(deep, "+rnn", [1] * 6)
     )
-    found = atlas.select(frame(*rows))
-    assert atlas.pooled(found) == [PARENS, deep]
-    alone = atlas.select(frame(*study(PARENS, "rnn", [1] * 6), *study(BITS, "mgu", [1] * 6)))
-    assert len(atlas.pooled(alone)) == 1
+    found = ATLAS.select(frame(*rows))
+    assert ATLAS.pooled(found) == [PARENS, deep]
+    alone = ATLAS.select(frame(*study(PARENS, "rnn", [1] * 6), *study(BITS, "mgu", [1] * 6)))
+    assert len(ATLAS.pooled(alone)) == 1
 
 
 def test_speed_is_the_median_with_the_range_of_the_seeds():
@@ -125,32 +128,31 @@ def test_speed_is_the_median_with_the_range_of_the_seeds():
     ],
 )
 def test_only_the_atlas_s_own_studies_are_used(values):
-    assert not len(atlas.select(frame(*study(PARENS, "rnn", [0.5] * 6, **values))))
+    assert not len(ATLAS.select(frame(*study(PARENS, "rnn", [0.5] * 6, **values))))
 
 
 def test_the_ranges_of_the_gin_file_are_those_of_its_studies():
     """Data sets of another size hold another number of bits."""
     rows = study(BITS, "rnn", [9] * 6, outside='["task_options.num_samples"]')
-    assert len(atlas.select(frame(*rows))) == 6
+    assert len(ATLAS.select(frame(*rows))) == 6
     other = '{"num_samples range": "[500, 1500]"}'
-    assert not len(atlas.select(frame(*study(BITS, "rnn", [9] * 6, fixed=other))))
+    assert not len(ATLAS.select(frame(*study(BITS, "rnn", [9] * 6, fixed=other))))
 
 
 def test_a_study_of_other_task_options_is_not_used():
     digits = "digits, permuted: loss / chance"
     rows = study(digits, "rnn", [0.5] * 6) + study(digits, "mgu", [0.5] * 6, setting="{}")
-    assert set(atlas.select(frame(*rows)).arch) == {"rnn"}
+    assert set(ATLAS.select(frame(*rows)).arch) == {"rnn"}
 
 
 @pytest.fixture
 def longer(monkeypatch):
     """An atlas in which parens is also measured at four times the trained length."""
-    studies = atlas.studies()
-    multiples = [(1, 4) if column == PARENS else (1,) for column in studies.column]
-    monkeypatch.setattr(atlas, "studies", lambda: studies.assign(multiples=multiples))
-    atlas._sources.cache_clear()
-    yield "parens, depth 1 at 4 times the length: loss / chance"
-    atlas._sources.cache_clear()
+    name, columns = "parens, depth 1 at 4 times the length: loss / chance", {}
+    for column, source in ATLAS.columns.items():
+        columns |= {column: source} | ({name: (PARENS, 4)} if column == PARENS else {})
+    monkeypatch.setattr(ATLAS, "columns", columns)
+    return name
 
 
 def test_a_longer_column_has_the_trial_that_is_best_at_the_trained_length(longer):
@@ -166,32 +168,80 @@ def test_a_longer_column_has_the_trial_that_is_best_at_the_trained_length(longer
     }
     rows["rnn"][0]["lengths"], rows["mgu"][0]["lengths"] = at(1.0, 4.0), at(1.0, None)
     cells = table(*rows.values())
-    assert atlas.columns()[atlas.columns().index(PARENS) + 1] == longer
+    assert list(ATLAS.columns)[list(ATLAS.columns).index(PARENS) + 1] == longer
     assert cells.loc["rnn", PARENS].value == cells.loc["mgu", PARENS].value == 0.5
     assert cells.loc["rnn", longer][:3] == (0.8, 0.8, 0.8)
     assert cells.loc["gru", longer].value == 0.1
     assert atlas.in_words(cells).loc["mgu", longer] == "all diverged"
-    found = atlas.select(frame(*itertools.chain(*rows.values())))
-    assert atlas.pooled(found) == [PARENS]
-    assert "Columns at a multiple of the length" in atlas.notes(found)[-1]
+    found = ATLAS.select(frame(*itertools.chain(*rows.values())))
+    assert ATLAS.pooled(found) == [PARENS]
+    assert "Columns at a multiple of the length" in ATLAS.notes(found)[-1]
 
 
 def test_a_study_is_used_once_it_is_finished():
-    found = atlas.select(frame(*study(PARENS, "rnn", [0.5] * 5), *study(PARENS, "mgu", [0.5] * 7)))
+    found = ATLAS.select(frame(*study(PARENS, "rnn", [0.5] * 5), *study(PARENS, "mgu", [0.5] * 7)))
     assert atlas.complete(found).arch.value_counts().to_dict() == {"mgu": 6}
 
 
 def test_a_random_study_of_another_sweep_is_none_of_it():
     """Its trials would be missing from the paper's figures and claims."""
     other = study(PARENS, "gru", [0.5] * 8, study="elsewhere", origin="random")
-    found = atlas.select(frame(*study(PARENS, "rnn", [0.5] * 6), *other))
+    found = ATLAS.select(frame(*study(PARENS, "rnn", [0.5] * 6), *other))
     assert set(found.arch) == {"rnn"}
+
+
+OWN = """
+SweepConfig.common = {'algorithm': 'random', 'num_trials': 3, 'first': 'config', 'seed': 1}
+SweepConfig.grid = [{
+    'task': 'my_lab.Majority',
+    'arch': ['rnn', 'my_lab.Slow'],
+    'num_params': 500,
+    'train_steps': 40,
+    'eval_lengths': (1, 2),
+}]
+"""
+
+
+def test_the_tasks_and_cells_of_another_gin_file_join_the_atlas(tmp_path):
+    path, column = tmp_path / "own.gin", "my_lab.Majority: loss / chance"
+    path.write_text(OWN)
+    wide = atlas.Atlas((atlas.FILE, str(path)))
+    assert list(wide.columns) == [
+        *ATLAS.columns, column, column.replace(":", " at 2 times the length:")
+    ]  # fmt: skip
+    facts = {"max_params": 500, "max_steps": 40, "chance_loss": 2.0, "seed": 1, "num_params": 490}
+    facts |= {"setting": "{}", "algorithm": "random", "fixed": "{}"}
+    rows = [
+        trial(
+            "my_lab.Majority", loss, arch=arch, study=arch, iteration=number,
+            origin="random" if number else "first", run_id=f"{number:05d}", **facts,
+        )
+        for arch, losses in (("rnn", (2, 1.5, 1)), ("my_lab.Slow", (2, 2, 0.5)))
+        for number, loss in enumerate(losses)
+    ]  # fmt: skip
+    rows += study(PARENS, "rnn", [0.5] * 6)
+    assert not len(ATLAS.select(frame(*rows[:6])))
+    cells = wide.table(atlas.complete(wide.select(frame(*rows))))
+    assert cells[column].dropna().map(lambda each: each.value).to_dict() == {
+        "rnn": 0.5, "my_lab.Slow": 0.25
+    }  # fmt: skip
+    assert cells.loc["my_lab.Slow", "cell":"states"].tolist() == ["my_lab.Slow", "", "", ""]
+    assert cells.loc["rnn", PARENS].value == 0.5
+
+
+def test_a_study_of_the_atlas_needs_its_budgets(tmp_path):
+    path = tmp_path / "own.gin"
+    path.write_text(OWN.replace("'num_params': 500,", "").replace("'seed': 1", ""))
+    with pytest.raises(
+        UserError, match=r"own\.gin: a study of the atlas needs num_params, seed in"
+    ):
+        atlas.Atlas((str(path),))
 
 
 def test_names_in_the_picture_do_not_cover_each_other():
     archs = ("rnn", "gru", "lstm", "mgu", "janet")
     cells = table(*(study(BITS, arch, [1500, 1, 1, 1, 1, 1]) for arch in archs))
-    chart = atlas_figure.draw(cells)
+    chart = atlas_figure.draw(cells, ATLAS.first)
     names = [text for text in chart.axes.texts if text.get_text()]
     assert {text.get_text() for text in names} == {"RNN", "GRU", "LSTM", "mgu", "janet"}
     chart.figure.draw_without_rendering()
@@ -199,7 +249,7 @@ def test_names_in_the_picture_do_not_cover_each_other():
     assert sum(box.count_overlaps(boxes) for box in boxes) == len(boxes)  # each with itself
     marks = [line for line in chart.axes.lines if len(line.get_xdata()) == 1]
     assert {(*line.get_xdata(), *line.get_ydata()) for line in marks} == {(0.0, 1500 / 990)}
-    assert atlas_figure.draw(table(study(PARENS, "rnn", [0.5] * 6))) is None
+    assert atlas_figure.draw(table(study(PARENS, "rnn", [0.5] * 6)), ATLAS.first) is None
 
 
 @pytest.fixture(scope="module")

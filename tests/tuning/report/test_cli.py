@@ -206,7 +206,7 @@ def test_the_authors_trials_are_converted_and_laid_under_or_stand_alone(swept, t
         (["--runs=."], "--out is missing"),
         (["--out=x"], "--runs is missing"),
         (["--runs=nowhere", "--out=x"], "--runs is no directory: nowhere"),
-        (["--plan", "--out=x", "--figures=1a"], "--figures and --style are for reports, not for"),
+        (["--plan", "--out=x", "--figures=1a"], "--figures, --style and --atlas are for"),
         (["--runs=.", "--out=x", "--style=nowhere"], "--style is no file: nowhere"),
         (["--published=nowhere", "--out=x"], "--published is no file: nowhere"),
         (["--published=.", "--out=x"], "convert_published --published=. --out=published.parquet"),
