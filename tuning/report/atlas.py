@@ -15,6 +15,7 @@ import pandas as pd
 
 from rnn_zoo.architectures import ARCHITECTURES
 from trainer.errors import UserError
+from tuning.options import SEARCHED
 from tuning.report import lengths, statistics
 from tuning.report.claims.floors import LEARNED
 from tuning.report.drawing import over_seeds
@@ -94,7 +95,8 @@ class Atlas:
         """
         found = trials[~trials.is_rerun & trials.iteration.notna() & (trials.profile != "smoke")]
         found = found[found.held == "[]"]
-        found = found.assign(limits=limits(found))
+        given = found.setting.astype(object).map(_given, na_action="ignore")
+        found = found.assign(limits=limits(found), setting=given)
         found = found.reset_index().merge(self.studies, on=_KEYS).set_index("index").sort_index()
         inside = [_is_inside(*each) for each in zip(found.outside, found.limits, strict=True)]
         found = found[np.array(inside, bool)]
@@ -178,6 +180,7 @@ def _studies(file):
         least = facts.min_depth if facts else 1
         if (depth := values.get("depth", least)) >= least:
             yield {
+                "file": file,
                 **{
                     name: values[name]
                     for name in ("task", "arch", "seed", "algorithm", "num_trials")
@@ -205,6 +208,13 @@ def _heading(values):
         return f"variance recovered / (units / {DIMENSIONS})"
     depth = f", depth {values['depth']}" if "depth" in values else ""
     return f"{task_in_words(values)}{depth}: loss / chance"
+
+
+@functools.cache
+def _given(setting):
+    """The options of a setting that have values; ranges other than the task's are in `limits`."""
+    values = json.loads(setting).items()
+    return json.dumps({name: value for name, value in values if value != SEARCHED}, sort_keys=True)
 
 
 def _is_inside(outside, limits):

@@ -48,7 +48,7 @@ def run(
     OUT/atlas.html    the page of the atlas, if it has runs
     OUT/*/optimizers  the comparison of optimizers, if it has runs
 
-    Trials of the atlas and of that comparison enter no other figure, table or claim.
+    Trials of the project's atlas and of that comparison enter no other figure, table or claim.
 
     Args:
         runs: the directory, or None to report the authors' trials alone.
@@ -72,7 +72,12 @@ def run(
         display.say(problem)
     of = atlas.Atlas((atlas.FILE, *atlas_files))
     of_atlas, of_optimizers = of.select(found), optimizers.select(found)
-    others = found.drop(index=of_atlas.index.union(of_optimizers.index))
+    for file in atlas_files:
+        if file not in set(of_atlas.file):
+            display.say(f"{file} adds nothing to the atlas: these runs have no study of it")
+    others = found.drop(
+        index=of_atlas[of_atlas.file == atlas.FILE].index.union(of_optimizers.index)
+    )
     chosen = _choose(figures, FIGURES | generic.panels(others))
     own = others[others.source == "rnn-zoo"]
     # Tables already show the paper's numbers, and claims are judged on one set of runs: both use

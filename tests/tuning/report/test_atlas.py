@@ -202,15 +202,13 @@ SweepConfig.grid = [{
 """
 
 
-def test_the_tasks_and_cells_of_another_gin_file_join_the_atlas(tmp_path):
-    path, column = tmp_path / "own.gin", "my_lab.Majority: loss / chance"
+@pytest.fixture
+def own(tmp_path):
+    """A gin file, and the trials of its studies."""
+    path = tmp_path / "own.gin"
     path.write_text(OWN)
-    wide = atlas.Atlas((atlas.FILE, str(path)))
-    assert list(wide.columns) == [
-        *ATLAS.columns, column, column.replace(":", " at 2 times the length:")
-    ]  # fmt: skip
     facts = {"max_params": 500, "max_steps": 40, "chance_loss": 2.0, "seed": 1, "num_params": 490}
-    facts |= {"setting": "{}", "algorithm": "random", "fixed": "{}"}
+    facts |= {"setting": '{"num_steps": "searched"}', "algorithm": "random", "fixed": "{}"}
     rows = [
         trial(
             "my_lab.Majority", loss, arch=arch, study=arch, iteration=number,
@@ -219,14 +217,36 @@ def test_the_tasks_and_cells_of_another_gin_file_join_the_atlas(tmp_path):
         for arch, losses in (("rnn", (2, 1.5, 1)), ("my_lab.Slow", (2, 2, 0.5)))
         for number, loss in enumerate(losses)
     ]  # fmt: skip
-    rows += study(PARENS, "rnn", [0.5] * 6)
-    assert not len(ATLAS.select(frame(*rows[:6])))
+    return str(path), rows
+
+
+def test_the_tasks_and_cells_of_another_gin_file_join_the_atlas(own):
+    path, rows = own
+    wide, column = atlas.Atlas((atlas.FILE, path)), "my_lab.Majority: loss / chance"
+    longer = column.replace(":", " at 2 times the length:")
+    assert list(wide.columns) == [*ATLAS.columns, column, longer]
+    assert not len(ATLAS.select(frame(*rows)))
+    rows = [*rows, *study(PARENS, "rnn", [0.5] * 6)]
     cells = wide.table(atlas.complete(wide.select(frame(*rows))))
-    assert cells[column].dropna().map(lambda each: each.value).to_dict() == {
-        "rnn": 0.5, "my_lab.Slow": 0.25
-    }  # fmt: skip
+    found = cells[column].dropna().map(lambda each: each.value)
+    assert found.to_dict() == {"rnn": 0.5, "my_lab.Slow": 0.25}
     assert cells.loc["my_lab.Slow", "cell":"states"].tolist() == ["my_lab.Slow", "", "", ""]
     assert cells.loc["rnn", PARENS].value == 0.5
+
+
+def test_a_report_with_another_gin_file_has_its_trials_in_figures_too(own, tmp_path, monkeypatch):
+    path, rows = own
+    other, said = tmp_path / "other.gin", []
+    other.write_text(OWN.replace("500", "700"))
+    found = frame(*rows, *study(PARENS, "rnn", [0.5] * 6))
+    monkeypatch.setattr(build.trials, "read", lambda runs, everything: (found, []))
+    monkeypatch.setattr(Display, "say", lambda self, text: said.append(text))
+    build.run(tmp_path, tmp_path / "out", None, Display(), atlas_files=[path, str(other)])
+    assert f"{other} adds nothing to the atlas: these runs have no study of it" in said
+    assert not [line for line in said if line.startswith(path)]
+    assert "my_lab.Slow" in (tmp_path / "out/tables/atlas.md").read_text()
+    figures = {each.stem for each in (tmp_path / "out/figures").iterdir()}
+    assert "my_lab.Majority-trials" in figures and "parens-trials" not in figures
 
 
 def test_a_study_of_the_atlas_needs_its_budgets(tmp_path):
