@@ -72,9 +72,9 @@ def run(
         display.say(problem)
     of = atlas.Atlas((atlas.FILE, *atlas_files))
     of_atlas, of_optimizers = of.select(found), optimizers.select(found)
-    for file in atlas_files:
-        if file not in set(of_atlas.file):
-            display.say(f"{file} adds nothing to the atlas: these runs have no study of it")
+    for name in atlas_files:
+        if name not in set(of_atlas.file):
+            display.say(f"{name} adds nothing to the atlas: these runs have no study of it")
     others = found.drop(
         index=of_atlas[of_atlas.file == atlas.FILE].index.union(of_optimizers.index)
     )
