@@ -42,18 +42,16 @@ hyperparameter and metric. The columns of `read` are fields of `RunRecord` and `
 
 import contextlib
 import dataclasses
-import hashlib
 import json
 import os
 import pathlib
 import re
 from collections.abc import Mapping
-from typing import Any, BinaryIO, NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 
-from rnn_zoo.json_types import reader
-from rnn_zoo.names import home_of, is_name
+from rnn_zoo.names import home_of
 from trainer.cli.gin_files import default_batch_size
 from trainer.config import is_registered, read_config
 from trainer.display.words import count
@@ -61,7 +59,6 @@ from trainer.errors import UserError
 from trainer.options import completed
 from trainer.storage import json_files
 from trainer.storage.differences import flat
-from trainer.storage.files import open_regular
 from trainer.storage.records import AtLength, RunDirectory, RunRecord
 from tuning import options
 from tuning.search import ranges
@@ -129,18 +126,11 @@ _LOSSES = ("train_loss", "valid_loss", "eval_loss")
 #: Largest relative difference between the losses of copies. Lanes round sums in another order.
 _TOLERANCE = 1e-5
 #: Columns of JSON, and what they hold.
-_JSON: dict[str, Any] = {**dict.fromkeys(NAMES, list[str]), "validation": list}
-_JSON |= {"lengths": list[AtLength], "curve": list[float]}
-_JSON |= {"setting": dict, "hparams": dict, "fixed": dict}
-#: Key of the digest in the metadata of the file that `read_published` reads.
-_DIGEST = b"rnn_zoo.sha256"
-#: Most rows of that file; the authors have some 100,000.
-_MOST_PUBLISHED = 500_000
-#: How to make that file.
-CONVERT = (
-    "convert the authors' files with python -m tuning.report.convert_published --published=DIR "
-    "--out=published.parquet"
-)
+JSON: dict[str, Any] = {**dict.fromkeys(NAMES, list[str]), "validation": list}
+JSON |= {"lengths": list[AtLength], "curve": list[float]}
+JSON |= {"setting": dict, "hparams": dict, "fixed": dict}
+#: Columns that tables of earlier versions lack.
+LATER = (*_PROVENANCE, "validation", "lengths", "fixed", *_OF_CONFIG, "excluded")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -223,7 +213,7 @@ def with_copies(trials: pd.DataFrame) -> pd.DataFrame:
     """Marks the copies of other studies' trials and of runs in `excluded`; changes the table."""
     kept = trials[trials.excluded == ""]
     # Few trials are left, whose JSON is then parsed.
-    kept = kept[kept.duplicated([name for name in _SAME if name not in _JSON], keep=False)]
+    kept = kept[kept.duplicated([name for name in _SAME if name not in JSON], keep=False)]
     # Options have another order in a run that repeats a config.gin, where gin has sorted them.
     kept = kept.assign(
         hparams=kept.hparams.map(_sorted, na_action="ignore"),
@@ -277,82 +267,6 @@ def left_out(trials: pd.DataFrame) -> list[str]:
         of_tasks = ", ".join(f"{number:,} of {task}" for task, number in tasks.items())
         sentences.append(f"left out: {count(len(part), 'trial')} {reason} ({of_tasks})")
     return sentences
-
-
-def write_published(trials: pd.DataFrame, file: BinaryIO) -> None:
-    """Writes the authors' trials as Parquet, with a digest of the values among its metadata.
-
-    Parquet's own checksums leave out the pages of a column's different values.
-    """
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    table = pa.Table.from_pandas(trials, preserve_index=False)
-    digest = {_DIGEST: _digest(trials).encode()}
-    parquet.write_table(table.replace_schema_metadata(table.schema.metadata | digest), file)
-
-
-def read_published(path: str | os.PathLike) -> pd.DataFrame:
-    """Reads the authors' trials, as written by `write_published`.
-
-    Args:
-        path: Parquet file.
-
-    Returns:
-        DataFrame as from `read`.
-
-    Raises:
-        UserError: the file cannot be read, lacks columns, or was changed.
-    """
-    from pyarrow import parquet
-
-    try:
-        with open(open_regular(path), "rb") as file:
-            about = parquet.ParquetFile(file).metadata
-            if about.num_rows > _MOST_PUBLISHED:  # a few bytes can stand for millions of rows
-                raise ValueError(f"it has more than {_MOST_PUBLISHED:,} rows")
-            table = parquet.read_table(file)
-        found, digest = table.to_pandas(), (table.schema.metadata or {}).get(_DIGEST, b"").decode()
-    except Exception as error:  # a damaged file raises many kinds
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise UserError(f"cannot read {path} as Parquet: {reason}; {CONVERT}") from None
-    optional = (*_PROVENANCE, "validation", "lengths", "fixed", *_OF_CONFIG, "excluded")
-    missing = [name for name in COLUMNS if name not in found and name not in optional]
-    if missing:
-        raise UserError(f"{path} has no column {', '.join(missing)}; {CONVERT}")
-    try:
-        columns, found = list(found.columns), frame(found)
-        # Files of earlier versions lack columns, which are no part of their digest.
-        same = _digest(found[columns]) == digest
-        _check(found)
-    except Exception as error:  # pyarrow, too, converts a column's text only when it is used
-        raise UserError(f"{path} does not hold the authors' trials: {error}; {CONVERT}") from None
-    if not same:
-        raise UserError(f"{path} was changed or damaged after it was written; {CONVERT}")
-    return found
-
-
-def _digest(trials):
-    """Returns the SHA-256 of a table's values."""
-    hashes = pd.util.hash_pandas_object(trials.astype(str), index=False)
-    return hashlib.sha256(hashes.to_numpy("<u8").tobytes()).hexdigest()
-
-
-def _check(trials):
-    """Raises ValueError or TypeError unless names are names, and JSON is what it should be."""
-    for name in {*trials.task, *trials.arch}:
-        if not is_name(name):
-            raise ValueError(f"{name!r} is no name of a task or architecture")
-    for name, kind in _JSON.items():
-        for text in trials[name].dropna().unique():
-            try:
-                values = reader(kind)(json.loads(text))
-                json.dumps(values, allow_nan=False)
-            except ValueError as error:
-                raise ValueError(f"{name} is {text[:80]}: {error}") from None
-    for name in ("run", "study", "run_id"):
-        if not all(isinstance(text, str) for text in trials[name]):
-            raise ValueError(f"{name} has a value that is no text")
 
 
 def frame(rows: list[dict] | pd.DataFrame) -> pd.DataFrame:

@@ -35,6 +35,7 @@ from trainer.trial import Trial
 from trainer.windows import WINDOWS, window_start
 from tuning import trials
 from tuning.config import StudyConfig
+from tuning.report import published
 from tuning.study import hparam_sets
 from tuning.study.study import Study
 from tuning.sweep import worker
@@ -220,7 +221,7 @@ def load_packed(home):
 
 
 def read_published(home):
-    return trials.read_published(home / "published.parquet").to_csv()
+    return published.read(home / "published.parquet").to_csv()
 
 
 def read_sets(home):

@@ -13,7 +13,7 @@ from trainer.display.words import cell, count
 from trainer.errors import UserError
 from trainer.storage.files import refuse_link
 from tuning import trials
-from tuning.report import atlas, atlas_page, generic, optimizers, page, style
+from tuning.report import atlas, atlas_page, generic, optimizers, page, published, style
 from tuning.report import gaps as gap
 from tuning.report.captions import caption
 from tuning.report.chart import METADATA
@@ -155,7 +155,7 @@ def _read(runs, published_trials):
     problems = problems + trials.left_out(own)
     frames = [trials.evidence(own)] if runs else []
     if published_trials:
-        frames.append(trials.read_published(published_trials))
+        frames.append(published.read(published_trials))
     found = trials.together(frames)
     if not len(found):
         reason = "; ".join(["no run to show" if len(own) else "no finished run", *problems])

@@ -33,12 +33,11 @@ def main():
     except ImportError as error:
         raise UserError(f"this needs {error.name}: pip install 'rnn-zoo[report]'") from None
     from rnn_zoo.files import whole
-    from tuning import trials
-    from tuning.report import authors
+    from tuning.report import authors, published
 
     found = authors.read(FLAGS.published)
     with whole(FLAGS.out) as file:
-        trials.write_published(found, file)
+        published.write(found, file)
     made = f"{FLAGS.out}: {count(len(found), 'trial')}"
     print(f"{made}; python -m tuning.report --published={FLAGS.out}")
 

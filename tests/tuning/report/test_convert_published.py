@@ -13,8 +13,7 @@ import pandas as pd
 import pytest
 
 from trainer.errors import UserError
-from tuning import trials
-from tuning.report import authors, convert_published, pickled
+from tuning.report import authors, convert_published, pickled, published
 from tuning.report.figures import FIGURES
 
 TYPES = [
@@ -301,10 +300,8 @@ def test_values_that_multiply_in_json_are_refused(tmp_path, monkeypatch):
 def test_the_name_of_a_file_may_be_any_bytes(tmp_path):
     (tmp_path / os.fsdecode(b"fig\xff.p")).write_bytes(pickle.dumps(records()))
     with open(tmp_path / "a.parquet", "wb") as file:
-        trials.write_published(authors.read(tmp_path), file)
-    assert (
-        trials.read_published(tmp_path / "a.parquet").study[0].startswith(r"published/fig\udcff/")
-    )
+        published.write(authors.read(tmp_path), file)
+    assert published.read(tmp_path / "a.parquet").study[0].startswith(r"published/fig\udcff/")
 
 
 def test_a_set_is_refused(tmp_path):
@@ -419,14 +416,14 @@ def test_the_report_reads_what_the_command_writes(convert, directory, tmp_path, 
     out = tmp_path / "published.parquet"
     convert(f"--published={directory}", f"--out={out}")
     assert f"{out}: 5 trials; python -m tuning.report --published={out}" in capsys.readouterr().out
-    pd.testing.assert_frame_equal(trials.read_published(out), authors.read(directory))
+    pd.testing.assert_frame_equal(published.read(out), authors.read(directory))
 
 
 def test_a_changed_value_is_refused(directory, tmp_path):
     """Also in a column's few different values, whose pages Parquet does not check."""
     found = authors.read(directory)
     with open(tmp_path / "a.parquet", "wb") as file:
-        trials.write_published(found, file)
+        published.write(found, file)
     content = (tmp_path / "a.parquet").read_bytes()
     read = []
     for seed in range(60):
@@ -434,7 +431,7 @@ def test_a_changed_value_is_refused(directory, tmp_path):
         changed[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
         (tmp_path / "b.parquet").write_bytes(changed)
         try:
-            read.append(trials.read_published(tmp_path / "b.parquet"))
+            read.append(published.read(tmp_path / "b.parquet"))
         except UserError:
             continue
     assert 0 < len(read) < 60
@@ -462,9 +459,9 @@ def test_values_that_cannot_be_are_refused(column, value, reason, directory, tmp
     found = authors.read(directory).astype({column: object})
     found[column] = value
     with open(tmp_path / "a.parquet", "wb") as file:
-        trials.write_published(found, file)
+        published.write(found, file)
     with pytest.raises(UserError, match=f"does not hold the authors' trials.*{reason}"):
-        trials.read_published(tmp_path / "a.parquet")
+        published.read(tmp_path / "a.parquet")
 
 
 def test_a_table_of_many_rows_is_refused_before_it_is_read(tmp_path):
@@ -472,16 +469,16 @@ def test_a_table_of_many_rows_is_refused_before_it_is_read(tmp_path):
     rows = pd.DataFrame({name: [None] * 500_001 for name in ("run", "task")})
     rows.to_parquet(tmp_path / "a.parquet")
     with pytest.raises(UserError, match="it has more than 500,000 rows"):
-        trials.read_published(tmp_path / "a.parquet")
+        published.read(tmp_path / "a.parquet")
 
 
 def test_another_file_is_refused_with_the_command(tmp_path):
     (tmp_path / "a.parquet").write_bytes(pickle.dumps(records()))
     with pytest.raises(UserError, match=r"as Parquet: .*convert the authors' files with python -m"):
-        trials.read_published(tmp_path / "a.parquet")
+        published.read(tmp_path / "a.parquet")
     pd.DataFrame({"run": ["a"]}).to_parquet(tmp_path / "b.parquet")
     with pytest.raises(UserError, match=r"has no column study, .*convert_published"):
-        trials.read_published(tmp_path / "b.parquet")
+        published.read(tmp_path / "b.parquet")
 
 
 @pytest.mark.parametrize(
