@@ -71,12 +71,9 @@ def main() -> None:
         display.say(edited)
     measurements = directory.read_metrics(record.identity)
     show_training(display, record, measurements)
-    # A run of a study has no measurements.
-    is_trial = record.origin or directory.name.endswith(f"_{record.run_id}")
     if stranger := directory.stranger(record):
         display.say(stranger)
-    gaps = directory.gaps(record, record.steps_done, measurements)
-    if gaps and (measurements or not is_trial):
+    if gaps := directory.gaps(record, record.steps_done, measurements):
         display.say(gaps)
     if not FLAGS.num and not writes:
         return

@@ -54,7 +54,7 @@ import numpy as np
 from rnn_zoo.names import home_of
 from trainer.cli.gin_files import default_batch_size
 from trainer.config import is_registered, read_config
-from trainer.display.words import count
+from trainer.display.words import count, printable
 from trainer.errors import UserError
 from trainer.options import completed
 from trainer.storage import json_files
@@ -295,16 +295,19 @@ def together(frames: list[pd.DataFrame]) -> pd.DataFrame:
 
 def _study(path, directory, problems):
     name = path.relative_to(directory).as_posix()
-    name = path.resolve().name if name == "." else name
+    # It becomes a column of text, a label and a file's name.
+    name = printable(path.resolve().name if name == "." else name)
     # A sweep keeps its studies in OUT/studies/NAME.
     is_of_sweep = path.parent.name == "studies"
     profile = profile_of(path.parent.parent, problems) if is_of_sweep else None
     facts = _tolerant(problems, identity.read, path, identity.Facts) or {}
     study = facts.get("study", {})
+    searched = path.parent.parent / "sweep.json" if is_of_sweep else path / "oracle.json"
+    if not (path / "study.json").exists() and (
+        searched.exists() or (path / "study.json").is_symlink()
+    ):
+        problems.append(f"{path} has lost its study.json, so its ranges are unknown")
     if is_of_sweep:
-        has_sweep = (path.parent.parent / "sweep.json").exists()
-        if has_sweep and not (path / "study.json").exists():
-            problems.append(f"{path} has lost its study.json, so its ranges are unknown")
         wanted = _tolerant([], _in_sweep, path.parent.parent, path.name) or {}
         text = consistency.difference(facts.get("config", {}), wanted.get("config", {}))
         if text := text or consistency.search_difference(study, wanted.get("study", {})):
@@ -408,9 +411,8 @@ def _rows(path, records, study, best, details, defaults, problems):
         if details:
             row["details"] = _details(record)
         if path.name == RUN:
-            row["validation"] = json.dumps(
-                _tolerant(problems, _validation, path.parent, record) or []
-            )
+            found = _tolerant(problems, _validation, path.parent, record, problems) or []
+            row["validation"] = json.dumps(found)
     return [rows[run_id] for run_id in sorted(rows)]
 
 
@@ -438,9 +440,12 @@ def _drop_repeated(logs, path, problems):
         first |= {each.run_id: name for each in logs[name]}
 
 
-def _validation(run, record):
+def _validation(run, record, problems):
     """Steps and losses of the measurements on the split valid."""
-    measured = RunDirectory(run).read_metrics(record.identity)
+    directory = RunDirectory(run)
+    measured = directory.read_metrics(record.identity)
+    if gaps := directory.gaps(record, record.steps_done, measured):
+        problems.append(gaps)
     return [[m["step"], m["valid_loss"]] for m in measured if m.get("valid_loss") is not None]
 
 

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from rnn_zoo.model import RecurrentModel
 
 INDEX = "index.json"
+#: Most bytes of an index or a card, and of weights.
+_MOST_TEXT, _MOST_BYTES = 10**7, 2**31
 
 
 class Config(TypedDict):
@@ -125,7 +127,7 @@ class Preset:
             rows |= {
                 name.replace("_", " "): f"{value:.4g}"
                 for name, value in scores["metrics"].items()
-                if name != "loss" and isinstance(value, (int, float))
+                if name != "loss" and isinstance(value, (int, float)) and abs(value) < 1e300
             }
             rows["the paper"] = self.paper or "gives no figure for this"
         if self.search is not None:
@@ -214,9 +216,11 @@ def load(name: str | os.PathLike) -> "RecurrentModel":
     root, own_name = _place(name)
     card = _find(root, own_name)
     weights = _weights(root, card)
-    model = build_model(
-        card.arch, card.depth, card.units, card.input_dim, card.output_dim, seed=0, **card.options
-    )
+    shape = (card.arch, card.depth, card.units, card.input_dim, card.output_dim)
+    try:
+        model = build_model(*shape, seed=0, **card.options)
+    except (TypeError, ValueError) as error:  # options may be anything
+        raise ValueError(f"no model has the options of the preset {card.name}: {error}") from None
     set_weights(model, weights)
     model.preset = card
     return model
@@ -413,6 +417,9 @@ def _read(path):
     if not path.is_file():
         code = errno.EINVAL if path.exists() else errno.ENOENT
         raise OSError(code, os.strerror(code), str(path))
+    is_text = path.name.endswith(".json")
+    if os.stat(path).st_size > (_MOST_TEXT if is_text else _MOST_BYTES):
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
     return path.read_bytes()
 
 

@@ -122,7 +122,8 @@ def read(path: str | PathLike) -> tuple[dict, dict[str, Any]]:
         text = metadata.get("facts", "")
         if metadata.get("sha256") != checkpoints.digest_of(arrays, text):
             raise ValueError("its content does not match its checksum")
-    except (OSError, SafetensorError, ValueError) as error:
+    # AttributeError: NumPy has no such type, such as one of 8 bits.
+    except (OSError, SafetensorError, AttributeError, ValueError) as error:
         raise UserError(f"{path} is not a quantised model, or is damaged: {error}") from None
     facts = json_files.parse(text.encode(), Facts, path)
     count = arrays["codes"].size * 8 // facts["bits"] + arrays["vectors"].size

@@ -19,7 +19,7 @@ from trainer.errors import UserError
 from trainer.storage import json_files
 from trainer.storage.differences import plain, refuse_difference
 from trainer.storage.files import refuse_links
-from trainer.windows import window_ends
+from trainer.windows import CURVE_POINTS, window_ends
 
 #: Fields in which equal runs may differ.
 INCIDENTAL = (
@@ -207,6 +207,9 @@ class RunRecord:
         for name in ("valid_loss", "eval_loss"):
             if self.objective is not None and getattr(self, name) is None:
                 raise UserError(f"it has an objective, and no {name}")
+        most = len(window_ends(self.train_steps, CURVE_POINTS))
+        if len(self.curve) > most:
+            raise UserError(f"its curve has {len(self.curve)} points, of at most {most}")
 
     @property
     def code(self) -> dict[str, str | None]:
@@ -351,11 +354,15 @@ class RunDirectory:
         return f"{self.path} holds the record of {record.run_id}"
 
     def gaps(self, record: RunRecord, step: int, measurements: Sequence[dict]) -> str | None:
-        """Says which measurements of the first `step` steps are lost; None if none is."""
+        """Says which measurements of the first `step` steps are lost; None if none is.
+
+        The trials of studies have no measurements.
+        """
         ends = [end for end in window_ends(record.train_steps) if end <= step]
         # The measurement at which a run diverges is not written.
         lost = set(ends) - {record.infeasible_at} - {each["step"] for each in measurements}
-        if not lost:
+        is_trial = record.origin or self.name.endswith(f"_{record.run_id}")
+        if not lost or (is_trial and not measurements):
             return None
         of_all = count(len(ends), "measurement")
         return f"{self.metrics_path} lacks {len(lost)} of {of_all}; the curves have gaps"

@@ -9,7 +9,7 @@ import pandas as pd
 
 from rnn_zoo.files import whole
 from trainer.display.progress import Display
-from trainer.display.words import cell, count
+from trainer.display.words import cell, count, printable
 from trainer.errors import UserError
 from trainer.storage.files import refuse_link
 from tuning import trials
@@ -98,7 +98,7 @@ def run(
         "trials": len(found),
         "studies": found.study.nunique(),
         "runs": _name(runs or published_trials),
-        "problems": problems,
+        "problems": list(map(printable, problems)),
         "version": version,
         "atlas": bool(pages),
     }

@@ -1,5 +1,6 @@
 """Placement of a figure's key: in an empty place of the axes, or else above them."""
 
+import textwrap
 from collections.abc import Mapping
 
 import numpy as np
@@ -21,6 +22,10 @@ _PLACES = {
     "lower center": np.array([0.5, 0]),
     "center": np.array([0.5, 0.5]),
 }
+#: Largest width of a key in that of its place: texts are wider once they are drawn.
+_WIDEST = 0.92
+#: Columns of a key, and characters of its lines, if its entries do not fit in one column.
+_NARROWER = ((1, 60), (1, 50), (1, 40), (1, 30), (1, 20))
 #: Distance between the key and the nearest mark, in pixels.
 _MARGIN = 6
 
@@ -31,7 +36,7 @@ def place_inside(axes: Axes, entries: Mapping[str, Artist], ink: str) -> bool:
     for columns in (1, 2, 3):
         key = axes.legend(entries.values(), entries, ncols=columns, labelcolor=ink)
         box = key.get_window_extent()
-        for place in _PLACES if box.width < frame.width else ():
+        for place in _PLACES if box.width < _WIDEST * frame.width else ():
             if _is_free(place, box, frame, taken):
                 key.set_loc(place)  # type: ignore[arg-type]  # a key of _PLACES
                 return True
@@ -40,19 +45,23 @@ def place_inside(axes: Axes, entries: Mapping[str, Artist], ink: str) -> bool:
 
 
 def place_above(figure: Figure, entries: Mapping[str, Artist], ink: str) -> None:
-    """Draws the key above the axes, in as many columns as fit."""
-    for columns in (3, 2, 1):
+    """Draws the key above the axes, in as many columns as fit; long entries take several lines."""
+    longest = max(map(len, entries), default=0)
+    for columns, characters in ((3, longest), (2, longest), (1, longest), *_NARROWER):
+        for key in figure.legends:
+            key.remove()
         key = figure.legend(
             handles=list(entries.values()),
-            labels=list(entries),
+            labels=[textwrap.fill(text, characters, subsequent_indent="   ") for text in entries],
             loc="outside upper center",
             ncols=columns,
             labelcolor=ink,
         )
-        # With room for texts that are wider once they are drawn.
-        if columns == 1 or key.get_window_extent().width <= 0.95 * figure.bbox.width:
-            return
-        key.remove()
+        if key.get_window_extent().width <= _WIDEST * figure.bbox.width:
+            break
+    # A tall key leaves the axes their height.
+    if (more := key.get_window_extent().height - figure.bbox.height / 3) > 0:
+        figure.set_figheight(figure.get_figheight() + more / figure.dpi)
 
 
 def _is_free(place, box, frame, taken):
