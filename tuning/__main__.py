@@ -207,7 +207,7 @@ def _search(search, display, lease):
         f"{best.eval_loss:.4f}, chance {best.chance_loss:.4f}; {lack or f'its run is in {run_dir}'}"
     )
     if not lack:
-        _export(run_dir, display)
+        _export(run_dir, display, best.code)
     return True
 
 
@@ -224,11 +224,15 @@ def _lack(run_dir, best):
     return ""
 
 
-def _export(run_dir, display):
+def _export(run_dir, display, modules=()):
     import keras
 
     if keras.backend.backend() != "tensorflow":
-        display.say(f"a SavedModel needs TensorFlow: python -m trainer.export --run_dir={run_dir}")
+        imports = "".join(f" --import={name}" for name in modules)
+        display.say(
+            "a SavedModel needs TensorFlow: KERAS_BACKEND=tensorflow python -m trainer.export "
+            f"--run_dir={run_dir}{imports}"
+        )
         return
     from trainer.export import export
 

@@ -235,7 +235,8 @@ def with_copies(trials: pd.DataFrame) -> pd.DataFrame:
 
 def _repeats(row, earlier):
     """Whether a training is a copy of an earlier one with the same settings."""
-    if row.study == earlier.study:
+    # A search may try the same values twice.
+    if row.study == earlier.study and not row.is_run:
         return False
     # Searches of two kinds may begin with the same trials.
     if not row.is_run and str(row.algorithm) != str(earlier.algorithm):

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import pathlib
 
 import pytest
 from processes import python
@@ -166,6 +167,45 @@ def test_a_trial_in_two_logs_of_a_study_counts_once(tmp_path):
     assert problems == [
         f"{tmp_path}/a/given.jsonl has 3 trials of trials.jsonl again, the first is 00000"
     ]
+
+
+def test_equal_given_hyperparameters_count_once(tmp_path):
+    write(tmp_path / "a/given.jsonl", *(record(f"000{n}-a", objective=0.5) for n in range(2)))
+    found, problems = trials.read(tmp_path)
+    assert found.run_id.tolist() == ["0000-a"]
+    assert problems == [
+        "left out: 1 trial with the settings and results of another (1 of capacity)"
+    ]
+
+
+def test_what_a_directory_has_lost_is_said(tmp_path):
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s/oracle.json").write_text("{}")
+    write(tmp_path / "s/trials.jsonl", record("00000"))
+    write(tmp_path / "run/record.json", record("mine", steps_done=60, train_steps=60))
+    (tmp_path / "run/metrics.jsonl").write_text(json.dumps({"step": 60, "train_loss": 1.0}) + "\n")
+    _, problems = trials.read(tmp_path)
+    assert [each for each in problems if "lost its study.json" in each] == [
+        f"{tmp_path}/s has lost its study.json, so its ranges are unknown"
+    ]
+    assert [each for each in problems if "metrics.jsonl lacks 59 of 60 measurements" in each]
+
+
+def test_names_that_are_no_utf_8_have_escapes(tmp_path):
+    write(tmp_path / os.fsdecode(b"a\xffb\x1b") / "record.json", record("mine"))
+    found, _ = trials.read(tmp_path)
+    assert found.study.tolist() == [r"a\udcffb\x1b"]
+    pathlib.Path(tmp_path, "t.csv").write_text(found.to_csv())
+
+
+def test_a_curve_of_more_points_than_steps_is_damaged(tmp_path):
+    for name, curve in (("a", [1.0] * 20), ("b", [1.0] * 21)):
+        write(tmp_path / name / "record.json", record(name, curve=[]))
+        path = tmp_path / name / "record.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"curve": curve}))
+    found, problems = trials.read(tmp_path)
+    assert found.run_id.tolist() == ["a"]
+    assert "b/record.json: its curve has 21 points, of at most 20" in problems[0]
 
 
 def test_what_began_at_a_presets_weights_does_not_count(tmp_path):

@@ -15,7 +15,7 @@ import pandas as pd
 
 from rnn_zoo.architectures import ARCHITECTURES
 from trainer.errors import UserError
-from tuning.options import SEARCHED
+from tuning.options import CORPUS, SEARCHED
 from tuning.report import lengths, statistics
 from tuning.report.claims.floors import LEARNED
 from tuning.report.drawing import over_seeds
@@ -31,8 +31,7 @@ FILE = "gin_configs/atlas.gin"
 #: The source of the architectures of `ARCHS`.
 COLLINS = "Collins et al. 2017"
 #: Columns that identify a study of the atlas: those of `trials.read`, and `limits`.
-_KEYS = ["task", "arch", "depth", "max_params", "max_steps", "seed", "algorithm", "setting"]
-_KEYS += ["limits"]
+_KEYS = ["task", "arch", "depth", "max_params", "max_steps", "seed", "algorithm", "limits"]
 #: Settings that a study of the atlas needs.
 _NEEDED = ("task", "arch", "num_params", "train_steps", "seed", "algorithm", "num_trials")
 
@@ -75,7 +74,7 @@ class Atlas:
 
     def __init__(self, files: Sequence[str] = (FILE,)):
         rows = [row for file in files for row in _studies(file)]
-        self.studies = pd.DataFrame(rows).drop_duplicates(_KEYS)
+        self.studies = pd.DataFrame(rows).drop_duplicates([*_KEYS, "options"])
         self.columns: dict[str, tuple[str, int]] = {}
         for row in self.studies.drop_duplicates("column").itertuples():
             for multiple in row.multiples:
@@ -94,12 +93,9 @@ class Atlas:
         ranges or does not begin with the task's defaults.
         """
         found = trials[~trials.is_rerun & trials.iteration.notna() & (trials.profile != "smoke")]
-        found = found[found.held == "[]"]
-        given = found.setting.astype(object).map(_given, na_action="ignore")
-        found = found.assign(limits=limits(found), setting=given)
+        found = found.assign(limits=limits(found))
         found = found.reset_index().merge(self.studies, on=_KEYS).set_index("index").sort_index()
-        inside = [_is_inside(*each) for each in zip(found.outside, found.limits, strict=True)]
-        found = found[np.array(inside, bool)]
+        found = found[np.array([_is_of_study(row) for row in found.itertuples()], bool)]
         begins = found[(found.iteration == 0) & (found.origin == "first")].study
         return found[found.study.isin(begins)]
 
@@ -163,6 +159,7 @@ class Atlas:
             f"it (device: {', '.join(devices)}). Other processes on the machine may have slowed "
             "them down.",
             "Cells that need two layers have two in all columns, and none at depth 1.",
+            *_searched(found),
             *(longer if any(multiple > 1 for _, multiple in self.columns.values()) else ()),
         )
 
@@ -188,7 +185,7 @@ def _studies(file):
                 "depth": depth,
                 "max_params": values["num_params"],
                 "max_steps": values["train_steps"],
-                "setting": json.dumps(values.get("task_options", {}), sort_keys=True),
+                "options": json.dumps(values.get("task_options", {}), sort_keys=True),
                 "limits": limits_of(values),
                 "multiples": values.get("eval_lengths") or (1,),
                 "column": _heading(values),
@@ -210,19 +207,21 @@ def _heading(values):
     return f"{task_in_words(values)}{depth}: loss / chance"
 
 
-@functools.cache
-def _given(setting):
-    """The options of a setting that have values; ranges other than the task's are in `limits`."""
-    values = json.loads(setting).items()
-    return json.dumps({name: value for name, value in values if value != SEARCHED}, sort_keys=True)
-
-
-def _is_inside(outside, limits):
-    """Whether a trial is outside the paper only where the gin file has a range."""
-    wanted = json.loads(limits)
-    return all(
-        {f"{name} range", f"{name.partition('.')[2]} range"} & wanted.keys()
-        for name in json.loads(outside)
+def _is_of_study(row):
+    """Whether a trial has the task options of the gin file, and no others, and its ranges."""
+    wanted, setting = json.loads(row.options), json.loads(row.setting)
+    given = {name: value for name, value in setting.items() if value != SEARCHED}
+    # A setting lacks options at their default.
+    values = json.loads(row.hparams) | {f"task_options.{n}": value for n, value in given.items()}
+    others = given.keys() - wanted.keys() - {CORPUS}
+    if others or any(values.get(f"task_options.{n}") != value for n, value in wanted.items()):
+        return False
+    held = {name.removeprefix("task_options.") for name in json.loads(row.held)}
+    # It is outside the paper only where the gin file has a range.
+    ranges = json.loads(row.limits)
+    return held <= wanted.keys() and all(
+        {f"{name} range", f"{name.partition('.')[2]} range"} & ranges.keys()
+        for name in json.loads(row.outside)
     )
 
 
@@ -230,6 +229,18 @@ def complete(found: pd.DataFrame) -> pd.DataFrame:
     """The trials of the finished studies among those of `select`."""
     size = found.groupby("study", observed=True).run.transform("size")
     return found[(size >= found.num_trials) & (found.iteration < found.num_trials)]
+
+
+def _searched(found):
+    """Sentences about columns whose trials differ in task options."""
+    for column, settings in found.groupby("column").setting:
+        each = [json.loads(setting).items() for setting in settings.unique()]
+        options = {name for values in each for name, value in values if value == SEARCHED}
+        if options:
+            yield (
+                f"Each trial of {column} has drawn its own {', '.join(sorted(options))} from the "
+                "task's range; its loss is divided by its own chance loss."
+            )
 
 
 def _facts(arch):

@@ -31,8 +31,9 @@ def study(column, arch, results, seed=1, **values):
     (row,) = wanted[
         (wanted.column == column) & (wanted.arch == arch) & (wanted.seed == seed)
     ].to_dict("records")
-    names = ("arch", "depth", "max_params", "max_steps", "algorithm", "setting")
+    names = ("arch", "depth", "max_params", "max_steps", "algorithm")
     facts = {name: row[name] for name in names} | {"fixed": row["limits"]}
+    facts |= {"setting": row["options"]}
     facts |= {"seed": seed, "study": f"{column}-{arch}-{seed}", "device": "cpu"} | values
     made = []
     for number, result in enumerate(results):
@@ -178,6 +179,18 @@ def test_a_longer_column_has_the_trial_that_is_best_at_the_trained_length(longer
     assert "Columns at a multiple of the length" in ATLAS.notes(found)[-1]
 
 
+def test_an_option_of_the_gin_file_may_be_held_or_the_default():
+    """As they are of custom tasks, whose ranges a search would use otherwise."""
+    digits, option = "digits, permuted: loss / chance", "task_options.permuted"
+    rows = [
+        *study(digits, "rnn", [0.5] * 6, held=json.dumps([option])),
+        *study(digits, "gru", [0.5] * 6, setting="{}", hparams=json.dumps({option: True})),
+        *study(digits, "mgu", [0.5] * 6, setting="{}", hparams=json.dumps({option: False})),
+        *study(digits, "lstm", [0.5] * 6, setting='{"permuted": true, "num_steps": 7}'),
+    ]
+    assert set(ATLAS.select(frame(*rows)).arch) == {"rnn", "gru"}
+
+
 def test_a_study_is_used_once_it_is_finished():
     found = ATLAS.select(frame(*study(PARENS, "rnn", [0.5] * 5), *study(PARENS, "mgu", [0.5] * 7)))
     assert atlas.complete(found).arch.value_counts().to_dict() == {"mgu": 6}
@@ -232,6 +245,8 @@ def test_the_tasks_and_cells_of_another_gin_file_join_the_atlas(own):
     assert found.to_dict() == {"rnn": 0.5, "my_lab.Slow": 0.25}
     assert cells.loc["my_lab.Slow", "cell":"states"].tolist() == ["my_lab.Slow", "", "", ""]
     assert cells.loc["rnn", PARENS].value == 0.5
+    (note,) = [each for each in wide.notes(wide.select(frame(*rows))) if "num_steps" in each]
+    assert note.startswith("Each trial of my_lab.Majority: loss / chance has drawn its own num_st")
 
 
 def test_a_report_with_another_gin_file_has_its_trials_in_figures_too(own, tmp_path, monkeypatch):

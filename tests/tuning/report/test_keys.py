@@ -1,4 +1,4 @@
-"""Keys of figures: inside an empty part of the axes, or above them, and always inside the figure."""
+"""Keys of figures: in an empty part of the axes, or above them, and always inside the figure."""
 
 import pytest
 

@@ -302,6 +302,16 @@ def test_a_directory_with_the_run_of_another_trial_is_not_that_of_the_best(path)
     assert tune._lack(run_dir, best) == "its weights were not kept"
 
 
+def test_the_way_to_export_names_the_backend_and_the_user_s_modules(path, monkeypatch):
+    console = Console(file=io.StringIO(), width=500)
+    monkeypatch.setattr("keras.backend.backend", lambda: "jax")
+    tune._export(path, Display(console), ["my_tasks"])
+    assert console.file.getvalue() == (
+        "a SavedModel needs TensorFlow: KERAS_BACKEND=tensorflow python -m trainer.export "
+        f"--run_dir={path} --import=my_tasks\n"
+    )
+
+
 def test_an_earlier_export_is_not_called_a_new_one(path, monkeypatch):
     console = Console(file=io.StringIO(), width=500)
     monkeypatch.setattr("keras.backend.backend", lambda: "tensorflow")
