@@ -150,6 +150,30 @@ def test_options_that_no_model_takes_are_refused(preset_root, options):
         rnn_zoo.load("capacity/gru-300")
 
 
+def test_a_name_among_the_options_is_refused(preset_root):
+    make(preset_root, "capacity/gru-300", SMALL)
+    alter(preset_root, {"options": {"name": "layer"}})
+    with pytest.raises(ValueError, match="no model has the options of the preset capacity/gru-300"):
+        rnn_zoo.load("capacity/gru-300")
+
+
+def test_a_metric_that_no_float_can_hold_is_not_on_the_card(preset_root):
+    make(preset_root, "capacity/gru-300", SMALL)
+    path = preset_root / "capacity/gru-300.json"
+    scores = json.loads(path.read_text())["scores"] | {"metrics": {"odd": 10**400, "even": 2}}
+    alter(preset_root, {"scores": scores})
+    text = str(rnn_zoo.preset("capacity/gru-300"))
+    assert "| even | 2 |" in text and "odd" not in text
+
+
+@pytest.mark.parametrize("name", ["index.json", "capacity/gru-300.safetensors"])
+def test_a_file_that_is_far_too_large_is_not_read(preset_root, name):
+    make(preset_root, "capacity/gru-300", SMALL)
+    os.truncate(preset_root / name, 3 * 2**30)  # of zeros, which take no place
+    with pytest.raises(ValueError, match="File too large"):
+        rnn_zoo.load("capacity/gru-300")
+
+
 def test_the_number_of_weights_is_the_card_s(preset_root):
     make(preset_root, "capacity/gru-300", SMALL)
     alter(preset_root, {"num_params": 2**62})

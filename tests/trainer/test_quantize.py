@@ -173,6 +173,18 @@ def test_a_damaged_packed_model_is_refused(finished, tmp_path):
         packed.read(tmp_path / "nowhere")
 
 
+def test_a_packed_model_of_a_type_that_numpy_lacks_is_refused(finished, tmp_path):
+    whole = (finished / "out/3bit_row.safetensors").read_bytes()
+    size = int.from_bytes(whole[:8], "little")
+    header = json.loads(whole[8 : 8 + size])
+    header["codes"]["dtype"] = "F8_E4M3"
+    text = json.dumps(header).encode()
+    path = tmp_path / "damaged.safetensors"
+    path.write_bytes(len(text).to_bytes(8, "little") + text + whole[8 + size :])
+    with pytest.raises(UserError, match="is not a quantised model, or is damaged"):
+        packed.read(path)
+
+
 HUGE = {"arch": "rnn", "depth": 10**9, "units": 1, "input_dim": 1, "output_dim": 1}
 
 
