@@ -80,6 +80,7 @@ def test_tf32_is_said_to_be_float32_without_a_gpu(warm_jax, tmp_path):
     assert "precision tf32 is float32 here, as there is no GPU" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_sweep_says_that_tf32_is_float32_without_a_gpu(warm_jax, tmp_path):
     study = {"task": "parens", "arch": "rnn", "num_params": 600, "precision": "tf32"}
     (tmp_path / "grid.gin").write_text(f"SweepConfig.grid = [{study}]")

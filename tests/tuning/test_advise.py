@@ -127,8 +127,9 @@ def test_the_start_is_the_most_similar_preset():
 
 
 def test_the_command_line(tmp_path):
-    """The advice of the published trials, with a number recomputed from them."""
+    """The advice of published trials, with a number recomputed from them."""
     command = ("-m", "tuning.advise", "--task_bits=20000", "--train_budget=20")
+    command = (*command, "--runs=results/figure_1")
     done = python(*command, cwd=ROOT)
     assert (done.code, done.stderr) == (0, ""), done.stderr
     headline, *_ = (line for line in done.stdout.splitlines() if line.startswith("GRU"))
@@ -137,7 +138,7 @@ def test_the_command_line(tmp_path):
     assert "--preset=parens/gru-10k --scratch --task=TASK --arch=gru --depth=1" in done.stdout
     import tuning
 
-    runs = tuning.load(ROOT / "results")
+    runs = tuning.load(ROOT / "results/figure_1")
     own = (runs.task == "capacity") & (runs.arch == "gru") & (runs.depth == 1)
     most = runs[own].bits_per_parameter.max()
     assert f"stored {most:.2f} bits per parameter" in done.stdout

@@ -264,8 +264,9 @@ def run(
     if "path" in text8:  # worker processes may have another home directory
         text8 = {"path": os.path.abspath(os.path.expanduser(text8["path"]))}
     # Refuse an unreadable text now rather than after minutes of simulations.
-    with display.phase("checking the studies"):
-        _specs([point for design in designs.DESIGNS.values() for point in design.smallest], text8)
+    points = (point for design in designs.DESIGNS.values() for point in design.smallest)
+    if of_text8 := next((point for point in points if point["task"] == "text8"), None):
+        _specs([of_text8], text8)
     steps = make(found, hours, functools.partial(_seconds, text8=text8), display=display)
     table = pd.DataFrame(map(_row, steps))
     rows = [[str(cell) for cell in row] for row in table.itertuples(index=False)]

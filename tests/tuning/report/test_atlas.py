@@ -256,12 +256,15 @@ def test_a_report_with_another_gin_file_has_its_trials_in_figures_too(own, tmp_p
     found = frame(*rows, *study(PARENS, "rnn", [0.5] * 6))
     monkeypatch.setattr(build.trials, "read", lambda runs, everything: (found, []))
     monkeypatch.setattr(Display, "say", lambda self, text: said.append(text))
-    build.run(tmp_path, tmp_path / "out", None, Display(), atlas_files=[path, str(other)])
+    options = {"figures": ["my_lab.Majority-trials"], "atlas_files": [path, str(other)]}
+    build.run(tmp_path, tmp_path / "out", None, Display(), **options)
     assert f"{other} adds nothing to the atlas: these runs have no study of it" in said
     assert not [line for line in said if line.startswith(path)]
     assert "my_lab.Slow" in (tmp_path / "out/tables/atlas.md").read_text()
-    figures = {each.stem for each in (tmp_path / "out/figures").iterdir()}
-    assert "my_lab.Majority-trials" in figures and "parens-trials" not in figures
+    drawn = {each.stem for each in (tmp_path / "out/figures").iterdir()}
+    assert drawn == {"my_lab.Majority-trials"}
+    with pytest.raises(UserError, match="unknown figure parens-trials"):  # of the atlas alone
+        build.run(tmp_path, tmp_path / "out", None, Display(), figures=["parens-trials"])
 
 
 def test_a_study_of_the_atlas_needs_its_budgets(tmp_path):

@@ -218,7 +218,6 @@ def test_a_plan_names_the_sweeps_that_hold_parts_of_its_studies(
     )
     plan.run("runs", tmp_path, 3.0, {}, display)
     assert phases == [
-        "checking the studies",
         "simulating more, claim 1 of 3",
         "simulating most, claim 2 of 3",
         "simulating lstm, claim 3 of 3",

@@ -86,7 +86,7 @@ def test_a_full_disk_leaves_the_file_unchanged(path, disk):
     with contextlib.suppress(OSError), open(home / "filler", "wb", buffering=0) as file:
         while file.write(bytes(4096)):
             pass
-    before, long = path.read_bytes(), dataclasses.replace(record("3"), curve=[1.0] * 1000)
+    before, long = path.read_bytes(), dataclasses.replace(record("3"), outside=["name"] * 1000)
     with pytest.raises(OSError, match="No space left"):
         log.append(long)
     assert "3" not in log.records and path.read_bytes() == before
