@@ -196,8 +196,9 @@ def collect(
     rows: list[dict[str, Any]] = []
     problems: list[str] = []
     defaults: dict[str, dict[str, Any]] = {}
+    sweeps: dict[pathlib.Path, Any] = {}
     for path, names in log.record_files(pathlib.Path(directory)):
-        study = _study(path, directory, problems)
+        study = _study(path, directory, sweeps, problems)
         logs = {
             name: _tolerant(problems, _records, path / name, study, problems) or []
             for name in names
@@ -294,25 +295,28 @@ def together(frames: list[pd.DataFrame]) -> pd.DataFrame:
     return frame(pd.concat([each.astype(object) for each in frames], ignore_index=True))
 
 
-def _study(path, directory, problems):
+def _study(path, directory, sweeps, problems):
+    """Reads the facts of a study; `sweeps` has those of the sweeps that were read before."""
     name = path.relative_to(directory).as_posix()
     # It becomes a column of text, a label and a file's name.
     name = printable(path.resolve().name if name == "." else name)
     # A sweep keeps its studies in OUT/studies/NAME.
-    is_of_sweep = path.parent.name == "studies"
-    profile = profile_of(path.parent.parent, problems) if is_of_sweep else None
+    is_of_sweep, sweep = path.parent.name == "studies", path.parent.parent
+    if is_of_sweep and sweep not in sweeps:
+        sweeps[sweep] = of_sweep(sweep, problems)
     facts = _tolerant(problems, identity.read, path, identity.Facts) or {}
     study = facts.get("study", {})
-    searched = path.parent.parent / "sweep.json" if is_of_sweep else path / "oracle.json"
+    searched = sweep / "sweep.json" if is_of_sweep else path / "oracle.json"
     if not (path / "study.json").exists() and (
         searched.exists() or (path / "study.json").is_symlink()
     ):
         problems.append(f"{path} has lost its study.json, so its ranges are unknown")
-    if is_of_sweep:
-        wanted = _tolerant([], _in_sweep, path.parent.parent, path.name) or {}
-        text = consistency.difference(facts.get("config", {}), wanted.get("config", {}))
+    of_all = sweeps[sweep] if is_of_sweep else {}
+    if wanted := _in_sweep(of_all, path.name):
+        text = consistency.difference(facts.get("config", {}), wanted["config"])
         if text := text or consistency.search_difference(study, wanted.get("study", {})):
             problems.append(f"{path} holds another study than sweep.json names: {text}")
+    profile = of_all.get("profile")
     return Study(
         name,
         study.get("algorithm"),
@@ -366,24 +370,23 @@ class _Named(TypedDict):
     study: NotRequired[identity.SearchFacts]
 
 
-def _in_sweep(sweep, name):
-    """Returns what a sweep has for a study; None if it has none."""
-    path = sweep / "sweep.json"
-    for each in json_files.read(path, _Manifest).get("studies", []):
+def _in_sweep(facts, name):
+    """Returns what a sweep's facts have for a study; None if they have nothing valid."""
+    for each in facts.get("studies", []):
         if isinstance(each, dict) and each.get("name") == name:
-            return json_files.checked(each, _Named, path)
+            with contextlib.suppress(json_files.Damaged):
+                return json_files.checked(each, _Named, name)
     return None
 
 
-def profile_of(sweep: pathlib.Path, problems: list[str]) -> str | None:
-    """Returns the profile of a sweep; None if it has no readable sweep.json.
+def of_sweep(sweep: pathlib.Path, problems: list[str]) -> Mapping[str, Any]:
+    """Returns what a sweep's sweep.json has, such as its profile; empty without a readable one.
 
     Args:
         sweep: its directory.
         problems: list to which a problem with the file is added.
     """
-    facts = _tolerant(problems, json_files.read, sweep / "sweep.json", _Manifest)
-    return (facts or {}).get("profile")
+    return _tolerant(problems, json_files.read, sweep / "sweep.json", _Manifest) or {}
 
 
 def _tolerant(problems, read_file, *arguments):

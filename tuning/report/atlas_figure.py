@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 from matplotlib import rc_context
 from matplotlib.text import Text
-from matplotlib.transforms import Bbox
 
 from rnn_zoo.architectures import ARCHITECTURES
 from tuning.report import style
@@ -78,8 +77,8 @@ def _name(chart, archs, places):
     """Writes each name at the place around its mark that covers the least of marks and names."""
     scale = chart.figure.dpi / 72
     marks = chart.axes.transData.transform(places)
-    taken = [Bbox.from_bounds(x - 3 * scale, y - 3 * scale, 6 * scale, 6 * scale) for x, y in marks]
-    frame = chart.axes.get_window_extent()
+    taken = np.hstack([marks - 3 * scale, marks + 3 * scale]).tolist()
+    frame = chart.axes.get_window_extent().extents.tolist()
     # From top to bottom, so that names go around those above.
     for i in np.argsort(-marks[:, 1]):
         colour = _colour(chart, archs[i])
@@ -105,17 +104,18 @@ def _side(offset):
 
 
 def _box(mark, offset, size):
-    """Extent of a name at an offset from its mark."""
+    """Extent (left, bottom, right, top) of a name at an offset from its mark."""
     left = {"left": 0, "right": size.width, "center": size.width / 2}[_side(offset[0])]
     x, y = mark + offset
-    return Bbox.from_bounds(x - left, y - size.height / 2, size.width, size.height)
+    return x - left, y - size.height / 2, x - left + size.width, y + size.height / 2
 
 
 def _overlap(first, second):
-    """Area that two boxes share."""
-    both = Bbox.intersection(first, second)
-    return 0.0 if both is None else both.width * both.height
+    """Area that two boxes (left, bottom, right, top) share."""
+    width = min(first[2], second[2]) - max(first[0], second[0])
+    height = min(first[3], second[3]) - max(first[1], second[1])
+    return max(width, 0) * max(height, 0)
 
 
 def _outside(box, frame):
-    return box.width * box.height - _overlap(box, frame)
+    return _overlap(box, box) - _overlap(box, frame)

@@ -99,7 +99,7 @@ def _gaps(what, sweep, depths, have, runs):
 
 def _command(sweep, profile, runs):
     """Returns the sweep's command, in another directory if another profile has the usual one."""
-    held = trials.profile_of(pathlib.Path(runs, sweep), []) or "laptop"
+    held = trials.of_sweep(pathlib.Path(runs, sweep), []).get("profile") or "laptop"
     out = shlex.quote(f"{runs}/{sweep if held == profile else f'{sweep}_{profile}'}")
     command = f"python -m tuning.sweep --gin_file=gin_configs/paper/{sweep}.gin --out={out}"
     return command if profile == "laptop" else f"{command} --profile={profile}"
