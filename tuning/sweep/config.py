@@ -175,12 +175,12 @@ def parse(
             file is missing or malformed.
     """
     paths = [_find(each) for each in ([path] if isinstance(path, str) else path)]
-    sweep, text = _read(paths, profile, bindings)
+    sweep, text, others = _read(paths, profile, bindings)
     data = data or {}
     of_data = {f"{task}_{name}": value for task in data for name, value in data[task].items()}
     text = _with_command(text, profile, bindings, {**(flags or {}), **of_data})
     given = {name: value for name, value in (flags or {}).items() if value is not None}
-    base = _Base(paths, profile, bindings, data)
+    base = _Base(paths, others, profile, bindings, data)
     specs: dict[str, Spec] = {}
     for values, varied in sweep.points():
         spec = base.spec(values, given, varied)
@@ -207,12 +207,16 @@ def _with_command(text, profile, bindings, flags):
 
 def points(path: str, profile: str) -> list[dict[str, Any]]:
     """Returns the values of each study of a gin file's grid, unchecked; see `parse`."""
-    sweep, _ = _read([_find(path)], profile, ())
+    sweep, *_ = _read([_find(path)], profile, ())
     return [values for values, _ in sweep.points()]
 
 
 def _read(paths, profile, bindings):
-    """Reads the `SweepConfig` of files for a profile, and the text of the files."""
+    """Reads files for a profile.
+
+    Returns:
+        (their `SweepConfig`, their text, those of them that bind anything else).
+    """
     if profile not in gin_files.PROFILES:
         raise UserError(
             f"unknown profile {profile!r}; choose one of {', '.join(gin_files.PROFILES)}"
@@ -220,7 +224,9 @@ def _read(paths, profile, bindings):
     texts = [gin_files.read(path) for path in paths]
     gin_files.check_bindings(bindings)
     with gin_files.mistakes():
-        with_grid = [path for path, text in zip(paths, texts, strict=True) if _has_grid(text)]
+        bound = [(path, *_bound_alone(text)) for path, text in zip(paths, texts, strict=True)]
+    with_grid = [path for path, has_grid, _ in bound if has_grid]
+    others = [path for path, _, has_others in bound if has_others]
     if len(with_grid) > 1:
         raise UserError(
             f"{' and '.join(with_grid)} each have a SweepConfig.grid, of which only the last would "
@@ -231,14 +237,15 @@ def _read(paths, profile, bindings):
         gin.parse_config([*texts, *bindings])
         _check_scopes()
         with gin.config_scope(profile):
-            return _CONFIGURABLE(), "\n".join(texts)
+            return _CONFIGURABLE(), "\n".join(texts), others
 
 
-def _has_grid(text):
-    """Whether a gin text, or a file that it includes, has a grid; clears gin's configuration."""
+def _bound_alone(text):
+    """Whether a gin text has a grid, and anything but `SweepConfig`; clears gin's configuration."""
     gin.clear_config()
     gin.parse_config(text)
-    return any("grid" in fields for fields in _bound().values())
+    found = _bound()
+    return any("grid" in fields for fields in found.values()), len(found) < len(gin.config._CONFIG)
 
 
 def _check_scopes():
@@ -260,8 +267,9 @@ def _bound():
 class _Base:
     """Configurations that the grid overrides, parsed once per task, architecture and optimizer."""
 
-    def __init__(self, paths, profile, bindings, data):
-        self._arguments, self._data = (profile, paths, bindings), data
+    def __init__(self, paths, others, profile, bindings, data):
+        # A large grid would be parsed for each architecture.
+        self._arguments, self._data = (profile, others, bindings), data
         self._paths, self._bindings = paths, bindings
         self._parsed, self._tasks, self.notes = {}, {}, {}
 

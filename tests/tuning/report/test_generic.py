@@ -19,8 +19,9 @@ def own(loss, **values):
 def drawn(*rows):
     table = frame(*rows)
     panels = generic.panels(table)
-    charts = {name.rpartition("-")[2]: panel.draw(table) for name, panel in panels.items()}
-    return charts, {name: caption(p, p.draw(table), table) for name, p in panels.items()}
+    charts = {name: panel.draw(table) for name, panel in panels.items()}
+    captions = {name: caption(panels[name], chart, table) for name, chart in charts.items()}
+    return {name.rpartition("-")[2]: chart for name, chart in charts.items()}, captions
 
 
 def points(chart, *columns):
