@@ -1,5 +1,6 @@
 """Checks of the arguments of cells; each raises ValueError with the value and the choices."""
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -29,9 +30,16 @@ def by_name(
         value = dict.fromkeys(keys, value)
     check_names(f"{kind} of {name}", value, keys)
     for number in value.values():
-        if not isinstance(number, (int, float, np.number)) or not np.isfinite(number):
+        if not isinstance(number, (int, float, np.number)) or not _is_finite(number):
             raise ValueError(f"{name} must be a finite number, got {number!r}")
     return {key: float(value[key]) for key in keys}
+
+
+def _is_finite(number):
+    try:
+        return math.isfinite(number)
+    except (OverflowError, TypeError):  # an int that no float holds, a complex number
+        return False
 
 
 def check_names(what: str, given: Iterable[str], expected: Iterable[str]) -> None:

@@ -239,6 +239,13 @@ def test_unknown_names_are_refused_with_the_choices():
         rnn_zoo.GRUCell(3, gate_bais=2.0)
 
 
+def test_scales_are_finite_numbers_also_beyond_numpy_s_integers():
+    assert rnn_zoo.GRUCell(3, bias_scale=10**30).bias_scale["u"] == 1e30
+    for number in ("1", 1j, float("nan"), 10**400):
+        with pytest.raises(ValueError, match="bias_scale must be a finite number, got "):
+            rnn_zoo.GRUCell(3, bias_scale=number)
+
+
 # Weights by gate
 
 
