@@ -5,7 +5,7 @@ from absl import flags
 from trainer import backend
 from trainer.cli import main as cli
 from trainer.cli import train_flags
-from trainer.config import NO_TF32, read_config, without_effect
+from trainer.config import NO_TF32, TrainConfig, read_config, without_effect
 from trainer.errors import UserError
 from trainer.storage.records import RunDirectory
 
@@ -31,9 +31,8 @@ def main() -> int:
     from trainer.display.progress import Display
 
     display = Display()
-    for name, reason in without_effect(vars(parsed.config)).items():
-        if name in parsed.given:
-            display.say(f"{name} has no effect: {reason}")
+    for notice in _without_effect(parsed):
+        display.say(notice)
     with display.phase(f"starting {cli.backend_name()}"):
         cli.start_backend()
         from trainer.loop import train
@@ -49,6 +48,17 @@ def main() -> int:
         profile=train_flags.profile_of(FLAGS),
     )
     return cli.INTERRUPTED if record.status == "interrupted" else 0
+
+
+def _without_effect(parsed):
+    """Sentences about values that the user set and that change nothing."""
+    config = parsed.config
+    return [
+        f"{name} has no effect: {reason}"
+        for name, reason in without_effect(vars(config)).items()
+        # The config.gin of a run sets all fields, most of them to their defaults.
+        if name in parsed.given and getattr(config, name) != getattr(TrainConfig, name)
+    ]
 
 
 def _settings():

@@ -201,9 +201,10 @@ def check_options(optimizer: str, options: Any) -> None:
     """Checks values for an optimizer's own hyperparameters.
 
     Raises:
-        UserError: it has no option of that name, or a value is not a finite number.
+        UserError: it has no option of that name, or a value is not a finite number, or is below 0
+            where the range of the option is logarithmic.
     """
-    known = OPTIMIZERS[optimizer].options
+    known, ranges = OPTIMIZERS[optimizer].options, OPTIMIZERS[optimizer].ranges
     for name, value in options.items():
         if name not in known:
             owners = owners_of(name)
@@ -217,6 +218,8 @@ def check_options(optimizer: str, options: Any) -> None:
             )
         if not _is_number(value):
             raise UserError(f"{name} in optimizer_options must be a finite number, got {value!r}")
+        if value < 0 and "log" in ranges.get(name, ()):
+            raise UserError(f"{name} in optimizer_options must be at least 0, got {value!r}")
 
 
 def check_model(optimizer: str, arch: str, activation: str) -> None:

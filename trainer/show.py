@@ -6,7 +6,7 @@ from typing import Any
 
 from absl import flags
 
-from trainer import names
+from trainer import backend, names
 from trainer.cli import main as cli
 from trainer.cli import train_flags
 from trainer.config import TrainConfig, check_choice, check_range, is_registered, read_config
@@ -63,6 +63,8 @@ def main() -> None:
     # A run of something that is not registered is shown too, except for its answers.
     config = _config(record) if is_registered(record.config) else None
     writes = config and TASKS[config.task].predicts_next and FLAGS.length > 0
+    if FLAGS.num or writes:
+        backend.check(cli.backend_name())
     from trainer.display.progress import Display
     from trainer.display.training import show_training
 
@@ -75,9 +77,12 @@ def main() -> None:
         display.say(stranger)
     if gaps := directory.gaps(record, record.steps_done, measurements):
         display.say(gaps)
-    if not FLAGS.num and not writes:
-        return
-    config = config or _config(record)
+    if FLAGS.num or writes:
+        _answer(display, directory, record, config or _config(record), writes)
+
+
+def _answer(display, directory, record, config, writes):
+    """Prints answers of the model to a few examples, and text that it writes."""
     if not directory.has_checkpoint:
         _refuse(display, record, f"no readable checkpoint in {directory.checkpoints}")
         return

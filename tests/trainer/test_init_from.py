@@ -91,6 +91,17 @@ def test_its_gin_file_alone_gives_its_configuration(run):
     assert {"task", "arch", "lr_init", "task_options.delay"} <= given
 
 
+def test_only_changed_values_without_effect_are_named(tmp_path):
+    path = tmp_path / "config.gin"
+    path.write_text(dataclasses.replace(CONFIG, arch="rnn").as_gin())
+    values = flag_values(f"--gin_file={path}")
+    assert trainer_main._without_effect(train_flags.parse(values)) == []
+    changed = "--gin_bindings=TrainConfig.gate_bias = 2.0"
+    values = flag_values(f"--gin_file={path}", changed)
+    notices = trainer_main._without_effect(train_flags.parse(values))
+    assert notices == ["gate_bias has no effect: rnn has no gate with b^fg"]
+
+
 def test_a_replay_has_the_profile_of_its_run(run, tmp_path):
     path = tmp_path / "config.gin"
     for _ in range(2):  # a replay is replayed

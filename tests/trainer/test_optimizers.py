@@ -246,6 +246,9 @@ def test_its_options_are_those_of_a_configuration(lions):
     ):
         with pytest.raises(UserError, match=message):
             TrainConfig("parens", "gru", optimizer="lion", optimizer_options=options)
+    decay = {"optimizer": "adamw", "optimizer_options": {"weight_decay": -1.0}}
+    with pytest.raises(UserError, match=r"weight_decay in .* must be at least 0, got -1\.0"):
+        TrainConfig("parens", "gru", **decay)
     with pytest.raises(UserError, match="optimizer adam has no option 'beta_2'; it has none"):
         TrainConfig("parens", "gru", optimizer_options={"beta_2": 0.95})
 

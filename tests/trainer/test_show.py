@@ -471,6 +471,14 @@ def test_answers_that_are_no_numbers_are_not_shown(runs, shown, tmp_path):
     assert "outputs stopped being finite numbers" in out
 
 
+def test_answers_need_a_backend_that_runs_tasks(runs, shown, monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    code, out, err = shown(f"--run_dir={runs('parens')}", "--num=1")
+    assert (code, out) == (2, "") and "do not run on KERAS_BACKEND=torch" in err
+    code, out, _ = shown(f"--run_dir={runs('parens')}", "--num=0")
+    assert code == 0 and "chance" in out
+
+
 # Real runs in processes.
 
 
