@@ -10,7 +10,6 @@ import dataclasses
 import functools
 import os
 import reprlib
-import sys
 import types
 import typing
 from collections.abc import Callable
@@ -30,7 +29,8 @@ Name = Annotated[str, is_name, "a name of letters, digits, underscores and dots"
 Count = Annotated[int, lambda number: number >= 0, "an int of at least 0"]
 Size = Annotated[int, lambda number: number > 0, "an int of at least 1"]
 
-_LARGEST = sys.float_info.max
+#: The largest float32: measurements are in float32, and plots overflow near the largest float64.
+LARGEST = float.fromhex("0x1.fffffep+127")
 _NAMES = {
     dict: "a dict", list: "a list", str: "a str", bool: "true or false", float: "a finite number",
     int: "an int", types.NoneType: "null",
@@ -80,7 +80,7 @@ def reader(kind: Any) -> _Reader:
         return _fields_of(kind)
     if kind is float:
         # An int may be too large for a float.
-        return _checked(lambda n: type(n) in (float, int) and abs(n) <= _LARGEST, _NAMES[kind])
+        return _checked(lambda n: type(n) in (float, int) and abs(n) <= LARGEST, _NAMES[kind])
     if kind is int:
         # Larger ones do not fit into arrays.
         return _checked(lambda value: type(value) is int and abs(value) < 2**63, _NAMES[kind])

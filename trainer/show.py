@@ -92,8 +92,10 @@ def _answer(display, directory, record, config, writes):
         record.check_data(task.describe(), directory.path)
     with display.phase(f"starting {cli.backend_name()}"):
         cli.start_backend()
+    from trainer.export import load_model
+
     try:
-        model = _load_finite(display)
+        model, _ = load_model(FLAGS.run_dir[0], display.say)
     except UserError as problem:
         _refuse(display, record, problem)
         return
@@ -184,24 +186,6 @@ def _refuse(display, record, problem):
     if record.status != "infeasible":
         raise UserError(str(problem))
     display.say(f"\nthe run diverged and has no answers: {problem}")
-
-
-def _load_finite(display):
-    """Loads the run's model.
-
-    Raises:
-        UserError: no readable checkpoint, or weights that are not finite.
-    """
-    import keras
-    import numpy as np
-
-    from rnn_zoo.model import get_weights
-    from trainer.export import load_model
-
-    model, _ = load_model(FLAGS.run_dir[0], display.say)
-    if not all(np.isfinite(array).all() for array in keras.tree.flatten(get_weights(model))):
-        raise UserError(f"the weights in {FLAGS.run_dir[0]} are not finite")
-    return model
 
 
 def run() -> None:

@@ -13,7 +13,7 @@ from rnn_zoo.functional import draw_weights, make_cells
 from rnn_zoo.sizing import count_params
 from trainer import backend, names
 from trainer.config import TrainConfig, read_preset_weights
-from trainer.errors import UserError, user_errors
+from trainer.errors import user_errors
 from trainer.optimizers import OPTIMIZERS, PAPER_OPTIMIZERS, canonical_name
 from trainer.options import default_options
 from trainer.program import Program
@@ -143,10 +143,7 @@ class Trial:
         if self.config.init_from is None:
             return drawn
         found = latest_weights(RunDirectory(self.config.init_from), drawn)
-        found = keras.tree.map_structure(keras.ops.convert_to_numpy, found)
-        if not all(np.isfinite(array).all() for array in keras.tree.flatten(found)):
-            raise UserError(f"the weights of the run {self.config.init_from} are not finite")
-        return found
+        return keras.tree.map_structure(keras.ops.convert_to_numpy, found)
 
     def random_weights(self) -> dict:
         """Returns random initial weights as NumPy arrays, wherever training starts from."""

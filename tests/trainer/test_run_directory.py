@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import math
 import pathlib
 import shutil
 import sys
@@ -15,7 +16,7 @@ import trainer
 from rnn_zoo.files import write_json
 from trainer import TrainConfig, UserError, loop, show
 from trainer.display.progress import Display
-from trainer.export import load_model
+from trainer.export import export, load_model
 from trainer.storage import checkpoints
 from trainer.storage.lease import Lease, LeaseLost
 from trainer.storage.records import RunDirectory
@@ -198,6 +199,35 @@ def test_a_checkpoint_may_be_newer_than_the_record_of_a_killed_process(of_two_ch
     run.write_record(dataclasses.replace(run.read_record(), status="ok"))
     with pytest.raises(UserError, match="is of step 200: the record has 100 steps; train"):
         load_model(run.path)
+
+
+def test_a_damaged_checkpoint_of_a_killed_process_is_not_passed_over_in_silence(of_two_checkpoints):
+    run, said = of_two_checkpoints, []
+    run.write_record(dataclasses.replace(run.read_record(), steps_done=STEP // 2))
+    newest = checkpoints.paths(run.checkpoints)[-1]
+    flip(newest)
+    load_model(run.path, said.append)
+    assert len(said) == 1 and f"is of step 100: {newest}: its content does not match" in said[0]
+    with pytest.raises(UserError, match=r"is of step 100: .*; train the lost steps again with"):
+        load_model(run.path)
+
+
+def test_weights_that_are_not_finite_are_not_loaded(run):
+    like = Trial(config()).draw_weights()
+    like["readout"]["bias"][0] = math.nan
+    state = Trial(config()).program().start(like) | {"step": np.int32(STEP)}
+    checkpoints.write(run.checkpoints, state, run.read_record().identity)
+    with pytest.raises(UserError, match=f"the weights of the run {run.path} are not finite"):
+        load_model(run.path)
+
+
+def test_a_run_that_diverged_is_not_exported(run):
+    changes = {"status": "infeasible", "infeasible_at": STEP}
+    run.write_record(dataclasses.replace(run.read_record(), **changes))
+    load_model(run.path)
+    with pytest.raises(UserError, match=f"{run.path} diverged; export another run, or "):
+        export(run.path)
+    assert not (run.path / "saved_model").exists()
 
 
 def test_a_checkpoint_of_an_older_version_names_no_run(run, resume):

@@ -37,7 +37,8 @@ def load_model(
         (`keras.Model` from (B, T, I) to (B, T, O), the record).
 
     Raises:
-        UserError: no run, no readable checkpoint, or a cell that is not registered.
+        UserError: no run, no readable checkpoint, weights that are not finite, or a cell that is
+            not registered.
 
     Example:
         model, record = load_model("runs/parens-gru")
@@ -85,10 +86,16 @@ def export(
         Path of the exported directory.
 
     Raises:
-        UserError: as for `load_model`, `export_model` and `rnn_zoo.quantization.quantize`.
+        UserError: a run that diverged, or as for `load_model`, `export_model` and
+            `rnn_zoo.quantization.quantize`.
     """
     _check(format)
     model, record = load_model(run_dir)
+    if record.status == "infeasible":
+        raise UserError(
+            f"{run_dir} diverged; export another run, or its last weights with load_model and "
+            "export_model"
+        )
     path = pathlib.Path(run_dir, format)
     if bits is not None:
         _round(model, bits, granularity)

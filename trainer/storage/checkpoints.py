@@ -28,7 +28,11 @@ from trainer.storage.records import RunDirectory, RunRecord
 
 
 class DamagedCheckpoint(Exception):
-    """A checkpoint that is incomplete or altered, is another run's, or does not fit the model."""
+    """A checkpoint that is incomplete or altered, or does not fit the model."""
+
+
+class StrangeCheckpoint(DamagedCheckpoint):
+    """A whole checkpoint of another run or step than its place tells."""
 
 
 def write(
@@ -67,17 +71,17 @@ def read(path: str | pathlib.Path, like: Any, part: str = "", run: str = "") -> 
             version names no run.
 
     Raises:
-        DamagedCheckpoint: the file is truncated or altered, belongs to another run or step than its
-            place tells, or its structure is not that of `like`.
+        StrangeCheckpoint: it belongs to another run or step than its place tells.
+        DamagedCheckpoint: it is truncated or altered, or its structure is not that of `like`.
     """
     arrays, metadata = _content(path)
     if metadata.get("sha256") != digest_of(arrays):
         raise DamagedCheckpoint(f"{path}: its content does not match its checksum")
     if run and metadata.get("run", "") not in ("", run):
-        raise DamagedCheckpoint(f"{path}: it belongs to a run of another configuration or data")
+        raise StrangeCheckpoint(f"{path}: it belongs to a run of another configuration or data")
     step = arrays["step"].tolist() if "step" in arrays else None
     if _name(step) != pathlib.Path(path).name:
-        raise DamagedCheckpoint(f"{path}: it holds step {step}, not that of its name")
+        raise StrangeCheckpoint(f"{path}: it holds step {step}, not that of its name")
     expected = _named(like, part)
     arrays = {name: array for name, array in arrays.items() if name.startswith(part)}
     for name in expected.keys() | arrays.keys():
@@ -105,17 +109,17 @@ def latest(
         (state or None, list of problems with newer checkpoints).
     """
     state, _, problems = _latest(directory, like, part, run)
-    return state, problems
+    return state, list(map(str, problems))
 
 
 def _latest(directory, like, part, run):
     """Returns (state or None, its step or None, problems with newer checkpoints)."""
-    problems: list[str] = []
+    problems: list[DamagedCheckpoint] = []
     for path in reversed(paths(directory)):
         try:
             return read(path, like, part, run), int(path.stem.partition("-")[2]), problems
         except DamagedCheckpoint as problem:
-            problems.append(str(problem))
+            problems.append(problem)
     return None, None, problems
 
 
@@ -149,16 +153,17 @@ def latest_weights(run: RunDirectory, like: Any, say: Callable[[str], object] | 
             weights are those of an earlier step; if None, this is an error.
 
     Raises:
-        UserError: no run, or no readable checkpoint of it.
+        UserError: no run, no readable checkpoint of it, or weights that are not finite.
     """
     record = run.read_record()
     weights, step, problems = _latest(run.checkpoints, like, "weights", record.identity)
     if weights is None:
         raise _unreadable(run, problems)
-    # A process that was killed may have written a checkpoint, but not the record.
-    is_ahead = record.status == "interrupted" and step > record.steps_done
-    is_lost = step != record.steps_done and not is_ahead
-    if is_lost:
+    # A process that was killed may have written checkpoints of later steps than the record's.
+    may_be_ahead = record.status == "interrupted" and step >= record.steps_done
+    if may_be_ahead:
+        is_lost = not all(isinstance(problem, StrangeCheckpoint) for problem in problems)
+    elif is_lost := step != record.steps_done:
         problems.append(f"the record has {count(record.steps_done, 'step')}")
     if problems:
         text = f"the newest readable checkpoint of {run.path} is of step {step:,}: {problems[0]}"
@@ -166,6 +171,9 @@ def latest_weights(run: RunDirectory, like: Any, say: Callable[[str], object] | 
             say(text)
         elif is_lost:
             raise UserError(f"{text}; train the lost steps again with --resume")
+    arrays = map(ops.convert_to_numpy, keras.tree.flatten(weights))
+    if not all(np.isfinite(array).all() for array in arrays):
+        raise UserError(f"the weights of the run {run.path} are not finite")
     return weights
 
 

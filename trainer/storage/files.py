@@ -76,7 +76,8 @@ def whole_directory(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         path: the directory to write; its parent must exist.
 
     Raises:
-        UserError: another process is writing it, or it is a file or a link.
+        UserError: another process is writing it, it is a file or a link, or its lock is a
+            directory.
     """
     path = pathlib.Path(path)
     refuse_link(path)
@@ -84,10 +85,13 @@ def whole_directory(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         raise UserError(f"{path} is not a directory; move it elsewhere")
     partial, old = (path.with_name(f".{path.name}.{state}") for state in ("partial", "old"))
     with contextlib.ExitStack() as held:
+        lock = path.with_name(f".{path.name}.lock")
         try:
-            held.enter_context(locked(path.with_name(f".{path.name}.lock")))
+            held.enter_context(locked(lock))
         except BlockingIOError:
             raise UserError(f"another process is writing {path}; wait for its end") from None
+        except IsADirectoryError:
+            raise UserError(f"{lock} is a directory in place of a lock; remove it") from None
         if old.is_dir() and not old.is_symlink() and not path.exists():
             os.replace(old, path)
         for leftover in (partial, old):
@@ -116,14 +120,14 @@ def remove(path: str | os.PathLike) -> None:
             os.unlink(path)
 
 
-def read_bytes(path: str | os.PathLike) -> bytes:
+def read_bytes(path: str | os.PathLike, most: int = MAX_BYTES) -> bytes:
     """Reads a regular file.
 
     Raises:
-        OSError: it is larger than `MAX_BYTES`, or as in `open_regular`.
+        OSError: it has more bytes than `most`, or as in `open_regular`.
     """
     with open(open_regular(path), "rb") as file:
-        if os.fstat(file.fileno()).st_size > MAX_BYTES:
+        if os.fstat(file.fileno()).st_size > most:
             raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), os.fspath(path))
         return file.read()
 

@@ -25,6 +25,8 @@ CHECKSUM = "crc32"
 _MOST_DIGITS, _MOST_NESTED = 40, 100
 #: Most lists and dicts in any file: each takes a hundred times the memory of its text.
 _MOST_LISTS = 5_000_000
+#: Most bytes of a file that is one dict, or of a line; parsing takes more than twice as many.
+_MOST_BYTES = 2**28
 # An escaped NUL, which no path may have.
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _CHECKED = re.compile(rb',\s*"crc32": "([0-9a-f]{8})"\s*\}\s*\Z')
@@ -84,9 +86,9 @@ def read(path: str | os.PathLike, kind: Any) -> Any:
 
     Raises:
         Damaged: see there.
-        OSError: it cannot be read, or is no regular file.
+        OSError: it cannot be read, is too large, or is no regular file.
     """
-    return parse(read_bytes(path), kind, path)
+    return parse(read_bytes(path, _MOST_BYTES), kind, path)
 
 
 def read_lines(path: str | os.PathLike, kind: Any, owner: str = "") -> tuple[list[Any], list[str]]:
@@ -135,6 +137,8 @@ def parse(content: bytes, kind: Any, place: str | os.PathLike, owner: str = "") 
     Raises:
         Damaged: see there.
     """
+    if len(content) > _MOST_BYTES:
+        raise Damaged(place, f"it has more than {_MOST_BYTES:,} bytes")
     brackets = content.count(b"[") + content.count(b"{")
     if brackets > _MOST_LISTS:
         raise Damaged(place, f"it has more than {_MOST_LISTS:,} lists and dicts")

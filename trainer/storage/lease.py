@@ -26,6 +26,8 @@ from trainer.storage.files import read_bytes, remove_leftovers
 
 #: Seconds without a heartbeat after which an owner on another machine is considered dead.
 PATIENCE = 30.0
+#: Most bytes of `lease.json`.
+_MOST_BYTES = 2**16
 
 
 class LeaseLost(UserError):
@@ -252,7 +254,7 @@ class Watch:
 def _content(directory: str | pathlib.Path) -> bytes | None:
     """Reads a lease, which may be damaged; returns None if there is none."""
     with contextlib.suppress(FileNotFoundError):
-        return read_bytes(pathlib.Path(directory, "lease.json"))
+        return read_bytes(pathlib.Path(directory, "lease.json"), _MOST_BYTES)
     return None
 
 

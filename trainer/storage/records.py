@@ -4,7 +4,6 @@ import dataclasses
 import hashlib
 import itertools
 import json
-import math
 import os
 import pathlib
 import re
@@ -12,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Required, TypedDict
 
 from rnn_zoo.files import whole
-from rnn_zoo.json_types import Count, FileName, Name, Size
+from rnn_zoo.json_types import LARGEST, Count, FileName, Name, Size
 from rnn_zoo.names import home_of
 from trainer.display.words import count
 from trainer.errors import UserError
@@ -41,7 +40,7 @@ _FINITE = "of finite numbers"
 def _are_finite(values: Any) -> bool:
     if isinstance(values, (list, dict)):
         return all(map(_are_finite, values.values() if isinstance(values, dict) else values))
-    return not isinstance(values, float) or math.isfinite(values)
+    return not isinstance(values, float) or abs(values) <= LARGEST
 
 
 class TaskOptions(TypedDict, total=False):

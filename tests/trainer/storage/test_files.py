@@ -125,6 +125,19 @@ def test_too_large_a_file_is_not_read(tmp_path):
         file.truncate(files.MAX_BYTES + 1)
     with pytest.raises(OSError, match="File too large"):
         files.read_bytes(tmp_path / "huge")
+    (tmp_path / "small").write_bytes(b"12345")
+    assert files.read_bytes(tmp_path / "small", 5) == b"12345"
+    with pytest.raises(OSError, match="File too large"):
+        files.read_bytes(tmp_path / "small", 4)
+
+
+def test_a_directory_in_place_of_the_lock_is_one_line(tmp_path):
+    (tmp_path / ".out.lock").mkdir()
+    with pytest.raises(
+        UserError, match=r"\.out\.lock is a directory in place of a lock; remove it"
+    ):
+        write(tmp_path / "out", "new")
+    assert os.listdir(tmp_path) == [".out.lock"]
 
 
 @pytest.mark.parametrize("text", ["No space left on device", "Disk quota exceeded"])

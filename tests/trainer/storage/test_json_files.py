@@ -145,6 +145,8 @@ def test_lines_are_read_up_to_the_damaged_ones(tmp_path):
         ({"status": "infeasible"}, "its status is infeasible, and it has no infeasible_at"),
         ({"objective": 1.0, "eval_loss": None}, "it has an objective, and no eval_loss"),
         ({"metrics": {"eval": {"own": [1, [math.nan]]}}}, "metrics.eval must be of finite numbers"),
+        ({"metrics": {"eval": {"accuracy": -1e308}}}, "metrics.eval must be of finite numbers"),
+        ({"train_loss": 1e39}, r"train_loss must be a finite number or null, got 1e\+39"),
         (
             {"hparams": {"task_options": {}, "activation": None, "l2_decay": math.inf}},
             "hparams must",
@@ -215,6 +217,17 @@ def test_a_short_text_does_not_become_a_large_value(monkeypatch):
     monkeypatch.setattr(json_files, "_MOST_LISTS", 100)
     with pytest.raises(Damaged, match=r"^here: it has more than 100 lists and dicts"):
         json_files.parse(b"[" + b"[]," * 100 + b"0]", Any, "here")
+
+
+def test_a_large_text_is_not_parsed(tmp_path, monkeypatch):
+    with open(tmp_path / "record.json", "wb") as file:
+        file.truncate(2**30)
+    with pytest.raises(OSError, match="File too large"):
+        RunDirectory(tmp_path).read_record()
+    (tmp_path / "lines").write_text(f"[]\n{'[1]':200}\n[]\n")
+    monkeypatch.setattr(json_files, "_MOST_BYTES", 100)
+    found = json_files.read_lines(tmp_path / "lines", Any)
+    assert found == ([[], []], ["line 2: it has more than 100 bytes"])
 
 
 def test_wide_values_and_rare_characters_are_read():

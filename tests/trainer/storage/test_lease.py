@@ -434,6 +434,13 @@ def test_something_else_in_place_of_the_file_is_refused(tmp_path, make):
     assert Watch().is_free(tmp_path)  # whoever takes it says so
 
 
+def test_a_large_file_in_place_of_the_lease_is_not_read(tmp_path):
+    with open(tmp_path / "lease.json", "wb") as file:
+        file.truncate(2**30)
+    with pytest.raises(UserError, match="File too large"):
+        Lease(tmp_path).acquire()
+
+
 def test_a_link_in_place_of_the_lock_is_not_followed(tmp_path):
     (tmp_path / "mine").write_text("mine")
     (tmp_path / "lease.lock").symlink_to("mine")
