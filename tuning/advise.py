@@ -35,6 +35,8 @@ Flags:"""
 CHEAP, DEAR = "cheap", "dear"
 #: Probability with which one of the trainings should learn.
 SURE = 0.9
+#: Least bits per parameter of a capacity trial that stored something.
+_STORED = 0.01
 #: Least and largest value of each number of `Needs`.
 _RANGES = {
     "task_bits": (0, 1e12),
@@ -297,7 +299,7 @@ def _bests(trials, depth):
     from tuning.report.selection import capacity
 
     found = capacity(trials, depth)
-    found = found[found.bits_per_parameter.notna()]
+    found = found[found.bits_per_parameter >= _STORED]
     sizes = found.groupby("arch", observed=True).run.transform("size")
     order = found.assign(trials=sizes).sort_values("bits_per_parameter", ascending=False)
     return order.drop_duplicates("arch").set_index("arch")

@@ -332,6 +332,12 @@ def _place(name):
         return pathlib.Path(text), None
     parts = text.rsplit("/", 2)
     root = pathlib.Path(parts[0] or "/") if len(parts) == 3 else _package()
+    has_index = len(parts) == 3 and root.joinpath(INDEX).is_file()
+    if os.path.exists(text) and not (is_shipped or has_index):
+        raise ValueError(
+            f"{text} holds no presets (no {INDEX}); trainer.export.load_model loads a run, and "
+            "trainer.quantize.packed.load_model a packed file"
+        )
     return root, "/".join(parts[-2:])
 
 

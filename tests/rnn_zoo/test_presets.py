@@ -283,6 +283,13 @@ def test_mistakes_with_a_directory_are_one_line(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match=r"^own/a holds no presets \(no index.json\)$"):
         rnn_zoo.load("own/a/capacity/gru-300")
+    (tmp_path / "runs/gru").mkdir(parents=True)
+    (tmp_path / "runs/gru/4bit_row.safetensors").touch()
+    for place in ("runs/gru", tmp_path / "runs/gru/4bit_row.safetensors"):
+        with pytest.raises(
+            ValueError, match=rf"^{place} holds no presets .*; trainer\.export\.load"
+        ):
+            rnn_zoo.load(place)
     wanted = r"there is capacity/gru-300 \(rnn_zoo.list_presets\(directory='own'\) has them all"
     with pytest.raises(ValueError, match=wanted):
         rnn_zoo.load("own/capacity/gru-30")

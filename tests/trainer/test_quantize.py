@@ -59,7 +59,7 @@ def finished(request, tmp_path_factory):
         ),
     )
     run.write_record(record)
-    assert call(f"--run_dir={directory}", "--bits=8,3", f"--out={directory / 'out'}") == 0
+    assert call(f"--run_dir={directory}", "--bits=8,3,8", f"--out={directory / 'out'}") == 0
     return directory
 
 
@@ -231,6 +231,24 @@ def test_a_packed_model_with_other_arrays_is_one_line(name, alter, finished, tmp
     save_file(arrays, path, {"facts": text, "sha256": checkpoints.digest_of(arrays, text)})
     with pytest.raises(UserError, match=rf"holds: (its {name} are not|the model has) [0-9]"):
         packed.read(path)
+
+
+def test_packed_models_of_an_earlier_call_are_named(finished, tmp_path, capsys):
+    record = RunDirectory(finished).read_record()
+    row = {"bits": 32, "granularity": "", "loss": 1.0, "bytes": 9, "storage_bits": 1.0}
+    for name in ("4bit_row", "2bit_tensor", "5bit_row"):
+        (tmp_path / f"{name}.safetensors").touch()
+    rows = [row, row | {"bits": 4, "granularity": "row"}]
+    command.show(rows, record, tmp_path)
+    *_, last = capsys.readouterr().out.splitlines()
+    names = "2bit_tensor.safetensors, 5bit_row.safetensors"
+    assert last == f"packed by an earlier call, and not in losses.csv: {names}"
+    command.show(
+        [*rows, *(row | {"bits": b, "granularity": g} for b, g in [(2, "tensor"), (5, "row")])],
+        record,
+        tmp_path,
+    )
+    assert "earlier call" not in capsys.readouterr().out
 
 
 def test_the_picture(finished):

@@ -77,6 +77,14 @@ def test_a_trial_better_than_the_paper_makes_no_smaller_network():
     assert advice.num_params >= 200 and "safer" not in texts(advice)
 
 
+@pytest.mark.parametrize("bits", [0.0, -3.0, 1e-300])
+def test_a_trial_that_stored_nothing_says_nothing_of_the_size(bits):
+    found = rows.frame(rows.capacity(bits, arch="gru"))
+    advice = advise.advise(Needs(task_bits=1000.0), found)
+    assert advice == advise.advise(Needs(task_bits=1000.0), NONE)
+    assert "the paper's least" in texts(advice)
+
+
 def test_the_odds_are_those_of_independent_trainings():
     losses = [1.0] * 3 + [0.5] * 2 + [None]
     found = rows.frame(

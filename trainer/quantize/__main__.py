@@ -2,7 +2,7 @@
 
 import csv
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from absl import flags
@@ -63,14 +63,14 @@ def main() -> None:
 
     run = MeasuredRun(directory, record, config)
     out.mkdir(parents=True, exist_ok=True)
-    rows = measure(run, bits, FLAGS.granularity, out)
+    rows = measure(run, bits, dict.fromkeys(FLAGS.granularity), out)
     write_table(out / "losses.csv", rows)
     plot(out / "losses.png", record, rows)
     show(rows, record, out)
 
 
 def measure(
-    run: "MeasuredRun", bits: Sequence[int], granularities: Sequence[str], out: pathlib.Path
+    run: "MeasuredRun", bits: Sequence[int], granularities: Iterable[str], out: pathlib.Path
 ) -> list[dict]:
     """Measures a run with weights quantised in several ways, and writes the packed models.
 
@@ -92,11 +92,15 @@ def measure(
     for granularity in granularities:
         for number in bits:
             metrics = run.measure(quantize(run.weights, number, granularity))
-            path = out / f"{number}bit_{granularity}.safetensors"
+            path = out / _file_name(number, granularity)
             loss = metrics["loss"] if metrics else None
             packed.write(path, run.record, run.weights, number, granularity, loss)
             rows.append(_row(run, number, granularity, metrics, path.stat().st_size))
     return rows
+
+
+def _file_name(bits, granularity):
+    return f"{bits}bit_{granularity}.safetensors"
 
 
 def _row(run, bits, granularity, metrics, num_bytes):
@@ -135,6 +139,9 @@ def show(rows: Sequence[dict], record: RunRecord, out: pathlib.Path) -> None:
     ]
     display.table(("bits", "scale per", *names, "bytes"), table)
     display.say(f"the chance loss is {record.chance_loss:.4f}; all files are in {out}")
+    found = {path.name for path in out.glob(_file_name("*", "*"))}
+    if older := sorted(found - {_file_name(row["bits"], row["granularity"]) for row in rows}):
+        display.say(f"packed by an earlier call, and not in losses.csv: {', '.join(older)}")
 
 
 def _checked_bits():
@@ -145,7 +152,7 @@ def _checked_bits():
         check_range("--bits", int(value) if value.isdecimal() else value, MIN_BITS, MAX_BITS, True)
     for value in FLAGS.granularity:
         check_choice("--granularity", value, GRANULARITIES)
-    return [int(value) for value in FLAGS.bits]
+    return list(dict.fromkeys(map(int, FLAGS.bits)))
 
 
 def run() -> None:

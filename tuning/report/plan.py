@@ -14,6 +14,7 @@ import pathlib
 import pprint
 import tempfile
 import textwrap
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -23,7 +24,7 @@ from rich.console import Console
 
 from rnn_zoo.files import whole
 from trainer.display.progress import Display
-from trainer.display.words import count
+from trainer.display.words import count, duration
 from tuning import trials
 from tuning.report import atlas, designs
 from tuning.report.claims import CLAIMS, TOO_FEW
@@ -97,9 +98,12 @@ def make(
     open_ = {}
     undecided = [name for name, each in verdicts.items() if each == TOO_FEW]
     undecided = [name for name in undecided if name in designs.DESIGNS]
+    started, left = time.monotonic(), ""
     for number, name in enumerate(undecided, 1):
-        with display.phase(f"simulating {name}, claim {number} of {len(undecided)}"):
+        with display.phase(f"simulating {name}, claim {number} of {len(undecided)}{left}"):
             reached, studies = _smallest(CLAIMS[name].check, designs.DESIGNS[name], there)
+        remaining = (time.monotonic() - started) / number * (len(undecided) - number)
+        left = f", about {duration(remaining)} left"
         open_[name] = reached, studies
         display.say(f"{name}: power {reached:.0%} with {count(len(studies), 'study', 'studies')}")
     points = [point for _, studies in open_.values() for point in studies]
