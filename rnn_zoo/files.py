@@ -42,7 +42,8 @@ def whole(path: str | os.PathLike, mode: str = "wb") -> Iterator[IO[Any]]:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException as error:
-        with contextlib.suppress(FileNotFoundError):
+        # It may not exist, or its file system may have become read-only.
+        with contextlib.suppress(OSError):
             os.unlink(temporary)
         # Errors of writes name no file.
         if isinstance(error, OSError) and error.filename in (None, temporary):

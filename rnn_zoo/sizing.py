@@ -32,7 +32,8 @@ def count_params(arch: Any, depth: int, units: int, input_dim: int, output_dim: 
         The count, equal to `build_model(...).count_params()`.
 
     Raises:
-        ValueError: unknown architecture, or a dimension below 1.
+        ValueError: unknown architecture, a dimension below 1, or units that the blocks or heads of
+            the cell do not divide.
     """
     first, other, readout = _shapes(arch, depth, units, input_dim, output_dim)
     # Not through a list of all layers: a damaged card may have any depth.
@@ -62,6 +63,9 @@ def _shapes(arch, depth, units, input_dim, output_dim):
     ).items():
         if value < 1:
             raise ValueError(f"{name} must be at least 1, got {value}")
+    if units % (unit := divisor(cell.gates)):
+        name = getattr(arch, "__name__", arch)
+        raise ValueError(f"units of {name} must be a multiple of {unit}, got {units}")
 
     def layer(features):
         parts = weight_shapes(cell, units, features).values()

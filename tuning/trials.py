@@ -484,7 +484,9 @@ def _row(record, study, file, defaults):
     }
     row |= {name: getattr(record, name) for name in (*_WORDS, *_NUMBERS, *_PROVENANCE)}
     row |= {name: hparams["task_options"].get(name) for name in OPTIONS}
-    return row | {column: evaluated.get(name) for column, name in _METRICS.items()}
+    row |= {column: evaluated.get(name) for column, name in _METRICS.items()}
+    # Terminals and browsers would obey control characters.
+    return {k: printable(value) if isinstance(value, str) else value for k, value in row.items()}
 
 
 def _of_config(record):

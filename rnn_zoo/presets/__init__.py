@@ -136,8 +136,10 @@ class Preset:
                 f"{self.search['infeasible']} of them infeasible"
             )
         rows["weights"] = f"SHA-256 `{self.weights}`" if self.weights else "none"
-        lines = [f"| {name} | {value} |" for name, value in rows.items()]
-        return "\n".join([f"### {self.name}", "", "| | |", "|---|---|", *lines])
+        lines = [f"### {self.name}", "", "| | |", "|---|---|"]
+        lines += [f"| {name} | {value} |" for name, value in rows.items()]
+        # A terminal would obey control characters in a card.
+        return "\n".join(line if line.isprintable() else repr(line)[1:-1] for line in lines)
 
 
 def list_presets(

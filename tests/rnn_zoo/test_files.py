@@ -78,6 +78,11 @@ def test_errors_of_writes_name_the_file(tmp_path, monkeypatch):
     ):
         file.write(b"new")
     assert error.value.filename == str(tmp_path / "a") and not os.listdir(tmp_path)
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left") as error:
+        patch.setattr(os, "unlink", lambda _: os.mkdir("/proc/x"))  # as on a read-only disk
+        with files.whole(tmp_path / "a"):
+            pass
+    assert error.value.filename == str(tmp_path / "a")
     with pytest.raises(FileNotFoundError) as error, files.whole(tmp_path / "gone/a"):
         pytest.fail("it is written")
     assert error.value.filename == str(tmp_path / "gone/a")

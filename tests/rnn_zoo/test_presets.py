@@ -174,6 +174,11 @@ def test_a_file_that_is_far_too_large_is_not_read(preset_root, name):
         rnn_zoo.load("capacity/gru-300")
 
 
+def test_control_characters_of_a_card_become_escapes():
+    card = dataclasses.replace(rnn_zoo.preset("parens/gru-10k"), paper="\x1b[31mred\x9b")
+    assert r"| the paper | \x1b[31mred\x9b |" in str(card)
+
+
 def test_the_number_of_weights_is_the_card_s(preset_root):
     make(preset_root, "capacity/gru-300", SMALL)
     alter(preset_root, {"num_params": 2**62})

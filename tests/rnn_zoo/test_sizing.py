@@ -48,7 +48,7 @@ def test_counts_by_hand():
 def test_an_alias_and_a_class_count_as_the_name_does():
     assert count_params("plus_rnn", 2, 3, 4, 2) == count_params("+rnn", 2, 3, 4, 2)
     for arch, cell_class in rnn_zoo.CELLS.items():
-        assert count_params(cell_class, 2, 3, 4, 2) == count_params(arch, 2, 3, 4, 2)
+        assert count_params(cell_class, 2, 4, 3, 2) == count_params(arch, 2, 4, 3, 2)
 
 
 def largest_by_trying(arch, depth, max_params, input_dim, output_dim):
@@ -104,6 +104,13 @@ def test_bad_sizes_are_refused(arch):
     for name, value in itertools.product(good, (0, -1)):
         with pytest.raises(ValueError, match=f"{name} must be at least 1, got {value}"):
             count_params(arch, **good | {name: value})
+
+
+@pytest.mark.parametrize("arch", ["slstm", "mlstm"])
+def test_units_that_heads_do_not_divide_are_refused(arch):
+    assert count_params(arch, 1, 8, 4, 2) > 0
+    with pytest.raises(ValueError, match=f"^units of {arch} must be a multiple of 4, got 9$"):
+        count_params(arch, 1, 9, 4, 2)
 
 
 def test_unknown_architectures_are_refused_with_the_choices():

@@ -198,6 +198,14 @@ def test_names_that_are_no_utf_8_have_escapes(tmp_path):
     pathlib.Path(tmp_path, "t.csv").write_text(found.to_csv())
 
 
+def test_control_characters_become_escapes(tmp_path):
+    changes = {"optimizer": "\x1b[31mred", "activation": "tanh"}
+    hparams = record("a").hparams | changes
+    write(tmp_path / "a/record.json", record("a", hparams=hparams, device="\x9b31m"))
+    found, _ = trials.read(tmp_path)
+    assert found.optimizer.tolist() == [r"\x1b[31mred"] and found.device.tolist() == [r"\x9b31m"]
+
+
 def test_a_curve_of_more_points_than_steps_is_damaged(tmp_path):
     for name, curve in (("a", [1.0] * 20), ("b", [1.0] * 21)):
         write(tmp_path / name / "record.json", record(name, curve=[]))

@@ -34,9 +34,11 @@ def printable(text: object) -> str:
 
     They become escapes, such as \\x1b: names and error texts in files are not to be trusted.
     """
+    text = str(text)
+    if text.isprintable():  # nearly all are
+        return text
     return "".join(
-        c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode()
-        for c in str(text)
+        c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text
     )
 
 

@@ -235,6 +235,12 @@ class Study:
                 raise UserError(f"{foreign}; {consistency.WAY_OUT}")
             self.log = TrialLog(self.path / "trials.jsonl")
             self._keep_trials(display)
+            self._drop_weights()
+        before = held.get("keep") if held else None
+        if before and min(self.study.keep, len(self.ranked)) > before:
+            display.say(
+                f"{self.path} kept the weights of {count(before, 'trial')}; others are gone"
+            )
         if edited := log.edited(self.log.records.values(), vars(self.config)):
             display.say(edited)
         oracle = self._reloaded(display)
@@ -255,6 +261,11 @@ class Study:
             display.say(f"{self.path} keeps its {count(number, 'trial')}, though you want {wanted}")
             self.study = dataclasses.replace(self.study, num_trials=number)
             self._write_settings()
+
+    def _drop_weights(self):
+        """Removes the weights of all but the best trials."""
+        for dropped in self.ranked[self.study.keep :]:
+            remove(self.trial_path(dropped.run_id) / "checkpoints")
 
     def _write_settings(self):
         own = {name: getattr(self.study, name) for name in ("num_trials", "keep", "batch")}
@@ -412,8 +423,7 @@ class Study:
                     write_run(self.trial_path(record.run_id), record, weights, self.profile)
             # The log is written last: a trial in the log is not trained again.
             self.log.append(record)
-            for dropped in self.ranked[self.study.keep :]:
-                remove(self.trial_path(dropped.run_id) / "checkpoints")
+            self._drop_weights()
         # Propose while others still train, so that no lane waits for the search.
         self._schedule.advance()
 

@@ -400,6 +400,23 @@ def test_a_study_keeps_its_trials_if_fewer_are_wanted(tmp_path, capsys):
     assert len(study.log.records) == 3
 
 
+def test_the_number_of_kept_weights_follows_the_last_command(tmp_path, capsys):
+    def kept(keep):
+        config, settings = TrainConfig("parens", "rnn"), StudyConfig(4, "random", keep=keep)
+        study = Study(tmp_path / "a", config, settings)
+        assert study.run(Untrained(lanes=1))[1]
+        found = (path.parent.name for path in (tmp_path / "a").glob("trial_*/checkpoints"))
+        assert sorted(found) == sorted(f"trial_{best.run_id}" for best in study.ranked[:3][:keep])
+        return capsys.readouterr().out
+
+    assert "are gone" not in kept(3) + kept(3)
+    assert "are gone" not in kept(1)
+    config, settings = TrainConfig("parens", "rnn"), StudyConfig(4, "random", keep=2)
+    Study(tmp_path / "a", config, settings).run(Untrained(lanes=1))
+    said = f"{tmp_path / 'a'} kept the weights of 1 trial; others are gone\n"
+    assert said in capsys.readouterr().out
+
+
 def test_a_study_that_a_callback_stopped_is_continued(tmp_path):
     class Impatient(Callback):
         def on_end(self, record):
