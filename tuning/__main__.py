@@ -66,11 +66,12 @@ _define()
 
 def main():
     _check_flags()
+    display = StudyDisplay()
     config, study, documents, given = _resumed() if _is_resumed() else _parsed()
     for line in ranges.without_effect(config, study, given):
-        print(line)
+        display.say(line)
     if FLAGS.show_space:  # before `Study`, which may have to download data
-        print(space.table(ranges.of_study(config, study)[0]))
+        display.say(space.table(ranges.of_study(config, study)[0]))
         return 0
     algorithm = "given" if FLAGS.hparams else study.algorithm
     default = default_study_dir(config, algorithm, study.first is not None)
@@ -83,9 +84,8 @@ def main():
     backend.check(cli.backend_name())
     # Leave the GPUs to the workers: list them before hiding them from this process.
     if not gpus() and config.precision == "tf32":
-        print(NO_TF32)
+        display.say(NO_TF32)
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
-    display = StudyDisplay()
     try:
         with contextlib.nullcontext() if sets or FLAGS.rerun_best else _begun(search.path) as lease:
             with display.phase(f"starting {cli.backend_name()}"):

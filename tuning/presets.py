@@ -74,6 +74,9 @@ _define()
 
 
 def main():
+    from trainer.display.progress import Display
+
+    say = Display().say
     if not FLAGS.out:
         raise UserError("--out is missing")
     if FLAGS.upload:
@@ -87,14 +90,14 @@ def main():
     if FLAGS.train and not FLAGS.runs:
         raise UserError("--train has no effect without --runs, whose best trials it trains again")
     if FLAGS.runs:
-        _make()
+        _make(say)
     if FLAGS.upload:
-        print(upload(FLAGS.out, FLAGS.upload, FLAGS.private))
+        say(upload(FLAGS.out, FLAGS.upload, FLAGS.private))
 
 
-def _make():
+def _make(say):
     """Makes presets of --runs in --out."""
-    found = best_trials(FLAGS.runs)
+    found = best_trials(FLAGS.runs, say)
     if not found:
         raise UserError(f"no feasible trial in {', '.join(FLAGS.runs)}")
     for pattern in FLAGS.train:
@@ -108,7 +111,7 @@ def _make():
     for name, (record, search) in found.items():
         weights = None
         if name not in chosen and pathlib.Path(FLAGS.out, f"{name}.safetensors").exists():
-            print(f"{name}: has weights; kept as it is")
+            say(f"{name}: has weights; kept as it is")
             continue
         if name in chosen:
             record, weights = trained(name, record)
@@ -117,7 +120,7 @@ def _make():
         with user_errors():
             write(FLAGS.out, made, weights)
         loss = f"eval loss {record.eval_loss:.4g}{_words(options.changed(record))}"
-        print(f"{name}: {loss}{ending}")
+        say(f"{name}: {loss}{ending}")
 
 
 def _words(values):
@@ -130,6 +133,8 @@ def _replaced(out, made):
         old = preset(pathlib.Path(out, made.name))
     except ValueError:  # none, or one that is damaged
         return ""
+    if old.scores is None or old.config is None:
+        return "; replaces a preset that was saved from a model"
     if (old.config, old.scores["eval"]) == (made.config, made.scores["eval"]):
         return ""
     before, now = (each.config["task_options"] for each in (old, made))

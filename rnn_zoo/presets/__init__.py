@@ -384,7 +384,7 @@ def read_index(root: Any) -> dict[str, str]:
         found = reader(dict[str, str])(json.loads(_read(path)))
         for name in found:
             parts = name.split("/")
-            if len(parts) != 2 or not all(map(is_file_name, parts)):
+            if len(parts) != 2 or not all(map(is_file_name, parts)) or not name.isprintable():
                 raise ValueError(f"{name!r} is not of the form <task>/<name>")
         return found
     except (OSError, ValueError, RecursionError) as error:

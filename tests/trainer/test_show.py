@@ -419,6 +419,18 @@ def test_answers_of_an_older_checkpoint_are_not_shown_in_silence(runs, shown, tm
     assert "parentheses of this type" in out
 
 
+def test_a_configuration_of_an_older_version_has_the_seed_of_its_data(runs, shown, tmp_path):
+    first = shown(f"--run_dir={runs('parens')}", "--num=1")[1]
+    config = RunDirectory(runs("parens")).read_record().config
+    older = {name: value for name, value in config.items() if name != "data_seed"}
+    run = altered(runs("parens"), tmp_path / "run", config=older)
+    model, _ = load_model(runs("parens"))
+    checkpoints.write(run / "checkpoints", {"weights": get_weights(model), "step": np.int32(0)})
+    code, out, err = shown(f"--run_dir={run}", "--num=1")
+    assert (code, err) == (0, "")
+    assert first[first.index("type  true") :] in out
+
+
 @pytest.mark.parametrize("status", ["ok", "interrupted", "infeasible"])
 @pytest.mark.parametrize(
     "spoil, reason",

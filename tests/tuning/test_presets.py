@@ -76,6 +76,21 @@ def test_a_preset_that_another_one_replaces_is_named(command, preset_root, capsy
     said = "; replaces the preset with eval loss 0.125, num_steps 3\n"
     assert capsys.readouterr().out.endswith(said)
     assert rnn_zoo.preset(NAME) == card
+    # One that was saved from a model has neither scores nor a configuration.
+    saved = dataclasses.replace(card, scores=None, config=None)
+    writing.write(preset_root, saved)
+    command()
+    assert capsys.readouterr().out.endswith("; replaces a preset that was saved from a model\n")
+    assert rnn_zoo.preset(NAME) == card
+
+
+def test_names_of_studies_are_printed_without_control_characters(command, runs, tmp_path, capsys):
+    path = tmp_path / "\x1b[31mred/one"
+    shutil.copytree(runs / "sweep/studies/one", path)
+    lose_best(path / "trials.jsonl")
+    command(f"--runs={path}")
+    out = capsys.readouterr().out
+    assert r"/\x1b[31mred/one/trials.jsonl lacks 1 trial" in out and "\x1b" not in out
 
 
 def test_presets_that_two_processes_make_at_once_are_all_kept(command, preset_root, monkeypatch):

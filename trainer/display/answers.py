@@ -78,6 +78,6 @@ def show_text(
 
 def _sample(record: RunRecord, task: Any, split: str, num: int, step: int) -> Batch:
     """Draws samples with the run's own seed, which determines a random data set."""
-    seed = record.config["data_seed"]
+    seed = record.config.get("data_seed")
     seed = record.seed if seed is None else seed
     return task.sample(split, seed, num, step=step)

@@ -143,7 +143,9 @@ def parse(content: bytes, kind: Any, place: str | os.PathLike, owner: str = "") 
     if brackets > _MOST_LISTS:
         raise Damaged(place, f"it has more than {_MOST_LISTS:,} lists and dicts")
     try:
-        values = json.loads(content, parse_int=_integer)
+        # With a checksum it is as it was written, or else refused below.
+        hook = None if CHECKSUM.encode() in content else unique
+        values = json.loads(content, parse_int=_integer, object_pairs_hook=hook)
     except (ValueError, RecursionError) as error:
         raise Damaged(place, f"it is not JSON: {getattr(error, 'msg', error)}") from None
     if brackets > _MOST_NESTED:  # nearly all contents have fewer
@@ -168,6 +170,20 @@ def _integer(digits):
     if len(digits) > _MOST_DIGITS:
         raise ValueError(f"it has a whole number of {len(digits)} digits")
     return int(digits)
+
+
+def unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """Returns the entries of a JSON object as a dict; for `object_pairs_hook`.
+
+    Raises:
+        ValueError: two entries have the same name.
+    """
+    values: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in values:
+            raise ValueError(f"it has {name!r} twice")
+        values[name] = value
+    return values
 
 
 def _check_depth(values, place):

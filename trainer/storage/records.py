@@ -54,8 +54,8 @@ class _Hparams(TypedDict, total=False):
     """Hyperparameters of a record, of which some are read by name."""
 
     task_options: Required[TaskOptions]
-    activation: Required[str | None]
-    optimizer: str
+    activation: Required[Name | None]
+    optimizer: Name
     lr_init: float
     gate_bias: float | dict[str, float]
 
@@ -63,15 +63,15 @@ class _Hparams(TypedDict, total=False):
 class _Fields(TypedDict, total=False):
     """Fields of a record's configuration, of which some are read by name."""
 
-    task: str
-    arch: str
-    optimizer: str
+    task: Name
+    arch: Name
+    optimizer: Name
     task_options: dict[str, Any]
     data_seed: Count | None
     eval_samples: Count
     preset: str | None
     init_from: str | None
-    precision: str
+    precision: Name
 
 
 class _Metrics(TypedDict, total=False):

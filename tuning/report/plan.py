@@ -55,7 +55,8 @@ class Step:
         power: probability of a verdict if the paper is right, with the step's studies; if these fit
             into the time, with all studies of the plan; None without studies.
         studies: its studies; none if the claim is decided, or if it has no design.
-        hours: core-hours that its studies add to those of earlier steps.
+        trainings, hours: number and core-hours of the trainings that its studies add to those that
+            exist and those of earlier steps.
         total: core-hours of this and all earlier steps; None if the step is left out, for lack of
             time or power.
     """
@@ -63,9 +64,10 @@ class Step:
     claim: str
     verdict: str
     power: float | None
-    studies: tuple[Point, ...]
-    hours: float
-    total: float | None
+    studies: tuple[Point, ...] = ()
+    trainings: int = 0
+    hours: float = 0.0
+    total: float | None = None
 
 
 def make(
@@ -92,7 +94,7 @@ def make(
     there = Evidence(found)
     verdicts = {name: CLAIMS[name].check(found).verdict for name in names or CLAIMS}
     steps = [
-        Step(name, each, None, (), 0.0, 0.0) for name, each in verdicts.items() if each != TOO_FEW
+        Step(name, each, None, total=0.0) for name, each in verdicts.items() if each != TOO_FEW
     ]
     display = display or Display(Console(quiet=True))
     open_ = {}
@@ -112,21 +114,23 @@ def make(
     total = 0.0
     planned: dict[tuple, int] = {}
     while open_:
-        added = {name: costs.hours(studies, planned) for name, (_, studies) in open_.items()}
+        added = {name: costs.added(studies, planned) for name, (_, studies) in open_.items()}
         # Claims without enough power at any size come last.
-        name = min(open_, key=lambda name: (open_[name][0] < REQUIRED, added[name]))
+        name = min(open_, key=lambda name: (open_[name][0] < REQUIRED, added[name][1]))
         reached, studies = open_.pop(name)
-        fits = reached >= REQUIRED and total + added[name] <= hours
+        trainings, more = added[name]
+        fits = reached >= REQUIRED and total + more <= hours
         if fits:
-            total += added[name]
+            total += more
             planned |= costs.trials(studies, planned)
-        steps.append(Step(name, TOO_FEW, reached, studies, added[name], total if fits else None))
+        upto = total if fits else None
+        steps.append(Step(name, TOO_FEW, reached, studies, trainings, more, upto))
     steps.sort(key=lambda step: step.total is None)
     steps = _together(steps, there)
     others = [
         name for name, each in verdicts.items() if each == TOO_FEW and name not in designs.DESIGNS
     ]
-    return steps + [Step(name, TOO_FEW, None, (), 0.0, None) for name in others]
+    return steps + [Step(name, TOO_FEW, None) for name in others]
 
 
 def studies_of(steps: Iterable[Step], there: Evidence | None = None) -> list[Point]:
@@ -167,6 +171,7 @@ def power(
     there: Evidence,
     simulations: int | None = None,
     seed: int = 0,
+    required: float = 0.0,
 ) -> float:
     """Estimates the probability that a rule comes to a verdict.
 
@@ -176,11 +181,15 @@ def power(
         there: the existing trials.
         simulations: number of simulated outcomes; `SIMULATIONS` if None.
         seed: seed of the simulations.
+        required: simulations end once they cannot reach this power; the result is then below it.
     """
     simulations = simulations or SIMULATIONS
-    generator = np.random.default_rng(seed)
-    outcomes = [check(there.completed(studies, generator)).verdict for _ in range(simulations)]
-    return sum(outcome != TOO_FEW for outcome in outcomes) / simulations
+    generator, verdicts = np.random.default_rng(seed), 0
+    for left in reversed(range(simulations)):
+        verdicts += check(there.completed(studies, generator)).verdict != TOO_FEW
+        if verdicts + left < required * simulations:
+            break
+    return verdicts / simulations
 
 
 def _smallest(check, design: Design, there):
@@ -188,7 +197,9 @@ def _smallest(check, design: Design, there):
     for seed, scale in enumerate(SCALES, 1):
         studies = design.studies(*scale)
         # Other simulations for each size, or else several sizes could pass by the same luck.
-        reached = power(check, studies, there, seed=seed)
+        # Of designs that are too small, the power of the largest is shown.
+        required = REQUIRED if scale != SCALES[-1] else 0.0
+        reached = power(check, studies, there, seed=seed, required=required)
         if reached >= REQUIRED:
             break
     return reached, studies
@@ -232,12 +243,11 @@ class _Costs:
                 wanted[key] = total
         return wanted
 
-    def hours(self, studies: Sequence[Point], planned: Mapping[tuple, int]) -> float:
-        """Returns the core-hours that studies add to those planned."""
+    def added(self, studies: Sequence[Point], planned: Mapping[tuple, int]) -> tuple[int, float]:
+        """Returns the number of trainings that studies add to those planned, and their hours."""
         before = {designs.key(point): self._there.count(point) for point in studies} | dict(planned)
-        wanted = self.trials(studies, planned)
-        added = ((count - before[key]) * self._seconds[key] for key, count in wanted.items())
-        return sum(added) / 3600
+        added = {key: n - before[key] for key, n in self.trials(studies, planned).items()}
+        return sum(added.values()), sum(n * self._seconds[key] for key, n in added.items()) / 3600
 
 
 def run(
@@ -285,12 +295,13 @@ def run(
     if studies:
         _say_places(studies, there, display)
         decided = ", ".join(step.claim for step in steps if step.studies and step.total is not None)
+        has_text8 = any(point["task"] == "text8" for point in studies)
+        data = "".join(f" --text8_{name}={place}" for name, place in text8.items() if has_text8)
         with whole(out / "plan.gin", "w") as file:
             file.write(gin(studies, f"The studies that decide {decided}, in this order."))
-        display.say(
-            f"{out / 'plan.gin'}: {count(len(studies), 'study', 'studies')}; run with "
-            f"python -m tuning.sweep --gin_file={out / 'plan.gin'} --out={runs or 'runs'}/decide"
-        )
+        command = f"python -m tuning.sweep --gin_file={out / 'plan.gin'} --out={runs or 'runs'}"
+        number = count(len(studies), "study", "studies")
+        display.say(f"{out / 'plan.gin'}: {number}; run with {command}/decide{data}")
     else:
         display.say(f"no open claim can be decided in {hours:g} core-hours")
 
@@ -308,7 +319,7 @@ def _row(step):
         "claim": step.claim,
         "power": "" if step.power is None else f"{step.power:.0%}",
         "studies": len(step.studies),
-        "trials": sum(point["num_trials"] for point in step.studies),
+        "trainings added": step.trainings,
         "core-hours added": f"{step.hours:.1f}",
         "total": f"{step.total:.1f}" if step.studies and step.total is not None else "",
         "note": note,

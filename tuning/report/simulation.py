@@ -5,6 +5,7 @@ the best of n trials approaches the limit as n grows, and so do trials with more
 itself varies between studies. As in a search, the steps of a trial are log-uniform.
 """
 
+import functools
 import math
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -38,6 +39,7 @@ _STEPS = dict.fromkeys(_TASKS, 50_000) | {"parens": 4_000, "arithmetic": 4_000, 
 #: Number of hyperparameters that a search ranges over, about.
 _FREE = 18
 Point = Mapping[str, Any]
+_units_for_budget = functools.cache(sizing.units_for_budget)
 
 
 def simulate(points: Iterable[Point], truth: Truth, generator: np.random.Generator) -> pd.DataFrame:
@@ -133,7 +135,7 @@ def _settings(point, number):
     options = point["task_options"]
     if task == "capacity":
         inputs = options.get("num_inputs") or least_inputs(10 * size)
-    units = sizing.units_for_budget(arch, depth, size, inputs, outputs)
+    units = _units_for_budget(arch, depth, size, inputs, outputs)
     held = [name for name in ("activation", "optimizer") if name in point]
     return {
         "study": f"{task}-{arch}-{depth}-{size}-{point['algorithm']}-{number}",

@@ -51,9 +51,10 @@ def fingerprint(runs: str | os.PathLike) -> str:
     digest = hashlib.sha256()
     for path, names in log.record_files(pathlib.Path(runs)):
         for name in names:
-            if not (path / name).exists():  # the log of a study that has no trial yet, or lost it
+            try:
+                status = (path / name).stat()
+            except FileNotFoundError:  # the log of a study that has no trial yet, or lost it
                 continue
-            status = (path / name).stat()
             digest.update(os.fsencode(path / name))
             digest.update(f" {status.st_size} {status.st_mtime_ns}\n".encode())
     return digest.hexdigest()[:16]

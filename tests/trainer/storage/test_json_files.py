@@ -138,6 +138,11 @@ def test_lines_are_read_up_to_the_damaged_ones(tmp_path):
             r"run_id must be a file name without separators, got '\.\./\.\./x'",
         ),
         ({"units": "many"}, "units must be an int, got 'many'"),
+        ({"config": {"optimizer": "\x1b[31mred"}}, "config.optimizer must be a name of letters"),
+        (
+            {"hparams": {"task_options": {}, "activation": None, "optimizer": "a|b<script>"}},
+            "hparams.optimizer must be a name of letters",
+        ),
         ({"hparams": {"activation": None}}, "it has no task_options"),
         ({"metrics": {"eval": {"loss": None}}}, "metrics.eval.loss must be a finite number"),
         ({"curve": [1, [2]]}, r"curve.1 must be a finite number, got \[2\]"),
@@ -206,6 +211,7 @@ def test_all_declared_types_can_be_read():
         ('{"a":' * 200 + "1" + "}" * 200, "it is nested more than 100 levels deep"),
         (r'["\ud800"]', "it has half a character"),
         (r'["\uDFFF x"]', "it has half a character"),
+        ('{"a": {"rate": 1, "b": 2, "rate": 3}}', "it is not JSON: it has 'rate' twice"),
     ],
 )
 def test_values_that_cannot_be_computed_with_or_written_are_refused(text, message):

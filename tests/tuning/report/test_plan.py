@@ -161,6 +161,19 @@ def test_power_is_the_share_of_verdicts(rng):
     assert found == 0.5
 
 
+def test_simulations_that_cannot_reach_the_power_end_early():
+    """After the fourth failure of 25, at most 21 can be verdicts, and 22 are required."""
+    outcomes = [TOO_FEW, SUPPORTED, TOO_FEW, SUPPORTED, TOO_FEW, TOO_FEW, SUPPORTED]
+
+    def check(_):
+        return Finding(verdict=next(left))
+
+    for required, number in ((plan.REQUIRED, 6), (0.0, 25)):
+        left = iter(outcomes + [SUPPORTED] * 18)
+        found = plan.power(check, of("memory"), Evidence(frame()), 25, required=required)
+        assert found < plan.REQUIRED and 25 - len(list(left)) == number
+
+
 def test_a_true_claim_is_decided_by_its_design_but_not_by_few_trials():
     check, design = CLAIMS["irnn_diverges"].check, designs.DESIGNS["irnn_diverges"]
     nothing = Evidence(frame())
@@ -173,7 +186,7 @@ def test_enough_power_takes_more_than_luck(three_claims, monkeypatch):
     """Four of five simulations are too few, and each size has simulations of its own."""
     seeds = []
 
-    def power(check, studies, there, simulations=None, seed=0):
+    def power(check, studies, there, seed, required):
         seeds.append(seed)
         return 0.8
 
@@ -229,6 +242,8 @@ def test_a_plan_names_the_sweeps_that_hold_parts_of_its_studies(
         "another directory repeats these trials"
     ]
     table = pd.read_csv(tmp_path / "plan.csv", keep_default_na=False).set_index("claim")
+    # 40 trials of the GRU are there; the largest design has more steps as well.
+    assert table["trainings added"].to_dict() == {"few": 0, "more": 20, "lstm": 120, "most": 240}
     assert table.note.to_dict() == {
         "few": "supported", "more": "", "lstm": "", "most": "too little power"
     }  # fmt: skip

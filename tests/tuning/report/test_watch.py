@@ -71,6 +71,14 @@ def test_a_report_is_rebuilt_only_when_records_change(tmp_path, steps, capsys):
     assert printed.count("waiting: nothing yet") == printed.count("same line") == 1
 
 
+def test_a_log_that_vanishes_meanwhile_is_one_that_is_not_there(tmp_path, monkeypatch):
+    (tmp_path / "trials.jsonl").write_text("{}\n")
+    full = watch.fingerprint(tmp_path)
+    found = [(tmp_path, ["trials.jsonl", "gone.jsonl"])]
+    monkeypatch.setattr(watch.log, "record_files", lambda _: found)
+    assert watch.fingerprint(tmp_path) == full
+
+
 def test_other_errors_end_it(tmp_path, steps):
     def make(display, version):
         raise UserError("unknown figure 9z")

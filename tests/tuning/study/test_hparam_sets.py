@@ -293,6 +293,7 @@ def test_an_unknown_architecture():
         (None, ["No such file"]),
         (b"{'lr_init': 1}", ["not JSON", "line 1 column 2"]),
         (b"\xff", ["not JSON", "0xff"]),
+        (b'{"lr_init": 0.5, "lr_init": 0.001}', ["not JSON", "it has 'lr_init' twice"]),
         (b"[" * 100_000, ["not JSON"]),
         (b'[{"lr_init": 1}, 3]', ["has 3;"]),
         (b'"a\\nb"', ["has 'a\\nb';"]),
