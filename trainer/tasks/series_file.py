@@ -20,6 +20,8 @@ FORMS = (
 
 #: Least number of rows.
 LEAST = 20
+#: Most standard deviations from the mean, so that squares and their sums fit into float32.
+MOST_DEVIATIONS = 10**9
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,12 +127,21 @@ def _read(file, label, stamp):
 def _standardised(values, label):
     train = values[: len(values) * 80 // 100]
     mean, deviation = train.mean(axis=0), train.std(axis=0)
-    if not (is_fine := (deviation > 0) & np.isfinite(deviation)).all():
+    # The deviation of equal numbers can be above 0 by rounding.
+    least = 1e-12 * abs(train).max(axis=0)
+    if not (is_fine := (deviation > least) & np.isfinite(deviation)).all():
         raise UserError(
             f"{label}: column {int(np.argmin(is_fine)) + 1} is constant, or too large, in the "
             "first 80 % of the rows; omit it"
         )
-    return ((values - mean) / deviation).astype("float32")
+    standard = (values - mean) / deviation
+    if (far := abs(standard) > MOST_DEVIATIONS).any():
+        row, column = np.argwhere(far)[0]
+        raise UserError(
+            f"{label}: row {row + 1:,}, column {column + 1} is more than {MOST_DEVIATIONS:,} "
+            "standard deviations from the mean of the first 80 % of the rows; correct it"
+        )
+    return standard.astype("float32")
 
 
 def _of_npy(raw, label):
@@ -142,12 +153,13 @@ def _of_npy(raw, label):
     except Exception as error:  # a damaged header raises almost anything
         reason = " ".join(str(error).split())[:120]
         raise UserError(f"{label} is no .npy file of numbers ({reason}); give {FORMS}") from None
-    return values.reshape(len(values), -1).astype("float64")
+    return (values[:, None] if values.ndim == 1 else values).astype("float64")
 
 
 def _of_csv(raw, label):
     try:
-        lines = raw.decode("utf-8-sig").splitlines()
+        # Not `splitlines`, which ends lines at form feeds and other characters, too.
+        lines = io.StringIO(raw.decode("utf-8-sig"), newline=None).read().split("\n")
     except UnicodeDecodeError:
         raise UserError(f"{label} is not text; give {FORMS}") from None
     rows = [(number, line.split(",")) for number, line in enumerate(lines, 1) if line.strip()]

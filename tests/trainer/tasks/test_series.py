@@ -122,6 +122,16 @@ WRONG = {
     "empty.csv": ("", "has 0 rows of numbers; give a .csv file"),
     "short.csv": ("\n".join(map(str, range(100))), "100 rows are too few: .* at least 510 rows"),
     "flat.csv": ("\n".join(["1"] * 500), "column 1 is constant, or too large, in the first 80 %"),
+    "tenth.csv": (
+        "\n".join(["0.1"] * 500),
+        "column 1 is constant, or too large, in the first 80 %",
+    ),
+    "far.csv": (
+        "\n".join([*map(str, range(990)), "1e20", *["5"] * 9]),
+        "row 991, column 1 is more than 1,000,000,000 standard deviations from the mean",
+    ),
+    "feed.csv": (TEXT.replace("17,2", "17\x0c2,2"), r"line 19, column a: '17\\x0c2' is no number"),
+    "none.npy": (np.zeros((0,)), "has 0 rows of numbers"),
     "end.csv": ("\n".join([*map(str, range(900)), *["5"] * 120]), "last 10 % of the rows are con"),
     "bytes.csv": (b"\xff\xfe\x00", "bytes.csv is not text; give"),
     "text.npy": (TEXT, "text.npy is no .npy file of numbers"),
