@@ -51,6 +51,7 @@ from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 
+from rnn_zoo.json_types import Count
 from rnn_zoo.names import home_of
 from trainer.cli.gin_files import default_batch_size
 from trainer.config import is_registered, read_config
@@ -197,16 +198,20 @@ def collect(
     problems: list[str] = []
     defaults: dict[str, dict[str, Any]] = {}
     sweeps: dict[pathlib.Path, Any] = {}
+    counts: dict[pathlib.Path, int] = {}
     for path, names in log.record_files(pathlib.Path(directory)):
         study = _study(path, directory, sweeps, problems)
         logs = {
             name: _tolerant(problems, _records, path / name, study, problems) or []
             for name in names
         }
+        counts[path] = sum(len(logs.get(name, ())) for name in (TRIALS, RERUNS))
         _drop_repeated(logs, path, problems)
         best = next(iter(log.ranked(logs.get(TRIALS, ()))), None)
         for name, records in logs.items():
             rows += _rows(path / name, records, study, best, details, defaults, problems)
+    for sweep in sweeps:
+        problems += list(_lost(sweep, pathlib.Path(directory), counts, problems))
     return rows, list(dict.fromkeys(problems))
 
 
@@ -387,6 +392,24 @@ def of_sweep(sweep: pathlib.Path, problems: list[str]) -> Mapping[str, Any]:
         problems: list to which a problem with the file is added.
     """
     return _tolerant(problems, json_files.read, sweep / "sweep.json", _Manifest) or {}
+
+
+class _State(TypedDict, total=False):
+    """Facts of a study in a sweep's states/."""
+
+    trials: Count
+
+
+def _lost(sweep, directory, counts, problems):
+    """Names the studies of a sweep that once had more trials; `counts` has those read by study."""
+    for path in sorted((sweep / "states").glob("*.json")):
+        study = sweep / "studies" / path.stem
+        if not study.is_relative_to(directory):
+            continue
+        had = (_tolerant(problems, json_files.read, path, _State) or {}).get("trials", 0)
+        # Damaged lines are problems of their own, and lines may have come since they were read.
+        if counts.get(study, 0) < had and (left := log.num_lines(study)) < had:
+            yield f"{study} lost {had - left} of its {count(had, 'finished training')}"
 
 
 def _tolerant(problems, read_file, *arguments):

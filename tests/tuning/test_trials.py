@@ -199,11 +199,9 @@ def test_names_that_are_no_utf_8_have_escapes(tmp_path):
 
 
 def test_control_characters_become_escapes(tmp_path):
-    changes = {"optimizer": "\x1b[31mred", "activation": "tanh"}
-    hparams = record("a").hparams | changes
-    write(tmp_path / "a/record.json", record("a", hparams=hparams, device="\x9b31m"))
+    write(tmp_path / "a/record.json", record("a", origin="\x1b[31mred", device="\x9b31m"))
     found, _ = trials.read(tmp_path)
-    assert found.optimizer.tolist() == [r"\x1b[31mred"] and found.device.tolist() == [r"\x9b31m"]
+    assert found.origin.tolist() == [r"\x1b[31mred"] and found.device.tolist() == [r"\x9b31m"]
 
 
 def test_a_curve_of_more_points_than_steps_is_damaged(tmp_path):
@@ -231,6 +229,28 @@ def test_damaged_lines_are_named_and_left_out(tmp_path):
     assert len(found) == 1
     reason = "the first is line 2: it is not JSON: Unterminated string starting at"
     assert problems == [f"{path} has 2 damaged lines, {reason}"]
+
+
+def test_trials_that_a_sweep_once_had_are_missed(tmp_path):
+    sweep = tmp_path / "sweep"
+    for name, number in (("whole", 2), ("cut", 1), ("kept", 1)):
+        write(sweep / f"studies/{name}/trials.jsonl", *map(record, ["00000", "00001"][:number]))
+    (sweep / "states").mkdir()
+    for name, number in (("whole", 2), ("cut", 3), ("gone", 1)):
+        state = json.dumps({"status": "done", "trials": number})
+        (sweep / f"states/{name}.json").write_text(state)
+    lost = [
+        f"{sweep}/studies/cut lost 2 of its 3 finished trainings",
+        f"{sweep}/studies/gone lost 1 of its 1 finished training",
+    ]
+    assert [each for each in trials.read(tmp_path)[1] if "lost" in each] == lost
+    assert trials.read(sweep / "studies/cut")[1] == lost[:1]
+    assert trials.read(sweep / "studies/whole")[1] == []
+    # A damaged line is said once.
+    write(sweep / "studies/cut/trials.jsonl", record("00000"), end="\n[]\n{}\n")
+    (sweep / "states/gone.json").unlink()
+    damaged, copies = trials.read(tmp_path)[1]
+    assert "cut/trials.jsonl has 2 damaged lines" in damaged and "lost" not in copies
 
 
 @pytest.mark.parametrize("name", ["../../x", "a/b", "$\\frac{$", "[/b]", "", "a" * 101, "-x"])

@@ -116,7 +116,7 @@ def export_model(
 
     Args:
         model: as for `rnn_zoo.model.stack_of`, with the outputs of all steps.
-        path: directory to write; replaced if it exists. Its parent must exist.
+        path: directory to write, whose parent must exist. An earlier export there is replaced.
         format, batch_size, time_steps: as for `export`.
 
     Returns:
@@ -124,8 +124,8 @@ def export_model(
 
     Raises:
         ValueError: another model.
-        UserError: an unknown format, a missing package, a size that is no whole number, or a
-            backend other than TensorFlow.
+        UserError: an unknown format, a missing package, a size that is no whole number, a backend
+            other than TensorFlow, or a directory that holds something else.
     """
     _check(format)
     for name, size in (("batch_size", batch_size), ("time_steps", time_steps)):

@@ -69,17 +69,18 @@ def _entries(directory, depth):
 def whole_directory(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     """Makes a temporary directory that replaces `path` when the block succeeds.
 
-    A kill leaves the old directory or the new one, but never a partial one. If it comes between
+    Only entries of the same names are replaced: a directory that holds others is someone's. A kill
+    leaves the old directory or the new one, but never a partial one. If it comes between
     two renames, the old one has a hidden name until the next call.
 
     Args:
         path: the directory to write; its parent must exist.
 
     Raises:
-        UserError: another process is writing it, it is a file or a link, or its lock is a
-            directory.
+        UserError: another process is writing it, it is a file or a link, it has an entry that the
+            new one has not, or its lock is a directory.
     """
-    path = pathlib.Path(path)
+    path = pathlib.Path(os.path.abspath(path))
     refuse_link(path)
     if path.exists() and not path.is_dir():
         raise UserError(f"{path} is not a directory; move it elsewhere")
@@ -105,6 +106,12 @@ def whole_directory(path: str | os.PathLike) -> Iterator[pathlib.Path]:
             remove(partial)
             raise
         if path.exists():
+            if others := set(os.listdir(path)) - set(os.listdir(partial)):
+                remove(partial)
+                raise UserError(
+                    f"{path} holds {min(others)}, which would be lost; choose another directory, "
+                    "or empty it"
+                )
             os.replace(path, old)
         os.replace(partial, path)
         sync(path.parent)

@@ -173,7 +173,7 @@ def _of_csv(raw, label):
                 f"{width}; give {FORMS}"
             )
         try:
-            values.append([float(cell) for cell in cells])
+            values.append([*map(_number, cells)])
         except ValueError:
             column = [*map(_is_number, cells)].index(False)
             name = names[column].strip() if names else column + 1
@@ -184,9 +184,15 @@ def _of_csv(raw, label):
     return np.array(values, "float64")
 
 
+def _number(cell):
+    if "_" in cell:  # Python's own notation, in which 1_0 is 10
+        raise ValueError(cell)
+    return float(cell)
+
+
 def _is_number(cell):
     try:
-        float(cell)
+        _number(cell)
     except ValueError:
         return False
     return True

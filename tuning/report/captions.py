@@ -170,7 +170,8 @@ def _describe(selected):
     if profiles and selected.profile.isna().any():
         profiles.append("unknown")
     text += f"; profile {', '.join(profiles)}" if profiles else ""
-    options = sorted(filter(None, map(other_options, selected.setting.dropna().unique())))
+    pairs = selected[["setting", "task"]].dropna().drop_duplicates().itertuples(index=False)
+    options = sorted({other_options(*pair) for pair in pairs} - {""})
     text += f"; {'; '.join(options)}" if options else ""
     budgets = sorted({int(budget) for budget in selected.max_params})
     many = f"{budgets[0]:,} to {budgets[-1]:,}" if len(budgets) > 1 else f"{budgets[0]:,}"

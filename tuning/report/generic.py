@@ -52,7 +52,7 @@ def panels(trials: pd.DataFrame) -> dict[str, Panel]:
         first, *others = settings(part[part.source == "rnn-zoo"]) or [""]
         for setting in (None, *others):
             place = f"{task}-{_slug(setting)}" if setting else task
-            words = in_words(setting or first) if others else other_options(first or "{}")
+            words = in_words(setting or first) if others else other_options(first or "{}", task)
             words = f", {words}" if words else ""
             found_in = part[part.setting == (setting or first)] if others else part
             for kind, title, select, draw in _kinds(task, setting, found_in):

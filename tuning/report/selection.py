@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 
 from trainer.optimizers import PAPER_OPTIMIZERS
+from trainer.tasks.corpus import TEXT8
+from tuning.options import CORPUS
 from tuning.report import statistics
 from tuning.report.paper import ARCHS, TRIALS, UNROLLED
 from tuning.search.hyperparameter import to_json
@@ -78,9 +80,14 @@ def in_words(setting: str) -> str:
     return _in_words(json.loads(setting)) or "default options"
 
 
-def other_options(setting: str) -> str:
-    """Writes the task options of a setting that are not the defaults; "" if all are."""
-    return _in_words({k: v for k, v in json.loads(setting).items() if k != "sha256"})
+def other_options(setting: str, task: str) -> str:
+    """Writes the options of a task that are not the defaults; "" if all are.
+
+    That a text is another one than text8 is said as well.
+    """
+    options = json.loads(setting)
+    is_other = options.pop(CORPUS, TEXT8.sha256) != TEXT8.sha256 and task == "text8"
+    return ", ".join(filter(None, (_in_words(options), "not the full text8" if is_other else "")))
 
 
 def task_in_words(values: Mapping[str, Any]) -> str:

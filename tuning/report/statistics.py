@@ -51,7 +51,8 @@ def best(trials: pd.DataFrame, by: Iterable[str]) -> pd.DataFrame:
     longest = trials.groupby("study", observed=True).train_steps.transform("max")
     counted = (trials.algorithm != "random") & ~trials.stopped_early
     counted &= longest >= paper.MIN_STEPS
-    studies = counted.groupby([trials[name] for name in (*by, "study")], observed=True).sum()
+    names = dict.fromkeys([*by, "study"])  # `by` may have the study
+    studies = counted.groupby([trials[name] for name in names], observed=True).sum()
     counts = studies.groupby(by, observed=True).max().rename("trials").reset_index()
     feasible = trials[trials.objective.notna()]
     first = feasible.sort_values(["objective", "run"], kind="stable").groupby(by, observed=True)

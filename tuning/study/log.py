@@ -18,7 +18,7 @@ from trainer.cli.gin_files import labelled
 from trainer.config import TrainConfig
 from trainer.display.words import count
 from trainer.storage import json_files
-from trainer.storage.files import open_to_append
+from trainer.storage.files import open_to_append, read_bytes
 from trainer.storage.records import PRIVATE, RunDirectory, RunRecord
 
 #: File names of the logs of a study's trials, of its reruns, and of trainings of given
@@ -102,6 +102,15 @@ def read(path: str | pathlib.Path) -> tuple[dict[str, RunRecord], list[str]]:
         if records.setdefault(record.run_id, record) is not record:
             problems.append(f"a second record of trial {record.run_id}")
     return records, problems
+
+
+def num_lines(study: pathlib.Path) -> int:
+    """Counts the lines in a study's logs of trials and reruns."""
+    found = 0
+    for name in (TRIALS, RERUNS):
+        with contextlib.suppress(OSError):
+            found += read_bytes(study / name).count(b"\n")
+    return found
 
 
 def record_files(directory: pathlib.Path) -> Iterator[tuple[pathlib.Path, list[str]]]:

@@ -131,6 +131,21 @@ def test_too_large_a_file_is_not_read(tmp_path):
         files.read_bytes(tmp_path / "small", 4)
 
 
+def test_a_directory_with_other_files_is_kept(tmp_path, monkeypatch):
+    write(tmp_path / "out", "first")
+    (tmp_path / "out/notes").mkdir()
+    with pytest.raises(UserError, match="out holds notes, which would be lost; choose another dir"):
+        write(tmp_path / "out", "second")
+    assert (tmp_path / "out/model").read_text() == "first"
+    assert os.listdir(tmp_path) == ["out"]
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="holds out, which would be lost"):
+        write(".", "second")
+    (tmp_path / "out/notes").rmdir()
+    write("out", "second")
+    assert (tmp_path / "out/model").read_text() == "second"
+
+
 def test_a_directory_in_place_of_the_lock_is_one_line(tmp_path):
     (tmp_path / ".out.lock").mkdir()
     with pytest.raises(

@@ -131,6 +131,7 @@ WRONG = {
         "row 991, column 1 is more than 1,000,000,000 standard deviations from the mean",
     ),
     "feed.csv": (TEXT.replace("17,2", "17\x0c2,2"), r"line 19, column a: '17\\x0c2' is no number"),
+    "score.csv": (TEXT.replace("17,2", "1_7,2"), "line 19, column a: '1_7' is no number"),
     "none.npy": (np.zeros((0,)), "has 0 rows of numbers"),
     "end.csv": ("\n".join([*map(str, range(900)), *["5"] * 120]), "last 10 % of the rows are con"),
     "bytes.csv": (b"\xff\xfe\x00", "bytes.csv is not text; give"),

@@ -5,6 +5,7 @@ import json
 import pytest
 from report_rows import capacity, frame, trial
 
+from trainer.tasks.corpus import TEXT8
 from tuning.report import generic
 from tuning.report.captions import caption
 from tuning.report.figures import FIGURES
@@ -33,6 +34,15 @@ def test_captions_say_how_many_trials_of_which_profile():
 def test_captions_name_task_options_that_are_not_the_defaults():
     text = of("2c", trial("memory", 0.5, setting='{"num_steps": 5, "sha256": "a"}'))
     assert text == "1 trial, 1 per study; profile laptop; num_steps=5; budget 1,000."
+
+
+def test_captions_and_titles_say_that_a_text_is_another_one_than_text8():
+    for sha256, words in ((TEXT8.sha256, ""), ("a", "not the full text8")):
+        row = trial("text8", 1.5, bits_per_character=2.2, setting=json.dumps({"sha256": sha256}))
+        text = of("3a", row)
+        assert text.startswith(f"1 trial, 1 per study; profile laptop{words and '; '}{words}; bud")
+        (title, *_) = (panel.title for panel in generic.panels(frame(row)).values())
+        assert title == f"Loss by number of parameters{words and ', '}{words}"
 
 
 def test_captions_name_the_architectures_with_fewer_trials_and_those_that_pool_settings():

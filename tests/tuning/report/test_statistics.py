@@ -244,6 +244,16 @@ def test_of_equals_the_first_is_the_best():
     assert statistics.best(table, ["arch"]).run[0] == "s/00000"
 
 
+@pytest.mark.filterwarnings("error")
+def test_the_best_of_each_study():
+    rows = [
+        trial("memory", loss, study=name) for loss, name in ((0.5, "a"), (0.4, "a"), (0.3, "b"))
+    ]
+    best = statistics.best(frame(*rows), ["arch", "study"])
+    assert best.study.tolist() == ["a", "b"] and best.objective.tolist() == [0.4, 0.3]
+    assert best.trials.tolist() == [2, 1]
+
+
 def test_intervals_within_and_outside():
     estimate = Estimate(1.0, 0.9, 1.1)
     assert estimate.within(0.85, 1.15) and not estimate.within(0.95, 1.15)
