@@ -127,7 +127,7 @@ class _Run:
         """Trains and evaluates as far as there is something left to do; returns the record."""
         self.introduce()
         if self.is_over:
-            self.display.say("the run is finished, and nothing is left to train")
+            self.display.say("the run is finished: nothing is left to train or to log")
             self.conclude()
             return self.record
         self.callback.on_start(self.info())
