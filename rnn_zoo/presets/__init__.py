@@ -187,7 +187,7 @@ def preset(name: str | os.PathLike) -> Preset:
     Raises:
         ValueError: unknown name, or a file that differs from the published one.
     """
-    return _find(*_place(name))
+    return _find(*_found(name))
 
 
 def absolute(name: str) -> str:
@@ -215,7 +215,7 @@ def load(name: str | os.PathLike) -> "RecurrentModel":
     """
     from rnn_zoo.model import build_model, set_weights
 
-    root, own_name = _place(name)
+    root, own_name = _found(name)
     card = _find(root, own_name)
     weights = _weights(root, card)
     shape = (card.arch, card.depth, card.units, card.input_dim, card.output_dim)
@@ -237,7 +237,7 @@ def read_weights(name: str | os.PathLike) -> dict[str, Any]:
     Raises:
         ValueError: as for `preset`, or it has no weights.
     """
-    root, own_name = _place(name)
+    root, own_name = _found(name)
     return _weights(root, _find(root, own_name))
 
 
@@ -324,6 +324,19 @@ def _root(directory):
     return root
 
 
+def _found(name):
+    """Return `_place` of a name; refuse what is no preset but may be a run or a packed file."""
+    root, own_name = _place(name)
+    text = os.fspath(name).rstrip("/")
+    file = f"{own_name}.json" if _is_package(root) else INDEX
+    if os.path.exists(text) and not root.joinpath(file).is_file():
+        raise ValueError(
+            f"{text} holds no presets (no {INDEX}); trainer.export.load_model loads a run, and "
+            "trainer.quantize.packed.load_model a packed file"
+        )
+    return root, own_name
+
+
 def _place(name):
     """Return the directory of a preset and its name there, None for the only one."""
     text = os.fspath(name)
@@ -334,12 +347,6 @@ def _place(name):
         return pathlib.Path(text), None
     parts = text.rsplit("/", 2)
     root = pathlib.Path(parts[0] or "/") if len(parts) == 3 else _package()
-    has_index = len(parts) == 3 and root.joinpath(INDEX).is_file()
-    if os.path.exists(text) and not (is_shipped or has_index):
-        raise ValueError(
-            f"{text} holds no presets (no {INDEX}); trainer.export.load_model loads a run, and "
-            "trainer.quantize.packed.load_model a packed file"
-        )
     return root, "/".join(parts[-2:])
 
 

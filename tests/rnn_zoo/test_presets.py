@@ -295,6 +295,8 @@ def test_mistakes_with_a_directory_are_one_line(tmp_path, monkeypatch):
             ValueError, match=rf"^{place} holds no presets .*; trainer\.export\.load"
         ):
             rnn_zoo.load(place)
+    (tmp_path / "parens/gru-10k").mkdir(parents=True)
+    assert rnn_zoo.preset("parens/gru-10k").arch == "gru"
     wanted = r"there is capacity/gru-300 \(rnn_zoo.list_presets\(directory='own'\) has them all"
     with pytest.raises(ValueError, match=wanted):
         rnn_zoo.load("own/capacity/gru-30")

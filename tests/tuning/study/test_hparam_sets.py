@@ -300,7 +300,7 @@ def test_an_unknown_architecture():
         (b"[]", ["has [];"]),
         (b"[[1]]", ["has [1];"]),
     ],
-    ids=["missing", "broken", "no text", "deep", "number", "text", "empty", "list"],
+    ids=["missing", "broken", "no text", "twice", "deep", "number", "text", "empty", "list"],
 )
 def test_files_that_are_refused(tmp_path, content, words):
     path = tmp_path / "sets.json"
