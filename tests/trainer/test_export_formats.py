@@ -291,10 +291,10 @@ def test_a_killed_export_leaves_the_directory_before_and_the_next_one_takes_its_
     for text in ("old", "new"):
         with package.whole_directory(tmp_path / "made") as directory:
             assert not list(directory.iterdir())
-            (directory / text).write_text(text)
-        assert contents(tmp_path) == {"made": True, text: text.encode()}
+            (directory / "file").write_text(text)
+        assert contents(tmp_path) == {"made": True, "file": text.encode()}
     python("-c", KILLED, cwd=tmp_path)
-    assert contents(tmp_path / "made") == {"new": b"new"}
+    assert contents(tmp_path / "made") == {"file": b"new"}
 
 
 @pytest.mark.parametrize("absent", ["tf2onnx", "onnx"])

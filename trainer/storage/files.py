@@ -127,14 +127,14 @@ def remove(path: str | os.PathLike) -> None:
             os.unlink(path)
 
 
-def read_bytes(path: str | os.PathLike, most: int = MAX_BYTES) -> bytes:
+def read_bytes(path: str | os.PathLike, most: int | None = None) -> bytes:
     """Reads a regular file.
 
     Raises:
-        OSError: it has more bytes than `most`, or as in `open_regular`.
+        OSError: it has more bytes than `most`, by default `MAX_BYTES`, or as in `open_regular`.
     """
     with open(open_regular(path), "rb") as file:
-        if os.fstat(file.fileno()).st_size > most:
+        if os.fstat(file.fileno()).st_size > (MAX_BYTES if most is None else most):
             raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), os.fspath(path))
         return file.read()
 
