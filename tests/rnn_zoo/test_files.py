@@ -78,8 +78,12 @@ def test_errors_of_writes_name_the_file(tmp_path, monkeypatch):
     ):
         file.write(b"new")
     assert error.value.filename == str(tmp_path / "a") and not os.listdir(tmp_path)
+
+    def read_only(_):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
     with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left") as error:
-        patch.setattr(os, "unlink", lambda _: os.mkdir("/proc/x"))  # as on a read-only disk
+        patch.setattr(os, "unlink", read_only)
         with files.whole(tmp_path / "a"):
             pass
     assert error.value.filename == str(tmp_path / "a")

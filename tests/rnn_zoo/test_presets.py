@@ -76,7 +76,8 @@ def test_presets_are_listed_by_what_they_are_of(preset_root):
 
 
 @pytest.mark.parametrize(
-    "text", [None, "null", "[1]", "{", "7", '{"parens/gru-10k": 7}', "[" * 10**5]
+    "text",
+    [None, "null", "[1]", "{", "7", '{"parens/gru-10k": 7}', r'{"parens/\u001b": ""}', "[" * 10**5],
 )
 def test_an_index_that_is_missing_or_damaged_is_named(preset_root, text):
     preset_root.mkdir()
