@@ -15,12 +15,15 @@ runs that decide the most claims.
   python -m tuning.report --runs=runs --out=report
   python -m tuning.report --runs=runs --out=report --watch
   python -m tuning.report --runs=runs --out=report --figures=1a,2c --style=mine.mplstyle
-  python -m tuning.report --runs=runs --out=plan --plan --hours=25
+  python -m tuning.report --runs=runs --out=plan --plan --hours=25 --claims=linear,relu
 
 Flags:"""
 
 #: Flags that have an effect with another one alone.
-_OF_FLAG = {"hours": "plan", "text8_path": "plan", "text8_source": "plan", "every": "watch"}
+_OF_FLAG = {
+    **dict.fromkeys(("hours", "claims", "text8_path", "text8_source"), "plan"),
+    "every": "watch",
+}
 #: Longest time between checks for changes; `time.sleep` fails for much longer ones.
 MOST_SECONDS = 1e9
 
@@ -42,6 +45,7 @@ flags.DEFINE_multi_string(
 )
 flags.DEFINE_boolean("plan", False, "plan runs instead of reporting them", flag_values=FLAGS)
 flags.DEFINE_float("hours", 25.0, "core-hours that a plan may take", flag_values=FLAGS)
+flags.DEFINE_list("claims", None, "claims to plan for, all if not given", flag_values=FLAGS)
 for name, text in train_flags.DATA.items():
     if name.startswith("text8"):  # a plan measures how long its task takes
         flags.DEFINE_string(name, None, f"{text}, for --plan", flag_values=FLAGS)
@@ -71,7 +75,7 @@ def main():
     if FLAGS.plan:
         given = {"path": FLAGS.text8_path, "source": FLAGS.text8_source}
         text8 = {name: value for name, value in given.items() if value is not None}
-        plan.run(FLAGS.runs, FLAGS.out, FLAGS.hours, text8, Display())
+        plan.run(FLAGS.runs, FLAGS.out, FLAGS.hours, text8, Display(), FLAGS.claims)
     elif FLAGS.watch:
         watch.run(FLAGS.runs, FLAGS.out, report, Display(), FLAGS.every)
     else:

@@ -25,6 +25,7 @@ from rich.console import Console
 from rnn_zoo.files import whole
 from trainer.display.progress import Display
 from trainer.display.words import count, duration
+from trainer.errors import UserError
 from tuning import trials
 from tuning.report import atlas, designs
 from tuning.report.claims import CLAIMS, TOO_FEW
@@ -256,6 +257,7 @@ def run(
     hours: float,
     text8: Mapping[str, str],
     display: Display,
+    names: Sequence[str] | None = None,
 ) -> None:
     """Plans the studies that decide the most claims, given the trials in a directory of runs.
 
@@ -268,7 +270,14 @@ def run(
         hours: core-hours that the studies may take.
         text8: options of the task that locate its text, path or source; it is downloaded if empty.
         display: prints the plan.
+        names: names of the claims; all if None.
+
+    Raises:
+        UserError: an unknown claim, or a text that cannot be read.
     """
+    names = CLAIMS if names is None else names
+    if unknown := [name for name in names if name not in CLAIMS]:
+        raise UserError(f"unknown claim {', '.join(unknown)}; choose from {', '.join(CLAIMS)}")
     found = trials.frame([])
     if runs is not None:
         found, problems = trials.read(runs)
@@ -278,10 +287,12 @@ def run(
     if "path" in text8:  # worker processes may have another home directory
         text8 = {"path": os.path.abspath(os.path.expanduser(text8["path"]))}
     # Refuse an unreadable text now rather than after minutes of simulations.
-    points = (point for design in designs.DESIGNS.values() for point in design.smallest)
+    known = (designs.DESIGNS[name] for name in names if name in designs.DESIGNS)
+    points = (point for design in known for point in design.smallest)
     if of_text8 := next((point for point in points if point["task"] == "text8"), None):
         _specs([of_text8], text8)
-    steps = make(found, hours, functools.partial(_seconds, text8=text8), display=display)
+    seconds = functools.partial(_seconds, text8=text8)
+    steps = make(found, hours, seconds, names, display)
     table = pd.DataFrame(map(_row, steps))
     rows = [[str(cell) for cell in row] for row in table.itertuples(index=False)]
     display.table(list(table.columns), rows)
@@ -302,8 +313,10 @@ def run(
         command = f"python -m tuning.sweep --gin_file={out / 'plan.gin'} --out={runs or 'runs'}"
         number = count(len(studies), "study", "studies")
         display.say(f"{out / 'plan.gin'}: {number}; run with {command}/decide{data}")
-    else:
+    elif any(step.verdict == TOO_FEW for step in steps):
         display.say(f"no open claim can be decided in {hours:g} core-hours")
+    else:
+        display.say("all of these claims are decided")
 
 
 def _row(step):

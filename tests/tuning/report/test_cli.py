@@ -219,6 +219,8 @@ def test_the_authors_trials_are_converted_and_laid_under_or_stand_alone(swept, t
         (["--runs=.", "--out=x", "--hours=3"], "--hours has no effect without --plan; omit it"),
         (["--runs=.", "--out=x", "--every=3"], "--every has no effect without --watch; omit it"),
         (["--out=x", "--plan", "--text8_path=nowhere"], "/nowhere cannot be read"),
+        (["--out=x", "--plan", "--claims=relu,nothing"], "unknown claim nothing; choose from"),
+        (["--runs=.", "--out=x", "--claims=relu"], "--claims has no effect without --plan"),
         (["--runs=.", "--out=x", "more"], "unexpected argument 'more'"),
     ],
 )

@@ -12,6 +12,7 @@ import pytest
 from report_rows import frame, trial
 from slow import slow_except
 
+from trainer.errors import UserError
 from tuning import trials
 from tuning.report import designs, evidence, plan, simulation, statistics, truths
 from tuning.report.claims import CLAIMS, CONTRADICTED, SUPPORTED, TOO_FEW, Finding
@@ -241,6 +242,8 @@ def test_a_plan_names_the_sweeps_that_hold_parts_of_its_studies(
         "1 of these studies have trials in the sweep older; they continue there, and a sweep in "
         "another directory repeats these trials"
     ]
+    plan.run("runs", tmp_path / "of_one", 3.0, {}, display, ["few"])
+    assert said[-1] == "all of these claims are decided"
     table = pd.read_csv(tmp_path / "plan.csv", keep_default_na=False).set_index("claim")
     # 40 trials of the GRU are there; the largest design has more steps as well.
     assert table["trainings added"].to_dict() == {"few": 0, "more": 20, "lstm": 120, "most": 240}
@@ -248,6 +251,26 @@ def test_a_plan_names_the_sweeps_that_hold_parts_of_its_studies(
         "few": "supported", "more": "", "lstm": "", "most": "too little power"
     }  # fmt: skip
     assert table.total.to_dict() == {"few": "", "more": "0.3", "lstm": "2.3", "most": ""}
+
+
+def test_a_plan_of_one_claim_measures_its_text(three_claims, tmp_path, monkeypatch):
+    """Its text is checked and in the command of its sweep; other claims' texts are neither."""
+    monkeypatch.setitem(designs.DESIGNS, "more", Design(of("text8", trials=60)))
+    monkeypatch.setattr(plan, "_seconds", lambda points, text8: a_minute(points))
+    said = []
+    display = SimpleNamespace(
+        say=said.append, table=lambda *_: None, phase=lambda _: contextlib.nullcontext()
+    )
+    text = {"path": "nowhere"}
+    plan.run(None, tmp_path, 3.0, text, display, ["few"])
+    assert list(pd.read_csv(tmp_path / "plan.csv").claim) == ["few"]
+    (command,) = (line for line in said if "python -m" in line)
+    assert command.endswith("plan.gin --out=runs/decide")
+    with pytest.raises(UserError, match="nowhere cannot be read"):
+        plan.run(None, tmp_path, 3.0, text, display, ["more"])
+    (tmp_path / "text").write_text("anarchism originated " * 1000)
+    plan.run(None, tmp_path, 3.0, {"path": str(tmp_path / "text")}, display, ["more"])
+    assert said[-1].endswith(f"plan.gin --out=runs/decide --text8_path={tmp_path / 'text'}")
 
 
 def test_seeds_grow_beyond_those_of_the_design():
