@@ -51,7 +51,8 @@ def write(directory, scale=1.0, seed=0, sweeps=SWEEPS, truth: Truth = PAPER):
             best = bests.setdefault(row.study, record)
             if row.is_rerun:
                 seed = row.seed + len(lines) + 1
-                record["hparams"] = best["hparams"]
+                record |= {name: best[name] for name in ("hparams", "train_steps", "steps_done")}
+                record["seed"] = seed
                 record["config"] = best["config"] | {"seed": seed, "data_seed": seed}
             elif _order(record) < _order(best):
                 bests[row.study] = record
@@ -81,7 +82,8 @@ def _record(row, generator):
     hparams = {
         "task_options": options,
         "train_steps": row.train_steps,
-        "activation": row.activation,
+        # Section 1.4 fixes the activations of these two.
+        "activation": None if row.arch in ("irnn", "+rnn") else row.activation,
         "optimizer": row.optimizer,
     }
     for name in ("lr_init", "lr_decay_rate", "momentum_logit", "gradient_clip_val", "l2_decay"):
@@ -96,10 +98,7 @@ def _record(row, generator):
         hparams=hparams,
         input_dim=int(row.num_inputs) if row.task == "capacity" else 1,
         output_dim=1,
-        # Section 1.4 fixes the activations of these two.
-        config=hparams
-        | {"seed": row.seed}
-        | ({"activation": None} if row.arch in ("irnn", "+rnn") else {}),
+        config=hparams | {"seed": row.seed},
         data={},
         backend="tensorflow",
         versions={},

@@ -1,6 +1,6 @@
 """Well-formed records of trials, for tests to which most fields do not matter."""
 
-from trainer.storage.records import RunRecord
+from trainer.storage.records import OF_CONFIG, RunRecord
 
 _FIELDS = {
     **{"task": "parens", "arch": "gru", "depth": 1, "units": 7, "max_params": 300},
@@ -15,10 +15,15 @@ def record(run_id="00000", objective=None, **values):
 
     Args:
         run_id, objective: fields of the record.
-        values: other fields.
+        values: other fields; those of `config` hold for the fields and hyperparameters that it has.
     """
     fields = _FIELDS | {"run_id": run_id, "objective": objective}
     fields |= {"valid_loss": objective, "eval_loss": objective}
+    config = values.get("config", {})
+    fields |= {name: config[own] for name, own in OF_CONFIG.items() if own in config}
+    hparams = values.get("hparams", fields["hparams"])
+    fields["hparams"] = {name: config.get(name, value) for name, value in hparams.items()}
+    values.pop("hparams", None)
     if values.get("status") == "infeasible":
         fields |= {"infeasible_at": 1}
     return RunRecord(**fields | values)

@@ -3,6 +3,7 @@
 import numpy as np
 import records
 
+from trainer.storage.records import OF_CONFIG
 from tuning import trials
 
 _BASE = {
@@ -69,7 +70,7 @@ def diverging(arch, share, count=200, depth=1, **values):
 
 
 def record(run_id, **values):
-    """The `RunRecord` of a capacity run."""
+    """The `RunRecord` of a capacity run; values of its `config` hold for the other fields too."""
     fields = {
         "task": "capacity",
         "depth": 2,
@@ -82,4 +83,6 @@ def record(run_id, **values):
         "metrics": {"eval": {"mutual_information": 29.0, "bits_per_parameter": 0.1}},
         "curve": [0.7, 0.4],
     }
+    config = values.get("config", {})
+    fields |= {name: config[own] for name, own in OF_CONFIG.items() if own in config}
     return records.record(run_id, **fields | values)

@@ -13,7 +13,7 @@ from rnn_zoo.sizing import stack_shapes, units_for_budget
 from trainer import lengths, memory, names, optimizers, tasks
 from trainer.errors import UserError, user_errors
 from trainer.storage import json_files
-from trainer.storage.records import SHARED, RunDirectory, RunRecord
+from trainer.storage.records import RunDirectory, RunRecord
 from trainer.tasks.base import MAX_SAMPLES, Task
 
 ACTIVATIONS = ("tanh", "relu")
@@ -310,20 +310,6 @@ def read_config(fields: Any, source: object) -> TrainConfig:
         raise UserError(f"{source}: {error}") from None
 
 
-def config_of(record: RunRecord, source: object) -> TrainConfig:
-    """Returns the configuration of a record, which must be of the model that the record tells.
-
-    Raises:
-        UserError: it is another model's, or as for `read_config`.
-    """
-    config = read_config(record.config, source)
-    for name, field in SHARED.items():
-        held, wanted = getattr(record, name), getattr(config, field)
-        if held != wanted:
-            raise UserError(f"{source} has {name} {held}, and its configuration {wanted}")
-    return config
-
-
 _OF_INITIAL_WEIGHTS = ("matrix_init", "bias_init", "input_scale", "recurrent_scale", "bias_scale")
 
 
@@ -392,8 +378,8 @@ def preset_config(card: Preset) -> TrainConfig:
     """
     if card.config is None:
         raise UserError(
-            f"the preset {card.name} has no training configuration; give one, and start from its "
-            "weights with TrainConfig.preset"
+            f"the preset {card.name} has no training configuration; save it again with one, as in "
+            "rnn_zoo.save_preset(model, directory, config=record.config)"
         )
     return read_config(card.config, f"the preset {card.name}")
 

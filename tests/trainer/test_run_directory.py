@@ -102,14 +102,6 @@ def test_a_model_of_another_size_than_its_weights_is_not_built(run, monkeypatch,
         load_model(run.path)
 
 
-def test_a_model_of_another_architecture_than_the_configuration_is_not_built(run):
-    record = run.read_record()
-    record.arch = "lstm"
-    run.write_record(record)
-    with pytest.raises(UserError, match="has arch lstm, and its configuration gru"):
-        load_model(run.path)
-
-
 def test_a_run_that_does_not_fit_into_memory_is_not_continued(run, resume):
     record = run.read_record()
     record.max_params = record.config["num_params"] = 10**18

@@ -39,7 +39,7 @@ def test_columns_tell_where_a_run_starts_and_how_it_was_measured(write, tmp_path
 
 def test_metrics_of_a_task_are_columns(write, tmp_path):
     own = {"loss": 0.1, "variance_recovered": 0.25, "depth": 9.0, "words": ["a"]}
-    write("a", record("00000", metrics={"eval": own}), record("00001"))
+    write("a", record("00000", eval_loss=0.1, metrics={"eval": own}), record("00001"))
     found = tuning.load(tmp_path)
     assert found.variance_recovered.fillna(-1).tolist() == [0.25, -1]
     assert found["metrics.depth"].tolist()[0] == 9 and found.depth.tolist() == [2, 2]

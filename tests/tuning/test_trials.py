@@ -474,7 +474,8 @@ def test_runs_outside_the_papers_ranges_are_marked(tmp_path):
     for name, (fields, _) in values.items():
         config = dataclasses.asdict(TrainConfig("capacity", "gru", **fields))
         profile = "smoke" if name == "smoke" else None
-        kept = record(name, arch="gru", config=config, profile=profile)
+        budget = config["num_params"]
+        kept = record(name, arch="gru", max_params=budget, config=config, profile=profile)
         write(tmp_path / name / "record.json", kept)
     found, _ = trials.read(tmp_path, everything=True)
     names = dict(zip(found.run_id, map(json.loads, found.outside), strict=True))
@@ -527,7 +528,8 @@ def test_the_search_of_another_study_is_reported(search, text, tmp_path):
 def test_trials_of_a_study_that_fixes_other_values_are_reported(values, text, tmp_path):
     """Also without the files of the search, as where results are published."""
     made = record("00000", objective=1.0, eval_loss=1.0)
-    values = {"config": {"activation": "tanh"}, **values}
+    hparams = made.hparams | {"activation": "tanh"}
+    values = {"config": {"activation": "tanh"}, "hparams": hparams, **values}
     write(tmp_path / "trials.jsonl", dataclasses.replace(made, **values))
     settings = {"study": {"ranges": {"activation": "relu", "momentum_logit": 3.0}}}
     (tmp_path / "study.json").write_text(json.dumps(settings))

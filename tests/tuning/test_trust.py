@@ -27,7 +27,8 @@ def values(field):
 
 
 def record(config):
-    size = {"units": 9, "max_params": 1000, "num_params": 990, "input_dim": 3, "output_dim": 10}
+    size = {"units": 9, "max_params": config["num_params"], "num_params": 990}
+    size |= {"input_dim": 3, "output_dim": 10}
     return dataclasses.asdict(
         RunRecord(
             run_id="00000",

@@ -11,7 +11,7 @@ import pathlib
 from collections.abc import Callable
 from typing import Any
 
-from trainer.config import check_range, config_of, read_config
+from trainer.config import check_range, read_config
 from trainer.errors import UserError
 from trainer.export import litert, onnx, saved_model
 from trainer.storage.files import whole_directory
@@ -45,7 +45,7 @@ def load_model(
     """
     directory = RunDirectory(run_dir)
     record = directory.read_record()
-    config = config_of(record, directory.record_path)
+    config = read_config(record.config, directory.record_path)
     from rnn_zoo.model import build_model, get_weights, set_weights
     from trainer.storage.checkpoints import check_size, latest_weights
 

@@ -11,7 +11,7 @@ from rnn_zoo.files import whole
 from rnn_zoo.quantization import GRANULARITIES, MAX_BITS, MIN_BITS
 from trainer.cli import main as cli
 from trainer.cli import train_flags
-from trainer.config import check_choice, check_range, config_of
+from trainer.config import check_choice, check_range, read_config
 from trainer.errors import UserError
 from trainer.storage.files import refuse_link
 from trainer.storage.records import RunDirectory, RunRecord
@@ -52,7 +52,7 @@ def main() -> None:
     if not FLAGS.out:
         refuse_link(out)
     record = directory.read_record()
-    config = config_of(record, directory.record_path)
+    config = read_config(record.config, directory.record_path)
     config = train_flags.with_data(config, train_flags.data_of(FLAGS, config.task))
     if record.eval_loss is None:
         way_out = "choose another" if record.status == "infeasible" else "finish it with --resume"

@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Required, TypedDict
 
@@ -32,6 +33,8 @@ _DOCUMENTS = ("config.gin", "operative_config.gin")
 _LEASE = ("lease.json", "lease.lock")
 #: Field of a record -> that of its configuration, which has the same value.
 SHARED = {"task": "task", "arch": "arch", "depth": "depth", "max_params": "num_params"}
+#: The same, for fields that differ between the trials of a study too.
+OF_CONFIG = SHARED | {name: name for name in ("seed", "train_steps")}
 #: Name of a trial's directory in a study.
 _TRIAL = re.compile("trial_([0-9]{5})")
 _FINITE = "of finite numbers"
@@ -201,14 +204,37 @@ class RunRecord:
     crc32: str | None = None
 
     def __post_init__(self):
-        if self.status == "infeasible" and self.infeasible_at is None:
-            raise UserError("its status is infeasible, and it has no infeasible_at")
+        for problem in self._contradictions():
+            raise UserError(problem)
+
+    def _contradictions(self):
+        """Yields what does not fit together, which a checksum cannot tell, if there is one."""
+        named = {name: (getattr(self, name), field) for name, field in OF_CONFIG.items()}
+        named |= {f"the hyperparameter {name}": (v, name) for name, v in self.hparams.items()}
+        for name, (held, field) in named.items():
+            wanted = self.config.get(field, held)
+            if held != wanted and plain(held) != plain(wanted):
+                yield f"it has {name} {_brief(held)}, and its configuration {_brief(wanted)}"
+        if (self.status == "infeasible") != (self.infeasible_at is not None):
+            article = "no" if self.infeasible_at is None else "an"
+            yield f"its status is {self.status}, and it has {article} infeasible_at"
         for name in ("valid_loss", "eval_loss"):
             if self.objective is not None and getattr(self, name) is None:
-                raise UserError(f"it has an objective, and no {name}")
+                yield f"it has an objective, and no {name}"
+        for split, metrics in self.metrics.items():
+            held = getattr(self, f"{split}_loss", None)
+            if metrics.get("loss", held) != held:
+                yield f"its {split}_loss is {held}, and that of its metrics {metrics['loss']}"
+        if self.steps_done > self.train_steps:
+            yield f"it has done {self.steps_done:,} of {count(self.train_steps, 'step')}"
+        if self.seconds < 0:
+            yield f"it took {self.seconds} seconds"
+        multiples = [each["multiple"] for each in self.lengths]
+        if len(set(multiples)) < len(multiples):
+            yield "it has several measurements at one length"
         most = len(window_ends(self.train_steps, CURVE_POINTS))
         if len(self.curve) > most:
-            raise UserError(f"its curve has {len(self.curve)} points, of at most {most}")
+            yield f"its curve has {len(self.curve)} points, of at most {most}"
 
     @property
     def code(self) -> dict[str, str | None]:
@@ -233,6 +259,10 @@ class RunRecord:
         config = self.config | {"task_options": options}
         text = json.dumps(plain([config, self.data]), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _brief(value):
+    return textwrap.shorten(str(value), 80, placeholder="...")
 
 
 class RunDirectory:

@@ -100,6 +100,7 @@ def test_a_log_from_elsewhere_replaces_pending_trials(tmp_path):
     for line in lines:
         # The search knows the results of the others.
         line["config"]["l2_decay"] /= 1 + (int(line["run_id"]) >= 5)
+        line["hparams"]["l2_decay"] = line["config"]["l2_decay"]
         del line["crc32"]
     text = "".join(json.dumps(line) + "\n" for line in lines)
     (tmp_path / "here/trials.jsonl").write_text(text)
@@ -125,6 +126,7 @@ def test_a_trial_that_does_not_fit_is_named(tmp_path, change, message):
     first, *rest = (kept / "trials.jsonl").read_text().splitlines()
     record = json.loads(first)
     change(record["config"])
+    record["hparams"] |= {n: v for n, v in record["config"].items() if n in record["hparams"]}
     del record["crc32"]
     (kept / "trials.jsonl").write_text("\n".join([json.dumps(record), *rest, ""]))
     with pytest.raises(UserError, match=f"trial {record['run_id']} does not fit.*{message}") as e:
