@@ -102,8 +102,11 @@ def parse(
     given = {name: value for name, value in flags.items() if value is not None}
     of_files = [*map(read, files)]
     texts = [*of_files, *bindings]
+    own = []
+    for path, of_file in zip(files, of_files, strict=True):
+        with mistakes(path):
+            own.append(layers.parsed_alone([of_file]))
     with mistakes():
-        own = [layers.parsed_alone([text]) for text in of_files]
         if bindings:
             # One layer: in a command, options may come before the name that they belong to.
             own.append(layers.parsed_alone(bindings)._replace(has_all_options=False))
@@ -178,8 +181,8 @@ def whole_configuration(files: Iterable[str | pathlib.Path]) -> str | pathlib.Pa
     Raises:
         UserError: as for `parse`.
     """
-    with mistakes():
-        for path in files:
+    for path in files:
+        with mistakes(path):
             if layers.parsed_alone([read(path)]).is_whole:
                 return path
     return None
@@ -270,20 +273,19 @@ def _fields(cls):
 
 
 @contextlib.contextmanager
-def mistakes() -> Iterator[None]:
-    """Turns exceptions that gin raises for invalid input into `UserError`."""
+def mistakes(path: object = None) -> Iterator[None]:
+    """Turns exceptions that gin raises for invalid input into `UserError`.
+
+    Args:
+        path: the file that is read; None for bindings, or for several files.
+    """
     try:
         yield
+    except UserError as error:
+        raise UserError(str(error).split("\n")[0]) from None  # the rest is gin's call chain
     except _MISTAKES as error:
-        raise _as_user_error(error) from None
-
-
-def _as_user_error(error):
-    if isinstance(error, RecursionError):
-        return UserError("gin: a file includes itself, or a value is nested too deeply")
-    if isinstance(error, UserError):
-        return UserError(str(error).split("\n")[0])  # the rest is gin's call chain
-    return UserError(_one_line(error))
+        source = "gin" if path is None else f"gin file {path}"
+        raise UserError(f"{source}: {_one_line(error)}") from None
 
 
 def _parse_project_files(given):
@@ -382,11 +384,13 @@ def _bound(name, default):
 
 def _one_line(error):
     """Shortens gin's message to its first line, and adds the fields to choose from."""
+    if isinstance(error, RecursionError):
+        return "a file includes itself, or a value is nested too deeply"
     text = error.args[0] if isinstance(error, tokenize.TokenError) else str(error)
     first = " ".join(text.strip().split("\n")[0].split())
     if first.startswith("malformed node"):
-        return "gin: a value is a number, string, list, tuple, dict, True, False, None or %macro"
+        return "a value is a number, string, list, tuple, dict, True, False, None or %macro"
     if any(word in first.lower() for word in ("configurable", "argument", "parameter")):
         cls = next((cls for cls in _CLASSES if cls.__name__ in first), TrainConfig)
-        return f"gin: {first.rstrip('.')}; {cls.__name__} has {', '.join(_fields(cls))}"
-    return f"gin: {first}"
+        return f"{first.rstrip('.')}; {cls.__name__} has {', '.join(_fields(cls))}"
+    return first

@@ -223,8 +223,10 @@ def _read(paths, profile, bindings):
         )
     texts = [gin_files.read(path) for path in paths]
     gin_files.check_bindings(bindings)
-    with gin_files.mistakes():
-        bound = [(path, *_bound_alone(text)) for path, text in zip(paths, texts, strict=True)]
+    bound = []
+    for path, text in zip(paths, texts, strict=True):
+        with gin_files.mistakes(path):
+            bound.append((path, *_bound_alone(text)))
     with_grid = [path for path, has_grid, _ in bound if has_grid]
     others = [path for path, _, has_others in bound if has_others]
     if len(with_grid) > 1:

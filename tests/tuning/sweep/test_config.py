@@ -480,7 +480,7 @@ def test_only_text8_gets_text8_s_options(grid):
             "gru has no option 'depth_activation'.*give the arch that has it a dict of its own",
         ),
         ("SweepConfig.gird = 3", "gird"),
-        ("SweepConfig.grid = [", "gin: "),
+        ("SweepConfig.grid = [", r"gin file .*\.gin: "),
     ],
 )
 def test_mistakes_are_named(grid, text, message):
@@ -493,7 +493,10 @@ def test_mistakes_are_named(grid, text, message):
     "make, message",
     [
         (os.mkfifo, "cannot read gin file loop.gin: it is not a regular file"),
-        (lambda path: path.write_text("include 'loop.gin'"), "gin: a file includes itself, or a"),
+        (
+            lambda path: path.write_text("include 'loop.gin'"),
+            "gin file loop.gin: a file includes itself, or a",
+        ),
     ],
 )
 def test_a_gin_file_that_has_no_end_is_refused(tmp_path, monkeypatch, make, message):
