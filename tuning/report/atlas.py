@@ -155,9 +155,9 @@ class Atlas:
             f"over {'; '.join(self.pooled(found))}, with Wilson's 95 % intervals.",
             f"The memory task's variance is divided by the share of its {DIMENSIONS} numbers for "
             "which there is a unit, so 1 is the best possible.",
-            "Steps per second are the median of the first column's trials, as their records have "
-            f"it (device: {', '.join(devices)}). Other processes on the machine may have slowed "
-            "them down.",
+            "Steps per second are the median of the first column's trials that did not diverge, as "
+            f"their records have it (device: {', '.join(devices)}). Other processes on the machine "
+            "may have slowed them down.",
             "Cells that need two layers have two in all columns, and none at depth 1.",
             *_searched(found),
             *(longer if any(multiple > 1 for _, multiple in self.columns.values()) else ()),

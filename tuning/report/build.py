@@ -68,6 +68,8 @@ def run(
     for name in _FOLDERS:
         refuse_link(pathlib.Path(out, name))
     found, excluded, problems = _read(runs, published_trials)
+    # A name in a file may hold line ends, and each problem is a line.
+    problems = [printable(problem).replace("\n", r"\n") for problem in problems]
     for problem in problems:
         display.say(problem)
     of = atlas.Atlas((atlas.FILE, *atlas_files))
@@ -75,9 +77,13 @@ def run(
     for name in atlas_files:
         if name not in set(of_atlas.file):
             display.say(f"{name} adds nothing to the atlas: these runs have no study of it")
-    others = found.drop(
-        index=of_atlas[of_atlas.file == atlas.FILE].index.union(of_optimizers.index)
+    elsewhere = pd.concat(
+        [
+            of_atlas[of_atlas.file == atlas.FILE].assign(excluded="in the atlas alone"),
+            of_optimizers.assign(excluded="in the comparison of optimizers alone"),
+        ]
     )
+    others, excluded = found.drop(index=elsewhere.index), pd.concat([excluded, elsewhere])
     chosen = _choose(figures, FIGURES | generic.panels(others))
     own = others[others.source == "rnn-zoo"]
     # Tables already show the paper's numbers, and claims are judged on one set of runs: both use
@@ -98,7 +104,7 @@ def run(
         "trials": len(found),
         "studies": found.study.nunique(),
         "runs": _name(runs or published_trials),
-        "problems": list(map(printable, problems)),
+        "problems": problems,
         "version": version,
         "atlas": bool(pages),
     }

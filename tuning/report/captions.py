@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from trainer.display.words import count
+from trainer.display.words import count, printable
 from tuning.report import statistics
 from tuning.report.chart import Chart
 from tuning.report.drawing import over_seeds
@@ -68,7 +68,7 @@ def caption(
         parts.append(f"Not drawn: {', '.join(reasons)}.")
     if chart and (missing := in_order({*rest.arch} - {*used.arch})):
         parts.append(f"No trial of {', '.join(map(label, missing))} is drawn.")
-    return " ".join(parts)
+    return printable(" ".join(parts))
 
 
 def _absent(panel, trials):

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import offset_copy
 from PIL import Image
 
-from trainer.display.words import printable
+from trainer.display.words import of_legend, printable
 from tuning.report import keys, style, ticks
 from tuning.report.paper import label
 
@@ -300,10 +300,8 @@ class Chart:
         self.record(table, arch)
 
     def _named(self, arch, name=None):
-        # Matplotlib would typeset the text between two dollar signs.
-        group = self.group.replace("$", r"\$")
-        parts = (name or label(arch), self.variant, group, "published" if self.is_faint else "")
-        return printable(", ".join(part for part in parts if part))
+        parts = name or label(arch), self.variant, self.group, "published" if self.is_faint else ""
+        return of_legend(", ".join(part for part in parts if part))
 
     @_styled
     def picture(self, kind: str, name: str) -> bytes:

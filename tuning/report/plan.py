@@ -257,7 +257,7 @@ def run(
     hours: float,
     text8: Mapping[str, str],
     display: Display,
-    names: Sequence[str] | None = None,
+    claims: Iterable[str] | None = None,
 ) -> None:
     """Plans the studies that decide the most claims, given the trials in a directory of runs.
 
@@ -270,12 +270,12 @@ def run(
         hours: core-hours that the studies may take.
         text8: options of the task that locate its text, path or source; it is downloaded if empty.
         display: prints the plan.
-        names: names of the claims; all if None.
+        claims: names of the claims; all if None.
 
     Raises:
         UserError: an unknown claim, or a text that cannot be read.
     """
-    names = CLAIMS if names is None else names
+    names = list(CLAIMS if claims is None else claims)
     if unknown := [name for name in names if name not in CLAIMS]:
         raise UserError(f"unknown claim {', '.join(unknown)}; choose from {', '.join(CLAIMS)}")
     found = trials.frame([])

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from trainer.display.words import printable
 from trainer.optimizers import PAPER_OPTIMIZERS
 from trainer.tasks.corpus import TEXT8
 from tuning.options import CORPUS
@@ -96,9 +97,8 @@ def task_in_words(values: Mapping[str, Any]) -> str:
 
 
 def _in_words(options):
-    return " ".join(
-        name if value is True else f"{name}={str(value)[:12]}" for name, value in options.items()
-    )
+    words = (n if value is True else f"{n}={str(value)[:12]}" for n, value in options.items())
+    return printable(" ".join(words))
 
 
 def holds(trials: pd.DataFrame, name: str) -> np.ndarray:

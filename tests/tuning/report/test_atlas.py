@@ -254,17 +254,31 @@ def test_a_report_with_another_gin_file_has_its_trials_in_figures_too(own, tmp_p
     other, said = tmp_path / "other.gin", []
     other.write_text(OWN.replace("500", "700"))
     found = frame(*rows, *study(PARENS, "rnn", [0.5] * 6))
-    monkeypatch.setattr(build.trials, "read", lambda runs, everything: (found, []))
+    monkeypatch.setattr(build.trials, "read", lambda runs, everything: (found, ["a\nb"]))
     monkeypatch.setattr(Display, "say", lambda self, text: said.append(text))
     options = {"figures": ["my_lab.Majority-trials"], "atlas_files": [path, str(other)]}
     build.run(tmp_path, tmp_path / "out", None, Display(), **options)
     assert f"{other} adds nothing to the atlas: these runs have no study of it" in said
     assert not [line for line in said if line.startswith(path)]
+    assert r"a\nb" in said
     assert "my_lab.Slow" in (tmp_path / "out/tables/atlas.md").read_text()
     drawn = {each.stem for each in (tmp_path / "out/figures").iterdir()}
     assert drawn == {"my_lab.Majority-trials"}
     with pytest.raises(UserError, match="unknown figure parens-trials"):  # of the atlas alone
         build.run(tmp_path, tmp_path / "out", None, Display(), figures=["parens-trials"])
+
+
+def test_captions_count_the_trials_of_the_atlas_and_of_the_optimizers(tmp_path, monkeypatch):
+    facts = {"depth": 1, "max_params": 10_000, "max_steps": 4000, "seed": 1, "algorithm": "random"}
+    facts |= {"activation": "tanh", "optimizer": "muon", "setting": "{}", "fixed": "{}"}
+    facts |= {"held": '["activation", "optimizer"]', "study": "muon"}
+    found = frame(
+        *study(PARENS, "rnn", [0.5] * 6), trial("parens", 1.0), trial("parens", 2.0, **facts)
+    )
+    monkeypatch.setattr(build.trials, "read", lambda runs, everything: (found, []))
+    build.run(tmp_path, tmp_path / "out", None, Display(), figures=["parens-parameters"])
+    left = "Not drawn: 6 in the atlas alone, 1 in the comparison of optimizers alone."
+    assert left in (tmp_path / "out/index.html").read_text()
 
 
 def test_a_study_of_the_atlas_needs_its_budgets(tmp_path):

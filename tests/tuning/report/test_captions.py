@@ -36,6 +36,13 @@ def test_captions_name_task_options_that_are_not_the_defaults():
     assert text == "1 trial, 1 per study; profile laptop; num_steps=5; budget 1,000."
 
 
+def test_captions_have_no_control_characters():
+    text = of("2c", trial("memory", 0.5, setting=json.dumps({"\x1b[31m": True, "a": "\u202eb"})))
+    assert r"; \x1b[31m a=\u202eb; budget" in text
+    text = of("2c", trial("memory", 0.5, profile="\x1b[31m"))
+    assert r"; profile \x1b[31m;" in text
+
+
 def test_captions_and_titles_say_that_a_text_is_another_one_than_text8():
     for sha256, words in ((TEXT8.sha256, ""), ("a", "not the full text8")):
         row = trial("text8", 1.5, bits_per_character=2.2, setting=json.dumps({"sha256": sha256}))
