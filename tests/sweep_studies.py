@@ -176,6 +176,7 @@ def _objective(name, number):
 def end(sweep, name, trials=TRIALS, **values):
     """Makes a study look done with so many trials; values are other fields of its state."""
     sweep.study_path(name).mkdir(parents=True, exist_ok=True)
+    (sweep.study_path(name) / "study.json").write_text("{}")
     log = TrialLog(sweep.study_path(name) / "trials.jsonl")
     for number in range(len(log.records), trials):
         log.append(_record(sweep.specs[name], number))
@@ -185,6 +186,7 @@ def end(sweep, name, trials=TRIALS, **values):
 def _record(spec, number):
     config = spec.config
     values = {"task": config.task, "arch": config.arch, "max_params": config.num_params}
+    values["seed"] = config.seed
     # About as long as a real record.
     values["outside"] = ["0.123456"] * 300
     return records.record(str(number), _objective(spec.name, number), **values)

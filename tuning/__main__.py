@@ -237,7 +237,7 @@ def _export(run_dir, display, modules=()):
     from trainer.export import export
 
     path = run_dir / "saved_model"
-    if path.is_dir() and not path.is_symlink():
+    if (path / "saved_model.pb").is_file() and not path.is_symlink():
         display.say(f"its SavedModel was exported before, to {path}")
         return
     with display.phase("exporting the best trial"):

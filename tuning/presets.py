@@ -25,7 +25,7 @@ from rnn_zoo.presets import Preset, hub, list_presets, preset, read_files, sha25
 from rnn_zoo.presets.writing import prepare, write
 from trainer.cli import main as cli
 from trainer.cli import train_flags
-from trainer.config import check_range, config_of, read_config
+from trainer.config import check_range, read_config
 from trainer.display.words import count
 from trainer.errors import UserError, user_errors
 from trainer.storage.files import refuse_link
@@ -219,6 +219,8 @@ def _best_of(study, say):
     read = consistency.read(study, facts.get("config"))
     for problem in read.problems:
         say(problem)
+    if identity.is_lost(study):
+        say(f"{study} has lost its study.json, so its algorithm is unknown")
     if read.foreign:
         return
     # Otherwise a preset could be made from a trial that started from its own weights.
@@ -228,7 +230,7 @@ def _best_of(study, say):
         if not (record.config.get("preset") or record.config.get("init_from"))
     ]
     for best in log.ranked(records)[:1]:
-        config_of(best, path)  # its names must be registered
+        read_config(best.config, path)  # its names must be registered
         if "eval" not in best.metrics:
             raise UserError(f"{path}: trial {best.run_id} has no metrics of the split eval")
         search = {

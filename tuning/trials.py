@@ -311,10 +311,7 @@ def _study(path, directory, sweeps, problems):
         sweeps[sweep] = of_sweep(sweep, problems)
     facts = _tolerant(problems, identity.read, path, identity.Facts) or {}
     study = facts.get("study", {})
-    searched = sweep / "sweep.json" if is_of_sweep else path / "oracle.json"
-    if not (path / "study.json").exists() and (
-        searched.exists() or (path / "study.json").is_symlink()
-    ):
+    if identity.is_lost(path):
         problems.append(f"{path} has lost its study.json, so its ranges are unknown")
     of_all = sweeps[sweep] if is_of_sweep else {}
     if wanted := _in_sweep(of_all, path.name):

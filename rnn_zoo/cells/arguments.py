@@ -15,6 +15,13 @@ def rate(name: str, value: float) -> float:
     return float(value)
 
 
+def switch(name: str, value: bool) -> bool:
+    """Return True or False, also of NumPy; a text such as "false" would count as true."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise ValueError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
+
+
 def one_of(name: str, value: Any, choices: Iterable[str]) -> Any:
     """Return a value that is one of the choices."""
     if value not in choices:

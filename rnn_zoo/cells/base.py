@@ -15,7 +15,7 @@ import numpy as np
 from keras import ops
 
 from rnn_zoo.algebra import Vector, ZeroState, declared, divisor, gates_with, state_widths
-from rnn_zoo.cells.arguments import by_name, elementwise, one_of, rate
+from rnn_zoo.cells.arguments import by_name, elementwise, one_of, rate, switch
 from rnn_zoo.cells.noise import NoisyCell, masked_step, replace, step_of
 from rnn_zoo.cells.normalization import gains
 from rnn_zoo.cells.weights import ARGUMENTS, WeightedCell, pre_of_step
@@ -141,7 +141,7 @@ class AbstractRNNCell(WeightedCell, NoisyCell):
         self.units = int(units)
         self.activation = elementwise(activation)
         self.gate_bias = by_name("gate_bias", gate_bias, self.forget_gates)
-        self.learned_initial_state = learned_initial_state
+        self.learned_initial_state = switch("learned_initial_state", learned_initial_state)
         self.matrix_init = one_of("matrix_init", matrix_init, MATRIX_INITS)
         self.bias_init = one_of("bias_init", bias_init, BIAS_INITS)
         self.input_scale = by_name("input_scale", input_scale, gates_with(self.gates, "input"))
@@ -156,7 +156,7 @@ class AbstractRNNCell(WeightedCell, NoisyCell):
             self._check_used("activation", "activation" in used)
         if self.recurrent_activation is not keras.activations.sigmoid:
             self._check_used("recurrent_activation", "recurrent_activation" in used)
-        self.use_bias = bool(use_bias)
+        self.use_bias = switch("use_bias", use_bias)
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.recurrent_initializer = keras.initializers.get(recurrent_initializer)
         self.bias_initializer = keras.initializers.get(bias_initializer)
@@ -177,7 +177,7 @@ class AbstractRNNCell(WeightedCell, NoisyCell):
         if not 0 <= initial_noise < np.inf:
             raise ValueError(f"initial_noise must be finite and not negative, got {initial_noise}")
         self.initial_noise = float(initial_noise)
-        self.layer_norm = bool(layer_norm)
+        self.layer_norm = switch("layer_norm", layer_norm)
         if self.layer_norm:
             self.vectors = {**self.vectors, **gains(self.gates)}
         noise = (self.dropout, self.recurrent_dropout, self.candidate_dropout, *zoned)

@@ -137,7 +137,9 @@ class Preset:
             )
         rows["weights"] = f"SHA-256 `{self.weights}`" if self.weights else "none"
         lines = [f"### {self.name}", "", "| | |", "|---|---|"]
-        lines += [f"| {name} | {value} |" for name, value in rows.items()]
+        for name, value in rows.items():
+            text = value.replace("|", r"\|").replace("<", "&lt;")
+            lines.append(f"| {name} | {text} |")
         # A terminal would obey control characters in a card.
         return "\n".join(line if line.isprintable() else repr(line)[1:-1] for line in lines)
 
@@ -221,7 +223,7 @@ def load(name: str | os.PathLike) -> "RecurrentModel":
     shape = (card.arch, card.depth, card.units, card.input_dim, card.output_dim)
     try:
         model = build_model(*shape, seed=0, **card.options)
-    except (TypeError, ValueError) as error:  # options may be anything
+    except Exception as error:  # options may be anything, and Keras may fail in any way
         raise ValueError(f"no model has the options of the preset {card.name}: {error}") from None
     set_weights(model, weights)
     model.preset = card

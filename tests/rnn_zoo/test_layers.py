@@ -314,6 +314,9 @@ def test_config_makes_an_equal_layer(case):
     ("options", "message"),
     [
         ({"units": 0}, "units must be a whole number of at least 1, got 0"),
+        ({"use_bias": "false"}, "use_bias must be True or False, got 'false'"),
+        ({"learned_initial_state": None}, "learned_initial_state must be True or False, got None"),
+        ({"layer_norm": 2}, "layer_norm must be True or False, got 2"),
         ({"retrun_state": True}, "LSTM has no argument retrun_state=True; use return_state"),
         ({"recurent_activation": "relu"}, "recurent_activation='relu'; use recurrent_activation"),
         ({"use_cudnn": True}, "no argument use_cudnn=True; use use_cudnn='auto'"),

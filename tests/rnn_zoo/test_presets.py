@@ -151,9 +151,10 @@ def test_options_that_no_model_takes_are_refused(preset_root, options):
         rnn_zoo.load("capacity/gru-300")
 
 
-def test_a_name_among_the_options_is_refused(preset_root):
+@pytest.mark.parametrize("options", [{"name": "layer"}, {"dtype": {"class_name": 5}}], ids=str)
+def test_options_that_no_layer_takes_are_refused(preset_root, options):
     make(preset_root, "capacity/gru-300", SMALL)
-    alter(preset_root, {"options": {"name": "layer"}})
+    alter(preset_root, {"options": options})
     with pytest.raises(ValueError, match="no model has the options of the preset capacity/gru-300"):
         rnn_zoo.load("capacity/gru-300")
 
@@ -210,6 +211,12 @@ def test_a_pipe_in_place_of_a_file_is_refused(preset_root, file):
     os.mkfifo(preset_root / file)
     with pytest.raises(ValueError, match="cannot be read"):
         rnn_zoo.load("capacity/gru-300")
+
+
+def test_a_text_of_a_card_stays_in_its_cell(preset_root):
+    make(preset_root, "capacity/gru-300", SMALL)
+    alter(preset_root, {"paper": "a | b <script>"})
+    assert r"| the paper | a \| b &lt;script> |" in str(rnn_zoo.preset("capacity/gru-300"))
 
 
 def test_a_card_says_how_the_model_came_about(preset_root):
@@ -308,12 +315,14 @@ def test_mistakes_with_a_directory_are_one_line(tmp_path, monkeypatch):
 
 
 def test_names_say_the_task_the_architecture_and_the_budget():
-    record = Trial(SMALL).record()
-    assert name_of(record) == "capacity/gru-300"
-    assert name_of(dataclasses.replace(record, max_params=30000)) == "capacity/gru-30k"
-    assert name_of(dataclasses.replace(record, depth=4)) == "capacity/gru-depth4-300"
-    assert name_of(Trial(DEEP).record()) == "memory/+rnn-depth3-3k"
-    assert name_of(Trial(dataclasses.replace(DEEP, depth=2)).record()) == "memory/+rnn-3k"
+    def named(config, **values):
+        return name_of(Trial(dataclasses.replace(config, **values)).record())
+
+    assert named(SMALL) == "capacity/gru-300"
+    assert named(SMALL, num_params=30000) == "capacity/gru-30k"
+    assert named(SMALL, num_params=3000, depth=4) == "capacity/gru-depth4-3k"
+    assert named(DEEP) == "memory/+rnn-depth3-3k"
+    assert named(DEEP, depth=2) == "memory/+rnn-3k"
 
 
 # Those of the package.

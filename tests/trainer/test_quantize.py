@@ -188,6 +188,15 @@ def test_a_packed_model_of_a_type_that_numpy_lacks_is_refused(finished, tmp_path
 HUGE = {"arch": "rnn", "depth": 10**9, "units": 1, "input_dim": 1, "output_dim": 1}
 
 
+def altered(finished, path, change):
+    """Writes a packed model with a valid checksum and other facts."""
+    with safe_open(finished / "out/3bit_row.safetensors", framework="numpy") as file:
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        facts = json.loads(file.metadata()["facts"])
+    text = json.dumps(facts | change)
+    save_file(arrays, path, {"facts": text, "sha256": checkpoints.digest_of(arrays, text)})
+
+
 @pytest.mark.parametrize(
     "change, message",
     [
@@ -200,15 +209,19 @@ HUGE = {"arch": "rnn", "depth": 10**9, "units": 1, "input_dim": 1, "output_dim":
     ],
 )
 def test_an_odd_packed_model_is_one_line(change, message, finished, tmp_path):
-    source, path = finished / "out/3bit_row.safetensors", tmp_path / "odd.safetensors"
-    with safe_open(source, framework="numpy") as file:
-        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        facts = json.loads(file.metadata()["facts"])
-    text = json.dumps(facts | change)
-    save_file(arrays, path, {"facts": text, "sha256": checkpoints.digest_of(arrays, text)})
+    path = tmp_path / "odd.safetensors"
+    altered(finished, path, change)
     with pytest.raises(UserError, match=rf"odd\.safetensors:? {message}") as error:
         packed.read(path)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("options", [{"name": "layer"}, {"dtype": {"class_name": 5}}], ids=str)
+def test_a_packed_model_with_options_that_no_layer_takes_is_one_line(options, finished, tmp_path):
+    path = tmp_path / "odd.safetensors"
+    altered(finished, path, {"options": options})
+    with pytest.raises(UserError, match=r"no model has the options of .*odd\.safetensors"):
+        packed.load_model(path)
 
 
 @pytest.mark.parametrize(
@@ -306,12 +319,12 @@ def changed(**fields):
 
 REFUSED = {
     "interrupted": (
-        changed(eval_loss=None, objective=None, status="interrupted"),
+        changed(metrics={}, eval_loss=None, objective=None, status="interrupted"),
         ["interrupted", "--resume"],
     ),
-    "not measured yet": (changed(eval_loss=None, objective=None), ["ok", "--resume"]),
+    "not measured yet": (changed(metrics={}, eval_loss=None, objective=None), ["ok", "--resume"]),
     "infeasible": (
-        changed(eval_loss=None, objective=None, status="infeasible", infeasible_at=1),
+        changed(metrics={}, eval_loss=None, objective=None, status="infeasible", infeasible_at=1),
         ["infeasible", "another"],
     ),
     "other data": (changed(data={"num_samples": 7}), ["data.num_samples 7, not"]),

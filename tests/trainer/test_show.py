@@ -8,6 +8,7 @@ import math
 import re
 import shutil
 import sys
+import warnings
 
 import keras
 import numpy as np
@@ -176,11 +177,11 @@ def row(out, name):
 def test_runs_are_compared_by_the_settings_that_differ(tmp_path, runs, shown):
     memory, rcf = RunDirectory(runs("memory")).read_record(), runs("rcf")
     hparams = memory.hparams | {"lr_init": 0.02}
-    measured = {"status": "ok", "steps_done": 40, "train_steps": 40}
+    measured = {"status": "ok", "steps_done": memory.train_steps}
     measured |= {"metrics": {"eval": {"loss": 0.5, "accuracy": 0.25}}, "eval_loss": 0.5}
     one = altered(runs("memory"), tmp_path / "one", **measured, curve=[3.0, 2.0])
     config = memory.config | {"data_seed": 3, "precision": "tf32", "eval_samples": 64}
-    config["preset"] = "memory/ugrnn-6k"
+    config |= {"preset": "memory/ugrnn-6k", "lr_init": 0.02, "seed": 6}
     other = altered(runs("memory"), tmp_path / "other", hparams=hparams, seed=6, config=config)
     flags = [f"--run_dir={path}" for path in (one, other, rcf)]
     code, out, err = shown(*flags, f"--out={tmp_path / 'both.png'}")
@@ -200,13 +201,15 @@ def test_runs_are_compared_by_the_settings_that_differ(tmp_path, runs, shown):
     assert row(out, "eval accuracy") == ["0.2500", "-", "-"]
     assert (tmp_path / "both.png").read_bytes().startswith(b"\x89PNG")
     assert "equal settings" in shown(flags[0], flags[0])[1]
+
+    def of(hparams):
+        return dataclasses.replace(memory, hparams=hparams, config=memory.config | hparams)
+
     idle = [memory.hparams | {"optimizer": "sgd", "momentum_logit": logit} for logit in (1.0, 2.0)]
-    records = [dataclasses.replace(memory, hparams=each) for each in idle]
-    assert comparison.differences(records) == {}
+    assert comparison.differences([*map(of, idle)]) == {}
     # An option that is set to its default is no difference.
     explicit = memory.hparams | {"task_options": {"delay": 12}, "activation": "tanh"}
-    records = [dataclasses.replace(memory, hparams=each) for each in (memory.hparams, explicit)]
-    assert comparison.differences(records) == {}
+    assert comparison.differences([memory, of(explicit)]) == {}
 
 
 def test_runs_of_edited_code_differ():
@@ -244,6 +247,21 @@ def test_a_picture_of_compared_runs_has_a_curve_of_each(tmp_path, runs, monkeypa
     assert list(lines["b train"]) == [2.0, 1.0] and list(lines["b valid"]) == [1.5]
     colors = {line.get_label()[0]: line.get_color() for line in drawn[0].lines[:4]}
     assert len(set(colors.values())) == 2
+
+
+def test_any_name_of_a_run_is_in_the_legend(tmp_path, runs, monkeypatch):
+    """Neither typeset, nor left out, nor refused by the font's encoder."""
+    record, drawn, write = RunDirectory(runs("memory")).read_record(), [], curves._write
+    monkeypatch.setattr(curves, "_write", lambda *each: (write(*each), drawn.append(each[1])))
+    names = ("_under", "dir\udcff", "$x", "\x1b[31m")
+    every = [comparison.Run(n, record, [{"step": 1, "train_loss": 2.0}]) for n in names]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # of a letter that the font lacks
+        curves.plot_comparison(tmp_path / "all.png", every)
+    texts = [text.get_text() for text in drawn[0].get_legend().get_texts()]
+    assert [text.lstrip("\N{ZERO WIDTH SPACE}") for text in texts] == [
+        "_under train", "dir\\udcff train", r"\$x train", "\\x1b[31m train", "chance"
+    ]  # fmt: skip
 
 
 def test_columns_have_the_shortest_names_that_differ():
@@ -291,10 +309,9 @@ def test_the_text_follows_the_prompt_the_seed_and_the_temperature(runs, shown, t
 
 def test_a_text_is_looked_for_where_the_run_found_it_unless_told(runs, shown, tmp_path, text_file):
     record = RunDirectory(runs("text8")).read_record()
-    nowhere = record.config["task_options"] | {"path": str(tmp_path / "gone")}
-    moved = altered(
-        runs("text8"), tmp_path / "run", config=record.config | {"task_options": nowhere}
-    )
+    nowhere = {"task_options": record.config["task_options"] | {"path": str(tmp_path / "gone")}}
+    fields = {"config": record.config | nowhere, "hparams": record.hparams | nowhere}
+    moved = altered(runs("text8"), tmp_path / "run", **fields)
     (moved / "checkpoints").symlink_to(runs("text8") / "checkpoints")
     code, out, err = shown(f"--run_dir={moved}")
     assert code == 2
@@ -363,12 +380,16 @@ def test_data_that_changed_have_no_answers(shown, tmp_path):
 
 def test_a_run_without_weights_has_a_curve_still(runs, shown, tmp_path):
     curve = [20.0 - k for k in range(20)]
-    metrics = {s: {"loss": n, "accuracy": 0.5} for n, s in enumerate(("train", "valid", "eval"), 3)}
+    losses = {"train": 3.0, "valid": 4.0, "eval": 5.0}
+    record, steps = RunDirectory(runs("parens")).read_record(), {"train_steps": 400}
     run = altered(
         runs("parens"),
         tmp_path / "run",
         curve=curve,
-        metrics={split: {k: float(v) for k, v in m.items()} for split, m in metrics.items()},
+        **{f"{split}_loss": loss for split, loss in losses.items()},
+        metrics={split: {"loss": loss, "accuracy": 0.5} for split, loss in losses.items()},
+        config=record.config | steps,
+        hparams=record.hparams | steps,
         status="ok",
         stopped_early=True,
         train_steps=400,

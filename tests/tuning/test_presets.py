@@ -5,6 +5,7 @@ import json
 import math
 import os
 import pathlib
+import re
 import shutil
 import signal
 import threading
@@ -128,6 +129,7 @@ def replace_by_another(path):
     for line in lines:
         del line["crc32"]
         line["config"]["lr_init"] /= 2
+        line["hparams"]["lr_init"] /= 2
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
@@ -150,13 +152,24 @@ def test_trials_that_are_lost_or_of_another_study_are_named(
     assert (NAME in found) == is_made
 
 
+def test_a_study_that_lost_its_settings_is_named(runs, tmp_path):
+    study = shutil.copytree(runs, tmp_path / "runs") / "sweep/studies/one"
+    (study / "study.json").unlink(missing_ok=True)
+    (study.parent.parent / "sweep.json").touch()
+    said = []
+    found = presets.best_trials([tmp_path], said.append)
+    assert said == [f"{study} has lost its study.json, so its algorithm is unknown"]
+    assert found[NAME][1]["algorithm"] is None
+
+
 @pytest.mark.parametrize("change", [{"task": "nosuch"}, {"arch": "nosuch"}, {"max_params": 301}])
 def test_a_record_of_another_model_than_its_configuration_is_refused(runs, tmp_path, change):
     record = dataclasses.asdict(best_of(runs)) | change | {"crc32": None}
     (tmp_path / "trials.jsonl").write_text(json.dumps(record) + "\n")
     (name,) = change
-    with pytest.raises(UserError, match=f"trials.jsonl has {name} .*, and its configuration "):
-        presets.best_trials([tmp_path])
+    said = []
+    assert presets.best_trials([tmp_path], said.append) == {}
+    assert re.search(f"line 1: it has {name} .*, and its configuration ", *said)
 
 
 def test_a_configuration_without_options_has_their_defaults(runs):

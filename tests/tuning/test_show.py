@@ -20,7 +20,8 @@ from tuning import show
 
 def record(number, objective, seed=0):
     """Returns a record as a dict; its objective is None if it diverged."""
-    config = TrainConfig("parens", "gru", lr_init=0.001 * (number + 1), seed=seed)
+    rate = 0.001 * (number + 1)
+    config = TrainConfig("parens", "gru", lr_init=rate, seed=seed, train_steps=40)
     made = RunRecord(
         run_id=f"{number:05d}",
         task="parens",
@@ -147,12 +148,14 @@ def test_all_trials_are_exported(cold, study):
     ]
 
 
-def test_a_csv_file_holds_no_formula(study):
+def test_a_csv_file_holds_no_formula_and_no_control_character(study):
     """In texts; numbers and names with a sign stay."""
     odd = ["=1+1", '+HYPERLINK("x")', "-2+3+cmd|' /C calc'!A0", "@SUM(A1)", "\tx", "+rnn", "-0.5"]
+    hosts = "\x1b]0;x\a", "\u202eabc"
     with open(study / "trials.jsonl", "w") as file:
         for number, name in enumerate(odd):
-            file.write(json.dumps(record(number, -1.5) | {"backend": name}) + "\n")
+            names = {"backend": name, "host": hosts[number % 2]}
+            file.write(json.dumps(record(number, -1.5) | names) + "\n")
     with warnings.catch_warnings(record=True) as given:
         warnings.simplefilter("always")
         show.export(study, str(study / "all.csv"), "csv")
@@ -160,6 +163,7 @@ def test_a_csv_file_holds_no_formula(study):
     found = pandas.read_csv(study / "all.csv", dtype={"backend": str})
     assert found["backend"].tolist() == [f"'{name}" for name in odd[:5]] + odd[5:]
     assert found["objective"].tolist() == [-1.5] * 7
+    assert found["host"].tolist()[:2] == ["\\x1b]0;x\\x07", "\\u202eabc"]
 
 
 @pytest.fixture
@@ -231,7 +235,9 @@ def test_a_sweep_is_shown_as_its_studies_with_the_best_trial_of_each(tmp_path, s
     assert "2 studies: 3 trials, 1 infeasible (33.3%), 1 stopped early" in out
     assert len(pandas.read_csv(tmp_path / "all.csv")) == 3
     assert "of another study" not in out
-    (path / "trials.jsonl").write_text(json.dumps(record(0, 3.0, seed=1) | {"arch": "rnn"}))
+    foreign = record(0, 3.0, seed=1)
+    foreign["arch"] = foreign["config"]["arch"] = "rnn"
+    (path / "trials.jsonl").write_text(json.dumps(foreign))
     words = "has 1 trial of another study, the first is 00000 with arch rnn, not gru"
     assert words in " ".join(shown(f"--study_dir={sweep.path}")[1].split())
 
@@ -258,7 +264,8 @@ def test_mistakes_are_one_line(cold, study):
 
 def test_values_that_parquet_cannot_hold_are_one_line(study, shown):
     odd = record(4, 1.0)
-    odd["hparams"] |= {"batch_size": ["64"]}
+    for place in (odd["hparams"], odd["config"]):
+        place["batch_size"] = ["64"]
     with open(study / "trials.jsonl", "a") as file:
         file.write("\n" + json.dumps(odd) + "\n")
     code, _, err = shown(f"--study_dir={study}", f"--parquet={study / 'all.parquet'}")

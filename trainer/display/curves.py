@@ -7,6 +7,7 @@ from typing import Any
 
 from rnn_zoo.files import whole
 from trainer.display.comparison import Run
+from trainer.display.words import of_legend
 from trainer.storage.records import RunRecord
 
 #: Measurement -> its label and the style of its line.
@@ -48,9 +49,7 @@ def plot_comparison(path: str | PathLike, runs: Sequence[Run]) -> None:
     tasks = sorted({record.task for record in records})
     axes = _axes(", ".join(tasks), max(record.train_steps for record in records))
     for run, color in zip(runs, itertools.cycle(_COLORS), strict=False):
-        # Matplotlib takes text between two $ for a formula.
-        name = run.name.replace("$", r"\$")
-        _draw(axes, run.measurements, f"{name} ", {"color": color})
+        _draw(axes, run.measurements, f"{of_legend(run.name)} ", {"color": color})
     for chance in sorted({record.chance_loss for record in records}):
         shared = {record.task for record in records if record.chance_loss == chance}
         label = f"chance of {', '.join(sorted(shared))}" if len(tasks) > 1 else "chance"

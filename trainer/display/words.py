@@ -43,5 +43,20 @@ def printable(text: object) -> str:
 
 
 def cell(value: Any) -> Any:
-    """Returns a cell of a CSV file: a text that spreadsheets take for a formula begins with '."""
-    return f"'{value}" if isinstance(value, str) and _FORMULA.match(value) else value
+    """Returns a cell of a CSV file: a text that spreadsheets take for a formula begins with '.
+
+    Control characters become escapes, as in `printable`.
+    """
+    if not isinstance(value, str):
+        return value
+    return ("'" if _FORMULA.match(value) else "") + printable(value)
+
+
+def of_legend(text: str) -> str:
+    """Returns a text for a legend of Matplotlib, which shows it as it is.
+
+    A text between two dollar signs would be typeset, and one that begins with an underscore left
+    out.
+    """
+    text = printable(text).replace("$", r"\$")
+    return f"\N{ZERO WIDTH SPACE}{text}" if text.startswith("_") else text

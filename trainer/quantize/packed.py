@@ -140,7 +140,10 @@ def load_model(path: str | PathLike) -> Any:
     from rnn_zoo.model import build_model, set_weights
 
     weights, facts = read(path)
-    model = build_model(**facts["model"], **facts["options"])
+    try:
+        model = build_model(**facts["model"], **facts["options"])
+    except Exception as error:  # options may be anything, and Keras may fail in any way
+        raise UserError(f"no model has the options of {path}: {error}") from None
     set_weights(model, weights)
     return model
 

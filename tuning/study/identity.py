@@ -84,6 +84,14 @@ def read(study: str | pathlib.Path, kind: Any = Settings) -> Any:
         return None
 
 
+def is_lost(study: pathlib.Path) -> bool:
+    """Returns whether the study.json of a study is gone, while other files show that it had one."""
+    is_of_sweep, own = study.parent.name == "studies", study / "study.json"
+    # A sweep keeps its studies in OUT/studies/NAME.
+    others = study.parent.parent / "sweep.json" if is_of_sweep else study / "oracle.json"
+    return not own.exists() and (others.exists() or own.is_symlink())
+
+
 def identity(config: TrainConfig, study: StudyConfig) -> dict[str, Any]:
     """Returns the settings that determine the trials of a study."""
     search = study.to_json()

@@ -17,6 +17,7 @@ from trainer import names
 from trainer.cli.gin_files import labelled
 from trainer.config import TrainConfig
 from trainer.display.words import count
+from trainer.errors import UserError
 from trainer.storage import json_files
 from trainer.storage.files import open_to_append, read_bytes
 from trainer.storage.records import PRIVATE, RunDirectory, RunRecord
@@ -117,7 +118,17 @@ def record_files(directory: pathlib.Path) -> Iterator[tuple[pathlib.Path, list[s
     """Yields (directory, names of its record files), sorted by path.
 
     The logs of a study are named even if they are lost. A run may hold others, unlike a study.
+
+    Raises:
+        UserError: directories are nested too deeply.
     """
+    try:
+        yield from _record_files(directory)
+    except RecursionError:  # before Python 3.12
+        raise UserError(f"{directory} holds directories that are nested too deeply") from None
+
+
+def _record_files(directory):
     for place, folders, files in os.walk(directory):
         folders.sort()
         if "study.json" in files:

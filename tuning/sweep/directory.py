@@ -27,7 +27,7 @@ from trainer.storage.differences import refuse_difference
 from trainer.storage.files import open_regular, read_bytes, refuse_link, remove_leftovers
 from trainer.storage.lease import PATIENCE, Lease
 from tuning.config import MAX_RERUNS, StudyConfig
-from tuning.study import log
+from tuning.study import identity, log
 from tuning.study.identity import ConfigFacts
 from tuning.study.log import RERUNS, TRIALS
 from tuning.sweep import results
@@ -334,7 +334,10 @@ class Sweep:
         return dataclasses.replace(state, note=problem) if problem else state
 
     def problem(self, name: str) -> str:
-        """Says how the file of a study's state is damaged, or contradicts the results, if it is."""
+        """Says how a study's files are damaged, lost, or contradict one another, if they are."""
+        study = self.study_path(name)
+        if (study / TRIALS).exists() and identity.is_lost(study):
+            return "its study.json is lost"
         return self._read_state(name)[1]
 
     def _read_state(self, name):

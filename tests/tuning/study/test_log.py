@@ -6,18 +6,19 @@ import json
 import os
 import pathlib
 import shutil
+import subprocess
 
 import pytest
 import records
 from processes import python
 
-from trainer import TrainConfig
+from trainer import TrainConfig, UserError
 from trainer.storage.differences import plain
-from tuning.study.log import TrialLog, read
+from tuning.study.log import TrialLog, read, record_files
 
 
 def record(run_id, objective=1.0):
-    config = plain(dataclasses.asdict(TrainConfig("parens", "gru")))
+    config = plain(dataclasses.asdict(TrainConfig("parens", "gru", num_params=300, train_steps=60)))
     return records.record(run_id, objective, config=config)
 
 
@@ -151,3 +152,19 @@ def test_non_finite_numbers_are_refused(path):
     with pytest.raises(ValueError, match="JSON"):
         TrialLog(path).append(record("3", float("nan")))
     assert all(json.loads(line) for line in path.read_text().splitlines())
+
+
+def test_a_tree_that_is_too_deep_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for _ in range(1500):
+        os.mkdir("d")
+        os.chdir("d")
+    os.chdir(tmp_path)
+    try:
+        found = list(record_files(tmp_path))
+    except UserError as error:  # before Python 3.12
+        assert str(error) == f"{tmp_path} holds directories that are nested too deeply"
+    else:
+        assert not found
+    finally:
+        subprocess.run(["rm", "-r", tmp_path / "d"], check=True)

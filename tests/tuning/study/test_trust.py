@@ -190,6 +190,7 @@ def test_options_of_the_task_are_those_of_the_study_unless_it_searched_them(tmp_
         "00000",
         0.5,
         config=fields,
+        hparams={"activation": None} | fields,
         searched=searched,
         defaults={"task_options": {"num_steps": 175}},
     )
@@ -315,8 +316,16 @@ def test_the_way_to_export_names_the_backend_and_the_user_s_modules(path, monkey
 def test_an_earlier_export_is_not_called_a_new_one(path, monkeypatch):
     console = Console(file=io.StringIO(), width=500)
     monkeypatch.setattr("keras.backend.backend", lambda: "tensorflow")
+    exported = []
+    monkeypatch.setattr("trainer.export.export", exported.append)
     (path / "saved_model").mkdir()
+    tune._export(path, Display(console))  # a directory alone is no export
+    assert exported == [path]
+    console.file.truncate(0)
+    console.file.seek(0)
+    (path / "saved_model/saved_model.pb").touch()
     tune._export(path, Display(console))
+    assert exported == [path]
     assert console.file.getvalue() == (
         f"its SavedModel was exported before, to {path / 'saved_model'}\n"
     )
