@@ -1,7 +1,8 @@
 """python -m benchmarks.breakdown: time of a training step by kind of operation, on one core.
 
 Times some steps of a setting of `benchmarks.steps`, profiles as many more with TensorFlow's
-profiler, and sums the operations of the compiled program by kind, in milliseconds per step.
+profiler, and sums the operations of the compiled program by kind, in milliseconds per step. With
+--operations=N it also prints the N longest ones.
 """
 
 import argparse
@@ -16,7 +17,7 @@ KINDS = {
     None: lambda name: name.startswith(
         ("while", "Thunk", "_train", "Eager", "TFE", "__inference", "CpuExec", "BlockU", "call")
     ),
-    "products in loops": lambda name: name.startswith("MatMul"),
+    "products in loops": lambda name: name.lower().startswith("matmul"),
     "products after loops": lambda name: name.startswith("dot"),
     "copies, transpositions": lambda name: any(
         word in name for word in ("copy", "transpose", "concat", "slice")
@@ -31,6 +32,7 @@ def main():
     parser.add_argument("--arch", default="lstm")
     parser.add_argument("--budget", type=int, default=100_000)
     parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--operations", type=int, default=0)
     args = parser.parse_args()
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     import tensorflow as tf
@@ -50,12 +52,20 @@ def main():
         int(program.run(state, hparams, data, 3 * args.steps)["step"])
         tf.profiler.experimental.stop()
         (path,) = glob.glob(f"{directory}/**/*.xplane.pb", recursive=True)
-        for kind, seconds in times(path).items():
-            print(f"{1e3 * seconds / args.steps:6.1f} ms  {kind}")
+        found, sums = times(path), collections.Counter()
+        for name, seconds in found.items():
+            sums[kind_of(name)] += seconds
+        for name, seconds in [*sums.items(), *found.most_common(args.operations)]:
+            print(f"{1e3 * seconds / args.steps:6.1f} ms  {name}")
+
+
+def kind_of(name):
+    """Return the kind of an operation, or None if it contains others."""
+    return next(kind for kind, matches in KINDS.items() if matches(name))
 
 
 def times(path):
-    """Sum the seconds of all operations in a profile by kind."""
+    """Return operation -> seconds of a profile, without operations that contain others."""
     from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
     space, sums = xplane_pb2.XSpace(), collections.Counter()
@@ -65,9 +75,8 @@ def times(path):
         for line in plane.lines:
             for event in line.events:
                 name = plane.event_metadata[event.metadata_id].name
-                kind = next(kind for kind, matches in KINDS.items() if matches(name))
-                sums[kind] += event.duration_ps / 1e12
-    del sums[None]  # These operations contain the others.
+                if kind_of(name) is not None:
+                    sums[name] += event.duration_ps / 1e12
     return sums
 
 
