@@ -29,6 +29,8 @@ from tuning.sweep.status import SweepDisplay, report
 
 #: Number of processes that may die in a row while starting.
 MAX_STILLBORN = 20
+#: Seconds for which a process whose engine has died looks for a study that it is just taking.
+LAST_LOOK = 1.0
 
 
 def run(
@@ -154,7 +156,7 @@ def _live(connection, path, runner, max_megabytes, patience):
     # With `Signals` a second SIGTERM kills, but a batch system and the engine may both send one.
     signal.signal(signal.SIGTERM, lambda *_: ending.set())
     life = _Life()
-    threading.Thread(target=life.end_with_parent, args=(sweep,), daemon=True).start()
+    threading.Thread(target=life.end_with_parent, args=(sweep, ending), daemon=True).start()
     connection.send(("up", None))
     try:
         for name, silent in worker.free_studies(sweep, ending.is_set, patience):
@@ -184,16 +186,28 @@ class _Life:
 
     study: str | None = None
 
-    def end_with_parent(self, sweep: Sweep) -> None:
+    def end_with_parent(self, sweep: Sweep, ending: threading.Event) -> None:
         """Waits until the parent process has died, then ends this one."""
         parent = multiprocessing.parent_process()
         assert parent is not None
         multiprocessing.connection.wait([parent.sentinel])
-        if self.study is not None:
-            # Not the study's fault: without this it would count as a death.
-            with contextlib.suppress(Exception):
-                state = sweep.state(self.study)
-                owner = json.loads((sweep.study_path(self.study) / "lease.json").read_bytes())
-                if state.status == RUNNING and owner["pid"] == os.getpid():
-                    sweep.write_state(self.study, dataclasses.replace(state, status=WAITING))
+        ending.set()
+        # The other thread may be about to take a study.
+        last = time.monotonic() + LAST_LOOK
+        while not self._give_back(sweep) and time.monotonic() < last:
+            time.sleep(LAST_LOOK / 20)
         os._exit(1)
+
+    def _give_back(self, sweep):
+        """Sets the study that runs to waiting, if there is one; returns whether there is.
+
+        It is not the study's fault, and would count as a death otherwise.
+        """
+        with contextlib.suppress(Exception):
+            name = self.study
+            state = sweep.state(name)
+            owner = json.loads((sweep.study_path(name) / "lease.json").read_bytes())
+            if state.status == RUNNING and owner["pid"] == os.getpid():
+                sweep.write_state(name, dataclasses.replace(state, status=WAITING))
+                return True
+        return False
