@@ -21,9 +21,8 @@ def record(run_id="00000", objective=None, **values):
     fields |= {"valid_loss": objective, "eval_loss": objective}
     config = values.get("config", {})
     fields |= {name: config[own] for name, own in OF_CONFIG.items() if own in config}
-    hparams = values.get("hparams", fields["hparams"])
+    hparams = values.pop("hparams", fields["hparams"])
     fields["hparams"] = {name: config.get(name, value) for name, value in hparams.items()}
-    values.pop("hparams", None)
     if values.get("status") == "infeasible":
         fields |= {"infeasible_at": 1}
     return RunRecord(**fields | values)

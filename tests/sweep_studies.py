@@ -186,7 +186,6 @@ def end(sweep, name, trials=TRIALS, **values):
 def _record(spec, number):
     config = spec.config
     values = {"task": config.task, "arch": config.arch, "max_params": config.num_params}
-    values["seed"] = config.seed
     # About as long as a real record.
     values["outside"] = ["0.123456"] * 300
     return records.record(str(number), _objective(spec.name, number), **values)

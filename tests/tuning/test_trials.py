@@ -474,8 +474,7 @@ def test_runs_outside_the_papers_ranges_are_marked(tmp_path):
     for name, (fields, _) in values.items():
         config = dataclasses.asdict(TrainConfig("capacity", "gru", **fields))
         profile = "smoke" if name == "smoke" else None
-        budget = config["num_params"]
-        kept = record(name, arch="gru", max_params=budget, config=config, profile=profile)
+        kept = record(name, config=config, profile=profile)
         write(tmp_path / name / "record.json", kept)
     found, _ = trials.read(tmp_path, everything=True)
     names = dict(zip(found.run_id, map(json.loads, found.outside), strict=True))

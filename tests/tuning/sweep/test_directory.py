@@ -56,11 +56,7 @@ def test_studies_with_trials_of_edited_code_are_named(tmp_path, monkeypatch):
         for number, version in enumerate(("1", "0")):
             versions = {"keras": "3", "mine": version}
             config = config | {"task": "mine.parity"}
-            fields = {
-                name: config[name] for name in ("task", "arch", "depth", "seed", "train_steps")
-            }
-            fields |= {"max_params": spec.config.num_params, "config": config, "versions": versions}
-            log.append(records.record(str(number), 0.5, **fields))
+            log.append(records.record(str(number), 0.5, config=config, versions=versions))
     assert list(sweep.edited()) == [
         "study-000: 1 trial ran other code, the last one 0, edited after that run: mine (1, now 0)",
         "study-001: 1 trial ran other code, the last one 1, edited after that run: mine (0, now 1)",
@@ -258,18 +254,18 @@ def swap_states(sweep):
     shutil.copy(sweep.path / "states/study-001.json", sweep.path / "states/study-000.json")
 
 
-def test_a_study_that_lost_its_settings_is_named(tmp_path):
-    sweep = sweep_studies.make(tmp_path / "sweep", 1)
-    sweep.create()
-    sweep_studies.end(sweep, "study-000")
-    (sweep.study_path("study-000") / "study.json").unlink(missing_ok=True)
-    assert sweep.problem("study-000") == "its study.json is lost"
-
-
 def alter_state(sweep):
     path = sweep.path / "states/study-000.json"
     state = json.loads(path.read_text())
     path.write_text(json.dumps(state | {"proposed": state["proposed"] + 1, "crc32": None}))
+
+
+def test_a_study_that_lost_its_settings_is_named(tmp_path):
+    sweep = sweep_studies.make(tmp_path / "sweep", 1)
+    sweep.create()
+    sweep_studies.end(sweep, "study-000")
+    (sweep.study_path("study-000") / "study.json").unlink()
+    assert sweep.problem("study-000") == "its study.json is lost"
 
 
 @pytest.mark.parametrize(
@@ -414,7 +410,7 @@ def test_reruns_of_a_former_best_trial_do_not_count(tmp_path):
 
     def add(file, run_id, objective, lr, *seeds):
         config = {"lr_init": lr, "seed": seeds[0], "data_seed": seeds[1]}
-        values = {"max_params": spec.config.num_params, "seed": seeds[0], "config": config}
+        values = {"max_params": spec.config.num_params, "config": config}
         TrialLog(study / file).append(records.record(run_id, objective, **values))
 
     study.mkdir()
@@ -444,7 +440,7 @@ def test_reruns_do_not_stand_for_trials(tmp_path):
     study = sweep.study_path("study-000")
     study.mkdir()
     for seed in range(6):
-        values = {"seed": seed, "config": {"seed": seed, "data_seed": seed}}
+        values = {"config": {"seed": seed, "data_seed": seed}}
         log = TrialLog(study / ("reruns.jsonl" if seed else "trials.jsonl"))
         log.append(records.record(f"{seed}", 0.5, max_params=spec.config.num_params, **values))
     assert sweep.state("study-000") == State("waiting", 6)

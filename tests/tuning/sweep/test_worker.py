@@ -3,8 +3,10 @@
 import errno
 import itertools
 import json
+import multiprocessing
 import os
 import threading
+from types import SimpleNamespace
 
 import pytest
 import sweep_studies
@@ -12,8 +14,8 @@ from sweep_studies import Quick
 
 from trainer import Callback, UserError
 from trainer.storage.lease import Lease, Watch
-from tuning.sweep import worker
-from tuning.sweep.directory import Sweep
+from tuning.sweep import local, worker
+from tuning.sweep.directory import State, Sweep
 
 
 def never():
@@ -200,3 +202,26 @@ def test_a_lease_that_changed_is_not_taken(tmp_path):
     threading.Timer(0.1, beat, [2]).start()
     with pytest.raises(UserError, match="in use by process 1"):
         Lease(tmp_path, patience=0.4, interval=0.1).acquire(silent)
+
+
+def test_a_study_that_is_taken_while_the_engine_dies_is_given_back(tmp_path, monkeypatch):
+    """It would count as a death otherwise."""
+    sweep = sweep_studies.make(tmp_path / "sweep", 1)
+    sweep.create()
+    sweep.study_path("study-000").mkdir()
+    ours, theirs = multiprocessing.Pipe()
+    theirs.close()  # as when the parent has died
+    monkeypatch.setattr(
+        local.multiprocessing, "parent_process", lambda: SimpleNamespace(sentinel=ours)
+    )
+    monkeypatch.setattr(local, "LAST_LOOK", 10.0)
+    exits, ending, life = [], threading.Event(), local._Life()
+    monkeypatch.setattr(local.os, "_exit", exits.append)
+    life.study = "study-000"
+    last = threading.Thread(target=life.end_with_parent, args=(sweep, ending))
+    last.start()
+    assert ending.wait(10)
+    with Lease(sweep.study_path("study-000")):
+        sweep.write_state("study-000", State("running"))
+        last.join()
+    assert sweep.state("study-000").status == "waiting" and exits == [1]
