@@ -309,11 +309,30 @@ def _time_first(array, time_major):
 def _sum_of_rows(inputs, kernel):
     """Compute W x of one-hot vectors as the sum of their rows of the kernel."""
     codes = ops.moveaxis(inputs.codes, -2, 0)
-    *lanes, features, width = kernel.shape
-    table = ops.reshape(kernel, (-1, width))
+    count, (*lanes, _, width) = codes.shape[-1], kernel.shape
+    kernel = ops.reshape(kernel, (*lanes, count, inputs.depth, width))
+    terms = [(codes[..., k], kernel[..., k, :, :]) for k in range(count)]
+    if _pays_in_pairs(inputs):
+        pairs = zip(terms[::2], terms[1::2], strict=False)
+        terms = [_pair(*pair) for pair in pairs] + terms[count - count % 2 :]
     # One table holds the rows of all lanes, so each lane's codes are offset by its first row.
     lane = np.arange(math.prod(lanes), dtype="int32").reshape(*lanes, 1)
     return sum(
-        backend.current().gather(table, codes[..., k] + (k * inputs.depth + features * lane))
-        for k in range(codes.shape[-1])
+        backend.current().gather(ops.reshape(table, (-1, width)), rows + table.shape[-2] * lane)
+        for rows, table in terms
     )
+
+
+def _pays_in_pairs(inputs):
+    """Return whether a table of the sums of two rows each is cheaper than gathering every row."""
+    *_, batch, length, _ = inputs.codes.shape
+    is_static = isinstance(batch, int) and isinstance(length, int)
+    return is_static and 4 * inputs.depth**2 <= batch * length
+
+
+def _pair(first, second):
+    """Join two terms, codes (..., B) of the rows of a table (..., R, M), into one of their sums."""
+    (codes, table), (other_codes, other_table) = first, second
+    *lanes, height, width = other_table.shape
+    sums = table[..., :, None, :] + other_table[..., None, :, :]
+    return codes * height + other_codes, ops.reshape(sums, (*lanes, -1, width))

@@ -5,6 +5,9 @@ their operand. The backward loop replays the same `step`, with `pre` answering f
 and pulls the gradient back through it: dz, then da = U dz and dx = W dz, and the step's share of
 dU = Σ_t a_t dz_t^T, dW and db, which the loop adds up while its arrays are in the cache.
 
+The input products and the z of each gate are arrays of their own: XLA compiles a loop's update to
+scalar code if it reads several gates of one array on a CPU.
+
 No derivative of a cell is written by hand: a new cell needs only its equations to train as fast.
 Second derivatives are the backend's own, through the loop.
 
@@ -55,6 +58,7 @@ class Loops:
     ):
         self.backend, self.run, self.form, self.returned = backend, run, form, returned
         self.batch_last, self.packed = batch_last, packed
+        self.axis = -2 if batch_last else -1
         self.places = {
             gate: (index, place)
             for index, group in enumerate(form.groups)
@@ -103,7 +107,7 @@ class Loops:
 
             def answer(index, operand):
                 given = projections[index] if projections else None
-                sums[index] = self._total(products[index], given, x, operand)
+                sums[index] = self._gates(index, products[index], given, x, operand)
                 return sums[index]
 
             pre = self._pre(answer, diagonals)
@@ -112,19 +116,26 @@ class Loops:
                 states = [_replace(*each) for each in zip(before, states, strict=True)]
             if not keep:
                 return states, self._choose(states, output)
-            sums = [sums[index] for index in range(num_groups)]
-            return states, [*states, *sums, *([output] if None in self.returned else [])]
+            z = [gate for index in range(num_groups) for gate in sums[index]]
+            return states, [*states, *z, *([output] if None in self.returned else [])]
 
         num_states, num_groups = len(states), len(products)
         shapes = [states[index or 0].shape for index in self.returned]
         if keep:
-            of_z = [self._shape(states[0], len(group)) for group in self.form.groups]
+            of_z = [states[0].shape for group in self.form.groups for _ in group]
             of_output = [states[0].shape] if None in self.returned else []
             shapes = [*(state.shape for state in states), *of_z, *of_output]
+            if projections is not None:
+                given = zip(projections, self.form.groups, strict=True)
+                projections = [
+                    None if total is None else self._split(total, len(group))
+                    for total, group in given
+                ]
         last, ys = self.backend.scan(body, states, (projections, x, mask, per_step), shapes)
         if not keep:
             return (ys, last), None
-        sequences, z = ys[:num_states], ys[num_states : num_states + num_groups]
+        sequences, rest = ys[:num_states], iter(ys[num_states:])
+        z = [[next(rest) for _ in group] for group in self.form.groups]
         outputs = self._choose(sequences, ys[-1])
         residuals = products, projections, z, x, states, sequences, mask, noise, learned
         return (outputs, last), residuals
@@ -159,11 +170,14 @@ class Loops:
                 for total, slope in zip(carry[num_states:], slopes, strict=True)
             ]
             d_x = [] if x is None else [d_x]
-            kept = [*(d_z if keeps_z else []), *([] if adds_up else operands)]
+            d_z = [self._join(each) for each in d_z] if keeps_z else []
+            kept = [*d_z, *([] if adds_up else operands)]
             return [*d_states, *sums], [*kept, *d_x]
 
         with_operand = [index for index, product in enumerate(products) if "recurrent" in product]
-        shapes = [each.shape[1:] for each in z] if keeps_z else []
+        shapes = []
+        if keeps_z:
+            shapes = [self._shape(initial[0], len(group)) for group in self.form.groups]
         shapes += [] if adds_up else [initial[0].shape] * len(with_operand)
         shapes += [] if x is None else [x.shape[1:]]
         zeros = [_zeros(each) for each in keras.tree.flatten(added)]
@@ -228,23 +242,19 @@ class Loops:
     def _pre(self, answer, diagonals):
         """Return `pre(gate, operand)` from the sums of groups, `answer(index, operand)`."""
         found = {}
-        axis = -2 if self.batch_last else -1
 
         def pre(gate, operand=None):
             terms = []
             if gate in self.places:
                 index, place = self.places[gate]
                 if index not in found:
-                    total, size = answer(index, operand), len(self.form.groups[index])
-                    found[index] = (
-                        self.backend.ops.split(total, size, axis) if size > 1 else [total]
-                    )
+                    found[index] = answer(index, operand)
                 terms.append(found[index][place])
             if gate in diagonals:
                 terms.append(diagonals[gate] * operand)
             return sum(terms[1:], terms[0])
 
-        pre.axis = axis  # type: ignore[attr-defined]
+        pre.axis = self.axis  # type: ignore[attr-defined]
         return pre
 
     def _product(self, operand, kernel):
@@ -257,6 +267,23 @@ class Loops:
             return ops.matmul(kernel, dz), ops.matmul(operand, ops.swapaxes(dz, -1, -2))
         of_operand = ops.matmul(dz, ops.swapaxes(kernel, -1, -2))
         return of_operand, ops.matmul(ops.swapaxes(operand, -1, -2), dz)
+
+    def _split(self, total, size):
+        """Split an array of a group (..., M, B) into those of its gates."""
+        return self.backend.ops.split(total, size, self.axis) if size > 1 else [total]
+
+    def _join(self, gates):
+        return ops.concatenate(gates, self.axis) if len(gates) > 1 else gates[0]
+
+    def _gates(self, index, product, given, x, operand):
+        """Return z of each gate of a group; `given` is W x + b, whole or by gate, or None."""
+        size = len(self.form.groups[index])
+        if not isinstance(given, list):
+            return self._split(self._total(product, given, x, operand), size)
+        if "recurrent" not in product:
+            return given
+        recurrent = self._split(self._product(operand, product["recurrent"]), size)
+        return [a + b for a, b in zip(given, recurrent, strict=True)]
 
     def _total(self, product, given, x, operand):
         """Compute W x + b + U operand, or the parts of it that are there."""
@@ -286,12 +313,13 @@ class Loops:
         return (*lanes, one, num_gates * other)
 
     def _known(self, z, product, operand, x):
-        """Return a known pre-activation z (..., M, B) with the gradient of its product."""
+        """Return the known z of a group, by gate (..., N, B), with the gradient of its product."""
         operands = {"recurrent": operand, "input": x}
         operands = {part: each for part, each in operands.items() if part in product}
 
-        def backward(residuals, dz):
+        def backward(residuals, d_z):
             product, operands = residuals
+            dz = self._join(d_z)
             d_product, d_operands = {}, {}
             for part, each in operands.items():
                 slope, d_product[part] = self._slopes(product[part], each, dz)
@@ -299,7 +327,7 @@ class Loops:
                 d_operands[part] = ops.sum(slope, lanes) if lanes else slope
             if "bias" in product:
                 d_product["bias"] = ops.sum(dz, -1 if self.batch_last else -2)
-            return dz, d_product, d_operands
+            return d_z, d_product, d_operands
 
         return self.backend.with_gradient(
             lambda z, product, operands: (z, (product, operands)), backward, (z, product, operands)
@@ -334,6 +362,7 @@ def _adds_up(z):
     If not, they are computed after the loop, for all steps at once, as is faster for large matrices
     and where dz fits into a core's cache.
     """
+    z = keras.tree.flatten(z)
     sizes = [size for each in z for size in each.shape]
     if not all(isinstance(size, int) for size in sizes):  # None, or one of JAX's symbols
         return True

@@ -11,7 +11,7 @@ import rnn_zoo.unroll as engine
 from rnn_zoo import backend
 from rnn_zoo.inputs import Held, OneHot, dense
 
-BATCH, TIME = 3, 4
+BATCH, TIME = 4, 4
 
 
 def held(rng, lanes, width):
@@ -29,7 +29,14 @@ def one_hot(rng, lanes, width):
     return OneHot(rng.integers(0, depth, size=(*lanes, BATCH, TIME, 2)).astype("int32"), depth)
 
 
-FORMS = pytest.mark.parametrize("form", [held, held_alike, one_hot])
+def binary(rng, lanes, width):
+    """So few rows that those of two vectors are looked up at once."""
+    codes = rng.integers(0, 2, size=(*lanes, BATCH, TIME, width // 2)).astype("int32")
+    assert engine._pays_in_pairs(OneHot(codes, 2))
+    return OneHot(codes, 2)
+
+
+FORMS = pytest.mark.parametrize("form", [held, held_alike, one_hot, binary])
 
 
 def test_dense():
