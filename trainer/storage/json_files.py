@@ -29,7 +29,7 @@ _MOST_LISTS = 5_000_000
 _MOST_BYTES = 2**28
 # An escaped NUL, which no path may have.
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
-_CHECKED = re.compile(rb',\s*"crc32": "([0-9a-f]{8})"\s*\}\s*\Z')
+_CHECKED = re.compile(rb',\s*"crc32":\s*"([0-9a-f]{8})"\s*\}\s*\Z')
 
 
 class Damaged(UserError):
@@ -47,7 +47,7 @@ class Damaged(UserError):
 def dumps(
     values: Mapping[str, Any], indent: int | None = None, allow_nan: bool = False, owner: str = ""
 ) -> str:
-    """Returns a dict as JSON, with a checksum as its last entry.
+    """Returns a dict as JSON, with a checksum as its last entry, and compact without `indent`.
 
     Args:
         values: the dict.
@@ -58,9 +58,11 @@ def dumps(
         ValueError: it has a number that is not finite, unless `allow_nan`.
     """
     values = {name: value for name, value in values.items() if name != CHECKSUM}
-    body = json.dumps(values, indent=indent, allow_nan=allow_nan)[:-1].rstrip("\n")
-    space, end = (" ", "}") if indent is None else ("\n" + " " * indent, "\n}")
-    return f'{body},{space}"{CHECKSUM}": "{_checksum(body.encode(), owner):08x}"{end}'
+    separators = (",", ":") if indent is None else None
+    text = json.dumps(values, indent=indent, allow_nan=allow_nan, separators=separators)
+    body = text[:-1].rstrip("\n")
+    before, after, end = ("", "", "}") if indent is None else ("\n" + " " * indent, " ", "\n}")
+    return f'{body},{before}"{CHECKSUM}":{after}"{_checksum(body.encode(), owner):08x}"{end}'
 
 
 def _checksum(body, owner):
@@ -70,7 +72,7 @@ def _checksum(body, owner):
 def write(path: str | os.PathLike, values: Mapping[str, Any]) -> None:
     """Replaces a file by a dict; see `dumps`."""
     with whole(path, "w") as file:
-        file.write(dumps(values, indent=2) + "\n")
+        file.write(dumps(values, indent=1) + "\n")
 
 
 def write_lines(

@@ -372,7 +372,7 @@ def shown(path):
 
 def test_a_flipped_bit_of_the_log_costs_one_trial(path, capsys):
     lines = (path / "trials.jsonl").read_bytes().splitlines(keepends=True)
-    lines[3] = lines[3].replace(b'"objective": ', b'"objective": 1')
+    lines[3] = lines[3].replace(b'"objective":', b'"objective":1')
     (path / "trials.jsonl").write_bytes(b"".join(lines))
     lost = json.loads(lines[3])["run_id"]
     executor = Untrained()
