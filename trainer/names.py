@@ -188,7 +188,7 @@ def look_at(directories: Iterable[str | os.PathLike]) -> None:
 def _with_owners(path):
     """Yields a directory, and the study and the sweep that it is in."""
     yield path
-    for place in (pathlib.Path(os.path.abspath(path)), path.resolve()):
+    for place in _places(path):
         # SWEEP/studies/STUDY/TRIAL
         for parent in place.parents[:3]:
             if any((parent / name).exists() for name in ("study.json", "sweep.json")):
@@ -197,13 +197,18 @@ def _with_owners(path):
 
 def is_looked_at(path: str | os.PathLike) -> bool:
     """Returns whether a path is in or below a directory that is only looked at."""
-    places = [pathlib.Path(os.path.abspath(path)), pathlib.Path(path).resolve()]
     return any(
         place.is_relative_to(directory)
-        for place in places
+        for place in _places(path)
         for each in _looked_at
-        for directory in (pathlib.Path(os.path.abspath(each)), each.resolve())
+        for directory in _places(each)
     )
+
+
+def _places(path):
+    """Returns a path as it is written, and without links."""
+    # Before Python 3.13, Path.resolve raises an error for links to one another.
+    return [pathlib.Path(each(path)) for each in (os.path.abspath, os.path.realpath)]
 
 
 def _load(name):

@@ -113,6 +113,15 @@ def test_a_module_in_data_is_never_imported(named, module, data, monkeypatch):
     names.load(["outside"])
 
 
+def test_links_to_one_another_can_be_looked_at(tmp_path):
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    names.look_at([tmp_path / "a"])
+    assert names.is_looked_at(tmp_path / "a/module.py")
+    assert not names.is_looked_at(tmp_path / "module.py")
+    names.look_at([])
+
+
 @pytest.mark.parametrize(
     "file, place",
     [

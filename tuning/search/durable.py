@@ -250,6 +250,9 @@ class DurableOracle(keras_tuner.Oracle):
             if state["trial_id"] != name:
                 raise UserError(f"it is of the trial {state['trial_id']}")
             trial.set_state(state)
+            for each in trial.hyperparameters.space:
+                if not isinstance(each.name, str):
+                    raise UserError(f"a hyperparameter has the name {each.name!r}")
 
         state = self._read(os.path.join(self._get_trial_dir(name), "trial.json"), TrialFile, load)
         return state and (trial, state)

@@ -478,6 +478,18 @@ def test_an_odd_file_is_set_aside(name, value, tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["study"]
 
 
+def test_a_trial_whose_hyperparameter_is_named_by_a_number_is_set_aside(tmp_path):
+    run(make(RandomOracle, tmp_path, hyperparameters=mixed_space()), 3)
+    path = tmp_path / "study/trial_0001/trial.json"
+    state = json.loads(path.read_text()) | {"crc32": None}
+    state["hyperparameters"]["space"][0]["config"]["name"] = 7
+    path.write_text(json.dumps(state))
+    oracle = make(RandomOracle, tmp_path, hyperparameters=mixed_space())
+    with pytest.warns(UserWarning, match=r"trial\.json is damaged"):
+        oracle.reload()
+    assert oracle.lost == {"0001"}
+
+
 def test_trials_after_a_gap_are_proposed_anew(tmp_path):
     """Otherwise new trials would get their ids, or all before a large id would be proposed."""
     run(make(RandomOracle, tmp_path, hyperparameters=mixed_space()), 3)
