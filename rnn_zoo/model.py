@@ -155,7 +155,7 @@ def make_stepper(model: keras.Model, batch_size: int = 1) -> Stepper:
     Raises:
         ValueError: `batch_size` below 1, or a model that cannot be streamed.
     """
-    _check_streamable(model)
+    check_streamable(model)
     readout = stack_of(model).readout
     return Stepper(recurrent_cells(model), get_weights(model), batch_size, readout.activation)
 
@@ -171,10 +171,16 @@ def check_as_built(model: keras.Model) -> None:
         raise ValueError(
             f"a {type(model).__name__} is no model of rnn_zoo.build_model or rnn_zoo.load"
         )
-    _check_streamable(model)
+    check_streamable(model)
 
 
-def _check_streamable(model):
+def check_streamable(model: keras.Model) -> None:
+    """Raise unless the model equals its steps, one after the other.
+
+    Raises:
+        ValueError: it is not as for `stack_of`; a layer runs backwards; or Keras has quantized the
+            readout or added LoRA to it.
+    """
     layers, readout = stack_of(model)
     if readout.quantization_mode is not None or readout.lora_enabled:
         raise ValueError("the readout is quantized or has LoRA, so its kernel is not all of it")

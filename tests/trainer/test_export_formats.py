@@ -209,7 +209,7 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
 inputs, answers = np.load("inputs.npz"), {}
-sequence, steps = (Interpreter(f"free/{name}.tflite") for name in ("sequence", "step"))
+sequence, steps = (Interpreter(f"new/free/{name}.tflite") for name in ("sequence", "step"))
 sequence, step = sequence.get_signature_runner(), steps.get_signature_runner("step")
 for name, x in inputs.items():
     answers[name] = sequence(inputs=x)["outputs"]
@@ -228,7 +228,7 @@ def test_litert_takes_any_batch_and_length_if_asked(tmp_path):
     rng, model = np.random.default_rng(0), build_model("rnn", 1, 3, 2, 4)
     for weight in model.weights:
         weight.assign(rng.normal(scale=0.7, size=weight.shape))
-    package.export_model(model, tmp_path / "free", "litert", batch_size=0, time_steps=0)
+    package.export_model(model, tmp_path / "new/free", "litert", batch_size=0, time_steps=0)
     sizes = {"small": (1, 2), "large": (3, 5), "again": (1, 2)}
     inputs = {name: rng.normal(size=(*size, 2)).astype("float32") for name, size in sizes.items()}
     np.savez(tmp_path / "inputs.npz", **inputs)
@@ -323,6 +323,22 @@ def test_a_half_installed_converter_is_named_with_the_extra(tmp_path, monkeypatc
     ):
         package.export_model(None, tmp_path / "made", "onnx")
     assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize(
+    "options, format, message",
+    [
+        ({"go_backwards": True}, "onnx", "runs backwards, so it needs the whole sequence"),
+        ({"stateful": True}, "saved_model", "stateful, but an export takes and returns its states"),
+        ({"dtype": "mixed_bfloat16"}, "litert", "computes in bfloat16, which an export to LiteRT"),
+    ],
+)
+def test_a_model_whose_answers_would_be_others_is_refused(options, format, message, tmp_path):
+    layer = layers.GRU(6, return_sequences=True, **options)
+    model = keras.Sequential([keras.Input((None, 5), 2), layer, keras.layers.Dense(2)])
+    with pytest.raises(ValueError, match=message):
+        package.export_model(model, tmp_path / "export", format)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_model_of_another_making_is_refused(tmp_path):

@@ -116,24 +116,38 @@ def export_model(
 
     Args:
         model: as for `rnn_zoo.model.stack_of`, with the outputs of all steps.
-        path: directory to write, whose parent must exist. An earlier export there is replaced.
+        path: directory to write. An earlier export there is replaced.
         format, batch_size, time_steps: as for `export`.
 
     Returns:
         The path.
 
     Raises:
-        ValueError: another model.
+        ValueError: another model, or one that runs backwards or is stateful. LiteRT and ONNX do not
+            take half precision either.
         UserError: an unknown format, a missing package, a size that is no whole number, a backend
             other than TensorFlow, or a directory that holds something else.
     """
     _check(format)
     for name, size in (("batch_size", batch_size), ("time_steps", time_steps)):
         check_range(f"{name} (0: any)", size, 0, math.inf, whole=True)
-    from rnn_zoo.model import RecurrentModel, stack_of
+    from rnn_zoo.model import RecurrentModel, check_streamable, stack_of
     from trainer.export.signatures import Signatures
 
-    last = stack_of(model).layers[-1]
+    check_streamable(model)
+    layers, readout = stack_of(model)
+    for layer in (*layers, readout):
+        if getattr(layer, "stateful", False):
+            raise ValueError(
+                f"{layer.name} is stateful, but an export takes and returns its states; build the "
+                "model with stateful=False"
+            )
+        if layer.compute_dtype != "float32" and FORMATS[format] is not saved_model:
+            raise ValueError(
+                f"{layer.name} computes in {layer.compute_dtype}, which an export to "
+                f"{FORMATS[format].TITLE} does not; load the model in float32"
+            )
+    last = layers[-1]
     if not (last.return_sequences or isinstance(model, RecurrentModel)):
         raise ValueError(
             f"{last.name} returns its last output alone; export a model that returns those of all "
@@ -144,6 +158,7 @@ def export_model(
             f"{model.name} returns the outputs of some time steps; export a model that returns "
             "those of all, without output_steps"
         )
+    pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
     with whole_directory(path) as directory:
         FORMATS[format].write(
             directory, Signatures(model), (batch_size or None, time_steps or None)

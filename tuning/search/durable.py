@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import itertools
+import json
 import math
 import os
 import random
@@ -188,19 +189,24 @@ class DurableOracle(keras_tuner.Oracle):
         with self.guard(), whole(path, "w") as file:
             file.write(text)
 
-    def reload(self, digits: int | None = None, most: int | None = None) -> None:
+    def reload(
+        self, digits: int | None = None, most: int | None = None, is_closed: bool = False
+    ) -> None:
         """Reads the search from its files.
 
         Args:
             digits: number of digits of all trial ids; any number if None.
             most: largest number of trials that it can have; any number if None.
+            is_closed: whether the space is the one that it was made with. Else it may have grown,
+                by hyperparameters that a model asked for.
         """
-        found = {}
+        found, space = {}, self.get_space()
+        allowed = {each.name: each for each in space.space} if is_closed else None
         for entry in sorted(os.scandir(self._project_dir), key=lambda entry: entry.name):
             name = entry.name.removeprefix("trial_")
-            if name != entry.name and (trial := self._read_trial(name, digits)):
+            if name != entry.name and (trial := self._read_trial(name, digits, allowed)):
                 found[name] = trial
-        new, own = self.get_state(), {each.name for each in self.get_space().space}
+        new, own = self.get_state(), json.loads(json.dumps(space.get_config()["space"]))
 
         def start(state):
             if most is not None and len(state["start_order"]) > most:
@@ -211,9 +217,14 @@ class DurableOracle(keras_tuner.Oracle):
                     raise UserError(f"its trial {index} has the id {name}")
             if lost := set(state["start_order"]) - found.keys() - state.get("values", {}).keys():
                 raise UserError(f"it has no values of the trial {min(lost)}")
+            for name, values in state.get("values", {}).items():
+                _check_values(name, values, allowed)
             self.set_state(state | {"ongoing_trials": {}})
-            if gone := own - {each.name for each in self.get_space().space}:
+            names = {each.name for each in self.get_space().space}
+            if gone := {each.name for each in space.space} - names:
                 raise UserError(f"its space has no {min(gone)}")
+            if is_closed and state["hyperparameters"]["space"] != own:
+                raise UserError("its space is not that of the study")
 
         path = self._get_oracle_fname()
         if found and not os.path.exists(path):
@@ -241,7 +252,7 @@ class DurableOracle(keras_tuner.Oracle):
         for trial in self.trials.values():
             self._record_values(trial)
 
-    def _read_trial(self, name, digits):
+    def _read_trial(self, name, digits, allowed):
         """Reads a trial's file; returns (trial, its state), or None if it is missing or damaged."""
         trial = Trial(None, name)
 
@@ -253,6 +264,7 @@ class DurableOracle(keras_tuner.Oracle):
             for each in trial.hyperparameters.space:
                 if not isinstance(each.name, str):
                     raise UserError(f"a hyperparameter has the name {each.name!r}")
+            _check_values(name, trial.hyperparameters.values, allowed)
 
         state = self._read(os.path.join(self._get_trial_dir(name), "trial.json"), TrialFile, load)
         return state and (trial, state)
@@ -353,6 +365,27 @@ class DurableOracle(keras_tuner.Oracle):
         if self._given_seed is not None:
             self.seed = self._given_seed
         self._seed_state = self.seed
+
+
+def _check_values(trial, values, allowed):
+    """Refuses values that no trial of a search can have.
+
+    Args:
+        trial: its id.
+        values: its values by name.
+        allowed: hyperparameters by name; None if there may be any others.
+    """
+    for name, value in values.items() if allowed is not None else ():
+        if name not in allowed or not _allows(allowed[name], value):
+            raise UserError(f"trial {trial} has the {name} {value!r}, which is not in the space")
+
+
+def _allows(hyperparameter, value):
+    """Returns whether one of keras-tuner's hyperparameters can have a value."""
+    if not hasattr(hyperparameter, "min_value"):
+        return value in hyperparameter.values
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return is_number and hyperparameter.min_value <= value <= hyperparameter.max_value
 
 
 def _check_id(name, digits):

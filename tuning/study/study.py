@@ -287,7 +287,7 @@ class Study:
             warnings.simplefilter("always", UserWarning)
             # Either may be missing after a kill, or damaged.
             if list(self.path.glob("oracle.json")) or list(self.path.glob("trial_*/trial.json")):
-                oracle.reload(len(str(MAX_TRIALS)), self._most_trials())
+                oracle.reload(len(str(MAX_TRIALS)), self._most_trials(), is_closed=True)
         for problem in filter(None, (self.log.problem, *(str(p.message) for p in problems))):
             display.say(problem)
         return oracle

@@ -390,6 +390,49 @@ def test_lost_lines_of_the_log_are_reported(path, capsys):
     assert "trials.jsonl lacks 3 trials that had ended; they run again" in capsys.readouterr().out
 
 
+def widened(search):
+    """Other learning rates in the search's space."""
+    for each in search["hyperparameters"]["space"]:
+        if each["config"]["name"] == "lr_init":
+            each["config"] |= {"min_value": 5.0, "max_value": 50.0}
+
+
+def with_a_trial(**values):
+    """A trial that has not run yet, with these values."""
+
+    def change(search):
+        search["values"]["00012"] = search["values"]["00011"] | values
+        search["start_order"].append("00012")
+        search["origins"]["00012"] = "random"
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change, reason",
+    [
+        (widened, "its space is not that of the study"),
+        (with_a_trial(task="memory"), "trial 00012 has the task 'memory', which is not in the"),
+        (with_a_trial(train_steps=10**6), "trial 00012 has the train_steps 1000000, which is not"),
+        (with_a_trial(preset="hf://a/b/c/d"), "trial 00012 has the preset 'hf://a/b/c/d', which"),
+    ],
+)
+def test_a_search_that_is_not_the_study_s_is_set_aside(path, change, reason, tmp_path, capsys):
+    """It would decide what the next trials train."""
+    whole = study(shutil.copytree(path, tmp_path / "whole"), 14)
+    whole.run(Untrained())
+    search = json.loads((path / "oracle.json").read_text()) | {"crc32": None}
+    change(search)
+    (path / "oracle.json").write_text(json.dumps(search))
+    capsys.readouterr()
+    continued = study(path, 14)
+    continued.run(Untrained())
+    said = capsys.readouterr().out.replace("\n", " ")
+    assert "oracle.json is damaged" in said and reason in " ".join(said.split())
+    values = [{k: v.config for k, v in each.log.records.items()} for each in (whole, continued)]
+    assert values[0] == values[1]
+
+
 def test_a_second_record_of_a_trial_is_reported_and_dropped(path, capsys):
     lines = (path / "trials.jsonl").read_bytes().splitlines(keepends=True)
     (path / "trials.jsonl").write_bytes(b"".join([*lines, lines[0]]))
