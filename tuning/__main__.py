@@ -234,10 +234,10 @@ def _export(run_dir, display, modules=()):
             f"--run_dir={run_dir}{imports}"
         )
         return
-    from trainer.export import export
+    from trainer.export import export, saved_model
 
     path = run_dir / "saved_model"
-    if (path / "saved_model.pb").is_file() and not path.is_symlink():
+    if saved_model.is_there(path) and not path.is_symlink():
         display.say(f"its SavedModel was exported before, to {path}")
         return
     with display.phase("exporting the best trial"):

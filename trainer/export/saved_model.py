@@ -8,6 +8,13 @@ from typing import Any
 
 TITLE = "a SavedModel"
 REQUIRES: tuple[str, ...] = ()
+_FILES = ("saved_model.pb", "variables/variables.index", "variables/variables.data-00000-of-00001")
+
+
+def is_there(directory: pathlib.Path) -> bool:
+    """Returns whether a directory has a SavedModel's files, none of them empty."""
+    files = [directory / name for name in _FILES]
+    return all(file.is_file() and file.stat().st_size for file in files)
 
 
 def write(directory: pathlib.Path, signatures: Any, sizes: tuple[int, int]) -> None:

@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import os
 
 import numpy as np
 
@@ -45,6 +46,9 @@ class MNIST(Pixels):
 def _load(path):
     """Returns images (n, 784), labels (n,), the number of training images, and a hash."""
     try:
+        # TFDS would ask the network for gs:// and the like, which a run directory may name.
+        if path is not None and not os.path.isdir(os.path.expanduser(path)):
+            raise NotADirectoryError("it is no directory here")
         import tensorflow_datasets as tfds
 
         parts = tfds.as_numpy(tfds.load("mnist", data_dir=path, download=False, batch_size=-1))

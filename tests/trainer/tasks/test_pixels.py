@@ -1,6 +1,7 @@
 """Digits and MNIST: splits, order of the pixels, and metrics, from the images themselves."""
 
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -173,6 +174,13 @@ def test_missing_mnist_is_one_line(tmp_path):
     assert "\n" not in str(caught.value)
     with pytest.raises(UserError, match="path of mnist must be a text or None, got 3"):
         MNIST(3)
+
+
+def test_mnist_of_another_machine_is_not_asked_for(monkeypatch):
+    """A run directory may name it, and reading one uses no network."""
+    monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
+    with pytest.raises(UserError, match=r"no MNIST in gs://bucket/data .*it is no directory here"):
+        MNIST("gs://bucket/data")
 
 
 @pytest.mark.slow

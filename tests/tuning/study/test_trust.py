@@ -15,6 +15,7 @@ import tuning
 from rnn_zoo.files import write_json
 from trainer import TrainConfig, UserError
 from trainer.display.progress import Display
+from trainer.export import saved_model
 from trainer.storage.lease import LeaseLost
 from tuning import __main__ as tune
 from tuning import show, trials
@@ -318,12 +319,14 @@ def test_an_earlier_export_is_not_called_a_new_one(path, monkeypatch):
     monkeypatch.setattr("keras.backend.backend", lambda: "tensorflow")
     exported = []
     monkeypatch.setattr("trainer.export.export", exported.append)
-    (path / "saved_model").mkdir()
-    tune._export(path, Display(console))  # a directory alone is no export
+    (path / "saved_model/variables").mkdir(parents=True)
+    (path / "saved_model/saved_model.pb").touch()
+    tune._export(path, Display(console))  # an empty file is no export
     assert exported == [path]
     console.file.truncate(0)
     console.file.seek(0)
-    (path / "saved_model/saved_model.pb").touch()
+    for name in saved_model._FILES:
+        (path / "saved_model" / name).write_text("a part of it")
     tune._export(path, Display(console))
     assert exported == [path]
     assert console.file.getvalue() == (
