@@ -136,7 +136,10 @@ def read_bytes(path: str | os.PathLike, most: int | None = None) -> bytes:
     with open(open_regular(path), "rb") as file:
         if os.fstat(file.fileno()).st_size > (MAX_BYTES if most is None else most):
             raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), os.fspath(path))
-        return file.read()
+        try:
+            return file.read()
+        except OSError as error:  # of some devices; it names no file
+            raise OSError(error.errno, error.strerror, os.fspath(path)) from None
 
 
 def open_to_append(path: str | os.PathLike, mode: str = "a", buffering: int = -1) -> IO[Any]:

@@ -29,6 +29,9 @@ PATIENCE = 30.0
 #: Most bytes of `lease.json`.
 _MOST_BYTES = 2**16
 
+#: Tokens of the leases that this process holds.
+_held: set[str] = set()
+
 
 class LeaseLost(UserError):
     """This process does not hold the lease and must not write to the directory."""
@@ -134,7 +137,7 @@ class Lease:
         self._ended.set()
         if self._heart:
             self._heart.join()
-        # If the file cannot be removed, the lease ends with this process.
+        _held.discard(self._record["token"])  # the lease ends, even if the file cannot be removed
         with contextlib.suppress(OSError), self._locked():
             if self._ours(self._record):
                 self._path.unlink()
@@ -159,6 +162,7 @@ class Lease:
             remove_leftovers(self.directory)
             record = _myself()
             write_json(self._path, record)
+            _held.add(record["token"])
         self._record, self._ended, self.failure = record, threading.Event(), None
         self._heart = threading.Thread(target=self._beat, args=(record, self._ended), daemon=True)
         self._heart.start()
@@ -263,7 +267,8 @@ def _lives_here(owner):
     # Process ids are comparable only within one boot and one namespace.
     here = _myself()
     if all(owner.get(key) == here[key] for key in ("host", "boot_id", "pid_namespace")):
-        return _alive(owner["pid"], owner.get("start"))
+        is_released = owner["pid"] == here["pid"] and owner.get("token") not in _held
+        return not is_released and _alive(owner["pid"], owner.get("start"))
     return None
 
 

@@ -131,6 +131,12 @@ def test_too_large_a_file_is_not_read(tmp_path):
         files.read_bytes(tmp_path / "small", 4)
 
 
+def test_a_file_that_cannot_be_read_is_named(tmp_path):
+    """The kernel's error names none."""
+    with pytest.raises(OSError, match=r"'/proc/self/mem'"):
+        files.read_bytes("/proc/self/mem")
+
+
 def test_a_directory_with_other_files_is_kept(tmp_path, monkeypatch):
     write(tmp_path / "out", "first")
     (tmp_path / "out/notes").mkdir()

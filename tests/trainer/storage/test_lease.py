@@ -207,6 +207,19 @@ def test_release_leaves_no_file_and_may_be_repeated(tmp_path):
         lease.check()
 
 
+def test_a_lease_ends_though_its_file_stays(tmp_path, monkeypatch):
+    """As on a disk without a free inode, where no lock can be made."""
+    lease = Lease(tmp_path, LONG, INTERVAL)
+    lease.acquire()
+    with monkeypatch.context() as patch:
+        patch.setattr("trainer.storage.lease.locked", lambda *_: (_ for _ in ()).throw(OSError()))
+        lease.release()
+    assert (tmp_path / "lease.json").exists()
+    again = Lease(tmp_path, LONG, INTERVAL)
+    again.acquire()
+    again.release()
+
+
 def test_interval_must_fit_in_patience(tmp_path):
     with pytest.raises(ValueError, match=r"interval 6\.0 .* 5\.0"):
         Lease(tmp_path, patience=10.0, interval=6.0)
@@ -240,8 +253,10 @@ def test_recycled_process_id_is_not_the_owner(tmp_path, record):
     with Lease(tmp_path, LONG) as lease:
         lease.check()
     assert time.monotonic() - begin < LONG / 4
-    write_json(tmp_path / "lease.json", record)
-    with pytest.raises(UserError, match=f"process {os.getpid()} "):
+    with (
+        Lease(tmp_path, LONG),
+        pytest.raises(UserError, match=f"process {os.getpid()} "),
+    ):
         Lease(tmp_path, LONG).acquire()
 
 
