@@ -299,9 +299,9 @@ def _bests(trials, depth):
     from tuning.report.selection import capacity
 
     found = capacity(trials, depth)
+    found = found.assign(trials=found.groupby("arch", observed=True).run.transform("size"))
     found = found[found.bits_per_parameter >= _STORED]
-    sizes = found.groupby("arch", observed=True).run.transform("size")
-    order = found.assign(trials=sizes).sort_values("bits_per_parameter", ascending=False)
+    order = found.sort_values("bits_per_parameter", ascending=False)
     return order.drop_duplicates("arch").set_index("arch")
 
 

@@ -427,9 +427,9 @@ def _rows(path, records, study, best, details, defaults, problems):
 
     `defaults` has the options of tasks that are not imported; see `options.changed`.
     """
-    rows = {}
+    rows, searched = {}, _searched_code(records)
     for record in records:
-        row = rows[record.run_id] = _row(record, study, path.name, defaults)
+        row = rows[record.run_id] = _row(record, study, path.name, defaults, searched)
         if row["is_rerun"] and best and not log.is_rerun(record, best):
             row["excluded"] = row["excluded"] or OTHER_RERUN
         if details:
@@ -473,7 +473,7 @@ def _validation(run, record, problems):
     return [[m["step"], m["valid_loss"]] for m in measured if m.get("valid_loss") is not None]
 
 
-def _row(record, study, file, defaults):
+def _row(record, study, file, defaults, searched):
     hparams, evaluated = completed(record), record.metrics.get("eval", {})
     run_id, is_trial = record.run_id, file == TRIALS and re.fullmatch("[0-9]{1,9}", record.run_id)
     row = {
@@ -499,7 +499,7 @@ def _row(record, study, file, defaults):
         "curve": json.dumps(record.curve),
         "lengths": json.dumps(record.lengths),
         **_of_config(record),
-        "fixed": json.dumps(_fixed(record, hparams, study, is_trial), sort_keys=True),
+        "fixed": json.dumps(_fixed(record, hparams, study, is_trial, searched), sort_keys=True),
         "excluded": _exclusion(record),
     }
     row |= {name: getattr(record, name) for name in (*_WORDS, *_NUMBERS, *_PROVENANCE)}
@@ -527,19 +527,25 @@ def _outside(record, file):
     return list(dict.fromkeys(names))
 
 
-def _fixed(record, hparams, study, is_trial):
+def _searched_code(records):
+    """Code of the optimizers that a study searches over, which all of its trials share."""
+    found: dict[str, set[str]] = {}
+    for record in records:
+        if "optimizer" in record.searched:
+            others = set(map(home_of, (record.task, record.arch)))
+            for home in record.code.keys() - others:
+                found.setdefault(f"code of {home}", set()).add(str(record.code[home]))
+    return {name: ", ".join(sorted(versions)) for name, versions in found.items()}
+
+
+def _fixed(record, hparams, study, is_trial, searched):
     """Settings that no search chose: all of a run, and of a trial those that its study shares.
 
-    The options of the task are left out: `setting` has them.
+    The options of the task are left out: `setting` has them. `searched` is of `_searched_code`.
     """
     values = flat(hparams | _of_config(record))
     values = {name: v for name, v in values.items() if not name.startswith("task_options.")}
-    # A search over optimizers has trials with and without one of the user's.
-    code = {
-        f"code of {home}": version
-        for home, version in record.code.items()
-        if "optimizer" not in record.searched or home in map(home_of, (record.task, record.arch))
-    }
+    code = {f"code of {home}": version for home, version in record.code.items()} | searched
     if not is_trial:
         return values | code
     shared = {name for name in values if name.partition(".")[0] in _OF_STUDY}

@@ -76,6 +76,15 @@ def test_flags_bindings_and_files_change_a_preset(preset_root, tmp_path):
     assert config == dataclasses.replace(SMALL, preset=NAME, **LAST | expected)
 
 
+def test_another_task_is_measured_at_its_own_lengths(preset_root):
+    make(preset_root, NAME, SMALL)
+    preset = (f"--preset={NAME}", "--scratch")
+    assert config_of(*preset, "--task=parity").eval_lengths == (1, 2, 4, 8)
+    assert config_of(*preset, "--task=digits").eval_lengths == ()
+    given = "--gin_bindings=TrainConfig.eval_lengths = (1, 3)"
+    assert config_of(*preset, "--task=parity", given).eval_lengths == (1, 3)
+
+
 def test_a_preset_without_weights_is_trained_from_drawn_ones(preset_root):
     make(preset_root, NAME, SMALL, weights=False)
     assert config_of(f"--preset={NAME}", "--scratch") == SMALL

@@ -58,7 +58,8 @@ def test_a_unit_for_every_number():
 
 def test_few_trainings_count_with_the_best_trial():
     found = rows.frame(
-        *(rows.capacity(bits, arch="gru", study="a") for bits in (1980.0, 990.0)),
+        # The third stored nothing, and was tried all the same.
+        *(rows.capacity(bits, arch="gru", study="a") for bits in (1980.0, 990.0, 0.0)),
         rows.capacity(4000.0, arch="lstm", study="b"),
         rows.capacity(6000.0, arch="gru", depth=2, study="c"),
     )
@@ -67,7 +68,7 @@ def test_few_trainings_count_with_the_best_trial():
     (size,) = (reason for reason in advice.reasons if "five_bits" in reason.claims)
     assert "at 5 bits per parameter" in size.text.lower() and "need 200 parameters" in size.text
     assert "500 are safer: 2.00 bits each, the best here" in size.text
-    assert size.here == "the best of 2 trials of the GRU stored 2.00 bits per parameter (a/00000)"
+    assert size.here == "the best of 3 trials of the GRU stored 2.00 bits per parameter (a/00000)"
     assert advise.advise(Needs(1000.0, train_budget=1000), found).num_params < 300
 
 

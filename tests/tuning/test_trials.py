@@ -65,12 +65,20 @@ def test_the_version_of_the_users_code_is_a_setting(tmp_path):
     codes = [json.loads(text).get("code of mine") for text in found.fixed]
     assert codes == ["1", "2", None] and problems == []
     assert pooled([found[found.task == "mine.lag"]]) == ["Pools code of mine 1, 2."]
-    config, versions = {"optimizer": "my_optimizers.lion"}, {"my_optimizers": "1"}
-    for chosen, code in (([], "1"), (["optimizer"], None)):
-        made = record("d", config=config, versions=versions, searched=chosen)
-        write(tmp_path / "d/record.json", made)
-        text = trials.read(tmp_path / "d")[0].fixed[0]
-        assert json.loads(text).get("code of my_optimizers") == code
+
+
+@pytest.mark.parametrize("chosen, of_adam", [([], None), (["optimizer"], "1")])
+def test_the_code_of_an_optimizer_is_a_setting_of_all_trials_that_could_have_it(
+    chosen, of_adam, tmp_path
+):
+    lion = {"config": {"optimizer": "my_optimizers.lion"}, "versions": {"my_optimizers": "1"}}
+    adam = {"config": {"optimizer": "adam"}}
+    made = [record(f"0000{i}", searched=chosen, **each) for i, each in enumerate((lion, adam))]
+    write(tmp_path / "trials.jsonl", *made)
+    codes = [
+        json.loads(text).get("code of my_optimizers") for text in trials.read(tmp_path)[0].fixed
+    ]
+    assert codes == ["1", of_adam]
 
 
 def test_ranges_of_one_option_are_one_setting_however_they_are_spelt():

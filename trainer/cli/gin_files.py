@@ -141,6 +141,11 @@ def parse(
             given["task_options"] = values.get("task_options", {}) | task_options
             options["task_options"] = {**options.get("task_options", {}), **task_options}
         gin.parse_config([f"TrainConfig.{name} = {value!r}" for name, value in given.items()])
+        task = tasks.canonical_name(_bound("TrainConfig.task", ""))
+        if text is not None and task != start.get("task", task) and "eval_lengths" not in bound:
+            # Those of the preset or the run were of its own task.
+            own_lengths = tasks.TASKS[task].defaults.get("eval_lengths", ())
+            gin.bind_parameter("TrainConfig.eval_lengths", own_lengths)
         configured = _CONFIGURABLE()
         others = {
             cls.__name__: gin.get_bindings(cls.__name__)

@@ -22,7 +22,7 @@ MOST_NAMES = 3
 MOST_VALUES = 5
 
 #: Most letters of a value.
-MOST_LETTERS = 20
+MOST_LETTERS = 40
 
 Settings = dict[str, Any]
 
@@ -192,4 +192,7 @@ def _value(name, value):
         return "not set"
     if isinstance(value, float):
         return f"{value:.4g}"
-    return f"{value:,}" if type(value) is int else str(value)[:MOST_LETTERS]
+    if type(value) is int:
+        return f"{value:,}"
+    text = str(value)
+    return text if len(text) <= MOST_LETTERS else f"{text[: MOST_LETTERS - 1]}…"

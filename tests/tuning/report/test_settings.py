@@ -69,6 +69,13 @@ def test_values_of_any_kind_have_words(value):
     assert len(found.parts) == 3 and all(len(words) < 60 for words, _ in found.parts)
 
 
+def test_a_long_value_says_that_it_is_cut():
+    assert settings._value("optimizer range", "{adam, my_optimizers.lion}") == (
+        "{adam, my_optimizers.lion}"
+    )
+    assert settings._value("optimizer range", "x" * 99) == "x" * 39 + "…"
+
+
 def test_searches_that_differ_are_told_apart():
     found = split(studies({"lr_init range": "[0.001, 0.01]"}, {"early_stopping": "median"}, {}))
     assert [words for words, _ in found] == [
