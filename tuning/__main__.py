@@ -12,6 +12,7 @@ from trainer import backend
 from trainer.cli import main as cli
 from trainer.cli import train_flags
 from trainer.config import NO_TF32, TrainConfig, check_range
+from trainer.display.words import count
 from trainer.errors import UserError
 from trainer.storage.files import is_full
 from trainer.storage.lease import Lease, LeaseLost
@@ -260,16 +261,22 @@ def _rerun(search, display):
         raise UserError(f"{search.path} has no {kind} trial to rerun{way_out}")
     if search.config.weights_from and "init" in FLAGS.vary:
         raise UserError("the study starts from given weights: reruns need --vary=data")
-    configs = reruns.variations(TrainConfig(**ranked[0].config), FLAGS.rerun_best, FLAGS.vary)
+    best = ranked[0]
+    if best.stopped_early:
+        display.say(
+            f"the best, trial {best.run_id}, was stopped early, after {best.steps_done:,} of "
+            f"{count(best.train_steps, 'step')}; its reruns train all of them"
+        )
+    configs = reruns.variations(TrainConfig(**best.config), FLAGS.rerun_best, FLAGS.vary)
     executor = Processes(FLAGS.workers, FLAGS.lanes)
-    path, marks = search.path / log.RERUNS, reruns.repeated(ranked[0], len(configs))
+    path, marks = search.path / log.RERUNS, reruns.repeated(best, len(configs))
     callbacks = train_flags.callbacks_of(FLAGS)
     records = reruns.train_all(
         path, configs, executor, display, keep=False, marks=marks, callbacks=callbacks
     )
     if len(records) < len(configs):
         return False
-    row = robustness(ranked[0].eval_loss, [each.eval_loss for each in records])
+    row = robustness(best.eval_loss, [each.eval_loss for each in records])
     cells = {name: "-" if value is None else f"{value:.4g}" for name, value in row.items()}
     cells["infeasible"] = f"{row['infeasible']:.1%}"
     display.table(cells.keys(), [cells.values()])

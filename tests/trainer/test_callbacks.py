@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import sys
+import time
 
 import pytest
 from report_rows import record
@@ -14,6 +15,7 @@ from trainer.callbacks import CALLBACKS, Callbacks, make
 from trainer.callbacks.jsonl import JsonLines
 from trainer.callbacks.mlflow import MLflow
 from trainer.cli import main as cli
+from trainer.storage import json_files
 
 HPARAMS = {"lr_init": 0.1, "gate_bias": {"u": 2.0}, "activation": None, "task_options": {}}
 
@@ -26,7 +28,8 @@ def replay(callback, run_id, losses=(3.0, 2.0, 1.0), first=0, status="ok", **fac
     for step, loss in enumerate(losses, start=first + 1):
         row = {"run_id": run_id, "step": step, "train_loss": loss, "valid_accuracy_by_stream": [1]}
         yield callback.on_measure(row)
-    results = {"status": status, "steps_done": first + len(losses), "eval_loss": 0.25}
+    diverged = {"infeasible_at": first + len(losses)} if status == "infeasible" else {}
+    results = diverged | {"status": status, "steps_done": first + len(losses), "eval_loss": 0.25}
     yield callback.on_end(dataclasses.asdict(dataclasses.replace(begun, **results)))
 
 
@@ -113,8 +116,9 @@ def test_json_lines_go_to_each_run_or_to_one_file(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
     one = JsonLines(tmp_path / "all.jsonl")
     side_by_side(replay(one, "a"), replay(one, "b"))
-    lines = [json.loads(line) for line in (tmp_path / "all.jsonl").open()]
-    assert [line["run_id"] for line in lines] == ["a", "b"] * 5
+    lines, problems = json_files.read_lines(tmp_path / "all.jsonl", dict)
+    assert [line["run_id"] for line in lines] == ["a", "b"] * 5 and not problems
+    assert (tmp_path / "all.jsonl").read_text().count('"crc32":"') == 10  # and none is null
 
 
 def test_tensorboard_gets_curves_and_settings(tmp_path):
@@ -174,7 +178,10 @@ def test_weights_and_biases_writes_runs_offline(tmp_path, monkeypatch):
     side_by_side(replay(board, "a", low, study="s"), replay(board, "b", high, study="s"))
     found = {}
     for path in tmp_path.glob("wandb/offline-run-*/*.wandb"):
-        records = [Record.FromString(content) for content in scanned(path)]
+        deadline, records = time.monotonic() + 60, []
+        while not any(each.HasField("exit") for each in records):  # another process writes it
+            assert time.monotonic() < deadline
+            records = [Record.FromString(content) for content in scanned(path)]
         run = next(each.run for each in records if each.HasField("run"))
         rows = [each.history.item for each in records if each.HasField("history")]
         values = [
@@ -212,6 +219,7 @@ def test_mlflow_writes_runs_to_a_file(tmp_path):
     found = runs()
     assert [found[name].info.status for name in "abc"] == ["FINISHED", "FINISHED", "KILLED"]
     assert [found[name].data.tags["status"] for name in "ab"] == ["ok", "infeasible"]
+    assert found["a"].data.tags["stopped_early"] == "False"
     assert found["a"].data.tags["study"] == "s"
     params = found["b"].data.params
     assert (params["task"], params["arch"], params["gate_bias.u"]) == ("capacity", "gru", "2.0")

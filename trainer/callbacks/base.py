@@ -77,6 +77,12 @@ def results_of(record: Mapping[str, Any]) -> dict[str, float]:
     return {name: record[name] for name in names if record[name] is not None}
 
 
+def outcome_of(record: Mapping[str, Any]) -> dict[str, str]:
+    """Returns the status, and whether a study stopped the trial early."""
+    names = ("status", "stopped_early")
+    return {name: str(record[name]) for name in names}
+
+
 def identifier(info: Mapping[str, Any]) -> str:
     """Returns 16 characters that a resumed run keeps, and no other run has."""
     names = ("host", "study", "run_id", "date", "seed", "hparams")

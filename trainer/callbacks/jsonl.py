@@ -1,11 +1,11 @@
 """Writes what happens in a run to a file, a line of JSON per event."""
 
-import json
 import os
 import pathlib
 from typing import Any
 
 from trainer.callbacks.base import Callback
+from trainer.storage import json_files
 from trainer.storage.files import open_to_append
 
 
@@ -42,4 +42,4 @@ class JsonLines(Callback):
         path.parent.mkdir(parents=True, exist_ok=True)
         # A path of the user's own may be a link or a pipe.
         with open(path, "a") if self._path else open_to_append(path) as file:
-            file.write(json.dumps({"event": event} | values) + "\n")
+            file.write(json_files.dumps({"event": event} | values, allow_nan=True) + "\n")

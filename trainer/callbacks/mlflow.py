@@ -9,6 +9,7 @@ from trainer.callbacks.base import (
     identifier,
     numbers_of,
     optional_package,
+    outcome_of,
     results_of,
     settings_of,
 )
@@ -56,7 +57,8 @@ class MLflow(Callback):
     def on_end(self, record: dict[str, Any]) -> None:
         self._log(record, results_of(record), record["steps_done"])
         run = self._runs.pop(record["run_id"])
-        self._client.set_tag(run, "status", record["status"])
+        for name, value in outcome_of(record).items():
+            self._client.set_tag(run, name, value)
         is_over = record["status"] != "interrupted"
         self._client.set_terminated(run, "FINISHED" if is_over else "KILLED")
 

@@ -8,6 +8,7 @@ from trainer.callbacks.base import (
     identifier,
     numbers_of,
     optional_package,
+    outcome_of,
     results_of,
     settings_of,
 )
@@ -48,5 +49,5 @@ class WandB(Callback):
 
     def on_end(self, record: dict[str, Any]) -> None:
         run = self._runs.pop(record["run_id"])
-        run.summary.update(results_of(record) | {"status": record["status"]})
+        run.summary.update(results_of(record) | outcome_of(record))
         run.finish()

@@ -101,9 +101,7 @@ def run(
         wanted = {f"figure {name}" for name in chosen} | {f"table {name}" for name in TABLES}
         missing = [each for each in missing if each.what in wanted]
     about = {
-        "trials": len(found),
-        "studies": found.study.nunique(),
-        "runs": _name(runs or published_trials),
+        "sources": _sources(found, runs and _name(runs), published_trials),
         "problems": problems,
         "version": version,
         "atlas": bool(pages),
@@ -127,6 +125,17 @@ def run(
             "no run belongs to a figure of the paper; make some with python -m tuning.sweep and a "
             "file of gin_configs/paper"
         )
+
+
+def _sources(table, runs, published_trials):
+    """Returns (trials, the same in words, name) of each source of trials, measured ones first."""
+    sources = [("rnn-zoo", "trial", runs), ("published", "published trial", published_trials)]
+    parts = [(table[table.source == source], noun, path) for source, noun, path in sources if path]
+    found = []
+    for part, noun, path in parts:
+        studies = count(part.study.nunique(), "study", "studies")
+        found.append((len(part), f"{count(len(part), noun)} of {studies}", path))
+    return found
 
 
 def _name(path):

@@ -162,6 +162,8 @@ def _describe(selected):
     text = f"{_count(selected)}, {each} per study"
     diverged = int((selected.status == "infeasible").sum())
     text += f", {diverged:,} of them diverged" if diverged else ""
+    stopped = int(selected.stopped_early.astype(bool).sum())
+    text += f", {stopped:,} stopped early" if stopped else ""
     proposed = int((selected.origin == "search").sum())
     text += f", {proposed:,} proposed by the search" if selected.origin.notna().any() else ""
     outside = int((~within(selected)).sum())

@@ -219,6 +219,8 @@ def boxes(trials: pd.DataFrame, depth: int) -> Chart | None:
     if chart.points.y.max() > 20 * chart.points.y.min() > 0:
         chart.axes.set_yscale("log")
     chart.above(-0.55, "diverged:", "right")
+    if trials.source.nunique() > 1:
+        chart.notes.append("Faint boxes: published trials, whose diverged ones are not counted.")
     chart.categories(names)
     return chart
 

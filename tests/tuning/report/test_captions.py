@@ -31,6 +31,11 @@ def test_captions_say_how_many_trials_of_which_profile():
     assert of("2c", *rows, published) == f"{own} published: 1 trial, 1 per study; budget 1,000."
 
 
+def test_captions_count_the_trials_that_a_study_stopped():
+    text = of("2c", *(trial("memory", 0.5, stopped_early=stopped) for stopped in (True, False)))
+    assert text.startswith("2 trials, 2 per study, 1 stopped early; profile laptop")
+
+
 def test_captions_name_task_options_that_are_not_the_defaults():
     text = of("2c", trial("memory", 0.5, setting='{"num_steps": 5, "sha256": "a"}'))
     assert text == "1 trial, 1 per study; profile laptop; num_steps=5; budget 1,000."

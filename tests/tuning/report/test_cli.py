@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -198,6 +199,13 @@ def test_the_authors_trials_are_converted_and_laid_under_or_stand_alone(swept, t
     both = (*alone[:3], f"--runs={swept}", "--out=both")
     done = python(*both, cwd=tmp_path)
     assert "both/index.html: 17 of 48 figures" in done.stdout, done.stderr
+    pages = [(tmp_path / name / "index.html").read_text() for name in ("alone", "both")]
+    one, two = (re.sub(r"<[^>]*>|\s+", " ", page) for page in pages)
+    theirs = re.compile(r"1 published trial of 1 study +in +theirs\.parquet")
+    assert re.search(rf"from +{theirs.pattern}", one) and " fainter" not in one
+    assert re.search(
+        rf"\d trials of \d+ studies .* and +{theirs.pattern} *; the published ones", two
+    )
 
 
 @pytest.mark.parametrize(
