@@ -34,10 +34,10 @@ hyperparameter and metric. The columns of `read` are fields of `RunRecord` and `
                     of the trainer if its task, cell and optimizer are registered
     fixed           JSON: name -> value of the settings that no search chose, except those that have
                     columns of their own; see `_fixed`
-    excluded        why the report leaves the training out: `UNFINISHED`, `PRETRAINED`, `COPY` or
-                    `OTHER_RERUN`; "" for the others. A copy has the settings and the results of
-                    another training: of a run or a trial of another study, or of a trial that a run
-                    replays
+    excluded        why the report leaves the training out: `UNFINISHED`, `PRETRAINED`, `COPY`,
+                    `OTHER_RERUN` or `PARTIAL_RERUN`; "" for the others. A copy has the settings and
+                    the results of another training: of a run or a trial of another study, or of a
+                    trial that a run replays
 """
 
 import contextlib
@@ -97,7 +97,8 @@ _OF_STUDY = (*_OF_CONFIG, "batch_size", "arch_options", "optimizer_options")
 #: Why the report leaves a training out, in words that follow "2 trials".
 UNFINISHED, PRETRAINED = "not finished", "from trained weights"
 COPY = "with the settings and results of another"
-OTHER_RERUN = "from reruns of another trial than the best, or that vary init or data alone"
+OTHER_RERUN = "from reruns of another trial than the best"
+PARTIAL_RERUN = "from reruns that vary init or data alone"
 #: Columns that hold lists of names, as JSON.
 NAMES = ("held", "narrowed", "outside")
 #: Task options that figures and claims use.
@@ -431,7 +432,8 @@ def _rows(path, records, study, best, details, defaults, problems):
     for record in records:
         row = rows[record.run_id] = _row(record, study, path.name, defaults, searched)
         if row["is_rerun"] and best and not log.is_rerun(record, best):
-            row["excluded"] = row["excluded"] or OTHER_RERUN
+            reason = PARTIAL_RERUN if log.repeats(record, best) else OTHER_RERUN
+            row["excluded"] = row["excluded"] or reason
         if details:
             row["details"] = _details(record)
         if path.name == RUN:

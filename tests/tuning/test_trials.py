@@ -117,7 +117,10 @@ def test_reruns_are_those_of_the_best_trial_with_two_other_seeds(tmp_path):
     )
     found, problems = trials.read(tmp_path)
     assert found[found.is_rerun].run_id.tolist() == ["0001-best", "0002-best"]
-    assert problems == [f"left out: 4 trials {trials.OTHER_RERUN} (4 of parens)"]
+    assert problems == [
+        f"left out: 2 trials {trials.OTHER_RERUN} (2 of parens)",
+        f"left out: 2 trials {trials.PARTIAL_RERUN} (2 of parens)",
+    ]
     row = tables.reruns(found).set_index("architecture").loc["GRU"]
     assert (row.original, row.reruns, row["min"], row["mean"], row["max"]) == (1, 2, 2, 2.5, 3)
 

@@ -99,6 +99,8 @@ def _gaps(what, sweep, depths, have, runs):
 
 def _command(sweep, profile, runs):
     """Returns the sweep's command, in another directory if another profile has the usual one."""
+    if pathlib.Path(runs, "sweep.json").exists():  # a sweep of its own, beside which to make others
+        runs = os.path.normpath(os.path.join(runs, os.pardir))
     held = trials.of_sweep(pathlib.Path(runs, sweep), []).get("profile") or "laptop"
     out = shlex.quote(f"{runs}/{sweep if held == profile else f'{sweep}_{profile}'}")
     command = f"python -m tuning.sweep --gin_file=gin_configs/paper/{sweep}.gin --out={out}"

@@ -172,11 +172,16 @@ def edited(records: Iterable[RunRecord], fields: Mapping[str, Any]) -> str:
 
 def is_rerun(record: RunRecord, original: RunRecord) -> bool:
     """Whether a training has the configuration of a trial, but another seed of each kind."""
+    seeds = _seeds(record.config), _seeds(original.config)
+    return repeats(record, original) and all(map(operator.ne, *seeds))
+
+
+def repeats(record: RunRecord, original: RunRecord) -> bool:
+    """Whether a training has the configuration of a trial, whatever its seeds."""
     held, wanted = record.config, original.config
     # Records of older versions lack fields.
     shared = (held.keys() & wanted.keys()).difference(_SEEDS)
-    is_same = all(held[name] == wanted[name] for name in shared)
-    return is_same and all(map(operator.ne, _seeds(held), _seeds(wanted)))
+    return all(held[name] == wanted[name] for name in shared)
 
 
 def _seeds(config):

@@ -59,6 +59,13 @@ def test_another_profile_gets_a_directory_of_its_own(tmp_path):
     assert found["figure 1d"].command.endswith(f"--out={tmp_path}/figure_1 --profile=paper")
 
 
+def test_no_sweep_is_made_in_another(tmp_path):
+    (tmp_path / "figure_5").mkdir()
+    (tmp_path / "figure_5/sweep.json").write_text('{"profile": "laptop"}')
+    found = {gap.what: gap for gap in gaps.find(frame(), tmp_path / "figure_5")}
+    assert found["figure 1b"].command.endswith(f"--out={tmp_path}/figure_1")
+
+
 def test_random_trials_fill_tables_and_searches_do_not():
     rows = [
         trial("parens", 1.0, algorithm="random", max_params=10_000),
