@@ -211,3 +211,17 @@ def test_too_little_memory_is_one_line(error, monkeypatch, capsys):
         cli.run(main, flags.FlagValues(), "")
     assert ended.value.code == 2
     assert capsys.readouterr().err.startswith("error: out of memory; use a smaller --batch_size")
+
+
+def test_a_full_disk_is_one_line_with_what_tensorflow_says(monkeypatch, capsys):
+    def main():
+        raise RuntimeError("/data/variables_temp; No space left on device\nnode x")
+
+    monkeypatch.setattr("sys.argv", ["program"])
+    with pytest.raises(SystemExit) as ended:
+        cli.run(main, flags.FlagValues(), "")
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == (
+        "error: no space left on device: free some, or set RNN_ZOO_CACHE=off "
+        "(/data/variables_temp; No space left on device node x)\n"
+    )

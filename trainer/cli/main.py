@@ -9,6 +9,7 @@ import os
 import pathlib
 import re
 import sys
+import textwrap
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -70,7 +71,7 @@ def run(main: Callable[[], int | None], flag_holder: flags.FlagValues, usage: st
             fail(f"out of memory; {memory.ADVICE}")
         if not is_full(error):
             raise
-        fail(compiled.NO_SPACE)
+        fail(f"{compiled.NO_SPACE} ({textwrap.shorten(str(error), 200, placeholder='...')})")
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         code = INTERRUPTED
