@@ -132,14 +132,15 @@ class Lease:
 
     def release(self) -> None:
         """Releases the lease if this process holds it."""
-        if not self._is_mine():
+        record = self._record
+        if record is None or not self._is_mine():
             return
         self._ended.set()
         if self._heart:
             self._heart.join()
-        _held.discard(self._record["token"])  # the lease ends, even if the file cannot be removed
+        _held.discard(record["token"])  # the lease ends, even if the file cannot be removed
         with contextlib.suppress(OSError), self._locked():
-            if self._ours(self._record):
+            if self._ours(record):
                 self._path.unlink()
         self._record = None
 
