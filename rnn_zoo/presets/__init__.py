@@ -20,7 +20,7 @@ import importlib.resources
 import json
 import os
 import pathlib
-from typing import TYPE_CHECKING, Annotated, Any, TypedDict
+from typing import TYPE_CHECKING, Annotated, Any, NotRequired, TypedDict
 
 from rnn_zoo.architectures import ARCHITECTURES, canonical_name
 from rnn_zoo.json_types import Count, Size, is_file_name, reader
@@ -38,6 +38,7 @@ class Config(TypedDict):
     """Fields of a training configuration that are read by name."""
 
     task_options: dict[str, Any]
+    train_steps: NotRequired[Size]
 
 
 class Scores(TypedDict):
@@ -117,8 +118,10 @@ class Preset:
             options = ", ".join(f"{name} {value}" for name, value in given.items())
             rows["task"] += f" ({options})" if options else ""
         if self.training is not None:
+            steps, wanted = self.training["steps"], (self.config or {}).get("train_steps")
+            ended = f" of {wanted:,}, stopped early" if wanted and steps < wanted else ""
             rows["training"] = (
-                f"{self.training['steps']:,} steps, {self.training['seconds']:.0f} s on "
+                f"{steps:,} steps{ended}, {self.training['seconds']:.0f} s on "
                 f"{self.training['backend']}"
             )
         if self.scores is not None:

@@ -232,6 +232,11 @@ def test_a_card_says_how_the_model_came_about(preset_root):
         f"| weights | SHA-256 `{card.weights}` |",
     ):
         assert part in text
+    assert "stopped early" not in text
+    longer = card.config | {"train_steps": card.training["steps"] + 1000}
+    text = str(dataclasses.replace(card, config=longer))
+    steps = card.training["steps"]
+    assert f"| training | {steps:,} steps of {steps + 1000:,}, stopped early, " in text
 
 
 def test_a_preset_that_is_not_there_is_refused_with_those_that_are(preset_root):
