@@ -217,14 +217,14 @@ class DurableOracle(keras_tuner.Oracle):
                     raise UserError(f"its trial {index} has the id {name}")
             if lost := set(state["start_order"]) - found.keys() - state.get("values", {}).keys():
                 raise UserError(f"it has no values of the trial {min(lost)}")
-            for name, values in state.get("values", {}).items():
-                _check_values(name, values, allowed)
-            self.set_state(state | {"ongoing_trials": {}})
-            names = {each.name for each in self.get_space().space}
+            names = {each["config"]["name"] for each in state["hyperparameters"]["space"]}
             if gone := {each.name for each in space.space} - names:
                 raise UserError(f"its space has no {min(gone)}")
             if is_closed and state["hyperparameters"]["space"] != own:
                 raise UserError("its space is not that of the study")
+            for name, values in state.get("values", {}).items():
+                _check_values(name, values, allowed)
+            self.set_state(state | {"ongoing_trials": {}})
 
         path = self._get_oracle_fname()
         if found and not os.path.exists(path):

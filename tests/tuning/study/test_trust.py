@@ -424,6 +424,7 @@ def test_a_search_that_is_not_the_study_s_is_set_aside(path, change, reason, tmp
     """It would decide what the next trials train."""
     whole = study(shutil.copytree(path, tmp_path / "whole"), 14)
     whole.run(Untrained())
+    assert not list(whole.path.rglob("*.damaged"))
     search = json.loads((path / "oracle.json").read_text()) | {"crc32": None}
     change(search)
     (path / "oracle.json").write_text(json.dumps(search))
