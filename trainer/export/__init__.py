@@ -123,8 +123,8 @@ def export_model(
         The path.
 
     Raises:
-        ValueError: another model, or one that runs backwards or is stateful. LiteRT and ONNX do not
-            take half precision either.
+        ValueError: another model, or one that runs backwards or is stateful. LiteRT and ONNX
+            take no precision but float32 either.
         UserError: an unknown format, a missing package, a size that is no whole number, a backend
             other than TensorFlow, or a directory that holds something else.
     """

@@ -162,8 +162,9 @@ class Lease:
             # No other process writes to the directory.
             remove_leftovers(self.directory)
             record = _myself()
-            write_json(self._path, record)
+            # First, since another thread that reads the file would take over from an ended lease.
             _held.add(record["token"])
+            write_json(self._path, record)
         self._record, self._ended, self.failure = record, threading.Event(), None
         self._heart = threading.Thread(target=self._beat, args=(record, self._ended), daemon=True)
         self._heart.start()

@@ -220,6 +220,19 @@ def test_a_lease_ends_though_its_file_stays(tmp_path, monkeypatch):
     again.release()
 
 
+def test_a_lease_is_held_before_its_file_is_there(tmp_path, monkeypatch):
+    """Else another thread would take it over as one that has ended."""
+    from trainer.storage import lease as module
+
+    def write(path, record):
+        assert record["token"] in module._held
+        write_json(path, record)
+
+    monkeypatch.setattr(module, "write_json", write)
+    with Lease(tmp_path, LONG):
+        assert (tmp_path / "lease.json").exists()
+
+
 def test_interval_must_fit_in_patience(tmp_path):
     with pytest.raises(ValueError, match=r"interval 6\.0 .* 5\.0"):
         Lease(tmp_path, patience=10.0, interval=6.0)

@@ -251,6 +251,15 @@ def test_multipliers_are_written_into_their_cells():
     assert cells == {(0, 0): "1.00", (1, 0): "1.25", (0, 1): "0.80", (1, 1): "1.00"}
 
 
+def test_boxes_say_what_faint_ones_are():
+    of = {"algorithm": "random", "chance_loss": 4.5}
+    rows = [trial("parens", i, **of) for i in (1, 2)]
+    theirs = [trial("parens", i, source="published", study="p", **of) for i in (3, 4)]
+    chart = figures.boxes(together([frame(*theirs), frame(*rows)]), 1)
+    assert any(note.startswith("Faint boxes: published trials") for note in chart.notes)
+    assert not any("Faint" in note for note in figures.boxes(frame(*rows), 1).notes)
+
+
 def test_published_trials_lie_under_others():
     own = frame(capacity(4000.0))
     published = frame(capacity(5000.0, source="published", study="published/fig1"))
