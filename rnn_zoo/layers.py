@@ -58,9 +58,10 @@ class CellLayer(keras.layers.RNN):
         zero_output_for_mask: whether masked steps output zeros instead of the previous output.
         truncate: k, to truncate backpropagation through time: no gradient passes through the states
             at steps k, 2k, ...
-        scan: whether a linear recurrence, as of the minGRU, runs as a parallel scan over time;
-            chosen by device and length if None. With a mask, with noise in training or with
-            `truncate` it runs as a loop.
+        scan: whether a linear recurrence runs as a parallel scan over time, as the minGRU's, or in
+            chunks of steps, as the mLSTM's; chosen by device and sizes if None. With a mask, with
+            noise in training or with `truncate` it runs as a loop, and so does the mLSTM with
+            `layer_norm` or `return_state_sequences`.
         activity_regularizer: Keras regularizer of the output.
         **options: other arguments of the cell or of `keras.layers.Layer`. `implementation`,
             `unroll` and `use_cudnn` may be as in Keras, and change nothing.

@@ -6,7 +6,7 @@ from fractions import Fraction
 from rnn_zoo.algebra import Antisymmetric, BlockDiagonal, Diagonal, LowRank, Scalar, learned_states
 from rnn_zoo.architectures import ARCHITECTURES
 from rnn_zoo.cells import CELLS
-from rnn_zoo.cells.linear import LinearRNNCell
+from rnn_zoo.unroll.scan import can_scan
 
 #: The paper's own architectures, which have no source of their own in the table.
 COLLINS = "Collins et al. 2017, arXiv:1611.09913"
@@ -27,7 +27,7 @@ def table():
         layer = row.cell.removesuffix("Cell")
         link = f"{{py:class}}`{layer} <rnn_zoo.layers.{layer}>`"
         states = ", ".join(row.state_names)
-        scans = "yes" if issubclass(CELLS[name], LinearRNNCell) else ""
+        scans = "yes" if can_scan(CELLS[name]) else ""
         rows.append(
             f"| `{name}` {link} | {row.summary} | {count_of(row)} | {states} | {scans} | "
             f"{_source(row.paper or COLLINS)} |"

@@ -71,6 +71,25 @@ class LinearRNNCell(AbstractRNNCell):
         return self.output(ops, x, pre, new, delayed), [new[name] for name in self.state_names]
 
 
+class ChunkedRNNCell(AbstractRNNCell):
+    """Base class of cells that also compute several time steps at once, with `chunk`.
+
+    They need not compute the states in between, which may be far larger than all else.
+    """
+
+    def chunk(
+        self, ops: ModuleType, pre: Callable[..., Tensor], states: list[Tensor]
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Return the outputs (L, ..., N) of L steps and the states after them.
+
+        Args:
+            ops: as for `step`.
+            pre: as for `step`, but of L steps.
+            states: the states before the first of them.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define chunk")
+
+
 def times(one: tuple, other: tuple) -> tuple:
     """Multiply two numbers, each (real,) or (real, imaginary)."""
     if len(one) == 1:

@@ -19,13 +19,14 @@ import numpy as np
 from keras import ops
 
 from rnn_zoo import backend
+from rnn_zoo.cells.linear import ChunkedRNNCell
 from rnn_zoo.cells.noise import Noise, step_of
 from rnn_zoo.cells.weights import Fused, fuse, product_of
 from rnn_zoo.inputs import Held, OneHot
 from rnn_zoo.unroll.derived import Loops, is_large
 from rnn_zoo.unroll.form import form_of, with_mask_argument, with_output_state, with_truncation
 from rnn_zoo.unroll.kernels import kernel_of, run_kernel
-from rnn_zoo.unroll.scan import scanned, scans
+from rnn_zoo.unroll.scan import in_chunks, scanned, scans
 
 Tensor = Any
 
@@ -64,9 +65,10 @@ def unroll(
         state_sequences: whether to return the states of all steps, or the final ones.
         truncate: k, to pass no gradient through the states at steps k, 2k, ...: backpropagation
             through time, truncated to k steps.
-        scan: whether to run the recurrence of a `LinearRNNCell` as a parallel scan; chosen by
-            device and length if None. A mask, noise, `truncate` or T that is not static need a
-            loop.
+        scan: whether to run the recurrence of a `LinearRNNCell` as a parallel scan, or that of a
+            `ChunkedRNNCell` in chunks of steps; chosen by device and sizes if None. A mask, noise,
+            `truncate` or T that is not static need a loop, and so do `layer_norm` and the states of
+            all steps of a `ChunkedRNNCell`.
         packed: whether at every step the samples whose mask is true come before the others, as in
             sequences sorted by length. Loops that are not compiled then compute only these.
 
@@ -139,7 +141,8 @@ def unroll(
 def _at_once(cell, weights, inputs, time_major, initial_state, state_sequences, scan):
     """Return (outputs, states) by a parallel scan or a fused kernel; None if neither is for it."""
     length, dtype = _length(inputs, time_major), weights.initial_state[0].dtype
-    is_scan = scans(cell, length, scan)
+    is_chunked = isinstance(cell, ChunkedRNNCell)
+    is_scan = scans(cell, length, scan) and not (is_chunked and state_sequences)
     kernel = None
     if not (is_scan or state_sequences or _AUTOMATIC.get()):
         kernel = kernel_of(cell, weights)
@@ -149,6 +152,8 @@ def _at_once(cell, weights, inputs, time_major, initial_state, state_sequences, 
     first = initial_state or _learned_states(weights, x)
     if kernel:
         return run_kernel(kernel, cell, weights, x, first)
+    if is_chunked:
+        return in_chunks(cell, weights, x, first)
     outputs, sequences = scanned(cell, weights, x, first)
     return outputs, sequences if state_sequences else [each[-1] for each in sequences]
 

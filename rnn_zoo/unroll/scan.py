@@ -9,15 +9,20 @@ The gradient is a scan of the same kind, backwards:
 where g are the gradients of the states and a* is the complex conjugate. Martin and Cundy (2018),
 arXiv:1709.04057.
 
+States of matrices would take too much memory. Their cells run in chunks of time steps, and compute
+no state within one.
+
 Legend: T time, B batch, I input features, N units; "..." lanes.
 """
 
+import math
 from typing import Any
 
 from keras import ops
 
 from rnn_zoo import backend
-from rnn_zoo.cells.linear import LinearRNNCell, times
+from rnn_zoo.algebra import state_widths
+from rnn_zoo.cells.linear import ChunkedRNNCell, LinearRNNCell, times
 from rnn_zoo.cells.noise import replace
 from rnn_zoo.cells.normalization import normalised
 from rnn_zoo.cells.weights import Fused, pre_of_step
@@ -27,6 +32,11 @@ Tensor = Any
 
 #: Time steps from which a scan is chosen.
 _LONG = 32
+#: Time steps of a chunk, and the most chunks, each of which is compiled.
+_CHUNK, _CHUNKS = 64, 16
+#: Width of a state, in units, from which chunks are chosen where a loop is compiled on a CPU. With
+#: 32 they are twice as fast, with 16 half as fast (python -m benchmarks.chunks).
+_WIDE = 32
 
 
 def scans(cell: Any, length: Any, asked: bool | None) -> bool:
@@ -41,20 +51,28 @@ def scans(cell: Any, length: Any, asked: bool | None) -> bool:
         ValueError: as for `check_scan`.
     """
     check_scan(cell, asked)
-    if not isinstance(cell, LinearRNNCell):
+    if not can_scan(type(cell)):
         return False
     can = isinstance(length, int) and not any(getattr(cell, "zoneout", {}).values())
+    if isinstance(cell, ChunkedRNNCell) and getattr(cell, "layer_norm", False):
+        return False  # It gives the units of a head gates that differ.
     if asked is not None:
         return can and asked
     # A compiled loop on a CPU passes over its arrays once, a scan log2 T times: at 512 steps the
     # loop is 2 to 18 times as fast. Where operations run one by one, it is up to 3 times as slow.
-    its = backend.current()
-    return can and length >= _LONG and (its.prefers_hoisting() or not its.is_compiled())
+    its, width = backend.current(), max(state_widths(cell, cell.units))
+    is_loop = its.is_compiled() and not its.prefers_hoisting() and width < _WIDE * cell.units
+    return can and length >= _LONG and not is_loop
+
+
+def can_scan(kind: type) -> bool:
+    """Return whether cells of a class can run several time steps at once."""
+    return issubclass(kind, (LinearRNNCell, ChunkedRNNCell))
 
 
 def check_scan(cell: Any, asked: bool | None) -> None:
     """Raise ValueError if a scan is asked of a cell whose recurrence is not linear."""
-    if asked and not isinstance(cell, LinearRNNCell):
+    if asked and not can_scan(type(cell)):
         raise ValueError(f"the recurrence of {type(cell).__name__} is not linear; omit scan")
 
 
@@ -72,10 +90,7 @@ def scanned(
     Returns:
         (outputs (T, ..., B, N), list of the states of all steps).
     """
-    vectors = {name: ops.expand_dims(array, -2) for name, array in weights.vectors.items()}
-    cell, pre = replace(cell, **vectors), pre_of_step(cell, ops, weights, x)
-    if getattr(cell, "layer_norm", False):
-        pre = normalised(cell, ops, pre)
+    cell, pre = _at_all_steps(cell, weights, x)
     first = dict(zip(cell.state_names, initial, strict=True))
     states = {state: pre(gate) for state, gate in cell.delays.items()}
     delayed = {
@@ -91,6 +106,33 @@ def scanned(
         )
         states |= dict(zip(names, found, strict=True))
     return cell.output(ops, x, pre, states, delayed), [states[name] for name in cell.state_names]
+
+
+def in_chunks(
+    cell: Any, weights: Fused, x: Tensor, initial: list[Tensor]
+) -> tuple[Tensor, list[Tensor]]:
+    """Run a `ChunkedRNNCell` over all time steps, a chunk at a time.
+
+    Args:
+        cell, weights, x, initial: as for `scanned`.
+
+    Returns:
+        (outputs (T, ..., B, N), list of the final states).
+    """
+    outputs, states, time_steps = [], initial, x.shape[0]
+    size = max(_CHUNK, math.ceil(time_steps / _CHUNKS))
+    for start in range(0, time_steps, size):
+        with_vectors, pre = _at_all_steps(cell, weights, x[start : start + size])
+        output, states = with_vectors.chunk(ops, pre, states)
+        outputs.append(output)
+    return ops.concatenate(outputs), states
+
+
+def _at_all_steps(cell, weights, x):
+    """Return (the cell with its learned vectors, its `pre` for all steps of x)."""
+    vectors = {name: ops.expand_dims(array, -2) for name, array in weights.vectors.items()}
+    cell, pre = replace(cell, **vectors), pre_of_step(cell, ops, weights, x)
+    return cell, normalised(cell, ops, pre) if getattr(cell, "layer_norm", False) else pre
 
 
 def linear_scan(a: list[Tensor], b: list[Tensor], first: list[Tensor]) -> list[Tensor]:

@@ -16,6 +16,7 @@ COMMANDS = {
         "step_ms",
     ),
     "torch_loop": (("--layers", "UGRNN", "LSTM", "--shapes=1", "--repeats=1"), "train_ratio"),
+    "chunks": (("--units=8", "--time_steps=4", "--seconds=0.1"), "ratio"),
     "scheduling": (
         ("--engines", "local", "--studies=10", "--workers=2"),
         "milliseconds_a_study",

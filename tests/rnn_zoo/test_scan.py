@@ -7,8 +7,10 @@ from keras import ops
 from on_backend import QUICKEST, execute, gradients, needs_float64, to_numpy
 
 import rnn_zoo
-from rnn_zoo.cells.linear import LinearRNNCell
-from rnn_zoo.layers import GRU, MinGRU
+from rnn_zoo.algebra import state_widths
+from rnn_zoo.cells.linear import ChunkedRNNCell, LinearRNNCell
+from rnn_zoo.layers import GRU, MLSTM, MinGRU
+from rnn_zoo.unroll import scan as scan_module
 from rnn_zoo.unroll import unroll
 from rnn_zoo.unroll.scan import linear_scan
 
@@ -109,6 +111,89 @@ def test_a_cell_by_scan_equals_itself_by_loop(arch, lanes, rng):
     for one, other in zip(keras.tree.flatten(found), keras.tree.flatten(slopes), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-8, atol=1e-9)
         assert np.any(other)
+
+
+# In chunks of time steps
+
+CHUNKED = [arch for arch, cell in rnn_zoo.CELLS.items() if issubclass(cell, ChunkedRNNCell)]
+
+
+def test_the_cells_that_run_in_chunks():
+    assert CHUNKED == ["mlstm"]
+
+
+@needs_float64
+@pytest.mark.parametrize("lanes", [(), (2,)])
+@pytest.mark.parametrize("arch", CHUNKED)
+def test_a_cell_in_chunks_equals_itself_by_loop(arch, lanes, rng, monkeypatch):
+    """Chunks of 4, 4 and 1 steps, from a given state, and the gradients of all arguments."""
+    monkeypatch.setattr(scan_module, "_CHUNK", 4)
+    units = 8
+    cell = rnn_zoo.CELLS[arch](units, dtype="float64", gate_bias=0.5)
+    cell.build((None, FEATURES))
+    weights = keras.tree.map_structure(
+        lambda array: rng.normal(scale=0.5, size=(*lanes, *array.shape)),
+        to_numpy(cell.weight_tensors()),
+    )
+    widths = state_widths(cell, units)
+    states = [rng.normal(size=(*lanes, BATCH, width)) for width in widths]
+    states[1] = np.repeat(states[1][..., ::2], 2, axis=-1)  # one m per head
+    directions = [rng.normal(size=(TIME, *lanes, BATCH, units))]
+    directions += [rng.normal(size=state.shape) for state in states]
+    # Not m, of which a chunk reads one unit per head.
+    arguments = {"weights": weights, "inputs": rng.normal(size=(*lanes, BATCH, TIME, FEATURES))}
+    arguments |= {"n": states[0], "C": states[2]}
+
+    def run(scan):
+        def result(given):
+            initial = [given["n"], ops.convert_to_tensor(states[1]), given["C"]]
+            found = unroll(cell, given["weights"], given["inputs"], initial, scan=scan)
+            return [found[0], *found[1]]
+
+        return result
+
+    def loss(scan):
+        def total(given):
+            pairs = zip(run(scan)(given), directions, strict=True)
+            return sum(ops.sum(each * direction) for each, direction in pairs)
+
+        return total
+
+    expected = execute(QUICKEST, run(False), arguments)
+    for one, other in zip(execute(QUICKEST, run(True), arguments), expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-10)
+    slopes = gradients(QUICKEST, loss(False), arguments)
+    found = gradients(QUICKEST, loss(True), arguments)
+    for one, other in zip(keras.tree.flatten(found), keras.tree.flatten(slopes), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-8, atol=1e-9)
+
+
+def test_chunks_are_few_and_chosen_for_wide_states(rng, monkeypatch):
+    """Where a loop is compiled on a CPU, from 32 units per head; elsewhere from 32 steps."""
+    sizes = []
+    chunk = rnn_zoo.MLSTMCell.chunk
+
+    def counted(self, ops, pre, states):
+        sizes.append(pre("q").shape[0])
+        return chunk(self, ops, pre, states)
+
+    monkeypatch.setattr(rnn_zoo.MLSTMCell, "chunk", counted)
+
+    def sizes_of(units, time_steps, is_compiled=True, prefers_hoisting=False, **options):
+        its = rnn_zoo.backend.current()
+        monkeypatch.setattr(its, "is_compiled", lambda: is_compiled)
+        monkeypatch.setattr(its, "prefers_hoisting", lambda: prefers_hoisting)
+        sizes.clear()
+        x = rng.normal(size=(1, time_steps, 2)).astype("float32")
+        MLSTM(units, seed=1, **options)(x)
+        return list(sizes)
+
+    assert sizes_of(128, 100) == [64, 36]
+    assert sizes_of(124, 100) == sizes_of(128, 31) == sizes_of(128, 100, scan=False) == []
+    assert sizes_of(8, 32, is_compiled=False) == sizes_of(8, 32, prefers_hoisting=True) == [32]
+    assert sizes_of(8, 1030, scan=True) == [65] * 15 + [55]
+    assert sizes_of(128, 100, return_state_sequences=True) == []
+    assert sizes_of(128, 100, layer_norm=True, scan=True) == []
 
 
 def test_a_layer_takes_scan_and_a_mask_needs_a_loop(rng):
