@@ -5,6 +5,7 @@ import errno
 import fcntl
 import json
 import os
+import re
 import secrets
 import stat
 import time
@@ -16,7 +17,8 @@ from typing import IO, Any
 def whole(path: str | os.PathLike, mode: str = "wb") -> Iterator[IO[Any]]:
     """Opens a temporary file that is renamed to `path` when the block succeeds.
 
-    A crash, a full disk or a kill leaves the old file, or none, but never a partial file.
+    A crash, a full disk or a kill leaves the old file, or none, but never a partial file. The
+    temporary file that a kill leaves is removed by the next call for the same path.
 
     Args:
         path: the file to write; its directory must exist.
@@ -28,19 +30,19 @@ def whole(path: str | os.PathLike, mode: str = "wb") -> Iterator[IO[Any]]:
             would be replaced.
     """
     path = os.fspath(path)
-    _check_replaceable(path)
+    check_replaceable(path)
     directory = os.path.dirname(path) or "."
     name = f".{os.path.basename(path)}.{secrets.token_hex(4)}.partial"
     temporary = os.path.join(directory, name)
     try:
-        # `tempfile` would make the file unreadable for other users.
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        _remove_leftovers(path)
+        handle = _create(temporary)
         encoding, errors = (None, None) if "b" in mode else ("utf-8", "backslashreplace")
         with os.fdopen(handle, mode, encoding=encoding, errors=errors) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+            os.replace(temporary, path)  # before its lock ends
     except BaseException as error:
         # It may not exist, or its file system may have become read-only.
         with contextlib.suppress(OSError):
@@ -52,10 +54,41 @@ def whole(path: str | os.PathLike, mode: str = "wb") -> Iterator[IO[Any]]:
     sync(directory)
 
 
-def _check_replaceable(path):
+def _create(temporary):
+    """Creates a temporary file, and locks it, which tells that its process lives."""
+    while True:
+        # `tempfile` would make the file unreadable for other users.
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        handle = os.open(temporary, flags, 0o666)
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        if os.fstat(handle).st_nlink:
+            return handle
+        os.close(handle)  # another process removed it before it was locked
+
+
+def _remove_leftovers(path):
+    """Removes the temporary files of `path` whose processes were killed."""
+    directory, name = os.path.split(path)
+    own = re.compile(rf"\.{re.escape(name)}\.[0-9a-f]{{8}}\.partial")
+    with contextlib.suppress(OSError), os.scandir(directory or ".") as entries:
+        for entry in [each for each in entries if own.fullmatch(each.name)]:
+            with contextlib.suppress(OSError):
+                handle = os.open(entry, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    os.unlink(entry)
+                finally:
+                    os.close(handle)
+
+
+def check_replaceable(path: str | os.PathLike) -> None:
+    """Raises an OSError if something is at the path that is no regular file, such as a link."""
     with contextlib.suppress(FileNotFoundError):
         if not stat.S_ISREG(os.lstat(path).st_mode):
-            raise OSError(errno.EINVAL, "it is not a regular file, and is not replaced", path)
+            raise OSError(
+                errno.EINVAL, "it is not a regular file, and is not replaced", os.fspath(path)
+            )
 
 
 @contextlib.contextmanager

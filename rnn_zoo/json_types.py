@@ -89,7 +89,14 @@ def reader(kind: Any) -> _Reader:
 
 def _name(*kinds):
     plain = (dict if typing.is_typeddict(kind) else kind for kind in kinds)
-    return " or ".join(_NAMES.get(typing.get_origin(kind) or kind, str(kind)) for kind in plain)
+    return " or ".join(map(_name_of, plain))
+
+
+def _name_of(kind):
+    if typing.get_origin(kind) is Annotated:
+        *_, last = typing.get_args(kind)
+        return last if isinstance(last, str) else _name_of(last)
+    return _NAMES.get(typing.get_origin(kind) or kind, str(kind))
 
 
 def _checked(is_right, expected, read=None) -> _Reader:

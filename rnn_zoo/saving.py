@@ -16,6 +16,8 @@ from rnn_zoo.presets.writing import weights_file, write
 _FACTS = ("config", "scores", "training", "search", "paper")
 #: Arguments of a cell that a card has elsewhere, or that make no difference to given weights.
 _NOT_OPTIONS = ("name", "dtype", "trainable", "autocast", "units", "seed")
+#: Arguments that determine the initial weights alone.
+_OF_FIRST_WEIGHTS = ("matrix_init", "bias_init", "input_scale", "recurrent_scale", "bias_scale")
 
 
 def save_preset(
@@ -39,7 +41,8 @@ def save_preset(
         The preset's full name, DIRECTORY/<task>/<name>.
 
     Raises:
-        ValueError: another kind of model, a malformed name, or a fact that `Preset` does not have.
+        ValueError: another kind of model, a malformed name, a fact that `Preset` does not have, or
+            a `config` of another architecture, depth or cell.
 
     Example:
         model = rnn_zoo.build_model("ugrnn", depth=1, units=64, input_dim=27, output_dim=27)
@@ -51,6 +54,8 @@ def save_preset(
     check_as_built(model)
     weights, held = get_weights(model), model.preset
     made = _card(model, name or (held.name if held else None), facts)
+    if isinstance(facts.get("config"), dict):
+        _check_config(facts["config"], made.arch, model)
     if held is not None and held.weights == weights_file(weights)[1]:
         known_facts = {each: getattr(held, each) for each in _FACTS} | facts
         made = dataclasses.replace(held, name=made.name, task=made.task, **known_facts)
@@ -92,17 +97,26 @@ def _options(arch, cell):
     }
 
 
-def _check_alike(arch, layers, options):
+def _check_config(config, arch, model):
+    """Raise unless a training configuration is one of the model's architecture and cells."""
+    layers, _ = stack_of(model)
+    for name, found in (("arch", arch), ("depth", len(layers))):
+        if config.get(name, found) != found:
+            raise ValueError(f"config has {name} {config[name]!r}, and the model {found!r}")
+    given = {name: config.get(name) for name in ("activation", "gate_bias")}
+    given = {name: value for name, value in given.items() if value is not None}
+    options = given | config.get("arch_options", {})
+    _check_alike(arch, layers, options, "the model of config", (*_NOT_OPTIONS, *_OF_FIRST_WEIGHTS))
+
+
+def _check_alike(arch, layers, options, subject="the model of a preset", ignored=_NOT_OPTIONS):
     """Raise unless all layers are what `build_model` makes of the options."""
     made = make_cells(arch, len(layers), layers[0].cell.units, **options)
     for layer, like in zip(layers, made, strict=True):
-        found, expected = (
-            {name: value for name, value in each.get_config().items() if name not in _NOT_OPTIONS}
-            for each in (layer.cell, like)
-        )
-        if found != expected:
-            differing = next(name for name in found if found[name] != expected[name])
-            raise ValueError(
-                f"{layer.name} has {differing} {found[differing]!r}, and the model of a preset has "
-                f"{expected[differing]!r} there"
-            )
+        found, expected = (each.get_config() for each in (layer.cell, like))
+        for name in found:
+            if name not in ignored and found[name] != expected[name]:
+                raise ValueError(
+                    f"{layer.name} has {name} {found[name]!r}, and {subject} has "
+                    f"{expected[name]!r} there"
+                )

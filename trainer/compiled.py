@@ -6,17 +6,21 @@ TensorFlow and JAX can both keep compiled programs in a directory; this module c
 
 import contextlib
 import hashlib
+import math
 import os
 import pathlib
 import platform
+import resource
 import shutil
 import sys
 from importlib import metadata
 
 #: Environment variable: a directory in place of the user's cache directory, or "off".
 VARIABLE = "RNN_ZOO_CACHE"
-#: What to do if TensorFlow fails because the disk is full.
-NO_SPACE = f"no space left on device: free some, or set {VARIABLE}=off"
+#: What to do if TensorFlow cannot write a file.
+NO_SPACE = (
+    f"no space left for a file: free some, raise the limit of ulimit -f, or set {VARIABLE}=off"
+)
 #: The programs that have not been used for longest are removed above this size.
 MAX_BYTES = 500_000_000
 #: TensorFlow fails if it cannot write a program, so nothing is kept on a disk with less than this.
@@ -34,7 +38,8 @@ def keep(backend: str) -> None:
     """Lets a backend keep its compiled programs on disk; call it before the backend is imported.
 
     Does nothing if `RNN_ZOO_CACHE` is "off", if the user has set the backend's own directory, or if
-    the disk is not writable or almost full. TensorFlow keeps only programs for CPUs.
+    the disk is not writable or almost full, or takes no large files. TensorFlow keeps only programs
+    for CPUs.
 
     Args:
         backend: the Keras backend.
@@ -48,12 +53,18 @@ def keep(backend: str) -> None:
         path = root / f"{backend}-{_key(backend)}"
         # Programs are executed, so nobody else may write them.
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        has_space = shutil.disk_usage(path).free >= FREE_BYTES
+        has_space = shutil.disk_usage(path).free >= FREE_BYTES and _largest_file() >= FREE_BYTES
     except (OSError, metadata.PackageNotFoundError):
         return
     if has_space and os.access(path, os.W_OK):
         (_for_tensorflow if backend == "tensorflow" else _for_jax)(root, path)
         prune(root, MAX_BYTES)
+
+
+def _largest_file():
+    """Returns how many bytes a file of this process may have."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    return math.inf if limit == resource.RLIM_INFINITY else limit
 
 
 def directory() -> pathlib.Path | None:

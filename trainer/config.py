@@ -30,6 +30,13 @@ PRECISIONS = ("float32", "tf32", "mixed_bfloat16")
 NO_TF32 = "precision tf32 is float32 here, as there is no GPU"
 
 
+#: Fields of a `TrainConfig` that are no hyperparameters.
+EXPERIMENT = frozenset(
+    "task arch depth num_params seed data_seed eval_samples eval_lengths preset init_from "
+    "precision".split()
+)
+
+
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
     """Everything that determines a training run; hyperparameters as in the paper's appendix A.
@@ -43,8 +50,9 @@ class TrainConfig:
         batch_size: samples per update.
         seed: seed of initial weights, and of the data unless `data_seed` is given.
         data_seed: seed of batches and random data sets.
-        eval_samples: number of samples used to measure the loss of a split, at most 10^8. Results
-            on a finite data set are measured on the whole set instead, as for capacity and rcf.
+        eval_samples: number of samples used to measure the loss of a split, at most 10^8. The
+            random data sets of capacity and rcf are measured whole instead, and no image of digits
+            or MNIST is measured twice on the splits valid and eval.
         eval_lengths: multiples of the task's length, such as (1, 2, 4), at which the trained model
             is measured on the split eval, with `eval_samples` divided by the multiple. Tasks with
             a `length_option` have them.
@@ -190,10 +198,8 @@ class TrainConfig:
     @property
     def hparams(self) -> dict[str, Any]:
         """The fields that are hyperparameters; the others identify the experiment."""
-        experiment = {"task", "arch", "depth", "num_params", "seed", "data_seed"}
-        experiment |= {"eval_samples", "eval_lengths", "preset", "init_from", "precision"}
         values = dataclasses.asdict(self)
-        return {name: value for name, value in values.items() if name not in experiment}
+        return {name: value for name, value in values.items() if name not in EXPERIMENT}
 
     def as_gin(self) -> str:
         """Returns the configuration as the text of a gin file."""
@@ -260,7 +266,9 @@ class TrainConfig:
         if self.preset is not None:
             card, way_out = find_preset(self.preset), ", or draw new weights (--scratch)"
         elif self.init_from is not None:
-            card, way_out = RunDirectory(self.init_from).read_record(), ""
+            directory = RunDirectory(self.init_from)
+            card, way_out = directory.read_record(), ""
+            directory.refuse_stranger(card)
         else:
             return
         names = ("arch", "depth", "units", "input_dim", "output_dim")

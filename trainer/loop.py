@@ -173,7 +173,7 @@ class _Run:
             self.directory.checkpoints, self.state, run=earlier.identity
         )
         for problem in problems:
-            self.display.say(f"damaged checkpoint, using the one before it: {problem}")
+            self.display.say(f"damaged checkpoint, which is not used: {problem}")
         if state is None and problems:
             raise UserError(
                 f"no readable checkpoint in {self.directory.checkpoints}; "

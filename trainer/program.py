@@ -152,7 +152,8 @@ class Program:
         Args:
             weights, hparams, data: as for `run`.
             split: "train", "valid" or "eval".
-            num_samples: number of samples, rounded up to whole batches.
+            num_samples: number of samples, rounded up to whole batches, or the task's
+                `most_samples` if these are fewer.
             whole: whether to go once through a finite data set of at most `num_samples` samples
                 instead of drawing from the split.
             task: the program's task at another length, to which `data` then belongs; it must be
@@ -162,6 +163,8 @@ class Program:
             dict from metric to float or list of floats; for lanes, to a list of these over lanes.
         """
         task = task or self.task
+        if (most := task.most_samples(split)) is not None:
+            num_samples = min(num_samples, most)
         at_once = max(1, EVALUATION_NUMBERS // (task.num_steps * task.input_dim))
         if whole:
             # Lanes share the memory, but a training batch per lane is known to fit.

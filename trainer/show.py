@@ -1,5 +1,6 @@
 """python -m trainer.show --run_dir=DIR: shows a run, or compares several."""
 
+import functools
 import io
 import sys
 from typing import Any
@@ -73,15 +74,16 @@ def main() -> None:
         display.say(edited)
     measurements = directory.read_metrics(record.identity)
     show_training(display, record, measurements)
+    say = functools.cache(display.say)  # `load_model` has the same sentence
     if stranger := directory.stranger(record):
-        display.say(stranger)
+        say(stranger)
     if gaps := directory.gaps(record, record.steps_done, measurements):
         display.say(gaps)
     if FLAGS.num or writes:
-        _answer(display, directory, record, config or _config(record), writes)
+        _answer(display, say, directory, record, config or _config(record), writes)
 
 
-def _answer(display, directory, record, config, writes):
+def _answer(display, say, directory, record, config, writes):
     """Prints answers of the model to a few examples, and text that it writes."""
     if not directory.has_checkpoint:
         _refuse(display, record, f"no readable checkpoint in {directory.checkpoints}")
@@ -95,7 +97,7 @@ def _answer(display, directory, record, config, writes):
     from trainer.export import load_model
 
     try:
-        model, _ = load_model(FLAGS.run_dir[0], display.say)
+        model, _ = load_model(FLAGS.run_dir[0], say)
     except UserError as problem:
         _refuse(display, record, problem)
         return

@@ -214,15 +214,16 @@ def _search(search, display, lease):
 
 def _lack(run_dir, best):
     """Says why a directory does not hold the run of the best trial; "" if it does."""
-    if not (run_dir / "record.json").exists():
+    directory = RunDirectory(run_dir)
+    if not directory.record_path.exists():
         return "its weights were not kept"
     try:
-        held = RunDirectory(run_dir).read_record()
+        held = directory.read_record()
     except UserError as error:
         return f"its run is damaged: {error}"
     if (held.identity, held.objective) != (best.identity, best.objective):
         return f"its weights were not kept: {run_dir} holds another run"
-    return ""
+    return "" if directory.has_checkpoint else f"its weights are lost: {run_dir} has no checkpoint"
 
 
 def _export(run_dir, display, modules=()):
@@ -239,7 +240,7 @@ def _export(run_dir, display, modules=()):
 
     path = run_dir / "saved_model"
     if saved_model.is_there(path) and not path.is_symlink():
-        display.say(f"its SavedModel was exported before, to {path}")
+        display.say(f"{path} is there; python -m trainer.export --run_dir={run_dir} makes it again")
         return
     with display.phase("exporting the best trial"):
         export(run_dir)

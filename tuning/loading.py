@@ -6,6 +6,7 @@ import warnings
 
 import pandas as pd
 
+from trainer.display.words import printable
 from trainer.errors import UserError
 from trainer.windows import CURVE_POINTS, window_ends
 from tuning.trials import NAMES, OPTIONS, collect, frame, with_copies
@@ -56,7 +57,7 @@ def load(path: str | os.PathLike, curves: bool = False) -> pd.DataFrame:
         raise UserError(f"{path} {reason}; give the directory of a run, a study or a sweep")
     rows, problems = collect(path, details=True)
     for problem in problems:
-        warnings.warn(problem, stacklevel=2)
+        warnings.warn(printable(problem), stacklevel=2)
     if not rows:
         raise UserError(
             f"{path} holds no run; make one, e.g. python -m trainer --task=memory --arch=gru "

@@ -21,7 +21,16 @@ from typing import Any
 from absl import flags
 
 from rnn_zoo.architectures import ARCHITECTURES, canonical_name
-from rnn_zoo.presets import Preset, hub, list_presets, preset, read_files, sha256_of
+from rnn_zoo.presets import (
+    Preset,
+    hub,
+    list_presets,
+    preset,
+    read_files,
+    read_index,
+    read_weights,
+    sha256_of,
+)
 from rnn_zoo.presets.writing import prepare, write
 from trainer.cli import main as cli
 from trainer.cli import train_flags
@@ -106,11 +115,12 @@ def _make(say):
     check_range("--longer", FLAGS.longer, 0, math.inf, open_below=True)
     chosen = {name for pattern in FLAGS.train for name in fnmatch.filter(found, pattern)}
     _check_surroundings(found, chosen)
+    trained_before = _trained(set(found) - chosen)
     if chosen:
         cli.start_backend()
     for name, (record, search) in found.items():
         weights = None
-        if name not in chosen and pathlib.Path(FLAGS.out, f"{name}.safetensors").exists():
+        if name in trained_before:
             say(f"{name}: has weights; kept as it is")
             continue
         if name in chosen:
@@ -159,6 +169,24 @@ def _check_surroundings(names, chosen):
         refuse_link(path.parent)
     with user_errors():
         prepare(out)
+
+
+def _trained(names):
+    """Returns which of these presets --out holds with weights.
+
+    Raises:
+        UserError: it holds one that is damaged, whose weights would be lost.
+    """
+    found = set()
+    for name in sorted(names & read_index(pathlib.Path(FLAGS.out)).keys()):
+        path = pathlib.Path(FLAGS.out, name)
+        try:
+            if preset(path).weights is not None:
+                read_weights(path)
+                found.add(name)
+        except ValueError as error:
+            raise UserError(f"{error}, or train it again with --train={name}") from None
+    return found
 
 
 def best_trials(

@@ -12,6 +12,7 @@ card has the SHA-256 of the weights' file, and index.json has that of every card
 is written by `save_preset`, and from sweeps by `python -m tuning.presets`, which also uploads it.
 """
 
+import contextlib
 import dataclasses
 import difflib
 import errno
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from rnn_zoo.model import RecurrentModel
 
 INDEX = "index.json"
+#: Begins the name of a file that is to replace one of a preset.
+NEXT = ".next."
 #: Most bytes of an index or a card, and of weights.
 _MOST_TEXT, _MOST_BYTES = 10**7, 2**31
 
@@ -143,8 +146,7 @@ class Preset:
         for name, value in rows.items():
             text = value.replace("|", r"\|").replace("<", "&lt;")
             lines.append(f"| {name} | {text} |")
-        # A terminal would obey control characters in a card.
-        return "\n".join(line if line.isprintable() else repr(line)[1:-1] for line in lines)
+        return "\n".join(map(_printable, lines))
 
 
 def list_presets(
@@ -227,7 +229,8 @@ def load(name: str | os.PathLike) -> "RecurrentModel":
     try:
         model = build_model(*shape, seed=0, **card.options)
     except Exception as error:  # options may be anything, and Keras may fail in any way
-        raise ValueError(f"no model has the options of the preset {card.name}: {error}") from None
+        reason = _printable(str(error))
+        raise ValueError(f"no model has the options of the preset {card.name}: {reason}") from None
     set_weights(model, weights)
     model.preset = card
     return model
@@ -274,7 +277,7 @@ def _weights(root, card):
     try:
         like = weights_to_fill(*shape, count, **card.options)
     except (TypeError, ValueError, OverflowError) as error:  # options may be anything
-        raise ValueError(f"{mismatch}: {error}") from None
+        raise ValueError(f"{mismatch}: {_printable(str(error))}") from None
     expected = named(like)
     found = {path: (array.shape, array.dtype) for path, array in arrays.items()}
     wanted = {path: (np.shape(array), np.dtype("float32")) for path, array in expected.items()}
@@ -304,6 +307,11 @@ def read_files(directory: str | os.PathLike) -> dict[str, bytes]:
     if not files:
         raise ValueError(f"{directory} holds no presets")
     return {INDEX: _read(root.joinpath(INDEX))} | files
+
+
+def _printable(text):
+    """Return a text whose control characters are escapes, as a terminal would obey them."""
+    return text if text.isprintable() else repr(text)[1:-1]
 
 
 def sha256_of(content: bytes) -> str:
@@ -376,7 +384,8 @@ def _find(root, name):
         )
     card = _card(root, name, index[name])
     if card.name != name:
-        raise ValueError(f"the card of the preset {name} is that of {card.name}; {_way_out(root)}")
+        held = _printable(card.name)
+        raise ValueError(f"the card of the preset {name} is that of {held}; {_way_out(root)}")
     return card
 
 
@@ -411,12 +420,24 @@ def _card(root, name, digest):
     try:
         return reader(Preset)(json.loads(content))
     except (ValueError, RecursionError) as error:
+        reason = _printable(str(error))
         raise ValueError(
-            f"the preset's file {path} is no card ({error}); {_way_out(root)}"
+            f"the preset's file {path} is no card ({reason}); {_way_out(root)}"
         ) from None
 
 
+def next_of(path: pathlib.Path) -> pathlib.Path:
+    """Return where the file waits that is to replace one of a preset."""
+    return path.with_name(f"{NEXT}{path.name}")
+
+
 def _verified(root, path, digest):
+    if isinstance(root, pathlib.Path):
+        # A process was killed between the index and the replacement, see `writing.write`.
+        with contextlib.suppress(OSError):
+            content = _read(next_of(root / path))
+            if sha256_of(content) == digest:
+                return content
     try:
         content = _read(root.joinpath(path))
     except OSError as error:

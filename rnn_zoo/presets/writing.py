@@ -2,12 +2,13 @@
 
 import dataclasses
 import json
+import os
 import pathlib
 from typing import Any
 
-from rnn_zoo.files import locked, whole, write_json
+from rnn_zoo.files import check_replaceable, locked, sync, whole, write_json
 from rnn_zoo.json_types import is_file_name
-from rnn_zoo.presets import INDEX, Preset, read_index, sha256_of
+from rnn_zoo.presets import INDEX, NEXT, Preset, next_of, read_index, sha256_of
 
 
 def prepare(directory: pathlib.Path) -> None:
@@ -23,10 +24,11 @@ def prepare(directory: pathlib.Path) -> None:
 
 
 def write(directory: pathlib.Path, card: Preset, weights: Any = None) -> None:
-    """Write a preset: its weights, its card, then the card's SHA-256 into the index.
+    """Write a preset: its weights, its card, and the card's SHA-256 in the index.
 
-    Each file is replaced atomically. If the process is killed between card and index, the preset is
-    refused as changed until it is written again.
+    Weights and card are written beside those that they replace, which the index makes them do. If
+    the process is killed, `load` finds the old preset or the new one, and the next call ends what
+    was begun.
 
     Args:
         directory: the directory of all presets.
@@ -47,14 +49,41 @@ def write(directory: pathlib.Path, card: Preset, weights: Any = None) -> None:
     content, digest = (None, None) if weights is None else weights_file(weights)
     values = dataclasses.asdict(dataclasses.replace(card, weights=digest))
     text = f"{json.dumps(values, indent=1, allow_nan=False)}\n".encode()
+    kept = directory / f"{card.name}.safetensors"
+    files = {directory / f"{card.name}.json": text}
+    if content is not None:
+        files[kept] = content
     with _locked(directory):
-        index = _known(directory) | {card.name: sha256_of(text)}
-        if content is not None:
-            _write(directory / f"{card.name}.safetensors", content)
-        _write(directory / f"{card.name}.json", text)
-        write_json(directory / INDEX, dict(sorted(index.items())))
+        index = _known(directory)
+        _end(directory, index)
+        for path, each in files.items():
+            check_replaceable(path)
+            with whole(next_of(path)) as file:
+                file.write(each)
+        write_json(directory / INDEX, dict(sorted({**index, card.name: sha256_of(text)}.items())))
+        for path in files:
+            os.replace(next_of(path), path)
         if content is None:
-            (directory / f"{card.name}.safetensors").unlink(missing_ok=True)
+            kept.unlink(missing_ok=True)
+        sync(folder)
+
+
+def _end(directory, index):
+    """End what a killed process began: put its files in place if the index has them."""
+    for partial in directory.glob(f"*/.{NEXT}*.partial"):
+        partial.unlink()
+    for waiting in sorted(directory.glob(f"*/{NEXT}*")):  # cards first
+        path = waiting.with_name(waiting.name.removeprefix(NEXT))
+        digest = index.get(f"{path.parent.name}/{path.stem}")
+        if path.suffix == ".safetensors" and digest:
+            card = path.with_suffix(".json")
+            content = card.read_bytes() if card.is_file() else b""
+            digest = json.loads(content)["weights"] if sha256_of(content) == digest else None
+        is_whole = waiting.is_file() and not waiting.is_symlink()
+        if is_whole and sha256_of(waiting.read_bytes()) == digest:
+            os.replace(waiting, path)
+        else:
+            waiting.unlink()
 
 
 def _locked(directory):
@@ -74,8 +103,3 @@ def weights_file(weights: Any) -> tuple[bytes, str]:
 
     content = render(named(weights))
     return content, sha256_of(content)
-
-
-def _write(path, content):
-    with whole(path) as file:
-        file.write(content)

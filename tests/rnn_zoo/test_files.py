@@ -4,6 +4,10 @@ import contextlib
 import errno
 import fcntl
 import os
+import re
+import signal
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -90,3 +94,43 @@ def test_errors_of_writes_name_the_file(tmp_path, monkeypatch):
     with pytest.raises(FileNotFoundError) as error, files.whole(tmp_path / "gone/a"):
         pytest.fail("it is written")
     assert error.value.filename == str(tmp_path / "gone/a")
+
+
+def test_the_next_writer_removes_what_a_killed_one_left(tmp_path):
+    """But not what a living one writes, nor anything else."""
+    code = (
+        "import os, signal\nfrom rnn_zoo.files import whole\n"
+        f"with whole({str(tmp_path / 'data.json')!r}) as file:\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=False)
+    assert done.returncode == -signal.SIGKILL
+    (leftover,) = os.listdir(tmp_path)
+    assert re.fullmatch(r"\.data\.json\.[0-9a-f]{8}\.partial", leftover)
+    mine = [".data.json.partial", ".other.json.01234567.partial", ".data.json.0123456.partial"]
+    for name in mine:
+        (tmp_path / name).touch()
+    (tmp_path / ".data.json.89abcdef.partial").symlink_to(mine[0])
+    with files.whole(tmp_path / "data.json") as first:
+        first.write(b"first")
+        with files.whole(tmp_path / "data.json") as second:
+            second.write(b"second")
+        assert leftover not in os.listdir(tmp_path)
+    assert (tmp_path / "data.json").read_bytes() == b"first"
+    expected = [*mine, ".data.json.89abcdef.partial", "data.json"]
+    assert sorted(os.listdir(tmp_path)) == sorted(expected)
+
+
+def test_a_file_removed_before_it_is_locked_is_made_again(tmp_path, monkeypatch):
+    lock = fcntl.flock
+
+    def remove_and_lock(descriptor, operation):
+        monkeypatch.setattr(fcntl, "flock", lock)
+        (path,) = tmp_path.iterdir()
+        path.unlink()
+        lock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", remove_and_lock)
+    with files.whole(tmp_path / "data") as file:
+        file.write(b"whole")
+    assert (tmp_path / "data").read_bytes() == b"whole"

@@ -1,5 +1,8 @@
 """Models are saved as presets and loaded as they were; what a preset cannot hold is refused."""
 
+import functools
+import os
+
 import keras
 import numpy as np
 import pytest
@@ -47,6 +50,27 @@ def test_a_model_that_is_saved_is_loaded(tmp_path, arch, depth, options):
     assert (card.task, card.arch, card.depth, card.units) == ("own", arch, depth, 4)
     assert (card.num_params, card.config, card.scores) == (model.count_params(), None, None)
     assert "SHA-256" in str(card) and "eval loss" not in str(card)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"arch": "lstm"}, "config has arch 'lstm', and the model 'gru'"),
+        ({"depth": 2}, "config has depth 2, and the model 1"),
+        ({"gate_bias": 4.0}, r"gate_bias {'u': 1.0}, and the model of config has {'u': 4.0} there"),
+        ({"activation": "relu"}, "activation 'tanh', and the model of config has 'relu' there"),
+        ({"arch_options": {"layer_norm": True}}, "layer_norm False, .* has True there"),
+    ],
+)
+def test_a_configuration_of_another_model_is_refused(tmp_path, change, message):
+    """The trainer would go on with other equations."""
+    model = rnn_zoo.build_model("gru", 1, 4, 3, 2)
+    config = {"task": "own", "arch": "gru", "depth": 1, "task_options": {}, "gate_bias": 1.0}
+    config |= {"activation": None, "arch_options": {}, "matrix_init": "xavier", "input_scale": 0.5}
+    rnn_zoo.save_preset(model, tmp_path / "right", config=config)
+    with pytest.raises(ValueError, match=message):
+        rnn_zoo.save_preset(model, tmp_path / "wrong", config=config | change)
+    assert not (tmp_path / "wrong").exists()
 
 
 def test_a_directory_of_several_presets_needs_a_name(tmp_path):
@@ -146,3 +170,46 @@ def test_a_directory_does_not_hide_a_preset_of_the_package(tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     assert rnn_zoo.preset("parens/gru-10k").arch == "gru"
     assert rnn_zoo.preset("./parens/gru-10k").arch == "rnn"
+
+
+class Killed(BaseException):
+    pass
+
+
+def test_a_kill_leaves_the_old_preset_or_the_new_one(tmp_path, monkeypatch):
+    """Before each operation that changes a file or makes it last."""
+    old, new, other = (randomize(rnn_zoo.build_model("gru", 1, n, 3, 2)) for n in (3, 4, 5))
+    operations = {name: getattr(os, name) for name in ("replace", "unlink", "fsync")}
+    found, left, at = [], 0, 0
+
+    def change(*arguments, kind, **options):
+        nonlocal left
+        # The lock of a process that is killed is free.
+        if not str(arguments[0]).endswith(".lock"):
+            left -= 1
+            if left < 0:
+                raise Killed
+        return operations[kind](*arguments, **options)
+
+    while "end" not in found:
+        directory = tmp_path / str(at)
+        rnn_zoo.save_preset(other, directory, "mine/other")
+        rnn_zoo.save_preset(old, directory, "mine/model")
+        left, at = at, at + 1
+        with monkeypatch.context() as patch:
+            for name in operations:
+                patch.setattr(os, name, functools.partial(change, kind=name))
+            try:
+                rnn_zoo.save_preset(new, directory, "mine/model")
+                found.append("end")
+            except Killed:
+                found.append(rnn_zoo.load(f"{directory}/mine/model").preset.units)
+        assert rnn_zoo.load(f"{directory}/mine/other").preset.units == 5
+        # The next one ends what was begun, and leaves nothing else.
+        rnn_zoo.save_preset(other, directory, "mine/third")
+        stems = [path.stem for path in sorted((directory / "mine").iterdir())]
+        assert stems == [stem for stem in ("model", "other", "third") for _ in range(2)]
+        if found[-1] != "end":
+            assert rnn_zoo.load(f"{directory}/mine/model").preset.units == found[-1]
+    assert found[0] == 3 and found[-2] == 4 and found[:-1] == sorted(found[:-1])
+    assert len(found) > 8

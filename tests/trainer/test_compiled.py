@@ -1,6 +1,7 @@
 """Where compiled programs are kept, and how many."""
 
 import os
+import resource
 import shutil
 import sys
 from collections import namedtuple
@@ -60,6 +61,16 @@ def test_nothing_is_kept_if_it_is_off_or_the_disk_is_almost_full_or_read_only(
     environment.setattr(shutil, "disk_usage", lambda _: Usage(10**12, 10**12 - 1000, 1000))
     compiled.keep("tensorflow")
     assert kept() == ()
+
+
+def test_nothing_is_kept_under_a_limit_on_the_size_of_files(environment):
+    environment.setattr(resource, "getrlimit", lambda _: (10**6, resource.RLIM_INFINITY))
+    compiled.keep("tensorflow")
+    compiled.keep("jax")
+    assert kept() == ()
+    environment.setattr(resource, "getrlimit", lambda _: (10**12, resource.RLIM_INFINITY))
+    compiled.keep("jax")
+    assert len(kept()) == 1
 
 
 def test_directories_that_the_user_chose_are_left_alone(environment):

@@ -222,6 +222,7 @@ def test_a_full_disk_is_one_line_with_what_tensorflow_says(monkeypatch, capsys):
         cli.run(main, flags.FlagValues(), "")
     assert ended.value.code == 2
     assert capsys.readouterr().err == (
-        "error: no space left on device: free some, or set RNN_ZOO_CACHE=off "
+        "error: no space left for a file: free some, raise the limit of ulimit -f, or set "
+        "RNN_ZOO_CACHE=off "
         "(/data/variables_temp; No space left on device node x)\n"
     )

@@ -135,6 +135,23 @@ def test_checkpoints_of_another_run_are_refused(made, run, resume):
         Trial(config(init_from=str(run.path))).draw_weights()
 
 
+def test_the_directory_of_a_trial_that_holds_another_run_is_refused(made, tmp_path):
+    """But whoever looks at it is told so."""
+    path, said = shutil.copytree(made / "seed_0", tmp_path / "trial_00003"), []
+    problem = "trial_00003 holds the record of .*; name that run's own directory, or restore"
+    with pytest.raises(UserError, match=problem):
+        load_model(path)
+    other = Trial(config(init_from=str(path)))
+    with pytest.raises(UserError, match=problem):
+        other.config.check_start(other.task)
+    with pytest.raises(UserError, match=problem):
+        checkpoints.latest_weights(RunDirectory(path), other.random_weights())
+    load_model(path, said.append)
+    assert len(said) == 1 and "trial_00003 holds the record of" in said[0]
+    own = shutil.copytree(made / "seed_0", tmp_path / "elsewhere")
+    load_model(own)
+
+
 @pytest.fixture
 def of_two_checkpoints(run):
     """The run with another checkpoint, of an earlier step."""

@@ -197,7 +197,7 @@ def test_presets_are_not_written_through_a_link(command, preset_root, tmp_path):
 
 
 @pytest.mark.slow
-def test_named_presets_get_weights_of_a_longer_training(command, runs, capsys):
+def test_named_presets_get_weights_of_a_longer_training(command, runs, preset_root, capsys):
     command("--train=capacity/*", "--longer=2")
     card, best = rnn_zoo.preset(NAME), best_of(runs)
     assert card.training["steps"] == 2 * best.train_steps == card.config["train_steps"]
@@ -210,6 +210,19 @@ def test_named_presets_get_weights_of_a_longer_training(command, runs, capsys):
     command()  # weights are kept, though the card would have none
     assert "has weights; kept as it is" in capsys.readouterr().out
     assert rnn_zoo.preset(NAME) == card
+    refuse_damaged_weights(command, preset_root)
+
+
+def refuse_damaged_weights(command, root):
+    """Those that were lost are not replaced by hyperparameters alone."""
+    path = root / f"{NAME}.safetensors"
+    content = path.read_bytes()
+    before = (root / f"{NAME}.json").read_bytes()
+    for damage in (lambda: path.write_bytes(content[:-1] + b"!"), path.unlink):
+        damage()
+        with pytest.raises(UserError, match=rf"{NAME}.safetensors .*or train it again with --t"):
+            command()
+        assert (root / f"{NAME}.json").read_bytes() == before
 
 
 @pytest.mark.slow

@@ -377,7 +377,8 @@ def read(path: str | pathlib.Path) -> str:
         return read_bytes(path).decode()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not text"
-        raise UserError(f"cannot read gin file {path}: {reason}") from None
+        hint = "; repeat --gin_file for each of several" if "," in str(path) else ""
+        raise UserError(f"cannot read gin file {path}: {reason}{hint}") from None
 
 
 def _bound(name, default):

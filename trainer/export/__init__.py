@@ -31,7 +31,8 @@ def load_model(
     Args:
         run_dir: directory of the run.
         say: called with a sentence if the newest checkpoint is damaged or missing, so that the
-            weights are those of an earlier step; if None, this is an error.
+            weights are those of an earlier step, or if the directory of a trial holds another run;
+            if None, these are errors.
 
     Returns:
         (`keras.Model` from (B, T, I) to (B, T, O), the record).

@@ -150,12 +150,17 @@ def latest_weights(run: RunDirectory, like: Any, say: Callable[[str], object] | 
         run: the run.
         like: weights of the same structure and shapes.
         say: called with a sentence if the newest checkpoint is damaged or missing, so that the
-            weights are those of an earlier step; if None, this is an error.
+            weights are those of an earlier step, or if the directory of a trial holds another run;
+            if None, these are errors.
 
     Raises:
         UserError: no run, no readable checkpoint of it, or weights that are not finite.
     """
     record = run.read_record()
+    if not say:
+        run.refuse_stranger(record)
+    elif stranger := run.stranger(record):
+        say(stranger)
     weights, step, problems = _latest(run.checkpoints, like, "weights", record.identity)
     if weights is None:
         raise _unreadable(run, problems)

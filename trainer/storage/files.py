@@ -15,23 +15,23 @@ from trainer.errors import UserError
 
 #: Size of the largest file that is read into memory.
 MAX_BYTES = 2**31
-#: Errors of a disk that takes no more files or bytes.
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+#: Errors of a disk that takes no more files or bytes, or of a limit on the size of files.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.partial")
 #: Directories within one of a run or study that processes write into.
 _WRITTEN = re.compile("trial_.*|given_.*|checkpoints|events")
 
 
-def remove_leftovers(directory: str | os.PathLike, name: str = "") -> None:
+def remove_leftovers(directory: str | os.PathLike) -> None:
     """Removes the temporary files that killed processes left; no other process may be writing.
+
+    `rnn_zoo.files.whole` removes those of the file that it writes, but checkpoints have new names.
 
     Args:
         directory: the directory of a run or study, down to the checkpoints of its trials.
-        name: the file whose temporary files are removed; those of all files if empty.
     """
     for entry in _entries(directory, 2):
-        is_own = entry.name.startswith(f".{name}") and _TEMPORARY.fullmatch(entry.name)
-        if is_own and not entry.is_dir():
+        if _TEMPORARY.fullmatch(entry.name) and not entry.is_dir():
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(entry.path)
 
@@ -102,8 +102,11 @@ def whole_directory(path: str | os.PathLike) -> Iterator[pathlib.Path]:
             yield partial
             for file in partial.rglob("*"):
                 sync(file)
-        except BaseException:
+        except BaseException as error:
             remove(partial)
+            # Errors of writes name no file.
+            if isinstance(error, OSError) and error.errno and error.filename is None:
+                error.filename = os.fspath(path)
             raise
         if path.exists():
             if others := set(os.listdir(path)) - set(os.listdir(partial)):

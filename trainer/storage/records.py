@@ -382,6 +382,11 @@ class RunDirectory:
             return None
         return f"{self.path} holds the record of {record.run_id}"
 
+    def refuse_stranger(self, record: RunRecord) -> None:
+        """Raises a UserError if the directory of a trial holds another run's record."""
+        if stranger := self.stranger(record):
+            raise UserError(f"{stranger}; name that run's own directory, or restore this one")
+
     def gaps(self, record: RunRecord, step: int, measurements: Sequence[dict]) -> str | None:
         """Says which measurements of the first `step` steps are lost; None if none is.
 

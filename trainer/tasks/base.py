@@ -155,6 +155,10 @@ class Task:
         """
         raise NotImplementedError
 
+    def most_samples(self, split: str) -> int | None:
+        """Returns after how many samples a split begins again; None if it does not."""
+        return None
+
     def sweep(
         self, data: Mapping[str, Tensor], split: str, seed: Any, step: Any, batch_size: int
     ) -> WeightedBatch:

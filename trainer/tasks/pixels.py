@@ -18,8 +18,8 @@ SHADES = " .:-=+*#%@"
 class Pixels(Coded):
     """Base of the tasks that name the digit in an image, after its last pixel.
 
-    Training draws images at random. The other splits are read in order, so that with their size as
-    `eval_samples`, each image is measured once.
+    Training draws images at random. The other splits are read in order, each image at most once, so
+    with at least their size as `eval_samples`, they are measured whole.
 
     Inputs are (B, T, 1), pixels between 0 and 1, row by row or permuted; targets the digit at every
     step, (B, T). Only the last step is scored. Chance is ln 10, the loss of equal probabilities.
@@ -62,6 +62,10 @@ class Pixels(Coded):
         pixels = ops.cast(ops.take(data["images"], index, axis=0), "float32") / self._largest
         labels = ops.cast(ops.take(data["labels"], index, axis=0), "int32")
         return Batch(pixels[..., None], ops.repeat(labels[..., None], self.num_steps, axis=-1))
+
+    def most_samples(self, split):
+        start, stop = bounds(self.splits, split)
+        return None if split == "train" else stop - start
 
     def example(self, batch, index):
         image = np.empty(self.num_steps)

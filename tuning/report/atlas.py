@@ -4,6 +4,7 @@ A study is used once all of its trials are finished, so that no cell is compared
 than another.
 """
 
+import dataclasses
 import functools
 import json
 import math
@@ -14,7 +15,9 @@ import numpy as np
 import pandas as pd
 
 from rnn_zoo.architectures import ARCHITECTURES
+from trainer.config import EXPERIMENT, TrainConfig
 from trainer.errors import UserError
+from trainer.storage import differences
 from tuning.options import CORPUS, SEARCHED
 from tuning.report import lengths, statistics
 from tuning.report.claims.floors import LEARNED
@@ -32,6 +35,9 @@ FILE = "gin_configs/atlas.gin"
 COLLINS = "Collins et al. 2017"
 #: Columns that identify a study of the atlas: those of `trials.read`, and `limits`.
 _KEYS = ["task", "arch", "depth", "max_params", "max_steps", "seed", "algorithm", "limits"]
+#: Hyperparameters that a gin file may hold.
+_HPARAMS = {field.name for field in dataclasses.fields(TrainConfig)} - EXPERIMENT
+_HPARAMS -= {"task_options", "train_steps"}
 #: Settings that a study of the atlas needs.
 _NEEDED = ("task", "arch", "num_params", "train_steps", "seed", "algorithm", "num_trials")
 
@@ -74,7 +80,7 @@ class Atlas:
 
     def __init__(self, files: Sequence[str] = (FILE,)):
         rows = [row for file in files for row in _studies(file)]
-        self.studies = pd.DataFrame(rows).drop_duplicates([*_KEYS, "options"])
+        self.studies = pd.DataFrame(rows).drop_duplicates([*_KEYS, "options", "values"])
         self.columns: dict[str, tuple[str, int]] = {}
         for row in self.studies.drop_duplicates("column").itertuples():
             for multiple in row.multiples:
@@ -186,6 +192,7 @@ def _studies(file):
                 "max_params": values["num_params"],
                 "max_steps": values["train_steps"],
                 "options": json.dumps(values.get("task_options", {}), sort_keys=True),
+                "values": json.dumps(_held(values), sort_keys=True),
                 "limits": limits_of(values),
                 "multiples": values.get("eval_lengths") or (1,),
                 "column": _heading(values),
@@ -198,17 +205,23 @@ def standard() -> Atlas:
     return Atlas()
 
 
+def _held(values):
+    """The hyperparameters that a study of a gin file holds, by their names in records."""
+    return differences.flat({name: values[name] for name in _HPARAMS & values.keys()})
+
+
 def _heading(values):
+    held = "".join(f", {name} {value}" for name, value in sorted(_held(values).items()))
     if values["task"] == "capacity":
-        return f"bits per parameter at {values['num_params']:,}"
+        return f"bits per parameter at {values['num_params']:,}{held}"
     if values["task"] == "memory":
-        return f"variance recovered / (units / {DIMENSIONS})"
+        return f"variance recovered / (units / {DIMENSIONS}){held}"
     depth = f", depth {values['depth']}" if "depth" in values else ""
-    return f"{task_in_words(values)}{depth}: loss / chance"
+    return f"{task_in_words(values)}{depth}{held}: loss / chance"
 
 
 def _is_of_study(row):
-    """Whether a trial has the task options of the gin file, and no others, and its ranges."""
+    """Whether a trial has the settings of the gin file, and no others, and its ranges."""
     wanted, setting = json.loads(row.options), json.loads(row.setting)
     given = {name: value for name, value in setting.items() if value != SEARCHED}
     # A setting lacks options at their default.
@@ -216,11 +229,14 @@ def _is_of_study(row):
     others = given.keys() - wanted.keys() - {CORPUS}
     if others or any(values.get(f"task_options.{n}") != value for n, value in wanted.items()):
         return False
+    fixed = json.loads(row.values)
+    if any(values.get(name) != value for name, value in fixed.items()):
+        return False
     held = {name.removeprefix("task_options.") for name in json.loads(row.held)}
-    # It is outside the paper only where the gin file has a range.
+    # It is outside the paper only where the gin file has a range or a value.
     ranges = json.loads(row.limits)
-    return held <= wanted.keys() and all(
-        {f"{name} range", f"{name.partition('.')[2]} range"} & ranges.keys()
+    return held <= wanted.keys() | fixed.keys() and all(
+        name in fixed or {f"{name} range", f"{name.partition('.')[2]} range"} & ranges.keys()
         for name in json.loads(row.outside)
     )
 

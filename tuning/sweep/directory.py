@@ -24,7 +24,7 @@ from trainer.display.words import count
 from trainer.errors import UserError
 from trainer.storage import json_files
 from trainer.storage.differences import refuse_difference
-from trainer.storage.files import open_regular, read_bytes, refuse_link, remove_leftovers
+from trainer.storage.files import open_regular, read_bytes, refuse_link
 from trainer.storage.lease import PATIENCE, Lease
 from tuning.config import MAX_RERUNS, StudyConfig
 from tuning.study import identity, log
@@ -244,7 +244,6 @@ class Sweep:
             (self.path / name).mkdir(parents=True, exist_ok=True)
         try:
             with locked(self.path / ".sweep.lock", PATIENCE):
-                remove_leftovers(self.path, "sweep")
                 self._merge(self.union())
                 self._write_text(text)
                 studies = [_values(spec) for spec in self.specs.values()]
@@ -383,7 +382,6 @@ class Sweep:
 
     def write_state(self, name: str, state: State) -> None:
         """Writes the state of a study; its lease must be held."""
-        remove_leftovers(self.path / "states", f"{name}.json")
         json_files.write(self._state_path(name), dataclasses.asdict(state))
 
     def num_ended(self, name: str) -> int:

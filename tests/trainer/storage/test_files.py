@@ -26,8 +26,6 @@ def test_temporary_files_of_killed_writers_are_removed(tmp_path):
     for path in mine:
         path.touch()
     assert len(list(tmp_path.rglob(".*.*.partial"))) == 2
-    files.remove_leftovers(tmp_path, "study")
-    assert len(list(tmp_path.rglob(".*.*.partial"))) == 2
     files.remove_leftovers(tmp_path)
     assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == sorted(mine)
 

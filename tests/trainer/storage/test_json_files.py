@@ -39,6 +39,8 @@ WRONG = [
     (Count, -1, "it must be an int of at least 0, got -1"),
     (Size, 0, "it must be an int of at least 1, got 0"),
     (int | None, "x", "it must be an int or null, got 'x'"),
+    (FileName | None, "", "it must be a file name without separators or null, got ''"),
+    (Annotated[str, Size | None], "", "it must be an int of at least 1 or null, got ''"),
     (float | dict[str, float], [], r"it must be a finite number or a dict, got \[\]"),
     (list[list[int]], [[1], [2, None]], "1.1 must be an int, got None"),
     (dict[str, int], {"a": {}}, r"a must be an int, got \{\}"),

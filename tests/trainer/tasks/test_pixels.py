@@ -1,5 +1,6 @@
 """Digits and MNIST: splits, order of the pixels, and metrics, from the images themselves."""
 
+import dataclasses
 import math
 import sys
 
@@ -8,8 +9,10 @@ import pytest
 from on_backend import tensorflow_only, to_numpy
 from sklearn.datasets import load_digits
 
+from rnn_zoo.model import build_model, set_weights
 from trainer import TrainConfig
 from trainer.errors import UserError
+from trainer.evaluation import Evaluator
 from trainer.lanes import train_lanes
 from trainer.tasks import TASKS
 from trainer.tasks.digits import Digits
@@ -98,6 +101,26 @@ def test_the_accuracy_counts_the_last_step(digits):
     assert metrics["loss"] == pytest.approx(losses.mean(), rel=1e-5)
     answer = digits.answer(batch, 3, outputs)
     assert f"predicted {outputs[3, -1].argmax()}" in answer
+
+
+@pytest.mark.parametrize("split", ["valid", "eval", "train"])
+def test_no_image_is_measured_twice(digits, images, split):
+    """On the splits that are read in order; training draws its images again and again."""
+    config = TrainConfig("digits", "rnn", num_params=300, train_steps=2)
+    assert config.eval_samples == 4096
+    trial = Trial(config)
+    weights = trial.random_weights()
+    model = build_model("rnn", 1, trial.units, 1, 10, seed=0)
+    set_weights(model, weights)
+    first, stop = digits.splits[split]
+    labels = images[1][first:stop]
+    logits = to_numpy(model((images[0][first:stop] / 16).astype("float32")[..., None]))[:, -1]
+    losses = np.log(np.exp(logits).sum(-1)) - logits[np.arange(len(labels)), labels]
+    found = Evaluator(trial)(weights, split)["loss"]
+    is_whole = found == pytest.approx(float(losses.mean()), rel=1e-5)
+    assert is_whole == (split != "train")
+    fewer = Evaluator(Trial(dataclasses.replace(config, eval_samples=10)))(weights, split)["loss"]
+    assert (fewer == pytest.approx(float(losses[:10].mean()), rel=1e-5)) == (split != "train")
 
 
 @pytest.mark.parametrize("options", [{"permuted": 1}, {"permutation_seed": -1}])

@@ -191,6 +191,28 @@ def test_an_option_of_the_gin_file_may_be_held_or_the_default():
     assert set(ATLAS.select(frame(*rows)).arch) == {"rnn", "gru"}
 
 
+def test_a_gin_file_may_hold_hyperparameters(tmp_path):
+    """Two optimizers are two columns, and trials that hold another value belong to none."""
+    (tmp_path / "mine.gin").write_text(
+        "SweepConfig.grid = [{'task': 'parens', 'arch': ['rnn'], 'num_params': 10_000, "
+        "'train_steps': 4000, 'seed': [1], 'algorithm': 'random', 'num_trials': 6, "
+        "'first': 'config', 'optimizer': ['adam', 'muon'], 'arch_options': [{'layer_norm': True}]}]"
+    )
+    mine = atlas.Atlas([str(tmp_path / "mine.gin")])
+    column = "parens, arch_options.layer_norm True, optimizer {}: loss / chance"
+    assert list(mine.columns) == [column.format("adam"), column.format("muon")]
+
+    def trials(optimizer, is_normed=True):
+        hparams = {"optimizer": optimizer, "arch_options.layer_norm": is_normed}
+        values = {"hparams": json.dumps(hparams), "held": json.dumps(list(hparams))}
+        values |= {"outside": '["optimizer"]'}  # as of one of the user's own
+        return study(PARENS, "rnn", [0.5] * 6, study=f"{optimizer}-{is_normed}", **values)
+
+    found = mine.select(frame(*trials("adam"), *trials("sgd"), *trials("muon", is_normed=False)))
+    assert set(found.study) == {"adam-True"} and len(found) == 6
+    assert set(found.column) == {column.format("adam")}
+
+
 def test_a_study_is_used_once_it_is_finished():
     found = ATLAS.select(frame(*study(PARENS, "rnn", [0.5] * 5), *study(PARENS, "mgu", [0.5] * 7)))
     assert atlas.complete(found).arch.value_counts().to_dict() == {"mgu": 6}

@@ -214,6 +214,14 @@ def test_a_record_of_another_log_is_no_trial(path):
         tuning.load(path)
 
 
+def test_a_warning_has_no_control_characters(path):
+    held = json.loads((path / "oracle.json").read_text()) | {"crc32": None}
+    held["values"]["00000"]["optimizer"] = "\x1b[31m"
+    (path / "oracle.json").write_text(json.dumps(held))
+    with pytest.warns(match=r"00000 with optimizer [a-z]+, not \\x1b\[31m$"):
+        tuning.load(path)
+
+
 def test_a_lost_search_is_said_to_be_lost(path, capsys):
     (path / "oracle.json").unlink()
     assert study(path, 13).run(Untrained())[1]
@@ -298,6 +306,9 @@ def test_a_directory_with_the_run_of_another_trial_is_not_that_of_the_best(path)
     assert tune._lack(run_dir, second) == (
         f"its weights were not kept: {run_dir} holds another run"
     )
+    (run_dir / "checkpoints").rename(run_dir / "elsewhere")
+    lost = f"its weights are lost: {run_dir} has no checkpoint"
+    assert tune._lack(run_dir, best) == lost
     (run_dir / "record.json").write_text("{}")
     assert "record.json: " in tune._lack(run_dir, best)
     (run_dir / "record.json").unlink()
@@ -330,7 +341,8 @@ def test_an_earlier_export_is_not_called_a_new_one(path, monkeypatch):
     tune._export(path, Display(console))
     assert exported == [path]
     assert console.file.getvalue() == (
-        f"its SavedModel was exported before, to {path / 'saved_model'}\n"
+        f"{path / 'saved_model'} is there; python -m trainer.export --run_dir={path} makes it "
+        "again\n"
     )
 
 
