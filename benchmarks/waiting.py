@@ -1,14 +1,15 @@
 """python -m benchmarks.waiting: how long small commands take, and what they wait for.
 
-The study is
+The commands are
 
+    python -m trainer --task=parens --arch=gru --num_params=10000 --train_steps=400
     python -m tuning --task=memory --arch=gru --num_trials=12 --train_steps=300
 
 and the sweep `python -m tuning.sweep --dry_run` of nine studies of the smoke profile. Each runs
 with an empty directory of compiled programs, then with those that the first run has kept. Seconds
 are wall-clock and processor time, that of all processes; only the latter means something on a busy
-machine. Phases end with the line that the command prints: its headline, its first trained step, its
-last trial.
+machine. Phases end with the line that the command prints: its headline, the first after a trained
+step, its last trial.
 """
 
 import os
@@ -21,6 +22,7 @@ import time
 
 from benchmarks import machine
 
+RUN = "trainer --task=parens --arch=gru --num_params=10000 --train_steps=400 --run_dir=run"
 STUDY = "tuning --task=memory --arch=gru --num_trials=12 --train_steps=300 --study_dir=study"
 GRID = """
 SweepConfig.grid = [{
@@ -28,12 +30,19 @@ SweepConfig.grid = [{
 }]
 """
 SWEEP = "tuning.sweep --dry_run --profile=smoke --gin_file=nine.gin"
-#: Phase -> the first line of the next one.
-PHASES = {
-    "starting": r"task ",
-    "compiling": r"trials .*(training|feasible)",
-    "training": r"\d+ trials, ",
-    "exporting": None,
+#: Name of a command -> (its arguments, dict from phase to the first line of the next one).
+COMMANDS = {
+    "run": (RUN, {"starting": r"task ", "compiling": r"(step|measuring) ", "training": None}),
+    "study": (
+        STUDY,
+        {
+            "starting": r"task ",
+            "compiling": r"trials .*(training|feasible)",
+            "training": r"\d+ trials, ",
+            "exporting": None,
+        },
+    ),
+    "dry run": (SWEEP, {"all": None}),
 }
 
 
@@ -46,8 +55,7 @@ def main():
             directory.mkdir()
             (directory / "nine.gin").write_text(GRID)
             os.environ["RNN_ZOO_CACHE"] = path
-            for name, phases in (("study", PHASES), ("dry run", {"all": None})):
-                command = STUDY if name == "study" else SWEEP
+            for name, (command, phases) in COMMANDS.items():
                 rows = time_phases(command.split(), directory, phases)
                 rows["all"] = tuple(map(sum, zip(*rows.values(), strict=True)))
                 for phase, (wall, processor) in rows.items():
