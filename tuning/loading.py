@@ -9,7 +9,8 @@ import pandas as pd
 from trainer.display.words import printable
 from trainer.errors import UserError
 from trainer.windows import CURVE_POINTS, window_ends
-from tuning.trials import NAMES, OPTIONS, collect, frame, with_copies
+from tuning.rows import NAMES, OPTIONS
+from tuning.trials import collect, frame, with_copies
 
 #: Columns of `trials.read` that hold JSON and are replaced by columns of their own.
 _JSON = ("hparams", "curve", "validation", "lengths", "fixed")

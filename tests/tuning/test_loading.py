@@ -7,7 +7,7 @@ import pytest
 from report_rows import record
 
 import tuning
-from tuning.trials import PRETRAINED
+from tuning.rows import PRETRAINED
 
 
 @pytest.fixture

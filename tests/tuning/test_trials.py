@@ -14,10 +14,11 @@ from report_rows import frame, record
 import tuning
 from trainer import TrainConfig, UserError
 from trainer.trial import Trial
-from tuning import trials
+from tuning import studies, trials
 from tuning.report import tables
 from tuning.report.selection import searched
 from tuning.report.settings import pooled
+from tuning.rows import COLUMNS, COPY, OTHER_RERUN, PARTIAL_RERUN
 
 
 def write(path, *records, end="\n"):
@@ -83,12 +84,12 @@ def test_the_code_of_an_optimizer_is_a_setting_of_all_trials_that_could_have_it(
 
 def test_ranges_of_one_option_are_one_setting_however_they_are_spelt():
     short, full = ({name: [4, 6]} for name in ("delay", "task_options.delay"))
-    assert trials.limits({"ranges": full}) == trials.limits({"ranges": short})
+    assert studies.limits({"ranges": full}) == studies.limits({"ranges": short})
     both = {"task_options.beta": [0.0, 1.0], "arch_options.beta": [0.0, 2.0]}
-    assert len(trials.limits({"ranges": both})) == 2
+    assert len(studies.limits({"ranges": both})) == 2
     # An option is not the field of its name.
     of_field = {"depth": [1, 3]}, {"task_options.depth": [1, 3]}
-    assert trials.limits({"ranges": of_field[0]}) != trials.limits({"ranges": of_field[1]})
+    assert studies.limits({"ranges": of_field[0]}) != studies.limits({"ranges": of_field[1]})
 
 
 def test_a_run_may_hold_another(tmp_path):
@@ -118,8 +119,8 @@ def test_reruns_are_those_of_the_best_trial_with_two_other_seeds(tmp_path):
     found, problems = trials.read(tmp_path)
     assert found[found.is_rerun].run_id.tolist() == ["0001-best", "0002-best"]
     assert problems == [
-        f"left out: 2 trials {trials.OTHER_RERUN} (2 of parens)",
-        f"left out: 2 trials {trials.PARTIAL_RERUN} (2 of parens)",
+        f"left out: 2 trials {OTHER_RERUN} (2 of parens)",
+        f"left out: 2 trials {PARTIAL_RERUN} (2 of parens)",
     ]
     row = tables.reruns(found).set_index("architecture").loc["GRU"]
     assert (row.original, row.reruns, row["min"], row["mean"], row["max"]) == (1, 2, 2, 2.5, 3)
@@ -365,7 +366,7 @@ def test_a_study_in_two_directories_is_read_once(tmp_path):
         "left out: 2 trials with the settings and results of another (2 of capacity)"
     ]
     found, _ = trials.read(tmp_path, everything=True)
-    assert found.excluded.tolist() == ["", "", trials.COPY, trials.COPY, ""]
+    assert found.excluded.tolist() == ["", "", COPY, COPY, ""]
 
 
 def test_runs_with_other_results_are_no_copies(tmp_path):
@@ -422,7 +423,7 @@ def test_an_option_that_is_the_default_is_the_same_setting_as_none(tmp_path):
     assert found.fixed[0] == found.fixed[1]
     fixed = json.loads(found.fixed[2])
     assert (fixed["arch_options.beta"], fixed["optimizer_options.weight_decay"]) == (0.5, 0.004)
-    assert found.excluded.tolist() == ["", trials.COPY, ""]
+    assert found.excluded.tolist() == ["", COPY, ""]
 
 
 def test_options_of_any_kind_are_read(tmp_path):
@@ -450,7 +451,7 @@ def test_a_record_keeps_the_defaults_of_its_day(tmp_path):
     found = tuning.load(tmp_path)
     assert found["task_options.num_steps"].tolist() == [6, 6, 7, 6]
     assert found.setting.tolist() == ["{}", "{}", '{"num_steps": 7}', "{}"]
-    assert found.excluded.tolist() == ["", trials.COPY, "", trials.COPY]
+    assert found.excluded.tolist() == ["", COPY, "", COPY]
     config = TrainConfig("memory", "janet", optimizer="adamw", arch_options={"beta": 0.5})
     made = Trial(config).record()
     assert made.config["task_options"] == {} and made.defaults == {
@@ -471,7 +472,7 @@ def test_a_run_that_replays_a_trial_is_a_copy_of_it(tmp_path):
     write(tmp_path / "c/record.json", record("c", valid_loss=0.4 * (1 + 3e-5)))
     found, _ = trials.read(tmp_path, everything=True)
     assert dict(zip(found.study, found.excluded, strict=True)) == {
-        "a": trials.COPY, "b/gp": "", "b/random": "", "c": ""
+        "a": COPY, "b/gp": "", "b/random": "", "c": ""
     }  # fmt: skip
 
 
@@ -589,7 +590,7 @@ def test_narrowed_ranges_are_a_column(tmp_path):
 
 def test_an_empty_directory_is_an_empty_table(tmp_path):
     found, problems = trials.read(tmp_path)
-    assert len(found) == 0 and not problems and list(found) == list(trials.COLUMNS)
+    assert len(found) == 0 and not problems and list(found) == list(COLUMNS)
 
 
 def test_frames_that_come_together_keep_their_words():
@@ -635,7 +636,7 @@ def test_loaded_runs_have_a_column_per_hyperparameter(tmp_path):
     json_columns = {"hparams", "curve", "validation", "lengths", "fixed"}
     assert found.columns.is_unique and not json_columns & set(found)
     renamed = {"num_samples", "num_steps", "num_inputs"}
-    assert set(trials.COLUMNS) - json_columns - renamed <= set(found)
+    assert set(COLUMNS) - json_columns - renamed <= set(found)
     # Grouping by categories would give rows for pairs that no run has.
     assert "category" not in set(map(str, found.dtypes))
     alone = tuning.load(tmp_path / "studies/a")

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from rnn_zoo.architectures import ARCHITECTURES
-from tuning import trials
+from tuning import studies
 from tuning.report.figures import FIGURES
 from tuning.report.paper import LABELS
 from tuning.report.tables import TABLES
@@ -101,7 +101,7 @@ def _command(sweep, profile, runs):
     """Returns the sweep's command, in another directory if another profile has the usual one."""
     if pathlib.Path(runs, "sweep.json").exists():  # a sweep of its own, beside which to make others
         runs = os.path.normpath(os.path.join(runs, os.pardir))
-    held = trials.of_sweep(pathlib.Path(runs, sweep), []).get("profile") or "laptop"
+    held = studies.of_sweep(pathlib.Path(runs, sweep), []).get("profile") or "laptop"
     out = shlex.quote(f"{runs}/{sweep if held == profile else f'{sweep}_{profile}'}")
     command = f"python -m tuning.sweep --gin_file=gin_configs/paper/{sweep}.gin --out={out}"
     return command if profile == "laptop" else f"{command} --profile={profile}"

@@ -11,7 +11,7 @@ from rnn_zoo.json_types import reader
 from rnn_zoo.names import is_name
 from trainer.errors import UserError
 from trainer.storage.files import open_regular
-from tuning import trials
+from tuning import rows, trials
 
 #: Key of the digest in the metadata of the file that `read` reads.
 _DIGEST = b"rnn_zoo.sha256"
@@ -61,7 +61,7 @@ def read(path: str | os.PathLike) -> pd.DataFrame:
     except Exception as error:  # a damaged file raises many kinds
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise UserError(f"cannot read {path} as Parquet: {reason}; {CONVERT}") from None
-    missing = [each for each in trials.COLUMNS if each not in found and each not in trials.LATER]
+    missing = [each for each in rows.COLUMNS if each not in found and each not in rows.LATER]
     if missing:
         raise UserError(f"{path} has no column {', '.join(missing)}; {CONVERT}")
     try:
@@ -87,7 +87,7 @@ def _check(found):
     for name in {*found.task, *found.arch}:
         if not is_name(name):
             raise ValueError(f"{name!r} is no name of a task or architecture")
-    for name, kind in trials.JSON.items():
+    for name, kind in rows.JSON.items():
         for text in found[name].dropna().unique():
             try:
                 values = reader(kind)(json.loads(text))

@@ -17,7 +17,7 @@ from tuning.options import CORPUS
 from tuning.report import statistics
 from tuning.report.paper import ARCHS, TRIALS, UNROLLED
 from tuning.search.hyperparameter import to_json
-from tuning.trials import limits as search_limits
+from tuning.studies import limits as search_limits
 
 #: Columns that identify a search, within a task.
 SIZE = ("arch", "depth", "max_params")

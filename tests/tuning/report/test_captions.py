@@ -9,7 +9,7 @@ from trainer.tasks.corpus import TEXT8
 from tuning.report import generic
 from tuning.report.captions import caption
 from tuning.report.figures import FIGURES
-from tuning.trials import COPY, PRETRAINED
+from tuning.rows import COPY, PRETRAINED
 
 
 def of(name, *rows):

@@ -1,0 +1,183 @@
+"""What the files of studies and sweeps say of all of their trials."""
+
+import contextlib
+import dataclasses
+import os
+import pathlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NotRequired, TypedDict
+
+from rnn_zoo.json_types import Count
+from trainer.display.words import count, printable
+from trainer.errors import UserError
+from trainer.storage import json_files
+from tuning.search.hyperparameter import from_json, of_range, short_names
+from tuning.study import consistency, identity, log
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """Facts that all trials of a directory share.
+
+    Attributes:
+        name: path relative to the directory that is read.
+        algorithm: search algorithm, None if unknown.
+        profile: profile of the sweep or study, None if unknown.
+        max_steps: largest number of steps of a trial, None if unknown.
+        narrowed: names of the hyperparameters whose ranges the user set, except the steps'.
+        search: what the user set of the search: early stopping, and ranges; see `limits`.
+        config: task, architecture and size of all trials, None if unknown.
+    """
+
+    name: str
+    algorithm: str | None = None
+    profile: str | None = None
+    max_steps: int | None = None
+    narrowed: tuple[str, ...] = ()
+    search: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    config: identity.ConfigFacts | None = None
+
+
+def read(
+    path: pathlib.Path,
+    directory: str | os.PathLike,
+    sweeps: dict[pathlib.Path, Any],
+    problems: list[str],
+) -> Study:
+    """Reads the facts of a study.
+
+    Args:
+        path: its directory.
+        directory: the directory that is read.
+        sweeps: facts of the sweeps that were read before, to which those of its own are added.
+        problems: list to which problems are added, as sentences.
+    """
+    name = path.relative_to(directory).as_posix()
+    # It becomes a column of text, a label and a file's name.
+    name = printable(path.resolve().name if name == "." else name)
+    # A sweep keeps its studies in OUT/studies/NAME.
+    is_of_sweep, sweep = path.parent.name == "studies", path.parent.parent
+    if is_of_sweep and sweep not in sweeps:
+        sweeps[sweep] = of_sweep(sweep, problems)
+    facts = tolerant(problems, identity.read, path, identity.Facts) or {}
+    study = facts.get("study", {})
+    if identity.is_lost(path):
+        problems.append(f"{path} has lost its study.json, so its ranges are unknown")
+    of_all = sweeps[sweep] if is_of_sweep else {}
+    if wanted := _in_sweep(of_all, path.name):
+        text = consistency.difference(facts.get("config", {}), wanted["config"])
+        if text := text or consistency.search_difference(study, wanted.get("study", {})):
+            problems.append(f"{path} holds another study than sweep.json names: {text}")
+    profile = of_all.get("profile")
+    return Study(
+        name,
+        study.get("algorithm"),
+        profile or facts.get("profile"),
+        _max_steps(facts),
+        # Each task has a range of steps of its own.
+        tuple(sorted(short_names(study.get("ranges", {})).keys() - {"train_steps"})),
+        limits(study),
+        facts.get("config"),
+    )
+
+
+def limits(search: Mapping[str, Any]) -> dict[str, str]:
+    """Returns the early stopping of a search, if it has any, and its ranges, in words by name.
+
+    Args:
+        search: fields of a `StudyConfig`, as in study.json. Single values are left out: they are
+            settings of the trials.
+    """
+    stopping = search.get("early_stopping", "none")
+    found = {} if stopping == "none" else {"early_stopping": stopping}
+    ranges = _ranges(search)
+    return found | {f"{each.name} range": str(each) for each in ranges if each.fixed is None}
+
+
+def _ranges(search):
+    """Yields the ranges that the user set; malformed ones, of a damaged file, are left out."""
+    for name, wanted in short_names(search.get("ranges", {})).items():
+        with contextlib.suppress(UserError, LookupError, TypeError, ValueError, ArithmeticError):
+            yield of_range(name, from_json(wanted), "the user")
+
+
+def _max_steps(facts):
+    """Returns the largest number of steps of a study's trials, None if it is unknown."""
+    ends = [each.ends[1] for each in _ranges(facts.get("study", {})) if each.name == "train_steps"]
+    return ends[0] if ends else facts.get("config", {}).get("train_steps")
+
+
+class _Manifest(TypedDict, total=False):
+    """Facts of a sweep in sweep.json."""
+
+    profile: str
+    studies: list
+
+
+class _Named(TypedDict):
+    """Facts of a study in sweep.json."""
+
+    name: str
+    config: identity.ConfigFacts
+    study: NotRequired[identity.SearchFacts]
+
+
+def _in_sweep(facts, name):
+    """Returns what a sweep's facts have for a study; None if they have nothing valid."""
+    for each in facts.get("studies", []):
+        if isinstance(each, dict) and each.get("name") == name:
+            with contextlib.suppress(json_files.Damaged):
+                return json_files.checked(each, _Named, name)
+    return None
+
+
+def of_sweep(sweep: pathlib.Path, problems: list[str]) -> Mapping[str, Any]:
+    """Returns what a sweep's sweep.json has, such as its profile; empty without a readable one.
+
+    Args:
+        sweep: its directory.
+        problems: list to which a problem with the file is added.
+    """
+    return tolerant(problems, json_files.read, sweep / "sweep.json", _Manifest) or {}
+
+
+class _State(TypedDict, total=False):
+    """Facts of a study in a sweep's states/."""
+
+    trials: Count
+
+
+def lost(
+    sweep: pathlib.Path,
+    directory: pathlib.Path,
+    counts: Mapping[pathlib.Path, int],
+    problems: list[str],
+) -> Iterator[str]:
+    """Yields a sentence for each study of a sweep that once had more trials.
+
+    Args:
+        sweep, directory: the sweep, and the directory that is read.
+        counts: the trials that were read, by study.
+        problems: list to which problems with files are added.
+    """
+    for path in sorted((sweep / "states").glob("*.json")):
+        study = sweep / "studies" / path.stem
+        if not study.is_relative_to(directory):
+            continue
+        had = (tolerant(problems, json_files.read, path, _State) or {}).get("trials", 0)
+        # Damaged lines are problems of their own, and lines may have come since they were read.
+        if counts.get(study, 0) < had and (left := log.num_lines(study)) < had:
+            yield f"{study} lost {had - left} of its {count(had, 'finished training')}"
+
+
+def tolerant(problems: list[str], read_file: Callable, *arguments: Any) -> Any:
+    """Calls a function that reads a file; returns None if it cannot, and adds to the problems."""
+    try:
+        return read_file(*arguments)
+    except FileNotFoundError:
+        pass
+    except UserError as error:
+        problems.append(str(error))
+    except OSError as error:
+        problems.append(f"{error.filename}: {error.strerror}")
+    return None
