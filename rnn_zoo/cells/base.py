@@ -87,6 +87,8 @@ class AbstractRNNCell(WeightedCell, NoisyCell):
     state_names: tuple[str, ...] = ("h",)
     #: The states that start from zero and are not learned; the first state is none of them.
     zero_states: Mapping[str, ZeroState] = MappingProxyType({})
+    #: States that are one memory, as a sum and its scale are, so that zoneout keeps none of them.
+    joint_states: tuple[str, ...] = ()
     #: Whether `step` uses x itself. If x is not N wide, a linear read-in then projects it to N.
     mixes_input: bool = False
     #: Whether there is a read-in even if x is N wide.
@@ -169,11 +171,9 @@ class AbstractRNNCell(WeightedCell, NoisyCell):
         self.dropout = rate("dropout", dropout)
         self.recurrent_dropout = rate("recurrent_dropout", recurrent_dropout)
         self.candidate_dropout = rate("candidate_dropout", candidate_dropout)
-        if self.candidate_dropout:
-            writes = self.forget_gates and "activation" in type(self).step.__code__.co_names
-            self._check_used("candidate_dropout", writes)
         self.zoneout = by_name("zoneout", zoneout, self.state_names, "states")
         zoned = [rate("zoneout", value) for value in self.zoneout.values()]
+        self._check_noise()
         if not 0 <= initial_noise < np.inf:
             raise ValueError(f"initial_noise must be finite and not negative, got {initial_noise}")
         self.initial_noise = float(initial_noise)
@@ -183,6 +183,18 @@ class AbstractRNNCell(WeightedCell, NoisyCell):
         noise = (self.dropout, self.recurrent_dropout, self.candidate_dropout, *zoned)
         if any((*noise, self.initial_noise)):
             self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def _check_noise(self):
+        writes = self.forget_gates and "activation" in type(self).step.__code__.co_names
+        recurrent = gates_with(self.gates, "recurrent")
+        for argument, is_used in (("recurrent_dropout", recurrent), ("candidate_dropout", writes)):
+            if getattr(self, argument):
+                self._check_used(argument, is_used)
+        if any(self.zoneout[name] for name in self.joint_states):
+            raise ValueError(
+                f"zoneout would part the states {', '.join(self.joint_states)} of "
+                f"{type(self).__name__}, which are one memory; omit it, or set it to 0 for these"
+            )
 
     def _check_used(self, argument, is_used):
         if not is_used:

@@ -41,7 +41,7 @@ class MLSTMCell(ChunkedRNNCell):
         gate: Gate(input=PerHead(_HEADS), recurrent=None) for gate in ("i", "f")
     }
     forget_gates = ("f",)
-    state_names = ("n", "m", "C")
+    state_names = joint_states = ("n", "m", "C")
     zero_states = {"m": ZeroState(), "C": MatrixState(_HEADS)}
 
     def step(self, ops, x, pre, states):

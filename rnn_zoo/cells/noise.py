@@ -193,6 +193,7 @@ def _with_dropped_operands(pre, mask):
         dropped.append((operand, operand * mask))
         return pre(gate, dropped[-1][1])
 
+    masked.axis = pre.axis  # type: ignore[attr-defined]
     return masked
 
 

@@ -33,6 +33,7 @@ class SLSTMCell(AbstractRNNCell):
     gates = {gate: Gate(recurrent=BlockDiagonal(4)) for gate in ("i", "f", "z", "o")}
     forget_gates = ("f",)
     state_names = ("h", "c", "n", "m")
+    joint_states = ("c", "n", "m")
 
     def step(self, ops, x, pre, states):
         h, c, n, m = states

@@ -90,14 +90,15 @@ def unroll(
             return outputs if sequence else outputs[-1], states
     its = backend.current()
     step = step_of(cell, noise is not None, its.ops, its.equivalent)
-    dtypes: dict[str, Any] = {}
+    drawn: dict[str, tuple[int, Any]] = {}
     if truncate is not None:
-        step, dtypes = with_truncation(step), {"cut": "bool"}
-    dtypes |= {name: array.dtype for part in noise_of_step for name, array in part.items()}
+        step, drawn = with_truncation(step), {"cut": (1, "bool")}
+    for part in noise_of_step:
+        drawn |= {name: (array.shape[-1], array.dtype) for name, array in part.items()}
     run, probe = with_mask_argument(step), _probe(weights)
     widths = [state.shape[-1] for state in weights.initial_state]
     vectors = {name: ops.expand_dims(array, -1) for name, array in weights.vectors.items()}
-    form = form_of(step, cell.gates, widths, probe, dtypes, vectors)
+    form = form_of(step, cell.gates, widths, probe, drawn, vectors)
     has_output_state = mask is not None or not (sequence or form.output_state is not None)
     if has_output_state:
         run = with_output_state(step, its.ops)

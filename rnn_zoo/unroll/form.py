@@ -29,7 +29,7 @@ def form_of(
     gates: Mapping[str, Gate],
     widths: Sequence[int],
     probe: Tensor,
-    noise: dict[str, Any],
+    noise: dict[str, tuple[int, Any]],
     vectors: dict[str, Tensor],
 ) -> Form:
     """Call a step once on zeros and record its data flow.
@@ -39,14 +39,15 @@ def form_of(
         gates: the cell's gates.
         widths: number of entries of each state.
         probe: zeros (..., N, 1), a state for a batch of one, batch last.
-        noise: dtypes of the step's noise, by name.
+        noise: (number of entries, dtype) of the step's noise, by name.
         vectors: the cell's learned vectors, (..., N, 1) or (..., 1, 1).
 
     Raises:
         ValueError: the step does not call `pre` once per gate and with an operand where the gate
             has a recurrent product, or changes the shape of its arrays.
     """
-    states = [ops.zeros((*probe.shape[:-2], width, 1), probe.dtype) for width in widths]
+    lanes = probe.shape[:-2]
+    states = [ops.zeros((*lanes, width, 1), probe.dtype) for width in widths]
     asked: list[str] = []
     record, groups = grouping(gates)
 
@@ -57,7 +58,7 @@ def form_of(
         return ops.copy(probe)
 
     pre.axis = -2  # type: ignore[attr-defined]
-    drawn = {name: ops.cast(probe, dtype) for name, dtype in noise.items()}
+    drawn = {n: ops.zeros((*lanes, width, 1), dtype) for n, (width, dtype) in noise.items()}
     output, new_states = step(ops.copy(probe), pre, states, drawn, vectors)
     if sorted(asked) != sorted(gates):
         raise ValueError(

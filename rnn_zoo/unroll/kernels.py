@@ -23,6 +23,8 @@ def kernel_of(cell: Any, weights: Any) -> str | None:
     """
     if not backend.current().KERNELS or getattr(cell, "layer_norm", False):
         return None
+    if any(getattr(cell, "zoneout", {}).values()):
+        return None
     dtype = keras.backend.standardize_dtype(weights.initial_state[0].dtype)
     if dtype not in ("float32", "float64") or len(weights.initial_state[0].shape) > 1:
         return None

@@ -16,6 +16,8 @@ CASES = [
     (layers.LSTM, {"activation": "relu"}, None),
     (layers.LSTM, {"recurrent_activation": "hard_sigmoid"}, None),
     (layers.LSTM, {"layer_norm": True}, None),
+    (layers.LSTM, {"zoneout": {"h": 0.3, "c": 0.0}}, None),
+    (layers.RNN, {"zoneout": 0.3}, None),
     (layers.GRUResetAfter, {"gate_bias": 0.5}, "gru"),
     (layers.GRU, {}, None),
     (layers.RNN, {}, "rnn_tanh"),

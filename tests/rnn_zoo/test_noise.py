@@ -245,11 +245,24 @@ def test_a_noisy_layer_trains_and_is_saved(inputs, tmp_path):
         ("lstm", {"zoneout": {"h": 0.1}}, "zoneout must be h, c; got h"),
         ("rnn", {"candidate_dropout": 0.1}, "RNNCell do not use candidate_dropout"),
         ("minimal_rnn", {"candidate_dropout": 0.1}, "MinimalRNNCell do not use candidate_dropout"),
+        ("min_gru", {"recurrent_dropout": 0.1}, "MinGRUCell do not use recurrent_dropout"),
+        ("mlstm", {"recurrent_dropout": 0.1}, "MLSTMCell do not use recurrent_dropout"),
+        ("mlstm", {"zoneout": 0.1}, "part the states n, m, C of MLSTMCell, which are one memory"),
+        ("slstm", {"zoneout": 0.1}, "part the states c, n, m of SLSTMCell, .* set it to 0 for the"),
     ],
 )
 def test_impossible_rates_are_refused(name, options, message):
     with pytest.raises(ValueError, match=message):
-        layers.LAYERS[name](3, **options)
+        layers.LAYERS[name](4, **options)
+
+
+def test_the_mlstm_takes_all_other_noise_and_truncation(inputs):
+    """Its matrix state is wider than its units."""
+    given = {"dropout": 0.1, "initial_noise": 0.1, "truncate": 3, "layer_norm": True}
+    found = layers.MLSTM(8, return_sequences=True, **given)(inputs, training=True)
+    assert found.shape == (BATCH, TIME, 8) and np.isfinite(to_numpy(found)).all()
+    zoned = layers.SLSTM(4, zoneout={"h": 0.5, "c": 0, "n": 0, "m": 0}, return_sequences=True)
+    assert np.isfinite(to_numpy(zoned(inputs, training=True))).all()
 
 
 def test_a_bare_cell_refuses_zoneout_in_training(inputs):
