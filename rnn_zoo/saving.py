@@ -58,7 +58,7 @@ def save_preset(
         _check_config(facts["config"], made.arch, model)
     if held is not None and held.weights == weights_file(weights)[1]:
         known_facts = {each: getattr(held, each) for each in _FACTS} | facts
-        made = dataclasses.replace(held, name=made.name, task=made.task, **known_facts)
+        made = dataclasses.replace(held, name=made.name, **known_facts)
     reader(Preset)(dataclasses.asdict(made))
     write(pathlib.Path(directory), made, weights)
     return os.path.join(directory, made.name)
@@ -77,14 +77,14 @@ def _card(model, name, facts):
     options = _options(arch, cell)
     _check_alike(arch, layers, options)
     num_params = model.count_params()
+    config = facts.get("config")
+    task = config.get("task") if isinstance(config, dict) else None
     if name is None:
-        config = facts.get("config")
-        task = config.get("task", "own") if isinstance(config, dict) else "own"
         deep = f"-depth{depth}" if depth != ARCHITECTURES[arch].min_depth else ""
-        name = f"{task}/{arch}{deep}-{num_params}"
+        name = f"{task or 'own'}/{arch}{deep}-{num_params}"
     input_dim, output_dim = model.inputs[0].shape[-1], readout.units
     shape = (depth, cell.units, num_params, num_params, input_dim, output_dim)
-    return Preset(name, name.partition("/")[0], arch, *shape, options, **facts)
+    return Preset(name, task or name.partition("/")[0], arch, *shape, options, **facts)
 
 
 def _options(arch, cell):

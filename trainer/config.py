@@ -33,7 +33,7 @@ NO_TF32 = "precision tf32 is float32 here, as there is no GPU"
 #: Fields of a `TrainConfig` that are no hyperparameters.
 EXPERIMENT = frozenset(
     "task arch depth num_params seed data_seed eval_samples eval_lengths preset init_from "
-    "precision".split()
+    "precision weights_sha256".split()
 )
 
 
@@ -77,6 +77,9 @@ class TrainConfig:
         precision: "float32"; "tf32", in which a GPU may round the factors of matrix products to 10
             mantissa bits, and which is float32 on a CPU; or "mixed_bfloat16", in which layers
             compute in bfloat16 with float32 weights.
+        weights_sha256: digest of the weights to start from, with `preset` or `init_from`; others
+            are refused. If None, it is filled in when training starts, so that a replay does not
+            start from other weights of the same name.
 
     Raises:
         UserError: an invalid value; the message names it and the choices.
@@ -114,6 +117,7 @@ class TrainConfig:
     preset: str | None = None
     init_from: str | None = None
     precision: str = "float32"
+    weights_sha256: str | None = None
 
     def __post_init__(self) -> None:
         names.check_imported([vars(self)])
@@ -175,7 +179,7 @@ class TrainConfig:
         return type(self), tuple(getattr(self, f.name) for f in dataclasses.fields(self))
 
     def _check_source(self):
-        for name in ("preset", "init_from"):
+        for name in ("preset", "init_from", "weights_sha256"):
             value = getattr(self, name)
             if not isinstance(value, str | None):
                 raise UserError(f"{name} must be a text or None, got {value!r}")
@@ -183,6 +187,8 @@ class TrainConfig:
             raise UserError(
                 "training starts from a preset or from a run (init_from), not from both"
             )
+        if self.weights_sha256 is not None and self.weights_from is None:
+            raise UserError("weights_sha256 has no effect without preset or init_from")
 
     def _check_by_gate(self, name, gates):
         value = getattr(self, name)
@@ -282,6 +288,33 @@ class TrainConfig:
                     f"{self.weights_from}{old} has {name} {held}, and this training{new} {wanted}; "
                     f"keep its task, architecture and size{way_out}"
                 )
+        if self.weights_sha256 not in (None, found := self._sha256_of_start()):
+            raise UserError(
+                f"{self.weights_from} has other weights, of SHA-256 {found}, than those that "
+                f"training started from, of {self.weights_sha256}; restore them, or start from "
+                "these in a new directory, with weights_sha256 = None"
+            )
+
+    def pinned(self) -> "TrainConfig":
+        """Returns the configuration with the digest of the weights that training starts from.
+
+        Raises:
+            UserError: the preset or the run has none, or is damaged.
+        """
+        return self if self.weights_from is None else self.pinned_as(self._sha256_of_start())
+
+    def pinned_as(self, digest: str | None) -> "TrainConfig":
+        """Returns the configuration with a digest, unless it has one or starts from no weights."""
+        if self.weights_from is None or self.weights_sha256 is not None:
+            return self
+        return dataclasses.replace(self, weights_sha256=digest)
+
+    def _sha256_of_start(self):
+        if self.preset is not None:
+            return find_preset(self.preset).weights
+        from trainer.storage import checkpoints  # which import Keras
+
+        return checkpoints.newest_sha256(RunDirectory(self.init_from))
 
     @property
     def weights_from(self) -> str | None:

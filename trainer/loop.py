@@ -76,7 +76,8 @@ def train(
         print(record.status, record.eval_loss)
     """
     directory = RunDirectory(run_dir or default_run_dir(config))
-    directory.check(resume)
+    held = directory.check(resume)
+    config = config.pinned_as(held.config.get("weights_sha256")) if held else config.pinned()
     run = _Run(config, directory, display or Display(), Callbacks(callbacks))
     directory.path.mkdir(parents=True, exist_ok=True)
     with run.lease:
@@ -134,8 +135,12 @@ class _Run:
         if self.record.status == "interrupted":
             with Signals() as signals:
                 self.advance(signals)
-        self.conclude()
+        self.trial.complete(self.record, self._evaluate)
+        # First: once the record says that the run is over, nothing calls it again.
         self.callback.on_end(dataclasses.asdict(self.record))
+        with self.lease.held():
+            self.directory.write_record(self.record)
+        self.conclude()
         return self.record
 
     def info(self):
@@ -145,6 +150,11 @@ class _Run:
 
     def restore(self, earlier):
         """Continues from the state of an earlier process."""
+        if earlier.origin is not None:
+            raise UserError(
+                f"{self.directory.path} is a trial of a study, of which only the weights are kept; "
+                f"continue the study, or start from them: --init_from={self.directory.path}"
+            )
         held, wanted = (
             record.config
             # An option at its default may be set or not.
@@ -232,12 +242,8 @@ class _Run:
         self._save()
 
     def conclude(self):
-        """Measures the finished run and prints where its files are."""
+        """Draws the curves and prints where the files are."""
         record, where = self.record, self.directory.path
-        if record.status == "ok" and record.eval_loss is None:
-            self.trial.complete(record, self._evaluate)
-            with self.lease.held():
-                self.directory.write_record(record)
         if self.measurements:
             with self.display.phase("drawing the curves"):
                 curves.plot(where / "curves.png", record, self.measurements)
@@ -315,4 +321,7 @@ class _Run:
         self.trial.update(self.record, self.state, time.monotonic() - self._began)
         with self.lease.held():
             checkpoints.write(self.directory.checkpoints, self.state, self.record.identity)
-            self.directory.write_record(self.record)
+            held = self.record
+            if held.status == "infeasible":  # until its end is logged, too
+                held = dataclasses.replace(held, status="interrupted", infeasible_at=None)
+            self.directory.write_record(held)

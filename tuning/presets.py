@@ -39,7 +39,7 @@ from trainer.display.words import count
 from trainer.errors import UserError, user_errors
 from trainer.storage.files import refuse_link
 from trainer.storage.records import RunRecord
-from tuning import options
+from tuning import options, studies
 from tuning.study import consistency, identity, log
 
 #: Files of presets in a repository.
@@ -200,9 +200,10 @@ def best_trials(
 
     Args:
         directories: directories of studies or sweeps, or directories that contain them.
-        say: called with a sentence for each log with damaged or lost trials, for each log that is
-            left out because it has trials of another study, and for each preset that is left out
-            because it has several settings without the defaults.
+        say: called with a sentence for each log or study with damaged or lost trials, for each
+            directory that cannot be read, for each log that is left out because it has trials of
+            another study, and for each preset that is left out because it has several settings
+            without the defaults.
 
     Returns:
         Dict from preset name to (record, summary of its search), in alphabetical order.
@@ -215,8 +216,12 @@ def best_trials(
         root = pathlib.Path(directory)
         if not root.is_dir():
             raise UserError(f"--runs: there is no directory {directory}")
-        studies = (place for place, names in log.record_files(root) if log.TRIALS in names)
-        for study in studies:
+        problems: list[str] = []
+        found_in = list(log.record_files(root, problems))
+        with_trials = [place for place, names in found_in if log.TRIALS in names]
+        for problem in problems + _lost(root, with_trials):
+            say(problem)
+        for study in with_trials:
             for best, search in _best_of(study, say):
                 of_name = found.setdefault(name_of(best), {})
                 setting = json.dumps(options.setting(best))
@@ -224,6 +229,16 @@ def best_trials(
                 if held is None or log.rank(best)[0] < log.rank(held[0])[0]:
                     of_name[setting] = best, search
     return _of_one_setting(dict(sorted(found.items())), say)
+
+
+def _lost(root, found):
+    """Returns a sentence for each study of a sweep at or below a directory that has lost trials."""
+    counts = {path: log.num_lines(path) for path in found}
+    sweeps = {path.parent.parent for path in found if path.parent.name == "studies"}
+    sweeps |= {path for path in (root, *root.iterdir()) if (path / "sweep.json").is_file()}
+    problems: list[str] = []
+    lost = [text for each in sorted(sweeps) for text in studies.lost(each, root, counts, problems)]
+    return problems + lost
 
 
 def _of_one_setting(found, say):

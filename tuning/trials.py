@@ -115,7 +115,7 @@ def collect(
     defaults: dict[str, dict[str, Any]] = {}
     sweeps: dict[pathlib.Path, Any] = {}
     counts: dict[pathlib.Path, int] = {}
-    for path, names in log.record_files(pathlib.Path(directory)):
+    for path, names in log.record_files(pathlib.Path(directory), problems):
         study = studies.read(path, directory, sweeps, problems)
         logs = {
             name: studies.tolerant(problems, _records, path / name, study, problems) or []

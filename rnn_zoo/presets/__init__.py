@@ -171,8 +171,12 @@ def list_presets(
     root, prefix = _package(), ""
     if directory is not None:
         root, prefix = _root(os.fspath(directory)), f"{os.fspath(directory).rstrip('/')}/"
-    index = read_index(root)
-    cards = {f"{prefix}{name}": _card(root, name, index[name]) for name in sorted(index)}
+
+    def read():
+        index = read_index(root)
+        return {f"{prefix}{name}": read_card(root, name, index[name]) for name in sorted(index)}
+
+    cards = _steadily(root, read)
     tasks = dict.fromkeys(card.task for card in cards.values())
     if task is not None and task not in tasks:
         raise ValueError(f"no preset is of the task {task!r}; there are {', '.join(tasks)}")
@@ -194,7 +198,19 @@ def preset(name: str | os.PathLike) -> Preset:
     Raises:
         ValueError: unknown name, or a file that differs from the published one.
     """
-    return _find(*_found(name))
+    root, own_name = _found(name)
+    return _steadily(root, lambda: _find(root, own_name))
+
+
+def _steadily(root, read):
+    """Call a function that reads presets, again if another process wrote some meanwhile."""
+    while True:
+        before = read_index(root)
+        try:
+            return read()
+        except ValueError:
+            if read_index(root) == before:
+                raise
 
 
 def absolute(name: str) -> str:
@@ -222,9 +238,7 @@ def load(name: str | os.PathLike) -> "RecurrentModel":
     """
     from rnn_zoo.model import build_model, set_weights
 
-    root, own_name = _found(name)
-    card = _find(root, own_name)
-    weights = _weights(root, card)
+    card, weights = _card_and_weights(name)
     shape = (card.arch, card.depth, card.units, card.input_dim, card.output_dim)
     try:
         model = build_model(*shape, seed=0, **card.options)
@@ -245,8 +259,17 @@ def read_weights(name: str | os.PathLike) -> dict[str, Any]:
     Raises:
         ValueError: as for `preset`, or it has no weights.
     """
+    return _card_and_weights(name)[1]
+
+
+def _card_and_weights(name):
     root, own_name = _found(name)
-    return _weights(root, _find(root, own_name))
+
+    def read():
+        card = _find(root, own_name)
+        return card, _weights(root, card)
+
+    return _steadily(root, read)
 
 
 def _weights(root, card):
@@ -306,7 +329,7 @@ def read_files(directory: str | os.PathLike) -> dict[str, bytes]:
             files[path] = _verified(root, path, card.weights)
     if not files:
         raise ValueError(f"{directory} holds no presets")
-    return {INDEX: _read(root.joinpath(INDEX))} | files
+    return {INDEX: read_bytes(root.joinpath(INDEX))} | files
 
 
 def _printable(text):
@@ -382,7 +405,7 @@ def _find(root, name):
             f"there is no preset {full!r}; there is {', '.join(close) or 'none at all'} "
             f"(rnn_zoo.list_presets({where}) has them all)"
         )
-    card = _card(root, name, index[name])
+    card = read_card(root, name, index[name])
     if card.name != name:
         held = _printable(card.name)
         raise ValueError(f"the card of the preset {name} is that of {held}; {_way_out(root)}")
@@ -402,11 +425,9 @@ def read_index(root: Any) -> dict[str, str]:
     if not (_is_package(root) or path.is_file()):
         raise ValueError(f"{root} holds no presets (no {INDEX})")
     try:
-        found = reader(dict[str, str])(json.loads(_read(path)))
+        found = reader(dict[str, str])(json.loads(read_bytes(path)))
         for name in found:
-            parts = name.split("/")
-            if len(parts) != 2 or not all(map(is_file_name, parts)) or not name.isprintable():
-                raise ValueError(f"{name!r} is not of the form <task>/<name>")
+            check_name(name)
         return found
     except (OSError, ValueError, RecursionError) as error:
         raise ValueError(
@@ -414,7 +435,8 @@ def read_index(root: Any) -> dict[str, str]:
         ) from None
 
 
-def _card(root, name, digest):
+def read_card(root: Any, name: str, digest: str) -> Preset:
+    """Read a card of a directory of presets; raise a ValueError unless it has the digest."""
     path = f"{name}.json"
     content = _verified(root, path, digest)
     try:
@@ -426,6 +448,18 @@ def _card(root, name, digest):
         ) from None
 
 
+def check_name(name: str) -> None:
+    """Raise a ValueError unless a name is <task>/<name>, of printable names of files."""
+    parts = name.split("/")
+    if (
+        len(parts) != 2
+        or not all(map(is_file_name, parts))
+        or not name.isprintable()
+        or parts[1].startswith(NEXT)
+    ):
+        raise ValueError(f"the name of a preset must be <task>/<name>, got {name!r}")
+
+
 def next_of(path: pathlib.Path) -> pathlib.Path:
     """Return where the file waits that is to replace one of a preset."""
     return path.with_name(f"{NEXT}{path.name}")
@@ -435,11 +469,11 @@ def _verified(root, path, digest):
     if isinstance(root, pathlib.Path):
         # A process was killed between the index and the replacement, see `writing.write`.
         with contextlib.suppress(OSError):
-            content = _read(next_of(root / path))
+            content = read_bytes(next_of(root / path))
             if sha256_of(content) == digest:
                 return content
     try:
-        content = _read(root.joinpath(path))
+        content = read_bytes(root.joinpath(path))
     except OSError as error:
         raise ValueError(
             f"the preset's file {path} cannot be read: {error.strerror}; {_way_out(root)}"
@@ -453,8 +487,12 @@ def _verified(root, path, digest):
     return content
 
 
-def _read(path):
-    """Return the bytes of a regular file: reading a FIFO, say, would not end."""
+def read_bytes(path: pathlib.Path) -> bytes:
+    """Return the bytes of a regular file of a preset: reading a FIFO, say, would not end.
+
+    Raises:
+        OSError: it is something else, or far too large.
+    """
     if not path.is_file():
         code = errno.EINVAL if path.exists() else errno.ENOENT
         raise OSError(code, os.strerror(code), str(path))

@@ -7,8 +7,17 @@ import pathlib
 from typing import Any
 
 from rnn_zoo.files import check_replaceable, locked, sync, whole, write_json
-from rnn_zoo.json_types import is_file_name
-from rnn_zoo.presets import INDEX, NEXT, Preset, next_of, read_index, sha256_of
+from rnn_zoo.presets import (
+    INDEX,
+    NEXT,
+    Preset,
+    check_name,
+    next_of,
+    read_bytes,
+    read_card,
+    read_index,
+    sha256_of,
+)
 
 
 def prepare(directory: pathlib.Path) -> None:
@@ -38,11 +47,9 @@ def write(directory: pathlib.Path, card: Preset, weights: Any = None) -> None:
     Raises:
         ValueError: the directory of the task is a link, or the name is not <task>/<name>.
     """
-    parts = card.name.split("/")
-    if len(parts) != 2 or not all(map(is_file_name, parts)):
-        raise ValueError(f"the name of a preset must be <task>/<name>, got {card.name!r}")
+    check_name(card.name)
     directory = pathlib.Path(directory)
-    folder = directory / parts[0]
+    folder = directory / card.name.partition("/")[0]
     if folder.is_symlink():
         raise ValueError(f"{folder} is a symbolic link, through which nothing is written")
     folder.mkdir(parents=True, exist_ok=True)
@@ -70,20 +77,28 @@ def write(directory: pathlib.Path, card: Preset, weights: Any = None) -> None:
 
 def _end(directory, index):
     """End what a killed process began: put its files in place if the index has them."""
-    for partial in directory.glob(f"*/.{NEXT}*.partial"):
-        partial.unlink()
-    for waiting in sorted(directory.glob(f"*/{NEXT}*")):  # cards first
-        path = waiting.with_name(waiting.name.removeprefix(NEXT))
-        digest = index.get(f"{path.parent.name}/{path.stem}")
-        if path.suffix == ".safetensors" and digest:
-            card = path.with_suffix(".json")
-            content = card.read_bytes() if card.is_file() else b""
-            digest = json.loads(content)["weights"] if sha256_of(content) == digest else None
-        is_whole = waiting.is_file() and not waiting.is_symlink()
-        if is_whole and sha256_of(waiting.read_bytes()) == digest:
-            os.replace(waiting, path)
+    folders = [each for each in directory.iterdir() if each.is_dir() and not each.is_symlink()]
+    for path in sorted(each for folder in folders for each in folder.iterdir()):  # cards first
+        is_waiting = path.name.startswith(NEXT)
+        if not (is_waiting or path.name.startswith(f".{NEXT}")) or path.is_dir():
+            continue
+        target = path.with_name(path.name.removeprefix(NEXT))
+        if is_waiting and _is_current(path, target, directory, index):
+            os.replace(path, target)
         else:
-            waiting.unlink()
+            path.unlink()
+
+
+def _is_current(path, target, directory, index):
+    """Return whether a waiting file is what the index has for its target."""
+    name = f"{target.parent.name}/{target.stem}"
+    try:
+        digest = index[name]
+        if target.suffix == ".safetensors":
+            digest = read_card(directory, name, digest).weights
+        return sha256_of(read_bytes(path)) == digest
+    except (KeyError, OSError, ValueError):
+        return False
 
 
 def _locked(directory):

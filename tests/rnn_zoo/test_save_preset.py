@@ -1,6 +1,7 @@
 """Models are saved as presets and loaded as they were; what a preset cannot hold is refused."""
 
 import functools
+import json
 import os
 
 import keras
@@ -115,8 +116,66 @@ def test_a_name_has_a_task_and_stays_in_the_directory(tmp_path, name):
         rnn_zoo.save_preset(rnn_zoo.build_model("rnn", 1, 3, 2, 1), tmp_path / "in", name)
     (tmp_path / "in").mkdir(exist_ok=True)
     (tmp_path / "in/index.json").write_text(f'{{"{name}": "0"}}')
-    with pytest.raises(ValueError, match="is not of the form <task>/<name>"):
+    with pytest.raises(ValueError, match="must be <task>/<name>, got"):
         rnn_zoo.list_presets(directory=tmp_path / "in")
+
+
+@pytest.mark.parametrize("name", ["x\ny", "\x1b[31m", "a\u202eb", "x\udcff", ".next.y"])
+def test_a_name_that_no_reader_takes_is_not_written(tmp_path, name):
+    model = rnn_zoo.build_model("rnn", 1, 3, 2, 1)
+    kept = rnn_zoo.save_preset(model, tmp_path, "mine/kept")
+    with pytest.raises(ValueError, match="must be <task>/<name>, got"):
+        rnn_zoo.save_preset(model, tmp_path, f"mine/{name}")
+    assert rnn_zoo.list_presets(directory=tmp_path) == [kept]
+
+
+@pytest.mark.parametrize("card", ["[]", "{}", "1", "[" * 100_000, '{"weights": 7}'])
+def test_odd_leftovers_do_not_keep_a_preset_from_being_written(tmp_path, card):
+    """And what a link leads to is not touched, nor is a directory."""
+    model, root = rnn_zoo.build_model("rnn", 1, 3, 2, 1), tmp_path / "root"
+    rnn_zoo.save_preset(model, root, "mine/old")
+    (root / "mine/old.json").write_text(card)
+    index = {"mine/old": presets.sha256_of(card.encode())}
+    (root / "index.json").write_text(json.dumps(index))
+    (root / "mine/.next.old.safetensors").write_bytes(b"weights")
+    (root / "mine/.next.directory.json").mkdir()
+    (root / "mine/.next.link.json").symlink_to("/dev/zero")
+    os.mkfifo(root / "mine/.next.pipe.json")
+    os.truncate(os.open(root / "mine/.next.old.json", os.O_CREAT | os.O_WRONLY), 2**40)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/.next.theirs").touch()
+    (root / "linked").symlink_to(tmp_path / "elsewhere")
+    rnn_zoo.save_preset(model, root, "mine/new")
+    assert rnn_zoo.load(f"{root}/mine/new").preset.units == 3
+    left = sorted(path.name for path in (root / "mine").glob(".*"))
+    assert left == [".next.directory.json"]
+    assert os.listdir(tmp_path / "elsewhere") == [".next.theirs"]
+
+
+def test_a_preset_is_read_while_another_process_writes_it(tmp_path, monkeypatch):
+    """The reader has the old index, and finds the new files."""
+    old, new = (rnn_zoo.build_model("gru", 1, units, 3, 2) for units in (3, 4))
+    name, read = rnn_zoo.save_preset(old, tmp_path, "mine/model"), presets.read_card
+
+    def read_later(*arguments):
+        monkeypatch.setattr(presets, "read_card", read)
+        rnn_zoo.save_preset(new, tmp_path, "mine/model")
+        return read(*arguments)
+
+    for function in (rnn_zoo.load, rnn_zoo.preset, presets.read_weights):
+        rnn_zoo.save_preset(old, tmp_path, "mine/model")
+        monkeypatch.setattr(presets, "read_card", read_later)
+        function(name)
+    assert rnn_zoo.load(name).preset.units == 4
+
+
+def test_the_task_of_a_card_is_that_of_its_configuration(tmp_path):
+    model = rnn_zoo.build_model("gru", 1, 4, 3, 2)
+    config = {"task": "adding", "arch": "gru", "depth": 1, "task_options": {}}
+    assert (
+        rnn_zoo.preset(rnn_zoo.save_preset(model, tmp_path, "a/b", config=config)).task == "adding"
+    )
+    assert rnn_zoo.preset(rnn_zoo.save_preset(model, tmp_path, "a/c")).task == "a"
 
 
 def test_what_a_preset_cannot_hold_is_refused(tmp_path):

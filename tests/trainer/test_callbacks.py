@@ -1,21 +1,28 @@
 """Callbacks: their names and their files. Runs are replayed rather than trained."""
 
+import contextlib
 import dataclasses
+import errno
+import io
 import json
 import sys
 import time
 
 import pytest
 from report_rows import record
+from rich.console import Console
 from tensorboard_files import events, points
 from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData
 
+import trainer
 from trainer import Callback, UserError
 from trainer.callbacks import CALLBACKS, Callbacks, make
 from trainer.callbacks.jsonl import JsonLines
 from trainer.callbacks.mlflow import MLflow
 from trainer.cli import main as cli
+from trainer.display.progress import Display
 from trainer.storage import json_files
+from trainer.storage.records import RunDirectory
 
 HPARAMS = {"lr_init": 0.1, "gate_bias": {"u": 2.0}, "activation": None, "task_options": {}}
 
@@ -54,6 +61,38 @@ def test_callbacks_are_called_in_order_with_the_facts_of_the_run():
     both = Callbacks([First(), Second()], facts=lambda run_id: {"run_dir": f"at/{run_id}"})
     list(replay(both, "a", study="s"))
     assert heard == [("first", "a", "s", "at/a"), "second", 0.25]
+
+
+@pytest.mark.parametrize("lr_init, status", [(0.01, "ok"), (1e30, "infeasible")])
+def test_an_end_that_was_not_logged_is_logged_by_resume(tmp_path, monkeypatch, lr_init, status):
+    """A full disk, say, may keep the callbacks from it, or the run from its curves."""
+    heard = []
+
+    class Heard(Callback):
+        def on_end(self, record):
+            heard.append((record["status"], record["eval_loss"]))
+            if len(heard) == 1:
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+    config = trainer.TrainConfig(
+        "memory", "rnn", num_params=300, train_steps=100, batch_size=4, eval_samples=16,
+        task_options={"delay": 2, "dimensions": 3}, lr_init=lr_init, optimizer="sgd",
+    )  # fmt: skip
+
+    def train(resume):
+        display = Display(Console(file=io.StringIO()))
+        return trainer.train(config, tmp_path / "run", resume, display=display, callbacks=[Heard()])
+
+    with pytest.raises(Exception, match="No space left on device"):
+        train(resume=False)
+    monkeypatch.setattr("trainer.display.curves.plot", lambda *_: 1 / 0)
+    # A run that diverged before its first measurement has no curves.
+    with contextlib.nullcontext() if status != "ok" else pytest.raises(ZeroDivisionError):
+        train(resume=True)
+    monkeypatch.undo()
+    record = train(resume=True)
+    assert record.status == status and heard == [(status, record.eval_loss)] * 2
+    assert RunDirectory(tmp_path / "run").read_record() == record
 
 
 @pytest.mark.parametrize(

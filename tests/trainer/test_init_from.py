@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 from absl import flags
+from safetensors import safe_open
 
 import trainer
 import trainer.__main__ as trainer_main
@@ -118,6 +119,9 @@ def test_a_run_starts_from_the_weights_and_the_final_rate_of_another(run, monkey
     monkeypatch.chdir(run.parent)
     config = parsed("--init_from=run", "--train_steps=9")
     expected = {"init_from": str(run), "train_steps": 9, "lr_init": 0.01, "lr_decay_rate": 1.0}
+    (path,) = checkpoints.paths(run / "checkpoints")
+    with safe_open(path, framework="numpy") as file:
+        expected["weights_sha256"] = file.metadata()["sha256"]
     assert config == dataclasses.replace(CONFIG, **expected)
     assert "init_from" not in config.hparams
     trial = Trial(config)
@@ -128,6 +132,9 @@ def test_a_run_starts_from_the_weights_and_the_final_rate_of_another(run, monkey
     assert trial.record().config["init_from"] == str(run)
     # Its model is given.
     assert not [each for each in space(config) if "scale" in each.name]
+    options = {"num_samples": 40}
+    on_other = dataclasses.replace(config, task="capacity", task_options=options)
+    assert not [each for each in space(on_other) if "task_options" in each.name]
 
 
 def test_weights_that_are_not_finite_start_no_run(run, tmp_path):

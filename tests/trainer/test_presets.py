@@ -1,6 +1,7 @@
 """--preset in trainer and tuner: its settings, its weights, and the start of a search."""
 
 import dataclasses
+import hashlib
 import json
 
 import keras
@@ -8,9 +9,13 @@ import numpy as np
 import pytest
 from made_presets import SMALL, make
 
+import rnn_zoo
+import trainer
+from rnn_zoo.presets.writing import write
 from trainer import __main__ as trainer_main
-from trainer.cli import train_flags
+from trainer.cli import gin_files, train_flags
 from trainer.config import TrainConfig
+from trainer.display.progress import Display
 from trainer.errors import UserError
 from trainer.lanes import train_lanes
 from trainer.loop import train
@@ -40,10 +45,16 @@ def config_of(*arguments):
     return train_flags.parse(parsed(trainer_main.FLAGS, *arguments)).config
 
 
+def pin(root):
+    """The digest of the preset's weights, from its file."""
+    content = (root / f"{NAME}.safetensors").read_bytes()
+    return {"weights_sha256": hashlib.sha256(content).hexdigest()}
+
+
 def test_a_preset_gives_the_whole_configuration_and_its_weights(preset_root):
     weights = make(preset_root, NAME, SMALL)
     config = config_of(f"--preset={NAME}")
-    assert config == dataclasses.replace(SMALL, preset=NAME, **LAST)
+    assert config == dataclasses.replace(SMALL, preset=NAME, **pin(preset_root), **LAST)
     first = Trial(config).draw_weights()
     keras.tree.map_structure(np.testing.assert_array_equal, first, weights)
     drawn = Trial(config_of(f"--preset={NAME}", "--scratch")).draw_weights()
@@ -55,7 +66,8 @@ def test_a_preset_of_a_directory_is_found_from_elsewhere(tmp_path, monkeypatch):
     weights = make(tmp_path / "own", NAME, SMALL)
     monkeypatch.chdir(tmp_path)
     config = config_of(f"--preset=own/{NAME}")
-    assert config == dataclasses.replace(SMALL, preset=f"{tmp_path}/own/{NAME}", **LAST)
+    pinned = pin(tmp_path / "own") | LAST
+    assert config == dataclasses.replace(SMALL, preset=f"{tmp_path}/own/{NAME}", **pinned)
     monkeypatch.chdir("/")
     first = Trial(config).draw_weights()
     keras.tree.map_structure(np.testing.assert_array_equal, first, weights)
@@ -73,7 +85,32 @@ def test_flags_bindings_and_files_change_a_preset(preset_root, tmp_path):
         "--batch_size=32",
     )
     expected = {"batch_size": 32, "l2_decay": 0.25, "lr_init": 0.5, "train_steps": 7}
+    expected |= pin(preset_root)
     assert config == dataclasses.replace(SMALL, preset=NAME, **LAST | expected)
+
+
+def test_a_replay_does_not_start_from_other_weights(preset_root, tmp_path):
+    """Of the same name: a repository or a directory may hold others by then."""
+    make(preset_root, NAME, SMALL)
+    values = parsed(trainer_main.FLAGS, f"--preset={NAME}", "--train_steps=2")
+    document = train_flags.parse(values).documents["config.gin"]
+    (tmp_path / "config.gin").write_text(document)
+    replay = gin_files.parse({}, files=[tmp_path / "config.gin"]).config
+    assert replay == config_of(f"--preset={NAME}", "--train_steps=2")
+    record = trainer.train(replay, tmp_path / "run", display=Display(), callbacks=[])
+    assert record.config["weights_sha256"] == pin(preset_root)["weights_sha256"]
+    in_python = dataclasses.replace(replay, weights_sha256=None)
+    study = Study(tmp_path / "study", in_python, StudyConfig(num_trials=1, algorithm="random"))
+    assert study.config.weights_sha256 == replay.weights_sha256
+    write(preset_root, rnn_zoo.preset(NAME), Trial(SMALL).random_weights())
+    words = f"the preset {NAME} has other weights, of SHA-256 [0-9a-f]+, than those that training"
+    for config in (replay, study.config):
+        with pytest.raises(UserError, match=words):
+            Trial(config).draw_weights()
+    again = trainer.train(in_python, tmp_path / "run2", display=Display(), callbacks=[])
+    assert again.config["weights_sha256"] not in (None, replay.weights_sha256)
+    with pytest.raises(UserError, match="weights_sha256 has no effect without preset or init_fr"):
+        dataclasses.replace(SMALL, weights_sha256="0")
 
 
 def test_another_task_is_measured_at_its_own_lengths(preset_root):

@@ -152,6 +152,12 @@ def test_the_directory_of_a_trial_that_holds_another_run_is_refused(made, tmp_pa
     load_model(own)
 
 
+def test_a_trial_of_a_study_is_not_resumed_as_a_run(run, resume):
+    run.write_record(dataclasses.replace(run.read_record(), origin="random"))
+    with pytest.raises(UserError, match=r"run is a trial of a study, .*--init_from=.*/run"):
+        resume(run)
+
+
 @pytest.fixture
 def of_two_checkpoints(run):
     """The run with another checkpoint, of an earlier step."""

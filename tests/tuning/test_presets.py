@@ -152,6 +152,20 @@ def test_trials_that_are_lost_or_of_another_study_are_named(
     assert (NAME in found) == is_made
 
 
+def test_a_study_of_a_sweep_that_is_gone_is_named(swept, tmp_path):
+    """A worse one could take its place."""
+    sweep = shutil.copytree(swept / "sweep", tmp_path / "runs/sweep")
+    for path in sweep.glob("*/*own_cells*"):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    whole = presets.best_trials([tmp_path / "runs"], pytest.fail)
+    shutil.rmtree(sweep / "studies" / STUDY)
+    for root in (tmp_path / "runs", sweep):
+        said = []
+        left = presets.best_trials([root], said.append)
+        assert said == [f"{sweep / 'studies' / STUDY} lost 4 of its 4 finished trainings"]
+        assert left[NAME] != whole[NAME]
+
+
 def test_a_study_that_lost_its_settings_is_named(runs, tmp_path):
     study = shutil.copytree(runs, tmp_path / "runs") / "sweep/studies/one"
     (study / "study.json").unlink(missing_ok=True)

@@ -50,7 +50,10 @@ class Callback:
         """
 
     def on_end(self, record: dict[str, Any]) -> None:
-        """Called after the last step, once the record is written.
+        """Called after the last step.
+
+        In a study, the trial's record is written before. That of a run is written after it, so that
+        `--resume` calls this again if it failed.
 
         Args:
             record: the fields of `RunRecord`; the status is "ok", "infeasible" or "interrupted".

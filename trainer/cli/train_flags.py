@@ -18,7 +18,7 @@ from trainer.errors import UserError
 from trainer.storage.records import RunDirectory
 from trainer.tasks import TASKS
 
-_FROM_SCRATCH = {"preset": None, "init_from": None}
+_FROM_SCRATCH = {"preset": None, "init_from": None, "weights_sha256": None}
 #: Flags that locate the data of a task -> help. A flag has the name TASK_OPTION.
 DATA = {
     "text8_path": "text8 file: plain, .gz or .zip",
@@ -176,7 +176,7 @@ def _preset(name, scratch, arch):
             "random ones"
         )
     config = dataclasses.replace(preset_config(card), **_FROM_SCRATCH)
-    return (config if scratch else _at_final_rate(config)).as_gin()
+    return config.as_gin() if scratch else _at_final_rate(config) + _pinned(card.weights)
 
 
 def _run(path, scratch, arch):
@@ -190,13 +190,21 @@ def _run(path, scratch, arch):
     if arch is not None and ALIASES.get(arch, arch) != record.arch:
         raise UserError(f"the run {path} is of {record.arch}, not of {arch}; omit --arch")
     config = read_config(record.config | _FROM_SCRATCH, directory.record_path)
-    return _at_final_rate(config, record.steps_done / record.train_steps).as_gin()
+    from trainer.storage import checkpoints  # which import Keras
+
+    done = record.steps_done / record.train_steps
+    return _at_final_rate(config, done) + _pinned(checkpoints.newest_sha256(directory))
 
 
 def _at_final_rate(config, done=1.0):
-    """Returns a configuration that keeps the learning rate after a share of the steps."""
+    """Returns a configuration that keeps the learning rate after a share of the steps, as gin."""
     last = config.lr_init * config.lr_decay_rate**done
-    return dataclasses.replace(config, lr_init=last, lr_decay_rate=1.0)
+    return dataclasses.replace(config, lr_init=last, lr_decay_rate=1.0).as_gin()
+
+
+def _pinned(digest):
+    """Returns gin for the weights to start from, whose place is bound by a flag."""
+    return f"TrainConfig.weights_sha256 = {digest!r}\n"
 
 
 def data_options(flag_values: flags.FlagValues) -> dict[str, dict[str, Any]]:

@@ -13,7 +13,10 @@ from trainer.storage.records import RunRecord
 #: Settings of a record; its hyperparameters are settings too.
 _SETTINGS = "task arch depth units max_params num_params seed backend device".split()
 #: Settings of its configuration.
-_OF_CONFIG = ("data_seed", "eval_samples", "eval_lengths", "preset", "init_from", "precision")
+_OF_CONFIG = (
+    *("data_seed", "eval_samples", "eval_lengths", "preset", "init_from", "precision"),
+    "weights_sha256",
+)
 #: Results of a record -> their format.
 _RESULTS = {
     "status": "",

@@ -143,6 +143,24 @@ def check_size(run: RunDirectory, record: RunRecord) -> None:
     raise _unreadable(run, problems)
 
 
+def newest_sha256(run: RunDirectory) -> str:
+    """Reads the digest of a run's newest readable checkpoint, without its arrays.
+
+    Raises:
+        UserError: there is none.
+    """
+    problems = []
+    for path in reversed(paths(run.checkpoints)):
+        try:
+            with _opened(path) as file:
+                return (file.metadata() or {})["sha256"]
+        except DamagedCheckpoint as problem:
+            problems.append(str(problem))
+        except KeyError:
+            problems.append(f"{path}: it has no checksum")
+    raise _unreadable(run, problems)
+
+
 def latest_weights(run: RunDirectory, like: Any, say: Callable[[str], object] | None = None) -> Any:
     """Reads the weights of a run's newest undamaged checkpoint.
 

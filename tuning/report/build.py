@@ -205,7 +205,7 @@ def _markdown(table, shares):
     shown = table.astype(dict.fromkeys(shares, object))
     for name in shares:
         shown[name] = shown[name].map("{:.1%}".format, na_action="ignore")
-    return shown.to_markdown(index=False, floatfmt=".4g") + "\n"
+    return shown.to_markdown(index=False, floatfmt=".4g", missingval="") + "\n"
 
 
 def _judge(trials):

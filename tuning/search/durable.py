@@ -280,7 +280,8 @@ class DurableOracle(keras_tuner.Oracle):
             try:
                 load(copy.deepcopy(found))  # keras-tuner modifies it
             except Exception as error:  # keras-tuner raises many for odd content
-                raise json_files.Damaged(path, repr(error)) from None
+                reason = str(error) if isinstance(error, UserError) else repr(error)
+                raise json_files.Damaged(path, reason) from None
             return found
         except (FileNotFoundError, NotADirectoryError):
             return None

@@ -34,16 +34,17 @@ def space(
     Args:
         config: provides task, architecture, budget and `train_steps`. The number of steps is tuned
             between a quarter of `train_steps` and all of it, since the paper's ranges "varied
-            between tasks". If training starts from given weights, hyperparameters of the model and
-            its initial weights are not tuned.
+            between tasks". If training starts from given weights, hyperparameters of the model,
+            its initial weights and the task are not tuned.
         optimizers: choices of the optimizer.
 
     Returns:
         The hyperparameters; those that conditions refer to come first.
     """
-    of_architecture = () if config.weights_from else _of_architecture(config)
+    if config.weights_from:
+        return tuple(_of_learning(config, optimizers))
     return (
-        *of_architecture,
+        *_of_architecture(config),
         *_of_learning(config, optimizers),
         *_declared(config, "task_options", TASKS[config.task].ranges, "the task"),
     )

@@ -17,7 +17,7 @@ from tuning.search.hyperparameter import short_names
 from tuning.study import identity, log
 
 #: What to do with a log that has trials of another study.
-WAY_OUT = "restore its own trials.jsonl, or start a new study in another directory"
+WAY_OUT = "restore its own trials.jsonl and oracle.json, or start a new study in another directory"
 #: Fields that all trials of a study share, besides those of `SHARED` and options of the task.
 _SETTINGS = ("seed", "data_seed", "eval_samples", "precision")
 #: Location of a task's data, which may move.
@@ -185,7 +185,7 @@ def _other_values(record, tried):
     values = flat(record.config) if wanted else {}
     for name, value in wanted.items():
         if values.get(name, value) != value:
-            return f"{record.run_id} with {name} {values[name]}, not {value}"
+            return f"{record.run_id} with {name} {values[name]}, not {value} as in its search"
     return None
 
 

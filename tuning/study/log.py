@@ -114,23 +114,34 @@ def num_lines(study: pathlib.Path) -> int:
     return found
 
 
-def record_files(directory: pathlib.Path) -> Iterator[tuple[pathlib.Path, list[str]]]:
+def record_files(
+    directory: pathlib.Path, problems: list[str] | None = None
+) -> Iterator[tuple[pathlib.Path, list[str]]]:
     """Yields (directory, names of its record files), sorted by path.
 
     The logs of a study are named even if they are lost. A run may hold others, unlike a study.
+
+    Args:
+        directory: the directory.
+        problems: list to which directories that cannot be read are added, as sentences.
 
     Raises:
         UserError: directories are nested too deeply.
     """
     try:
-        yield from _record_files(directory)
+        yield from _record_files(directory, [] if problems is None else problems)
     except RecursionError:  # before Python 3.12
         raise UserError(f"{directory} holds directories that are nested too deeply") from None
 
 
-def _record_files(directory):
-    for place, folders, files in os.walk(directory):
+def _record_files(directory, problems):
+    def add(error):
+        problems.append(f"{error.filename}: {error.strerror}")
+
+    for place, folders, files in os.walk(directory, onerror=add):
         folders.sort()
+        if RUN in folders:
+            problems.append(f"{os.path.join(place, RUN)} is a directory")
         if "study.json" in files:
             files += [name for name in (TRIALS, RERUNS) if ENDED[name] in files]
         names = [name for name in (TRIALS, RERUNS, GIVEN) if name in files]

@@ -98,6 +98,7 @@ class Study:
         profile: str | None = None,
         held: Collection[str] | None = None,
     ):
+        config = config.pinned()
         if held is None or held:
             size = default_batch_size(config.task)
             given = ranges.changed(config, study, size) if held is None else held

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import errno
 import json
 import os
 import pathlib
@@ -152,6 +153,28 @@ def test_non_finite_numbers_are_refused(path):
     with pytest.raises(ValueError, match="JSON"):
         TrialLog(path).append(record("3", float("nan")))
     assert all(json.loads(line) for line in path.read_text().splitlines())
+
+
+def test_what_cannot_be_read_is_named(tmp_path, monkeypatch):
+    for name in ("a", "b", "c"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "record.json").touch()
+    (tmp_path / "c/record.json").unlink()
+    (tmp_path / "c/record.json").mkdir()
+    scan = os.scandir
+
+    def without_b(path):
+        if os.fspath(path).endswith("/b"):
+            raise PermissionError(errno.EACCES, "Permission denied", os.fspath(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", without_b)
+    problems = []
+    assert list(record_files(tmp_path, problems)) == [(tmp_path / "a", ["record.json"])]
+    assert sorted(problems) == [
+        f"{tmp_path / 'b'}: Permission denied",
+        f"{tmp_path / 'c/record.json'} is a directory",
+    ]
 
 
 def test_a_tree_that_is_too_deep_is_one_line(tmp_path, monkeypatch):

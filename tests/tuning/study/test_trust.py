@@ -218,7 +218,7 @@ def test_a_warning_has_no_control_characters(path):
     held = json.loads((path / "oracle.json").read_text()) | {"crc32": None}
     held["values"]["00000"]["optimizer"] = "\x1b[31m"
     (path / "oracle.json").write_text(json.dumps(held))
-    with pytest.warns(match=r"00000 with optimizer [a-z]+, not \\x1b\[31m$"):
+    with pytest.warns(match=r"00000 with optimizer [a-z]+, not \\x1b\[31m as in its search$"):
         tuning.load(path)
 
 
