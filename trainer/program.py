@@ -16,6 +16,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from rnn_zoo.algebra import state_widths
 from rnn_zoo.cells import AbstractRNNCell
 from rnn_zoo.cells.lanes import lane_cell
 from rnn_zoo.functional import forward
@@ -29,7 +30,8 @@ from trainer.windows import CURVE_POINTS, WINDOWS, window_start
 Tensor = Any
 #: Training has diverged if its loss exceeds this multiple of chance (infeasible, section 4).
 DIVERGED = 100.0
-#: Maximum number of input values per evaluation batch, which bounds its memory.
+#: Maximum number of input values, and of entries of a state, per evaluation batch, which bounds its
+#: memory.
 EVALUATION_NUMBERS = 2**21
 
 # Python's users may have imported Keras themselves, and then its logger as it is.
@@ -165,7 +167,9 @@ class Program:
         task = task or self.task
         if (most := task.most_samples(split)) is not None:
             num_samples = min(num_samples, most)
-        at_once = max(1, EVALUATION_NUMBERS // (task.num_steps * task.input_dim))
+        cell = self.cells[0]
+        widest = max(state_widths(cell, cell.units))
+        at_once = max(1, EVALUATION_NUMBERS // max(task.num_steps * task.input_dim, widest))
         if whole:
             # Lanes share the memory, but a training batch per lane is known to fit.
             lanes = math.prod(weights["readout"]["bias"].shape[:-1])

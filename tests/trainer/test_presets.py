@@ -113,6 +113,22 @@ def test_a_replay_does_not_start_from_other_weights(preset_root, tmp_path):
         dataclasses.replace(SMALL, weights_sha256="0")
 
 
+def test_a_study_of_an_earlier_version_has_no_digest(preset_root, tmp_path):
+    make(preset_root, NAME, SMALL)
+    config = dataclasses.replace(SMALL, preset=NAME)
+    search = StudyConfig(num_trials=1, algorithm="random")
+    study = Study(tmp_path / "study", config, search, callbacks=[])
+    study.run(InProcess())
+    settings = json.loads((study.path / "study.json").read_text())
+    assert settings["config"].pop("weights_sha256") == pin(preset_root)["weights_sha256"]
+    (study.path / "study.json").write_text(json.dumps(settings | {"crc32": None}))
+    record = json.loads((study.path / "trials.jsonl").read_text())
+    del record["crc32"], record["config"]["weights_sha256"]
+    (study.path / "trials.jsonl").write_text(json.dumps(record) + "\n")
+    again = Study(study.path, config, dataclasses.replace(search, num_trials=2), callbacks=[])
+    assert again.run(InProcess())[1] and again.config == config
+
+
 def test_another_task_is_measured_at_its_own_lengths(preset_root):
     make(preset_root, NAME, SMALL)
     preset = (f"--preset={NAME}", "--scratch")

@@ -13,8 +13,10 @@ from slow import slow_except
 from rnn_zoo.model import build_model, get_weights, recurrent_cells, set_weights
 from trainer import UserError, backend
 from trainer.config import TrainConfig
+from trainer.evaluation import Evaluator
 from trainer.optimizers import PAPER_OPTIMIZERS
 from trainer.program import DIVERGED, Program, stack
+from trainer.trial import Trial
 
 T, B = 12, 8
 #: Those of Keras.
@@ -381,6 +383,18 @@ def test_evaluation_is_the_mean_of_the_models_metrics_over_whole_batches(
     for name, value in measured.items():
         mean = np.mean([to_numpy(metrics[name]) for metrics in expected], axis=0)
         np.testing.assert_allclose(value, mean, rtol=1e-5)
+
+
+def test_cells_with_wide_states_are_measured_in_smaller_batches(monkeypatch):
+    """The mLSTM's state is a matrix; 4,096 samples of adding took 11 GB."""
+    options = {"num_params": 2000, "batch_size": 2, "task_options": {"num_steps": 4}}
+    trial = Trial(TrainConfig("adding", "mlstm", eval_samples=8, **options))
+    (width,) = {cell.units * (cell.units // 4) for cell in trial.cells}
+    assert width > 1000
+    monkeypatch.setattr("trainer.program.EVALUATION_NUMBERS", 2 * width)
+    program = trial.program()
+    Evaluator(trial)(trial.random_weights())
+    assert {batch_size for _, _, batch_size, _ in program._evaluators} == {2}
 
 
 def test_an_unsupported_backend_is_refused(monkeypatch):

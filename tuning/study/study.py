@@ -177,6 +177,8 @@ class Study:
             self._refuse_strangers()
             return None
         study = dataclasses.replace(held["study"], batch=held["batch"])
+        if held["config"].weights_sha256 is None:  # a study of an earlier version
+            self.config = dataclasses.replace(self.config, weights_sha256=None)
         refuse_other(
             f"{self.path} holds a study",
             comparable(held["config"], study) | {"backend": held["backend"]},
