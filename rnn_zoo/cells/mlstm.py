@@ -83,7 +83,7 @@ class MLSTMCell(ChunkedRNNCell):
         log_f = -ops.softplus(-by_step(pre("f") + self.gate_bias["f"])[..., 0])  # (5)
         since = ops.cumsum(log_f, -1)
         # Of the memory at step t, step s <= t has the share exp(a_s + l_s+1 + ... + l_t).
-        log_shares = since[..., None] + (log_i - since)[..., None, :]
+        log_shares = since[..., None] - since[..., None, :] + log_i[..., None, :]
         length = log_f.shape[-1]
         log_shares = ops.where(np.tri(length, dtype=bool), log_shares, -np.inf)
         new_m = ops.maximum(since + m, ops.max(log_shares, -1))  # (6)

@@ -168,6 +168,17 @@ def test_a_cell_in_chunks_equals_itself_by_loop(arch, lanes, rng, monkeypatch):
         np.testing.assert_allclose(one, other, rtol=1e-8, atol=1e-9)
 
 
+def test_chunks_are_exact_when_everything_is_forgotten(rng):
+    """Sums of large logarithms must not cancel where a step writes what it reads."""
+    cell = rnn_zoo.MLSTMCell(8, gate_bias=-1000.0, seed=1)
+    cell.build((None, 2))
+    inputs = rng.normal(size=(BATCH, 64, 2)).astype("float32")
+    found, expected = (
+        to_numpy(unroll(cell, cell.fused(), inputs, scan=scan)[0]) for scan in (True, False)
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+
+
 def test_chunks_are_few_and_chosen_for_wide_states(rng, monkeypatch):
     """Where a loop is compiled on a CPU, from 32 units per head; elsewhere from 32 steps."""
     sizes = []
