@@ -57,7 +57,8 @@ class CellLayer(keras.layers.RNN):
             are trained there.
         zero_output_for_mask: whether masked steps output zeros instead of the previous output.
         truncate: k, to truncate backpropagation through time: no gradient passes through the states
-            at steps k, 2k, ...
+            at steps k, 2k, ...; where a step is masked, the states stay as they are, gradient
+            included.
         scan: whether a linear recurrence runs as a parallel scan over time, as the minGRU's, or in
             chunks of steps, as the mLSTM's; chosen by device and sizes if None. With a mask, with
             noise in training or with `truncate` it runs as a loop, and so does the mLSTM with

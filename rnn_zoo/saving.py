@@ -16,6 +16,9 @@ from rnn_zoo.presets.writing import weights_file, write
 _FACTS = ("config", "scores", "training", "search", "paper")
 #: Arguments of a cell that a card has elsewhere, or that make no difference to given weights.
 _NOT_OPTIONS = ("name", "dtype", "trainable", "autocast", "units", "seed")
+#: Options of layers that a preset does not hold -> their values in `build_model`.
+_OF_LAYERS = {"truncate": None, "zero_output_for_mask": False, "activity_regularizer": None}
+_OF_LAYERS |= {"trainable": True}
 #: Arguments that determine the initial weights alone.
 _OF_FIRST_WEIGHTS = ("matrix_init", "bias_init", "input_scale", "recurrent_scale", "bias_scale")
 
@@ -72,6 +75,13 @@ def _card(model, name, facts):
     policy = layers[0].dtype_policy.name
     if policy != "float32":
         raise ValueError(f"the model is of the dtype policy {policy}, and a preset of float32")
+    for layer in layers:
+        for option, usual in _OF_LAYERS.items():
+            if getattr(layer, option) != usual:
+                raise ValueError(
+                    f"{layer.name} has {option} {getattr(layer, option)!r}, which a preset does "
+                    "not hold; build the model without it, set its weights, and save that"
+                )
     cell, depth = layers[0].cell, len(layers)
     arch = next(name for name, each in CELLS.items() if each is type(cell))
     options = _options(arch, cell)

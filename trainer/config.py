@@ -146,7 +146,7 @@ class TrainConfig:
         optimizers.canonical_name(self.optimizer)
         activation = self.activation or ARCHITECTURES[arch].activation
         optimizers.check_model(self.optimizer, arch, activation)
-        check_choice("precision", self.precision, PRECISIONS)
+        self._check_precision()
         self._check_source()
         for name in ("lr_init", "lr_decay_rate", "gradient_clip_val"):
             check_range(name, getattr(self, name), 0, math.inf, open_below=True)
@@ -177,6 +177,15 @@ class TrainConfig:
     def __reduce__(self):
         # Another process constructs it anew, and so checks that it knows the names.
         return type(self), tuple(getattr(self, f.name) for f in dataclasses.fields(self))
+
+    def _check_precision(self):
+        check_choice("precision", self.precision, PRECISIONS)
+        numbers = ARCHITECTURES[self.arch].lane_options
+        if self.precision == "mixed_bfloat16" and numbers:
+            raise UserError(
+                f"precision mixed_bfloat16 would round {', '.join(numbers)} of {self.arch} to "
+                "three digits; use float32 or tf32"
+            )
 
     def _check_source(self):
         for name in ("preset", "init_from", "weights_sha256"):
@@ -265,7 +274,8 @@ class TrainConfig:
             task, subject, way_out: as for `check_memory`.
 
         Raises:
-            UserError: as for `check_memory`, a missing source, or weights of another shape.
+            UserError: as for `check_memory`, a missing source, or weights of another shape or
+            other equations.
         """
         units = self.check_memory(task, subject, way_out)
         card: Preset | RunRecord
@@ -288,12 +298,28 @@ class TrainConfig:
                     f"{self.weights_from}{old} has {name} {held}, and this training{new} {wanted}; "
                     f"keep its task, architecture and size{way_out}"
                 )
+        self._check_equations(card, way_out)
         if self.weights_sha256 not in (None, found := self._sha256_of_start()):
             raise UserError(
                 f"{self.weights_from} has other weights, of SHA-256 {found}, than those that "
                 f"training started from, of {self.weights_sha256}; restore them, or start from "
                 "these in a new directory, with weights_sha256 = None"
             )
+
+    def _check_equations(self, card, way_out):
+        """Raises a `UserError` if the weights to start from belong to other equations."""
+        if isinstance(card, RunRecord):
+            config = read_config(card.config, RunDirectory(self.init_from).record_path)
+            options = config.cell_options()
+        else:
+            options = card.options
+        held, wanted = (_equations(self.arch, each) for each in (options, self.cell_options()))
+        for name in held | wanted:
+            if held.get(name) != wanted.get(name):
+                raise UserError(
+                    f"{self.weights_from} has {name} {held.get(name)!r}, and this training "
+                    f"{wanted.get(name)!r}; set it as there{way_out}"
+                )
 
     def pinned(self) -> "TrainConfig":
         """Returns the configuration with the digest of the weights that training starts from.
@@ -390,6 +416,16 @@ def _without_effect_on(arch, facts):
         if not facts.gates_with(part):
             found[f"{part}_scale"] = f"{arch} has no {what}"
     return found
+
+
+def _equations(arch, options):
+    """Returns the arguments of cells that affect their outputs for given weights, with defaults."""
+    facts = ARCHITECTURES[arch]
+    found = {"activation": facts.activation, "gate_bias": 1.0, **facts.options, **options}
+    bias = found["gate_bias"]
+    by_gate = bias if isinstance(bias, dict) else dict.fromkeys(facts.forget_gates, bias)
+    ignored = ("learned_initial_state", *_OF_INITIAL_WEIGHTS)
+    return {n: v for n, v in found.items() if n not in ignored} | {"gate_bias": by_gate}
 
 
 def is_registered(fields: Mapping[str, Any]) -> bool:

@@ -61,20 +61,22 @@ class AbstractRNNCell(WeightedCell, NoisyCell):
         kernel_initializer, recurrent_initializer, bias_initializer: Keras initializers, used in
             place of the paper's. As in Keras, each draws the weights of all gates at once.
         kernel_regularizer, recurrent_regularizer, bias_regularizer: Keras regularizers of the input
-            matrices, the recurrent matrices and the biases, applied to each gate's.
+            matrices, the recurrent matrices and the biases. As in Keras, they see those of all
+            gates side by side.
         kernel_constraint, recurrent_constraint, bias_constraint: Keras constraints, likewise.
         dropout, recurrent_dropout, candidate_dropout, zoneout: rates of the noise in training; see
             `rnn_zoo.cells.noise`. `zoneout` is a number for all states, or a dict from state to
             number.
-        initial_noise: standard deviation of the noise on the learned initial states in training.
+        initial_noise: standard deviation of the noise on the initial states in training.
         layer_norm: whether pre-activations are normalised over the units of a sample; see
             `rnn_zoo.cells.normalization`.
 
     Raises:
         ValueError: `units` below 1, an activation that mixes units, an unknown initializer, a
             `recurrent_activation` that no equation uses, a rate outside [0, 1), a
-            `candidate_dropout` of a cell without gates, a dict whose keys are not the gates, or a
-            number of units that its blocks do not divide.
+            `candidate_dropout` of a cell without gates, a regularizer, constraint or initializer of
+            weights that the cell does not have, a dict whose keys are not the gates, or a number of
+            units that its blocks do not divide.
     """
 
     #: The gates: their names, or a dict from name to `rnn_zoo.algebra.Gate`.
@@ -89,6 +91,8 @@ class AbstractRNNCell(WeightedCell, NoisyCell):
     zero_states: Mapping[str, ZeroState] = MappingProxyType({})
     #: States that are one memory, as a sum and its scale are, so that zoneout keeps none of them.
     joint_states: tuple[str, ...] = ()
+    #: Whether `activation` makes a candidate, which `candidate_dropout` drops.
+    has_candidate: bool = True
     #: Whether `step` uses x itself. If x is not N wide, a linear read-in then projects it to N.
     mixes_input: bool = False
     #: Whether there is a read-in even if x is N wide.
@@ -168,6 +172,10 @@ class AbstractRNNCell(WeightedCell, NoisyCell):
         self.kernel_constraint = keras.constraints.get(kernel_constraint)
         self.recurrent_constraint = keras.constraints.get(recurrent_constraint)
         self.bias_constraint = keras.constraints.get(bias_constraint)
+        for part in ("recurrent", "bias"):
+            for kind in _KERAS:
+                if getattr(self, f"{part}_{kind}") is not None:
+                    self._check_used(f"{part}_{kind}", gates_with(self.gates, part))
         self.dropout = rate("dropout", dropout)
         self.recurrent_dropout = rate("recurrent_dropout", recurrent_dropout)
         self.candidate_dropout = rate("candidate_dropout", candidate_dropout)
@@ -185,7 +193,8 @@ class AbstractRNNCell(WeightedCell, NoisyCell):
             self.seed_generator = keras.random.SeedGenerator(seed)
 
     def _check_noise(self):
-        writes = self.forget_gates and "activation" in type(self).step.__code__.co_names
+        used = "activation" in type(self).step.__code__.co_names
+        writes = self.forget_gates and self.has_candidate and used
         recurrent = gates_with(self.gates, "recurrent")
         for argument, is_used in (("recurrent_dropout", recurrent), ("candidate_dropout", writes)):
             if getattr(self, argument):

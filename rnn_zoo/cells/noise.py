@@ -9,8 +9,9 @@ Each kind is a change of the step that any cell may have:
                        drops what it writes and nothing that it remembers (Semeniuta et al., 2016)
     zoneout            each unit keeps its old state with probability p, drawn at every step; in
                        inference, states are p · old + (1 - p) · new (Krueger et al., 2017)
-    initial_noise      normal noise on the learned initial states, drawn once per sequence, of this
-                       standard deviation (Zimmermann et al., 2006)
+    initial_noise      normal noise on the initial states, drawn once per sequence, of this standard
+                       deviation (Zimmermann et al., 2006); those that cannot be learned, such as
+                       the mLSTM's matrix, have none
 
 Masks are scaled by 1 / (1 - rate), so that inference needs no change. Layers of `rnn_zoo.layers`
 have all kinds; the loop of `keras.layers.RNN` has no zoneout and no noise on initial states.
@@ -18,14 +19,14 @@ have all kinds; the loop of `keras.layers.RNN` has no zoneout and no noise on in
 Legend: T time, B batch, I input features, N units.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any, NamedTuple
 
 import keras
 from keras import ops
 
-from rnn_zoo.algebra import state_widths
+from rnn_zoo.algebra import ZeroState, state_widths
 from rnn_zoo.cells.normalization import normalised
 
 Tensor = Any
@@ -53,6 +54,7 @@ class NoisyCell(_DropoutRNNCell):
 
     units: int
     state_names: tuple[str, ...]
+    zero_states: Mapping[str, ZeroState]
     dropout: float
     recurrent_dropout: float
     candidate_dropout: float
@@ -91,7 +93,9 @@ class NoisyCell(_DropoutRNNCell):
             state
             + self.initial_noise
             * keras.random.normal(ops.shape(state), dtype=state.dtype, seed=self.seed_generator)
-            for state in states
+            if name not in self.zero_states
+            else state
+            for name, state in zip(self.state_names, states, strict=True)
         ]
 
     def _drawn(self, like, rate):

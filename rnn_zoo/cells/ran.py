@@ -21,6 +21,7 @@ class RANCell(AbstractRNNCell):
 
     gates = {"i": Gate(), "f": Gate(), "c": Gate(recurrent=None, bias=False)}
     forget_gates = ("f",)
+    has_candidate = False
     state_names = ("h", "c")
 
     def step(self, ops, x, pre, states):

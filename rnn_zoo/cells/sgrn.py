@@ -20,6 +20,7 @@ class SGRNCell(AbstractRNNCell):
 
     gates = {"x": Gate(recurrent=None, bias=False), "h": Gate(input=False)}
     forget_gates = ("h",)
+    has_candidate = False
 
     def step(self, ops, x, pre, states):
         (h,) = states

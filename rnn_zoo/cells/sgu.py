@@ -26,6 +26,7 @@ class SGUCell(AbstractRNNCell):
         "z": Gate(),
     }
     forget_gates = ("z",)
+    has_candidate = False
 
     def step(self, ops, x, pre, states):
         (h,) = states

@@ -19,8 +19,7 @@ _TO = {ours: theirs for theirs, ours in _FROM.items()} | {
     layers.IRNN: keras.layers.SimpleRNN,
     layers.GRUResetAfter: keras.layers.GRU,
 }
-#: Options that both have. Regularizers and constraints act on the matrices of each gate here, and
-#: of all gates at once there, which is the same for those that treat columns alike.
+#: Options that both have.
 _SHARED = (
     *("return_sequences", "return_state", "go_backwards", "stateful", "zero_output_for_mask"),
     *("dropout", "recurrent_dropout", "activity_regularizer"),

@@ -73,6 +73,8 @@ def _bidirectional(layer, convert):
     # It makes its forward layer anew, from the configuration.
     found.build(forward.get_build_config()["input_shape"])
     found.forward_layer.set_weights(forward.get_weights())
+    # Keras 3.15's SimpleRNN ignores the argument.
+    found.forward_layer.activity_regularizer = forward.activity_regularizer
     return found
 
 

@@ -247,6 +247,10 @@ def test_a_noisy_layer_trains_and_is_saved(inputs, tmp_path):
         ("minimal_rnn", {"candidate_dropout": 0.1}, "MinimalRNNCell do not use candidate_dropout"),
         ("min_gru", {"recurrent_dropout": 0.1}, "MinGRUCell do not use recurrent_dropout"),
         ("mlstm", {"recurrent_dropout": 0.1}, "MLSTMCell do not use recurrent_dropout"),
+        ("sgrn", {"candidate_dropout": 0.1}, "SGRNCell do not use candidate_dropout"),
+        ("ran", {"candidate_dropout": 0.1}, "RANCell do not use candidate_dropout"),
+        ("sgu", {"candidate_dropout": 0.1}, "SGUCell do not use candidate_dropout"),
+        ("dsgu", {"candidate_dropout": 0.1}, "DSGUCell do not use candidate_dropout"),
         ("mlstm", {"zoneout": 0.1}, "part the states n, m, C of MLSTMCell, which are one memory"),
         ("slstm", {"zoneout": 0.1}, "part the states c, n, m of SLSTMCell, .* set it to 0 for the"),
     ],
@@ -254,6 +258,23 @@ def test_a_noisy_layer_trains_and_is_saved(inputs, tmp_path):
 def test_impossible_rates_are_refused(name, options, message):
     with pytest.raises(ValueError, match=message):
         layers.LAYERS[name](4, **options)
+
+
+def test_states_that_cannot_be_learned_have_no_initial_noise():
+    cell = layers.MLSTM(8, initial_noise=1.0).cell
+    zeros = [keras.ops.zeros((BATCH, width)) for width in (8, 8, 16)]
+    n, m, memory = map(to_numpy, cell.noisy(zeros))
+    assert n.all() and not m.any() and not memory.any()
+
+
+@pytest.mark.parametrize("name", ["recurrent_regularizer", "recurrent_constraint"])
+def test_options_of_weights_that_a_cell_has_not_are_refused(name):
+    kind = {"recurrent_regularizer": "l2", "recurrent_constraint": "non_neg"}[name]
+    with pytest.raises(ValueError, match=f"MinGRUCell do not use {name}"):
+        layers.MinGRU(4, **{name: kind})
+    layers.GRU(4, **{name: kind})
+    with pytest.raises(ValueError, match="LRUCell do not use bias_initializer"):
+        layers.LRU(4, bias_initializer="ones")
 
 
 def test_the_mlstm_takes_all_other_noise_and_truncation(inputs):

@@ -113,11 +113,12 @@ def test_the_hyperparameters_of_the_cells_are_those_of_the_run(tmp_path):
 def test_an_export_replaces_the_one_before_and_leaves_nothing_else(exported):
     directory = exported[0]
     before = sorted(path.name for path in directory.iterdir())
-    (directory / "saved_model" / "old").write_text("")
+    model = directory / "saved_model/saved_model.pb"
+    model.write_text("old")
     (directory / ".saved_model.partial").mkdir()
     export(directory)
     assert sorted(path.name for path in directory.iterdir()) == before
-    assert not (directory / "saved_model" / "old").exists()
+    assert model.read_bytes() != b"old"
 
 
 def test_a_run_without_a_whole_checkpoint_is_refused(exported, tmp_path):

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from trainer import TrainConfig
+from trainer import TrainConfig, UserError
 from trainer.trial import Trial
 
 CONFIG = TrainConfig(
@@ -107,3 +107,11 @@ def test_the_gradient_of_a_bfloat16_gather_is_summed_in_float32():
 
     found = np.asarray(keras.ops.cast(backend.current().compile(slope)(table), "float32"))
     np.testing.assert_allclose(found, [[3000] * 3, [0] * 3], rtol=0.01)
+
+
+def test_numbers_of_a_cell_are_not_rounded():
+    """1 - 0.998 would be 0."""
+    options = {"arch_options": {"update_coefficient": 0.998}}
+    with pytest.raises(UserError, match="would round update_coefficient of miru1 to three digits"):
+        TrainConfig("memory", "miru1", precision="mixed_bfloat16", **options)
+    TrainConfig("memory", "miru1", precision="tf32", **options)

@@ -129,6 +129,29 @@ def test_a_study_of_an_earlier_version_has_no_digest(preset_root, tmp_path):
     assert again.run(InProcess())[1] and again.config == config
 
 
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"gate_bias": 1.0}, "has gate_bias {'u': 0.5}, and this training {'u': 1.0}"),
+        ({"activation": "relu"}, "has activation 'tanh', and this training 'relu'"),
+    ],
+)
+def test_weights_of_other_equations_are_refused(preset_root, tmp_path, change, message):
+    make(preset_root, NAME, SMALL)
+    from_preset = dataclasses.replace(SMALL, preset=NAME)
+    Trial(from_preset).draw_weights()
+    with pytest.raises(
+        UserError, match=f"the preset {NAME} {message}; set it as there, or draw new"
+    ):
+        Trial(dataclasses.replace(from_preset, **change)).draw_weights()
+    display = Display()
+    trainer.train(from_preset, tmp_path / "run", display=display, callbacks=[])
+    from_run = dataclasses.replace(SMALL, init_from=str(tmp_path / "run"), matrix_init="orthogonal")
+    Trial(from_run).draw_weights()
+    with pytest.raises(UserError, match=f"the run .*/run {message}"):
+        Trial(dataclasses.replace(from_run, **change)).draw_weights()
+
+
 def test_another_task_is_measured_at_its_own_lengths(preset_root):
     make(preset_root, NAME, SMALL)
     preset = (f"--preset={NAME}", "--scratch")
@@ -240,7 +263,7 @@ def test_a_resumed_run_keeps_its_own_settings(preset_root, tmp_path):
         flags = parsed(trainer_main.FLAGS, f"--run_dir={tmp_path / 'run'}", "--resume", *arguments)
         return train_flags.parse(flags, base=lambda: text).config
 
-    assert again(f"--preset={NAME}") == again() == config
+    assert again(f"--preset={NAME}") == again() == config.pinned()
     for other in ("capacity/gru-200", "nonsense"):
         with pytest.raises(UserError, match=f"preset '{NAME}', not '{other}'"):
             train(again(f"--preset={other}"), tmp_path / "run", resume=True)
