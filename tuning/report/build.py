@@ -205,6 +205,7 @@ def _markdown(table, shares):
     shown = table.astype(dict.fromkeys(shares, object))
     for name in shares:
         shown[name] = shown[name].map("{:.1%}".format, na_action="ignore")
+    shown = shown.astype(object).where(shown.notna(), None)
     return shown.to_markdown(index=False, floatfmt=".4g", missingval="") + "\n"
 
 

@@ -3,11 +3,12 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 from report_rows import frame, trial
 from scipy import stats
 
-from tuning.report import paper, tables
+from tuning.report import build, paper, tables
 from tuning.report.paper import LABELS
 
 ARCHS = {label: arch for arch, label in LABELS.items()}
@@ -83,3 +84,12 @@ def test_welch_is_scipys_over_feasible_trials(planted):
 @pytest.mark.parametrize("name", tables.TABLES)
 def test_a_table_of_nothing_has_its_rows(name):
     assert len(tables.TABLES[name].make(frame()))
+
+
+def test_what_is_missing_is_empty_in_markdown():
+    table = pd.DataFrame(
+        {"architecture": ["GRU", "RNN"], "share": [0.25, None], "loss": [None, 1.5]}
+    )
+    *_, first, second = build._markdown(table, ["share"]).splitlines()
+    cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in (first, second)]
+    assert cells == [["GRU", "25.0%", ""], ["RNN", "", "1.5"]]
