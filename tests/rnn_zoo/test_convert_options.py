@@ -146,6 +146,14 @@ def test_the_regularizer_of_outputs_is_in_a_simple_rnn():
     )
 
 
+def test_the_regularizer_of_outputs_is_in_both_directions():
+    layer = keras.layers.Bidirectional(layers.RNN(2, gate_bias=0, activity_regularizer="l2"))
+    layer.build((None, 3, 2))
+    found = convert.to_keras(layer, drop_initial_state=True)
+    for each in (found.forward_layer, found.backward_layer):
+        assert comparable(each.activity_regularizer) == comparable(keras.regularizers.L2())
+
+
 @pytest.mark.parametrize("option", ["bias_regularizer", "bias_constraint"])
 def test_what_acts_on_the_bias_is_refused_if_a_gate_bias_is_added_to_it(option):
     layer = layers.LSTM(UNITS, **{option: VALUES[option]})
