@@ -614,6 +614,8 @@ ARCHITECTURES: dict[str, Architecture] = {
 
 #: Alias -> architecture name.
 ALIASES = {"plus_rnn": "+rnn"}
+#: Arguments of a cell that determine its initial weights and nothing else.
+INITIAL_ARGUMENTS = ("matrix_init", "bias_init", "input_scale", "recurrent_scale", "bias_scale")
 
 
 def canonical_name(arch: str) -> str:

@@ -5,7 +5,7 @@ import os
 import pathlib
 from typing import Any
 
-from rnn_zoo.architectures import ARCHITECTURES
+from rnn_zoo.architectures import ARCHITECTURES, INITIAL_ARGUMENTS
 from rnn_zoo.cells import CELLS
 from rnn_zoo.functional import make_cells
 from rnn_zoo.json_types import reader
@@ -19,8 +19,6 @@ _NOT_OPTIONS = ("name", "dtype", "trainable", "autocast", "units", "seed")
 #: Options of layers that a preset does not hold -> their values in `build_model`.
 _OF_LAYERS = {"truncate": None, "zero_output_for_mask": False, "activity_regularizer": None}
 _OF_LAYERS |= {"trainable": True}
-#: Arguments that determine the initial weights alone.
-_OF_FIRST_WEIGHTS = ("matrix_init", "bias_init", "input_scale", "recurrent_scale", "bias_scale")
 
 
 def save_preset(
@@ -116,7 +114,7 @@ def _check_config(config, arch, model):
     given = {name: config.get(name) for name in ("activation", "gate_bias")}
     given = {name: value for name, value in given.items() if value is not None}
     options = given | config.get("arch_options", {})
-    _check_alike(arch, layers, options, "the model of config", (*_NOT_OPTIONS, *_OF_FIRST_WEIGHTS))
+    _check_alike(arch, layers, options, "the model of config", (*_NOT_OPTIONS, *INITIAL_ARGUMENTS))
 
 
 def _check_alike(arch, layers, options, subject="the model of a preset", ignored=_NOT_OPTIONS):

@@ -6,7 +6,7 @@ import reprlib
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from rnn_zoo.architectures import ALIASES, ARCHITECTURES
+from rnn_zoo.architectures import ALIASES, ARCHITECTURES, INITIAL_ARGUMENTS
 from rnn_zoo.json_types import reader
 from rnn_zoo.presets import Preset, preset, read_weights
 from rnn_zoo.sizing import stack_shapes, units_for_budget
@@ -28,8 +28,6 @@ LARGEST = optimizers.LARGEST
 PRECISIONS = ("float32", "tf32", "mixed_bfloat16")
 #: Said of "tf32" where it makes no difference.
 NO_TF32 = "precision tf32 is float32 here, as there is no GPU"
-
-
 #: Fields of a `TrainConfig` that are no hyperparameters.
 EXPERIMENT = frozenset(
     "task arch depth num_params seed data_seed eval_samples eval_lengths preset init_from "
@@ -274,8 +272,8 @@ class TrainConfig:
             task, subject, way_out: as for `check_memory`.
 
         Raises:
-            UserError: as for `check_memory`, a missing source, or weights of another shape or
-            other equations.
+            UserError: as for `check_memory`, a missing source, or weights of another shape or of
+                other equations.
         """
         units = self.check_memory(task, subject, way_out)
         card: Preset | RunRecord
@@ -299,7 +297,9 @@ class TrainConfig:
                     f"keep its task, architecture and size{way_out}"
                 )
         self._check_equations(card, way_out)
-        if self.weights_sha256 not in (None, found := self._sha256_of_start()):
+        if self.weights_sha256 is None:
+            return
+        if (found := self._sha256_of_start()) != self.weights_sha256:
             raise UserError(
                 f"{self.weights_from} has other weights, of SHA-256 {found}, than those that "
                 f"training started from, of {self.weights_sha256}; restore them, or start from "
@@ -327,13 +327,9 @@ class TrainConfig:
         Raises:
             UserError: the preset or the run has none, or is damaged.
         """
-        return self if self.weights_from is None else self.pinned_as(self._sha256_of_start())
-
-    def pinned_as(self, digest: str | None) -> "TrainConfig":
-        """Returns the configuration with a digest, unless it has one or starts from no weights."""
         if self.weights_from is None or self.weights_sha256 is not None:
             return self
-        return dataclasses.replace(self, weights_sha256=digest)
+        return dataclasses.replace(self, weights_sha256=self._sha256_of_start())
 
     def _sha256_of_start(self):
         if self.preset is not None:
@@ -377,9 +373,6 @@ def read_config(fields: Any, source: object) -> TrainConfig:
         raise UserError(f"{source}: {error}") from None
 
 
-_OF_INITIAL_WEIGHTS = ("matrix_init", "bias_init", "input_scale", "recurrent_scale", "bias_scale")
-
-
 def without_effect(fields: Mapping[str, Any]) -> dict[str, str]:
     """Returns the hyperparameters that have no effect beside the others of a configuration.
 
@@ -400,7 +393,7 @@ def without_effect(fields: Mapping[str, Any]) -> dict[str, str]:
         found["momentum_logit"] = f"{optimizer} has no momentum"
     if fields.get("preset") or fields.get("init_from"):
         start = "a preset" if fields.get("preset") else "a run"
-        found |= dict.fromkeys(_OF_INITIAL_WEIGHTS, f"training starts from the weights of {start}")
+        found |= dict.fromkeys(INITIAL_ARGUMENTS, f"training starts from the weights of {start}")
     return found
 
 
@@ -419,13 +412,12 @@ def _without_effect_on(arch, facts):
 
 
 def _equations(arch, options):
-    """Returns the arguments of cells that affect their outputs for given weights, with defaults."""
+    """Returns the arguments that make a model of given weights, with their defaults."""
     facts = ARCHITECTURES[arch]
     found = {"activation": facts.activation, "gate_bias": 1.0, **facts.options, **options}
     bias = found["gate_bias"]
     by_gate = bias if isinstance(bias, dict) else dict.fromkeys(facts.forget_gates, bias)
-    ignored = ("learned_initial_state", *_OF_INITIAL_WEIGHTS)
-    return {n: v for n, v in found.items() if n not in ignored} | {"gate_bias": by_gate}
+    return {n: v for n, v in found.items() if n not in INITIAL_ARGUMENTS} | {"gate_bias": by_gate}
 
 
 def is_registered(fields: Mapping[str, Any]) -> bool:

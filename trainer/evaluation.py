@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from rnn_zoo.architectures import INITIAL_ARGUMENTS
 from rnn_zoo.model import check_as_built, get_weights, recurrent_cells
 from trainer.config import TrainConfig, preset_config
 from trainer.display.words import count
@@ -108,8 +109,7 @@ def _equations(cell):
     """Returns the arguments of a cell that affect its outputs for given weights."""
     config = cell.get_config()
     of_layers = ("name", "dtype", "trainable")
-    of_first_weights = ("seed", "matrix_init", "bias_init", "learned_initial_state")
-    scales = ("input_scale", "recurrent_scale", "bias_scale")
-    for name in (*of_layers, *of_first_weights, *scales):
+    of_first_weights = ("seed", "learned_initial_state", *INITIAL_ARGUMENTS)
+    for name in (*of_layers, *of_first_weights):
         config.pop(name, None)
     return config

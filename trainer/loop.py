@@ -77,7 +77,10 @@ def train(
     """
     directory = RunDirectory(run_dir or default_run_dir(config))
     held = directory.check(resume)
-    config = config.pinned_as(held.config.get("weights_sha256")) if held else config.pinned()
+    if held is None:
+        config = config.pinned()
+    elif config.weights_from and config.weights_sha256 is None:
+        config = dataclasses.replace(config, weights_sha256=held.config.get("weights_sha256"))
     run = _Run(config, directory, display or Display(), Callbacks(callbacks))
     directory.path.mkdir(parents=True, exist_ok=True)
     with run.lease:

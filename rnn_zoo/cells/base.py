@@ -172,16 +172,12 @@ class AbstractRNNCell(WeightedCell, NoisyCell):
         self.kernel_constraint = keras.constraints.get(kernel_constraint)
         self.recurrent_constraint = keras.constraints.get(recurrent_constraint)
         self.bias_constraint = keras.constraints.get(bias_constraint)
-        for part in ("recurrent", "bias"):
-            for kind in _KERAS:
-                if getattr(self, f"{part}_{kind}") is not None:
-                    self._check_used(f"{part}_{kind}", gates_with(self.gates, part))
         self.dropout = rate("dropout", dropout)
         self.recurrent_dropout = rate("recurrent_dropout", recurrent_dropout)
         self.candidate_dropout = rate("candidate_dropout", candidate_dropout)
         self.zoneout = by_name("zoneout", zoneout, self.state_names, "states")
         zoned = [rate("zoneout", value) for value in self.zoneout.values()]
-        self._check_noise()
+        self._check_options()
         if not 0 <= initial_noise < np.inf:
             raise ValueError(f"initial_noise must be finite and not negative, got {initial_noise}")
         self.initial_noise = float(initial_noise)
@@ -192,7 +188,11 @@ class AbstractRNNCell(WeightedCell, NoisyCell):
         if any((*noise, self.initial_noise)):
             self.seed_generator = keras.random.SeedGenerator(seed)
 
-    def _check_noise(self):
+    def _check_options(self):
+        for part in ("recurrent", "bias"):
+            for kind in _KERAS:
+                if getattr(self, f"{part}_{kind}") is not None:
+                    self._check_used(f"{part}_{kind}", gates_with(self.gates, part))
         used = "activation" in type(self).step.__code__.co_names
         writes = self.forget_gates and self.has_candidate and used
         recurrent = gates_with(self.gates, "recurrent")

@@ -72,6 +72,26 @@ def test_a_scan_equals_a_loop_and_its_gradient_central_differences(is_complex, t
                 np.testing.assert_allclose(slopes[name][part][place], slope, rtol=1e-7, atol=1e-8)
 
 
+def scan_and_loop_agree(run, arguments, directions):
+    """Compare results and gradients of `run(scan)`; return the loop's gradients."""
+
+    def loss(scan):
+        def total(given):
+            pairs = zip(run(scan)(given), directions, strict=True)
+            return sum(ops.sum(each * direction) for each, direction in pairs)
+
+        return total
+
+    expected = execute(QUICKEST, run(False), arguments)
+    for one, other in zip(execute(QUICKEST, run(True), arguments), expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-10)
+    slopes = gradients(QUICKEST, loss(False), arguments)
+    found = gradients(QUICKEST, loss(True), arguments)
+    for one, other in zip(keras.tree.flatten(found), keras.tree.flatten(slopes), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-8, atol=1e-9)
+    return slopes
+
+
 @needs_float64
 @pytest.mark.parametrize("lanes", [(), (2,)])
 @pytest.mark.parametrize("arch", LINEAR)
@@ -96,21 +116,8 @@ def test_a_cell_by_scan_equals_itself_by_loop(arch, lanes, rng):
 
         return result
 
-    def loss(scan):
-        def total(given):
-            pairs = zip(run(scan)(given), directions, strict=True)
-            return sum(ops.sum(each * direction) for each, direction in pairs)
-
-        return total
-
-    expected = execute(QUICKEST, run(False), arguments)
-    for one, other in zip(execute(QUICKEST, run(True), arguments), expected, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-10)
-    slopes = gradients(QUICKEST, loss(False), arguments)
-    found = gradients(QUICKEST, loss(True), arguments)
-    for one, other in zip(keras.tree.flatten(found), keras.tree.flatten(slopes), strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-8, atol=1e-9)
-        assert np.any(other)
+    slopes = scan_and_loop_agree(run, arguments, directions)
+    assert all(map(np.any, keras.tree.flatten(slopes)))
 
 
 # In chunks of time steps
@@ -152,20 +159,7 @@ def test_a_cell_in_chunks_equals_itself_by_loop(arch, lanes, rng, monkeypatch):
 
         return result
 
-    def loss(scan):
-        def total(given):
-            pairs = zip(run(scan)(given), directions, strict=True)
-            return sum(ops.sum(each * direction) for each, direction in pairs)
-
-        return total
-
-    expected = execute(QUICKEST, run(False), arguments)
-    for one, other in zip(execute(QUICKEST, run(True), arguments), expected, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-10)
-    slopes = gradients(QUICKEST, loss(False), arguments)
-    found = gradients(QUICKEST, loss(True), arguments)
-    for one, other in zip(keras.tree.flatten(found), keras.tree.flatten(slopes), strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-8, atol=1e-9)
+    scan_and_loop_agree(run, arguments, directions)
 
 
 def test_chunks_are_exact_when_everything_is_forgotten(rng):
