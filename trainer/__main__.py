@@ -2,7 +2,7 @@
 
 from absl import flags
 
-from trainer import backend
+from trainer import backend, initial_weights
 from trainer.cli import main as cli
 from trainer.cli import train_flags
 from trainer.config import NO_TF32, TrainConfig, read_config, without_effect
@@ -79,7 +79,7 @@ def _settings():
     if has_started:
         parsed.config.units(task.input_dim, task.output_dim)
     else:
-        parsed.config.check_start(task)
+        initial_weights.check(parsed.config, task)
     return FLAGS.run_dir, parsed
 
 

@@ -8,12 +8,10 @@ from typing import Any
 
 from rnn_zoo.architectures import ALIASES, ARCHITECTURES, INITIAL_ARGUMENTS
 from rnn_zoo.json_types import reader
-from rnn_zoo.presets import Preset, preset, read_weights
 from rnn_zoo.sizing import stack_shapes, units_for_budget
 from trainer import lengths, memory, names, optimizers, tasks
-from trainer.errors import UserError, user_errors
+from trainer.errors import UserError
 from trainer.storage import json_files
-from trainer.storage.records import RunDirectory, RunRecord
 from trainer.tasks.base import MAX_SAMPLES, Task
 
 ACTIVATIONS = ("tanh", "relu")
@@ -263,81 +261,6 @@ class TrainConfig:
         memory.check(self.arch, (self.depth, units), count, own, batch, subject, way_out)
         return units
 
-    def check_start(
-        self, task: Task, subject: str = "this training", way_out: str = memory.ADVICE
-    ) -> None:
-        """Checks budget and memory, and that weights to start from have the model's shape.
-
-        Args:
-            task, subject, way_out: as for `check_memory`.
-
-        Raises:
-            UserError: as for `check_memory`, a missing source, or weights of another shape or of
-                other equations.
-        """
-        units = self.check_memory(task, subject, way_out)
-        card: Preset | RunRecord
-        if self.preset is not None:
-            card, way_out = find_preset(self.preset), ", or draw new weights (--scratch)"
-        elif self.init_from is not None:
-            directory = RunDirectory(self.init_from)
-            card, way_out = directory.read_record(), ""
-            directory.refuse_stranger(card)
-        else:
-            return
-        names = ("arch", "depth", "units", "input_dim", "output_dim")
-        shape = (self.arch, self.depth, units, task.input_dim, task.output_dim)
-        for name, wanted in zip(names, shape, strict=True):
-            held = getattr(card, name)
-            if held != wanted:
-                tasks = f" of {card.task}", f" of {self.task}"
-                old, new = tasks if card.task != self.task else ("", "")
-                raise UserError(
-                    f"{self.weights_from}{old} has {name} {held}, and this training{new} {wanted}; "
-                    f"keep its task, architecture and size{way_out}"
-                )
-        self._check_equations(card, way_out)
-        if self.weights_sha256 is None:
-            return
-        if (found := self._sha256_of_start()) != self.weights_sha256:
-            raise UserError(
-                f"{self.weights_from} has other weights, of SHA-256 {found}, than those that "
-                f"training started from, of {self.weights_sha256}; restore them, or start from "
-                "these in a new directory, with weights_sha256 = None"
-            )
-
-    def _check_equations(self, card, way_out):
-        """Raises a `UserError` if the weights to start from belong to other equations."""
-        if isinstance(card, RunRecord):
-            config = read_config(card.config, RunDirectory(self.init_from).record_path)
-            options = config.cell_options()
-        else:
-            options = card.options
-        held, wanted = (_equations(self.arch, each) for each in (options, self.cell_options()))
-        for name in held | wanted:
-            if held.get(name) != wanted.get(name):
-                raise UserError(
-                    f"{self.weights_from} has {name} {held.get(name)!r}, and this training "
-                    f"{wanted.get(name)!r}; set it as there{way_out}"
-                )
-
-    def pinned(self) -> "TrainConfig":
-        """Returns the configuration with the digest of the weights that training starts from.
-
-        Raises:
-            UserError: the preset or the run has none, or is damaged.
-        """
-        if self.weights_from is None or self.weights_sha256 is not None:
-            return self
-        return dataclasses.replace(self, weights_sha256=self._sha256_of_start())
-
-    def _sha256_of_start(self):
-        if self.preset is not None:
-            return find_preset(self.preset).weights
-        from trainer.storage import checkpoints  # which import Keras
-
-        return checkpoints.newest_sha256(RunDirectory(self.init_from))
-
     @property
     def weights_from(self) -> str | None:
         """Description of the preset or run whose weights training starts from, or None."""
@@ -411,15 +334,6 @@ def _without_effect_on(arch, facts):
     return found
 
 
-def _equations(arch, options):
-    """Returns the arguments that make a model of given weights, with their defaults."""
-    facts = ARCHITECTURES[arch]
-    found = {"activation": facts.activation, "gate_bias": 1.0, **facts.options, **options}
-    bias = found["gate_bias"]
-    by_gate = bias if isinstance(bias, dict) else dict.fromkeys(facts.forget_gates, bias)
-    return {n: v for n, v in found.items() if n not in INITIAL_ARGUMENTS} | {"gate_bias": by_gate}
-
-
 def is_registered(fields: Mapping[str, Any]) -> bool:
     """Returns whether task, architecture and optimizer of a configuration are registered."""
     return (
@@ -427,40 +341,6 @@ def is_registered(fields: Mapping[str, Any]) -> bool:
         and fields.get("arch") in ARCHITECTURES
         and fields.get("optimizer", TrainConfig.optimizer) in optimizers.OPTIMIZERS
     )
-
-
-def find_preset(name: str) -> Preset:
-    """Returns the card of a preset.
-
-    Raises:
-        UserError: no such preset, or its file is damaged.
-    """
-    with user_errors():
-        return preset(name)
-
-
-def preset_config(card: Preset) -> TrainConfig:
-    """Returns the training configuration of a preset.
-
-    Raises:
-        UserError: it has none, or an invalid one.
-    """
-    if card.config is None:
-        raise UserError(
-            f"the preset {card.name} has no training configuration; save it again with one, as in "
-            "rnn_zoo.save_preset(model, directory, config=record.config)"
-        )
-    return read_config(card.config, f"the preset {card.name}")
-
-
-def read_preset_weights(name: str) -> dict:
-    """Returns the weights of a preset as NumPy arrays, in the form of `rnn_zoo.model.get_weights`.
-
-    Raises:
-        UserError: no such preset, it has no weights, or its file is damaged.
-    """
-    with user_errors():
-        return read_weights(name)
 
 
 def check_choice(name: str, value: Any, choices: Collection) -> None:

@@ -7,9 +7,10 @@ from keras import ops
 
 from rnn_zoo.architectures import INITIAL_ARGUMENTS
 from rnn_zoo.model import check_as_built, get_weights, recurrent_cells
-from trainer.config import TrainConfig, preset_config
+from trainer.config import TrainConfig
 from trainer.display.words import count
 from trainer.errors import UserError
+from trainer.initial_weights import preset_config
 from trainer.tasks.base import SPLITS
 from trainer.trial import Trial
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import keras
 
-from trainer import names
+from trainer import initial_weights, names
 from trainer.callbacks import DEFAULT, Callback, Callbacks
 from trainer.chunks import Chunks
 from trainer.config import OPTIONS, TrainConfig
@@ -78,7 +78,7 @@ def train(
     directory = RunDirectory(run_dir or default_run_dir(config))
     held = directory.check(resume)
     if held is None:
-        config = config.pinned()
+        config = initial_weights.pinned(config)
     elif config.weights_from and config.weights_sha256 is None:
         config = dataclasses.replace(config, weights_sha256=held.config.get("weights_sha256"))
     run = _Run(config, directory, display or Display(), Callbacks(callbacks))

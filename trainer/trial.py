@@ -11,8 +11,8 @@ import numpy as np
 
 from rnn_zoo.functional import draw_weights, make_cells
 from rnn_zoo.sizing import count_params
-from trainer import backend, names
-from trainer.config import TrainConfig, read_preset_weights
+from trainer import backend, initial_weights, names
+from trainer.config import TrainConfig
 from trainer.errors import user_errors
 from trainer.optimizers import OPTIMIZERS, PAPER_OPTIMIZERS, canonical_name
 from trainer.options import default_options
@@ -136,9 +136,9 @@ class Trial:
         Raises:
             UserError: the preset or the run has no weights, or they are damaged, or do not fit.
         """
-        self.config.check_start(self.task)
+        initial_weights.check(self.config, self.task)
         if self.config.preset is not None:
-            return read_preset_weights(self.config.preset)
+            return initial_weights.read_preset_weights(self.config.preset)
         drawn = self.random_weights()
         if self.config.init_from is None:
             return drawn

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from rnn_zoo.sizing import count_params
-from trainer import TrainConfig, UserError
+from trainer import TrainConfig, UserError, initial_weights
 from trainer.config import is_registered, without_effect
 
 INITIAL = ["matrix_init", "bias_init", "input_scale", "recurrent_scale", "bias_scale"]
@@ -142,7 +142,7 @@ def test_training_that_no_memory_holds_is_refused(changes):
         r"this training needs [\d,]+ GiB, and this machine has \d+; use a smaller --batch_size"
     )
     with pytest.raises(UserError, match=message):
-        config.check_start(config.make_task())
+        initial_weights.check(config, config.make_task())
 
 
 def test_the_largest_number_of_float32_is_allowed():

@@ -11,7 +11,7 @@ from safetensors import safe_open
 
 import trainer
 import trainer.__main__ as trainer_main
-from trainer import TrainConfig, UserError, names
+from trainer import TrainConfig, UserError, initial_weights, names
 from trainer.callbacks import Callbacks
 from trainer.cli import gin_files, train_flags
 from trainer.display.progress import Display
@@ -172,7 +172,7 @@ def test_an_interrupted_run_has_not_reached_its_final_rate(run, tmp_path):
 def test_what_does_not_fit_its_weights_is_refused(arguments, message, run):
     with pytest.raises(UserError, match=message):
         config = parsed(f"--init_from={run}", *arguments)
-        config.check_start(config.make_task())
+        initial_weights.check(config, config.make_task())
 
 
 def test_a_directory_without_a_run_is_refused(tmp_path):

@@ -13,6 +13,7 @@ import rnn_zoo
 import trainer
 from rnn_zoo.presets.writing import write
 from trainer import __main__ as trainer_main
+from trainer import initial_weights
 from trainer.cli import gin_files, train_flags
 from trainer.config import TrainConfig
 from trainer.display.progress import Display
@@ -211,7 +212,7 @@ def test_weights_of_another_shape_are_refused(change, message, preset_root):
     make(preset_root, NAME, SMALL)
     config = dataclasses.replace(SMALL, preset=NAME, **change)
     with pytest.raises(UserError, match=message):
-        config.check_start(config.make_task())
+        initial_weights.check(config, config.make_task())
 
 
 def test_damaged_weights_are_one_line(preset_root):
@@ -263,7 +264,7 @@ def test_a_resumed_run_keeps_its_own_settings(preset_root, tmp_path):
         flags = parsed(trainer_main.FLAGS, f"--run_dir={tmp_path / 'run'}", "--resume", *arguments)
         return train_flags.parse(flags, base=lambda: text).config
 
-    assert again(f"--preset={NAME}") == again() == config.pinned()
+    assert again(f"--preset={NAME}") == again() == initial_weights.pinned(config)
     for other in ("capacity/gru-200", "nonsense"):
         with pytest.raises(UserError, match=f"preset '{NAME}', not '{other}'"):
             train(again(f"--preset={other}"), tmp_path / "run", resume=True)

@@ -14,7 +14,7 @@ from rich.console import Console
 
 import trainer
 from rnn_zoo.files import write_json
-from trainer import TrainConfig, UserError, loop, show
+from trainer import TrainConfig, UserError, initial_weights, loop, show
 from trainer.display.progress import Display
 from trainer.export import export, load_model
 from trainer.storage import checkpoints
@@ -143,7 +143,7 @@ def test_the_directory_of_a_trial_that_holds_another_run_is_refused(made, tmp_pa
         load_model(path)
     other = Trial(config(init_from=str(path)))
     with pytest.raises(UserError, match=problem):
-        other.config.check_start(other.task)
+        initial_weights.check(other.config, other.task)
     with pytest.raises(UserError, match=problem):
         checkpoints.latest_weights(RunDirectory(path), other.random_weights())
     load_model(path, said.append)

@@ -13,8 +13,9 @@ from rnn_zoo.presets import absolute
 from trainer import callbacks
 from trainer.cli import gin_files
 from trainer.cli.main import define_import
-from trainer.config import TrainConfig, find_preset, preset_config, read_config
+from trainer.config import TrainConfig, read_config
 from trainer.errors import UserError
+from trainer.initial_weights import find_preset, preset_config
 from trainer.storage.records import RunDirectory
 from trainer.tasks import TASKS
 

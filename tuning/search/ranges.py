@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rnn_zoo.architectures import ARCHITECTURES
+from trainer import initial_weights
 from trainer.config import OPTIONS, TrainConfig
 from trainer.config import without_effect as idle_fields
 from trainer.errors import UserError
@@ -497,7 +498,9 @@ def _check_models(config, space):
 
 def _check_size(config, cause):
     """Raises a `UserError` if a model does not fit its budget or one trial not the memory."""
-    config.check_start(config.make_task(), f"with {cause}, one trial", "choose a smaller range")
+    initial_weights.check(
+        config, config.make_task(), f"with {cause}, one trial", "choose a smaller range"
+    )
 
 
 def _check_collisions(config, space):

@@ -19,6 +19,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rnn_zoo.files import whole
+from trainer import initial_weights
 from trainer.callbacks import DEFAULT, Callback, Callbacks
 from trainer.cli.gin_files import default_batch_size
 from trainer.config import TrainConfig
@@ -98,7 +99,7 @@ class Study:
         profile: str | None = None,
         held: Collection[str] | None = None,
     ):
-        config = config.pinned()
+        config = initial_weights.pinned(config)
         if held is None or held:
             size = default_batch_size(config.task)
             given = ranges.changed(config, study, size) if held is None else held
@@ -113,7 +114,7 @@ class Study:
         self._optimizers = choices[0] if choices else None
         self.task = config.make_task()
         # Fail here rather than in a worker if the budget is too small.
-        config.check_start(self.task)
+        initial_weights.check(config, self.task)
 
     def run(
         self,

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from rnn_zoo.architectures import ALIASES, ARCHITECTURES
-from trainer import names
+from trainer import initial_weights, names
 from trainer.cli import gin_files
 from trainer.cli.gin_files import gin
 from trainer.config import OPTIONS, TrainConfig, check_choice, check_range
@@ -300,7 +300,7 @@ class _Base:
         ranges.of_study(config, study)
         self.notes |= dict.fromkeys(ranges.without_effect(config, study, given))
         task = self._task(config)
-        config.check_start(task)
+        initial_weights.check(config, task)
         name = _name(config, study, values, varied)
         return Spec(name, config, study, reruns, task.num_steps, transfer, priority)
 
