@@ -115,7 +115,7 @@ def cold(tmp_path_factory):
 def preset_root(tmp_path, monkeypatch):
     """An empty directory in place of the package's presets."""
     path = tmp_path / "presets"
-    monkeypatch.setattr("rnn_zoo.presets._package", lambda: path)
+    monkeypatch.setattr("rnn_zoo.presets.reading.package", lambda: path)
     return path
 
 

@@ -21,16 +21,8 @@ from typing import Any
 from absl import flags
 
 from rnn_zoo.architectures import ARCHITECTURES, canonical_name
-from rnn_zoo.presets import (
-    Preset,
-    hub,
-    list_presets,
-    preset,
-    read_files,
-    read_index,
-    read_weights,
-    sha256_of,
-)
+from rnn_zoo.presets import Preset, hub, list_presets, preset, read_files, read_weights
+from rnn_zoo.presets.reading import read_index, sha256_of
 from rnn_zoo.presets.writing import prepare, write
 from trainer.cli import main as cli
 from trainer.cli import train_flags

@@ -7,10 +7,10 @@ import pathlib
 from typing import Any
 
 from rnn_zoo.files import check_replaceable, locked, sync, whole, write_json
-from rnn_zoo.presets import (
+from rnn_zoo.presets.card import Preset
+from rnn_zoo.presets.reading import (
     INDEX,
     NEXT,
-    Preset,
     check_name,
     next_of,
     read_bytes,

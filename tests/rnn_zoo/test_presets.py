@@ -17,6 +17,7 @@ import rnn_zoo
 from rnn_zoo import presets
 from rnn_zoo.functional import named
 from rnn_zoo.model import get_weights
+from rnn_zoo.presets import reading
 from trainer.config import TrainConfig
 from trainer.evaluation import evaluate
 from trainer.tasks import PAPER_TASKS
@@ -92,7 +93,7 @@ def test_a_file_of_another_shape_is_no_card(preset_root):
     make(preset_root, "capacity/gru-300", SMALL)
     for text in ("null", "[]", '{"name": "x"}'):
         (preset_root / "capacity/gru-300.json").write_text(text)
-        index = {"capacity/gru-300": presets.sha256_of(text.encode())}
+        index = {"capacity/gru-300": reading.sha256_of(text.encode())}
         (preset_root / "index.json").write_text(json.dumps(index))
         with pytest.raises(ValueError, match=r"capacity/gru-300.json is no card \("):
             rnn_zoo.preset("capacity/gru-300")
@@ -113,7 +114,7 @@ def test_an_odd_card_is_one_line(preset_root, field, value, message):
     make(preset_root, "capacity/gru-300", SMALL)
     path = preset_root / "capacity/gru-300.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {field: value}))
-    index = {"capacity/gru-300": presets.sha256_of(path.read_bytes())}
+    index = {"capacity/gru-300": reading.sha256_of(path.read_bytes())}
     (preset_root / "index.json").write_text(json.dumps(index))
     with pytest.raises(ValueError, match=rf"gru-300\.json is no card \({message}\); ") as error:
         rnn_zoo.preset("capacity/gru-300")
@@ -125,9 +126,9 @@ def alter(root, change, content=None):
     path = root / "capacity/gru-300.json"
     if content is not None:
         path.with_suffix(".safetensors").write_bytes(content)
-        change = change | {"weights": presets.sha256_of(content)}
+        change = change | {"weights": reading.sha256_of(content)}
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
-    index = {"capacity/gru-300": presets.sha256_of(path.read_bytes())}
+    index = {"capacity/gru-300": reading.sha256_of(path.read_bytes())}
     (root / "index.json").write_text(json.dumps(index))
 
 

@@ -13,6 +13,7 @@ from on_backend import to_numpy
 import rnn_zoo
 from rnn_zoo import presets
 from rnn_zoo.model import get_weights, set_weights
+from rnn_zoo.presets import reading
 
 X = np.random.default_rng(0).normal(size=(2, 6, 3)).astype("float32")
 
@@ -135,7 +136,7 @@ def test_odd_leftovers_do_not_keep_a_preset_from_being_written(tmp_path, card):
     model, root = rnn_zoo.build_model("rnn", 1, 3, 2, 1), tmp_path / "root"
     rnn_zoo.save_preset(model, root, "mine/old")
     (root / "mine/old.json").write_text(card)
-    index = {"mine/old": presets.sha256_of(card.encode())}
+    index = {"mine/old": reading.sha256_of(card.encode())}
     (root / "index.json").write_text(json.dumps(index))
     (root / "mine/.next.old.safetensors").write_bytes(b"weights")
     (root / "mine/.next.directory.json").mkdir()
@@ -155,16 +156,16 @@ def test_odd_leftovers_do_not_keep_a_preset_from_being_written(tmp_path, card):
 def test_a_preset_is_read_while_another_process_writes_it(tmp_path, monkeypatch):
     """The reader has the old index, and finds the new files."""
     old, new = (rnn_zoo.build_model("gru", 1, units, 3, 2) for units in (3, 4))
-    name, read = rnn_zoo.save_preset(old, tmp_path, "mine/model"), presets.read_card
+    name, read = rnn_zoo.save_preset(old, tmp_path, "mine/model"), reading.read_card
 
     def read_later(*arguments):
-        monkeypatch.setattr(presets, "read_card", read)
+        monkeypatch.setattr(reading, "read_card", read)
         rnn_zoo.save_preset(new, tmp_path, "mine/model")
         return read(*arguments)
 
     for function in (rnn_zoo.load, rnn_zoo.preset, presets.read_weights):
         rnn_zoo.save_preset(old, tmp_path, "mine/model")
-        monkeypatch.setattr(presets, "read_card", read_later)
+        monkeypatch.setattr(reading, "read_card", read_later)
         function(name)
     assert rnn_zoo.load(name).preset.units == 4
 
@@ -211,7 +212,7 @@ def test_a_card_of_another_preset_is_refused(tmp_path):
     rnn_zoo.save_preset(model, tmp_path, "a/one")
     content = (tmp_path / "a/one.json").read_bytes()
     (tmp_path / "a/two.json").write_bytes(content)
-    (tmp_path / "index.json").write_text(f'{{"a/two": "{presets.sha256_of(content)}"}}')
+    (tmp_path / "index.json").write_text(f'{{"a/two": "{reading.sha256_of(content)}"}}')
     with pytest.raises(ValueError, match="the card of the preset a/two is that of a/one"):
         rnn_zoo.preset(tmp_path)
 
