@@ -154,8 +154,8 @@ class Program:
         Args:
             weights, hparams, data: as for `run`.
             split: "train", "valid" or "eval".
-            num_samples: number of samples, rounded up to whole batches, or the task's
-                `most_samples` if these are fewer.
+            num_samples: number of samples, rounded up to whole batches, but to no more than the
+                task's `most_samples`.
             whole: whether to go once through a finite data set of at most `num_samples` samples
                 instead of drawing from the split.
             task: the program's task at another length, to which `data` then belongs; it must be
@@ -178,6 +178,9 @@ class Program:
             batch_size = min(at_once, 1 << (num_samples - 1).bit_length())
         else:
             batch_size = -(-num_samples // -(-num_samples // at_once))
+            if most is not None and -(-num_samples // batch_size) * batch_size > most:
+                num_samples = most  # in whole batches, so that none is measured twice
+                batch_size = max(n for n in range(1, at_once + 1) if most % n == 0)
         num_batches = -(-num_samples // batch_size)
         shared = task.splits_share_a_program
         key = (None if shared else split, whole, batch_size, task.num_steps)

@@ -121,7 +121,9 @@ class Trial:
         entries = (OPTIMIZERS[name] for name in optimizer_names)
         updates = tuple((entry.update, entry.slots, entry.scales) for entry in entries)
         names = (optimizer_names, activation_names)
-        key = (repr(self.shape), *names, type(self.cells[0]), type(self.task), updates)
+        # A file of data may have changed, and a program holds where its splits begin and end.
+        data = repr(_without(self.task.lane_options, self.task.describe()))
+        key = (repr(self.shape), data, *names, type(self.cells[0]), type(self.task), updates)
         program = kept_programs.pop(key, None) or Program(
             self.task, self.cells, self.config.batch_size, *names, self.config.precision
         )

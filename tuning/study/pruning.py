@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from trainer.config import TrainConfig
 from trainer.storage.records import RunRecord
+from trainer.tasks import TASKS
 from trainer.windows import CURVE_POINTS
 
 #: Halving continues one in `ETA` trials at each rung.
@@ -86,11 +87,15 @@ def _comparable(config: dict[str, Any], loss: float) -> float:
     """Returns a score that is comparable between trials; lower is better."""
     if config["task"] != "capacity":
         return loss
-    return -config["task_options"]["num_samples"] * (1 - loss / math.log(2))
+    return -_num_samples(config) * (1 - loss / math.log(2))
 
 
 def _loss(config: TrainConfig, comparable: float) -> float:
     """Returns the loss at which a trial has a comparable score; the inverse of `_comparable`."""
     if config.task != "capacity":
         return comparable
-    return math.log(2) * (1 + comparable / config.task_options["num_samples"])
+    return math.log(2) * (1 + comparable / _num_samples(vars(config)))
+
+
+def _num_samples(config):
+    return (TASKS["capacity"].default_options() | config["task_options"])["num_samples"]

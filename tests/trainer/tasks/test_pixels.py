@@ -104,8 +104,12 @@ def test_the_accuracy_counts_the_last_step(digits):
 
 
 @pytest.mark.parametrize("split", ["valid", "eval", "train"])
-def test_no_image_is_measured_twice(digits, images, split):
+@pytest.mark.parametrize("at_once", [None, 7])
+def test_no_image_is_measured_twice(digits, images, split, at_once, monkeypatch):
     """On the splits that are read in order; training draws its images again and again."""
+    if at_once:  # which do not divide 300, as where states are wide
+        monkeypatch.setattr("trainer.program.EVALUATION_NUMBERS", 64 * at_once)
+        monkeypatch.setattr("trainer.trial.kept_programs", {})
     config = TrainConfig("digits", "rnn", num_params=300, train_steps=2)
     assert config.eval_samples == 4096
     trial = Trial(config)

@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 from on_backend import to_numpy
 
+from trainer import TrainConfig
 from trainer.errors import UserError
+from trainer.evaluation import Evaluator
 from trainer.storage.records import RunDirectory
 from trainer.tasks import TASKS
 from trainer.tasks.series import Series
 from trainer.tasks.series_file import load
+from trainer.trial import Trial
 
 N, T, K = 400, 7, 3
 
@@ -105,6 +108,24 @@ def test_a_file_that_changes_is_read_again(path, values, tmp_path):
     np.save(file, values[::-1])
     os.utime(file, ns=(1, 1))
     assert load(file, 9).sha256 != before
+
+
+def test_splits_are_those_of_the_file_as_it_is_now(tmp_path):
+    """Trials share a compiled program, which holds where the splits begin and end."""
+    file, options = tmp_path / "own.npy", {"num_steps": 9, "warmup_steps": 2}
+    options["path"] = str(file)
+    config = TrainConfig("series", "rnn", options, num_params=100, train_steps=1)
+
+    def loss():
+        trial = Trial(config)
+        return Evaluator(trial)(trial.random_weights(), "eval")["loss"]
+
+    rows = np.random.default_rng(0).normal(size=N)
+    np.save(file, rows)
+    small = loss()
+    # The last tenth of the longer series, which is its split eval, is of another scale.
+    np.save(file, np.concatenate([rows] * 9 + [30 * rows]))
+    assert loss() > 100 * small
 
 
 class Trap:

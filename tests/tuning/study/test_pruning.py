@@ -125,3 +125,7 @@ def test_capacity_is_compared_by_stored_bits(rule):
     assert list(limits) == pytest.approx([loss(50, 1000)] * 3)
     # A trial that cannot store as much at all is pruned whatever its loss.
     assert all(most < 0 for most in pruning_limits(rule, known, config(49)).values())
+    # With the default number of samples, no option is in the configurations.
+    default = dataclasses.replace(CONFIG, task="capacity")
+    limits = pruning_limits(rule, [record([0.5] * 20, default)] * 5, default).values()
+    assert list(limits) == pytest.approx([0.5] * 3)
