@@ -165,6 +165,10 @@ class StockOracle(DurableOracle, keras_tuner.oracles.BayesianOptimizationOracle)
         initial = self.num_initial_points or max(3 * len(self.hyperparameters.space), 3)
         return proposal | {"origin": "random" if len(completed) < initial else "search"}
 
+    def _get_hp_bounds(self):
+        # At 1, a logarithmic `Int` of the base class is above its range.
+        return np.array([[0, 1 - 1e-9] for _ in self._nonfixed_space()]).reshape(-1, 2)
+
     def _refit(self, completed: list[Trial]) -> None:
         """Fits to completed trials only; the base class imputes running ones from its last fit."""
         everything = self.trials, self.ongoing_trials

@@ -113,6 +113,16 @@ def test_seeds_differ_and_zero_is_a_seed(name, tmp_path):
     assert searches[0] == searches[1] != searches[2]
 
 
+@pytest.mark.parametrize("name", ORACLES)
+def test_whole_numbers_stay_within_their_range(name, tmp_path):
+    """keras-tuner's own search turns the upper end of a logarithmic range into the next number."""
+    hp = keras_tuner.HyperParameters()
+    hp.Int("steps", 75, 300, sampling="log")
+    oracle = make(ORACLES[name], tmp_path, hyperparameters=hp, initial_points=3)
+    tried = [values["steps"] for values in run(oracle, 6, loss=lambda values: -values["steps"])]
+    assert 75 <= min(tried) <= max(tried) <= 300
+
+
 @pytest.mark.slow
 def test_random_points_follow_their_distributions(tmp_path):
     tried = run(make(RandomOracle, tmp_path, hyperparameters=mixed_space()), 300)
