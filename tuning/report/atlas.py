@@ -46,7 +46,8 @@ class Measured(NamedTuple):
     """A number of a cell, with its interval.
 
     Attributes:
-        value, low, high: the number and its interval; NaN if all trials diverged.
+        value, low, high: the number and its interval; NaN if all trials diverged. The number alone
+            is NaN if the trials of the median seed did.
         run: name of the run behind it; "" if it summarises several.
     """
 
@@ -56,10 +57,13 @@ class Measured(NamedTuple):
     run: str = ""
 
     def __str__(self) -> str:
-        if math.isnan(self.value):
+        if math.isnan(self.low):
             return "all diverged"
         value, low, high = (f"{x:.3g}" if x < 1000 else f"{x:.0f}" for x in self[:3])
-        return value if low == high else f"{value} ({low} to {high})"
+        interval = low if low == high else f"{low} to {high}"
+        if math.isnan(self.value):
+            return f"some seeds diverged ({interval})"
+        return value if low == high else f"{value} ({interval})"
 
 
 class Atlas:
@@ -156,7 +160,7 @@ class Atlas:
         )
         return (
             "Results are those of the best trial on the split valid, measured on eval: the median "
-            "seed's, and in brackets the range of the seeds. Of two seeds, it is the better one's.",
+            "seed's, and in brackets the range of the seeds. Of two seeds, it is the mean.",
             f"A random trial learns if its loss is below {LEARNED} of chance. Shares are pooled "
             f"over {'; '.join(self.pooled(found))}, with Wilson's 95 % intervals.",
             f"The memory task's variance is divided by the share of its {DIMENSIONS} numbers for "
@@ -288,7 +292,8 @@ def _bests(part, multiple):
 def _measure(part, multiple):
     if multiple > 1:
         found = lengths.rows(part)
-        return part.run.map(found[found.multiple == multiple].set_index("run").ratio)
+        ratios = found[found.multiple == multiple].set_index("run").ratio
+        return part.run.map(ratios).astype(float)
     ratio = part.eval_loss / part.chance_loss
     recovered = (1 - ratio) / (part.units / DIMENSIONS).clip(upper=1)
     ratio = ratio.where(part.task != "memory", recovered)

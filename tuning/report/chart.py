@@ -265,6 +265,11 @@ class Chart:
         (line,) = self.axes.plot([], [], linestyle=dashes, color=self.ink, marker="")
         self.entry(label, line)
 
+    def note(self, sentence):
+        """Adds a sentence to the caption, once."""
+        if sentence not in self.notes:
+            self.notes.append(sentence)
+
     def record(self, table, arch):
         """Adds the runs of a table to the points, at columns x and y."""
         self._points.append(table.assign(arch=arch)[_POINT].reset_index(drop=True))

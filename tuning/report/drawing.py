@@ -16,8 +16,13 @@ from tuning.report.settings import groups, in_words
 Select = Callable[[pd.DataFrame], pd.DataFrame]
 PARAMETERS = "number of parameters"
 _BARS = "Points: the median seed; bars: the range of the seeds."
-_EVEN = "Of an even number of seeds, the point is the better of the middle two."
+_EVEN = (
+    "Of an even number of seeds, the point lies midway between the middle two, and leads to the "
+    "better one."
+)
 _BANDS = "Lines: the median of the studies; bands: their range."
+_ENDED = "Studies that ended earlier keep their last value."
+_FEASIBLE = "Medians are of the trials that did not diverge."
 
 
 def layers(
@@ -46,7 +51,7 @@ def _groups(layer, chart):
         return
     found = groups(layer)
     if found.unnamed:
-        chart.notes.append(f"Lines also differ in {in_words(found.unnamed)}.")
+        chart.note(f"Lines also differ in {in_words(found.unnamed)}.")
     for chart.group, part in found.parts:
         yield part
     chart.group = ""
@@ -66,7 +71,8 @@ def over_seeds(trials: pd.DataFrame, by: Iterable[str], x: str, y: str) -> pd.Da
     Returns:
         DataFrame with columns x, y, low and high, the range of y over the seeds, `seeds`, their
         number, and `lost`, the number of those without a y. Each row is a trial: of an even number
-        of seeds, the better of the middle two. It has no y if that seed has none.
+        of seeds, the better of the middle two, with the mean of their x and y. It has no y if one
+        of these seeds has none.
     """
     by = list(by)
     trials = trials.assign(seed=seeds_of(trials, by))
@@ -78,10 +84,13 @@ def over_seeds(trials: pd.DataFrame, by: Iterable[str], x: str, y: str) -> pd.Da
     of_group = bests.groupby(by, observed=True)
     low, high, found = (of_group[y].transform(name) for name in ("min", "max", "size"))
     bests = bests.assign(x=bests[x], y=bests[y], low=low, high=high, lost=bests.seeds - found)
-    middle = (bests.seeds - 1) // 2
-    is_lost = middle >= found
+    place, middle, next_one = of_group.cumcount(), (bests.seeds - 1) // 2, bests.seeds // 2
+    of_middle = bests[(place == middle) | (place == next_one)].groupby(by, observed=True)
+    for name in ("x", "y"):
+        bests[name] = of_middle[name].transform("mean").reindex(bests.index)
+    is_lost = next_one >= found
     bests = bests.assign(y=bests.y.mask(is_lost))
-    return bests[of_group.cumcount() == middle.mask(is_lost, 0)].reset_index(drop=True)
+    return bests[place == middle.mask(is_lost, 0)].reset_index(drop=True)
 
 
 def seeds_of(trials: pd.DataFrame, by: Iterable[str]) -> pd.Series:
@@ -149,10 +158,10 @@ def note_seeds(chart: Chart, table: pd.DataFrame) -> pd.DataFrame:
     Returns:
         The points to draw: the rows of the table that have a y.
     """
-    if table.seeds.max() > 1 and _BARS not in chart.notes:
-        chart.notes.append(_BARS)
-    if (table.seeds % 2 == 0).any() and _EVEN not in chart.notes:
-        chart.notes.append(_EVEN)
+    if table.seeds.max() > 1:
+        chart.note(_BARS)
+    if (table.seeds % 2 == 0).any():
+        chart.note(_EVEN)
     several = table[table.seeds > 1]
     for arch in in_order(several.arch[several.lost > 0]):
         each = several[several.arch == arch]
@@ -160,7 +169,7 @@ def note_seeds(chart: Chart, table: pd.DataFrame) -> pd.DataFrame:
         without = int(each.y.isna().sum())
         chart.without_median |= {arch} if without else set()
         ending = f"; {count(without, 'point')} without a median not drawn" if without else ""
-        chart.notes.append(
+        chart.note(
             f"{lost:,} of {seeds:,} seeds of {label(arch)} only diverged and count as the worst, "
             f"outside the bars{ending}."
         )
@@ -185,7 +194,7 @@ def chance(chart: Chart, levels: pd.Series, is_always_shown: bool = False) -> No
     if is_always_shown or max(high, at) - min(low, at) <= 3 * (high - low):
         chart.level(level, "chance")
     else:
-        chart.notes.append(f"Chance is at {level:.4g}.")
+        chart.note(f"Chance is at {level:.4g}.")
 
 
 def by_trial(
@@ -225,6 +234,8 @@ def by_trial(
                 running[study] = running[study].groupby(level=0).min()
         if statistic == "median":
             chart.dots(table, arch)
+            if len(table) < len(tried):
+                chart.note(_FEASIBLE)
         if statistic != "median":
             running |= _lost(chart, tried, table)
         over = pd.DataFrame(running).sort_index().ffill()
@@ -232,8 +243,9 @@ def by_trial(
         if has_band and len(running) > 1:
             finite = over.replace(np.inf, np.nan)
             curve |= {"low": finite.min(axis=1), "high": finite.max(axis=1)}
-            if _BANDS not in chart.notes:
-                chart.notes.append(_BANDS)
+            chart.note(_BANDS)
+        if len({study.index[-1] for study in running.values()}) > 1:
+            chart.note(_ENDED)
         drawn = pd.DataFrame(curve).replace(np.inf, np.nan).dropna(subset="y")
         if len(drawn):
             chart.curve(drawn, arch, dashes, step=statistic != "median")
@@ -248,7 +260,7 @@ def _lost(chart, trials, feasible):
     }
     if found:
         total, name = trials.study.nunique(), label(trials.arch.iloc[0])
-        chart.notes.append(
+        chart.note(
             f"{len(found):,} of {total:,} studies of {name} only diverged and count as the worst."
         )
     return found

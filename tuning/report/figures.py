@@ -220,7 +220,7 @@ def boxes(trials: pd.DataFrame, depth: int) -> Chart | None:
         chart.axes.set_yscale("log")
     chart.above(-0.55, "diverged:", "right")
     if trials.source.nunique() > 1:
-        chart.notes.append("Faint boxes: published trials, whose diverged ones are not counted.")
+        chart.note("Faint boxes: published trials, whose diverged ones are not counted.")
     chart.categories(names)
     return chart
 

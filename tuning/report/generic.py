@@ -185,7 +185,7 @@ def _note_infinite(chart, points):
     for arch in in_order(lost.arch):
         multiples = sorted(set(lost.multiple[lost.arch == arch]))
         times = " and ".join(map(str, multiples))
-        chart.notes.append(f"The loss of {label(arch)} is not finite at {times} times the length.")
+        chart.note(f"The loss of {label(arch)} is not finite at {times} times the length.")
 
 
 def _comparable(trials, task, setting):

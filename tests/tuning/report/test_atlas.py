@@ -59,15 +59,18 @@ def test_a_result_is_the_median_seed_s_best_trial_with_the_range_of_the_seeds():
         study(BITS, "rnn", [198, 9, 8, 7, 6, 1980], seed=2),
         study(PARENS, "rnn", [0.5, 0.75, 1, 1, 1, 1]),
         study(PARENS, "mgu", [None] * 6),
+        study(PARENS, "gru", [0.5] * 6),
+        study(PARENS, "gru", [None] * 6, seed=2),
     )
     # capacity() has 990 parameters.
-    assert cells.loc["rnn", BITS][:3] == (2.0, 1.0, 2.0)
+    assert cells.loc["rnn", BITS][:3] == (1.5, 1.0, 2.0)
     assert cells.loc["rnn", BITS].run == f"{BITS}-rnn-2/00005"
     assert cells.loc["rnn", PARENS][:3] == (0.5, 0.5, 0.5)
     assert np.isnan(cells.loc["mgu", PARENS].value)
     text = atlas.in_words(cells)
-    assert text.loc["rnn", BITS] == "2 (1 to 2)"
+    assert text.loc["rnn", BITS] == "1.5 (1 to 2)"
     assert text.loc["mgu", PARENS] == "all diverged"
+    assert text.loc["gru", PARENS] == "some seeds diverged (0.5)"
     assert text.loc["mgu", BITS] == text.loc["lstm", PARENS] == "not run"
     assert list(cells.index) == list(ARCHITECTURES)
     assert text.loc["mgu", "authors":"states"].tolist() == ["Zhou et al.", "2016", "h"]

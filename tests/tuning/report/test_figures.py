@@ -156,7 +156,10 @@ def test_searches_with_several_seeds_are_their_median_and_range():
     assert {4.0, 2.0} <= set(ends) and ends.min() == 0.5
     last = {tuple(end) for end in band.get_paths()[0].vertices if end[0] > 3}
     assert last == {(3.5, 0.5), (3.5, 2.0)}
-    assert chart.notes == ["Lines: the median of the studies; bands: their range."]
+    assert chart.notes == [
+        "Lines: the median of the studies; bands: their range.",
+        "Studies that ended earlier keep their last value.",
+    ]
 
 
 def test_seeds_at_a_single_size_draw_without_warnings():
@@ -183,10 +186,11 @@ def test_sizes_with_several_seeds_are_the_median_seed_and_bars():
     words = "Points: the median seed; bars: the range of the seeds."
     assert chart.notes == [words]
     chart = figures.memory(frame(*rows, trial("memory", 0.5, seed=3)))
-    assert (0.3,) in points(chart, "y")
+    assert points(chart, "y", "run") == [(0.4, "s/00003"), (0.4, "s/00004")]  # of 0.3 and 0.5
     assert chart.notes == [
         words,
-        "Of an even number of seeds, the point is the better of the middle two.",
+        "Of an even number of seeds, the point lies midway between the middle two, and leads to "
+        "the better one.",
     ]
 
 

@@ -180,7 +180,8 @@ def test_the_best_trial_is_drawn_at_multiples_of_the_trained_length():
     ]
     charts, captions = drawn(*rows)
     chart, text = charts["lengths"], captions[f"{TASK}-lengths"]
-    leaky = [(1, 0.1, "t/00002"), (2, 0.6, "t/00002")]
+    # Midway between 0.2 and 0.1, and between 0.8 and 0.6.
+    leaky = [(1, pytest.approx(0.15), "t/00002"), (2, pytest.approx(0.7), "t/00002")]
     assert points(chart, "x", "y", "run") == [*leaky[:1], (1, 0.6, "m/00003"), *leaky[1:]]
     bars = [bar.get_segments()[0][:, 1].tolist() for bar in chart.axes.collections]
     assert chart.axes.get_xticks().tolist() == [1, 2]
