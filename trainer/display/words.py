@@ -1,6 +1,7 @@
 """Numbers with their nouns and units, and texts that programs take for nothing else."""
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 #: A spreadsheet evaluates such a cell; a sign alone, as in +rnn or in a number, is harmless.
@@ -16,6 +17,12 @@ def count(number: int, one: str, many: str | None = None) -> str:
         many: its plural, if that is not the noun and an s.
     """
     return f"{number:,} {one if number == 1 else many or f'{one}s'}"
+
+
+def span(numbers: Iterable[int]) -> str:
+    """Returns the range of whole numbers: "4 to 12", or "4" if all are equal."""
+    low, high = min(numbers := [*numbers]), max(numbers)
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
 def duration(seconds: float) -> str:

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from trainer.display.words import count, printable
+from trainer.display.words import count, printable, span
 from tuning.report import statistics
 from tuning.report.chart import Chart
 from tuning.report.drawing import over_seeds
@@ -97,6 +97,10 @@ def _shown(chart, trials, used):
     return parts + pooled(series) + along(shown) + chart.notes
 
 
+def _sizes(trials):
+    return trials.groupby("study", observed=True).size()
+
+
 def _lost(trials):
     """Names the architectures that a chart summarises but has no point of."""
     for arch in in_order(trials.arch):
@@ -156,10 +160,7 @@ def _fewer(selected, most):
 
 
 def _describe(selected):
-    sizes = selected.groupby("study", observed=True).size()
-    low, high = sizes.min(), sizes.max()
-    each = f"{low:,}" if low == high else f"{low:,} to {high:,}"
-    text = f"{_count(selected)}, {each} per study"
+    text = f"{_count(selected)}, {span(_sizes(selected))} per study"
     diverged = int((selected.status == "infeasible").sum())
     text += f", {diverged:,} of them diverged" if diverged else ""
     stopped = int(selected.stopped_early.astype(bool).sum())
@@ -176,5 +177,4 @@ def _describe(selected):
     options = sorted({other_options(*pair) for pair in pairs} - {""})
     text += f"; {'; '.join(options)}" if options else ""
     budgets = sorted({int(budget) for budget in selected.max_params})
-    many = f"{budgets[0]:,} to {budgets[-1]:,}" if len(budgets) > 1 else f"{budgets[0]:,}"
-    return f"{text}; budget {many}.{_fewer(selected, high)}"
+    return f"{text}; budget {span(budgets)}.{_fewer(selected, _sizes(selected).max())}"

@@ -12,6 +12,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
+from trainer.display.words import span
 from trainer.tasks.memory import least_error
 from tuning.report import statistics
 from tuning.report.chart import Chart
@@ -71,7 +72,7 @@ def multipliers(trials: pd.DataFrame) -> Chart | None:
     if not found:
         return None
     chart.series = [found[-1].index]
-    factors = statistics.multipliers(statistics.best(found[-1], SIZE))
+    factors = statistics.multipliers(_bests_of_seeds(found[-1]))
     archs = in_order(factors.index)
     if len(archs) < 2:
         return None
@@ -91,17 +92,24 @@ def multipliers(trials: pd.DataFrame) -> Chart | None:
     return chart
 
 
+def _bests_of_seeds(trials):
+    return statistics.best(trials.assign(seed=trials.seed.fillna(-1)), (*SIZE, "seed"))
+
+
 def relu_effect(trials: pd.DataFrame, depth: int = 1) -> Chart | None:
     """2a: bits per parameter of all trials (solid) and of those with ReLU (dashed)."""
     chart = Chart(PARAMETERS, "bits per parameter", "log")
     for layer in layers(trials, chart, partial(with_each_activation, depth=depth), others=False):
-        for found, dashes in ((layer, "-"), (relu(layer), "--")):
-            table = statistics.best(found, SIZE)
-            table = table.assign(x=table.num_params, y=table.bits_per_parameter)
+        relus = relu(layer)
+        relus = relus[~relus.arch.isin(("irnn", "+rnn"))]
+        if len(relus):
+            each = span(relus.groupby([*SIZE, "seed"], observed=True, dropna=False).size())
+            chart.note(f"Points of ReLU only are the best of {each} trials.")
+        for found, dashes in ((layer, "-"), (relus, "--")):
+            table = note_seeds(chart, over_seeds(found, SIZE, "num_params", "bits_per_parameter"))
             for arch in in_order(table.arch):
-                if dashes == "-" or arch not in ("irnn", "+rnn"):
-                    line = table[table.arch == arch].sort_values("x")
-                    chart.line(line, arch, dashes, label=None if dashes == "-" else "ReLU only")
+                line = table[table.arch == arch].sort_values("x")
+                chart.line(line, arch, dashes, label=None if dashes == "-" else "ReLU only")
     chart.axes.set_ylim(bottom=0)
     return chart.or_none()
 
@@ -120,7 +128,7 @@ def dataset_sizes(trials: pd.DataFrame) -> Chart | None:
     """App.1: number of samples that the search chose, by stored bits."""
     chart = Chart("stored bits", "samples in the data set b", "log", "log")
     for layer in layers(trials, chart, capacity):
-        table = statistics.best(layer.assign(seed=layer.seed.fillna(-1)), (*SIZE, "seed"))
+        table = _bests_of_seeds(layer)
         table = table.assign(x=table.bits, y=table.num_samples)
         table = table[(table.x > 0) & table.y.notna()]
         for arch in in_order(table.arch):

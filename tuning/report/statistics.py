@@ -145,11 +145,11 @@ def welch(first: ArrayLike, second: ArrayLike) -> tuple[float, float, float]:
 def multipliers(bests: pd.DataFrame) -> pd.DataFrame:
     """Ratio of the parameters that two architectures need for equal capacity (figure 1i).
 
-    Let c be bits per parameter, averaged over the depths and sizes that both have. Then column x
-    needs c_y / c_x times the parameters of row y.
+    Let c be bits per parameter, averaged over the depths and sizes that both have, and there over
+    the seeds. Then column x needs c_y / c_x times the parameters of row y.
 
     Args:
-        bests: DataFrame of `best` by arch, depth and max_params, of capacity trials.
+        bests: DataFrame of `best` by arch, depth, max_params and seed, of capacity trials.
 
     Returns:
         DataFrame with rows y and columns x; NaN for pairs without a size at which both store bits.

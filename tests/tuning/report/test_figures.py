@@ -106,11 +106,15 @@ def test_stored_bits_are_the_best_trial_of_each_size():
 
 
 def test_relu_is_its_best_beside_the_best_of_all():
-    table = frame(
-        capacity(4000.0), capacity(2000.0, activation="relu"), capacity(1000.0, activation="relu")
-    )
-    found = points(figures.relu_effect(table), "y", "run")
+    rows = [capacity(4000.0), *(capacity(bits, activation="relu") for bits in (2000.0, 1000.0))]
+    found = points(figures.relu_effect(frame(*rows)), "y", "run")
     assert [run for _, run in found] == ["s/00001", "s/00000"]
+    more = [capacity(5000.0, seed=1, study="t")]
+    more += [capacity(3000.0, seed=1, study="t", activation="relu")]
+    chart = figures.relu_effect(frame(*rows, *more))
+    # Of two seeds, the best of one of them would favour their cell.
+    assert points(chart, "y") == [(pytest.approx(2500 / 990),), (pytest.approx(4500 / 990),)]
+    assert chart.notes[0] == "Points of ReLU only are the best of 1 to 2 trials."
 
 
 def test_memory_is_shown_by_units_with_its_theory():
