@@ -89,9 +89,13 @@ class MLSTMCell(ChunkedRNNCell):
         new_m = ops.maximum(since + m, ops.max(log_shares, -1))  # (6)
         shares = ops.exp(log_shares - new_m[..., None])  # (7)
         kept = ops.exp(since + m - new_m)[..., None]
-        products = shares * (q @ turned(k))
-        read = kept * (q @ turned(memory)) + products @ v  # (8)
-        total = kept * (q @ turned(n)) + ops.sum(products, -1, keepdims=True)  # (9)
+        products, kept_q = shares * (q @ turned(k)), kept * q
+        # One product instead of two, because JAX 0.10.2 gets products with constants wrong on a
+        # CPU, such as that with a memory of zeros.
+        factors = (products, kept_q), (turned(v), memory)
+        left, right = (ops.concatenate(each, -1) for each in factors)
+        read = left @ turned(right)  # (8)
+        total = ops.sum(products, -1, keepdims=True) + ops.sum(kept_q * n, -1, keepdims=True)  # (9)
         scale = ops.maximum(ops.absolute(total), ops.exp(-new_m)[..., None])
         h = o * ops.reshape(ops.moveaxis(read / scale, -2, 0), ops.shape(o))  # (10)
         # The states after the chunk.

@@ -35,7 +35,7 @@ _LONG = 32
 #: Time steps of a chunk, and the most chunks, each of which is compiled.
 _CHUNK, _CHUNKS = 64, 16
 #: Width of a state, in units, from which chunks are chosen where a loop is compiled on a CPU. With
-#: 32 they are 1.7 to 1.9 times as fast, with 16 half as fast (python -m benchmarks.chunks).
+#: 32 they are 1.5 to 1.8 times as fast, with 16 half as fast (python -m benchmarks.chunks).
 _WIDE = 32
 
 

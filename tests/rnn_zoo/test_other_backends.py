@@ -12,11 +12,11 @@ from processes import check_tests, jax_alone
 from slow import slow_except
 
 HERE = pathlib.Path(__file__).parent
-FILES = ("test_cells.py", "test_layers.py", "test_unroll.py", "test_inputs.py")
+FILES = ("test_cells.py", "test_layers.py", "test_unroll.py", "test_inputs.py", "test_scan.py")
 FILES += ("test_convert_models.py",)
 FLOAT32 = (
     "(equals_the_twin and not float64 and not keras_rnn) or (masks_compiled and True)"
-    " or unknown or begins"
+    " or unknown or begins or chunks_of_a_wide_cell"
 )
 ZOO = "equal_the_twin or light_table"
 #: Name of a run on JAX -> (which of the tests, environment). JAX needs a flag for float64. It

@@ -1,5 +1,7 @@
 """Linear recurrences as a parallel scan, and truncated backpropagation."""
 
+import math
+
 import keras
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from on_backend import QUICKEST, execute, gradients, needs_float64, to_numpy
 import rnn_zoo
 from rnn_zoo.algebra import state_widths
 from rnn_zoo.cells.linear import ChunkedRNNCell, LinearRNNCell
+from rnn_zoo.functional import draw_weights, forward, make_cells
 from rnn_zoo.layers import GRU, MLSTM, MinGRU
 from rnn_zoo.unroll import scan as scan_module
 from rnn_zoo.unroll import unroll
@@ -171,6 +174,25 @@ def test_chunks_are_exact_when_everything_is_forgotten(rng):
         to_numpy(unroll(cell, cell.fused(), inputs, scan=scan)[0]) for scan in (True, False)
     )
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_compiled_chunks_of_a_wide_cell_are_right(rng, monkeypatch):
+    """XLA computes products with constants, here the first states, in ways of their own."""
+    cells = make_cells("mlstm", 1, 160, seed=0)
+    inputs = rng.normal(size=(16, 64, 2)).astype("float32")
+    given = draw_weights(cells, 2, 3, seed=0), inputs
+
+    def results():
+        def loss(given):
+            return ops.mean(ops.square(forward(cells, *given)))
+
+        outputs = execute(QUICKEST, lambda given: forward(cells, *given), given)
+        return [outputs, *keras.tree.flatten(gradients(QUICKEST, loss, given))]
+
+    in_chunks = results()
+    monkeypatch.setattr(scan_module, "_WIDE", math.inf)
+    for one, other in zip(in_chunks, results(), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4 * np.max(np.abs(other)))
 
 
 def test_chunks_are_few_and_chosen_for_wide_states(rng, monkeypatch):
