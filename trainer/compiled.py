@@ -69,9 +69,10 @@ def _largest_file():
 
 def directory() -> pathlib.Path | None:
     """Returns the directory of compiled programs, or None if they are not kept."""
-    base = os.environ.get(VARIABLE) or os.environ.get("XDG_CACHE_HOME")
-    if base == "off":
-        return None
+    if own := os.environ.get(VARIABLE):
+        chosen = pathlib.Path(os.path.expanduser(own)).absolute()
+        return None if own == "off" else chosen / "rnn-zoo" / "programs"
+    base = os.environ.get("XDG_CACHE_HOME")
     if not base:
         places = {"darwin": "~/Library/Caches", "win32": "~/AppData/Local"}
         base = places.get(sys.platform, "~/.cache")

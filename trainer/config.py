@@ -39,7 +39,8 @@ class TrainConfig:
 
     Attributes:
         task, arch: names of the task and the architecture.
-        task_options: arguments of the task's constructor.
+        task_options: arguments of the task's constructor. Here and in the other options, lists
+            become tuples, which files of JSON do not tell apart.
         depth: number of layers; None for the least depth: 1, or 2 for the +RNN.
         num_params: parameter budget, which determines the number of units.
         train_steps: number of optimizer updates.
@@ -63,7 +64,8 @@ class TrainConfig:
         optimizer: a key of `trainer.optimizers.OPTIMIZERS`.
         optimizer_options: the optimizer's own hyperparameters, such as AdamW's weight_decay.
         lr_init: initial learning rate.
-        lr_decay_rate: final learning rate divided by the initial one.
+        lr_decay_rate: factor d by which the learning rate decays over the T steps: step t, from 1,
+            has the rate lr_init d^((t - 1) / T).
         momentum_logit: logit of the momentum m = σ(momentum_logit).
         gradient_clip_val: maximum global norm of the gradients.
         l2_decay: λ of the penalty λ Σ w² over all matrices.
@@ -156,6 +158,7 @@ class TrainConfig:
                 raise UserError(
                     f"{name} must be a dict from option to value, got {getattr(self, name)!r}"
                 )
+            object.__setattr__(self, name, _with_tuples(getattr(self, name)))
         for name in self.arch_options:
             own = ARCHITECTURES[arch].options
             if name not in own:
@@ -312,12 +315,21 @@ def without_effect(fields: Mapping[str, Any]) -> dict[str, str]:
         found |= _without_effect_on(arch, facts)
     if facts and (fields.get("matrix_init") or facts.matrix_init) == "identity":
         found["recurrent_scale"] = "an identity matrix has no scale"
+    if facts and fields.get("bias_init") == "normal" and not _any(fields.get("bias_scale", 0.0)):
+        found["bias_init"] = "bias_scale is 0"
+    task = tasks.TASKS.get(fields["task"]) if "task" in fields else None
+    if task and task.sweep is not Task.sweep:
+        found["eval_samples"] = f"the data set of {task.name} is measured whole"
     if update and not update.has_momentum:
         found["momentum_logit"] = f"{optimizer} has no momentum"
     if fields.get("preset") or fields.get("init_from"):
         start = "a preset" if fields.get("preset") else "a run"
         found |= dict.fromkeys(INITIAL_ARGUMENTS, f"training starts from the weights of {start}")
     return found
+
+
+def _any(by_gate):
+    return any(by_gate.values()) if isinstance(by_gate, dict) else by_gate
 
 
 def _without_effect_on(arch, facts):
@@ -332,6 +344,13 @@ def _without_effect_on(arch, facts):
         if not facts.gates_with(part):
             found[f"{part}_scale"] = f"{arch} has no {what}"
     return found
+
+
+def _with_tuples(value):
+    """Returns options with tuples for lists, since files of JSON have no tuples."""
+    if isinstance(value, dict):
+        return {name: _with_tuples(each) for name, each in value.items()}
+    return tuple(map(_with_tuples, value)) if isinstance(value, (list, tuple)) else value
 
 
 def is_registered(fields: Mapping[str, Any]) -> bool:

@@ -13,7 +13,7 @@ from rnn_zoo.functional import draw_weights, make_cells
 from rnn_zoo.sizing import count_params
 from trainer import backend, initial_weights, names
 from trainer.config import TrainConfig
-from trainer.errors import user_errors
+from trainer.errors import UserError, user_errors
 from trainer.optimizers import OPTIMIZERS, PAPER_OPTIMIZERS, canonical_name
 from trainer.options import default_options
 from trainer.program import Program
@@ -66,6 +66,11 @@ class Trial:
     ):
         self.config, self.task = config, config.make_task()
         self._tasks = {1: self.task}
+        if missing := [name for name in self.task.lane_options if name not in self.task.data]:
+            raise UserError(
+                f"the task {config.task} has {', '.join(missing)} in lane_options and not in data; "
+                "put the value there, and let draw read it from there"
+            )
         self.run_id, self.stop_above = run_id, dict(stop_above or {})
         self.date = provenance.now()
         shape = (self.task.input_dim, self.task.output_dim)
@@ -98,7 +103,9 @@ class Trial:
         fixed = _without(self.task.lane_options, bound.arguments)
         own = _without(self.cells[0].lane_options, config.arch_options)
         shape = (config.task, fixed, config.arch, own, config.depth, self.units, config.batch_size)
-        return (*shape, config.precision, self.optimizers)
+        # A task may derive these from its lane options.
+        form = (self.task.input_dim, self.task.output_dim, self.task.num_steps)
+        return (*shape, form, str(self.task.loss_steps), config.precision, self.optimizers)
 
     def program(
         self,

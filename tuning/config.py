@@ -43,10 +43,12 @@ class StudyConfig:
             0 to k - 2 are known, so the trials do not depend on the number of workers. If None, it
             follows from the size of the study; see `tuning.study.schedule.default_batch`. At most
             256, because two batches are proposed before the first trial trains.
-        initial_points: number of random trials whose results the search needs. Trials that are
-            proposed before these are known, as `batch` describes, are random too: with 2 initial
-            points in batches of 1, the first three trials. If None, it follows from the sizes of
-            the study and of the space; see `tuning.study.schedule.default_initial_points`.
+        initial_points: number of trials that are proposed before the search chooses any, at random
+            but for `first`. The results of some of them are not known by then, as `batch`
+            describes; at least two must be, so with 2 initial points in batches of 1, the first
+            three trials are random. The searches of Optuna and keras-tuner wait for as many results
+            instead. If None, it follows from the sizes of the study and of the space; see
+            `tuning.study.schedule.default_initial_points`.
         early_stopping: "none"; "median" to prune a trial whose training loss after a quarter, a
             half or three quarters of its steps is above the median of earlier trials; or "halving"
             to prune a trial that is not among the best third of them after 1, 3 or 9 twentieths of

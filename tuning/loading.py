@@ -9,7 +9,7 @@ import pandas as pd
 from trainer.display.words import printable
 from trainer.errors import UserError
 from trainer.windows import CURVE_POINTS, window_ends
-from tuning.rows import NAMES, OPTIONS
+from tuning.rows import NAMES, OPTIONS, numbers
 from tuning.trials import collect, frame, with_copies
 
 #: Columns of `trials.read` that hold JSON and are replaced by columns of their own.
@@ -34,8 +34,9 @@ def load(path: str | os.PathLike, curves: bool = False) -> pd.DataFrame:
           trial of the architecture has one per gate.
         - the other fields of the record and its configuration: `preset`, `init_from`,
           `transferred_from`, `searched`, `input_dim`, `output_dim`, `host` and `command`.
-        - the task's metrics on the split eval, under their own names, and those at 2 times the
-          trained length as `lengths.2.loss`, `lengths.2.accuracy` and so on, with
+        - the task's metrics on the split eval, under their own names, or as `metrics.NAME` if
+          another column has the name; those of a list as NAME.0, NAME.1 and so on; and those at 2
+          times the trained length as `lengths.2.loss`, `lengths.2.accuracy` and so on, with
           `lengths.2.num_steps` and `lengths.2.chance_loss`.
 
         Runs that the report leaves out are included: `excluded` has the reason. Those that are not
@@ -80,7 +81,8 @@ def _tidy(found, details):
     trials = trials.rename(columns={"num_inputs": "input_dim"} | options)
     hparams = pd.DataFrame(found.hparams.map(json.loads).tolist())
     fields, metrics = (pd.DataFrame([row[k] for row in details]) for k in ("fields", "metrics"))
-    metrics = metrics.rename(columns=lambda name: f"metrics.{name}" if name in trials else name)
+    taken = {*trials, *fields, *hparams}
+    metrics = metrics.rename(columns=lambda name: f"metrics.{name}" if name in taken else name)
     lengths = pd.DataFrame(map(_at_lengths, found.lengths.map(json.loads)))
     for table in (fields, metrics, lengths, hparams):
         # Activation, optimizer and number of steps are fields of the record too.
@@ -94,9 +96,8 @@ def _at_lengths(lengths):
     found = {}
     for each in lengths:
         values = {"num_steps": each["num_steps"], "chance_loss": each["chance_loss"]}
-        for name, value in (values | (each["metrics"] or {})).items():
-            if isinstance(value, (int, float)):
-                found[f"lengths.{each['multiple']}.{name}"] = value
+        for name, value in numbers(values | (each["metrics"] or {})).items():
+            found[f"lengths.{each['multiple']}.{name}"] = value
     return found
 
 

@@ -4,7 +4,7 @@ import contextlib
 import json
 import pathlib
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from rnn_zoo.names import home_of
@@ -204,12 +204,20 @@ def _details(record):
     found = {name: getattr(record, name) for name in _OTHERS}
     found |= {name: record.config.get(name) for name in _OTHERS_OF_CONFIG}
     found["searched"] = tuple(record.searched)
-    metrics = {
-        name: value
-        for name, value in record.metrics.get("eval", {}).items()
-        if name not in ("loss", *METRICS.values()) and isinstance(value, (int, float))
-    }
-    return {"fields": found, "metrics": metrics}
+    evaluated = record.metrics.get("eval", {})
+    others = {name: v for name, v in evaluated.items() if name not in ("loss", *METRICS.values())}
+    return {"fields": found, "metrics": numbers(others)}
+
+
+def numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """Returns the numbers among metrics, those of a list as NAME.0, NAME.1 and so on."""
+    found: dict[str, float] = {}
+    for name, value in metrics.items():
+        if isinstance(value, list):
+            found |= numbers({f"{name}.{index}": each for index, each in enumerate(value)})
+        elif isinstance(value, (int, float)):
+            found[name] = value
+    return found
 
 
 def _exclusion(record):

@@ -44,6 +44,9 @@ def test_both_backends_keep_programs_in_the_user_s_cache_directory(tmp_path, env
     assert int(os.environ["JAX_COMPILATION_CACHE_MAX_SIZE"]) == compiled.MAX_BYTES
     environment.setenv("RNN_ZOO_CACHE", str(tmp_path / "elsewhere"))
     assert compiled.directory() == tmp_path / "elsewhere" / "rnn-zoo" / "programs"
+    environment.chdir(tmp_path)
+    environment.setenv("RNN_ZOO_CACHE", "here")
+    assert compiled.directory() == tmp_path / "here" / "rnn-zoo" / "programs"
 
 
 def test_nothing_is_kept_if_it_is_off_or_the_disk_is_almost_full_or_read_only(

@@ -1,6 +1,7 @@
 """`TrainConfig.eval_lengths`: what records have equals a slow measurement at each length."""
 
 import dataclasses
+import json
 
 import keras
 import numpy as np
@@ -168,6 +169,35 @@ def test_a_length_that_the_task_refuses_is_refused_before_training():
     )
     with pytest.raises(UserError, match=expected):
         config.check_memory(config.make_task())
+
+
+def test_what_lanes_may_differ_in_is_data(drift):
+    class Lost(Drift):
+        def __init__(self, num_steps=3, scale=1.0):
+            super().__init__(num_steps, scale)
+            self.data = {"factor": self.data["scale"]}
+
+    class Scored(Drift):
+        def __init__(self, num_steps=3, scale=1.0):
+            super().__init__(num_steps, scale)
+            self.loss_steps = slice(int(scale), None)
+
+    register("lost", Lost)
+    with pytest.raises(UserError, match="task lost has scale in lane_options and not in data; put"):
+        Trial(TrainConfig("lost", "rnn", num_params=60))
+    register("scored", Scored)
+    config = TrainConfig("scored", "rnn", num_params=60)
+    shapes = [
+        Trial(dataclasses.replace(config, task_options={"scale": scale})).shape
+        for scale in (1.0, 1.5, 2.0)
+    ]
+    assert shapes[0] == shapes[1] != shapes[2]
+
+
+def test_lists_in_options_are_tuples_as_files_do_not_tell_them_apart(drift):
+    config = TrainConfig("drift", "rnn", task_options={"scale": [1, (2, [3])]})
+    assert config.task_options == {"scale": (1, (2, (3,)))}
+    assert TrainConfig(**json.loads(json.dumps(dataclasses.asdict(config)))) == config
 
 
 @pytest.mark.parametrize(

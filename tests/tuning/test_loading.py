@@ -38,9 +38,14 @@ def test_columns_tell_where_a_run_starts_and_how_it_was_measured(write, tmp_path
 
 
 def test_metrics_of_a_task_are_columns(write, tmp_path):
-    own = {"loss": 0.1, "variance_recovered": 0.25, "depth": 9.0, "words": ["a"]}
+    own = {"loss": 0.1, "variance_recovered": 0.25, "depth": 9.0, "words": ["a"], "host": 3.0}
+    own |= {"lr_init": 5.0, "pair": [1.0, [2.0]]}
     write("a", record("00000", eval_loss=0.1, metrics={"eval": own}), record("00001"))
     found = tuning.load(tmp_path)
+    assert found[["metrics.lr_init", "metrics.host", "pair.0", "pair.1.0"]].iloc[0].tolist() == [
+        *(5, 3, 1, 2)
+    ]
+    assert (found.lr_init == 0.1).all()
     assert found.variance_recovered.fillna(-1).tolist() == [0.25, -1]
     assert found["metrics.depth"].tolist()[0] == 9 and found.depth.tolist() == [2, 2]
     assert not {"loss", "words", "mutual_information"} & set(found)
@@ -53,7 +58,7 @@ def test_metrics_at_other_lengths_are_columns(write, tmp_path):
     write("a", record("00000", lengths=lengths), record("00001"))
     found = tuning.load(tmp_path)
     columns = found.filter(regex="^lengths")
-    expected = {"num_steps": 10, "chance_loss": 0.5, "loss": 0.25}
+    expected = {"num_steps": 10, "chance_loss": 0.5, "loss": 0.25, "by_stream.0": 1.0}
     expected = {f"lengths.2.{name}": value for name, value in expected.items()}
     expected |= {"lengths.4.num_steps": 20, "lengths.4.chance_loss": 0.5}
     assert columns.iloc[0].to_dict() == expected

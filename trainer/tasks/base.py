@@ -84,7 +84,7 @@ class Task:
         ranges: name of a constructor's argument -> its range in a search, in the form of
             `StudyConfig.ranges`, or a function from the parameter budget to one.
         lane_options: names of the constructor's arguments that may differ between the trials of
-            one program; these are scalars in `data`.
+            one program. `data` has a scalar of the same name for each, which `draw` reads.
         pooled_options: names of the constructor's arguments in which runs may differ and still be
             compared, besides those that a search tunes. Reports import no custom tasks, so it
             concerns tasks of this package and `tuning.load` after a registration.

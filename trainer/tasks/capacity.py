@@ -77,8 +77,8 @@ class Capacity(Task):
         # Arguments of the compiled program, so that trials may differ in them.
         self.data = {
             "num_samples": np.uint32(num_samples),
-            "every": np.float32(presentation == "every"),
-            "signed": np.float32(coding == "signed"),
+            "presentation": np.float32(presentation == "every"),
+            "coding": np.float32(coding == "signed"),
         }
 
     def draw(self, data, split, seed, step, batch_size):
@@ -100,9 +100,9 @@ class Capacity(Task):
         bits = ops.right_shift(words[..., None], shifts) & counter_rng.word(1)
         bits = ops.reshape(bits, (*bits.shape[:-2], -1))[..., : self.input_dim + 1]
         label, x = ops.cast(bits[..., None, :1], "int32"), ops.cast(bits[..., 1:], "float32")
-        x = x - data["signed"][..., None, None] * (1 - x)
+        x = x - data["coding"][..., None, None] * (1 - x)
         first = ops.cast(ops.arange(self.num_steps) == 0, "float32")
-        shown = ops.maximum(first, data["every"][..., None])
+        shown = ops.maximum(first, data["presentation"][..., None])
         return Batch(Held(x, shown), ops.repeat(label, self.num_steps, axis=-2))
 
     @classmethod

@@ -78,8 +78,8 @@ class DurableOracle(keras_tuner.Oracle):
         hyperparameters: the search space; None if the model defines it.
         seed: seed of all random numbers; if None, one is drawn and stored with the search.
         first: values of the first trial, such as known good ones; None to let the search choose.
-        initial_points: number of random trials before the model chooses; the algorithm's default if
-            None.
+        initial_points: number of random trials before the model chooses: proposed ones, or results
+            where a subclass says so; the algorithm's default if None.
         **options: other arguments of `keras_tuner.Oracle`.
 
     Attributes:

@@ -22,7 +22,7 @@ class OptunaOracle(RandomOracle):
 
     Args:
         objective, max_trials, hyperparameters, seed, first, **options: see `DurableOracle`.
-        initial_points: see `DurableOracle`; 10 by default.
+        initial_points: number of random trials that must have ended; 10 by default.
     """
 
     def propose(self, trial_id: str) -> dict[str, Any]:

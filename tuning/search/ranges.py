@@ -264,6 +264,9 @@ def with_fixed(config: TrainConfig, study: "StudyConfig") -> TrainConfig:
 def without_effect(config: TrainConfig, study: "StudyConfig", given: Collection[str]) -> list[str]:
     """Says which of the values that the user set have no effect in any trial of a study."""
     idle = idle_fields(dataclasses.asdict(with_fixed(config, study)))
+    searched = [each.name for each in of_ranges(config, study) if each.fixed is None]
+    if any(name.startswith("bias_scale") for name in searched):
+        idle.pop("bias_init", None)
     names = {*given, *(name.partition(".")[0] for name in study.ranges)}
     return [f"{name} has no effect: {reason}" for name, reason in idle.items() if name in names]
 

@@ -149,8 +149,13 @@ def hyperparameters(space: Sequence[Hyperparameter]) -> "keras_tuner.HyperParame
         if each.condition:
             scope = hp.conditional_scope(each.condition.name, list(each.condition.values))
         with scope:
-            if each.distribution == "categorical":
-                is_ordered = not isinstance(each.choices[0], (str, bool))
+            if isinstance(next(iter(each.choices), None), bool):  # which a `Choice` makes integers
+                if each.fixed is None:
+                    hp.Boolean(each.name)
+                else:
+                    hp.Fixed(each.name, each.fixed)
+            elif each.distribution == "categorical":
+                is_ordered = not isinstance(each.choices[0], str)
                 hp.Choice(each.name, list(each.choices), ordered=is_ordered)
             else:
                 make = hp.Int if "integer" in each.distribution else hp.Float

@@ -578,6 +578,21 @@ def test_a_hyperparameter_that_no_trial_uses_is_not_in_the_space():
             "momentum_logit has no effect: sgd has no momentum",
         ]
     assert without_effect(start, StudyConfig(), {"lr_init"}) == []
+    start = config(bias_init="normal")
+    for ranges, names in (
+        ({}, []),
+        ({"bias_scale": 0.0}, ["bias_init has no effect: bias_scale is 0"]),
+    ):
+        assert without_effect(start, StudyConfig(ranges=ranges), {"bias_init"}) == names
+
+
+def test_choices_of_truth_values_are_no_numbers():
+    for wanted, expected in (([False, True], {False, True}), (True, {True}), ([False], {False})):
+        study = StudyConfig(ranges={"permuted": wanted})
+        features = Features(hyperparameters(of_study(config("digits", "rnn"), study)[0]))
+        points = features.draw(np.random.default_rng(0), 20)
+        found = [features.decode(point)["task_options.permuted"] for point in points]
+        assert set(found) == expected and set(map(type, found)) == {bool}
 
 
 def test_files_of_earlier_versions_have_intervals():
