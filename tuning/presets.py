@@ -115,14 +115,26 @@ def _make(say):
         if name in trained_before:
             say(f"{name}: has weights; kept as it is")
             continue
+        ending = ""
         if name in chosen:
+            before = record.eval_loss
             record, weights = trained(name, record)
+            search |= {"eval": before}
+            ending = _compared(record, before)
         made = card(name, record, search)
-        ending = (", with weights" if weights else "") + _replaced(FLAGS.out, made)
+        ending += _replaced(FLAGS.out, made)
         with user_errors():
             write(FLAGS.out, made, weights)
         loss = f"eval loss {record.eval_loss:.4g}{_words(options.changed(record))}"
         say(f"{name}: {loss}{ending}")
+
+
+def _compared(record, before):
+    """Says how good a training is beside that of the search."""
+    words = f", with weights; the search had {before:.4g}"
+    if record.eval_loss - before > 0.02 * record.chance_loss:
+        words += " (a trial alone rounds differently than in lanes; try another --longer)"
+    return words
 
 
 def _words(values):

@@ -33,11 +33,12 @@ class Training(TypedDict):
 
 
 class Search(TypedDict):
-    """How hyperparameters were found."""
+    """How hyperparameters were found, and the eval loss there if the model was trained again."""
 
     algorithm: str | None
     num_trials: Count
     infeasible: Count
+    eval: NotRequired[float]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,6 +112,8 @@ class Preset:
                 f"the best of {self.search['num_trials']} trials ({self.search['algorithm']}), "
                 f"{self.search['infeasible']} of them infeasible"
             )
+            if "eval" in self.search:
+                rows["search"] += f", with eval loss {self.search['eval']:.4g}"
         rows["weights"] = f"SHA-256 `{self.weights}`" if self.weights else "none"
         lines = [f"### {self.name}", "", "| | |", "|---|---|"]
         for name, value in rows.items():

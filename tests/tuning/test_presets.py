@@ -17,8 +17,10 @@ from on_backend import tensorflow_only
 import rnn_zoo
 from rnn_zoo.presets import writing
 from trainer import UserError
+from trainer.config import read_config
 from trainer.storage.records import RunDirectory
 from trainer.tasks import TASKS
+from trainer.trial import Trial
 from tuning import options, presets
 from tuning.study import log
 
@@ -208,6 +210,25 @@ def test_presets_are_not_written_through_a_link(command, preset_root, tmp_path):
     with pytest.raises(UserError, match="capacity is a symbolic link"):
         command()
     assert not os.listdir(tmp_path / "elsewhere") and os.listdir(preset_root) == ["capacity"]
+
+
+def test_a_training_that_is_worse_than_the_search_is_named(command, runs, monkeypatch, capsys):
+    best = best_of(runs)
+    loss = best.eval_loss + 0.03 * best.chance_loss
+    metrics = best.metrics | {"eval": best.metrics["eval"] | {"loss": loss}}
+    worse = dataclasses.replace(best, eval_loss=loss, metrics=metrics)
+    weights = Trial(read_config(best.config, "best")).random_weights()
+    for again, expected in (
+        (best, ""),
+        (worse, " (a trial alone rounds differently than in lanes;"),
+    ):
+        monkeypatch.setattr(presets, "trained", lambda *given, again=again: (again, weights))
+        command("--train=*")
+        said = f"with weights; the search had {best.eval_loss:.4g}{expected}"
+        assert said in " ".join(capsys.readouterr().out.split())
+        card = rnn_zoo.preset(NAME)
+        assert card.search["eval"] == best.eval_loss and card.scores["eval"] == again.eval_loss
+        assert f"0 of them infeasible, with eval loss {best.eval_loss:.4g}" in str(card)
 
 
 @pytest.mark.slow
