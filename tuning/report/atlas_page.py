@@ -23,6 +23,7 @@ def files(of: atlas.Atlas, trials: pd.DataFrame, runs: str) -> dict[str, str | b
     found = atlas.complete(trials)
     cells = of.table(found)
     chart = atlas_figure.draw(cells, of.first)
+    cells, missing = _measured(cells, [*of.columns])
     pictures = {kind: chart.picture(kind, "atlas") for kind in page.KINDS} if chart else {}
     html = page.fill(
         "atlas",
@@ -36,7 +37,7 @@ def files(of: atlas.Atlas, trials: pd.DataFrame, runs: str) -> dict[str, str | b
         svg=page.inline(chart.svg("atlas"), "atlas", chart.inks) if chart else None,
         caption=atlas_figure.CAPTION,
         kinds=page.KINDS,
-        notes=of.notes(found),
+        notes=[*of.notes(found), *missing],
         data=page.pack(_packed(cells)),
     )
     texts = {
@@ -45,6 +46,14 @@ def files(of: atlas.Atlas, trials: pd.DataFrame, runs: str) -> dict[str, str | b
         "tables/atlas.md": atlas.in_words(cells).to_markdown(index=False) + "\n",
     }
     return texts | {f"figures/atlas.{kind}": picture for kind, picture in pictures.items()}
+
+
+def _measured(cells, columns):
+    """The rows and columns of a table with results, and a sentence on the other columns."""
+    is_empty = cells.isna().all()
+    empty = [name for name in columns if is_empty[name]]
+    missing = [f"No cell has run yet: {'; '.join(empty)}."] if empty else []
+    return cells.loc[cells[columns].notna().any(axis=1), ~is_empty], missing
 
 
 def _packed(cells):

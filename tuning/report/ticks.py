@@ -6,7 +6,7 @@ from matplotlib import ticker
 from matplotlib.axis import Axis
 
 #: Ticks within a decade, from few to many.
-_DIGITS = ((1,), (1, 3), (1, 2, 5), (1, 2, 3, 5, 7), tuple(range(1, 10)))
+_DIGITS = ((1,), (1, 3), (1, 2, 5), (1, 2, 3, 5, 7), (1, 1.5, 2, 3, 5, 7), tuple(range(1, 10)))
 #: Smallest number of labelled ticks, and the largest that fit.
 FEWEST, MOST = 3, 9
 # Not Matplotlib's "$10^6$", which is off: names from files could have its syntax.
