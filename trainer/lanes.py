@@ -1,7 +1,8 @@
 """Trains many trials in one program, side by side in lanes.
 
-A trial gets the same result in a lane as alone, up to rounding. When a trial ends, its lane takes
-the next one. A diverged lane is frozen.
+A trial gets the same result in a lane as alone, up to rounding, which SOAP's eigenvectors and rates
+at the edge of divergence amplify. When a trial ends, its lane takes the next one. A diverged lane
+is frozen.
 
 Each of P lanes costs 1/P of the program's time and memory. A lane's memory holds its weights,
 gradients and optimizer slots. Between the forward and the backward pass it also holds at most

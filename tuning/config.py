@@ -41,8 +41,10 @@ class StudyConfig:
             gin file or grid) at its value; see `tuning.search.ranges.hold`.
         batch: number of trials proposed together. Batch k is proposed once the results of batches
             0 to k - 2 are known, so the trials do not depend on the number of workers. If None, it
-            follows from the size of the study; see `tuning.study.schedule.default_batch`. At most
-            256, because two batches are proposed before the first trial trains.
+            follows from the size of the study and the number of trials that train at once when it
+            begins; see `tuning.study.schedule.default_batch`. Set it to get the same trials on
+            machines with other numbers of cores. At most 256, because two batches are proposed
+            before the first trial trains.
         initial_points: number of trials that are proposed before the search chooses any, at random
             but for `first`. The results of some of them are not known by then, as `batch`
             describes; at least two must be, so with 2 initial points in batches of 1, the first

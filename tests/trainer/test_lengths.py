@@ -12,6 +12,7 @@ from rnn_zoo.model import build_model, set_weights
 from trainer import TrainConfig, UserError, counter_rng, train
 from trainer.display.comparison import Run, show_comparison
 from trainer.display.progress import Display
+from trainer.evaluation import Evaluator
 from trainer.export import load_model
 from trainer.lanes import Lanes
 from trainer.storage import json_files
@@ -192,6 +193,19 @@ def test_what_lanes_may_differ_in_is_data(drift):
         for scale in (1.0, 1.5, 2.0)
     ]
     assert shapes[0] == shapes[1] != shapes[2]
+
+
+def test_targets_without_the_steps_at_their_axis_are_refused(drift):
+    class Turned(Drift):
+        target_time_axis = -1
+
+    register("turned", Turned)
+    trial = Trial(TrainConfig("turned", "rnn", num_params=60, eval_samples=8))
+    message = (
+        r"Turned has 3 steps, and targets of shape \(8, 3, 1\); its target_time_axis is -1 and m"
+    )
+    with pytest.raises(UserError, match=message):
+        Evaluator(trial)(trial.random_weights())
 
 
 def test_lists_in_options_are_tuples_as_files_do_not_tell_them_apart(drift):

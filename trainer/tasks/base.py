@@ -246,6 +246,12 @@ class Task:
         """Returns outputs and targets at the scored steps; arguments are those of `loss`."""
         if outputs.shape[-2] == self.num_steps:
             outputs = _cut(outputs, self.loss_steps, -2)
+        shape = tuple(batch.targets.shape)
+        if len(shape) < -self.target_time_axis or shape[self.target_time_axis] != self.num_steps:
+            raise UserError(
+                f"{type(self).__name__} has {self.num_steps} steps, and targets of shape {shape}; "
+                f"its target_time_axis is {self.target_time_axis} and must be the axis of the steps"
+            )
         return outputs, _cut(batch.targets, self.loss_steps, self.target_time_axis)
 
     def mean(self, values: Tensor, batch: Batch | WeightedBatch) -> Tensor:
