@@ -81,41 +81,34 @@ def unroll(
     if not isinstance(weights, Fused):
         weights = fuse(cell, weights)
     inputs, time_major = _read_in(cell, weights, inputs, time_major)
-    noise_of_step = noise or Noise({}, {})
-    needs_loop = mask is not None or any(noise_of_step) or truncate is not None
-    if not needs_loop:
+    drawn = noise or Noise({}, {})
+    if truncate is not None:
+        cut = _cuts(inputs, time_major, truncate)
+        drawn = drawn._replace(per_step=drawn.per_step | {"cut": cut})
+    if mask is None and not any(drawn):
         found = _at_once(cell, weights, inputs, time_major, initial_state, state_sequences, scan)
         if found is not None:
             outputs, states = found
             return outputs if sequence else outputs[-1], states
-    its = backend.current()
+    its, probe = backend.current(), _probe(weights)
     step = step_of(cell, noise is not None, its.ops, its.equivalent)
-    drawn: dict[str, tuple[int, Any]] = {}
     if truncate is not None:
-        step, drawn = with_truncation(step), {"cut": (1, "bool")}
-    for part in noise_of_step:
-        drawn |= {name: (array.shape[-1], array.dtype) for name, array in part.items()}
-    run, probe = with_mask_argument(step), _probe(weights)
+        step = with_truncation(step)
+    sizes = {name: (a.shape[-1], a.dtype) for part in drawn for name, a in part.items()}
     widths = [state.shape[-1] for state in weights.initial_state]
     vectors = {name: ops.expand_dims(array, -1) for name, array in weights.vectors.items()}
-    form = form_of(step, cell.gates, widths, probe, drawn, vectors)
+    form = form_of(step, cell.gates, widths, probe, sizes, vectors)
     has_output_state = mask is not None or not (sequence or form.output_state is not None)
+    run = with_output_state(step, its.ops) if has_output_state else with_mask_argument(step)
     if has_output_state:
-        run = with_output_state(step, its.ops)
         form = form._replace(output_state=len(cell.state_names))
     is_compiled = its.is_compiled() and not _AUTOMATIC.get()
     x, projections = _inputs_of_loop(cell, weights, inputs, time_major, form.groups, is_compiled)
     over_time = next(each for each in (x, *(projections or ())) if each is not None)
-    if truncate is not None:
-        steps = ops.arange(ops.shape(over_time)[0])[:, None, None]
-        cut = ops.logical_and(steps % truncate == 0, steps > 0)
-        noise_of_step = noise_of_step._replace(per_step=noise_of_step.per_step | {"cut": cut})
-    if initial_state is None:
-        initial_state = _learned_states(weights, over_time)
-    states = list(initial_state)
+    states = list(initial_state or _learned_states(weights, over_time))
+    num_states = len(states)
     if has_output_state:
         states.append(ops.zeros_like(states[0]))
-    num_states = len(initial_state)
     returned = [form.output_state] if sequence else []
     returned += [i for i in range(num_states) if state_sequences and i not in returned]
     large = is_large(probe.shape[-2], _batch_size(inputs, time_major))
@@ -128,7 +121,7 @@ def unroll(
         x,
         states,
         mask,
-        list(noise_of_step),
+        list(drawn),
         [
             {name: ops.expand_dims(array, -2) for name, array in each.items()}
             for each in (weights.diagonals, weights.vectors)
@@ -137,6 +130,12 @@ def unroll(
     found = dict(zip(returned, sequences, strict=True))
     outputs = found[form.output_state] if sequence else last[form.output_state]
     return outputs, [found[i] if state_sequences else last[i] for i in range(num_states)]
+
+
+def _cuts(inputs, time_major, truncate):
+    """Return (T, 1, 1) booleans: whether no gradient passes through the states before a step."""
+    steps = ops.arange(_length(inputs, time_major))[:, None, None]
+    return ops.logical_and(steps % truncate == 0, steps > 0)
 
 
 def _at_once(cell, weights, inputs, time_major, initial_state, state_sequences, scan):
@@ -201,11 +200,11 @@ def _batch_size(inputs, time_major):
 
 
 def _length(inputs, time_major):
-    """Return T, or None if it is not static."""
+    """Return T, as a tensor if it is not static."""
     if isinstance(inputs, Held):
-        return inputs.shown.shape[-1]
+        return ops.shape(inputs.shown)[-1]
     array = inputs.codes if isinstance(inputs, OneHot) else inputs
-    return array.shape[0 if time_major else -2]
+    return ops.shape(array)[0 if time_major else -2]
 
 
 def _inputs_of_loop(cell, weights, inputs, time_major, groups, is_compiled):

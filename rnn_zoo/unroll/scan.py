@@ -44,7 +44,7 @@ def scans(cell: Any, length: Any, asked: bool | None) -> bool:
 
     Args:
         cell: the cell.
-        length: T, or None if it is not static.
+        length: T, an integer if it is static.
         asked: the caller's wish, or None.
 
     Raises:
