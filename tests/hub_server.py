@@ -11,11 +11,15 @@ from loopback import listening
 
 
 class Hub:
-    """Its commits: dict from path to content, the oldest first; and the requests so far."""
+    """Its commits: dict from path to content, the oldest first; and the requests so far.
+
+    `claims` is the number of bytes by which files are longer by their headers than they are.
+    """
 
     def __init__(self, repository):
         self.repository, self.commits, self.requests = repository, [], []
         self.is_made = self.is_private = False
+        self.claims = 0
 
     def sha(self, number):
         return hashlib.sha1(str(number).encode()).hexdigest()
@@ -90,6 +94,8 @@ def serving(repository):
                 return self.send({"error": "not found"}, 404, code)
             content = files[path]
             headers = {"X-Repo-Commit": sha, "ETag": f'"{hashlib.sha1(content).hexdigest()}"'}
+            if hub.claims:
+                headers["X-Linked-Size"] = str(len(content) + hub.claims)
             return self.send(content, 200, headers=headers)
 
         def send(self, content, status=200, error=None, headers=None):

@@ -122,6 +122,11 @@ class Preset:
         return "\n".join(map(printable, lines))
 
 
+def most_bytes(path: str) -> int:
+    """Return the most bytes of a file of presets: an index, a card, or weights."""
+    return 10**7 if path.endswith(".json") else 2**31
+
+
 def printable(text: str) -> str:
     """Return a text whose control characters are escapes, as a terminal would obey them."""
     return text if text.isprintable() else repr(text)[1:-1]

@@ -7,7 +7,10 @@ import pathlib
 import re
 from types import ModuleType
 
+from rnn_zoo.presets.card import most_bytes
+
 SCHEME = "hf://"
+_STATUS = re.compile(r"\d{3} (Client|Server) Error")
 _PATTERN = re.compile(
     r"hf://(?P<repository>[^/@]+/[^/@]+)(?:@(?P<revision>[^/@]+))?(?:/(?P<rest>.+))?"
 )
@@ -30,19 +33,38 @@ class Repository:
     def __str__(self):
         return f"{SCHEME}{self.repository}" + (f"@{self.revision}" if self.revision else "")
 
-    def joinpath(self, path: str) -> pathlib.Path:
+    def joinpath(self, path: str, again: bool = False) -> pathlib.Path:
         """Return the local copy of a file.
 
+        Args:
+            path: its path in the repository.
+            again: whether to download it even if there is a copy.
+
         Raises:
-            ValueError: there is no such file, or it cannot be downloaded.
+            ValueError: there is no such file, it cannot be downloaded, or it is far too large.
         """
         hub = library()
+        if (size := self._size(path)) > most_bytes(path):
+            raise ValueError(f"{self}: {path} has {size:,} bytes, and is not fetched")
         try:
-            found = pathlib.Path(hub.hf_hub_download(self.repository, path, revision=self._commit))
+            found = pathlib.Path(
+                hub.hf_hub_download(
+                    self.repository, path, revision=self._commit, force_download=again
+                )
+            )
         except Exception as error:  # of the library, the network or the disk
             raise ValueError(f"{self}: {path} cannot be fetched: {reason(error)}") from None
         self._commit = found.parents[path.count("/")].name
         return found
+
+    def _size(self, path):
+        """Return the size of a file, or 0 if the Hub cannot be asked: there may be a copy."""
+        hub = library()
+        try:
+            url = hub.hf_hub_url(self.repository, path, revision=self._commit)
+            return hub.get_hf_file_metadata(url).size or 0
+        except Exception:  # of the library or the network; the download will say why
+            return 0
 
 
 def parse(name: str) -> tuple[Repository, str | None]:
@@ -75,8 +97,9 @@ def library() -> ModuleType:
 def reason(error: BaseException) -> str:
     """Return what an error of the Hub says, in one line."""
     lines = [line.strip() for line in str(error).splitlines()]
-    # The first of several has an HTTP status and the number of a request.
-    text = next(filter(None, [*lines[1:], *lines]), type(error).__name__)
+    # The first of several may have an HTTP status and the number of a request alone.
+    said = [line for line in lines if line and not _STATUS.match(line)]
+    text = next(iter(said or filter(None, lines)), type(error).__name__)
     status = getattr(getattr(error, "response", None), "status_code", None)
     hint = "; if it is private, log in with `hf auth login`" if status in (401, 403, 404) else ""
     return f"{text.rstrip('.')}{hint}"

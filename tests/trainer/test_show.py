@@ -338,6 +338,12 @@ def assert_one_line(err, *parts):
 MISTAKES = {
     "no run": (None, [], ["--run_dir"]),
     "nowhere": (None, ["--run_dir=nowhere"], ["nowhere holds no run"]),
+    "a file": (
+        None,
+        ["--run_dir=/proc/version"],
+        ["is a file; a run is a directory"],
+    ),
+    "a long name": (None, [f"--run_dir={'a' * 300}"], ["aaa holds no run"]),
     "num": ("parens", ["--num=-1"], ["--num", "-1"]),
     "many": ("parens", ["--num=1001"], ["--num", "1001", "1000"]),
     "length": ("text8", ["--length=-5"], ["--length", "-5"]),

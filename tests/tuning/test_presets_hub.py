@@ -100,6 +100,31 @@ def test_a_changed_file_is_refused(served, mine, tmp_path):
     assert len(served.commits) == 1
 
 
+@pytest.mark.parametrize("file", ["index.json", "capacity/gru-300.safetensors"])
+def test_a_damaged_copy_is_fetched_again(served, mine, tmp_path, file):
+    presets.upload(mine, TARGET)
+    name = f"{TARGET}/capacity/gru-300"
+    expected = rnn_zoo.load(name).preset
+    (copy,) = (tmp_path / "cache").rglob(f"snapshots/*/{file}")
+    copy.write_bytes(copy.read_bytes()[:-9] + bytes(9))
+    assert rnn_zoo.load(name).preset == expected
+
+
+def test_a_file_that_is_far_too_large_is_not_fetched(served, mine, monkeypatch):
+    presets.upload(mine, TARGET)
+    served.commits[-1]["index.json"] = b" " * (10**7 + 1)
+    with pytest.raises(ValueError, match=r"index.json has 10,000,001 bytes, and is not fetched"):
+        rnn_zoo.load(TARGET)
+    assert not [each for each in served.requests if each[0] == "GET" and "index" in each[1]]
+
+
+def test_what_a_download_lacks_is_said(served, mine):
+    presets.upload(mine, TARGET)
+    served.claims = 5
+    with pytest.raises(ValueError, match=r"index\.json cannot be fetched: .*[Cc]onsistency check"):
+        rnn_zoo.load(TARGET)
+
+
 @pytest.mark.parametrize(
     "name, message",
     [

@@ -1,6 +1,7 @@
 """A run's directory, record and measurements."""
 
 import dataclasses
+import errno
 import hashlib
 import itertools
 import json
@@ -335,9 +336,13 @@ class RunDirectory:
         """
         try:
             return json_files.read(self.record_path, RunRecord)
-        except FileNotFoundError:
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
+                raise
             reason = "holds no run (no record.json)"
-            if (self.path.parent / "study.json").exists() and self.path.is_dir():
+            if os.path.isfile(self.path):
+                reason = "is a file; a run is a directory"
+            elif os.path.isdir(self.path) and (self.path.parent / "study.json").exists():
                 reason = (
                     "is a trial that was not kept (no record.json): its study keeps the runs of as "
                     "many best trials as --keep says; its record is in trials.jsonl"

@@ -147,7 +147,10 @@ def _standardised(values, label):
 def _of_npy(raw, label):
     try:
         # Not `np.load`, which reads archives and, if asked, pickles as well.
-        values = np.lib.format.read_array(io.BytesIO(raw), allow_pickle=False)
+        file = io.BytesIO(raw)
+        values = np.lib.format.read_array(file, allow_pickle=False)
+        if left := len(raw) - file.tell():
+            raise ValueError(f"{left:,} bytes follow the array")
         if values.ndim not in (1, 2) or values.dtype.kind not in "iuf":
             raise ValueError(f"it has the shape {values.shape} and the type {values.dtype}")
     except Exception as error:  # a damaged header raises almost anything

@@ -1,6 +1,7 @@
 """Forecasts of a file: windows, splits, standardisation and chance in plain NumPy; wrong files."""
 
 import hashlib
+import io
 import os
 import pickle
 
@@ -133,6 +134,12 @@ class Trap:
         return (os.mkdir, (os.environ["TRAP"],))
 
 
+def npy(array):
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
 TEXT = "\n".join(["a,b", *(f"{n},{n * n % 7}" for n in range(400))])
 #: Name -> content, and a part of the message.
 WRONG = {
@@ -154,6 +161,7 @@ WRONG = {
     "feed.csv": (TEXT.replace("17,2", "17\x0c2,2"), r"line 19, column a: '17\\x0c2' is no number"),
     "score.csv": (TEXT.replace("17,2", "1_7,2"), "line 19, column a: '1_7' is no number"),
     "none.npy": (np.zeros((0,)), "has 0 rows of numbers"),
+    "two.npy": (b"".join(map(npy, (np.arange(600), np.arange(600)))), "4,928 bytes follow the ar"),
     "end.csv": ("\n".join([*map(str, range(900)), *["5"] * 120]), "last 10 % of the rows are con"),
     "bytes.csv": (b"\xff\xfe\x00", "bytes.csv is not text; give"),
     "text.npy": (TEXT, "text.npy is no .npy file of numbers"),
