@@ -13,13 +13,14 @@ from loopback import listening
 class Hub:
     """Its commits: dict from path to content, the oldest first; and the requests so far.
 
-    `claims` is the number of bytes by which files are longer by their headers than they are.
+    `claims` is the number of bytes by which files are longer by their headers than they are, and
+    `ignores` a file that its .gitignore excludes.
     """
 
     def __init__(self, repository):
         self.repository, self.commits, self.requests = repository, [], []
         self.is_made = self.is_private = False
-        self.claims = 0
+        self.claims, self.ignores = 0, None
 
     def sha(self, number):
         return hashlib.sha1(str(number).encode()).hexdigest()
@@ -66,8 +67,8 @@ def serving(repository):
             if self.path.startswith(f"/api/models/{hub.repository}/preupload/"):
                 files = json.loads(body)["files"]
                 answers = [
-                    {"path": each["path"], "uploadMode": "regular", "shouldIgnore": False}
-                    for each in files
+                    {"path": path, "uploadMode": "regular", "shouldIgnore": path == hub.ignores}
+                    for path in (each["path"] for each in files)
                 ]
                 return self.send({"files": answers})
             if self.path.startswith(f"/api/models/{hub.repository}/commit/"):

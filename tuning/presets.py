@@ -13,8 +13,8 @@ import fnmatch
 import importlib
 import json
 import math
+import os
 import pathlib
-import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -22,7 +22,7 @@ from absl import flags
 
 from rnn_zoo.architectures import ARCHITECTURES, canonical_name
 from rnn_zoo.presets import Preset, hub, list_presets, preset, read_files, read_weights
-from rnn_zoo.presets.reading import read_index, sha256_of
+from rnn_zoo.presets.reading import INDEX, read_index, sha256_of
 from rnn_zoo.presets.writing import prepare, write
 from trainer.cli import main as cli
 from trainer.cli import train_flags
@@ -35,7 +35,8 @@ from tuning import options, studies
 from tuning.study import consistency, identity, log
 
 #: Files of presets in a repository.
-_OURS = re.compile(r"[^/]+/[^/]+\.(json|safetensors)|index\.json")
+#: Files that a new repository on the Hub may have.
+_OF_NEW_REPOSITORIES = {".gitattributes", "README.md"}
 
 USAGE = """Makes presets from the best trials of sweeps and studies.
 
@@ -239,7 +240,7 @@ def _lost(root, found):
     """Returns a sentence for each study of a sweep at or below a directory that has lost trials."""
     counts = {path: log.num_lines(path) for path in found}
     sweeps = {path.parent.parent for path in found if path.parent.name == "studies"}
-    sweeps |= {path for path in (root, *root.iterdir()) if (path / "sweep.json").is_file()}
+    sweeps |= {path for path in (root, *root.iterdir()) if os.path.isfile(path / "sweep.json")}
     problems: list[str] = []
     lost = [text for each in sorted(sweeps) for text in studies.lost(each, root, counts, problems)]
     return problems + lost
@@ -364,8 +365,9 @@ def _paper(record):
 def upload(directory: str | pathlib.Path, target: str, private: bool = False) -> str:
     """Uploads the presets of a directory to the Hugging Face Hub, in one commit.
 
-    Each file is checked first. The repository is made if it is missing. Its presets that the
-    directory does not have are removed; README.md becomes the model card.
+    Each file is checked first. The repository is made if it is missing. Presets of its index that
+    the directory does not have are removed, and its other files stay, but for README.md, which
+    becomes the model card.
 
     Args:
         directory: the directory.
@@ -376,7 +378,8 @@ def upload(directory: str | pathlib.Path, target: str, private: bool = False) ->
         The commit's URL.
 
     Raises:
-        UserError: no presets, a damaged file, a malformed target, or the Hub refuses.
+        UserError: no presets, a damaged file, a malformed target, a repository of other files, or
+            the Hub refuses or ignores a file.
     """
     with user_errors():
         repository, rest = hub.parse(target)
@@ -388,13 +391,38 @@ def upload(directory: str | pathlib.Path, target: str, private: bool = False) ->
     try:
         api = library.HfApi()
         api.create_repo(name, private=private, exist_ok=True)
-        ours = [file for file in api.list_repo_files(name) if _OURS.fullmatch(file)]
-        changes = [library.CommitOperationDelete(file) for file in ours if file not in files]
+        there = set(api.list_repo_files(name))
+        if INDEX not in there and there - _OF_NEW_REPOSITORIES:
+            raise UserError(
+                f"{target} holds other files and no presets; give a repository of its own"
+            )
+        obsolete = sorted((_presets_at(repository, there) & there) - files.keys())
+        changes = [library.CommitOperationDelete(file) for file in obsolete]
         changes += [library.CommitOperationAdd(file, content) for file, content in files.items()]
-        message = f"Upload {count(len(files) - 1, 'file')} of presets"
-        return str(api.create_commit(name, changes, commit_message=message).commit_url)
+    except UserError:
+        raise
     except Exception as error:  # of the library or the network
         raise UserError(f"{target}: nothing was uploaded: {hub.reason(error)}") from None
+    try:
+        message = f"Upload {count(len(files) - 1, 'file')} of presets"
+        url = str(api.create_commit(name, changes, commit_message=message).commit_url)
+        ignored = sorted(files.keys() - set(api.list_repo_files(name)))
+    except Exception as error:
+        raise UserError(f"{target}: may not have been uploaded: {hub.reason(error)}") from None
+    if ignored:
+        raise UserError(
+            f"{target}: {', '.join(ignored)} not uploaded: its .gitignore excludes such files"
+        )
+    return url
+
+
+def _presets_at(repository, there):
+    """Returns the files of the presets in a repository's index; none if it has none, or damaged."""
+    try:
+        names = read_index(repository) if INDEX in there else {}
+    except ValueError:
+        return set()
+    return {f"{name}.{kind}" for name in names for kind in ("json", "safetensors")}
 
 
 def _model_card(target, directory):

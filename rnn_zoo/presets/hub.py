@@ -99,7 +99,9 @@ def reason(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines()]
     # The first of several may have an HTTP status and the number of a request alone.
     said = [line for line in lines if line and not _STATUS.match(line)]
-    text = next(iter(said or filter(None, lines)), type(error).__name__)
+    text = next(iter(said or filter(None, lines)), "")
+    if " " not in text:  # such as the missing key of an answer
+        text = f"{type(error).__name__} {text}".strip()
     status = getattr(getattr(error, "response", None), "status_code", None)
     hint = "; if it is private, log in with `hf auth login`" if status in (401, 403, 404) else ""
     return f"{text.rstrip('.')}{hint}"

@@ -19,6 +19,7 @@ from trainer import Callback, UserError
 from trainer.callbacks import CALLBACKS, Callbacks, make
 from trainer.callbacks.jsonl import JsonLines
 from trainer.callbacks.mlflow import MLflow
+from trainer.callbacks.wandb import WandB
 from trainer.cli import main as cli
 from trainer.display.progress import Display
 from trainer.storage import json_files
@@ -121,6 +122,19 @@ def test_an_exception_names_the_callback():
     (note,) = caught.value.__notes__
     assert note.startswith(f"RuntimeError in the callback {__name__}.test_an_exception")
     assert note.endswith("Impatient.on_measure: enough")
+
+
+def test_an_error_of_a_service_is_one_line():
+    class Remote(Callback):
+        service = "MLflow"
+
+        def on_measure(self, row):
+            raise RuntimeError("database or disk is full\n[SQL: INSERT ...]")
+
+    with pytest.raises(UserError, match=r"^MLflow failed \(on_measure\): database or disk is ful"):
+        Callbacks([Remote()]).on_measure({"run_id": "a"})
+    for callback in (WandB, MLflow):
+        assert callback.service
 
 
 @pytest.mark.parametrize("name", ["wandb", "mlflow"])
@@ -264,7 +278,8 @@ def test_mlflow_writes_runs_to_a_file(tmp_path):
     assert (params["task"], params["arch"], params["gate_bias.u"]) == ("capacity", "gru", "2.0")
     assert curve(found["b"]) == [(1, 5), (2, 4), (3, 3)]
     assert found["b"].data.metrics["eval_loss"] == 0.25
-    list(replay(MLflow(tracking_uri=uri), "c", (0.5,), first=3))
+    # A killed run begins at a checkpoint before the last step that was logged.
+    list(replay(MLflow(tracking_uri=uri), "c", (0.9, 0.5), first=2))
     assert sorted(runs()) == ["a", "b", "c"]
     assert runs()["c"].info.status == "FINISHED"
     assert curve(runs()["c"]) == [(1, 3), (2, 2), (3, 1), (4, 0.5)]

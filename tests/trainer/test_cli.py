@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 
+import processes
 import pytest
 from absl import flags
 from commands import PARENS, assert_refused, tree
@@ -108,6 +109,42 @@ def test_help_may_be_read_in_part(tmp_path):
     done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, check=False)
     os.close(writing)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+#: A command that prints a character of no other encoding than UTF-8, and its working directory.
+PRINTS = """
+import os, sys
+from absl import flags
+from trainer.cli import main
+from trainer.display.progress import Display
+def command():
+    Display().say("4 \N{MULTIPLICATION SIGN}")
+    print(sys.stderr is not None and os.fstat(2) is not None, file=sys.stderr)
+main.run(command, flags.FlagValues(), "")
+"""
+
+
+@pytest.mark.parametrize("closed", ["", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_and_other_encodings_stop_nothing(closed, tmp_path):
+    environment = processes.environment(PYTHONIOENCODING="ascii", PYTHONUTF8="0")
+    command = ["bash", "-c", f'"$0" -c "$1" {closed}', sys.executable, PRINTS]
+    done = subprocess.run(command, capture_output=True, env=environment, cwd=tmp_path, check=False)
+    assert done.returncode == 0
+    assert (done.stdout, done.stderr) == (
+        b"" if " >" in f" {closed}" else b"4 ?\n",
+        b"" if "2>" in closed else b"True\n",
+    )
+
+
+def test_a_removed_working_directory_is_one_line(tmp_path, monkeypatch, capsys):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    monkeypatch.setattr(sys, "argv", ["command"])
+    with pytest.raises(SystemExit) as caught:
+        cli.run(lambda: 0, flags.FlagValues(), "")
+    assert caught.value.code == 2
+    assert capsys.readouterr().err.startswith("error: the working directory was removed; change")
 
 
 # Help.

@@ -80,12 +80,27 @@ def test_a_repository_is_private_on_demand(served, mine):
 
 def test_an_upload_leaves_other_files_and_removes_old_presets(served, mine, tmp_path):
     presets.upload(mine, TARGET)
-    served.commits[-1] |= {"LICENSE": b"mine", "notes/a.txt": b"mine"}
+    others = ("LICENSE", "notes/a.txt", "onnx/model.json", "capacity/own.safetensors")
+    served.commits[-1] |= dict.fromkeys(others, b"mine")
     (tmp_path / "next").mkdir()
     make(tmp_path / "next", "capacity/gru-300", SMALL, weights=False)
     presets.upload(tmp_path / "next", TARGET)
-    kept = ["LICENSE", "README.md", "capacity/gru-300.json", "index.json", "notes/a.txt"]
-    assert sorted(served.commits[-1]) == kept
+    kept = {*others, "README.md", "capacity/gru-300.json", "index.json"}
+    assert served.commits[-1].keys() == kept
+
+
+def test_a_repository_of_other_files_is_left_alone(served, mine):
+    served.is_made = True
+    served.commits.append({".gitattributes": b"", "model.safetensors": b"theirs"})
+    with pytest.raises(UserError, match="hf://me/cells holds other files and no presets; give a"):
+        presets.upload(mine, TARGET)
+    assert len(served.commits) == 1
+
+
+def test_a_file_that_the_repository_ignores_is_named(served, mine):
+    served.ignores = "capacity/gru-300.safetensors"
+    with pytest.raises(UserError, match=r"gru-300\.safetensors not uploaded: its \.gitignore"):
+        presets.upload(mine, TARGET)
 
 
 def test_a_changed_file_is_refused(served, mine, tmp_path):

@@ -63,7 +63,12 @@ class Callbacks(Callback):
         for callback in self._all:
             try:
                 getattr(callback, name)(facts)
+            except UserError:
+                raise
             except Exception as error:
+                if service := getattr(callback, "service", None):
+                    reason = str(error).strip().partition("\n")[0] or type(error).__name__
+                    raise UserError(f"{service} failed ({name}): {reason}") from None
                 cls = type(callback)
                 place = f"{cls.__module__}.{cls.__qualname__}.{name}"
                 error.add_note(f"{type(error).__name__} in the callback {place}: {error}")

@@ -15,6 +15,10 @@ Scalar = bool | int | float | str
 class Callback:
     """Base class of callbacks, which are called while runs train; its methods do nothing.
 
+    Attributes:
+        service: name of the service that an adapter logs to, whose errors are then one line; None
+            for other callbacks, whose errors have a traceback.
+
     The trials of a study train side by side, so calls for different runs alternate. Every dict has
     the `run_id` of its run.
 
@@ -31,6 +35,8 @@ class Callback:
 
         trainer.train(config, callbacks=["tensorboard", Best()])
     """
+
+    service: str | None = None
 
     def on_start(self, info: dict[str, Any]) -> None:
         """Called before a run trains, again when it is resumed.

@@ -32,11 +32,14 @@ class MLflow(Callback):
         UserError: mlflow is not installed.
     """
 
+    service = "MLflow"
+
     def __init__(self, experiment: str | None = None, tracking_uri: str | None = None):
         self._mlflow = optional_package("mlflow")
         self._client = self._mlflow.MlflowClient(tracking_uri)
         self._name = experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME", "rnn-zoo")
         self._runs: dict[str, str] = {}
+        self._logged: dict[str, int] = {}  # last step, of a run that continues after a kill
 
     def on_start(self, info: dict[str, Any]) -> None:
         client, experiment = self._client, self._experiment()
@@ -46,13 +49,16 @@ class MLflow(Callback):
         self._runs[info["run_id"]] = run.info.run_id
         if same:
             client.update_run(run.info.run_id, "RUNNING")
+            known = client.get_metric_history(run.info.run_id, "train_loss")
+            self._logged[info["run_id"]] = max((each.step for each in known), default=0)
             return
         entity = self._mlflow.entities.Param
         params = [entity(name, str(value)) for name, value in settings_of(info).items()]
         client.log_batch(run.info.run_id, params=params)
 
     def on_measure(self, row: dict[str, Any]) -> None:
-        self._log(row, numbers_of(row), row["step"])
+        if row["step"] > self._logged.get(row["run_id"], 0):
+            self._log(row, numbers_of(row), row["step"])
 
     def on_end(self, record: dict[str, Any]) -> None:
         self._log(record, results_of(record), record["steps_done"])

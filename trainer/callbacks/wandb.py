@@ -28,6 +28,8 @@ class WandB(Callback):
         UserError: wandb is not installed.
     """
 
+    service = "Weights & Biases"
+
     def __init__(self, project: str | None = None, **options: Any):
         self._wandb = optional_package("wandb")
         self._options = {"project": project or os.environ.get("WANDB_PROJECT", "rnn-zoo")} | options

@@ -41,6 +41,7 @@ def run(main: Callable[[], int | None], flag_holder: flags.FlagValues, usage: st
         flag_holder: the program's flags.
         usage: text that `--help` prints above the flags.
     """
+    _open_streams()
     arguments = sys.argv[1:]
     if any(argument in ("-h", "--help", "-help") for argument in arguments):
         try:
@@ -65,7 +66,8 @@ def run(main: Callable[[], int | None], flag_holder: flags.FlagValues, usage: st
     except OSError as error:
         if error.filename is None and error.errno is None:
             raise
-        fail(f"cannot use {error.filename or 'a file'}: {error.strerror}")
+        what = f"cannot use {error.filename}" if error.filename else "cannot read or write"
+        fail(f"{what}: {error.strerror}")
     except Exception as error:
         if memory.is_out(error):
             fail(f"out of memory; {memory.ADVICE}")
@@ -76,6 +78,21 @@ def run(main: Callable[[], int | None], flag_holder: flags.FlagValues, usage: st
         print("interrupted", file=sys.stderr)
         code = INTERRUPTED
     sys.exit(code or 0)
+
+
+def _open_streams():
+    """Opens standard streams that the caller has closed, and makes them write all characters."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # which takes the first number that is free
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, pathlib.Path(os.devnull).open("w"))  # noqa: SIM115
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
 
 
 def _check_installed():
@@ -113,7 +130,10 @@ def _import_named(flag_holder):
     """
     given = {name: flag_holder[name].value for name in flag_holder}
     names.look_at(_looked_at(given))
-    here = os.getcwd()
+    try:
+        here = os.getcwd()
+    except FileNotFoundError:
+        raise UserError("the working directory was removed; change to another one") from None
     if names.is_looked_at(here) and pathlib.Path(here) != pathlib.Path(__file__).parents[2]:
         # `python -m` puts it first, where its files would replace libraries.
         sys.path[:] = [path for path in sys.path if path not in ("", here)]

@@ -38,7 +38,7 @@ class Display:
 
     def __init__(self, console: Console | None = None, clock: Callable[[], float] = time.monotonic):
         # Tables in redirected output need not fit a terminal's width.
-        width = None if sys.stdout.isatty() else 200
+        width = None if sys.stdout and sys.stdout.isatty() else 200
         self.console = console or Console(highlight=False, width=width)
         self.clock = clock
         self._began, self._printed = clock(), -math.inf

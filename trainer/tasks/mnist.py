@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import os
+import re
 
 import numpy as np
 
@@ -52,13 +53,17 @@ def _load(path):
         import tensorflow_datasets as tfds
 
         parts = tfds.as_numpy(tfds.load("mnist", data_dir=path, download=False, batch_size=-1))
+        both = [parts[split] for split in ("train", "test")]
+        images = np.concatenate([part["image"].reshape(-1, 784) for part in both])
+        labels = np.concatenate([part["label"] for part in both])
+        if images.dtype != np.uint8 or len(images) != len(labels) or set(labels) - set(range(10)):
+            raise ValueError("its images or labels are not those of digits")
     except Exception as error:  # TFDS raises almost anything where data are missing
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:100]
+        words = re.sub(r"\{\{.*?\}\}", "", f"{type(error).__name__}: {error}").split()
         raise UserError(
-            f"no MNIST in {path or 'the default directory'} ({reason}); download it: python -c "
-            "\"import tensorflow_datasets as t; t.load('mnist')\", or give --mnist_path=DIR"
+            f"no MNIST in {path or 'the default directory'} ({' '.join(words)[:100]}); remove what "
+            'is damaged there, and download it: python -c "import tensorflow_datasets as t; '
+            "t.load('mnist')\", or give --mnist_path=DIR"
         ) from None
-    images = np.concatenate([parts[split]["image"].reshape(-1, 784) for split in ("train", "test")])
-    labels = np.concatenate([parts[split]["label"] for split in ("train", "test")])
     digest = hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest()
     return images, labels, len(parts["train"]["label"]), digest

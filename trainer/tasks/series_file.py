@@ -114,7 +114,8 @@ def _read(file, label, stamp):
         raise UserError(f"{label} cannot be read: {error.strerror}; give {FORMS}") from None
     values = _of_npy(raw, label) if file.endswith(".npy") else _of_csv(raw, label)
     if len(values) < LEAST or not values.size:
-        raise UserError(f"{label} has {count(len(values), 'row')} of numbers; give {FORMS}")
+        rows = len(values) if values.size else 0
+        raise UserError(f"{label} has {count(rows, 'row')} of numbers; give {FORMS}")
     if not np.isfinite(values).all():
         row, column = np.argwhere(~np.isfinite(values))[0]
         raise UserError(
@@ -126,7 +127,8 @@ def _read(file, label, stamp):
 
 def _standardised(values, label):
     train = values[: len(values) * 80 // 100]
-    mean, deviation = train.mean(axis=0), train.std(axis=0)
+    with np.errstate(over="ignore", invalid="ignore"):  # refused below
+        mean, deviation = train.mean(axis=0), train.std(axis=0)
     # The deviation of equal numbers can be above 0 by rounding.
     least = 1e-12 * abs(train).max(axis=0)
     if not (is_fine := (deviation > least) & np.isfinite(deviation)).all():

@@ -108,12 +108,8 @@ def run(
     }
     html = page.render(about, drawn, tables, claims, found, missing)
     out = pathlib.Path(out)
-    _write(out, drawn, {**tables, "claims": (None, claims)})
-    with whole(out / "index.html", "w") as file:
-        file.write(html)
-    for name, content in (pages | compared).items():
-        with whole(out / name, "w" if isinstance(content, str) else "wb") as file:
-            file.write(content)
+    contents = _contents(drawn, {**tables, "claims": (None, claims)}) | pages | compared
+    _write(out, contents | {"index.html": html})
     belongs = len(usual) and any(len(panel.select(usual)) for panel in FIGURES.values())
     _summarise(out, drawn, tables, claims, missing if belongs else [], display)
     if pages:
@@ -181,23 +177,29 @@ def _read(runs, published_trials):
     return found, own[own.excluded != ""], problems
 
 
-def _write(out, figures, tables):
-    for name in _FOLDERS:
-        (out / name).mkdir(parents=True, exist_ok=True)
+def _contents(figures, tables):
+    """Content of the figures' and tables' files by path, None for figures without trials."""
+    found = {}
     for name, (_, chart, _) in figures.items():
         for kind in METADATA:
-            path = out / "figures" / f"{name}.{kind}"
-            if chart is None:
-                path.unlink(missing_ok=True)
-                continue
-            with whole(path) as file:
-                file.write(chart.picture(kind, name))
+            found[f"figures/{name}.{kind}"] = chart and chart.picture(kind, name)
     for name, (specification, table) in tables.items():
         comma = table.apply(lambda column: column.map(cell)).to_csv(index=False)
         shares = specification.shares if specification else ()
-        for kind, text in (("csv", comma), ("md", _markdown(table, shares))):
-            with whole(out / "tables" / f"{name}.{kind}", "w") as file:
-                file.write(text)
+        found |= {f"tables/{name}.csv": comma, f"tables/{name}.md": _markdown(table, shares)}
+    return found
+
+
+def _write(out, contents):
+    """Writes files that are all made, so that a kill hardly leaves old ones beside new ones."""
+    for name in _FOLDERS:
+        (out / name).mkdir(parents=True, exist_ok=True)
+    for name, content in contents.items():
+        if content is None:
+            (out / name).unlink(missing_ok=True)
+            continue
+        with whole(out / name, "w" if isinstance(content, str) else "wb") as file:
+            file.write(content)
 
 
 def _markdown(table, shares):

@@ -14,7 +14,7 @@ from trainer import TrainConfig
 from trainer.errors import UserError
 from trainer.evaluation import Evaluator
 from trainer.lanes import train_lanes
-from trainer.tasks import TASKS
+from trainer.tasks import TASKS, mnist
 from trainer.tasks.digits import Digits
 from trainer.tasks.mnist import MNIST
 from trainer.trial import Trial
@@ -190,6 +190,26 @@ def test_mnist_is_read_from_a_data_directory(local):
     assert task.describe()["size"] == 68
     assert len(task.describe()["sha256"]) == 64
     assert len(task.example(task.sample("eval", 0, 1), 0).split("\n")) == 29
+
+
+@tensorflow_only
+@pytest.mark.parametrize(
+    "damage, words",
+    [
+        (lambda parts: parts.pop("test"), "KeyError: 'test'"),
+        (lambda parts: parts["train"]["label"].fill(12), "are not those of digits"),
+    ],
+)
+def test_other_data_than_mnist_are_one_line(local, monkeypatch, damage, words):
+    import tensorflow_datasets as tfds
+
+    parts = {name: {k: v.copy() for k, v in part.items()} for name, part in local[1].items()}
+    damage(parts)
+    monkeypatch.setattr(tfds, "load", lambda *_, **__: parts)
+    monkeypatch.setattr(tfds, "as_numpy", lambda found: found)
+    mnist._load.cache_clear()
+    with pytest.raises(UserError, match=rf"no MNIST in {local[0]} \(.*{words}.*remove what"):
+        MNIST(local[0])
 
 
 @tensorflow_only

@@ -17,6 +17,7 @@ from trainer.display.progress import Display
 from trainer.errors import UserError
 from tuning.report import build
 from tuning.report.__main__ import FLAGS, main
+from tuning.report.chart import Chart
 from tuning.study.log import read
 
 
@@ -61,6 +62,25 @@ def test_a_report_is_not_written_through_a_link(name, swept, tmp_path):
     with pytest.raises(UserError, match=f"report/{name} is a symbolic link"):
         build.run(swept, tmp_path / "report", None, Display())
     assert [path.name for path in (tmp_path / "victim").iterdir()] == ["2a.pdf"]
+
+
+def test_no_file_is_written_before_all_are_made(swept, tmp_path, monkeypatch):
+    """Otherwise a kill could leave an old page beside new figures."""
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures/1b.pdf").write_text("old")
+    made = []
+
+    def picture(chart, kind, name):
+        made.append(name)
+        if len(made) == 4:
+            raise KeyboardInterrupt
+        return b"new"
+
+    monkeypatch.setattr(Chart, "picture", picture)
+    with pytest.raises(KeyboardInterrupt):
+        build.run(swept, tmp_path, None, Display(), figures=["1b", "5a"])
+    assert [path.name for path in tmp_path.rglob("*.*")] == ["1b.pdf"]
+    assert (tmp_path / "figures/1b.pdf").read_text() == "old"
 
 
 def test_files_are_those_of_figures_that_have_runs(home):
