@@ -3,6 +3,8 @@
 import ast
 import graphlib
 import pathlib
+import subprocess
+import sys
 
 import pytest
 
@@ -52,6 +54,13 @@ def test_packages_import_one_way(graph):
 def test_imports_have_no_circle(graph):
     assert len(graph) > 80
     graphlib.TopologicalSorter(graph).prepare()
+
+
+def test_flags_are_read_without_a_backend():
+    """Its start sets where programs are kept, and hides what it logs."""
+    modules = "trainer.cli.train_flags, trainer.initial_weights, tuning.study.study"
+    code = f"import sys, {modules}; sys.exit('keras' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
 def test_circles_are_found_in_functions():

@@ -7,6 +7,7 @@ from rnn_zoo.presets import Preset, preset, read_weights
 from trainer import memory
 from trainer.config import TrainConfig, read_config
 from trainer.errors import UserError, user_errors
+from trainer.storage import checkpoints
 from trainer.storage.records import RunDirectory, RunRecord
 from trainer.tasks.base import Task
 
@@ -129,6 +130,4 @@ def _equations(arch, options):
 def _sha256(config):
     if config.preset is not None:
         return find_preset(config.preset).weights
-    from trainer.storage import checkpoints  # which import Keras
-
     return checkpoints.newest_sha256(RunDirectory(config.init_from))

@@ -71,6 +71,8 @@ def main():
     config, study, documents, given = _resumed() if _is_resumed() else _parsed()
     for line in ranges.without_effect(config, study, given):
         display.say(line)
+    if FLAGS.show_space and FLAGS.hparams:
+        raise UserError("--show_space does not apply with --hparams, which searches no space")
     if FLAGS.show_space:  # before `Study`, which may have to download data
         display.say(space.table(ranges.of_study(config, study)[0]))
         return 0

@@ -315,19 +315,19 @@ def _capacities(trials, depth):
 
 
 def _errors(trials, depth):
-    """Says how far the memory task's best errors are above max(0, 1 - n/64)."""
+    """Says how far the memory task's best errors are above max(0, 1 - n / dimensions)."""
     from tuning.report import paper, statistics
-    from tuning.report.selection import searched
+    from tuning.report.selection import dimensions, searched
 
     found = searched(trials, "memory", depth)
     if not len(found):
         return ""
     bests = statistics.best(found, ["arch", "units"])
-    ideal = (1 - bests.units / paper.DIMENSIONS).clip(lower=0)
+    ideal = (1 - bests.units / dimensions(bests)).clip(lower=0)
     above = (bests.eval_loss - ideal).groupby(bests.arch, observed=True).max()
     said = [f"{paper.label(arch)} {above[arch]:.2f}" for arch in paper.in_order(above.index)]
     return (
-        f"largest error above max(0, 1 - units / {paper.DIMENSIONS}): {', '.join(said)} "
+        f"largest error above max(0, 1 - units / dimensions): {', '.join(said)} "
         f"{_places(bests.study)}"
     )
 

@@ -41,6 +41,10 @@ def tune(home, *arguments, **changes):
             ["--num_trials does not apply with --hparams"],
         ),
         (
+            ("--task=parens", "--arch=gru", "--hparams=none.json", "--show_space"),
+            ["--show_space does not apply with --hparams"],
+        ),
+        (
             ("--task=parens", "--arch=gru", "--gin_bindings=StudyConfig.ranges = {'lr': 1}"),
             ["'lr'", "lr_init"],
         ),

@@ -16,6 +16,7 @@ from trainer.cli.main import define_import
 from trainer.config import TrainConfig, read_config
 from trainer.errors import UserError
 from trainer.initial_weights import find_preset, preset_config
+from trainer.storage import checkpoints
 from trainer.storage.records import RunDirectory
 from trainer.tasks import TASKS
 
@@ -191,8 +192,6 @@ def _run(path, scratch, arch):
     if arch is not None and ALIASES.get(arch, arch) != record.arch:
         raise UserError(f"the run {path} is of {record.arch}, not of {arch}; omit --arch")
     config = read_config(record.config | _FROM_SCRATCH, directory.record_path)
-    from trainer.storage import checkpoints  # which import Keras
-
     done = record.steps_done / record.train_steps
     return _at_final_rate(config, done) + _pinned(checkpoints.newest_sha256(directory))
 

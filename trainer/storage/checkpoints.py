@@ -12,15 +12,13 @@ import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import keras
 import numpy as np
-from keras import ops
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from rnn_zoo.files import whole
-from rnn_zoo.functional import named
 from rnn_zoo.sizing import count_params
+from trainer import lazy_ops as ops
 from trainer.display.words import count
 from trainer.errors import UserError
 from trainer.storage.files import open_regular
@@ -50,6 +48,8 @@ def write(
     """
     directory = pathlib.Path(directory)
     directory.mkdir(exist_ok=True)
+    import keras  # here, as commands look at checkpoints before they start a backend
+
     arrays = _named(keras.tree.map_structure(ops.convert_to_numpy, state))
     name = _name(int(state["step"]))
     metadata = {"sha256": digest_of(arrays), "run": run}
@@ -74,6 +74,8 @@ def read(path: str | pathlib.Path, like: Any, part: str = "", run: str = "") -> 
         StrangeCheckpoint: it belongs to another run or step than its place tells.
         DamagedCheckpoint: it is truncated or altered, or its structure is not that of `like`.
     """
+    import keras
+
     arrays, metadata = _content(path)
     if metadata.get("sha256") != digest_of(arrays):
         raise DamagedCheckpoint(f"{path}: its content does not match its checksum")
@@ -194,6 +196,8 @@ def latest_weights(run: RunDirectory, like: Any, say: Callable[[str], object] | 
             say(text)
         elif is_lost:
             raise UserError(f"{text}; train the lost steps again with --resume")
+    import keras
+
     arrays = map(ops.convert_to_numpy, keras.tree.flatten(weights))
     if not all(np.isfinite(array).all() for array in arrays):
         raise UserError(f"the weights of the run {run.path} are not finite")
@@ -236,6 +240,8 @@ def _opened(path):
 
 def _named(state, part=""):
     """Returns path -> leaf of a nested state, in `keras.tree`'s order."""
+    from rnn_zoo.functional import named
+
     return {f"{part}/{path}" if part else path: leaf for path, leaf in named(state).items()}
 
 

@@ -23,7 +23,7 @@ from tuning.report import lengths, statistics
 from tuning.report.claims.floors import LEARNED
 from tuning.report.drawing import over_seeds
 from tuning.report.paper import ARCHS, DIMENSIONS, label
-from tuning.report.selection import limits, limits_of, task_in_words
+from tuning.report.selection import dimensions, limits, limits_of, task_in_words
 from tuning.sweep import config
 
 LEARNS, DIVERGES, SPEED = "trials that learn, %", "trials that diverge, %", "steps per second"
@@ -163,8 +163,8 @@ class Atlas:
             "seed's, and in brackets the range of the seeds. Of two seeds, it is the mean.",
             f"A random trial learns if its loss is below {LEARNED} of chance. Shares are pooled "
             f"over {'; '.join(self.pooled(found))}, with Wilson's 95 % intervals.",
-            f"The memory task's variance is divided by the share of its {DIMENSIONS} numbers for "
-            "which there is a unit, so 1 is the best possible.",
+            "The memory task's variance is divided by the share of its numbers for which there is "
+            "a unit, so 1 is the best possible.",
             "Steps per second are the median of the first column's trials that did not diverge, as "
             f"their records have it (device: {', '.join(devices)}). Other processes on the machine "
             "may have slowed them down.",
@@ -219,7 +219,8 @@ def _heading(values):
     if values["task"] == "capacity":
         return f"bits per parameter at {values['num_params']:,}{held}"
     if values["task"] == "memory":
-        return f"variance recovered / (units / {DIMENSIONS}){held}"
+        size = values.get("task_options", {}).get("dimensions", DIMENSIONS)
+        return f"variance recovered / (units / {size}){held}"
     depth = f", depth {values['depth']}" if "depth" in values else ""
     return f"{task_in_words(values)}{depth}{held}: loss / chance"
 
@@ -295,7 +296,7 @@ def _measure(part, multiple):
         ratios = found[found.multiple == multiple].set_index("run").ratio
         return part.run.map(ratios).astype(float)
     ratio = part.eval_loss / part.chance_loss
-    recovered = (1 - ratio) / (part.units / DIMENSIONS).clip(upper=1)
+    recovered = (1 - ratio) / (part.units / dimensions(part)).clip(upper=1)
     ratio = ratio.where(part.task != "memory", recovered)
     return ratio.where(part.task != "capacity", part.bits_per_parameter)
 

@@ -176,5 +176,8 @@ def _describe(selected):
     pairs = selected[["setting", "task"]].dropna().drop_duplicates().itertuples(index=False)
     options = sorted({other_options(*pair) for pair in pairs} - {""})
     text += f"; {'; '.join(options)}" if options else ""
+    depths = sorted({int(depth) for depth in selected.depth})
+    if depths != [1]:
+        text += f"; depth {', '.join(map(str, depths))}"
     budgets = sorted({int(budget) for budget in selected.max_params})
     return f"{text}; budget {span(budgets)}.{_fewer(selected, _sizes(selected).max())}"

@@ -26,10 +26,11 @@ from tuning.report.drawing import (
     note_seeds,
     over_seeds,
 )
-from tuning.report.paper import DIMENSIONS, in_order
+from tuning.report.paper import in_order
 from tuning.report.selection import (
     SIZE,
     capacity,
+    dimensions,
     longest,
     relu,
     searched,
@@ -145,16 +146,18 @@ def dataset_sizes(trials: pd.DataFrame) -> Chart | None:
 
 def memory(trials: pd.DataFrame) -> Chart | None:
     """2c: squared error of the reconstructed vector by units, with the theory and chance."""
-    chart = Chart("hidden units per layer", "squared error per dimension")
+    chart, sizes = Chart("hidden units per layer", "squared error per dimension"), set()
     for layer in layers(trials, chart, partial(searched, task="memory")):
+        sizes |= set(dimensions(layer).astype(int))
         table = note_seeds(chart, over_seeds(layer, SIZE, "units", "eval_loss"))
         for arch in in_order(table.arch):
             chart.marks(table[table.arch == arch], arch)
     if not len(chart.points):
         return None
-    units = np.linspace(0, max(1.1 * chart.points.x.max(), 1.2 * DIMENSIONS), 200)
-    chart.theory(units, least_error(units, DIMENSIONS), f"max(0, 1 - n/{DIMENSIONS})")
-    chart.axes.axvline(DIMENSIONS, color=chart.ink, linewidth=1)
+    for size in sorted(sizes):
+        units = np.linspace(0, max(1.1 * chart.points.x.max(), 1.2 * size), 200)
+        chart.theory(units, least_error(units, size), f"max(0, 1 - n/{size})")
+        chart.axes.axvline(size, color=chart.ink, linewidth=1)
     chance(chart, trials.chance_loss)
     return chart
 

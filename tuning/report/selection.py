@@ -15,7 +15,7 @@ from trainer.optimizers import PAPER_OPTIMIZERS
 from trainer.tasks.corpus import TEXT8
 from tuning.options import CORPUS
 from tuning.report import statistics
-from tuning.report.paper import ARCHS, TRIALS, UNROLLED
+from tuning.report.paper import ARCHS, DIMENSIONS, TRIALS, UNROLLED
 from tuning.search.hyperparameter import to_json
 from tuning.studies import limits as search_limits
 
@@ -172,6 +172,11 @@ def with_each_activation(trials: pd.DataFrame, depth: int | None = None) -> pd.D
     """Trials of the capacity task at the T of figure 1, also in studies that hold s()."""
     found = searched(trials, "capacity", depth)
     return found[found.num_steps == UNROLLED]
+
+
+def dimensions(trials: pd.DataFrame) -> pd.Series:
+    """Number of dimensions of the vector of memory trials, the paper's where it is not known."""
+    return trials.num_inputs.astype(float).fillna(DIMENSIONS)
 
 
 def relu(trials: pd.DataFrame) -> pd.DataFrame:

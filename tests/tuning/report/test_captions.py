@@ -31,6 +31,12 @@ def test_captions_say_how_many_trials_of_which_profile():
     assert of("2c", *rows, published) == f"{own} published: 1 trial, 1 per study; budget 1,000."
 
 
+def test_captions_name_depths():
+    rows = [trial("memory", 1.0, depth=depth) for depth in (2, 1)]
+    assert of("2c", *rows) == "2 trials, 2 per study; profile laptop; depth 1, 2; budget 1,000."
+    assert "depth 2; budget" in of("2c", *rows[:1]) and "depth" not in of("2c", *rows[1:])
+
+
 def test_captions_count_the_trials_that_a_study_stopped():
     text = of("2c", *(trial("memory", 0.5, stopped_early=stopped) for stopped in (True, False)))
     assert text.startswith("2 trials, 2 per study, 1 stopped early; profile laptop")

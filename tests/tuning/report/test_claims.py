@@ -286,6 +286,11 @@ def test_one_architecture_that_forgets_spoils_one_number_per_unit():
     assert check("number_per_unit", *rows(0.1)).verdict == TOO_FEW
     small = [row for row in rows(0.01) if row["units"] < 64]
     assert check("number_per_unit", *small).verdict == TOO_FEW
+    # Vectors of 4 numbers leave no error to more units.
+    four = [row | {"units": 8 + row["units"] // 20, "num_inputs": 4} for row in rows(0.01)]
+    four = [row | {"eval_loss": 0.01, "objective": 0.01} for row in four]
+    finding = check("number_per_unit", *four)
+    assert finding.verdict == TOO_FEW and "vectors of 4 numbers" in finding.result
 
 
 # Hard tasks ---------------------------------------------------------------------------------------

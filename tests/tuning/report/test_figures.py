@@ -125,6 +125,12 @@ def test_memory_is_shown_by_units_with_its_theory():
     x, y = theory.get_data()
     np.testing.assert_allclose(y, np.maximum(0, 1 - x / 64))
     assert any(set(line.get_xdata()) == {64} for line in chart.axes.lines)
+    # Of vectors of other sizes, the theory is another.
+    chart = figures.memory(frame(trial("memory", 0.2, units=8, num_inputs=4)))
+    x, y = max(chart.axes.lines, key=lambda line: len(line.get_xdata())).get_data()
+    np.testing.assert_allclose(y, np.maximum(0, 1 - x / 4))
+    assert any(set(line.get_xdata()) == {4} for line in chart.axes.lines)
+    assert any("n/4)" in text for text in key(chart))
 
 
 def test_text8_by_parameters_and_by_units():

@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pandas as pd
 
+from trainer.display.words import span
 from trainer.tasks.memory import least_error
 from tuning.report import statistics
 from tuning.report.claims.base import (
@@ -22,7 +23,7 @@ from tuning.report.claims.base import (
     verdict,
 )
 from tuning.report.paper import DIMENSIONS, LABELS
-from tuning.report.selection import SIZE, searched
+from tuning.report.selection import SIZE, dimensions, searched
 
 #: Largest deviation of the error from the theory, per dimension.
 MARGIN = 0.05
@@ -36,19 +37,20 @@ def number_per_unit(trials: pd.DataFrame) -> Finding:
     table = statistics.best(found, SIZE)
     if not len(table):
         return Finding(runs=len(found))
-    table["excess"] = table.eval_loss - least_error(table.units, DIMENSIONS)
+    sizes = dimensions(table)
+    table["excess"] = table.eval_loss - least_error(table.units, sizes)
     of = {arch: statistics.mean(rows.excess) for arch, rows in table.groupby("arch", observed=True)}
     result = (
         f"error above theory by {', '.join(f'{LABELS[a]} {say(e, 3)}' for a, e in of.items())}, in "
         f"{len(table)} settings of {table.units.min():.0f} to {table.units.max():.0f} units"
     )
-    # The theory predicts an error below `DIMENSIONS` units and none from there on.
-    sides = all(
-        has_all(side)
-        for side in (table[table.units < DIMENSIONS], table[table.units >= DIMENSIONS])
-    )
+    if (sizes != DIMENSIONS).any():
+        result += f", vectors of {span(sizes.astype(int))} numbers"
+    # The theory predicts an error if there are fewer units than numbers, and none otherwise.
+    is_small = table.units < sizes
+    sides = all(has_all(side) for side in (table[is_small], table[~is_small]))
     supported = sides and all(each.within(-MARGIN, MARGIN) for each in of.values())
-    below = statistics.mean(table.excess[table.units < DIMENSIONS]).high < -MARGIN
+    below = statistics.mean(table.excess[is_small]).high < -MARGIN
     above = any(each.low > MARGIN for each in of.values()) and is_thorough(table, "memory")
     above = above and bool(searches(found).converged.all())
     return Finding(result, len(found), verdict(supported, below or above))
