@@ -387,6 +387,7 @@ def lines(needs: Needs, advice: Advice, trials: "pd.DataFrame", runs: str) -> It
     size, judged = "", _judged(trials)
     if advice.units and advice.num_params:
         size = f" of {count(advice.units, 'unit')}, {count(advice.num_params, 'parameter')}"
+        size += f", for {count(needs.input_dim, 'input')} and {count(needs.output_dim, 'output')}"
     yield f"{paper.label(advice.arch)}, {count(advice.depth, 'layer')}{size}"
     for reason in advice.reasons:
         yield f"\n{reason.text}"

@@ -154,6 +154,12 @@ class Atlas:
         """Sentences that explain the table's numbers."""
         speeds = self.timed(found)
         devices = sorted({str(each) for each in speeds.device.dropna()}) or ["unknown"]
+        of_speeds = (
+            "Steps per second are the median of the first column's trials that did not diverge, as "
+            f"their records have it (device: {', '.join(devices)}): all steps, over the time from "
+            "the first to the last, compilation and measurements included. Other processes on the "
+            "machine may have slowed them down.",
+        )
         longer = (
             "Columns at a multiple of the length have the same trials as those before them, "
             "measured on longer sequences than they were trained on.",
@@ -165,9 +171,7 @@ class Atlas:
             f"over {'; '.join(self.pooled(found))}, with Wilson's 95 % intervals.",
             "The memory task's variance is divided by the share of its numbers for which there is "
             "a unit, so 1 is the best possible.",
-            "Steps per second are the median of the first column's trials that did not diverge, as "
-            f"their records have it (device: {', '.join(devices)}). Other processes on the machine "
-            "may have slowed them down.",
+            *(of_speeds if len(speeds) else ()),
             "Cells that need two layers have two in all columns, and none at depth 1.",
             *_searched(found),
             *(longer if any(multiple > 1 for _, multiple in self.columns.values()) else ()),

@@ -159,6 +159,8 @@ class Chart:
         earlier = sum(name == arch and not xs.isdisjoint(table.x) for name, xs in self._with_bars)
         self._with_bars.append((arch, set(table.x)))
         shift = SHIFT * ((earlier + 1) // 2) * (-1) ** (earlier + 1)
+        if shift:
+            self.note("Marks with bars at one place stand side by side.")
         for each in artists if shift else ():
             each.set_transform(offset_copy(self.axes.transData, self.figure, shift, units="points"))
 

@@ -91,6 +91,8 @@ def _parts(trials, keys, shown):
         settings = json.loads(part.fixed.iloc[0])
         order = [_order(settings.get(name)) for name in shown]
         words = [_words(name, settings.get(name)) for name in shown]
+        if settings.get("search"):  # each trial has a number of steps of its own
+            words = [each.replace("train_steps ", "train_steps up to ") for each in words]
         found.append((order, ", ".join(filter(None, words)), part))
     return [(words, part) for _, words, part in sorted(found, key=lambda each: each[:2])]
 

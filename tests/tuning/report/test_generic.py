@@ -108,12 +108,23 @@ def test_a_search_of_one_trial_is_a_mark():
 def test_bars_at_one_place_are_side_by_side():
     rows = [own(0.1 * (1 + seed), seed=seed, study=f"s{seed}") for seed in range(2)]
     rows += [own(0.15 * (1 + seed), seed=seed, optimizer="mine.lion") for seed in range(2)]
-    chart = drawn(*rows)[0]["parameters"]
+    charts, captions = drawn(*rows)
+    chart = charts["parameters"]
+    assert "Marks with bars at one place stand side by side." in captions[f"{TASK}-parameters"]
     chart.frame()  # lays it out
     bars = chart.axes.collections
     places = [bar.get_transform().transform(bar.get_segments()[0])[0, 0] for bar in bars]
     assert len(places) == 2 and abs(places[1] - places[0]) > 4
     assert set(chart.points.x) == {990}
+
+
+def test_the_steps_of_a_search_are_the_most_of_its_trials():
+    fixed = ({"search": "random", "train_steps": steps} for steps in (150, 200))
+    rows = [own(0.1, study=str(n), fixed=json.dumps(each)) for n, each in enumerate(fixed)]
+    assert key(drawn(*rows)[0]["parameters"])[:2] == [
+        "my_cells.leaky, train_steps up to 150",
+        "my_cells.leaky, train_steps up to 200",
+    ]
 
 
 def test_runs_with_other_settings_are_no_seeds():
