@@ -12,7 +12,7 @@ import os
 import reprlib
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 from rnn_zoo.names import is_name
@@ -172,3 +172,17 @@ def _entries(items, readers, other):
             error.path = f"{name}.{error.path}".rstrip(".")
             raise
     return found
+
+
+def unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """Returns the entries of a JSON object as a dict; for `object_pairs_hook`.
+
+    Raises:
+        ValueError: two entries have the same name.
+    """
+    values: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in values:
+            raise ValueError(f"it has {name!r} twice")
+        values[name] = value
+    return values

@@ -10,7 +10,7 @@ import pathlib
 from importlib.resources.abc import Traversable
 from typing import Any
 
-from rnn_zoo.json_types import is_file_name, reader
+from rnn_zoo.json_types import is_file_name, reader, unique
 from rnn_zoo.presets import hub
 from rnn_zoo.presets.card import Preset, most_bytes, printable
 
@@ -55,7 +55,7 @@ def read_index(root: Any) -> dict[str, str]:
 
 
 def _index(path):
-    found = reader(dict[str, str])(json.loads(read_bytes(path)))
+    found = reader(dict[str, str])(json.loads(read_bytes(path), object_pairs_hook=unique))
     for name in found:
         check_name(name)
     return found
@@ -66,7 +66,7 @@ def read_card(root: Any, name: str, digest: str) -> Preset:
     path = f"{name}.json"
     content = verified(root, path, digest)
     try:
-        return reader(Preset)(json.loads(content))
+        return reader(Preset)(json.loads(content, object_pairs_hook=unique))
     except (ValueError, RecursionError) as error:
         reason = printable(str(error))
         raise ValueError(

@@ -217,6 +217,14 @@ def test_a_card_of_another_preset_is_refused(tmp_path):
         rnn_zoo.preset(tmp_path)
 
 
+def test_a_preset_that_the_index_names_twice_is_refused(tmp_path):
+    rnn_zoo.save_preset(rnn_zoo.build_model("rnn", 1, 3, 2, 1), tmp_path, "a/one")
+    index = (tmp_path / "index.json").read_text().strip()
+    (tmp_path / "index.json").write_text(f'{{"a/one": "00", {index[1:]}')
+    with pytest.raises(ValueError, match=r"index\.json cannot be read \(it has 'a/one' twice"):
+        rnn_zoo.list_presets(directory=tmp_path)
+
+
 def test_the_directory_of_a_name_is_found(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     rnn_zoo.save_preset(rnn_zoo.build_model("rnn", 1, 3, 2, 1), "mine")

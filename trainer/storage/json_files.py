@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rnn_zoo.files import whole
-from rnn_zoo.json_types import reader
+from rnn_zoo.json_types import reader, unique
 from trainer.display.words import count
 from trainer.errors import UserError
 from trainer.storage.files import read_bytes
@@ -30,6 +30,8 @@ _MOST_BYTES = 2**28
 # An escaped NUL, which no path may have.
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _CHECKED = re.compile(rb',\s*"crc32":\s*"([0-9a-f]{8})"\s*\}\s*\Z')
+#: Most bytes of what it matches, as it is written.
+_LONGEST_END = 40
 
 
 class Damaged(UserError):
@@ -146,7 +148,7 @@ def parse(content: bytes, kind: Any, place: str | os.PathLike, owner: str = "") 
         raise Damaged(place, f"it has more than {_MOST_LISTS:,} lists and dicts")
     try:
         # With a checksum it is as it was written, or else refused below.
-        hook = None if CHECKSUM.encode() in content else unique
+        hook = None if _CHECKED.search(content[-_LONGEST_END:]) else unique
         values = json.loads(content, parse_int=_integer, object_pairs_hook=hook)
     except (ValueError, RecursionError) as error:
         raise Damaged(place, f"it is not JSON: {getattr(error, 'msg', error)}") from None
@@ -172,20 +174,6 @@ def _integer(digits):
     if len(digits) > _MOST_DIGITS:
         raise ValueError(f"it has a whole number of {len(digits)} digits")
     return int(digits)
-
-
-def unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """Returns the entries of a JSON object as a dict; for `object_pairs_hook`.
-
-    Raises:
-        ValueError: two entries have the same name.
-    """
-    values: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in values:
-            raise ValueError(f"it has {name!r} twice")
-        values[name] = value
-    return values
 
 
 def _check_depth(values, place):

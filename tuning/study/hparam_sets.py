@@ -16,10 +16,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rnn_zoo.architectures import ARCHITECTURES, canonical_name
+from rnn_zoo.json_types import unique
 from trainer.config import ACTIVATIONS, MATRIX_INITS, OPTIONS, TrainConfig
 from trainer.errors import UserError
 from trainer.optimizers import PAPER_OPTIMIZERS
-from trainer.storage import json_files
 from trainer.storage.files import read_bytes
 from tuning.search.space import by_option, configure
 
@@ -63,7 +63,7 @@ def read(path: str | pathlib.Path) -> list[dict[str, Any]]:
     """
     wanted = "give a JSON object of hyperparameters or a list of such objects"
     try:
-        found = json.loads(read_bytes(path).decode(), object_pairs_hook=json_files.unique)
+        found = json.loads(read_bytes(path).decode(), object_pairs_hook=unique)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}; {wanted}") from None
     except (ValueError, RecursionError) as error:

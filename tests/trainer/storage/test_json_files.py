@@ -215,6 +215,8 @@ def test_all_declared_types_can_be_read():
         (r'["\ud800"]', "it has half a character"),
         (r'["\uDFFF x"]', "it has half a character"),
         ('{"a": {"rate": 1, "b": 2, "rate": 3}}', "it is not JSON: it has 'rate' twice"),
+        ('{"a": 1, "a": 2, "crc32": null}', "it is not JSON: it has 'a' twice"),
+        ('{"a": 1, "a": 2, "b": "crc32"}', "it is not JSON: it has 'a' twice"),
     ],
 )
 def test_values_that_cannot_be_computed_with_or_written_are_refused(text, message):
