@@ -283,6 +283,13 @@ def test_mlflow_writes_runs_to_a_file(tmp_path):
     assert sorted(runs()) == ["a", "b", "c"]
     assert runs()["c"].info.status == "FINISHED"
     assert curve(runs()["c"]) == [(1, 3), (2, 2), (3, 1), (4, 0.5)]
+    # What a continued run has logged is not that of another study's run of its name.
+    again = MLflow(tracking_uri=uri)
+    list(replay(again, "c", (0.4,), first=4))
+    list(replay(again, "c", study="other"))
+    (other,) = (run for run in client.search_runs([experiment.experiment_id])
+                if run.data.tags["study"] == "other")  # fmt: skip
+    assert curve(other) == [(1, 3), (2, 2), (3, 1)]
 
 
 def test_a_link_in_place_of_a_run_s_log_is_not_followed(tmp_path):

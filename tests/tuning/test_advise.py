@@ -142,7 +142,7 @@ def test_the_command_line(tmp_path):
     done = python(*command, cwd=ROOT)
     assert (done.code, done.stderr) == (0, ""), done.stderr
     headline, *_ = (line for line in done.stdout.splitlines() if line.startswith("GRU"))
-    assert "parameters" in headline
+    assert headline.endswith(" parameters, for 1 input and 1 output")
     assert "claim: Networks store about five bits per parameter: " in done.stdout
     assert "--preset=parens/gru-10k --scratch --task=TASK --arch=gru --depth=1" in done.stdout
     import tuning

@@ -39,7 +39,7 @@ class MLflow(Callback):
         self._client = self._mlflow.MlflowClient(tracking_uri)
         self._name = experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME", "rnn-zoo")
         self._runs: dict[str, str] = {}
-        self._logged: dict[str, int] = {}  # last step, of a run that continues after a kill
+        self._logged: dict[str, int] = {}  # last step, if a run continues after a kill
 
     def on_start(self, info: dict[str, Any]) -> None:
         client, experiment = self._client, self._experiment()
@@ -47,6 +47,7 @@ class MLflow(Callback):
         same = client.search_runs([experiment], f"tags.{_ID} = '{tags[_ID]}'", max_results=1)
         run = same[0] if same else client.create_run(experiment, tags=tags, run_name=info["run_id"])
         self._runs[info["run_id"]] = run.info.run_id
+        self._logged[info["run_id"]] = 0
         if same:
             client.update_run(run.info.run_id, "RUNNING")
             known = client.get_metric_history(run.info.run_id, "train_loss")
@@ -57,7 +58,7 @@ class MLflow(Callback):
         client.log_batch(run.info.run_id, params=params)
 
     def on_measure(self, row: dict[str, Any]) -> None:
-        if row["step"] > self._logged.get(row["run_id"], 0):
+        if row["step"] > self._logged[row["run_id"]]:
             self._log(row, numbers_of(row), row["step"])
 
     def on_end(self, record: dict[str, Any]) -> None:

@@ -90,9 +90,7 @@ def _parts(trials, keys, shown):
     for _, part in trials.groupby(keys):
         settings = json.loads(part.fixed.iloc[0])
         order = [_order(settings.get(name)) for name in shown]
-        words = [_words(name, settings.get(name)) for name in shown]
-        if settings.get("search"):  # each trial has a number of steps of its own
-            words = [each.replace("train_steps ", "train_steps up to ") for each in words]
+        words = [_words(name, settings) for name in shown]
         found.append((order, ", ".join(filter(None, words)), part))
     return [(words, part) for _, words, part in sorted(found, key=lambda each: each[:2])]
 
@@ -180,11 +178,14 @@ def _short(name):
     return option if field in OPTIONS else name
 
 
-def _words(name, value):
+def _words(name, settings):
     """A setting in a key; "" if a group lacks it."""
-    if name == "search" or value is not None:
-        return f"{_short(name)} {_value(name, value)}".strip()
-    return ""
+    value = settings.get(name)
+    if name != "search" and value is None:
+        return ""
+    # Each trial of a search has a number of steps of its own.
+    most = "up to " if name == "train_steps" and settings.get("search") else ""
+    return f"{_short(name)} {most}{_value(name, value)}".strip()
 
 
 def _value(name, value):

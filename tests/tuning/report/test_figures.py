@@ -263,6 +263,9 @@ def test_multipliers_are_written_into_their_cells():
     chart = figures.multipliers(table)
     cells = {text.get_position(): text.get_text() for text in chart.axes.texts}
     assert cells == {(0, 0): "1.00", (1, 0): "1.25", (0, 1): "0.80", (1, 1): "1.00"}
+    # The better of two seeds beside one would favour its architecture.
+    more = frame(capacity(3960.0), capacity(4950.0, seed=1), capacity(4455.0, arch="lstm"))
+    assert {text.get_text() for text in figures.multipliers(more).axes.texts} == {"1.00"}
 
 
 def test_boxes_say_what_faint_ones_are():
