@@ -287,7 +287,7 @@ def affine(inputs: Any, kernel: Tensor, bias: Tensor | None, time_major: bool = 
         shown = ops.moveaxis(shown, -1, 0)[..., None, None]
         return shown * ops.matmul(inputs.value, kernel) + bias
     if isinstance(inputs, OneHot) and backend.current().prefers_gather():
-        return _sum_of_rows(inputs, kernel) + bias
+        return _sum_of_rows(inputs, kernel, bias)
     # Turn the inputs or their product, whichever is narrower.
     if isinstance(inputs, OneHot) or not _narrows(kernel):
         inputs, time_major = _as_array(inputs, kernel.dtype, time_major), True
@@ -311,8 +311,8 @@ def _time_first(array, time_major):
     return array if time_major else ops.moveaxis(array, len(array.shape) - 2, 0)
 
 
-def _sum_of_rows(inputs, kernel):
-    """Compute W x of one-hot vectors as the sum of their rows of the kernel."""
+def _sum_of_rows(inputs, kernel, bias):
+    """Compute W x + b of one-hot vectors as a sum of rows of the kernel."""
     codes = ops.moveaxis(inputs.codes, -2, 0)
     count, (*lanes, _, width) = codes.shape[-1], kernel.shape
     kernel = ops.reshape(kernel, (*lanes, count, inputs.depth, width))
@@ -320,6 +320,9 @@ def _sum_of_rows(inputs, kernel):
     if _pays_in_pairs(inputs):
         pairs = zip(terms[::2], terms[1::2], strict=False)
         terms = [_pair(*pair) for pair in pairs] + terms[count - count % 2 :]
+    # b goes into a table, which is smaller than the sums (T, ..., B, M), as then is b's gradient.
+    rows, table = terms[-1]
+    terms[-1] = (rows, table + bias)
     # One table holds the rows of all lanes, so each lane's codes are offset by its first row.
     lane = np.arange(math.prod(lanes), dtype="int32").reshape(*lanes, 1)
     return sum(
