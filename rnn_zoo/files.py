@@ -22,7 +22,7 @@ def whole(path: str | os.PathLike, mode: str = "wb") -> Iterator[IO[Any]]:
 
     Args:
         path: the file to write; its directory must exist.
-        mode: "wb", or "w" for text in UTF-8. Bytes of file names that are no UTF-8 become escapes,
+        mode: "wb", or "w" for text in UTF-8. Bytes of file names that are not UTF-8 become escapes,
             such as \\udcff.
 
     Raises:
@@ -83,7 +83,7 @@ def _remove_leftovers(path):
 
 
 def check_replaceable(path: str | os.PathLike) -> None:
-    """Raises an OSError if something is at the path that is no regular file, such as a link."""
+    """Raises an OSError if something is at the path that is not a regular file, such as a link."""
     with contextlib.suppress(FileNotFoundError):
         if not stat.S_ISREG(os.lstat(path).st_mode):
             raise OSError(

@@ -41,9 +41,9 @@ class CellLayer(keras.layers.RNN):
 
     Calls take `(sequences (B, T, I), initial_state=None, mask=None)`. Sequences of integers or
     booleans are cast. Sequences of different lengths are padded and have a mask, (B, T) or
-    (B, T, 1), or are a `tf.RaggedTensor`. The outputs of that are padded to its longest sequence,
-    and unless the model is compiled by XLA, the padding itself is not computed. An initial state is
-    a list of (B, N), or of (1, N) for all samples.
+    (B, T, 1), or are a `tf.RaggedTensor`. Outputs of a ragged tensor are padded to its longest
+    sequence, and unless the model is compiled by XLA, the padding itself is not computed. An
+    initial state is a list of (B, N), or of (1, N) for all samples.
 
     Args:
         units, activation, gate_bias, ...: the cell's arguments.

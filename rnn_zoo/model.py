@@ -125,9 +125,10 @@ def stack_of(model: keras.Model) -> Stack:
     is_stack = isinstance(readout, keras.layers.Dense) and bool(recurrent)
     is_stack &= all(isinstance(layer, CellLayer) for layer in recurrent)
     if not (is_stack and _is_chain(model)):
+        kinds = ", ".join(type(layer).__name__ for layer in layers) or "none"
         raise ValueError(
-            f"the model {model.name} is not a built chain of recurrent layers of rnn_zoo and a "
-            f"Dense layer, but of {', '.join(type(layer).__name__ for layer in layers) or 'none'}"
+            f"the model {model.name} must be a built chain of recurrent layers of rnn_zoo and a "
+            f"Dense layer; its layers are {kinds}"
         )
     return Stack(recurrent, readout)
 
@@ -169,7 +170,7 @@ def check_as_built(model: keras.Model) -> None:
     """
     if not isinstance(model, RecurrentModel):
         raise ValueError(
-            f"a {type(model).__name__} is no model of rnn_zoo.build_model or rnn_zoo.load"
+            f"expected a model of rnn_zoo.build_model or rnn_zoo.load, got a {type(model).__name__}"
         )
     check_streamable(model)
 
@@ -183,7 +184,9 @@ def check_streamable(model: keras.Model) -> None:
     """
     layers, readout = stack_of(model)
     if readout.quantization_mode is not None or readout.lora_enabled:
-        raise ValueError("the readout is quantized or has LoRA, so its kernel is not all of it")
+        raise ValueError(
+            "the readout is quantized or has LoRA, so its kernel alone does not determine it"
+        )
     for layer in layers:
         if layer.go_backwards:
             raise ValueError(f"{layer.name} runs backwards, so it needs the whole sequence")

@@ -104,7 +104,7 @@ def _check_options(cell_class, options, ranges):
     for option in (*ranges, *cell_class.lane_options):
         if option not in options:
             raise ValueError(
-                f"{option!r} is no argument of {name} of its own; it has "
+                f"{option!r} is not an argument of {name} of its own; it has "
                 f"{', '.join(options) or 'none'}"
             )
     cell = cell_class(divisor(cell_class.gates))
@@ -141,7 +141,7 @@ def _check_class(cell_class):
     taken = [vector for vector in cell_class.vectors if hasattr(cell_class(divisor(gates)), vector)]
     if taken or not all(map(str.isidentifier, cell_class.vectors)):
         raise ValueError(
-            f"{name}.vectors must have names that are no attributes of a cell, got "
+            f"{name}.vectors must have names that are not attributes of a cell, got "
             f"{', '.join(taken or cell_class.vectors)}"
         )
     strangers = [gate for gate in cell_class.forget_gates if gate not in cell_class.gates]
@@ -204,7 +204,7 @@ def _check_step(cell):
     if not is_equal:
         raise ValueError(
             f"{name}.step must treat all units and samples alike: with the batch last, as in "
-            "loops, it computes something else. A function over the units needs axis=pre.axis"
+            "loops, its result differs. A function over the units needs axis=pre.axis"
         )
 
 

@@ -72,7 +72,7 @@ def _card(model, name, facts):
         raise ValueError("the model reads out some steps only, and a preset reads out all of them")
     policy = layers[0].dtype_policy.name
     if policy != "float32":
-        raise ValueError(f"the model is of the dtype policy {policy}, and a preset of float32")
+        raise ValueError(f"the model has the dtype policy {policy}, and presets are of float32")
     for layer in layers:
         for option, usual in _OF_LAYERS.items():
             if getattr(layer, option) != usual:

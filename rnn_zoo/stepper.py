@@ -29,7 +29,7 @@ class Stepper:
     computes in the weights' dtype, or in float32 if they have half precision. A model that computes
     in lower precision than its weights differs by its own rounding.
 
-    A step costs about 10 to 20 µs beyond its products if the cell uses only functions defined in
+    A step costs about 7 to 20 µs beyond its products if the cell uses only functions defined in
     `rnn_zoo.numpy_ops` (arithmetic, sigmoid, tanh, relu and the like). Any other function runs on
     the backend, at about 100 µs per call.
 

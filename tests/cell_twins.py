@@ -55,7 +55,7 @@ def case_id(case):
 
 one_case_each = pytest.mark.parametrize("case", ONE_CASE_EACH, ids=case_id)
 #: The case of the default run where loops are compiled or repeated: the +RNN has most that can
-#: differ, a read-in, two nonlinearities and an output that is no state.
+#: differ, a read-in, two nonlinearities and an output that is not a state.
 QUICK_CASES = one_case_of("+rnn")
 #: One case an architecture, marked slow but for `QUICK_CASES`.
 mostly_slow = pytest.mark.parametrize("case", slow_except(QUICK_CASES, ONE_CASE_EACH), ids=case_id)

@@ -26,7 +26,7 @@ LARGEST = optimizers.LARGEST
 PRECISIONS = ("float32", "tf32", "mixed_bfloat16")
 #: Said of "tf32" where it makes no difference.
 NO_TF32 = "precision tf32 is float32 here, as there is no GPU"
-#: Fields of a `TrainConfig` that are no hyperparameters.
+#: Fields of a `TrainConfig` that are not hyperparameters.
 EXPERIMENT = frozenset(
     "task arch depth num_params seed data_seed eval_samples eval_lengths preset init_from "
     "precision weights_sha256".split()
@@ -190,7 +190,7 @@ class TrainConfig:
         for name in ("preset", "init_from", "weights_sha256"):
             value = getattr(self, name)
             if not isinstance(value, str | None):
-                raise UserError(f"{name} must be a text or None, got {value!r}")
+                raise UserError(f"{name} must be a string or None, got {value!r}")
         if self.preset is not None and self.init_from is not None:
             raise UserError(
                 "training starts from a preset or from a run (init_from), not from both"

@@ -101,7 +101,7 @@ def below(words: Tensor, bound: Any) -> Tensor:
     """Maps words to integers 0 <= i < bound <= 256, with probabilities exact to 2^-24.
 
     Raises:
-        ValueError: a bound that is no array is larger; `below_large` takes it.
+        ValueError: a bound that is not an array is larger; `below_large` takes it.
     """
     if isinstance(bound, int) and not 0 < bound <= 256:
         raise ValueError(

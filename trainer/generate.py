@@ -61,4 +61,4 @@ def draw(logits: np.ndarray, temperature: float, rng: np.random.Generator) -> in
 if __name__ == "__main__":
     from trainer.cli.main import fail
 
-    fail("trainer.generate is no command; python -m trainer.show --run_dir=RUN --prompt=TEXT is")
+    fail("trainer.generate is not a command; python -m trainer.show --run_dir=RUN --prompt=TEXT is")

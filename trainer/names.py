@@ -216,7 +216,7 @@ def _load(name):
         return
     spec = None
     if name.rpartition(".")[2].isidentifier():
-        # Of a name within a module that is no package.
+        # Of a name within a module that is not a package.
         with contextlib.suppress(ModuleNotFoundError):
             spec = importlib.util.find_spec(name)
     if spec is None:

@@ -180,7 +180,7 @@ def register_optimizer(
             raise ValueError(f"optimizer {name}: the option {option} needs a number as its default")
     for option in ranges or ():
         if option not in options:
-            raise ValueError(f"optimizer {name} has a range for {option!r}, which is no option")
+            raise ValueError(f"optimizer {name} has a range for {option!r}, which is not an option")
     limits = (tuple(archs), tuple(activations))
     OPTIMIZERS[name] = Optimizer(
         update, options, ranges or {}, has_momentum, slots, scales, *limits

@@ -32,8 +32,8 @@ USAGE = """Advises a cell, its size and first hyperparameters, each with its evi
 
 Flags:"""
 
-CHEAP, DEAR = "cheap", "dear"
-#: Probability with which one of the trainings should learn.
+CHEAP, EXPENSIVE = "cheap", "expensive"
+#: Probability with which at least one of the training runs should learn.
 SURE = 0.9
 #: Least bits per parameter of a capacity trial that stored something.
 _STORED = 0.01
@@ -58,8 +58,8 @@ def _define():
     )
     whole("inputs_to_remember", 0, "numbers that it has to remember at once")
     whole("depth", 1, "number of layers")
-    whole("train_budget", 1, "trainings that you can afford")
-    text("inference", CHEAP, f"what running the network costs you: {CHEAP} or {DEAR}")
+    whole("train_budget", 1, "training runs that you can afford")
+    text("inference", CHEAP, f"what running the network costs you: {CHEAP} or {EXPENSIVE}")
     whole("input_dim", 1, "features of each time step")
     whole("output_dim", 1, "number of outputs")
     text("runs", "results", "directory of trials that serve as evidence")
@@ -76,8 +76,9 @@ class Needs(NamedTuple):
             number of samples times the entropy of a label.
         inputs_to_remember: real numbers of its inputs that it has to hold at once.
         depth: number of layers.
-        train_budget: number of trainings, with other hyperparameters each, that one can afford.
-        inference: "dear" if running the network costs more than training it, or "cheap".
+        train_budget: number of training runs, with other hyperparameters each, that one can
+            afford.
+        inference: "expensive" if running the network costs more than training it, or "cheap".
         input_dim, output_dim: features of its inputs and outputs.
     """
 
@@ -152,11 +153,11 @@ def _cell(needs, trials, random):
     from tuning.report import paper
 
     many = paper.TRIALS["capacity"]
-    if needs.inference == DEAR and needs.train_budget >= many:
+    if needs.inference == EXPENSIVE and needs.train_budget >= many:
         text = (
-            "The RNN: where running the network is dear, and one can afford searches as large as "
-            f"the paper's, of {many:,} trainings or more, the paper advises the cell without "
-            "gates, which stores the most per parameter."
+            "The RNN: where running the network is expensive, and one can afford searches as large "
+            f"as the paper's, of {many:,} training runs or more, the paper advises the cell "
+            "without gates, which stores the most per parameter."
         )
         source = "section 5; section 2.1.2, figure 1"
         here = _capacities(trials, needs.depth)
@@ -172,8 +173,8 @@ def _cell(needs, trials, random):
         )
         claims = ("gated_easier", "gru_most_trainable", "gru_untuned")
         arch, source = "gru", "section 5; section 4, figures 4 and 5a"
-    if needs.inference == DEAR:
-        text += f" From {many:,} trainings on, the RNN would be cheaper to run."
+    if needs.inference == EXPENSIVE:
+        text += f" From {many:,} training runs on, the RNN would be cheaper to run."
     return arch, Reason(text, source, _shares(random), claims)
 
 
@@ -217,7 +218,7 @@ def _shares(random):
 
 
 def _odds(arch, needs, random):
-    """Yields how likely it is that one of the trainings learns."""
+    """Yields how likely it is that at least one of the training runs learns."""
     from tuning.report import statistics
 
     learned, total, studies = _learned(random).get(arch, (0, 0, []))
@@ -226,9 +227,9 @@ def _odds(arch, needs, random):
     shares = statistics.share(learned, total)
     odds = statistics.Estimate(*(1 - (1 - p) ** needs.train_budget for p in shares))
     enough = math.ceil(math.log(1 - SURE) / math.log1p(-shares.value)) if shares.value < 1 else 1
-    trainings, sure = count(needs.train_budget, "training"), f"{100 * SURE:.0f} %"
+    runs, sure = count(needs.train_budget, "training run"), f"{100 * SURE:.0f} %"
     text = (
-        f"Of {trainings} at random hyperparameters, at least one learns a task as hard as parens "
+        f"Of {runs} at random hyperparameters, at least one learns a task as hard as parens "
         f"with a probability of {_percent(odds)}; it takes {enough} for {sure}."
     )
     yield Reason(text, "", f"{learned} of {total} trials learned {_places(studies)}")
@@ -419,7 +420,7 @@ def _verdicts(names: Iterable[str], judged: "pd.DataFrame") -> Iterator[str]:
 
 def _needs() -> Needs:
     values: dict[str, Any] = {name: FLAGS[name].value for name in Needs._fields}
-    check_choice("--inference", values["inference"], (CHEAP, DEAR))
+    check_choice("--inference", values["inference"], (CHEAP, EXPENSIVE))
     for name, (low, high) in _RANGES.items():
         check_range(f"--{name}", values[name], low, high)
     return Needs(**values)
@@ -435,7 +436,7 @@ def main():
 
     needs, display = _needs(), Display()
     if FLAGS["runs"].present and not os.path.isdir(FLAGS.runs):
-        raise UserError(f"--runs is no directory: {FLAGS.runs}")
+        raise UserError(f"--runs is not a directory: {FLAGS.runs}")
     with display.phase(f"reading {FLAGS.runs}"):
         found, problems = files.read(FLAGS.runs)
     for problem in problems:

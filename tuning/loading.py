@@ -47,7 +47,7 @@ def load(path: str | os.PathLike, curves: bool = False) -> pd.DataFrame:
         at `step`; the other columns are those of the trial.
 
     Raises:
-        UserError: the path is no directory, or holds no run.
+        UserError: the path is not a directory, or holds no run.
 
     Example:
         runs = tuning.load("runs/figure_5")

@@ -8,7 +8,7 @@ from trainer.tasks import TASKS, Task
 
 #: Value in a `setting` of an option that the search chose.
 SEARCHED = "searched"
-#: Key in a `setting` of the hash of text8's corpus, which is no option.
+#: Key in a `setting` of the hash of text8's corpus, which is not an option.
 CORPUS = "sha256"
 
 #: Task -> option -> default.

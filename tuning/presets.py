@@ -131,7 +131,7 @@ def _make(say):
 
 
 def _compared(record, before):
-    """Says how good a training is beside that of the search."""
+    """Says how good a run is beside that of the search."""
     words = f", with weights; the search had {before:.4g}"
     if record.eval_loss - before > 0.02 * record.chance_loss:
         words += " (a trial alone rounds differently than in lanes; try another --longer)"

@@ -1,4 +1,4 @@
-"""A training as a row of the table of all trainings; `tuning.trials` describes the columns."""
+"""A training run as a row of the table of all runs; `tuning.trials` describes the columns."""
 
 import contextlib
 import json
@@ -39,11 +39,11 @@ LABELS = (
 #: Fields of a record, and of its configuration, that only `tuning.load` has.
 _OTHERS = ("output_dim", "transferred_from", "host", "command")
 _OTHERS_OF_CONFIG = ("preset", "init_from")
-#: Columns of the configuration's settings that are no hyperparameters.
+#: Columns of the configuration's settings that are not hyperparameters.
 OF_CONFIG = ("data_seed", "precision", "eval_samples")
 #: Settings that all trials of a study share, unless it searches them.
 _OF_STUDY = (*OF_CONFIG, "batch_size", "arch_options", "optimizer_options")
-#: Why the report leaves a training out, in words that follow "2 trials".
+#: Why the report leaves a run out, in words that follow "2 trials".
 UNFINISHED, PRETRAINED = "not finished", "from trained weights"
 COPY = "with the settings and results of another"
 OTHER_RERUN = "from reruns of another trial than the best"

@@ -167,7 +167,7 @@ def lost(
         had = (tolerant(problems, json_files.read, path, _State) or {}).get("trials", 0)
         # Damaged lines are problems of their own, and lines may have come since they were read.
         if counts.get(study, 0) < had and (left := log.num_lines(study)) < had:
-            yield f"{study} lost {had - left} of its {count(had, 'finished training')}"
+            yield f"{study} lost {had - left} of its {count(had, 'finished run')}"
 
 
 def tolerant(problems: list[str], read_file: Callable, *arguments: Any) -> Any:

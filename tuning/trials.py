@@ -77,18 +77,18 @@ def read(directory: str | os.PathLike, everything: bool = False) -> tuple[pd.Dat
     """Reads every run below a directory, including those of unfinished sweeps.
 
     A study keeps its trials in `trials.jsonl` and the reruns of its best trial in `reruns.jsonl`;
-    `given.jsonl` has trainings of given hyperparameters. A directory with a `record.json` outside
+    `given.jsonl` has runs of given hyperparameters. A directory with a `record.json` outside
     any study is a run of the trainer.
 
     Args:
         directory: the directory.
-        everything: whether to include the trainings that `excluded` gives a reason to leave out:
+        everything: whether to include the runs that `excluded` gives a reason to leave out:
             unfinished ones, those that start from a preset's or a run's weights, copies, such as a
             replay of a run, and reruns that table App.1 does not compare. Otherwise the problems
             count them.
 
     Returns:
-        (DataFrame, list of problems as sentences). Each row is a training; the trials of a study
+        (DataFrame, list of problems as sentences). Each row is a run; the trials of a study
         are in the order in which they were proposed. Missing values are NaN or None.
     """
     found, problems = collect(directory)
@@ -157,7 +157,7 @@ def with_copies(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def _repeats(row, earlier):
-    """Whether a training is a copy of an earlier one with the same settings."""
+    """Whether a run is a copy of an earlier one with the same settings."""
     # A search may try the same values twice.
     if row.study == earlier.study and not row.is_run:
         return False
@@ -184,7 +184,7 @@ def evidence(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def left_out(trials: pd.DataFrame) -> list[str]:
-    """Counts the trainings that the report leaves out, in a sentence per reason."""
+    """Counts the runs that the report leaves out, in a sentence per reason."""
     sentences = []
     for reason, part in trials[trials.excluded != ""].groupby("excluded"):
         tasks = part.task.astype(str).value_counts().sort_index()

@@ -87,9 +87,9 @@ class AbstractRNNCell(WeightedCell, NoisyCell):
     forget_gates: tuple[str, ...] = ()
     #: Names of the states, in the order that `step` takes and returns them.
     state_names: tuple[str, ...] = ("h",)
-    #: The states that start from zero and are not learned; the first state is none of them.
+    #: The states that start from zero and are not learned; never the first state.
     zero_states: Mapping[str, ZeroState] = MappingProxyType({})
-    #: States that are one memory, as a sum and its scale are, so that zoneout keeps none of them.
+    #: States that have a meaning together alone, as a sum and its scale; zoneout skips them.
     joint_states: tuple[str, ...] = ()
     #: Whether `activation` makes a candidate, which `candidate_dropout` drops.
     has_candidate: bool = True

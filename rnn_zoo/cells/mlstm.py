@@ -27,7 +27,7 @@ class MLSTMCell(ChunkedRNNCell):
 
     There are four heads of D = N/4 units, so N must be a multiple of 4; i, f and m are one number
     per head. The stabilizer m keeps the exponentials of (7) at most 1 and cancels in (10), whose
-    denominator is max(abs(n · q), 1) without it. The output h is no state.
+    denominator is max(abs(n · q), 1) without it. The output h is not a state.
 
     The forget gate is a sigmoid, as in the authors' code; the paper (arXiv:2405.04517) allows an
     exponential too. It carries b^fg; the original has none, which is `gate_bias=0`. C and m start

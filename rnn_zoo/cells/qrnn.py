@@ -17,9 +17,9 @@ class QRNNCell(LinearRNNCell):
         h  = o · c'                                        (5)
 
     States: c, then V^z x, V^f x and V^o x for the next step, so that the learned initial states
-    stand for the input before the first, which is zero in the original; the output h is no state.
-    The gates z1, f1 and o1 are V. The original (arXiv:1611.01576) has no biases and no b^fg and
-    uses s = tanh; `gate_bias=0, use_bias=False` reproduces it.
+    stand for the input before the first, which is zero in the original. The output h is not a
+    state. The gates z1, f1 and o1 are V. The original (arXiv:1611.01576) has no biases and no b^fg,
+    and s = tanh; `gate_bias=0, use_bias=False` reproduces it.
     """
 
     gates = {gate: Gate(recurrent=None) for gate in ("z", "f", "o")} | {

@@ -115,7 +115,7 @@ def to_keras(layer: Any, drop_initial_state: bool = False, inference_only: bool 
         return with_converted_layers(layer, convert, _is_ours)
     if type(layer) not in _TO:
         raise ValueError(
-            f"keras.layers has none with the equations of {_described(layer)}; choose an "
+            f"keras.layers has no layer with the equations of {_described(layer)}; choose an "
             "rnn_zoo.layers.RNN, IRNN, GRU, GRUResetAfter or LSTM"
         )
     kind, options = _TO[type(layer)], _common(layer)

@@ -201,7 +201,7 @@ def _check_stack(stack, drop_initial_state, inference_only):
             )
         if type(layer) not in arrays.GATES:
             raise ValueError(
-                f"torch.nn has none with the equations of {type(layer).__name__}; choose an "
+                f"torch.nn has no module with the equations of {type(layer).__name__}; choose an "
                 "rnn_zoo.layers.RNN, IRNN, GRUResetAfter or LSTM"
             )
         if layer.go_backwards:

@@ -57,7 +57,7 @@ def list_presets(
     cards = _steadily(root, read)
     tasks = dict.fromkeys(card.task for card in cards.values())
     if task is not None and task not in tasks:
-        raise ValueError(f"no preset is of the task {task!r}; there are {', '.join(tasks)}")
+        raise ValueError(f"there is no preset for the task {task!r}, but for {', '.join(tasks)}")
     for name, each in cards.items():
         right = task in (None, each.task) and arch in (None, each.arch)
         if right and trained in (None, each.weights is not None):
@@ -167,7 +167,7 @@ def _weights(root, card):
         arrays = parse(content)
     except Exception as error:  # the library has an error of its own, and no list of the others
         raise ValueError(
-            f"the weights of the preset {card.name} are no safetensors file ({error}); "
+            f"the weights of the preset {card.name} are not a safetensors file ({error}); "
             f"{reading.way_out(root)}"
         ) from None
     mismatch = ValueError(
@@ -221,7 +221,7 @@ def _root(directory):
 
 
 def _found(name):
-    """Return `_place` of a name; refuse what is no preset but may be a run or a packed file."""
+    """Return `_place` of a name; refuse what is not a preset but may be a run or a packed file."""
     root, own_name = _place(name)
     text = os.fspath(name).rstrip("/")
     file = f"{own_name}.json" if reading.is_package(root) else reading.INDEX

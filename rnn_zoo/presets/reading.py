@@ -70,7 +70,7 @@ def read_card(root: Any, name: str, digest: str) -> Preset:
     except (ValueError, RecursionError) as error:
         reason = printable(str(error))
         raise ValueError(
-            f"the preset's file {path} is no card ({reason}); {way_out(root)}"
+            f"the preset's file {path} is not a card ({reason}); {way_out(root)}"
         ) from None
 
 

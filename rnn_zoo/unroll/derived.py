@@ -42,7 +42,7 @@ class Loops:
         run: the step, `run(x, pre, states, mask, noise, vectors)`.
         form: the step's data flow.
         returned: the arrays that are returned for all steps: indices of states, and None for an
-            output that is no state.
+            output that is not a state.
         batch_last: whether arrays are (..., N, B) instead of (..., B, N).
         packed: whether a step computes only the samples whose mask is true, which come first.
     """

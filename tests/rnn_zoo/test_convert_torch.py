@@ -199,7 +199,10 @@ def test_dropout_that_is_set_to_zero_is_none(rng):
     ("stack", "message"),
     [
         ([], "at least one layer; got an empty list"),
-        ([(layers.UGRNN, INPUT, {})], "none with the equations of UGRNN; choose an rnn_zoo.layers"),
+        (
+            [(layers.UGRNN, INPUT, {})],
+            "torch.nn has no module with the equations of UGRNN; choose an rnn_zoo.layers",
+        ),
         ([(layers.LSTM, INPUT, {"activation": "relu"})], "has activation relu, which"),
         ([(layers.GRU, INPUT, {})], "resets the state before .* torch.nn.GRU after it; .*to_keras"),
         ([(layers.RNN, INPUT, {"go_backwards": True})], "has go_backwards.*flip its inputs"),

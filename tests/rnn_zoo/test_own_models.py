@@ -120,5 +120,5 @@ def parallel():
     ],
 )
 def test_other_models_are_refused(make, kinds):
-    with pytest.raises(ValueError, match=f"is not a built chain of .*, but of .*{kinds}"):
+    with pytest.raises(ValueError, match=f"must be a built chain of .*; its layers are .*{kinds}"):
         rnn_zoo.make_stepper(make())

@@ -70,7 +70,7 @@ def test_presets_are_listed_by_what_they_are_of(preset_root):
     assert rnn_zoo.list_presets(trained=False) == both[1:]
     assert rnn_zoo.list_presets(arch="plus_rnn") == both[1:]
     assert rnn_zoo.list_presets("memory", "gru") == []
-    with pytest.raises(ValueError, match="of the task 'memroy'; there are capacity, memory"):
+    with pytest.raises(ValueError, match="for the task 'memroy', but for capacity, memory"):
         rnn_zoo.list_presets("memroy")
     with pytest.raises(ValueError, match="unknown architecture 'gated'"):
         rnn_zoo.list_presets(arch="gated")
@@ -95,7 +95,7 @@ def test_a_file_of_another_shape_is_no_card(preset_root):
         (preset_root / "capacity/gru-300.json").write_text(text)
         index = {"capacity/gru-300": reading.sha256_of(text.encode())}
         (preset_root / "index.json").write_text(json.dumps(index))
-        with pytest.raises(ValueError, match=r"capacity/gru-300.json is no card \("):
+        with pytest.raises(ValueError, match=r"capacity/gru-300.json is not a card \("):
             rnn_zoo.preset("capacity/gru-300")
 
 
@@ -116,7 +116,7 @@ def test_an_odd_card_is_one_line(preset_root, field, value, message):
     path.write_text(json.dumps(json.loads(path.read_text()) | {field: value}))
     index = {"capacity/gru-300": reading.sha256_of(path.read_bytes())}
     (preset_root / "index.json").write_text(json.dumps(index))
-    with pytest.raises(ValueError, match=rf"gru-300\.json is no card \({message}\); ") as error:
+    with pytest.raises(ValueError, match=rf"gru-300\.json is not a card \({message}\); ") as error:
         rnn_zoo.preset("capacity/gru-300")
     assert "\n" not in str(error.value)
 
@@ -201,7 +201,9 @@ def test_weights_of_another_type_are_refused(preset_root, dtype):
 def test_weights_that_are_no_safetensors_are_refused(preset_root, content):
     make(preset_root, "capacity/gru-300", SMALL)
     alter(preset_root, {}, content)
-    with pytest.raises(ValueError, match=r"are no safetensors file \(.*\); install rnn-zoo again"):
+    with pytest.raises(
+        ValueError, match=r"are not a safetensors file \(.*\); install rnn-zoo again"
+    ):
         rnn_zoo.load("capacity/gru-300")
 
 

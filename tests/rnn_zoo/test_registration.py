@@ -203,7 +203,11 @@ class NoDefault(MineCell):
     [
         (Unkept, {}, "Unkept must store its argument rate as self.rate"),
         (NoDefault, {}, "NoDefault: the argument rate needs a default"),
-        (MineCell, {"rate": (0, 1)}, "'rate' is no argument of MineCell of its own; it has none"),
+        (
+            MineCell,
+            {"rate": (0, 1)},
+            "'rate' is not an argument of MineCell of its own; it has none",
+        ),
     ],
 )
 def test_options_that_cannot_be_kept_are_refused(cell_class, ranges, message):

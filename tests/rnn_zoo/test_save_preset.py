@@ -190,10 +190,10 @@ def test_what_a_preset_cannot_hold_is_refused(tmp_path):
     for model, message in (
         (last, "reads out some steps only"),
         (unlike, "has activation 'relu', and the model of a preset has 'tanh' there"),
-        (other, "is no model of rnn_zoo.build_model"),
+        (other, "expected a model of rnn_zoo.build_model or rnn_zoo.load, got a "),
         (rnn_zoo.build_model("rnn", 1, 3, 2, 1, truncate=3), "has truncate 3, which a preset"),
         (rnn_zoo.build_model("rnn", 1, 3, 2, 1, zero_output_for_mask=True), "has zero_output_for"),
-        (rnn_zoo.build_model("rnn", 1, 3, 2, 1, dtype="float64"), "of the dtype policy float64"),
+        (rnn_zoo.build_model("rnn", 1, 3, 2, 1, dtype="float64"), "has the dtype policy float64"),
     ):
         with pytest.raises(ValueError, match=message):
             rnn_zoo.save_preset(model, tmp_path / "refused")

@@ -45,7 +45,7 @@ LANES = 2
 TOLERANCE = {"float32": 1e-5, "float64": 1e-10}
 
 every_case = pytest.mark.parametrize("case", slow_except(ONE_CASE_EACH, CASES), ids=case_id)
-#: One state, two states, and an output that is no state. The GRU has an operand that is not its
+#: One state, two states, and an output that is not a state. The GRU has an operand that is not its
 #: state, the MinimalRNN a nonlinear read-in.
 four_cases = pytest.mark.parametrize(
     "case",

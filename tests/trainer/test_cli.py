@@ -247,7 +247,7 @@ def test_an_invalid_text_is_one_line_and_writes_nothing(quick, what):
 
 
 def test_a_module_that_is_no_command_says_so(quick):
-    assert_refused(quick(module="trainer.generate", fresh=True), "no command", "trainer.show")
+    assert_refused(quick(module="trainer.generate", fresh=True), "not a command", "trainer.show")
 
 
 def test_a_profile_does_not_mix_with_the_settings_of_a_run(quick):

@@ -71,8 +71,8 @@ WRONG = {
     "of a gate": ({"input_scale": dict.fromkeys("ruc", 1e39)}, ["input_scale", "got 1e+39"]),
     "400 digits": ({"lr_init": 10**400}, ["lr_init", "greater than 0 and at most 3.4", "got 1000"]),
     "400 digits of it": ({"num_params": 10**400}, ["num_params", "at most 3.4"]),
-    "preset": ({"preset": 7}, ["preset must be a text or None, got 7"]),
-    "source": ({"init_from": ["runs/a"]}, ["init_from must be a text or None, got ['runs/a']"]),
+    "preset": ({"preset": 7}, ["preset must be a string or None, got 7"]),
+    "source": ({"init_from": ["runs/a"]}, ["init_from must be a string or None, got ['runs/a']"]),
     "name of a file": ({"init_from": os.fsdecode(b"a\xff")}, ["init_from must be UTF-8", "udcff"]),
     "task option": ({"task_options": {"steps": 3}}, ["'steps'", "num_steps"]),
 }

@@ -47,7 +47,9 @@ def test_other_models_are_refused():
         evaluate(model)
     with pytest.raises(UserError, match="unknown split 'test'; choose one of train, valid, eval"):
         evaluate(model, CONFIG, "test")
-    with pytest.raises(ValueError, match="a Sequential is no model of"):
+    with pytest.raises(
+        ValueError, match=r"of rnn_zoo.build_model or rnn_zoo.load, got a Sequential"
+    ):
         evaluate(keras.Sequential(), CONFIG)
     readout = model.get_layer("readout")
     readout.enable_lora(1)

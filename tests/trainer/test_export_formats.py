@@ -344,7 +344,8 @@ def test_a_model_whose_answers_would_be_others_is_refused(options, format, messa
 def test_a_model_of_another_making_is_refused(tmp_path):
     with pytest.raises(
         ValueError,
-        match="is not a built chain of recurrent layers of rnn_zoo and a Dense layer, but of none",
+        match="must be a built chain of recurrent layers of rnn_zoo and a Dense layer; its layers "
+        "are none",
     ):
         package.export_model(keras.Sequential(), tmp_path / "made")
     last_step = build_model("rnn", 1, 2, 3, 1, output_steps=slice(-1, None))

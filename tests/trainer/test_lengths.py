@@ -217,7 +217,7 @@ def test_lists_in_options_are_tuples_as_files_do_not_tell_them_apart(drift):
 @pytest.mark.parametrize(
     "field, value, message",
     [
-        ("length_option", "steps", "length_option has 'steps', which is no argument"),
+        ("length_option", "steps", "length_option has 'steps', which is not an argument"),
         ("lane_options", ("num_steps",), "but the lanes of a program have one length"),
     ],
 )

@@ -258,7 +258,7 @@ def test_its_options_are_those_of_a_configuration(lions):
     [
         ("adam", lion, {}, "'adam' is taken by trainer.optimizers.adam"),
         ("a b", lion, {}, "letters, digits and underscores"),
-        ("new", lion, {"beta_1": (0, 1)}, "has a range for 'beta_1', which is no option"),
+        ("new", lion, {"beta_1": (0, 1)}, "has a range for 'beta_1', which is not an option"),
         ("new", lambda step, decay: None, {}, "the option decay needs a number as its default"),
     ],
 )

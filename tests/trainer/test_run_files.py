@@ -25,7 +25,7 @@ def strict(text):
     """Reads standard JSON, without NaN and infinities."""
 
     def refuse(name):
-        raise ValueError(f"{name} is no JSON")
+        raise ValueError(f"{name} is not JSON")
 
     return json.loads(text, parse_constant=refuse)
 

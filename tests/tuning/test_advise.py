@@ -8,7 +8,7 @@ from processes import ROOT, python
 
 from rnn_zoo.sizing import count_params
 from tuning import advise
-from tuning.advise import DEAR, Needs
+from tuning.advise import EXPENSIVE, Needs
 from tuning.report import atlas, statistics
 
 NONE = rows.frame()
@@ -24,9 +24,9 @@ def texts(advice):
         (Needs(), "gru"),
         (Needs(train_budget=5000), "gru"),
         (Needs(depth=2), "+rnn"),
-        (Needs(depth=8, train_budget=999, inference=DEAR), "+rnn"),
-        (Needs(train_budget=1000, inference=DEAR), "rnn"),
-        (Needs(depth=4, train_budget=1000, inference=DEAR), "rnn"),
+        (Needs(depth=8, train_budget=999, inference=EXPENSIVE), "+rnn"),
+        (Needs(train_budget=1000, inference=EXPENSIVE), "rnn"),
+        (Needs(depth=4, train_budget=1000, inference=EXPENSIVE), "rnn"),
     ],
 )
 def test_the_cell_is_the_paper_s(needs, arch):
@@ -56,7 +56,7 @@ def test_a_unit_for_every_number():
     assert advise.advise(Needs(inputs_to_remember=3, task_bits=1e5), NONE).units > 64
 
 
-def test_few_trainings_count_with_the_best_trial():
+def test_few_runs_count_with_the_best_trial():
     found = rows.frame(
         # The third stored nothing, and was tried all the same.
         *(rows.capacity(bits, arch="gru", study="a") for bits in (1980.0, 990.0, 0.0)),
@@ -86,7 +86,7 @@ def test_a_trial_that_stored_nothing_says_nothing_of_the_size(bits):
     assert "the paper's least" in texts(advice)
 
 
-def test_the_odds_are_those_of_independent_trainings():
+def test_the_odds_are_those_of_independent_runs():
     losses = [1.0] * 3 + [0.5] * 2 + [None]
     found = rows.frame(
         *(
@@ -123,7 +123,7 @@ def test_studies_of_the_atlas_count_for_capacity_alone(monkeypatch):
 def test_every_claim_that_advice_names_exists():
     from tuning.report.claims import CLAIMS
 
-    for needs in (Needs(9, 9), Needs(9, 9, depth=2), Needs(9, 9, 1, 1000, DEAR)):
+    for needs in (Needs(9, 9), Needs(9, 9, depth=2), Needs(9, 9, 1, 1000, EXPENSIVE)):
         for reason in advise.advise(needs, NONE).reasons:
             assert CLAIMS.keys() >= set(reason.claims)
             assert reason.paper or reason.here
@@ -161,8 +161,8 @@ def test_the_command_line(tmp_path):
         ("--depth=0", "--depth must be a number at least 1"),
         ("--task_bits=-1", "--task_bits must be a number at least 0"),
         ("--train_budget=0", "--train_budget must be"),
-        ("--inference=low", "unknown --inference 'low'; choose one of cheap, dear"),
-        ("--runs=nowhere", "--runs is no directory: nowhere"),
+        ("--inference=low", "unknown --inference 'low'; choose one of cheap, expensive"),
+        ("--runs=nowhere", "--runs is not a directory: nowhere"),
     ],
 )
 def test_mistakes_are_one_line(flag, words, tmp_path):

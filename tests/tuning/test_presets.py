@@ -164,7 +164,7 @@ def test_a_study_of_a_sweep_that_is_gone_is_named(swept, tmp_path):
     for root in (tmp_path / "runs", sweep):
         said = []
         left = presets.best_trials([root], said.append)
-        assert said == [f"{sweep / 'studies' / STUDY} lost 4 of its 4 finished trainings"]
+        assert said == [f"{sweep / 'studies' / STUDY} lost 4 of its 4 finished runs"]
         assert left[NAME] != whole[NAME]
 
 

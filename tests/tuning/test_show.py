@@ -242,7 +242,7 @@ def test_a_sweep_is_shown_as_its_studies_with_the_best_trial_of_each(tmp_path, s
     assert words in " ".join(shown(f"--study_dir={sweep.path}")[1].split())
 
 
-def test_trainings_of_given_sets_are_shown(tmp_path, shown):
+def test_runs_of_given_sets_are_shown(tmp_path, shown):
     lines = [json.dumps(record(n, value)) + "\n" for n, value in enumerate([3.0, 1.5])]
     (tmp_path / "given.jsonl").write_text("".join(lines))
     code, out, err = shown(f"--study_dir={tmp_path}", f"--csv={tmp_path / 'all.csv'}")

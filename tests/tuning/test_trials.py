@@ -252,8 +252,8 @@ def test_trials_that_a_sweep_once_had_are_missed(tmp_path):
         state = json.dumps({"status": "done", "trials": number})
         (sweep / f"states/{name}.json").write_text(state)
     lost = [
-        f"{sweep}/studies/cut lost 2 of its 3 finished trainings",
-        f"{sweep}/studies/gone lost 1 of its 1 finished training",
+        f"{sweep}/studies/cut lost 2 of its 3 finished runs",
+        f"{sweep}/studies/gone lost 1 of its 1 finished run",
     ]
     assert [each for each in trials.read(tmp_path)[1] if "lost" in each] == lost
     assert trials.read(sweep / "studies/cut")[1] == lost[:1]

@@ -38,7 +38,7 @@ class Callbacks(Callback):
         facts: returns entries to add to the `info` of a run, by `run_id`.
 
     Raises:
-        UserError: one of them is no callback, or its package is not installed.
+        UserError: one of them is not a callback, or its package is not installed.
     """
 
     def __init__(

@@ -224,7 +224,7 @@ def statements(text: str) -> list[tuple[str, Any]]:
     """Returns (name, value) of each binding and macro of a gin text, such as TrainConfig.seed.
 
     Raises:
-        UserError: the text is no gin.
+        UserError: the text is not gin.
     """
     with mistakes():
         parser = gin.config_parser.ConfigParser(text, gin.config.ParserDelegate())

@@ -126,8 +126,8 @@ def export_model(
     Raises:
         ValueError: another model, or one that runs backwards or is stateful. LiteRT and ONNX
             take no precision but float32 either.
-        UserError: an unknown format, a missing package, a size that is no whole number, a backend
-            other than TensorFlow, or a directory that holds something else.
+        UserError: an unknown format, a missing package, a size that is not a whole number, a
+            backend other than TensorFlow, or a directory that holds something else.
     """
     _check(format)
     for name, size in (("batch_size", batch_size), ("time_steps", time_steps)):

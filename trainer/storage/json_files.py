@@ -90,7 +90,7 @@ def read(path: str | os.PathLike, kind: Any) -> Any:
 
     Raises:
         Damaged: see there.
-        OSError: it cannot be read, is too large, or is no regular file.
+        OSError: it cannot be read, is too large, or is not a regular file.
     """
     return parse(read_bytes(path, _MOST_BYTES), kind, path)
 

@@ -110,7 +110,7 @@ def _check_class(task_class):
         for name in given:
             if name not in options:
                 raise ValueError(
-                    f"{task_class.__name__}.{field} has {name!r}, which is no argument of the "
+                    f"{task_class.__name__}.{field} has {name!r}, which is not an argument of the "
                     f"constructor; it has {', '.join(options) or 'none'}"
                 )
     if task_class.length_option in task_class.lane_options:

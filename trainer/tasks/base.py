@@ -72,7 +72,8 @@ class Task:
     Attributes:
         name, summary: its name, and one line for help texts; set by `trainer.tasks.register`.
         input_dim, output_dim, num_steps: I, O, T.
-        chance_loss: loss of the best constant predictor, in the unit of the loss.
+        chance_loss: loss of the best constant predictor, or of another trivial one that the task's
+            page names, in the unit of the loss.
         untrained_loss: loss before training, if it can exceed the chance loss by far. Training has
             diverged above 100 times the larger of the two.
         loss_steps: slice of the scored time steps; all by default.

@@ -20,8 +20,8 @@ class Memory(Task):
     """Reconstructs a vector 12 steps after it was shown.
 
     Each of the 64 dimensions is uniform on [-√3, √3] and so has variance 1. The loss is the squared
-    error per dimension at the last step. N units can hold an N-dimensional subspace, so the least
-    error is max(0, 1 - N/64) (figure 2c).
+    error per dimension at the last step. A linear readout of N units has outputs in a subspace of N
+    dimensions, so the least error is max(0, 1 - N/64) (figure 2c).
 
     Inputs are (B, T, 64), zero after t = 0. Targets are the vector at every step, (B, T, 64).
 
@@ -82,8 +82,8 @@ class Memory(Task):
 def least_error(units: Any, dimensions: int = 64) -> Any:
     """Returns the least squared error per dimension with N units: max(0, 1 - N / dimensions).
 
-    N units hold an N-dimensional subspace of a vector whose components have variance 1
-    (section 2.2).
+    The outputs, linear in N units, lie in an N-dimensional subspace, and the components of the
+    vector have variance 1 (section 2.2).
 
     Args:
         units: N, a number or an array.

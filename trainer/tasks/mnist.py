@@ -32,7 +32,7 @@ class MNIST(Pixels):
 
     def __init__(self, path: str | None = None, permuted: bool = False, permutation_seed: int = 0):
         if not isinstance(path, str | None):
-            raise UserError(f"path of mnist must be a text or None, got {path!r}")
+            raise UserError(f"path of mnist must be a string or None, got {path!r}")
         order = pixel_order(784, permuted, permutation_seed)
         images, labels, train, self._sha256 = _load(path)
         first, size = train * 11 // 12, len(images)
@@ -49,7 +49,7 @@ def _load(path):
     try:
         # TFDS would ask the network for gs:// and the like, which a run directory may name.
         if path is not None and not os.path.isdir(os.path.expanduser(path)):
-            raise NotADirectoryError("it is no directory here")
+            raise NotADirectoryError("it is not a directory here")
         import tensorflow_datasets as tfds
 
         parts = tfds.as_numpy(tfds.load("mnist", data_dir=path, download=False, batch_size=-1))

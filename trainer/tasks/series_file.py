@@ -84,7 +84,7 @@ def load(path: str | os.PathLike[str] | None, window: int) -> Series:
     if path is None:
         raise UserError(f"the task series needs --series_path=FILE, {FORMS}")
     if not isinstance(path, str | os.PathLike):
-        raise UserError(f"path of series must be a text, got {path!r}")
+        raise UserError(f"path of series must be a string, got {path!r}")
     file = os.path.expanduser(os.fspath(path))
     series = _read(file, f"--series_path={os.fspath(path)}", _stamp(file))
     shortest = min(stop - start for start, stop in series.splits.values())
@@ -157,7 +157,9 @@ def _of_npy(raw, label):
             raise ValueError(f"it has the shape {values.shape} and the type {values.dtype}")
     except Exception as error:  # a damaged header raises almost anything
         reason = " ".join(str(error).split())[:120]
-        raise UserError(f"{label} is no .npy file of numbers ({reason}); give {FORMS}") from None
+        raise UserError(
+            f"{label} is not an .npy file of numbers ({reason}); give {FORMS}"
+        ) from None
     return (values[:, None] if values.ndim == 1 else values).astype("float64")
 
 
@@ -183,8 +185,8 @@ def _of_csv(raw, label):
             column = [*map(_is_number, cells)].index(False)
             name = names[column].strip() if names else column + 1
             raise UserError(
-                f"{label}: line {number:,}, column {name}: {cells[column].strip()[:40]!r} is no "
-                "number; omit columns of dates and texts, and fill gaps"
+                f"{label}: line {number:,}, column {name}: {cells[column].strip()[:40]!r} is not "
+                "a number; omit columns of dates and texts, and fill gaps"
             ) from None
     return np.array(values, "float64")
 

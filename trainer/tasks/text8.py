@@ -52,7 +52,7 @@ class Text8(Coded):
         check_whole(warmup_steps + 1, num_steps=num_steps)
         for name, value, kinds in (("path", path, (str, os.PathLike)), ("source", source, str)):
             if value is not None and not isinstance(value, kinds):
-                raise UserError(f"{name} of text8 must be a text or None, got {value!r}")
+                raise UserError(f"{name} of text8 must be a string or None, got {value!r}")
         file = None if path is None else os.fspath(path)
         self.corpus = _load(file, source, num_steps + 1, file and _stamp(file))
         self.num_steps = num_steps

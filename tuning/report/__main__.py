@@ -96,14 +96,14 @@ def _check_flags():
     if not FLAGS.runs and not (FLAGS.published or FLAGS.plan):
         raise UserError("--runs is missing: a directory of sweeps, studies or runs")
     if FLAGS.runs and not pathlib.Path(FLAGS.runs).is_dir():
-        raise UserError(f"--runs is no directory: {FLAGS.runs}")
+        raise UserError(f"--runs is not a directory: {FLAGS.runs}")
     for name, owner in _OF_FLAG.items():
         if FLAGS[name].present and not FLAGS[owner].value:
             raise UserError(f"--{name} has no effect without --{owner}; omit it, or add --{owner}")
     if FLAGS.plan and (FLAGS.figures or FLAGS.style or FLAGS.atlas):
         raise UserError("--figures, --style and --atlas are for reports, not for --plan")
     if FLAGS.style and not pathlib.Path(FLAGS.style).is_file():
-        raise UserError(f"--style is no file: {FLAGS.style}")
+        raise UserError(f"--style is not a file: {FLAGS.style}")
     if FLAGS.published:
         _check_published(FLAGS.published)
 
@@ -115,7 +115,7 @@ def _check_published(path):
             f"-m tuning.report.convert_published --published={path} --out=published.parquet"
         )
     if not pathlib.Path(path).is_file():
-        raise UserError(f"--published is no file: {path}")
+        raise UserError(f"--published is not a file: {path}")
 
 
 def run():

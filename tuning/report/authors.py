@@ -94,7 +94,7 @@ def _row(values, stem, number):
         if values[name] not in known:
             raise ValueError(f"unknown {name} {values[name]!r}; choose from {', '.join(known)}")
     if not isinstance(values["hparams"], dict):
-        raise ValueError("hparams is no dict")
+        raise ValueError("hparams is not a dict")
     task, arch, file = _TASKS[values["task_type"]], values["architecture"], stem.split("/")[-1]
     found = flat({str(name): value for name, value in values["hparams"].items()})
     # JSON has no number that is not finite.

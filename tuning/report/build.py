@@ -62,8 +62,8 @@ def run(
 
     Raises:
         NoRuns: there is no finished run.
-        UserError: a figure has another name, the style is no such file, a gin file cannot be read,
-            or a link is in place of a directory to write.
+        UserError: a figure has another name, the style is not a style file, a gin file cannot
+            be read, or a link is in place of a directory to write.
     """
     for name in _FOLDERS:
         refuse_link(pathlib.Path(out, name))

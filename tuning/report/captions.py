@@ -52,7 +52,7 @@ def caption(
         panel: specification of the figure.
         chart: the figure, or None if there is no run to show.
         trials: the report's trials.
-        excluded: trainings that the report leaves out, with the column `excluded`.
+        excluded: runs that the report leaves out, with the column `excluded`.
     """
     trials = trials[trials.task == panel.task]
     stops = trials.groupby("study", observed=True).stopped_early.transform("any")

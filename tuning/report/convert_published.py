@@ -26,7 +26,7 @@ def main():
         if not FLAGS[name].value:
             raise UserError(f"--{name} is missing: the {FLAGS[name].help}")
     if not pathlib.Path(FLAGS.published).is_dir():
-        raise UserError(f"--published is no directory: {FLAGS.published}")
+        raise UserError(f"--published is not a directory: {FLAGS.published}")
     try:
         import pandas  # noqa: F401 - holds the table
         import pyarrow  # noqa: F401 - writes Parquet for pandas

@@ -45,7 +45,7 @@ def _is_loss(trials):
 
 
 def _chance(task, trials):
-    """Formats the range of chance levels; nothing if the objective is no loss with a known one."""
+    """Formats the range of chance levels; nothing if the objective has none."""
     if task == "capacity":
         return "0"  # A constant answer stores nothing.
     levels = trials.chance_loss.dropna()

@@ -24,13 +24,13 @@ from tuning.sweep import config
 #: Largest difference of the shares that learn that is taken as a closed gap.
 CLOSE = 0.2
 CAPTION = (
-    f"A trial learned if its loss is below {LEARNED} of chance. RNNs with each optimizer are "
-    "compared with the gated cells with the optimizer that suits these best, that of their least "
-    "loss on valid. The gap in shares is the share of the gated cells' trials that learned minus "
-    f"that of the RNNs', with Newcombe's 95 % interval. It is closed if the interval lies below "
-    f"{CLOSE}, the dashed line of the figure, or else open if it lies above 0. The gap in losses "
-    "is that of the best trials on valid, as loss / chance. It has no interval, since a few trials "
-    "do not tell how far their best varies. Intervals of shares are Wilson's."
+    f"A trial learned if its loss is below {LEARNED} of chance. RNNs trained with each optimizer "
+    "are compared to gated cells trained with the optimizer that suits them best, that of their "
+    "least loss on valid. The gap in shares is the share of the gated cells' trials that learned "
+    "minus that of the RNNs', with Newcombe's 95 % interval. It is closed if the interval lies "
+    f"below {CLOSE}, the dashed line of the figure, or else open if it lies above 0. The gap in "
+    "losses is that of the best trials on valid, as loss / chance. It has no interval, since a few "
+    "trials do not tell how far their best varies. Intervals of shares are Wilson's."
 )
 SIZE = (6.0, 3.4)
 _KEYS = ["task", "arch", "activation", "optimizer"]

@@ -117,7 +117,7 @@ def records(path: str | os.PathLike, columns: list[str]) -> Iterator[list]:
 
     Raises:
         Refused: the file is too large, or holds anything other than such an array.
-        OSError: it cannot be read, or is no regular file.
+        OSError: it cannot be read, or is not a regular file.
         Exception: many kinds, as from `pickle.load`, if the file is damaged.
     """
     with open(open_regular(path), "rb") as file:
@@ -174,7 +174,7 @@ def _check_operations(file: BinaryIO) -> None:
             if name in ("DICT", "SETITEM", "SETITEMS"):
                 cost += sum(taken[1::2])
             if cost > MAX_OTHER_KEYS:
-                raise Refused("it has a key that may take forever, or many that are no texts")
+                raise Refused("it has a key that may take forever, or many that are not texts")
             if name in ("EMPTY_SET", "ADDITEMS", "FROZENSET"):
                 raise Refused("it holds a set")
             if name == "OBJ":  # pickletools describes its arguments in another order

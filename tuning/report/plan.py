@@ -56,7 +56,7 @@ class Step:
         power: probability of a verdict if the paper is right, with the step's studies; if these fit
             into the time, with all studies of the plan; None without studies.
         studies: its studies; none if the claim is decided, or if it has no design.
-        trainings, hours: number and core-hours of the trainings that its studies add to those that
+        runs, hours: number and core-hours of the runs that its studies add to those that
             exist and those of earlier steps.
         total: core-hours of this and all earlier steps; None if the step is left out, for lack of
             time or power.
@@ -66,7 +66,7 @@ class Step:
     verdict: str
     power: float | None
     studies: tuple[Point, ...] = ()
-    trainings: int = 0
+    runs: int = 0
     hours: float = 0.0
     total: float | None = None
 
@@ -119,13 +119,13 @@ def make(
         # Claims without enough power at any size come last.
         name = min(open_, key=lambda name: (open_[name][0] < REQUIRED, added[name][1]))
         reached, studies = open_.pop(name)
-        trainings, more = added[name]
+        runs, more = added[name]
         fits = reached >= REQUIRED and total + more <= hours
         if fits:
             total += more
             planned |= costs.trials(studies, planned)
         upto = total if fits else None
-        steps.append(Step(name, TOO_FEW, reached, studies, trainings, more, upto))
+        steps.append(Step(name, TOO_FEW, reached, studies, runs, more, upto))
     steps.sort(key=lambda step: step.total is None)
     steps = _together(steps, there)
     others = [
@@ -245,7 +245,7 @@ class _Costs:
         return wanted
 
     def added(self, studies: Sequence[Point], planned: Mapping[tuple, int]) -> tuple[int, float]:
-        """Returns the number of trainings that studies add to those planned, and their hours."""
+        """Returns the number of runs that studies add to those planned, and their hours."""
         before = {designs.key(point): self._there.count(point) for point in studies} | dict(planned)
         added = {key: n - before[key] for key, n in self.trials(studies, planned).items()}
         return sum(added.values()), sum(n * self._seconds[key] for key, n in added.items()) / 3600
@@ -332,7 +332,7 @@ def _row(step):
         "claim": step.claim,
         "power": "" if step.power is None else f"{step.power:.0%}",
         "studies": len(step.studies),
-        "trainings added": step.trainings,
+        "runs added": step.runs,
         "core-hours added": f"{step.hours:.1f}",
         "total": f"{step.total:.1f}" if step.studies and step.total is not None else "",
         "note": note,
@@ -356,8 +356,8 @@ def _say_places(studies, there, display):
 def _seconds(points, text8):
     """Core-seconds per trial of studies, measured on this machine."""
     specs = _specs(points, text8)
-    costs = estimate.costs(specs, {spec.name: spec.num_trainings for spec in specs})
-    return [cost.seconds / cost.trainings for cost in costs.values()]
+    costs = estimate.costs(specs, {spec.name: spec.num_runs for spec in specs})
+    return [cost.seconds / cost.runs for cost in costs.values()]
 
 
 def _specs(points, text8):

@@ -66,7 +66,7 @@ def read(path: str | os.PathLike) -> pd.DataFrame:
         raise UserError(f"{path} has no column {', '.join(missing)}; {CONVERT}")
     try:
         columns, found = list(found.columns), trials.frame(found)
-        # Files of earlier versions lack columns, which are no part of their digest.
+        # Files of earlier versions lack columns, which are not part of their digest.
         same = _digest(found[columns]) == digest
         _check(found)
     except Exception as error:  # pyarrow, too, converts a column's text only when it is used
@@ -86,7 +86,7 @@ def _check(found):
     """Raises ValueError or TypeError unless names are names, and JSON is what it should be."""
     for name in {*found.task, *found.arch}:
         if not is_name(name):
-            raise ValueError(f"{name!r} is no name of a task or architecture")
+            raise ValueError(f"{name!r} is not a name of a task or architecture")
     for name, kind in rows.JSON.items():
         for text in found[name].dropna().unique():
             try:
@@ -96,4 +96,4 @@ def _check(found):
                 raise ValueError(f"{name} is {text[:80]}: {error}") from None
     for name in ("run", "study", "run_id"):
         if not all(isinstance(text, str) for text in found[name]):
-            raise ValueError(f"{name} has a value that is no text")
+            raise ValueError(f"{name} has a value that is not text")

@@ -1,4 +1,4 @@
-"""Settings in which trainings differ, apart from architecture, depth, size and seed.
+"""Settings in which runs differ, apart from architecture, depth, size and seed.
 
 They are those that no search chose: held hyperparameters, the batch size, the precision, and the
 like of studies, and all of runs; see the column `fixed` of `trials.read`.

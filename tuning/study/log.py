@@ -22,10 +22,10 @@ from trainer.storage import json_files
 from trainer.storage.files import open_to_append, read_bytes
 from trainer.storage.records import PRIVATE, RunDirectory, RunRecord
 
-#: File names of the logs of a study's trials, of its reruns, and of trainings of given
+#: File names of the logs of a study's trials, of its reruns, and of runs of given
 #: hyperparameters.
 TRIALS, RERUNS, GIVEN = "trials.jsonl", "reruns.jsonl", "given.jsonl"
-#: Log -> the file that lists its trainings as they end, before the log does. Losses show by it.
+#: Log -> the file that lists its runs as they end, before the log does. Losses show by it.
 ENDED = {TRIALS: "oracle.json", RERUNS: "reruns.json", GIVEN: "given.json"}
 #: File name of the record of a run.
 RUN = "record.json"
@@ -182,13 +182,13 @@ def edited(records: Iterable[RunRecord], fields: Mapping[str, Any]) -> str:
 
 
 def is_rerun(record: RunRecord, original: RunRecord) -> bool:
-    """Whether a training has the configuration of a trial, but another seed of each kind."""
+    """Whether a run has the configuration of a trial, but another seed of each kind."""
     seeds = _seeds(record.config), _seeds(original.config)
     return repeats(record, original) and all(map(operator.ne, *seeds))
 
 
 def repeats(record: RunRecord, original: RunRecord) -> bool:
-    """Whether a training has the configuration of a trial, whatever its seeds."""
+    """Whether a run has the configuration of a trial, whatever its seeds."""
     held, wanted = record.config, original.config
     # Records of older versions lack fields.
     shared = (held.keys() & wanted.keys()).difference(_SEEDS)

@@ -85,7 +85,7 @@ def train_all(
                     write_run(place(record.run_id), record, weights)
                 log.append(record)
 
-        headline = f"{count(len(jobs), 'training')} of {configs[0].arch} on {configs[0].task}"
+        headline = f"{count(len(jobs), 'training run')} of {configs[0].arch} on {configs[0].task}"
         display.begin(*progress(), f"{headline}   {executor}   in {path.parent}")
         waiting = iter([job for job in jobs if job.run_id not in log.records])
         callback = Callbacks(callbacks, facts)

@@ -23,7 +23,7 @@ _STUDY = tuple(field.name for field in dataclasses.fields(StudyConfig) if field.
 TRANSFERS = ("num_params", "depth")
 #: Value of `arch` in a grid that stands for every registered architecture.
 ALL = "all"
-#: Fields whose value is a tuple, which is no list of values.
+#: Fields whose value is a tuple, not a list of values.
 _TUPLES = ("eval_lengths",)
 #: Fields of a grid that determine which options there are, and which values are valid.
 _OWNERS = ("task", "arch", "optimizer", "activation")
@@ -136,7 +136,7 @@ class Spec(NamedTuple):
         return self.config is not None
 
     @property
-    def num_trainings(self) -> int:
+    def num_runs(self) -> int:
         """Number of trials and reruns together."""
         return self.study.num_trials + self.reruns
 

@@ -327,7 +327,7 @@ class Sweep:
     def state(self, name: str) -> State:
         """Reads the state of a study; derives it from the results where they contradict it."""
         state, problem = self._read_state(name)
-        wants_more = state.wanted < self.specs[name].num_trainings
+        wants_more = state.wanted < self.specs[name].num_runs
         if state.status == DONE and wants_more and self._found(name).missing:
             state = dataclasses.replace(state, status=WAITING)
         return dataclasses.replace(state, note=problem) if problem else state
@@ -357,7 +357,7 @@ class Sweep:
         if state.is_over or lost <= 0:
             return state, other or f"{name}.json is not of these trials, and its times are lost"
         times = {each: getattr(held, each) for each in ("seconds", "core_seconds")}
-        total, logs = count(held.trials, "finished training"), [TRIALS]
+        total, logs = count(held.trials, "finished run"), [TRIALS]
         logs += [RERUNS] * (self.study_path(name) / RERUNS).exists()
         problem = other or f"{' and '.join(logs)} lost {lost} of its {total}"
         return dataclasses.replace(state, **times), problem

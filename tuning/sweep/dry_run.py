@@ -18,7 +18,7 @@ CONFLICT = "conflict"
 def show(
     sweep: Sweep | None, merged: Union, workers: int | None, lanes: int | None, display: Display
 ) -> None:
-    """Prints each study's status and the estimated cost of its remaining trainings.
+    """Prints each study's status and the estimated cost of its remaining runs.
 
     Args:
         sweep: the sweep, whose directory may already hold studies; None without a directory.
@@ -30,7 +30,7 @@ def show(
         UserError: a study is in conflict with the one that the directory holds.
     """
     statuses = dict.fromkeys(merged.specs, NEW)
-    left = {name: spec.num_trainings for name, spec in merged.specs.items()}
+    left = {name: spec.num_runs for name, spec in merged.specs.items()}
     if sweep:
         sweep.specs = merged.specs
         survey = Survey(sweep)
@@ -42,7 +42,7 @@ def show(
     left |= dict.fromkeys(merged.conflicts, 0)
     costs = _costs(merged, left, lanes, display)
     rows = [(name, statuses[name], *_cells(costs.get(name))) for name in merged.specs]
-    display.table(("study", "status", "units", "parameters", "trainings", "steps", "time"), rows)
+    display.table(("study", "status", "units", "parameters", "runs", "steps", "time"), rows)
     if costs or not merged.conflicts:
         display.say(_summary(costs, sources(merged.specs), workers))
     if merged.conflicts:
@@ -52,7 +52,7 @@ def show(
 
 def _costs(merged, left, lanes, display) -> Mapping[str, estimate.Cost]:
     """Returns the cost of each study that is not over, by name."""
-    specs = [merged.specs[name] for name, trainings in left.items() if trainings]
+    specs = [merged.specs[name] for name, runs in left.items() if runs]
     if not specs:
         return {}
     if not estimate.is_worth_measuring(specs, left):
@@ -69,7 +69,7 @@ def _cells(cost):
     return (
         str(cost.units),
         f"{cost.num_params:,}",
-        f"{cost.trainings:,}",
+        f"{cost.runs:,}",
         f"{cost.steps:,.0f}",
         duration(cost.seconds),
     )
@@ -87,7 +87,7 @@ def _summary(costs, waits_for, workers):
     longest = max(estimate.chain(name, times, waits_for) for name in times)
     return (
         f"{count(len(costs), 'study', 'studies')}, "
-        f"{count(sum(each.trainings for each in costs.values()), 'training')}, "
+        f"{count(sum(each.runs for each in costs.values()), 'run')}, "
         f"{round(sum(each.steps for each in costs.values())):.3g} steps; about "
         f"{seconds / 3600:,.2f} {unit}-hours, {duration(max(seconds / workers, longest))} on "
         f"{count(workers, unit, unit + 's')}; "

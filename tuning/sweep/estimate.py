@@ -41,7 +41,7 @@ class Cost(NamedTuple):
 
     Attributes:
         units, num_params: size of its networks.
-        trainings: number of remaining trials and reruns.
+        runs: number of remaining trials and reruns.
         steps: expected training steps of all of these.
         seconds: time on one core or GPU.
         disk: bytes on disk.
@@ -49,7 +49,7 @@ class Cost(NamedTuple):
 
     units: int
     num_params: int
-    trainings: int
+    runs: int
     steps: float
     seconds: float
     disk: float
@@ -78,7 +78,7 @@ def mean_steps(spec: Spec) -> float:
 
 def work(spec: Spec) -> float:
     """Returns the relative cost of a study, without a measurement."""
-    return spec.num_trainings * mean_steps(spec) * _weight(spec)
+    return spec.num_runs * mean_steps(spec) * _weight(spec)
 
 
 def chain(name: str, costs: Mapping[str, float], sources: Mapping[str, str]) -> float:
@@ -86,7 +86,7 @@ def chain(name: str, costs: Mapping[str, float], sources: Mapping[str, str]) -> 
 
     Args:
         name: the study.
-        costs: study name -> cost of its remaining trainings; studies that are over may be absent.
+        costs: study name -> cost of its remaining runs; studies that are over may be absent.
         sources: study name -> the study that it waits for.
     """
     before = chain(sources[name], costs, sources) if name in sources else 0.0
@@ -98,13 +98,13 @@ def _weight(spec):
 
 
 def costs(
-    specs: Sequence[Spec], trainings: Mapping[str, int], lanes: int | None = None
+    specs: Sequence[Spec], runs: Mapping[str, int], lanes: int | None = None
 ) -> dict[str, Cost]:
     """Measures the cost of studies; each task is fitted separately.
 
     Args:
         specs: the studies.
-        trainings: study name -> number of trials and reruns.
+        runs: study name -> number of trials and reruns.
         lanes: number of trials that each process trains at once.
 
     Returns:
@@ -113,17 +113,17 @@ def costs(
     by_task: dict[str, list[Spec]] = {}
     for spec in specs:
         by_task.setdefault(spec.config.task, []).append(spec)
-    is_little = not is_worth_measuring(specs, trainings)
+    is_little = not is_worth_measuring(specs, runs)
     found: dict[str, Cost] = {}
     for group in by_task.values():
         fitted = GUESS if is_little else measure(group, lanes)
-        found |= {s.name: cost(s, *fitted, trainings[s.name]) for s in group}
+        found |= {s.name: cost(s, *fitted, runs[s.name]) for s in group}
     return {spec.name: found[spec.name] for spec in specs}
 
 
-def is_worth_measuring(specs: Sequence[Spec], trainings: Mapping[str, int]) -> bool:
+def is_worth_measuring(specs: Sequence[Spec], runs: Mapping[str, int]) -> bool:
     """Returns whether studies train for so long that a measurement pays; see `costs`."""
-    return sum(trainings[s.name] * mean_steps(s) * _weight(s) for s in specs) >= LITTLE
+    return sum(runs[s.name] * mean_steps(s) * _weight(s) for s in specs) >= LITTLE
 
 
 def measure(specs: Sequence[Spec], lanes: int | None = None) -> tuple[float, float, float]:
@@ -162,13 +162,13 @@ def measure(specs: Sequence[Spec], lanes: int | None = None) -> tuple[float, flo
     return a, b, sum(compiling for _, compiling in measured) / len(measured)
 
 
-def cost(spec: Spec, a: float, b: float, compiling: float, trainings: int) -> Cost:
+def cost(spec: Spec, a: float, b: float, compiling: float, runs: int) -> Cost:
     """Returns the cost of trials and reruns of a study, from the results of `measure`."""
     from rnn_zoo.sizing import count_params
 
     config, task = spec.config, spec.config.make_task()
     units = config.units(task.input_dim, task.output_dim)
-    steps = trainings * mean_steps(spec)
+    steps = runs * mean_steps(spec)
     launches, products = step_time.features(config, spec.num_steps)
     per_step = a * launches + b * products
     evaluations = len(SPLITS) + sum(multiple > 1 for multiple in config.eval_lengths)
@@ -176,10 +176,10 @@ def cost(spec: Spec, a: float, b: float, compiling: float, trainings: int) -> Co
     return Cost(
         units,
         num_params,
-        trainings,
+        runs,
         steps,
-        compiling + per_step * (steps + trainings * evaluations * EVALUATION_STEPS),
-        TRIAL_BYTES * trainings + 4 * num_params * min(spec.study.keep, trainings),
+        compiling + per_step * (steps + runs * evaluations * EVALUATION_STEPS),
+        TRIAL_BYTES * runs + 4 * num_params * min(spec.study.keep, runs),
     )
 
 

@@ -57,7 +57,7 @@ def union(subject: str, held: Mapping[str, Spec], wanted: Mapping[str, Spec]) ->
     larger = [
         name
         for name in wanted.keys() - conflicts.keys()
-        if specs[name].num_trainings > wanted[name].num_trainings
+        if specs[name].num_runs > wanted[name].num_runs
     ]
     transfers = [name for name in sources(specs) if name in held and not held[name].transfer]
     ordered = {name: specs[name] for name in order}
@@ -103,10 +103,8 @@ def kept(path: str, merged: Union) -> list[str]:
         )
     if merged.larger:
         studies, first = count(len(merged.larger), "study", "studies"), merged.larger[0]
-        number = count(merged.specs[first].num_trainings, "training")
-        lines.append(
-            f"{path} keeps more trainings of {studies} than you want: {first} has {number}"
-        )
+        number = count(merged.specs[first].num_runs, "run")
+        lines.append(f"{path} keeps more runs of {studies} than you want: {first} has {number}")
     return lines
 
 

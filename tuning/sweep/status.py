@@ -116,11 +116,11 @@ class Survey:
         return (finished + 0.5 if finished else 0), max(self._now() - self.sweep.taken_at(name), 0)
 
     def _left(self, name):
-        missing = self.sweep.specs[name].num_trainings - self.trials[name]
+        missing = self.sweep.specs[name].num_runs - self.trials[name]
         return max(missing, 0) * self._work_per_trial(name)
 
     def _work_per_trial(self, name):
-        return self._work[name] / self.sweep.specs[name].num_trainings
+        return self._work[name] / self.sweep.specs[name].num_runs
 
 
 class SweepDisplay(Display):
@@ -160,14 +160,14 @@ class SweepDisplay(Display):
 
 
 def summary(survey: Survey) -> str:
-    """Describes a sweep in one line: studies by status, trainings, and the time left."""
+    """Describes a sweep in one line: studies by status, runs, and the time left."""
     counts = {status: survey.count(status) for status in STATUSES}
-    wanted = sum(spec.num_trainings for spec in survey.sweep.specs.values())
+    wanted = sum(spec.num_runs for spec in survey.sweep.specs.values())
     parts = [f"{n} {status}" for status, n in counts.items() if n]
     if phases := ", ".join(f"{n} {phase}" for phase, n in survey.phases().items()):
         parts = [f"{part} ({phases})" if part.endswith(RUNNING) else part for part in parts]
     line = count(len(survey.states), "study", "studies") + ": " + ", ".join(parts)
-    line += f"; {sum(survey.trials.values()):,} of {count(wanted, 'training')}"
+    line += f"; {sum(survey.trials.values()):,} of {count(wanted, 'run')}"
     left = survey.seconds_left()
     return line if left is None else f"{line}; about {duration(left)} to go"
 
@@ -181,7 +181,7 @@ def show(sweep: Sweep, display: Display) -> None:
             (
                 name,
                 survey.statuses[name],
-                f"{survey.trials[name]}/{sweep.specs[name].num_trainings}",
+                f"{survey.trials[name]}/{sweep.specs[name].num_runs}",
                 "-" if state.proposed is None else str(state.proposed),
                 "-" if state.infeasible is None else str(state.infeasible),
                 "-" if state.best is None else f"{state.best:.4f}",
@@ -193,7 +193,7 @@ def show(sweep: Sweep, display: Display) -> None:
     columns = (
         "study",
         "status",
-        "trainings",
+        "runs",
         "proposed",
         "infeasible",
         "best",
@@ -225,8 +225,8 @@ def _note(sweep, name, state):
 
 def report(sweep: Sweep, name: str, state: State) -> str:
     """Describes in one line how an attempt at a study ended."""
-    trainings = f"{state.trials} of {count(sweep.specs[name].num_trainings, 'training')}"
-    line = f"{name}: {state.status}, {trainings}, {duration(state.seconds)}"
+    runs = f"{state.trials} of {count(sweep.specs[name].num_runs, 'run')}"
+    line = f"{name}: {state.status}, {runs}, {duration(state.seconds)}"
     if state.best is not None:
         line += f", best {state.best:.4f}"
     if state.failures and state.status != DONE:

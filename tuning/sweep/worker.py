@@ -170,7 +170,7 @@ def _run_owned(sweep, name, runner, lease, stop):
 
 def _attempt(sweep, name, runner, lease, stop, state):
     """Attempts a study; returns its new state, including errors that are its own fault."""
-    wanted = sweep.specs[name].num_trainings
+    wanted = sweep.specs[name].num_runs
     try:
         is_complete, note = runner.run(sweep, name, lease, stop)
     except LeaseLost:

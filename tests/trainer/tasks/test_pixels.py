@@ -219,14 +219,16 @@ def test_missing_mnist_is_one_line(tmp_path):
     ) as caught:
         MNIST(str(tmp_path))
     assert "\n" not in str(caught.value)
-    with pytest.raises(UserError, match="path of mnist must be a text or None, got 3"):
+    with pytest.raises(UserError, match="path of mnist must be a string or None, got 3"):
         MNIST(3)
 
 
 def test_mnist_of_another_machine_is_not_asked_for(monkeypatch):
     """A run directory may name it, and reading one uses no network."""
     monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
-    with pytest.raises(UserError, match=r"no MNIST in gs://bucket/data .*it is no directory here"):
+    with pytest.raises(
+        UserError, match=r"no MNIST in gs://bucket/data .*it is not a directory here"
+    ):
         MNIST("gs://bucket/data")
 
 

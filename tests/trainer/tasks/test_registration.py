@@ -77,7 +77,7 @@ class NoLoss(Task):
         ("a b", Blank, "letters, digits and underscores"),
         ("memory", Blank, "'memory' is taken by trainer.tasks.memory.Memory; choose another"),
         ("new", NoDefault, "NoDefault: the argument noise needs a default"),
-        ("new", NoSuchOption, "NoSuchOption.ranges has 'nose', which is no argument"),
+        ("new", NoSuchOption, "NoSuchOption.ranges has 'nose', which is not an argument"),
         ("new", NoSuchPooled, "NoSuchPooled.pooled_options has 'nose'"),
         ("new", NoVocabulary, "NoVocabulary sets predicts_next, so it needs a vocabulary"),
         ("new", FromTheStart, "FromTheStart.target_time_axis is 1, but it is counted from the end"),

@@ -143,8 +143,8 @@ def npy(array):
 TEXT = "\n".join(["a,b", *(f"{n},{n * n % 7}" for n in range(400))])
 #: Name -> content, and a part of the message.
 WRONG = {
-    "gap.csv": (TEXT.replace("17,2", "17,"), "line 19, column b: '' is no number; omit columns"),
-    "date.csv": (TEXT.replace("17,2", "2020-01-18,2"), "column a: '2020-01-18' is no number"),
+    "gap.csv": (TEXT.replace("17,2", "17,"), "line 19, column b: '' is not a number; omit columns"),
+    "date.csv": (TEXT.replace("17,2", "2020-01-18,2"), "column a: '2020-01-18' is not a number"),
     "ragged.csv": (TEXT.replace("17,2", "17"), "line 19 has 1 column, and the first one 2"),
     "nan.csv": (TEXT.replace("17,2", "17,nan"), "row 18, column 2 is not a finite number"),
     "empty.csv": ("", "has 0 rows of numbers; give a .csv file"),
@@ -158,13 +158,16 @@ WRONG = {
         "\n".join([*map(str, range(990)), "1e20", *["5"] * 9]),
         "row 991, column 1 is more than 1,000,000,000 standard deviations from the mean",
     ),
-    "feed.csv": (TEXT.replace("17,2", "17\x0c2,2"), r"line 19, column a: '17\\x0c2' is no number"),
-    "score.csv": (TEXT.replace("17,2", "1_7,2"), "line 19, column a: '1_7' is no number"),
+    "feed.csv": (
+        TEXT.replace("17,2", "17\x0c2,2"),
+        r"line 19, column a: '17\\x0c2' is not a number",
+    ),
+    "score.csv": (TEXT.replace("17,2", "1_7,2"), "line 19, column a: '1_7' is not a number"),
     "none.npy": (np.zeros((0,)), "has 0 rows of numbers"),
     "two.npy": (b"".join(map(npy, (np.arange(600), np.arange(600)))), "4,928 bytes follow the ar"),
     "end.csv": ("\n".join([*map(str, range(900)), *["5"] * 120]), "last 10 % of the rows are con"),
     "bytes.csv": (b"\xff\xfe\x00", "bytes.csv is not text; give"),
-    "text.npy": (TEXT, "text.npy is no .npy file of numbers"),
+    "text.npy": (TEXT, "text.npy is not an .npy file of numbers"),
     "words.npy": (np.array(["a", "b"]), r"the shape \(2,\) and the type <U1"),
     "cube.npy": (np.zeros((30, 2, 2)), r"the shape \(30, 2, 2\)"),
 }
@@ -190,7 +193,7 @@ def test_no_file_and_no_regular_file_are_refused(tmp_path):
     os.mkfifo(tmp_path / "pipe.csv")
     with pytest.raises(UserError, match=r"pipe.csv cannot be read: it is not a regular file"):
         Series(str(tmp_path / "pipe.csv"))
-    with pytest.raises(UserError, match="path of series must be a text, got 3"):
+    with pytest.raises(UserError, match="path of series must be a string, got 3"):
         Series(3)
 
 
@@ -205,7 +208,7 @@ def test_nothing_in_a_file_is_run(name, tmp_path, monkeypatch):
             np.savez(file, a=np.arange(90.0))
         else:
             pickle.dump(Trap(), file)
-    with pytest.raises(UserError, match=f"{name} is no .npy file of numbers"):
+    with pytest.raises(UserError, match=f"{name} is not an .npy file of numbers"):
         Series(str(path))
     assert not (tmp_path / "sprung").exists()
 

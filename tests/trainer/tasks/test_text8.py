@@ -158,7 +158,7 @@ def test_on_the_real_text():
 
 def test_a_text_is_named_by_a_text():
     for name, value in (("path", 7), ("path", ["a"]), ("source", 3), ("source", {})):
-        with pytest.raises(UserError, match=f"{name} of text8 must be a text or None, got"):
+        with pytest.raises(UserError, match=f"{name} of text8 must be a string or None, got"):
             TASKS["text8"](**{name: value})
 
 

@@ -232,10 +232,10 @@ def test_the_authors_trials_are_converted_and_laid_under_or_stand_alone(swept, t
     [
         (["--runs=."], "--out is missing"),
         (["--out=x"], "--runs is missing"),
-        (["--runs=nowhere", "--out=x"], "--runs is no directory: nowhere"),
+        (["--runs=nowhere", "--out=x"], "--runs is not a directory: nowhere"),
         (["--plan", "--out=x", "--figures=1a"], "--figures, --style and --atlas are for"),
-        (["--runs=.", "--out=x", "--style=nowhere"], "--style is no file: nowhere"),
-        (["--published=nowhere", "--out=x"], "--published is no file: nowhere"),
+        (["--runs=.", "--out=x", "--style=nowhere"], "--style is not a file: nowhere"),
+        (["--published=nowhere", "--out=x"], "--published is not a file: nowhere"),
         (["--published=.", "--out=x"], "convert_published --published=. --out=published.parquet"),
         (["--runs=.", "--out=x"], "holds no finished run; make some, e.g. python -m tuning.sweep"),
         (

@@ -271,7 +271,7 @@ def test_a_key_that_may_take_forever_is_refused(tmp_path, protocol, key):
 
 def test_many_keys_of_equal_hashes_are_refused(tmp_path):
     keys = {number * (2**31 - 1): None for number in range(1001)}
-    with pytest.raises(UserError, match="or many that are no texts"):
+    with pytest.raises(UserError, match="or many that are not texts"):
         authors.read(write(tmp_path, pickle.dumps(keys)))
 
 
@@ -451,8 +451,8 @@ def test_a_changed_value_is_refused(directory, tmp_path):
         ("held", "[[1]]", "held is .*a str"),
         ("lengths", "[{}]", "lengths is"),
         ("setting", "[" * 10**5, "recursion"),
-        ("run", None, "run has a value that is no text"),
-        ("task", "../memory", "no name of a task"),
+        ("run", None, "run has a value that is not text"),
+        ("task", "../memory", "not a name of a task"),
     ],
 )
 def test_values_that_cannot_be_are_refused(column, value, reason, directory, tmp_path):
@@ -486,7 +486,7 @@ def test_another_file_is_refused_with_the_command(tmp_path):
     [
         (["--out=x"], "--published is missing: the directory of the authors'"),
         (["--published=."], "--out is missing: the Parquet file to write"),
-        (["--published=nowhere", "--out=x"], "--published is no directory: nowhere"),
+        (["--published=nowhere", "--out=x"], "--published is not a directory: nowhere"),
     ],
 )
 def test_a_wrong_flag_is_refused(convert, flags, message):

@@ -246,7 +246,7 @@ def test_a_plan_names_the_sweeps_that_hold_parts_of_its_studies(
     assert said[-1] == "all of these claims are decided"
     table = pd.read_csv(tmp_path / "plan.csv", keep_default_na=False).set_index("claim")
     # 40 trials of the GRU are there; the largest design has more steps as well.
-    assert table["trainings added"].to_dict() == {"few": 0, "more": 20, "lstm": 120, "most": 240}
+    assert table["runs added"].to_dict() == {"few": 0, "more": 20, "lstm": 120, "most": 240}
     assert table.note.to_dict() == {
         "few": "supported", "more": "", "lstm": "", "most": "too little power"
     }  # fmt: skip

@@ -358,7 +358,7 @@ def test_a_trial_with_a_lost_result_is_run_again(tmp_path):
 
 
 def test_a_model_of_another_kind_is_tuned(tmp_path):
-    """Tunes a `HyperModel` that is no recurrent network."""
+    """Tunes a `HyperModel` that is not a recurrent network."""
 
     class Quadratic(keras_tuner.HyperModel):
         def build(self, hp):

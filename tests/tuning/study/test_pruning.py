@@ -102,7 +102,7 @@ def test_few_trials_prune_nothing():
     assert pruning_limits("median", [*two, diverged] * 2, CONFIG) == {}
 
 
-def test_trainings_too_short_for_a_curve_are_left_out():
+def test_runs_too_short_for_a_curve_are_left_out():
     short = dataclasses.replace(CONFIG, train_steps=19)
     trials = [record([1.0] * 20)] * 3
     assert pruning_limits("halving", [record([0.0] * 19, short)] * 9, CONFIG) == {}

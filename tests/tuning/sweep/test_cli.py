@@ -32,7 +32,7 @@ def test_a_sweep_writes_its_files(swept):
     for study, file, _ in results(swept):
         ended[study][file == "reruns.jsonl"] += 1
     assert {name: tuple(counts) for name, counts in ended.items()} == STUDIES
-    assert "4 studies: 4 done; 14 of 14 trainings" in (swept / "printed").read_text()
+    assert "4 studies: 4 done; 14 of 14 runs" in (swept / "printed").read_text()
     reruns, _ = read(swept / "sweep/studies/parens-rnn-1-3000-random/reruns.jsonl")
     assert len({record.seed for record in reruns.values()}) == 2
     for name in STUDIES:
@@ -117,7 +117,7 @@ def test_a_sweep_grows_from_its_kept_records(swept, tmp_path):
     assert (done.code, done.stderr) == (0, ""), done.stdout
     after = results(tmp_path)
     assert before.items() <= after.items()
-    assert len(after) == 4 * 6 + 2 and "4 done; 26 of 26 trainings" in done.stdout
+    assert len(after) == 4 * 6 + 2 and "4 done; 26 of 26 runs" in done.stdout
     other = python(*ARGUMENTS, "--train_steps=50", cwd=tmp_path, **JAX)
     assert other.code == 2 and "with config.train_steps 60, not 50" in other.stderr
 
@@ -157,7 +157,7 @@ def test_a_dry_run_prints_the_cost(tmp_path):
     assert not (tmp_path / "sweep").exists()
     last = done.stdout.strip().splitlines()[-1]
     # 30 of the RNN and 22 of the IRNN, half of whose random trials end at once.
-    assert "2 studies, 12 trainings, 52 steps" in last
+    assert "2 studies, 12 runs, 52 steps" in last
     assert "core-hours" in last and "on 1 core; 0 MB of disk" in last
 
 

@@ -85,7 +85,7 @@ def test_a_sweep_grows(tmp_path):
     assert again.specs == held
     assert growth.kept("out", again) == [
         "out keeps 2 more studies that the gin file does not name",
-        "out keeps more trainings of 1 study than you want: study-001 has 11 trainings",
+        "out keeps more runs of 1 study than you want: study-001 has 11 runs",
     ]
 
 
@@ -271,9 +271,9 @@ def test_a_study_that_lost_its_settings_is_named(tmp_path):
 @pytest.mark.parametrize(
     "change, trials, problem",
     [
-        (lose, 0, "trials.jsonl lost 6 of its 6 finished trainings"),
-        (cut, 4, "trials.jsonl lost 2 of its 6 finished trainings"),
-        (flip, 5, "trials.jsonl lost 1 of its 6 finished trainings"),
+        (lose, 0, "trials.jsonl lost 6 of its 6 finished runs"),
+        (cut, 4, "trials.jsonl lost 2 of its 6 finished runs"),
+        (flip, 5, "trials.jsonl lost 1 of its 6 finished runs"),
         (swap_studies, 6, "trials.jsonl has 6 trials of another study, the first is 0 with arch"),
         (swap_published_studies, 6, "trials.jsonl has 6 trials of another study, the first is 0"),
         (swap_states, 6, "study-000.json is not of these trials, and its times are lost"),

@@ -52,13 +52,13 @@ def test_only_the_work_that_is_left_is_estimated(show, tmp_path):
     before = (sweep.path / "sweep.json").read_text()
     lines = show(sweep.path, [more, new])
     assert (sweep.path / "sweep.json").read_text() == before
-    assert "┃ trainings ┃" in next(line for line in lines if "study" in line and "┃" in line)
+    assert "┃ runs ┃" in next(line for line in lines if "study" in line and "┃" in line)
     found = rows(lines)
     assert found["study-000"] == ["done", "-", "-", "-", "-", "-"]
     assert [found["study-001"][i] for i in (0, 3)] == ["more", "5"]
     assert [found["study-002"][i] for i in (0, 3)] == ["new", "6"]
     steps = 5 * estimate.mean_steps(more) + 6 * estimate.mean_steps(new)
-    assert lines[-1].startswith(f"2 studies, 11 trainings, {steps:.3g} steps; about ")
+    assert lines[-1].startswith(f"2 studies, 11 runs, {steps:.3g} steps; about ")
     launches = 175 * 4 * 1e-6 * (steps + 11 * 3 * estimate.EVALUATION_STEPS)
     assert f"{(20 + launches) / 3600:.2f} core-hours" in lines[-1]
 
@@ -71,7 +71,7 @@ def test_a_conflict_is_shown_and_refused(show, tmp_path):
         show(sweep.path, [other, second])
     found = rows(show.lines)
     assert found["study-000"][0] == "conflict" and found["study-001"][0] == "new"
-    assert "1 study, 6 trainings" in show.lines[-1]
+    assert "1 study, 6 runs" in show.lines[-1]
     for name in sweep.specs:
         worker.run(sweep, name, sweep_studies.RUNNERS["instant"], lambda: False)
     with pytest.raises(UserError, match="holds study-000"):
@@ -82,4 +82,4 @@ def test_a_conflict_is_shown_and_refused(show, tmp_path):
 def test_it_needs_no_directory(show):
     lines = show(None, [sweep_studies.spec(number) for number in range(2)])
     assert {row[0] for row in rows(lines).values()} == {"new"}
-    assert lines[-1].startswith("2 studies, 12 trainings")
+    assert lines[-1].startswith("2 studies, 12 runs")

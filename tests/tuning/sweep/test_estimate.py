@@ -51,7 +51,7 @@ def test_the_cost_of_a_study_is_the_sum_of_its_trials():
     fixed = {"train_steps": 3000}
     assert step_time.features(config, 5) == (5 * 2 * 4, 6 * 8 * 5 * 1000)
     cost = estimate.cost(spec(config, reruns=2, ranges=fixed), 1e-6, 1e-10, 7.0, 12)
-    assert (cost.trainings, cost.steps) == (12, 36_000)
+    assert (cost.runs, cost.steps) == (12, 36_000)
     assert cost.num_params <= 1000 < cost.num_params * 1.2
     per_step = 1e-6 * 40 + 1e-10 * 240_000
     assert cost.seconds == pytest.approx(

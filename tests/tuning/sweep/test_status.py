@@ -64,7 +64,7 @@ def equal(count, num_trials=10):
 
 def test_nothing_is_said_about_the_time_left_before_it_can_be_known(studies):
     made = studies(equal(4))
-    assert summary(made.survey()) == "4 studies: 4 new; 0 of 40 trainings"
+    assert summary(made.survey()) == "4 studies: 4 new; 0 of 40 runs"
     made.run("study-000", 3, seconds=60.0)
     made.run("study-001", 1, seconds=60.0)
     assert "to go" not in summary(made.survey())
@@ -79,7 +79,7 @@ def test_the_time_left_is_shared_by_the_processes_that_run(studies):
     made.run("study-001", 5, seconds=55.0)
     # 11 trials in 110 s, with two that are half done; 30 are left for two processes.
     assert made.survey().seconds_left() == pytest.approx(30 * 10 / 2)
-    assert summary(made.survey()).endswith("10 of 40 trainings; about 2 min to go")
+    assert summary(made.survey()).endswith("10 of 40 runs; about 2 min to go")
 
 
 def test_only_the_trials_of_this_attempt_count_for_the_speed(studies):
@@ -122,7 +122,7 @@ def test_studies_that_have_not_trained_yet_show_their_phase(studies):
     made.run("study-002", 1, seconds=30.0)
     made.sweep.log_path("study-002").write_text("trials 1/6  compiling, 20 s\n")
     assert summary(made.survey()) == (
-        "4 studies: 3 running (1 starting, 1 compiling), 1 new; 1 of 40 trainings"
+        "4 studies: 3 running (1 starting, 1 compiling), 1 new; 1 of 40 runs"
     )
 
 
@@ -132,11 +132,11 @@ def test_a_sweep_starts_until_a_study_runs(studies, monkeypatch):
     display = SweepDisplay(Console(file=io.StringIO()), lambda: now[0])
     display.begin(made.sweep)
     now[0] = 4.0
-    assert display._line() == "1 study: 1 new; 0 of 10 trainings; starting, 4 s"
+    assert display._line() == "1 study: 1 new; 0 of 10 runs; starting, 4 s"
     made.run("study-000", 0, seconds=0.0)
     assert "starting" in display._line()  # it has looked just now
     now[0] = 6.0
-    assert display._line() == "1 study: 1 running; 0 of 10 trainings"
+    assert display._line() == "1 study: 1 running; 0 of 10 runs"
     display.end()
 
 
