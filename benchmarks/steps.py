@@ -227,6 +227,8 @@ def plot(path, rows):
     figure = Figure(figsize=(1.5 + 4.5 * len(budgets), 1.4 + 0.19 * len(places)))
     figure.set_layout_engine("constrained")
     panels = figure.subplots(1, len(budgets), squeeze=False, sharey=True)[0]
+    largest = max(row["ours_over_it"] for row in rows)
+    ticks = [2**power for power in range(int(math.log2(largest)) + 1)]
     peers = [candidate for candidate in CANDIDATES if not candidate.startswith("ours")]
     colours = dict(zip(peers, ("#0072B2", "#56B4E9", "#D55E00", "#009E73"), strict=True))
     for panel, budget in zip(panels, budgets, strict=True):
@@ -242,10 +244,10 @@ def plot(path, rows):
                 )
         panel.axvline(1, color="0.4", lw=1)
         panel.set_xscale("log")
-        panel.set_xticks((1, 2, 4, 8, 16, 32), ("1", "2", "4", "8", "16", "32"))
+        panel.set_xticks(ticks, map(str, ticks))
         panel.minorticks_off()
         panel.grid(axis="y", color="0.92")
-        panel.set_xlim(0.6, 40)
+        panel.set_xlim(0.7, 1.2 * largest)
         panel.set_title(f"{budget:,} parameters", loc="left")
         panel.set_xlabel("steps per second, ours over the peer's")
         panel.spines[["top", "right"]].set_visible(False)
