@@ -18,6 +18,11 @@ def equivalent(function: Callable) -> Callable:
     return function
 
 
+def plus_product(total: Any, left: Any, right: Any) -> Any:
+    """Return total + left @ right."""
+    return total + left @ right
+
+
 def scan(
     body: Callable, carry: list, xs: Any, shapes: list[tuple], reverse: bool = False
 ) -> tuple[list, list]:

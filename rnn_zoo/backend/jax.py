@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from keras import ops  # noqa: F401
 
-from rnn_zoo.backend.generic import KERNELS, equivalent  # noqa: F401
+from rnn_zoo.backend.generic import KERNELS, equivalent, plus_product  # noqa: F401
 
 Tensor = Any
 

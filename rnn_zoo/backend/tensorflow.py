@@ -9,7 +9,7 @@ import tensorflow as tf
 from keras import ops  # noqa: F401
 from tensorflow.python.ops import control_flow_util
 
-from rnn_zoo.backend.generic import KERNELS, equivalent  # noqa: F401
+from rnn_zoo.backend.generic import KERNELS, equivalent, plus_product  # noqa: F401
 
 Tensor = Any
 

@@ -20,6 +20,7 @@ __all__ = [
     "equivalent",
     "is_compiled",
     "ops",
+    "plus_product",
     "prefers_gather",
     "prefers_hoisting",
     "run_kernel",
@@ -29,6 +30,11 @@ __all__ = [
 
 #: Fused loops over time; see `rnn_zoo.unroll.kernels`.
 KERNELS = ("lstm", "gru", "rnn_tanh", "rnn_relu")
+
+
+def plus_product(total: Any, left: Any, right: Any) -> Any:
+    # One operation in place of two, if there are no lanes.
+    return torch.addmm(total, left, right) if left.dim() == 2 else total + left @ right
 
 
 def scan(

@@ -270,9 +270,13 @@ class Loops:
             for part, array in product.items()
         }
 
+    def _factors(self, operand, kernel):
+        return (kernel, operand) if self.batch_last else (operand, kernel)
+
     def _product(self, operand, kernel):
+        left, right = self._factors(operand, kernel)
         # Not ops.matmul, whose checks take as long as a small product in PyTorch.
-        return kernel @ operand if self.batch_last else operand @ kernel
+        return left @ right
 
     def _slopes(self, kernel, operand, dz):
         """Return the gradients of a product's operand and of its kernel."""
@@ -304,10 +308,10 @@ class Loops:
             given = self._product(x, product["input"])
         if "recurrent" not in product:
             return self._plus_bias(given, product)
-        recurrent = self._product(operand, product["recurrent"])
         if given is None:
-            return self._plus_bias(recurrent, product)
-        return self._plus_bias(given, product) + recurrent
+            return self._plus_bias(self._product(operand, product["recurrent"]), product)
+        factors = self._factors(operand, product["recurrent"])
+        return self.backend.plus_product(self._plus_bias(given, product), *factors)
 
     def _plus_bias(self, total, product):
         if "bias" not in product:
