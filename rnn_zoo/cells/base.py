@@ -89,7 +89,7 @@ class AbstractRNNCell(WeightedCell, NoisyCell):
     state_names: tuple[str, ...] = ("h",)
     #: The states that start from zero and are not learned; never the first state.
     zero_states: Mapping[str, ZeroState] = MappingProxyType({})
-    #: States that have a meaning together alone, as a sum and its scale; zoneout skips them.
+    #: States that are meaningful only together, such as a sum and its scale; zoneout skips them.
     joint_states: tuple[str, ...] = ()
     #: Whether `activation` makes a candidate, which `candidate_dropout` drops.
     has_candidate: bool = True

@@ -57,7 +57,7 @@ def list_presets(
     cards = _steadily(root, read)
     tasks = dict.fromkeys(card.task for card in cards.values())
     if task is not None and task not in tasks:
-        raise ValueError(f"there is no preset for the task {task!r}, but for {', '.join(tasks)}")
+        raise ValueError(f"no preset is for the task {task!r}; choose from {', '.join(tasks)}")
     for name, each in cards.items():
         right = task in (None, each.task) and arch in (None, each.arch)
         if right and trained in (None, each.weights is not None):

@@ -320,7 +320,7 @@ def _sum_of_rows(inputs, kernel, bias):
     if _pays_in_pairs(inputs):
         pairs = zip(terms[::2], terms[1::2], strict=False)
         terms = [_pair(*pair) for pair in pairs] + terms[count - count % 2 :]
-    # b goes into a table, which is smaller than the sums (T, ..., B, M), as then is b's gradient.
+    # Cheaper than adding b to the sums (T, ..., B, M), and summing its gradient over them.
     rows, table = terms[-1]
     terms[-1] = (rows, table + bias)
     # One table holds the rows of all lanes, so each lane's codes are offset by its first row.

@@ -70,7 +70,7 @@ def test_presets_are_listed_by_what_they_are_of(preset_root):
     assert rnn_zoo.list_presets(trained=False) == both[1:]
     assert rnn_zoo.list_presets(arch="plus_rnn") == both[1:]
     assert rnn_zoo.list_presets("memory", "gru") == []
-    with pytest.raises(ValueError, match="for the task 'memroy', but for capacity, memory"):
+    with pytest.raises(ValueError, match="for the task 'memroy'; choose from capacity, memory"):
         rnn_zoo.list_presets("memroy")
     with pytest.raises(ValueError, match="unknown architecture 'gated'"):
         rnn_zoo.list_presets(arch="gated")
