@@ -25,4 +25,7 @@ def record(run_id="00000", objective=None, **values):
     fields["hparams"] = {name: config.get(name, value) for name, value in hparams.items()}
     if values.get("status") == "infeasible":
         fields |= {"infeasible_at": 1}
-    return RunRecord(**fields | values)
+    fields |= values
+    if fields["status"] == "ok":
+        fields.setdefault("steps_done", fields["train_steps"])
+    return RunRecord(**fields)

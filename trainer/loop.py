@@ -23,7 +23,7 @@ from trainer.signals import Signals
 from trainer.storage import checkpoints
 from trainer.storage.differences import refuse_difference
 from trainer.storage.lease import Lease
-from trainer.storage.records import RunDirectory, RunRecord
+from trainer.storage.records import CURVES, RunDirectory, RunRecord
 from trainer.trial import Trial
 from trainer.windows import WINDOWS, window_start
 
@@ -32,6 +32,8 @@ VALID_EVERY = 10
 CHECKPOINT_SECONDS = 30.0
 #: Target duration of one compiled call, so that progress is shown about every second.
 CHUNK_SECONDS = 1.0
+#: Fields of a record that follow from its configuration.
+_DERIVED = ("units", "num_params", "input_dim", "output_dim", "chance_loss")
 
 
 def default_run_dir(config: TrainConfig) -> str:
@@ -181,6 +183,13 @@ class _Run:
                 f"{path} cannot go on with other code, {edited}; restore it, or start a new run "
                 f"from its weights: --init_from={path} --run_dir=NEW"
             )
+        for name in _DERIVED:
+            stored, own = getattr(earlier, name), getattr(self.record, name)
+            if not math.isclose(stored, own, rel_tol=1e-6):
+                raise UserError(
+                    f"{path} holds a record with {name} {stored}, and its configuration gives "
+                    f"{own}; restore its record.json, or choose another --run_dir"
+                )
         self.record = earlier
         state, problems = checkpoints.latest(
             self.directory.checkpoints, self.state, run=earlier.identity
@@ -249,7 +258,7 @@ class _Run:
         record, where = self.record, self.directory.path
         if self.measurements:
             with self.display.phase("drawing the curves"):
-                curves.plot(where / "curves.png", record, self.measurements)
+                curves.plot(where / CURVES, record, self.measurements)
         if record.status == "interrupted":
             self.display.say(
                 f"interrupted at step {self.step:,}; continue with --resume --run_dir={where}"
@@ -262,7 +271,7 @@ class _Run:
             self.display.splits(record)
             self.display.say(
                 f"{count(record.train_steps, 'step')} in {record.seconds:.0f} s; record, "
-                f"curves.png and checkpoints are in {where}"
+                f"{CURVES} and checkpoints are in {where}"
             )
 
     def _run_chunk(self, limit):

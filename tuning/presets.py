@@ -223,10 +223,9 @@ def best_trials(
             raise UserError(f"--runs: there is no directory {directory}")
         problems: list[str] = []
         found_in = list(log.record_files(root, problems))
-        with_trials = [place for place, names in found_in if log.TRIALS in names]
-        for problem in problems + _lost(root, with_trials):
+        for problem in problems + _lost(root, [place for place, _ in found_in]):
             say(problem)
-        for study in with_trials:
+        for study in [place for place, names in found_in if log.TRIALS in names]:
             for best, search in _best_of(study, say):
                 of_name = found.setdefault(name_of(best), {})
                 setting = json.dumps(options.setting(best))
@@ -237,12 +236,15 @@ def best_trials(
 
 
 def _lost(root, found):
-    """Returns a sentence for each study of a sweep at or below a directory that has lost trials."""
+    """Returns a sentence for each study at or below a directory that has lost trials."""
     counts = {path: log.num_lines(path) for path in found}
     sweeps = {path.parent.parent for path in found if path.parent.name == "studies"}
     sweeps |= {path for path in (root, *root.iterdir()) if os.path.isfile(path / "sweep.json")}
     problems: list[str] = []
     lost = [text for each in sorted(sweeps) for text in studies.lost(each, root, counts, problems)]
+    for path, number in counts.items():
+        # `_best_of` reports what else is wrong with its files.
+        lost += studies.unfinished(path, studies.read(path, root, {}, []), number)
     return problems + lost
 
 

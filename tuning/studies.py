@@ -27,6 +27,8 @@ class Study:
         narrowed: names of the hyperparameters whose ranges the user set, except the steps'.
         search: what the user set of the search: early stopping, and ranges; see `limits`.
         config: task, architecture and size of all trials, None if unknown.
+        num_runs: number of trials and reruns to expect; 0 if it is unknown, or if a file that is
+            written with the trials counts those that have ended.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Study:
     narrowed: tuple[str, ...] = ()
     search: Mapping[str, str] = dataclasses.field(default_factory=dict)
     config: identity.ConfigFacts | None = None
+    num_runs: int = 0
 
 
 def read(
@@ -64,7 +67,8 @@ def read(
     if identity.is_lost(path):
         problems.append(f"{path} has lost its study.json, so its ranges are unknown")
     of_all = sweeps[sweep] if is_of_sweep else {}
-    if wanted := _in_sweep(of_all, path.name):
+    wanted = _in_sweep(of_all).get(path.name, {})
+    if wanted:
         text = consistency.difference(facts.get("config", {}), wanted["config"])
         if text := text or consistency.search_difference(study, wanted.get("study", {})):
             problems.append(f"{path} holds another study than sweep.json names: {text}")
@@ -78,6 +82,7 @@ def read(
         tuple(sorted(short_names(study.get("ranges", {})).keys() - {"train_steps"})),
         limits(study),
         facts.get("config"),
+        0 if _is_counted(path) else facts.get("num_trials", 0) + wanted.get("reruns", 0),
     )
 
 
@@ -120,15 +125,25 @@ class _Named(TypedDict):
     name: str
     config: identity.ConfigFacts
     study: NotRequired[identity.SearchFacts]
+    reruns: NotRequired[Count]
 
 
-def _in_sweep(facts, name):
-    """Returns what a sweep's facts have for a study; None if they have nothing valid."""
+def _in_sweep(facts):
+    """Returns what a sweep's facts have for each study, by name; invalid entries are left out."""
+    found = {}
     for each in facts.get("studies", []):
-        if isinstance(each, dict) and each.get("name") == name:
-            with contextlib.suppress(json_files.Damaged):
-                return json_files.checked(each, _Named, name)
-    return None
+        with contextlib.suppress(json_files.Damaged):
+            entry = json_files.checked(each, _Named, "sweep.json")
+            found[entry["name"]] = entry
+    return found
+
+
+def _is_counted(study):
+    """Whether a study's search, or the state of its sweep, says how many trials have ended."""
+    state = study.parent.parent / "states" / f"{study.name}.json"
+    return (study / log.ENDED[log.TRIALS]).exists() or (
+        study.parent.name == "studies" and state.exists()
+    )
 
 
 def of_sweep(sweep: pathlib.Path, problems: list[str]) -> Mapping[str, Any]:
@@ -153,7 +168,7 @@ def lost(
     counts: Mapping[pathlib.Path, int],
     problems: list[str],
 ) -> Iterator[str]:
-    """Yields a sentence for each study of a sweep that once had more trials.
+    """Yields a sentence for each study of a sweep that once had more trials, or that is gone.
 
     Args:
         sweep, directory: the sweep, and the directory that is read.
@@ -168,6 +183,25 @@ def lost(
         # Damaged lines are problems of their own, and lines may have come since they were read.
         if counts.get(study, 0) < had and (left := log.num_lines(study)) < had:
             yield f"{study} lost {had - left} of its {count(had, 'finished run')}"
+    # A sweep that is published without states is finished.
+    if not (sweep / "states").exists():
+        for name in _in_sweep(of_sweep(sweep, problems)):
+            study = sweep / "studies" / name
+            if study.is_relative_to(directory) and study not in counts:
+                yield f"{study}, which sweep.json names, is lost"
+
+
+def unfinished(study: pathlib.Path, facts: Study, number: int) -> Iterator[str]:
+    """Yields a sentence if a study without the files of its search has too few runs.
+
+    Args:
+        study, facts: its directory, and what `read` returned for it.
+        number: the trials and reruns that were read.
+    """
+    # Damaged lines are problems of their own.
+    if number < facts.num_runs and (left := log.num_lines(study)) < facts.num_runs:
+        wanted = count(facts.num_runs, "run")
+        yield f"{study} has {left} of its {wanted}: it was not finished, or lost the others"
 
 
 def tolerant(problems: list[str], read_file: Callable, *arguments: Any) -> Any:

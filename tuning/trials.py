@@ -122,6 +122,7 @@ def collect(
             for name in names
         }
         counts[path] = sum(len(logs.get(name, ())) for name in (TRIALS, RERUNS))
+        problems += studies.unfinished(path, study, counts[path])
         _drop_repeated(logs, path, problems)
         best = next(iter(log.ranked(logs.get(TRIALS, ()))), None)
         for name, records in logs.items():

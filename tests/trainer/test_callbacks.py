@@ -30,14 +30,16 @@ HPARAMS = {"lr_init": 0.1, "gate_bias": {"u": 2.0}, "activation": None, "task_op
 
 def replay(callback, run_id, losses=(3.0, 2.0, 1.0), first=0, status="ok", **facts):
     """Makes the calls of a run, and yields after each, so that runs can take turns."""
-    begun = record(run_id, status="interrupted", hparams=HPARAMS, date="2026-11-27", host="h")
+    last = first + len(losses)
+    start = {"date": "2026-11-27", "host": "h", "train_steps": last}
+    begun = record(run_id, status="interrupted", hparams=HPARAMS, **start)
     info = dataclasses.asdict(begun) | {"run_dir": None, "study": None, "first_step": first}
     yield callback.on_start(info | facts)
     for step, loss in enumerate(losses, start=first + 1):
         row = {"run_id": run_id, "step": step, "train_loss": loss, "valid_accuracy_by_stream": [1]}
         yield callback.on_measure(row)
-    diverged = {"infeasible_at": first + len(losses)} if status == "infeasible" else {}
-    results = diverged | {"status": status, "steps_done": first + len(losses), "eval_loss": 0.25}
+    diverged = {"infeasible_at": last} if status == "infeasible" else {}
+    results = diverged | {"status": status, "steps_done": last, "eval_loss": 0.25}
     yield callback.on_end(dataclasses.asdict(dataclasses.replace(begun, **results)))
 
 

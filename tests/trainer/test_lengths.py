@@ -111,7 +111,7 @@ def test_a_run_of_the_trainer_is_measured_at_every_length(task, tmp_path, capsys
 def test_a_loss_that_is_not_finite_leaves_no_metrics(capsys):
     trial = Trial(TrainConfig(**FINE, task_options={"num_steps": 4}, eval_lengths=(1, 2, 4)))
     record = trial.record()
-    record.status, record.steps_done = "ok", 60
+    record.status, record.steps_done = "ok", record.train_steps
     losses = {1: 0.5, 2: 0.7, 4: float("nan")}
     trial.complete(record, lambda split, samples, whole, multiple: {"loss": losses[multiple]})
     found = [(each["num_steps"], each["metrics"]) for each in record.lengths]

@@ -46,7 +46,7 @@ def finished(request, tmp_path_factory):
     """The directory of a run with random weights, after the command."""
     directory = tmp_path_factory.mktemp("runs") / request.param
     config = TrainConfig(request.param, num_params=1500, **RUNS[request.param])
-    write_run(directory, config)
+    write_run(directory, config, step=config.train_steps)
     trial, run = Trial(config, directory.name), RunDirectory(directory)
     program = trial.program()
     weights = checkpoints.latest_weights(run, trial.draw_weights())

@@ -19,7 +19,7 @@ from trainer.display.progress import Display
 from trainer.export import export, load_model
 from trainer.storage import checkpoints
 from trainer.storage.lease import Lease, LeaseLost
-from trainer.storage.records import RunDirectory
+from trainer.storage.records import RunDirectory, RunRecord
 from trainer.trial import Trial
 from trainer.windows import window_ends
 
@@ -88,6 +88,36 @@ def test_a_run_does_not_write_through_a_link(run, resume, tmp_path, name):
     with pytest.raises(UserError, match=rf"run/{name} is a symbolic link"):
         resume(run)
     assert not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.parametrize("name", ["record.json", "metrics.jsonl", "curves.png"])
+@pytest.mark.parametrize("is_link", [True, False])
+def test_a_file_that_cannot_be_replaced_is_named_before_the_first_step(run, resume, name, is_link):
+    path, elsewhere = run.path / name, run.path.parent / "elsewhere"
+    elsewhere.write_bytes(path.read_bytes() if path.exists() else b"")
+    path.unlink(missing_ok=True)
+    path.symlink_to(elsewhere) if is_link else path.mkdir()
+    before = content(run)
+    with pytest.raises(OSError, match="it is not a regular file, and is not replaced") as error:
+        resume(run)
+    assert error.value.filename == str(path)
+    assert content(run) == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"units": 9}, {"num_params": 99}, {"input_dim": 9}, {"output_dim": 9}, {"chance_loss": 5.0}],
+    ids=str,
+)
+def test_a_record_of_another_model_is_not_continued(run, resume, change):
+    own = dataclasses.asdict(run.read_record())
+    run.write_record(RunRecord(**own | change))
+    before = content(run)
+    (name, value), *_ = change.items()
+    message = f"holds a record with {name} {value}, and its configuration gives {own[name]}; "
+    with pytest.raises(UserError, match=message):
+        resume(run)
+    assert content(run) == before
 
 
 @pytest.mark.parametrize(
@@ -174,24 +204,24 @@ def flip(path):
     path.write_bytes(content)
 
 
-@pytest.mark.parametrize("status", ["ok", "interrupted"])
+@pytest.mark.parametrize("status, done", [("ok", 400), ("interrupted", STEP)])
 @pytest.mark.parametrize(
     "damage, problem",
     [
         (flip, "{newest}: its content does not match its checksum"),
-        (pathlib.Path.unlink, "the record has 200 steps"),
+        (pathlib.Path.unlink, "the record has {done} steps"),
     ],
 )
 def test_an_older_checkpoint_does_not_replace_the_newest_in_silence(
-    of_two_checkpoints, damage, problem, status
+    of_two_checkpoints, damage, problem, status, done
 ):
     run, said = of_two_checkpoints, []
-    run.write_record(dataclasses.replace(run.read_record(), status=status))
+    run.write_record(dataclasses.replace(run.read_record(), status=status, steps_done=done))
     newest = checkpoints.paths(run.checkpoints)[-1]
     damage(newest)
     expected = f"the newest readable checkpoint of {run.path} is of step 100: {problem}"
     load_model(run.path, said.append)
-    assert said == [expected.format(newest=newest)]
+    assert said == [expected.format(newest=newest, done=done)]
     for use in (load_model, lambda path: Trial(config(init_from=str(path))).draw_weights()):
         with pytest.raises(UserError) as error:
             use(run.path)
@@ -211,7 +241,8 @@ def test_a_checkpoint_may_be_newer_than_the_record_of_a_killed_process(of_two_ch
     run = of_two_checkpoints
     run.write_record(dataclasses.replace(run.read_record(), steps_done=STEP // 2))
     load_model(run.path)
-    run.write_record(dataclasses.replace(run.read_record(), status="ok"))
+    over = {"status": "infeasible", "infeasible_at": STEP // 2}
+    run.write_record(dataclasses.replace(run.read_record(), **over))
     with pytest.raises(UserError, match="is of step 200: the record has 100 steps; train"):
         load_model(run.path)
 

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import pathlib
+import shutil
 
 import pytest
 from processes import python
@@ -14,7 +15,8 @@ from report_rows import frame, record
 import tuning
 from trainer import TrainConfig, UserError
 from trainer.trial import Trial
-from tuning import studies, trials
+from trainer.windows import window_ends
+from tuning import presets, studies, trials
 from tuning.report import tables
 from tuning.report.selection import searched
 from tuning.report.settings import pooled
@@ -25,6 +27,10 @@ def write(path, *records, end="\n"):
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = [json.dumps(dataclasses.asdict(each)) for each in records]
     path.write_text("\n".join(lines) + end)
+    if path.name == "record.json":
+        ends = window_ends(records[0].train_steps)
+        measured = [json.dumps({"step": each, "train_loss": 1.0}) + "\n" for each in ends]
+        (path.parent / "metrics.jsonl").write_text("".join(measured))
 
 
 def test_a_sweep_is_read_with_what_its_files_say_of_it(tmp_path):
@@ -148,14 +154,14 @@ def test_a_run_of_the_trainer_counts_and_one_under_way_does_not(tmp_path):
 
 
 def test_measurements_on_valid_are_a_column(tmp_path):
-    write(tmp_path / "mine/record.json", record("mine"))
-    lines = {"step": 1, "train_loss": 2.0}, {"step": 5, "train_loss": 1.0, "valid_loss": 0.5}
+    write(tmp_path / "mine/record.json", record("mine", train_steps=2))
+    lines = {"step": 1, "train_loss": 2.0}, {"step": 2, "train_loss": 1.0, "valid_loss": 0.5}
     text = "".join(json.dumps(line) + "\n" for line in lines)
     (tmp_path / "mine/metrics.jsonl").write_text(text)
     write(tmp_path / "other/record.json", record("other", seed=4))
     (tmp_path / "other/metrics.jsonl").write_text("damaged")
     found, problems = trials.read(tmp_path)
-    assert found.validation.tolist() == ["[[5, 0.5]]", "[]"]
+    assert found.validation.tolist() == ["[[2, 0.5]]", "[]"]
     (problem,) = problems
     assert problem.startswith(f"{tmp_path}/other/metrics.jsonl is damaged: line 1: it is not JSON")
 
@@ -265,6 +271,66 @@ def test_trials_that_a_sweep_once_had_are_missed(tmp_path):
     assert "cut/trials.jsonl has 2 damaged lines" in damaged and "lost" not in copies
 
 
+def _cut(path):
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[1:]))
+
+
+def _replace(path):
+    path.unlink()
+    path.mkdir()
+
+
+def _publish(sweep):
+    """Writes a finished sweep as it is published, without states and the files of searches."""
+    config = {"task": "capacity", "arch": "gru", "depth": 2, "num_params": 300, "train_steps": 60}
+    entries = []
+    for name, reruns in (("a", 0), ("b", 1)):
+        study = sweep / "studies" / name
+        names = ("00000", "00001", "00002")
+        diverged = {"status": "infeasible", "objective": None}
+        write(study / "trials.jsonl", *[record(each, **diverged) for each in names])
+        if reruns:
+            write(study / "reruns.jsonl", record("seed_1"))
+        (study / "study.json").write_text(json.dumps({"config": config, "num_trials": 3}))
+        entries.append({"name": name, "config": config, "reruns": reruns})
+    (sweep / "sweep.json").write_text(json.dumps({"studies": entries}))
+
+
+@pytest.mark.parametrize(
+    "lose, left, wanted",
+    [
+        (lambda sweep: (sweep / "studies/a/trials.jsonl").unlink(), 0, 3),
+        (lambda sweep: (sweep / "studies/a/trials.jsonl").write_text(""), 0, 3),
+        (lambda sweep: _cut(sweep / "studies/a/trials.jsonl"), 2, 3),
+        (lambda sweep: _replace(sweep / "studies/a/trials.jsonl"), 0, 3),
+        (lambda sweep: (sweep / "studies/b/reruns.jsonl").unlink(), 3, 4),
+        (lambda sweep: _cut(sweep / "studies/b/trials.jsonl"), 3, 4),
+    ],
+)
+def test_trials_that_a_published_sweep_lost_are_missed(tmp_path, lose, left, wanted):
+    """It has no states, and its studies have no files of their searches, which count trials."""
+    _publish(tmp_path)
+    assert not [each for each in trials.read(tmp_path)[1] if "lost" in each]
+    lose(tmp_path)
+    study = tmp_path / "studies" / ("a" if wanted == 3 else "b")
+    message = f"{study} has {left} of its {wanted} runs: it was not finished, or lost the others"
+    assert message in trials.read(tmp_path)[1]
+    said = []
+    presets.best_trials([tmp_path], said.append)
+    assert message in said
+
+
+def test_studies_that_a_published_sweep_lost_are_missed(tmp_path):
+    _publish(tmp_path)
+    shutil.rmtree(tmp_path / "studies/a")
+    message = f"{tmp_path}/studies/a, which sweep.json names, is lost"
+    assert message in trials.read(tmp_path)[1]
+    assert message not in trials.read(tmp_path / "studies/b")[1]
+    (tmp_path / "states").mkdir()  # it may not have begun
+    assert message not in trials.read(tmp_path)[1]
+
+
 @pytest.mark.parametrize("name", ["../../x", "a/b", "$\\frac{$", "[/b]", "", "a" * 101, "-x"])
 def test_a_task_or_a_cell_without_a_proper_name_is_damage(name, tmp_path):
     """Reports name files after tasks, and print both."""
@@ -304,10 +370,9 @@ def test_trials_on_different_texts_have_different_settings(tmp_path):
     for name, content in (("a", text), ("copy", text), ("b", text.replace("fox", "cat"))):
         (tmp_path / f"{name}.txt").write_text(content)
         config = TrainConfig("text8", "gru", task_options={"path": str(tmp_path / f"{name}.txt")})
-        write(tmp_path / name / "record.json", Trial(config, name).record())
-    for name in ("a", "b", "copy"):
-        path = tmp_path / name / "record.json"
-        path.write_text(json.dumps(json.loads(path.read_text()) | {"status": "ok"}))
+        made = Trial(config, name).record()
+        made.status, made.steps_done = "ok", made.train_steps
+        write(tmp_path / name / "record.json", made)
     found, problems = trials.read(tmp_path)
     assert not problems
     assert found.run_id.tolist() == ["a", "b", "copy"]

@@ -12,7 +12,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Required, TypedDict
 
-from rnn_zoo.files import whole
+from rnn_zoo.files import check_replaceable, whole
 from rnn_zoo.json_types import LARGEST, Count, FileName, Name, Size
 from rnn_zoo.names import home_of
 from trainer.display.words import count
@@ -32,6 +32,8 @@ PRIVATE = ("host", "command")
 #: Files of a run that exist before its record.
 _DOCUMENTS = ("config.gin", "operative_config.gin")
 _LEASE = ("lease.json", "lease.lock")
+#: File name of the picture of a run's learning curves.
+CURVES = "curves.png"
 #: Field of a record -> that of its configuration, which has the same value.
 SHARED = {"task": "task", "arch": "arch", "depth": "depth", "max_params": "num_params"}
 #: The same, for fields that differ between the trials of a study too.
@@ -226,8 +228,11 @@ class RunRecord:
             held = getattr(self, f"{split}_loss", None)
             if metrics.get("loss", held) != held:
                 yield f"its {split}_loss is {held}, and that of its metrics {metrics['loss']}"
+        done = f"it has done {self.steps_done:,} of {count(self.train_steps, 'step')}"
         if self.steps_done > self.train_steps:
-            yield f"it has done {self.steps_done:,} of {count(self.train_steps, 'step')}"
+            yield done
+        elif self.status == "ok" and self.steps_done < self.train_steps and not self.stopped_early:
+            yield f"its status is ok, and {done}"
         if self.seconds < 0:
             yield f"it took {self.seconds} seconds"
         multiples = [each["multiple"] for each in self.lengths]
@@ -302,6 +307,8 @@ class RunDirectory:
         existing = next(p for p in (self.path, *self.path.absolute().parents) if p.exists())
         if not existing.is_dir() or not os.access(existing, os.W_OK):
             raise UserError(f"cannot write to {self.path}; choose another --run_dir")
+        for path in (self.record_path, self.metrics_path, self.path / CURVES):
+            check_replaceable(path)
         if self.record_path.exists():
             if resume:
                 return self.read_record()

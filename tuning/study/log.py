@@ -119,7 +119,8 @@ def record_files(
 ) -> Iterator[tuple[pathlib.Path, list[str]]]:
     """Yields (directory, names of its record files), sorted by path.
 
-    The logs of a study are named even if they are lost. A run may hold others, unlike a study.
+    The logs of a study are named even if they are lost, provided that another file tells of them;
+    otherwise its names may be empty. A run may hold others, unlike a study.
 
     Args:
         directory: the directory.
@@ -140,8 +141,9 @@ def _record_files(directory, problems):
 
     for place, folders, files in os.walk(directory, onerror=add):
         folders.sort()
-        if RUN in folders:
-            problems.append(f"{os.path.join(place, RUN)} is a directory")
+        for name in (RUN, TRIALS, RERUNS, GIVEN):
+            if name in folders:
+                problems.append(f"{os.path.join(place, name)} is a directory")
         if "study.json" in files:
             files += [name for name in (TRIALS, RERUNS) if ENDED[name] in files]
         names = [name for name in (TRIALS, RERUNS, GIVEN) if name in files]
@@ -150,7 +152,7 @@ def _record_files(directory, problems):
             folders.clear()
         elif RUN in files:
             names = [RUN]
-        if names:
+        if names or "study.json" in files:
             yield pathlib.Path(place), names
 
 

@@ -42,6 +42,7 @@ WHOLE = records.record(
         ({"eval_loss": 0.5}, "its eval_loss is 0.5, and that of its metrics 1.0"),
         ({"train_loss": None}, "its train_loss is None, and that of its metrics 1.0"),
         ({"steps_done": 61}, "it has done 61 of 60 steps"),
+        ({"steps_done": 59}, "its status is ok, and it has done 59 of 60 steps"),
         ({"seconds": -1.0}, "it took -1.0 seconds"),
         ({"lengths": WHOLE.lengths[:1] * 2}, "it has several measurements at one length"),
         ({"curve": [1.0] * 21}, "its curve has 21 points, of at most 20"),
@@ -54,6 +55,10 @@ def test_contradictions_are_refused(tmp_path, change, message):
     assert run.read_record() == dataclasses.replace(WHOLE, crc32=run.read_record().crc32)
     with pytest.raises(UserError, match=message):
         RunRecord(**dataclasses.asdict(WHOLE) | change)
+
+
+def test_a_pruned_trial_has_fewer_steps():
+    RunRecord(**vars(WHOLE) | {"steps_done": 9, "stopped_early": True})
 
 
 def test_a_list_is_the_tuple_that_it_was():

@@ -156,11 +156,12 @@ def test_non_finite_numbers_are_refused(path):
 
 
 def test_what_cannot_be_read_is_named(tmp_path, monkeypatch):
-    for name in ("a", "b", "c"):
+    for name in ("a", "b"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "record.json").touch()
-    (tmp_path / "c/record.json").unlink()
-    (tmp_path / "c/record.json").mkdir()
+    names = ("record.json", "trials.jsonl", "reruns.jsonl", "given.jsonl")
+    for name in names:
+        (tmp_path / "c" / name).mkdir(parents=True)
     scan = os.scandir
 
     def without_b(path):
@@ -173,7 +174,7 @@ def test_what_cannot_be_read_is_named(tmp_path, monkeypatch):
     assert list(record_files(tmp_path, problems)) == [(tmp_path / "a", ["record.json"])]
     assert sorted(problems) == [
         f"{tmp_path / 'b'}: Permission denied",
-        f"{tmp_path / 'c/record.json'} is a directory",
+        *(f"{tmp_path / 'c' / name} is a directory" for name in sorted(names)),
     ]
 
 

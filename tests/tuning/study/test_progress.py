@@ -17,7 +17,8 @@ class Clock:
 
 
 def trial(run_id, steps_done, objective=1.0):
-    return records.record(run_id, objective, steps_done=steps_done, train_steps=400)
+    done = {"steps_done": steps_done, "stopped_early": steps_done < 400}
+    return records.record(run_id, objective, train_steps=400, **done)
 
 
 def trials(*steps):
