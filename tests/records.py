@@ -1,6 +1,10 @@
 """Well-formed records of trials, for tests to which most fields do not matter."""
 
+import dataclasses
+import json
+
 from trainer.storage.records import OF_CONFIG, RunRecord
+from trainer.windows import window_ends
 
 _FIELDS = {
     **{"task": "parens", "arch": "gru", "depth": 1, "units": 7, "max_params": 300},
@@ -29,3 +33,11 @@ def record(run_id="00000", objective=None, **values):
     if fields["status"] == "ok":
         fields.setdefault("steps_done", fields["train_steps"])
     return RunRecord(**fields)
+
+
+def write_run(directory, record):
+    """Writes the record of a run of the trainer, and all measurements of its training loss."""
+    directory.mkdir(parents=True)
+    (directory / "record.json").write_text(json.dumps(dataclasses.asdict(record)))
+    rows = [{"step": end, "train_loss": 1.0} for end in window_ends(record.train_steps)]
+    (directory / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -471,7 +471,8 @@ def test_a_run_that_diverged_may_have_no_answers_and_no_other_may(
     runs, shown, tmp_path, status, spoil, reason
 ):
     at = 17 if status == "infeasible" else None
-    fields = {"status": status, "infeasible_at": at, "steps_done": 17, "curve": [18.5]}
+    done = 3000 if status == "ok" else 17
+    fields = {"status": status, "infeasible_at": at, "steps_done": done, "curve": [18.5]}
     run = altered(runs("parens"), tmp_path / "run", **fields)
     spoil(RunDirectory(run), runs("parens"))
     code, out, err = shown(f"--run_dir={run}")

@@ -171,7 +171,7 @@ def test_a_study_of_a_sweep_that_is_gone_is_named(swept, tmp_path):
 def test_a_study_that_lost_its_settings_is_named(runs, tmp_path):
     study = shutil.copytree(runs, tmp_path / "runs") / "sweep/studies/one"
     (study / "study.json").unlink(missing_ok=True)
-    (study.parent.parent / "sweep.json").touch()
+    (study.parent.parent / "sweep.json").write_text('{"studies": []}')
     said = []
     found = presets.best_trials([tmp_path], said.append)
     assert said == [f"{study} has lost its study.json, so its algorithm is unknown"]

@@ -9,13 +9,13 @@ import shutil
 
 import pytest
 from processes import python
+from records import write_run
 from registrations import restored
 from report_rows import frame, record
 
 import tuning
 from trainer import TrainConfig, UserError
 from trainer.trial import Trial
-from trainer.windows import window_ends
 from tuning import presets, studies, trials
 from tuning.report import tables
 from tuning.report.selection import searched
@@ -24,13 +24,12 @@ from tuning.rows import COLUMNS, COPY, OTHER_RERUN, PARTIAL_RERUN
 
 
 def write(path, *records, end="\n"):
+    if path.name == "record.json":
+        write_run(path.parent, *records)
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = [json.dumps(dataclasses.asdict(each)) for each in records]
     path.write_text("\n".join(lines) + end)
-    if path.name == "record.json":
-        ends = window_ends(records[0].train_steps)
-        measured = [json.dumps({"step": each, "train_loss": 1.0}) + "\n" for each in ends]
-        (path.parent / "metrics.jsonl").write_text("".join(measured))
 
 
 def test_a_sweep_is_read_with_what_its_files_say_of_it(tmp_path):

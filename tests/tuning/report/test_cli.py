@@ -11,6 +11,7 @@ import re
 import numpy as np
 import pytest
 from processes import python, without_tensorflow
+from records import write_run
 from report_rows import record
 
 from trainer.display.progress import Display
@@ -153,10 +154,7 @@ def test_only_the_chosen_figures_are_drawn_in_the_users_style(swept, tmp_path, c
 
 def test_runs_that_are_left_out_are_counted_with_their_reasons(tmp_path, monkeypatch, capsys):
     def write(name, **values):
-        path = tmp_path / "runs" / name
-        path.mkdir(parents=True)
-        text = json.dumps(dataclasses.asdict(record(name, **values)))
-        (path / "record.json").write_text(text)
+        write_run(tmp_path / "runs" / name, record(name, **values))
 
     def report():
         build.run(".", "../report", None, Display(), figures=figures)
@@ -179,9 +177,7 @@ def test_runs_that_are_left_out_are_counted_with_their_reasons(tmp_path, monkeyp
 
 
 def test_what_the_paper_lacks_takes_one_line_if_no_run_belongs_to_it(tmp_path, capsys):
-    path = tmp_path / "runs/mine/record.json"
-    path.parent.mkdir(parents=True)
-    path.write_text(json.dumps(dataclasses.asdict(record("mine", task="mine.parity", metrics={}))))
+    write_run(tmp_path / "runs/mine", record("mine", task="mine.parity", metrics={}))
     build.run(tmp_path / "runs", tmp_path / "out", None, Display(), figures=["mine.parity-units"])
     printed = capsys.readouterr().out.splitlines()
     assert len(printed) == 2 and printed[1].startswith("no run belongs to a figure of the paper;")
