@@ -28,7 +28,7 @@ def record(run_id="00000", objective=None, **values):
     hparams = values.pop("hparams", fields["hparams"])
     fields["hparams"] = {name: config.get(name, value) for name, value in hparams.items()}
     if values.get("status") == "infeasible":
-        fields |= {"infeasible_at": 1}
+        fields |= {"infeasible_at": 1, "steps_done": 1}
     fields |= values
     if fields["status"] == "ok":
         fields.setdefault("steps_done", fields["train_steps"])

@@ -47,9 +47,10 @@ class TrainConfig:
         batch_size: samples per update.
         seed: seed of initial weights, and of the data unless `data_seed` is given.
         data_seed: seed of batches and random data sets.
-        eval_samples: number of samples used to measure the loss of a split, at most 10^8. The
-            random data sets of capacity and rcf are measured whole instead, and no image of digits
-            or MNIST is measured twice on the splits valid and eval.
+        eval_samples: number of samples used to measure the loss of a split, at most 10^8. Drawn
+            samples are rounded up to whole batches. The random data sets of capacity and rcf are
+            measured whole instead, and no image of digits or MNIST is measured twice on the splits
+            valid and eval.
         eval_lengths: multiples of the task's length, such as (1, 2, 4), at which the trained model
             is measured on the split eval, with `eval_samples` divided by the multiple. Tasks with
             a `length_option` have them.

@@ -237,7 +237,7 @@ def best_trials(
 
 def _lost(root, found):
     """Returns a sentence for each study at or below a directory that has lost trials."""
-    counts = {path: log.num_lines(path) for path in found}
+    counts = {path: log.num_lines(path) or 0 for path in found}
     sweeps = {path.parent.parent for path in found if path.parent.name == "studies"}
     sweeps |= {path for path in (root, *root.iterdir()) if os.path.isfile(path / "sweep.json")}
     problems: list[str] = []

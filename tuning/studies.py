@@ -62,12 +62,16 @@ def read(
     is_of_sweep, sweep = path.parent.name == "studies", path.parent.parent
     if is_of_sweep and sweep not in sweeps:
         sweeps[sweep] = of_sweep(sweep, problems)
+        if identity.has_lost_sweep(sweep):
+            problems.append(f"{sweep} has lost its sweep.json, so its profile is unknown")
     facts = tolerant(problems, identity.read, path, identity.Facts) or {}
     study = facts.get("study", {})
     if identity.is_lost(path):
         problems.append(f"{path} has lost its study.json, so its ranges are unknown")
     of_all = sweeps[sweep] if is_of_sweep else {}
     wanted = _in_sweep(of_all).get(path.name, {})
+    if "studies" in of_all and not wanted:
+        problems.append(f"{path} is not among the studies that sweep.json names")
     if wanted:
         text = consistency.difference(facts.get("config", {}), wanted["config"])
         if text := text or consistency.search_difference(study, wanted.get("study", {})):
@@ -180,11 +184,10 @@ def lost(
         if not study.is_relative_to(directory):
             continue
         had = (tolerant(problems, json_files.read, path, _State) or {}).get("trials", 0)
-        # Damaged lines are problems of their own, and lines may have come since they were read.
-        if counts.get(study, 0) < had and (left := log.num_lines(study)) < had:
-            yield f"{study} lost {had - left} of its {count(had, 'finished run')}"
+        if lacking := _lacking(study, counts.get(study, 0), had):
+            yield f"{study} lost {lacking} of its {count(had, 'finished run')}"
     # A sweep that is published without states is finished.
-    if not (sweep / "states").exists():
+    if not any((sweep / "states").glob("*.json")):
         for name in _in_sweep(of_sweep(sweep, problems)):
             study = sweep / "studies" / name
             if study.is_relative_to(directory) and study not in counts:
@@ -198,10 +201,20 @@ def unfinished(study: pathlib.Path, facts: Study, number: int) -> Iterator[str]:
         study, facts: its directory, and what `read` returned for it.
         number: the trials and reruns that were read.
     """
-    # Damaged lines are problems of their own.
-    if number < facts.num_runs and (left := log.num_lines(study)) < facts.num_runs:
-        wanted = count(facts.num_runs, "run")
-        yield f"{study} has {left} of its {wanted}: it was not finished, or lost the others"
+    wanted = facts.num_runs
+    if lacking := _lacking(study, number, wanted):
+        has = f"{study} has {wanted - lacking} of its {count(wanted, 'run')}"
+        yield f"{has}: it was not finished, or lost the others"
+
+
+def _lacking(study, number, wanted):
+    """Returns how many of the wanted runs a study lacks if `number` were read."""
+    if number >= wanted:
+        return 0
+    # Damaged lines and logs that cannot be read are problems of their own, and lines may have come
+    # since they were read.
+    left = log.num_lines(study)
+    return 0 if left is None else max(0, wanted - left)
 
 
 def tolerant(problems: list[str], read_file: Callable, *arguments: Any) -> Any:

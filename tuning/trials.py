@@ -116,6 +116,8 @@ def collect(
     sweeps: dict[pathlib.Path, Any] = {}
     counts: dict[pathlib.Path, int] = {}
     for path, names in log.record_files(pathlib.Path(directory), problems):
+        if (path / "sweep.json").exists() and path not in sweeps:
+            sweeps[path] = studies.of_sweep(path, problems)
         study = studies.read(path, directory, sweeps, problems)
         logs = {
             name: studies.tolerant(problems, _records, path / name, study, problems) or []

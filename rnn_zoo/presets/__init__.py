@@ -98,8 +98,10 @@ def absolute(name: str) -> str:
 
 def home(name: str) -> pathlib.Path | None:
     """Return the directory of presets that a name leads to; None for the package and the Hub."""
+    if os.fspath(name).startswith(hub.SCHEME):
+        return None
     root, _ = _place(name)
-    return root if isinstance(root, pathlib.Path) and not reading.is_package(root) else None
+    return None if reading.is_package(root) else root
 
 
 def load(name: str | os.PathLike) -> "RecurrentModel":

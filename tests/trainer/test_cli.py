@@ -35,6 +35,7 @@ def test_a_console_script_finds_modules_beside_it(tmp_path, monkeypatch):
     [
         ("--preset=./memory/gru-400", False),
         ("--preset=memory/gru-400", True),  # of the package
+        ("--preset=hf://", True),  # not a name of a preset, which the command will say
         ("--published=./trials.parquet", False),
         ("--published=trials.parquet", False),
         ("--published=.", False),

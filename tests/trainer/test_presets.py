@@ -173,6 +173,7 @@ def test_a_preset_without_weights_is_trained_from_drawn_ones(preset_root):
     "arguments, message",
     [
         (["--preset=capacity/gru-3"], "there is no preset 'capacity/gru-3'; there is capacity/gru"),
+        (["--preset=hf://"], r"'hf://' is not of the form hf://OWNER/NAME"),
         (["--scratch", "--task=capacity", "--arch=gru"], "--scratch needs --preset"),
         ([f"--preset={NAME}", "--profile=smoke"], "--profile does not apply with --preset"),
         (

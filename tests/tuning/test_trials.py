@@ -216,9 +216,9 @@ def test_names_that_are_no_utf_8_have_escapes(tmp_path):
 
 
 def test_control_characters_become_escapes(tmp_path):
-    write(tmp_path / "a/record.json", record("a", origin="\x1b[31mred", device="\x9b31m"))
+    write(tmp_path / "a/record.json", record("a", backend="\x1b[31mred", device="\x9b31m"))
     found, _ = trials.read(tmp_path)
-    assert found.origin.tolist() == [r"\x1b[31mred"] and found.device.tolist() == [r"\x9b31m"]
+    assert found.backend.tolist() == [r"\x1b[31mred"] and found.device.tolist() == [r"\x9b31m"]
 
 
 def test_a_curve_of_more_points_than_steps_is_damaged(tmp_path):
@@ -252,7 +252,9 @@ def test_trials_that_a_sweep_once_had_are_missed(tmp_path):
     sweep = tmp_path / "sweep"
     for name, number in (("whole", 2), ("cut", 1), ("kept", 1)):
         write(sweep / f"studies/{name}/trials.jsonl", *map(record, ["00000", "00001"][:number]))
+        (sweep / f"studies/{name}/study.json").write_text('{"profile": "smoke"}')
     (sweep / "states").mkdir()
+    (sweep / "sweep.json").write_text('{"profile": "smoke"}')
     for name, number in (("whole", 2), ("cut", 3), ("gone", 1)):
         state = json.dumps({"status": "done", "trials": number})
         (sweep / f"states/{name}.json").write_text(state)
@@ -273,11 +275,6 @@ def test_trials_that_a_sweep_once_had_are_missed(tmp_path):
 def _cut(path):
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join(lines[1:]))
-
-
-def _replace(path):
-    path.unlink()
-    path.mkdir()
 
 
 def _publish(sweep):
@@ -301,8 +298,8 @@ def _publish(sweep):
     [
         (lambda sweep: (sweep / "studies/a/trials.jsonl").unlink(), 0, 3),
         (lambda sweep: (sweep / "studies/a/trials.jsonl").write_text(""), 0, 3),
+        (lambda sweep: (sweep / "studies/a/trials.jsonl").write_text("\n\n\n"), 0, 3),
         (lambda sweep: _cut(sweep / "studies/a/trials.jsonl"), 2, 3),
-        (lambda sweep: _replace(sweep / "studies/a/trials.jsonl"), 0, 3),
         (lambda sweep: (sweep / "studies/b/reruns.jsonl").unlink(), 3, 4),
         (lambda sweep: _cut(sweep / "studies/b/trials.jsonl"), 3, 4),
     ],
@@ -326,8 +323,22 @@ def test_studies_that_a_published_sweep_lost_are_missed(tmp_path):
     message = f"{tmp_path}/studies/a, which sweep.json names, is lost"
     assert message in trials.read(tmp_path)[1]
     assert message not in trials.read(tmp_path / "studies/b")[1]
-    (tmp_path / "states").mkdir()  # it may not have begun
+    (tmp_path / "states").mkdir()
+    assert message in trials.read(tmp_path)[1]
+    (tmp_path / "states/b.json").write_text('{"trials": 4}')  # the other may not have begun
     assert message not in trials.read(tmp_path)[1]
+
+
+@pytest.mark.parametrize(
+    "make, problem", [(os.mkfifo, ": it is not a regular file"), (os.mkdir, " is a directory")]
+)
+def test_a_log_that_cannot_be_read_is_not_called_lost(tmp_path, make, problem):
+    _publish(tmp_path)
+    path = tmp_path / "studies/a/trials.jsonl"
+    path.unlink()
+    make(path)
+    found, problems = trials.collect(tmp_path)
+    assert len(found) == 4 and problems == [f"{path}{problem}"]
 
 
 @pytest.mark.parametrize("name", ["../../x", "a/b", "$\\frac{$", "[/b]", "", "a" * 101, "-x"])
@@ -760,7 +771,32 @@ def test_a_sweep_s_study_without_its_settings_is_reported(tmp_path):
     (tmp_path / "sweep.json").write_text('{"studies": []}')
     found, problems = trials.collect(tmp_path)
     assert len(found) == 1
-    assert problems == [f"{tmp_path}/studies/a has lost its study.json, so its ranges are unknown"]
+    assert problems == [
+        f"{tmp_path}/studies/a has lost its study.json, so its ranges are unknown",
+        f"{tmp_path}/studies/a is not among the studies that sweep.json names",
+    ]
+
+
+def test_a_sweep_without_its_studies_is_reported(tmp_path):
+    _publish(tmp_path)
+    for name in ("a", "b"):
+        shutil.rmtree(tmp_path / "studies" / name)
+    found, problems = trials.collect(tmp_path)
+    assert not found and problems == [
+        f"{tmp_path}/studies/{name}, which sweep.json names, is lost" for name in ("a", "b")
+    ]
+    (tmp_path / "studies").rmdir()
+    (tmp_path / "studies").write_text("")
+    assert trials.collect(tmp_path) == ([], problems)
+
+
+def test_a_sweep_that_lost_its_own_file_is_reported(tmp_path):
+    _publish(tmp_path)
+    (tmp_path / "sweep.json").unlink()
+    assert "sweep.json" not in str(trials.collect(tmp_path)[1])  # studies may lie in any directory
+    (tmp_path / "sweep.gin").touch()
+    message = f"{tmp_path} has lost its sweep.json, so its profile is unknown"
+    assert message in trials.collect(tmp_path)[1]
 
 
 def test_one_odd_file_does_not_stop_a_report(tmp_path):

@@ -5,6 +5,7 @@ import errno
 import hashlib
 import itertools
 import json
+import math
 import os
 import pathlib
 import re
@@ -87,6 +88,8 @@ class _Metrics(TypedDict, total=False):
     bits_per_character: float
 
 
+#: Where the hyperparameters of a trial come from.
+Origin = Literal["first", "random", "search", "transfer"]
 Hparams = Annotated[_Hparams, _are_finite, _FINITE]
 Fields = Annotated[_Fields, _are_finite, _FINITE]
 #: Metrics of a split; each task has its own besides the loss.
@@ -192,7 +195,7 @@ class RunRecord:
     curve: list[float] = dataclasses.field(default_factory=list)
     seconds: float = 0.0
     steps_per_second: float | None = None
-    origin: str | None = None
+    origin: Annotated[str | None, Origin | None] = None
     transferred_from: str | None = None
     held: list[str] = dataclasses.field(default_factory=list)
     searched: list[str] = dataclasses.field(default_factory=list)
@@ -221,13 +224,17 @@ class RunRecord:
         if (self.status == "infeasible") != (self.infeasible_at is not None):
             article = "no" if self.infeasible_at is None else "an"
             yield f"its status is {self.status}, and it has {article} infeasible_at"
+        if self.status == "infeasible" and self.objective is not None:
+            yield "its status is infeasible, and it has an objective"
+        if self.infeasible_at is not None and self.infeasible_at > self.steps_done:
+            done = count(self.steps_done, "step")
+            yield f"it diverged at step {self.infeasible_at:,}, and has done {done}"
+        if self.chance_loss <= 0:
+            yield f"its chance_loss is {self.chance_loss}"
         for name in ("valid_loss", "eval_loss"):
             if self.objective is not None and getattr(self, name) is None:
                 yield f"it has an objective, and no {name}"
-        for split, metrics in self.metrics.items():
-            held = getattr(self, f"{split}_loss", None)
-            if metrics.get("loss", held) != held:
-                yield f"its {split}_loss is {held}, and that of its metrics {metrics['loss']}"
+        yield from self._contradictory_metrics()
         done = f"it has done {self.steps_done:,} of {count(self.train_steps, 'step')}"
         if self.steps_done > self.train_steps:
             yield done
@@ -241,6 +248,15 @@ class RunRecord:
         most = len(window_ends(self.train_steps, CURVE_POINTS))
         if len(self.curve) > most:
             yield f"its curve has {len(self.curve)} points, of at most {most}"
+
+    def _contradictory_metrics(self):
+        for split, metrics in self.metrics.items():
+            held = getattr(self, f"{split}_loss", None)
+            if metrics.get("loss", held) != held:
+                yield f"its {split}_loss is {held}, and that of its metrics {metrics['loss']}"
+            bits, rate = metrics.get("mutual_information"), metrics.get("bits_per_parameter")
+            if bits and rate and not math.isclose(rate * self.num_params, bits, rel_tol=1e-6):
+                yield f"it has {bits} bits on {split}, and {rate} in each of its parameters"
 
     @property
     def code(self) -> dict[str, str | None]:

@@ -20,8 +20,10 @@ import pathlib
 import pandas as pd
 
 from rnn_zoo import sizing
+from rnn_zoo.json_types import LARGEST
 from trainer.display.words import printable
 from trainer.errors import UserError
+from trainer.storage import json_files
 from trainer.storage.differences import flat
 from trainer.tasks import TASKS
 from tuning import trials
@@ -101,6 +103,11 @@ def _row(values, stem, number):
     hparams = {
         n: str(v) if isinstance(v, float) and not math.isfinite(v) else v for n, v in found.items()
     }
+    if not json_files.is_text(hparams):
+        raise ValueError("hparams has half a character (a lone surrogate)")
+    steps = hparams.get("train_steps")
+    if isinstance(steps, int) and not 0 <= steps < 2**53:
+        raise ValueError("train_steps is not from 0 to 2^53")
     names = ("n_layers", "max_params", "num_params", "hyper_iter")
     depth, budget, count, iteration = numbers = [int(values[name]) for name in names]
     if not all(0 <= each < 2**53 for each in numbers):
@@ -122,7 +129,7 @@ def _row(values, stem, number):
         "max_params": budget,
         "num_params": count,
         "units": _units(task, arch, depth, budget),
-        "train_steps": hparams.get("train_steps"),
+        "train_steps": steps,
         "chance_loss": _chance_loss(task),
         "activation": str(hparams.get("nonlinearity", _NONLINEARITY.get(arch, ""))).lower() or None,
         "hparams": json.dumps(hparams),
@@ -149,7 +156,11 @@ def _results(task, values, num_params, is_unrolled):
 
 
 def _finite(value):
-    return float(value) if value is not None and math.isfinite(value) else None
+    if value is None or not math.isfinite(value):
+        return None
+    if abs(value) > LARGEST:
+        raise ValueError(f"it has a loss of {float(value):g}, which float32 cannot hold")
+    return float(value)
 
 
 @functools.cache

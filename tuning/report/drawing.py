@@ -15,7 +15,7 @@ from tuning.report.settings import groups, in_words
 
 Select = Callable[[pd.DataFrame], pd.DataFrame]
 PARAMETERS = "number of parameters"
-_BARS = "Points: the median seed; bars: the range of the seeds."
+_BARS = "Points: the median seed by the objective on valid; bars: the range of the seeds."
 _EVEN = (
     "Of an even number of seeds, the point lies midway between the middle two, and leads to the "
     "better one."

@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 import pandas as pd
 
-from rnn_zoo.json_types import reader
+from rnn_zoo.json_types import LARGEST, reader
 from rnn_zoo.names import is_name
 from trainer.errors import UserError
 from trainer.storage.files import open_regular
@@ -94,6 +94,9 @@ def _check(found):
                 json.dumps(values, allow_nan=False)
             except ValueError as error:
                 raise ValueError(f"{name} is {text[:80]}: {error}") from None
+    for name in rows.NUMBERS:
+        if (found[name].abs() > LARGEST).any():
+            raise ValueError(f"{name} has a value that float32 cannot hold")
     for name in ("run", "study", "run_id"):
         if not all(isinstance(text, str) for text in found[name]):
             raise ValueError(f"{name} has a value that is not text")

@@ -175,7 +175,7 @@ def _other_setting(record, config):
 
 
 def _other_id(record, name):
-    if name == log.TRIALS and not record.run_id.isdecimal():
+    if name == log.TRIALS and not (record.run_id.isascii() and record.run_id.isdecimal()):
         return f"{record.run_id}, which is not the number of a trial"
     return None
 

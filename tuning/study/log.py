@@ -100,17 +100,27 @@ def read(path: str | pathlib.Path) -> tuple[dict[str, RunRecord], list[str]]:
         return {}, []
     records: dict[str, RunRecord] = {}
     for record in found:
-        if records.setdefault(record.run_id, record) is not record:
+        if record.status == "interrupted" or (record.status == "ok" and record.objective is None):
+            problems.append(f"trial {record.run_id} is not finished")
+        elif records.setdefault(record.run_id, record) is not record:
             problems.append(f"a second record of trial {record.run_id}")
     return records, problems
 
 
-def num_lines(study: pathlib.Path) -> int:
-    """Counts the lines in a study's logs of trials and reruns."""
+def num_lines(study: pathlib.Path) -> int | None:
+    """Counts the lines, except empty ones, in a study's logs of trials and reruns.
+
+    Returns:
+        Their number; None if there is a log that cannot be read.
+    """
     found = 0
     for name in (TRIALS, RERUNS):
-        with contextlib.suppress(OSError):
-            found += read_bytes(study / name).count(b"\n")
+        try:
+            found += sum(1 for line in read_bytes(study / name).split(b"\n") if line)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError:
+            return None
     return found
 
 
@@ -119,8 +129,9 @@ def record_files(
 ) -> Iterator[tuple[pathlib.Path, list[str]]]:
     """Yields (directory, names of its record files), sorted by path.
 
-    The logs of a study are named even if they are lost, provided that another file tells of them;
-    otherwise its names may be empty. A run may hold others, unlike a study.
+    The logs of a study are named even if they are lost, provided that another file tells of them.
+    Otherwise its names may be empty, as those of a sweep are. A run may hold others, unlike a
+    study.
 
     Args:
         directory: the directory.
@@ -152,7 +163,7 @@ def _record_files(directory, problems):
             folders.clear()
         elif RUN in files:
             names = [RUN]
-        if names or "study.json" in files:
+        if names or "study.json" in files or "sweep.json" in files:
             yield pathlib.Path(place), names
 
 

@@ -382,11 +382,14 @@ class Study:
 
     def _headline(self):
         config, study = self.config, self.study
-        depth = "searched" if any(x.name == "depth" for x in self.space) else config.depth
+        by_name = {each.name: each for each in self.space}
+        depth = "searched" if "depth" in by_name else config.depth
+        steps = by_name["train_steps"].ends[1] if "train_steps" in by_name else config.train_steps
         return (
             f"task {config.task}   architecture {config.arch}   depth {depth}   budget "
             f"{config.num_params:,}   {study.algorithm} in {spaces.summary(self.space)}   "
-            f"{count(study.num_trials, 'trial')} of up to {count(config.train_steps, 'step')}"
+            f"{count(study.num_trials, 'trial')} of up to {count(steps, 'step')} "
+            f"in batches of {study.batch}"
         )
 
     def _next_job(self):

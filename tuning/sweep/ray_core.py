@@ -8,20 +8,26 @@ and requires a token, which is made for each run.
 import contextlib
 import functools
 import os
+import pathlib
 import secrets
 import sys
 import tempfile
 import time
 from typing import NamedTuple
 
+from rnn_zoo.files import locked
 from trainer import names
 from trainer.errors import UserError
 from trainer.signals import Signals
+from trainer.storage.files import remove
 from trainer.storage.lease import Watch
 from tuning.study.places import Place
 from tuning.sweep import worker
 from tuning.sweep.directory import Sweep
 from tuning.sweep.status import SweepDisplay, report
+
+#: Beginning of the names of Ray's directories, and the file in each that its driver locks.
+_PREFIX, _LOCK = "rnn-zoo-", "driver.lock"
 
 
 class Settings(NamedTuple):
@@ -59,9 +65,24 @@ def run(sweep: Sweep, runner: worker.Runner, settings: Settings, display: SweepD
     """
     # Ray lets every user write to its own directory: it is in one that only this user can enter.
     # Not in TMPDIR, as the path of a socket has at most 107 characters.
-    place = {"prefix": "rnn-zoo-", "dir": os.environ.get("RAY_TMPDIR", "/tmp")}
-    with tempfile.TemporaryDirectory(**place, ignore_cleanup_errors=True) as private:
+    parent = os.environ.get("RAY_TMPDIR", "/tmp")
+    _remove_leftovers(parent)
+    place = {"prefix": _PREFIX, "dir": parent, "ignore_cleanup_errors": True}
+    with (
+        tempfile.TemporaryDirectory(**place) as private,
+        locked(os.path.join(private, _LOCK)),
+    ):
         return _run_on(_connect(settings, sweep.backend, private), sweep, runner, settings, display)
+
+
+def _remove_leftovers(parent):
+    """Removes the directories of drivers that were killed: their locks are free."""
+    with contextlib.suppress(OSError):
+        for lock in pathlib.Path(parent).glob(f"{_PREFIX}*/{_LOCK}"):
+            with contextlib.suppress(OSError):
+                if lock.parent.lstat().st_uid == os.getuid():
+                    with locked(lock):
+                        remove(lock.parent)
 
 
 def _run_on(ray, sweep, runner, settings, display):
@@ -83,7 +104,10 @@ def _run_on(ray, sweep, runner, settings, display):
         cause = getattr(error, "cause", None)
         if isinstance(cause, UserError):
             raise cause from None
-        raise
+        if isinstance(error, ray.exceptions.RayTaskError):  # an error of this project
+            raise
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"Ray has failed: {reason}; the same command continues the sweep") from None
     finally:
         ray.shutdown()
     return all(sweep.state(name).is_over for name in sweep.runnable)

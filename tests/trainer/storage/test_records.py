@@ -38,6 +38,20 @@ WHOLE = records.record(
         ),
         ({"status": "infeasible"}, "its status is infeasible, and it has no infeasible_at"),
         ({"infeasible_at": 3}, "its status is ok, and it has an infeasible_at"),
+        (
+            {"status": "infeasible", "infeasible_at": 3},
+            "its status is infeasible, and it has an objective",
+        ),
+        (
+            {"status": "infeasible", "infeasible_at": 61, "objective": None},
+            "it diverged at step 61, and has done 60 steps",
+        ),
+        ({"chance_loss": 0.0}, "its chance_loss is 0.0"),
+        ({"chance_loss": -1.0}, "its chance_loss is -1.0"),
+        (
+            {"metrics": {"eval": {"mutual_information": 29.0, "bits_per_parameter": 1.0}}},
+            "it has 29.0 bits on eval, and 1.0 in each of its parameters",
+        ),
         ({"valid_loss": None}, "it has an objective, and no valid_loss"),
         ({"eval_loss": 0.5}, "its eval_loss is 0.5, and that of its metrics 1.0"),
         ({"train_loss": None}, "its train_loss is None, and that of its metrics 1.0"),
@@ -64,3 +78,13 @@ def test_a_pruned_trial_has_fewer_steps():
 def test_a_list_is_the_tuple_that_it_was():
     config = WHOLE.config | {"task_options": {"sizes": (1, 2)}}
     RunRecord(**vars(WHOLE) | {"config": config, "hparams": {"task_options": {"sizes": [1, 2]}}})
+
+
+def test_the_origin_is_one_of_four(tmp_path):
+    run = RunDirectory(tmp_path)
+    for origin in ("search", None):
+        run.write_record(dataclasses.replace(WHOLE, origin=origin))
+        assert run.read_record().origin == origin
+    run.write_record(dataclasses.replace(WHOLE, origin="firxt"))
+    with pytest.raises(UserError, match=r"origin must be .*, got 'firxt'"):
+        run.read_record()

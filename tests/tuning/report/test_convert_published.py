@@ -368,6 +368,23 @@ def test_counts_that_no_table_holds_are_refused(tmp_path, column, value):
 
 
 @pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("hparams", {"train_steps": 10**400}, "train_steps is not from 0 to 2"),
+        ("hparams", {"nonlinearity": "\ud800"}, "half a character"),
+        ("eval_loss", 1e308, r"a loss of 1e\+308, which float32 cannot hold"),
+    ],
+    ids=["steps", "surrogate", "loss"],
+)
+def test_values_that_no_report_can_show_are_refused(tmp_path, column, value, message):
+    array = records().astype([(name, object) for name, _ in TYPES])
+    array[column][2] = value
+    (tmp_path / "fig.p").write_bytes(pickle.dumps(array))
+    with pytest.raises(UserError, match=f"record 2: .*{message}"):
+        authors.read(tmp_path)
+
+
+@pytest.mark.parametrize(
     ("data", "message"),
     [
         (b"", "cannot be unpickled"),
@@ -452,6 +469,7 @@ def test_a_changed_value_is_refused(directory, tmp_path):
         ("lengths", "[{}]", "lengths is"),
         ("setting", "[" * 10**5, "recursion"),
         ("run", None, "run has a value that is not text"),
+        ("eval_loss", 1e308, "eval_loss has a value that float32 cannot hold"),
         ("task", "../memory", "not a name of a task"),
     ],
 )

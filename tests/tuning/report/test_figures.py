@@ -193,7 +193,7 @@ def test_sizes_with_several_seeds_are_the_median_seed_and_bars():
         segment[:, 1].tolist() for each in chart.axes.collections for segment in each.get_segments()
     ]
     assert any(each == pytest.approx([0.2, 0.9]) for each in ends)
-    words = "Points: the median seed; bars: the range of the seeds."
+    words = "Points: the median seed by the objective on valid; bars: the range of the seeds."
     assert chart.notes == [words]
     chart = figures.memory(frame(*rows, trial("memory", 0.5, seed=3)))
     assert points(chart, "y", "run") == [(0.4, "s/00003"), (0.4, "s/00004")]  # of 0.3 and 0.5

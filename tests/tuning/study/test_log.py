@@ -149,6 +149,14 @@ def test_a_line_that_exceeds_a_size_limit_is_undone(path):
     assert path.read_bytes() == before
 
 
+@pytest.mark.parametrize("values", [{"status": "interrupted"}, {"status": "ok"}])
+def test_a_trial_that_is_not_finished_is_damage(path, values):
+    lines = [records.record("00000", 1.0), records.record("00001", None, **values)]
+    path.write_text("".join(json.dumps(dataclasses.asdict(each)) + "\n" for each in lines))
+    found, problems = read(path)
+    assert [*found] == ["00000"] and problems == ["trial 00001 is not finished"]
+
+
 def test_non_finite_numbers_are_refused(path):
     with pytest.raises(ValueError, match="JSON"):
         TrialLog(path).append(record("3", float("nan")))

@@ -15,6 +15,7 @@ import pytest
 import sweep_studies
 from sweep_studies import begun, expected, finish, found, start, wait_for
 
+from rnn_zoo.files import locked
 from trainer.errors import UserError
 from tuning.sweep import ray_core
 from tuning.sweep.status import SweepDisplay
@@ -224,6 +225,9 @@ def test_ray_is_closed_to_other_machines(tmp_path, monkeypatch):
 def test_ray_s_files_are_in_a_directory_of_this_user_s(tmp_path, monkeypatch):
     """Ray opens its own directory to all users."""
     modes = {}
+    for name in ("killed", "alive"):
+        (tmp_path / f"rnn-zoo-{name}/ray").mkdir(parents=True)
+        (tmp_path / f"rnn-zoo-{name}/driver.lock").touch()
 
     def init(_temp_dir, **_):
         modes["private"] = pathlib.Path(_temp_dir).parent.stat().st_mode
@@ -237,10 +241,40 @@ def test_ray_s_files_are_in_a_directory_of_this_user_s(tmp_path, monkeypatch):
     settings = ray_core.Settings(None, 1, None, 4000)
     for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"):
         monkeypatch.setenv(name, "")
-    with pytest.raises(UserError, match="Ray cannot be started: no Ray here"):
+    with (
+        locked(tmp_path / "rnn-zoo-alive/driver.lock"),
+        pytest.raises(UserError, match="Ray cannot be started: no Ray here"),
+    ):
         ray_core.run(sweep, None, settings, SweepDisplay())
     assert modes == {"private": stat.S_IFDIR | 0o700, "place": tmp_path}
-    assert [path.name for path in tmp_path.iterdir()] == ["sweep"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["rnn-zoo-alive", "sweep"]
+
+
+@pytest.mark.slow
+def test_a_ray_that_dies_is_one_line(tmp_path):
+    pytest.importorskip("ray")
+    sweep = sweep_studies.make(tmp_path / "sweep", 12)
+    process = start(sweep, "ray", 2, "slow")
+    wait_for(lambda: studying(sweep))
+    (raylet,) = [each for each in _children(process.pid) if _command(each).endswith("/raylet")]
+    os.kill(raylet, signal.SIGKILL)
+    code, _, stderr = finish(process)
+    assert code == 2 and stderr.startswith("Ray has failed: ")
+    assert stderr.endswith("; the same command continues the sweep\n") and stderr.count("\n") == 1
+    code, stdout, stderr = finish(start(sweep, "ray", 2, "quick"))
+    assert (code, stderr) == (0, ""), stdout
+    assert found(sweep) == expected(sweep)
+
+
+def _children(pid):
+    """Returns the processes that a process started, directly or not."""
+    tasks = pathlib.Path(f"/proc/{pid}/task").glob("*/children")
+    own = [int(each) for task in tasks for each in task.read_text().split()]
+    return own + [each for child in own for each in _children(child)]
+
+
+def _command(pid):
+    return pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].decode()
 
 
 #: 127.0.0.1, ::1 and ::ffff:127.0.0.1 in the format of /proc/net/tcp and tcp6.
