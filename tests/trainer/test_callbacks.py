@@ -38,7 +38,7 @@ def replay(callback, run_id, losses=(3.0, 2.0, 1.0), first=0, status="ok", **fac
     for step, loss in enumerate(losses, start=first + 1):
         row = {"run_id": run_id, "step": step, "train_loss": loss, "valid_accuracy_by_stream": [1]}
         yield callback.on_measure(row)
-    diverged = {"infeasible_at": last} if status == "infeasible" else {}
+    diverged = {"infeasible_at": last, "objective": None} if status == "infeasible" else {}
     results = diverged | {"status": status, "steps_done": last, "eval_loss": 0.25}
     yield callback.on_end(dataclasses.asdict(dataclasses.replace(begun, **results)))
 
