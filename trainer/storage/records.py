@@ -231,9 +231,6 @@ class RunRecord:
             yield f"it diverged at step {self.infeasible_at:,}, and has done {done}"
         if self.chance_loss <= 0:
             yield f"its chance_loss is {self.chance_loss}"
-        for name in ("valid_loss", "eval_loss"):
-            if self.objective is not None and getattr(self, name) is None:
-                yield f"it has an objective, and no {name}"
         yield from self._contradictory_metrics()
         done = f"it has done {self.steps_done:,} of {count(self.train_steps, 'step')}"
         if self.steps_done > self.train_steps:
@@ -250,6 +247,9 @@ class RunRecord:
             yield f"its curve has {len(self.curve)} points, of at most {most}"
 
     def _contradictory_metrics(self):
+        for name in ("valid_loss", "eval_loss"):
+            if self.objective is not None and getattr(self, name) is None:
+                yield f"it has an objective, and no {name}"
         for split, metrics in self.metrics.items():
             held = getattr(self, f"{split}_loss", None)
             if metrics.get("loss", held) != held:
