@@ -67,9 +67,9 @@ def run(sweep: Sweep, runner: worker.Runner, settings: Settings, display: SweepD
     # Not in TMPDIR, as the path of a socket has at most 107 characters.
     parent = os.environ.get("RAY_TMPDIR", "/tmp")
     _remove_leftovers(parent)
-    place = {"prefix": _PREFIX, "dir": parent, "ignore_cleanup_errors": True}
+    place = {"prefix": _PREFIX, "dir": parent}
     with (
-        tempfile.TemporaryDirectory(**place) as private,
+        tempfile.TemporaryDirectory(**place, ignore_cleanup_errors=True) as private,
         locked(os.path.join(private, _LOCK)),
     ):
         return _run_on(_connect(settings, sweep.backend, private), sweep, runner, settings, display)
