@@ -53,6 +53,20 @@ os.replace = replace
 """
 
 
+def children(pid):
+    """Lists the child processes of a process."""
+    found = []
+    for entry in os.scandir("/proc"):
+        if entry.name.isdigit():
+            try:
+                with open(f"/proc/{entry.name}/stat") as file:
+                    parent = int(file.read().rpartition(")")[2].split()[1])
+            except OSError:
+                continue
+            found += [int(entry.name)] * (parent == pid)
+    return found
+
+
 def environment(**changes):
     """This process's environment with the project and its tests importable and TensorFlow quiet.
 

@@ -242,9 +242,10 @@ def _lost(root, found):
     sweeps |= {path for path in (root, *root.iterdir()) if os.path.isfile(path / "sweep.json")}
     problems: list[str] = []
     lost = [text for each in sorted(sweeps) for text in studies.lost(each, root, counts, problems)]
+    facts: dict[pathlib.Path, Any] = {}
     for path, number in counts.items():
         # `_best_of` reports what else is wrong with its files.
-        lost += studies.unfinished(path, studies.read(path, root, {}, []), number)
+        lost += studies.unfinished(path, studies.read(path, root, facts, []), number)
     return problems + lost
 
 

@@ -62,14 +62,12 @@ def read(
     is_of_sweep, sweep = path.parent.name == "studies", path.parent.parent
     if is_of_sweep and sweep not in sweeps:
         sweeps[sweep] = of_sweep(sweep, problems)
-        if identity.has_lost_sweep(sweep):
-            problems.append(f"{sweep} has lost its sweep.json, so its profile is unknown")
     facts = tolerant(problems, identity.read, path, identity.Facts) or {}
     study = facts.get("study", {})
     if identity.is_lost(path):
         problems.append(f"{path} has lost its study.json, so its ranges are unknown")
     of_all = sweeps[sweep] if is_of_sweep else {}
-    wanted = _in_sweep(of_all).get(path.name, {})
+    wanted = of_all.get("studies", {}).get(path.name, {})
     if "studies" in of_all and not wanted:
         problems.append(f"{path} is not among the studies that sweep.json names")
     if wanted:
@@ -132,14 +130,36 @@ class _Named(TypedDict):
     reruns: NotRequired[Count]
 
 
-def _in_sweep(facts):
-    """Returns what a sweep's facts have for each study, by name; invalid entries are left out."""
-    found = {}
-    for each in facts.get("studies", []):
-        with contextlib.suppress(json_files.Damaged):
-            entry = json_files.checked(each, _Named, "sweep.json")
-            found[entry["name"]] = entry
-    return found
+def of_sweep(sweep: pathlib.Path, problems: list[str]) -> dict[str, Any]:
+    """Returns what a sweep's sweep.json has, such as its profile; empty without a readable one.
+
+    Args:
+        sweep: its directory.
+        problems: list to which a problem with the file is added. A directory named `studies` may
+            hold single studies: the file is missed only if others show that there was one.
+
+    Returns:
+        Dict with `profile` and `studies`, a dict from name to facts, of those that the file has.
+        Invalid facts of a study are left out.
+    """
+    if not (sweep / "sweep.json").exists() and (
+        (sweep / "sweep.gin").exists() or any(_states(sweep))
+    ):
+        problems.append(f"{sweep} has lost its sweep.json, so its profile is unknown")
+    facts = dict(tolerant(problems, json_files.read, sweep / "sweep.json", _Manifest) or {})
+    if "studies" in facts:
+        named = {}
+        for each in facts["studies"]:
+            with contextlib.suppress(json_files.Damaged):
+                entry = json_files.checked(each, _Named, "sweep.json")
+                named[entry["name"]] = entry
+        facts["studies"] = named
+    return facts
+
+
+def _states(sweep):
+    """Yields the states of a sweep's studies."""
+    return (sweep / "states").glob("*.json")
 
 
 def _is_counted(study):
@@ -148,16 +168,6 @@ def _is_counted(study):
     return (study / log.ENDED[log.TRIALS]).exists() or (
         study.parent.name == "studies" and state.exists()
     )
-
-
-def of_sweep(sweep: pathlib.Path, problems: list[str]) -> Mapping[str, Any]:
-    """Returns what a sweep's sweep.json has, such as its profile; empty without a readable one.
-
-    Args:
-        sweep: its directory.
-        problems: list to which a problem with the file is added.
-    """
-    return tolerant(problems, json_files.read, sweep / "sweep.json", _Manifest) or {}
 
 
 class _State(TypedDict, total=False):
@@ -179,7 +189,8 @@ def lost(
         counts: the trials that were read, by study.
         problems: list to which problems with files are added.
     """
-    for path in sorted((sweep / "states").glob("*.json")):
+    states = sorted(_states(sweep))
+    for path in states:
         study = sweep / "studies" / path.stem
         if not study.is_relative_to(directory):
             continue
@@ -187,8 +198,8 @@ def lost(
         if lacking := _lacking(study, counts.get(study, 0), had):
             yield f"{study} lost {lacking} of its {count(had, 'finished run')}"
     # A sweep that is published without states is finished.
-    if not any((sweep / "states").glob("*.json")):
-        for name in _in_sweep(of_sweep(sweep, problems)):
+    if not states:
+        for name in of_sweep(sweep, problems).get("studies", {}):
             study = sweep / "studies" / name
             if study.is_relative_to(directory) and study not in counts:
                 yield f"{study}, which sweep.json names, is lost"

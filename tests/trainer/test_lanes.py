@@ -334,7 +334,7 @@ def test_a_program_has_the_optimizers_that_its_trials_may_use():
 @pytest.mark.slow
 @pytest.mark.parametrize("name, tolerance", [("muon", 1e-4), ("soap", 1e-3)])
 def test_another_optimizer_trains_beside_adam_if_both_allow_it(name, tolerance):
-    other = varied(optimizer=name, seed=7, train_steps=40)
+    other = varied(optimizer=name, seed=8, train_steps=40)  # with no answer close to one half
     with pytest.raises(UserError, match="lanes share one program"):
         lanes.Lanes([Trial(BASE), Trial(other)], 2)
     # The second lane is free first, and begins again from zero slots.
@@ -344,10 +344,9 @@ def test_another_optimizer_trains_beside_adam_if_both_allow_it(name, tolerance):
     assert shared(trials[0]).optimizer_names == ("adam", name)
     step, metrics = alone(other, Trial(other).program())
     assert found["2"].steps_done == step == 40
-    in_lane = found["2"].metrics["eval"]
-    np.testing.assert_allclose(in_lane["loss"], metrics["loss"], rtol=tolerance)
-    # Rounding may change the answer to one of the 90 samples, and the bits that follow from it.
-    np.testing.assert_allclose(in_lane["accuracy"], metrics["accuracy"], atol=1.01 / 90)
+    for metric, value in metrics.items():
+        in_lane = found["2"].metrics["eval"][metric]
+        np.testing.assert_allclose(in_lane, value, rtol=tolerance, atol=1e-6)
 
 
 def test_a_cell_that_is_registered_anew_has_a_program_of_its_own(no_programs):

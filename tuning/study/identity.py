@@ -92,15 +92,6 @@ def is_lost(study: pathlib.Path) -> bool:
     return not own.exists() and (others.exists() or own.is_symlink())
 
 
-def has_lost_sweep(sweep: pathlib.Path) -> bool:
-    """Returns whether the sweep.json of a sweep is gone, while other entries show that it had one.
-
-    A directory named `studies` may hold single studies.
-    """
-    others = ("sweep.gin", "states", "logs")
-    return not (sweep / "sweep.json").exists() and any((sweep / each).exists() for each in others)
-
-
 def identity(config: TrainConfig, study: StudyConfig) -> dict[str, Any]:
     """Returns the settings that determine the trials of a study."""
     search = study.to_json()

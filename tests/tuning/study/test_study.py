@@ -15,7 +15,7 @@ import pytest
 import records
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from processes import JAX, environment, python
+from processes import JAX, children, environment, python
 from tensorboard_files import points
 from untrained import Untrained
 
@@ -89,20 +89,6 @@ def wait_for(process, condition, timeout=180):
     while process.poll() is None and not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
-
-
-def children(pid):
-    """Lists the child processes of a process."""
-    found = []
-    for entry in os.scandir("/proc"):
-        if entry.name.isdigit():
-            try:
-                with open(f"/proc/{entry.name}/stat") as file:
-                    parent = int(file.read().rpartition(")")[2].split()[1])
-            except OSError:
-                continue
-            found += [int(entry.name)] * (parent == pid)
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -517,6 +503,12 @@ def test_trials_say_which_optimizers_share_their_program(tmp_path, choices, expe
 def test_the_headline_has_no_depth_if_it_is_searched(tmp_path):
     study = Study(tmp_path, TrainConfig("parens", "gru"), StudyConfig(ranges={"depth": (1, 2)}))
     assert "depth searched   budget" in study._headline()
+
+
+def test_the_headline_has_the_most_steps_of_the_search_and_its_batch(tmp_path):
+    search = StudyConfig(num_trials=9, batch=2, ranges={"train_steps": (20, 60)})
+    study = Study(tmp_path, TrainConfig("parens", "gru"), search)
+    assert study._headline().endswith("9 trials of up to 60 steps in batches of 2")
 
 
 def test_a_directory_of_something_else_is_refused(tmp_path):

@@ -13,6 +13,7 @@ import types
 
 import pytest
 import sweep_studies
+from processes import children
 from sweep_studies import begun, expected, finish, found, start, wait_for
 
 from rnn_zoo.files import locked
@@ -256,7 +257,7 @@ def test_a_ray_that_dies_is_one_line(tmp_path):
     sweep = sweep_studies.make(tmp_path / "sweep", 12)
     process = start(sweep, "ray", 2, "slow")
     wait_for(lambda: studying(sweep))
-    (raylet,) = [each for each in _children(process.pid) if _command(each).endswith("/raylet")]
+    (raylet,) = [each for each in children(process.pid) if _command(each).endswith("/raylet")]
     os.kill(raylet, signal.SIGKILL)
     code, _, stderr = finish(process)
     assert code == 2 and stderr.startswith("Ray has failed: ")
@@ -264,13 +265,6 @@ def test_a_ray_that_dies_is_one_line(tmp_path):
     code, stdout, stderr = finish(start(sweep, "ray", 2, "quick"))
     assert (code, stderr) == (0, ""), stdout
     assert found(sweep) == expected(sweep)
-
-
-def _children(pid):
-    """Returns the processes that a process started, directly or not."""
-    tasks = pathlib.Path(f"/proc/{pid}/task").glob("*/children")
-    own = [int(each) for task in tasks for each in task.read_text().split()]
-    return own + [each for child in own for each in _children(child)]
 
 
 def _command(pid):
