@@ -5,7 +5,8 @@ in PyTorch without Keras: `nn.LSTM`, `nn.GRU` and `nn.RNN` where they have the c
 else a loop with one input product for all steps. The two run in turn, and a time is the least over
 --repeats. Training is a forward and a backward pass of the sum of squares of all outputs.
 
-Results: torch_loop.csv in --out. Ratios are PyTorch's time divided by ours.
+Results: torch_loop.csv in --out. Ratios are PyTorch's time divided by ours. With --profile, nothing is
+written: the operations of a training step are printed instead, of our layer and of PyTorch's.
 """
 
 import argparse
@@ -31,17 +32,21 @@ def main():
     parser.add_argument("--shapes", type=int, default=len(SHAPES), help="how many of the shapes")
     parser.add_argument("--repeats", type=int, default=30)
     parser.add_argument("--out", default="benchmarks/results/torch_loop")
+    parser.add_argument("--profile", action="store_true", help="print operations, write nothing")
     args = parser.parse_args()
     os.environ["KERAS_BACKEND"] = "torch"
     print(machine.describe())
     rows = []
     for layer in args.layers:
         for shape in SHAPES[: args.shapes]:
+            if args.profile:
+                profile(layer, *shape, args.repeats)
+                continue
             rows.append(measure(layer, *shape, args.repeats))
             table.save(args.out, "torch_loop", FIELDS, rows)
             values = rows[-1].values()
             print("  ".join(f"{v:.2f}" if isinstance(v, float) else str(v) for v in values))
-    for ratio in ("train_ratio", "predict_ratio"):
+    for ratio in ("train_ratio", "predict_ratio") if rows else ():
         values = [row[ratio] for row in rows]
         mean = statistics.geometric_mean(values)
         print(f"{ratio}: {mean:.2f}, {min(values):.2f} to {max(values):.2f}")
@@ -51,17 +56,7 @@ def measure(name, units, batch_size, time_steps, repeats):
     """Return the row of a layer and a shape."""
     import torch
 
-    import rnn_zoo
-
-    torch.manual_seed(0)
-    x = torch.randn(batch_size, time_steps, FEATURES)
-    layer = getattr(rnn_zoo.layers, name)(units, return_sequences=True)
-    layer(x)
-    plain = _plain(name, units)
-    kinds = {
-        "": (layer, [weight.value for weight in layer.trainable_variables]),
-        "torch_": (plain, list(plain.parameters())),
-    }
+    x, kinds = _kinds(name, units, batch_size, time_steps)
     least = {}
     for _ in range(repeats):
         for kind, (function, weights) in kinds.items():
@@ -81,6 +76,40 @@ def measure(name, units, batch_size, time_steps, repeats):
     shape = {"units": units, "batch_size": batch_size, "time_steps": time_steps}
     values = {"layer": name} | shape | least | ratios
     return {field: values[field] for field in FIELDS}
+
+
+def profile(name, units, batch_size, time_steps, repeats):
+    """Print the operations of a training step that take longest, in microseconds."""
+    import torch
+
+    x, kinds = _kinds(name, units, batch_size, time_steps)
+    for kind, (function, weights) in kinds.items():
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as found:
+            for _ in range(repeats):
+                torch.autograd.grad(function(x).square().sum(), weights)
+        print(f"{kind or 'ours_'}{name}, {units} units, per step:")
+        events = sorted(found.key_averages(), key=lambda event: -event.self_cpu_time_total)
+        for event in events[:12]:
+            took, calls = event.self_cpu_time_total / repeats, event.count / repeats
+            print(f"  {took:8.1f}  {calls:5.1f} calls  {event.key}")
+        print(f"  {sum(event.self_cpu_time_total for event in events) / repeats:8.1f}  in all")
+
+
+def _kinds(name, units, batch_size, time_steps):
+    """Return inputs, and our layer and PyTorch's with their weights, by prefix of their columns."""
+    import torch
+
+    import rnn_zoo
+
+    torch.manual_seed(0)
+    x = torch.randn(batch_size, time_steps, FEATURES)
+    layer = getattr(rnn_zoo.layers, name)(units, return_sequences=True)
+    layer(x)
+    plain = _plain(name, units)
+    return x, {
+        "": (layer, [weight.value for weight in layer.trainable_variables]),
+        "torch_": (plain, list(plain.parameters())),
+    }
 
 
 def _plain(name, units):
