@@ -5,8 +5,8 @@ in PyTorch without Keras: `nn.LSTM`, `nn.GRU` and `nn.RNN` where they have the c
 else a loop with one input product for all steps. The two run in turn, and a time is the least over
 --repeats. Training is a forward and a backward pass of the sum of squares of all outputs.
 
-Results: torch_loop.csv in --out. Ratios are PyTorch's time divided by ours. With --profile, nothing is
-written: the operations of a training step are printed instead, of our layer and of PyTorch's.
+Results: torch_loop.csv in --out. Ratios are PyTorch's time divided by ours. With --profile, nothing
+is written: the operations of a training step are printed instead, of our layer and of PyTorch's.
 """
 
 import argparse
