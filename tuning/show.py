@@ -56,13 +56,13 @@ def main():
 def _study(path, display):
     """Shows a study, which may not have finished a trial yet."""
     # A study that is starting has a lease alone.
-    files = ("trials.jsonl", "study.json", "lease.json", log.GIVEN)
-    if not any((path / name).exists() for name in files):
+    files = (log.TRIALS, "study.json", "lease.json", log.GIVEN)
+    if not any(log.file_of(path / name).exists() for name in files):
         raise UserError(f"{path} holds no study (no study.json) and no sweep (no sweep.json)")
     settings = identity.read(path, identity.Facts) or {}
     held = settings.get("config")
     records = _said(consistency.read(path, held), display)
-    if not held and (path / log.GIVEN).exists():
+    if not held and log.file_of(path / log.GIVEN).exists():
         records += _said(consistency.read_log(path / log.GIVEN), display)
     reruns = _said(consistency.read_log(path / log.RERUNS), display)
     if held:

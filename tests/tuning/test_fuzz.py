@@ -5,6 +5,7 @@ import io
 import json
 import random
 import shutil
+import subprocess
 import sys
 
 import damage
@@ -100,6 +101,8 @@ def home(tmp_path_factory):
     sweep = sweep_studies.make_chain(home / "sweep", [3000, 4000], num_trials=3)
     worker.run(sweep, FIRST, sweep_studies.RUNNERS["untrained"], lambda: False)
     write_json(home / "study/lease.json", _myself() | {"start": 1})  # a dead process
+    shutil.copytree(home / "study", home / "archive")
+    subprocess.run(["gzip", "-n", home / "archive/trials.jsonl"], check=True)
     (home / "grid.gin").write_text(GRID)
     made_presets.make(home / "presets", "capacity/gru-300", made_presets.SMALL)
     (home / "packed").mkdir()
@@ -168,6 +171,18 @@ def read_run(home):
 
 def read_study(home):
     return found_in(home / "study")
+
+
+def show_archive(home):
+    return command(tuning.show, f"--study_dir={home}/archive")
+
+
+def make_presets_of_archive(home):
+    return command(tuning.presets, f"--runs={home}/archive", f"--out={home}/made")
+
+
+def read_archive(home):
+    return found_in(home / "archive")
 
 
 def read_sweep(home):
@@ -239,6 +254,7 @@ USES = {
     "study/oracle.json": (resume_study,),
     "study/trial_00001/trial.json": (resume_study,),
     "study/lease.json": (show_study,),
+    "archive/trials.jsonl.gz": (show_archive, make_presets_of_archive, read_archive),
     "sweep/sweep.json": (show_status, show_sweep, grow_sweep, continue_sweep, read_sweep),
     f"sweep/states/{FIRST}.json": (show_status, continue_sweep),
     f"sweep/studies/{FIRST}/trials.jsonl": (show_status, show_sweep, continue_sweep, read_sweep),
@@ -267,7 +283,7 @@ def test_an_altered_file_is_refused_or_reported_or_does_not_matter(file, seed, h
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize("file", [file for file in USES if ".json" in file])
+@pytest.mark.parametrize("file", [file for file in USES if file.endswith((".json", ".jsonl"))])
 def test_json_of_another_shape_is_no_traceback(file, seed, home, tmp_path):
     rng = random.Random(f"{file} {seed}")
     for use in USES[file]:

@@ -4,6 +4,8 @@ A file that was altered, or has another shape than declared, is reported in one 
 the field and its value.
 """
 
+import gzip
+import io
 import json
 import os
 import re
@@ -25,8 +27,11 @@ CHECKSUM = "crc32"
 _MOST_DIGITS, _MOST_NESTED = 40, 100
 #: Most lists and dicts in any file: each takes a hundred times the memory of its text.
 _MOST_LISTS = 5_000_000
-#: Most bytes of a file that is one dict, or of a line; parsing takes more than twice as many.
+#: Most bytes of a file that is one dict, of a line, or of a file that was unpacked; parsing takes
+#: more than twice as many.
 _MOST_BYTES = 2**28
+#: Suffix of a file that `gzip` made.
+PACKED = ".gz"
 # An escaped NUL, which no path may have.
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _CHECKED = re.compile(rb',\s*"crc32":\s*"([0-9a-f]{8})"\s*\}\s*\Z')
@@ -99,17 +104,17 @@ def read_lines(path: str | os.PathLike, kind: Any, owner: str = "") -> tuple[lis
     """Reads a file of one dict per line, to which another process may be appending.
 
     Args:
-        path, kind: as for `read`.
+        path, kind: as for `read`; see `content`.
         owner: as for `parse`.
 
     Returns:
         (values of the undamaged lines, list of problems such as "line 3: units must be ...").
 
     Raises:
-        OSError: as in `read`.
+        Damaged, OSError: as in `content`.
     """
     values, problems = [], []
-    lines = read_bytes(path).split(b"\n")
+    lines = content(path).split(b"\n")
     for number, line in enumerate(lines, start=1):
         if not line:
             continue
@@ -122,6 +127,28 @@ def read_lines(path: str | os.PathLike, kind: Any, owner: str = "") -> tuple[lis
                 # It may be a part of a line, and the next line would be appended to it.
                 problems.append(f"line {number}: it does not end in a newline")
     return values, problems
+
+
+def content(path: str | os.PathLike) -> bytes:
+    """Reads a file, and unpacks it if its name ends in `PACKED`.
+
+    Raises:
+        Damaged: it is not a whole file of `gzip`, or unpacks to more than 256 MiB.
+        OSError: it cannot be read, is too large, or is not a regular file.
+    """
+    raw = read_bytes(path)
+    if not os.fspath(path).endswith(PACKED):
+        return raw
+    if not raw:
+        raise Damaged(path, "it is empty")
+    try:
+        with gzip.GzipFile(fileobj=io.BytesIO(raw)) as file:
+            raw = file.read(_MOST_BYTES + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise Damaged(path, f"it is not a whole gzip file: {error}") from None
+    if len(raw) > _MOST_BYTES:
+        raise Damaged(path, f"it unpacks to more than {_MOST_BYTES:,} bytes")
+    return raw
 
 
 def summary(path: str | os.PathLike, problems: Sequence[str]) -> str:

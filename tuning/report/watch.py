@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from rnn_zoo.files import whole
 from trainer.display.progress import Display
+from trainer.errors import UserError
 from tuning.report.build import NoRuns
 from tuning.study import log
 
@@ -52,8 +53,8 @@ def fingerprint(runs: str | os.PathLike) -> str:
     for path, names in log.record_files(pathlib.Path(runs)):
         for name in names:
             try:
-                status = (path / name).stat()
-            except FileNotFoundError:  # the log of a study that has no trial yet, or lost it
+                status = log.file_of(path / name).stat()
+            except (FileNotFoundError, UserError):  # no trial yet, lost, or of two files
                 continue
             digest.update(os.fsencode(path / name))
             digest.update(f" {status.st_size} {status.st_mtime_ns}\n".encode())

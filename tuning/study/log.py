@@ -1,7 +1,8 @@
 """`trials.jsonl`: one line per finished trial, each written in full or not at all.
 
 Logs are meant to be published, so they leave out machines and command lines. Those are in the
-`record.json` of the best trials.
+`record.json` of the best trials. A finished log may be packed with `gzip`, to an eighth of its
+size: it is read like any other, but nothing is appended to it.
 """
 
 import contextlib
@@ -19,7 +20,7 @@ from trainer.config import TrainConfig
 from trainer.display.words import count
 from trainer.errors import UserError
 from trainer.storage import json_files
-from trainer.storage.files import open_to_append, read_bytes
+from trainer.storage.files import open_to_append
 from trainer.storage.records import PRIVATE, RunDirectory, RunRecord
 
 #: File names of the logs of a study's trials, of its reruns, and of runs of given
@@ -46,11 +47,18 @@ class TrialLog:
     Attributes:
         records: finished trials by id.
         problem: what was wrong with the file, as a sentence, or None.
+
+    Raises:
+        UserError: it is packed.
     """
 
     def __init__(self, path: str | pathlib.Path):
         self.path = pathlib.Path(path)
         self.problem: str | None = None
+        if (held := file_of(self.path)) != self.path:
+            raise UserError(
+                f"{held} is packed, and nothing is appended to it; unpack it with gunzip first"
+            )
         self.records, problems = read(self.path)
         if problems:
             aside = _free_name(self.path)
@@ -88,14 +96,33 @@ class TrialLog:
         self.records[record.run_id] = record
 
 
+def file_of(path: str | pathlib.Path) -> pathlib.Path:
+    """Returns the file that holds a log: the one of its name, or what `gzip` made of it.
+
+    Raises:
+        UserError: there are both.
+    """
+    path = pathlib.Path(path)
+    packed = path.with_name(path.name + json_files.PACKED)
+    if not os.path.lexists(packed):
+        return path
+    if os.path.lexists(path):
+        raise UserError(f"{path} and {packed.name} are both there; move the older one elsewhere")
+    return packed
+
+
 def read(path: str | pathlib.Path) -> tuple[dict[str, RunRecord], list[str]]:
-    """Reads a log that another process may be writing.
+    """Reads a log that another process may be writing, or that is packed.
 
     Returns:
         (records by run id, list of problems with lines; see `json_files.read_lines`).
+
+    Raises:
+        UserError: it is packed and damaged, or both packed and not.
+        OSError: it cannot be read.
     """
     try:
-        found, problems = json_files.read_lines(path, RunRecord)
+        found, problems = json_files.read_lines(file_of(path), RunRecord)
     except FileNotFoundError:
         return {}, []
     records: dict[str, RunRecord] = {}
@@ -116,11 +143,12 @@ def num_lines(study: pathlib.Path) -> int | None:
     found = 0
     for name in (TRIALS, RERUNS):
         try:
-            found += sum(1 for line in read_bytes(study / name).split(b"\n") if line)
+            lines = json_files.content(file_of(study / name)).split(b"\n")
         except (FileNotFoundError, NotADirectoryError):
             continue
-        except OSError:
+        except (OSError, UserError):
             return None
+        found += sum(1 for line in lines if line)
     return found
 
 
@@ -152,9 +180,10 @@ def _record_files(directory, problems):
 
     for place, folders, files in os.walk(directory, onerror=add):
         folders.sort()
-        for name in (RUN, TRIALS, RERUNS, GIVEN):
+        for name in (RUN, *ENDED, *(log + json_files.PACKED for log in ENDED)):
             if name in folders:
                 problems.append(f"{os.path.join(place, name)} is a directory")
+        files += [name for name in ENDED if name + json_files.PACKED in files]
         if "study.json" in files:
             files += [name for name in (TRIALS, RERUNS) if ENDED[name] in files]
         names = [name for name in (TRIALS, RERUNS, GIVEN) if name in files]

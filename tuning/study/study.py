@@ -37,7 +37,7 @@ from tuning.search.algorithms import load_oracle
 from tuning.study import consistency, log
 from tuning.study.executors import Executor, Processes, run_jobs
 from tuning.study.identity import CHOSEN, Settings, comparable, identity, read, refuse_other
-from tuning.study.log import TrialLog, rank, ranked, write_run
+from tuning.study.log import TRIALS, TrialLog, rank, ranked, write_run
 from tuning.study.pool import Job
 from tuning.study.progress import StudyDisplay
 from tuning.study.pruning import pruning_limits
@@ -237,7 +237,7 @@ class Study:
             # Before the log is repaired.
             if foreign := consistency.read(self.path, vars(self.config)).foreign:
                 raise UserError(f"{foreign}; {consistency.WAY_OUT}")
-            self.log = TrialLog(self.path / "trials.jsonl")
+            self.log = TrialLog(self.path / TRIALS)
             self._keep_trials(display)
             self._drop_weights()
         before = held.get("keep") if held else None

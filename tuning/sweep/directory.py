@@ -335,7 +335,7 @@ class Sweep:
     def problem(self, name: str) -> str:
         """Says how a study's files are damaged, lost, or contradict one another, if they are."""
         study = self.study_path(name)
-        if (study / TRIALS).exists() and identity.is_lost(study):
+        if log.file_of(study / TRIALS).exists() and identity.is_lost(study):
             return "its study.json is lost"
         return self._read_state(name)[1]
 
@@ -358,7 +358,7 @@ class Sweep:
             return state, other or f"{name}.json is not of these trials, and its times are lost"
         times = {each: getattr(held, each) for each in ("seconds", "core_seconds")}
         total, logs = count(held.trials, "finished run"), [TRIALS]
-        logs += [RERUNS] * (self.study_path(name) / RERUNS).exists()
+        logs += [RERUNS] * log.file_of(self.study_path(name) / RERUNS).exists()
         problem = other or f"{' and '.join(logs)} lost {lost} of its {total}"
         return dataclasses.replace(state, **times), problem
 
@@ -387,11 +387,9 @@ class Sweep:
     def num_ended(self, name: str) -> int:
         """Counts the finished trials, and the reruns of the best one, in the study's files."""
         study = self.study_path(name)
-        if (study / RERUNS).exists():
+        if log.file_of(study / RERUNS).exists():
             return self._found(name).fields["trials"]
-        with contextlib.suppress(FileNotFoundError):
-            return read_bytes(study / TRIALS).count(b"\n")
-        return 0
+        return log.num_lines(study) or 0
 
     def _state_path(self, name):
         return self.path / "states" / f"{name}.json"

@@ -4,11 +4,15 @@ import pathlib
 from typing import Any, NamedTuple
 
 from trainer.errors import UserError
+from trainer.storage import json_files
 from tuning.study import consistency, identity, log
 from tuning.sweep.config import Spec
 
 #: Files of a study that this module reads.
-FILES = ("trials.jsonl", log.RERUNS, "study.json", "oracle.json")
+FILES = (
+    *(name + suffix for name in (log.TRIALS, log.RERUNS) for suffix in ("", json_files.PACKED)),
+    *("study.json", "oracle.json"),
+)
 
 
 class Results(NamedTuple):

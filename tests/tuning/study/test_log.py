@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import errno
+import gzip
 import json
 import os
 import pathlib
@@ -14,8 +15,9 @@ import records
 from processes import python
 
 from trainer import TrainConfig, UserError
+from trainer.storage import json_files
 from trainer.storage.differences import plain
-from tuning.study.log import TrialLog, read, record_files
+from tuning.study.log import TrialLog, num_lines, read, record_files
 
 
 def record(run_id, objective=1.0):
@@ -149,6 +151,63 @@ def test_a_line_that_exceeds_a_size_limit_is_undone(path):
     assert path.read_bytes() == before
 
 
+@pytest.fixture
+def packed(path):
+    subprocess.run(["gzip", path], check=True)
+    return path.with_name("trials.jsonl.gz")
+
+
+def test_a_packed_log_is_read_like_any_other(path, packed):
+    assert not path.exists()
+    found, problems = read(path)
+    assert found == {str(each): record(str(each), each / 3) for each in range(3)} and not problems
+    assert num_lines(path.parent) == 3
+    assert list(record_files(path.parent)) == [(path.parent, ["trials.jsonl"])]
+
+
+def test_nothing_is_appended_to_a_packed_log(path, packed):
+    before = packed.read_bytes()
+    with pytest.raises(UserError, match=r"trials\.jsonl\.gz is packed, and .* gunzip first"):
+        TrialLog(path)
+    assert os.listdir(path.parent) == ["trials.jsonl.gz"] and packed.read_bytes() == before
+    subprocess.run(["gunzip", packed], check=True)
+    assert list(TrialLog(path).records) == ["0", "1", "2"]
+
+
+def test_a_log_that_is_packed_and_not_is_refused(path, packed):
+    shutil.copy(packed, path)
+    for use in (read, TrialLog):
+        with pytest.raises(UserError, match=r"trials\.jsonl and trials\.jsonl\.gz are both there"):
+            use(path)
+    assert num_lines(path.parent) is None
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (lambda raw: b"", "it is empty"),
+        (lambda raw: raw[:-3], "it is not a whole gzip file: "),
+        (lambda raw: raw[: len(raw) // 2], "it is not a whole gzip file: "),
+        (lambda raw: raw[:99] + b"!" + raw[100:], "it is not a whole gzip file: "),
+        (lambda raw: b'{"run_id": "0"}\n', "it is not a whole gzip file: "),
+        (lambda raw: raw + b"more", "it is not a whole gzip file: "),
+    ],
+)
+def test_a_damaged_packed_log_is_one_line(path, packed, damage, reason):
+    packed.write_bytes(damage(packed.read_bytes()))
+    with pytest.raises(UserError, match=r"trials\.jsonl\.gz: ") as error:
+        read(path)
+    assert reason in str(error.value) and "\n" not in str(error.value)
+    assert num_lines(path.parent) is None
+
+
+def test_a_packed_log_may_not_unpack_to_anything(path, packed, monkeypatch):
+    monkeypatch.setattr(json_files, "_MOST_BYTES", 50_000)
+    packed.write_bytes(gzip.compress(bytes(50_001)))
+    with pytest.raises(UserError, match=r"it unpacks to more than 50,000 bytes"):
+        read(path)
+
+
 @pytest.mark.parametrize("values", [{"status": "interrupted"}, {"status": "ok"}])
 def test_a_trial_that_is_not_finished_is_damage(path, values):
     lines = [records.record("00000", 1.0), records.record("00001", None, **values)]
@@ -167,7 +226,7 @@ def test_what_cannot_be_read_is_named(tmp_path, monkeypatch):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "record.json").touch()
-    names = ("record.json", "trials.jsonl", "reruns.jsonl", "given.jsonl")
+    names = ("record.json", "trials.jsonl", "reruns.jsonl", "given.jsonl", "trials.jsonl.gz")
     for name in names:
         (tmp_path / "c" / name).mkdir(parents=True)
     scan = os.scandir

@@ -268,6 +268,20 @@ def test_a_study_that_lost_its_settings_is_named(tmp_path):
     assert sweep.problem("study-000") == "its study.json is lost"
 
 
+def test_packed_logs_are_read(tmp_path):
+    sweep = sweep_studies.make(tmp_path / "sweep", 1)
+    sweep.create()
+    sweep_studies.end(sweep, "study-000")
+    study, before = sweep.study_path("study-000"), sweep.state("study-000")
+    subprocess.run(["gzip", study / "trials.jsonl"], check=True)
+    assert sweep.state("study-000") == before and sweep.num_ended("study-000") == 6
+    shutil.rmtree(sweep.path / "states")  # as it may be published
+    derived = Sweep.open(sweep.path).state("study-000")
+    assert (derived.status, derived.trials, derived.best) == ("done", 6, before.best)
+    (study / "study.json").unlink()
+    assert sweep.problem("study-000") == "its study.json is lost"
+
+
 @pytest.mark.parametrize(
     "change, trials, problem",
     [
