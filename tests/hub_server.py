@@ -13,14 +13,15 @@ from loopback import listening
 class Hub:
     """Its commits: dict from path to content, the oldest first; and the requests so far.
 
-    `claims` is the number of bytes by which files are longer by their headers than they are, and
-    `ignores` a file that its .gitignore excludes.
+    `claims` is the number of bytes by which files are longer by their headers than they are,
+    `etag` one that files have in place of their hash, and `ignores` a file that its .gitignore
+    excludes.
     """
 
     def __init__(self, repository):
         self.repository, self.commits, self.requests = repository, [], []
         self.is_made = self.is_private = False
-        self.claims, self.ignores = 0, None
+        self.claims, self.etag, self.ignores = 0, None, None
 
     def sha(self, number):
         return hashlib.sha1(str(number).encode()).hexdigest()
@@ -94,7 +95,8 @@ def serving(repository):
                 code = "EntryNotFound" if files is not None else "RevisionNotFound"
                 return self.send({"error": "not found"}, 404, code)
             content = files[path]
-            headers = {"X-Repo-Commit": sha, "ETag": f'"{hashlib.sha1(content).hexdigest()}"'}
+            etag = hashlib.sha1(content).hexdigest() if hub.etag is None else hub.etag
+            headers = {"X-Repo-Commit": sha, "ETag": f'"{etag}"'}
             if hub.claims:
                 headers["X-Linked-Size"] = str(len(content) + hub.claims)
             return self.send(content, 200, headers=headers)

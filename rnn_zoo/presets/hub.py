@@ -10,6 +10,7 @@ from types import ModuleType
 from rnn_zoo.presets.card import most_bytes
 
 SCHEME = "hf://"
+_ETAG = re.compile(r"[\w-]+")
 _STATUS = re.compile(r"\d{3} (Client|Server) Error")
 _PATTERN = re.compile(
     r"hf://(?P<repository>[^/@]+/[^/@]+)(?:@(?P<revision>[^/@]+))?(?:/(?P<rest>.+))?"
@@ -41,11 +42,10 @@ class Repository:
             again: whether to download it even if there is a copy.
 
         Raises:
-            ValueError: there is no such file, it cannot be downloaded, or it is far too large.
+            ValueError: there is no such file, or it cannot or should not be downloaded.
         """
         hub = library()
-        if (size := self._size(path)) > most_bytes(path):
-            raise ValueError(f"{self}: {path} has {size:,} bytes, and is not fetched")
+        self._check(path)
         try:
             found = pathlib.Path(
                 hub.hf_hub_download(
@@ -57,14 +57,19 @@ class Repository:
         self._commit = found.parents[path.count("/")].name
         return found
 
-    def _size(self, path):
-        """Return the size of a file, or 0 if the Hub cannot be asked: there may be a copy."""
+    def _check(self, path):
+        """Refuse a file that is far too large, or that the cache would not keep in its place."""
         hub = library()
         try:
             url = hub.hf_hub_url(self.repository, path, revision=self._commit)
-            return hub.get_hf_file_metadata(url).size or 0
+            found = hub.get_hf_file_metadata(url)
         except Exception:  # of the library or the network; the download will say why
-            return 0
+            return
+        if (found.size or 0) > most_bytes(path):
+            raise ValueError(f"{self}: {path} has {found.size:,} bytes, and is not fetched")
+        # The library takes it for the name of the copy, whatever path it is.
+        if not _ETAG.fullmatch(found.etag or ""):
+            raise ValueError(f"{self}: {path} has no hash but {found.etag!r}, and is not fetched")
 
 
 def parse(name: str) -> tuple[Repository, str | None]:

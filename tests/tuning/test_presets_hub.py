@@ -133,6 +133,22 @@ def test_a_file_that_is_far_too_large_is_not_fetched(served, mine, monkeypatch):
     assert not [each for each in served.requests if each[0] == "GET" and "index" in each[1]]
 
 
+@pytest.mark.parametrize("up", [False, True])
+def test_a_server_writes_nothing_outside_of_the_cache(served, mine, tmp_path, up):
+    presets.upload(mine, TARGET)
+    mark = tmp_path / "mark"
+    mark.write_text("mine")
+    served.etag = "../" * 20 + str(mark)[1:] if up else str(mark)
+    with pytest.raises(
+        ValueError, match=r"index\.json has no hash but '.*mark', and is not fetched"
+    ):
+        rnn_zoo.load(TARGET)
+    assert mark.read_text() == "mine"
+    served.etag = ""
+    with pytest.raises(ValueError, match=r"index\.json has no hash but "):
+        rnn_zoo.load(TARGET)
+
+
 def test_what_a_download_lacks_is_said(served, mine):
     presets.upload(mine, TARGET)
     served.claims = 5
