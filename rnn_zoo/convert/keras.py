@@ -19,6 +19,7 @@ _TO = {ours: theirs for theirs, ours in _FROM.items()} | {
     layers.IRNN: keras.layers.SimpleRNN,
     layers.GRUResetAfter: keras.layers.GRU,
 }
+_OF_BIAS = ("bias_regularizer", "bias_constraint")
 #: Options that both have.
 _SHARED = (
     *("return_sequences", "return_state", "go_backwards", "stateful", "zero_output_for_mask"),
@@ -45,7 +46,8 @@ def from_keras(layer: Any, learned_initial_state: bool = False) -> Any:
 
     Raises:
         ValueError: another recurrent layer, one without weights, a GRU with `recurrent_dropout`, or
-            one inside a subclassed model or another layer.
+            with `reset_after` and a regularizer or constraint of the bias, or a layer inside a
+            subclassed model or another layer.
 
     Example:
         layer = rnn_zoo.convert.from_keras(model.get_layer("gru"))
@@ -95,7 +97,8 @@ def to_keras(layer: Any, drop_initial_state: bool = False, inference_only: bool 
         drop_initial_state: whether to drop learned initial states that are not zero.
         inference_only: whether to drop what acts in training alone and Keras lacks: `truncate`,
             `initial_noise`, `candidate_dropout`; and what acts otherwise there: a GRU's
-            `recurrent_dropout`, and a regularizer or constraint of the bias if b^fg is not zero.
+            `recurrent_dropout`, and a regularizer or constraint of the bias of a `GRUResetAfter`,
+            or if b^fg is not zero.
 
     Returns:
         A `keras.layers.SimpleRNN`, `GRU` or `LSTM`, with b^fg added to its bias; or a copy of the
@@ -144,9 +147,9 @@ def _acting_otherwise(layer):
     if isinstance(layer, (layers.GRU, layers.GRUResetAfter)):
         # Keras applies it to the state that is carried on, too.
         found.append("recurrent_dropout")
-    if any(layer.cell.gate_bias.values()):
-        # b^fg becomes part of the bias.
-        found += ["bias_regularizer", "bias_constraint"]
+    # b^fg becomes part of the bias, and `reset_after` has two that are added up.
+    if any(layer.cell.gate_bias.values()) or isinstance(layer, layers.GRUResetAfter):
+        found += _OF_BIAS
     return found
 
 
@@ -192,5 +195,11 @@ def _check(layer):
             f"{arrays.who(layer)} has recurrent_dropout, which Keras's GRU applies to the state "
             "that it carries on too, and rnn_zoo's to the products alone; train one without it"
         )
+    for option in _OF_BIAS if getattr(layer, "reset_after", False) and layer.use_bias else ():
+        if getattr(layer, option) is not None:
+            raise ValueError(
+                f"{arrays.who(layer)} has {option}, which Keras's GRU applies to each of its two "
+                "biases, and rnn_zoo's to their sum; train one without it"
+            )
     arrays.check_activation(layer, layer.activation)
     arrays.check_built(layer)

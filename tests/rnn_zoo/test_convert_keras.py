@@ -155,6 +155,8 @@ def test_options_and_precision_travel(rng):
             {"reset_after": False, "recurrent_dropout": 0.1},
             "recurrent_dropout, which Keras's GRU applies to the state",
         ),
+        (keras.layers.GRU, {"bias_regularizer": "l2"}, "bias_regularizer, .* each of its two"),
+        (keras.layers.GRU, {"bias_constraint": "non_neg"}, "bias_constraint, .* each of its two"),
     ],
 )
 def test_keras_layers_that_differ_are_refused(kind, options, message, rng):

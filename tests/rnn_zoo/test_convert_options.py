@@ -62,6 +62,8 @@ NOTHING_LOST_OF_KERAS = NOTHING_LOST | VALUES_OF_KERAS.keys()
 NOTHING_LOST_IN_TORCH = NOTHING_LOST | {
     *("return_sequences", "return_state", "name", "autocast", "use_bias"),
 }
+#: Keras applies it to the state that is carried on, too, and these to two biases instead of one.
+OTHERWISE_IN_A_GRU = ("recurrent_dropout", "bias_regularizer", "bias_constraint")
 #: Options that act in inference, so that they are refused even for inference.
 ALWAYS = {"layer_norm", "zoneout", "return_state_sequences"}
 
@@ -127,8 +129,8 @@ def test_an_option_is_in_the_layer_of_keras_or_refused(kind, option):
         assert option in ALWAYS or lstm
     elif option in ("truncate", "initial_noise", "candidate_dropout"):
         assert "inference_only=True" in refusal(convert.to_keras, layer)
-    elif option == "recurrent_dropout" and kind is layers.GRUResetAfter:
-        assert found.recurrent_dropout == 0
+    elif kind is layers.GRUResetAfter and option in OTHERWISE_IN_A_GRU:
+        assert not getattr(found, option)
         refused = refusal(convert.to_keras, layer)
         assert "acts otherwise in keras.layers.GRU" in refused and "inference_only=True" in refused
     else:
