@@ -192,6 +192,8 @@ class TrainConfig:
             value = getattr(self, name)
             if not isinstance(value, str | None):
                 raise UserError(f"{name} must be a string or None, got {value!r}")
+            if value and "\0" in value:
+                raise UserError(f"{name} has a NUL character, which no name of a file has")
         if self.preset is not None and self.init_from is not None:
             raise UserError(
                 "training starts from a preset or from a run (init_from), not from both"

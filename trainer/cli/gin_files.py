@@ -8,6 +8,7 @@ architecture's file, the profile, --gin_file, --gin_bindings, flags. Dicts of op
 import contextlib
 import dataclasses
 import importlib.resources
+import logging
 import pathlib
 import tokenize
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -41,6 +42,8 @@ _MISTAKES = (
     OSError,
     tokenize.TokenError,
 )
+
+_VALUES = "a value is a number, string, list, tuple, dict, True, False, None or %macro"
 
 #: Dataclasses that gin files configure; `configurable` adds to them.
 _CLASSES: list[Any] = []
@@ -130,7 +133,7 @@ def parse(
         known = layers.macros().union(*(layer.macros for layer in whole))
         start = _fields_before(bound | given if text is None else {})
         gin.parse_config(texts)
-        _check_defined()
+        check_references()
         options = layers.bind_options(start, own, given)
         _check_used(layers.macros() - known)
         values = gin.get_bindings("TrainConfig")
@@ -241,17 +244,24 @@ def _name_of(statement):
     return f"{scope}{statement.selector.rpartition('.')[2]}{argument}"
 
 
-def _check_defined():
-    """Raises a `UserError` if a field's value needs a macro that nothing defines."""
+def check_references() -> None:
+    """Raises a `UserError` if a field needs a macro without a value, or refers to anything else."""
     bindings = gin.config._CONFIG
-    left = [values for (_, owner), values in bindings.items() if owner != "gin.macro"]
-    while left:
-        for each in gin.config.iterate_references(left.pop()):
+
+    def check(values, around):
+        for each in gin.config.iterate_references(values):
             name, owner = each.config_key
-            if each.config_key in bindings:
-                left.append(bindings[each.config_key])
-            elif owner == "gin.macro":
+            if owner != "gin.macro":
+                raise UserError(f"gin: {each!r} is no value; {_VALUES}")
+            if each.config_key not in bindings:
                 raise UserError(f"the gin macro %{name} has no value; define it: {name} = VALUE")
+            if name in around:
+                raise UserError(f"the gin macro %{name} needs its own value; give it another one")
+            check(bindings[each.config_key], {*around, name})
+
+    for (_, owner), values in bindings.items():
+        if owner != "gin.macro":
+            check(values, set())
 
 
 def _check_used(macros):
@@ -284,6 +294,10 @@ def mistakes(path: object = None) -> Iterator[None]:
     Args:
         path: the file that is read; None for bindings, or for several files.
     """
+    before = logging.root.manager.disable
+    logging.disable(
+        logging.ERROR
+    )  # in which gin says that a file is missing, as its exception does
     try:
         yield
     except UserError as error:
@@ -291,6 +305,8 @@ def mistakes(path: object = None) -> Iterator[None]:
     except _MISTAKES as error:
         source = "gin" if path is None else f"gin file {path}"
         raise UserError(f"{source}: {_one_line(error)}") from None
+    finally:
+        logging.disable(before)
 
 
 def _parse_project_files(given):
@@ -395,7 +411,7 @@ def _one_line(error):
     text = error.args[0] if isinstance(error, tokenize.TokenError) else str(error)
     first = " ".join(text.strip().split("\n")[0].split())
     if first.startswith("malformed node"):
-        return "a value is a number, string, list, tuple, dict, True, False, None or %macro"
+        return _VALUES
     if any(word in first.lower() for word in ("configurable", "argument", "parameter")):
         cls = next((cls for cls in _CLASSES if cls.__name__ in first), TrainConfig)
         return f"{first.rstrip('.')}; {cls.__name__} has {', '.join(_fields(cls))}"

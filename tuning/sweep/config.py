@@ -238,6 +238,7 @@ def _read(paths, profile, bindings):
         gin.clear_config()
         gin.parse_config([*texts, *bindings])
         _check_scopes()
+        gin_files.check_references()
         with gin.config_scope(profile):
             return _CONFIGURABLE(), "\n".join(texts), others
 

@@ -323,6 +323,23 @@ WRONG = {
         ["gin macro %nowhere has no value"],
     ),
     "reference": ({"bindings": ["TrainConfig.lr_init = @nowhere"]}, ["gin", "nowhere"]),
+    "reference to itself": (
+        {"bindings": ["TrainConfig.lr_init = @TrainConfig()"]},
+        ["gin: @TrainConfig() is no value; a value is a number"],
+    ),
+    "reference in a macro": (
+        {"bindings": ["x = [@TrainConfig]\nTrainConfig.lr_init = %x"]},
+        ["TrainConfig is no value; a value is a number"],
+    ),
+    "macro of itself": (
+        {"bindings": ["x = %x\nTrainConfig.lr_init = %x"]},
+        ["gin macro %x needs its own value"],
+    ),
+    "macros in a circle": (
+        {"bindings": ["x = [%y]\ny = {'a': %x}\nTrainConfig.lr_init = %x"]},
+        ["gin macro %x needs its own value"],
+    ),
+    "NUL": ({"bindings": ["TrainConfig.init_from = 'a\\x00'"]}, ["init_from has a NUL character"]),
     "task option": (
         {"bindings": ["TrainConfig.task_options = {'steps': 1}"]},
         ["'steps'", "num_steps"],
@@ -366,6 +383,11 @@ def test_a_missing_file_a_directory_and_what_is_no_text_are_named(tmp_path):
     (tmp_path / "binary.gin").write_bytes(b"\xff\xfe\x00")
     for name in ("missing.gin", ".", "binary.gin"):
         assert str(tmp_path / name) in refused(files=[tmp_path / name])
+
+
+def test_a_missing_file_is_said_once(caplog):
+    refused(bindings=["include 'nowhere.gin'"])
+    assert not caplog.records
 
 
 def test_an_error_leaves_no_bindings_behind():

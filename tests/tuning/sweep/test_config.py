@@ -480,6 +480,7 @@ def test_only_text8_gets_text8_s_options(grid):
             "gru has no option 'depth_activation'.*give the arch that has it a dict of its own",
         ),
         ("SweepConfig.gird = 3", "gird"),
+        ("x = [%x]\nSweepConfig.grid = %x", "gin macro %x needs its own value"),
         ("SweepConfig.grid = [", r"gin file .*\.gin: "),
     ],
 )
