@@ -6,7 +6,9 @@ else a loop with one input product for all steps. The two run in turn, and a tim
 --repeats. Training is a forward and a backward pass of the sum of squares of all outputs.
 
 Results: torch_loop.csv in --out. Ratios are PyTorch's time divided by ours. With --profile, nothing
-is written: the operations of a training step are printed instead, of our layer and of PyTorch's.
+is written. Printed are the times of a prediction by what Keras's call adds to the loop, and the
+operations of a training step: of our layer, of the same without learned initial states, of
+PyTorch's, and of PyTorch's with 300 µs of other work between the two passes.
 """
 
 import argparse
@@ -79,20 +81,55 @@ def measure(name, units, batch_size, time_steps, repeats):
 
 
 def profile(name, units, batch_size, time_steps, repeats):
-    """Print the operations of a training step that take longest, in microseconds."""
+    """Print what a prediction and a training step consist of, in microseconds."""
     import torch
 
+    import rnn_zoo
+    from rnn_zoo.unroll import unroll
+
     x, kinds = _kinds(name, units, batch_size, time_steps)
-    for kind, (function, weights) in kinds.items():
+    (layer, _), (plain, of_plain) = kinds[""], kinds["torch_"]
+    print(f"{name}, {units} units, a prediction:")
+    calls = {
+        "our layer": lambda: layer(x),
+        "  without Keras's Layer.__call__": lambda: layer.call(x),
+        "  without its RNN.call": lambda: unroll(layer.cell, layer.cell.fused(), x),
+        "PyTorch": lambda: plain(x),
+    }
+    with torch.no_grad():
+        for label, call in calls.items():
+            print(f"  {1e6 * min(_seconds(call) for _ in range(10 * repeats)):8.1f}  {label}")
+    zeros = getattr(rnn_zoo.layers, name)(units, return_sequences=True, learned_initial_state=False)
+    zeros(x)
+    steps = {
+        "our layer": (*kinds[""], 0),
+        "our layer, initial states of zeros": (
+            *(zeros, [weight.value for weight in zeros.trainable_variables]),
+            0,
+        ),
+        "PyTorch": (plain, of_plain, 0),
+        "PyTorch, other work between the passes": (plain, of_plain, 3e-4),
+    }
+    for label, (function, weights, pause) in steps.items():
         with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as found:
             for _ in range(repeats):
-                torch.autograd.grad(function(x).square().sum(), weights)
-        print(f"{kind or 'ours_'}{name}, {units} units, per step:")
+                total = function(x).square().sum()
+                ends = time.perf_counter() + pause
+                while time.perf_counter() < ends:
+                    pass
+                torch.autograd.grad(total, weights)
+        print(f"a training step, {label}:")
         events = sorted(found.key_averages(), key=lambda event: -event.self_cpu_time_total)
         for event in events[:12]:
             took, calls = event.self_cpu_time_total / repeats, event.count / repeats
             print(f"  {took:8.1f}  {calls:5.1f} calls  {event.key}")
         print(f"  {sum(event.self_cpu_time_total for event in events) / repeats:8.1f}  in all")
+
+
+def _seconds(call):
+    began = time.perf_counter()
+    call()
+    return time.perf_counter() - began
 
 
 def _kinds(name, units, batch_size, time_steps):
