@@ -14,49 +14,53 @@ from trainer.tasks.rendering import scored_sample, verdict
 
 SYMBOLS = "0123456789+-= "
 PLUS, MINUS, EQUALS, SPACE = (SYMBOLS.index(symbol) for symbol in "+-= ")
-LARGEST = 10_000_000
-NUM_DIGITS = 8  # of any number up to twice the largest
+LARGEST = 10_000_000  # in the paper
+NUM_DIGITS = 8  # of any number up to twice that
 POWERS = np.array([10**k for k in range(NUM_DIGITS)], "int32")
 
 
 class Arithmetic(Task):
-    """Adds two integers, uniform in [-10^7, 10^7], read and written character by character.
+    """Adds two integers, uniform in [-L, L], read and written character by character.
 
     The input is the problem, such as "-343243+93851=", followed by spaces. The target is spaces,
     then the sum, whose first character comes `compute_steps` time steps after the "=", then spaces.
-    The loss is the cross-entropy averaged over all 36 steps. `answer_accuracy` is the fraction of
-    samples whose 36 characters are all right, spaces included.
+    The loss is the cross-entropy averaged over all T steps. `answer_accuracy` is the fraction of
+    samples whose T characters are all right, spaces included. T is 36 for the paper's L = 10^7, and
+    smaller for a smaller L: the characters of the longest problem and of the longest answer, and 7.
 
     Inputs are one-hot (B, T, 14), targets the characters' codes (B, T).
 
     Args:
         compute_steps: time steps from the "=" to the sum, 1 to 6; tuned in the paper (appendix B).
+        largest: L, the largest integer to add, 1 to 10,000,000.
 
     Raises:
-        UserError: `compute_steps` is out of range.
+        UserError: an argument is out of range.
     """
 
     name = "arithmetic"
-    summary = "add two integers of up to eight digits, written as characters"
+    summary = "add two integers, written as characters"
     splits_share_a_program = True
     vocabulary = tuple(SYMBOLS)
     input_dim = output_dim = len(SYMBOLS)
-    num_steps = 36
     target_time_axis = -1
     ranges: ClassVar = {"compute_steps": (1, 6)}
     lane_options = pooled_options = ("compute_steps",)
 
-    def __init__(self, compute_steps: int = 3):
+    def __init__(self, compute_steps: int = 3, largest: int = LARGEST):
         if type(compute_steps) is not int or compute_steps not in range(1, 7):
             raise UserError(f"compute_steps must be 1 to 6, got {compute_steps!r}")
-        self.compute_steps = compute_steps
+        if type(largest) is not int or not 1 <= largest <= LARGEST:
+            raise UserError(f"largest must be 1 to {LARGEST:,}, got {largest!r}")
+        self.compute_steps, self.largest = compute_steps, largest
+        self.num_steps = len(f"{-largest}+{-largest}=") + len(f"{-2 * largest}") + 7
         # An argument of the compiled program, so that trials may differ in it.
         self.data = {"compute_steps": np.int32(compute_steps)}
-        self.chance_loss = _unigram_entropy(self.num_steps)
+        self.chance_loss = _unigram_entropy(self.num_steps, largest)
 
     def draw(self, data, split, seed, step, batch_size):
         words = counter_rng.bits(seed, split, step, (batch_size, 2, 2))
-        numbers = counter_rng.below_large(words, 2 * LARGEST + 1) - LARGEST
+        numbers = counter_rng.below_large(words, 2 * self.largest + 1) - self.largest
         a, b = numbers[..., 0], numbers[..., 1]
         plus = _length(a)
         equals = plus + 1 + _length(b)
@@ -140,13 +144,13 @@ def _length(number):
 
 
 @functools.cache
-def _unigram_entropy(num_steps):
+def _unigram_entropy(num_steps, largest):
     """Returns the entropy of a target character at a random step: the chance loss.
 
-    Of the pairs of integers, 2·10^7 + 1 - |v| have the sum v.
+    Of the pairs of integers in [-L, L], 2 L + 1 - |v| have the sum v.
     """
-    largest_sum = 2 * LARGEST
-    weight_of_all = (2.0 * LARGEST + 1) ** 2
+    largest_sum = 2 * largest
+    weight_of_all = (2.0 * largest + 1) ** 2
     expected = np.zeros(len(SYMBOLS))
     for place in range(NUM_DIGITS):
         for digit in range(10):

@@ -34,16 +34,16 @@ def problem_of(line):
 def solve(line, compute_steps):
     """The answer line of a problem line."""
     a, b, equals = problem_of(line)
-    return (" " * (equals + compute_steps) + str(a + b)).ljust(T)
+    return (" " * (equals + compute_steps) + str(a + b)).ljust(len(line))
 
 
-def lines_of(inputs, targets):
-    """Problems and answers of a batch as lines of 36 characters."""
+def lines_of(inputs, targets, num_steps=T):
+    """Problems and answers of a batch as lines of T characters."""
     assert set(np.unique(inputs)) == {0, 1}
     assert (inputs.sum(-1) == 1).all()
     problems = ["".join(SYMBOLS[code] for code in row) for row in inputs.argmax(-1)]
     answers = ["".join(SYMBOLS[code] for code in row) for row in targets]
-    assert {len(line) for line in problems + answers} == {T}
+    assert {len(line) for line in problems + answers} == {num_steps}
     return problems, answers
 
 
@@ -148,6 +148,23 @@ def test_the_longest_problem_leaves_room_for_its_answer():
     assert solve(longest, 6).rstrip().endswith("-20000000")
 
 
+@pytest.mark.parametrize("largest", [1, 4, 5, 9, 49, 50, 99, 4_999_999, 5_000_000])
+def test_smaller_integers_are_in_shorter_lines(largest):
+    task = TASKS["arithmetic"](compute_steps=6, largest=largest)
+    longest = solve(f"{-largest}+{-largest}=", 6)
+    assert task.num_steps == len(longest.rstrip()) + 2 < T
+    problems, answers = lines_of(*to_numpy(tuple(task.sample("valid", 3, 500))), task.num_steps)
+    assert answers == [solve(line, 6) for line in problems]
+    operands = np.array([problem_of(line)[:2] for line in problems])
+    assert np.abs(operands).max() <= largest < 1.05 * np.abs(operands).max()
+
+
+@pytest.mark.parametrize("largest", [0, -1, 10_000_001, 99.0, True, None])
+def test_another_largest_integer_is_refused(largest):
+    with pytest.raises(UserError, match=r"largest must be 1 to 10,000,000, got"):
+        TASKS["arithmetic"](largest=largest)
+
+
 def test_operands_are_uniform_and_independent(operands):
     shifted = operands + LARGEST
     assert shifted.min() >= 0
@@ -164,9 +181,9 @@ def test_operands_are_uniform_and_independent(operands):
 
 
 @pytest.mark.parametrize("largest", [1, 2, 5])
-def test_both_ends_of_the_operands_are_drawn(task, largest, monkeypatch):
-    monkeypatch.setattr(arithmetic, "LARGEST", largest)
-    problems, _ = lines_of(*to_numpy(tuple(task.sample("train", 1, 5000))))
+def test_both_ends_of_the_operands_are_drawn(largest):
+    task = TASKS["arithmetic"](largest=largest)
+    problems, _ = lines_of(*to_numpy(tuple(task.sample("train", 1, 5000))), task.num_steps)
     counts = Counter(problem_of(line)[:2] for line in problems)
     pairs = [(a, b) for a in range(-largest, largest + 1) for b in range(-largest, largest + 1)]
     assert set(counts) == set(pairs)
@@ -198,8 +215,8 @@ def entropy(counts):
 
 
 @pytest.mark.parametrize("largest", [1, 4, 5, 9, 10, 49, 50, 100, 321])
-def test_the_chance_loss_by_enumeration_of_all_smaller_problems(largest, monkeypatch):
-    monkeypatch.setattr(arithmetic, "LARGEST", largest)
+def test_the_chance_loss_by_enumeration_of_all_smaller_problems(largest):
+    task = TASKS["arithmetic"](largest=largest)
     sums = Counter()
     for a in range(-largest, largest + 1):
         for b in range(-largest, largest + 1):
@@ -209,9 +226,8 @@ def test_the_chance_loss_by_enumeration_of_all_smaller_problems(largest, monkeyp
         answer = str(value)
         for symbol in answer:
             counts[symbol] += n
-        counts[" "] += n * (T - len(answer))
-    measured = arithmetic._unigram_entropy.__wrapped__(T)
-    assert measured == pytest.approx(entropy(counts), rel=1e-9)
+        counts[" "] += n * (task.num_steps - len(answer))
+    assert task.chance_loss == pytest.approx(entropy(counts), rel=1e-9)
 
 
 def test_the_chance_loss_by_drawing(operands, task):

@@ -111,7 +111,7 @@ def test_an_unknown_option_is_refused_with_the_choices(name):
         "rcf": "num_samples, dimensions, num_steps, sampling",
         "text8": "path, source, num_steps, warmup_steps",
         "parens": "num_steps",
-        "arithmetic": "compute_steps",
+        "arithmetic": "compute_steps, largest",
         "adding": "num_steps",
         "copy": "delay",
         "selective_copy": "delay",
