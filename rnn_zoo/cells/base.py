@@ -59,10 +59,11 @@ class AbstractRNNCell(WeightedCell, NoisyCell):
         seed: random seed of the initial values; `None` draws one from Python's `random`, which
             `keras.utils.set_random_seed` makes reproducible.
         kernel_initializer, recurrent_initializer, bias_initializer: Keras initializers, used in
-            place of the paper's. As in Keras, each draws the weights of all gates at once.
+            place of the paper's. As in Keras, each draws the weights of all gates at once; a
+            read-in's kernel and bias are drawn on their own.
         kernel_regularizer, recurrent_regularizer, bias_regularizer: Keras regularizers of the input
-            matrices, the recurrent matrices and the biases. As in Keras, they see those of all
-            gates side by side.
+            matrices, the recurrent matrices and the biases, of a read-in too. As in Keras, they see
+            those of all gates side by side.
         kernel_constraint, recurrent_constraint, bias_constraint: Keras constraints, likewise.
         dropout, recurrent_dropout, candidate_dropout, zoneout: rates of the noise in training; see
             `rnn_zoo.cells.noise`. `zoneout` is a number for all states, or a dict from state to

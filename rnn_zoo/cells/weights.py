@@ -195,6 +195,11 @@ def pre_of_step(cell: Any, ops: ModuleType, weights: Fused, x: Tensor) -> Callab
     return pre
 
 
+def _argument(part, key):
+    """Return the prefix of Keras's arguments for a variable, such as "kernel"; None without any."""
+    return key if part == "read_in" else ARGUMENTS.get(part)
+
+
 class WeightedCell(keras.layers.Layer):
     """What a cell does with its weights; a base class of `AbstractRNNCell`."""
 
@@ -218,17 +223,15 @@ class WeightedCell(keras.layers.Layer):
         values = self._initial_values(features)
         #: Variable -> (part, the key that it holds of it, or a tuple of several).
         self._layout = self._layout_of(features)
-        for name, (part, _) in self._layout.items():
-            setattr(self, name, self._add(name, part, values[name]))
+        for name, (part, key) in self._layout.items():
+            setattr(self, name, self._add(name, _argument(part, key), values[name]))
         # A SavedModel finds the variables of a list.
         self._variable_list = [getattr(self, name) for name in self._layout]
         self.built = True
 
-    def _add(self, name, part, value):
-        options = {}
-        if part in ARGUMENTS:
-            for kind in ("regularizer", "constraint"):
-                options[kind] = getattr(self, f"{ARGUMENTS[part]}_{kind}")
+    def _add(self, name, argument, value):
+        kinds = ("regularizer", "constraint") if argument else ()
+        options = {kind: getattr(self, f"{argument}_{kind}") for kind in kinds}
         return self.add_weight(
             name=name,
             shape=value.shape,
@@ -265,7 +268,7 @@ class WeightedCell(keras.layers.Layer):
         by_part = self._initial_by_part(features)
         values = {}
         for name, (part, keys) in self._layout_of(features).items():
-            given = getattr(self, f"{ARGUMENTS.get(part)}_initializer", None)
+            given = getattr(self, f"{_argument(part, keys)}_initializer", None)
             value = _joined(by_part[part], keys)
             if given is not None:
                 value = ops.convert_to_numpy(given(value.shape, dtype="float32"))

@@ -63,6 +63,27 @@ def test_every_gate_has_the_recurrent_activation(name, inputs):
         assert np.abs(outputs[first] - outputs[second]).max() > 1e-3
 
 
+@pytest.mark.parametrize("kind", [layers.IntersectionRNN, layers.MinimalRNN])
+def test_options_of_kernel_and_bias_are_those_of_a_read_in_too(kind, inputs):
+    layer = kind(
+        UNITS,
+        kernel_initializer=keras.initializers.Constant(0.5),
+        kernel_regularizer=keras.regularizers.L2(0.1),
+        bias_initializer="ones",
+        bias_regularizer=keras.regularizers.L1(0.2),
+        bias_constraint="non_neg",
+    )
+    layer(inputs)
+    cell = layer.cell
+    kernels = to_numpy([cell.read_in_kernel, cell.kernel])
+    biases = to_numpy([cell.read_in_bias, cell.bias])
+    assert all((kernel == 0.5).all() for kernel in kernels)
+    assert all((bias == 1).all() for bias in biases)
+    penalty = 0.1 * sum(np.sum(each**2) for each in kernels) + 0.2 * sum(map(np.sum, biases))
+    np.testing.assert_allclose(float(sum(layer.losses)), penalty, rtol=1e-5)
+    assert isinstance(cell.read_in_bias.constraint, keras.constraints.NonNeg)
+
+
 def test_options_are_saved_and_are_attributes(inputs, tmp_path):
     options = {
         "kernel_initializer": "he_normal",

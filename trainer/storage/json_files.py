@@ -30,6 +30,8 @@ _MOST_LISTS = 5_000_000
 #: Most bytes of a file that is one dict, of a line, or of a file that was unpacked; parsing takes
 #: more than twice as many.
 _MOST_BYTES = 2**28
+#: Most lines of a file. A study has fewer than 100,000 trials, and a second line of one is damage.
+_MOST_LINES = 200_000
 #: Suffix of a file that `gzip` made.
 PACKED = ".gz"
 # An escaped NUL, which no path may have.
@@ -104,17 +106,17 @@ def read_lines(path: str | os.PathLike, kind: Any, owner: str = "") -> tuple[lis
     """Reads a file of one dict per line, to which another process may be appending.
 
     Args:
-        path, kind: as for `read`; see `content`.
+        path, kind: as for `read`; see `split`.
         owner: as for `parse`.
 
     Returns:
         (values of the undamaged lines, list of problems such as "line 3: units must be ...").
 
     Raises:
-        Damaged, OSError: as in `content`.
+        Damaged, OSError: as in `split`.
     """
     values, problems = [], []
-    lines = content(path).split(b"\n")
+    lines = split(path)
     for number, line in enumerate(lines, start=1):
         if not line:
             continue
@@ -129,13 +131,21 @@ def read_lines(path: str | os.PathLike, kind: Any, owner: str = "") -> tuple[lis
     return values, problems
 
 
-def content(path: str | os.PathLike) -> bytes:
-    """Reads a file, and unpacks it if its name ends in `PACKED`.
+def split(path: str | os.PathLike) -> list[bytes]:
+    """Reads the lines of a file, after unpacking it if its name ends in `PACKED`.
 
     Raises:
-        Damaged: it is not a whole file of `gzip`, or unpacks to more than 256 MiB.
+        Damaged: it is not a whole file of `gzip`, unpacks to more than 256 MiB, or has more than
+            200,000 lines.
         OSError: it cannot be read, is too large, or is not a regular file.
     """
+    found = _content(path)
+    if found.count(b"\n") > _MOST_LINES:
+        raise Damaged(path, f"it has more than {_MOST_LINES:,} lines")
+    return found.split(b"\n")
+
+
+def _content(path):
     raw = read_bytes(path)
     if not os.fspath(path).endswith(PACKED):
         return raw

@@ -143,7 +143,7 @@ def num_lines(study: pathlib.Path) -> int | None:
     found = 0
     for name in (TRIALS, RERUNS):
         try:
-            lines = json_files.content(file_of(study / name)).split(b"\n")
+            lines = json_files.split(file_of(study / name))
         except (FileNotFoundError, NotADirectoryError):
             continue
         except (OSError, UserError):

@@ -201,6 +201,14 @@ def test_a_damaged_packed_log_is_one_line(path, packed, damage, reason):
     assert num_lines(path.parent) is None
 
 
+@pytest.mark.parametrize("line", [b"{\n", b"\n"])
+def test_a_log_has_no_more_lines_than_a_study_has_trials(path, packed, line):
+    packed.write_bytes(gzip.compress(200_001 * line))
+    with pytest.raises(UserError, match=r"trials\.jsonl\.gz: it has more than 200,000 lines"):
+        read(path)
+    assert num_lines(path.parent) is None
+
+
 def test_a_packed_log_may_not_unpack_to_anything(path, packed, monkeypatch):
     monkeypatch.setattr(json_files, "_MOST_BYTES", 50_000)
     packed.write_bytes(gzip.compress(bytes(50_001)))
