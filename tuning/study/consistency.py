@@ -77,7 +77,7 @@ def _read(path, config):
     lost = set(ended) - records.keys()
     return Trials(
         records,
-        json_files.summary(path, damaged) if damaged else "",
+        json_files.summary(log.file_of(path), damaged) if damaged else "",
         foreign(
             path,
             records.values(),

@@ -17,6 +17,7 @@ from processes import python
 from trainer import TrainConfig, UserError
 from trainer.storage import json_files
 from trainer.storage.differences import plain
+from tuning.study import consistency
 from tuning.study.log import TrialLog, num_lines, read, record_files
 
 
@@ -199,6 +200,12 @@ def test_a_damaged_packed_log_is_one_line(path, packed, damage, reason):
         read(path)
     assert reason in str(error.value) and "\n" not in str(error.value)
     assert num_lines(path.parent) is None
+
+
+def test_a_damaged_line_of_a_packed_log_is_said_with_its_file(path, packed):
+    packed.write_bytes(gzip.compress(b"{}\n" + gzip.decompress(packed.read_bytes())))
+    (problem,) = consistency.read_log(path).problems
+    assert problem.startswith(f"{packed} has 1 damaged line, the first is line 1: ")
 
 
 @pytest.mark.parametrize("line", [b"{\n", b"\n"])
