@@ -24,11 +24,28 @@ COMMANDS = {
 }
 
 
+def run(name, *arguments):
+    changes = {}
+    if name == "torch_loop":
+        pytest.importorskip("torch")
+        changes = {"PYTHONPATH": str(ROOT)}
+    done = python("-m", f"benchmarks.{name}", *arguments, cwd=ROOT, **changes)
+    assert done.code == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_the_profile_of_a_layer_on_pytorch_is_printed():
+    printed = run("torch_loop", "--layers=LSTM", "--shapes=1", "--repeats=2", "--profile")
+    assert "LSTM, 32 units, a prediction:" in printed and "without its RNN.call" in printed
+    assert "a training step, PyTorch, other work between the passes:" in printed
+    assert "aten::mkldnn_rnn_layer_backward" in printed
+
+
 @pytest.mark.parametrize("name", slow_except(["scheduling"], COMMANDS))
 def test_a_benchmark_runs(name, tmp_path):
     arguments, measured = COMMANDS[name]
-    done = python("-m", f"benchmarks.{name}", *arguments, f"--out={tmp_path}", cwd=ROOT)
-    assert done.code == 0, done.stdout + done.stderr
+    run(name, *arguments, f"--out={tmp_path}")
     with open(tmp_path / f"{name}.csv") as file:
         rows = list(csv.DictReader(file))
     assert rows and all(float(row[measured]) > 0 for row in rows)
