@@ -176,7 +176,7 @@ def _objective(name, number):
 def end(sweep, name, trials=TRIALS, **values):
     """Makes a study look done with so many trials; values are other fields of its state."""
     sweep.study_path(name).mkdir(parents=True, exist_ok=True)
-    (sweep.study_path(name) / "study.json").write_text("{}")
+    (sweep.study_path(name) / "study.json").write_text('{"num_trials": 6}')
     log = TrialLog(sweep.study_path(name) / "trials.jsonl")
     for number in range(len(log.records), trials):
         log.append(_record(sweep.specs[name], number))

@@ -7,6 +7,7 @@ import importlib.resources
 import json
 import os
 import pathlib
+import re
 from importlib.resources.abc import Traversable
 from typing import Any
 
@@ -17,6 +18,7 @@ from rnn_zoo.presets.card import Preset, most_bytes, printable
 INDEX = "index.json"
 #: Begins the name of a file that is to replace one of a preset.
 NEXT = ".next."
+_SHA256 = re.compile("[0-9a-f]{64}")
 
 
 def package() -> Traversable:
@@ -56,8 +58,10 @@ def read_index(root: Any) -> dict[str, str]:
 
 def _index(path):
     found = reader(dict[str, str])(json.loads(read_bytes(path), object_pairs_hook=unique))
-    for name in found:
+    for name, digest in found.items():
         check_name(name)
+        if not _SHA256.fullmatch(digest):
+            raise ValueError(f"{name} has the SHA-256 {digest!r}")
     return found
 
 
@@ -66,12 +70,17 @@ def read_card(root: Any, name: str, digest: str) -> Preset:
     path = f"{name}.json"
     content = verified(root, path, digest)
     try:
-        return reader(Preset)(json.loads(content, object_pairs_hook=unique))
+        return parse_card(content)
     except (ValueError, RecursionError) as error:
         reason = printable(str(error))
         raise ValueError(
             f"the preset's file {path} is not a card ({reason}); {way_out(root)}"
         ) from None
+
+
+def parse_card(content: bytes) -> Preset:
+    """Read the content of a card; raise a ValueError or RecursionError if it is not one."""
+    return reader(Preset)(json.loads(content, object_pairs_hook=unique))
 
 
 def check_name(name: str) -> None:

@@ -13,6 +13,7 @@ from rnn_zoo.presets.reading import (
     NEXT,
     check_name,
     next_of,
+    parse_card,
     read_bytes,
     read_card,
     read_index,
@@ -25,11 +26,13 @@ def prepare(directory: pathlib.Path) -> None:
 
     Raises:
         OSError: it is not writable.
-        ValueError: its index is damaged.
+        ValueError: its index is damaged, or lacks a preset that is there.
     """
     directory.mkdir(parents=True, exist_ok=True)
     with _locked(directory):
-        write_json(directory / INDEX, _known(directory))
+        index = _known(directory)
+        _refuse_unnamed(directory, index)
+        write_json(directory / INDEX, index)
 
 
 def write(directory: pathlib.Path, card: Preset, weights: Any = None) -> None:
@@ -45,7 +48,8 @@ def write(directory: pathlib.Path, card: Preset, weights: Any = None) -> None:
         weights: in the form of `rnn_zoo.presets.read_weights`; None for hyperparameters alone.
 
     Raises:
-        ValueError: the directory of the task is a link, or the name is not <task>/<name>.
+        ValueError: the directory of the task is a link, its index lacks a preset that is there, or
+            the name is not <task>/<name>.
     """
     check_name(card.name)
     directory = pathlib.Path(directory)
@@ -62,6 +66,7 @@ def write(directory: pathlib.Path, card: Preset, weights: Any = None) -> None:
         files[kept] = content
     with _locked(directory):
         index = _known(directory)
+        _refuse_unnamed(directory, index, (kept,))
         _end(directory, index)
         for path, each in files.items():
             check_replaceable(path)
@@ -108,6 +113,24 @@ def _locked(directory):
 
 def _known(directory):
     return read_index(directory) if (directory / INDEX).exists() else {}
+
+
+def _refuse_unnamed(directory, index, weights=()):
+    """Refuse cards and files of weights that the index has lost: they would be replaced."""
+    cards = [path for path in directory.glob("*/*.json") if _is_card(path)]
+    for path in sorted((*cards, *weights)):
+        if f"{path.parent.name}/{path.stem}" not in index and path.exists():
+            raise ValueError(
+                f"{path} is a preset's, and {directory / INDEX} does not name it; restore the "
+                "index, or move the file elsewhere"
+            )
+
+
+def _is_card(path):
+    try:
+        return parse_card(read_bytes(path)).name == f"{path.parent.name}/{path.stem}"
+    except (OSError, ValueError, RecursionError):
+        return False
 
 
 def weights_file(weights: Any) -> tuple[bytes, str]:

@@ -3,6 +3,7 @@
 import functools
 import json
 import os
+import pathlib
 
 import keras
 import numpy as np
@@ -13,7 +14,7 @@ from on_backend import to_numpy
 import rnn_zoo
 from rnn_zoo import presets
 from rnn_zoo.model import get_weights, set_weights
-from rnn_zoo.presets import reading
+from rnn_zoo.presets import reading, writing
 
 X = np.random.default_rng(0).normal(size=(2, 6, 3)).astype("float32")
 
@@ -233,6 +234,29 @@ def test_the_directory_of_a_name_is_found(tmp_path, monkeypatch):
         assert presets.absolute(name) == str(tmp_path / name)
     for name in ("parens/gru-10k", "hf://me/cells", "hf://me/cells/own/rnn-25", "/"):
         assert presets.home(name) is None and presets.absolute(name) == name
+
+
+@pytest.mark.parametrize("index", [None, {}, {"own/gru-39": "0" * 64}])
+@pytest.mark.parametrize("file", ["own/rnn-25.json", "own/rnn-25.safetensors"])
+def test_presets_that_the_index_has_lost_are_not_replaced(tmp_path, index, file):
+    model = rnn_zoo.build_model("rnn", 1, 3, 2, 1)
+    rnn_zoo.save_preset(model, tmp_path)
+    for path in (tmp_path / "index.json", *(tmp_path / "own").iterdir()):
+        if path != tmp_path / file:
+            path.unlink()
+    if index is not None:
+        (tmp_path / "index.json").write_text(json.dumps(index))
+    before = (tmp_path / file).read_bytes()
+    message = rf"{file} is a preset's, and .*index\.json does not name it; restore the index"
+    with pytest.raises(ValueError, match=message):
+        rnn_zoo.save_preset(model, tmp_path)
+    if file.endswith(".json"):  # whatever the name of the new one
+        with pytest.raises(ValueError, match=message):
+            rnn_zoo.save_preset(model, tmp_path, "own/other")
+        with pytest.raises(ValueError, match=message):
+            writing.prepare(tmp_path)
+    assert (tmp_path / file).read_bytes() == before
+    assert [path.name for path in (tmp_path / "own").iterdir()] == [pathlib.Path(file).name]
 
 
 def test_a_directory_does_not_hide_a_preset_of_the_package(tmp_path, monkeypatch):

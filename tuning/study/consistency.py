@@ -83,7 +83,7 @@ def _read(path, config):
             records.values(),
             config or {},
             {n: values[n] for n in ended if n in values},
-            _ranges(path.parent) if path.name == log.TRIALS else {},
+            _search_of(path.parent) if path.name == log.TRIALS else {},
         ),
         f"{path} lacks {count(len(lost), 'trial')} that had ended" if lost else "",
     )
@@ -102,7 +102,7 @@ def foreign(
     records: Iterable[RunRecord],
     config: Mapping[str, Any],
     tried: Mapping[str, Mapping[str, Any]],
-    ranges: Mapping[str, Any],
+    search: Mapping[str, Any],
 ) -> str:
     """Says how many records of a log are of another study; "" if none is.
 
@@ -111,7 +111,7 @@ def foreign(
         records: what it holds.
         config: configuration of the study, as far as it is known.
         tried: the values of the trials that the search knows to have ended, by id.
-        ranges: ranges in the study's study.json.
+        search: fields of the `StudyConfig` in the study's study.json.
     """
     found = [
         text
@@ -120,7 +120,8 @@ def foreign(
             text := _difference(each, config)
             or _other_id(each, path.name)
             or _other_values(each, tried)
-            or _other_range(each, ranges)
+            or _other_origin(each, search.get("algorithm"))
+            or _other_range(each, search.get("ranges", {}))
         )
     ]
     if not found:
@@ -189,6 +190,12 @@ def _other_values(record, tried):
     return None
 
 
+def _other_origin(record, algorithm):
+    if record.origin == "search" and algorithm == "random":
+        return f"{record.run_id}, which a model proposed, in a random search"
+    return None
+
+
 def _other_range(record, ranges):
     """Says which hyperparameter a study fixes, and the record's study searched or fixed otherwise.
 
@@ -205,9 +212,9 @@ def _other_range(record, ranges):
     return None
 
 
-def _ranges(study):
+def _search_of(study):
     try:
         facts = identity.read(study, identity.Facts) or {}
     except (OSError, UserError):  # which other functions report
         return {}
-    return facts.get("study", {}).get("ranges", {})
+    return facts.get("study", {})

@@ -337,6 +337,10 @@ class Sweep:
         study = self.study_path(name)
         if log.file_of(study / TRIALS).exists() and identity.is_lost(study):
             return "its study.json is lost"
+        try:
+            identity.read(study, identity.Facts)
+        except UserError:
+            return "its study.json is damaged"
         return self._read_state(name)[1]
 
     def _read_state(self, name):

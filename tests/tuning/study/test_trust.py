@@ -371,6 +371,15 @@ def test_a_study_of_an_earlier_version_without_its_fixed_values_continues(tmp_pa
     assert "rebuilt" not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("algorithm", "fits"), [("random", False), ("gp", True), (None, True)])
+def test_a_random_search_has_no_trial_that_a_model_proposed(tmp_path, algorithm, fits):
+    found = [
+        records.record(run_id=f"0000{n}", origin=o) for n, o in enumerate(("random", "search"))
+    ]
+    text = consistency.foreign(tmp_path, found, {}, {}, {"algorithm": algorithm})
+    assert text == "" if fits else "the first is 00001, which a model proposed" in text
+
+
 def test_a_study_that_searches_the_depth_has_trials_of_several(tmp_path):
     found = [records.record(depth=depth, searched=["depth"]) for depth in (1, 3)]
     assert consistency.foreign(tmp_path, found, {"depth": 1}, {}, {}) == ""

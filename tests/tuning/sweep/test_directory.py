@@ -268,6 +268,15 @@ def test_a_study_that_lost_its_settings_is_named(tmp_path):
     assert sweep.problem("study-000") == "its study.json is lost"
 
 
+def test_damaged_settings_of_a_study_are_named(tmp_path):
+    sweep = sweep_studies.make(tmp_path / "sweep", 1)
+    sweep.create()
+    sweep_studies.end(sweep, "study-000")
+    assert sweep.problem("study-000") == ""
+    (sweep.study_path("study-000") / "study.json").write_text("")
+    assert sweep.problem("study-000") == "its study.json is damaged"
+
+
 def test_packed_logs_are_read(tmp_path):
     sweep = sweep_studies.make(tmp_path / "sweep", 1)
     sweep.create()
@@ -311,7 +320,7 @@ def test_a_done_study_is_compared_with_its_trials(tmp_path, change, trials, prob
     assert "1 study has damaged or lost files, the first is study-000: " in console.getvalue()
     if change not in (swap_studies, swap_published_studies, *of_state):
         sweep.study_path("study-000").mkdir(exist_ok=True)
-        (sweep.study_path("study-000") / "study.json").write_text("{}")
+        (sweep.study_path("study-000") / "study.json").write_text('{"num_trials": 6}')
         worker.run(sweep, "study-000", sweep_studies.RUNNERS["instant"], lambda: False)
         assert sweep.state("study-000").is_over and not sweep.problem("study-000")
         assert sweep_studies.found(sweep) == sweep_studies.expected(sweep)
