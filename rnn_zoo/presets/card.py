@@ -115,11 +115,14 @@ class Preset:
             if "eval" in self.search:
                 rows["search"] += f", with eval loss {self.search['eval']:.4g}"
         rows["weights"] = f"SHA-256 `{self.weights}`" if self.weights else "none"
-        lines = [f"### {self.name}", "", "| | |", "|---|---|"]
-        for name, value in rows.items():
-            text = value.replace("|", r"\|").replace("<", "&lt;")
-            lines.append(f"| {name} | {text} |")
+        lines = [f"### {_markdown(self.name)}", "", "| | |", "|---|---|"]
+        lines += [f"| {_markdown(name)} | {_markdown(value)} |" for name, value in rows.items()]
         return "\n".join(map(printable, lines))
+
+
+def _markdown(text):
+    """Return a text without HTML or the ends of a table's cells."""
+    return text.replace("|", r"\|").replace("<", "&lt;")
 
 
 def most_bytes(path: str) -> int:

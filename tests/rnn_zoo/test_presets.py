@@ -193,6 +193,15 @@ def test_control_characters_of_a_card_become_escapes():
     assert r"| the paper | \x1b[31mred\x9b |" in str(card)
 
 
+def test_a_card_has_no_markup_of_its_names():
+    card = rnn_zoo.preset("parens/gru-10k")
+    metrics = {"<img src=x onerror=alert(1)>": 1.0, "a|b": 2.0}
+    scores = card.scores | {"metrics": metrics}
+    text = str(dataclasses.replace(card, name="parens/<b>", scores=scores))
+    assert "<" not in text
+    assert "| &lt;img src=x onerror=alert(1)> | 1 |" in text and r"| a\|b | 2 |" in text
+
+
 def test_the_number_of_weights_is_the_card_s(preset_root):
     make(preset_root, "capacity/gru-300", SMALL)
     alter(preset_root, {"num_params": 2**62})

@@ -348,13 +348,14 @@ class Sweep:
         try:
             held = json_files.read(self._state_path(name), State)
         except FileNotFoundError:
-            return self._state_of_results(name), self._found(name).foreign
+            found = self._found(name)
+            return self._state_of_results(name), found.foreign or found.damaged
         except (json_files.Damaged, OSError):
             problem = f"{name}.json was damaged, and its times are lost"
             return self._state_of_results(name), problem
         if held.status != DONE:
             return held, ""
-        found, _, other = self._found(name)
+        found, _, other, _ = self._found(name)
         if not other and all(getattr(held, each) == found[each] for each in _COMPARED):
             return held, ""
         state, lost = self._state_of_results(name), held.trials - found["trials"]
@@ -367,7 +368,7 @@ class Sweep:
         return dataclasses.replace(state, **times), problem
 
     def _state_of_results(self, name):
-        found, missing, other = self._found(name)
+        found, missing, other, _ = self._found(name)
         if other or missing:
             return State(trials=found["trials"])
         return State(DONE, **found)

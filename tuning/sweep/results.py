@@ -22,11 +22,13 @@ class Results(NamedTuple):
         fields: the fields of the study's `State` that they determine once it is done.
         missing: number of trials and reruns that the sweep wants and that are not finished.
         foreign: which of the study's files is of another study, or "".
+        damaged: which trials its log has lost, or lines that are damaged, or "".
     """
 
     fields: dict[str, Any]
     missing: int
     foreign: str
+    damaged: str
 
 
 def read(study: pathlib.Path, spec: Spec) -> Results:
@@ -51,7 +53,8 @@ def read(study: pathlib.Path, spec: Spec) -> Results:
     }
     missing = max(spec.study.num_trials - len(records), 0) + max(spec.reruns - count, 0)
     search = spec.study.to_json()
-    return Results(fields, missing, _settings(study, config, search) or found.foreign)
+    foreign = _settings(study, config, search) or found.foreign
+    return Results(fields, missing, foreign, found.damaged or found.lost)
 
 
 def _settings(study, config, search):

@@ -268,6 +268,21 @@ def test_a_study_that_lost_its_settings_is_named(tmp_path):
     assert sweep.problem("study-000") == "its study.json is lost"
 
 
+@pytest.mark.parametrize("pack", [False, True])
+def test_a_damaged_log_of_a_published_study_is_named(tmp_path, pack):
+    sweep = sweep_studies.make(tmp_path / "sweep", 1)
+    sweep.create()
+    sweep_studies.end(sweep, "study-000")
+    path = sweep.study_path("study-000") / "trials.jsonl"
+    path.write_bytes(path.read_bytes().replace(b'"objective":0', b'"objective":1', 1))
+    if pack:
+        subprocess.run(["gzip", path], check=True)
+    shutil.rmtree(sweep.path / "states")
+    problem = sweep.problem("study-000")
+    assert "trials.jsonl" + ".gz" * pack + " has 1 damaged line, the first is line 1: " in problem
+    assert (sweep.state("study-000").status, sweep.state("study-000").trials) == ("waiting", 5)
+
+
 def test_damaged_settings_of_a_study_are_named(tmp_path):
     sweep = sweep_studies.make(tmp_path / "sweep", 1)
     sweep.create()
