@@ -356,21 +356,27 @@ def test_names_say_the_task_the_architecture_and_the_budget():
 # Those of the package.
 
 
-SIZES = {"memory": "40k", "capacity": "3k"}
+SIZES = {"memory": "40k", "capacity": "3k", "rcf": "10k"}
 GATED, SIX = ("ugrnn", "gru", "lstm"), ("rnn", "irnn", "ugrnn", "gru", "lstm", "+rnn")
 
 
 @pytest.mark.parametrize("arch", SIX)
 @pytest.mark.parametrize("task", PAPER_TASKS)
 def test_there_are_hyperparameters_of_every_task_and_architecture(task, arch):
-    assert f"{task}/{arch}-{SIZES.get(task, '10k')}" in SHIPPED
+    assert f"{task}/{arch}-{SIZES.get(task, '30k')}" in SHIPPED
 
 
 def test_there_are_weights():
-    gated = {f"{task}/{arch}-10k" for task in ("parens", "arithmetic") for arch in GATED}
-    text = {f"text8/{arch}-10k" for arch in SIX}
-    deep = {"parens/gru-depth4-10k", "parens/+rnn-depth4-10k"}
-    assert gated | text | deep <= set(TRAINED)
+    large = {f"{task}/{arch}-30k" for task in ("parens", "arithmetic", "text8") for arch in SIX}
+    small = {f"parens/{arch}-10k" for arch in GATED} | {f"text8/{arch}-10k" for arch in SIX}
+    deep = {f"parens/{arch}-depth4-{size}" for arch in ("gru", "+rnn") for size in ("10k", "30k")}
+    assert large | small | deep == set(TRAINED)
+
+
+def test_most_sums_of_the_gru_are_right():
+    card = rnn_zoo.preset("arithmetic/gru-30k")
+    assert card.config["task_options"]["largest"] == 999
+    assert card.scores["metrics"]["answer_accuracy"] > 0.5
 
 
 def test_the_package_stays_small_and_has_no_file_that_nobody_names():
