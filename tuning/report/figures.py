@@ -105,7 +105,8 @@ def relu_effect(trials: pd.DataFrame, depth: int = 1) -> Chart | None:
         relus = relus[~relus.arch.isin(("irnn", "+rnn"))]
         if len(relus):
             each = span(relus.groupby([*SIZE, "seed"], observed=True, dropna=False).size())
-            chart.note(f"Points of ReLU only are the best of {each} trials.")
+            of = "single trials" if each == "1" else f"the best of {each} trials"
+            chart.note(f"Points of ReLU only are {of}.")
         for found, dashes in ((layer, "-"), (relus, "--")):
             table = note_seeds(chart, over_seeds(found, SIZE, "num_params", "bits_per_parameter"))
             for arch in in_order(table.arch):

@@ -74,7 +74,9 @@ def _repeats(held, wanted):
 
 
 def _settings(spec):
-    return repr((comparable(spec.config, spec.study), spec.study.seed, spec.transfer))
+    # Whatever part of its trials a search proposes, their seeds are the same.
+    study = dataclasses.replace(spec.study, batch=None, initial_points=None)
+    return repr((comparable(spec.config, study), study.seed, spec.transfer))
 
 
 def kept(path: str, merged: Union) -> list[str]:

@@ -32,11 +32,14 @@ def test_a_sweep_is_read_back(tmp_path):
     assert sweep.state("study-001") == state
 
 
-def test_a_study_that_repeats_another_one_is_named(tmp_path):
+@pytest.mark.parametrize("choices", [{}, {"batch": 2}, {"initial_points": 3}], ids=str)
+@pytest.mark.parametrize("held", [False, True])
+def test_a_study_that_repeats_another_one_is_named(tmp_path, choices, held):
     """A list of seeds gives the seed that a sweep has without a list another name."""
-    (spec,) = sweep_studies.make(tmp_path / "sweep", 1).specs.values()
+    (spec,) = sweep_studies.make(tmp_path / "made", 1).specs.values()
+    Sweep(tmp_path / "sweep", [changed(spec, **choices) if held else spec]).create()
     seeds = [
-        spec._replace(name=f"study-seed_{n}", config=dataclasses.replace(spec.config, seed=n))
+        changed(spec, seed=n, **({} if held else choices))._replace(name=f"study-seed_{n}")
         for n in (0, 1)
     ]
     merged = Sweep(tmp_path / "sweep", seeds).create()
