@@ -115,6 +115,8 @@ def test_relu_is_its_best_beside_the_best_of_all():
     # Of two seeds, the best of one of them would favour their cell.
     assert points(chart, "y") == [(pytest.approx(2500 / 990),), (pytest.approx(4500 / 990),)]
     assert chart.notes[0] == "Points of ReLU only are the best of 1 to 2 trials."
+    chart = figures.relu_effect(frame(*rows[:2]))
+    assert chart.notes[0] == "Points of ReLU only are single trials."
 
 
 def test_memory_is_shown_by_units_with_its_theory():
