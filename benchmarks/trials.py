@@ -20,7 +20,7 @@ import time
 
 from benchmarks import machine, table
 
-SETTINGS = (("capacity", 1000), ("memory", 10_000), ("rcf", 10_000), ("text8", 10_000))
+SETTINGS = (("capacity", 10_000), ("memory", 10_000), ("rcf", 10_000), ("text8", 10_000))
 SETTINGS += (("parens", 10_000), ("arithmetic", 10_000))
 FIELDS = (
     *("task", "arch", "budget", "steps", "searcher", "arrangement", "trials", "seconds"),
