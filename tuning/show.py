@@ -60,6 +60,8 @@ def _study(path, display):
     if not any(log.file_of(path / name).exists() for name in files):
         raise UserError(f"{path} holds no study (no study.json) and no sweep (no sweep.json)")
     settings = identity.read(path, identity.Facts) or {}
+    if identity.is_lost(path):
+        display.say(f"{path} has lost its study.json, so its ranges are unknown")
     held = settings.get("config")
     records = _said(consistency.read(path, held), display)
     if not held and log.file_of(path / log.GIVEN).exists():

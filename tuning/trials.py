@@ -164,8 +164,9 @@ def _repeats(row, earlier):
     # A search may try the same values twice.
     if row.study == earlier.study and not row.is_run:
         return False
-    # Searches of two kinds may begin with the same trials.
-    if not row.is_run and str(row.algorithm) != str(earlier.algorithm):
+    # Searches of two kinds, or with other ranges, may have the same trials, such as the first ones.
+    searches = [(str(each.algorithm), each.fixed) for each in (row, earlier)]
+    if not row.is_run and searches[0] != searches[1]:
         return False
     losses = [[getattr(each, name) for name in _LOSSES] for each in (row, earlier)]
     return np.allclose(*losses, rtol=_TOLERANCE, atol=0, equal_nan=True)

@@ -64,7 +64,7 @@ def unroll(
         sequence: whether to return the outputs of all steps, or of the last one.
         state_sequences: whether to return the states of all steps, or the final ones.
         truncate: k, to pass no gradient through the states at steps k, 2k, ...: backpropagation
-            through time, truncated to k steps.
+            through time, truncated to k steps. Where the mask is false, states pass it on.
         scan: whether to run the recurrence of a `LinearRNNCell` as a parallel scan, or that of a
             `ChunkedRNNCell` in chunks of steps; chosen by device and sizes if None. A mask, noise,
             `truncate` or T that is not static need a loop, and so do `layer_norm` and the states of

@@ -202,6 +202,14 @@ def test_a_study_is_shown_before_its_first_trial_has_finished(tmp_path, shown):
     assert "no trial has finished; run the study's command again" in shown(where)[1]
 
 
+def test_a_study_that_lost_its_settings_is_named(study, shown):
+    words = f"{study} has lost its study.json, so its ranges are unknown"
+    assert words not in shown(f"--study_dir={study}")[1]
+    (study / "oracle.json").write_text('{"end_order": []}')
+    code, out, err = shown(f"--study_dir={study}")
+    assert code == 0 and words in out.replace("\n", " ") and not err
+
+
 def test_a_new_study_is_found_while_its_backend_starts(tmp_path, shown, monkeypatch):
     def start():
         seen.append(shown(f"--study_dir={tmp_path / 'a'}")[1])

@@ -174,6 +174,15 @@ def test_given_hyperparameters_that_diverged_are_read_too(tmp_path):
     assert found.status.tolist() == ["infeasible", "ok"] and not found.is_rerun.any()
 
 
+def test_a_lost_log_of_given_hyperparameters_is_named(tmp_path):
+    write(tmp_path / "given/given_0001-b/record.json", record("0001-b"))
+    ended = {"end_order": ["0000-a", "0001-b"]}
+    (tmp_path / "given/given.json").write_text(json.dumps(ended))
+    found, problems = trials.read(tmp_path)
+    assert found.run_id.tolist() == ["0001-b"]
+    assert problems == [f"{tmp_path}/given/given.jsonl lacks 2 trials that had ended"]
+
+
 def test_a_trial_in_two_logs_of_a_study_counts_once(tmp_path):
     log = [record("00000"), record("00001", seed=4)]
     write(tmp_path / "a/trials.jsonl", *log)
@@ -533,6 +542,24 @@ def test_a_record_keeps_the_defaults_of_its_day(tmp_path):
         "task_options": {"dimensions": 64, "delay": 12},
         "arch_options": {"beta": 1.0},
         "optimizer_options": {"weight_decay": 0.004},
+    }
+
+
+def test_searches_with_other_settings_have_no_copies_of_each_other(tmp_path):
+    """Their first trials may be equal, as random hyperparameters follow from names."""
+    searches = {
+        "a": {"algorithm": "gp"},
+        "b": {"algorithm": "gp", "early_stopping": "median"},
+        "c": {"algorithm": "gp", "ranges": {"lr_init": [0.001, 0.002]}},
+        "copy": {"algorithm": "gp"},
+    }
+    for name, search in searches.items():
+        write(tmp_path / name / "trials.jsonl", record("00000"), record("00001", seed=4))
+        (tmp_path / name / "study.json").write_text(json.dumps({"study": search}))
+    found, _ = trials.read(tmp_path, everything=True)
+    assert found.groupby("study", observed=True).excluded.agg(list).to_dict() == {
+        **{name: ["", ""] for name in "abc"},
+        "copy": [COPY, COPY],
     }
 
 

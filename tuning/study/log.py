@@ -192,6 +192,8 @@ def _record_files(directory, problems):
             folders.clear()
         elif RUN in files:
             names = [RUN]
+        elif ENDED[GIVEN] in files:  # the runs that were kept are below
+            names = [GIVEN]
         if names or "study.json" in files or "sweep.json" in files:
             yield pathlib.Path(place), names
 

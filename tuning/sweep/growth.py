@@ -26,7 +26,8 @@ class Union(NamedTuple):
         larger: names of those that keep a larger number of trials, or of reruns, than the added
             ones have.
         transfers: names of the sweep's studies that had no transfer and now have a source.
-        repeats: names of added studies -> names of those with the same settings that the sweep has.
+        repeats: names of added studies -> names of others with the same settings, which the sweep
+            has or which are added before them.
     """
 
     specs: dict[str, Spec]
@@ -66,11 +67,22 @@ def union(subject: str, held: Mapping[str, Spec], wanted: Mapping[str, Spec]) ->
 
 
 def _repeats(held, wanted):
-    """Returns added studies with the settings of one that the sweep has under another name."""
-    new, old = wanted.keys() - held.keys(), held.keys() - wanted.keys()
-    known = {_settings(held[name]): name for name in sorted(old)} if new else {}
-    found = {name: known.get(_settings(wanted[name])) for name in sorted(new)}
-    return {name: other for name, other in found.items() if other}
+    """Returns added studies with the settings of another one, of the sweep or added before them."""
+    alike: dict[tuple, list[str]] = {}
+    for name, spec in {**held, **wanted}.items():
+        config = spec.config
+        key = config.task, config.arch, config.depth, config.num_params, config.seed
+        alike.setdefault(key, []).append(name)
+    found = {}
+    for names in alike.values():
+        if len(names) == 1 or held.keys() >= set(names):  # settings take long to compare
+            continue
+        known: dict[str, str] = {}
+        for name in names:
+            other = known.setdefault(_settings(held.get(name) or wanted[name]), name)
+            if other != name and name not in held:
+                found[name] = other
+    return found
 
 
 def _settings(spec):

@@ -50,6 +50,16 @@ def test_a_study_that_repeats_another_one_is_named(tmp_path, choices, held):
     ) in growth.kept("out", merged)
 
 
+@pytest.mark.parametrize("held", [False, True])
+def test_a_study_that_repeats_one_of_the_same_command_is_named(tmp_path, held):
+    (spec,) = sweep_studies.make(tmp_path / "made", 1).specs.values()
+    if held:
+        Sweep(tmp_path / "sweep", [spec]).create()
+    seeds = [changed(spec, seed=n)._replace(name=f"study-seed_{n}") for n in (0, 1)]
+    merged = Sweep(tmp_path / "sweep", [spec, *seeds]).union()
+    assert merged.repeats == {"study-seed_0": "study-000"} and len(merged.specs) == 3
+
+
 def test_studies_with_trials_of_edited_code_are_named(tmp_path, monkeypatch):
     sweep = sweep_studies.make(tmp_path / "sweep", 2)
     monkeypatch.setattr(names, "code_of", lambda fields: {"mine": str(fields["seed"])})
