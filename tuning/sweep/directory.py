@@ -265,6 +265,8 @@ class Sweep:
     def _refuse_strangers(self):
         expected = (*_FOLDERS, "sweep.json", "sweep.gin")
         held = [p.name for p in self.path.iterdir()] if self.path.is_dir() else []
+        if any((self.path / "states").glob("*.json")):
+            raise UserError(f"{self.path} lost its sweep.json; restore it, or choose another --out")
         strangers = [name for name in held if name not in expected and name[0] != "."]
         if strangers or (self.path.exists() and not self.path.is_dir()):
             what = f"holds {strangers[0]} but no sweep" if strangers else "is not a directory"

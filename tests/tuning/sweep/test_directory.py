@@ -50,6 +50,16 @@ def test_a_study_that_repeats_another_one_is_named(tmp_path, choices, held):
     ) in growth.kept("out", merged)
 
 
+def test_a_sweep_that_lost_its_settings_is_not_replaced(tmp_path):
+    sweep = sweep_studies.make(tmp_path / "sweep", 2)
+    sweep.create()
+    sweep_studies.end(sweep, "study-000")
+    (sweep.path / "sweep.json").unlink()
+    with pytest.raises(UserError, match=r"sweep lost its sweep\.json; restore it, or choose anoth"):
+        sweep_studies.make(sweep.path, 1)
+    assert not (sweep.path / "sweep.json").exists()
+
+
 @pytest.mark.parametrize("held", [False, True])
 def test_a_study_that_repeats_one_of_the_same_command_is_named(tmp_path, held):
     (spec,) = sweep_studies.make(tmp_path / "made", 1).specs.values()
