@@ -34,7 +34,6 @@ from trainer.storage.records import RunRecord
 from tuning import options, studies
 from tuning.study import consistency, identity, log
 
-#: Files of presets in a repository.
 #: Files that a new repository on the Hub may have.
 _OF_NEW_REPOSITORIES = {".gitattributes", "README.md"}
 
