@@ -9,6 +9,7 @@ program and is read as U, the narrower one.
 import dataclasses
 import functools
 import os
+import re
 import reprlib
 import types
 import typing
@@ -26,6 +27,7 @@ def is_file_name(text: str) -> bool:
 #: Types of restricted values; the text says in error messages what they must be.
 FileName = Annotated[str, is_file_name, "a file name without separators"]
 Name = Annotated[str, is_name, "a name of letters, digits, underscores and dots"]
+Sha256 = Annotated[str, re.compile("[0-9a-f]{64}").fullmatch, "a SHA-256 in hexadecimal"]
 Count = Annotated[int, lambda number: number >= 0, "an int of at least 0"]
 Size = Annotated[int, lambda number: number > 0, "an int of at least 1"]
 

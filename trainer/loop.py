@@ -23,7 +23,7 @@ from trainer.signals import Signals
 from trainer.storage import checkpoints
 from trainer.storage.differences import refuse_difference
 from trainer.storage.lease import Lease
-from trainer.storage.records import CURVES, RunDirectory, RunRecord
+from trainer.storage.records import CURVES, DOCUMENTS, RunDirectory, RunRecord
 from trainer.trial import Trial
 from trainer.windows import WINDOWS, window_start
 
@@ -99,7 +99,7 @@ def train(
 
 def _documents(config):
     """Returns the gin files that the command line would write for this configuration."""
-    return dict.fromkeys(("config.gin", "operative_config.gin"), config.as_gin())
+    return dict.fromkeys(DOCUMENTS, config.as_gin())
 
 
 class _Run:

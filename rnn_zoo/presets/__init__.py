@@ -197,11 +197,13 @@ def read_files(directory: str | os.PathLike) -> dict[str, bytes]:
         dict from path in the directory to content: the index, the cards and the weights.
 
     Raises:
-        ValueError: there are none, or one is damaged.
+        ValueError: there are none, one is damaged, or the index lacks one.
     """
     root = _root(os.fspath(directory))
-    files = {}
-    for name, digest in reading.read_index(root).items():
+    index, files = reading.read_index(root), {}
+    if isinstance(root, pathlib.Path):
+        reading.refuse_unnamed(root, index)
+    for name, digest in index.items():
         files[f"{name}.json"] = reading.verified(root, f"{name}.json", digest)
         card = _find(root, name)
         if card.weights is not None:

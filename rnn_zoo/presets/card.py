@@ -4,7 +4,7 @@ import dataclasses
 from typing import Annotated, Any, NotRequired, TypedDict
 
 from rnn_zoo.architectures import ARCHITECTURES, canonical_name
-from rnn_zoo.json_types import Count, Size
+from rnn_zoo.json_types import Count, Sha256, Size
 
 
 class Config(TypedDict):
@@ -76,7 +76,7 @@ class Preset:
     training: Annotated[dict[str, Any] | None, Training | None] = None
     search: Annotated[dict[str, Any] | None, Search | None] = None
     paper: str | None = None
-    weights: str | None = None
+    weights: Annotated[str | None, Sha256 | None] = None
 
     def __str__(self) -> str:
         """Return the card as Markdown."""
@@ -121,8 +121,8 @@ class Preset:
 
 
 def _markdown(text):
-    """Return a text without HTML or the ends of a table's cells."""
-    return text.replace("|", r"\|").replace("<", "&lt;")
+    """Return a text without HTML, links, images or the ends of a table's cells."""
+    return text.replace("|", r"\|").replace("<", "&lt;").replace("[", "&#91;")
 
 
 def most_bytes(path: str) -> int:

@@ -7,18 +7,17 @@ import importlib.resources
 import json
 import os
 import pathlib
-import re
+from collections.abc import Collection, Iterable
 from importlib.resources.abc import Traversable
 from typing import Any
 
-from rnn_zoo.json_types import is_file_name, reader, unique
+from rnn_zoo.json_types import Sha256, is_file_name, reader, unique
 from rnn_zoo.presets import hub
 from rnn_zoo.presets.card import Preset, most_bytes, printable
 
 INDEX = "index.json"
 #: Begins the name of a file that is to replace one of a preset.
 NEXT = ".next."
-_SHA256 = re.compile("[0-9a-f]{64}")
 
 
 def package() -> Traversable:
@@ -52,16 +51,14 @@ def read_index(root: Any) -> dict[str, str]:
             return _index(root.joinpath(INDEX, again=True))
     except (OSError, ValueError, RecursionError) as error:
         raise ValueError(
-            f"the presets' {INDEX} cannot be read ({error}); {way_out(root)}"
+            f"the presets' {INDEX} cannot be read ({printable(str(error))}); {way_out(root)}"
         ) from None
 
 
 def _index(path):
-    found = reader(dict[str, str])(json.loads(read_bytes(path), object_pairs_hook=unique))
-    for name, digest in found.items():
+    found = reader(dict[str, Sha256])(json.loads(read_bytes(path), object_pairs_hook=unique))
+    for name in found:
         check_name(name)
-        if not _SHA256.fullmatch(digest):
-            raise ValueError(f"{name} has the SHA-256 {digest!r}")
     return found
 
 
@@ -81,6 +78,35 @@ def read_card(root: Any, name: str, digest: str) -> Preset:
 def parse_card(content: bytes) -> Preset:
     """Read the content of a card; raise a ValueError or RecursionError if it is not one."""
     return reader(Preset)(json.loads(content, object_pairs_hook=unique))
+
+
+def refuse_unnamed(
+    directory: pathlib.Path, index: Collection[str], weights: Iterable[pathlib.Path] = ()
+) -> None:
+    """Refuse cards that a directory's index has lost, as they would be replaced or removed.
+
+    Args:
+        directory: the directory of all presets.
+        index: names of those that it has.
+        weights: files of weights that are refused, too.
+
+    Raises:
+        ValueError: there is one.
+    """
+    cards = [path for path in directory.glob("*/*.json") if _is_card(path)]
+    for path in sorted((*cards, *weights)):
+        if f"{path.parent.name}/{path.stem}" not in index and path.exists():
+            raise ValueError(
+                f"{path} is a preset's, and {directory / INDEX} does not name it; restore the "
+                "index, or move the file elsewhere"
+            )
+
+
+def _is_card(path):
+    try:
+        return parse_card(read_bytes(path)).name == f"{path.parent.name}/{path.stem}"
+    except (OSError, ValueError, RecursionError):
+        return False
 
 
 def check_name(name: str) -> None:

@@ -13,10 +13,10 @@ from rnn_zoo.presets.reading import (
     NEXT,
     check_name,
     next_of,
-    parse_card,
     read_bytes,
     read_card,
     read_index,
+    refuse_unnamed,
     sha256_of,
 )
 
@@ -31,7 +31,7 @@ def prepare(directory: pathlib.Path) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     with _locked(directory):
         index = _known(directory)
-        _refuse_unnamed(directory, index)
+        refuse_unnamed(directory, index)
         write_json(directory / INDEX, index)
 
 
@@ -66,7 +66,7 @@ def write(directory: pathlib.Path, card: Preset, weights: Any = None) -> None:
         files[kept] = content
     with _locked(directory):
         index = _known(directory)
-        _refuse_unnamed(directory, index, (kept,))
+        refuse_unnamed(directory, index, (kept,))
         _end(directory, index)
         for path, each in files.items():
             check_replaceable(path)
@@ -113,24 +113,6 @@ def _locked(directory):
 
 def _known(directory):
     return read_index(directory) if (directory / INDEX).exists() else {}
-
-
-def _refuse_unnamed(directory, index, weights=()):
-    """Refuse cards and files of weights that the index has lost: they would be replaced."""
-    cards = [path for path in directory.glob("*/*.json") if _is_card(path)]
-    for path in sorted((*cards, *weights)):
-        if f"{path.parent.name}/{path.stem}" not in index and path.exists():
-            raise ValueError(
-                f"{path} is a preset's, and {directory / INDEX} does not name it; restore the "
-                "index, or move the file elsewhere"
-            )
-
-
-def _is_card(path):
-    try:
-        return parse_card(read_bytes(path)).name == f"{path.parent.name}/{path.stem}"
-    except (OSError, ValueError, RecursionError):
-        return False
 
 
 def weights_file(weights: Any) -> tuple[bytes, str]:

@@ -190,16 +190,24 @@ def test_a_file_that_is_far_too_large_is_not_read(preset_root, name):
 
 def test_control_characters_of_a_card_become_escapes():
     card = dataclasses.replace(rnn_zoo.preset("parens/gru-10k"), paper="\x1b[31mred\x9b")
-    assert r"| the paper | \x1b[31mred\x9b |" in str(card)
+    assert r"| the paper | \x1b&#91;31mred\x9b |" in str(card)
 
 
 def test_a_card_has_no_markup_of_its_names():
     card = rnn_zoo.preset("parens/gru-10k")
-    metrics = {"<img src=x onerror=alert(1)>": 1.0, "a|b": 2.0}
+    metrics = {"<img src=x onerror=alert(1)>": 1.0, "a|b": 2.0, "![x](//example.org)": 3.0}
     scores = card.scores | {"metrics": metrics}
     text = str(dataclasses.replace(card, name="parens/<b>", scores=scores))
     assert "<" not in text
     assert "| &lt;img src=x onerror=alert(1)> | 1 |" in text and r"| a\|b | 2 |" in text
+    assert "| !&#91;x](//example.org) | 3 |" in text
+
+
+def test_the_hash_of_a_card_is_one(preset_root):
+    make(preset_root, "capacity/gru-300", SMALL)
+    alter(preset_root, {"weights": "`[x](//example.org)"})
+    with pytest.raises(ValueError, match="weights must be a SHA-256 in hexadecimal or null"):
+        rnn_zoo.preset("capacity/gru-300")
 
 
 def test_the_number_of_weights_is_the_card_s(preset_root):

@@ -117,7 +117,7 @@ def test_a_name_has_a_task_and_stays_in_the_directory(tmp_path, name):
     with pytest.raises(ValueError, match="must be <task>/<name>, got"):
         rnn_zoo.save_preset(rnn_zoo.build_model("rnn", 1, 3, 2, 1), tmp_path / "in", name)
     (tmp_path / "in").mkdir(exist_ok=True)
-    (tmp_path / "in/index.json").write_text(f'{{"{name}": "0"}}')
+    (tmp_path / "in/index.json").write_text(f'{{"{name}": "{"0" * 64}"}}')
     with pytest.raises(ValueError, match="must be <task>/<name>, got"):
         rnn_zoo.list_presets(directory=tmp_path / "in")
 

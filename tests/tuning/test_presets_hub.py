@@ -1,5 +1,6 @@
 """Presets on the Hugging Face Hub, which a server on the loopback stands for."""
 
+import json
 import sys
 
 import keras
@@ -111,6 +112,16 @@ def test_a_changed_file_is_refused(served, mine, tmp_path):
         rnn_zoo.load(name)
     (mine / "capacity/gru-300.json").write_text("{}")
     with pytest.raises(UserError, match="changed or damaged; restore it in"):
+        presets.upload(mine, TARGET)
+    assert len(served.commits) == 1
+
+
+def test_a_preset_that_the_index_has_lost_is_not_removed(served, mine):
+    presets.upload(mine, TARGET)
+    index = json.loads((mine / "index.json").read_text())
+    del index["capacity/gru-301"]
+    (mine / "index.json").write_text(json.dumps(index))
+    with pytest.raises(UserError, match=r"gru-301\.json is a preset's, and .* does not name it"):
         presets.upload(mine, TARGET)
     assert len(served.commits) == 1
 

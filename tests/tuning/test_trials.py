@@ -152,6 +152,19 @@ def test_a_run_of_the_trainer_counts_and_one_under_way_does_not(tmp_path):
     assert found.algorithm.isna().all() and found.iteration.isna().all()
 
 
+@pytest.mark.parametrize("results", ["checkpoints/step-1.safetensors", "metrics.jsonl"])
+def test_a_run_that_lost_its_record_is_named(tmp_path, results):
+    write(tmp_path / "mine/record.json", record("mine"))
+    for name in ("lost", "begun"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "operative_config.gin").touch()
+    (tmp_path / "lost" / results).parent.mkdir(exist_ok=True)
+    (tmp_path / "lost" / results).touch()
+    found, problems = trials.read(tmp_path)
+    assert found.run.tolist() == ["mine"]
+    assert problems == [f"{tmp_path}/lost is left out: it holds a run, and has no record.json"]
+
+
 def test_measurements_on_valid_are_a_column(tmp_path):
     write(tmp_path / "mine/record.json", record("mine", train_steps=2))
     lines = {"step": 1, "train_loss": 2.0}, {"step": 2, "train_loss": 1.0, "valid_loss": 0.5}

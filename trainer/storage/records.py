@@ -31,7 +31,7 @@ INCIDENTAL = (
 #: studies are meant to be published.
 PRIVATE = ("host", "command")
 #: Files of a run that exist before its record.
-_DOCUMENTS = ("config.gin", "operative_config.gin")
+DOCUMENTS = ("config.gin", "operative_config.gin")
 _LEASE = ("lease.json", "lease.lock")
 #: File name of the picture of a run's learning curves.
 CURVES = "curves.png"
@@ -334,7 +334,7 @@ class RunDirectory:
             )
         names = sorted(p.name for p in self.path.iterdir()) if self.path.exists() else []
         # A run that was killed before its record was written leaves the documents.
-        own = (*_LEASE, *_DOCUMENTS) if resume else _LEASE
+        own = (*_LEASE, *DOCUMENTS) if resume else _LEASE
         strangers = [name for name in names if name not in own and name[0] != "."]
         if strangers:
             way_out = "restore its record.json, or " if resume else ""

@@ -222,6 +222,8 @@ class DurableOracle(keras_tuner.Oracle):
                 raise UserError(f"its space has no {min(gone)}")
             if is_closed and state["hyperparameters"]["space"] != own:
                 raise UserError("its space is not that of the study")
+            if is_closed and self._given_seed not in (None, state["seed"]):
+                raise UserError(f"its seed is {state['seed']}, and that of the study {self.seed}")
             for name, values in state.get("values", {}).items():
                 _check_values(name, values, allowed)
             self.set_state(state | {"ongoing_trials": {}})

@@ -21,7 +21,7 @@ from trainer.display.words import count
 from trainer.errors import UserError
 from trainer.storage import json_files
 from trainer.storage.files import open_to_append
-from trainer.storage.records import PRIVATE, RunDirectory, RunRecord
+from trainer.storage.records import DOCUMENTS, PRIVATE, RunDirectory, RunRecord
 
 #: File names of the logs of a study's trials, of its reruns, and of runs of given
 #: hyperparameters.
@@ -163,7 +163,8 @@ def record_files(
 
     Args:
         directory: the directory.
-        problems: list to which directories that cannot be read are added, as sentences.
+        problems: list to which sentences on directories that cannot be read, and on runs without a
+            record, are added.
 
     Raises:
         UserError: directories are nested too deeply.
@@ -194,6 +195,8 @@ def _record_files(directory, problems):
             names = [RUN]
         elif ENDED[GIVEN] in files:  # the runs that were kept are below
             names = [GIVEN]
+        elif DOCUMENTS[-1] in files and {"checkpoints", "metrics.jsonl"} & {*folders, *files}:
+            problems.append(f"{place} is left out: it holds a run, and has no {RUN}")
         if names or "study.json" in files or "sweep.json" in files:
             yield pathlib.Path(place), names
 
@@ -260,7 +263,7 @@ def write_run(
 
     run = RunDirectory(path)
     config = labelled(TrainConfig(**record.config).as_gin(), record.profile or profile)
-    run.create(record, dict.fromkeys(("config.gin", "operative_config.gin"), config))
+    run.create(record, dict.fromkeys(DOCUMENTS, config))
     state = {"weights": weights, "step": np.int32(record.steps_done)}
     checkpoints.write(run.checkpoints, state, record.identity)
 

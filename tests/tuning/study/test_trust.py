@@ -421,6 +421,10 @@ def widened(search):
             each["config"] |= {"min_value": 5.0, "max_value": 50.0}
 
 
+def of_another_seed(search):
+    search["seed"] = 7
+
+
 def with_a_trial(**values):
     """A trial that has not run yet, with these values."""
 
@@ -436,6 +440,7 @@ def with_a_trial(**values):
     "change, reason",
     [
         (widened, "its space is not that of the study"),
+        (of_another_seed, "its seed is 7, and that of the study 0"),
         (with_a_trial(task="memory"), "trial 00012 has the task 'memory', which is not in the"),
         (with_a_trial(train_steps=10**6), "trial 00012 has the train_steps 1000000, which is not"),
         (with_a_trial(preset="hf://a/b/c/d"), "trial 00012 has the preset 'hf://a/b/c/d', which"),
