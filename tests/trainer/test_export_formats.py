@@ -224,6 +224,14 @@ np.savez("answers.npz", **answers)
 """
 
 
+def test_litert_refuses_tensors_that_no_file_holds(tmp_path):
+    model = build_model("rnn", 1, 3, 2, 4)
+    message = "batch_size 20,000 and time_steps 9,000 make a tensor of 720,000,000 values, of at"
+    with pytest.raises(UserError, match=message):
+        package.export_model(model, tmp_path / "out", "litert", 20_000, 9_000)
+    assert not list(tmp_path.iterdir())
+
+
 def test_litert_takes_any_batch_and_length_if_asked(tmp_path):
     """In a process of its own, since LiteRT's interpreter can crash."""
     rng, model = np.random.default_rng(0), build_model("rnn", 1, 3, 2, 4)

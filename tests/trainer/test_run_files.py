@@ -208,6 +208,16 @@ EXPORT_MISTAKES = {
     "granularity": ("export", ["--granularity=column"], ["'column'", "tensor, row"]),
     "batch": ("export", ["--batch_size=-1"], ["--batch_size", "-1"]),
     "steps": ("export", ["--time_steps=-1"], ["--time_steps", "-1"]),
+    "many steps": (
+        "export",
+        ["--format=litert", "--time_steps=99999999999"],
+        ["--time_steps", "268435456", "99999999999"],
+    ),
+    "many sequences": (
+        "export",
+        ["--format=litert", "--batch_size=999999999999"],
+        ["--batch_size", "268435456", "999999999999"],
+    ),
     "bits": ("quantize", ["--bits=8,x"], ["--bits", "'x'"]),
     "many bits": ("quantize", ["--bits=17"], ["--bits", "17"]),
     "granularities": ("quantize", ["--granularity=row,column"], ["'column'", "tensor, row"]),

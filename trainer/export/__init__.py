@@ -6,7 +6,6 @@ explicit states, and the learned initial states.
 
 import importlib.util
 import inspect
-import math
 import pathlib
 from collections.abc import Callable
 from typing import Any
@@ -131,7 +130,7 @@ def export_model(
     """
     _check(format)
     for name, size in (("batch_size", batch_size), ("time_steps", time_steps)):
-        check_range(f"{name} (0: any)", size, 0, math.inf, whole=True)
+        check_range(f"{name} (0: any)", size, 0, litert.MOST_VALUES, whole=True)
     from rnn_zoo.model import RecurrentModel, check_streamable, stack_of
     from trainer.export.signatures import Signatures
 

@@ -1,6 +1,5 @@
 """python -m trainer.export --run_dir=DIR: exports a trained run to other formats."""
 
-import math
 import os
 from typing import Any
 
@@ -12,6 +11,7 @@ from trainer.cli import main as cli
 from trainer.config import check_choice, check_range
 from trainer.errors import UserError
 from trainer.export import FORMATS, check_format, export
+from trainer.export.litert import MOST_VALUES
 from trainer.storage.records import RunDirectory
 
 USAGE = """Exports a trained run, into the run's directory.
@@ -75,7 +75,7 @@ def _checked_formats():
         check_range("--bits", FLAGS.bits, MIN_BITS, MAX_BITS, whole=True)
     for name in ("batch_size", "time_steps"):
         if FLAGS[name].value is not None:
-            check_range(f"--{name} (0: any)", FLAGS[name].value, 0, math.inf, whole=True)
+            check_range(f"--{name} (0: any)", FLAGS[name].value, 0, MOST_VALUES, whole=True)
         if FLAGS[name].present and "litert" not in formats:
             raise UserError(f"--{name} has no effect on {', '.join(formats)}, only on litert")
     return formats

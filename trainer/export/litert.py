@@ -10,8 +10,12 @@ import pathlib
 import tempfile
 from typing import Any
 
+from trainer.errors import UserError
+
 TITLE = "LiteRT"
 REQUIRES: tuple[str, ...] = ()
+#: Most values of a tensor. A file is of less than 2 GiB, and holds the initial states.
+MOST_VALUES = 2**28
 
 
 def write(directory: pathlib.Path, signatures: Any, sizes: tuple[int, int]) -> None:
@@ -26,6 +30,7 @@ def write(directory: pathlib.Path, signatures: Any, sizes: tuple[int, int]) -> N
     import tensorflow as tf
 
     (batch_size, time_steps), variables = sizes, signatures.model.variables
+    _check_sizes(signatures, batch_size or 1, time_steps or 1)
     # Variables have no initial value in LiteRT, so the weights must be constants.
     constants = [(variable, tf.constant(variable.value)) for variable in variables]
     with keras.StatelessScope(state_mapping=constants):
@@ -44,6 +49,17 @@ def write(directory: pathlib.Path, signatures: Any, sizes: tuple[int, int]) -> N
     }
     for name, functions in files.items():
         (directory / name).write_bytes(_convert(tf, functions))
+
+
+def _check_sizes(signatures, batch_size, time_steps):
+    outputs = batch_size * time_steps * signatures.model.output_shape[-1]
+    inputs = batch_size * time_steps * signatures.model.input_shape[-1]
+    states = [spec.shape.num_elements() for spec in signatures.state_specs(batch_size).values()]
+    if (largest := max(inputs, outputs, *states)) > MOST_VALUES:
+        raise UserError(
+            f"batch_size {batch_size:,} and time_steps {time_steps:,} make a tensor of {largest:,} "
+            f"values, of at most {MOST_VALUES:,}; choose smaller ones"
+        )
 
 
 def _convert(tf, functions):

@@ -69,7 +69,7 @@ def _entries(directory, depth):
 def whole_directory(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     """Makes a temporary directory that replaces `path` when the block succeeds.
 
-    Only entries of the same names are replaced: a directory that holds others is someone's. A kill
+    Only files of the same paths are replaced: a directory that holds others is someone's. A kill
     leaves the old directory or the new one, but never a partial one. If it comes between
     two renames, the old one has a hidden name until the next call.
 
@@ -109,7 +109,8 @@ def whole_directory(path: str | os.PathLike) -> Iterator[pathlib.Path]:
                 error.filename = os.fspath(path)
             raise
         if path.exists():
-            if others := set(os.listdir(path)) - set(os.listdir(partial)):
+            found, new = ({p.relative_to(d) for p in d.rglob("*")} for d in (path, partial))
+            if others := found - new:
                 remove(partial)
                 raise UserError(
                     f"{path} holds {min(others)}, which would be lost; choose another directory, "

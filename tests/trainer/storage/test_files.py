@@ -67,6 +67,22 @@ def test_a_second_writer_of_a_directory_is_refused(tmp_path):
     assert os.listdir(tmp_path) == ["out"] and os.listdir(tmp_path / "out") == ["model"]
 
 
+def test_a_file_of_somebody_below_a_directory_is_kept(tmp_path):
+    def write():
+        with files.whole_directory(tmp_path / "out") as directory:
+            (directory / "assets").mkdir()
+            (directory / "model").touch()
+
+    write()
+    mine = tmp_path / "out/assets/words.txt"
+    mine.write_text("mine")
+    with pytest.raises(UserError, match=r"out holds assets/words\.txt, which would be lost"):
+        write()
+    assert mine.read_text() == "mine" and os.listdir(tmp_path) == ["out"]
+    mine.unlink()
+    write()
+
+
 @pytest.mark.parametrize("is_link", [False, True])
 def test_a_file_or_a_link_in_place_of_a_directory_is_kept(tmp_path, is_link):
     (tmp_path / "mine").mkdir()
