@@ -12,6 +12,7 @@ from rnn_zoo.architectures import ALIASES, ARCHITECTURES, Architecture
 from rnn_zoo.cells import CELLS, AbstractRNNCell
 from rnn_zoo.cells.base import names_in_equations, own_options
 from rnn_zoo.cells.noise import replace, with_functions
+from rnn_zoo.cells.normalization import gains, shifts
 from rnn_zoo.layers import LAYERS, CellLayer, make_layer
 
 
@@ -47,8 +48,8 @@ def register(
         TypeError: `cell_class` is not a subclass of `AbstractRNNCell`.
         ValueError: the name is taken or malformed; the class lacks gates, states or equations, or
             overrides `build`; its step mixes units; or an argument of its constructor lacks a
-            default or an attribute of the same name. A class with the module and name of the
-            registered one replaces it, which helps in notebooks.
+            default, or an attribute of the same name and value. A class with the module and name of
+            the registered one replaces it, which helps in notebooks.
 
     Example:
         class LeakyCell(rnn_zoo.AbstractRNNCell):
@@ -66,7 +67,9 @@ def register(
     names.check("architecture", name, cell_class, CELLS.get(ALIASES.get(name, name)))
     options = own_options(cell_class)
     _check_options(cell_class, options, ranges or {})
-    _check_step(cell_class(2 * divisor(cell_class.gates)))
+    cell = cell_class(2 * divisor(cell_class.gates))
+    _check_vectors(cell)
+    _check_step(cell)
     summary = summary or (cell_class.__doc__ or cell_class.__name__).strip().split("\n")[0]
     ARCHITECTURES[name] = Architecture(
         summary,
@@ -111,6 +114,14 @@ def _check_options(cell_class, options, ranges):
     missing = [option for option in options if not hasattr(cell, option)]
     if missing:
         raise ValueError(f"{name} must store its argument {missing[0]} as self.{missing[0]}")
+    config = cell.get_config()
+    again = cell_class.from_config(config).get_config()
+    changed = [option for option in options if again[option] != config[option]]
+    if changed:
+        raise ValueError(
+            f"{name} must store its argument {changed[0]} as it is: from {config[changed[0]]!r}, "
+            f"self.{changed[0]} becomes {again[changed[0]]!r}"
+        )
 
 
 def _are_names(found):
@@ -132,18 +143,6 @@ def _check_class(cell_class):
         raise ValueError(
             f"{name}.state_names must be a tuple of different names like ('h', 'c'), got {states!r}"
         )
-    odd = [each for each, kind in cell_class.vectors.items() if not isinstance(kind, Vector)]
-    if odd:
-        raise ValueError(
-            f"{name}.vectors must map names to rnn_zoo.algebra.Vector or Scalar; "
-            f"{odd[0]!r} is {cell_class.vectors[odd[0]]!r}"
-        )
-    taken = [vector for vector in cell_class.vectors if hasattr(cell_class(divisor(gates)), vector)]
-    if taken or not all(map(str.isidentifier, cell_class.vectors)):
-        raise ValueError(
-            f"{name}.vectors must have names that are not attributes of a cell, got "
-            f"{', '.join(taken or cell_class.vectors)}"
-        )
     strangers = [gate for gate in cell_class.forget_gates if gate not in cell_class.gates]
     if strangers:
         raise ValueError(
@@ -156,6 +155,25 @@ def _check_class(cell_class):
         raise ValueError(
             f"{name} must not override build(): declare further weights as `vectors`; "
             f"keras.layers.RNN({name}(units)) trains any"
+        )
+
+
+def _check_vectors(cell):
+    """Check that further weights have names that nothing else of a cell has."""
+    name, gates = type(cell).__name__, cell.gates
+    odd = [each for each, kind in cell.vectors.items() if not isinstance(kind, Vector)]
+    if odd:
+        raise ValueError(
+            f"{name}.vectors must map names to rnn_zoo.algebra.Vector or Scalar; "
+            f"{odd[0]!r} is {cell.vectors[odd[0]]!r}"
+        )
+    own = replace(cell, vectors={})._layout_of(cell.units + 1)
+    others = {*own, *gains(gates), *shifts(dict.fromkeys(gates))}  # the last two of layer_norm
+    taken = [each for each in cell.vectors if hasattr(cell, each) or each in others]
+    if taken or not all(map(str.isidentifier, cell.vectors)):
+        raise ValueError(
+            f"{name}.vectors must have names that are not attributes or weights of a cell, got "
+            f"{', '.join(taken or cell.vectors)}"
         )
 
 
@@ -175,6 +193,10 @@ def _check_step(cell):
             return array if axis == -1 else array.T
 
         def pre(gate, *operands):
+            if gate not in answers:
+                raise ValueError(
+                    f"{name}.step reads the gate {gate!r}; its gates are {', '.join(answers)}"
+                )
             return turned(answers[gate])
 
         pre.axis = axis
@@ -193,6 +215,11 @@ def _check_step(cell):
             f"{name}.step reads gate_bias[{error}], but its forget_gates are "
             f"{', '.join(cell.forget_gates) or 'none'}"
         ) from None
+    if len(expected) != 1 + len(states):
+        raise ValueError(
+            f"{name}.step returns {len(expected) - 1} states; its state_names are "
+            f"{', '.join(cell.state_names)}"
+        )
     try:
         turned = run(-2)
     except Exception:  # of any backend: shapes that do not fit

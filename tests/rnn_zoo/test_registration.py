@@ -193,6 +193,12 @@ class Unkept(MineCell):
         super().__init__(units, **kwargs)
 
 
+class Turned(MineCell):
+    def __init__(self, units, rate=0.75, **kwargs):
+        super().__init__(units, **kwargs)
+        self.rate = 1 - rate
+
+
 class NoDefault(MineCell):
     def __init__(self, units, rate, **kwargs):
         super().__init__(units, **kwargs)
@@ -202,6 +208,7 @@ class NoDefault(MineCell):
     ("cell_class", "ranges", "message"),
     [
         (Unkept, {}, "Unkept must store its argument rate as self.rate"),
+        (Turned, {}, "must store its argument rate as it is: from 0.25, self.rate becomes 0.75"),
         (NoDefault, {}, "NoDefault: the argument rate needs a default"),
         (
             MineCell,
@@ -270,6 +277,21 @@ def stepping(step, **attributes):
         (
             lambda: stepping(MineCell.step, vectors={"alpha": 1.0}),
             "OddCell.vectors must map names to .*Vector or Scalar; 'alpha' is 1.0",
+        ),
+        (
+            lambda: stepping(lambda self, ops, x, pre, states: (pre("z", states[0]), states)),
+            "OddCell.step reads the gate 'z'; its gates are c",
+        ),
+        (
+            lambda: stepping(lambda self, ops, x, pre, states: (pre("c", 1), [*states, *states])),
+            "OddCell.step returns 2 states; its state_names are h",
+        ),
+        *(
+            (
+                lambda name=name: stepping(MineCell.step, vectors={name: rnn_zoo.algebra.Vector()}),
+                f"vectors must have names that are not attributes or weights of a cell, got {name}",
+            )
+            for name in ("units", "kernel", "initial_h", "c_gain", "c_shift")
         ),
     ],
 )

@@ -208,6 +208,20 @@ def test_targets_without_the_steps_at_their_axis_are_refused(drift):
         Evaluator(trial)(trial.random_weights())
 
 
+def test_several_targets_of_one_output_are_refused(drift):
+    """Their errors would broadcast."""
+
+    class Wide(Drift):
+        def draw(self, *arguments):
+            batch = super().draw(*arguments)
+            return batch._replace(targets=keras.ops.repeat(batch.targets, 2, axis=-1))
+
+    register("wide", Wide)
+    trial = Trial(TrainConfig("wide", "rnn", num_params=60, eval_samples=8))
+    with pytest.raises(UserError, match=r"Wide has output_dim 1, and targets of shape \(8, 3, 2\)"):
+        Evaluator(trial)(trial.random_weights())
+
+
 def test_lists_in_options_are_tuples_as_files_do_not_tell_them_apart(drift):
     config = TrainConfig("drift", "rnn", task_options={"scale": [1, (2, [3])]})
     assert config.task_options == {"scale": (1, (2, (3,)))}

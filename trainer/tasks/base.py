@@ -253,6 +253,11 @@ class Task:
                 f"{type(self).__name__} has {self.num_steps} steps, and targets of shape {shape}; "
                 f"its target_time_axis is {self.target_time_axis} and must be the axis of the steps"
             )
+        if self.target_time_axis == -2 and outputs.shape[-1] == 1 < shape[-1]:  # would broadcast
+            raise UserError(
+                f"{type(self).__name__} has output_dim 1, and targets of shape {shape}; it must be "
+                f"{shape[-1]}, or the targets have one number per step"
+            )
         return outputs, _cut(batch.targets, self.loss_steps, self.target_time_axis)
 
     def mean(self, values: Tensor, batch: Batch | WeightedBatch) -> Tensor:
