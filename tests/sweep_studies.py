@@ -69,7 +69,8 @@ def found(sweep):
 
 def begun(sweep):
     """Returns (study, process id) of every attempt so far."""
-    lines = (sweep.path / "states" / ".begun").read_text().split()
+    path = sweep.path / "states" / ".begun"
+    lines = path.read_text().split() if path.exists() else []
     return [tuple(line.split(":")) for line in lines]
 
 

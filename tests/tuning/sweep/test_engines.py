@@ -26,14 +26,14 @@ PATIENCE = 1.0
 
 
 def studying(sweep):
-    """Returns the ids of the processes that own a study."""
-    pids = set()
+    """Returns study -> id of the process that owns it."""
+    pids = {}
     for path in sweep.path.glob("studies/*/lease.json"):
         try:
-            pids.add(json.loads(path.read_text())["pid"])
+            pids[path.parent.name] = json.loads(path.read_text())["pid"]
         except (OSError, ValueError):
             continue
-    return [pid for pid in pids if os.path.exists(f"/proc/{pid}")]
+    return {study: pid for study, pid in pids.items() if os.path.exists(f"/proc/{pid}")}
 
 
 def kill(pid):
@@ -50,7 +50,8 @@ def test_workers_killed_at_random(engine, tmp_path):
     process = start(sweep, engine, 3)
     while process.poll() is None:
         time.sleep(0.15 * rng.random())
-        victims = studying(sweep)
+        attempts = [(study, str(pid)) for study, pid in studying(sweep).items()]
+        victims = [int(pid) for study, pid in attempts if (study, pid) in begun(sweep)]
         if kills < 25 and victims:
             kills += kill(rng.choice(victims))
     code, stdout, stderr = finish(process)
@@ -69,7 +70,7 @@ def test_the_driver_is_killed_and_restarted(engine, tmp_path):
     process.kill()
     process.communicate()
     # Workers end with their driver.
-    wait_for(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in owners))
+    wait_for(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in owners.values()))
     if engine == "local":  # Ray kills its workers with the cluster
         wait_for(lambda: all(sweep.state(n).status != "running" for n in sweep.specs))
     assert not all(sweep.state(name).is_over for name in sweep.specs)
