@@ -14,6 +14,8 @@ from scipy import special, stats
 from tuning.report import paper
 
 LEVEL = 0.95
+#: Most values outside the largest tie for which `mann_whitney` is exact.
+MOST_UNTIED = 40
 
 
 class Estimate(NamedTuple):
@@ -125,6 +127,43 @@ def slope(x: ArrayLike, y: ArrayLike, groups: Sequence | None = None) -> Estimat
     residual = float(((centred.y - value * centred.x) ** 2).sum())
     half = stats.t.ppf((1 + LEVEL) / 2, freedom) * math.sqrt(residual / freedom / square)
     return Estimate(value, value - half, value + half)
+
+
+def mann_whitney(first: ArrayLike, second: ArrayLike) -> tuple[float, float]:
+    """The two-sided Mann-Whitney test, whatever the ties.
+
+    Most losses may be tied, such as those at chance. The normal approximation then finds too many
+    differences, so p is exact, given all values, unless more than `MOST_UNTIED` of them are outside
+    the largest tie: the number of these that are in the first sample has the hypergeometric
+    distribution, and all choices of so many of them are equally probable.
+
+    Args:
+        first, second: (m,) and (n,) numbers.
+
+    Returns:
+        (fraction of the pairs in which the value of `first` is the smaller one, where ties count
+        half; p). They are 0.5 and 1 if there is nothing to compare.
+    """
+    size, total = np.size(first), np.size(first) + np.size(second)
+    ranks = stats.rankdata(np.concatenate([first, second]))
+    if not 0 < size < total or np.ptp(ranks) == 0:
+        return 0.5, 1.0
+    smaller = 1 - (ranks[:size].sum() - size * (size + 1) / 2) / (size * (total - size))
+    doubled = np.round(2 * ranks).astype(int)  # ties have mean ranks
+    shifts = doubled - np.bincount(doubled).argmax()
+    others = shifts[shifts != 0]
+    if len(others) > MOST_UNTIED:
+        return float(smaller), float(stats.mannwhitneyu(first, second, method="asymptotic").pvalue)
+    # ways[j, s]: choices of j values whose shifts add up to s, which begins at that of all below.
+    lowest, highest = others[others < 0].sum(), others[others > 0].sum()
+    ways = np.zeros((len(others) + 1, highest - lowest + 1))
+    ways[0, -lowest] = 1
+    for shift in others:
+        ways[1:] += np.roll(ways[:-1], shift, axis=1)  # sums do not leave the range
+    chosen = np.arange(len(others) + 1)
+    odds = stats.hypergeom.pmf(chosen, total, len(others), size) / special.comb(len(others), chosen)
+    tails, found = odds @ ways, shifts[:size].sum() - lowest
+    return float(smaller), float(min(1.0, 2 * min(tails[: found + 1].sum(), tails[found:].sum())))
 
 
 def welch(first: ArrayLike, second: ArrayLike) -> tuple[float, float, float]:

@@ -83,6 +83,55 @@ def test_welch_needs_two_values_of_each():
     assert all(map(math.isnan, statistics.welch([1.0], [1.0, 2.0])))
 
 
+@pytest.mark.parametrize("m, n", [(5, 5), (3, 8), (8, 12), (20, 19)])
+def test_mann_whitney_without_ties_is_scipys(m, n):
+    first, second = np.random.default_rng(m).normal(size=m), np.random.default_rng(n).normal(size=n)
+    u, p = stats.mannwhitneyu(first, second, method="exact")
+    wanted = 1 - u / (m * n), p
+    np.testing.assert_allclose(statistics.mann_whitney(first, second), wanted, rtol=1e-10)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_mann_whitney_with_ties_counts_all_permutations(seed):
+    first, second = np.split(np.random.default_rng(seed).integers(0, 4, 10), [4])
+
+    def wins(x, y):
+        return (x[:, None] < y).mean() + (x[:, None] == y).mean() / 2
+
+    wanted = stats.permutation_test((first, second), wins, n_resamples=np.inf).pvalue
+    found = statistics.mann_whitney(first, second)
+    np.testing.assert_allclose(found, (wins(first, second), wanted), rtol=1e-10)
+
+
+def test_mann_whitney_of_few_learners_is_fishers_test():
+    """Four of 40 learn, and none of 40 others: the normal approximation has p = 0.043."""
+    learners, others = [0.3, 0.5, 0.6, 0.7] + 36 * [1.0], 40 * [1.0]
+    wanted = stats.fisher_exact([[4, 36], [0, 40]]).pvalue
+    assert wanted > 0.1
+    for pair, share in (((learners, others), 0.55), ((others, learners), 0.45)):
+        np.testing.assert_allclose(statistics.mann_whitney(*pair), (share, wanted), rtol=1e-10)
+
+
+def test_mann_whitney_of_many_values_is_approximate():
+    first, second = (
+        np.random.default_rng(0).normal(0, 1, 80),
+        np.random.default_rng(1).normal(1, 1, 60),
+    )
+    u, p = stats.mannwhitneyu(first, second)
+    np.testing.assert_allclose(statistics.mann_whitney(first, second), (1 - u / 4800, p))
+    most = statistics.MOST_UNTIED  # where both meet, they hardly differ
+    for others in (most, most + 1):
+        first = np.append(np.linspace(0, 0.9, others - 12), 70 * [1.0])
+        second = np.append(np.linspace(0, 0.9, 12), 80 * [1.0])
+        p = stats.mannwhitneyu(first, second).pvalue
+        assert statistics.mann_whitney(first, second)[1] == pytest.approx(p, rel=0.3)
+
+
+@pytest.mark.parametrize("pair", [([], [1.0]), ([1.0], []), ([2.0, 2.0], [2.0])])
+def test_mann_whitney_of_nothing_to_compare(pair):
+    assert statistics.mann_whitney(*pair) == (0.5, 1.0)
+
+
 def test_multipliers_are_ratios_of_capacities_at_common_sizes():
     bests = frame(
         capacity(5000.0, num_params=1000),

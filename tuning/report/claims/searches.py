@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from tuning.report import paper, statistics
 from tuning.report.claims import floors
@@ -54,14 +53,6 @@ def by_trial(trials: pd.DataFrame) -> Scores:
     return {arch: each.to_numpy() for arch, each in losses}
 
 
-def wins(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
-    """Returns how often a score of `first` beats one of `second`, and the Mann-Whitney p-value."""
-    if not len(first) or not len(second) or np.ptp([*first, *second]) == 0:
-        return 0.5, 1.0
-    u, p = stats.mannwhitneyu(first, second)
-    return 1 - u / (len(first) * len(second)), float(p)
-
-
 def decide(tests: list[tuple[float, float]], complete: bool) -> str:
     """Verdict of tests that must all be won.
 
@@ -87,14 +78,18 @@ def gated_easier(trials: pd.DataFrame) -> Finding:
         gated = {arch: scores[arch] for arch in paper.GATED if arch in scores}
         complete &= depth > 1 or scores.keys() >= set(SHALLOW)
         for other in [arch for arch in _UNGATED if arch in scores and gated]:
-            each = {arch: wins(own, scores[other]) for arch, own in gated.items()}
+            each = {
+                arch: statistics.mann_whitney(own, scores[other]) for arch, own in gated.items()
+            }
             least = min(each, key=each.__getitem__)
             said.append(
                 f"{task} depth {depth} {each[least][0]:.0%} of the {LABELS[other]}'s "
                 f"({LABELS[least]})"
             )
             single += each.values()
-            pooled.append(wins(np.concatenate(list(gated.values())), scores[other]))
+            pooled.append(
+                statistics.mann_whitney(np.concatenate(list(gated.values())), scores[other])
+            )
     result = ", ".join(said) and f"searches of the worst gated one beat {', '.join(said)}"
     supported, contradicted = decide(single, complete), decide(pooled, complete)
     decided = verdict(supported == SUPPORTED, contradicted == CONTRADICTED)
@@ -116,7 +111,11 @@ def most_trainable(arch: str, depth: int, scores: dict[str, Scores], least: int 
         known = {name: found for name, found in each.items() if len(found) >= least}
         complete &= known.keys() >= {arch, *others}
         if arch in known:
-            tests += [wins(known[arch], known[other]) for other in others if other in known]
+            tests += [
+                statistics.mann_whitney(known[arch], known[other])
+                for other in others
+                if other in known
+            ]
     return decide(tests, complete)
 
 
