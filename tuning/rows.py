@@ -61,7 +61,7 @@ METRICS = {
 
 COLUMNS = (
     "run", "study", "run_id", "iteration", "is_rerun", "source", "algorithm", "profile", "setting",
-    *WORDS, *NUMBERS, "stopped_early", "origin", "activation", "optimizer", *OPTIONS,
+    *WORDS, *NUMBERS, "stopped_early", "is_partial", "origin", "activation", "optimizer", *OPTIONS,
     "num_inputs", "max_steps", *METRICS, "held", "narrowed", "outside",
     "fixed", "hparams", "curve", "validation", "lengths", *PROVENANCE, *OF_CONFIG, "excluded",
 )  # fmt: skip
@@ -70,7 +70,7 @@ JSON: dict[str, Any] = {**dict.fromkeys(NAMES, list[str]), "validation": list}
 JSON |= {"lengths": list[AtLength], "curve": list[float]}
 JSON |= {"setting": dict, "hparams": dict, "fixed": dict}
 #: Columns that tables of earlier versions lack.
-LATER = (*PROVENANCE, "validation", "lengths", "fixed", *OF_CONFIG, "excluded")
+LATER = (*PROVENANCE, "validation", "lengths", "fixed", *OF_CONFIG, "excluded", "is_partial")
 
 
 def of_file(
@@ -96,6 +96,7 @@ def of_file(
     rows, searched = {}, _searched_code(records)
     for record in records:
         row = rows[record.run_id] = _row(record, study, path.name, defaults, searched)
+        row["is_partial"] = path.name == TRIALS and len(records) < study.num_trials
         if row["is_rerun"] and best and not log.is_rerun(record, best):
             reason = PARTIAL_RERUN if log.repeats(record, best) else OTHER_RERUN
             row["excluded"] = row["excluded"] or reason

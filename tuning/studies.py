@@ -29,6 +29,8 @@ class Study:
         config: task, architecture and size of all trials, None if unknown.
         num_runs: number of trials and reruns to expect; 0 if it is unknown, or if a file that is
             written with the trials counts those that have ended.
+        num_trials: number of trials that it is to have, by its own settings or by its sweep's; 0 if
+            unknown.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Study:
     search: Mapping[str, str] = dataclasses.field(default_factory=dict)
     config: identity.ConfigFacts | None = None
     num_runs: int = 0
+    num_trials: int = 0
 
 
 def read(
@@ -85,6 +88,7 @@ def read(
         limits(study),
         facts.get("config"),
         0 if _is_counted(path) else facts.get("num_trials", 0) + wanted.get("reruns", 0),
+        max(each.get("num_trials", 0) for each in (facts, wanted.get("study", {}))),
     )
 
 

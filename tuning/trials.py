@@ -7,6 +7,7 @@ hyperparameter and metric. The columns of `read` are fields of `RunRecord` and `
     study, run_id   path of the study below `directory`; name of the trial within it
     iteration       number of the trial in its study, from 0; NaN outside a search
     is_rerun        whether it is a rerun of a study's best hyperparameters
+    is_partial      whether it is a trial of a study that does not have all of its trials yet
     source          "rnn-zoo" or "published"
     algorithm       search algorithm: "gp", "random", ...
     profile         "smoke", "laptop" or "paper": --profile of the sweep, study or run; None if it
@@ -203,8 +204,8 @@ def frame(found: list[dict] | pd.DataFrame) -> pd.DataFrame:
     own = ("num_inputs", "max_steps", "iteration", "peak_memory", "data_seed", "eval_samples")
     for name in (*rows.NUMBERS, *rows.OPTIONS, *rows.METRICS, *own):
         trials[name] = pd.to_numeric(trials[name], errors="coerce")
-    for name in ("is_rerun", "stopped_early"):
-        trials[name] = trials[name].astype(bool)
+    for name in ("is_rerun", "stopped_early", "is_partial"):
+        trials[name] = trials[name].eq(True)
     missing = dict.fromkeys((*rows.NAMES, "validation", "lengths"), "[]")
     missing |= {"fixed": "{}", "excluded": ""}
     for name, value in missing.items():

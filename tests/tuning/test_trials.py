@@ -152,6 +152,26 @@ def test_a_run_of_the_trainer_counts_and_one_under_way_does_not(tmp_path):
     assert found.algorithm.isna().all() and found.iteration.isna().all()
 
 
+def test_trials_of_studies_that_lack_some_are_partial(tmp_path):
+    studies = tmp_path / "sweep/studies"
+    for name, wanted in (("whole", 2), ("begun", 3), ("grown", 2)):
+        write(studies / name / "trials.jsonl", record("00000"), record("00001"))
+        (studies / name / "study.json").write_text(json.dumps({"num_trials": wanted}))
+        write(studies / name / "reruns.jsonl", record("0000-abcdef12", config={"seed": 4}))
+    config = {"task": "capacity", "arch": "rnn", "depth": 1, "num_params": 1, "train_steps": 1}
+    manifest = [
+        {"name": name, "config": config, "study": {"num_trials": wanted}}
+        for name, wanted in (("whole", 2), ("begun", 3), ("grown", 9))
+    ]
+    (tmp_path / "sweep/sweep.json").write_text(json.dumps({"studies": manifest}))
+    found = trials.read(tmp_path, everything=True)[0]
+    partial = found[~found.is_rerun].groupby("study", observed=True).is_partial.unique()
+    assert {str(name)[-5:]: list(each) for name, each in partial.items()} == {
+        "whole": [False], "begun": [True], "grown": [True]
+    }  # fmt: skip
+    assert not found[found.is_rerun].is_partial.any()
+
+
 @pytest.mark.parametrize("results", ["checkpoints/step-1.safetensors", "metrics.jsonl"])
 def test_a_run_that_lost_its_record_is_named(tmp_path, results):
     write(tmp_path / "mine/record.json", record("mine"))

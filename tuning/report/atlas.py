@@ -28,7 +28,7 @@ from tuning.sweep import config
 
 LEARNS, DIVERGES, SPEED = "trials that learn, %", "trials that diverge, %", "steps per second"
 #: Columns that describe a cell, before those that measure it.
-FACTS = ("cell", "authors", "year", "states")
+FACTS = ("cell", "equations from", "year", "states")
 #: Gin file of the project's columns.
 FILE = "gin_configs/atlas.gin"
 #: The source of the architectures of `ARCHS`.

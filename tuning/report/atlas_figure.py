@@ -14,7 +14,8 @@ from tuning.report.paper import LABELS
 CAPTION = (
     "Ease of training is the share of trials with random hyperparameters that learn. Stored bits "
     "are those of the median seed's best trial, and lines span the seeds. Cells of the paper are "
-    "in colour. The table has both numbers with their intervals."
+    "in colour, and marks of cells with a forget gate are filled. The table has both numbers with "
+    "their intervals."
 )
 #: Size of the picture in inches, for some fifty names.
 SIZE = (7.2, 5.4)

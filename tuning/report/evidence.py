@@ -46,7 +46,9 @@ class Evidence:
         compare shares of trials, the remaining ones are drawn from the existing ones by a Bayesian
         bootstrap: with random weights, so that they are as uncertain as the shares.
         """
-        frames, new = [self._found], []
+        names = {place for point in studies for place in self.places(point)}
+        is_left = self._found.is_partial & ~self._found.study.isin(names)
+        frames, new = [self._found.assign(is_partial=is_left)], []
         for point in studies:
             rows = self._rows.get(designs.key(point))
             if rows is None:
@@ -93,7 +95,7 @@ def _continuing(rows, more):
     iterations = np.arange(last + 1, last + 1 + len(more))
     run_ids = [f"{i:05d}-planned" for i in iterations]
     names = {"study": study, "run_id": run_ids, "run": [f"{study}/{i}" for i in run_ids]}
-    return more.assign(iteration=iterations.astype(float), **names)
+    return more.assign(iteration=iterations.astype(float), is_partial=False, **names)
 
 
 def key_of(row: Any) -> tuple:

@@ -111,7 +111,9 @@ def relu_effect(trials: pd.DataFrame, depth: int = 1) -> Chart | None:
             table = note_seeds(chart, over_seeds(found, SIZE, "num_params", "bits_per_parameter"))
             for arch in in_order(table.arch):
                 line = table[table.arch == arch].sort_values("x")
-                chart.line(line, arch, dashes, label=None if dashes == "-" else "ReLU only")
+                chart.line(line, arch, dashes)
+    chart.key("tanh or ReLU", "-")
+    chart.key("ReLU only", "--")
     chart.axes.set_ylim(bottom=0)
     return chart.or_none()
 
@@ -231,6 +233,10 @@ def boxes(trials: pd.DataFrame, depth: int) -> Chart | None:
     if chart.points.y.max() > 20 * chart.points.y.min() > 0:
         chart.axes.set_yscale("log")
     chart.above(-0.55, "diverged:", "right")
+    chart.note(
+        "Boxes: quartiles of the trials that did not diverge; whiskers: up to 1.5 interquartile "
+        "ranges."
+    )
     if trials.source.nunique() > 1:
         chart.note("Faint boxes: published trials, whose diverged ones are not counted.")
     chart.categories(names)

@@ -15,10 +15,11 @@ from rnn_zoo.architectures import ARCHITECTURES
 from trainer.optimizers import OPTIMIZERS
 from tuning.report import page
 from tuning.report.chart import Chart
+from tuning.report.claims.base import ALPHA
 from tuning.report.claims.floors import LEARNED
 from tuning.report.paper import label
 from tuning.report.selection import holds, limits, limits_of, task_in_words
-from tuning.report.statistics import Estimate, share, share_difference
+from tuning.report.statistics import Estimate, fisher, share, share_difference
 from tuning.sweep import config
 
 #: Largest difference of the shares that learn that is taken as a closed gap.
@@ -28,7 +29,8 @@ CAPTION = (
     "are compared to gated cells trained with the optimizer that suits them best, that of their "
     "least loss on valid. The gap in shares is the share of the gated cells' trials that learned "
     "minus that of the RNNs', with Newcombe's 95 % interval. It is closed if the interval lies "
-    f"below {CLOSE}, the dashed line of the figure, or else open if it lies above 0. The gap in "
+    f"below {CLOSE}, the dashed line of the figure. Otherwise it remains if the shares differ by "
+    "Fisher's exact test, at p < 0.05 divided by the number of optimizers. The gap in "
     "losses is that of the best trials on valid, as loss / chance. It has no interval, since a few "
     "trials do not tell how far their best varies. Intervals of shares are Wilson's."
 )
@@ -101,7 +103,8 @@ def table(found: pd.DataFrame) -> pd.DataFrame:
         if not gated:
             continue
         reference = gated[min(gated, key=lambda name: gated[name].objective.min())]
-        for optimizer, rnns in _parts(of_task[~of_task.is_gated]):
+        ungated = list(_parts(of_task[~of_task.is_gated]))
+        for optimizer, rnns in ungated:
             row = {"task": task, "optimizer": optimizer}
             row["trials per cell"] = int(rnns.groupby("study", observed=True).size().min())
             row |= _summary("RNNs", rnns) | _summary("gated cells", gated.get(optimizer))
@@ -110,7 +113,8 @@ def table(found: pd.DataFrame) -> pd.DataFrame:
             difference = gap(rnns, reference)
             row |= _columns("gap in shares", difference)
             row["gap in losses"] = float(_best(rnns).ratio - best.ratio)
-            row["the gap is"] = verdict(difference, float(best.ratio))
+            p = fisher(_learned(reference), _learned(rnns)) * len(ungated)
+            row["the gap"] = verdict(difference, p, float(best.ratio))
             rows.append(row)
     return pd.DataFrame(rows)
 
@@ -148,18 +152,19 @@ def gap(rnns: pd.DataFrame, gated: pd.DataFrame) -> Estimate:
     return share_difference(_learned(gated), _learned(rnns))
 
 
-def verdict(difference: Estimate, reference: float) -> str:
-    """Whether a gap in shares is closed, open or undecided.
+def verdict(difference: Estimate, p: float, reference: float) -> str:
+    """Whether a gap in shares is closed, remains or is undecided.
 
     Args:
         difference: result of `gap`.
+        p: Fisher's for equal shares, times the number of optimizers that are compared.
         reference: loss / chance of the best gated cell.
     """
     if reference >= LEARNED:
         return "none: no gated cell learned"
     if difference.high < CLOSE:
         return "closed"
-    return "open" if difference.low > 0 else "undecided"
+    return "remains" if difference.value > 0 and p < ALPHA else "undecided"
 
 
 def draw(rows: pd.DataFrame) -> Chart | None:

@@ -91,6 +91,11 @@ def share_difference(first: tuple[int, int], second: tuple[int, int]) -> Estimat
     return Estimate(p - q, p - q - below, p - q + above)
 
 
+def fisher(first: tuple[int, int], second: tuple[int, int]) -> float:
+    """Fisher's exact p-value for equal fractions, each given as (count, total)."""
+    return float(stats.fisher_exact([[n, total - n] for n, total in (first, second)]).pvalue)
+
+
 def share_ratio(first: tuple[int, int], second: tuple[int, int]) -> Estimate:
     """Ratio of two fractions, each given as (count, total), with Katz's interval.
 

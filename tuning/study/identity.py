@@ -50,6 +50,7 @@ class SearchFacts(TypedDict, total=False):
     algorithm: str
     ranges: dict[str, Any]
     early_stopping: str
+    num_trials: Size
 
 
 class Facts(TypedDict, total=False):

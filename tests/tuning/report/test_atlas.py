@@ -73,7 +73,7 @@ def test_a_result_is_the_median_seed_s_best_trial_with_the_range_of_the_seeds():
     assert text.loc["gru", PARENS] == "some seeds diverged (0.5)"
     assert text.loc["mgu", BITS] == text.loc["lstm", PARENS] == "not run"
     assert list(cells.index) == list(ARCHITECTURES)
-    assert text.loc["mgu", "authors":"states"].tolist() == ["Zhou et al.", "2016", "h"]
+    assert text.loc["mgu", "equations from":"states"].tolist() == ["Zhou et al.", "2016", "h"]
 
 
 def test_recovered_variance_is_divided_by_the_share_of_numbers_with_a_unit():

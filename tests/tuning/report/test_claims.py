@@ -1,10 +1,13 @@
 """Rules on handmade trials: floors, fairness, and the trials that each rule may use."""
 
+import itertools
 import json
 import math
+import re
 
+import numpy as np
 import pytest
-from report_rows import capacity, frame, losses, trial
+from report_rows import capacity, diverging, frame, losses, trial
 from slow import slow_except
 
 from tuning.report import paper
@@ -98,6 +101,38 @@ def test_trials_known_beforehand_are_shown_but_decide_nothing():
     assert finding.result.startswith("depth 1 50.0%") and "no evidence" in finding.result
     assert check("irnn_diverges", *rows).verdict == SUPPORTED
     assert check("irnn_diverges", *rows).runs == 200
+
+
+def test_unfinished_studies_are_shown_but_decide_nothing():
+    rows = diverging("irnn", 0.5, seed=1)
+    assert check("irnn_diverges", *rows).verdict == SUPPORTED
+    finding = check("irnn_diverges", *(row | {"is_partial": True} for row in rows))
+    assert finding.verdict == TOO_FEW and "of unfinished studies, so no evidence" in finding.result
+    levels = {arch: 1 if arch == "gru" else 5 for arch in SHALLOW}
+    rows = both_tasks(levels, algorithm="random", seeds=6)
+    assert check("gru_untuned", *rows).verdict == SUPPORTED
+    rows = [row | {"is_partial": row["arch"] == "lstm"} for row in rows]
+    assert check("gru_untuned", *rows).verdict == TOO_FEW
+
+
+def test_few_trials_at_a_depth_are_shown_but_do_not_decide():
+    rows = diverging("irnn", 0.5, seed=1), diverging("irnn", 0.8, count=40, depth=8, seed=1)
+    finding = check("irnn_diverges", *itertools.chain(*rows))
+    assert finding.verdict == SUPPORTED and finding.runs == 240
+    assert re.search(r"depth 8 80.0% \[.*\] of 40, too few for the rule", finding.result)
+
+
+@pytest.mark.parametrize("learners, same", [(24, 0), (60, 1)])
+def test_a_sample_without_learners_is_no_certainty(learners, same):
+    """Welch's t takes it for one without variance: of 24 of 600 against 0 of 132 p is 5e-6."""
+    learned = np.linspace(0.5, 0.9, learners)
+    losses = {"lstm": [*learned, *[1.0] * (600 - learners)], "rnn": [1.0] * 132}
+    rows = [
+        trial("parens", 18 * loss, arch=arch, algorithm="random", chance_loss=18.0, seed=1,
+              study=arch, iteration=number)
+        for arch, found in losses.items() for number, loss in enumerate(found)
+    ]  # fmt: skip
+    assert check("table_app_2", *rows).result.startswith(f"{same} of 1 pairs")
 
 
 def test_samples_that_share_their_input_are_no_evidence():

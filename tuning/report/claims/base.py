@@ -56,7 +56,8 @@ class Claim:
     def check(self, trials: pd.DataFrame) -> Finding:
         """Judges the claim by trials that pass the floors and are not in `floors.SEEN`.
 
-        If there are none, the result describes the trials in `floors.SEEN`, without a verdict.
+        If there are none, the result describes the trials in `floors.SEEN` and of unfinished
+        studies, without a verdict.
         Trials of architectures and tasks outside the paper are ignored.
         """
         trials = of_paper(trials)
@@ -64,13 +65,15 @@ class Claim:
         finding = self.decide(found) if len(found) else Finding()
         if finding.runs:
             return finding
-        found = floors.evidence(trials)
+        found = floors.evidence(trials.assign(is_partial=False))
         result, runs, _ = self.decide(found) if len(found) else Finding()
         return Finding(f"{result} ({NO_EVIDENCE})" if result else "", runs)
 
 
-#: End of a result that has no other trials than those known when the rules were written.
-NO_EVIDENCE = "from trials known when the rules were written, so no evidence"
+#: End of a result that no verdict rests on.
+NO_EVIDENCE = (
+    "from trials known when the rules were written or of unfinished studies, so no evidence"
+)
 
 
 def verdict(supported: bool, contradicted: bool) -> str:

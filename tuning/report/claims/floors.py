@@ -60,8 +60,11 @@ SEEN = (
 def evidence(trials: pd.DataFrame) -> pd.DataFrame:
     """Trials that train long enough, in studies with enough such trials.
 
-    Reruns are kept if they are long enough. Capacity trials with too many collisions are left out.
+    Studies count once they have all trials that they were planned with: whoever judges a growing
+    study again and again will find a difference at some time. Reruns are kept if they are long
+    enough. Capacity trials with too many collisions are left out.
     """
+    trials = trials[~trials.is_partial]
     steps = trials.task.astype(object).map({task: floor.steps for task, floor in FLOORS.items()})
     long = trials[(statistics.steps(trials) >= steps).to_numpy(bool) & ~collide(trials)]
     least = long.task.astype(object).map({task: floor.trials for task, floor in FLOORS.items()})
