@@ -46,7 +46,8 @@ class AbstractRNNCell(WeightedCell, NoisyCell):
         units: N.
         activation: the elementwise nonlinearity s, as accepted by `keras.activations.get`.
         recurrent_activation: the elementwise nonlinearity of the gates, in place of the sigmoid.
-        use_bias: whether the gates have biases b. A read-in keeps its own.
+        use_bias: whether the gates have biases b. A read-in keeps its own. Cells whose gates have
+            none, such as the FastGRNN, refuse False.
         gate_bias: b^fg, added to the pre-activation of each gate in `forget_gates`: one number for
             all, or a dict from gate to number. A hyperparameter, not a weight. Cells without forget
             gates ignore it.
@@ -164,6 +165,8 @@ class AbstractRNNCell(WeightedCell, NoisyCell):
         if self.recurrent_activation is not keras.activations.sigmoid:
             self._check_used("recurrent_activation", "recurrent_activation" in used)
         self.use_bias = switch("use_bias", use_bias)
+        if not self.use_bias:
+            self._check_used("use_bias", gates_with(self.gates, "bias"))
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.recurrent_initializer = keras.initializers.get(recurrent_initializer)
         self.bias_initializer = keras.initializers.get(bias_initializer)

@@ -333,6 +333,10 @@ def test_arguments_of_keras_that_change_nothing_are_accepted():
     options = {"unroll": True, "use_cudnn": "auto", "implementation": 1, "reset_after": False}
     layer = rnn_zoo.layers.GRU(UNITS, **options, recurrent_activation="sigmoid")
     assert not options.keys() & layer.get_config().keys()
+    for cell in (rnn_zoo.FastGRNNCell, rnn_zoo.LRUCell):  # biases of the first are vectors
+        assert cell(4, use_bias=True).use_bias
+        with pytest.raises(ValueError, match=f"{cell.__name__} do not use use_bias; omit it"):
+            cell(4, use_bias=False)
     with pytest.raises(ValueError, match="RNNCell do not use recurrent_activation; omit it"):
         rnn_zoo.layers.SimpleRNN(3, recurrent_activation="relu")
 
