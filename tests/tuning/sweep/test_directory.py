@@ -504,4 +504,24 @@ def test_reruns_do_not_stand_for_trials(tmp_path):
         values = {"config": {"seed": seed, "data_seed": seed}}
         log = TrialLog(study / ("reruns.jsonl" if seed else "trials.jsonl"))
         log.append(records.record(f"{seed}", 0.5, max_params=spec.config.num_params, **values))
-    assert sweep.state("study-000") == State("waiting", 6)
+    assert sweep.state("study-000") == State("waiting", 2)
+
+
+def test_reruns_that_the_sweep_does_not_want_are_no_damage(tmp_path):
+    spec = sweep_studies.spec(0, num_trials=1)
+    sweep = Sweep(tmp_path / "sweep", [spec])
+    sweep.create()
+    study = sweep.study_path("study-000")
+    study.mkdir()
+
+    def add(file, seed):
+        values = {"config": {"seed": seed, "data_seed": seed}}
+        record = records.record(f"{seed}", 0.5, max_params=spec.config.num_params, **values)
+        TrialLog(study / file).append(record)
+
+    add("trials.jsonl", 0)
+    state = dataclasses.replace(sweep.state("study-000"), seconds=7.0, wanted=1)
+    sweep.write_state("study-000", state)
+    add("reruns.jsonl", 1)
+    assert sweep.state("study-000") == state and not state.note
+    assert sweep.num_ended("study-000") == 1
