@@ -223,6 +223,8 @@ def _lack(run_dir, best):
         held = directory.read_record()
     except UserError as error:
         return f"its run is damaged: {error}"
+    except OSError as error:
+        return f"its run is damaged: {error.filename}: {error.strerror}"
     if (held.identity, held.objective) != (best.identity, best.objective):
         return f"its weights were not kept: {run_dir} holds another run"
     return "" if directory.has_checkpoint else f"its weights are lost: {run_dir} has no checkpoint"

@@ -312,6 +312,9 @@ def test_a_directory_with_the_run_of_another_trial_is_not_that_of_the_best(path)
     (run_dir / "record.json").write_text("{}")
     assert "record.json: " in tune._lack(run_dir, best)
     (run_dir / "record.json").unlink()
+    (run_dir / "record.json").mkdir()
+    assert "record.json: it is not a regular file" in tune._lack(run_dir, best)
+    (run_dir / "record.json").rmdir()
     assert tune._lack(run_dir, best) == "its weights were not kept"
 
 
