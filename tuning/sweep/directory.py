@@ -352,8 +352,11 @@ class Sweep:
         except FileNotFoundError:
             found = self._found(name)
             return self._state_of_results(name), found.foreign or found.damaged
-        except (json_files.Damaged, OSError):
+        except json_files.Damaged:
             problem = f"{name}.json was damaged, and its times are lost"
+            return self._state_of_results(name), problem
+        except OSError as error:  # another user's, or on a disk that fails
+            problem = f"{name}.json cannot be read: {error.strerror}"
             return self._state_of_results(name), problem
         if held.status != DONE:
             return held, ""

@@ -1,6 +1,7 @@
 """The files of a sweep, and the states of its studies."""
 
 import dataclasses
+import errno
 import io
 import json
 import os
@@ -15,6 +16,7 @@ from processes import environment
 from rich.console import Console
 
 from trainer import UserError, names
+from trainer.storage import json_files
 from tuning.study.log import TrialLog
 from tuning.sweep import growth, status, worker
 from tuning.sweep.directory import State, Sweep
@@ -245,7 +247,8 @@ def test_a_damaged_state_is_replaced(tmp_path):
     assert sweep.state("study-000") == State(note=note)
     (sweep.path / "states/study-000.json").unlink()
     (sweep.path / "states/study-000.json").mkdir()
-    assert sweep.state("study-000") == DAMAGED
+    note = "study-000.json cannot be read: it is not a regular file"
+    assert sweep.state("study-000") == State(note=note)
 
 
 def lose(sweep):
@@ -505,6 +508,21 @@ def test_reruns_do_not_stand_for_trials(tmp_path):
         log = TrialLog(study / ("reruns.jsonl" if seed else "trials.jsonl"))
         log.append(records.record(f"{seed}", 0.5, max_params=spec.config.num_params, **values))
     assert sweep.state("study-000") == State("waiting", 2)
+
+
+def test_a_state_that_cannot_be_read_is_not_called_damaged(tmp_path, monkeypatch):
+    sweep = sweep_studies.make(tmp_path / "sweep", 1)
+    sweep.create()
+    read = json_files.read
+
+    def refuse(path, *arguments):
+        if path.parent.name == "states":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return read(path, *arguments)
+
+    monkeypatch.setattr(json_files, "read", refuse)
+    note = "study-000.json cannot be read: Permission denied"
+    assert sweep.state("study-000") == State(note=note)
 
 
 def test_reruns_that_the_sweep_does_not_want_are_no_damage(tmp_path):
