@@ -48,8 +48,8 @@ def register(
         TypeError: `cell_class` is not a subclass of `AbstractRNNCell`.
         ValueError: the name is taken or malformed; the class lacks gates, states or equations, or
             overrides `build`; its step mixes units; or an argument of its constructor lacks a
-            default, or an attribute of the same name and value. A class with the module and name of
-            the registered one replaces it, which helps in notebooks.
+            default, or an attribute of the same name, which keeps its value. A class with the
+            module and name of the registered one replaces it, which helps in notebooks.
 
     Example:
         class LeakyCell(rnn_zoo.AbstractRNNCell):
@@ -116,12 +116,15 @@ def _check_options(cell_class, options, ranges):
         raise ValueError(f"{name} must store its argument {missing[0]} as self.{missing[0]}")
     config = cell.get_config()
     again = cell_class.from_config(config).get_config()
-    changed = [option for option in options if again[option] != config[option]]
-    if changed:
-        raise ValueError(
-            f"{name} must store its argument {changed[0]} as it is: from {config[changed[0]]!r}, "
-            f"self.{changed[0]} becomes {again[changed[0]]!r}"
-        )
+    # A number is stored as it is; other defaults may stand for an object.
+    given = {name: value for name, value in options.items() if isinstance(value, (int, float))}
+    for before, after in ((given, config), (config, again)):
+        for option, value in before.items():
+            if option in options and after[option] is not value and after[option] != value:
+                raise ValueError(
+                    f"{name} must store its argument {option} as it is: from {value!r}, "
+                    f"self.{option} becomes {after[option]!r}"
+                )
 
 
 def _are_names(found):

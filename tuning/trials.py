@@ -147,8 +147,9 @@ def with_copies(trials: pd.DataFrame) -> pd.DataFrame:
         setting=kept.setting.astype(object).map(_corpus, na_action="ignore"),
     )
     kept = kept[kept.duplicated(list(_SAME), keep=False)]
-    # A run that replays a trial is the copy, wherever it is.
-    kept = kept.assign(is_run=kept.iteration.isna()).sort_values("is_run", kind="stable")
+    # A run that replays a trial is the copy, wherever it is, and so is an unfinished study's trial.
+    kept = kept.assign(is_run=kept.iteration.isna())
+    kept = kept.sort_values(["is_run", "is_partial"], kind="stable")
     same = [str(values) for values in kept[list(_SAME)].itertuples(index=False, name=None)]
     for _, alike in kept.groupby(np.array(same, object)):
         originals: list[Any] = []

@@ -83,7 +83,7 @@ def parse_card(content: bytes) -> Preset:
 def refuse_unnamed(
     directory: pathlib.Path, index: Collection[str], weights: Iterable[pathlib.Path] = ()
 ) -> None:
-    """Refuse cards that a directory's index has lost, as they would be replaced or removed.
+    """Raise if a card is missing from a directory's index: it would be replaced or removed.
 
     Args:
         directory: the directory of all presets.
@@ -91,7 +91,7 @@ def refuse_unnamed(
         weights: files of weights that are refused, too.
 
     Raises:
-        ValueError: there is one.
+        ValueError: a card or a file of weights is not in the index.
     """
     cards = [path for path in directory.glob("*/*.json") if _is_card(path)]
     for path in sorted((*cards, *weights)):

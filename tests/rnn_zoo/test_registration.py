@@ -199,6 +199,12 @@ class Turned(MineCell):
         self.rate = 1 - rate
 
 
+class Constant(MineCell):
+    def __init__(self, units, rate=0.5, **kwargs):
+        super().__init__(units, **kwargs)
+        self.rate = 0.25
+
+
 class NoDefault(MineCell):
     def __init__(self, units, rate, **kwargs):
         super().__init__(units, **kwargs)
@@ -208,7 +214,8 @@ class NoDefault(MineCell):
     ("cell_class", "ranges", "message"),
     [
         (Unkept, {}, "Unkept must store its argument rate as self.rate"),
-        (Turned, {}, "must store its argument rate as it is: from 0.25, self.rate becomes 0.75"),
+        (Turned, {}, "must store its argument rate as it is: from 0.75, self.rate becomes 0.25"),
+        (Constant, {}, "must store its argument rate as it is: from 0.5, self.rate becomes 0.25"),
         (NoDefault, {}, "NoDefault: the argument rate needs a default"),
         (
             MineCell,

@@ -224,11 +224,14 @@ np.savez("answers.npz", **answers)
 """
 
 
-def test_litert_refuses_tensors_that_no_file_holds(tmp_path):
-    model = build_model("rnn", 1, 3, 2, 4)
-    message = "batch_size 20,000 and time_steps 9,000 make a tensor of 720,000,000 values, of at"
+@pytest.mark.parametrize(
+    "sizes, values", [((20_000, 9_000), "720,000,000"), ((2**24, 1), "402,653,184")]
+)
+def test_litert_refuses_sizes_too_large_for_a_file(tmp_path, sizes, values):
+    model = build_model("lstm", 2, 6, 2, 4)  # four states of 6 numbers
+    message = f"make tensors of {values} values; the limit is 268,435,456"
     with pytest.raises(UserError, match=message):
-        package.export_model(model, tmp_path / "out", "litert", 20_000, 9_000)
+        package.export_model(model, tmp_path / "out", "litert", *sizes)
     assert not list(tmp_path.iterdir())
 
 

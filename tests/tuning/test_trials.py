@@ -172,6 +172,15 @@ def test_trials_of_studies_that_lack_some_are_partial(tmp_path):
     assert not found[found.is_rerun].is_partial.any()
 
 
+def test_the_trials_of_an_unfinished_study_are_the_copies(tmp_path):
+    for name, number in (("a", 1), ("b", 2)):
+        found = [record(f"{i:05d}", config={"lr_init": 0.1 + i}) for i in range(number)]
+        write(tmp_path / name / "trials.jsonl", *found)
+        (tmp_path / name / "study.json").write_text('{"num_trials": 2}')
+    found = trials.read(tmp_path, everything=True)[0].set_index("run")
+    assert found.excluded.to_dict() == {"a/00000": COPY, "b/00000": "", "b/00001": ""}
+
+
 @pytest.mark.parametrize("results", ["checkpoints/step-1.safetensors", "metrics.jsonl"])
 def test_a_run_that_lost_its_record_is_named(tmp_path, results):
     write(tmp_path / "mine/record.json", record("mine"))

@@ -14,7 +14,8 @@ from trainer.errors import UserError
 
 TITLE = "LiteRT"
 REQUIRES: tuple[str, ...] = ()
-#: Most values of a tensor. A file is of less than 2 GiB, and holds the initial states.
+#: Most values of all initial states, and of the inputs or outputs. A file, which holds the
+#: states, has less than 2 GiB.
 MOST_VALUES = 2**28
 
 
@@ -55,10 +56,10 @@ def _check_sizes(signatures, batch_size, time_steps):
     outputs = batch_size * time_steps * signatures.model.output_shape[-1]
     inputs = batch_size * time_steps * signatures.model.input_shape[-1]
     states = [spec.shape.num_elements() for spec in signatures.state_specs(batch_size).values()]
-    if (largest := max(inputs, outputs, *states)) > MOST_VALUES:
+    if (most := max(inputs, outputs, sum(states))) > MOST_VALUES:
         raise UserError(
-            f"batch_size {batch_size:,} and time_steps {time_steps:,} make a tensor of {largest:,} "
-            f"values, of at most {MOST_VALUES:,}; choose smaller ones"
+            f"batch_size {batch_size:,} and time_steps {time_steps:,} make tensors of {most:,} "
+            f"values; the limit is {MOST_VALUES:,}. Choose smaller sizes"
         )
 
 

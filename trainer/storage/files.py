@@ -69,7 +69,7 @@ def _entries(directory, depth):
 def whole_directory(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     """Makes a temporary directory that replaces `path` when the block succeeds.
 
-    Only files of the same paths are replaced: a directory that holds others is someone's. A kill
+    A directory that holds anything else than the new one, at any depth, is someone's. A kill
     leaves the old directory or the new one, but never a partial one. If it comes between
     two renames, the old one has a hidden name until the next call.
 

@@ -29,8 +29,9 @@ CAPTION = (
     "are compared to gated cells trained with the optimizer that suits them best, that of their "
     "least loss on valid. The gap in shares is the share of the gated cells' trials that learned "
     "minus that of the RNNs', with Newcombe's 95 % interval. It is closed if the interval lies "
-    f"below {CLOSE}, the dashed line of the figure. Otherwise it remains if the shares differ by "
-    "Fisher's exact test, at p < 0.05 divided by the number of optimizers. The gap in "
+    f"below {CLOSE}, the dashed line of the figure. Otherwise it remains if the gated cells' share "
+    "is larger by Fisher's exact test, at p < 0.05 divided by the number of optimizers, or else is "
+    "undecided. The gap in "
     "losses is that of the best trials on valid, as loss / chance. It has no interval, since a few "
     "trials do not tell how far their best varies. Intervals of shares are Wilson's."
 )

@@ -140,7 +140,7 @@ def mann_whitney(first: ArrayLike, second: ArrayLike) -> tuple[float, float]:
     Most losses may be tied, such as those at chance. The normal approximation then finds too many
     differences, so p is exact, given all values, unless more than `MOST_UNTIED` of them are outside
     the largest tie: the number of these that are in the first sample has the hypergeometric
-    distribution, and all choices of so many of them are equally probable.
+    distribution, and all subsets of that size are equally probable.
 
     Args:
         first, second: (m,) and (n,) numbers.
@@ -159,7 +159,7 @@ def mann_whitney(first: ArrayLike, second: ArrayLike) -> tuple[float, float]:
     others = shifts[shifts != 0]
     if len(others) > MOST_UNTIED:
         return float(smaller), float(stats.mannwhitneyu(first, second, method="asymptotic").pvalue)
-    # ways[j, s]: choices of j values whose shifts add up to s, which begins at that of all below.
+    # ways[j, s]: subsets of j values by the sum of their shifts; column 0 is the smallest sum.
     lowest, highest = others[others < 0].sum(), others[others > 0].sum()
     ways = np.zeros((len(others) + 1, highest - lowest + 1))
     ways[0, -lowest] = 1

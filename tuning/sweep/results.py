@@ -43,8 +43,9 @@ def read(study: pathlib.Path, spec: Spec) -> Results:
     records = found.records.values()
     best = next(iter(log.ranked(records)), None)
     # A trial that was the best before may have reruns too, and the user may have made others.
-    reruns = log.read(study / log.RERUNS)[0].values() if best else ()
-    count = min(spec.reruns, sum(log.is_rerun(record, best) for record in reruns))
+    reruns = log.read(study / log.RERUNS)[0].values()
+    count = sum(best is not None and log.is_rerun(record, best) for record in reruns)
+    count = min(spec.reruns, count)
     fields = {
         "trials": len(records) + count,
         "infeasible": sum(record.objective is None for record in records),

@@ -19,6 +19,7 @@ from tuning.report.claims import CLAIMS, CONTRADICTED, SUPPORTED, TOO_FEW, Findi
 from tuning.report.designs import Design
 from tuning.report.evidence import Evidence, key_of
 from tuning.sweep.config import parse
+from tuning.trials import together
 
 #: Designs that differ, by the name of their first claim.
 DISTINCT = list({id(design): name for name, design in [*designs.DESIGNS.items()][::-1]}.values())
@@ -139,6 +140,16 @@ def test_a_search_continues_around_its_best(rng):
     assert 0.25 <= np.mean(np.array(beaten) > 1) < 1
     # Without the fit, simulated trials reach only two thirds of a best that is 1.5 times the usual.
     assert np.median(beaten) == pytest.approx(1, abs=0.15)
+
+
+def test_studies_of_a_plan_are_complete_and_others_are_as_they_were(rng):
+    rows, points = half_done("capacity", rng, task_options={"num_inputs": 26})
+    other = rows.assign(study="other", seed=9)
+    found = together([rows, other]).assign(is_partial=True)
+    completed = Evidence(found).completed(points, rng)
+    partial = completed.groupby("study", observed=True).is_partial.agg(["any", "all", "size"])
+    assert partial.loc["other"].tolist() == [True, True, 20]
+    assert partial.drop("other").to_numpy().tolist() == [[False, False, 40]]
 
 
 def test_shares_continue_with_their_own_uncertainty(rng):

@@ -70,7 +70,7 @@ class Claim:
         return Finding(f"{result} ({NO_EVIDENCE})" if result else "", runs)
 
 
-#: End of a result that no verdict rests on.
+#: Suffix of results that give no verdict.
 NO_EVIDENCE = (
     "from trials known when the rules were written or of unfinished studies, so no evidence"
 )

@@ -60,8 +60,8 @@ SEEN = (
 def evidence(trials: pd.DataFrame) -> pd.DataFrame:
     """Trials that train long enough, in studies with enough such trials.
 
-    Studies count once they have all trials that they were planned with: whoever judges a growing
-    study again and again will find a difference at some time. Reruns are kept if they are long
+    Studies count once they have all trials that they were planned with: repeated looks at a growing
+    study find a difference by chance. Reruns are kept if they are long
     enough. Capacity trials with too many collisions are left out.
     """
     trials = trials[~trials.is_partial]

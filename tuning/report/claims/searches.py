@@ -11,9 +11,7 @@ from tuning.report import paper, statistics
 from tuning.report.claims import floors
 from tuning.report.claims.base import (
     ALPHA,
-    CONTRADICTED,
     SHALLOW,
-    SUPPORTED,
     Claim,
     Finding,
     has_all,
@@ -53,20 +51,23 @@ def by_trial(trials: pd.DataFrame) -> Scores:
     return {arch: each.to_numpy() for arch, each in losses}
 
 
-def decide(tests: list[tuple[float, float]], complete: bool, number: int) -> str:
-    """Verdict of tests that must all be won.
-
-    All tests must be significant, so none needs a stricter level. A single significant loss
-    contradicts, so its level is divided by the number of tests.
+def all_better(tests: list[tuple[float, float]]) -> bool:
+    """Whether all tests are won; as all must be, none needs a stricter level.
 
     Args:
         tests: (how often the claim's architecture is better, p) of each.
-        complete: whether these are all tests that support needs.
+    """
+    return bool(tests) and all(share > 0.5 and p < ALPHA for share, p in tests)
+
+
+def any_worse(tests: list[tuple[float, float]], number: int) -> bool:
+    """Whether a test is lost; as one is enough, the level is divided by their number.
+
+    Args:
+        tests: as for `all_better`.
         number: of all tests that the claim names, also those without trials yet.
     """
-    better = [share > 0.5 and p < ALPHA for share, p in tests]
-    worse = [share < 0.5 and p < ALPHA / number for share, p in tests]
-    return verdict(complete and bool(tests) and all(better), any(worse))
+    return any(share < 0.5 and p < ALPHA / number for share, p in tests)
 
 
 def gated_easier(trials: pd.DataFrame) -> Finding:
@@ -97,11 +98,8 @@ def gated_easier(trials: pd.DataFrame) -> Finding:
                 statistics.mann_whitney(np.concatenate(list(gated.values())), scores[other])
             )
     result = ", ".join(said) and f"searches of the worst gated one beat {', '.join(said)}"
-    number = len(settings) * len(_UNGATED)
-    supported = decide(single, complete, number * len(paper.GATED))
-    contradicted = decide(pooled, complete, number)
-    decided = verdict(supported == SUPPORTED, contradicted == CONTRADICTED)
-    return Finding(result, runs, decided)
+    worse = any_worse(pooled, len(settings) * len(_UNGATED))
+    return Finding(result, runs, verdict(complete and all_better(single), worse))
 
 
 def most_trainable(arch: str, depth: int, scores: dict[str, Scores], least: int = 1) -> str:
@@ -124,7 +122,7 @@ def most_trainable(arch: str, depth: int, scores: dict[str, Scores], least: int 
                 for other in others
                 if other in known
             ]
-    return decide(tests, complete, len(others) * len(scores))
+    return verdict(complete and all_better(tests), any_worse(tests, len(others) * len(scores)))
 
 
 def describe(trials: pd.DataFrame) -> str:
