@@ -119,12 +119,12 @@ class Chart:
         return self._points[0] if self._points else pd.DataFrame(columns=_POINT)
 
     @_styled
-    def line(self, table, arch, dashes="-", label=None):
+    def line(self, table, arch, dashes="-"):
         """Draws an architecture's line with marks at columns x and y; each point is a run.
 
         Columns low and high, if there are any, are drawn as bars.
         """
-        self._drawn(table, arch, self._plot(table, arch, self._dashes(dashes)), label)
+        self._drawn(table, arch, self._plot(table, arch, self._dashes(dashes)))
 
     @_styled
     def marks(self, table, arch):
@@ -302,12 +302,12 @@ class Chart:
             self._variants.append(self.variant)
         return VARIANTS[self._variants.index(self.variant) % len(VARIANTS)]
 
-    def _drawn(self, table, arch, artist, label=None):
-        self.entry(self._named(arch, label), artist)
+    def _drawn(self, table, arch, artist):
+        self.entry(self._named(arch), artist)
         self.record(table, arch)
 
-    def _named(self, arch, name=None):
-        parts = name or label(arch), self.variant, self.group, "published" if self.is_faint else ""
+    def _named(self, arch):
+        parts = label(arch), self.variant, self.group, "published" if self.is_faint else ""
         return of_legend(", ".join(part for part in parts if part))
 
     @_styled

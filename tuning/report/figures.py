@@ -112,8 +112,9 @@ def relu_effect(trials: pd.DataFrame, depth: int = 1) -> Chart | None:
             for arch in in_order(table.arch):
                 line = table[table.arch == arch].sort_values("x")
                 chart.line(line, arch, dashes)
-    chart.key("tanh or ReLU", "-")
-    chart.key("ReLU only", "--")
+        if len(relus):
+            chart.key("tanh or ReLU", "-")
+            chart.key("ReLU only", "--")
     chart.axes.set_ylim(bottom=0)
     return chart.or_none()
 
