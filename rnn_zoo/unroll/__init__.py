@@ -94,20 +94,13 @@ def unroll(
     step = step_of(cell, noise is not None, its.ops, its.equivalent)
     if truncate is not None:
         step = with_truncation(step)
-    sizes = {name: (a.shape[-1], a.dtype) for part in drawn for name, a in part.items()}
-    widths = [state.shape[-1] for state in weights.initial_state]
-    vectors = {name: ops.expand_dims(array, -1) for name, array in weights.vectors.items()}
-    form = form_of(step, cell.gates, widths, probe, sizes, vectors)
-    has_output_state = mask is not None or not (sequence or form.output_state is not None)
-    run = with_output_state(step, its.ops) if has_output_state else with_mask_argument(step)
-    if has_output_state:
-        form = form._replace(output_state=len(cell.state_names))
+    run, form = _with_form(step, cell, weights, probe, drawn, mask is not None, sequence)
     is_compiled = its.is_compiled() and not _AUTOMATIC.get()
     x, projections = _inputs_of_loop(cell, weights, inputs, time_major, form.groups, is_compiled)
     over_time = next(each for each in (x, *(projections or ())) if each is not None)
     states = list(initial_state or _learned_states(weights, over_time))
     num_states = len(states)
-    if has_output_state:
+    if form.output_state == num_states:
         states.append(ops.zeros_like(states[0]))
     returned = [form.output_state] if sequence else []
     returned += [i for i in range(num_states) if state_sequences and i not in returned]
@@ -156,6 +149,22 @@ def _at_once(cell, weights, inputs, time_major, initial_state, state_sequences, 
         return in_chunks(cell, weights, x, first)
     outputs, sequences = scanned(cell, weights, x, first)
     return outputs, sequences if state_sequences else [each[-1] for each in sequences]
+
+
+def _with_form(step, cell, weights, probe, drawn, is_masked, sequence):
+    """Return (the step with a mask argument, its form).
+
+    The previous output is one more state, the last, if a mask repeats it or if only the final
+    output is needed and no state is equal to it.
+    """
+    sizes = {name: (a.shape[-1], a.dtype) for part in drawn for name, a in part.items()}
+    widths = [state.shape[-1] for state in weights.initial_state]
+    vectors = {name: ops.expand_dims(array, -1) for name, array in weights.vectors.items()}
+    form = form_of(step, cell.gates, widths, probe, sizes, vectors)
+    if not is_masked and (sequence or form.output_state is not None):
+        return with_mask_argument(step), form
+    run = with_output_state(step, backend.current().ops)
+    return run, form._replace(output_state=len(cell.state_names))
 
 
 @contextlib.contextmanager
