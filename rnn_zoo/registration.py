@@ -227,11 +227,10 @@ def _check_step(cell):
         turned = run(-2)
     except Exception:  # of any backend: shapes that do not fit
         turned = []
-    is_equal = len(turned) == len(expected) and all(
+    if len(turned) != len(expected) or not all(
         one.shape == like.shape and np.allclose(one, other, 1e-4, 1e-4, True)
         for one, other, like in zip(expected, turned, (x, *states), strict=True)
-    )
-    if not is_equal:
+    ):
         raise ValueError(
             f"{name}.step must treat all units and samples alike: with the batch last, as in "
             "loops, its result differs. A function over the units needs axis=pre.axis"

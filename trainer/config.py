@@ -124,21 +124,9 @@ class TrainConfig:
         arch = ALIASES.get(self.arch, self.arch) if isinstance(self.arch, str) else self.arch
         names.find("architecture", arch, ARCHITECTURES, "rnn_zoo.register")
         object.__setattr__(self, "arch", arch)
-        min_depth = ARCHITECTURES[arch].min_depth
-        depth = min_depth if self.depth is None else self.depth
-        object.__setattr__(self, "depth", depth)
-        for name in ("depth", "num_params", "batch_size"):
-            check_range(name, getattr(self, name), 1, math.inf, whole=True)
-        check_range("eval_samples", self.eval_samples, 1, MAX_SAMPLES, whole=True)
-        check_range("train_steps", self.train_steps, 1, MAX_TRAIN_STEPS, whole=True)
-        for name in ("seed", "data_seed"):
-            if name == "seed" or self.data_seed is not None:
-                check_range(name, getattr(self, name), 0, 2**31 - 1, whole=True)
-        if depth < min_depth:
-            raise UserError(
-                f"depth {depth} is too small for {arch}: its depth gate needs inputs and "
-                f"outputs of one size (section 1.4); use depth {min_depth} or more"
-            )
+        if self.depth is None:
+            object.__setattr__(self, "depth", ARCHITECTURES[arch].min_depth)
+        self._check_sizes()
         check_choice("activation", self.activation, (None, *ACTIVATIONS))
         check_choice("matrix_init", self.matrix_init, (None, *MATRIX_INITS))
         check_choice("bias_init", self.bias_init, BIAS_INITS)
@@ -154,20 +142,7 @@ class TrainConfig:
             self._check_by_gate(f"{part}_scale", ARCHITECTURES[arch].gates_with(part))
         self._check_by_gate("gate_bias", ARCHITECTURES[arch].forget_gates)
         check_range("momentum_logit", self.momentum_logit, -math.inf, math.inf)
-        for name in OPTIONS:
-            if not isinstance(getattr(self, name), dict):
-                raise UserError(
-                    f"{name} must be a dict from option to value, got {getattr(self, name)!r}"
-                )
-            object.__setattr__(self, name, _with_tuples(getattr(self, name)))
-        for name in self.arch_options:
-            own = ARCHITECTURES[arch].options
-            if name not in own:
-                raise UserError(
-                    f"architecture {arch} has no option {name!r}; it has {', '.join(own) or 'none'}"
-                )
-        optimizers.check_options(self.optimizer, self.optimizer_options)
-        tasks.TASKS[self.task].check_options(self.task_options)
+        self._check_options()
         multiples = lengths.checked(tasks.TASKS[self.task], self.eval_lengths)
         object.__setattr__(self, "eval_lengths", multiples)
         for name, value in vars(self).items():
@@ -177,6 +152,37 @@ class TrainConfig:
     def __reduce__(self):
         # Another process constructs it anew, and so checks that it knows the names.
         return type(self), tuple(getattr(self, f.name) for f in dataclasses.fields(self))
+
+    def _check_sizes(self):
+        for name in ("depth", "num_params", "batch_size"):
+            check_range(name, getattr(self, name), 1, math.inf, whole=True)
+        check_range("eval_samples", self.eval_samples, 1, MAX_SAMPLES, whole=True)
+        check_range("train_steps", self.train_steps, 1, MAX_TRAIN_STEPS, whole=True)
+        for name in ("seed", "data_seed"):
+            if name == "seed" or self.data_seed is not None:
+                check_range(name, getattr(self, name), 0, 2**31 - 1, whole=True)
+        if self.depth < (min_depth := ARCHITECTURES[self.arch].min_depth):
+            raise UserError(
+                f"depth {self.depth} is too small for {self.arch}: its depth gate needs inputs and "
+                f"outputs of one size (section 1.4); use depth {min_depth} or more"
+            )
+
+    def _check_options(self):
+        for name in OPTIONS:
+            if not isinstance(getattr(self, name), dict):
+                raise UserError(
+                    f"{name} must be a dict from option to value, got {getattr(self, name)!r}"
+                )
+            object.__setattr__(self, name, _with_tuples(getattr(self, name)))
+        own = ARCHITECTURES[self.arch].options
+        for name in self.arch_options:
+            if name not in own:
+                raise UserError(
+                    f"architecture {self.arch} has no option {name!r}; it has "
+                    f"{', '.join(own) or 'none'}"
+                )
+        optimizers.check_options(self.optimizer, self.optimizer_options)
+        tasks.TASKS[self.task].check_options(self.task_options)
 
     def _check_precision(self):
         check_choice("precision", self.precision, PRECISIONS)

@@ -155,6 +155,27 @@ class _Run:
 
     def restore(self, earlier):
         """Continues from the state of an earlier process."""
+        self._refuse_differences(earlier)
+        self.record = earlier
+        state, problems = checkpoints.latest(
+            self.directory.checkpoints, self.state, run=earlier.identity
+        )
+        for problem in problems:
+            self.display.say(f"damaged checkpoint, which is not used: {problem}")
+        if state is None and problems:
+            raise UserError(
+                f"no readable checkpoint in {self.directory.checkpoints}; "
+                "train again with another --run_dir"
+            )
+        if state is not None:
+            self.state = state
+        self.measurements = self.directory.read_metrics(earlier.identity, self.step)
+        self._say_losses(earlier)
+        if self.step < earlier.steps_done:
+            earlier.status, earlier.infeasible_at = "interrupted", None
+
+    def _refuse_differences(self, earlier):
+        """Raises a `UserError` if this process would not continue an earlier one's run."""
         if earlier.origin is not None:
             raise UserError(
                 f"{self.directory.path} is a trial of a study, of which only the weights are kept; "
@@ -190,23 +211,6 @@ class _Run:
                     f"{path} holds a record with {name} {stored}, and its configuration gives "
                     f"{own}; restore its record.json, or choose another --run_dir"
                 )
-        self.record = earlier
-        state, problems = checkpoints.latest(
-            self.directory.checkpoints, self.state, run=earlier.identity
-        )
-        for problem in problems:
-            self.display.say(f"damaged checkpoint, which is not used: {problem}")
-        if state is None and problems:
-            raise UserError(
-                f"no readable checkpoint in {self.directory.checkpoints}; "
-                "train again with another --run_dir"
-            )
-        if state is not None:
-            self.state = state
-        self.measurements = self.directory.read_metrics(earlier.identity, self.step)
-        self._say_losses(earlier)
-        if self.step < earlier.steps_done:
-            earlier.status, earlier.infeasible_at = "interrupted", None
 
     def _say_losses(self, earlier):
         """Prints which steps and measurements of the record have no files."""

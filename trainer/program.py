@@ -165,23 +165,8 @@ class Program:
             dict from metric to float or list of floats; for lanes, to a list of these over lanes.
         """
         task = task or self.task
-        if (most := task.most_samples(split)) is not None:
-            num_samples = min(num_samples, most)
-        cell = self.cells[0]
-        widest = max(state_widths(cell, cell.units))
-        at_once = max(1, EVALUATION_NUMBERS // max(task.num_steps * task.input_dim, widest))
-        if whole:
-            # Lanes share the memory, but a training batch per lane is known to fit.
-            lanes = math.prod(weights["readout"]["bias"].shape[:-1])
-            at_once = max(self.batch_size, at_once // lanes)
-            # A power of two, so that data sets of different sizes share a few compiled programs.
-            batch_size = min(at_once, 1 << (num_samples - 1).bit_length())
-        else:
-            batch_size = -(-num_samples // -(-num_samples // at_once))
-            if most is not None and -(-num_samples // batch_size) * batch_size > most:
-                num_samples = most  # in whole batches, so that none is measured twice
-                batch_size = max(n for n in range(1, at_once + 1) if most % n == 0)
-        num_batches = -(-num_samples // batch_size)
+        lanes = math.prod(weights["readout"]["bias"].shape[:-1])
+        num_batches, batch_size = self._batches(task, split, num_samples, lanes if whole else None)
         shared = task.splits_share_a_program
         key = (None if shared else split, whole, batch_size, task.num_steps)
         if key not in self._evaluators:
@@ -209,6 +194,30 @@ class Program:
                 value = np.asarray(ops.convert_to_numpy(value), "float64")
                 totals[name] = totals.get(name, 0) + value
         return {name: (total.T / total_weight).T.tolist() for name, total in totals.items()}
+
+    def _batches(self, task, split, num_samples, lanes_of_whole):
+        """Return (number of batches, samples per batch) to measure a split.
+
+        Args:
+            task, split, num_samples: as for `evaluate`.
+            lanes_of_whole: number of lanes that go through a finite data set; None otherwise.
+        """
+        if (most := task.most_samples(split)) is not None:
+            num_samples = min(num_samples, most)
+        cell = self.cells[0]
+        widest = max(state_widths(cell, cell.units))
+        at_once = max(1, EVALUATION_NUMBERS // max(task.num_steps * task.input_dim, widest))
+        if lanes_of_whole is not None:
+            # Lanes share the memory, but a training batch per lane is known to fit.
+            at_once = max(self.batch_size, at_once // lanes_of_whole)
+            # A power of two, so that data sets of different sizes share a few compiled programs.
+            batch_size = min(at_once, 1 << (num_samples - 1).bit_length())
+        else:
+            batch_size = -(-num_samples // -(-num_samples // at_once))
+            if most is not None and -(-num_samples // batch_size) * batch_size > most:
+                num_samples = most  # in whole batches, so that none is measured twice
+                batch_size = max(n for n in range(1, at_once + 1) if most % n == 0)
+        return -(-num_samples // batch_size), batch_size
 
     def _measure(self, task, weights, hparams, batch):
         outputs = self._forward(weights, hparams, batch, task.loss_steps)

@@ -104,35 +104,18 @@ def parse(
     check_bindings(bindings)
     given = {name: value for name, value in flags.items() if value is not None}
     of_files = [*map(read, files)]
-    texts = [*of_files, *bindings]
-    own = []
-    for path, of_file in zip(files, of_files, strict=True):
-        with mistakes(path):
-            own.append(layers.parsed_alone([of_file]))
-    with mistakes():
-        if bindings:
-            # One layer: in a command, options may come before the name that they belong to.
-            own.append(layers.parsed_alone(bindings)._replace(has_all_options=False))
+    own = _own_layers(files, of_files, bindings)
     bound = {name: value for layer in own for name, value in layer.bound.items()}
     names.load_named({**bound, **given})
     text = base and base()
     with mistakes():
-        gin.clear_config()
-        if text is None:
-            _parse_project_files(bound | given)
-            _parse_profile(profile or "laptop")
-        else:
-            sizes = _sizes(layers.parsed_alone([text]).bound, profile) if profile else {}
-            gin.clear_config()
-            gin.parse_config(text)
-            for name, value in sizes.items():
-                gin.bind_parameter(f"TrainConfig.{name}", value)
+        _parse_base(text, bound | given, profile)
         batch_size = _bound("TrainConfig.batch_size", TrainConfig.batch_size)
         # A run's config.gin has the macros of its profile, which flags may have replaced.
         whole = [layer for layer in own[: len(of_files)] if layer.is_whole]
         known = layers.macros().union(*(layer.macros for layer in whole))
         start = _fields_before(bound | given if text is None else {})
-        gin.parse_config(texts)
+        gin.parse_config([*of_files, *bindings])
         check_references()
         options = layers.bind_options(start, own, given)
         _check_used(layers.macros() - known)
@@ -155,11 +138,8 @@ def parse(
             for cls in _CLASSES
             if cls is not TrainConfig
         }
-    config = TrainConfig(
-        **{f.name: getattr(configured, f.name) for f in dataclasses.fields(configured)}
-    )
     return Parsed(
-        config,
+        TrainConfig(**{name: getattr(configured, name) for name in _fields(TrainConfig)}),
         {"config.gin": gin.config_str(), "operative_config.gin": gin.operative_config_str()},
         bound,
         given_names(dict.fromkeys((*bound, *given)) | options),
@@ -174,6 +154,33 @@ def given_names(fields: Mapping[str, Any]) -> frozenset[str]:
     for field in OPTIONS:
         found |= {f"{field}.{option}" for option in fields.get(field) or ()}
     return frozenset(found)
+
+
+def _own_layers(files, texts, bindings):
+    """Returns a layer for each of the user's files, and one for the bindings if there are any."""
+    own = []
+    for path, text in zip(files, texts, strict=True):
+        with mistakes(path):
+            own.append(layers.parsed_alone([text]))
+    if bindings:
+        with mistakes():
+            # One layer: in a command, options may come before the name that they belong to.
+            own.append(layers.parsed_alone(bindings)._replace(has_all_options=False))
+    return own
+
+
+def _parse_base(text, named, profile):
+    """Parses what the user's files build on: a text, or the project's files without one."""
+    if text is None:
+        gin.clear_config()
+        _parse_project_files(named)
+        _parse_profile(profile or "laptop")
+        return
+    sizes = _sizes(layers.parsed_alone([text]).bound, profile) if profile else {}
+    gin.clear_config()
+    gin.parse_config(text)
+    for name, value in sizes.items():
+        gin.bind_parameter(f"TrainConfig.{name}", value)
 
 
 def _fields_before(named):

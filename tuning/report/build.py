@@ -68,8 +68,6 @@ def run(
     for name in _FOLDERS:
         refuse_link(pathlib.Path(out, name))
     found, excluded, problems = _read(runs, published_trials)
-    # A name in a file may hold line ends, and each problem is a line.
-    problems = [printable(problem).replace("\n", r"\n") for problem in problems]
     for problem in problems:
         display.say(problem)
     of = atlas.Atlas((atlas.FILE, *atlas_files))
@@ -163,7 +161,9 @@ def _draw(panels, trials, excluded):
 def _read(runs, published_trials):
     """Returns the trials of the report, those that it leaves out, and the problems."""
     own, problems = trials.read(runs, everything=True) if runs else (trials.frame([]), [])
-    problems = problems + trials.left_out(own)
+    problems = [*problems, *trials.left_out(own)]
+    # A name in a file may hold line ends, and each problem is a line.
+    problems = [printable(problem).replace("\n", r"\n") for problem in problems]
     frames = [trials.evidence(own)] if runs else []
     if published_trials:
         frames.append(published.read(published_trials))

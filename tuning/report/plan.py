@@ -98,17 +98,8 @@ def make(
         Step(name, each, None, total=0.0) for name, each in verdicts.items() if each != TOO_FEW
     ]
     display = display or Display(Console(quiet=True))
-    open_ = {}
     undecided = [name for name, each in verdicts.items() if each == TOO_FEW]
-    undecided = [name for name in undecided if name in designs.DESIGNS]
-    started, left = time.monotonic(), ""
-    for number, name in enumerate(undecided, 1):
-        with display.phase(f"simulating {name}, claim {number} of {len(undecided)}{left}"):
-            reached, studies = _smallest(CLAIMS[name].check, designs.DESIGNS[name], there)
-        remaining = (time.monotonic() - started) / number * (len(undecided) - number)
-        left = f", about {duration(remaining)} left"
-        open_[name] = reached, studies
-        display.say(f"{name}: power {reached:.0%} with {count(len(studies), 'study', 'studies')}")
+    open_ = _designed([name for name in undecided if name in designs.DESIGNS], there, display)
     points = [point for _, studies in open_.values() for point in studies]
     with display.phase("measuring the time of a trial"):
         costs = _Costs(there, seconds, points)
@@ -128,10 +119,22 @@ def make(
         steps.append(Step(name, TOO_FEW, reached, studies, runs, more, upto))
     steps.sort(key=lambda step: step.total is None)
     steps = _together(steps, there)
-    others = [
-        name for name, each in verdicts.items() if each == TOO_FEW and name not in designs.DESIGNS
-    ]
+    others = [name for name in undecided if name not in designs.DESIGNS]
     return steps + [Step(name, TOO_FEW, None) for name in others]
+
+
+def _designed(names, there, display):
+    """Returns claim -> (power, studies) of the smallest design that has enough power."""
+    found = {}
+    started, left = time.monotonic(), ""
+    for number, name in enumerate(names, 1):
+        with display.phase(f"simulating {name}, claim {number} of {len(names)}{left}"):
+            reached, studies = _smallest(CLAIMS[name].check, designs.DESIGNS[name], there)
+        remaining = (time.monotonic() - started) / number * (len(names) - number)
+        left = f", about {duration(remaining)} left"
+        found[name] = reached, studies
+        display.say(f"{name}: power {reached:.0%} with {count(len(studies), 'study', 'studies')}")
+    return found
 
 
 def studies_of(steps: Iterable[Step], there: Evidence | None = None) -> list[Point]:
@@ -275,9 +278,7 @@ def run(
     Raises:
         UserError: an unknown claim, or a text that cannot be read.
     """
-    names = list(CLAIMS if claims is None else claims)
-    if unknown := [name for name in names if name not in CLAIMS]:
-        raise UserError(f"unknown claim {', '.join(unknown)}; choose from {', '.join(CLAIMS)}")
+    names = _known(claims)
     found = trials.frame([])
     if runs is not None:
         found, problems = trials.read(runs)
@@ -286,11 +287,7 @@ def run(
             display.say(problem)
     if "path" in text8:  # worker processes may have another home directory
         text8 = {"path": os.path.abspath(os.path.expanduser(text8["path"]))}
-    # Refuse an unreadable text now rather than after minutes of simulations.
-    known = (designs.DESIGNS[name] for name in names if name in designs.DESIGNS)
-    points = (point for design in known for point in design.smallest)
-    if of_text8 := next((point for point in points if point["task"] == "text8"), None):
-        _specs([of_text8], text8)
+    _refuse_unreadable(names, text8)
     seconds = functools.partial(_seconds, text8=text8)
     steps = make(found, hours, seconds, names, display)
     table = pd.DataFrame(map(_row, steps))
@@ -306,10 +303,10 @@ def run(
     if studies:
         _say_places(studies, there, display)
         decided = ", ".join(step.claim for step in steps if step.studies and step.total is not None)
-        has_text8 = any(point["task"] == "text8" for point in studies)
-        data = "".join(f" --text8_{name}={place}" for name, place in text8.items() if has_text8)
         with whole(out / "plan.gin", "w") as file:
             file.write(gin(studies, f"The studies that decide {decided}, in this order."))
+        has_text8 = any(point["task"] == "text8" for point in studies)
+        data = "".join(f" --text8_{name}={place}" for name, place in text8.items() if has_text8)
         command = f"python -m tuning.sweep --gin_file={out / 'plan.gin'} --out={runs or 'runs'}"
         number = count(len(studies), "study", "studies")
         display.say(f"{out / 'plan.gin'}: {number}; run with {command}/decide{data}")
@@ -317,6 +314,22 @@ def run(
         display.say(f"no open claim can be decided in {hours:g} core-hours")
     else:
         display.say("all of these claims are decided")
+
+
+def _known(claims):
+    """Returns the names of claims as a list, or those of all claims for None."""
+    names = list(CLAIMS if claims is None else claims)
+    if unknown := [name for name in names if name not in CLAIMS]:
+        raise UserError(f"unknown claim {', '.join(unknown)}; choose from {', '.join(CLAIMS)}")
+    return names
+
+
+def _refuse_unreadable(names, text8):
+    """Refuses an unreadable text, which a claim needs, before minutes of simulations."""
+    known = (designs.DESIGNS[name] for name in names if name in designs.DESIGNS)
+    points = (point for design in known for point in design.smallest)
+    if of_text8 := next((point for point in points if point["task"] == "text8"), None):
+        _specs([of_text8], text8)
 
 
 def _row(step):

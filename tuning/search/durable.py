@@ -206,24 +206,11 @@ class DurableOracle(keras_tuner.Oracle):
             name = entry.name.removeprefix("trial_")
             if name != entry.name and (trial := self._read_trial(name, digits, allowed)):
                 found[name] = trial
-        new, own = self.get_state(), json.loads(json.dumps(space.get_config()["space"]))
+        new = self.get_state()
 
         def start(state):
-            if most is not None and len(state["start_order"]) > most:
-                raise UserError(f"it has {len(state['start_order'])} trials, of at most {most}")
-            for index, name in enumerate(state["start_order"]):
-                _check_id(name, digits)
-                if int(name) != index:
-                    raise UserError(f"its trial {index} has the id {name}")
-            if lost := set(state["start_order"]) - found.keys() - state.get("values", {}).keys():
-                raise UserError(f"it has no values of the trial {min(lost)}")
-            names = {each["config"]["name"] for each in state["hyperparameters"]["space"]}
-            if gone := {each.name for each in space.space} - names:
-                raise UserError(f"its space has no {min(gone)}")
-            if is_closed and state["hyperparameters"]["space"] != own:
-                raise UserError("its space is not that of the study")
-            if is_closed and self._given_seed not in (None, state["seed"]):
-                raise UserError(f"its seed is {state['seed']}, and that of the study {self.seed}")
+            _check_order(state, found, digits, most)
+            self._check_space(state, space, is_closed)
             for name, values in state.get("values", {}).items():
                 _check_values(name, values, allowed)
             self.set_state(state | {"ongoing_trials": {}})
@@ -253,6 +240,16 @@ class DurableOracle(keras_tuner.Oracle):
         self._retry_queue = [name for name in reversed(self.start_order) if name not in ended]
         for trial in self.trials.values():
             self._record_values(trial)
+
+    def _check_space(self, state, space, is_closed):
+        """Refuses the state of a search in another space, or with another seed."""
+        stored = state["hyperparameters"]["space"]
+        if gone := {each.name for each in space.space} - {e["config"]["name"] for e in stored}:
+            raise UserError(f"its space has no {min(gone)}")
+        if is_closed and stored != json.loads(json.dumps(space.get_config()["space"])):
+            raise UserError("its space is not that of the study")
+        if is_closed and self._given_seed not in (None, state["seed"]):
+            raise UserError(f"its seed is {state['seed']}, and that of the study {self.seed}")
 
     def _read_trial(self, name, digits, allowed):
         """Reads a trial's file; returns (trial, its state), or None if it is missing or damaged."""
@@ -389,6 +386,19 @@ def _allows(hyperparameter, value):
         return value in hyperparameter.values
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return is_number and hyperparameter.min_value <= value <= hyperparameter.max_value
+
+
+def _check_order(state, found, digits, most):
+    """Refuses a state whose trials are not numbered from 0, too many, or without values."""
+    order = state["start_order"]
+    if most is not None and len(order) > most:
+        raise UserError(f"it has {len(order)} trials, of at most {most}")
+    for index, name in enumerate(order):
+        _check_id(name, digits)
+        if int(name) != index:
+            raise UserError(f"its trial {index} has the id {name}")
+    if lost := set(order) - found.keys() - state.get("values", {}).keys():
+        raise UserError(f"it has no values of the trial {min(lost)}")
 
 
 def _check_id(name, digits):
