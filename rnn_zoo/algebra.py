@@ -245,7 +245,7 @@ class Scalar(Vector):
 def declared(gates: Any) -> Mapping[str, Gate]:
     """Return gates by name; those of a tuple of names have all parts.
 
-    What is neither is returned as it is, for `rnn_zoo.register` to refuse.
+    Any other value is returned as it is, for `rnn_zoo.register` to refuse.
     """
     is_names = isinstance(gates, tuple) and len(set(gates)) == len(gates) > 0
     return {gate: Gate() for gate in gates} if is_names else gates

@@ -113,7 +113,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     ),
     # Variants of the LSTM and the GRU.
     "gru_reset_after": Architecture(
-        "GRU that resets after the product, as Keras's and PyTorch's",
+        "GRU that resets after the product, like Keras's and PyTorch's",
         "GRUResetAfterCell",
         {"r": Gate(), "u": Gate(), "c": Gate(recurrent=None), "p": Gate(input=False)},
         ("u",),
@@ -258,7 +258,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         paper="Zoph & Le 2016, arXiv:1611.01578",
     ),
     "miru1": Architecture(
-        "minion recurrent unit, a GRU with a number as its update gate",
+        "minion recurrent unit, a GRU with a scalar as its update gate",
         "MiRU1Cell",
         declared(("r", "c")),
         (),
@@ -269,7 +269,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         paper="Zyarah & Kudithipudi 2025, arXiv:2503.06175",
     ),
     "miru2": Architecture(
-        "minion recurrent unit with numbers as both of its gates",
+        "minion recurrent unit with scalars as both of its gates",
         "MiRU2Cell",
         declared(("c",)),
         (),
@@ -504,7 +504,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         paper="Erichson et al. 2025, arXiv:2212.00228",
     ),
     "mlstm": Architecture(
-        "mLSTM, a matrix of memory per head",
+        "mLSTM, with a matrix memory per head",
         "MLSTMCell",
         dict.fromkeys(("q", "k", "v", "o"), Gate(recurrent=None))
         | dict.fromkeys(("i", "f"), Gate(input=PerHead(4), recurrent=None)),
@@ -551,7 +551,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         paper="Balduzzi & Ghifary 2016, arXiv:1602.02218",
     ),
     "t_gru": Architecture(
-        "T-GRU, strongly typed, of the last two inputs",
+        "T-GRU, strongly typed, whose gates see the last two inputs",
         "TGRUCell",
         _WINDOW | {"z": Gate(recurrent=None, bias=False)},
         ("f",),
@@ -559,7 +559,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         paper="Balduzzi & Ghifary 2016, arXiv:1602.02218",
     ),
     "t_lstm": Architecture(
-        "T-LSTM, strongly typed, of the last two inputs",
+        "T-LSTM, strongly typed, whose gates see the last two inputs",
         "TLSTMCell",
         _WINDOW | {"z": Gate(recurrent=None, bias=False)},
         ("f",),
@@ -567,7 +567,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         paper="Balduzzi & Ghifary 2016, arXiv:1602.02218",
     ),
     "qrnn": Architecture(
-        "quasi-recurrent network, of the last two inputs",
+        "quasi-recurrent network, whose gates see the last two inputs",
         "QRNNCell",
         _WINDOW,
         ("f",),
@@ -596,7 +596,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         paper="Martin & Cundy 2018, arXiv:1709.04057",
     ),
     "lru": Architecture(
-        "linear recurrent unit, of complex states",
+        "linear recurrent unit, with complex states",
         "LRUCell",
         {
             "re": Gate(recurrent=None, bias=False),

@@ -323,7 +323,9 @@ class _Lengths(NamedTuple):
 def _padded(ragged, mask, name):
     """Return TensorFlow's ragged sequences as (sequences (B, T, I), their lengths)."""
     if mask is not None:
-        raise ValueError(f"{name} got ragged sequences and a mask; their lengths are the mask")
+        raise ValueError(
+            f"{name} got ragged sequences and a mask; omit the mask, which follows from the lengths"
+        )
     return ragged.to_tensor(), _Lengths(ops.cast(ragged.row_lengths(), "int32"))
 
 

@@ -69,10 +69,16 @@ def _card(model, name, facts):
     """Return the card of a model without a digest."""
     layers, readout = stack_of(model)
     if len(model.operations) > len(layers) + 2:  # with the inputs and the readout
-        raise ValueError("the model reads out some steps only, and a preset reads out all of them")
+        raise ValueError(
+            "the model reads out only some time steps, and a preset reads out all; build the model "
+            "without output_steps"
+        )
     policy = layers[0].dtype_policy.name
     if policy != "float32":
-        raise ValueError(f"the model has the dtype policy {policy}, and presets are of float32")
+        raise ValueError(
+            f"the model has the dtype policy {policy}, and presets hold float32 models; build it "
+            "in float32, and set its weights"
+        )
     for layer in layers:
         for option, usual in _OF_LAYERS.items():
             if getattr(layer, option) != usual:

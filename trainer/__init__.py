@@ -1,4 +1,4 @@
-"""Trains one recurrent network on one of the paper's tasks.
+"""Trains one recurrent network on one task.
 
 Names are imported on first use, so that invalid flags are reported without starting a backend.
 """

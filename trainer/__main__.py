@@ -9,7 +9,7 @@ from trainer.config import NO_TF32, TrainConfig, read_config, without_effect
 from trainer.errors import UserError
 from trainer.storage.records import RunDirectory
 
-USAGE = """Trains one recurrent network on one of the paper's tasks.
+USAGE = """Trains one recurrent network on one task.
 
   python -m trainer --task=parens --arch=ugrnn
 

@@ -199,7 +199,9 @@ class TrainConfig:
             if not isinstance(value, str | None):
                 raise UserError(f"{name} must be a string or None, got {value!r}")
             if value and "\0" in value:
-                raise UserError(f"{name} has a NUL character, which no name of a file has")
+                raise UserError(
+                    f"{name} contains a NUL character, which no file name can; remove it"
+                )
         if self.preset is not None and self.init_from is not None:
             raise UserError(
                 "training starts from a preset or from a run (init_from), not from both"

@@ -52,9 +52,9 @@ def check(
     _check_equations(config, card, way_out)
     if config.weights_sha256 is not None and (found := _sha256(config)) != config.weights_sha256:
         raise UserError(
-            f"{config.weights_from} has other weights, of SHA-256 {found}, than those that "
-            f"training started from, of {config.weights_sha256}; restore them, or start from "
-            "these in a new directory, with weights_sha256 = None"
+            f"{config.weights_from} has weights of SHA-256 {found}, but training started from "
+            f"weights of {config.weights_sha256}; restore those, or start from the present ones in "
+            "a new directory, with weights_sha256 = None"
         )
 
 

@@ -57,7 +57,12 @@ def _define():
     yes("resume", False, "continue the study in --study_dir with its own settings")
     yes("show_space", False, "print the search space and exit")
     whole("rerun_best", None, "number of reruns of the study's best hyperparameters")
-    flags.DEFINE_list("vary", ["init", "data"], "what reruns vary: init,data", flag_values=FLAGS)
+    flags.DEFINE_list(
+        "vary",
+        ["init", "data"],
+        "seeds that reruns change: init (initial weights), data, or init,data",
+        flag_values=FLAGS,
+    )
     text("hparams", None, "JSON file of hyperparameter sets to train, in our or published names")
 
 

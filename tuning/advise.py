@@ -59,7 +59,7 @@ def _define():
     whole("inputs_to_remember", 0, "numbers that it has to remember at once")
     whole("depth", 1, "number of layers")
     whole("train_budget", 1, "training runs that you can afford")
-    text("inference", CHEAP, f"what running the network costs you: {CHEAP} or {EXPENSIVE}")
+    text("inference", CHEAP, f"cost of running the network: {CHEAP} or {EXPENSIVE}")
     whole("input_dim", 1, "features of each time step")
     whole("output_dim", 1, "number of outputs")
     text("runs", "results", "directory of trials that serve as evidence")
@@ -69,7 +69,7 @@ _define()
 
 
 class Needs(NamedTuple):
-    """What a network has to do.
+    """The requirements of a network.
 
     Attributes:
         task_bits: bits that it has to store about its task: for labels that follow no rule, the

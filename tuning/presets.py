@@ -51,7 +51,7 @@ def _define():
     common = {"flag_values": FLAGS}
     flags.DEFINE_list("runs", [], "comma-separated directories of sweeps and studies", **common)
     flags.DEFINE_string(
-        "out", None, "directory of the presets; rnn_zoo/presets in the package", **common
+        "out", None, "directory of the presets; the package's are in rnn_zoo/presets", **common
     )
     flags.DEFINE_list(
         "train", [], "presets that get weights: names, where * matches any text", **common
@@ -62,10 +62,17 @@ def _define():
         "upload the presets of --out to hf://OWNER/NAME, with or without --runs",
         **common,
     )
-    flags.DEFINE_bool("private", False, "a repository that --upload makes is private", **common)
-    flags.DEFINE_string("work", "runs/presets_trained", "directory to train them in", **common)
+    flags.DEFINE_bool(
+        "private", False, "make the repository private if --upload creates it", **common
+    )
+    flags.DEFINE_string(
+        "work", "runs/presets_trained", "directory of the runs of --train", **common
+    )
     flags.DEFINE_float(
-        "longer", 1.0, "factor from the best trial's training steps to theirs", **common
+        "longer",
+        1.0,
+        "factor by which --train multiplies the best trial's training steps",
+        **common,
     )
     train_flags.define_data(FLAGS)
     cli.define_import(FLAGS)

@@ -1,4 +1,4 @@
-"""What the files of studies and sweeps say of all of their trials."""
+"""Facts that the files of studies and sweeps state about all of their trials."""
 
 import contextlib
 import dataclasses

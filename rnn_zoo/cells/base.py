@@ -205,8 +205,9 @@ class AbstractRNNCell(WeightedCell, NoisyCell):
                 self._check_used(argument, is_used)
         if any(self.zoneout[name] for name in self.joint_states):
             raise ValueError(
-                f"zoneout would part the states {', '.join(self.joint_states)} of "
-                f"{type(self).__name__}, which are one memory; omit it, or set it to 0 for these"
+                f"zoneout would treat the states {', '.join(self.joint_states)} of "
+                f"{type(self).__name__} separately, but they are one memory; omit it, or set it to "
+                "0 for these"
             )
 
     def _check_used(self, argument, is_used):

@@ -18,9 +18,9 @@ class MultiplicativeLSTMCell(AbstractRNNCell):
         o    = σ(W^o x + U^o m + b^o)                 (6)
         h'   = o · tanh(c')                           (7)
 
-    The intermediate state m takes the place of h in an LSTM. The equations are those of the last
-    version of arXiv:1609.07959. They have no biases; `use_bias=False` and `gate_bias=0` reproduce
-    them. Earlier versions have h' = tanh(o · c').
+    The intermediate state m takes the place of h in an LSTM. The equations are said to be those of
+    the last version of arXiv:1609.07959. They have no biases; `use_bias=False` and `gate_bias=0`
+    reproduce them. Earlier versions are said to have h' = tanh(o · c').
 
     The gates `mx` and `mh` are the factors of (1). States: h, then the memory c.
     """

@@ -20,10 +20,10 @@ class NASCell(AbstractRNNCell):
         w  = tanh(u + v)                             (6)
         h' = tanh(c' · w)                            (7)
 
-    The search chose the nonlinearities, so `activation` has no effect, and there is no gate that
-    keeps the old state. These are the equations of the first author's code for arXiv:1611.01578,
-    TensorFlow's `NASCell`, which omits the biases by default. The parts of a_4 are the gates `x4`
-    and `h4`. States: h, then the memory c.
+    The search chose the nonlinearities, so `activation` and `recurrent_activation` cannot be set,
+    and no gate keeps the old state. These are the equations of the first author's code for
+    arXiv:1611.01578, TensorFlow's `NASCell`, which omits the biases by default. The parts of a_4
+    are the gates `x4` and `h4`. States: h, then the memory c.
     """
 
     gates = {

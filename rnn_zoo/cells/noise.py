@@ -123,7 +123,7 @@ class NoisyCell(_DropoutRNNCell):
         if any(self.zoneout.values()):
             raise NotImplementedError(
                 f"{type(self).__name__} draws zoneout anew at every step, which the loop of "
-                "keras.layers.RNN cannot; train it in a layer of rnn_zoo.layers"
+                "keras.layers.RNN cannot do; train it in a layer of rnn_zoo.layers"
             )
         if self._masks is not None:
             return self._masks

@@ -17,9 +17,9 @@ class PeepholeLSTMCell(AbstractRNNCell):
         o    = σ(W^o x + U^o h + p^o · c' + b^o)              (5)
         h'   = o · c'                                         (6)
 
-    As in the paper (JMLR 3, 115-143), the output gate sees the new memory, and the output has no
-    nonlinearity; most libraries use o · tanh(c'). The paper has no b^fg; `gate_bias=0` reproduces
-    it. Peepholes start at 0. States: h, then the memory c.
+    The output gate sees the new memory, and the output has no nonlinearity, as secondary sources
+    state of the paper (JMLR 3, 115-143); most libraries use o · tanh(c'). The paper has no b^fg;
+    `gate_bias=0` reproduces it. Peepholes start at 0. States: h, then the memory c.
     """
 
     gates = ("i", "f", "c", "o")

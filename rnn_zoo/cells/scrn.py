@@ -17,8 +17,8 @@ class SCRNCell(AbstractRNNCell):
         y  = U h' + V s'                            (3)
 
     The output is y. In the original (arXiv:1412.7753) it is a softmax of (3); here that is left to
-    the readout. The original has no biases; one in (1) or (3) would add nothing to that of (2) and
-    the readout's.
+    the readout. The original has no biases; one in (1) or (3) would be redundant with
+    those of (2) and the readout.
 
     Args:
         units: N, of h, s and y alike.

@@ -45,8 +45,8 @@ def with_converted_layers(
         if type(layer) is keras.layers.Bidirectional:
             return _bidirectional(layer, convert)
         raise ValueError(
-            f"cannot convert {arrays.who(sources[0])} inside {arrays.who(layer)}; convert it by "
-            "itself, and build the outer one of it"
+            f"cannot convert {arrays.who(sources[0])} inside {arrays.who(layer)}; convert it "
+            "alone, and build the outer layer around the result"
         )
 
     return replace(container)

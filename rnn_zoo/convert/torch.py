@@ -171,7 +171,7 @@ def _kind(module):
     if module.dropout:
         raise ValueError(
             f"{who} has dropout={module.dropout}; set module.dropout = 0, and put "
-            "keras.layers.Dropout between the layers that come of it"
+            "keras.layers.Dropout between the converted layers"
         )
     return kinds[type(module)]
 

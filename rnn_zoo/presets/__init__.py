@@ -266,8 +266,8 @@ def _find(root, name):
         close = difflib.get_close_matches(name, index, n=3, cutoff=0.3) or sorted(index)[:3]
         full = name if reading.is_package(root) else f"{root}/{name}"
         raise ValueError(
-            f"there is no preset {full!r}; there is {', '.join(close) or 'none at all'} "
-            f"(rnn_zoo.list_presets({where}) has them all)"
+            f"there is no preset {full!r}; the nearest: {', '.join(close) or 'none at all'} "
+            f"(rnn_zoo.list_presets({where}) lists them all)"
         )
     card = reading.read_card(root, name, index[name])
     if card.name != name:

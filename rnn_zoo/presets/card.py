@@ -45,7 +45,7 @@ class Search(TypedDict):
 class Preset:
     """A model, how it was trained, and its results.
 
-    What is not known of a model, such as the search for one that was trained elsewhere, is None.
+    Unknown facts, such as the search of a model that was trained elsewhere, are None.
 
     Attributes:
         name: <task>/<architecture>[-depth<D>]-<budget>; the depth is omitted if it is the

@@ -122,7 +122,7 @@ def check_name(name: str) -> None:
 
 
 def next_of(path: pathlib.Path) -> pathlib.Path:
-    """Return where the file waits that is to replace one of a preset."""
+    """Return the path of the file that is to replace a file of a preset."""
     return path.with_name(f"{NEXT}{path.name}")
 
 

@@ -38,9 +38,9 @@ def prepare(directory: pathlib.Path) -> None:
 def write(directory: pathlib.Path, card: Preset, weights: Any = None) -> None:
     """Write a preset: its weights, its card, and the card's SHA-256 in the index.
 
-    Weights and card are written beside those that they replace, which the index makes them do. If
-    the process is killed, `load` finds the old preset or the new one, and the next call ends what
-    was begun.
+    New weights and a new card are written beside the old ones, and replace them once the index is
+    written. If the process is killed, `load` finds the old preset or the new one, and the next call
+    ends what was begun.
 
     Args:
         directory: the directory of all presets.

@@ -272,7 +272,9 @@ def test_a_card_says_how_the_model_came_about(preset_root):
 
 def test_a_preset_that_is_not_there_is_refused_with_those_that_are(preset_root):
     make(preset_root, "capacity/gru-300", SMALL)
-    with pytest.raises(ValueError, match=r"no preset 'capacity/gru-30'; there is capacity/gru-300"):
+    with pytest.raises(
+        ValueError, match=r"no preset 'capacity/gru-30'; the nearest: capacity/gru-300"
+    ):
         rnn_zoo.load("capacity/gru-30")
 
 
@@ -341,7 +343,9 @@ def test_mistakes_with_a_directory_are_one_line(tmp_path, monkeypatch):
             rnn_zoo.load(place)
     (tmp_path / "parens/gru-10k").mkdir(parents=True)
     assert rnn_zoo.preset("parens/gru-10k").arch == "gru"
-    wanted = r"there is capacity/gru-300 \(rnn_zoo.list_presets\(directory='own'\) has them all"
+    wanted = (
+        r"the nearest: capacity/gru-300 \(rnn_zoo.list_presets\(directory='own'\) lists them all"
+    )
     with pytest.raises(ValueError, match=wanted):
         rnn_zoo.load("own/capacity/gru-30")
     card = tmp_path / "own/capacity/gru-300.json"

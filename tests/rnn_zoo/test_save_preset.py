@@ -189,7 +189,7 @@ def test_what_a_preset_cannot_hold_is_refused(tmp_path):
     unlike = rnn_zoo.RecurrentModel(inputs, keras.layers.Dense(1, name="readout")(x))
     other = keras.Sequential([keras.Input((None, 2)), keras.layers.Dense(1)])
     for model, message in (
-        (last, "reads out some steps only"),
+        (last, "reads out only some time steps"),
         (unlike, "has activation 'relu', and the model of a preset has 'tanh' there"),
         (other, "expected a model of rnn_zoo.build_model or rnn_zoo.load, got a "),
         (rnn_zoo.build_model("rnn", 1, 3, 2, 1, truncate=3), "has truncate 3, which a preset"),

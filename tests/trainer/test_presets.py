@@ -104,7 +104,7 @@ def test_a_replay_does_not_start_from_other_weights(preset_root, tmp_path):
     study = Study(tmp_path / "study", in_python, StudyConfig(num_trials=1, algorithm="random"))
     assert study.config.weights_sha256 == replay.weights_sha256
     write(preset_root, rnn_zoo.preset(NAME), Trial(SMALL).random_weights())
-    words = f"the preset {NAME} has other weights, of SHA-256 [0-9a-f]+, than those that training"
+    words = f"the preset {NAME} has weights of SHA-256 [0-9a-f]+, but training"
     for config in (replay, study.config):
         with pytest.raises(UserError, match=words):
             Trial(config).draw_weights()
@@ -172,7 +172,10 @@ def test_a_preset_without_weights_is_trained_from_drawn_ones(preset_root):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["--preset=capacity/gru-3"], "there is no preset 'capacity/gru-3'; there is capacity/gru"),
+        (
+            ["--preset=capacity/gru-3"],
+            "there is no preset 'capacity/gru-3'; the nearest: capacity/gru",
+        ),
         (["--preset=hf://"], r"'hf://' is not of the form hf://OWNER/NAME"),
         (["--scratch", "--task=capacity", "--arch=gru"], "--scratch needs --preset"),
         ([f"--preset={NAME}", "--profile=smoke"], "--profile does not apply with --preset"),
@@ -307,8 +310,8 @@ def test_a_search_that_starts_from_weights_tunes_the_training_alone(preset_root)
     [
         ("abc", "first must be 'config' or a dict from name to value: 'abc'"),
         ({"nonsense": 1}, "no hyperparameter 'nonsense'"),
-        ({"lr_init": -1.0}, r"lr_init is within \[0.0001, 0.1\], not -1.0"),
-        ({"momentum_logit": 2.0}, "first has momentum_logit, which is not active there"),
+        ({"lr_init": -1.0}, r"lr_init must be within \[0.0001, 0.1\], got -1.0"),
+        ({"momentum_logit": 2.0}, "first sets momentum_logit, which is not active"),
     ],
 )
 def test_a_first_trial_that_is_no_point_is_refused(first, message, tmp_path):
@@ -324,8 +327,8 @@ def test_hyperparameters_outside_the_ranges_come_to_their_ends(preset_root):
     adam = "--gin_bindings=StudyConfig.ranges={'optimizer': ['adam']}"
     config, study, *_ = study_of(f"--preset={NAME}", adam)
     message = (
-        r"optimizer is one of \{adam\}, but 'sgd' in the first trial; to search that too, set "
-        r"StudyConfig.ranges = \{'optimizer': \['adam', 'sgd'\]\}"
+        r"optimizer must be one of \{adam\}, got 'sgd' for the first trial; to search that too, "
+        r"set StudyConfig.ranges = \{'optimizer': \['adam', 'sgd'\]\}"
     )
     with pytest.raises(UserError, match=message):
         ranges.of_study(config, study)

@@ -118,7 +118,8 @@ def define_import(flag_holder: flags.FlagValues) -> None:
     flags.DEFINE_multi_string(
         "import",
         [],
-        "module that registers custom cells, tasks or optimizers; files cannot name one",
+        "module that registers custom cells, tasks or optimizers; it is imported, and the files of "
+        "runs, studies and sweeps cannot name another one",
         flag_values=flag_holder,
     )
 

@@ -50,7 +50,7 @@ def define(flag_values: flags.FlagValues) -> None:
     flags.DEFINE_integer(
         "train_steps",
         None,
-        "number of updates; in a search, the most per trial, and a quarter of it the least",
+        "number of updates; in a search, the maximum per trial, and a quarter of it is the minimum",
         **common,
     )
     flags.DEFINE_integer("batch_size", None, "samples per update", **common)

@@ -30,7 +30,7 @@ class DamagedCheckpoint(Exception):
 
 
 class StrangeCheckpoint(DamagedCheckpoint):
-    """A whole checkpoint of another run or step than its place tells."""
+    """An intact checkpoint whose run or step is not the one that its path names."""
 
 
 def write(
@@ -71,7 +71,7 @@ def read(path: str | pathlib.Path, like: Any, part: str = "", run: str = "") -> 
             version names no run.
 
     Raises:
-        StrangeCheckpoint: it belongs to another run or step than its place tells.
+        StrangeCheckpoint: its run or step is not the one that its path names.
         DamagedCheckpoint: it is truncated or altered, or its structure is not that of `like`.
     """
     import keras
@@ -126,7 +126,7 @@ def _latest(directory, like, part, run):
 
 
 def check_size(run: RunDirectory, record: RunRecord) -> None:
-    """Checks that a checkpoint has as many weights as a record tells, before a model is built.
+    """Checks that a checkpoint has as many weights as a record states, before a model is built.
 
     Raises:
         UserError: none has, so that the model might not fit into memory.

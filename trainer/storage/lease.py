@@ -117,7 +117,7 @@ class Lease:
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Checks the lease, and prevents that it is taken over during a `with` statement.
+        """Checks the lease, and prevents it from being taken over during a `with` statement.
 
         All changes of the directory's files belong in such a statement: otherwise a process that is
         suspended between check and change overwrites files of the next owner. Heartbeats wait for

@@ -130,8 +130,8 @@ class RunRecord:
         versions: those of Python, of packages that affect the numbers, and of the modules that
             define the user's task, cell and optimizer; see `trainer.names.code_of`.
         status: "ok", "infeasible" (diverged at step `infeasible_at`) or "interrupted".
-        train_loss, valid_loss, eval_loss: cross-entropies in nats or squared errors; None if there
-            is not finite.
+        train_loss, valid_loss, eval_loss: cross-entropies in nats or squared errors; None if the
+            loss is not finite.
         objective: the number that tuning minimises, on the split valid.
         stopped_early: whether the trial was pruned; it is measured after `steps_done` steps.
         metrics: split -> metrics.

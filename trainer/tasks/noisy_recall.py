@@ -13,7 +13,7 @@ class NoisyRecall(Recall):
     """Names the values of keys that were shown among noise (MAD: Poli et al., 2024, arXiv
     2403.17844).
 
-    As `Recall`, but pairs of noise symbols stand among the P pairs of a key and a value; all
+    Like `Recall`, but pairs of noise symbols stand among the P pairs of a key and a value; all
     choices of places are equally likely. Noise symbols are drawn from eight of their own. Chance is
     ln 8.
 

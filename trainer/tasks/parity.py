@@ -1,4 +1,4 @@
-"""Parity, the smallest task that needs a state to be tracked."""
+"""Parity, the simplest task that needs state tracking."""
 
 import math
 

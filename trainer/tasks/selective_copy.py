@@ -8,7 +8,7 @@ from trainer.tasks.symbols import places
 class SelectiveCopy(Copy):
     """Repeats ten symbols that stand among blanks (MAD: Poli et al., 2024, arXiv 2403.17844).
 
-    As `Copy`, but the ten symbols stand among the T - 1 blanks; all choices of places are equally
+    Like `Copy`, but the ten symbols stand among the T - 1 blanks; all choices of places are equally
     likely. They are repeated in their order, without the blanks. Chance is the same,
     10 ln 8 / (T + 20).
 

@@ -21,7 +21,7 @@ class Importance(NamedTuple):
     """Importances in one study.
 
     Attributes:
-        values: name of a hyperparameter -> importance, in falling order. An importance is the loss
+        values: name of a hyperparameter -> importance, in falling order. An importance is the drop
             in R² when the forest is shown other trials' values of this hyperparameter.
         explained: R² of the forest on trials that it has not learned from, at least 0.
     """

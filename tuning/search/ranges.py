@@ -181,7 +181,7 @@ def hold(
         if not (wanted or each.contains(value) or value == _OFF.get(each.name)):
             inside = "one of" if each.distribution == "categorical" else "within"
             raise UserError(
-                f"{each.name} is {inside} {each}, not {value!r}; to go beyond it, set "
+                f"{each.name} must be {inside} {each}, got {value!r}; to go beyond it, set "
                 f"StudyConfig.ranges = {{{each.name!r}: {value!r}}}"
             )
     study = dataclasses.replace(study, ranges={**study.ranges, **held})
@@ -311,11 +311,14 @@ def of_set(
         user = _given(each, study.ranges) and each.name in values and not is_own
         if user and not each.contains(value):
             limits = f"held at {each.fixed!r}" if each.fixed is not None else f"within {each}"
-            raise UserError(f"{each.name} is {value!r}, and the command has it {limits}; omit one")
+            raise UserError(
+                f"{each.name} is {value!r}, but the command has it {limits}; omit one of the two"
+            )
     names, others = {each.name for each in searched}, _differences(config, made)
     for name in sorted(given & others.keys() - (names - {"train_steps"})):
         raise UserError(
-            f"{name} is {others[name]!r}, and the command sets {_at(config, name)!r}; omit one"
+            f"{name} is {others[name]!r}, but the command sets it to {_at(config, name)!r}; omit "
+            "one of the two"
         )
     beyond = sorted(others.keys() - names - {"train_steps"})
     return {"held": [*_fixed(config, study)], "outside": _outside(made, searched) + beyond}
@@ -371,11 +374,16 @@ def point(
         wanted = _given(each, chosen)
         if not is_active(each, values):
             if each.name in chosen:
-                raise UserError(f"first has {each.name}, which is not active there")
+                raise UserError(
+                    f"first sets {each.name}, which is not active with its other values; omit it"
+                )
         elif wanted:
             if not each.contains(wanted[0]):
-                inside = f"held at {each.fixed!r}" if each.fixed is not None else f"within {each}"
-                raise UserError(f"{each.name} is {inside}, not {wanted[0]!r}, in the first trial")
+                held = f"is held at {each.fixed!r}" if each.fixed is not None else None
+                raise UserError(
+                    f"{each.name} {held or f'must be within {each}'}, got {wanted[0]!r} for the "
+                    "first trial"
+                )
             values[each.name] = wanted[0]
         else:
             values[each.name] = _clipped(each, value_of(config, each))
@@ -390,8 +398,8 @@ def _clipped(hyperparameter, value):
     if value not in hyperparameter.choices:
         name, choices = hyperparameter.name, [*hyperparameter.choices, value]
         raise UserError(
-            f"{name} is one of {hyperparameter}, but {value!r} in the first trial; to search that "
-            f"too, set StudyConfig.ranges = {{{name!r}: {choices}}}"
+            f"{name} must be one of {hyperparameter}, got {value!r} for the first trial; to search "
+            f"that too, set StudyConfig.ranges = {{{name!r}: {choices}}}"
         )
     return value
 

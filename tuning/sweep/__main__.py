@@ -38,8 +38,8 @@ def _define():
     flags.DEFINE_multi_string(
         "gin_file",
         [],
-        "gin file of the studies: one of gin_configs/paper, or your own; of several, later ones "
-        "override earlier ones, and one has the grid",
+        "gin file of the studies: one of gin_configs/paper, or your own; if there are "
+        "several, later ones override earlier ones, and only one has a grid",
         flag_values=FLAGS,
     )
     text("out", None, "directory of the sweep")

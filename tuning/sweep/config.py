@@ -43,9 +43,8 @@ class SweepConfig:
             `'depth'`, the first trial of each study has the best hyperparameters of the next
             smaller study along this axis, which runs first; see `tuning.sweep.transfer`. A value in
             a list becomes part of its study's name; the tuple `eval_lengths` is one value.
-            `'arch': 'all'` stands for every registered architecture, without a depth each at the
-            least depth that it can have. A +RNN of depth 1 is skipped, as in the paper
-            (section 1.4).
+            `'arch': 'all'` stands for every registered architecture; without a depth, each has its
+            minimum depth. A +RNN of depth 1 is skipped, as in the paper (section 1.4).
         common: default entries for all dicts of the grid; if both have a dict for the same field,
             such as `ranges`, the two are merged.
 
@@ -193,7 +192,10 @@ def parse(
             )
         specs[spec.name] = spec
     if not specs:
-        raise UserError("SweepConfig.grid leaves no study: a +RNN of depth 1 is skipped")
+        raise UserError(
+            "SweepConfig.grid leaves no study, because a +RNN of depth 1 is skipped; set a depth "
+            "of 2 or more"
+        )
     return list(specs.values()), text, list(base.notes)
 
 

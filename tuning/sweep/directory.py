@@ -250,7 +250,10 @@ class Sweep:
                 values = {"backend": self.backend, "profile": self.profile, "studies": studies}
                 json_files.write(self._manifest, values)
         except BlockingIOError:
-            raise UserError(f"{self.path}/.sweep.lock is held by a suspended process") from None
+            raise UserError(
+                f"{self.path}/.sweep.lock is held by a suspended process; continue or end it, and "
+                "run the same command again"
+            ) from None
         self._read_at = _stamp(self._manifest)
 
     def _write_text(self, text):

@@ -93,7 +93,10 @@ def _run_on(ray, sweep, runner, settings, display):
         if share is None:
             share = 1.0 if gpus else 0.0
         if share > gpus:
-            raise UserError(f"--gpus_per_study={share:g}, but Ray has {gpus:g} GPUs")
+            raise UserError(
+                f"--gpus_per_study={share:g}, but Ray has {gpus:g} GPUs; choose at most that, or "
+                "omit it"
+            )
         display.say(f"Ray with {cpus:g} CPUs and {gpus:g} GPUs")
         task = ray.remote(num_cpus=1, num_gpus=share, max_retries=-1)(_run)
         place = (os.getcwd(), "" in sys.path)

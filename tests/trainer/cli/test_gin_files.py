@@ -339,7 +339,10 @@ WRONG = {
         {"bindings": ["x = [%y]\ny = {'a': %x}\nTrainConfig.lr_init = %x"]},
         ["gin macro %x needs its own value"],
     ),
-    "NUL": ({"bindings": ["TrainConfig.init_from = 'a\\x00'"]}, ["init_from has a NUL character"]),
+    "NUL": (
+        {"bindings": ["TrainConfig.init_from = 'a\\x00'"]},
+        ["init_from contains a NUL character"],
+    ),
     "task option": (
         {"bindings": ["TrainConfig.task_options = {'steps': 1}"]},
         ["'steps'", "num_steps"],

@@ -219,8 +219,8 @@ def test_a_few_values_of_the_first_trial_can_be_chosen():
 @pytest.mark.parametrize(
     "first, message",
     [
-        ({"lr_init": "x"}, "lr_init is within .*, not 'x', in the first trial"),
-        ({"lr_init": None}, "lr_init is within .*, not None, in the first trial"),
+        ({"lr_init": "x"}, "lr_init must be within .*, got 'x' for the first trial"),
+        ({"lr_init": None}, "lr_init must be within .*, got None for the first trial"),
         ({3: 1}, "names of hyperparameters, not 3"),
     ],
 )
@@ -371,7 +371,7 @@ def test_path_sgd_is_searched_only_with_models_that_it_can_train(arch, activatio
 
 def test_a_first_trial_does_not_change_a_held_value():
     study = StudyConfig(ranges={"lr_init": 0.03}, first={"lr_init": 0.01})
-    with pytest.raises(UserError, match=r"held at 0\.03, not 0\.01, in the first trial"):
+    with pytest.raises(UserError, match=r"is held at 0\.03, got 0\.01 for the first trial"):
         of_study(config(), study)
 
 
@@ -703,7 +703,7 @@ def test_an_architecture_that_is_not_registered_has_no_deviations():
 @pytest.mark.parametrize(
     "changes, given, ranges, message",
     [
-        ({"lr_init": 16.0}, "lr_init", {}, r"lr_init is within \[0.0001, 0.1\], not 16.0"),
+        ({"lr_init": 16.0}, "lr_init", {}, r"lr_init must be within \[0.0001, 0.1\], got 16.0"),
         ({}, "gate_bias", {"gate_bias.u": (0.0, 1.0)}, "gate_bias.u is set to 1.0 and also has"),
         ({}, "gate_bias", {"gate_bias": 2.0}, "gate_bias.u is set to 1.0 and also has a range"),
         ({}, "batch_size", {"batch_size": (8, 9)}, "batch_size is set to 64 and also has a range"),
@@ -752,7 +752,7 @@ def test_a_given_set_has_the_fixed_option_of_its_optimizer():
     study = StudyConfig(ranges=ranges)
     base = with_fixed(config(), study)
     assert of_set(base, study, frozenset(), base)["outside"] == []  # l2_decay is 0, as in a run
-    message = "weight_decay is 0.004, and the command has it held at 0.1"
+    message = "weight_decay is 0.004, but the command has it held at 0.1"
     with pytest.raises(UserError, match=re.escape(message)):
         of_set(base, study, frozenset(), configure(base, {"optimizer": "adamw"}))
     values = {"optimizer": "adamw", "optimizer_options.weight_decay": 0.1}
@@ -763,10 +763,13 @@ def test_a_given_set_has_the_fixed_option_of_its_optimizer():
 @pytest.mark.parametrize(
     "values, message",
     [
-        ({"lr_init": 5.0}, "lr_init is 5.0, and the command has it held at 0.02"),
-        ({"task_options.num_steps": 9}, "task_options.num_steps is 9, and the command sets 7"),
-        ({"train_steps": 9}, "train_steps is 9, and the command sets 4000"),
-        ({"l2_decay": 1e-3}, r"l2_decay is 0.001, and the command has it within \[1e-08, 1e-06\]"),
+        ({"lr_init": 5.0}, "lr_init is 5.0, but the command has it held at 0.02"),
+        (
+            {"task_options.num_steps": 9},
+            "task_options.num_steps is 9, but the command sets it to 7",
+        ),
+        ({"train_steps": 9}, "train_steps is 9, but the command sets it to 4000"),
+        ({"l2_decay": 1e-3}, r"l2_decay is 0.001, but the command has it within \[1e-08, 1e-06\]"),
     ],
 )
 def test_a_given_set_must_agree_with_the_command(values, message):

@@ -461,7 +461,7 @@ def test_only_text8_gets_text8_s_options(grid):
         ),
         (
             "SweepConfig.grid = [{'task': 'parens', 'arch': 'gru', 'lr_init': [0.01, 16]}]",
-            r"lr_init is within \[0.0001, 0.1\], not 16",
+            r"lr_init must be within \[0.0001, 0.1\], got 16",
         ),
         (
             "SweepConfig.grid = [{'task': 'parens', 'arch': 'gru', 'input_scale': 1.0,"

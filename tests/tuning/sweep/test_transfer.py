@@ -99,7 +99,7 @@ def test_values_are_clipped_and_the_number_of_samples_grows_with_the_budget(grid
     shrunk = target._replace(config=dataclasses.replace(target.config, num_params=600))
     assert first_trial(shrunk, source, dataclasses.asdict(many))["task_options.num_samples"] == 6000
     narrow = dataclasses.replace(target.study, ranges={"optimizer": ["adam", "rmsprop"]})
-    with pytest.raises(UserError, match=r"optimizer is one of .* but 'sgd'"):
+    with pytest.raises(UserError, match=r"optimizer must be one of .* got 'sgd'"):
         first_trial(target._replace(study=narrow), source, dataclasses.asdict(best))
 
 
