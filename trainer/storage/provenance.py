@@ -37,7 +37,8 @@ def command(argv: list[str]) -> str:
     """
     program = pathlib.Path(argv[0])
     names, folder = [program.stem], program.parent
-    while (folder / "__init__.py").exists():
+    # The parent of "." is "." again.
+    while folder != folder.parent and (folder / "__init__.py").exists():
         names, folder = [folder.name, *names], folder.parent
     if len(names) > 1:
         start = ["python", "-m", ".".join(name for name in names if name != "__main__")]

@@ -26,6 +26,13 @@ def test_the_command_is_written_as_it_was_typed(program, arguments, expected):
     assert provenance.command([program, *arguments]) == expected
 
 
+def test_a_command_in_a_package_s_directory_has_an_end(tmp_path, monkeypatch):
+    (tmp_path / "__init__.py").touch()
+    monkeypatch.chdir(tmp_path)
+    assert provenance.command(["-c"]) == "-c"
+    assert provenance.command(["mine.py", "a"]) == "python mine.py a"
+
+
 @pytest.fixture
 def git(tmp_path):
     """Runs git in `tmp_path`."""
