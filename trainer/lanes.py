@@ -24,7 +24,6 @@ from keras import ops
 
 from trainer.callbacks import Callback, Callbacks
 from trainer.chunks import Chunks
-from trainer.config import ACTIVATIONS
 from trainer.errors import UserError
 from trainer.program import stack
 from trainer.storage.records import RunRecord
@@ -132,7 +131,7 @@ class Lanes:
     """
 
     def __init__(self, trials: Sequence[Trial], lanes: int):
-        self.program = trials[0].program(trials[0].optimizers, ACTIVATIONS)
+        self.program = trials[0].program(trials[0].optimizers, trials[0].activations)
         self.shape = trials[0].shape
         self._shared: dict[int, dict[str, Any]] = {}
         for trial in trials:

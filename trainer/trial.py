@@ -12,7 +12,7 @@ import numpy as np
 from rnn_zoo.functional import draw_weights, make_cells
 from rnn_zoo.sizing import count_params
 from trainer import backend, initial_weights, names
-from trainer.config import TrainConfig
+from trainer.config import ACTIVATIONS, TrainConfig
 from trainer.errors import UserError, user_errors
 from trainer.optimizers import OPTIMIZERS, PAPER_OPTIMIZERS, canonical_name
 from trainer.options import default_options
@@ -49,6 +49,7 @@ class Trial:
         cells: the cells of the layers, unbuilt.
         date: UTC time at which it was made.
         activation: name of s().
+        activations: names of the nonlinearities of the program that trains it in lanes.
         optimizers: optimizers of the program that trains it. Any subset of the paper's four is
             extended to all four, so that different studies can share a program.
 
@@ -71,6 +72,11 @@ class Trial:
                 f"the task {config.task} has {', '.join(missing)} in lane_options and not in data; "
                 "put the value there, and let draw read it from there"
             )
+        if not 0 < self.task.chance_loss < math.inf:
+            raise UserError(
+                f"the task {config.task} has chance_loss {self.task.chance_loss!r}; it must be "
+                "finite and greater than 0"
+            )
         self.run_id, self.stop_above = run_id, dict(stop_above or {})
         self.date = provenance.now()
         shape = (self.task.input_dim, self.task.output_dim)
@@ -82,7 +88,10 @@ class Trial:
                 config.arch, config.depth, self.units, seed=config.seed, **config.cell_options()
             )
         # Not `keras.activations.serialize`, which imports TensorFlow on every backend.
-        self.activation = self.cells[0].activation.__name__
+        function = self.cells[0].activation
+        self.activation = getattr(function, "__name__", type(function).__name__)
+        is_shared = self.activation in ACTIVATIONS
+        self.activations = ACTIVATIONS if is_shared else (self.activation,)
         used = {config.optimizer, *map(canonical_name, optimizers or ())}
         if used.issubset(PAPER_OPTIMIZERS):
             used = set(PAPER_OPTIMIZERS)
@@ -105,7 +114,8 @@ class Trial:
         shape = (config.task, fixed, config.arch, own, config.depth, self.units, config.batch_size)
         # A task may derive these from its lane options.
         form = (self.task.input_dim, self.task.output_dim, self.task.num_steps)
-        return (*shape, form, str(self.task.loss_steps), config.precision, self.optimizers)
+        programs = (self.optimizers, self.activations)
+        return (*shape, form, str(self.task.loss_steps), config.precision, *programs)
 
     def program(
         self,

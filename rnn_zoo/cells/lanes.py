@@ -26,7 +26,7 @@ def lane_cell(
 
     Args:
         cell: the cell whose equations are used; it is not changed.
-        names: names of the nonlinearities s() in use.
+        names: names of the nonlinearities s() in use. A single one is the cell's own.
         choice: (P,) integers, each lane's index in `names`; ignored if there is only one name.
         gate_bias: b^fg (P,) of each gate in the cell's `forget_gates`.
         options: value (P,) of each of the cell's `lane_options`.
@@ -34,7 +34,7 @@ def lane_cell(
     Returns:
         A cell that is usable only for its equations.
     """
-    functions = [activations.get(name) for name in names]
+    functions = [cell.activation] if len(names) == 1 else [activations.get(n) for n in names]
     choice = choice[..., None, None]
 
     def activation(z):

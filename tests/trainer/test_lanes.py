@@ -7,7 +7,9 @@ import math
 import keras
 import numpy as np
 import pytest
+from registrations import restored
 
+import rnn_zoo
 import trainer.trial
 from trainer import Callback, TrainConfig, UserError, backend, lanes
 from trainer.config import ACTIVATIONS
@@ -355,6 +357,32 @@ def test_a_cell_that_is_registered_anew_has_a_program_of_its_own(no_programs):
     assert shared(first) is shared(again)
     assert shared(other).cells is other.cells
     assert shared(Trial(varied(batch_size=4))) is not shared(again)
+
+
+@keras.saving.register_keras_serializable("test_lanes")
+def halved(z):
+    return 0.5 * keras.ops.tanh(z)
+
+
+@pytest.mark.parametrize("own", ["elu", halved], ids=["by name", "a function"])
+def test_a_cell_with_another_nonlinearity_trains_in_lanes_too(own, no_programs):
+    class LeakyCell(rnn_zoo.AbstractRNNCell):
+        gates = ("h",)
+
+        def __init__(self, units, activation=own, **kwargs):
+            super().__init__(units, activation, **kwargs)
+
+        def step(self, ops, x, pre, states):
+            h = 0.9 * states[0] + self.activation(pre("h", states[0]))
+            return h, [h]
+
+    with restored():
+        rnn_zoo.register("leaky", LeakyCell)
+        config = varied(arch="leaky", train_steps=20)
+        (found,) = [record for _, record, _ in train_lanes([Trial(config)], 1)]
+        _, metrics = alone(config, Trial(config).program())
+        assert found.metrics["eval"]["loss"] == pytest.approx(metrics["loss"], rel=1e-4)
+        assert Trial(config).shape != Trial(varied(arch="leaky", activation="relu")).shape
 
 
 def test_only_the_last_programs_are_kept(no_programs):

@@ -186,6 +186,9 @@ def test_what_lanes_may_differ_in_is_data(drift):
     register("lost", Lost)
     with pytest.raises(UserError, match="task lost has scale in lane_options and not in data; put"):
         Trial(TrainConfig("lost", "rnn", num_params=60))
+    register("worthless", type("Worthless", (Drift,), {"chance_loss": 0.0}))
+    with pytest.raises(UserError, match=r"task worthless has chance_loss 0\.0; it must be finite"):
+        Trial(TrainConfig("worthless", "rnn", num_params=60))
     register("scored", Scored)
     config = TrainConfig("scored", "rnn", num_params=60)
     shapes = [
