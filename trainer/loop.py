@@ -172,7 +172,11 @@ class _Run:
         self.measurements = self.directory.read_metrics(earlier.identity, self.step)
         self._say_losses(earlier)
         if self.step < earlier.steps_done:
+            # The results are of steps that are trained again, perhaps on another device.
             earlier.status, earlier.infeasible_at = "interrupted", None
+            earlier.stopped_early = False
+            earlier.metrics, earlier.lengths, earlier.objective = {}, [], None
+            earlier.train_loss = earlier.valid_loss = earlier.eval_loss = None
 
     def _refuse_differences(self, earlier):
         """Raises a `UserError` if this process would not continue an earlier one's run."""

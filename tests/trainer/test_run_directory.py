@@ -228,6 +228,18 @@ def test_an_older_checkpoint_does_not_replace_the_newest_in_silence(
         assert str(error.value) == f"{said[0]}; train the lost steps again with --resume"
 
 
+def test_a_run_that_repeats_steps_has_no_results(of_two_checkpoints, resume):
+    run = of_two_checkpoints
+    losses = dict.fromkeys(("train_loss", "valid_loss", "eval_loss", "objective"), 0.5)
+    metrics = {"metrics": {"eval": {"loss": 0.5}}, "status": "ok", "steps_done": 400}
+    run.write_record(dataclasses.replace(run.read_record(), **metrics, **losses))
+    checkpoints.paths(run.checkpoints)[-1].unlink()
+    record, _ = resume(run)
+    assert record.status == "interrupted"
+    assert (record.metrics, record.lengths) == ({}, [])
+    assert [getattr(record, name) for name in losses] == [None] * 4
+
+
 def test_a_stranger_of_a_later_step_does_not_hide_a_run_s_last_weights(of_two_checkpoints):
     run, said = of_two_checkpoints, []
     first, _ = checkpoints.paths(run.checkpoints)
