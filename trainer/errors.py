@@ -15,3 +15,17 @@ def user_errors() -> Iterator[None]:
         yield
     except ValueError as error:
         raise UserError(str(error)) from None
+
+
+@contextlib.contextmanager
+def extra(name: str, of: str) -> Iterator[None]:
+    """Turns the `ImportError` of an optional package into a `UserError`.
+
+    Args:
+        name: the extra of the project that installs it.
+        of: the subject of the message, such as "the report".
+    """
+    try:
+        yield
+    except ImportError as error:
+        raise UserError(f"{of} needs {error.name}: pip install 'rnn-zoo[{name}]'") from None

@@ -165,11 +165,12 @@ def _config(record: RunRecord) -> TrainConfig:
     config = read_config(record.config, RunDirectory(FLAGS.run_dir[0]).record_path)
     task, prompt = TASKS[config.task], FLAGS.prompt
     vocabulary = task.vocabulary or ()
-    if prompt is not None and not task.predicts_next:
-        raise UserError(
-            "--prompt is for text8 and other tasks that predict their next input, and the task of "
-            f"this run is {config.task}"
-        )
+    for name in ("prompt", "length", "temperature"):
+        if FLAGS[name].present and not task.predicts_next:
+            raise UserError(
+                f"--{name} is for text8 and other tasks that predict their next input, and the "
+                f"task of this run is {config.task}; omit it"
+            )
     for character in prompt or "":
         if character not in vocabulary:
             raise UserError(

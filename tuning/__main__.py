@@ -76,8 +76,9 @@ def main():
     config, study, documents, given = _resumed() if _is_resumed() else _parsed()
     for line in ranges.without_effect(config, study, given):
         display.say(line)
-    if FLAGS.show_space and FLAGS.hparams:
-        raise UserError("--show_space does not apply with --hparams, which searches no space")
+    for name in ("hparams", "rerun_best"):
+        if FLAGS.show_space and FLAGS[name].value:
+            raise UserError(f"--show_space does not apply with --{name}, which searches no space")
     if FLAGS.show_space:  # before `Study`, which may have to download data
         display.say(space.table(ranges.of_study(config, study)[0]))
         return 0
@@ -119,8 +120,8 @@ def main():
 
 
 def _check_flags():
-    train_flags.check_positive(FLAGS, "workers", "lanes", "rerun_best")
-    if FLAGS.rerun_best:
+    train_flags.check_positive(FLAGS, "workers", "lanes")
+    if FLAGS.rerun_best is not None:
         check_range("--rerun_best", FLAGS.rerun_best, 1, MAX_RERUNS, whole=True)
         reruns.check_vary(FLAGS.vary)
     elif FLAGS["vary"].present:
@@ -164,7 +165,7 @@ def _parsed():
 
 def _sets(config, study, given):
     """Returns the configurations that --hparams names, and marks for their records."""
-    for name in ("num_trials", "algorithm", "early_stopping", "keep"):
+    for name in ("num_trials", "algorithm", "early_stopping", "keep", "rerun_best"):
         if FLAGS[name].present:
             raise UserError(f"--{name} does not apply with --hparams, which trains each set once")
     config = ranges.with_fixed(config, study)

@@ -28,7 +28,7 @@ from trainer.cli import main as cli
 from trainer.cli import train_flags
 from trainer.config import check_range, read_config
 from trainer.display.words import count
-from trainer.errors import UserError, user_errors
+from trainer.errors import UserError, extra, user_errors
 from trainer.storage.files import refuse_link
 from trainer.storage.records import RunRecord
 from tuning import options, studies
@@ -95,6 +95,7 @@ def main():
         raise UserError("--runs is missing: the directories of sweeps and studies")
     elif FLAGS.private:
         raise UserError("--private has no effect without --upload")
+    cli.check_owners(FLAGS, dict.fromkeys(("longer", "work", *train_flags.DATA), "train"))
     if FLAGS.train and not FLAGS.runs:
         raise UserError("--train has no effect without --runs, whose best trials it trains again")
     if FLAGS.runs:
@@ -170,10 +171,8 @@ def _check_surroundings(names, chosen):
         UserError: a package is missing, or a link is in place of a directory to write into.
         OSError: --out is not writable.
     """
-    try:
+    with extra("report", "making presets"):
         importlib.import_module("tuning.report.paper")
-    except ImportError as error:
-        raise UserError(f"presets need {error.name}: pip install 'rnn-zoo[report]'") from None
     out = pathlib.Path(FLAGS.out)
     written = [out / name for name in names] + [pathlib.Path(FLAGS.work, name) for name in chosen]
     for path in written:

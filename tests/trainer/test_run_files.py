@@ -206,6 +206,7 @@ EXPORT_MISTAKES = {
     "no bits": ("quantize", ["--bits="], ["--bits is empty"]),
     "one bit": ("export", ["--bits=1"], ["--bits", "2", "16", "got 1"]),
     "granularity": ("export", ["--granularity=column"], ["'column'", "tensor, row"]),
+    "no bits to round to": ("export", ["--granularity=tensor"], ["no effect without --bits"]),
     "batch": ("export", ["--batch_size=-1"], ["--batch_size", "-1"]),
     "steps": ("export", ["--time_steps=-1"], ["--time_steps", "-1"]),
     "many steps": (

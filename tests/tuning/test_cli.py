@@ -41,6 +41,14 @@ def tune(home, *arguments, **changes):
             ["--num_trials does not apply with --hparams"],
         ),
         (
+            ("--task=parens", "--arch=gru", "--hparams=none.json", "--rerun_best=3"),
+            ["--rerun_best does not apply with --hparams"],
+        ),
+        (
+            ("--task=parens", "--arch=gru", "--rerun_best=3", "--show_space"),
+            ["--show_space does not apply with --rerun_best"],
+        ),
+        (
             ("--task=parens", "--arch=gru", "--hparams=none.json", "--show_space"),
             ["--show_space does not apply with --hparams"],
         ),

@@ -49,7 +49,9 @@ def command(runs, preset_root, tmp_path):
         presets.FLAGS.unparse_flags()
         for name in presets.FLAGS:
             presets.FLAGS[name].unparse()
-        given = (f"--runs={runs}", f"--out={preset_root}", f"--work={tmp_path / 'work'}")
+        given = [f"--runs={runs}", f"--out={preset_root}"]
+        if any(argument.startswith("--train=") for argument in arguments):
+            given.append(f"--work={tmp_path / 'work'}")
         presets.FLAGS(["presets", *given, *arguments])
         presets.main()
 
@@ -351,9 +353,14 @@ def test_mistakes_are_one_line(cold, arguments, message, tmp_path):
     "arguments, message",
     [
         (["--train=text8/*"], f"no preset matches text8/\\*; there are {NAME}"),
-        (["--longer=0"], "--longer must be a number greater than 0, got 0"),
-        (["--longer=nan"], "--longer must be a number greater than 0, got nan"),
-        (["--longer=inf"], "--longer must be a number greater than 0 and at most .*, got inf"),
+        (["--longer=2"], "--longer has no effect without --train"),
+        (["--text8_path=x"], "--text8_path has no effect without --train"),
+        (["--train=*", "--longer=0"], "--longer must be a number greater than 0, got 0"),
+        (["--train=*", "--longer=nan"], "--longer must be a number greater than 0, got nan"),
+        (
+            ["--train=*", "--longer=inf"],
+            "--longer must be .* greater than 0 and at most .*, got inf",
+        ),
     ],
 )
 def test_names_and_lengths_are_checked_first(arguments, message, command, preset_root):

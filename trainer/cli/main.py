@@ -10,7 +10,7 @@ import pathlib
 import re
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NoReturn
 
 from absl import flags
@@ -111,6 +111,21 @@ def _check_values(flag_holder):
         levels = max((str(value).count("/") for value in values), default=0)
         if levels > _MOST_LEVELS and name != "gin_bindings":
             raise UserError(f"--{name} has {levels:,} levels; a path may have {_MOST_LEVELS}")
+
+
+def check_owners(flag_holder: flags.FlagValues, owners: Mapping[str, str]) -> None:
+    """Checks that no flag is given without the one that it belongs to.
+
+    Args:
+        flag_holder: the parsed flags.
+        owners: flag -> the flag without which it has no effect.
+
+    Raises:
+        UserError: a flag has no effect.
+    """
+    for name, owner in owners.items():
+        if flag_holder[name].present and flag_holder[owner].value in (None, False, []):
+            raise UserError(f"--{name} has no effect without --{owner}; omit it, or add --{owner}")
 
 
 def define_import(flag_holder: flags.FlagValues) -> None:

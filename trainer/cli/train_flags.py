@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 import os
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,7 +14,7 @@ from rnn_zoo.presets import absolute
 from trainer import callbacks
 from trainer.cli import gin_files
 from trainer.cli.main import define_import
-from trainer.config import TrainConfig, read_config
+from trainer.config import TrainConfig, check_range, read_config
 from trainer.errors import UserError
 from trainer.initial_weights import find_preset, preset_config
 from trainer.storage import checkpoints
@@ -260,6 +261,5 @@ def check_positive(flag_values: flags.FlagValues, *names: str) -> None:
         UserError: one of them is less.
     """
     for name in names:
-        value = flag_values[name].value
-        if value is not None and value < 1:
-            raise UserError(f"--{name} must be at least 1, got {value}")
+        if (value := flag_values[name].value) is not None:
+            check_range(f"--{name}", value, 1, math.inf, whole=True)

@@ -71,6 +71,7 @@ def _checked_formats():
     for name in formats:
         check_format(name)
     check_choice("--granularity", FLAGS.granularity, GRANULARITIES)
+    cli.check_owners(FLAGS, {"granularity": "bits"})
     if FLAGS.bits is not None:
         check_range("--bits", FLAGS.bits, MIN_BITS, MAX_BITS, whole=True)
     for name in ("batch_size", "time_steps"):

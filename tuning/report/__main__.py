@@ -7,7 +7,7 @@ from absl import flags
 
 from trainer.cli import main as cli
 from trainer.cli import train_flags
-from trainer.errors import UserError
+from trainer.errors import UserError, extra
 
 USAGE = """Draws the paper's figures and checks its claims, from a directory of runs; or plans the
 runs that decide the most claims.
@@ -60,13 +60,11 @@ flags.DEFINE_string(
 
 def main():
     _check_flags()
-    try:
+    with extra("report", "the report"):
         import jinja2  # noqa: F401 - renders the page
         import pandas  # noqa: F401 - holds all trials
         import pyarrow  # noqa: F401 - reads Parquet for pandas
         import tabulate  # noqa: F401 - writes Markdown for pandas
-    except ImportError as error:
-        raise UserError(f"the report needs {error.name}: pip install 'rnn-zoo[report]'") from None
     from trainer.display.progress import Display
     from tuning.report import build, plan, watch
 
@@ -97,11 +95,10 @@ def _check_flags():
         raise UserError("--runs is missing: a directory of sweeps, studies or runs")
     if FLAGS.runs and not pathlib.Path(FLAGS.runs).is_dir():
         raise UserError(f"--runs is not a directory: {FLAGS.runs}")
-    for name, owner in _OF_FLAG.items():
-        if FLAGS[name].present and not FLAGS[owner].value:
-            raise UserError(f"--{name} has no effect without --{owner}; omit it, or add --{owner}")
-    if FLAGS.plan and (FLAGS.figures or FLAGS.style or FLAGS.atlas):
-        raise UserError("--figures, --style and --atlas are for reports, not for --plan")
+    cli.check_owners(FLAGS, _OF_FLAG)
+    for name in ("figures", "style", "atlas", "published"):
+        if FLAGS.plan and FLAGS[name].present:
+            raise UserError(f"--{name} is for reports, not for --plan; omit it")
     if FLAGS.style and not pathlib.Path(FLAGS.style).is_file():
         raise UserError(f"--style is not a file: {FLAGS.style}")
     if FLAGS.published:

@@ -64,6 +64,9 @@ _define()
 
 def main():
     display = SweepDisplay()
+    for name in ("status", "dry_run"):
+        if FLAGS.retry_failed and FLAGS[name].value:
+            raise UserError(f"--retry_failed has no effect with --{name}; omit one of the two")
     if FLAGS.status:
         show(Sweep.open(FLAGS.status, lenient=True), display)
         return 0
@@ -103,6 +106,14 @@ def _studies():
     if not FLAGS.gin_file:
         raise UserError("--gin_file is missing, such as gin_configs/paper/figure_4_parens.gin")
     given = {name: FLAGS[name].value for name in ("num_trials", "train_steps")}
+    for name in ("ray_address", "gpus_per_study"):
+        if FLAGS[name].present and FLAGS.engine != "ray":
+            raise UserError(f"--{name} has no effect without --engine=ray; omit it, or add that")
+    if FLAGS.ray_address and FLAGS.workers:
+        raise UserError(
+            f"--workers={FLAGS.workers} has no effect with --ray_address: the cluster has its own "
+            "number; omit it"
+        )
     if FLAGS.gpus_per_study is not None and not FLAGS.gpus_per_study >= 0:
         raise UserError(f"--gpus_per_study must be at least 0, got {FLAGS.gpus_per_study}")
     data = train_flags.data_options(FLAGS)

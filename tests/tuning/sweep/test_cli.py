@@ -173,17 +173,35 @@ def test_a_dry_run_prints_the_cost(tmp_path):
         (("--gin_file=nothing.gin", "--out=x"), "cannot read gin file nothing.gin"),
         (
             ("--gin_file=gin_configs/paper/figure_5.gin", "--workers=0"),
-            "--workers must be at least",
+            "--workers must be a whole number at least 1, got 0",
         ),
         (
             ("--gin_file=gin_configs/paper/figure_3_text8.gin", "--out=x", "--text8_path=none"),
             "none cannot be read",
         ),
         (
-            ("--gin_file=gin_configs/paper/figure_5.gin", "--out=x", "--gpus_per_study=nan"),
+            ("--gin_file=gin_configs/paper/figure_5.gin", "--engine=ray", "--gpus_per_study=nan"),
             "--gpus_per_study must be at least 0, got nan",
         ),
         (("--status", "nowhere"), "nowhere holds no sweep"),
+        (
+            ("--status", "nowhere", "--retry_failed"),
+            "--retry_failed has no effect with --status",
+        ),
+        (
+            ("--gin_file=gin_configs/paper/figure_5.gin", "--out=x", "--ray_address=auto"),
+            "--ray_address has no effect without --engine=ray",
+        ),
+        (
+            (
+                "--gin_file=gin_configs/paper/figure_5.gin",
+                "--out=x",
+                "--engine=ray",
+                "--ray_address=auto",
+                "--workers=4",
+            ),
+            "--workers=4 has no effect with --ray_address",
+        ),
     ],
 )
 def test_mistakes_are_one_line(cold, arguments, message, tmp_path):
