@@ -11,6 +11,7 @@ from keras import ops
 from rnn_zoo import cells
 from rnn_zoo.algebra import state_widths
 from rnn_zoo.architectures import ARCHITECTURES
+from rnn_zoo.cells.arguments import whole
 from rnn_zoo.cells.base import parameters
 from rnn_zoo.unroll import unroll
 from rnn_zoo.unroll.scan import check_scan
@@ -121,10 +122,9 @@ class CellLayer(keras.layers.RNN):
                 f"{self.name} has return_state_sequences and {other}; omit one. The final states "
                 "are the last ones of the sequences"
             )
-        if truncate is not None and (not isinstance(truncate, int) or truncate < 1):
-            raise ValueError(f"truncate must be a whole number of at least 1, got {truncate!r}")
         check_scan(self.cell, scan)
-        self.truncate, self.scan = truncate, scan
+        self.truncate = None if truncate is None else whole("truncate", truncate)
+        self.scan = scan
         self._is_fresh = None
 
     @classmethod

@@ -13,6 +13,7 @@ from rnn_zoo.cells import AbstractRNNCell
 from rnn_zoo.functional import Weights, layer_seeds
 from rnn_zoo.initializers import ScaledNormal
 from rnn_zoo.layers import LAYERS, CellLayer
+from rnn_zoo.sizing import count_params
 from rnn_zoo.stepper import Stepper
 
 Tensor = Any
@@ -67,8 +68,7 @@ def build_model(
         model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     """
     arch = canonical_name(arch)
-    if depth < 1:
-        raise ValueError(f"depth must be at least 1, got {depth}")
+    count_params(arch, depth, units, input_dim, output_dim)  # refuses what is below 1
     seeds = layer_seeds(seed, depth)
     inputs = x = keras.Input((None, input_dim), name="inputs")
     for layer in range(depth):

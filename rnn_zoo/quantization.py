@@ -71,7 +71,8 @@ def codes_of(matrix: Array, bits: int, granularity: str) -> tuple[Array, Array]:
         raise ValueError(f"unknown granularity {granularity!r}; choose one of {names}")
     if not np.isfinite(matrix).all():
         raise ValueError("a weight that is not finite cannot be quantised")
-    largest = np.abs(matrix).max(axis=tuple(range(matrix.ndim - 1)))
+    # An antisymmetric matrix of one unit has no entries.
+    largest = np.abs(matrix).max(axis=tuple(range(matrix.ndim - 1)), initial=0.0)
     if granularity == "tensor":
         largest = largest.max(keepdims=True)
     scales = (largest / largest_code(bits)).astype("float32")

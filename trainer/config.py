@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from rnn_zoo.architectures import ALIASES, ARCHITECTURES, INITIAL_ARGUMENTS
-from rnn_zoo.json_types import reader
+from rnn_zoo.json_types import LARGEST, reader
 from rnn_zoo.sizing import stack_shapes, units_for_budget
 from trainer import lengths, memory, names, optimizers, tasks
 from trainer.errors import UserError
@@ -21,8 +21,6 @@ BIAS_INITS = ("constant", "normal")
 MAX_TRAIN_STEPS = 2**31 // 100
 #: Fields that hold the own hyperparameters of the task, the cell and the optimizer.
 OPTIONS = ("task_options", "arch_options", "optimizer_options")
-#: Largest number, of either sign, that is finite in float32.
-LARGEST = optimizers.LARGEST
 PRECISIONS = ("float32", "tf32", "mixed_bfloat16")
 #: Said of "tf32" where it makes no difference.
 NO_TF32 = "precision tf32 is float32 here, as there is no GPU"
@@ -49,8 +47,8 @@ class TrainConfig:
         data_seed: seed of batches and random data sets.
         eval_samples: number of samples used to measure the loss of a split, at most 10^8. Drawn
             samples are rounded up to whole batches. The random data sets of capacity and rcf are
-            measured whole instead, and no image of digits or MNIST is measured twice on the splits
-            valid and eval.
+            measured whole at the end, and no image of digits or MNIST is measured twice on the
+            splits valid and eval.
         eval_lengths: multiples of the task's length, such as (1, 2, 4), at which the trained model
             is measured on the split eval, with `eval_samples` divided by the multiple. Tasks with
             a `length_option` have them.
@@ -324,13 +322,13 @@ def without_effect(fields: Mapping[str, Any]) -> dict[str, str]:
     found: dict[str, str] = {}
     if facts:
         found |= _without_effect_on(arch, facts)
-    if facts and (fields.get("matrix_init") or facts.matrix_init) == "identity":
+    # Diagonals have a scale, whatever the matrices start from.
+    has_diagonals = facts and facts.gates_with("matrix") != facts.gates_with("recurrent")
+    is_identity = facts and (fields.get("matrix_init") or facts.matrix_init) == "identity"
+    if is_identity and not has_diagonals:
         found["recurrent_scale"] = "an identity matrix has no scale"
     if facts and fields.get("bias_init") == "normal" and not _any(fields.get("bias_scale", 0.0)):
         found["bias_init"] = "bias_scale is 0"
-    task = tasks.TASKS.get(fields["task"]) if "task" in fields else None
-    if task and task.sweep is not Task.sweep:
-        found["eval_samples"] = f"the data set of {task.name} is measured whole"
     if update and not update.has_momentum:
         found["momentum_logit"] = f"{optimizer} has no momentum"
     if fields.get("preset") or fields.get("init_from"):

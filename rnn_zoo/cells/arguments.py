@@ -10,7 +10,7 @@ import numpy as np
 
 def rate(name: str, value: float) -> float:
     """Return a rate in [0, 1)."""
-    if not 0 <= value < 1:
+    if not _is_finite(value) or not 0 <= value < 1:
         raise ValueError(f"{name} must be at least 0 and below 1, got {value!r}")
     return float(value)
 
@@ -24,7 +24,7 @@ def switch(name: str, value: bool) -> bool:
 
 def one_of(name: str, value: Any, choices: Iterable[str]) -> Any:
     """Return a value that is one of the choices."""
-    if value not in choices:
+    if value not in [*choices]:  # also values that cannot be hashed
         raise ValueError(f"unknown {name} {value!r}; choose one of {', '.join(choices)}")
     return value
 
@@ -37,12 +37,29 @@ def by_name(
         value = dict.fromkeys(keys, value)
     check_names(f"{kind} of {name}", value, keys)
     for number in value.values():
-        if not isinstance(number, (int, float, np.number)) or not _is_finite(number):
+        if not _is_finite(number):
             raise ValueError(f"{name} must be a finite number, got {number!r}")
     return {key: float(value[key]) for key in keys}
 
 
+def whole(name: str, value: int) -> int:
+    """Return a whole number of at least 1, also of NumPy."""
+    is_whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    if not is_whole or value < 1:
+        raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
+    return int(value)
+
+
+def not_negative(name: str, value: float) -> float:
+    """Return a finite number of at least 0."""
+    if not _is_finite(value) or value < 0:
+        raise ValueError(f"{name} must be finite and not negative, got {value!r}")
+    return float(value)
+
+
 def _is_finite(number):
+    if not isinstance(number, (int, float, np.number)):
+        return False
     try:
         return math.isfinite(number)
     except (OverflowError, TypeError):  # an int that no float holds, a complex number

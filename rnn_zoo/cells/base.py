@@ -15,7 +15,7 @@ import numpy as np
 from keras import ops
 
 from rnn_zoo.algebra import Vector, ZeroState, declared, divisor, gates_with, state_widths
-from rnn_zoo.cells.arguments import by_name, elementwise, one_of, rate, switch
+from rnn_zoo.cells.arguments import by_name, elementwise, not_negative, one_of, rate, switch, whole
 from rnn_zoo.cells.noise import NoisyCell, masked_step, replace, step_of
 from rnn_zoo.cells.normalization import gains
 from rnn_zoo.cells.weights import ARGUMENTS, WeightedCell, pre_of_step
@@ -76,9 +76,9 @@ class AbstractRNNCell(WeightedCell, NoisyCell):
     Raises:
         ValueError: `units` below 1, an activation that mixes units, an unknown initializer, a
             `recurrent_activation` that no equation uses, a rate outside [0, 1), a
-            `candidate_dropout` of a cell without gates, a regularizer, constraint or initializer of
-            weights that the cell does not have, a dict whose keys are not the gates, or a number of
-            units that its blocks do not divide.
+            `candidate_dropout` of a cell whose `step` makes no candidate, a regularizer, constraint
+            or initializer of weights that the cell does not have, a dict whose keys are not the
+            gates, or a number of units that its blocks do not divide.
     """
 
     #: The gates: their names, or a dict from name to `rnn_zoo.algebra.Gate`.
@@ -139,14 +139,12 @@ class AbstractRNNCell(WeightedCell, NoisyCell):
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
-        if not isinstance(units, (int, np.integer)) or units < 1:
-            raise ValueError(f"units must be a whole number of at least 1, got {units!r}")
+        self.units = whole("units", units)
         if units % divisor(self.gates):
             raise ValueError(
                 f"units of {type(self).__name__} must be a multiple of {divisor(self.gates)}, the "
                 f"number of its blocks, got {units}"
             )
-        self.units = int(units)
         self.activation = elementwise(activation)
         self.gate_bias = by_name("gate_bias", gate_bias, self.forget_gates)
         self.learned_initial_state = switch("learned_initial_state", learned_initial_state)
@@ -182,9 +180,7 @@ class AbstractRNNCell(WeightedCell, NoisyCell):
         self.zoneout = by_name("zoneout", zoneout, self.state_names, "states")
         zoned = [rate("zoneout", value) for value in self.zoneout.values()]
         self._check_options()
-        if not 0 <= initial_noise < np.inf:
-            raise ValueError(f"initial_noise must be finite and not negative, got {initial_noise}")
-        self.initial_noise = float(initial_noise)
+        self.initial_noise = not_negative("initial_noise", initial_noise)
         self.layer_norm = switch("layer_norm", layer_norm)
         if self.layer_norm:
             self.vectors = {**self.vectors, **gains(self.gates)}
@@ -197,12 +193,14 @@ class AbstractRNNCell(WeightedCell, NoisyCell):
             for kind in _KERAS:
                 if getattr(self, f"{part}_{kind}") is not None:
                     self._check_used(f"{part}_{kind}", gates_with(self.gates, part))
-        used = "activation" in type(self).step.__code__.co_names
-        writes = self.forget_gates and self.has_candidate and used
-        recurrent = gates_with(self.gates, "recurrent")
-        for argument, is_used in (("recurrent_dropout", recurrent), ("candidate_dropout", writes)):
-            if getattr(self, argument):
-                self._check_used(argument, is_used)
+        if self.recurrent_dropout:
+            self._check_used("recurrent_dropout", gates_with(self.gates, "recurrent"))
+        makes = self.has_candidate and "activation" in type(self).step.__code__.co_names
+        if self.candidate_dropout and not (self.forget_gates and makes):
+            raise ValueError(
+                f"candidate_dropout needs a forget gate and a candidate that `step` makes, which "
+                f"{type(self).__name__} does not have; omit it"
+            )
         if any(self.zoneout[name] for name in self.joint_states):
             raise ValueError(
                 f"zoneout would treat the states {', '.join(self.joint_states)} of "

@@ -13,6 +13,7 @@ from rnn_zoo.algebra import Antisymmetric, BlockDiagonal, Diagonal, Gate, LowRan
 from rnn_zoo.backend import generic
 from rnn_zoo.initializers import Orthogonal, ScaledNormal
 from rnn_zoo.layers import make_layer
+from rnn_zoo.model import get_weights
 
 UNITS, FEATURES = 4, 3
 
@@ -255,6 +256,21 @@ class AskingCell(rnn_zoo.AbstractRNNCell):
     def step(self, ops, x, pre, states):
         z, q = (pre(*(each for each in pair if each is not None)) for pair in self.asked(states))
         return z + q, [z + q]
+
+
+def test_an_antisymmetric_matrix_of_one_unit_is_zero(rng):
+    model = rnn_zoo.build_model("antisymmetric_rnn", 1, 1, FEATURES, 1, bias_scale=0.5)
+    model.compile("sgd", "mse")
+    x = rng.standard_normal((2, 5, FEATURES)).astype("float32")
+    model.fit(x, x[..., :1], verbose=0)
+    weights = get_weights(model)
+    (layer,), readout = weights["layers"], weights["readout"]
+    h = np.repeat(layer["initial_state"][0][None], 2, axis=0)
+    for step in range(5):
+        pre = x[:, step] @ layer["input"]["h"] + layer["bias"]["h"]
+        h = h + 0.1 * np.tanh(pre - 0.01 * h)
+        answer = h @ readout["kernel"] + readout["bias"]
+        np.testing.assert_allclose(to_numpy(model(x))[:, step], answer, atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -231,8 +231,11 @@ def test_unknown_names_are_refused_with_the_choices():
         rnn_zoo.GRUCell(3, bias_init="zeros")
     with pytest.raises(ValueError, match=r"input_scale must be r, u, c; got r, z"):
         rnn_zoo.GRUCell(3, input_scale={"r": 1.0, "z": 1.0})
-    with pytest.raises(ValueError, match="units must be a whole number of at least 1, got 0"):
-        rnn_zoo.GRUCell(0)
+    for units in (0, 2.0, True):
+        with pytest.raises(ValueError, match=f"units must be a whole number .* 1, got {units}"):
+            rnn_zoo.GRUCell(units)
+    with pytest.raises(ValueError, match=r"unknown matrix_init \['normal'\]; choose one of"):
+        rnn_zoo.GRUCell(3, matrix_init=["normal"])
     with pytest.raises(ValueError, match="sofplus"):
         rnn_zoo.GRUCell(3, activation="sofplus")
     with pytest.raises((TypeError, ValueError), match="gate_bais"):

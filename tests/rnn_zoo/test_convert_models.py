@@ -208,7 +208,7 @@ def after_input(*chain):
         ),
         (lambda: after_input(KERAS.RNN(Cell(UNITS), name="mine")), "cannot convert RNN 'mine'"),
         (lambda: after_input(Holder()), "cannot convert LSTM 'mine' inside Holder 'outer'"),
-        (Chained, "cannot convert LSTM 'mine' inside Chained 'outer'; convert it by itself"),
+        (Chained, "cannot convert LSTM 'mine' inside Chained 'outer'; convert it alone"),
         (
             lambda: keras.Sequential([KERAS.LSTM(UNITS)], name="mine"),
             "Sequential 'mine' has no weights yet",

@@ -121,8 +121,10 @@ def test_bad_arguments_are_refused():
         build_model("gnu", 1, 3, 4, 2)
     with pytest.raises(ValueError, match="depth must be at least 1, got 0"):
         build_model("gru", 0, 3, 4, 2)
-    with pytest.raises(ValueError, match="units must be a whole number of at least 1, got 0"):
+    with pytest.raises(ValueError, match="units must be at least 1, got 0"):
         build_model("gru", 1, 0, 4, 2)
+    with pytest.raises(ValueError, match="input_dim must be at least 1, got 0"):
+        build_model("gru", 1, 3, 0, 2)
     with pytest.raises((TypeError, ValueError), match="gate_bais"):
         build_model("gru", 1, 3, 4, 2, gate_bais=1.0)
     assert build_model("plus_rnn", 1, 3, 4, 2).get_layer("layer_0").cell.gates["y"]

@@ -241,18 +241,49 @@ def test_a_noisy_layer_trains_and_is_saved(inputs, tmp_path):
     ("name", "options", "message"),
     [
         ("gru", {"dropout": 1.0}, r"dropout must be at least 0 and below 1, got 1\.0"),
+        ("gru", {"dropout": "0.1"}, "dropout must be at least 0 and below 1, got '0.1'"),
+        (
+            "gru",
+            {"initial_noise": "0.1"},
+            "initial_noise must be finite and not negative, got '0.1'",
+        ),
+        ("gilr", {"candidate_dropout": 0.1}, "candidate_dropout needs .* which GILRCell does not"),
         ("lstm", {"zoneout": {"h": 0.1, "c": -1}}, "zoneout must be at least 0 and below 1"),
         ("lstm", {"zoneout": {"h": 0.1}}, "zoneout must be h, c; got h"),
-        ("rnn", {"candidate_dropout": 0.1}, "RNNCell do not use candidate_dropout"),
-        ("minimal_rnn", {"candidate_dropout": 0.1}, "MinimalRNNCell do not use candidate_dropout"),
+        (
+            "rnn",
+            {"candidate_dropout": 0.1},
+            "candidate_dropout needs .* which RNNCell does not have",
+        ),
+        (
+            "minimal_rnn",
+            {"candidate_dropout": 0.1},
+            "candidate_dropout needs .* which MinimalRNNCell does not have",
+        ),
         ("min_gru", {"recurrent_dropout": 0.1}, "MinGRUCell do not use recurrent_dropout"),
         ("mlstm", {"recurrent_dropout": 0.1}, "MLSTMCell do not use recurrent_dropout"),
-        ("sgrn", {"candidate_dropout": 0.1}, "SGRNCell do not use candidate_dropout"),
-        ("ran", {"candidate_dropout": 0.1}, "RANCell do not use candidate_dropout"),
-        ("sgu", {"candidate_dropout": 0.1}, "SGUCell do not use candidate_dropout"),
-        ("dsgu", {"candidate_dropout": 0.1}, "DSGUCell do not use candidate_dropout"),
-        ("mlstm", {"zoneout": 0.1}, "part the states n, m, C of MLSTMCell, which are one memory"),
-        ("slstm", {"zoneout": 0.1}, "part the states c, n, m of SLSTMCell, .* set it to 0 for the"),
+        (
+            "sgrn",
+            {"candidate_dropout": 0.1},
+            "candidate_dropout needs .* which SGRNCell does not have",
+        ),
+        (
+            "ran",
+            {"candidate_dropout": 0.1},
+            "candidate_dropout needs .* which RANCell does not have",
+        ),
+        (
+            "sgu",
+            {"candidate_dropout": 0.1},
+            "candidate_dropout needs .* which SGUCell does not have",
+        ),
+        (
+            "dsgu",
+            {"candidate_dropout": 0.1},
+            "candidate_dropout needs .* which DSGUCell does not have",
+        ),
+        ("mlstm", {"zoneout": 0.1}, "states n, m, C of MLSTMCell separately"),
+        ("slstm", {"zoneout": 0.1}, "states c, n, m of SLSTMCell separately, .* or set it to 0"),
     ],
 )
 def test_impossible_rates_are_refused(name, options, message):

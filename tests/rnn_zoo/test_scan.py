@@ -289,6 +289,9 @@ def test_a_layer_takes_truncate(rng):
     layer = GRU(UNITS, seed=1, truncate=3)
     np.testing.assert_allclose(to_numpy(layer(inputs)), to_numpy(GRU(UNITS, seed=1)(inputs)))
     assert GRU.from_config(layer.get_config()).truncate == 3
+    assert rnn_zoo.layers.GRU(3, truncate=np.int64(5)).truncate == 5
+    with pytest.raises(ValueError, match=r"truncate must be a whole number .* got True"):
+        rnn_zoo.layers.GRU(3, truncate=True)
     with pytest.raises(ValueError, match="truncate must be a whole number of at least 1, got 0"):
         GRU(UNITS, truncate=0)
 

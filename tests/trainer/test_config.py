@@ -22,7 +22,8 @@ INITIAL = ["matrix_init", "bias_init", "input_scale", "recurrent_scale", "bias_s
         ({"arch": "irnn"}, ["gate_bias", "recurrent_scale"]),
         ({"arch": "irnn", "matrix_init": "normal"}, ["gate_bias"]),
         ({"matrix_init": "identity"}, ["recurrent_scale"]),
-        ({"task": "rcf"}, ["eval_samples"]),
+        # Its products are diagonal, and have a scale.
+        ({"arch": "brc", "matrix_init": "identity"}, ["matrix_init"]),
         ({"bias_init": "normal"}, ["bias_init"]),
         ({"bias_init": "normal", "bias_scale": {"r": 0.0, "u": 0.0, "c": 0.1}}, []),
         ({"init_from": "runs/a"}, INITIAL),

@@ -22,7 +22,7 @@ from trainer.optimizers import (
     check_model,
     owners_of,
 )
-from trainer.tasks import TASKS
+from trainer.tasks import TASKS, Task
 from trainer.tasks.capacity import least_inputs
 from tuning.search.hyperparameter import Condition, Hyperparameter, of_range, short_name
 from tuning.search.space import configure, is_active, outside, space, value_of, values_of
@@ -264,6 +264,8 @@ def with_fixed(config: TrainConfig, study: "StudyConfig") -> TrainConfig:
 def without_effect(config: TrainConfig, study: "StudyConfig", given: Collection[str]) -> list[str]:
     """Says which of the values that the user set have no effect in any trial of a study."""
     idle = idle_fields(dataclasses.asdict(with_fixed(config, study)))
+    if TASKS[config.task].sweep is not Task.sweep:  # a study has no measurements during training
+        idle["eval_samples"] = f"the data set of {config.task} is measured whole"
     searched = [each.name for each in of_ranges(config, study) if each.fixed is None]
     if any(name.startswith("bias_scale") for name in searched):
         idle.pop("bias_init", None)

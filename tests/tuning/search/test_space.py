@@ -578,6 +578,11 @@ def test_a_hyperparameter_that_no_trial_uses_is_not_in_the_space():
             "momentum_logit has no effect: sgd has no momentum",
         ]
     assert without_effect(start, StudyConfig(), {"lr_init"}) == []
+    for task, lines in (
+        ("rcf", ["eval_samples has no effect: the data set of rcf is measured whole"]),
+        ("parens", []),
+    ):
+        assert without_effect(config(task), StudyConfig(), {"eval_samples"}) == lines
     start = config(bias_init="normal")
     for ranges, names in (
         ({}, []),
