@@ -74,8 +74,7 @@ def directory() -> pathlib.Path | None:
         return None if own == "off" else chosen / "rnn-zoo" / "programs"
     base = os.environ.get("XDG_CACHE_HOME")
     if not base:
-        places = {"darwin": "~/Library/Caches", "win32": "~/AppData/Local"}
-        base = places.get(sys.platform, "~/.cache")
+        base = "~/Library/Caches" if sys.platform == "darwin" else "~/.cache"
     path = pathlib.Path(os.path.expanduser(base))
     return path / "rnn-zoo" / "programs" if path.is_absolute() else None
 
@@ -140,8 +139,9 @@ def _key(backend):
     """
     threads = [os.environ.get(name) for name in ("TF_NUM_INTRAOP_THREADS", "XLA_FLAGS")]
     # The threads of a process determine how XLA divides an operation.
-    cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else [os.cpu_count()]
-    facts = [metadata.version(backend), platform.machine(), threads, len(cores)]
+    has_affinity = hasattr(os, "sched_getaffinity")
+    cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count()
+    facts = [metadata.version(backend), platform.machine(), threads, cores]
     for path in ("/proc/sys/kernel/random/boot_id", "/proc/cpuinfo"):
         with contextlib.suppress(OSError), open(path) as file:
             facts.append([line for line in file if not line.startswith(_CHANGING)])

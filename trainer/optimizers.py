@@ -42,6 +42,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from rnn_zoo import names as rules
+from rnn_zoo.json_types import LARGEST
 from trainer import lazy_ops as ops
 from trainer import muon, names, packing, path_sgd
 from trainer import soap as bases
@@ -51,8 +52,6 @@ Tensor = Any
 
 BETA_2 = 0.999
 EPSILON = 1e-7
-#: Largest number that is finite in float32.
-LARGEST = (2 - 2**-23) * 2.0**127
 #: The four optimizers of appendix A, which are a search's default choices.
 PAPER_OPTIMIZERS = ("sgd", "momentum", "rmsprop", "adam")
 

@@ -20,7 +20,7 @@ from rnn_zoo.sizing import count_params
 from trainer.cli import main as cli
 from trainer.config import check_choice, check_range
 from trainer.display.words import count
-from trainer.errors import UserError
+from trainer.errors import UserError, extra
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -180,17 +180,10 @@ def _cell(needs, trials, random):
 
 def _random(trials, depth):
     """Returns the trials of parens with random hyperparameters at one budget."""
+    from tuning.report import comparisons
     from tuning.report.selection import untuned
 
-    return untuned(_judged(trials), depth)
-
-
-def _judged(trials):
-    """Returns the trials that the report judges claims by."""
-    from tuning.report import atlas, optimizers
-
-    others = atlas.standard().select(trials).index.union(optimizers.select(trials).index)
-    return trials.drop(index=others)
+    return untuned(comparisons.without(trials), depth)
 
 
 def _learned(random):
@@ -383,9 +376,9 @@ def _places(studies: Iterable[str]) -> str:
 
 def lines(needs: Needs, advice: Advice, trials: "pd.DataFrame", runs: str) -> Iterator[str]:
     """Yields the advice as text, with a command to begin with."""
-    from tuning.report import paper
+    from tuning.report import comparisons, paper
 
-    size, judged = "", _judged(trials)
+    size, judged = "", comparisons.without(trials)
     if advice.units and advice.num_params:
         size = f" of {count(advice.units, 'unit')}, {count(advice.num_params, 'parameter')}"
         size += f", for {count(needs.input_dim, 'input')} and {count(needs.output_dim, 'output')}"
@@ -427,10 +420,8 @@ def _needs() -> Needs:
 
 
 def main():
-    try:
+    with extra("report", "advice"):
         import pandas  # noqa: F401 - holds all trials
-    except ImportError:
-        raise UserError("advice needs pandas: pip install 'rnn-zoo[report]'") from None
     from trainer.display.progress import Display
     from tuning import trials as files
 

@@ -12,7 +12,7 @@ from rnn_zoo.files import whole
 from trainer.cli import main as cli
 from trainer.config import OPTIONS, without_effect
 from trainer.display.words import cell, count
-from trainer.errors import UserError
+from trainer.errors import UserError, extra
 from trainer.storage.differences import flat
 from trainer.storage.lease import Watch
 from trainer.storage.records import RunRecord
@@ -237,9 +237,8 @@ def export(path: str | pathlib.Path, out: str, kind: str) -> int:
             frame.assign(**texts).rename(columns=cell).to_csv(file, index=False, mode="wb")
         else:
             try:
-                frame.to_parquet(file, index=False)
-            except ImportError:
-                raise UserError("--parquet needs pyarrow: pip install 'rnn-zoo[report]'") from None
+                with extra("report", "--parquet"):
+                    frame.to_parquet(file, index=False)
             except (TypeError, ValueError) as error:  # a column of several types
                 reason = str(error).splitlines()[0]
                 raise UserError(f"cannot write {out}: {reason}; use --csv") from None

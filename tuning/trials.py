@@ -49,17 +49,15 @@ from typing import Any
 import numpy as np
 
 from trainer.display.words import count
-from trainer.errors import UserError
+from trainer.errors import extra
 from trainer.storage import json_files
 from trainer.storage.records import RunRecord
 from tuning import options, rows, studies
 from tuning.study import consistency, log
 from tuning.study.log import RERUNS, TRIALS
 
-try:
+with extra("report", "reading runs"):
     import pandas as pd
-except ImportError:
-    raise UserError("runs are read with pandas: pip install 'rnn-zoo[report]'") from None
 
 #: Columns in which the copies of a trial agree, such as those of a study in two directories. Of the
 #: setting, only the corpus is compared: `hparams` has the options.
@@ -139,7 +137,7 @@ def collect(
 def with_copies(trials: pd.DataFrame) -> pd.DataFrame:
     """Marks the copies of other studies' trials and of runs in `excluded`; changes the table."""
     kept = trials[trials.excluded == ""]
-    # Few trials are left, whose rows.JSON is then parsed.
+    # Few trials are left, whose JSON is then parsed.
     kept = kept[kept.duplicated([name for name in _SAME if name not in rows.JSON], keep=False)]
     # Options have another order in a run that repeats a config.gin, where gin has sorted them.
     kept = kept.assign(
@@ -180,7 +178,7 @@ def _corpus(setting):
 
 
 def _sorted(text):
-    """The same rows.JSON with the keys in order."""
+    """The same JSON with the keys in order."""
     return json.dumps(json.loads(text), sort_keys=True)
 
 
@@ -224,7 +222,7 @@ def together(frames: list[pd.DataFrame]) -> pd.DataFrame:
 
 
 def _records(path, study, problems):
-    """Reads the records of a log, or the single one of a rows.JSON file."""
+    """Reads the records of a log, or the single one of a JSON file."""
     if path.suffix != ".jsonl":
         return [json_files.read(path, RunRecord)]
     is_study = path.name == TRIALS

@@ -121,7 +121,10 @@ def test_an_exception_names_the_callback():
 
     with pytest.raises(RuntimeError) as caught:
         Callbacks([Callback(), Impatient()]).on_measure({"run_id": "a"})
+    with pytest.raises(RuntimeError) as of_nested:
+        Callbacks([Callbacks([Impatient()])]).on_measure({"run_id": "a"})
     (note,) = caught.value.__notes__
+    assert of_nested.value.__notes__ == [note]
     assert note.startswith(f"RuntimeError in the callback {__name__}.test_an_exception")
     assert note.endswith("Impatient.on_measure: enough")
 

@@ -173,7 +173,7 @@ def test_what_a_download_lacks_is_said(served, mine):
         ("hf://me", "is not of the form hf://OWNER/NAME"),
         ("hf://me/none", "me/none: index.json cannot be fetched: .*; if it is private, log in"),
         (f"{TARGET}@v2", "@v2: index.json cannot be fetched: Revision Not Found"),
-        (f"{TARGET}/capacity/lstm", "no preset 'hf://me/cells/capacity/lstm'; there is"),
+        (f"{TARGET}/capacity/lstm", "no preset 'hf://me/cells/capacity/lstm'; the nearest"),
     ],
 )
 def test_a_name_without_a_preset_is_one_line(served, mine, name, message):

@@ -61,6 +61,9 @@ class Callbacks(Callback):
 
     def _call(self, name, facts):
         for callback in self._all:
+            if isinstance(callback, Callbacks):  # it notes its own errors
+                getattr(callback, name)(facts)
+                continue
             try:
                 getattr(callback, name)(facts)
             except UserError:

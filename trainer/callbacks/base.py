@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
-from trainer.errors import UserError
+from trainer.errors import extra
 from trainer.storage.differences import flat
 
 Scalar = bool | int | float | str
@@ -104,9 +104,5 @@ def optional_package(name: str) -> ModuleType:
     Raises:
         UserError: it is not installed.
     """
-    try:
+    with extra(name, f"the callback {name}"):
         return importlib.import_module(name)
-    except ImportError as error:
-        raise UserError(
-            f"the callback {name} needs {error.name}: pip install 'rnn-zoo[{name}]'"
-        ) from None

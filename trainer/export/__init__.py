@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from trainer.config import check_range, read_config
-from trainer.errors import UserError
+from trainer.errors import UserError, user_errors
 from trainer.export import litert, onnx, saved_model
 from trainer.storage.files import whole_directory
 from trainer.storage.records import RunDirectory, RunRecord
@@ -205,10 +205,8 @@ def _round(model, bits, granularity):
     from rnn_zoo.model import get_weights, set_weights
     from rnn_zoo.quantization import quantize
 
-    try:
+    with user_errors():
         set_weights(model, quantize(get_weights(model), bits, granularity))
-    except ValueError as error:
-        raise UserError(str(error)) from None
 
 
 def _task_steps(record):

@@ -299,8 +299,6 @@ class RunDirectory:
         self.record_path = self.path / "record.json"
         self.metrics_path = self.path / "metrics.jsonl"
         self.checkpoints = self.path / "checkpoints"
-        self.events = self.path / "events"
-        self.config_path = self.path / "config.gin"
 
     @property
     def name(self) -> str:

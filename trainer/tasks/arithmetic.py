@@ -9,7 +9,7 @@ from rnn_zoo.inputs import OneHot
 from trainer import counter_rng
 from trainer import lazy_ops as ops
 from trainer.errors import UserError
-from trainer.tasks.base import Batch, Task, cross_entropy, hits
+from trainer.tasks.base import Batch, Task, cross_entropy, entropy, hits
 from trainer.tasks.rendering import scored_sample, verdict
 
 SYMBOLS = "0123456789+-= "
@@ -161,8 +161,7 @@ def _unigram_entropy(num_steps, largest):
     expected[:10] /= weight_of_all
     expected[MINUS] = (1 - (largest_sum + 1) / weight_of_all) / 2
     expected[SPACE] = num_steps - expected.sum()
-    p = expected[expected > 0] / num_steps
-    return float(-(p * np.log(p)).sum())
+    return entropy(expected / num_steps)
 
 
 def _weight_with_digit(digit, size, first, largest):

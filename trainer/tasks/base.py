@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple
 
+import numpy as np
+
 from rnn_zoo.inputs import dense
 from trainer import lazy_ops as ops
 from trainer.errors import UserError
@@ -73,7 +75,7 @@ class Task:
         name, summary: its name, and one line for help texts; set by `trainer.tasks.register`.
         input_dim, output_dim, num_steps: I, O, T.
         chance_loss: loss of the best constant predictor, or of another trivial one that the task's
-            page names, in the unit of the loss.
+            page names, in the unit of the loss; greater than 0.
         untrained_loss: loss before training, if it can exceed the chance loss by far. Training has
             diverged above 100 times the larger of the two.
         loss_steps: slice of the scored time steps; all by default.
@@ -357,6 +359,13 @@ def hits(logits: Tensor, codes: Tensor) -> Tensor:
 def cross_entropy(logits: Tensor, codes: Tensor) -> Tensor:
     """Returns -log softmax(logits)[code] in nats, for logits (..., K) and integer codes (...)."""
     return ops.sparse_categorical_crossentropy(codes, logits, from_logits=True)
+
+
+def entropy(probabilities: Any) -> float:
+    """Returns the entropy of a distribution, -Σ p ln p, in nats."""
+    p = np.asarray(probabilities)
+    p = p[p > 0]
+    return float(-np.sum(p * np.log(p)))
 
 
 def _cut(array, steps, axis):

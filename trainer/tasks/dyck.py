@@ -5,8 +5,8 @@ import numpy as np
 from rnn_zoo.inputs import OneHot
 from trainer import counter_rng
 from trainer import lazy_ops as ops
-from trainer.tasks.base import Batch, check_whole
-from trainer.tasks.symbols import Symbols, entropy, over_time
+from trainer.tasks.base import Batch, check_whole, entropy
+from trainer.tasks.symbols import Symbols, over_time
 
 
 class Dyck(Symbols):

@@ -5,7 +5,7 @@ import numpy as np
 from rnn_zoo.inputs import OneHot
 from trainer import counter_rng
 from trainer import lazy_ops as ops
-from trainer.tasks.base import Batch, Task, check_whole, cross_entropy
+from trainer.tasks.base import Batch, Task, check_whole, cross_entropy, entropy
 from trainer.tasks.rendering import scored_sample, verdict
 
 PAIRS = ("()", "[]", "{}", "<>", "«»", "‹›", "⟨⟩", "⟦⟧", "⌈⌉", "⌊⌋")
@@ -44,7 +44,7 @@ class Parens(Task):
         check_whole(1, num_steps=num_steps)
         self.num_steps = num_steps
         self.loss_steps = slice(num_steps - 1, num_steps)
-        self.chance_loss = self.streams * _entropy(_count_distribution(num_steps))
+        self.chance_loss = self.streams * entropy(_count_distribution(num_steps))
 
     def draw(self, data, split, seed, step, batch_size):
         shape = (batch_size, self.num_steps, self.streams)
@@ -127,8 +127,3 @@ def _count_distribution(num_steps):
     up[-1, -1] = down[0, 0] = 1
     transition = (up + down + 38 * np.eye(states)) / 40
     return np.linalg.matrix_power(transition, num_steps)[0]
-
-
-def _entropy(probabilities):
-    probabilities = probabilities[probabilities > 0]
-    return float(-np.sum(probabilities * np.log(probabilities)))

@@ -1,7 +1,6 @@
 """Base class of tasks that read one symbol per time step and name one of a few answers."""
 
-import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from trainer import counter_rng
@@ -75,8 +74,3 @@ def over_time(step: Callable, states: Any, *inputs: Any) -> tuple[Any, ...]:
 
     _, states = ops.scan(scanned, states, tuple(ops.moveaxis(each, -1, 0) for each in inputs))
     return tuple(ops.moveaxis(each, 0, -1) for each in states)
-
-
-def entropy(probabilities: Iterable[float]) -> float:
-    """Returns the entropy of a distribution, in nats."""
-    return -sum(p * math.log(p) for p in probabilities if p > 0)

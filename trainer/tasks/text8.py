@@ -10,7 +10,7 @@ from rnn_zoo.inputs import OneHot
 from trainer import lazy_ops as ops
 from trainer.errors import UserError
 from trainer.tasks import corpus
-from trainer.tasks.base import Batch, Coded, check_whole
+from trainer.tasks.base import Batch, Coded, check_whole, entropy
 from trainer.tasks.rendering import scored_sample
 from trainer.tasks.splits import windows
 
@@ -61,8 +61,7 @@ class Text8(Coded):
         train = self.corpus.codes[start:stop]
         # One pass per symbol, because np.bincount would widen each byte to eight.
         counts = np.array([np.count_nonzero(train == code) for code in range(self.input_dim)])
-        frequencies = counts[counts > 0] / counts.sum()
-        self.chance_loss = float(-np.sum(frequencies * np.log(frequencies)))
+        self.chance_loss = entropy(counts / counts.sum())
         self.data = {"codes": self.corpus.codes}
 
     def draw(self, data, split, seed, step, batch_size):

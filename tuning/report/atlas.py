@@ -23,7 +23,13 @@ from tuning.report import lengths, statistics
 from tuning.report.claims.floors import LEARNED
 from tuning.report.drawing import over_seeds
 from tuning.report.paper import ARCHS, DIMENSIONS, label
-from tuning.report.selection import dimensions, limits, limits_of, task_in_words
+from tuning.report.selection import (
+    dimensions,
+    finished,
+    in_studies,
+    limits_of,
+    task_in_words,
+)
 from tuning.sweep import config
 
 LEARNS, DIVERGES, SPEED = "trials that learn, %", "trials that diverge, %", "steps per second"
@@ -102,9 +108,7 @@ class Atlas:
         A random study of another sweep may have the same task, sizes and seed, but it has other
         ranges or does not begin with the task's defaults.
         """
-        found = trials[~trials.is_rerun & trials.iteration.notna() & (trials.profile != "smoke")]
-        found = found.assign(limits=limits(found))
-        found = found.reset_index().merge(self.studies, on=_KEYS).set_index("index").sort_index()
+        found = in_studies(trials, self.studies, _KEYS)
         found = found[np.array([_is_of_study(row) for row in found.itertuples()], bool)]
         begins = found[(found.iteration == 0) & (found.origin == "first")].study
         return found[found.study.isin(begins)]
@@ -252,8 +256,7 @@ def _is_of_study(row):
 
 def complete(found: pd.DataFrame) -> pd.DataFrame:
     """The trials of the finished studies among those of `select`."""
-    size = found.groupby("study", observed=True).run.transform("size")
-    return found[(size >= found.num_trials) & (found.iteration < found.num_trials)]
+    return finished(found)
 
 
 def _searched(found):

@@ -13,7 +13,16 @@ from trainer.display.words import cell, count, printable
 from trainer.errors import UserError
 from trainer.storage.files import refuse_link
 from tuning import trials
-from tuning.report import atlas, atlas_page, generic, optimizers, page, published, style
+from tuning.report import (
+    atlas,
+    atlas_page,
+    comparisons,
+    generic,
+    optimizers,
+    page,
+    published,
+    style,
+)
 from tuning.report import gaps as gap
 from tuning.report.captions import caption
 from tuning.report.chart import METADATA
@@ -75,12 +84,7 @@ def run(
     for name in atlas_files:
         if name not in set(of_atlas.file):
             display.say(f"{name} adds nothing to the atlas: these runs have no study of it")
-    elsewhere = pd.concat(
-        [
-            of_atlas[of_atlas.file == atlas.FILE].assign(excluded="in the atlas alone"),
-            of_optimizers.assign(excluded="in the comparison of optimizers alone"),
-        ]
-    )
+    elsewhere = comparisons.find(found)
     others, excluded = found.drop(index=elsewhere.index), pd.concat([excluded, elsewhere])
     chosen = _choose(figures, FIGURES | generic.panels(others))
     own = others[others.source == "rnn-zoo"]

@@ -6,7 +6,7 @@ from absl import flags
 
 from trainer.cli import main as cli
 from trainer.display.words import count
-from trainer.errors import UserError
+from trainer.errors import UserError, extra
 
 USAGE = """Converts the trials that the paper's authors published to one Parquet file.
 
@@ -27,11 +27,9 @@ def main():
             raise UserError(f"--{name} is missing: the {FLAGS[name].help}")
     if not pathlib.Path(FLAGS.published).is_dir():
         raise UserError(f"--published is not a directory: {FLAGS.published}")
-    try:
+    with extra("report", "the conversion"):
         import pandas  # noqa: F401 - holds the table
         import pyarrow  # noqa: F401 - writes Parquet for pandas
-    except ImportError as error:
-        raise UserError(f"this needs {error.name}: pip install 'rnn-zoo[report]'") from None
     from rnn_zoo.files import whole
     from tuning.report import authors, published
 

@@ -14,7 +14,7 @@ from tuning.report.selection import SIZE, by_optimizer
 from tuning.report.settings import groups, in_words
 
 Select = Callable[[pd.DataFrame], pd.DataFrame]
-PARAMETERS = "number of parameters"
+PARAMETERS, UNITS = "number of parameters", "hidden units per layer"
 _BARS = "Points: the median seed by the objective on valid; bars: the range of the seeds."
 _EVEN = (
     "Of an even number of seeds, the point lies midway between the middle two, and leads to the "

@@ -18,6 +18,7 @@ from tuning.report import statistics
 from tuning.report.chart import Chart
 from tuning.report.drawing import (
     PARAMETERS,
+    UNITS,
     by_group,
     by_size,
     by_trial,
@@ -150,7 +151,7 @@ def dataset_sizes(trials: pd.DataFrame) -> Chart | None:
 
 def memory(trials: pd.DataFrame) -> Chart | None:
     """2c: squared error of the reconstructed vector by units, with the theory and chance."""
-    chart, sizes = Chart("hidden units per layer", "squared error per dimension"), set()
+    chart, sizes = Chart(UNITS, "squared error per dimension"), set()
     for layer in layers(trials, chart, partial(searched, task="memory")):
         sizes |= set(dimensions(layer).astype(int))
         table = note_seeds(chart, over_seeds(layer, SIZE, "units", "eval_loss"))
@@ -171,7 +172,7 @@ def memory(trials: pd.DataFrame) -> Chart | None:
 
 def text8(trials: pd.DataFrame, depth: int, x: str = "num_params") -> Chart | None:
     """3a-d: bits per character by number of parameters, or of units."""
-    chart = Chart(PARAMETERS if x == "num_params" else "hidden units", "bits per character", "log")
+    chart = Chart(PARAMETERS if x == "num_params" else UNITS, "bits per character", "log")
     select, level = partial(searched, task="text8", depth=depth), trials.chance_loss / math.log(2)
     by_size(chart, trials, select, x, "bits_per_character")
     chance(chart, level)

@@ -17,6 +17,7 @@ from tuning.report import lengths, statistics
 from tuning.report.chart import Chart
 from tuning.report.drawing import (
     PARAMETERS,
+    UNITS,
     Select,
     by_group,
     by_size,
@@ -29,7 +30,14 @@ from tuning.report.drawing import (
 )
 from tuning.report.figures import Panel
 from tuning.report.paper import in_order, label
-from tuning.report.selection import in_words, of_task, one_budget, other_options, settings
+from tuning.report.selection import (
+    has_loss_as_objective,
+    in_words,
+    of_task,
+    one_budget,
+    other_options,
+    settings,
+)
 
 #: Ratio of the largest to the smallest value above which an axis is logarithmic.
 WIDE = 8
@@ -71,7 +79,7 @@ def _slug(setting):
 
 
 def _kinds(task, setting, trials):
-    what = "Loss" if _is_loss(trials) else "Objective"
+    what = "Loss" if has_loss_as_objective(trials) else "Objective"
     every: Select = partial(_comparable, task=task, setting=setting)
     of_budget: Select = lambda each: one_budget(every(each))  # noqa: E731
     yield "parameters", f"{what} by number of parameters", every, by_parameters
@@ -96,7 +104,7 @@ def by_parameters(select: Select, trials: pd.DataFrame) -> Chart | None:
 
 def by_units(select: Select, trials: pd.DataFrame) -> Chart | None:
     """Best trial of each size, by units per layer."""
-    return _sizes(select, trials, "units", "hidden units per layer")
+    return _sizes(select, trials, "units", UNITS)
 
 
 def _sizes(select, trials, x, name):
@@ -209,17 +217,10 @@ def _one_size(trials):
     return found[found.depth == depths.sort_values(["archs", "runs"]).index[-1]]
 
 
-def _is_loss(trials):
-    """Whether the objective of a task is its loss on `valid`."""
-    losses = trials.valid_loss.fillna(trials.eval_loss)
-    known = trials.objective.notna() & losses.notna()
-    return np.allclose(trials.objective[known], losses[known], rtol=1e-3)
-
-
 def _chart(select, trials, x, x_scale):
     """Returns an empty chart, the trials with the column `measure`, and its values at chance."""
     used, level = select(trials), trials.chance_loss * np.nan
-    if not _is_loss(used):
+    if not has_loss_as_objective(used):
         has_bits = used.bits.notna().any()
         measure = trials["bits" if has_bits else "objective"]
         name = _BITS if has_bits else "objective (lower is better)"

@@ -2,6 +2,8 @@
 
 import pandas as pd
 
+from tuning.report.selection import has_loss_as_objective
+
 #: Objective of each of the paper's tasks; an open task's follows from its trials.
 OBJECTIVES = {
     "capacity": "minus the stored bits: mutual information over the whole data set, eq. (22)",
@@ -36,12 +38,7 @@ def describe(trials: pd.DataFrame) -> pd.DataFrame:
 
 def _own(trials):
     """Describes the objective of an open task: its loss, if that is what the records show."""
-    finished = trials[trials.objective.notna()]
-    return "the task's loss" if _is_loss(finished) else "the task's own objective"
-
-
-def _is_loss(trials):
-    return bool((trials.objective == trials.valid_loss).all())
+    return "the task's loss" if has_loss_as_objective(trials) else "the task's own objective"
 
 
 def _chance(task, trials):
@@ -49,7 +46,7 @@ def _chance(task, trials):
     if task == "capacity":
         return "0"  # A constant answer stores nothing.
     levels = trials.chance_loss.dropna()
-    if not len(levels) or not (task in OBJECTIVES or _is_loss(trials[trials.objective.notna()])):
+    if not len(levels) or not (task in OBJECTIVES or has_loss_as_objective(trials)):
         return "–"
     low, high = levels.min(), levels.max()
     return f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"

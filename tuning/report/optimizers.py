@@ -18,7 +18,7 @@ from tuning.report.chart import Chart
 from tuning.report.claims.base import ALPHA
 from tuning.report.claims.floors import LEARNED
 from tuning.report.paper import label
-from tuning.report.selection import holds, limits, limits_of, task_in_words
+from tuning.report.selection import finished, holds, in_studies, limits_of, task_in_words
 from tuning.report.statistics import Estimate, fisher, share, share_difference
 from tuning.sweep import config
 
@@ -62,11 +62,8 @@ def studies() -> pd.DataFrame:
 
 def select(trials: pd.DataFrame) -> pd.DataFrame:
     """The trials of the sweep, with the additional columns `num_trials` and `words`."""
-    found = trials[~trials.is_rerun & trials.iteration.notna() & (trials.profile != "smoke")]
-    found = found[holds(found, "optimizer")]
-    found = found[found.held.map(lambda text: set(json.loads(text)) <= _HELD).astype(bool)]
-    found = found.assign(limits=limits(found))
-    return found.reset_index().merge(studies(), on=_KEYS).set_index("index").sort_index()
+    found = in_studies(trials[holds(trials, "optimizer")], studies(), _KEYS)
+    return found[found.held.map(lambda text: set(json.loads(text)) <= _HELD).astype(bool)]
 
 
 def complete(found: pd.DataFrame) -> pd.DataFrame:
@@ -75,8 +72,7 @@ def complete(found: pd.DataFrame) -> pd.DataFrame:
     They are `is_gated`, `cell`, the cell in words, and `ratio`, loss / chance; a trial that
     diverged has learned nothing, so its ratio is 1.
     """
-    size = found.groupby("study", observed=True).run.transform("size")
-    found = found[(size >= found.num_trials) & (found.iteration < found.num_trials)]
+    found = finished(found)
     gated = {arch: bool(ARCHITECTURES[arch].forget_gates) for arch in found.arch.unique()}
     return found.assign(
         is_gated=found.arch.astype(object).map(gated).astype(bool),

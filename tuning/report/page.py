@@ -64,9 +64,9 @@ def render(
     """Renders the page.
 
     Args:
-        about: dict with the number of `trials`, the number of `studies`, the directory of `runs`,
-            the `problems` of reading them, as sentences, the page's `version`, "" unless it is
-            rebuilt, and whether there is a page of the `atlas`.
+        about: dict with `sources`, a list of (number of trials, the same in words, name), the
+            `problems` of reading them, as sentences, the page's `version`, "" unless it is rebuilt,
+            and whether there is a page of the `atlas`.
         figures: name -> (specification, chart or None, caption).
         tables: name -> (specification, table).
         claims: DataFrame with one row per claim.

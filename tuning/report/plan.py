@@ -27,7 +27,7 @@ from trainer.display.progress import Display
 from trainer.display.words import count, duration
 from trainer.errors import UserError
 from tuning import trials
-from tuning.report import atlas, designs
+from tuning.report import comparisons, designs
 from tuning.report.claims import CLAIMS, TOO_FEW
 from tuning.report.designs import Design, Point
 from tuning.report.evidence import Evidence
@@ -282,7 +282,7 @@ def run(
     found = trials.frame([])
     if runs is not None:
         found, problems = trials.read(runs)
-        found = found.drop(index=atlas.standard().select(found).index)  # as in the report
+        found = comparisons.without(found)
         for problem in problems:
             display.say(problem)
     if "path" in text8:  # worker processes may have another home directory

@@ -4,7 +4,7 @@ Each function takes the DataFrame of `trials.read` and returns some of its rows.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -101,6 +101,13 @@ def _in_words(options):
     return printable(" ".join(words))
 
 
+def has_loss_as_objective(trials: pd.DataFrame) -> bool:
+    """Whether the objective of a task is its loss on `valid`."""
+    losses = trials.valid_loss.fillna(trials.eval_loss)
+    known = trials.objective.notna() & losses.notna()
+    return np.allclose(trials.objective[known], losses[known], rtol=1e-3)
+
+
 def holds(trials: pd.DataFrame, name: str) -> np.ndarray:
     """Whether the user fixed a hyperparameter of each trial."""
     return np.asarray(trials.held.map(lambda text: name in json.loads(text)), bool)
@@ -125,6 +132,25 @@ def limits_of(values: Mapping[str, Any]) -> str:
 
 def _sorted(values):
     return json.dumps(values, sort_keys=True)
+
+
+def in_studies(trials: pd.DataFrame, studies: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
+    """Trials of the studies of a gin file, with the columns of the studies and `limits`.
+
+    Args:
+        trials: all trials.
+        studies: a row per study.
+        keys: columns that a study shares with its trials.
+    """
+    found = trials[~trials.is_rerun & trials.iteration.notna() & (trials.profile != "smoke")]
+    found = found.assign(limits=limits(found))
+    return found.reset_index().merge(studies, on=list(keys)).set_index("index").sort_index()
+
+
+def finished(trials: pd.DataFrame) -> pd.DataFrame:
+    """The first `num_trials` trials of each study, without studies that have fewer."""
+    size = trials.groupby("study", observed=True).run.transform("size")
+    return trials[(size >= trials.num_trials) & (trials.iteration < trials.num_trials)]
 
 
 def unrestricted(trials: pd.DataFrame) -> pd.DataFrame:

@@ -3,11 +3,12 @@
 Importing this module loads neither Keras nor an optional package; `load_oracle` does.
 """
 
+import contextlib
 import importlib
 from typing import TYPE_CHECKING, NamedTuple
 
 from trainer.config import check_choice
-from trainer.errors import UserError
+from trainer.errors import extra
 
 if TYPE_CHECKING:
     from tuning.search.durable import DurableOracle
@@ -45,11 +46,6 @@ def load_oracle(name: str) -> "type[DurableOracle]":
     """
     check_choice("algorithm", name, ALGORITHMS)
     algorithm = ALGORITHMS[name]
-    try:
+    packages = extra(algorithm.extra, f"the algorithm {name}") if algorithm.extra else None
+    with packages or contextlib.nullcontext():
         return getattr(importlib.import_module(algorithm.module), algorithm.oracle)
-    except ImportError as error:
-        if algorithm.extra is None:
-            raise
-        raise UserError(
-            f"the algorithm {name} needs {error.name}: pip install 'rnn-zoo[{algorithm.extra}]'"
-        ) from None

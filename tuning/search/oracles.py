@@ -13,7 +13,7 @@ from keras_tuner.engine.trial import Trial
 from trainer.errors import UserError
 from tuning.search import acquisition, gaussian_process
 from tuning.search.durable import RUNNING, STOPPED, DurableOracle
-from tuning.search.features import Features
+from tuning.search.features import BELOW_ONE, Features
 
 
 class RandomOracle(DurableOracle):
@@ -167,7 +167,7 @@ class StockOracle(DurableOracle, keras_tuner.oracles.BayesianOptimizationOracle)
 
     def _get_hp_bounds(self):
         # At 1, a logarithmic `Int` of the base class is above its range.
-        return np.array([[0, 1 - 1e-9] for _ in self._nonfixed_space()]).reshape(-1, 2)
+        return np.array([[0, BELOW_ONE] for _ in self._nonfixed_space()]).reshape(-1, 2)
 
     def _refit(self, completed: list[Trial]) -> None:
         """Fits to completed trials only; the base class imputes running ones from its last fit."""

@@ -18,7 +18,7 @@ from typing import Any
 from rnn_zoo.architectures import ARCHITECTURES, canonical_name
 from rnn_zoo.json_types import unique
 from trainer.config import ACTIVATIONS, MATRIX_INITS, OPTIONS, TrainConfig
-from trainer.errors import UserError
+from trainer.errors import UserError, user_errors
 from trainer.optimizers import PAPER_OPTIMIZERS
 from trainer.storage.files import read_bytes
 from tuning.search.space import by_option, configure
@@ -122,10 +122,8 @@ def from_published(hparams: Mapping[Any, Any], arch: str) -> dict[str, Any]:
     Raises:
         UserError: a name, gate or word is unknown, or two names mean the same.
     """
-    try:
+    with user_errors():
         arch = canonical_name(_plain(arch))
-    except ValueError as error:
-        raise UserError(str(error)) from None
     places = _places(arch)
     fields: dict[str, Any] = {}
     origins: dict[tuple[str, str | None], str] = {}

@@ -85,10 +85,10 @@ def train_all(
                     write_run(place(record.run_id), record, weights)
                 log.append(record)
 
+        callback = Callbacks(callbacks, facts)  # before the display starts, as it may refuse a name
         headline = f"{count(len(jobs), 'training run')} of {configs[0].arch} on {configs[0].task}"
         display.begin(*progress(), f"{headline}   {executor}   in {path.parent}")
         waiting = iter([job for job in jobs if job.run_id not in log.records])
-        callback = Callbacks(callbacks, facts)
         run_jobs(executor, owned, display, progress, lambda: next(waiting, None), ended, callback)
     return [log.records[job.run_id] for job in jobs if job.run_id in log.records]
 

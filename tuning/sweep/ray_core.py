@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from rnn_zoo.files import locked
 from trainer import names
-from trainer.errors import UserError
+from trainer.errors import UserError, extra
 from trainer.signals import Signals
 from trainer.storage.files import remove
 from trainer.storage.lease import Watch
@@ -153,10 +153,8 @@ def _connect(settings, backend, private):
         os.environ["RAY_AUTH_MODE"] = "token"
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    try:
+    with extra("ray", "--engine=ray"):
         import ray
-    except ImportError:
-        raise UserError("--engine=ray needs Ray: pip install 'rnn-zoo[ray]'") from None
     own = {
         "num_cpus": settings.workers or len(os.sched_getaffinity(0)),
         "include_dashboard": False,

@@ -19,8 +19,6 @@ SUPPORTED, CONTRADICTED, TOO_FEW = "supported", "contradicted", "not enough runs
 ALPHA = 0.05
 #: Architectures that exist at depth 1.
 SHALLOW = tuple(arch for arch in paper.ARCHS if arch != "+rnn")
-#: Settings in which architectures are compared.
-BLOCK = ("depth", "max_params")
 
 
 class Finding(NamedTuple):
