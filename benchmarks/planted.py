@@ -26,7 +26,7 @@ _METRICS = {
 
 
 def write(directory, scale=1.0, seed=0, sweeps=SWEEPS, truth: Truth = PAPER):
-    """Writes the directories of sweeps as `python -m tuning.sweep` does.
+    """Write the directories of sweeps as `python -m tuning.sweep` does.
 
     Args:
         directory: parent of one directory per sweep.

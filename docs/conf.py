@@ -67,14 +67,14 @@ def setup(app):
 
 
 def copy_report(app, exception):
-    """Copies the report beside each of its pages, which link to its other files."""
+    """Copy the report beside each of its pages, which link to its other files."""
     for name in ("index.html", "atlas.html"):
         for page in pathlib.Path(app.outdir, "_downloads").glob(f"*/{name}"):
             shutil.copytree(ROOT / "results" / "report", page.parent, dirs_exist_ok=True)
 
 
 def copy_mathjax(app, exception):
-    """Copies MathJax's program and fonts, of which sphinx-mathjax-offline has all variants."""
+    """Copy MathJax's program and fonts, of which sphinx-mathjax-offline has all variants."""
     package = pathlib.Path(importlib.util.find_spec("sphinx-mathjax-offline").origin).parent
     source, target = package / "static" / "mathjax", pathlib.Path(app.outdir, "_static", "mathjax")
     fonts = "output/chtml/fonts/woff-v2"

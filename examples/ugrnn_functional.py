@@ -19,7 +19,7 @@ LETTERS = ".abcdefgh"  # code 0 is the padding
 
 
 def texts(number, seed):
-    """Returns codes (number, 12), padded with zeros at the end, and answers (number, 1)."""
+    """Return codes (number, 12), padded with zeros at the end, and answers (number, 1)."""
     rng = np.random.default_rng(seed)
     codes = rng.integers(1, len(LETTERS), size=(number, 12))
     codes[np.arange(12) >= rng.integers(1, 13, size=(number, 1))] = 0

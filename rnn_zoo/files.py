@@ -15,7 +15,7 @@ from typing import IO, Any
 
 @contextlib.contextmanager
 def whole(path: str | os.PathLike, mode: str = "wb") -> Iterator[IO[Any]]:
-    """Opens a temporary file that is renamed to `path` when the block succeeds.
+    """Open a temporary file that is renamed to `path` when the block succeeds.
 
     A crash, a full disk or a kill leaves the old file, or none, but never a partial file. The
     temporary file that a kill leaves is removed by the next call for the same path.
@@ -55,7 +55,7 @@ def whole(path: str | os.PathLike, mode: str = "wb") -> Iterator[IO[Any]]:
 
 
 def _create(temporary):
-    """Creates a temporary file, and locks it, which tells that its process lives."""
+    """Create a temporary file, and lock it, which tells that its process lives."""
     while True:
         # `tempfile` would make the file unreadable for other users.
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
@@ -68,7 +68,7 @@ def _create(temporary):
 
 
 def _remove_leftovers(path):
-    """Removes the temporary files of `path` whose processes were killed."""
+    """Remove the temporary files of `path` whose processes were killed."""
     directory, name = os.path.split(path)
     own = re.compile(rf"\.{re.escape(name)}\.[0-9a-f]{{8}}\.partial")
     with contextlib.suppress(OSError), os.scandir(directory or ".") as entries:
@@ -83,7 +83,7 @@ def _remove_leftovers(path):
 
 
 def check_replaceable(path: str | os.PathLike) -> None:
-    """Raises an OSError if something is at the path that is not a regular file, such as a link."""
+    """Raise an OSError if something is at the path that is not a regular file, such as a link."""
     with contextlib.suppress(FileNotFoundError):
         if not stat.S_ISREG(os.lstat(path).st_mode):
             raise OSError(
@@ -93,7 +93,7 @@ def check_replaceable(path: str | os.PathLike) -> None:
 
 @contextlib.contextmanager
 def locked(path: str | os.PathLike, patience: float = 0.0) -> Iterator[None]:
-    """Locks a file during a `with` statement; the file exists only meanwhile.
+    """Lock a file during a `with` statement; the file exists only meanwhile.
 
     The lock of a process that is killed is free.
 
@@ -129,14 +129,14 @@ def locked(path: str | os.PathLike, patience: float = 0.0) -> Iterator[None]:
 
 
 def write_json(path: str | os.PathLike, value: Any) -> None:
-    """Writes strict JSON; raises a ValueError for non-finite numbers."""
+    """Write strict JSON; raise a ValueError for non-finite numbers."""
     with whole(path, "w") as file:
         json.dump(value, file, indent=2, allow_nan=False)
         file.write("\n")
 
 
 def sync(path: str | os.PathLike) -> None:
-    """Makes a file's content, or renames in a directory, survive a power failure."""
+    """Make a file's content, or rename in a directory, survive a power failure."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

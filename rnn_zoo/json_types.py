@@ -20,7 +20,7 @@ from rnn_zoo.names import is_name
 
 
 def is_file_name(text: str) -> bool:
-    """Returns whether a text names a file within a directory, and no other place."""
+    """Return whether a text names a file within a directory, and no other place."""
     return text == os.path.basename(text) not in ("", ".", "..") and "\0" not in text
 
 
@@ -53,7 +53,7 @@ class WrongType(ValueError):
 
 @functools.cache
 def reader(kind: Any) -> _Reader:
-    """Returns a function that checks a JSON value and converts it to a type.
+    """Return a function that checks a JSON value and converts it to a type.
 
     It raises a `WrongType`, or a `ValueError` of the type's constructor.
     """
@@ -157,7 +157,7 @@ def _fields_of(kind) -> _Reader:
 
 
 def _optional(kind):
-    """Returns the names of the fields that have defaults."""
+    """Return the names of the fields that have defaults."""
     if not dataclasses.is_dataclass(kind):
         return kind._field_defaults.keys()
     none = dataclasses.MISSING
@@ -165,7 +165,7 @@ def _optional(kind):
 
 
 def _entries(items, readers, other):
-    """Reads (name, value) pairs, each by its reader or else by `other`; an error has the name."""
+    """Read (name, value) pairs, each by its reader or else by `other`; an error has the name."""
     found = {}
     for name, value in items:
         try:
@@ -177,7 +177,7 @@ def _entries(items, readers, other):
 
 
 def unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """Returns the entries of a JSON object as a dict; for `object_pairs_hook`.
+    """Return the entries of a JSON object as a dict; for `object_pairs_hook`.
 
     Raises:
         ValueError: two entries have the same name.

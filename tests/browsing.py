@@ -15,7 +15,7 @@ FLAGS = (
 
 
 def start():
-    """Starts a headless Chromium that logs its console."""
+    """Start a headless Chromium that logs its console."""
     webdriver = pytest.importorskip("selenium.webdriver")
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM
@@ -32,7 +32,7 @@ def load(browser, report, fragment="", page="index.html"):
 
 
 def wait(browser, script, *arguments):
-    """Waits until the page answers a script with something true, and returns that.
+    """Wait until the page answers a script with something true, and return that.
 
     A script is one task of the page's: it never sees a table that is half drawn.
     """
@@ -65,7 +65,7 @@ def status(browser, table):
 
 
 def press(browser, selector, key="ENTER"):
-    """Sends a key to an element, as a reader without a mouse does."""
+    """Send a key to an element, as a reader without a mouse does."""
     from selenium.webdriver.common.keys import Keys
 
     act(browser, selector, lambda element: element.send_keys(getattr(Keys, key)))
@@ -76,7 +76,7 @@ def click(browser, selector):
 
 
 def act(browser, selector, action):
-    """Does something to an element once it is there, and again if it was redrawn meanwhile."""
+    """Do something to an element once it is there, and again if it was redrawn meanwhile."""
     from selenium.common.exceptions import StaleElementReferenceException
     from selenium.webdriver.support.ui import WebDriverWait
 

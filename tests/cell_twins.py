@@ -82,7 +82,7 @@ def in_every_way():
 
 
 def randomize(weights, rng):
-    """Draws every weight anew, learned initial states and biases too; matrices keep their scale."""
+    """Draw every weight anew, learned initial states and biases too; matrices keep their scale."""
     for weight in weights:
         scale = weight.shape[0] ** -0.5 if len(weight.shape) == 2 else 1.0
         weight.assign(rng.normal(scale=scale, size=weight.shape))

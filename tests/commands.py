@@ -5,7 +5,7 @@ PARENS = ("--task=parens", "--arch=gru")
 
 
 def tree(directory):
-    """Returns path -> content of all files below a directory, except a killed process's lease."""
+    """Return path -> content of all files below a directory, except a killed process's lease."""
     return {
         str(path.relative_to(directory)): path.read_bytes()
         for path in sorted(directory.rglob("*"))

@@ -57,7 +57,7 @@ def pytest_xdist_auto_num_workers(config):
 
 @pytest.fixture(autouse=True)
 def _named():
-    """Forgets the modules that a test names, which workers of later tests would import."""
+    """Forget the modules that a test names, which workers of later tests would import."""
     before, looked_at = dict(names._named), list(names._looked_at)
     yield
     names._named.clear()
@@ -89,7 +89,7 @@ def once(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def warm_jax(tmp_path_factory):
-    """Starts the trainer on JAX, which compiles sooner, and without TensorFlow."""
+    """Start the trainer on JAX, which compiles sooner, and without TensorFlow."""
     from processes import ForkServer, jax_alone
 
     modules = ("jax", "trainer.__main__", "trainer.loop")
@@ -100,7 +100,7 @@ def warm_jax(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def cold(tmp_path_factory):
-    """Starts any command before a backend is imported; see `processes.ForkServer`."""
+    """Start any command before a backend is imported; see `processes.ForkServer`."""
     from processes import ForkServer
 
     packages = ("trainer", "trainer.export", "trainer.quantize", "tuning", "tuning.report")

@@ -43,7 +43,7 @@ def sha256(data):
 
 
 def start(code, **environment):
-    """Starts `code` in a process where `corpus` is loaded alone: without its package, or Keras."""
+    """Start `code` in a process where `corpus` is loaded alone: without its package, or Keras."""
     script = (
         "import importlib.util, sys\n"
         f"spec = importlib.util.spec_from_file_location('corpus', {corpus.__file__!r})\n"

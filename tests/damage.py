@@ -13,7 +13,7 @@ _CONTENTS = (b"", b"[]", b"null", b"[[", b"\xff", b"{}", b"[" * 100_000, b"\n\n"
 
 
 def altered(content, rng):
-    """Returns a file with a flipped bit, or a part of the file."""
+    """Return a file with a flipped bit, or a part of the file."""
     if rng.random() < 0.5:
         changed = bytearray(content)
         changed[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
@@ -22,7 +22,7 @@ def altered(content, rng):
 
 
 def misshapen(content, rng, by_line):
-    """Returns JSON of another shape, without a checksum: in one line of the file, or in all of it.
+    """Return JSON of another shape, without a checksum: in one line of the file, or in all of it.
 
     An entry anywhere in the tree has another value, is missing, or is new.
     """

@@ -26,7 +26,7 @@ for name in {hidden!r}:
 
 
 def run(script, *arguments, cwd, hidden=()):
-    """Runs a script in a process in which PROJECT and `hidden` cannot be imported.
+    """Run a script in a process in which PROJECT and `hidden` cannot be imported.
 
     Args:
         script: Python's text.

@@ -27,7 +27,7 @@ class Hub:
         return hashlib.sha1(str(number).encode()).hexdigest()
 
     def at(self, revision):
-        """Returns (sha, files) of a revision: "main", or the sha of a commit."""
+        """Return (sha, files) of a revision: "main", or the sha of a commit."""
         shas = [self.sha(number) for number in range(len(self.commits))]
         if revision == "main" and shas:
             return shas[-1], self.commits[-1]
@@ -36,7 +36,7 @@ class Hub:
 
 @contextlib.contextmanager
 def serving(repository):
-    """Yields (endpoint, the `Hub`)."""
+    """Yield (endpoint, the `Hub`)."""
     hub = Hub(repository)
 
     class Handler(http.server.BaseHTTPRequestHandler):

@@ -17,7 +17,7 @@ _watchers: list = []
 
 @contextlib.contextmanager
 def recorded(directory):
-    """Records the content of a directory before each operation of this thread that changes files.
+    """Record the content of a directory before each operation of this thread that changes files.
 
     Yields:
         A list that is filled in the meantime with different states, in order. A state is a dict:
@@ -45,7 +45,7 @@ def recorded(directory):
 
 
 def read(directory):
-    """Returns the state of a directory; see `recorded`."""
+    """Return the state of a directory; see `recorded`."""
     paths = sorted(directory.rglob("*"))
     return {
         path.relative_to(directory): None if path.is_dir() else path.read_bytes() for path in paths
@@ -53,7 +53,7 @@ def read(directory):
 
 
 def write(state, directory):
-    """Makes a directory with a state, in which the owner of a lease is dead."""
+    """Make a directory with a state, in which the owner of a lease is dead."""
     directory.mkdir(parents=True)
     for path, content in state.items():
         if content is None:
@@ -74,13 +74,13 @@ def _hook(event, arguments):
 
 
 def _sizes(directory):
-    """Returns relative path of a file -> (its inode, its size)."""
+    """Return relative path of a file -> (its inode, its size)."""
     files = [(path, path.stat()) for path in directory.rglob("*") if path.is_file()]
     return {path.relative_to(directory): (found.st_ino, found.st_size) for path, found in files}
 
 
 def _torn(state, before, after):
-    """Yields the state with half of what a file has more than before, for each that was written."""
+    """Yield the state with half of what a file has more than before, for each that was written."""
     before = dict(before.values())
     for path, (inode, size) in after.items():
         # A file that was renamed has the size that it had.

@@ -7,7 +7,7 @@ import threading
 
 @contextlib.contextmanager
 def listening(handler):
-    """Yields the URL of a server whose requests a class of handlers answers."""
+    """Yield the URL of a server whose requests a class of handlers answers."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()

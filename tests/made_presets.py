@@ -23,7 +23,7 @@ def record_of(config, **results):
 
 
 def make(root, name, config, weights=True):
-    """Writes a preset of a model with random weights; returns these."""
+    """Write a preset of a model with random weights; return these."""
     made = card(name, record_of(config), SEARCH)
     model = build_model(
         made.arch, made.depth, made.units, made.input_dim, made.output_dim, **made.options

@@ -54,7 +54,7 @@ os.replace = replace
 
 
 def children(pid):
-    """Lists the child processes of a process."""
+    """List the child processes of a process."""
     found = []
     for entry in os.scandir("/proc"):
         if entry.name.isdigit():
@@ -95,7 +95,7 @@ class Finished:
 
 
 def python(*arguments, cwd, timeout=300, **changes):
-    """Runs `python *arguments` in a directory, with changes to the environment."""
+    """Run `python *arguments` in a directory, with changes to the environment."""
     done = subprocess.run(
         [sys.executable, *map(str, arguments)],
         cwd=cwd,
@@ -110,7 +110,7 @@ def python(*arguments, cwd, timeout=300, **changes):
 
 
 def check_tests(paths, which, marked, **changes):
-    """Runs tests in a process of their own, and asserts that they pass.
+    """Run tests in a process of their own, and assert that they pass.
 
     Args:
         paths: their files.
@@ -146,7 +146,7 @@ class ForkServer:
         )
 
     def start(self, module, *arguments, cwd, before="", **changes):
-        """Starts `python -m module *arguments`.
+        """Start `python -m module *arguments`.
 
         Args:
             module: name of a module or package with a `run`, the console script.
@@ -163,7 +163,7 @@ class ForkServer:
         return ForkedProcess(self, pid, *map(pathlib.Path, files))
 
     def run(self, module, *arguments, **options):
-        """Runs one to its end."""
+        """Run one to its end."""
         return self.start(module, *arguments, **options).wait()
 
     def close(self):
@@ -190,12 +190,12 @@ class ForkedProcess:
         return self._code
 
     def wait(self, timeout=180):
-        """Waits for the end; kills it if that takes too long."""
+        """Wait for the end; kill it if that takes too long."""
         self.wait_for(lambda: False, timeout)
         return Finished(self._code, *(file.read_text() for file in self._files))
 
     def wait_for(self, condition, timeout=180):
-        """Waits until the condition holds or the process has ended; tells which, as a bool."""
+        """Wait until the condition holds or the process has ended; tell which, as a bool."""
         deadline = time.monotonic() + timeout
         while self.poll() is None:
             if condition():
@@ -211,7 +211,7 @@ class ForkedProcess:
 
 
 def _serve():
-    """Imports the modules and forks a child for every order, which returns from here to run it."""
+    """Import the modules and fork a child for every order, which returns from here to run it."""
     names = sys.argv[1:]
     # Keras imports these wherever they are installed. Matplotlib, too, but runs draw their curves.
     with lean.without(*({"sklearn", "pandas", "torch", "jax"} - set(names))):
@@ -255,5 +255,5 @@ if __name__ == "__main__":
 
 
 def without_tensorflow(*arguments, cwd):
-    """Runs `python ARGUMENTS` on JAX, in a process whose children have no TensorFlow either."""
+    """Run `python ARGUMENTS` on JAX, in a process whose children have no TensorFlow either."""
     return python(*arguments, cwd=cwd, **jax_alone())

@@ -9,7 +9,7 @@ from trainer.trial import Trial
 
 
 def write_run(directory, config, shrink=1.0, step=0):
-    """Writes a run, stopped at a step, whose weights are `shrink` times initial ones plus noise."""
+    """Write a run, stopped at a step, whose weights are `shrink` times initial ones plus noise."""
     trial = Trial(config, directory.name)
     state = trial.program().start(trial.draw_weights()) | {"step": np.int32(step)}
     rng = np.random.default_rng(1)

@@ -15,7 +15,7 @@ _FIELDS = {
 
 
 def record(run_id="00000", objective=None, **values):
-    """Returns a record whose losses are its objective; it diverged in its first step if that is so.
+    """Return a record whose losses are its objective; it diverged in its first step if that is so.
 
     Args:
         run_id, objective: fields of the record.
@@ -36,7 +36,7 @@ def record(run_id="00000", objective=None, **values):
 
 
 def write_run(directory, record):
-    """Writes the record of a run of the trainer, and all measurements of its training loss."""
+    """Write the record of a run of the trainer, and all measurements of its training loss."""
     directory.mkdir(parents=True)
     (directory / "record.json").write_text(json.dumps(dataclasses.asdict(record)))
     rows = [{"step": end, "train_loss": 1.0} for end in window_ends(record.train_steps)]

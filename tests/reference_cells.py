@@ -32,7 +32,7 @@ def sigmoid(a):
 
 
 def affine(gate, x, h):
-    """Sums one gate's two products and its bias."""
+    """Sum one gate's two products and its bias."""
     return x @ gate["input"] + h @ gate["recurrent"] + gate["bias"]
 
 
@@ -138,7 +138,7 @@ def read_in(x, kernel, bias):
 
 
 def unroll(arch, weights, inputs, states, mask=None, go_backwards=False, **options):
-    """Runs a cell over inputs (B, T, I); returns outputs (B, T, N) and the final states.
+    """Run a cell over inputs (B, T, I); return outputs (B, T, N) and the final states.
 
     Where mask (B, T) is False the states stay and the previous output is repeated (zeros if
     there is none). Backwards, the outputs come in the order in which they were computed.
@@ -159,7 +159,7 @@ def unroll(arch, weights, inputs, states, mask=None, go_backwards=False, **optio
 
 
 def stack(arch, layers, readout, inputs, **options):
-    """Runs layers over inputs (B, T, I), each reading the last one's outputs; returns (B, T, O).
+    """Run layers over inputs (B, T, I), each reading the last one's outputs; return (B, T, O).
 
     A layer is a dict of `weights`, `initial` (one (N,) vector a state) and, where it has one,
     `read_in` (kernel, bias); `options` (activation, gate_bias, ...) are shared by all layers.
@@ -193,7 +193,7 @@ def _make_gates(arch, input_dim, units, make):
 
 
 def random_weights(arch, input_dim, units, rng):
-    """Draws matrices of variance 1/rows and unit-variance biases from `rng`, a Generator."""
+    """Draw matrices of variance 1/rows and unit-variance biases from `rng`, a Generator."""
 
     def draw(shape):
         return rng.normal(scale=shape[0] ** -0.5 if len(shape) == 2 else 1.0, size=shape)
@@ -202,12 +202,12 @@ def random_weights(arch, input_dim, units, rng):
 
 
 def random_states(arch, batch, units, rng):
-    """Draws a standard normal (B, N) array for each of the cell's states."""
+    """Draw a standard normal (B, N) array for each of the cell's states."""
     return [rng.normal(size=(batch, units)) for _ in range(STATES[arch])]
 
 
 def count_params(arch, depth, units, input_dim, output_dim):
-    """Counts a network's weights by building every array; b^fg is not one of them."""
+    """Count a network's weights by building every array; b^fg is not one of them."""
     arrays, features = [], input_dim
     if arch == "+rnn" and input_dim != units:  # its first layer's read-in
         arrays += [np.zeros((input_dim, units)), np.zeros(units)]

@@ -31,25 +31,25 @@ TRIALS = 6
 
 
 def make(path, count):
-    """Creates a sweep with this number of studies."""
+    """Create a sweep with this number of studies."""
     return add(path, range(count))
 
 
 def add(path, numbers, num_trials=TRIALS):
-    """Creates a sweep with these studies, or adds them to the one in the directory."""
+    """Create a sweep with these studies, or add them to the one in the directory."""
     sweep = Sweep(path, [spec(number, num_trials) for number in numbers])
     sweep.create()
     return sweep
 
 
 def spec(number, num_trials=TRIALS):
-    """Returns the study of a number."""
+    """Return the study of a number."""
     config = TrainConfig("parens", "gru", seed=number)
     return Spec(f"study-{number:03d}", config, StudyConfig(num_trials=num_trials), 0, 175)
 
 
 def expected(sweep):
-    """Returns the objectives that its logs must hold in the end, by study and trial."""
+    """Return the objectives that its logs must hold in the end, by study and trial."""
     return {
         name: {str(n): _objective(name, n) for n in range(spec.study.num_trials)}
         for name, spec in sweep.specs.items()
@@ -57,7 +57,7 @@ def expected(sweep):
 
 
 def found(sweep):
-    """Reads the objectives of its logs; repeated or damaged lines are errors."""
+    """Read the objectives of its logs; repeated or damaged lines are errors."""
     trials = {}
     for name in sweep.specs:
         path = sweep.study_path(name) / "trials.jsonl"
@@ -68,7 +68,7 @@ def found(sweep):
 
 
 def begun(sweep):
-    """Returns (study, process id) of every attempt so far."""
+    """Return (study, process id) of every attempt so far."""
     path = sweep.path / "states" / ".begun"
     lines = path.read_text().split() if path.exists() else []
     return [tuple(line.split(":")) for line in lines]
@@ -140,7 +140,7 @@ class Untrained(Studies):
 
 
 def make_chain(path, sizes, num_trials=TRIALS, **options):
-    """Creates or grows a sweep of real studies, in which each starts from the next smaller one."""
+    """Create or grow a sweep of real studies, in which each starts from the next smaller one."""
     study = StudyConfig(num_trials=num_trials, algorithm="random", **options)
     specs = [
         Spec(
@@ -175,7 +175,7 @@ def _objective(name, number):
 
 
 def end(sweep, name, trials=TRIALS, **values):
-    """Makes a study look done with so many trials; values are other fields of its state."""
+    """Make a study look done with so many trials; values are other fields of its state."""
     sweep.study_path(name).mkdir(parents=True, exist_ok=True)
     (sweep.study_path(name) / "study.json").write_text('{"num_trials": 6}')
     log = TrialLog(sweep.study_path(name) / "trials.jsonl")
@@ -193,7 +193,7 @@ def _record(spec, number):
 
 
 def drive(path, engine, workers, runner, max_megabytes="4000", patience=PATIENCE):
-    """Runs the studies that are not over; returns the exit code."""
+    """Run the studies that are not over; return the exit code."""
     sweep, display, runner = Sweep.open(path), SweepDisplay(), RUNNERS[runner]
     display.begin(sweep)
     try:
@@ -214,7 +214,7 @@ def drive(path, engine, workers, runner, max_megabytes="4000", patience=PATIENCE
 
 
 def start(sweep, engine="local", workers=2, runner="quick", *arguments, group=False, **variables):
-    """Starts `drive` in another process."""
+    """Start `drive` in another process."""
     command = [sys.executable, "-m", "sweep_studies", str(sweep.path), engine, str(workers), runner]
     return subprocess.Popen(
         [*command, *map(str, arguments)],
@@ -228,13 +228,13 @@ def start(sweep, engine="local", workers=2, runner="quick", *arguments, group=Fa
 
 
 def finish(process, timeout=180):
-    """Returns the exit code and the output of a process."""
+    """Return the exit code and the output of a process."""
     stdout, stderr = process.communicate(timeout=timeout)
     return process.returncode, stdout, stderr
 
 
 def wait_for(condition, timeout=60):
-    """Waits until a condition holds."""
+    """Wait until a condition holds."""
     deadline = time.monotonic() + timeout
     while not condition():
         assert time.monotonic() < deadline

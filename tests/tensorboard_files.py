@@ -4,7 +4,7 @@ from tensorboardX.proto.event_pb2 import Event
 
 
 def events(path):
-    """Returns the events of a file, in order."""
+    """Return the events of a file, in order."""
     found, content = [], path.read_bytes()
     while content:
         size = int.from_bytes(content[:8], "little")
@@ -14,7 +14,7 @@ def events(path):
 
 
 def points(path):
-    """Returns (step, tag, value) of each point of a curve."""
+    """Return (step, tag, value) of each point of a curve."""
     return [
         (event.step, each.tag, each.simple_value)
         for event in events(path)

@@ -46,7 +46,7 @@ class Untrained:
 
 
 def record(run_id, config):
-    """Returns the record of a trial: diverged, or with an objective around its learning rate."""
+    """Return the record of a trial: diverged, or with an objective around its learning rate."""
     rate = math.log10(config.lr_init)
     is_feasible = config.input_scale["h"] < 1.5
     objective = (rate + 2) ** 2 + config.l2_decay if is_feasible else None

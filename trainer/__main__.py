@@ -62,7 +62,7 @@ def _without_effect(parsed):
 
 
 def _settings():
-    """Returns the run directory and the parsed settings, checked without starting a backend."""
+    """Return the run directory and the parsed settings, checked without starting a backend."""
     if FLAGS.resume and not FLAGS.run_dir:
         raise UserError("--resume needs --run_dir, the directory of the run to continue")
     directory = RunDirectory(FLAGS.run_dir) if FLAGS.run_dir else None

@@ -16,7 +16,7 @@ class Chunks:
         self._is_compiled = False
 
     def size(self, seconds: float) -> int:
-        """Returns the number of steps that take about `seconds`."""
+        """Return the number of steps that take about `seconds`."""
         if not self._is_compiled:
             return 1
         if self.steps_per_second is None:
@@ -24,7 +24,7 @@ class Chunks:
         return max(1, round(self.steps_per_second * seconds))
 
     def add(self, steps: int, seconds: float) -> None:
-        """Records a call's number of steps and its duration."""
+        """Record a call's number of steps and its duration."""
         if self._is_compiled:
             self.steps_per_second = max(steps, 1) / seconds
         self._is_compiled = True

@@ -35,7 +35,7 @@ _CHANGING = ("cpu MHz", "bogomips")
 
 
 def keep(backend: str) -> None:
-    """Lets a backend keep its compiled programs on disk; call it before the backend is imported.
+    """Let a backend keep its compiled programs on disk; call it before the backend is imported.
 
     Does nothing if `RNN_ZOO_CACHE` is "off", if the user has set the backend's own directory, or if
     the disk is not writable or almost full, or takes no large files. TensorFlow keeps only programs
@@ -62,13 +62,13 @@ def keep(backend: str) -> None:
 
 
 def _largest_file():
-    """Returns how many bytes a file of this process may have."""
+    """Return how many bytes a file of this process may have."""
     limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
     return math.inf if limit == resource.RLIM_INFINITY else limit
 
 
 def directory() -> pathlib.Path | None:
-    """Returns the directory of compiled programs, or None if they are not kept."""
+    """Return the directory of compiled programs, or None if they are not kept."""
     if own := os.environ.get(VARIABLE):
         chosen = pathlib.Path(os.path.expanduser(own)).absolute()
         return None if own == "off" else chosen / "rnn-zoo" / "programs"
@@ -80,7 +80,7 @@ def directory() -> pathlib.Path | None:
 
 
 def prune(root: pathlib.Path, max_bytes: int) -> None:
-    """Removes the files that have not been used for longest if all are larger than `max_bytes`.
+    """Remove the files that have not been used for longest if all are larger than `max_bytes`.
 
     Other processes may use the directory meanwhile; a program that is gone is compiled again.
     """
@@ -121,7 +121,7 @@ def _for_jax(root, path):
 
 
 def _remove_unfinished(path):
-    """Removes JAX's programs that lack their time of last use.
+    """Remove JAX's programs that lack their time of last use.
 
     A process that is killed while it writes one leaves it so, and then no process can write others.
     """
@@ -132,7 +132,7 @@ def _remove_unfinished(path):
 
 
 def _key(backend):
-    """Returns a hash of everything that programs depend on, besides what they compute.
+    """Return a hash of everything that programs depend on, besides what they compute.
 
     Programs are written without fsync, and TensorFlow fails on a damaged one, so programs from
     before the last start of the machine are not used.

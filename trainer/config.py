@@ -225,17 +225,17 @@ class TrainConfig:
         return {name: value for name, value in values.items() if name not in EXPERIMENT}
 
     def as_gin(self) -> str:
-        """Returns the configuration as the text of a gin file."""
+        """Return the configuration as the text of a gin file."""
         fields = dataclasses.asdict(self)
         return "".join(f"TrainConfig.{name} = {value!r}\n" for name, value in fields.items())
 
     def make_task(self, multiple: int = 1) -> Task:
-        """Builds the `Task`, which reads its data, if any, at a multiple of its length."""
+        """Build the `Task`, which reads its data, if any, at a multiple of its length."""
         task = tasks.TASKS[self.task]
         return task(**lengths.options_at(task, self.task_options, multiple))
 
     def units(self, input_dim: int, output_dim: int) -> int:
-        """Returns the largest number of units within the budget.
+        """Return the largest number of units within the budget.
 
         Raises:
             UserError: the budget is too small for one unit.
@@ -248,7 +248,7 @@ class TrainConfig:
     def check_memory(
         self, task: Task, subject: str = "this training", way_out: str = memory.ADVICE
     ) -> int:
-        """Checks budget, memory and lengths; returns the number of units.
+        """Check budget, memory and lengths; return the number of units.
 
         Args:
             task: the task, from `make_task`.
@@ -281,7 +281,7 @@ class TrainConfig:
         return None if self.init_from is None else f"the run {self.init_from}"
 
     def cell_options(self) -> dict[str, Any]:
-        """Returns the arguments of the cells, except those left at the architecture's defaults."""
+        """Return the arguments of the cells, except those left at the architecture's defaults."""
         names = (
             *("activation", "gate_bias", "matrix_init", "bias_init"),
             *("input_scale", "recurrent_scale", "bias_scale"),
@@ -292,7 +292,7 @@ class TrainConfig:
 
 
 def read_config(fields: Any, source: object) -> TrainConfig:
-    """Returns a configuration that a file holds, whose names must be registered already.
+    """Return a configuration that a file holds, whose names must be registered already.
 
     Args:
         fields: dict of the configuration's fields.
@@ -309,7 +309,7 @@ def read_config(fields: Any, source: object) -> TrainConfig:
 
 
 def without_effect(fields: Mapping[str, Any]) -> dict[str, str]:
-    """Returns the hyperparameters that have no effect beside the others of a configuration.
+    """Return the hyperparameters that have no effect beside the others of a configuration.
 
     Args:
         fields: fields of a `TrainConfig`, as in a record; the names need not be registered.
@@ -356,14 +356,14 @@ def _without_effect_on(arch, facts):
 
 
 def _with_tuples(value):
-    """Returns options with tuples for lists, since files of JSON have no tuples."""
+    """Return options with tuples for lists, since files of JSON have no tuples."""
     if isinstance(value, dict):
         return {name: _with_tuples(each) for name, each in value.items()}
     return tuple(map(_with_tuples, value)) if isinstance(value, (list, tuple)) else value
 
 
 def is_registered(fields: Mapping[str, Any]) -> bool:
-    """Returns whether task, architecture and optimizer of a configuration are registered."""
+    """Return whether task, architecture and optimizer of a configuration are registered."""
     return (
         fields.get("task") in tasks.TASKS
         and fields.get("arch") in ARCHITECTURES
@@ -372,7 +372,7 @@ def is_registered(fields: Mapping[str, Any]) -> bool:
 
 
 def check_choice(name: str, value: Any, choices: Collection) -> None:
-    """Raises a `UserError` unless the value is one of the choices."""
+    """Raise a `UserError` unless the value is one of the choices."""
     if value not in [*choices]:  # the value may have no hash
         names = ", ".join("None" if choice is None else choice for choice in choices)
         raise UserError(f"unknown {name} {value!r}; choose one of {names}")
@@ -386,7 +386,7 @@ def check_range(
     whole: bool = False,
     open_below: bool = False,
 ) -> None:
-    """Raises a `UserError` unless the value is a number from `low` to `high`, finite in float32.
+    """Raise a `UserError` unless the value is a number from `low` to `high`, finite in float32.
 
     Args:
         whole: whether it must be an int.

@@ -40,7 +40,7 @@ def threefry(key: tuple[Tensor, Tensor], counter: tuple[Tensor, Tensor]) -> tupl
 
 
 def bits(seed: Any, stream: str | Tensor, step: Any, shape: Sequence[int]) -> Tensor:
-    """Draws uniform 32-bit words.
+    """Draw uniform 32-bit words.
 
     Args:
         seed: an integer, or an integer array (P,) of lanes.
@@ -61,7 +61,7 @@ def bits(seed: Any, stream: str | Tensor, step: Any, shape: Sequence[int]) -> Te
 
 
 def bits_at(seed: Any, stream: str | Tensor, index: Tensor, num_words: int) -> Tensor:
-    """Draws the words of samples of a finite data set, as a function of their positions.
+    """Draw the words of samples of a finite data set, as a function of their positions.
 
     Args:
         seed, stream: as for `bits`.
@@ -85,12 +85,12 @@ def _number(stream):
 
 
 def uniform(words: Tensor) -> Tensor:
-    """Maps words to float32 in [0, 1), with a resolution of 24 bits."""
+    """Map words to float32 in [0, 1), with a resolution of 24 bits."""
     return ops.cast(ops.right_shift(words, word(8)), "float32") * 2.0**-24
 
 
 def normal(words: Tensor) -> Tensor:
-    """Maps words (..., 2 K) to standard normal numbers (..., 2 K), by the Box-Muller transform."""
+    """Map words (..., 2 K) to standard normal numbers (..., 2 K), by the Box-Muller transform."""
     first, second = ops.split(uniform(words), 2, axis=-1)
     radius = ops.sqrt(-2 * ops.log(1 - first))
     angle = 2 * math.pi * second
@@ -98,7 +98,7 @@ def normal(words: Tensor) -> Tensor:
 
 
 def below(words: Tensor, bound: Any) -> Tensor:
-    """Maps words to integers 0 <= i < bound <= 256, with probabilities exact to 2^-24.
+    """Map words to integers 0 <= i < bound <= 256, with probabilities exact to 2^-24.
 
     Raises:
         ValueError: a bound that is not an array is larger; `below_large` takes it.
@@ -114,7 +114,7 @@ def below(words: Tensor, bound: Any) -> Tensor:
 
 
 def below_large(words: Tensor, bound: Any) -> Tensor:
-    """Maps pairs of words to integers 0 <= i < bound <= 2^31: i = floor(w · bound / 2^64).
+    """Map pairs of words to integers 0 <= i < bound <= 2^31: i = floor(w · bound / 2^64).
 
     Args:
         words: (..., 2) uint32, w = words[..., 0] · 2^32 + words[..., 1].
@@ -128,12 +128,12 @@ def below_large(words: Tensor, bound: Any) -> Tensor:
 
 
 def permutation(words: Tensor) -> Tensor:
-    """Maps words (..., K) to random permutations of 0 to K - 1, int32."""
+    """Map words (..., K) to random permutations of 0 to K - 1, int32."""
     return ops.cast(ops.argsort(uniform(words), axis=-1), "int32")
 
 
 def _multiply(a, b):
-    """Returns the 64-bit product of two uint32 as (high word, low word)."""
+    """Return the 64-bit product of two uint32 as (high word, low word)."""
     half, mask = word(16), word(0xFFFF)
     a_high, a_low = ops.right_shift(a, half), a & mask
     b_high, b_low = ops.right_shift(b, half), b & mask
@@ -144,7 +144,7 @@ def _multiply(a, b):
 
 
 def word(value: Any) -> Tensor:
-    """Converts a value to uint32."""
+    """Convert a value to uint32."""
     return (
         ops.cast(value, "uint32")
         if hasattr(value, "dtype")

@@ -10,7 +10,7 @@ class UserError(ValueError):
 
 @contextlib.contextmanager
 def user_errors() -> Iterator[None]:
-    """Turns a `ValueError` into a `UserError`."""
+    """Turn a `ValueError` into a `UserError`."""
     try:
         yield
     except ValueError as error:
@@ -19,7 +19,7 @@ def user_errors() -> Iterator[None]:
 
 @contextlib.contextmanager
 def extra(name: str, of: str) -> Iterator[None]:
-    """Turns the `ImportError` of an optional package into a `UserError`.
+    """Turn the `ImportError` of an optional package into a `UserError`.
 
     Args:
         name: the extra of the project that installs it.

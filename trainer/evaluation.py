@@ -26,7 +26,7 @@ class Evaluator:
         self._trial, self._program = trial, trial.program()
 
     def __call__(self, weights: dict, split: str = "eval") -> dict | None:
-        """Measures a split.
+        """Measure a split.
 
         Args:
             weights: in the form of `rnn_zoo.model.get_weights`.
@@ -48,7 +48,7 @@ class Evaluator:
 
 
 def evaluate(model: Any, config: TrainConfig | None = None, split: str = "eval") -> dict | None:
-    """Measures a model on its task, with the same samples as for runs and presets.
+    """Measure a model on its task, with the same samples as for runs and presets.
 
     Args:
         model: from `rnn_zoo.load`, `trainer.export.load_model` or `rnn_zoo.build_model`.
@@ -107,7 +107,7 @@ def _shapes(weights):
 
 
 def _equations(cell):
-    """Returns the arguments of a cell that affect its outputs for given weights."""
+    """Return the arguments of a cell that affect its outputs for given weights."""
     config = cell.get_config()
     of_layers = ("name", "dtype", "trainable")
     of_first_weights = ("seed", "learned_initial_state", *INITIAL_ARGUMENTS)

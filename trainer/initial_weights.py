@@ -18,7 +18,7 @@ def check(
     subject: str = "this training",
     way_out: str = memory.ADVICE,
 ) -> None:
-    """Checks budget and memory, and that weights to start from fit the model.
+    """Check budget and memory, and that weights to start from fit the model.
 
     Args:
         config: the configuration.
@@ -59,7 +59,7 @@ def check(
 
 
 def pinned(config: TrainConfig) -> TrainConfig:
-    """Returns the configuration with the digest of the weights that training starts from.
+    """Return the configuration with the digest of the weights that training starts from.
 
     Raises:
         UserError: the preset or the run has none, or is damaged.
@@ -70,7 +70,7 @@ def pinned(config: TrainConfig) -> TrainConfig:
 
 
 def find_preset(name: str) -> Preset:
-    """Returns the card of a preset.
+    """Return the card of a preset.
 
     Raises:
         UserError: no such preset, or its file is damaged.
@@ -80,7 +80,7 @@ def find_preset(name: str) -> Preset:
 
 
 def preset_config(card: Preset) -> TrainConfig:
-    """Returns the training configuration of a preset.
+    """Return the training configuration of a preset.
 
     Raises:
         UserError: it has none, or an invalid one.
@@ -94,7 +94,7 @@ def preset_config(card: Preset) -> TrainConfig:
 
 
 def read_preset_weights(name: str) -> dict:
-    """Returns the weights of a preset as NumPy arrays, in the form of `rnn_zoo.model.get_weights`.
+    """Return the weights of a preset as NumPy arrays, in the form of `rnn_zoo.model.get_weights`.
 
     Raises:
         UserError: no such preset, it has no weights, or its file is damaged.
@@ -104,7 +104,7 @@ def read_preset_weights(name: str) -> dict:
 
 
 def _check_equations(config, card, way_out):
-    """Raises a `UserError` if the weights to start from belong to other equations."""
+    """Raise a `UserError` if the weights to start from belong to other equations."""
     if isinstance(card, RunRecord):
         held = read_config(card.config, RunDirectory(config.init_from).record_path).cell_options()
     else:
@@ -119,7 +119,7 @@ def _check_equations(config, card, way_out):
 
 
 def _equations(arch, options):
-    """Returns the arguments that make a model of given weights, with their defaults."""
+    """Return the arguments that make a model of given weights, with their defaults."""
     facts = ARCHITECTURES[arch]
     found = {"activation": facts.activation, "gate_bias": 1.0, **facts.options, **options}
     bias = found["gate_bias"]

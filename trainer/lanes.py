@@ -41,7 +41,7 @@ def train_lanes(
     report: Callable[[list[tuple[Trial, int]]], None] | None = None,
     callbacks: Sequence[Callback | str] = (),
 ) -> Iterator[tuple[Trial, RunRecord, dict]]:
-    """Trains trials, up to `lanes` of them at a time.
+    """Train trials, up to `lanes` of them at a time.
 
     Args:
         trials: the next one is taken when a lane is free. One of another `Trial.shape` waits until
@@ -68,7 +68,7 @@ def train_lanes(
 
 
 def _train_shape(first, waiting, lanes, report, callback):
-    """Trains `first` and what follows, up to a trial of another shape."""
+    """Train `first` and what follows, up to a trial of another shape."""
     pool = Lanes(first, len(first) if waiting.is_over else lanes)
     while pool.busy or not (waiting.is_over or waiting.held):
         if pool.busy:
@@ -100,7 +100,7 @@ class _Waiting:
         self.held, self.is_over = None, False
 
     def take(self, count, shape=None):
-        """Takes up to `count` of the trials that are ready, all of one shape."""
+        """Take up to `count` of the trials that are ready, all of one shape."""
         taken = []
         while len(taken) < count:
             try:
@@ -156,12 +156,12 @@ class Lanes:
         return [lane for lane in range(self.num_lanes) if lane not in self.trials]
 
     def progress(self) -> list[tuple[Trial, int]]:
-        """Returns (trial, step) of each busy lane."""
+        """Return (trial, step) of each busy lane."""
         steps = self.steps
         return [(self.trials[lane], int(steps[lane])) for lane in self.busy]
 
     def rows(self) -> list[dict[str, Any]]:
-        """Returns the measurements that the busy lanes have made since the last call."""
+        """Return the measurements that the busy lanes have made since the last call."""
         steps, sums, rows = self.steps, ops.convert_to_numpy(self.state["loss_sums"]), []
         for lane in self.busy:
             rows += self.trials[lane].rows(sums[lane], self._measured[lane], int(steps[lane]))
@@ -169,7 +169,7 @@ class Lanes:
         return rows
 
     def advance(self, seconds: float = CHUNK_SECONDS) -> None:
-        """Trains all lanes for about `seconds`, at most until the first of them ends."""
+        """Train all lanes for about `seconds`, at most until the first of them ends."""
         steps, began = self.steps, time.monotonic()
         left = min(self.trials[lane].config.train_steps - steps[lane] for lane in self.busy)
         chunk = min(left, self.chunks.size(seconds))
@@ -178,7 +178,7 @@ class Lanes:
         self.chunks.add(int((self.steps - steps).max()), time.monotonic() - began)
 
     def ended(self) -> list[int]:
-        """Returns the lanes whose trial has finished, diverged or been pruned."""
+        """Return the lanes whose trial has finished, diverged or been pruned."""
         state, steps = self.state, self.steps
         over = ops.convert_to_numpy(~state["feasible"] | state["pruned"])
         return [
@@ -188,7 +188,7 @@ class Lanes:
         ]
 
     def collect(self, ended: Sequence[int]) -> Iterator[tuple[Trial, RunRecord, dict]]:
-        """Yields (trial, record, weights) of these lanes, and leaves them idle."""
+        """Yield (trial, record, weights) of these lanes, and leave them idle."""
         sizes = [self.trials[lane].task.num_samples for lane in ended]
         largest = max((size for size in sizes if size is not None), default=None)
         # Those that end are removed meanwhile.
@@ -217,7 +217,7 @@ class Lanes:
             yield trial, record, weights
 
     def refill(self, lane: int, trial: Trial) -> None:
-        """Starts a trial in an idle lane."""
+        """Start a trial in an idle lane."""
         self._check(trial)
         self.trials[lane], self.began[lane], self._measured[lane] = trial, time.monotonic(), 0
         fresh = self.program.start(trial.draw_weights())
@@ -227,7 +227,7 @@ class Lanes:
         self._gather()
 
     def drop_idle(self) -> None:
-        """Drops idle lanes if that saves more time than compiling a smaller program costs."""
+        """Drop idle lanes if that saves more time than compiling a smaller program costs."""
         busy, rate = self.busy, self.chunks.steps_per_second
         if not busy or not self.idle or rate is None:
             return
@@ -250,14 +250,14 @@ class Lanes:
             )
 
     def _gather(self):
-        """Stacks hyperparameters and data; idle lanes get an unused copy of a busy lane's."""
+        """Stack hyperparameters and data; idle lanes get an unused copy of a busy lane's."""
         some = next(iter(self.trials.values()))
         trials = [self.trials.get(lane, some) for lane in range(self.num_lanes)]
         self.hparams = stack([trial.hparams(self.program) for trial in trials])
         _, self.data = self._task_and_data(self.trials, 1)
 
     def _task_and_data(self, trials, multiple):
-        """Returns a trial's task at a multiple of its length, and the data of all lanes for it."""
+        """Return a trial's task at a multiple of its length, and the data of all lanes for it."""
         some = next(iter(trials.values()))
         tasks = [trials.get(lane, some).task_at(multiple) for lane in range(self.num_lanes)]
         if multiple not in self._shared:
@@ -270,7 +270,7 @@ class Lanes:
 
 
 def _with_row(array, row, value):
-    """Returns a copy of an array (P, ...) with one row replaced."""
+    """Return a copy of an array (P, ...) with one row replaced."""
     array = np.array(ops.convert_to_numpy(array))
     array[row] = ops.convert_to_numpy(value)
     return ops.convert_to_tensor(array)

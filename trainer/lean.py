@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def without(*packages: str) -> Iterator[None]:
-    """Makes packages that are not imported yet look as if they were not installed.
+    """Make packages that are not imported yet look as if they were not installed.
 
     Keras imports scikit-learn, pandas, Matplotlib and JAX if they are there, which takes two
     seconds, and tensorboardX imports PyTorch, which takes two more. Both only offer functions for
@@ -28,7 +28,7 @@ def without(*packages: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def keras_without(*packages: str) -> Iterator[None]:
-    """Makes Keras do `without` packages if the block is the first to import it.
+    """Make Keras do `without` packages if the block is the first to import it.
 
     Everything else that the block imports finds them.
     """

@@ -11,7 +11,7 @@ MOST = 1024
 
 
 def checked(task: type[Task], multiples: Any) -> tuple[int, ...]:
-    """Returns the multiples as a tuple.
+    """Return the multiples as a tuple.
 
     Args:
         task: class of the task.
@@ -37,7 +37,7 @@ def checked(task: type[Task], multiples: Any) -> tuple[int, ...]:
 
 
 def options_at(task: type[Task], options: Mapping[str, Any], multiple: int) -> dict[str, Any]:
-    """Returns the options of a task that is `multiple` times as long.
+    """Return the options of a task that is `multiple` times as long.
 
     Args:
         task: class of the task.

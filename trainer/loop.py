@@ -37,7 +37,7 @@ _DERIVED = ("units", "num_params", "input_dim", "output_dim", "chance_loss")
 
 
 def default_run_dir(config: TrainConfig) -> str:
-    """Returns a new path, `runs/<task>-<arch>-<date>-<time>-<pid>`, ending in -2 if it exists."""
+    """Return a new path, `runs/<task>-<arch>-<date>-<time>-<pid>`, ending in -2 if it exists."""
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     path = os.path.join("runs", f"{config.task}-{config.arch}-{stamp}-{os.getpid()}")
     others = (f"{path}-{number}" for number in itertools.count(2))
@@ -53,7 +53,7 @@ def train(
     callbacks: Sequence[Callback | str] = DEFAULT,
     profile: str | None = None,
 ) -> RunRecord:
-    """Trains a configuration and writes a run directory.
+    """Train a configuration and write a run directory.
 
     Args:
         config: the configuration.
@@ -98,7 +98,7 @@ def train(
 
 
 def _documents(config):
-    """Returns the gin files that the command line would write for this configuration."""
+    """Return the gin files that the command line would write for this configuration."""
     return dict.fromkeys(DOCUMENTS, config.as_gin())
 
 
@@ -130,7 +130,7 @@ class _Run:
         return status == "infeasible" or (status == "ok" and self.record.eval_loss is not None)
 
     def train(self):
-        """Trains and evaluates as far as there is something left to do; returns the record."""
+        """Train and evaluate as far as there is something left to do; return the record."""
         self.introduce()
         if self.is_over:
             self.display.say("the run is finished: nothing is left to train or to log")
@@ -154,7 +154,7 @@ class _Run:
         return dataclasses.asdict(self.record) | place
 
     def restore(self, earlier):
-        """Continues from the state of an earlier process."""
+        """Continue from the state of an earlier process."""
         self._refuse_differences(earlier)
         self.record = earlier
         state, problems = checkpoints.latest(
@@ -179,7 +179,7 @@ class _Run:
             earlier.train_loss = earlier.valid_loss = earlier.eval_loss = None
 
     def _refuse_differences(self, earlier):
-        """Raises a `UserError` if this process would not continue an earlier one's run."""
+        """Raise a `UserError` if this process would not continue an earlier one's run."""
         if earlier.origin is not None:
             raise UserError(
                 f"{self.directory.path} is a trial of a study, of which only the weights are kept; "
@@ -217,7 +217,7 @@ class _Run:
                 )
 
     def _say_losses(self, earlier):
-        """Prints which steps and measurements of the record have no files."""
+        """Print which steps and measurements of the record have no files."""
         if self.step < earlier.steps_done:
             self.display.say(
                 f"the record has {count(earlier.steps_done, 'step')}, and the checkpoints "
@@ -227,7 +227,7 @@ class _Run:
             self.display.say(gaps)
 
     def introduce(self):
-        """Prints the model, the settings and the run directory."""
+        """Print the model, the settings and the run directory."""
         record = self.record
         self.display.say(
             f"{headline(record)}   steps {record.train_steps:,}   batch {self.config.batch_size}"
@@ -244,7 +244,7 @@ class _Run:
                     self.display.say(edited)
 
     def advance(self, signals):
-        """Trains until the last step, a divergence or a signal."""
+        """Train until the last step, a divergence or a signal."""
         total, saved = self.config.train_steps, time.monotonic()
         self._began = saved - self.record.seconds
         with self.display.steps(total, self.step) as progress:
@@ -262,7 +262,7 @@ class _Run:
         self._save()
 
     def conclude(self):
-        """Draws the curves and prints where the files are."""
+        """Draw the curves and print where the files are."""
         record, where = self.record, self.directory.path
         if self.measurements:
             with self.display.phase("drawing the curves"):
@@ -283,7 +283,7 @@ class _Run:
             )
 
     def _run_chunk(self, limit):
-        """Trains for one compiled call, at most up to the step `limit`."""
+        """Train for one compiled call, at most up to the step `limit`."""
         start, called = self.step, time.monotonic()
         stop = min(start + self.chunks.size(CHUNK_SECONDS), limit)
         self.state = self.program.run(self.state, self.hparams, self.task.device_data, stop)
@@ -301,7 +301,7 @@ class _Run:
         return float(total) / max(self.step - window.start, 1)
 
     def _measure(self, loss):
-        """Writes a measurement, without times, so that a resumed run writes the same file."""
+        """Write a measurement, without times, so that a resumed run writes the same file."""
         measurement = {
             "step": self.step,
             "train_loss": loss,

@@ -19,7 +19,7 @@ def check(
     subject: str = "this training",
     way_out: str = ADVICE,
 ) -> None:
-    """Checks that training fits into this machine's memory.
+    """Check that training fits into this machine's memory.
 
     Args:
         arch: the architecture.
@@ -46,7 +46,7 @@ def check(
 
 
 def is_out(error: BaseException) -> bool:
-    """Returns whether an exception reports too little memory, also one of a backend's."""
+    """Return whether an exception reports too little memory, also one of a backend's."""
     return isinstance(error, MemoryError) or any(
         words in str(error)
         for words in ("RESOURCE_EXHAUSTED: Out of memory", "OOM when allocating")

@@ -20,7 +20,7 @@ EPSILON = 1e-7
 
 
 def orthogonalised(vector: Tensor, shapes: Any) -> Tensor:
-    """Returns 0.2 √max(rows, columns) NS(W) for each matrix W of a packed vector.
+    """Return 0.2 √max(rows, columns) NS(W) for each matrix W of a packed vector.
 
     NS is `newton_schulz`. Entries of vectors are left as they are.
 
@@ -37,7 +37,7 @@ def orthogonalised(vector: Tensor, shapes: Any) -> Tensor:
 
 
 def newton_schulz(matrices: Tensor) -> Tensor:
-    """Brings the singular values of matrices close to 1, without changing the singular vectors.
+    """Bring the singular values of matrices close to 1, without changing the singular vectors.
 
     X₀ = W / ‖W‖; A = X Xᵀ; X' = a X + (b A + c A²) X, five times. A step maps a singular value σ
     to a σ + b σ³ + c σ⁵. Five steps map singular values of W above 0.002 ‖W‖ to 0.68 to 1.21.

@@ -30,7 +30,7 @@ _looked_at: list[pathlib.Path] = []
 
 
 def find(kind: str, name: Any, table: Mapping[str, Any], register: str) -> str:
-    """Returns a name that is in a table; arguments as for `rnn_zoo.names.find`.
+    """Return a name that is in a table; arguments as for `rnn_zoo.names.find`.
 
     Raises:
         UserError: the name is unknown.
@@ -44,7 +44,7 @@ def find(kind: str, name: Any, table: Mapping[str, Any], register: str) -> str:
 
 
 def load(modules: Iterable[str]) -> None:
-    """Imports modules that the user names, each package before what it contains.
+    """Import modules that the user names, each package before what it contains.
 
     Raises:
         UserError: a module does not exist, lies in a directory that is only looked at, or raises
@@ -60,7 +60,7 @@ def load(modules: Iterable[str]) -> None:
 
 
 def load_named(fields: Mapping[str, Any]) -> None:
-    """Imports the modules of the dotted names among fields that the user sets.
+    """Import the modules of the dotted names among fields that the user sets.
 
     Args:
         fields: fields of `TrainConfig` and `StudyConfig`; a field may have a list of choices.
@@ -76,7 +76,7 @@ def load_named(fields: Mapping[str, Any]) -> None:
 
 
 def check_imported(several: Iterable[Mapping[str, Any]]) -> None:
-    """Checks that the modules of dotted names were imported, unless it is a single one.
+    """Check that the modules of dotted names were imported, unless it is a single one.
 
     The error of a single unknown name, of `find`, lists the choices.
 
@@ -97,7 +97,7 @@ def check_imported(several: Iterable[Mapping[str, Any]]) -> None:
 
 
 def _dotted(fields):
-    """Yields the dotted names among fields, which may be lists of choices."""
+    """Yield the dotted names among fields, which may be lists of choices."""
     ranges = fields.get("ranges")
     given = [fields.get(name) for name in _FIELDS]
     given.append(ranges.get("optimizer") if isinstance(ranges, Mapping) else None)
@@ -107,7 +107,7 @@ def _dotted(fields):
 
 
 def code_of(fields: Mapping[str, Any]) -> dict[str, str]:
-    """Returns the versions of the modules that define the user's task, cell and optimizer.
+    """Return the versions of the modules that define the user's task, cell and optimizer.
 
     Args:
         fields: fields of `TrainConfig`.
@@ -125,7 +125,7 @@ def code_of(fields: Mapping[str, Any]) -> dict[str, str]:
 
 
 def edited(code: Mapping[str, str | None], fields: Mapping[str, Any]) -> str:
-    """Says which modules were edited after a run, if any was.
+    """Say which modules were edited after a run, if any was.
 
     Args:
         code: their versions then, `RunRecord.code`; those without one are left out.
@@ -146,7 +146,7 @@ def _digest(path):
 
 
 def loaded() -> list[str]:
-    """Returns the modules that another process must import to know the names of this one.
+    """Return the modules that another process must import to know the names of this one.
 
     Those of a script also run its top level there, and so know the names registered in it.
     """
@@ -167,18 +167,18 @@ class Known(NamedTuple):
 
 
 def known() -> Known:
-    """Returns what this process knows."""
+    """Return what this process knows."""
     return Known(loaded(), [os.path.abspath(each) for each in _looked_at])
 
 
 def adopt(known: Known) -> None:
-    """Imports the modules that another process knows, and only looks at what it looks at."""
+    """Import the modules that another process knows, and only looks at what it looks at."""
     _looked_at[:] = map(pathlib.Path, known.looked_at)
     load(known.modules)
 
 
 def look_at(directories: Iterable[str | os.PathLike]) -> None:
-    """Sets the directories that are only looked at: `load` refuses modules in and below them.
+    """Set the directories that are only looked at: `load` refuses modules in and below them.
 
     They include the study that a trial belongs to, and the sweep of a study.
     """
@@ -186,7 +186,7 @@ def look_at(directories: Iterable[str | os.PathLike]) -> None:
 
 
 def _with_owners(path):
-    """Yields a directory, and the study and the sweep that it is in."""
+    """Yield a directory, and the study and the sweep that it is in."""
     yield path
     for place in _places(path):
         # SWEEP/studies/STUDY/TRIAL
@@ -196,7 +196,7 @@ def _with_owners(path):
 
 
 def is_looked_at(path: str | os.PathLike) -> bool:
-    """Returns whether a path is in or below a directory that is only looked at."""
+    """Return whether a path is in or below a directory that is only looked at."""
     return any(
         place.is_relative_to(directory)
         for place in _places(path)
@@ -206,7 +206,7 @@ def is_looked_at(path: str | os.PathLike) -> bool:
 
 
 def _places(path):
-    """Returns a path as it is written, and without links."""
+    """Return a path as it is written, and without links."""
     # Before Python 3.13, Path.resolve raises an error for links to one another.
     return [pathlib.Path(each(path)) for each in (os.path.abspath, os.path.realpath)]
 

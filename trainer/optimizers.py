@@ -132,7 +132,7 @@ def register_optimizer(
     archs: Sequence[str] = (),
     activations: Sequence[str] = (),
 ) -> None:
-    """Adds an optimizer to `OPTIMIZERS`, in this process.
+    """Add an optimizer to `OPTIMIZERS`, in this process.
 
     `TrainConfig.optimizer` then accepts its name, and so do the ranges of a search. Commands find a
     *dotted* name in gin files and bindings by importing its module: "my_optimizers.lion" imports
@@ -187,7 +187,7 @@ def register_optimizer(
 
 
 def canonical_name(optimizer: Any) -> str:
-    """Returns the name of a registered optimizer.
+    """Return the name of a registered optimizer.
 
     Raises:
         UserError: the name is unknown.
@@ -197,7 +197,7 @@ def canonical_name(optimizer: Any) -> str:
 
 
 def check_options(optimizer: str, options: Any) -> None:
-    """Checks values for an optimizer's own hyperparameters.
+    """Check values for an optimizer's own hyperparameters.
 
     Raises:
         UserError: it has no option of that name, or a value is not a finite number, or is below 0
@@ -222,7 +222,7 @@ def check_options(optimizer: str, options: Any) -> None:
 
 
 def check_model(optimizer: str, arch: str, activation: str) -> None:
-    """Checks that an optimizer can train an architecture with a nonlinearity.
+    """Check that an optimizer can train an architecture with a nonlinearity.
 
     Raises:
         UserError: it cannot.
@@ -241,13 +241,13 @@ def check_model(optimizer: str, arch: str, activation: str) -> None:
 
 
 def own_size(optimizer: str, shapes: Sequence[tuple[int, ...]]) -> int:
-    """Returns the size of an optimizer's slots beside u and v, for weights of given shapes."""
+    """Return the size of an optimizer's slots beside u and v, for weights of given shapes."""
     declare = OPTIMIZERS[optimizer].slots
     return sum(map(math.prod, declare(shapes).values())) if declare else 0
 
 
 def owners_of(option: str) -> list[str]:
-    """Returns the names of the registered optimizers that have an option."""
+    """Return the names of the registered optimizers that have an option."""
     return [name for name, entry in OPTIMIZERS.items() if option in entry.options]
 
 

@@ -14,7 +14,7 @@ from trainer.tasks import TASKS, Task
 
 
 def default_options(fields: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Returns the defaults of all options of a configuration's task, cell and optimizer.
+    """Return the defaults of all options of a configuration's task, cell and optimizer.
 
     Args:
         fields: fields of a `TrainConfig`, as in a record; a name that is not registered has none.
@@ -39,7 +39,7 @@ def _of_task(task_class):
 
 
 def _in_json(values):
-    """Returns the values after a round trip through JSON, without those that it cannot keep."""
+    """Return the values after a round trip through JSON, without those that it cannot keep."""
     found = {}
     for name, value in values.items():
         with contextlib.suppress(TypeError, ValueError):
@@ -48,7 +48,7 @@ def _in_json(values):
 
 
 def completed(record: RunRecord) -> dict[str, Any]:
-    """Returns the hyperparameters of a record, with the defaults of those that were not set.
+    """Return the hyperparameters of a record, with the defaults of those that were not set.
 
     Defaults of options are those in the record, or in older records those of the registered task,
     cell and optimizer.

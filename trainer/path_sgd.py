@@ -34,7 +34,7 @@ FLOOR = 1e-12
 
 
 def scales(model: Any, weights: Any, second_term: Tensor, **_: Any) -> Any:
-    """Returns κ of all weights, in their structure.
+    """Return κ of all weights, in their structure.
 
     Args:
         model: the `trainer.optimizers.Model`, of RNN cells with ReLU.
@@ -78,7 +78,7 @@ def _is_scored(model):
 
 
 def _states(layer, x):
-    """Returns the states (..., T + 1, N), the initial one first, for inputs (..., T, F)."""
+    """Return the states (..., T + 1, N), the initial one first, for inputs (..., T, F)."""
     drive = ops.matmul(x, layer["input"]["h"]) + layer["bias"]["h"][..., None, :]
     matrix, (first,) = layer["recurrent"]["h"], layer["initial_state"]
     states = _recurrence(first, drive, matrix)
@@ -86,13 +86,13 @@ def _states(layer, x):
 
 
 def _backward(layer, above):
-    """Returns b (..., T, N) from its part ∂F/∂h_t of paths that leave the layer at t."""
+    """Return b (..., T, N) from its part ∂F/∂h_t of paths that leave the layer at t."""
     matrix = _transposed(layer["recurrent"]["h"])
     return _recurrence(ops.zeros_like(above[..., 0, :]), above, matrix, reverse=True)
 
 
 def _recurrence(carry, drive, matrix, reverse=False):
-    """Returns h_t = drive_t + h_{t-1} matrix (..., T, N), or with h_{t+1} if reversed."""
+    """Return h_t = drive_t + h_{t-1} matrix (..., T, N), or with h_{t+1} if reversed."""
     from trainer import backend
 
     def move(carry, drive):
@@ -106,7 +106,7 @@ def _recurrence(carry, drive, matrix, reverse=False):
 
 
 def _of_layer(layer, x, states, b):
-    """Returns κ⁽¹⁾ of a layer's weights."""
+    """Return κ⁽¹⁾ of a layer's weights."""
     into_first = ops.matmul(b[..., :1, :], _transposed(layer["recurrent"]["h"]))
     return layer | {
         "input": {"h": ops.matmul(_transposed(x), b)},
@@ -117,7 +117,7 @@ def _of_layer(layer, x, states, b):
 
 
 def _second(matrix, states, b, factor):
-    """Returns the factor times κ⁽²⁾ of a recurrent matrix with the squares S."""
+    """Return the factor times κ⁽²⁾ of a recurrent matrix with the squares S."""
     from trainer import backend
 
     before, num_steps = _transposed(states[..., :-1, :]), b.shape[-2]
@@ -137,7 +137,7 @@ def _second(matrix, states, b, factor):
 
 
 def _next_step(b):
-    """Returns b_{t+1} at t, and 0 after the last step."""
+    """Return b_{t+1} at t, and 0 after the last step."""
     return ops.concatenate([b[..., 1:, :], b[..., :1, :] * 0], axis=-2)
 
 

@@ -312,7 +312,7 @@ class Program:
         return moved | {"feasible": state["feasible"] & (sound | ~training)}
 
     def _scales(self, weights, hparams):
-        """Returns the packed scales of the optimizers whose updates depend on the model."""
+        """Return the packed scales of the optimizers whose updates depend on the model."""
         model = Model(self.cells, self.task.num_steps, self.task.loss_steps)
         found = {}
         for name in self.optimizer_names:

@@ -84,7 +84,7 @@ def main() -> None:
 
 
 def _answer(display, say, directory, record, config, writes):
-    """Prints answers of the model to a few examples, and text that it writes."""
+    """Print answers of the model to a few examples, and text that it writes."""
     if not directory.has_checkpoint:
         _refuse(display, record, f"no readable checkpoint in {directory.checkpoints}")
         return
@@ -113,7 +113,7 @@ def _answer(display, say, directory, record, config, writes):
 
 
 def _compare() -> None:
-    """Prints what differs between several runs, and plots their curves."""
+    """Print what differs between several runs, and plot their curves."""
     from trainer.display import comparison
     from trainer.display.progress import Display
     from trainer.display.training import curve_points
@@ -137,7 +137,7 @@ def _compare() -> None:
 
 
 def _check_flags() -> None:
-    """Refuses flags that are invalid for every run."""
+    """Refuse flags that are invalid for every run."""
     if not FLAGS.run_dir:
         raise UserError("--run_dir is missing: the directory of the run to show")
     if len(FLAGS.run_dir) > 1:
@@ -156,7 +156,7 @@ def _check_flags() -> None:
 
 
 def _config(record: RunRecord) -> TrainConfig:
-    """Returns the run's configuration; flags can replace the place of its data.
+    """Return the run's configuration; flags can replace the place of its data.
 
     Raises:
         UserError: a flag does not apply to the run's task, or the prompt has a character that is
@@ -181,7 +181,7 @@ def _config(record: RunRecord) -> TrainConfig:
 
 
 def _refuse(display, record, problem):
-    """Prints why a diverged run has no answers.
+    """Print why a diverged run has no answers.
 
     Raises:
         UserError: the run did not diverge, so it should have answers.

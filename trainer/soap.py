@@ -30,7 +30,7 @@ MAX_SIDE = 512
 
 
 def slots(shapes: Iterable[tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
-    """Returns the shapes of the averages and the bases, by name.
+    """Return the shapes of the averages and the bases, by name.
 
     Args:
         shapes: shapes of the weights.
@@ -44,7 +44,7 @@ def slots(shapes: Iterable[tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
 
 
 def turned(vector: Tensor, own: Mapping[str, Tensor], shapes: Any, back: bool = False) -> Tensor:
-    """Returns Q_rowsᵀ W Q_columns for each matrix W of a packed vector.
+    """Return Q_rowsᵀ W Q_columns for each matrix W of a packed vector.
 
     Entries of vectors are left as they are.
 
@@ -73,7 +73,7 @@ def refreshed(
     beta: Tensor,
     every: Tensor,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Adds a gradient to the averages, and updates the bases where they are due.
+    """Add a gradient to the averages, and update the bases where they are due.
 
     P' = β P + (1 - β) G Gᵀ, or GᵀG. The first bases are the eigenvectors of P'. After every `every`
     further steps, a basis becomes that of the QR decomposition of P' Q, which is one step of power
@@ -110,7 +110,7 @@ def refreshed(
 
 
 def _sides(keys):
-    """Returns size -> list of (key of `packing.matrices`, side) with bases of this size."""
+    """Return size -> list of (key of `packing.matrices`, side) with bases of this size."""
     found: dict[int, list[tuple]] = {}
     for key in keys:
         for side, size in zip(("rows", "columns"), key, strict=True):
@@ -120,7 +120,7 @@ def _sides(keys):
 
 
 def _by_side(stacks, matrices):
-    """Cuts stacks by size, (..., total, rows, columns), into (key, side) -> (..., count, ...)."""
+    """Cut stacks by size, (..., total, rows, columns), into (key, side) -> (..., count, ...)."""
     found = {}
     for size, members in _sides(matrices).items():
         start = 0
@@ -131,7 +131,7 @@ def _by_side(stacks, matrices):
 
 
 def _where(flag: Tensor, make: Callable[[], Any], old: Any) -> Any:
-    """Returns `make()` in lanes with the flag, else `old`; computes it only if a lane has it."""
+    """Return `make()` in lanes with the flag, else `old`; compute it only if a lane has it."""
     import keras
 
     def chosen():
@@ -141,12 +141,12 @@ def _where(flag: Tensor, make: Callable[[], Any], old: Any) -> Any:
 
 
 def _eigenvectors(averages):
-    """Returns the eigenvectors, from the largest eigenvalue to the smallest."""
+    """Return the eigenvectors, from the largest eigenvalue to the smallest."""
     return {size: ops.flip(ops.eigh(each)[1], axis=-1) for size, each in averages.items()}
 
 
 def _power_iteration(averages, bases, moments):
-    """Returns the next bases, and the moments in the order of their columns."""
+    """Return the next bases, and the moments in the order of their columns."""
     found, orders = {}, {}
     for size, basis in bases.items():
         product = ops.matmul(averages[size], basis)

@@ -11,7 +11,7 @@ from trainer.errors import UserError
 
 @contextlib.contextmanager
 def hidden():
-    """Discards standard error inside the block, but prints it if an unexpected exception is raised.
+    """Discard standard error inside the block, but prints it if an unexpected exception is raised.
 
     Redirects file descriptor 2, because C++ code ignores Python's log level. TensorFlow, if it is
     imported inside, logs only errors from then on.
@@ -35,7 +35,7 @@ def hidden():
 
 
 def ignore_retracing() -> None:
-    """Drops TensorFlow's warnings that a function is traced often.
+    """Drop TensorFlow's warnings that a function is traced often.
 
     They give advice to the author of a function. Each model shape and task is a program of its own,
     whose functions have the same names.

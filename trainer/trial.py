@@ -98,7 +98,7 @@ class Trial:
         self.optimizers = tuple(name for name in OPTIMIZERS if name in used)
 
     def task_at(self, multiple: int) -> Task:
-        """Returns the task at a multiple of its length, for which the same weights serve."""
+        """Return the task at a multiple of its length, for which the same weights serve."""
         if multiple not in self._tasks:
             self._tasks[multiple] = self.config.make_task(multiple)
         return self._tasks[multiple]
@@ -122,7 +122,7 @@ class Trial:
         optimizer_names: Sequence[str] | None = None,
         activation_names: Sequence[str] | None = None,
     ) -> Program:
-        """Returns the training program, which trials of one shape share within a process.
+        """Return the training program, which trials of one shape share within a process.
 
         Each program takes seconds to compile, and TensorFlow never frees one: a process grows by
         about 50 MB per shape. `tf.custom_gradient` registers its functions for good, but removing
@@ -150,7 +150,7 @@ class Trial:
         return program
 
     def draw_weights(self) -> dict:
-        """Returns the initial weights as NumPy arrays: a preset's, a run's or random ones.
+        """Return the initial weights as NumPy arrays: a preset's, a run's or random ones.
 
         Raises:
             UserError: the preset or the run has no weights, or they are damaged, or do not fit.
@@ -165,23 +165,23 @@ class Trial:
         return keras.tree.map_structure(keras.ops.convert_to_numpy, found)
 
     def random_weights(self) -> dict:
-        """Returns random initial weights as NumPy arrays, wherever training starts from."""
+        """Return random initial weights as NumPy arrays, wherever training starts from."""
         return draw_weights(self.cells, self.task.input_dim, self.task.output_dim, self.config.seed)
 
     def hparams(self, program: Program) -> dict:
-        """Returns the hyperparameters as arguments of a program."""
+        """Return the hyperparameters as arguments of a program."""
         limits = np.full(CURVE_POINTS, np.inf)
         for share, loss in self.stop_above.items():
             limits[max(round(share * CURVE_POINTS), 1) - 1] = loss
         return program.hparams(self.config, self.cells[0], self.activation, limits)
 
     def learning_rate(self, step: int) -> float:
-        """Returns the learning rate of a step, numbered from 1."""
+        """Return the learning rate of a step, numbered from 1."""
         config = self.config
         return config.lr_init * config.lr_decay_rate ** ((step - 1) / config.train_steps)
 
     def rows(self, loss_sums: Any, first: int, last: int) -> list[dict[str, Any]]:
-        """Returns a measurement of each window of the training loss that ends in (first, last].
+        """Return a measurement of each window of the training loss that ends in (first, last].
 
         Args:
             loss_sums: (WINDOWS,) of the program's state, as an array of NumPy.
@@ -200,7 +200,7 @@ class Trial:
         ]
 
     def curve(self, loss_sums: Any, steps_done: int) -> list[float]:
-        """Returns the mean training loss of each completed twentieth, to five digits.
+        """Return the mean training loss of each completed twentieth, to five digits.
 
         Args:
             loss_sums: (WINDOWS,) of the program's state.
@@ -219,7 +219,7 @@ class Trial:
         return [float(f"{mean:.5g}") for mean in full]
 
     def record(self) -> RunRecord:
-        """Returns the record of a trial that has not started."""
+        """Return the record of a trial that has not started."""
         config, task = self.config, self.task
         # Lists, as in a record that is read back.
         lists = {"eval_lengths": list(config.eval_lengths)}
@@ -248,7 +248,7 @@ class Trial:
         )
 
     def update(self, record: RunRecord, state: Mapping[str, Any], seconds: float) -> None:
-        """Writes the progress of the trial into its record.
+        """Write the progress of the trial into its record.
 
         Args:
             record: from `record`.
@@ -271,7 +271,7 @@ class Trial:
             record.status = "interrupted"
 
     def complete(self, record: RunRecord, evaluate: Evaluate) -> None:
-        """Adds losses and metrics to the record of a finished trial, unless it diverged.
+        """Add losses and metrics to the record of a finished trial, unless it diverged.
 
         Args:
             record: from `record`, after `update`.
@@ -293,7 +293,7 @@ class Trial:
         ]
 
     def _at_length(self, multiple, record, evaluate):
-        """Returns an `AtLength`; at the trained length, it has the record's metrics."""
+        """Return an `AtLength`; at the trained length, it has the record's metrics."""
         task, measured = self.task_at(multiple), record.metrics
         if multiple > 1:
             measured = self.measure(evaluate, ["eval"], multiple)
@@ -307,7 +307,7 @@ class Trial:
     def measure(
         self, evaluate: Evaluate, splits: Sequence[str], multiple: int = 1
     ) -> dict[str, dict] | None:
-        """Measures splits the way records report them.
+        """Measure splits the way records report them.
 
         Args:
             evaluate: returns a split's averaged metrics. A finite data set is the same in all three

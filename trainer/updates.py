@@ -23,7 +23,7 @@ Tensor = Any
 def zero_slots(
     weights: Any, names: Sequence[str] = (), lanes: tuple[int, ...] = ()
 ) -> dict[str, Any]:
-    """Returns the initial slots: u and v of each weight, and own ones of optimizers, all zeros.
+    """Return the initial slots: u and v of each weight, and own ones of optimizers, all zeros.
 
     Args:
         weights: nested structure of arrays (..., shape).
@@ -56,7 +56,7 @@ def update(
     options: Mapping[str, Mapping[str, Tensor]],
     scales: Mapping[str, Tensor] = MappingProxyType({}),
 ) -> tuple[Tensor, dict[str, Any]]:
-    """Applies one update.
+    """Apply one update.
 
     Args:
         names: the keys of `OPTIMIZERS` in use.
@@ -106,13 +106,13 @@ def _updated(name, step, options):
 def learning_rate(
     lr_init: Tensor, lr_decay_rate: Tensor, step: Tensor, train_steps: Tensor
 ) -> Tensor:
-    """Returns the exponentially decayed rate, lr_init · lr_decay_rate^(step / train_steps)."""
+    """Return the exponentially decayed rate, lr_init · lr_decay_rate^(step / train_steps)."""
     fraction = ops.cast(step, lr_init.dtype) / ops.cast(train_steps, lr_init.dtype)
     return lr_init * lr_decay_rate**fraction
 
 
 def clip_by_global_norm(gradients: Any, limit: Tensor) -> tuple[Any, Tensor]:
-    """Scales all gradients by min(1, limit / norm), with norm = √(Σ g²) over each lane.
+    """Scale all gradients by min(1, limit / norm), with norm = √(Σ g²) over each lane.
 
     Returns:
         (gradients, norm before clipping (...)). Gradients are invalid if the norm is infinite.
@@ -123,7 +123,7 @@ def clip_by_global_norm(gradients: Any, limit: Tensor) -> tuple[Any, Tensor]:
 
 
 def sum_of_squares(arrays: Any, num_lane_axes: int = 0) -> Tensor:
-    """Returns Σ w² over a nested structure, (...)."""
+    """Return Σ w² over a nested structure, (...)."""
     return sum(
         ops.sum(array * array, axis=tuple(range(num_lane_axes, len(array.shape))))
         for array in keras.tree.flatten(arrays)
@@ -131,5 +131,5 @@ def sum_of_squares(arrays: Any, num_lane_axes: int = 0) -> Tensor:
 
 
 def expand_as(value: Tensor, array: Tensor) -> Tensor:
-    """Appends axes to a number per lane (...), so that it broadcasts with an array."""
+    """Append axes to a number per lane (...), so that it broadcasts with an array."""
     return ops.reshape(value, (*value.shape, *[1] * (len(array.shape) - len(value.shape))))

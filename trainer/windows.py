@@ -7,12 +7,12 @@ WINDOWS, CURVE_POINTS = 100, 20
 
 
 def window_start(index: Any, train_steps: Any, windows: int = WINDOWS) -> Any:
-    """Returns the first step of a window, the first t with ⌊windows t / train_steps⌋ ≥ index."""
+    """Return the first step of a window, the first t with ⌊windows t / train_steps⌋ ≥ index."""
     return -(-index * train_steps // windows)
 
 
 def window_ends(train_steps: int, windows: int = WINDOWS) -> list[int]:
-    """Returns the steps at which the windows end; those without a step are left out.
+    """Return the steps at which the windows end; those without a step are left out.
 
     Example: window_ends(5, windows=10) == [1, 2, 3, 4, 5]
     """

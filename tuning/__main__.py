@@ -129,7 +129,7 @@ def _check_flags():
 
 
 def _begun(path):
-    """Returns the lease on a new study, by which `tuning.show` finds it while the backend starts.
+    """Return the lease on a new study, by which `tuning.show` finds it while the backend starts.
 
     Errors are left to `Study.run`, and so is the lease on a study that has begun before.
     """
@@ -141,7 +141,7 @@ def _begun(path):
 
 
 def default_study_dir(config: TrainConfig, algorithm: str, begins_known: bool = False) -> str:
-    """Returns `studies/<task>-<arch>-<depth>-<budget>-<algorithm>`.
+    """Return `studies/<task>-<arch>-<depth>-<budget>-<algorithm>`.
 
     The name depends only on the command, so that running it again continues the study. It ends in
     -tuned if training starts from given weights, or else in -known if the first trial is given.
@@ -152,7 +152,7 @@ def default_study_dir(config: TrainConfig, algorithm: str, begins_known: bool = 
 
 
 def _parsed():
-    """Reads the configurations from gin files and flags."""
+    """Read the configurations from gin files and flags."""
     parsed = train_flags.parse(FLAGS)
     names = ("num_trials", "algorithm", "early_stopping", "keep")
     study = study_config(parsed, {name: FLAGS[name].value for name in names})
@@ -164,7 +164,7 @@ def _parsed():
 
 
 def _sets(config, study, given):
-    """Returns the configurations that --hparams names, and marks for their records."""
+    """Return the configurations that --hparams names, and marks for their records."""
     for name in ("num_trials", "algorithm", "early_stopping", "keep", "rerun_best"):
         if FLAGS[name].present:
             raise UserError(f"--{name} does not apply with --hparams, which trains each set once")
@@ -176,7 +176,7 @@ def _sets(config, study, given):
 
 
 def _is_resumed():
-    """Returns whether a study continues with the settings that it holds, not those of flags."""
+    """Return whether a study continues with the settings that it holds, not those of flags."""
     if not FLAGS.resume:
         return False
     if not FLAGS.study_dir:
@@ -191,7 +191,7 @@ def _is_resumed():
 
 
 def _resumed():
-    """Reads the configurations of the study in --study_dir; --num_trials and --keep override it."""
+    """Read the configurations of the study in --study_dir; --num_trials and --keep override it."""
     held = identity.read(FLAGS.study_dir)
     if held is None:
         raise UserError(f"{FLAGS.study_dir} holds no study (no study.json)")
@@ -201,7 +201,7 @@ def _resumed():
 
 
 def _search(search, display, lease):
-    """Runs the study; like `_rerun` and `_train_given`, returns whether it is complete."""
+    """Run the study; like `_rerun` and `_train_given`, return whether it is complete."""
     best, is_complete = search.run(Processes(FLAGS.workers, FLAGS.lanes), display, lease)
     if not is_complete:
         return False
@@ -221,7 +221,7 @@ def _search(search, display, lease):
 
 
 def _lack(run_dir, best):
-    """Says why a directory does not hold the run of the best trial; "" if it does."""
+    """Say why a directory does not hold the run of the best trial; "" if it does."""
     directory = RunDirectory(run_dir)
     if not directory.record_path.exists():
         return "its weights were not kept"
@@ -258,7 +258,7 @@ def _export(run_dir, display, modules=()):
 
 
 def _rerun(search, display):
-    """Reruns the best hyperparameters with other seeds, for a row of Table App.1."""
+    """Rerun the best hyperparameters with other seeds, for a row of Table App.1."""
     search.check()
     found = consistency.read(search.path, vars(search.config))
     if found.foreign:
@@ -306,7 +306,7 @@ def _train_given(directory, configs, marks, display):
 
 
 def run():
-    """Runs the console script."""
+    """Run the console script."""
     cli.run(main, FLAGS, USAGE)
 
 

@@ -126,7 +126,7 @@ class Advice(NamedTuple):
 
 
 def advise(needs: Needs, trials: "pd.DataFrame") -> Advice:
-    """Applies the paper's rules.
+    """Apply the paper's rules.
 
     Args:
         needs: what the network has to do.
@@ -149,7 +149,7 @@ def advise(needs: Needs, trials: "pd.DataFrame") -> Advice:
 
 
 def _cell(needs, trials, random):
-    """Returns an architecture and the reason for it."""
+    """Return an architecture and the reason for it."""
     from tuning.report import paper
 
     many = paper.TRIALS["capacity"]
@@ -179,7 +179,7 @@ def _cell(needs, trials, random):
 
 
 def _random(trials, depth):
-    """Returns the trials of parens with random hyperparameters at one budget."""
+    """Return the trials of parens with random hyperparameters at one budget."""
     from tuning.report import comparisons
     from tuning.report.selection import untuned
 
@@ -187,7 +187,7 @@ def _random(trials, depth):
 
 
 def _learned(random):
-    """Returns architecture -> (trials that learned, number of them, studies)."""
+    """Return architecture -> (trials that learned, number of them, studies)."""
     from tuning.report.claims.searches import capped
 
     return {
@@ -211,7 +211,7 @@ def _shares(random):
 
 
 def _odds(arch, needs, random):
-    """Yields how likely it is that at least one of the training runs learns."""
+    """Yield how likely it is that at least one of the training runs learns."""
     from tuning.report import statistics
 
     learned, total, studies = _learned(random).get(arch, (0, 0, []))
@@ -229,7 +229,7 @@ def _odds(arch, needs, random):
 
 
 def _size(arch, needs, trials):
-    """Returns a number of units and the reasons for it."""
+    """Return a number of units and the reasons for it."""
     from tuning.report import paper
 
     reasons, wanted = [], 0
@@ -266,7 +266,7 @@ def _size(arch, needs, trials):
 
 
 def _parameters(arch, needs, trials):
-    """Returns the number of parameters that store the task's bits, and the reason for it."""
+    """Return the number of parameters that store the task's bits, and the reason for it."""
     from tuning.report import paper
 
     found, rate, many = _bests(trials, needs.depth), paper.TYPICAL_BITS, paper.TRIALS["capacity"]
@@ -289,7 +289,7 @@ def _parameters(arch, needs, trials):
 
 
 def _bests(trials, depth):
-    """Returns the best capacity trial of each architecture, with the number of its trials."""
+    """Return the best capacity trial of each architecture, with the number of its trials."""
     from tuning.report.selection import capacity
 
     found = capacity(trials, depth)
@@ -309,7 +309,7 @@ def _capacities(trials, depth):
 
 
 def _errors(trials, depth):
-    """Says how far the memory task's best errors are above max(0, 1 - n / dimensions)."""
+    """Say how far the memory task's best errors are above max(0, 1 - n / dimensions)."""
     from tuning.report import paper, statistics
     from tuning.report.selection import dimensions, searched
 
@@ -327,7 +327,7 @@ def _errors(trials, depth):
 
 
 def _nearest(arch, depth, num_params):
-    """Returns the card of the preset with the most similar network, or None."""
+    """Return the card of the preset with the most similar network, or None."""
     cards = [preset(name) for name in list_presets()]
     own = [card for card in cards if card.arch == arch and card.config]
     hard = [card for card in own if card.task in ("parens", "arithmetic")] or own
@@ -369,13 +369,13 @@ def _percent(estimate):
 
 
 def _places(studies: Iterable[str]) -> str:
-    """Names studies by their directories and tasks, such as (figure_5/studies/parens-*)."""
+    """Name studies by their directories and tasks, such as (figure_5/studies/parens-*)."""
     starts = {re.sub(r"([^/-]+)-[^/]*$", r"\1-*", str(study)) for study in studies}
     return f"({', '.join(sorted(starts))})"
 
 
 def lines(needs: Needs, advice: Advice, trials: "pd.DataFrame", runs: str) -> Iterator[str]:
-    """Yields the advice as text, with a command to begin with."""
+    """Yield the advice as text, with a command to begin with."""
     from tuning.report import comparisons, paper
 
     size, judged = "", comparisons.without(trials)
@@ -437,7 +437,7 @@ def main():
 
 
 def run():
-    """Runs the console script."""
+    """Run the console script."""
     cli.run(main, FLAGS, USAGE)
 
 

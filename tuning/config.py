@@ -94,13 +94,13 @@ class StudyConfig:
                 raise UserError(f"ranges and first have names of hyperparameters, not {name!r}")
 
     def to_json(self) -> dict[str, Any]:
-        """Returns the fields in a form that JSON keeps; see `from_json`."""
+        """Return the fields in a form that JSON keeps; see `from_json`."""
         own = {name: to_json(wanted) for name, wanted in self.ranges.items()}
         return dataclasses.asdict(self) | {"ranges": own}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "StudyConfig":
-        """Makes a configuration from the fields that `to_json` returns."""
+        """Make a configuration from the fields that `to_json` returns."""
         stored = values.get("ranges")
         if isinstance(stored, dict):
             own = {name: from_json(each) for name, each in stored.items()}
@@ -109,7 +109,7 @@ class StudyConfig:
 
 
 def seed_of(name: str) -> int:
-    """Returns a seed from 0 to 2^31 - 1 that depends on a study's name alone.
+    """Return a seed from 0 to 2^31 - 1 that depends on a study's name alone.
 
     Unlike `hash`, it is the same in every process and on every machine.
     """
@@ -120,7 +120,7 @@ gin_files.configurable(StudyConfig)
 
 
 def study_config(parsed: gin_files.Parsed, flags: Mapping[str, Any]) -> StudyConfig:
-    """Builds the `StudyConfig` that gin files and bindings set, after importing what they name.
+    """Build the `StudyConfig` that gin files and bindings set, after importing what they name.
 
     Args:
         parsed: the parsed files and bindings.

@@ -19,7 +19,7 @@ _BY_GATE = ("gate_bias", "input_scale", "recurrent_scale", "bias_scale")
 
 
 def load(path: str | os.PathLike, curves: bool = False) -> pd.DataFrame:
-    """Loads a run, a study, a sweep, or all of these below a directory, as a tidy DataFrame.
+    """Load a run, a study, a sweep, or all of these below a directory, as a tidy DataFrame.
 
     Args:
         path: a run directory, a study, a sweep, or a directory that holds some of these.
@@ -71,7 +71,7 @@ def load(path: str | os.PathLike, curves: bool = False) -> pd.DataFrame:
 
 
 def _tidy(found, details):
-    """Replaces columns of JSON, and adds the details of `trials.collect`."""
+    """Replace columns of JSON, and add the details of `trials.collect`."""
     words = found.select_dtypes("category").columns
     trials = found.astype(dict.fromkeys(words, object)).drop(columns=list(_JSON))
     for name in NAMES:
@@ -92,7 +92,7 @@ def _tidy(found, details):
 
 
 def _at_lengths(lengths):
-    """Returns the numbers of a record's field `lengths` by the name of their column."""
+    """Return the numbers of a record's field `lengths` by the name of their column."""
     found = {}
     for each in lengths:
         values = {"num_steps": each["num_steps"], "chance_loss": each["chance_loss"]}
@@ -102,7 +102,7 @@ def _at_lengths(lengths):
 
 
 def _by_gate(trials):
-    """Replaces a number for all gates by one per gate, for architectures that have such columns."""
+    """Replace a number for all gates by one per gate, for architectures that have such columns."""
     for name in set(_BY_GATE).intersection(trials):
         for _, part in trials.groupby("arch"):
             of_gates = part.filter(regex=rf"^{name}\.").dropna(axis="columns", how="all").columns
@@ -116,7 +116,7 @@ def _by_gate(trials):
 
 
 def _points(trials, curves):
-    """Returns a row per point of the learning curves."""
+    """Return a row per point of the learning curves."""
     steps = [
         window_ends(total, CURVE_POINTS)[: len(curve)]
         for total, curve in zip(trials.train_steps.astype(int), curves, strict=True)

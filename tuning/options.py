@@ -16,7 +16,7 @@ Defaults = dict[str, dict[str, Any]]
 
 
 def changed(record: RunRecord, known: Defaults | None = None) -> dict[str, Any]:
-    """Returns the options of a record's task that are not the defaults, by name.
+    """Return the options of a record's task that are not the defaults, by name.
 
     Options in which runs can differ and still be compared are left out.
 
@@ -40,7 +40,7 @@ def changed(record: RunRecord, known: Defaults | None = None) -> dict[str, Any]:
 
 
 def setting(record: RunRecord, known: Defaults | None = None) -> dict[str, Any]:
-    """Returns the setting of a task, which must be equal for losses to be compared.
+    """Return the setting of a task, which must be equal for losses to be compared.
 
     It has the options of `changed`, `SEARCHED` for those that the search chose, and the `CORPUS`.
 

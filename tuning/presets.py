@@ -105,7 +105,7 @@ def main():
 
 
 def _make(say):
-    """Makes presets of --runs in --out."""
+    """Make presets of --runs in --out."""
     found = best_trials(FLAGS.runs, say)
     if not found:
         raise UserError(f"no feasible trial in {', '.join(FLAGS.runs)}")
@@ -138,7 +138,7 @@ def _make(say):
 
 
 def _compared(record, before):
-    """Says how good a run is beside that of the search."""
+    """Say how good a run is beside that of the search."""
     words = f", with weights; the search had {before:.4g}"
     if record.eval_loss - before > 0.02 * record.chance_loss:
         words += " (a trial alone rounds differently than in lanes; try another --longer)"
@@ -150,7 +150,7 @@ def _words(values):
 
 
 def _replaced(out, made):
-    """Describes the preset that another one replaces; "" if there is none, or an equal one."""
+    """Describe the preset that another one replaces; "" if there is none, or an equal one."""
     try:
         old = preset(pathlib.Path(out, made.name))
     except ValueError:  # none, or one that is damaged
@@ -165,7 +165,7 @@ def _replaced(out, made):
 
 
 def _check_surroundings(names, chosen):
-    """Checks for errors that would otherwise surface only after hours of training.
+    """Check for errors that would otherwise surface only after hours of training.
 
     Raises:
         UserError: a package is missing, or a link is in place of a directory to write into.
@@ -182,7 +182,7 @@ def _check_surroundings(names, chosen):
 
 
 def _trained(names):
-    """Returns which of these presets --out holds with weights.
+    """Return which of these presets --out holds with weights.
 
     Raises:
         UserError: it holds one that is damaged, whose weights would be lost.
@@ -202,7 +202,7 @@ def _trained(names):
 def best_trials(
     directories: Iterable[str], say: Callable[[str], object] = print
 ) -> dict[str, tuple[RunRecord, dict[str, Any]]]:
-    """Finds the best trial of each task, architecture, depth and budget.
+    """Find the best trial of each task, architecture, depth and budget.
 
     Trials that started from the weights of a preset or a run are ignored. Losses in different
     settings of the task cannot be compared: of several, that of the task's defaults is used. The
@@ -241,7 +241,7 @@ def best_trials(
 
 
 def _lost(root, found):
-    """Returns a sentence for each study at or below a directory that has lost trials."""
+    """Return a sentence for each study at or below a directory that has lost trials."""
     counts = {path: log.num_lines(path) or 0 for path in found}
     sweeps = {path.parent.parent for path in found if path.parent.name == "studies"}
     sweeps |= {path for path in (root, *root.iterdir()) if os.path.isfile(path / "sweep.json")}
@@ -255,7 +255,7 @@ def _lost(root, found):
 
 
 def _of_one_setting(found, say):
-    """Returns the best trial of one setting of each preset: of the only one, or the defaults."""
+    """Return the best trial of one setting of each preset: of the only one, or the defaults."""
     chosen = {}
     for name, settings in found.items():
         usual = [each for each in settings if json.loads(each).keys() <= {options.CORPUS}]
@@ -270,7 +270,7 @@ def _of_one_setting(found, say):
 
 
 def _best_of(study, say):
-    """Yields the best trial of a study and a summary of its search, if it has a feasible trial."""
+    """Yield the best trial of a study and a summary of its search, if it has a feasible trial."""
     path, facts = study / log.TRIALS, identity.read(study, identity.Facts) or {}
     read = consistency.read(study, facts.get("config"))
     for problem in read.problems:
@@ -298,7 +298,7 @@ def _best_of(study, say):
 
 
 def name_of(record: RunRecord) -> str:
-    """Returns <task>/<architecture>[-depth<D>]-<budget>, such as parens/gru-10k."""
+    """Return <task>/<architecture>[-depth<D>]-<budget>, such as parens/gru-10k."""
     at_least = ARCHITECTURES[canonical_name(record.arch)].min_depth
     depth = f"-depth{record.depth}" if record.depth != at_least else ""
     thousands, rest = divmod(record.max_params, 1000)
@@ -308,7 +308,7 @@ def name_of(record: RunRecord) -> str:
 
 
 def trained(name: str, record: RunRecord) -> tuple[RunRecord, Any]:
-    """Trains the hyperparameters of a record again, or resumes that training.
+    """Train the hyperparameters of a record again, or resume that training.
 
     Returns:
         (the new record, the weights).
@@ -337,7 +337,7 @@ def trained(name: str, record: RunRecord) -> tuple[RunRecord, Any]:
 
 
 def card(name: str, record: RunRecord, search: dict[str, Any]) -> Preset:
-    """Makes the preset of a record."""
+    """Make the preset of a record."""
     config = read_config(record.config, name)
     # The text's path is valid only on the machine that trained the model.
     task_options = {k: v for k, v in config.task_options.items() if k != "path"}
@@ -361,7 +361,7 @@ def card(name: str, record: RunRecord, search: dict[str, Any]) -> Preset:
 
 
 def _paper(record):
-    """Quotes the paper's result for the same task, architecture and depth."""
+    """Quote the paper's result for the same task, architecture and depth."""
     from tuning.report.paper import TABLE_APP_1
 
     if record.task == "parens" and record.depth == 1 and record.arch in TABLE_APP_1.index:
@@ -371,7 +371,7 @@ def _paper(record):
 
 
 def upload(directory: str | pathlib.Path, target: str, private: bool = False) -> str:
-    """Uploads the presets of a directory to the Hugging Face Hub, in one commit.
+    """Upload the presets of a directory to the Hugging Face Hub, in one commit.
 
     Each file is checked first. The repository is made if it is missing. Presets of its index that
     the directory does not have are removed, and its other files stay, but for README.md, which
@@ -425,7 +425,7 @@ def upload(directory: str | pathlib.Path, target: str, private: bool = False) ->
 
 
 def _presets_at(repository, there):
-    """Returns the files of the presets in a repository's index; none if it has none, or damaged."""
+    """Return the files of the presets in a repository's index; none if it has none, or damaged."""
     try:
         names = read_index(repository) if INDEX in there else {}
     except ValueError:
@@ -434,7 +434,7 @@ def _presets_at(repository, there):
 
 
 def _model_card(target, directory):
-    """Renders a repository's README.md."""
+    """Render a repository's README.md."""
     names = list_presets(directory=directory)
     cards = [preset(name) for name in names]
     which = "" if len(cards) == 1 else f"/{cards[0].name}"
@@ -446,7 +446,7 @@ def _model_card(target, directory):
 
 
 def run():
-    """Runs the console script."""
+    """Run the console script."""
     cli.run(main, FLAGS, USAGE)
 
 

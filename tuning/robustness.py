@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 
 def robustness(original: float | None, losses: Sequence[float | None]) -> dict[str, float | None]:
-    """Summarises reruns of the best hyperparameters as a row of Table App.1.
+    """Summarise reruns of the best hyperparameters as a row of Table App.1.
 
     Args:
         original: the best trial's eval loss.

@@ -82,7 +82,7 @@ def of_file(
     defaults: dict[str, dict[str, Any]],
     problems: list[str],
 ) -> list[dict[str, Any]]:
-    """Returns a row per record of a file, in the order of their ids.
+    """Return a row per record of a file, in the order of their ids.
 
     Args:
         path: the file.
@@ -201,7 +201,7 @@ def _fixed(record, hparams, study, is_trial, searched):
 
 
 def _details(record):
-    """Returns the fields of a record that `read` lacks, and its other metrics on `eval`."""
+    """Return the fields of a record that `read` lacks, and its other metrics on `eval`."""
     found = {name: getattr(record, name) for name in _OTHERS}
     found |= {name: record.config.get(name) for name in _OTHERS_OF_CONFIG}
     found["searched"] = tuple(record.searched)
@@ -211,7 +211,7 @@ def _details(record):
 
 
 def numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """Returns the numbers among metrics, those of a list as NAME.0, NAME.1 and so on."""
+    """Return the numbers among metrics, those of a list as NAME.0, NAME.1 and so on."""
     found: dict[str, float] = {}
     for name, value in metrics.items():
         if isinstance(value, list):

@@ -54,7 +54,7 @@ def main():
 
 
 def _study(path, display):
-    """Shows a study, which may not have finished a trial yet."""
+    """Show a study, which may not have finished a trial yet."""
     # A study that is starting has a lease alone.
     files = (log.TRIALS, "study.json", "lease.json", log.GIVEN)
     if not any(log.file_of(path / name).exists() for name in files):
@@ -85,7 +85,7 @@ def _study(path, display):
 
 
 def _sweep(path, display):
-    """Shows the studies of a sweep with the best trial of each."""
+    """Show the studies of a sweep with the best trial of each."""
     from tuning.sweep.directory import Sweep
     from tuning.sweep.status import say_problems
 
@@ -108,14 +108,14 @@ def _sweep(path, display):
 
 
 def _said(found, display):
-    """Returns the records of a log; reports those damaged, lost or of another study."""
+    """Return the records of a log; report those damaged, lost or of another study."""
     for problem in found.problems:
         display.say(problem)
     return list(found.records.values())
 
 
 def show(records: Iterable[RunRecord], num: int, display: "Display") -> None:
-    """Prints the number of trials and a table of the best ones."""
+    """Print the number of trials and a table of the best ones."""
     records = list(records)
     display.say(_counts(records))
     versions: dict[str, set[str | None]] = {}
@@ -136,7 +136,7 @@ def _table(display, columns, rows):
 
 
 def _counts(records):
-    """Describes the trials of a study in one line."""
+    """Describe the trials of a study in one line."""
     infeasible = sum(record.status == "infeasible" for record in records)
     early = sum(record.stopped_early for record in records)
     share = infeasible / len(records) if records else 0.0
@@ -148,7 +148,7 @@ def _counts(records):
 
 
 def _row(record, names):
-    """Returns a trial's cells of `COLUMNS`, the last with the values of these names."""
+    """Return a trial's cells of `COLUMNS`, the last with the values of these names."""
     return (
         record.run_id,
         record.origin or "-",
@@ -169,7 +169,7 @@ def _gate_bias(record):
 
 
 def _listed(records):
-    """Returns the names that the column of options shows, if these were searched.
+    """Return the names that the column of options shows, if these were searched.
 
     Given sets of hyperparameters come from no search: there it shows those that differ.
     """
@@ -182,12 +182,12 @@ def _listed(records):
 
 
 def _values(record):
-    """Returns the hyperparameters of a trial, one per option, and its depth."""
+    """Return the hyperparameters of a trial, one per option, and its depth."""
     return {"depth": record.depth} | flat(record.hparams)
 
 
 def _options(record, names):
-    """Returns the values of these names in words."""
+    """Return the values of these names in words."""
     values, found = _values(record), []
     for name in names:
         option = name.rpartition(".")[2]
@@ -200,18 +200,18 @@ def _options(record, names):
 
 
 def num_proposed(records: Iterable[RunRecord]) -> int:
-    """Counts the trials that the search's model proposed; the others were drawn or given."""
+    """Count the trials that the search's model proposed; the others were drawn or given."""
     return sum(record.origin == "search" for record in records)
 
 
 def _numbers(value):
-    """Formats a number, or those of a dict, to two decimal places."""
+    """Format a number, or those of a dict, to two decimal places."""
     numbers = value.values() if isinstance(value, dict) else [value]
     return ", ".join(f"{number:.2f}" for number in numbers) or "-"
 
 
 def export(path: str | pathlib.Path, out: str, kind: str) -> int:
-    """Writes the table of `tuning.load`: one row per trial, and a column per hyperparameter.
+    """Write the table of `tuning.load`: one row per trial, and a column per hyperparameter.
 
     Args:
         path: the study or sweep.
@@ -246,7 +246,7 @@ def export(path: str | pathlib.Path, out: str, kind: str) -> int:
 
 
 def run():
-    """Runs the console script."""
+    """Run the console script."""
     cli.run(main, FLAGS, USAGE)
 
 

@@ -50,7 +50,7 @@ def read(
     sweeps: dict[pathlib.Path, Any],
     problems: list[str],
 ) -> Study:
-    """Reads the facts of a study.
+    """Read the facts of a study.
 
     Args:
         path: its directory.
@@ -93,7 +93,7 @@ def read(
 
 
 def limits(search: Mapping[str, Any]) -> dict[str, str]:
-    """Returns the early stopping of a search, if it has any, and its ranges, in words by name.
+    """Return the early stopping of a search, if it has any, and its ranges, in words by name.
 
     Args:
         search: fields of a `StudyConfig`, as in study.json. Single values are left out: they are
@@ -106,14 +106,14 @@ def limits(search: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _ranges(search):
-    """Yields the ranges that the user set; malformed ones, of a damaged file, are left out."""
+    """Yield the ranges that the user set; malformed ones, of a damaged file, are left out."""
     for name, wanted in short_names(search.get("ranges", {})).items():
         with contextlib.suppress(UserError, LookupError, TypeError, ValueError, ArithmeticError):
             yield of_range(name, from_json(wanted), "the user")
 
 
 def _max_steps(facts):
-    """Returns the largest number of steps of a study's trials, None if it is unknown."""
+    """Return the largest number of steps of a study's trials, None if it is unknown."""
     ends = [each.ends[1] for each in _ranges(facts.get("study", {})) if each.name == "train_steps"]
     return ends[0] if ends else facts.get("config", {}).get("train_steps")
 
@@ -135,7 +135,7 @@ class _Named(TypedDict):
 
 
 def of_sweep(sweep: pathlib.Path, problems: list[str]) -> dict[str, Any]:
-    """Returns what a sweep's sweep.json has, such as its profile; empty without a readable one.
+    """Return what a sweep's sweep.json has, such as its profile; empty without a readable one.
 
     Args:
         sweep: its directory.
@@ -162,7 +162,7 @@ def of_sweep(sweep: pathlib.Path, problems: list[str]) -> dict[str, Any]:
 
 
 def _states(sweep):
-    """Yields the states of a sweep's studies."""
+    """Yield the states of a sweep's studies."""
     return (sweep / "states").glob("*.json")
 
 
@@ -186,7 +186,7 @@ def lost(
     counts: Mapping[pathlib.Path, int],
     problems: list[str],
 ) -> Iterator[str]:
-    """Yields a sentence for each study of a sweep that once had more trials, or that is gone.
+    """Yield a sentence for each study of a sweep that once had more trials, or that is gone.
 
     Args:
         sweep, directory: the sweep, and the directory that is read.
@@ -210,7 +210,7 @@ def lost(
 
 
 def unfinished(study: pathlib.Path, facts: Study, number: int) -> Iterator[str]:
-    """Yields a sentence if a study without the files of its search has too few runs.
+    """Yield a sentence if a study without the files of its search has too few runs.
 
     Args:
         study, facts: its directory, and what `read` returned for it.
@@ -223,7 +223,7 @@ def unfinished(study: pathlib.Path, facts: Study, number: int) -> Iterator[str]:
 
 
 def _lacking(study, number, wanted):
-    """Returns how many of the wanted runs a study lacks if `number` were read."""
+    """Return how many of the wanted runs a study lacks if `number` were read."""
     if number >= wanted:
         return 0
     # Damaged lines and logs that cannot be read are problems of their own, and lines may have come
@@ -233,7 +233,7 @@ def _lacking(study, number, wanted):
 
 
 def tolerant(problems: list[str], read_file: Callable, *arguments: Any) -> Any:
-    """Calls a function that reads a file; returns None if it cannot, and adds to the problems."""
+    """Call a function that reads a file; return None if it cannot, and add to the problems."""
     try:
         return read_file(*arguments)
     except FileNotFoundError:

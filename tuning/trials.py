@@ -73,7 +73,7 @@ _TOLERANCE = 1e-5
 
 
 def read(directory: str | os.PathLike, everything: bool = False) -> tuple[pd.DataFrame, list[str]]:
-    """Reads every run below a directory, including those of unfinished sweeps.
+    """Read every run below a directory, including those of unfinished sweeps.
 
     A study keeps its trials in `trials.jsonl` and the reruns of its best trial in `reruns.jsonl`;
     `given.jsonl` has runs of given hyperparameters. A directory with a `record.json` outside
@@ -100,7 +100,7 @@ def read(directory: str | os.PathLike, everything: bool = False) -> tuple[pd.Dat
 def collect(
     directory: str | os.PathLike, details: bool = False
 ) -> tuple[list[dict[str, Any]], list[str]]:
-    """Reads every run below a directory as the arguments of `frame`.
+    """Read every run below a directory as the arguments of `frame`.
 
     Args:
         directory: the directory.
@@ -135,7 +135,7 @@ def collect(
 
 
 def with_copies(trials: pd.DataFrame) -> pd.DataFrame:
-    """Marks the copies of other studies' trials and of runs in `excluded`; changes the table."""
+    """Mark the copies of other studies' trials and of runs in `excluded`; change the table."""
     kept = trials[trials.excluded == ""]
     # Few trials are left, whose JSON is then parsed.
     kept = kept[kept.duplicated([name for name in _SAME if name not in rows.JSON], keep=False)]
@@ -188,7 +188,7 @@ def evidence(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def left_out(trials: pd.DataFrame) -> list[str]:
-    """Counts the runs that the report leaves out, in a sentence per reason."""
+    """Count the runs that the report leaves out, in a sentence per reason."""
     sentences = []
     for reason, part in trials[trials.excluded != ""].groupby("excluded"):
         tasks = part.task.astype(str).value_counts().sort_index()
@@ -198,7 +198,7 @@ def left_out(trials: pd.DataFrame) -> list[str]:
 
 
 def frame(found: list[dict] | pd.DataFrame) -> pd.DataFrame:
-    """Makes a DataFrame with all of `rows.COLUMNS` and their types from rows that may lack some."""
+    """Make a DataFrame with all of `rows.COLUMNS` and their types from rows that may lack some."""
     trials = pd.DataFrame(found, columns=list(rows.COLUMNS))
     own = ("num_inputs", "max_steps", "iteration", "peak_memory", "data_seed", "eval_samples")
     for name in (*rows.NUMBERS, *rows.OPTIONS, *rows.METRICS, *own):
@@ -215,14 +215,14 @@ def frame(found: list[dict] | pd.DataFrame) -> pd.DataFrame:
 
 
 def together(frames: list[pd.DataFrame]) -> pd.DataFrame:
-    """Concatenates tables of `frame`, and merges their categories."""
+    """Concatenate tables of `frame`, and merge their categories."""
     if len(frames) == 1:
         return frames[0]
     return frame(pd.concat([each.astype(object) for each in frames], ignore_index=True))
 
 
 def _records(path, study, problems):
-    """Reads the records of a log, or the single one of a JSON file."""
+    """Read the records of a log, or the single one of a JSON file."""
     if path.suffix != ".jsonl":
         return [json_files.read(path, RunRecord)]
     is_study = path.name == TRIALS
@@ -232,7 +232,7 @@ def _records(path, study, problems):
 
 
 def _drop_repeated(logs, path, problems):
-    """Drops the records that an earlier log of a study has too, such as those of a copied log."""
+    """Drop the records that an earlier log of a study has too, such as those of a copied log."""
     first: dict[str, str] = {}
     for name, records in logs.items():
         repeated = [each.run_id for each in records if each.run_id in first]

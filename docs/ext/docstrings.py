@@ -13,7 +13,7 @@ _POINT = re.compile(r"^(\s+[\w*, ]+: )([A-Z]\.)$")
 
 
 def mark(lines):
-    """Adds a directive before each indented block of a docstring, given and returned as lines."""
+    """Add a directive before each indented block of a docstring, given and returned as lines."""
     marked, section, in_block = [], None, False
     for line in lines:
         indented, blank = line.startswith("    "), not line
@@ -39,7 +39,7 @@ def _process(app, what, name, subject, options, lines):
 
 
 def _sign(app, what, name, subject, options, signature, returns):
-    """Returns the signature of a Keras layer, which `__new__` hides as (*args, **kwargs)."""
+    """Return the signature of a Keras layer, which `__new__` hides as (*args, **kwargs)."""
     if what != "class" or signature != "(*args, **kwargs)":
         return None
     own = inspect.signature(subject.__init__)
@@ -47,7 +47,7 @@ def _sign(app, what, name, subject, options, signature, returns):
 
 
 def _resolve(app, env, node, contnode):
-    """Links a class that a docstring names without its module, such as `TrainConfig`."""
+    """Link a class that a docstring names without its module, such as `TrainConfig`."""
     target = node["reftarget"]
     if node.get("reftype") != "obj" or not target.rpartition(".")[2][:1].isupper():
         return None

@@ -21,7 +21,7 @@ pytestmark = tensorflow_only
 
 @pytest.fixture
 def run(monkeypatch):
-    """Runs items of the toy section; returns the lines that are written, and the seconds."""
+    """Run items of the toy section; return the lines that are written, and the seconds."""
     monkeypatch.setattr(fleet, "_PRELOADED", ())
     monkeypatch.syspath_prepend(str(ROOT / "tests" / "benchmarks"))
 

@@ -11,7 +11,7 @@ pytestmark = tensorflow_only
 
 
 def run(name, home, *arguments):
-    """Runs an example and returns its output."""
+    """Run an example and return its output."""
     done = python(ROOT / "examples" / name, *arguments, cwd=home, **QUICK)
     assert done.code == 0, done.stderr
     assert "Traceback" not in done.stderr and not list(home.glob("*.py"))

@@ -133,7 +133,7 @@ def test_an_odd_card_is_one_line(preset_root, field, value, message):
 
 
 def alter(root, change, content=None):
-    """Changes the card of capacity/gru-300 and its weights' file, and writes their digests."""
+    """Change the card of capacity/gru-300 and its weights' file, and write their digests."""
     path = root / "capacity/gru-300.json"
     if content is not None:
         path.with_suffix(".safetensors").write_bytes(content)

@@ -20,7 +20,7 @@ runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 
 @pytest.fixture(scope="session")
 def warm(tmp_path_factory):
-    """Starts the trainer's commands with TensorFlow imported; see `processes.ForkServer`."""
+    """Start the trainer's commands with TensorFlow imported; see `processes.ForkServer`."""
     modules = ("tensorflow", "trainer.__main__", "trainer.export.__main__", "trainer.loop")
     started = ForkServer(tmp_path_factory.mktemp("output"), modules, **QUICK)
     yield started
@@ -29,13 +29,13 @@ def warm(tmp_path_factory):
 
 @pytest.fixture(scope="module", params=slow_except(["warm_jax"], ["warm_jax", "warm"]))
 def server(request):
-    """Starts the trainer on JAX, and in slow tests on TensorFlow."""
+    """Start the trainer on JAX, and in slow tests on TensorFlow."""
     return request.getfixturevalue(request.param)
 
 
 @pytest.fixture
 def quick(cold, tmp_path):
-    """Runs a main in an empty directory; it must exit before a backend is imported."""
+    """Run a main in an empty directory; it must exit before a backend is imported."""
 
     def run(*arguments, module="trainer", fresh=False):
         noted, home = tmp_path / "imported", tmp_path / "home"

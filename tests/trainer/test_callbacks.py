@@ -29,7 +29,7 @@ HPARAMS = {"lr_init": 0.1, "gate_bias": {"u": 2.0}, "activation": None, "task_op
 
 
 def replay(callback, run_id, losses=(3.0, 2.0, 1.0), first=0, status="ok", **facts):
-    """Makes the calls of a run, and yields after each, so that runs can take turns."""
+    """Make the calls of a run, and yield after each, so that runs can take turns."""
     last = first + len(losses)
     start = {"date": "2026-11-27", "host": "h", "train_steps": last}
     begun = record(run_id, status="interrupted", hparams=HPARAMS, **start)
@@ -208,7 +208,7 @@ def test_tensorboard_gets_curves_and_settings(tmp_path):
 
 
 def scanned(path):
-    """Returns the records in a file of Weights & Biases, which is a log in LevelDB's format."""
+    """Return the records in a file of Weights & Biases, which is a log in LevelDB's format."""
     content, found, parts = path.read_bytes(), [], b""
     at = 7  # after the header
     while at + 7 <= len(content):

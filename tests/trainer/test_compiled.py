@@ -28,7 +28,7 @@ def environment(tmp_path, monkeypatch):
 
 
 def kept():
-    """Returns the directories that the backends would use."""
+    """Return the directories that the backends would use."""
     flags = os.environ.get("TF_XLA_FLAGS", "").split()
     tensorflow = [flag.split("=")[1] for flag in flags if flag.startswith(compiled.FLAG)]
     return *tensorflow, *filter(None, [os.environ.get("JAX_COMPILATION_CACHE_DIR")])

@@ -108,7 +108,7 @@ def run(tmp_path_factory):
 
 
 def litert_steps(directory):
-    """Returns T of a sequence.tflite."""
+    """Return T of a sequence.tflite."""
     from ai_edge_litert.interpreter import Interpreter
 
     model = Interpreter(str(directory / "sequence.tflite"))

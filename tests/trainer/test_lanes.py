@@ -51,7 +51,7 @@ TRIALS = [
 
 
 def shared(trial):
-    """Returns the program that trains a trial in lanes."""
+    """Return the program that trains a trial in lanes."""
     return trial.program(trial.optimizers, ACTIVATIONS)
 
 
@@ -69,7 +69,7 @@ def program():
 
 
 def alone(config, program):
-    """Returns a trial's last step, and its metrics on the whole data set if it is feasible."""
+    """Return a trial's last step, and its metrics on the whole data set if it is feasible."""
     trial = Trial(config)
     hparams, data = trial.hparams(program), trial.task.device_data
     state = program.run(program.start(trial.draw_weights()), hparams, data, config.train_steps)
@@ -395,7 +395,7 @@ def test_only_the_last_programs_are_kept(no_programs):
 
 @pytest.mark.slow
 def test_a_program_is_compiled_once_for_all_trials_of_its_shape(no_programs, monkeypatch):
-    """Reruns, another study of the same shape, or a run in a loop do not compile again."""
+    """Rerun, another study of the same shape, or a run in a loop do not compile again."""
     made, compile_ = [], backend.current().compile
     monkeypatch.setattr(backend.current(), "compile", lambda f: made.append(f) or compile_(f))
     configs = [varied(seed=3), varied(seed=4)]

@@ -38,7 +38,7 @@ def display(clock, is_terminal=False):
 
 @pytest.fixture
 def by_hand(monkeypatch):
-    """Lets no thread look at the status line."""
+    """Let no thread look at the status line."""
     monkeypatch.setattr("trainer.display.progress.TICK", 1e9)
     wait = threading.Event.wait
     monkeypatch.setattr(threading.Event, "wait", lambda self, _=None: wait(self))

@@ -70,7 +70,7 @@ def test_packed_models_are_not_written_through_a_link(tmp_path, capsys):
 
 
 def call(*arguments):
-    """Runs the main in this process; returns its exit code."""
+    """Run the main in this process; return its exit code."""
     command.FLAGS.unparse_flags()
     before, sys.argv = sys.argv, ["quantize", *map(str, arguments)]
     try:
@@ -87,7 +87,7 @@ def table(path):
 
 
 def test_the_first_line_is_the_record_s_and_the_others_are_of_rounded_weights(finished):
-    """Computes the loss from the Keras model with rounded weights and the task's loss."""
+    """Compute the loss from the Keras model with rounded weights and the task's loss."""
     record = RunDirectory(finished).read_record()
     config = TrainConfig(**record.config)
     rows = table(finished / "out/losses.csv")
@@ -189,7 +189,7 @@ HUGE = {"arch": "rnn", "depth": 10**9, "units": 1, "input_dim": 1, "output_dim":
 
 
 def altered(finished, path, change):
-    """Writes a packed model with a valid checksum and other facts."""
+    """Write a packed model with a valid checksum and other facts."""
     with safe_open(finished / "out/3bit_row.safetensors", framework="numpy") as file:
         arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         facts = json.loads(file.metadata()["facts"])

@@ -36,7 +36,7 @@ def read_record(directory):
 
 
 def lines(directory):
-    """Returns the number of measurements so far."""
+    """Return the number of measurements so far."""
     path = directory / "metrics.jsonl"
     return path.read_bytes().count(b"\n") if path.exists() else 0
 

@@ -58,7 +58,7 @@ def run(made, tmp_path):
 
 @pytest.fixture
 def resume(monkeypatch):
-    """Continues a run up to its first step; returns what is printed."""
+    """Continue a run up to its first step; return what is printed."""
     monkeypatch.setattr(loop._Run, "train", lambda self: self.record)
 
     def call(directory, **changes):
@@ -398,7 +398,7 @@ def test_the_name_of_the_current_directory_is_its_run_id(tmp_path, monkeypatch):
 
 
 def show_runs(monkeypatch, *paths):
-    """Shows the runs without examples."""
+    """Show the runs without examples."""
     options = ["--num=0"] if len(paths) == 1 else []
     monkeypatch.setattr(sys, "argv", ["show", *(f"--run_dir={path}" for path in paths), *options])
     show.FLAGS.unparse_flags()

@@ -22,7 +22,7 @@ pytestmark = tensorflow_only
 
 
 def strict(text):
-    """Reads standard JSON, without NaN and infinities."""
+    """Read standard JSON, without NaN and infinities."""
 
     def refuse(name):
         raise ValueError(f"{name} is not JSON")

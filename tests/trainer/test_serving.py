@@ -26,7 +26,7 @@ TEXT = (ROOT / "docs/serving.md").read_text()
 
 
 def example(word):
-    """Returns the page's only Python block that contains a word."""
+    """Return the page's only Python block that contains a word."""
     (found,) = [block for block in re.findall(r"```python\n(.*?)```", TEXT, re.S) if word in block]
     return found
 
@@ -83,7 +83,7 @@ SAVE = "\nnp.savez('answers.npz', x=x, **{n: globals()[n] for n in %r})\n"
 
 
 def answers(home, script, names, hidden):
-    """Runs a script of the page; returns these variables and its inputs."""
+    """Run a script of the page; return these variables and its inputs."""
     elsewhere.run(script + SAVE % (names,), cwd=home, hidden=hidden)
     return dict(np.load(home / "answers.npz"))
 

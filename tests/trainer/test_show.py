@@ -85,7 +85,7 @@ def test_a_table_of_a_curve_has_its_last_point():
 
 @pytest.fixture
 def shown(monkeypatch, capsys):
-    """Calls the main in this process: shown(*flags) -> (exit code, standard output, errors)."""
+    """Call the main in this process: shown(*flags) -> (exit code, standard output, errors)."""
 
     def call(*arguments):
         show.FLAGS.unparse_flags()
@@ -124,7 +124,7 @@ def runs(tmp_path_factory, text_file):
 
 
 def altered(run, directory, **fields):
-    """Copies a run with a changed record and without its checkpoint."""
+    """Copy a run with a changed record and without its checkpoint."""
     copy = RunDirectory(directory)
     copy.create(dataclasses.replace(RunDirectory(run).read_record(), **fields), {})
     return directory
@@ -171,7 +171,7 @@ def test_the_examples_of_a_fixed_data_set_are_its_own_whatever_the_seed(runs, sh
 
 
 def row(out, name):
-    """Returns the cells of a printed table's row."""
+    """Return the cells of a printed table's row."""
     (line,) = re.findall(rf"^[│┃] {re.escape(name)} +[│┃].*", out, re.M)
     return [cell.strip() for cell in re.split("[│┃]", line)[2:-1]]
 
@@ -281,7 +281,7 @@ def test_flags_of_one_run_are_refused_for_several(runs, shown):
 
 
 def written(out):
-    """Returns (context, text) from the printed text."""
+    """Return (context, text) from the printed text."""
     return re.search(r'"([ a-z]*)", continued at .*\n"([ a-z]*)"', out).groups()
 
 

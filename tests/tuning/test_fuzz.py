@@ -57,7 +57,7 @@ GRID = "SweepConfig.grid = [{'task': 'parens', 'arch': 'gru', 'num_trials': 1}]\
 
 
 def command(main, *arguments):
-    """Runs a command in this process; returns its output, and raises the error that it prints."""
+    """Run a command in this process; return its output, and raise the error that it prints."""
     main.FLAGS.unparse_flags()
     for name in main.FLAGS:
         main.FLAGS[name].unparse()
@@ -161,7 +161,7 @@ def make_presets(home):
 
 
 def found_in(directory):
-    """Returns the results in a directory, and the problems with it, as a text."""
+    """Return the results in a directory, and the problems with it, as a text."""
     found, problems = trials.read(directory, everything=True)
     return found.to_csv() + "\n".join(problems)
 
@@ -296,7 +296,7 @@ def test_json_of_another_shape_is_no_traceback(file, seed, home, tmp_path):
 
 
 def outcome(use, home, file, place, content=None):
-    """Returns (result, error) of a function on a copy of what it reads, with a file's content."""
+    """Return (result, error) of a function on a copy of what it reads, with a file's content."""
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir()
     top = file.partition("/")[0]

@@ -12,7 +12,7 @@ from tuning.rows import PRETRAINED
 
 @pytest.fixture
 def write(tmp_path):
-    """Writes a log with records: write(name, *records) -> the directory of the study."""
+    """Write a log with records: write(name, *records) -> the directory of the study."""
 
     def make(name, *records):
         path = tmp_path / name

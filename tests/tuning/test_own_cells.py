@@ -69,7 +69,7 @@ def test_a_lane_equals_its_trial_alone(arch, one, two):
 
 
 def end_alone(trial):
-    """Returns the final weights of a trial trained in a program of its own."""
+    """Return the final weights of a trial trained in a program of its own."""
     program = trial.program()
     hparams, data = trial.hparams(program), trial.task.device_data
     start = program.start(trial.draw_weights())

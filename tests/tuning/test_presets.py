@@ -30,7 +30,7 @@ pytestmark = tensorflow_only
 
 @pytest.fixture(scope="module")
 def runs(swept, tmp_path_factory):
-    """Makes a directory with a single study of a sweep."""
+    """Make a directory with a single study of a sweep."""
     directory = tmp_path_factory.mktemp("runs")
     shutil.copytree(swept / f"sweep/studies/{STUDY}", directory / "sweep/studies/one")
     return directory
@@ -43,7 +43,7 @@ def best_of(runs):
 
 @pytest.fixture
 def command(runs, preset_root, tmp_path):
-    """Runs the command in this process, in `tmp_path`."""
+    """Run the command in this process, in `tmp_path`."""
 
     def run(*arguments):
         presets.FLAGS.unparse_flags()

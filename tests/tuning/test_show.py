@@ -19,7 +19,7 @@ from tuning import show
 
 
 def record(number, objective, seed=0):
-    """Returns a record as a dict; its objective is None if it diverged."""
+    """Return a record as a dict; its objective is None if it diverged."""
     rate = 0.001 * (number + 1)
     config = TrainConfig("parens", "gru", lr_init=rate, seed=seed, train_steps=40)
     made = RunRecord(
@@ -168,7 +168,7 @@ def test_a_csv_file_holds_no_formula_and_no_control_character(study):
 
 @pytest.fixture
 def shown(monkeypatch, capsys):
-    """Calls the main in this process: shown(*flags) -> (exit code, standard output, errors)."""
+    """Call the main in this process: shown(*flags) -> (exit code, standard output, errors)."""
 
     def call(*arguments):
         show.FLAGS.unparse_flags()

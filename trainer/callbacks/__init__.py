@@ -79,7 +79,7 @@ class Callbacks(Callback):
 
 
 def make(callback: Callback | str) -> Callback:
-    """Returns a callback, given itself or its name.
+    """Return a callback, given itself or its name.
 
     Raises:
         UserError: there is no such callback, or its package is not installed.

@@ -67,7 +67,7 @@ class Callback:
 
 
 def settings_of(info: Mapping[str, Any]) -> dict[str, Scalar]:
-    """Returns task, architecture, size and hyperparameters of a run, as numbers and texts."""
+    """Return task, architecture, size and hyperparameters of a run, as numbers and texts."""
     names = ("task", "arch", "depth", "units", "num_params", "seed")
     values = {name: info[name] for name in names} | flat(info["hparams"])
     return {
@@ -76,30 +76,30 @@ def settings_of(info: Mapping[str, Any]) -> dict[str, Scalar]:
 
 
 def numbers_of(row: Mapping[str, Any]) -> dict[str, float]:
-    """Returns the measured values of a row."""
+    """Return the measured values of a row."""
     return {name: value for name, value in row.items() if isinstance(value, float)}
 
 
 def results_of(record: Mapping[str, Any]) -> dict[str, float]:
-    """Returns the objective and the loss on the split eval, unless the run diverged."""
+    """Return the objective and the loss on the split eval, unless the run diverged."""
     names = ("objective", "eval_loss")
     return {name: record[name] for name in names if record[name] is not None}
 
 
 def outcome_of(record: Mapping[str, Any]) -> dict[str, str]:
-    """Returns the status, and whether a study stopped the trial early."""
+    """Return the status, and whether a study stopped the trial early."""
     names = ("status", "stopped_early")
     return {name: str(record[name]) for name in names}
 
 
 def identifier(info: Mapping[str, Any]) -> str:
-    """Returns 16 characters that a resumed run keeps, and no other run has."""
+    """Return 16 characters that a resumed run keeps, and no other run has."""
     names = ("host", "study", "run_id", "date", "seed", "hparams")
     return hashlib.sha256(repr([info[name] for name in names]).encode()).hexdigest()[:16]
 
 
 def optional_package(name: str) -> ModuleType:
-    """Imports a package that is an extra of the project.
+    """Import a package that is an extra of the project.
 
     Raises:
         UserError: it is not installed.

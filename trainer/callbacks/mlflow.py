@@ -70,7 +70,7 @@ class MLflow(Callback):
         self._client.set_terminated(run, "FINISHED" if is_over else "KILLED")
 
     def _experiment(self):
-        """Returns the id of the experiment, which is made on first use."""
+        """Return the id of the experiment, which is made on first use."""
         found = self._client.get_experiment_by_name(self._name)
         return found.experiment_id if found else self._client.create_experiment(self._name)
 

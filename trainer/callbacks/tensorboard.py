@@ -63,14 +63,14 @@ class Events:
         self._write(Event(step=first_step, session_log=start))
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """Adds a point to each named curve."""
+        """Add a point to each named curve."""
         summary = Summary(
             value=[Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()]
         )
         self._write(Event(step=step, summary=summary))
 
     def hparams(self, values: Mapping[str, Scalar]) -> None:
-        """Adds a row to the HParams page, whose results are the last points of the curves.
+        """Add a row to the HParams page, whose results are the last points of the curves.
 
         Args:
             values: setting -> number or text.

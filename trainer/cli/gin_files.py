@@ -50,7 +50,7 @@ _CLASSES: list[Any] = []
 
 
 def configurable(cls: type) -> Callable[[], Any]:
-    """Lets gin files set the fields of a dataclass; returns a constructor that gin completes."""
+    """Let gin files set the fields of a dataclass; return a constructor that gin completes."""
     _CLASSES.append(cls)
     return gin.external_configurable(cls, cls.__name__) if gin else cls
 
@@ -87,7 +87,7 @@ def parse(
     bindings: Sequence[str] = (),
     base: Callable[[], str] | None = None,
 ) -> Parsed:
-    """Builds the configuration, after importing the modules of the dotted names that the user sets.
+    """Build the configuration, after importing the modules of the dotted names that the user sets.
 
     Args:
         flags: `TrainConfig` field -> value; None if the flag was not given.
@@ -149,7 +149,7 @@ def parse(
 
 
 def given_names(fields: Mapping[str, Any]) -> frozenset[str]:
-    """Returns the names of the given fields, with `task_options.OPTION` for each option."""
+    """Return the names of the given fields, with `task_options.OPTION` for each option."""
     found = {name for name in fields if name not in OPTIONS}
     for field in OPTIONS:
         found |= {f"{field}.{option}" for option in fields.get(field) or ()}
@@ -157,7 +157,7 @@ def given_names(fields: Mapping[str, Any]) -> frozenset[str]:
 
 
 def _own_layers(files, texts, bindings):
-    """Returns a layer for each of the user's files, and one for the bindings if there are any."""
+    """Return a layer for each of the user's files, and one for the bindings if there are any."""
     own = []
     for path, text in zip(files, texts, strict=True):
         with mistakes(path):
@@ -170,7 +170,7 @@ def _own_layers(files, texts, bindings):
 
 
 def _parse_base(text, named, profile):
-    """Parses what the user's files build on: a text, or the project's files without one."""
+    """Parse what the user's files build on: a text, or the project's files without one."""
     if text is None:
         gin.clear_config()
         _parse_project_files(named)
@@ -184,14 +184,14 @@ def _parse_base(text, named, profile):
 
 
 def _fields_before(named):
-    """Returns what is bound before the user's files, with the names that own options."""
+    """Return what is bound before the user's files, with the names that own options."""
     owners = {name: named[name] for name in ("task", "arch") if name in named}
     bound = gin.get_bindings("TrainConfig", resolve_references=False)
     return {"optimizer": TrainConfig.optimizer, **owners, **bound}
 
 
 def whole_configuration(files: Iterable[str | pathlib.Path]) -> str | pathlib.Path | None:
-    """Returns the first gin file that alone describes a run, as a run's config.gin does, or None.
+    """Return the first gin file that alone describes a run, as a run's config.gin does, or None.
 
     Raises:
         UserError: as for `parse`.
@@ -204,7 +204,7 @@ def whole_configuration(files: Iterable[str | pathlib.Path]) -> str | pathlib.Pa
 
 
 def labelled(text: str, profile: str | None) -> str:
-    """Returns a gin text with the name of the profile that it comes from, for `profile_in`.
+    """Return a gin text with the name of the profile that it comes from, for `profile_in`.
 
     Other names are left out: one that a file gives may go on with lines of its own.
     """
@@ -212,14 +212,14 @@ def labelled(text: str, profile: str | None) -> str:
 
 
 def profile_in(path: str | pathlib.Path) -> str | None:
-    """Returns the profile that `labelled` wrote into a gin file, or None."""
+    """Return the profile that `labelled` wrote into a gin file, or None."""
     first = read(path).partition("\n")[0]
     name = first.removeprefix(_LABEL)
     return name if first != name and name in PROFILES else None
 
 
 def check_bindings(bindings: Iterable[str]) -> None:
-    """Raises a `UserError` if bindings of one command line set a parameter more than once."""
+    """Raise a `UserError` if bindings of one command line set a parameter more than once."""
     found: dict[str, Any] = {}
     for name, value in (each for binding in bindings for each in statements(binding)):
         if name in found:
@@ -231,7 +231,7 @@ def check_bindings(bindings: Iterable[str]) -> None:
 
 
 def statements(text: str) -> list[tuple[str, Any]]:
-    """Returns (name, value) of each binding and macro of a gin text, such as TrainConfig.seed.
+    """Return (name, value) of each binding and macro of a gin text, such as TrainConfig.seed.
 
     Raises:
         UserError: the text is not gin.
@@ -252,7 +252,7 @@ def _name_of(statement):
 
 
 def check_references() -> None:
-    """Raises a `UserError` if a field needs a macro without a value, or refers to anything else."""
+    """Raise a `UserError` if a field needs a macro without a value, or refers to anything else."""
     bindings = gin.config._CONFIG
 
     def check(values, around):
@@ -272,7 +272,7 @@ def check_references() -> None:
 
 
 def _check_used(macros):
-    """Raises a `UserError` if a binding or a macro that the user gave has no effect."""
+    """Raise a `UserError` if a binding or a macro that the user gave has no effect."""
     bindings = gin.config._CONFIG
     used = {each.config_key[0] for each in gin.config.iterate_references(bindings)}
     for name in sorted(macros - used):
@@ -296,7 +296,7 @@ def _fields(cls):
 
 @contextlib.contextmanager
 def mistakes(path: object = None) -> Iterator[None]:
-    """Turns exceptions that gin raises for invalid input into `UserError`.
+    """Turn exceptions that gin raises for invalid input into `UserError`.
 
     Args:
         path: the file that is read; None for bindings, or for several files.
@@ -329,7 +329,7 @@ def _parse_project_files(given):
 
 
 def default_batch_size(task: str, profile: str | None = None) -> int:
-    """Returns the batch size of a task; gin's configuration stays as it is.
+    """Return the batch size of a task; gin's configuration stays as it is.
 
     Args:
         task: its name.
@@ -345,13 +345,13 @@ def default_batch_size(task: str, profile: str | None = None) -> int:
 
 
 def _task_text(task):
-    """Returns the gin file of a task, or the `defaults` of its class in the same form."""
+    """Return the gin file of a task, or the `defaults` of its class in the same form."""
     file = importlib.resources.files("gin_configs").joinpath(f"tasks/{task}.gin")
     return file.read_text() if file.is_file() else _defaults(tasks.TASKS[task])
 
 
 def _sizes(held, profile):
-    """Returns the fields that a profile sets for the task and the architecture of a run."""
+    """Return the fields that a profile sets for the task and the architecture of a run."""
     gin.clear_config()
     _parse_project_files(held)
     _parse_profile(profile)
@@ -371,7 +371,7 @@ def _profile_text(profile):
 
 
 def _parse_profile(profile):
-    """Parses a profile. The numbers of smoke apply where they are smaller than the task's."""
+    """Parse a profile. The numbers of smoke apply where they are smaller than the task's."""
     before = {name: _bound(f"TrainConfig.{name}", None) for name in _SIZES}
     before["train_steps"] = _bound("laptop_steps/gin.macro.value", None)
     gin.parse_config(_profile_text(profile))
@@ -382,7 +382,7 @@ def _parse_profile(profile):
 
 
 def _defaults(task):
-    """Returns the `defaults` of a task's class in the form of a task's gin file."""
+    """Return the `defaults` of a task's class in the form of a task's gin file."""
     values = {"train_steps": TrainConfig.train_steps, **task.defaults}
     steps = values.pop("train_steps")
     lines = [f"{profile}_steps = {steps}" for profile in ("laptop", "paper")]
@@ -391,7 +391,7 @@ def _defaults(task):
 
 
 def read(path: str | pathlib.Path) -> str:
-    """Reads a gin file.
+    """Read a gin file.
 
     Raises:
         UserError: it cannot be read.
@@ -412,7 +412,7 @@ def _bound(name, default):
 
 
 def _one_line(error):
-    """Shortens gin's message to its first line, and adds the fields to choose from."""
+    """Shorten gin's message to its first line, and add the fields to choose from."""
     if isinstance(error, RecursionError):
         return "a file includes itself, or a value is nested too deeply"
     text = error.args[0] if isinstance(error, tokenize.TokenError) else str(error)

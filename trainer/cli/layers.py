@@ -36,7 +36,7 @@ class Layer(NamedTuple):
 
 
 def parsed_alone(texts: Sequence[str]) -> Layer:
-    """Returns the layer that gin texts make; clears gin's configuration."""
+    """Return the layer that gin texts make; clear gin's configuration."""
     gin.clear_config()
     gin.parse_config(texts)
     bound = gin.get_bindings("TrainConfig", resolve_references=False)
@@ -49,7 +49,7 @@ def parsed_alone(texts: Sequence[str]) -> Layer:
 
 
 def macros() -> set[str]:
-    """Returns the names of the macros that are defined."""
+    """Return the names of the macros that are defined."""
     return {scope for scope, selector in gin.config._CONFIG if selector == "gin.macro"}
 
 
@@ -104,7 +104,7 @@ def _name(name):
 
 
 def _as_dict(field, value):
-    """Returns a dict with any references in it, also of a value that is a reference; else None."""
+    """Return a dict with any references in it, also of a value that is a reference; else None."""
     if not isinstance(value, dict):
         gin.bind_parameter(f"TrainConfig.{field}", value)
         value = gin.get_bindings("TrainConfig")[field]

@@ -34,7 +34,7 @@ INTERRUPTED = 130
 
 
 def run(main: Callable[[], int | None], flag_holder: flags.FlagValues, usage: str) -> NoReturn:
-    """Parses the command line, calls `main()`, and exits with its code.
+    """Parse the command line, call `main()`, and exit with its code.
 
     Args:
         main: the program; returns an exit code or None.
@@ -81,7 +81,7 @@ def run(main: Callable[[], int | None], flag_holder: flags.FlagValues, usage: st
 
 
 def _open_streams():
-    """Opens standard streams that the caller has closed, and makes them write all characters."""
+    """Open standard streams that the caller has closed, and make them write all characters."""
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
@@ -102,7 +102,7 @@ def _check_installed():
 
 
 def _check_values(flag_holder):
-    """Refuses an empty value, as of a variable that a shell script does not set, and deep paths."""
+    """Refuse an empty value, as of a variable that a shell script does not set, and deep paths."""
     for name in flag_holder:
         flag = flag_holder[name]
         values = flag.value if isinstance(flag.value, list) else [flag.value]
@@ -114,7 +114,7 @@ def _check_values(flag_holder):
 
 
 def check_owners(flag_holder: flags.FlagValues, owners: Mapping[str, str]) -> None:
-    """Checks that no flag is given without the one that it belongs to.
+    """Check that no flag is given without the one that it belongs to.
 
     Args:
         flag_holder: the parsed flags.
@@ -129,7 +129,7 @@ def check_owners(flag_holder: flags.FlagValues, owners: Mapping[str, str]) -> No
 
 
 def define_import(flag_holder: flags.FlagValues) -> None:
-    """Defines --import, for commands that read directories with custom names."""
+    """Define --import, for commands that read directories with custom names."""
     flags.DEFINE_multi_string(
         "import",
         [],
@@ -140,7 +140,7 @@ def define_import(flag_holder: flags.FlagValues) -> None:
 
 
 def _import_named(flag_holder):
-    """Imports the modules of --import.
+    """Import the modules of --import.
 
     They may lie in the working directory, but not in a directory that the command only looks at.
     """
@@ -163,7 +163,7 @@ def _import_named(flag_holder):
 
 
 def _looked_at(given):
-    """Yields the directories that flags name to be read."""
+    """Yield the directories that flags name to be read."""
     for name in _LOOKED_AT:
         paths = given.get(name) or ()
         for path in [paths] if isinstance(paths, str) else paths:
@@ -175,7 +175,7 @@ def _looked_at(given):
 
 
 def backend_name() -> str:
-    """Returns the backend that Keras will use, without importing Keras."""
+    """Return the backend that Keras will use, without importing Keras."""
     directory = os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras")
     configured: dict[str, str] = {}
     with contextlib.suppress(OSError, ValueError), open(f"{directory}/keras.json") as file:
@@ -184,7 +184,7 @@ def backend_name() -> str:
 
 
 def start_backend(is_lean: bool = True) -> None:
-    """Imports Keras and initialises its devices, hiding the lines that TensorFlow logs.
+    """Import Keras and initialise its devices, hiding the lines that TensorFlow logs.
 
     Args:
         is_lean: whether Keras does without optional packages that commands don't need.
@@ -211,7 +211,7 @@ def start_backend(is_lean: bool = True) -> None:
 
 
 def _in_words(error):
-    """Returns the message of an invalid flag, without Python's words for numbers."""
+    """Return the message of an invalid flag, without Python's words for numbers."""
     kinds = {
         "invalid literal for int": "a whole number",
         "could not convert": "a number",
@@ -225,13 +225,13 @@ def _in_words(error):
 
 
 def fail(message: object) -> NoReturn:
-    """Prints one line to standard error and exits with 2."""
+    """Print one line to standard error and exit with 2."""
     print("error: " + printable(" ".join(str(message).split())), file=sys.stderr)
     sys.exit(2)
 
 
 def describe(flag_holder: flags.FlagValues) -> str:
-    """Returns the help text of all flags, in the order of their definition."""
+    """Return the help text of all flags, in the order of their definition."""
     lines = []
     for name in flag_holder:
         flag = flag_holder[name]

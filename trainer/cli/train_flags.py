@@ -33,7 +33,7 @@ _FIELDS = ("task", "arch", "depth", "num_params", "train_steps", "batch_size", "
 
 
 def define(flag_values: flags.FlagValues) -> None:
-    """Defines all flags that describe a training run."""
+    """Define all flags that describe a training run."""
 
     def listed(table):
         return "".join(f"\n        {name}: {entry.summary}" for name, entry in table.items())
@@ -71,7 +71,7 @@ def define(flag_values: flags.FlagValues) -> None:
 
 
 def define_surroundings(flag_values: flags.FlagValues) -> None:
-    """Defines the flags that are not specific to one training run; sweeps have them too."""
+    """Define the flags that are not specific to one training run; sweeps have them too."""
     common: dict[str, Any] = {"flag_values": flag_values}
     flags.DEFINE_string(
         "profile", "laptop", f"amount of work: {', '.join(gin_files.PROFILES)}", **common
@@ -90,13 +90,13 @@ def define_surroundings(flag_values: flags.FlagValues) -> None:
 
 
 def define_data(flag_values: flags.FlagValues) -> None:
-    """Defines the flags that locate the data of tasks."""
+    """Define the flags that locate the data of tasks."""
     for name, text in DATA.items():
         flags.DEFINE_string(name, None, text, flag_values=flag_values)
 
 
 def parse(flag_values: flags.FlagValues, base: Callable[[], str] | None = None) -> gin_files.Parsed:
-    """Builds the configuration from the flags that `define` defines.
+    """Build the configuration from the flags that `define` defines.
 
     Args:
         flag_values: the parsed flags.
@@ -138,7 +138,7 @@ def parse(flag_values: flags.FlagValues, base: Callable[[], str] | None = None) 
 
 
 def _check_profile(source, files):
-    """Raises a `UserError` if a new run has settings of its own, which a profile would mix with."""
+    """Raise a `UserError` if a new run has settings of its own, which a profile would mix with."""
     if source:
         raise UserError(f"--profile does not apply with --{source}; give --train_steps instead")
     whole = gin_files.whole_configuration(files)
@@ -150,7 +150,7 @@ def _check_profile(source, files):
 
 
 def profile_of(flag_values: flags.FlagValues) -> str | None:
-    """Returns the profile that a configuration comes from.
+    """Return the profile that a configuration comes from.
 
     That of a preset has none, nor that of a run whose weights are continued. The config.gin of a
     run has the profile of the run.
@@ -162,7 +162,7 @@ def profile_of(flag_values: flags.FlagValues) -> str | None:
 
 
 def _preset(name, scratch, arch):
-    """Returns the configuration of a preset as gin.
+    """Return the configuration of a preset as gin.
 
     Raises:
         UserError: no such preset, a preset without weights, or one of another architecture.
@@ -183,7 +183,7 @@ def _preset(name, scratch, arch):
 
 
 def _run(path, scratch, arch):
-    """Returns the configuration of a run as gin.
+    """Return the configuration of a run as gin.
 
     Raises:
         UserError: no run there, or one of another architecture.
@@ -198,18 +198,18 @@ def _run(path, scratch, arch):
 
 
 def _at_final_rate(config, done=1.0):
-    """Returns a configuration that keeps the learning rate after a share of the steps, as gin."""
+    """Return a configuration that keeps the learning rate after a share of the steps, as gin."""
     last = config.lr_init * config.lr_decay_rate**done
     return dataclasses.replace(config, lr_init=last, lr_decay_rate=1.0).as_gin()
 
 
 def _pinned(digest):
-    """Returns gin for the weights to start from, whose place is bound by a flag."""
+    """Return gin for the weights to start from, whose place is bound by a flag."""
     return f"TrainConfig.weights_sha256 = {digest!r}\n"
 
 
 def data_options(flag_values: flags.FlagValues) -> dict[str, dict[str, Any]]:
-    """Returns the options that flags set to locate data: task -> option -> value."""
+    """Return the options that flags set to locate data: task -> option -> value."""
     found: dict[str, dict[str, Any]] = {}
     for name in DATA:
         if flag_values[name].value is not None:
@@ -219,7 +219,7 @@ def data_options(flag_values: flags.FlagValues) -> dict[str, dict[str, Any]]:
 
 
 def data_of(flag_values: flags.FlagValues, task: str) -> dict[str, Any]:
-    """Returns the options of one task that flags set to locate its data.
+    """Return the options of one task that flags set to locate its data.
 
     Raises:
         UserError: a flag is for another task.
@@ -233,7 +233,7 @@ def data_of(flag_values: flags.FlagValues, task: str) -> dict[str, Any]:
 
 
 def with_data(config: TrainConfig, options: Mapping[str, Any]) -> TrainConfig:
-    """Returns the configuration of a run with data in another place.
+    """Return the configuration of a run with data in another place.
 
     Args:
         config: the configuration.
@@ -246,7 +246,7 @@ def with_data(config: TrainConfig, options: Mapping[str, Any]) -> TrainConfig:
 
 
 def callbacks_of(flag_values: flags.FlagValues) -> list[callbacks.Callback]:
-    """Makes the callbacks that --log_to names.
+    """Make the callbacks that --log_to names.
 
     Raises:
         UserError: one of them does not exist, or its package is not installed.
@@ -255,7 +255,7 @@ def callbacks_of(flag_values: flags.FlagValues) -> list[callbacks.Callback]:
 
 
 def check_positive(flag_values: flags.FlagValues, *names: str) -> None:
-    """Checks that these flags, if given, are at least 1.
+    """Check that these flags, if given, are at least 1.
 
     Raises:
         UserError: one of them is less.

@@ -14,7 +14,7 @@ from trainer.tasks.base import Batch, Task
 def show_examples(
     display: Display, model: Any, record: RunRecord, task: Task, split: str, num: int, seed: int
 ) -> None:
-    """Prints examples of a split, each with the model's answer.
+    """Print examples of a split, each with the model's answer.
 
     Args:
         display: where to print.
@@ -48,7 +48,7 @@ def show_text(
     temperature: float,
     seed: int,
 ) -> None:
-    """Prints the model's continuation of a text.
+    """Print the model's continuation of a text.
 
     Args:
         display: where to print.
@@ -77,7 +77,7 @@ def show_text(
 
 
 def _sample(record: RunRecord, task: Any, split: str, num: int, step: int) -> Batch:
-    """Draws samples with the run's own seed, which determines a random data set."""
+    """Draw samples with the run's own seed, which determines a random data set."""
     seed = record.config.get("data_seed")
     seed = record.seed if seed is None else seed
     return task.sample(split, seed, num, step=step)

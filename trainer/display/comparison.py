@@ -45,7 +45,7 @@ class Run(NamedTuple):
 
 
 def names(paths: Sequence[str]) -> list[str]:
-    """Returns the last parts of paths, as many as tell all of them apart.
+    """Return the last parts of paths, as many as tell all of them apart.
 
     Example: names(["a/x", "b/x"]) is ["a/x", "b/x"], and names(["a/x", "a/y"]) is ["x", "y"].
     """
@@ -58,7 +58,7 @@ def names(paths: Sequence[str]) -> list[str]:
 
 
 def show_comparison(display: Display, runs: Sequence[Run]) -> None:
-    """Prints the settings in which runs differ, and their results."""
+    """Print the settings in which runs differ, and their results."""
     columns = [run.name for run in runs]
     differing = differences([run.record for run in runs])
     if differing:
@@ -94,7 +94,7 @@ def _at_lengths(runs):
 
 
 def differences(records: Sequence[RunRecord]) -> dict[str, list]:
-    """Returns the settings that are not equal in all records, without those that have no effect.
+    """Return the settings that are not equal in all records, without those that have no effect.
 
     Returns:
         Name -> value in each record; None where a record does not have it.

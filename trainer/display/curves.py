@@ -22,7 +22,7 @@ _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 
 
 def plot(path: str | PathLike, record: RunRecord, measurements: Sequence[dict]) -> None:
-    """Plots training and validation loss over steps, with the chance loss for comparison.
+    """Plot training and validation loss over steps, with the chance loss for comparison.
 
     Args:
         path: PNG file to write.
@@ -39,7 +39,7 @@ def plot(path: str | PathLike, record: RunRecord, measurements: Sequence[dict]) 
 
 
 def plot_comparison(path: str | PathLike, runs: Sequence[Run]) -> None:
-    """Plots the losses of several runs over steps, each in its color, with their chance losses.
+    """Plot the losses of several runs over steps, each in its color, with their chance losses.
 
     Args:
         path: PNG file to write.

@@ -46,13 +46,13 @@ class Display:
         self._live: Live | None = None
 
     def say(self, text: str) -> None:
-        """Prints one line, above the status line on a terminal."""
+        """Print one line, above the status line on a terminal."""
         self._printed = self.clock()
         self.console.print(printable(text), markup=False, emoji=False, soft_wrap=True)
 
     @contextlib.contextmanager
     def status(self, line: Callable[[], str]) -> Iterator[None]:
-        """Shows a status line while the block runs, in place of that of an enclosing block.
+        """Show a status line while the block runs, in place of that of an enclosing block.
 
         Args:
             line: returns the line; called by a thread, since the block may compile for a minute.
@@ -66,20 +66,20 @@ class Display:
 
     @contextlib.contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Shows the name of a phase and its seconds as the status line while the block runs."""
+        """Show the name of a phase and its seconds as the status line while the block runs."""
         began = self.clock()
         with self.status(lambda: f"{name}, {self.clock() - began:.0f} s"):
             yield
 
     @contextlib.contextmanager
     def steps(self, total: int, done: int) -> Iterator["Steps"]:
-        """Shows the progress of training as the status line; yields an object with `update`."""
+        """Show the progress of training as the status line; yield an object with `update`."""
         steps = Steps(total, done, self.clock, BAR if self.console.is_terminal else 0)
         with self.status(steps.line):
             yield steps
 
     def tick(self) -> None:
-        """Shows the status line if it is due."""
+        """Show the status line if it is due."""
         if self._live:
             self._live.update(Text(printable(self._lines[-1]())), refresh=True)
             return
@@ -90,7 +90,7 @@ class Display:
 
     @contextlib.contextmanager
     def _ticking(self):
-        """Calls `tick` from a thread while the block runs."""
+        """Call `tick` from a thread while the block runs."""
         ended = threading.Event()
 
         def run():
@@ -111,7 +111,7 @@ class Display:
                 self._live = None
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-        """Prints a table."""
+        """Print a table."""
         table = Table()
         # `Text`, since brackets in a string are markup.
         for column in columns:
@@ -122,7 +122,7 @@ class Display:
         self.console.print(table)
 
     def splits(self, record: RunRecord) -> None:
-        """Prints the losses and metrics on every split and at every length, and chance losses."""
+        """Print the losses and metrics on every split and at every length, and chance losses."""
         numbers = {split: _numbers(metrics) for split, metrics in record.metrics.items()}
         names = [name for name in numbers.get("eval", {}) if name != "loss"]
         rows = [
@@ -146,7 +146,7 @@ def _numbers(metrics):
 
 
 def headline(record: RunRecord) -> str:
-    """Describes the model and task of a run in one line."""
+    """Describe the model and task of a run in one line."""
     return (
         f"task {record.task}   architecture {record.arch}   depth {record.depth}   "
         f"units {record.units}   parameters {record.num_params:,} of {record.max_params:,}"
@@ -172,14 +172,14 @@ class Steps:
         self._now: tuple[float, int, float, float] | None = None
 
     def update(self, step: int, loss: float, steps_per_second: float) -> None:
-        """Sets the step, the loss, and the speed of the last steps."""
+        """Set the step, the loss, and the speed of the last steps."""
         now = self._clock()
         if self._now is None:
             self._warm = (now, step)
         self._now = (now, step, loss, steps_per_second)
 
     def line(self) -> str:
-        """Returns the line."""
+        """Return the line."""
         if self._now is None:
             return f"compiling, {self._clock() - self._began:.0f} s"
         now, step, loss, rate = self._now

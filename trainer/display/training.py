@@ -16,7 +16,7 @@ NUM_BARS, NUM_ROWS = 50, 10
 
 
 def show_training(display: Display, record: RunRecord, measurements: Sequence[dict]) -> None:
-    """Prints the model, the progress, the learning curve and the losses of a run.
+    """Print the model, the progress, the learning curve and the losses of a run.
 
     Args:
         display: where to print.
@@ -40,7 +40,7 @@ def show_training(display: Display, record: RunRecord, measurements: Sequence[di
 
 
 def status_line(record: RunRecord) -> str:
-    """Describes the progress of a run in one line."""
+    """Describe the progress of a run in one line."""
     parts = [f"steps {record.steps_done:,} of {record.train_steps:,}"]
     if record.infeasible_at is None:
         parts.append(f"status {record.status}" + ", stopped early" * record.stopped_early)
@@ -53,7 +53,7 @@ def status_line(record: RunRecord) -> str:
 
 
 def curve_points(record: RunRecord) -> list[dict]:
-    """Returns a record's curve as measurements, one per twentieth of the steps.
+    """Return a record's curve as measurements, one per twentieth of the steps.
 
     A run of fewer than twenty steps has one point per step.
     """
@@ -62,7 +62,7 @@ def curve_points(record: RunRecord) -> list[dict]:
 
 
 def bars(values: Sequence[float]) -> str:
-    """Draws values as bars whose heights run from the lowest to the highest value.
+    """Draw values as bars whose heights run from the lowest to the highest value.
 
     More than `NUM_BARS` values are averaged in groups. Example: bars([3, 1, 2]) is "█▁▅".
     """

@@ -9,7 +9,7 @@ _FORMULA = re.compile(r"[=@\t\r]|[+-].*([A-Za-z_.]\s*\(|[|!])", re.DOTALL)
 
 
 def count(number: int, one: str, many: str | None = None) -> str:
-    """Returns a number with its noun: "1 trial", "2 trials", "3 studies".
+    """Return a number with its noun: "1 trial", "2 trials", "3 studies".
 
     Args:
         number: the number.
@@ -20,13 +20,13 @@ def count(number: int, one: str, many: str | None = None) -> str:
 
 
 def span(numbers: Iterable[int]) -> str:
-    """Returns the range of whole numbers: "4 to 12", or "4" if all are equal."""
+    """Return the range of whole numbers: "4 to 12", or "4" if all are equal."""
     low, high = min(numbers := [*numbers]), max(numbers)
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
 def duration(seconds: float) -> str:
-    """Formats a duration in a suitable unit."""
+    """Format a duration in a suitable unit."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     if seconds < 6000:
@@ -37,7 +37,7 @@ def duration(seconds: float) -> str:
 
 
 def printable(text: object) -> str:
-    """Returns a text without control characters, which a terminal would obey.
+    """Return a text without control characters, which a terminal would obey.
 
     They become escapes, such as \\x1b: names and error texts in files are not to be trusted.
     """
@@ -50,7 +50,7 @@ def printable(text: object) -> str:
 
 
 def cell(value: Any) -> Any:
-    """Returns a cell of a CSV file: a text that spreadsheets take for a formula begins with '.
+    """Return a cell of a CSV file: a text that spreadsheets take for a formula begins with '.
 
     Control characters become escapes, as in `printable`.
     """
@@ -60,7 +60,7 @@ def cell(value: Any) -> Any:
 
 
 def of_legend(text: str) -> str:
-    """Returns a text for a legend of Matplotlib, which shows it as it is.
+    """Return a text for a legend of Matplotlib, which shows it as it is.
 
     A text between two dollar signs would be typeset, and one that begins with an underscore left
     out.

@@ -25,7 +25,7 @@ _STEPS = 1009
 def load_model(
     run_dir: str | pathlib.Path, say: Callable[[str], object] | None = None
 ) -> tuple[Any, RunRecord]:
-    """Rebuilds the Keras model of a run with its last weights.
+    """Rebuild the Keras model of a run with its last weights.
 
     Args:
         run_dir: directory of the run.
@@ -71,7 +71,7 @@ def export(
     batch_size: int = 1,
     time_steps: int | None = None,
 ) -> pathlib.Path:
-    """Exports a run's model into its directory, as `run_dir`/saved_model, /litert or /onnx.
+    """Export a run's model into its directory, as `run_dir`/saved_model, /litert or /onnx.
 
     Args:
         run_dir: directory of the run.
@@ -112,7 +112,7 @@ def export_model(
     batch_size: int = 1,
     time_steps: int = 1,
 ) -> pathlib.Path:
-    """Exports a model that need not belong to a run, such as one from `rnn_zoo.load`.
+    """Export a model that need not belong to a run, such as one from `rnn_zoo.load`.
 
     Args:
         model: as for `rnn_zoo.model.stack_of`, with the outputs of all steps.
@@ -167,7 +167,7 @@ def export_model(
 
 
 def check_format(format: str) -> None:
-    """Checks that a format is known and its packages are installed.
+    """Check that a format is known and its packages are installed.
 
     Raises:
         UserError: an unknown format, or a missing package.
@@ -210,7 +210,7 @@ def _round(model, bits, granularity):
 
 
 def _task_steps(record):
-    """Returns T of the run's task; avoids reading a text if possible."""
+    """Return T of the run's task; avoid reading a text if possible."""
     from trainer.tasks import TASKS
 
     config = read_config(record.config, record.run_id)

@@ -64,7 +64,7 @@ def main() -> None:
 
 
 def _checked_formats():
-    """Returns the requested formats; checks all flags without starting a backend."""
+    """Return the requested formats; check all flags without starting a backend."""
     if not FLAGS.run_dir:
         raise UserError("--run_dir is missing: the directory of the run to export")
     formats = [name for value in FLAGS.format for name in value.split(",")]

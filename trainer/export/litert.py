@@ -20,7 +20,7 @@ MOST_VALUES = 2**28
 
 
 def write(directory: pathlib.Path, signatures: Any, sizes: tuple[int, int]) -> None:
-    """Writes sequence.tflite and step.tflite.
+    """Write sequence.tflite and step.tflite.
 
     Args:
         directory: an empty directory.
@@ -64,7 +64,7 @@ def _check_sizes(signatures, batch_size, time_steps):
 
 
 def _convert(tf, functions):
-    """Converts signature name -> concrete function to the content of a LiteRT file."""
+    """Convert signature name -> concrete function to the content of a LiteRT file."""
     with tempfile.TemporaryDirectory() as saved_model:
         tf.saved_model.save(tf.Module(), saved_model, signatures=functions)
         converter = tf.lite.TFLiteConverter.from_saved_model(

@@ -19,7 +19,7 @@ OPSET = 15
 
 
 def write(directory: pathlib.Path, signatures: Any, sizes: tuple[int, int]) -> None:
-    """Writes sequence.onnx, initial_state.onnx and step.onnx.
+    """Write sequence.onnx, initial_state.onnx and step.onnx.
 
     Args:
         directory: an empty directory.
@@ -52,7 +52,7 @@ def write(directory: pathlib.Path, signatures: Any, sizes: tuple[int, int]) -> N
 
 
 def _name_axes(graph):
-    """Names the dynamic axes "batch" and "time" instead of tf2onnx's generated names."""
+    """Name the dynamic axes "batch" and "time" instead of tf2onnx's generated names."""
     for value in (*graph.input, *graph.output):
         free = [axis for axis in value.type.tensor_type.shape.dim if not axis.HasField("dim_value")]
         for axis, name in zip(free, ("batch", "time"), strict=False):

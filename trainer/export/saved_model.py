@@ -12,13 +12,13 @@ _FILES = ("saved_model.pb", "variables/variables.index", "variables/variables.da
 
 
 def is_there(directory: pathlib.Path) -> bool:
-    """Returns whether a directory has a SavedModel's files, none of them empty."""
+    """Return whether a directory has a SavedModel's files, none of them empty."""
     files = [directory / name for name in _FILES]
     return all(file.is_file() and file.stat().st_size for file in files)
 
 
 def write(directory: pathlib.Path, signatures: Any, sizes: tuple[int, int]) -> None:
-    """Writes a SavedModel.
+    """Write a SavedModel.
 
     Args:
         directory: an empty directory.

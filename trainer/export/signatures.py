@@ -38,11 +38,11 @@ class Signatures:
         self.state_names = [name for names in self._names for name in names]
 
     def sequence(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Runs whole sequences, with the model's own loops."""
+        """Run whole sequences, with the model's own loops."""
         return {"outputs": self.model(inputs)}
 
     def sequence_by_steps(self, inputs: tf.Tensor, array: bool = True) -> dict[str, tf.Tensor]:
-        """Runs whole sequences as one loop over `step`, which is faster outside TensorFlow.
+        """Run whole sequences as one loop over `step`, which is faster outside TensorFlow.
 
         The model itself has one loop per layer, each of which stores values for the gradient.
 
@@ -78,11 +78,11 @@ class Signatures:
         return {"outputs": tf.transpose(outputs.stack() if array else outputs, (1, 0, 2))}
 
     def initial_state(self, batch_size: int | tf.Tensor) -> dict[str, tf.Tensor]:
-        """Returns the learned initial states."""
+        """Return the learned initial states."""
         return self._named(initial_states(self.model, batch_size))
 
     def step(self, inputs: tf.Tensor, **states: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Runs one time step."""
+        """Run one time step."""
         before = [[states[name] for name in names] for names in self._names]
         outputs, after = step(self.model, inputs, before)
         return {"outputs": outputs} | self._named(after)
@@ -91,11 +91,11 @@ class Signatures:
         return dict(zip(self.state_names, tf.nest.flatten(states), strict=True))
 
     def inputs_spec(self, *leading: int | None) -> tf.TensorSpec:
-        """Returns the spec of inputs (*leading, I); None for a dynamic axis."""
+        """Return the spec of inputs (*leading, I); None for a dynamic axis."""
         return tf.TensorSpec((*leading, self.model.input_shape[-1]), tf.float32, name="inputs")
 
     def state_specs(self, batch_size: int | None) -> dict[str, tf.TensorSpec]:
-        """Returns name -> spec of each state (B, N), or wider; a None is a dynamic axis."""
+        """Return name -> spec of each state (B, N), or wider; a None is a dynamic axis."""
         return {
             name: tf.TensorSpec((batch_size, width), tf.float32, name=name)
             for cell, names in zip(self._cells, self._names, strict=True)

@@ -72,7 +72,7 @@ def main() -> None:
 def measure(
     run: "MeasuredRun", bits: Sequence[int], granularities: Iterable[str], out: pathlib.Path
 ) -> list[dict]:
-    """Measures a run with weights quantised in several ways, and writes the packed models.
+    """Measure a run with weights quantised in several ways, and write the packed models.
 
     Args:
         run: the run.
@@ -115,7 +115,7 @@ def _row(run, bits, granularity, metrics, num_bytes):
 
 
 def write_table(path: pathlib.Path, rows: Sequence[dict]) -> None:
-    """Writes the rows of `measure` as CSV; None is empty."""
+    """Write the rows of `measure` as CSV; None is empty."""
     with whole(path, "w") as file:
         writer = csv.DictWriter(file, rows[0], lineterminator="\n")
         writer.writeheader()
@@ -123,7 +123,7 @@ def write_table(path: pathlib.Path, rows: Sequence[dict]) -> None:
 
 
 def show(rows: Sequence[dict], record: RunRecord, out: pathlib.Path) -> None:
-    """Prints the rows of `measure` and the directory of the files."""
+    """Print the rows of `measure` and the directory of the files."""
     from trainer.display.progress import Display
 
     display = Display()
@@ -145,7 +145,7 @@ def show(rows: Sequence[dict], record: RunRecord, out: pathlib.Path) -> None:
 
 
 def _checked_bits():
-    """Returns the numbers of bits; checks all flags without starting a backend."""
+    """Return the numbers of bits; check all flags without starting a backend."""
     if not FLAGS.run_dir:
         raise UserError("--run_dir is missing: the directory of the run to quantise")
     for value in FLAGS.bits:

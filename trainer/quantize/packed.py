@@ -58,7 +58,7 @@ def write(
     granularity: str,
     eval_loss: float | None,
 ) -> None:
-    """Quantises a model's weights and writes them.
+    """Quantise a model's weights and write them.
 
     Args:
         path: the file to write.
@@ -99,7 +99,7 @@ def write(
 
 
 def read(path: str | PathLike) -> tuple[dict, dict[str, Any]]:
-    """Reads a file written by `write`.
+    """Read a file written by `write`.
 
     Returns:
         (weights, equal to `rnn_zoo.quantization.quantize` of the original ones; dict with run_id,
@@ -136,7 +136,7 @@ def read(path: str | PathLike) -> tuple[dict, dict[str, Any]]:
 
 
 def load_model(path: str | PathLike) -> Any:
-    """Rebuilds the Keras model from a file; arguments and errors as for `read`."""
+    """Rebuild the Keras model from a file; arguments and errors as for `read`."""
     from rnn_zoo.model import build_model, set_weights
 
     weights, facts = read(path)
@@ -149,7 +149,7 @@ def load_model(path: str | PathLike) -> Any:
 
 
 def _fill(like, arrays, bits, granularity):
-    """Returns the list of weights, with the shapes of `like`."""
+    """Return the list of weights, with the shapes of `like`."""
     sizes = {
         "scales": sum(
             array.shape[-1] if granularity == "row" else 1 for array in like if is_matrix(array)

@@ -19,7 +19,7 @@ LARGEST_RATIO = 10
 
 
 def plot(path: str | PathLike, record: RunRecord, rows: Sequence[dict]) -> None:
-    """Plots metrics over bits, one curve per granularity, and those of the original weights.
+    """Plot metrics over bits, one curve per granularity, and those of the original weights.
 
     Args:
         path: PNG file to write.

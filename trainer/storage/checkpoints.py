@@ -36,7 +36,7 @@ class StrangeCheckpoint(DamagedCheckpoint):
 def write(
     directory: str | pathlib.Path, state: Mapping[str, Any], run: str = "", keep: int = 2
 ) -> None:
-    """Writes `step-N.safetensors`, where N is the state's step, and removes older files.
+    """Write `step-N.safetensors`, where N is the state's step, and remove older files.
 
     Files of later steps stay: they are damaged or another run's, and may be someone's last copy.
 
@@ -61,7 +61,7 @@ def write(
 
 
 def read(path: str | pathlib.Path, like: Any, part: str = "", run: str = "") -> Any:
-    """Reads a checkpoint into the structure of another state.
+    """Read a checkpoint into the structure of another state.
 
     Args:
         path: the file.
@@ -98,14 +98,14 @@ def read(path: str | pathlib.Path, like: Any, part: str = "", run: str = "") -> 
 
 
 def paths(directory: str | pathlib.Path) -> list[pathlib.Path]:
-    """Lists the checkpoints in a directory, oldest first."""
+    """List the checkpoints in a directory, oldest first."""
     return sorted(pathlib.Path(directory).glob("step-*.safetensors"))
 
 
 def latest(
     directory: str | pathlib.Path, like: Any, part: str = "", run: str = ""
 ) -> tuple[Any, list[str]]:
-    """Reads the newest undamaged checkpoint; arguments as for `read`.
+    """Read the newest undamaged checkpoint; arguments as for `read`.
 
     Returns:
         (state or None, list of problems with newer checkpoints).
@@ -115,7 +115,7 @@ def latest(
 
 
 def _latest(directory, like, part, run):
-    """Returns (state or None, its step or None, problems with newer checkpoints)."""
+    """Return (state or None, its step or None, problems with newer checkpoints)."""
     problems: list[DamagedCheckpoint] = []
     for path in reversed(paths(directory)):
         try:
@@ -126,7 +126,7 @@ def _latest(directory, like, part, run):
 
 
 def check_size(run: RunDirectory, record: RunRecord) -> None:
-    """Checks that a checkpoint has as many weights as a record states, before a model is built.
+    """Check that a checkpoint has as many weights as a record states, before a model is built.
 
     Raises:
         UserError: none has, so that the model might not fit into memory.
@@ -146,7 +146,7 @@ def check_size(run: RunDirectory, record: RunRecord) -> None:
 
 
 def newest_sha256(run: RunDirectory) -> str:
-    """Reads the digest of a run's newest readable checkpoint, without its arrays.
+    """Read the digest of a run's newest readable checkpoint, without its arrays.
 
     Raises:
         UserError: there is none.
@@ -164,7 +164,7 @@ def newest_sha256(run: RunDirectory) -> str:
 
 
 def latest_weights(run: RunDirectory, like: Any, say: Callable[[str], object] | None = None) -> Any:
-    """Reads the weights of a run's newest undamaged checkpoint.
+    """Read the weights of a run's newest undamaged checkpoint.
 
     Args:
         run: the run.
@@ -214,14 +214,14 @@ def _name(step):
 
 
 def _content(path):
-    """Returns the arrays and the metadata of a file."""
+    """Return the arrays and the metadata of a file."""
     with _opened(path) as file:
         arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         return arrays, file.metadata() or {}
 
 
 def _num_weights(path):
-    """Returns the number of weights in a file, which are not read."""
+    """Return the number of weights in a file, which are not read."""
     with _opened(path) as file:
         names = [name for name in file.keys() if name.startswith("weights/")]  # noqa: SIM118
         return sum(math.prod(file.get_slice(name).get_shape()) for name in names)
@@ -239,14 +239,14 @@ def _opened(path):
 
 
 def _named(state, part=""):
-    """Returns path -> leaf of a nested state, in `keras.tree`'s order."""
+    """Return path -> leaf of a nested state, in `keras.tree`'s order."""
     from rnn_zoo.functional import named
 
     return {f"{part}/{path}" if part else path: leaf for path, leaf in named(state).items()}
 
 
 def digest_of(arrays: Mapping[str, np.ndarray], text: str = "") -> str:
-    """Returns the SHA-256 of a text and of arrays with their names, types and shapes, in hex."""
+    """Return the SHA-256 of a text and of arrays with their names, types and shapes, in hex."""
     digest = hashlib.sha256(text.encode())
     for name in sorted(arrays):
         digest.update(f"{name} {arrays[name].dtype} {arrays[name].shape}\n".encode())

@@ -10,12 +10,12 @@ _EMPTY: tuple[Any, ...] = (None, {}, [])
 
 
 def plain(value: Any) -> Any:
-    """Returns the value after a round trip through JSON, which turns tuples into lists."""
+    """Return the value after a round trip through JSON, which turns tuples into lists."""
     return json.loads(json.dumps(value))
 
 
 def refuse_difference(subject: str, held: Mapping, wanted: Mapping, way_out: str) -> None:
-    """Raises a `UserError` that names the first setting that differs, if any does.
+    """Raise a `UserError` that names the first setting that differs, if any does.
 
     Args:
         subject: start of the message, such as "runs/a holds a run".

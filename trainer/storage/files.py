@@ -23,7 +23,7 @@ _WRITTEN = re.compile("trial_.*|given_.*|checkpoints|events")
 
 
 def remove_leftovers(directory: str | os.PathLike) -> None:
-    """Removes the temporary files that killed processes left; no other process may be writing.
+    """Remove the temporary files that killed processes left; no other process may be writing.
 
     `rnn_zoo.files.whole` removes those of the file that it writes, but checkpoints have new names.
 
@@ -37,7 +37,7 @@ def remove_leftovers(directory: str | os.PathLike) -> None:
 
 
 def refuse_link(path: str | os.PathLike) -> None:
-    """Refuses a symbolic link in place of a directory to write into or to remove files from.
+    """Refuse a symbolic link in place of a directory to write into or to remove files from.
 
     Raises:
         UserError: it is one.
@@ -50,14 +50,14 @@ def refuse_link(path: str | os.PathLike) -> None:
 
 
 def refuse_links(directory: str | os.PathLike) -> None:
-    """Calls `refuse_link` for the directories within one of a run or study."""
+    """Call `refuse_link` for the directories within one of a run or study."""
     for entry in _entries(directory, 1):
         if _WRITTEN.fullmatch(entry.name):
             refuse_link(entry)
 
 
 def _entries(directory, depth):
-    """Yields what is in a directory, and in those below it down to a depth; follows no links."""
+    """Yield what is in a directory, and in those below it down to a depth; follow no links."""
     with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(directory) as found:
         for entry in list(found):
             yield entry
@@ -67,7 +67,7 @@ def _entries(directory, depth):
 
 @contextlib.contextmanager
 def whole_directory(path: str | os.PathLike) -> Iterator[pathlib.Path]:
-    """Makes a temporary directory that replaces `path` when the block succeeds.
+    """Make a temporary directory that replaces `path` when the block succeeds.
 
     A directory that holds anything else than the new one, at any depth, is someone's. A kill
     leaves the old directory or the new one, but never a partial one. If it comes between
@@ -123,7 +123,7 @@ def whole_directory(path: str | os.PathLike) -> Iterator[pathlib.Path]:
 
 
 def remove(path: str | os.PathLike) -> None:
-    """Removes a directory with its content, or whatever is in its place; ignores errors."""
+    """Remove a directory with its content, or whatever is in its place; ignore errors."""
     if os.path.isdir(path) and not os.path.islink(path):
         shutil.rmtree(path, ignore_errors=True)
     else:  # `rmtree` would wait for a writer of a FIFO
@@ -132,7 +132,7 @@ def remove(path: str | os.PathLike) -> None:
 
 
 def read_bytes(path: str | os.PathLike, most: int | None = None) -> bytes:
-    """Reads a regular file.
+    """Read a regular file.
 
     Raises:
         OSError: it has more bytes than `most`, by default `MAX_BYTES`, or as in `open_regular`.
@@ -147,7 +147,7 @@ def read_bytes(path: str | os.PathLike, most: int | None = None) -> bytes:
 
 
 def open_to_append(path: str | os.PathLike, mode: str = "a", buffering: int = -1) -> IO[Any]:
-    """Opens a regular file to append to it, without following a symbolic link.
+    """Open a regular file to append to it, without following a symbolic link.
 
     Args:
         path: the file, which need not exist.
@@ -158,7 +158,7 @@ def open_to_append(path: str | os.PathLike, mode: str = "a", buffering: int = -1
 
 
 def open_regular(path: str | os.PathLike, flags: int = os.O_RDONLY) -> int:
-    """Opens a regular file, and returns its descriptor.
+    """Open a regular file, and return its descriptor.
 
     Raises:
         OSError: it cannot be opened, or is something else, such as a FIFO, which would block.
@@ -171,7 +171,7 @@ def open_regular(path: str | os.PathLike, flags: int = os.O_RDONLY) -> int:
 
 
 def is_full(error: BaseException) -> bool:
-    """Returns whether an exception reports a full disk or quota, also one of TensorFlow's."""
+    """Return whether an exception reports a full disk or quota, also one of TensorFlow's."""
     if isinstance(error, OSError):
         return error.errno in _FULL
     return any(os.strerror(number) in str(error) for number in _FULL)

@@ -56,7 +56,7 @@ class Damaged(UserError):
 def dumps(
     values: Mapping[str, Any], indent: int | None = None, allow_nan: bool = False, owner: str = ""
 ) -> str:
-    """Returns a dict as JSON, with a checksum as its last entry, and compact without `indent`.
+    """Return a dict as JSON, with a checksum as its last entry, and compact without `indent`.
 
     Args:
         values: the dict.
@@ -79,7 +79,7 @@ def _checksum(body, owner):
 
 
 def write(path: str | os.PathLike, values: Mapping[str, Any]) -> None:
-    """Replaces a file by a dict; see `dumps`."""
+    """Replace a file by a dict; see `dumps`."""
     with whole(path, "w") as file:
         file.write(dumps(values, indent=1) + "\n")
 
@@ -87,13 +87,13 @@ def write(path: str | os.PathLike, values: Mapping[str, Any]) -> None:
 def write_lines(
     path: str | os.PathLike, rows: Sequence[Mapping[str, Any]], owner: str = ""
 ) -> None:
-    """Replaces a file by a line per dict; see `dumps`."""
+    """Replace a file by a line per dict; see `dumps`."""
     with whole(path, "w") as file:
         file.writelines(dumps(row, owner=owner) + "\n" for row in rows)
 
 
 def read(path: str | os.PathLike, kind: Any) -> Any:
-    """Reads a file into a type; see `json_types`.
+    """Read a file into a type; see `json_types`.
 
     Raises:
         Damaged: see there.
@@ -103,7 +103,7 @@ def read(path: str | os.PathLike, kind: Any) -> Any:
 
 
 def read_lines(path: str | os.PathLike, kind: Any, owner: str = "") -> tuple[list[Any], list[str]]:
-    """Reads a file of one dict per line, to which another process may be appending.
+    """Read a file of one dict per line, to which another process may be appending.
 
     Args:
         path, kind: as for `read`; see `split`.
@@ -132,7 +132,7 @@ def read_lines(path: str | os.PathLike, kind: Any, owner: str = "") -> tuple[lis
 
 
 def split(path: str | os.PathLike) -> list[bytes]:
-    """Reads the lines of a file, after unpacking it if its name ends in `PACKED`.
+    """Read the lines of a file, after unpacking it if its name ends in `PACKED`.
 
     Raises:
         Damaged: it is not a whole file of `gzip`, unpacks to more than 256 MiB, or has more than
@@ -162,12 +162,12 @@ def _content(path):
 
 
 def summary(path: str | os.PathLike, problems: Sequence[str]) -> str:
-    """Describes the problems of a file of lines in one line."""
+    """Describe the problems of a file of lines in one line."""
     return f"{path} has {count(len(problems), 'damaged line')}, the first is {problems[0]}"
 
 
 def parse(content: bytes, kind: Any, place: str | os.PathLike, owner: str = "") -> Any:
-    """Reads a JSON text into a type.
+    """Read a JSON text into a type.
 
     Args:
         content: the text; its checksum is verified if it has one.
@@ -214,7 +214,7 @@ def _integer(digits):
 
 
 def _check_depth(values, place):
-    """Refuses deep nesting, at which copying and writing the values would fail."""
+    """Refuse deep nesting, at which copying and writing the values would fail."""
     level, depth = [values], 0
     while level:
         lists = [each.values() if isinstance(each, dict) else each for each in level]
@@ -225,7 +225,7 @@ def _check_depth(values, place):
 
 
 def is_text(values: Any) -> bool:
-    """Returns whether all texts in a value are UTF-8; names of files may be other bytes."""
+    """Return whether all texts in a value are UTF-8; names of files may be other bytes."""
     try:
         json.dumps(values, ensure_ascii=False).encode()
     except UnicodeEncodeError:
@@ -234,7 +234,7 @@ def is_text(values: Any) -> bool:
 
 
 def checked(values: Any, kind: Any, place: str | os.PathLike) -> Any:
-    """Reads parsed JSON into a type; arguments and errors as for `parse`."""
+    """Read parsed JSON into a type; arguments and errors as for `parse`."""
     try:
         return reader(kind)(values)
     except ValueError as error:

@@ -106,7 +106,7 @@ class Lease:
             ) from None
 
     def check(self) -> None:
-        """Checks that this process still holds the lease.
+        """Check that this process still holds the lease.
 
         Raises:
             LeaseLost: it was never acquired, or another process took it over, which happens if this
@@ -117,7 +117,7 @@ class Lease:
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Checks the lease, and prevents it from being taken over during a `with` statement.
+        """Check the lease, and prevent it from being taken over during a `with` statement.
 
         All changes of the directory's files belong in such a statement: otherwise a process that is
         suspended between check and change overwrites files of the next owner. Heartbeats wait for
@@ -131,7 +131,7 @@ class Lease:
             yield
 
     def release(self) -> None:
-        """Releases the lease if this process holds it."""
+        """Release the lease if this process holds it."""
         record = self._record
         if record is None or not self._is_mine():
             return
@@ -151,7 +151,7 @@ class Lease:
         return _parse(self._read()).get("token") == record["token"]
 
     def _take(self, silent):
-        """Takes the lease if its owner is dead; returns False if another process was faster."""
+        """Take the lease if its owner is dead; return False if another process was faster."""
         seen = self._read()
         if seen not in (None, silent):
             self._refuse_living(seen)
@@ -202,7 +202,7 @@ class Lease:
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        """Locks lease.lock during a `with` statement."""
+        """Lock lease.lock during a `with` statement."""
         with contextlib.ExitStack() as held:
             try:
                 held.enter_context(locked(self.directory / "lease.lock", self.patience))
@@ -231,7 +231,7 @@ class Watch:
         self._seen: dict[str | pathlib.Path, tuple[bytes, float]] = {}
 
     def is_free(self, directory: str | pathlib.Path) -> bool:
-        """Returns whether the lease on a directory is free or its owner dead.
+        """Return whether the lease on a directory is free or its owner dead.
 
         One that cannot be read counts as free: `Lease.acquire` says what is wrong with it.
         """
@@ -252,20 +252,20 @@ class Watch:
         return now - since > self.patience
 
     def silent(self, directory: str | pathlib.Path) -> bytes | None:
-        """Returns the lease of a dead remote owner, for `Lease.acquire`; None if there is none."""
+        """Return the lease of a dead remote owner, for `Lease.acquire`; None if there is none."""
         content, since = self._seen.get(directory, (None, math.inf))
         return content if time.monotonic() - since > self.patience else None
 
 
 def _content(directory: str | pathlib.Path) -> bytes | None:
-    """Reads a lease, which may be damaged; returns None if there is none."""
+    """Read a lease, which may be damaged; return None if there is none."""
     with contextlib.suppress(FileNotFoundError):
         return read_bytes(pathlib.Path(directory, "lease.json"), _MOST_BYTES)
     return None
 
 
 def _lives_here(owner):
-    """Returns whether the owner of a lease is alive; None if it is on another machine."""
+    """Return whether the owner of a lease is alive; None if it is on another machine."""
     # Process ids are comparable only within one boot and one namespace.
     here = _myself()
     if all(owner.get(key) == here[key] for key in ("host", "boot_id", "pid_namespace")):
@@ -275,7 +275,7 @@ def _lives_here(owner):
 
 
 def _myself():
-    """Makes a new record of this process as the owner."""
+    """Make a new record of this process as the owner."""
     return {
         "host": socket.gethostname(),
         "boot_id": _proc("sys/kernel/random/boot_id"),
@@ -288,7 +288,7 @@ def _myself():
 
 
 def _alive(pid, start):
-    """Returns whether the process with this id and start time is alive."""
+    """Return whether the process with this id and start time is alive."""
     # The start time tells it from a later process that was given the same id.
     now = _start(pid)
     if now is not None:
@@ -301,7 +301,7 @@ def _alive(pid, start):
 
 
 def _start(pid):
-    """Returns clock ticks from boot to a process's start, 0 for a zombie, None if unknown."""
+    """Return clock ticks from boot to a process's start, 0 for a zombie, None if unknown."""
     # The second field, the program's name in parentheses, may contain blanks and parentheses.
     fields = (_proc(f"{pid}/stat") or "").rpartition(")")[2].split()
     if not fields:
@@ -316,7 +316,7 @@ def _proc(name: str) -> str | None:
 
 
 def _parse(content: bytes | None) -> dict[str, Any]:
-    """Returns the owner's record; an empty one if there is none or it is damaged."""
+    """Return the owner's record; an empty one if there is none or it is damaged."""
     with contextlib.suppress(json_files.Damaged):
         return json_files.parse(content or b"", Owner, "lease.json")
     return {}

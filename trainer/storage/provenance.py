@@ -19,18 +19,18 @@ MIB = 2**20
 
 
 def now() -> str:
-    """Returns the time in UTC, in ISO format, to the second."""
+    """Return the time in UTC, in ISO format, to the second."""
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
 @functools.cache
 def of_process() -> dict[str, Any]:
-    """Returns host, command and commit of this process, as fields of a `RunRecord`."""
+    """Return host, command and commit of this process, as fields of a `RunRecord`."""
     return {"host": platform.node(), "command": command(sys.argv), "commit": commit()}
 
 
 def command(argv: list[str]) -> str:
-    """Returns a command line as it was typed, up to quotes, with escapes for what is not text.
+    """Return a command line as it was typed, up to quotes, with escapes for what is not text.
 
     Args:
         argv: as `sys.argv`, where the program is the path of a script or module.
@@ -48,7 +48,7 @@ def command(argv: list[str]) -> str:
 
 
 def commit(directory: str = ".") -> str | None:
-    """Returns the git commit of a directory, with "-dirty" if files differ.
+    """Return the git commit of a directory, with "-dirty" if files differ.
 
     None without git, and in a directory that is only looked at: git runs programs that a repository
     names in its settings.
@@ -66,7 +66,7 @@ def commit(directory: str = ".") -> str | None:
 
 
 def peak_memory(device_bytes: int | None) -> int:
-    """Returns the most memory in MiB that was in use.
+    """Return the most memory in MiB that was in use.
 
     Args:
         device_bytes: peak on the GPU; if None, that of this process is returned.

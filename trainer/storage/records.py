@@ -214,7 +214,7 @@ class RunRecord:
             raise UserError(problem)
 
     def _contradictions(self):
-        """Yields what does not fit together, which a checksum cannot tell, if there is one."""
+        """Yield what does not fit together, which a checksum cannot tell, if there is one."""
         named = {name: (getattr(self, name), field) for name, field in OF_CONFIG.items()}
         named |= {f"the hyperparameter {name}": (v, name) for name, v in self.hparams.items()}
         for name, (held, field) in named.items():
@@ -265,7 +265,7 @@ class RunRecord:
         return {home: self.versions.get(home) for home in map(home_of, named) if home}
 
     def check_data(self, data: Mapping[str, Any], path: str | os.PathLike) -> None:
-        """Raises a `UserError` if the data are not those that the run in `path` was measured on.
+        """Raise a `UserError` if the data are not those that the run in `path` was measured on.
 
         Args:
             data: what the task says about its data now, from `Task.describe`.
@@ -311,7 +311,7 @@ class RunDirectory:
         return any(self.checkpoints.glob("step-*.safetensors"))
 
     def check(self, resume: bool) -> RunRecord | None:
-        """Returns the record of the run to resume, or None for a new run; writes nothing.
+        """Return the record of the run to resume, or None for a new run; write nothing.
 
         Raises:
             UserError: the directory holds a run and `resume` is false, holds something else or
@@ -342,7 +342,7 @@ class RunDirectory:
         return None
 
     def create(self, record: RunRecord, documents: Mapping[str, str]) -> None:
-        """Makes the directory, writes the documents (file name -> text), then the record."""
+        """Make the directory, write the documents (file name -> text), then the record."""
         self.path.mkdir(parents=True, exist_ok=True)
         for name, text in documents.items():
             with whole(self.path / name, "w") as file:
@@ -350,7 +350,7 @@ class RunDirectory:
         self.write_record(record)
 
     def read_record(self) -> RunRecord:
-        """Reads `record.json`.
+        """Read `record.json`.
 
         Raises:
             UserError: it is missing or invalid.
@@ -374,11 +374,11 @@ class RunDirectory:
         json_files.write(self.record_path, dataclasses.asdict(record))
 
     def write_metrics(self, measurements: Sequence[dict], run: str) -> None:
-        """Writes all measurements of the run with this `identity`, one line each."""
+        """Write all measurements of the run with this `identity`, one line each."""
         json_files.write_lines(self.metrics_path, measurements, run)
 
     def read_metrics(self, run: str, up_to_step: int | None = None) -> list[dict]:
-        """Reads the measurements of a run.
+        """Read the measurements of a run.
 
         Args:
             run: `identity` of its record.
@@ -402,19 +402,19 @@ class RunDirectory:
         return [m for m in measurements if up_to_step is None or m["step"] <= up_to_step]
 
     def stranger(self, record: RunRecord) -> str | None:
-        """Says that the directory of a trial holds another run's record; None if it does not."""
+        """Say that the directory of a trial holds another run's record; None if it does not."""
         trial = _TRIAL.fullmatch(self.name)
         if not trial or trial[1] == record.run_id:
             return None
         return f"{self.path} holds the record of {record.run_id}"
 
     def refuse_stranger(self, record: RunRecord) -> None:
-        """Raises a UserError if the directory of a trial holds another run's record."""
+        """Raise a UserError if the directory of a trial holds another run's record."""
         if stranger := self.stranger(record):
             raise UserError(f"{stranger}; name that run's own directory, or restore this one")
 
     def gaps(self, record: RunRecord, step: int, measurements: Sequence[dict]) -> str | None:
-        """Says which measurements of the first `step` steps are lost; None if none is.
+        """Say which measurements of the first `step` steps are lost; None if none is.
 
         The trials of studies have no measurements.
         """
@@ -429,7 +429,7 @@ class RunDirectory:
 
 
 def versions() -> dict[str, str]:
-    """Returns the versions of Python and of the packages that affect the numbers."""
+    """Return the versions of Python and of the packages that affect the numbers."""
     import platform
     from importlib import metadata
 

@@ -54,7 +54,7 @@ __all__ = [
 
 
 def register(name: str, task_class: type[Task], summary: str = "") -> type[Task]:
-    """Adds a task to `TASKS`, in this process.
+    """Add a task to `TASKS`, in this process.
 
     Commands, configurations and sweeps then accept its name. Commands find a *dotted* name by
     importing its module: `--task=my_tasks.matches` imports `my_tasks`, which must be on Python's
@@ -121,7 +121,7 @@ def _check_class(task_class):
 
 
 def canonical_name(task: Any) -> str:
-    """Returns the name of a registered task.
+    """Return the name of a registered task.
 
     Raises:
         UserError: the name is unknown.

@@ -112,13 +112,13 @@ class _Line:
         self.codes = SPACE
 
     def put(self, symbol, position):
-        """Writes a symbol at positions (...)."""
+        """Write a symbol at positions (...)."""
         here = self.positions == position[..., None]
         self.codes = ops.where(here, symbol, self.codes)
         return self
 
     def write(self, number, position):
-        """Writes numbers (...) starting at positions (...)."""
+        """Write numbers (...) starting at positions (...)."""
         last = (position + _length(number) - 1)[..., None]
         place = last - self.positions
         value = ops.abs(number)[..., None]
@@ -145,7 +145,7 @@ def _length(number):
 
 @functools.cache
 def _unigram_entropy(num_steps, largest):
-    """Returns the entropy of a target character at a random step: the chance loss.
+    """Return the entropy of a target character at a random step: the chance loss.
 
     Of the pairs of integers in [-L, L], 2 L + 1 - |v| have the sum v.
     """
@@ -165,7 +165,7 @@ def _unigram_entropy(num_steps, largest):
 
 
 def _weight_with_digit(digit, size, first, largest):
-    """Returns Σ (largest + 1 - v) over 0 <= v <= largest with `digit` at the place of value `size`.
+    """Return Σ (largest + 1 - v) over 0 <= v <= largest with `digit` at the place of value `size`.
 
     These v form runs of length `size`, one per 10 · `size` integers; the first `first` runs are
     left out. The weights within a run, and the sums of the complete runs, are arithmetic series.

@@ -45,7 +45,7 @@ class Batch(NamedTuple):
         return None
 
     def dense(self) -> "Batch":
-        """Returns the same samples with their inputs as an array."""
+        """Return the same samples with their inputs as an array."""
         return self._replace(inputs=dense(self.inputs))
 
 
@@ -60,7 +60,7 @@ class WeightedBatch(NamedTuple):
     weights: Tensor
 
     def dense(self) -> "WeightedBatch":
-        """Returns the same samples with their inputs as an array."""
+        """Return the same samples with their inputs as an array."""
         return self._replace(inputs=dense(self.inputs))
 
 
@@ -125,12 +125,12 @@ class Task:
 
     @classmethod
     def default_options(cls) -> dict[str, Any]:
-        """Returns the constructor's arguments with their defaults."""
+        """Return the constructor's arguments with their defaults."""
         return {name: each.default for name, each in inspect.signature(cls).parameters.items()}
 
     @classmethod
     def check_options(cls, options: Iterable[str]) -> None:
-        """Checks the names of constructor arguments without building the task.
+        """Check the names of constructor arguments without building the task.
 
         Raises:
             UserError: the task has no option of that name.
@@ -145,7 +145,7 @@ class Task:
     def draw(
         self, data: Mapping[str, Tensor], split: str, seed: Any, step: Any, batch_size: int
     ) -> Batch | WeightedBatch:
-        """Makes one batch.
+        """Make one batch.
 
         Pure and compilable. The lane axes of `seed` and `step` come first in the batch.
 
@@ -159,13 +159,13 @@ class Task:
         raise NotImplementedError
 
     def most_samples(self, split: str) -> int | None:
-        """Returns after how many samples a split begins again; None if it does not."""
+        """Return after how many samples a split begins again; None if it does not."""
         return None
 
     def sweep(
         self, data: Mapping[str, Tensor], split: str, seed: Any, step: Any, batch_size: int
     ) -> WeightedBatch:
-        """Makes batch number `step` of one pass over a finite data set; arguments as for `draw`.
+        """Make batch number `step` of one pass over a finite data set; arguments as for `draw`.
 
         Returns:
             A `WeightedBatch` whose weights are 0 past the end of the data set.
@@ -175,7 +175,7 @@ class Task:
     def sample(
         self, split: str, seed: int, batch_size: int, step: int = 0
     ) -> Batch | WeightedBatch:
-        """Returns the batch of (split, seed, step), always the same, with inputs (B, T, I).
+        """Return the batch of (split, seed, step), always the same, with inputs (B, T, I).
 
         Raises:
             ValueError: unknown split.
@@ -195,7 +195,7 @@ class Task:
 
     @classmethod
     def step_losses(cls, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Returns the loss of each time step, summed over its outputs.
+        """Return the loss of each time step, summed over its outputs.
 
         A class method, so that a saved model's loss needs only the class, not the task's options.
 
@@ -209,7 +209,7 @@ class Task:
         raise NotImplementedError
 
     def loss(self, outputs: Tensor, batch: Batch | WeightedBatch) -> Tensor:
-        """Returns the training loss: the mean of `step_losses` over batch and scored steps.
+        """Return the training loss: the mean of `step_losses` over batch and scored steps.
 
         Args:
             outputs: (..., B, T, O), or (..., B, T', O) of the scored steps alone.
@@ -221,14 +221,14 @@ class Task:
         return self.mean(ops.mean(self.step_losses(*self.scored(outputs, batch)), axis=-1), batch)
 
     def metrics(self, outputs: Tensor, batch: Batch | WeightedBatch) -> Metrics:
-        """Returns the metrics to report: "loss" and the task's own, means over the batch.
+        """Return the metrics to report: "loss" and the task's own, means over the batch.
 
         Arguments are those of `loss`. Values are (...), or (..., K) for a metric of K numbers.
         """
         return {"loss": self.loss(outputs, batch)}
 
     def summarise(self, metrics: Metrics, units: int, num_params: int) -> Metrics:
-        """Adds metrics that depend on the whole split or on the model.
+        """Add metrics that depend on the whole split or on the model.
 
         Args:
             metrics: averages of `metrics` over the split, floats or lists of floats.
@@ -238,15 +238,15 @@ class Task:
         return metrics
 
     def objective(self, metrics: Metrics) -> float:
-        """Returns the number that the tuner minimises, given a split's averaged metrics."""
+        """Return the number that the tuner minimises, given a split's averaged metrics."""
         return metrics["loss"]
 
     def describe(self) -> dict[str, str | int | float]:
-        """Returns facts about the data for the run's record."""
+        """Return facts about the data for the run's record."""
         return {}
 
     def scored(self, outputs: Tensor, batch: Batch | WeightedBatch) -> tuple[Tensor, Tensor]:
-        """Returns outputs and targets at the scored steps; arguments are those of `loss`."""
+        """Return outputs and targets at the scored steps; arguments are those of `loss`."""
         if outputs.shape[-2] == self.num_steps:
             outputs = _cut(outputs, self.loss_steps, -2)
         shape = tuple(batch.targets.shape)
@@ -263,17 +263,17 @@ class Task:
         return outputs, _cut(batch.targets, self.loss_steps, self.target_time_axis)
 
     def mean(self, values: Tensor, batch: Batch | WeightedBatch) -> Tensor:
-        """Returns the mean of values (..., B) over the batch, weighted if the batch is."""
+        """Return the mean of values (..., B) over the batch, weighted if the batch is."""
         return ops.mean(values if batch.weights is None else values * batch.weights, axis=-1)
 
     def example(self, batch: Batch | WeightedBatch, index: int) -> str:
-        """Returns one sample as text for a person: characters or numbers."""
+        """Return one sample as text for a person: characters or numbers."""
         return rendering.example(batch, index)
 
     def answer(
         self, batch: Batch | WeightedBatch, index: int, outputs: Tensor, units: int | None = None
     ) -> str:
-        """Returns one sample as text, with the model's answer beside the right one.
+        """Return one sample as text, with the model's answer beside the right one.
 
         Args:
             batch: from `sample`.
@@ -284,7 +284,7 @@ class Task:
         return rendering.answer(self, batch, index, outputs)
 
     def dataset(self, split: str, batch_size: int, seed: int = 0) -> Any:
-        """Returns an endless `tf.data.Dataset` of the batches of `sample` for steps 0, 1, ...
+        """Return an endless `tf.data.Dataset` of the batches of `sample` for steps 0, 1, ...
 
         It yields (inputs, targets, weights (B, T)) for `keras.Model.fit`. A time step that is not
         scored has weight 0; weights average 1.
@@ -297,7 +297,7 @@ class Task:
         return pipeline.dataset(self, split, batch_size, seed)
 
     def keras_loss(self) -> Any:
-        """Returns the loss for `keras.Model.compile`, on outputs (B, T, O) of all time steps.
+        """Return the loss for `keras.Model.compile`, on outputs (B, T, O) of all time steps.
 
         The weights that `dataset` yields mask the steps that are not scored.
         """
@@ -306,7 +306,7 @@ class Task:
         return pipeline.TaskLoss(self)
 
     def keras_metrics(self) -> list[Any]:
-        """Returns a list for `weighted_metrics` of `keras.Model.compile`: the accuracy.
+        """Return a list for `weighted_metrics` of `keras.Model.compile`: the accuracy.
 
         The list is empty for tasks without right and wrong answers, such as regressions.
         """
@@ -338,7 +338,7 @@ class Coded(Task):
 
 
 def check_whole(low: int, high: int = 2**31 - 1, **options: Any) -> None:
-    """Checks that options are integers from `low` to `high`.
+    """Check that options are integers from `low` to `high`.
 
     Raises:
         UserError: naming the option and its value.
@@ -352,17 +352,17 @@ def check_whole(low: int, high: int = 2**31 - 1, **options: Any) -> None:
 
 
 def hits(logits: Tensor, codes: Tensor) -> Tensor:
-    """Returns 1 where the code (...) has the largest of the logits (..., K), else 0."""
+    """Return 1 where the code (...) has the largest of the logits (..., K), else 0."""
     return ops.cast(ops.argmax(logits, axis=-1) == codes, "float32")
 
 
 def cross_entropy(logits: Tensor, codes: Tensor) -> Tensor:
-    """Returns -log softmax(logits)[code] in nats, for logits (..., K) and integer codes (...)."""
+    """Return -log softmax(logits)[code] in nats, for logits (..., K) and integer codes (...)."""
     return ops.sparse_categorical_crossentropy(codes, logits, from_logits=True)
 
 
 def entropy(probabilities: Any) -> float:
-    """Returns the entropy of a distribution, -Σ p ln p, in nats."""
+    """Return the entropy of a distribution, -Σ p ln p, in nats."""
     p = np.asarray(probabilities)
     p = p[p > 0]
     return float(-np.sum(p * np.log(p)))

@@ -94,7 +94,7 @@ class Capacity(Task):
         return WeightedBatch(*batch, ops.cast(inside, "float32"))
 
     def _samples(self, data, seed, index):
-        """Returns the samples at positions `index` (..., B) of the data set."""
+        """Return the samples at positions `index` (..., B) of the data set."""
         words = counter_rng.bits_at(seed, "data", index, self.input_dim // 32 + 1)
         shifts = counter_rng.word(ops.arange(32, dtype="int32"))
         bits = ops.right_shift(words[..., None], shifts) & counter_rng.word(1)
@@ -150,7 +150,7 @@ class Capacity(Task):
 
 
 def least_inputs(num_samples: int) -> int:
-    """Returns the least n_in for studies of up to b samples: max(20, ⌈log2(1000 b)⌉).
+    """Return the least n_in for studies of up to b samples: max(20, ⌈log2(1000 b)⌉).
 
     Random inputs of n_in bits may coincide. On average, (b - 1) / 2^n_in other samples have the
     input of a given sample, and half of them have the opposite label; no network can store both.
@@ -160,7 +160,7 @@ def least_inputs(num_samples: int) -> int:
 
 
 def _information(library, p):
-    """Returns 1 + p log2 p + (1 - p) log2(1 - p), eq. (22) per sample; 0 for p below 1/2."""
+    """Return 1 + p log2 p + (1 - p) log2(1 - p), eq. (22) per sample; 0 for p below 1/2."""
     p = library.clip(p, 0.5, 1.0)
     q = 1 - p
     # x log x -> 0 for x -> 0: at p = 1 the second term is 0 log 1.

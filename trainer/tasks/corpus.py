@@ -85,7 +85,7 @@ class Corpus:
         return {"train": (0, first), "valid": (first, second), "eval": (second, self.size)}
 
     def describe(self) -> dict[str, str | int]:
-        """Returns the description of the corpus for a run's record."""
+        """Return the description of the corpus for a run's record."""
         which = "the full text8" if self.sha256 == TEXT8.sha256 else "not the full text8"
         return {
             # First, so that the refusal of another text names it.
@@ -103,7 +103,7 @@ def load(
     window: int = 51,
     cache_dir: str | None = None,
 ) -> Corpus:
-    """Reads, downloads or generates the corpus.
+    """Read, download or generate the corpus.
 
     If a source is not available, no other one is used instead.
 
@@ -147,7 +147,7 @@ def load(
 
 
 def mahoney_filter(text: str | bytes) -> bytes:
-    """Reduces any text to the 27 symbols, by the rules that made text8 from Wikipedia.
+    """Reduce any text to the 27 symbols, by the rules that made text8 from Wikipedia.
 
     A to Z become a to z, each digit becomes its name between spaces, and every run of other
     characters, including letters beyond ASCII, becomes one space. For example,
@@ -169,7 +169,7 @@ def mahoney_filter(text: str | bytes) -> bytes:
 
 
 def _encode(data, label, printer):
-    """Maps bytes to codes (n,).
+    """Map bytes to codes (n,).
 
     Indexing an array by the bytes would take eight bytes per character.
     """
@@ -189,7 +189,7 @@ def _encode(data, label, printer):
 
 
 def _read(path, label):
-    """Returns a file's unpacked bytes, and the shell command that prints them."""
+    """Return a file's unpacked bytes, and the shell command that prints them."""
     try:
         raw = read_bytes(path)
     except (OSError, ValueError) as error:  # of a path with a NUL
@@ -231,7 +231,7 @@ def _unpack(raw, kind, label):
 
 
 def _read_all(file, label):
-    """Reads an unpacked file to its end; a few megabytes can unpack to terabytes."""
+    """Read an unpacked file to its end; a few megabytes can unpack to terabytes."""
     with file:
         data = file.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
@@ -240,7 +240,7 @@ def _read_all(file, label):
 
 
 def _download(label, cache_dir):
-    """Returns the text of TEXT8, from the cached archive or else from its URL."""
+    """Return the text of TEXT8, from the cached archive or else from its URL."""
     import pooch  # imported here because only this source needs it
 
     base = os.path.expanduser(cache_dir or os.environ.get("KERAS_HOME") or "~/.keras")
@@ -265,7 +265,7 @@ def _download(label, cache_dir):
 
 
 def _progress():
-    """Returns a progress bar that ends a download when it becomes too large."""
+    """Return a progress bar that ends a download when it becomes too large."""
     import tqdm  # imported here as pooch is
 
     class Progress(tqdm.tqdm):
@@ -291,7 +291,7 @@ def _progress():
 
 
 def _make_readable(path, action, _):
-    """Makes a new file of a shared cache, created for its owner alone, readable by all users."""
+    """Make a new file of a shared cache, created for its owner alone, readable by all users."""
     if action != "fetch":
         os.chmod(path, 0o644)
     return path
@@ -302,7 +302,7 @@ def _line(error):
 
 
 def _pydoc_text():
-    """Returns Python's documentation, filtered, from a process in which nothing else is loaded."""
+    """Return Python's documentation, filtered, from a process in which nothing else is loaded."""
     script = os.path.join(os.path.dirname(__file__), "pydoc_text.py")
     printed = subprocess.run([sys.executable, "-I", script], check=True, stdout=subprocess.PIPE)
     return mahoney_filter(printed.stdout)

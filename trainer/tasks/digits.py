@@ -35,7 +35,7 @@ class Digits(Pixels):
 
 @functools.cache
 def _load() -> tuple[np.ndarray, np.ndarray]:
-    """Returns images (1797, 64) from 0 to 16, and labels."""
+    """Return images (1797, 64) from 0 to 16, and labels."""
     try:
         from sklearn.datasets import load_digits  # takes a second, which other tasks need not wait
     except ImportError:

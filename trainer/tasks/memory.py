@@ -80,7 +80,7 @@ class Memory(Task):
 
 
 def least_error(units: Any, dimensions: int = 64) -> Any:
-    """Returns the least squared error per dimension with N units: max(0, 1 - N / dimensions).
+    """Return the least squared error per dimension with N units: max(0, 1 - N / dimensions).
 
     The outputs, linear in N units, lie in an N-dimensional subspace, and the components of the
     vector have variance 1 (section 2.2).

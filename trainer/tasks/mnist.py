@@ -45,7 +45,7 @@ class MNIST(Pixels):
 
 @functools.lru_cache(maxsize=1)
 def _load(path):
-    """Returns images (n, 784), labels (n,), the number of training images, and a hash."""
+    """Return images (n, 784), labels (n,), the number of training images, and a hash."""
     try:
         # TFDS would ask the network for gs:// and the like, which a run directory may name.
         if path is not None and not os.path.isdir(os.path.expanduser(path)):

@@ -88,14 +88,14 @@ class Parens(Task):
         return "\n".join(lines)
 
     def _texts(self, batch, index):
-        """Returns the text of each stream of one sample."""
+        """Return the text of each stream of one sample."""
         symbols = ops.convert_to_numpy(batch.inputs[index])
         symbols = symbols.reshape(self.num_steps, self.streams, -1).argmax(-1)
         return ["".join(self.vocabulary[symbol] for symbol in stream) for stream in symbols.T]
 
     @classmethod
     def _right(cls, outputs, counts):
-        """Returns 1 for each right count, else 0: (..., B, S, 10)."""
+        """Return 1 for each right count, else 0: (..., B, S, 10)."""
         return ops.cast(ops.argmax(cls._logits(outputs), axis=-1) == counts, "float32")
 
     @classmethod
@@ -104,7 +104,7 @@ class Parens(Task):
 
 
 def _counts(symbols):
-    """Returns the counts (..., T, 10) after each of the symbols (..., T, 10)."""
+    """Return the counts (..., T, 10) after each of the symbols (..., T, 10)."""
     opening = 2 * ops.arange(len(PAIRS), dtype="int32")
     change = ops.cast(symbols == opening, "int32") - ops.cast(symbols == opening + 1, "int32")
 
@@ -118,7 +118,7 @@ def _counts(symbols):
 
 
 def _count_distribution(num_steps):
-    """Returns the distribution of the count after T steps from 0.
+    """Return the distribution of the count after T steps from 0.
 
     Each step is +1 with probability 1/40 and -1 with probability 1/40.
     """

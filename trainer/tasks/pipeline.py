@@ -82,7 +82,7 @@ class TaskAccuracy(_OfTask, keras.metrics.Mean):
 
 
 def _find(path):
-    """Returns the class at a dotted path, in modules that are loaded already.
+    """Return the class at a dotted path, in modules that are loaded already.
 
     A saved model must not choose which modules are imported.
 

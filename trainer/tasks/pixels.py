@@ -82,7 +82,7 @@ class Pixels(Coded):
 
 
 def pixel_order(num_steps: int, permuted: bool, permutation_seed: int) -> np.ndarray:
-    """Returns the order in which pixels are read: row by row, or at random.
+    """Return the order in which pixels are read: row by row, or at random.
 
     Args:
         num_steps: number of pixels.

@@ -47,7 +47,7 @@ class _Docs(pydoc.TextDoc):
 
 
 def text() -> str:
-    """Returns the documentation of _MODULES and of Python's topics."""
+    """Return the documentation of _MODULES and of Python's topics."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         topics = importlib.import_module("pydoc_data.topics").topics

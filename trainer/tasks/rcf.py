@@ -111,14 +111,14 @@ class RCF(Task):
 
 @functools.lru_cache(maxsize=2)
 def _weights_and_ends(num_samples):
-    """Returns Z and ends (N,): point i is drawn for words in [ends[i - 1], ends[i])."""
+    """Return Z and ends (N,): point i is drawn for words in [ends[i - 1], ends[i])."""
     weights = 1 / (np.arange(1, num_samples + 1) + TAU)
     ends = np.cumsum(weights / weights.sum()) * 2.0**32
     return weights.sum(), np.minimum(ends, 2.0**32 - 1).astype("uint32")
 
 
 def _first_end_above(ends, words):
-    """Returns the first i with words < ends[i], by bisection, for sorted ends (N,)."""
+    """Return the first i with words < ends[i], by bisection, for sorted ends (N,)."""
     low = ops.zeros_like(words, dtype="int32")
     high = ops.full_like(low, ends.shape[0] - 1)
     for _ in range(math.ceil(math.log2(ends.shape[0])) if ends.shape[0] > 1 else 0):

@@ -21,16 +21,16 @@ def answer(task: Any, batch: Any, index: int, outputs: Any) -> str:
 
 
 def scored_sample(task: Any, batch: Any, index: int, outputs: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Returns outputs (T', O) and targets (T', ...) of one sample at the scored steps."""
+    """Return outputs (T', O) and targets (T', ...) of one sample at the scored steps."""
     given, true = (ops.convert_to_numpy(part[index]) for part in task.scored(outputs, batch))
     return given, true
 
 
 def numbers(array: np.ndarray) -> str:
-    """Formats an array to two decimals; long ones are abbreviated."""
+    """Format an array to two decimals; long ones are abbreviated."""
     return np.array2string(np.asarray(array), precision=2, threshold=100)
 
 
 def verdict(is_right: bool) -> str:
-    """Returns "right" or "wrong"."""
+    """Return "right" or "wrong"."""
     return "right" if is_right else "wrong"

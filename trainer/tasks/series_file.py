@@ -46,7 +46,7 @@ class Series:
         return {"train": (0, first), "valid": (first, second), "eval": (second, size)}
 
     def last_value_loss(self, horizon: int, first: int, stop: int) -> float:
-        """Returns the loss of repeating the last value, over all windows of the split eval.
+        """Return the loss of repeating the last value, over all windows of the split eval.
 
         This is the mean of (x[t + horizon] - x[t])² over columns, windows and their steps t from
         `first` to `stop` - 1.
@@ -65,13 +65,13 @@ class Series:
         return loss
 
     def describe(self) -> dict[str, Any]:
-        """Returns the description of the series for a run's record."""
+        """Return the description of the series for a run's record."""
         rows, columns = self.values.shape
         return {"sha256": self.sha256, "rows": rows, "columns": columns}
 
 
 def load(path: str | os.PathLike[str] | None, window: int) -> Series:
-    """Reads and standardises a series.
+    """Read and standardise a series.
 
     Args:
         path: the file, `FORMS`.
@@ -98,7 +98,7 @@ def load(path: str | os.PathLike[str] | None, window: int) -> Series:
 
 
 def _stamp(file):
-    """Returns the file's modification time, or None if it cannot be read."""
+    """Return the file's modification time, or None if it cannot be read."""
     try:
         return os.stat(file).st_mtime_ns
     except OSError:
@@ -107,7 +107,7 @@ def _stamp(file):
 
 @functools.lru_cache(maxsize=1)
 def _read(file, label, stamp):
-    """Reads a file, and keeps the last one in memory for all trials of a process."""
+    """Read a file, and keep the last one in memory for all trials of a process."""
     try:
         raw = read_bytes(file)
     except OSError as error:

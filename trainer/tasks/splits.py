@@ -15,7 +15,7 @@ Ranges = Mapping[str, tuple[int, int]]
 
 
 def bounds(ranges: Ranges, split: Any) -> tuple[Any, Any]:
-    """Returns the start and the stop of a split, given by its name or number."""
+    """Return the start and the stop of a split, given by its name or number."""
     if isinstance(split, str):
         return ranges[split]
     table = np.array([ranges[name] for name in SPLITS], "int32")
@@ -26,7 +26,7 @@ def bounds(ranges: Ranges, split: Any) -> tuple[Any, Any]:
 def windows(
     ranges: Ranges, split: Any, seed: Any, step: Any, batch_size: int, length: int
 ) -> Tensor:
-    """Draws the positions of windows within a split, each window with equal probability.
+    """Draw the positions of windows within a split, each window with equal probability.
 
     Args:
         ranges: the splits.

@@ -42,7 +42,7 @@ class Symbols(Coded):
 
 
 def places(words: Any, count: int) -> tuple[Any, Any]:
-    """Chooses places for items that keep their order.
+    """Choose places for items that keep their order.
 
     Args:
         words: (..., M) random words, one per place.
@@ -57,7 +57,7 @@ def places(words: Any, count: int) -> tuple[Any, Any]:
 
 
 def over_time(step: Callable, states: Any, *inputs: Any) -> tuple[Any, ...]:
-    """Follows an automaton over time, the last axis of its inputs.
+    """Follow an automaton over time, the last axis of its inputs.
 
     Args:
         step: maps states and inputs, all (...), to a tuple of the next states.

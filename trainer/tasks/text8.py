@@ -98,12 +98,12 @@ class Text8(Coded):
 
 @functools.lru_cache(maxsize=1)
 def _load(path, source, window, stamp):
-    """Calls `corpus.load`, and keeps the last corpus in memory for all trials of a process."""
+    """Call `corpus.load`, and keep the last corpus in memory for all trials of a process."""
     return corpus.load(path, source, window)
 
 
 def _stamp(path):
-    """Returns the file's modification time, or None if `corpus.load` will fail."""
+    """Return the file's modification time, or None if `corpus.load` will fail."""
     try:
         return os.stat(os.path.expanduser(path)).st_mtime_ns
     except OSError:

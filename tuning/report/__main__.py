@@ -116,7 +116,7 @@ def _check_published(path):
 
 
 def run():
-    """Runs the command line."""
+    """Run the command line."""
     cli.run(main, FLAGS, USAGE)
 
 

@@ -30,7 +30,7 @@ _FAR = 10
 
 
 def draw(cells: pd.DataFrame, bits: str) -> Chart | None:
-    """Draws the cells of `Atlas.table` that have both numbers; returns None if there are none.
+    """Draw the cells of `Atlas.table` that have both numbers; return None if there are none.
 
     The paper's cells have their own colours. Marks are filled for cells with a forget gate.
 
@@ -75,7 +75,7 @@ def _mark(chart, arch, place, low, high):
 
 
 def _name(chart, archs, places):
-    """Writes each name at the place around its mark that covers the least of marks and names."""
+    """Write each name at the place around its mark that covers the least of marks and names."""
     scale = chart.figure.dpi / 72
     marks = chart.axes.transData.transform(places)
     taken = np.hstack([marks - 3 * scale, marks + 3 * scale]).tolist()

@@ -13,7 +13,7 @@ _DIGITS = 6
 
 
 def files(of: atlas.Atlas, trials: pd.DataFrame, runs: str) -> dict[str, str | bytes]:
-    """Returns the content of each file by its path in the report.
+    """Return the content of each file by its path in the report.
 
     Args:
         of: the atlas.
@@ -57,7 +57,7 @@ def _measured(cells, columns):
 
 
 def _packed(cells):
-    """Converts the table to columns for the page."""
+    """Convert the table to columns for the page."""
     kinds = {name: "text" if name in atlas.FACTS else "measured" for name in cells}
     columns = [{"name": name, "label": name, "kind": kind} for name, kind in kinds.items()]
     return {"columns": columns, "values": [list(map(_value, cells[name])) for name in cells]}

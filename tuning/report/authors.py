@@ -50,7 +50,7 @@ _NONLINEARITY = {"irnn": "relu", "lstm": "tanh"}
 
 
 def read(directory: str | os.PathLike) -> pd.DataFrame:
-    """Reads every `*.p` file below a directory.
+    """Read every `*.p` file below a directory.
 
     Returns:
         DataFrame in the format of `trials.read`, with source "published". Each combination of task,
@@ -91,7 +91,7 @@ def _rows(path, stem):
 
 
 def _row(values, stem, number):
-    """Makes a row of `trials.read`; raises ValueError if a name is unknown or a value is bad."""
+    """Make a row of `trials.read`; raise ValueError if a name is unknown or a value is bad."""
     for name, known in (("task_type", _TASKS), ("architecture", ARCHS)):
         if values[name] not in known:
             raise ValueError(f"unknown {name} {values[name]!r}; choose from {', '.join(known)}")
@@ -139,7 +139,7 @@ def _row(values, stem, number):
 
 
 def _results(task, values, num_params, is_unrolled):
-    """Returns status, losses and task metrics; a run that lacks a loss has diverged."""
+    """Return status, losses and task metrics; a run that lacks a loss has diverged."""
     losses = {name: _finite(values[name]) for name in ("train_loss", "valid_loss", "eval_loss")}
     if None in losses.values():
         return {"status": "infeasible"}
@@ -165,7 +165,7 @@ def _finite(value):
 
 @functools.cache
 def _units(task, arch, depth, budget):
-    """Returns the units per layer that fill the budget; None if no figure needs them."""
+    """Return the units per layer that fill the budget; None if no figure needs them."""
     if task not in _DIMENSIONS:
         return None
     try:
@@ -176,5 +176,5 @@ def _units(task, arch, depth, budget):
 
 @functools.cache
 def _chance_loss(task):
-    """Returns the chance loss of a hard task, to tell if it is solved; None for other tasks."""
+    """Return the chance loss of a hard task, to tell if it is solved; None for other tasks."""
     return TASKS[task]().chance_loss if task in ("parens", "arithmetic") else None

@@ -49,7 +49,7 @@ def run(
     style_file: str | os.PathLike | None = None,
     atlas_files: Sequence[str] = (),
 ) -> None:
-    """Writes the report of a directory of runs.
+    """Write the report of a directory of runs.
 
     OUT/index.html    the page
     OUT/figures/      one PDF, one SVG and one PNG per figure
@@ -126,7 +126,7 @@ def run(
 
 
 def _sources(table, runs, published_trials):
-    """Returns (trials, the same in words, name) of each source of trials, measured ones first."""
+    """Return (trials, the same in words, name) of each source of trials, measured ones first."""
     sources = [("rnn-zoo", "trial", runs), ("published", "published trial", published_trials)]
     parts = [(table[table.source == source], noun, path) for source, noun, path in sources if path]
     found = []
@@ -137,12 +137,12 @@ def _sources(table, runs, published_trials):
 
 
 def _name(path):
-    """Returns a path as the user gave it, but the directory's own name for "." and the like."""
+    """Return a path as the user gave it, but the directory's own name for "." and the like."""
     return str(path) if str(path).strip("./") else pathlib.Path(path).resolve().name
 
 
 def _choose(names, panels):
-    """Returns the panels with the given names, in the report's order."""
+    """Return the panels with the given names, in the report's order."""
     if names is None:
         return panels
     if unknown := [name for name in names if name not in panels]:
@@ -151,7 +151,7 @@ def _choose(names, panels):
 
 
 def _draw(panels, trials, excluded):
-    """Returns name -> (panel, chart or None, caption)."""
+    """Return name -> (panel, chart or None, caption)."""
     # Figures select many times, which takes longer with long columns that they do not use.
     trials = trials.drop(columns=["hparams", "curve", "validation"])
     of_task, drawn = dict(list(trials.groupby("task", observed=True))), {}
@@ -163,7 +163,7 @@ def _draw(panels, trials, excluded):
 
 
 def _read(runs, published_trials):
-    """Returns the trials of the report, those that it leaves out, and the problems."""
+    """Return the trials of the report, those that it leaves out, and the problems."""
     own, problems = trials.read(runs, everything=True) if runs else (trials.frame([]), [])
     problems = [*problems, *trials.left_out(own)]
     # A name in a file may hold line ends, and each problem is a line.
@@ -195,7 +195,7 @@ def _contents(figures, tables):
 
 
 def _write(out, contents):
-    """Writes files that are all made, so that a kill hardly leaves old ones beside new ones."""
+    """Write files that are all made, so that a kill hardly leaves old ones beside new ones."""
     for name in _FOLDERS:
         (out / name).mkdir(parents=True, exist_ok=True)
     for name, content in contents.items():
@@ -216,7 +216,7 @@ def _markdown(table, shares):
 
 
 def _judge(trials):
-    """Checks all claims; returns a DataFrame with one row per claim.
+    """Check all claims; return a DataFrame with one row per claim.
 
     Trials with the paper's optimizers decide. Each other optimizer has columns of its own.
     """

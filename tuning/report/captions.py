@@ -102,7 +102,7 @@ def _sizes(trials):
 
 
 def _lost(trials):
-    """Names the architectures that a chart summarises but has no point of."""
+    """Name the architectures that a chart summarises but has no point of."""
     for arch in in_order(trials.arch):
         has_diverged = (trials.status[trials.arch == arch] == "infeasible").all()
         why = "diverged" if has_diverged else "lack this measure"
@@ -148,7 +148,7 @@ def _count(trials):
 
 
 def _fewer(selected, most):
-    """Names the architectures whose studies all have fewer trials than others."""
+    """Name the architectures whose studies all have fewer trials than others."""
     sizes = selected.groupby(["arch", "study"], observed=True).size()
     largest = sizes.groupby("arch", observed=True).max()
     fewer = [

@@ -41,7 +41,7 @@ METADATA: dict[str, dict[str, None]] = {
 
 
 def _styled(method: Callable) -> Callable:
-    """Runs a method of a `Chart` in the chart's style."""
+    """Run a method of a `Chart` in the chart's style."""
 
     @functools.wraps(method)
     def run(self, *args, **kwargs):
@@ -120,7 +120,7 @@ class Chart:
 
     @_styled
     def line(self, table, arch, dashes="-"):
-        """Draws an architecture's line with marks at columns x and y; each point is a run.
+        """Draw an architecture's line with marks at columns x and y; each point is a run.
 
         Columns low and high, if there are any, are drawn as bars.
         """
@@ -128,11 +128,11 @@ class Chart:
 
     @_styled
     def marks(self, table, arch):
-        """Draws an architecture's marks at columns x and y, with bars as `line` does."""
+        """Draw an architecture's marks at columns x and y, with bars as `line` does."""
         self._drawn(table, arch, self._plot(table, arch, "none"))
 
     def _plot(self, table, arch, dashes):
-        """Draws marks, the line through them and their bars; returns the line."""
+        """Draw marks, the line through them and their bars; return the line."""
         colour, marker = self._colour(arch), style.look(arch)[1]
         (line,) = self.axes.plot(
             table.x, table.y, linestyle=dashes, color=colour, alpha=self._alpha, marker=marker,
@@ -155,7 +155,7 @@ class Chart:
         return *caps, *bars
 
     def _aside(self, table, arch, artists):
-        """Moves marks with bars aside, in turn to the right and left, from others at their x."""
+        """Move marks with bars aside, in turn to the right and left, from others at their x."""
         earlier = sum(name == arch and not xs.isdisjoint(table.x) for name, xs in self._with_bars)
         self._with_bars.append((arch, set(table.x)))
         shift = SHIFT * ((earlier + 1) // 2) * (-1) ** (earlier + 1)
@@ -166,7 +166,7 @@ class Chart:
 
     @_styled
     def dots(self, table, arch):
-        """Draws an architecture's small dots at columns x and y; each is a run."""
+        """Draw an architecture's small dots at columns x and y; each is a run."""
         self.axes.scatter(
             table.x,
             table.y,
@@ -180,7 +180,7 @@ class Chart:
 
     @_styled
     def curve(self, table, arch, dashes="-", step=False):
-        """Draws an architecture's line through columns x and y; its points are not single runs.
+        """Draw an architecture's line through columns x and y; its points are not single runs.
 
         A line of one point is a mark. Columns low and high, if there are any, are drawn as a band.
         """
@@ -207,7 +207,7 @@ class Chart:
 
     @_styled
     def box(self, values, position, arch):
-        """Draws quartiles, median, and whiskers of up to 1.5 interquartile ranges."""
+        """Draw quartiles, median, and whiskers of up to 1.5 interquartile ranges."""
         parts = self.axes.boxplot(
             values,
             positions=[position],
@@ -221,14 +221,14 @@ class Chart:
 
     @_styled
     def theory(self, x, y, label):
-        """Draws a theoretical line, which has no runs behind it."""
+        """Draw a theoretical line, which has no runs behind it."""
         style = {"color": self.ink, "linewidth": 1, "linestyle": (0, (1, 1)), "zorder": 0}
         (line,) = self.axes.plot(x, y, marker="", **style)
         self.entry(label, line)
 
     @_styled
     def level(self, y, label):
-        """Draws a horizontal line across the axes, such as the chance loss, with its name."""
+        """Draw a horizontal line across the axes, such as the chance loss, with its name."""
         self.axes.axhline(y, color=self.ink, linewidth=0.8, zorder=0)
         self.axes.annotate(
             label, (1, y), (3, 0), xycoords=self.axes.get_yaxis_transform(), va="center",
@@ -237,7 +237,7 @@ class Chart:
 
     @_styled
     def above(self, x, text, align="center"):
-        """Writes a small text above the axes."""
+        """Write a small text above the axes."""
         self.axes.annotate(
             text, (x, 1), (0, 2), xycoords=self.axes.get_xaxis_transform(), ha=align,
             textcoords="offset points", fontsize=self.style["legend.fontsize"], color=self.ink,
@@ -245,7 +245,7 @@ class Chart:
 
     @_styled
     def categories(self, archs, with_y=False):
-        """Names architectures at 0, 1, ... of the x axis, slanted if they are long, or of both."""
+        """Name architectures at 0, 1, ... of the x axis, slanted if they are long, or of both."""
         names = [printable(label(arch)) for arch in archs]
         is_long = len(names) * max(map(len, names)) > MOST_LETTERS
         slant = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"} if is_long else {}
@@ -255,7 +255,7 @@ class Chart:
 
     @_styled
     def whole_numbers(self, places=None):
-        """Labels the x axis with whole numbers: those given, or a few."""
+        """Label the x axis with whole numbers: those given, or a few."""
         if places is not None:
             self.axes.set_xticks(places)
         else:
@@ -268,16 +268,16 @@ class Chart:
         self.entry(label, line)
 
     def note(self, sentence):
-        """Adds a sentence to the caption, once."""
+        """Add a sentence to the caption, once."""
         if sentence not in self.notes:
             self.notes.append(sentence)
 
     def record(self, table, arch):
-        """Adds the runs of a table to the points, at columns x and y."""
+        """Add the runs of a table to the points, at columns x and y."""
         self._points.append(table.assign(arch=arch)[_POINT].reset_index(drop=True))
 
     def entry(self, label, artist):
-        """Adds an entry to the key unless there is one with this label."""
+        """Add an entry to the key unless there is one with this label."""
         self._entries.setdefault(label, artist)
 
     def _number(self, arch):
@@ -348,7 +348,7 @@ class Chart:
         }
 
     def _lay_out(self):
-        """Labels log axes, places the key and positions the axes, once all marks are drawn.
+        """Label log axes, place the key and position the axes, once all marks are drawn.
 
         An axis with no value above 0 becomes linear.
         """
@@ -373,7 +373,7 @@ class Chart:
 
 
 def _with_palette(png: bytes) -> bytes:
-    """Returns a PNG without transparency, in 256 colours, which takes a third of the bytes."""
+    """Return a PNG without transparency, in 256 colours, which takes a third of the bytes."""
     picture, file = Image.open(io.BytesIO(png)), io.BytesIO()
     few = picture.convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     few.save(file, "png", optimize=True, dpi=picture.info["dpi"])

@@ -41,7 +41,7 @@ def main():
 
 
 def run():
-    """Runs the command line."""
+    """Run the command line."""
     cli.run(main, FLAGS, USAGE)
 
 

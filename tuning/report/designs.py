@@ -51,7 +51,7 @@ class Design(NamedTuple):
     grows: str = "num_trials"
 
     def studies(self, scale: int, longer: int = 1) -> tuple[Point, ...]:
-        """Returns the studies with `scale` times the trials or seeds, `longer` times the steps."""
+        """Return the studies with `scale` times the trials or seeds, `longer` times the steps."""
         points = [{**p, "train_steps": longer * p["train_steps"]} for p in self.smallest]
         if self.grows == "num_trials":
             return tuple({**p, "num_trials": scale * p["num_trials"]} for p in points)
@@ -64,7 +64,7 @@ class Design(NamedTuple):
 
 
 def key(point: Point) -> tuple:
-    """Returns a key of the settings that all trials of a study share."""
+    """Return a key of the settings that all trials of a study share."""
     names = (
         *("task", "arch", "depth", "num_params", "algorithm", "seed", "train_steps"),
         *("activation", "optimizer"),
@@ -75,7 +75,7 @@ def key(point: Point) -> tuple:
 
 
 def product(task: str, **values: Any) -> tuple[Point, ...]:
-    """Returns a study of a task for each combination of the lists; other values are shared."""
+    """Return a study of a task for each combination of the lists; other values are shared."""
     lists = {n: v if isinstance(v, (list, tuple)) else [v] for n, v in values.items()}
     shared = {
         "task": task,
@@ -92,7 +92,7 @@ def product(task: str, **values: Any) -> tuple[Point, ...]:
 def capacity(
     arch: Iterable[str], trials: int, sizes: Iterable[int] = _SIZES, **values: Any
 ) -> tuple[Point, ...]:
-    """Returns capacity studies at several sizes."""
+    """Return capacity studies at several sizes."""
     options = values.pop("task_options", [{}])
     return tuple(
         point
@@ -185,7 +185,7 @@ DESIGNS: dict[str, Design] = {
 
 
 def entries(points: Iterable[Point], merge: bool) -> list[dict[str, Any]]:
-    """Returns studies as entries of a `SweepConfig.grid`, in the order of their first study.
+    """Return studies as entries of a `SweepConfig.grid`, in the order of their first study.
 
     Values that may vary are written as lists, even single ones, because listed values are part of
     a study's name. Studies thus keep their names as the grid grows.

@@ -28,7 +28,7 @@ _FEASIBLE = "Medians are of the trials that did not diverge."
 def layers(
     trials: pd.DataFrame, chart: Chart, select: Select, others: bool = True
 ) -> Iterator[pd.DataFrame]:
-    """Yields the selected trials of each source, the authors' first; these are faint under others.
+    """Yield the selected trials of each source, the authors' first; these are faint under others.
 
     Trials with optimizers that the paper lacks follow in layers of their own if `others` is set. If
     the chart `is_split`, so do trials with other settings.
@@ -45,7 +45,7 @@ def layers(
 
 
 def _groups(layer, chart):
-    """Yields the groups of a layer that the chart tells apart."""
+    """Yield the groups of a layer that the chart tells apart."""
     if not chart.is_split:
         yield layer
         return
@@ -112,7 +112,7 @@ def seeds_of(trials: pd.DataFrame, by: Iterable[str]) -> pd.Series:
 
 
 def by_size(chart: Chart, trials: pd.DataFrame, select: Select, x: str, y: str) -> None:
-    """Draws a line per architecture and depth through the best trial of each size.
+    """Draw a line per architecture and depth through the best trial of each size.
 
     Args:
         chart: the empty chart.
@@ -145,7 +145,7 @@ def by_group(
     y: str,
     others: bool = True,
 ) -> None:
-    """Draws a line per architecture through the best trial of each group, as `by_size` does."""
+    """Draw a line per architecture through the best trial of each group, as `by_size` does."""
     for layer in layers(trials, chart, select, others):
         table = note_seeds(chart, over_seeds(layer, by, x, y))
         for arch in in_order(table.arch):
@@ -177,7 +177,7 @@ def note_seeds(chart: Chart, table: pd.DataFrame) -> pd.DataFrame:
 
 
 def chance(chart: Chart, levels: pd.Series, is_always_shown: bool = False) -> None:
-    """Draws the line of chance, or puts it into the caption if it is far from all points.
+    """Draw the line of chance, or put it into the caption if it is far from all points.
 
     Args:
         chart: the chart.
@@ -205,7 +205,7 @@ def by_trial(
     dashes: Any = "-",
     has_band: bool = True,
 ) -> None:
-    """Draws a running statistic of each architecture over the trials of its studies.
+    """Draw a running statistic of each architecture over the trials of its studies.
 
     Args:
         chart: the chart.

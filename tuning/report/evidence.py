@@ -30,16 +30,16 @@ class Evidence:
         self._rows = {key: rows for key, rows in searched.groupby(pd.Series(keys, searched.index))}
 
     def count(self, point: Point) -> int:
-        """Returns the number of trials of a study."""
+        """Return the number of trials of a study."""
         return len(self._rows.get(designs.key(point), ()))
 
     def places(self, point: Point) -> list[str]:
-        """Returns the directories that hold trials of a study."""
+        """Return the directories that hold trials of a study."""
         rows = self._rows.get(designs.key(point))
         return [] if rows is None else sorted(map(str, rows.study.unique()))
 
     def completed(self, studies: Sequence[Point], generator: np.random.Generator) -> pd.DataFrame:
-        """Returns the existing trials, and simulated ones up to the size of each study.
+        """Return the existing trials, and simulated ones up to the size of each study.
 
         New studies are simulated as if the paper were right. The best trial of a begun search is
         known, so its remaining trials are simulated around a limit that fits this best. Where rules
@@ -61,7 +61,7 @@ class Evidence:
 
 
 def _remaining(point, rows, generator):
-    """Returns the remaining trials of a begun study."""
+    """Return the remaining trials of a begun study."""
     count = len(rows)
     if point["task"] not in OF_BESTS and count >= DRAWN:
         weights = generator.dirichlet(np.ones(count))
@@ -78,7 +78,7 @@ def _remaining(point, rows, generator):
 
 
 def _scaled(rows, factor):
-    """Returns trials that have learned `factor` times as much."""
+    """Return trials that have learned `factor` times as much."""
     if (rows.task == "capacity").all():
         names = ["bits", "bits_per_parameter", "objective"]
         return rows.assign(**{name: factor * rows[name] for name in names})
@@ -90,7 +90,7 @@ def _scaled(rows, factor):
 
 
 def _continuing(rows, more):
-    """Returns trials renumbered as the next ones of a study."""
+    """Return trials renumbered as the next ones of a study."""
     study, last = rows.study.iloc[0], int(rows.iteration.max())
     iterations = np.arange(last + 1, last + 1 + len(more))
     run_ids = [f"{i:05d}-planned" for i in iterations]
@@ -99,7 +99,7 @@ def _continuing(rows, more):
 
 
 def key_of(row: Any) -> tuple:
-    """Returns the `designs.key` of the study of a row of `trials.read`."""
+    """Return the `designs.key` of the study of a row of `trials.read`."""
     held = json.loads(row.held)
     point = {
         "task": row.task,

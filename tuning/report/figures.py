@@ -329,7 +329,7 @@ _TITLES = {
 
 
 def _panel(title, task, sweep, depth, select, draw, **words):
-    """Makes a panel of one depth, which is passed to both functions."""
+    """Make a panel of one depth, which is passed to both functions."""
     select, draw = partial(select, depth=depth), partial(draw, depth=depth)
     return Panel(f"{title}, depth {depth}", task, sweep, (depth,), select, draw, **words)
 

@@ -38,7 +38,7 @@ class Gap(NamedTuple):
 
 
 def find(table: pd.DataFrame, runs: str | os.PathLike) -> list[Gap]:
-    """Finds all gaps, in the paper's order.
+    """Find all gaps, in the paper's order.
 
     Args:
         table: DataFrame of `trials.read`.
@@ -53,7 +53,7 @@ def find(table: pd.DataFrame, runs: str | os.PathLike) -> list[Gap]:
 
 
 def commands(gaps: Iterable[Gap]) -> dict[str, list[Gap]]:
-    """Groups gaps by the command that fills them."""
+    """Group gaps by the command that fills them."""
     by_command: dict[str, list[Gap]] = {}
     for gap in gaps:
         by_command.setdefault(gap.command, []).append(gap)
@@ -61,7 +61,7 @@ def commands(gaps: Iterable[Gap]) -> dict[str, list[Gap]]:
 
 
 def describe(cells: Iterable[Cell]) -> str:
-    """Describes cells: "RNN, GRU at depth 2 with 1,000 parameters; LSTM at depth 4 with ...".
+    """Describe cells: "RNN, GRU at depth 2 with 1,000 parameters; LSTM at depth 4 with ...".
 
     Architectures that lack the same depth and budgets share an entry.
     """
@@ -82,7 +82,7 @@ def _cells(table):
 
 
 def _gaps(what, sweep, depths, have, runs):
-    """Finds gaps; all laptop sizes or all paper sizes complete an architecture and depth."""
+    """Find gaps; all laptop sizes or all paper sizes complete an architecture and depth."""
     missing = {"laptop": [], "paper": []}
     for cell in dict.fromkeys(cell[:2] for cell in _grid(sweep, "paper") if cell[1] in depths):
         of = {profile: [c for c in _grid(sweep, profile) if c[:2] == cell] for profile in missing}
@@ -98,7 +98,7 @@ def _gaps(what, sweep, depths, have, runs):
 
 
 def _command(sweep, profile, runs):
-    """Returns the sweep's command, in another directory if another profile has the usual one."""
+    """Return the sweep's command, in another directory if another profile has the usual one."""
     if pathlib.Path(runs, "sweep.json").exists():  # a sweep of its own, beside which to make others
         runs = os.path.normpath(os.path.join(runs, os.pardir))
     held = studies.of_sweep(pathlib.Path(runs, sweep), []).get("profile") or "laptop"

@@ -188,7 +188,7 @@ def _measured(trials):
 
 
 def _note_infinite(chart, points):
-    """Says in the caption where the loss of an architecture is not finite."""
+    """Say in the caption where the loss of an architecture is not finite."""
     lost = points[points.ratio.isna()]
     for arch in in_order(lost.arch):
         multiples = sorted(set(lost.multiple[lost.arch == arch]))
@@ -218,7 +218,7 @@ def _one_size(trials):
 
 
 def _chart(select, trials, x, x_scale):
-    """Returns an empty chart, the trials with the column `measure`, and its values at chance."""
+    """Return an empty chart, the trials with the column `measure`, and its values at chance."""
     used, level = select(trials), trials.chance_loss * np.nan
     if not has_loss_as_objective(used):
         has_bits = used.bits.notna().any()

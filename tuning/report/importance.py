@@ -31,7 +31,7 @@ class Importance(NamedTuple):
 
 
 def find(trials: pd.DataFrame) -> dict[str, Importance]:
-    """Estimates importances in the studies with the most trials.
+    """Estimate importances in the studies with the most trials.
 
     A random forest predicts the rank of a trial's objective within its study, with diverged trials
     last. Half of the trials test the forest that learned from the other half, both ways.
@@ -77,7 +77,7 @@ def _estimate(hparams, objectives):
 
 
 def _encode(values):
-    """Returns numbers for all hyperparameters that vary; categories become their index."""
+    """Return numbers for all hyperparameters that vary; categories become their index."""
     columns = {}
     for name in values:
         column = values[name]
@@ -91,7 +91,7 @@ def _encode(values):
 
 
 def _test(train, train_ranks, test, ranks, generator):
-    """Returns a forest's R² on tests, and the loss in R² for each permuted column."""
+    """Return a forest's R² on tests, and the loss in R² for each permuted column."""
     from sklearn.ensemble import RandomForestRegressor
 
     forest = RandomForestRegressor(_TREES, min_samples_leaf=2, max_features=0.5, random_state=0)

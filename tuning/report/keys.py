@@ -31,7 +31,7 @@ _MARGIN = 6
 
 
 def place_inside(axes: Axes, entries: Mapping[str, Artist], ink: str) -> bool:
-    """Draws the key in an empty place of axes that are laid out; returns whether there is one."""
+    """Draw the key in an empty place of axes that are laid out; return whether there is one."""
     taken, frame = _taken(axes), axes.get_window_extent()
     for columns in (1, 2, 3):
         key = axes.legend(entries.values(), entries, ncols=columns, labelcolor=ink)
@@ -45,7 +45,7 @@ def place_inside(axes: Axes, entries: Mapping[str, Artist], ink: str) -> bool:
 
 
 def place_above(figure: Figure, entries: Mapping[str, Artist], ink: str) -> None:
-    """Draws the key above the axes, in as many columns as fit; long entries take several lines."""
+    """Draw the key above the axes, in as many columns as fit; long entries take several lines."""
     longest = max(map(len, entries), default=0)
     for columns, characters in ((3, longest), (2, longest), (1, longest), *_NARROWER):
         for key in figure.legends:
@@ -93,5 +93,5 @@ def _taken(axes):
 
 
 def _filled(places):
-    """Places along the lines between places."""
+    """Place along the lines between places."""
     return Path(places).interpolated(25).vertices if 1 < len(places) < 1000 else places

@@ -16,7 +16,7 @@ OBJECTIVES = {
 
 
 def describe(trials: pd.DataFrame) -> pd.DataFrame:
-    """Describes the objective of each task that has trials.
+    """Describe the objective of each task that has trials.
 
     Returns:
         DataFrame of `task`, `objective`, `chance` (the objective of the best constant predictor,
@@ -37,12 +37,12 @@ def describe(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def _own(trials):
-    """Describes the objective of an open task: its loss, if that is what the records show."""
+    """Describe the objective of an open task: its loss, if that is what the records show."""
     return "the task's loss" if has_loss_as_objective(trials) else "the task's own objective"
 
 
 def _chance(task, trials):
-    """Formats the range of chance levels; nothing if the objective has none."""
+    """Format the range of chance levels; nothing if the objective has none."""
     if task == "capacity":
         return "0"  # A constant answer stores nothing.
     levels = trials.chance_loss.dropna()

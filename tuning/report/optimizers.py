@@ -117,7 +117,7 @@ def table(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def _parts(trials):
-    """Yields (optimizer, its trials), in the order of `OPTIMIZERS`."""
+    """Yield (optimizer, its trials), in the order of `OPTIMIZERS`."""
     names = trials.optimizer.astype(object)
     for name in OPTIMIZERS:
         if (names == name).any():
@@ -165,7 +165,7 @@ def verdict(difference: Estimate, p: float, reference: float) -> str:
 
 
 def draw(rows: pd.DataFrame) -> Chart | None:
-    """Draws the gap in shares by optimizer, a colour per task; returns None without rows."""
+    """Draw the gap in shares by optimizer, a colour per task; return None without rows."""
     if not len(rows):
         return None
     chart = Chart("optimizer", "gap in the share of trials that learn")
@@ -193,7 +193,7 @@ def draw(rows: pd.DataFrame) -> Chart | None:
 
 
 def files(found: pd.DataFrame) -> dict[str, str | bytes]:
-    """Returns the content of the table's and the figure's files by their path in the report.
+    """Return the content of the table's and the figure's files by their path in the report.
 
     Args:
         found: trials of `select`.

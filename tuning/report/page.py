@@ -61,7 +61,7 @@ def render(
     trials: pd.DataFrame,
     gaps: list[gap.Gap],
 ) -> str:
-    """Renders the page.
+    """Render the page.
 
     Args:
         about: dict with `sources`, a list of (number of trials, the same in words, name), the
@@ -100,7 +100,7 @@ def render(
 
 
 def fill(name: str, scripts: Iterable[str], **values: object) -> str:
-    """Fills in a page of the assets.
+    """Fill in a page of the assets.
 
     Args:
         name: name of its HTML file, without the suffix.
@@ -122,7 +122,7 @@ def fill(name: str, scripts: Iterable[str], **values: object) -> str:
 
 
 def _missing(gaps, absent):
-    """Lists commands with the absent figures that each makes, and the settings that lack runs.
+    """List commands with the absent figures that each makes, and the settings that lack runs.
 
     Args:
         gaps: missing runs.
@@ -140,7 +140,7 @@ def _missing(gaps, absent):
 
 
 def pack(value: object) -> str:
-    """Encodes a value as base64 of gzipped JSON."""
+    """Encode a value as base64 of gzipped JSON."""
     text = json.dumps(value, separators=(",", ":"), allow_nan=False)
     return base64.b64encode(gzip.compress(text.encode(), 6, mtime=0)).decode()
 
@@ -164,7 +164,7 @@ def _figure(name, panel, chart, caption, rows):
 
 
 def inline(svg: str, name: str, inks: Collection[str]) -> str:
-    """Prepares an SVG for HTML: ink in the page's colour, unique ids, no fixed size."""
+    """Prepare an SVG for HTML: ink in the page's colour, unique ids, no fixed size."""
     svg = re.sub("|".join(sorted(inks)), "currentColor", svg[svg.index("<svg") :])
     prefix = f"f{re.sub('[^0-9A-Za-z]', '', name)}-"
     svg = re.sub(r'\bid="', f'id="{prefix}', svg)
@@ -196,7 +196,7 @@ def _importance(trials):
 
 
 def _frame(table, **kinds):
-    """Converts a DataFrame to columns for the page; `kinds` overrides number or text."""
+    """Convert a DataFrame to columns for the page; `kinds` overrides number or text."""
     columns, values = [], []
     for name in table:
         is_number = pd.api.types.is_numeric_dtype(table[name])
@@ -207,7 +207,7 @@ def _frame(table, **kinds):
 
 
 def _trials(trials):
-    """Makes the table of trials; a text column becomes a list of words and an index per row."""
+    """Make the table of trials; a text column becomes a list of words and an index per row."""
     columns, values = [], []
     for name, label, kind in TRIAL_COLUMNS:
         columns.append({"name": name, "label": label, "kind": kind})
@@ -227,7 +227,7 @@ def _trials(trials):
 
 
 def _runs(trials):
-    """Packs hyperparameters, learning curves and losses of runs, one piece per study."""
+    """Pack hyperparameters, learning curves and losses of runs, one piece per study."""
     # Few texts of names differ, and none is changed.
     names = {text: json.loads(text) for text in {*trials.held.unique(), *trials.outside.unique()}}
     numbers = "train_steps steps_done chance_loss valid_loss eval_loss".split()
@@ -253,7 +253,7 @@ def _runs(trials):
 
 
 def _short(text, digits):
-    """Parses JSON and rounds its numbers, since these make up most of the page."""
+    """Parse JSON and round its numbers, since these make up most of the page."""
 
     def shorter(number):
         return float(f"{float(number):.{digits}g}")
@@ -263,7 +263,7 @@ def _short(text, digits):
 
 
 def _numbers(series):
-    """Rounds floats; whole ones become int, missing ones None."""
+    """Round floats; whole ones become int, missing ones None."""
     return [_finite(x) for x in series.astype(float).tolist()]
 
 

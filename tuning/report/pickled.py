@@ -106,7 +106,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 def records(path: str | os.PathLike, columns: list[str]) -> Iterator[list]:
-    """Yields the records of a pickled one-dimensional structured array, as Python values.
+    """Yield the records of a pickled one-dimensional structured array, as Python values.
 
     NumPy's numbers become Python's, arrays of numbers become flat lists, and the byte strings of
     Python 2 become text.
@@ -145,7 +145,7 @@ def records(path: str | os.PathLike, columns: list[str]) -> Iterator[list]:
 
 
 def _check_operations(file: BinaryIO) -> None:
-    """Refuses operations that fill the memory or do not end.
+    """Refuse operations that fill the memory or do not end.
 
     `pickle` reserves memory up to the largest memo index. It hashes and compares keys of
     dictionaries and members of sets: the hash of a tuple visits a shared member once per reference,
@@ -183,7 +183,7 @@ def _check_operations(file: BinaryIO) -> None:
 
 
 def _cost(kind, argument):
-    """Returns the cost of a value as a key: 0 for a short text, 1 for a number, else infinity."""
+    """Return the cost of a value as a key: 0 for a short text, 1 for a number, else infinity."""
     if kind in _TEXTS:
         return 0 if len(argument) <= MAX_KEY else math.inf
     is_short = kind in _NUMBERS and (argument is None or abs(argument) < 2**63)
@@ -191,7 +191,7 @@ def _cost(kind, argument):
 
 
 def _taken(kinds, stack):
-    """Takes the arguments of an operation from the stack, and returns them, the last one first."""
+    """Take the arguments of an operation from the stack, and return them, the last one first."""
     taken = []
     for kind in reversed(kinds):
         if kind is pickletools.stackslice:
@@ -237,7 +237,7 @@ class _Values:
 
 
 def _unpacked(dtype, raw):
-    """Decodes bytes of a plain dtype to a list of values."""
+    """Decode bytes of a plain dtype to a list of values."""
     name = dtype.arguments[0] if isinstance(dtype, _Dtype) and dtype.arguments else None
     order = dtype.state[1] if name and len(dtype.state) > 1 else "="
     if not _PLAIN.fullmatch(f"{order}{name}"):

@@ -78,7 +78,7 @@ def make(
     names: Iterable[str] | None = None,
     display: Display | None = None,
 ) -> list[Step]:
-    """Plans the studies that decide claims.
+    """Plan the studies that decide claims.
 
     Args:
         found: existing trials, from `trials.read`; those with the paper's optimizers count.
@@ -124,7 +124,7 @@ def make(
 
 
 def _designed(names, there, display):
-    """Returns claim -> (power, studies) of the smallest design that has enough power."""
+    """Return claim -> (power, studies) of the smallest design that has enough power."""
     found = {}
     started, left = time.monotonic(), ""
     for number, name in enumerate(names, 1):
@@ -138,7 +138,7 @@ def _designed(names, there, display):
 
 
 def studies_of(steps: Iterable[Step], there: Evidence | None = None) -> list[Point]:
-    """Returns the studies of all steps that fit into the time, each once, in order.
+    """Return the studies of all steps that fit into the time, each once, in order.
 
     Args:
         steps: the steps.
@@ -155,7 +155,7 @@ def studies_of(steps: Iterable[Step], there: Evidence | None = None) -> list[Poi
 
 
 def gin(points: Iterable[Point], comment: str, merge: bool = True) -> str:
-    """Returns studies as the text of a gin file for `python -m tuning.sweep`.
+    """Return studies as the text of a gin file for `python -m tuning.sweep`.
 
     Args:
         points: the studies, which start in this order.
@@ -177,7 +177,7 @@ def power(
     seed: int = 0,
     required: float = 0.0,
 ) -> float:
-    """Estimates the probability that a rule comes to a verdict.
+    """Estimate the probability that a rule comes to a verdict.
 
     Args:
         check: maps trials to a `Finding`.
@@ -197,7 +197,7 @@ def power(
 
 
 def _smallest(check, design: Design, there):
-    """Returns (power, studies) of the smallest design with enough power, or else the largest."""
+    """Return (power, studies) of the smallest design with enough power, or else the largest."""
     for seed, scale in enumerate(SCALES, 1):
         studies = design.studies(*scale)
         # Other simulations for each size, or else several sizes could pass by the same luck.
@@ -210,7 +210,7 @@ def _smallest(check, design: Design, there):
 
 
 def _together(steps, there):
-    """Returns the steps with their power once all studies of the plan are complete.
+    """Return the steps with their power once all studies of the plan are complete.
 
     Studies of one claim can be evidence for another one.
     """
@@ -238,7 +238,7 @@ class _Costs:
         self._seconds: Mapping[tuple, float] = dict(zip(each, measured, strict=True))
 
     def trials(self, studies: Iterable[Point], planned: Mapping[tuple, int]) -> dict[tuple, int]:
-        """Returns the number of trials of each study that is larger than planned so far."""
+        """Return the number of trials of each study that is larger than planned so far."""
         wanted = {}
         for point in studies:
             key = designs.key(point)
@@ -248,7 +248,7 @@ class _Costs:
         return wanted
 
     def added(self, studies: Sequence[Point], planned: Mapping[tuple, int]) -> tuple[int, float]:
-        """Returns the number of runs that studies add to those planned, and their hours."""
+        """Return the number of runs that studies add to those planned, and their hours."""
         before = {designs.key(point): self._there.count(point) for point in studies} | dict(planned)
         added = {key: n - before[key] for key, n in self.trials(studies, planned).items()}
         return sum(added.values()), sum(n * self._seconds[key] for key, n in added.items()) / 3600
@@ -262,7 +262,7 @@ def run(
     display: Display,
     claims: Iterable[str] | None = None,
 ) -> None:
-    """Plans the studies that decide the most claims, given the trials in a directory of runs.
+    """Plan the studies that decide the most claims, given the trials in a directory of runs.
 
     OUT/plan.gin    the studies, for `python -m tuning.sweep`
     OUT/plan.csv    the claims in order, with power, studies and core-hours
@@ -317,7 +317,7 @@ def run(
 
 
 def _known(claims):
-    """Returns the names of claims as a list, or those of all claims for None."""
+    """Return the names of claims as a list, or those of all claims for None."""
     names = list(CLAIMS if claims is None else claims)
     if unknown := [name for name in names if name not in CLAIMS]:
         raise UserError(f"unknown claim {', '.join(unknown)}; choose from {', '.join(CLAIMS)}")
@@ -325,7 +325,7 @@ def _known(claims):
 
 
 def _refuse_unreadable(names, text8):
-    """Refuses an unreadable text, which a claim needs, before minutes of simulations."""
+    """Refuse an unreadable text, which a claim needs, before minutes of simulations."""
     known = (designs.DESIGNS[name] for name in names if name in designs.DESIGNS)
     points = (point for design in known for point in design.smallest)
     if of_text8 := next((point for point in points if point["task"] == "text8"), None):
@@ -353,7 +353,7 @@ def _row(step):
 
 
 def _say_places(studies, there, display):
-    """Names the directories of sweeps that hold a part of the planned studies."""
+    """Name the directories of sweeps that hold a part of the planned studies."""
     places: dict[str, int] = {}
     for point in studies:
         for study in there.places(point):

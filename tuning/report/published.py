@@ -25,7 +25,7 @@ CONVERT = (
 
 
 def write(found: pd.DataFrame, file: BinaryIO) -> None:
-    """Writes the authors' trials as Parquet, with a digest of the values among its metadata.
+    """Write the authors' trials as Parquet, with a digest of the values among its metadata.
 
     Parquet's own checksums leave out the pages of a column's different values.
     """
@@ -38,7 +38,7 @@ def write(found: pd.DataFrame, file: BinaryIO) -> None:
 
 
 def read(path: str | os.PathLike) -> pd.DataFrame:
-    """Reads the authors' trials, as written by `write`.
+    """Read the authors' trials, as written by `write`.
 
     Args:
         path: Parquet file.
@@ -77,13 +77,13 @@ def read(path: str | os.PathLike) -> pd.DataFrame:
 
 
 def _digest(found):
-    """Returns the SHA-256 of a table's values."""
+    """Return the SHA-256 of a table's values."""
     hashes = pd.util.hash_pandas_object(found.astype(str), index=False)
     return hashlib.sha256(hashes.to_numpy("<u8").tobytes()).hexdigest()
 
 
 def _check(found):
-    """Raises ValueError or TypeError unless names are names, and JSON is what it should be."""
+    """Raise ValueError or TypeError unless names are names, and JSON is what it should be."""
     for name in {*found.task, *found.arch}:
         if not is_name(name):
             raise ValueError(f"{name!r} is not a name of a task or architecture")

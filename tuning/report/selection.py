@@ -77,12 +77,12 @@ def settings(trials: pd.DataFrame) -> list[str]:
 
 
 def in_words(setting: str) -> str:
-    """Writes the task options of a setting briefly; the hash of a text is cut."""
+    """Write the task options of a setting briefly; the hash of a text is cut."""
     return _in_words(json.loads(setting)) or "default options"
 
 
 def other_options(setting: str, task: str) -> str:
-    """Writes the options of a task that are not the defaults; "" if all are.
+    """Write the options of a task that are not the defaults; "" if all are.
 
     That a text is another one than text8 is said as well.
     """
@@ -92,7 +92,7 @@ def other_options(setting: str, task: str) -> str:
 
 
 def task_in_words(values: Mapping[str, Any]) -> str:
-    """Writes the task of a study in a gin file, with its options."""
+    """Write the task of a study in a gin file, with its options."""
     return ", ".join((values["task"], *filter(None, [_in_words(values.get("task_options", {}))])))
 
 
@@ -183,7 +183,7 @@ def variant(trials: pd.DataFrame) -> pd.Series:
 
 
 def by_optimizer(trials: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Splits trials by `variant`. There is always an entry for "", even if it is empty."""
+    """Split trials by `variant`. There is always an entry for "", even if it is empty."""
     names = variant(trials)
     return {name: trials[names == name] for name in ["", *sorted({*names} - {""})]}
 

@@ -42,7 +42,7 @@ class Groups(NamedTuple):
 
 
 def differing(trials: pd.DataFrame, by: Iterable[str] = SIZE) -> dict[str, list]:
-    """Finds the settings that differ between trials of one architecture, depth and size.
+    """Find the settings that differ between trials of one architecture, depth and size.
 
     Trials of searches and single runs are compared among themselves, as all settings of a run are
     set. If there are both, the setting `search` differs.
@@ -66,7 +66,7 @@ def differing(trials: pd.DataFrame, by: Iterable[str] = SIZE) -> dict[str, list]
 
 
 def groups(trials: pd.DataFrame) -> Groups:
-    """Splits trials by the settings that `differing` finds, those with the fewest values first.
+    """Split trials by the settings that `differing` finds, those with the fewest values first.
 
     A setting that would make more than `MOST_GROUPS` groups of an architecture splits none.
     """
@@ -106,7 +106,7 @@ def _keys(trials, names):
 
 
 def pooled(series: Iterable[pd.DataFrame]) -> list[str]:
-    """Names the settings that differ between trials that a figure draws as one, in a sentence.
+    """Name the settings that differ between trials that a figure draws as one, in a sentence.
 
     If only some architectures pool settings, they are named.
 
@@ -131,7 +131,7 @@ def pooled(series: Iterable[pd.DataFrame]) -> list[str]:
 
 
 def along(series: Iterable[pd.DataFrame]) -> list[str]:
-    """Names the settings that differ between sizes or depths of an architecture, in a sentence.
+    """Name the settings that differ between sizes or depths of an architecture, in a sentence.
 
     Args:
         series: the points of each series of marks. Settings that it pools are left out.
@@ -143,7 +143,7 @@ def along(series: Iterable[pd.DataFrame]) -> list[str]:
 
 
 def in_words(names: Iterable[str]) -> str:
-    """Lists names of settings as a key does."""
+    """List names of settings as a key does."""
     return ", ".join("kind of search" if name == "search" else _short(name) for name in names)
 
 
@@ -166,7 +166,7 @@ def _names(several):
 
 
 def _order(value):
-    """Sorts numbers before texts, and missing values first."""
+    """Sort numbers before texts, and missing values first."""
     is_number = isinstance(value, (int, float))
     return (value is not None, not is_number, value if is_number else 0, str(value))
 

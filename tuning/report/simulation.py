@@ -43,7 +43,7 @@ _units_for_budget = functools.cache(sizing.units_for_budget)
 
 
 def simulate(points: Iterable[Point], truth: Truth, generator: np.random.Generator) -> pd.DataFrame:
-    """Draws the trials of a grid.
+    """Draw the trials of a grid.
 
     Args:
         points: values of the studies, as of `tuning.sweep.config.points`: task, arch, depth,

@@ -320,7 +320,7 @@ def searches(
 
 
 def _studies(trials, by=()):
-    """Yields ((setting, study), (what each trial learned, its steps)), in order of proposal."""
+    """Yield ((setting, study), (what each trial learned, its steps)), in order of proposal."""
     amounts = trials.assign(learned=learned(trials).fillna(0).clip(lower=0), steps=steps(trials))
     for key, rows in amounts.groupby([*by, "study"], observed=True)[["learned", "steps"]]:
         yield key, rows.to_numpy().T

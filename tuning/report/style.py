@@ -22,7 +22,7 @@ INKS = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick
 
 
 def read(path: str | os.PathLike | None = None) -> Style:
-    """Reads the report's style, with the keys of a style file of the user's in their place.
+    """Read the report's style, with the keys of a style file of the user's in their place.
 
     Raises:
         UserError: the file cannot be read, or has an unknown key or a bad value.
@@ -64,7 +64,7 @@ def current() -> Style:
 
 @contextmanager
 def using(path: str | os.PathLike | None, archs: Iterable[str] = ()) -> Iterator[None]:
-    """Makes charts in the style of a file, and gives these architectures different looks.
+    """Make charts in the style of a file, and give these architectures different looks.
 
     Both hold within a `with` block.
     """
@@ -94,7 +94,7 @@ def shade(colour: str, number: int) -> str:
 
 
 def looks(archs: Iterable[str]) -> dict[str, Look]:
-    """Chooses the colour and marker of each architecture.
+    """Choose the colour and marker of each architecture.
 
     The paper's architectures have the first of the style's property cycle. Any other name has the
     look to which its hash points, the same in every report, unless a name before it in the alphabet
@@ -114,7 +114,7 @@ def looks(archs: Iterable[str]) -> dict[str, Look]:
 
 
 def _candidates(arch, colours, markers):
-    """Returns the possible looks of an architecture, the preferred one first."""
+    """Return the possible looks of an architecture, the preferred one first."""
     if arch in ARCHS:
         first = ARCHS.index(arch)
         return [(colours[first % len(colours)], markers[first % len(markers)])]

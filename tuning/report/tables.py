@@ -59,7 +59,7 @@ def reruns(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def rerun_studies(trials: pd.DataFrame) -> dict[str, str]:
-    """Maps each architecture to its study with the most reruns."""
+    """Map each architecture to its study with the most reruns."""
     sizes = (
         rerun(trials).groupby(["arch", "study"], observed=True).size().sort_values(ascending=False)
     )

@@ -14,7 +14,7 @@ _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def label(axis: Axis, low: float, high: float) -> None:
-    """Labels a logarithmic axis with the given limits with at least three numbers."""
+    """Label a logarithmic axis with the given limits with at least three numbers."""
     axis.set_major_locator(_locator(low, high))
     axis.set_major_formatter(ticker.FuncFormatter(lambda x, _: text(x)))
     axis.set_minor_formatter(ticker.NullFormatter())
@@ -32,7 +32,7 @@ def _locator(low, high):
 
 
 def text(x: float) -> str:
-    """Writes a tick's number: 2,000, 0.05 or, far from 1, a power of ten."""
+    """Write a tick's number: 2,000, 0.05 or, far from 1, a power of ten."""
     if 1e-3 <= abs(x) < 1e6 or not x:
         return f"{x:,.10g}"
     digits, _, power = f"{x:.10e}".partition("e")

@@ -21,7 +21,7 @@ def run(
     display: Display,
     seconds: float,
 ) -> None:
-    """Builds the report, and rebuilds it when records change, until Ctrl-C.
+    """Build the report, and rebuild it when records change, until Ctrl-C.
 
     An open page loads OUT/version.js every few seconds and reloads itself if its version differs
     from the page's. It is a script because a page opened from a file cannot fetch data.
@@ -72,7 +72,7 @@ def _make(make, version, out, display):
 
 
 def _announce(out, version):
-    """Writes the version on disk for open pages to read; an empty one means that no more follow."""
+    """Write the version on disk for open pages to read; an empty one means that no more follow."""
     with whole(pathlib.Path(out, "version.js"), "w") as file:
         file.write(f"reportVersion({json.dumps(version)});\n")
 

@@ -23,7 +23,7 @@ def maximise(
     incumbents: np.ndarray,
     is_taken: Callable[[dict], bool],
 ) -> dict[str, Any] | None:
-    """Finds the untried point with the largest expected improvement.
+    """Find the untried point with the largest expected improvement.
 
     Args:
         features: features of the space.
@@ -54,7 +54,7 @@ def maximise(
 
 
 def _perturbed(features, rng, points):
-    """Copies points, moves some numbers at random scales, and redraws a tenth of the choices."""
+    """Copy points, move some numbers at random scales, and redraw a tenth of the choices."""
     fresh = features.draw(rng, len(points))
     width = 10 ** rng.uniform(-2.5, -0.5, (len(points), 1))
     moved = points + width * rng.standard_normal(points.shape)
@@ -67,7 +67,7 @@ def _perturbed(features, rng, points):
 
 
 def _climb(features, posterior, points):
-    """Moves the free features of all points along the gradient, in one L-BFGS run."""
+    """Move the free features of all points along the gradient, in one L-BFGS run."""
     shape, free = points.shape, np.array([features.free(point) for point in points])
 
     def objective(flat):
@@ -90,7 +90,7 @@ def _climb(features, posterior, points):
 
 
 def _exchanged(features, point):
-    """Returns the point and copies of it, each with one choice set to another value."""
+    """Return the point and copy of it, each with one choice set to another value."""
     points = [point]
     for columns in features.choices:
         for chosen in columns:

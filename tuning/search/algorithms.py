@@ -36,7 +36,7 @@ ALGORITHMS = {
 
 
 def load_oracle(name: str) -> "type[DurableOracle]":
-    """Imports the oracle class of an algorithm.
+    """Import the oracle class of an algorithm.
 
     Args:
         name: a key of `ALGORITHMS`.

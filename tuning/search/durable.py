@@ -124,7 +124,7 @@ class DurableOracle(keras_tuner.Oracle):
         return proposal
 
     def propose(self, trial_id: str) -> dict[str, Any]:
-        """Returns the status, values and origin ("random" or "search") of the next trial.
+        """Return the status, values and origin ("random" or "search") of the next trial.
 
         Status and values are those of keras-tuner's `populate_space`.
         """
@@ -160,17 +160,17 @@ class DurableOracle(keras_tuner.Oracle):
         super().end_trial(trial)
 
     def rng(self, index: int) -> np.random.Generator:
-        """Returns the random generator of the trial that started at position `index`."""
+        """Return the random generator of the trial that started at position `index`."""
         return np.random.default_rng([self.seed, index])
 
     def ended(self) -> tuple[list[Trial], list[Trial]]:
-        """Returns completed and failed trials, each in the order in which they started."""
+        """Return completed and failed trials, each in the order in which they started."""
         known = [self.trials[trial_id] for trial_id in self.start_order]
         completed = [trial for trial in known if trial.status == COMPLETED]
         return completed, [trial for trial in known if trial.status == FAILED]
 
     def losses(self, completed: list[Trial]) -> np.ndarray:
-        """Returns the scores (n,) of completed trials, negated if larger ones are better."""
+        """Return the scores (n,) of completed trials, negated if larger ones are better."""
         sign = 1.0 if self.objective.direction == "min" else -1.0
         return sign * np.array([trial.score for trial in completed])
 
@@ -192,7 +192,7 @@ class DurableOracle(keras_tuner.Oracle):
     def reload(
         self, digits: int | None = None, most: int | None = None, is_closed: bool = False
     ) -> None:
-        """Reads the search from its files.
+        """Read the search from its files.
 
         Args:
             digits: number of digits of all trial ids; any number if None.
@@ -242,7 +242,7 @@ class DurableOracle(keras_tuner.Oracle):
             self._record_values(trial)
 
     def _check_space(self, state, space, is_closed):
-        """Refuses the state of a search in another space, or with another seed."""
+        """Refuse the state of a search in another space, or with another seed."""
         stored = state["hyperparameters"]["space"]
         if gone := {each.name for each in space.space} - {e["config"]["name"] for e in stored}:
             raise UserError(f"its space has no {min(gone)}")
@@ -252,7 +252,7 @@ class DurableOracle(keras_tuner.Oracle):
             raise UserError(f"its seed is {state['seed']}, and that of the study {self.seed}")
 
     def _read_trial(self, name, digits, allowed):
-        """Reads a trial's file; returns (trial, its state), or None if it is missing or damaged."""
+        """Read a trial's file; return (trial, its state), or None if it is missing or damaged."""
         trial = Trial(None, name)
 
         def load(state):
@@ -269,7 +269,7 @@ class DurableOracle(keras_tuner.Oracle):
         return state and (trial, state)
 
     def _read(self, path, kind, load):
-        """Reads a file and calls `load` with it; renames a damaged file.
+        """Read a file and call `load` with it; rename a damaged file.
 
         Returns:
             Its content; None if it is missing or damaged.
@@ -292,7 +292,7 @@ class DurableOracle(keras_tuner.Oracle):
             return None
 
     def restore(self, ended: Mapping[str, tuple[dict[str, Any], float | None]]) -> None:
-        """Restores ended trials that this search has lost, from a log of their results.
+        """Restore ended trials that this search has lost, from a log of their results.
 
         Trials are numbered in the order in which they start. If a number is neither in the search
         nor in the log, its proposal is lost, and is made again from the trials before it.
@@ -336,7 +336,7 @@ class DurableOracle(keras_tuner.Oracle):
         return Trial(hyperparameters, trial_id, RUNNING)
 
     def _rebuilt(self, found, most):
-        """Returns entries of the oracle's state that follow from its trials' files.
+        """Return entries of the oracle's state that follow from its trials' files.
 
         They are those of the trials before the first one without a file, since proposals follow
         from all earlier trials.
@@ -368,7 +368,7 @@ class DurableOracle(keras_tuner.Oracle):
 
 
 def _check_values(trial, values, allowed):
-    """Refuses values that no trial of a search can have.
+    """Refuse values that no trial of a search can have.
 
     Args:
         trial: its id.
@@ -381,7 +381,7 @@ def _check_values(trial, values, allowed):
 
 
 def _allows(hyperparameter, value):
-    """Returns whether one of keras-tuner's hyperparameters can have a value."""
+    """Return whether one of keras-tuner's hyperparameters can have a value."""
     if not hasattr(hyperparameter, "min_value"):
         return value in hyperparameter.values
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
@@ -389,7 +389,7 @@ def _allows(hyperparameter, value):
 
 
 def _check_order(state, found, digits, most):
-    """Refuses a state whose trials are not numbered from 0, too many, or without values."""
+    """Refuse a state whose trials are not numbered from 0, too many, or without values."""
     order = state["start_order"]
     if most is not None and len(order) > most:
         raise UserError(f"it has {len(order)} trials, of at most {most}")
@@ -402,7 +402,7 @@ def _check_order(state, found, digits, most):
 
 
 def _check_id(name, digits):
-    """Raises a `UserError` unless a trial's id is a number as keras-tuner writes it."""
+    """Raise a `UserError` unless a trial's id is a number as keras-tuner writes it."""
     if not (name.isascii() and name.isdecimal() and digits in (None, len(name))):
         wanted = "digits" if digits is None else f"{digits} digits"
         raise UserError(f"the id of a trial is {wanted}, not {name!r}")
@@ -410,7 +410,7 @@ def _check_id(name, digits):
 
 @contextlib.contextmanager
 def _unlocked_after_an_error(oracle: keras_tuner.Oracle) -> Iterator[None]:
-    """Releases the lock that keras-tuner's `synchronized` keeps when its method raises."""
+    """Release the lock that keras-tuner's `synchronized` keeps when its method raises."""
     outermost = engine.THREADS[oracle] != threading.current_thread().name
     try:
         yield

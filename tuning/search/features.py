@@ -40,14 +40,14 @@ class Features:
         self.choices = [columns for _, columns in self._columns if len(columns) > 1]
 
     def draw(self, rng: np.random.Generator, count: int) -> np.ndarray:
-        """Draws points (count, d), each hyperparameter from its own distribution."""
+        """Draw points (count, d), each hyperparameter from its own distribution."""
         vectors = rng.random((count, self.size))
         for columns in self.choices:
             vectors[:, columns] = np.eye(len(columns))[rng.integers(len(columns), size=count)]
         return self.settle(vectors)
 
     def encode(self, values: dict[str, Any]) -> np.ndarray:
-        """Returns the vector (d,) of a dict from name to value."""
+        """Return the vector (d,) of a dict from name to value."""
         vector = np.empty(self.size)
         for hp, columns in self._columns:
             if hp.name not in values or not _is_active(hp, values):
@@ -59,7 +59,7 @@ class Features:
         return np.clip(vector, 0.0, 1.0)
 
     def decode(self, vector: np.ndarray) -> dict[str, Any]:
-        """Returns a dict from name to value for a vector (d,), without inactive names."""
+        """Return a dict from name to value for a vector (d,), without inactive names."""
         values: dict[str, Any] = {}
         for hp, columns in self._columns:
             if _is_active(hp, values):
@@ -67,7 +67,7 @@ class Features:
         return values
 
     def settle(self, vectors: np.ndarray) -> np.ndarray:
-        """Returns the vectors (C, d) with inactive features centred and active choices one-hot."""
+        """Return the vectors (C, d) with inactive features centred and active choices one-hot."""
         vectors = vectors.copy()
         chosen: dict[str, list] = {}
         parents = {condition.name for hp, _ in self._columns for condition in hp.conditions}
@@ -88,7 +88,7 @@ class Features:
         return vectors
 
     def free(self, vector: np.ndarray) -> np.ndarray:
-        """Returns a mask (d,) of the features that can move continuously: the active numbers."""
+        """Return a mask (d,) of the features that can move continuously: the active numbers."""
         values, free = self.decode(vector), np.zeros(self.size, bool)
         for hp, columns in self._columns:
             free[columns] = len(columns) == 1 and _is_active(hp, values)

@@ -32,7 +32,7 @@ class GaussianProcess(GaussianProcessRegressor):
     def log_marginal_likelihood(
         self, theta: np.ndarray, eval_gradient: bool = False, clone_kernel: bool = True
     ) -> Any:
-        """Returns log p(y | X, θ), optionally with its gradient; as scikit-learn, to rounding."""
+        """Return log p(y | X, θ), optionally with its gradient; as scikit-learn, to rounding."""
         if not eval_gradient:
             return super().log_marginal_likelihood(theta, False, clone_kernel)
         kernel = self.kernel_.clone_with_theta(theta) if clone_kernel else self.kernel_
@@ -71,7 +71,7 @@ def fit(
     max_iterations: int = 60,
     refit: bool = True,
 ) -> GaussianProcess:
-    """Fits a process to standardised targets.
+    """Fit a process to standardised targets.
 
     The kernel's parameters are maximum a posteriori estimates. The prior on length scales is
     log-normal and grows with √d, which suits functions of d about equally relevant features
@@ -116,7 +116,7 @@ def _kernel(num_features):
 
 
 def _priors(num_features):
-    """Returns prior means and deviations of the log parameters: variance, lengths, noise."""
+    """Return prior means and deviations of the log parameters: variance, lengths, noise."""
     # The mode of Hvarfner's log-normal distribution.
     length = np.sqrt(2) - 3 + np.log(num_features) / 2
     means = [0.0, *[length] * num_features, -5.0]
@@ -136,7 +136,7 @@ def _squared_distances(a, b):
 
 
 def standardise(scores: np.ndarray, num_failed: int = 0) -> np.ndarray:
-    """Turns scores into targets of mean 0 and variance 1, for which smaller is better.
+    """Turn scores into targets of mean 0 and variance 1, for which smaller is better.
 
     Scores above the median are replaced, by rank, with quantiles of a normal distribution that is
     fitted to the better half, so that a few huge losses do not flatten the rest (half-rank warping,
@@ -181,7 +181,7 @@ class Posterior:
         self._weigh()
 
     def fantasise(self, point: np.ndarray, normals: np.ndarray) -> "Posterior":
-        """Returns the posterior that includes one more running trial.
+        """Return the posterior that includes one more running trial.
 
         Args:
             point: (d,).
@@ -205,20 +205,20 @@ class Posterior:
         self.best = (self._results - self.noise * self._weights).min(0)
 
     def predict(self, candidates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Returns means (C, S) and standard deviations (C,) of the noise-free function."""
+        """Return means (C, S) and standard deviations (C,) of the noise-free function."""
         covariances, _ = self._covariances(candidates)
         rows = _solve(self._cholesky, covariances)
         variances = np.maximum(self.variance - (rows**2).sum(0), _JITTER)
         return covariances.T @ self._weights, np.sqrt(variances)
 
     def log_improvement(self, candidates: np.ndarray) -> np.ndarray:
-        """Returns the log of the mean expected improvement over fantasies, (C,)."""
+        """Return the log of the mean expected improvement over fantasies, (C,)."""
         means, deviations = self.predict(candidates)
         logs = log_expected_improvement(means, deviations[:, None], self.best)
         return special.logsumexp(logs, axis=1) - np.log(logs.shape[1])
 
     def log_improvement_gradient(self, candidates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Returns `log_improvement` (C,) and its gradients (C, d)."""
+        """Return `log_improvement` (C,) and its gradients (C, d)."""
         covariances, slopes = self._covariances(candidates)
         rows = _solve(self._cholesky, covariances)
         solved = _solve(self._cholesky, rows, "T")
@@ -242,7 +242,7 @@ class Posterior:
         return total - np.log(logs.shape[1]), gradients
 
     def _covariances(self, candidates):
-        """Returns k(points, candidates), (n, C), and -s² 5/3 (1 + r) e^{-r} of the same pairs."""
+        """Return k(points, candidates), (n, C), and -s² 5/3 (1 + r) e^{-r} of the same pairs."""
         squared = _squared_distances(self.points / self.lengths, candidates / self.lengths)
         r = np.sqrt(5 * squared)
         decay = self.variance * np.exp(-r)
@@ -256,7 +256,7 @@ def _solve(cholesky, right, trans="N"):
 def log_expected_improvement(
     mean: np.ndarray, deviation: np.ndarray, best: np.ndarray
 ) -> np.ndarray:
-    """Returns log E[max(best - f, 0)] = log σ + log(φ(z) + z Φ(z)) for normal f.
+    """Return log E[max(best - f, 0)] = log σ + log(φ(z) + z Φ(z)) for normal f.
 
     Here z = (best - μ)/σ. The logarithm still has a gradient where μ is far above the best value
     and the improvement itself rounds to zero (Ament et al. 2023).
@@ -269,7 +269,7 @@ def log_expected_improvement(
 
 
 def _log_h(z):
-    """Computes log(φ(z) + z Φ(z)) without cancellation."""
+    """Compute log(φ(z) + z Φ(z)) without cancellation."""
     near = np.maximum(z, -1.0)
     plain = np.log(np.exp(-(near**2) / 2) / np.sqrt(2 * np.pi) + near * special.ndtr(near))
     far = np.clip(z, -1e4, -1.0)
@@ -279,12 +279,12 @@ def _log_h(z):
 
 
 def _slopes_of_log_h(z):
-    """Returns -Φ(z)/h and φ(z)/h, h = φ(z) + z Φ(z): σ times the slopes of log(σ h) by μ and σ."""
+    """Return -Φ(z)/h and φ(z)/h, h = φ(z) + z Φ(z): σ times the slopes of log(σ h) by μ and σ."""
     log_h = _log_h(z)
     by_mean = -np.exp(special.log_ndtr(z) - log_h)
     return by_mean, np.exp(-(z**2) / 2 - np.log(2 * np.pi) / 2 - log_h)
 
 
 def _mills(z):
-    """Returns Φ(z)/φ(z) for z <= 0."""
+    """Return Φ(z)/φ(z) for z <= 0."""
     return np.sqrt(np.pi / 2) * special.erfcx(-z / np.sqrt(2))

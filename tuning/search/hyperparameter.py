@@ -59,13 +59,13 @@ class Hyperparameter(NamedTuple):
         return self.choices or tuple(dict.fromkeys((self.low, self.high)))
 
     def contains(self, value: Any) -> bool:
-        """Returns whether a value is within the range or one of the choices."""
+        """Return whether a value is within the range or one of the choices."""
         if self.distribution == "categorical":
             return value in self.choices
         return _is_number(value) and self.low <= value <= self.high
 
     def with_range(self, wanted: Any) -> "Hyperparameter":
-        """Returns the hyperparameter with another range, other choices or one value.
+        """Return the hyperparameter with another range, other choices or one value.
 
         Args:
             wanted: as for `of_range`.
@@ -100,7 +100,7 @@ class Hyperparameter(NamedTuple):
         return self._replace(distribution=distribution, low=low, high=high)
 
     def _choices(self, wanted):
-        """Returns the choices that a list or a single value gives."""
+        """Return the choices that a list or a single value gives."""
         values = wanted if isinstance(wanted, list) else [wanted]
         if self._are_numbers(values):
             kind = int if all(isinstance(value, int) for value in values) else float
@@ -128,7 +128,7 @@ class Hyperparameter(NamedTuple):
 
 
 def of_range(name: str, wanted: Any, source: str) -> Hyperparameter:
-    """Makes a hyperparameter from its range.
+    """Make a hyperparameter from its range.
 
     Args:
         name: its name.
@@ -153,7 +153,7 @@ def of_range(name: str, wanted: Any, source: str) -> Hyperparameter:
 
 
 def to_json(wanted: Any) -> Any:
-    """Returns a range in a form that JSON keeps.
+    """Return a range in a form that JSON keeps.
 
     JSON has no tuples, so an interval becomes a list, and a list of numbers {"choices": [...]}:
     files of earlier versions have only intervals of numbers.
@@ -164,14 +164,14 @@ def to_json(wanted: Any) -> Any:
 
 
 def from_json(stored: Any) -> Any:
-    """Returns a range from the form of `to_json`."""
+    """Return a range from the form of `to_json`."""
     if isinstance(stored, dict):
         return list(stored["choices"])
     return tuple(stored) if isinstance(stored, list) and _is_interval(stored) else stored
 
 
 def short_name(name: str) -> str:
-    """Returns the name of an option alone, "delay" of "task_options.delay"; both stand for it.
+    """Return the name of an option alone, "delay" of "task_options.delay"; both stand for it.
 
     Other names stay, and so do options with the name of a field of `TrainConfig`.
     """
@@ -180,14 +180,14 @@ def short_name(name: str) -> str:
 
 
 def short_names(ranges: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns ranges by their short names; two options of one name keep their fields."""
+    """Return ranges by their short names; two options of one name keep their fields."""
     short = {name: short_name(name) for name in ranges}
     number = Counter(short.values())
     return {short[name] if number[short[name]] == 1 else name: ranges[name] for name in ranges}
 
 
 def _is_interval(wanted):
-    """Returns whether a sequence has the form of an interval: numbers, maybe followed by "log"."""
+    """Return whether a sequence has the form of an interval: numbers, maybe followed by "log"."""
     if not isinstance(wanted, (list, tuple)):
         return False
     ends = wanted[:2] if list(wanted[2:]) == ["log"] else wanted

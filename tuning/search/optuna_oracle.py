@@ -39,7 +39,7 @@ class OptunaOracle(RandomOracle):
         return {"status": RUNNING, "values": values, "origin": "search"}
 
     def _ask(self, completed, failed):
-        """Adds all trials to a new Optuna study and asks it for the next one."""
+        """Add all trials to a new Optuna study and ask it for the next one."""
         rng = self.rng(len(self.start_order))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -68,7 +68,7 @@ def _distributions(hyperparameters):
 
 
 def _parameters(hyperparameters, values):
-    """Returns all parameters of a trial, with defaults for inactive ones."""
+    """Return all parameters of a trial, with defaults for inactive ones."""
     parameters = {}
     for hp in hyperparameters.space:
         value = values.get(hp.name, hp.default)

@@ -54,7 +54,7 @@ class GPOracle(RandomOracle):
         self._forget()
 
     def _forget(self):
-        """Clears the caches between proposals."""
+        """Clear the caches between proposals."""
         self._cached_posterior, self._encoded = None, (0, {})
 
     def propose(self, trial_id: str) -> dict[str, Any]:
@@ -77,7 +77,7 @@ class GPOracle(RandomOracle):
         }
 
     def _posterior(self, features, points, targets):
-        """Fits ended trials and fantasises running ones; extends the last posterior if possible."""
+        """Fit ended trials and fantasise running ones; extend the last posterior if possible."""
         running = [
             (index, self.trials[trial_id])
             for index, trial_id in enumerate(self.start_order)
@@ -170,7 +170,7 @@ class StockOracle(DurableOracle, keras_tuner.oracles.BayesianOptimizationOracle)
         return np.array([[0, BELOW_ONE] for _ in self._nonfixed_space()]).reshape(-1, 2)
 
     def _refit(self, completed: list[Trial]) -> None:
-        """Fits to completed trials only; the base class imputes running ones from its last fit."""
+        """Fit to completed trials only; the base class imputes running ones from its last fit."""
         everything = self.trials, self.ongoing_trials
         self.trials, self.ongoing_trials = {trial.trial_id: trial for trial in completed}, {}
         try:

@@ -43,7 +43,7 @@ _OFF = {"l2_decay": 0}
 def of_study(
     config: TrainConfig, study: "StudyConfig"
 ) -> tuple[tuple[Hyperparameter, ...], dict[str, Any] | None]:
-    """Returns the space of a study, and the values of its first trial if they are given.
+    """Return the space of a study, and the values of its first trial if they are given.
 
     The space lacks hyperparameters that are active in no trial, such as the momentum of plain SGD.
 
@@ -65,7 +65,7 @@ def of_study(
 
 
 def of_ranges(config: TrainConfig, study: "StudyConfig") -> tuple[Hyperparameter, ...]:
-    """Returns the space of a study without the checks of `of_study`, which old ones may fail."""
+    """Return the space of a study without the checks of `of_study`, which old ones may fail."""
     named = study.ranges.get("optimizer", PAPER_OPTIMIZERS)
     named = named if isinstance(named, (list, tuple)) else (named,)
     optimizers = tuple(map(canonical_name, named))
@@ -77,7 +77,7 @@ def of_ranges(config: TrainConfig, study: "StudyConfig") -> tuple[Hyperparameter
 def with_ranges(
     space: Sequence[Hyperparameter], ranges: Mapping[str, Any]
 ) -> tuple[Hyperparameter, ...]:
-    """Returns the space with other ranges.
+    """Return the space with other ranges.
 
     Args:
         space: the hyperparameters.
@@ -95,7 +95,7 @@ def with_ranges(
 
 
 def united(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the ranges of two dicts.
+    """Return the ranges of two dicts.
 
     Raises:
         UserError: they have different ranges for the same hyperparameter.
@@ -108,14 +108,14 @@ def united(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any
 
 
 def _overlap(name, other):
-    """Returns whether two names stand for a common hyperparameter."""
+    """Return whether two names stand for a common hyperparameter."""
     if "." in name and "." in other:
         return name == other
     return _short_name(name) == _short_name(other)
 
 
 def _others(config, papers, optimizers, ranges) -> Iterator[Hyperparameter]:
-    """Yields the hyperparameters that ranges name and the paper does not tune."""
+    """Yield the hyperparameters that ranges name and the paper does not tune."""
     options = {
         "task_options": inspect.signature(TASKS[config.task]).parameters,
         "arch_options": ARCHITECTURES[config.arch].options,
@@ -140,7 +140,7 @@ def hold(
     study: "StudyConfig",
     batch_size: int = TrainConfig.batch_size,
 ) -> tuple[TrainConfig, "StudyConfig"]:
-    """Fixes each hyperparameter that the user set at its value, as a range of the search.
+    """Fix each hyperparameter that the user set at its value, as a range of the search.
 
     The number of steps is not held: `train_steps` is the maximum per trial. Depth and options of
     the task that the paper does not tune identify the experiment: they are set in the
@@ -189,7 +189,7 @@ def hold(
 
 
 def settled(config: TrainConfig, study: "StudyConfig") -> tuple[TrainConfig, "StudyConfig"]:
-    """Moves values that the paper does not tune from one-value ranges to the configuration.
+    """Move values that the paper does not tune from one-value ranges to the configuration.
 
     Studies are equal if their results of this function are: studies of earlier versions have no
     ranges for such values.
@@ -198,7 +198,7 @@ def settled(config: TrainConfig, study: "StudyConfig") -> tuple[TrainConfig, "St
 
 
 def _settled(config, study, batch_size=None):
-    """Moves values as in `settled`; with a default batch size, only those that `hold` drops."""
+    """Move values as in `settled`; with a default batch size, only those that `hold` drops."""
     ranges, first = dict(study.ranges), study.first
     for each in _dimensions(config, ranges)[1]:
         value, field = each.fixed, each.name.partition(".")[0]
@@ -223,7 +223,7 @@ def _default(config, hyperparameter):
 
 
 def _dimensions(config, ranges):
-    """Returns the hyperparameters that the paper tunes, and the others that the ranges name."""
+    """Return the hyperparameters that the paper tunes, and the others that the ranges name."""
     optimizers = tuple(dict.fromkeys((*PAPER_OPTIMIZERS, config.optimizer)))
     papers = space(config, optimizers)
     return papers, tuple(_others(config, papers, optimizers, ranges))
@@ -232,7 +232,7 @@ def _dimensions(config, ranges):
 def changed(
     config: TrainConfig, study: "StudyConfig", batch_size: int = TrainConfig.batch_size
 ) -> frozenset[str]:
-    """Returns names of values that a configuration made in Python sets, which a study holds.
+    """Return names of values that a configuration made in Python sets, which a study holds.
 
     They are the options of task, cell and optimizer, and the fields that differ from the defaults
     of `TrainConfig`, since others cannot be told from defaults; none of these if it has a range. If
@@ -252,7 +252,7 @@ def changed(
 
 
 def with_fixed(config: TrainConfig, study: "StudyConfig") -> TrainConfig:
-    """Returns the configuration with the active values that the ranges of a study fix."""
+    """Return the configuration with the active values that the ranges of a study fix."""
     fixed = _fixed(config, study)
     values: dict[str, Any] = {}
     for each in of_ranges(config, study):
@@ -262,7 +262,7 @@ def with_fixed(config: TrainConfig, study: "StudyConfig") -> TrainConfig:
 
 
 def without_effect(config: TrainConfig, study: "StudyConfig", given: Collection[str]) -> list[str]:
-    """Says which of the values that the user set have no effect in any trial of a study."""
+    """Say which of the values that the user set have no effect in any trial of a study."""
     idle = idle_fields(dataclasses.asdict(with_fixed(config, study)))
     if TASKS[config.task].sweep is not Task.sweep:  # a study has no measurements during training
         idle["eval_samples"] = f"the data set of {config.task} is measured whole"
@@ -276,7 +276,7 @@ def without_effect(config: TrainConfig, study: "StudyConfig", given: Collection[
 def clipped(
     config: TrainConfig, study: "StudyConfig", first: Mapping[str, Any] | None
 ) -> str | None:
-    """Says which values of a configuration the ranges change in a study's first trial, if any.
+    """Say which values of a configuration the ranges change in a study's first trial, if any.
 
     Args:
         config, study: as for `of_study`.
@@ -295,7 +295,7 @@ def clipped(
 def of_set(
     config: TrainConfig, study: "StudyConfig", given: Collection[str], made: TrainConfig
 ) -> dict[str, list[str]]:
-    """Returns the entries `held` and `outside` in the record of a given set of hyperparameters.
+    """Return the entries `held` and `outside` in the record of a given set of hyperparameters.
 
     Args:
         config, study: configurations of the command, from `with_fixed`.
@@ -327,7 +327,7 @@ def of_set(
 
 
 def outside_in_run(config: TrainConfig, batch_size: int) -> list[str]:
-    """Returns the names of the values of a single run that are outside the paper's ranges.
+    """Return the names of the values of a single run that are outside the paper's ranges.
 
     Unlike in a search, an `l2_decay` of 0, the default, is not outside.
 
@@ -340,7 +340,7 @@ def outside_in_run(config: TrainConfig, batch_size: int) -> list[str]:
 
 
 def _outside(config, dimensions):
-    """Returns the names outside the paper's ranges in a configuration that no search proposed."""
+    """Return the names outside the paper's ranges in a configuration that no search proposed."""
     names = outside(config, dimensions)
     return [name for name in names if name not in _OFF or _at(config, name) != _OFF[name]]
 
@@ -351,7 +351,7 @@ def _fixed(config, study):
 
 
 def _differences(config, made):
-    """Returns values that a configuration has and another has not, of what the paper fixes."""
+    """Return values that a configuration has and another has not, of what the paper fixes."""
     fields = ["batch_size", "train_steps"]
     fields += [f"{field}.{name}" for field in OPTIONS for name in getattr(made, field)]
     return {name: _at(made, name) for name in fields if _at(made, name) != _at(config, name)}
@@ -365,7 +365,7 @@ def _at(config, name):
 def point(
     config: TrainConfig, space: Sequence[Hyperparameter], chosen: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Returns a point of the space: chosen values, and a configuration's clipped values elsewhere.
+    """Return a point of the space: chosen values, and a configuration's clipped values elsewhere.
 
     Raises:
         UserError: a value is not one of the space's choices, or a chosen one is invalid.
@@ -407,7 +407,7 @@ def _clipped(hyperparameter, value):
 
 
 def _given(hyperparameter, ranges):
-    """Returns the entries that a dict has under a hyperparameter's name and its short name."""
+    """Return the entries that a dict has under a hyperparameter's name and its short name."""
     both = (hyperparameter.name, _short_name(hyperparameter.name))
     return [ranges[name] for name in dict.fromkeys(both) if name in ranges]
 
@@ -418,7 +418,7 @@ def _short_name(name):
 
 
 def _check_unique(space, given):
-    """Raises a `UserError` if a name stands for two options, or two names have unequal values."""
+    """Raise a `UserError` if a name stands for two options, or two names have unequal values."""
     options = [each.name for each in space if each.name.partition(".")[0] in OPTIONS]
     for name, value in given.items():
         meant = [each for each in options if name == _short_name(each) != each]
@@ -457,7 +457,7 @@ def _check_names(space, given):
 
 
 def _check_active(hyperparameter, space):
-    """Raises a `UserError` if a range is not active in any trial."""
+    """Raise a `UserError` if a range is not active in any trial."""
     if hyperparameter.fixed is None and hyperparameter not in _ever_active(space):
         condition = hyperparameter.condition
         choices = next((each.choices for each in space if each.name == condition.name), ())
@@ -468,7 +468,7 @@ def _check_active(hyperparameter, space):
 
 
 def _ever_active(space):
-    """Returns the hyperparameters that are active in some trials of a space."""
+    """Return the hyperparameters that are active in some trials of a space."""
     choices = {each.name: each.choices for each in space}
     return tuple(
         each
@@ -478,7 +478,7 @@ def _ever_active(space):
 
 
 def _check_values(config, hyperparameter):
-    """Raises a `UserError` if a trial cannot have one of the values that the user's range has."""
+    """Raise a `UserError` if a trial cannot have one of the values that the user's range has."""
     field, _, _ = hyperparameter.name.partition(".")
     for value in hyperparameter.limits:
         if field == "optimizer" or field in OPTIONS:
@@ -501,7 +501,7 @@ def _check_values(config, hyperparameter):
 
 
 def _check_models(config, space):
-    """Raises a `UserError` if an optimizer cannot train with one of the study's activations."""
+    """Raise a `UserError` if an optimizer cannot train with one of the study's activations."""
     choices = {each.name: each.choices for each in space}
     activation = config.activation or ARCHITECTURES[config.arch].activation
     for optimizer in choices["optimizer"]:
@@ -510,14 +510,14 @@ def _check_models(config, space):
 
 
 def _check_size(config, cause):
-    """Raises a `UserError` if a model does not fit its budget or one trial not the memory."""
+    """Raise a `UserError` if a model does not fit its budget or one trial not the memory."""
     initial_weights.check(
         config, config.make_task(), f"with {cause}, one trial", "choose a smaller range"
     )
 
 
 def _check_collisions(config, space):
-    """Raises a `UserError` if the capacity task has too few inputs for the largest b searched."""
+    """Raise a `UserError` if the capacity task has too few inputs for the largest b searched."""
     for each in space:
         is_largest = each.name == "task_options.num_samples" and each.fixed is None
         if not is_largest or config.weights_from:  # the weights fix the number of inputs

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def space(
     config: TrainConfig, optimizers: tuple[str, ...] = PAPER_OPTIMIZERS
 ) -> tuple[Hyperparameter, ...]:
-    """Returns the hyperparameters that are tuned for a task and an architecture.
+    """Return the hyperparameters that are tuned for a task and an architecture.
 
     Args:
         config: provides task, architecture, budget and `train_steps`. The number of steps is tuned
@@ -81,7 +81,7 @@ def _of_architecture(config):
 
 
 def _choices(arch):
-    """Returns the paper's values of `activation` and `matrix_init`, or none."""
+    """Return the paper's values of `activation` and `matrix_init`, or none."""
     facts, activations, inits = ARCHITECTURES[arch], ACTIVATIONS, MATRIX_INITS
     if arch in ("irnn", "+rnn"):  # fixed in section 1.4: ReLU, and ReLU for s1 and tanh for s2
         activations = (facts.activation,)
@@ -116,7 +116,7 @@ def _of_learning(config, optimizers):
 
 
 def _of_optimizers(optimizers):
-    """Yields the optimizers' own hyperparameters; those of one name are one hyperparameter."""
+    """Yield the optimizers' own hyperparameters; those of one name are one hyperparameter."""
     owners: dict[str, tuple] = {}
     ranges: dict[str, Any] = {}
     for optimizer in optimizers:
@@ -133,14 +133,14 @@ def _of_optimizers(optimizers):
 
 
 def _declared(config, field, ranges, source):
-    """Yields the hyperparameters whose ranges a task or a cell declares."""
+    """Yield the hyperparameters whose ranges a task or a cell declares."""
     for name, given in ranges.items():
         wanted = given(config.num_params) if callable(given) else given
         yield of_range(f"{field}.{name}", wanted, source)
 
 
 def hyperparameters(space: Sequence[Hyperparameter]) -> "keras_tuner.HyperParameters":
-    """Converts the space to keras-tuner's type, including conditions."""
+    """Convert the space to keras-tuner's type, including conditions."""
     import keras_tuner
 
     hp = keras_tuner.HyperParameters()
@@ -165,7 +165,7 @@ def hyperparameters(space: Sequence[Hyperparameter]) -> "keras_tuner.HyperParame
 
 
 def configure(config: TrainConfig, values: Mapping[str, Any]) -> TrainConfig:
-    """Returns the configuration with its hyperparameters set to a point of the space.
+    """Return the configuration with its hyperparameters set to a point of the space.
 
     Args:
         config: the configuration of the study.
@@ -185,7 +185,7 @@ def configure(config: TrainConfig, values: Mapping[str, Any]) -> TrainConfig:
 
 
 def _entries(config, field):
-    """Returns a field that may have entries as a dict; a number stands for all of its gates."""
+    """Return a field that may have entries as a dict; a number stands for all of its gates."""
     value, facts = getattr(config, field), ARCHITECTURES[config.arch]
     if isinstance(value, dict):
         return value
@@ -195,7 +195,7 @@ def _entries(config, field):
 
 
 def by_option(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Splits dicts of options, {"task_options": {"delay": 3}} to {"task_options.delay": 3}."""
+    """Split dicts of options, {"task_options": {"delay": 3}} to {"task_options.delay": 3}."""
     found: dict[str, Any] = {}
     for name, value in values.items():
         if name in OPTIONS and isinstance(value, dict):
@@ -206,7 +206,7 @@ def by_option(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def values_of(config: TrainConfig, space: Sequence[Hyperparameter]) -> dict[str, Any]:
-    """Returns the values of a configuration for the hyperparameters that are active in it."""
+    """Return the values of a configuration for the hyperparameters that are active in it."""
     values: dict[str, Any] = {}
     for each in space:
         if is_active(each, values):
@@ -215,7 +215,7 @@ def values_of(config: TrainConfig, space: Sequence[Hyperparameter]) -> dict[str,
 
 
 def outside(config: TrainConfig, dimensions: Sequence[Hyperparameter]) -> list[str]:
-    """Returns the names of the hyperparameters of a trial that are outside the paper's ranges.
+    """Return the names of the hyperparameters of a trial that are outside the paper's ranges.
 
     A hyperparameter that the paper does not tune is outside, and so is an optimizer that it does
     not have. The number of steps never is: the paper's ranges of steps "varied between tasks".
@@ -235,7 +235,7 @@ def outside(config: TrainConfig, dimensions: Sequence[Hyperparameter]) -> list[s
 
 
 def deviations(fields: Mapping[str, Any]) -> list[str]:
-    """Returns the names of values that define an architecture, where they are not the paper's.
+    """Return the names of values that define an architecture, where they are not the paper's.
 
     They are the nonlinearity, the initializer of matrices, and options of the cell without a range:
     an IRNN with tanh is not the paper's.
@@ -255,13 +255,13 @@ def deviations(fields: Mapping[str, Any]) -> list[str]:
 
 
 def is_active(hyperparameter: Hyperparameter, values: Mapping[str, Any]) -> bool:
-    """Returns whether a hyperparameter is active, given the values of those before it."""
+    """Return whether a hyperparameter is active, given the values of those before it."""
     condition = hyperparameter.condition
     return condition is None or values.get(condition.name) in condition.values
 
 
 def value_of(config: TrainConfig, hyperparameter: Hyperparameter) -> Any:
-    """Returns the value of a hyperparameter, with the default of its owner."""
+    """Return the value of a hyperparameter, with the default of its owner."""
     field, _, entry = hyperparameter.name.partition(".")
     value = getattr(config, field)
     if entry and isinstance(value, dict):
@@ -280,7 +280,7 @@ def value_of(config: TrainConfig, hyperparameter: Hyperparameter) -> Any:
 
 
 def table(space: Sequence[Hyperparameter]) -> str:
-    """Formats the space as text, one line per hyperparameter."""
+    """Format the space as text, one line per hyperparameter."""
     rows = [("hyperparameter", "distribution", "range", "active if", "source")]
     for each in space:
         condition = each.condition
@@ -298,7 +298,7 @@ def table(space: Sequence[Hyperparameter]) -> str:
 
 
 def summary(space: Sequence[Hyperparameter]) -> str:
-    """Describes the size of the space in a few words, with the names of fixed hyperparameters."""
+    """Describe the size of the space in a few words, with the names of fixed hyperparameters."""
     fixed = [f"{each.name} = {each.fixed}" for each in space if each.fixed is not None]
     text = count(len(space) - len(fixed), "dimension")
     return f"{text}, fixed: {', '.join(fixed)}" if fixed else text

@@ -53,7 +53,7 @@ class Trials(NamedTuple):
 
 
 def read(study: str | pathlib.Path, config: Mapping[str, Any] | None) -> Trials:
-    """Reads the trials.jsonl of a study, to which another process may be appending.
+    """Read the trials.jsonl of a study, to which another process may be appending.
 
     Args:
         study: directory of the study.
@@ -66,7 +66,7 @@ def read(study: str | pathlib.Path, config: Mapping[str, Any] | None) -> Trials:
 
 
 def read_log(path: pathlib.Path) -> Trials:
-    """Reads a log of reruns or of given hyperparameters, as `read` does."""
+    """Read a log of reruns or of given hyperparameters, as `read` does."""
     return _read(path, None)
 
 
@@ -90,7 +90,7 @@ def _read(path, config):
 
 
 def _search(path):
-    """Returns what is known of a log's trials. It is written before the log."""
+    """Return what is known of a log's trials. It is written before the log."""
     try:
         return json_files.read(path.with_name(log.ENDED[path.name]), _Search)
     except (OSError, json_files.Damaged):  # a study can do without it
@@ -104,7 +104,7 @@ def foreign(
     tried: Mapping[str, Mapping[str, Any]],
     search: Mapping[str, Any],
 ) -> str:
-    """Says how many records of a log are of another study; "" if none is.
+    """Say how many records of a log are of another study; "" if none is.
 
     Args:
         path: the log, for the message.
@@ -130,12 +130,12 @@ def foreign(
 
 
 def difference(held: Mapping[str, Any], wanted: Mapping[str, Any]) -> str | None:
-    """Returns the first setting in which two configurations of studies differ, or None."""
+    """Return the first setting in which two configurations of studies differ, or None."""
     return _first(held, wanted, SHARED.values())
 
 
 def search_difference(held: Mapping[str, Any], wanted: Mapping[str, Any]) -> str | None:
-    """Returns the first setting in which two searches differ, or None.
+    """Return the first setting in which two searches differ, or None.
 
     A range that only one of them has is no difference: studies of earlier versions lack some.
 
@@ -165,7 +165,7 @@ def _difference(record, config):
 
 
 def _other_setting(record, config):
-    """Returns the first setting in which a record differs, if its study did not tune it."""
+    """Return the first setting in which a record differs, if its study did not tune it."""
     defaults = flat({"task_options": record.defaults.get("task_options", {})})
     own, wanted = defaults | flat(record.config), defaults | flat(config)
     names = set(_SETTINGS)
@@ -197,7 +197,7 @@ def _other_origin(record, algorithm):
 
 
 def _other_range(record, ranges):
-    """Says which hyperparameter a study fixes, and the record's study searched or fixed otherwise.
+    """Say which hyperparameter a study fixes, and the record's study searched or fixed otherwise.
 
     Nothing sets the inactive hyperparameters of a trial, of which `momentum_logit` may be one.
     """

@@ -34,7 +34,7 @@ class Processes:
     are_here: bool = False
 
     def sized(self, config: TrainConfig, num_steps: int, num_trials: int) -> "Processes":
-        """Returns a copy with defaults in place of None."""
+        """Return a copy with defaults in place of None."""
         lanes = self.lanes or default_lanes(config, num_steps)
         work = num_trials * config.train_steps * guess(config, num_steps)
         if self.workers is None and work < LITTLE and not gpus():
@@ -54,7 +54,7 @@ class Processes:
         return f"{count(self.workers, 'process', 'processes')} of {count(self.lanes, 'lane')}"
 
     def train(self, next_job: NextJob, ended: Ended, tick: Tick, callback: Callback) -> bool:
-        """Trains jobs until none is left.
+        """Train jobs until none is left.
 
         Args:
             next_job: returns the next job, or None if none is ready yet.
@@ -94,7 +94,7 @@ class InProcess:
     stop: Callable[[], object] = lambda: False
 
     def sized(self, config: TrainConfig, num_steps: int, num_trials: int) -> "InProcess":
-        """Returns a copy with defaults in place of None."""
+        """Return a copy with defaults in place of None."""
         return InProcess(self.lanes or default_lanes(config, num_steps), self.stop)
 
     @property
@@ -110,7 +110,7 @@ class InProcess:
         return f"one process of {count(self.lanes, 'lane')}"
 
     def train(self, next_job: NextJob, ended: Ended, tick: Tick, callback: Callback) -> bool:
-        """Trains jobs until none is left; see `Processes.train`."""
+        """Train jobs until none is left; see `Processes.train`."""
         assert self.lanes
         from trainer.lanes import train_lanes
 
@@ -159,7 +159,7 @@ def run_jobs(
     ended: Ended,
     callback: Callback,
 ) -> bool:
-    """Trains jobs under a lease on their directory, and shows the progress.
+    """Train jobs under a lease on their directory, and show the progress.
 
     Args:
         executor: a sized executor.

@@ -56,7 +56,7 @@ _DICTS = ("input_scale", "recurrent_scale", "bias_scale", "gate_bias", *OPTIONS)
 
 
 def read(path: str | pathlib.Path) -> list[dict[str, Any]]:
-    """Reads sets of hyperparameters: a JSON object or a list of objects.
+    """Read sets of hyperparameters: a JSON object or a list of objects.
 
     Raises:
         UserError: the file is missing or malformed, or holds something else.
@@ -80,7 +80,7 @@ def configurations(
     sets: Sequence[dict[str, Any]],
     check: Callable[[TrainConfig], object] = lambda made: None,
 ) -> list[TrainConfig]:
-    """Returns one copy of a configuration per set, with the set's hyperparameters.
+    """Return one copy of a configuration per set, with the set's hyperparameters.
 
     Args:
         config: provides task, architecture, depth, budget and seed, and every hyperparameter that a
@@ -105,7 +105,7 @@ def configurations(
 
 
 def from_published(hparams: Mapping[Any, Any], arch: str) -> dict[str, Any]:
-    """Translates a published set of hyperparameters.
+    """Translate a published set of hyperparameters.
 
     An LSTM without a nonlinearity uses tanh, as the authors' did. For the +RNN, `forget_gate_bias`
     is taken as b^{fg,h} and `depth_gate_bias` as b^{fg,y}, each with or without "_hack". This is a
@@ -143,7 +143,7 @@ def from_published(hparams: Mapping[Any, Any], arch: str) -> dict[str, Any]:
 
 
 def _places(arch):
-    """Returns (field, gate of a scale or None) for every published name of an architecture."""
+    """Return (field, gate of a scale or None) for every published name of an architecture."""
     gates = {gate: gate for gate in ARCHITECTURES[arch].gates} | _GATES.get(arch, {})
     biases = _GATE_BIASES if arch == "+rnn" else {"forget_gate_bias": None}
     return (
@@ -173,13 +173,13 @@ def _unknown(what, value, choices):
 
 
 def _plain(value):
-    """Converts NumPy scalars and Python 2 strings, which pickled records may contain."""
+    """Convert NumPy scalars and Python 2 strings, which pickled records may contain."""
     value = value.item() if hasattr(value, "item") else value
     return value.decode("latin-1") if isinstance(value, bytes) else value
 
 
 def _fields(config, given):
-    """Returns the argument of `configure` for a set or a whole record, in either naming."""
+    """Return the argument of `configure` for a set or a whole record, in either naming."""
     published = {"architecture", "hparams"} <= given.keys()
     if published and given["architecture"] != config.arch:
         raise UserError(

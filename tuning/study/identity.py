@@ -63,7 +63,7 @@ class Facts(TypedDict, total=False):
 
 
 def read(study: str | pathlib.Path, kind: Any = Settings) -> Any:
-    """Reads the study.json of a study.
+    """Read the study.json of a study.
 
     Args:
         study: directory of the study.
@@ -86,7 +86,7 @@ def read(study: str | pathlib.Path, kind: Any = Settings) -> Any:
 
 
 def is_lost(study: pathlib.Path) -> bool:
-    """Returns whether the study.json of a study is gone, while other files show that it had one."""
+    """Return whether the study.json of a study is gone, while other files show that it had one."""
     is_of_sweep, own = study.parent.name == "studies", study / "study.json"
     # A sweep keeps its studies in OUT/studies/NAME.
     others = study.parent.parent / "sweep.json" if is_of_sweep else study / "oracle.json"
@@ -94,7 +94,7 @@ def is_lost(study: pathlib.Path) -> bool:
 
 
 def identity(config: TrainConfig, study: StudyConfig) -> dict[str, Any]:
-    """Returns the settings that determine the trials of a study."""
+    """Return the settings that determine the trials of a study."""
     search = study.to_json()
     for name in FREE:
         del search[name]
@@ -102,7 +102,7 @@ def identity(config: TrainConfig, study: StudyConfig) -> dict[str, Any]:
 
 
 def comparable(config: TrainConfig, study: StudyConfig) -> dict[str, Any]:
-    """Returns the `identity` that a continued study must match; see `ranges.settled`."""
+    """Return the `identity` that a continued study must match; see `ranges.settled`."""
     found = identity(*ranges.settled(config, study))
     found["study"]["ranges"] = short_names(found["study"]["ranges"])
     return found
@@ -114,7 +114,7 @@ def refuse_other(
     wanted: dict[str, Any],
     way_out: str,
 ) -> None:
-    """Raises a `UserError` if two studies differ in a setting that the user has set.
+    """Raise a `UserError` if two studies differ in a setting that the user has set.
 
     Args:
         subject, way_out: see `refuse_difference`.

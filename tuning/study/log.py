@@ -71,7 +71,7 @@ class TrialLog:
             )
 
     def append(self, record: RunRecord) -> None:
-        """Appends a finished trial durably, after adding it to the list of those that have ended.
+        """Append a finished trial durably, after adding it to the list of those that have ended.
 
         The search keeps that list for trials.jsonl.
 
@@ -97,7 +97,7 @@ class TrialLog:
 
 
 def file_of(path: str | pathlib.Path) -> pathlib.Path:
-    """Returns the file that holds a log: the one of its name, or what `gzip` made of it.
+    """Return the file that holds a log: the one of its name, or what `gzip` made of it.
 
     Raises:
         UserError: there are both.
@@ -112,7 +112,7 @@ def file_of(path: str | pathlib.Path) -> pathlib.Path:
 
 
 def read(path: str | pathlib.Path) -> tuple[dict[str, RunRecord], list[str]]:
-    """Reads a log that another process may be writing, or that is packed.
+    """Read a log that another process may be writing, or that is packed.
 
     Returns:
         (records by run id, list of problems with lines; see `json_files.read_lines`).
@@ -135,7 +135,7 @@ def read(path: str | pathlib.Path) -> tuple[dict[str, RunRecord], list[str]]:
 
 
 def num_lines(study: pathlib.Path) -> int | None:
-    """Counts the lines, except empty ones, in a study's logs of trials and reruns.
+    """Count the lines, except empty ones, in a study's logs of trials and reruns.
 
     Returns:
         Their number; None if there is a log that cannot be read.
@@ -155,7 +155,7 @@ def num_lines(study: pathlib.Path) -> int | None:
 def record_files(
     directory: pathlib.Path, problems: list[str] | None = None
 ) -> Iterator[tuple[pathlib.Path, list[str]]]:
-    """Yields (directory, names of its record files), sorted by path.
+    """Yield (directory, names of its record files), sorted by path.
 
     The logs of a study are named even if they are lost, provided that another file tells of them.
     Otherwise its names may be empty, as those of a sweep are. A run may hold others, unlike a
@@ -202,19 +202,19 @@ def _record_files(directory, problems):
 
 
 def ranked(records: Iterable[RunRecord]) -> list[RunRecord]:
-    """Returns the feasible records, best first."""
+    """Return the feasible records, best first."""
     feasible = [record for record in records if record.objective is not None]
     return sorted(feasible, key=rank)
 
 
 def rank(record: RunRecord) -> tuple[float, str]:
-    """Returns the sort key of a feasible record: its objective, then its id."""
+    """Return the sort key of a feasible record: its objective, then its id."""
     assert record.objective is not None
     return record.objective, record.run_id
 
 
 def edited(records: Iterable[RunRecord], fields: Mapping[str, Any]) -> str:
-    """Says which of a study's trials ran code that was edited since, if any did.
+    """Say which of a study's trials ran code that was edited since, if any did.
 
     Args:
         records: its finished trials.
@@ -250,7 +250,7 @@ def _seeds(config):
 def write_run(
     path: str | pathlib.Path, record: RunRecord, weights: Any, profile: str | None = None
 ) -> None:
-    """Writes a run directory for a trial, with its last weights as the checkpoint.
+    """Write a run directory for a trial, with its last weights as the checkpoint.
 
     Args:
         path: the directory.

@@ -33,7 +33,7 @@ class WorkerError(Exception):
 
 @functools.cache
 def gpus() -> list[str]:
-    """Lists the ids of the NVIDIA GPUs that were visible at the first call."""
+    """List the ids of the NVIDIA GPUs that were visible at the first call."""
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
     if chosen is not None:
         return [each for each in chosen.split(",") if each.strip() and each.strip() != "-1"]
@@ -45,12 +45,12 @@ def gpus() -> list[str]:
 
 
 def default_workers() -> int:
-    """Returns the number of GPUs, or else of cores: two threads are slower than two processes."""
+    """Return the number of GPUs, or else of cores: two threads are slower than two processes."""
     return len(gpus()) or len(os.sched_getaffinity(0))
 
 
 def default_lanes(config: TrainConfig, num_steps: int) -> int:
-    """Chooses the number of lanes of a worker.
+    """Choose the number of lanes of a worker.
 
     On a GPU, the latency of a time step hardly depends on its width, so lanes are nearly free. On a
     CPU, lanes help only the smallest models: where parameters times time steps times samples exceed
@@ -95,7 +95,7 @@ def places(workers: int) -> list[Place]:
 def start(
     place: Place, work: Callable[..., None], *arguments: Any
 ) -> tuple[BaseProcess, Connection]:
-    """Starts a process that calls `work(connection, *arguments)` in a place.
+    """Start a process that calls `work(connection, *arguments)` in a place.
 
     The process sends messages (kind, content), which `receive` reads. Exceptions raised by `work`
     are sent as well.
@@ -115,7 +115,7 @@ def start(
 
 
 def receive(connection: Connection) -> tuple[str, Any]:
-    """Reads the next message of a process.
+    """Read the next message of a process.
 
     Raises:
         EOFError, OSError: the process has died.
@@ -155,7 +155,7 @@ def _enter(connection, cores, known, call):
 
 @contextlib.contextmanager
 def _ignored(number: int) -> Iterator[None]:
-    """Ignores a signal, so that processes started in this context ignore it from the start."""
+    """Ignore a signal, so that processes started in this context ignore it from the start."""
     try:
         before = signal.signal(number, signal.SIG_IGN)
     except ValueError:  # only the main thread may set handlers
@@ -169,7 +169,7 @@ def _ignored(number: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _environment(changes: Mapping[str, str]) -> Iterator[None]:
-    """Sets environment variables for processes started in this context."""
+    """Set environment variables for processes started in this context."""
     before = {name: os.environ.get(name) for name in changes}
     os.environ.update(changes)
     try:

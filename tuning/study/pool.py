@@ -41,7 +41,7 @@ class Job(NamedTuple):
     optimizers: tuple[str, ...] | None = None
 
     def trial(self) -> "Trial":
-        """Returns the trial, without importing the trainer before it is needed."""
+        """Return the trial, without importing the trainer before it is needed."""
         from trainer.trial import Trial
 
         return Trial(self.config, self.run_id, self.stop_above, self.optimizers)
@@ -90,7 +90,7 @@ class Pool:
             worker.connection.close()
 
     def train(self, next_job: NextJob, ended: Ended, tick: Callable[[], bool]) -> None:
-        """Trains jobs until none is left and none is in training.
+        """Train jobs until none is left and none is in training.
 
         Args:
             next_job: returns the next job, or None if none is ready yet.
@@ -180,7 +180,7 @@ class Pool:
 
 
 def _work(connection: Connection, lanes: int) -> None:
-    """Trains the pool's jobs until the pool's process ends or kills this one."""
+    """Train the pool's jobs until the pool's process ends or kill this one."""
     from trainer.cli import main as cli
 
     cli.start_backend()
@@ -201,7 +201,7 @@ class _Inbox(Callback):
         self._rows: list[tuple[str, dict[str, Any]]] = []
 
     def trials(self) -> "Iterator[Trial | None]":
-        """Yields trials as they arrive, or None if others are in training and none has arrived."""
+        """Yield trials as they arrive, or None if others are in training and none has arrived."""
         waiting: collections.deque[Job] = collections.deque()
         while True:
             # Block only when idle: while lanes are busy, an empty inbox must not stop them.
@@ -221,7 +221,7 @@ class _Inbox(Callback):
         self._rows.append(("on_measure", row))
 
     def report(self, progress: "Iterable[tuple[Trial, int]]") -> None:
-        """Sends the measurements and the steps of trials in training."""
+        """Send the measurements and the steps of trials in training."""
         self._connection.send(("calls", self._rows))
         self._rows = []
         self._connection.send(("steps", [(trial.run_id, step) for trial, step in progress]))

@@ -46,7 +46,7 @@ class StudyDisplay(Display):
         self._showing = contextlib.ExitStack()
 
     def begin(self, records: Mapping[str, RunRecord], target: int, headline: str) -> None:
-        """Prints a headline and starts the status line.
+        """Print a headline and start the status line.
 
         Args:
             records: trials that earlier processes finished, by id.
@@ -63,7 +63,7 @@ class StudyDisplay(Display):
     def update(
         self, records: Mapping[str, RunRecord], target: int, steps: Mapping[str, int]
     ) -> None:
-        """Updates the status line.
+        """Update the status line.
 
         Args:
             records: finished trials by id.
@@ -86,7 +86,7 @@ class StudyDisplay(Display):
         )
 
     def end(self) -> None:
-        """Removes the status line."""
+        """Remove the status line."""
         self._showing.close()
 
     def _line(self):
@@ -123,7 +123,7 @@ class Pace:
     def update(
         self, now: float, records: Mapping[str, RunRecord], steps: Mapping[str, int]
     ) -> None:
-        """Records the progress at a time; see `StudyDisplay.update`."""
+        """Record the progress at a time; see `StudyDisplay.update`."""
         ended = [record for run_id, record in records.items() if run_id not in self._before]
         trained = sum(record.steps_done for record in ended) + sum(steps.values())
         if self._warm is None:
@@ -137,7 +137,7 @@ class Pace:
     def seconds_left(
         self, records: Mapping[str, RunRecord], target: int, steps: Mapping[str, int]
     ) -> float | None:
-        """Estimates the time until all trials are finished; None before it can be known."""
+        """Estimate the time until all trials are finished; None before it can be known."""
         if self._speed is None or len(records) < MIN_TRIALS:
             return None
         length = sum(record.steps_done for record in records.values()) / len(records)
@@ -150,7 +150,7 @@ class Pace:
 
 
 def _text(records, target, steps):
-    """Describes the finished trials and those in training."""
+    """Describe the finished trials and those in training."""
     feasible = ranked(records.values())
     parts = [f"trials {len(records)}/{target}"]
     if records:

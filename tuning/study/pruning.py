@@ -39,7 +39,7 @@ class Rule(NamedTuple):
 
 
 def best_share(losses: Sequence[float]) -> float:
-    """Returns the largest loss with which a new trial ranks in the best third, itself included.
+    """Return the largest loss with which a new trial ranks in the best third, itself included.
 
     Args:
         losses: losses of earlier trials in ascending order, `ETA` - 1 or more.
@@ -62,7 +62,7 @@ RULES = {
 def pruning_limits(
     rule: str, records: Sequence[RunRecord], config: TrainConfig
 ) -> dict[float, float]:
-    """Returns the losses above which a trial is pruned, by fraction of its steps.
+    """Return the losses above which a trial is pruned, by fraction of its steps.
 
     Trials of fewer than 20 steps are neither pruned nor used for comparison.
 
@@ -84,14 +84,14 @@ def pruning_limits(
 
 
 def _comparable(config: dict[str, Any], loss: float) -> float:
-    """Returns a score that is comparable between trials; lower is better."""
+    """Return a score that is comparable between trials; lower is better."""
     if config["task"] != "capacity":
         return loss
     return -_num_samples(config) * (1 - loss / math.log(2))
 
 
 def _loss(config: TrainConfig, comparable: float) -> float:
-    """Returns the loss at which a trial has a comparable score; the inverse of `_comparable`."""
+    """Return the loss at which a trial has a comparable score; the inverse of `_comparable`."""
     if config.task != "capacity":
         return comparable
     return math.log(2) * (1 + comparable / _num_samples(vars(config)))

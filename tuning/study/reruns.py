@@ -33,7 +33,7 @@ def train_all(
     marks: Sequence[Mapping[str, Any]] = (),
     callbacks: Sequence[Callback | str] = DEFAULT,
 ) -> list[RunRecord]:
-    """Trains configurations and logs their records; skips those already logged.
+    """Train configurations and log their records; skip those already logged.
 
     Args:
         path: the log, in the format of trials.jsonl; the lease is on its directory.
@@ -94,13 +94,13 @@ def train_all(
 
 
 def repeated(original: RunRecord, count: int) -> list[dict[str, Any]]:
-    """Returns the `marks` of reruns, which are those of the original trial."""
+    """Return the `marks` of reruns, which are those of the original trial."""
     names = ("held", "searched", "outside")
     return [{name: getattr(original, name) for name in names}] * count
 
 
 def variations(config: TrainConfig, count: int, vary: Collection[str]) -> list[TrainConfig]:
-    """Returns copies of a configuration with other seeds.
+    """Return copies of a configuration with other seeds.
 
     Args:
         config: the original.
@@ -123,13 +123,13 @@ def variations(config: TrainConfig, count: int, vary: Collection[str]) -> list[T
 
 
 def check_vary(vary: Collection[str]) -> None:
-    """Raises a `UserError` if `vary` is empty, or has other entries than "init" and "data"."""
+    """Raise a `UserError` if `vary` is empty, or has other entries than "init" and "data"."""
     if not vary or set(vary) - set(VARY):
         raise UserError(f"--vary is one or both of {', '.join(VARY)}, not {','.join(vary)!r}")
 
 
 def _run_id(number: int, config: TrainConfig) -> str:
-    """Returns a name unique to this configuration, so that an edited file of sets is noticed."""
+    """Return a name unique to this configuration, so that an edited file of sets is noticed."""
     fields = dataclasses.asdict(config)
     if not config.eval_lengths:  # which earlier versions lack
         del fields["eval_lengths"]

@@ -48,15 +48,15 @@ class Schedule:
         )
 
     def values(self, run_id: str) -> dict[str, Any]:
-        """Returns the hyperparameters of a trial."""
+        """Return the hyperparameters of a trial."""
         return self._oracle.trials[run_id].hyperparameters.values
 
     def origin(self, run_id: str) -> str | None:
-        """Returns the origin of a trial's hyperparameters; None if the search has lost it."""
+        """Return the origin of a trial's hyperparameters; None if the search has lost it."""
         return self._oracle.origins.get(run_id)
 
     def advance(self) -> None:
-        """Tells all results and proposes all trials that are due."""
+        """Tell all results and propose all trials that are due."""
         while action := next_action(
             len(self._oracle.start_order),
             self._is_told,
@@ -74,7 +74,7 @@ class Schedule:
             self.waiting.append(trial.trial_id)
 
     def known(self, run_id: str) -> list[str]:
-        """Returns the ids of the trials whose results were known when this one was proposed."""
+        """Return the ids of the trials whose results were known when this one was proposed."""
         index = self._oracle.start_order.index(run_id)
         return self._oracle.start_order[: num_known(index, self._batch)]
 
@@ -95,7 +95,7 @@ class Schedule:
 
 
 def default_batch(num_trials: int, slots: int = 1) -> int:
-    """Returns the default number of trials that are proposed together.
+    """Return the default number of trials that are proposed together.
 
     The first two batches are proposed without results. With an eighth of the trials per batch, they
     are a quarter of the study. To fill all slots, a batch may grow to a quarter of the trials, so
@@ -113,7 +113,7 @@ def default_batch(num_trials: int, slots: int = 1) -> int:
 
 
 def default_initial_points(num_trials: int, num_free: int) -> int:
-    """Returns the number of random trials before the search proposes any.
+    """Return the number of random trials before the search proposes any.
 
     A Gaussian process needs about one point per dimension, here between 5 and 20. In a short study,
     at most a quarter of the trials are random, but at least two, to leave most to the search.
@@ -129,7 +129,7 @@ def default_initial_points(num_trials: int, num_free: int) -> int:
 
 
 def num_known(index: int, batch: int) -> int:
-    """Returns how many of the first trials must be told before trial `index` is proposed."""
+    """Return how many of the first trials must be told before trial `index` is proposed."""
     return max(0, index // batch - 1) * batch
 
 
@@ -140,7 +140,7 @@ def next_action(
     target: int,
     batch: int,
 ) -> Literal["propose"] | tuple[Literal["tell"], int] | None:
-    """Returns the next action of a study.
+    """Return the next action of a study.
 
     The order is: propose batches 0 and 1, tell batch 0, propose batch 2, tell batch 1, and so on.
     It depends on counts alone, so kills and the order in which trials end do not matter.

@@ -17,7 +17,7 @@ LAUNCH, PRODUCT = 1e-6, 1e-11
 
 
 def features(config: TrainConfig, num_steps: int) -> tuple[int, int]:
-    """Returns (L, W) of a training step.
+    """Return (L, W) of a training step.
 
     Args:
         config: the configuration.

@@ -122,7 +122,7 @@ class Study:
         display: StudyDisplay | None = None,
         lease: Lease | None = None,
     ) -> tuple[RunRecord | None, bool]:
-        """Trains the remaining trials of the study.
+        """Train the remaining trials of the study.
 
         Args:
             executor: trains the trials; one process per GPU or core if None.
@@ -167,7 +167,7 @@ class Study:
         return next(iter(self.ranked), None)
 
     def check(self) -> Settings | None:
-        """Reads study.json; returns None if it does not exist.
+        """Read study.json; return None if it does not exist.
 
         Raises:
             UserError: the directory holds another study, something else, or links.
@@ -196,7 +196,7 @@ class Study:
         return held
 
     def _check_cells(self):
-        """Raises a `UserError` if the cell rejects a value that one of its options may have."""
+        """Raise a `UserError` if the cell rejects a value that one of its options may have."""
         from trainer.trial import Trial
 
         options = [each for each in self.space if each.name.startswith("arch_options.")]
@@ -215,7 +215,7 @@ class Study:
             )
 
     def trial_path(self, run_id: str) -> pathlib.Path:
-        """Returns the directory of a trial."""
+        """Return the directory of a trial."""
         return self.path / f"trial_{run_id}"
 
     def _identity(self, form=identity):
@@ -225,7 +225,7 @@ class Study:
         return form(self.config, study) | {"backend": keras.backend.backend()}
 
     def _open(self, slots, display):
-        """Creates or reads the study's files."""
+        """Create or read the study's files."""
         held = self.check()
         if self._clipped and not held:
             display.say(self._clipped)
@@ -259,7 +259,7 @@ class Study:
         self._schedule = Schedule(oracle, self.log, self.study.num_trials, self.study.batch)
 
     def _keep_trials(self, display):
-        """Raises the number of trials to that of the log, if the user wants fewer."""
+        """Raise the number of trials to that of the log, if the user wants fewer."""
         number, wanted = len(self.log.records), self.study.num_trials
         if number > wanted:
             display.say(f"{self.path} keeps its {count(number, 'trial')}, though you want {wanted}")
@@ -267,7 +267,7 @@ class Study:
             self._write_settings()
 
     def _drop_weights(self):
-        """Removes the weights of all but the best trials."""
+        """Remove the weights of all but the best trials."""
         for dropped in self.ranked[self.study.keep :]:
             remove(self.trial_path(dropped.run_id) / "checkpoints")
 
@@ -284,7 +284,7 @@ class Study:
                     file.write(text)
 
     def _reloaded(self, display):
-        """Returns the search as its files hold it, or a new one."""
+        """Return the search as its files hold it, or a new one."""
         oracle = self._make_oracle()
         oracle.guard = self._lease.held
         with warnings.catch_warnings(record=True) as problems:
@@ -297,7 +297,7 @@ class Study:
         return oracle
 
     def _chosen(self, held, slots):
-        """Returns the search, completed with the settings that are chosen when it starts."""
+        """Return the search, completed with the settings that are chosen when it starts."""
         free = sum(each.fixed is None for each in self.space)
         values = {
             "seed": seed_of(self.name),
@@ -309,7 +309,7 @@ class Study:
         return dataclasses.replace(self.study, **values)
 
     def _lost(self, oracle):
-        """Returns (values, score) of the trials in the log that the search does not have, by id.
+        """Return (values, score) of the trials in the log that the search does not have, by id.
 
         Raises:
             UserError: a trial in the log is not one of this study.
@@ -322,7 +322,7 @@ class Study:
         return lost
 
     def values_of(self, record: RunRecord) -> dict[str, Any]:
-        """Returns the values of a trial in the log, as the search proposed them.
+        """Return the values of a trial in the log, as the search proposed them.
 
         Raises:
             UserError: the trial does not fit the search space.
@@ -407,7 +407,7 @@ class Study:
         return Job(run_id, config, limits, self._optimizers)
 
     def _limits(self, known, config):
-        """Returns the losses above which a trial is pruned, from trials known at its proposal.
+        """Return the losses above which a trial is pruned, from trials known at its proposal.
 
         Other trials are left out so that the study does not depend on the order in which trials
         end. Returns None while a record is missing because its line in the log was lost.
@@ -435,7 +435,7 @@ class Study:
         self._schedule.advance()
 
     def _origin(self, run_id):
-        """Returns the fields of a record that say where a trial's hyperparameters come from."""
+        """Return the fields of a record that say where a trial's hyperparameters come from."""
         origin, source = self._schedule.origin(run_id), None
         if origin == "first" and self.transferred_from:
             origin, source = "transfer", self.transferred_from
@@ -447,13 +447,13 @@ class Study:
         }
 
     def _facts(self, run_id):
-        """Returns the entries of a trial's `info` that do not follow from its configuration."""
+        """Return the entries of a trial's `info` that do not follow from its configuration."""
         place = {"study": self.path.name, "run_dir": str(self.trial_path(run_id))}
         return self._origin(run_id) | place
 
 
 def _is_of(trial, values, record):
-    """Returns whether a trial of the search has the values and the result of a record."""
+    """Return whether a trial of the search has the values and the result of a record."""
     found = trial.hyperparameters.values
     # Searches of earlier versions lack hyperparameters with a single value.
     if any(found.get(name, value) != value for name, value in values.items()):

@@ -97,7 +97,7 @@ def main():
 
 
 def _studies():
-    """Parses and checks the studies; returns the results of `parse`."""
+    """Parse and check the studies; return the results of `parse`."""
     if FLAGS.engine not in ENGINES:
         raise UserError(f"unknown engine {FLAGS.engine!r}; choose one of {', '.join(ENGINES)}")
     names = ("workers", "lanes", "num_trials", "train_steps", "max_megabytes")
@@ -153,7 +153,7 @@ def _run(sweep, display):
 
 
 def run():
-    """Runs the console script."""
+    """Run the console script."""
     cli.run(main, FLAGS, USAGE)
 
 

@@ -78,7 +78,7 @@ class SweepConfig:
         return merged
 
     def points(self) -> Iterator[tuple[dict[str, Any], list[str]]]:
-        """Yields (values of one study, names that its dict gives as lists)."""
+        """Yield (values of one study, names that its dict gives as lists)."""
         for entry in map(self._with_common, self.grid):
             if entry["arch"] == ALL:
                 entry["arch"] = list(ARCHITECTURES)
@@ -150,7 +150,7 @@ def parse(
     flags: Mapping[str, Any] | None = None,
     data: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> tuple[list[Spec], str, list[str]]:
-    """Parses the studies of a gin file.
+    """Parse the studies of a gin file.
 
     A grid in the scope of a profile, `smoke/SweepConfig.grid = ...`, replaces the one without a
     scope. The values of a study are those of the project's files for its task, architecture and
@@ -200,7 +200,7 @@ def parse(
 
 
 def _with_command(text, profile, bindings, flags):
-    """Returns the text of gin files with the other settings of a command."""
+    """Return the text of gin files with the other settings of a command."""
     given = {"profile": None if profile == "laptop" else profile} | flags
     words = [f"--{name}={value}" for name, value in given.items() if value is not None]
     header = [f"# Flags: {' '.join(words)}"] if words else []
@@ -208,13 +208,13 @@ def _with_command(text, profile, bindings, flags):
 
 
 def points(path: str, profile: str) -> list[dict[str, Any]]:
-    """Returns the values of each study of a gin file's grid, unchecked; see `parse`."""
+    """Return the values of each study of a gin file's grid, unchecked; see `parse`."""
     sweep, *_ = _read([_find(path)], profile, ())
     return [values for values, _ in sweep.points()]
 
 
 def _read(paths, profile, bindings):
-    """Reads files for a profile.
+    """Read files for a profile.
 
     Returns:
         (their `SweepConfig`, their text, those of them that bind anything else).
@@ -263,7 +263,7 @@ def _check_scopes():
 
 
 def _bound():
-    """Returns the fields of `SweepConfig` that gin has bound, by scope."""
+    """Return the fields of `SweepConfig` that gin has bound, by scope."""
     bindings = gin.config._CONFIG.items()
     is_sweep = f".{SweepConfig.__name__}"
     return {scope: fields for (scope, name), fields in bindings if f".{name}".endswith(is_sweep)}
@@ -308,7 +308,7 @@ class _Base:
         return Spec(name, config, study, reruns, task.num_steps, transfer, priority)
 
     def _parse(self, owners):
-        """Returns the configurations without the grid, and the values that bindings set.
+        """Return the configurations without the grid, and the values that bindings set.
 
         Args:
             owners: values of the grid for `_OWNERS`.
@@ -323,7 +323,7 @@ class _Base:
         return self._parsed[key]
 
     def _config(self, config, values, varied):
-        """Returns a configuration with the values of the grid and of flags."""
+        """Return a configuration with the values of the grid and of flags."""
         train = {name: value for name, value in values.items() if name in _TRAIN}
         # Merged, so that options which the grid does not set keep the values of gin files.
         train |= {name: getattr(config, name) | values.get(name, {}) for name in OPTIONS}
@@ -339,7 +339,7 @@ class _Base:
             ) from None
 
     def _check_conflicts(self, grid, bound):
-        """Raises a `UserError` if a binding and the grid set different values."""
+        """Raise a `UserError` if a binding and the grid set different values."""
         for cls, fields in (("TrainConfig", _TRAIN), ("StudyConfig", _STUDY)):
             wanted = _by_option({name: grid[name] for name in fields if name in grid})
             for name, value in _by_option(bound[cls]).items():
@@ -351,7 +351,7 @@ class _Base:
                     )
 
     def _ranges(self, study, values):
-        """Returns the ranges of bindings and of the grid together."""
+        """Return the ranges of bindings and of the grid together."""
         wanted = values.get("ranges", {})
         try:
             return ranges.united(study.ranges, wanted) if isinstance(wanted, dict) else wanted
@@ -362,7 +362,7 @@ class _Base:
             ) from None
 
     def _place(self, cls, name):
-        """Returns where the user has bound a field."""
+        """Return where the user has bound a field."""
         wanted = f"{cls}.{name}"
         if any(wanted in binding for binding in self._bindings):
             return f"--gin_bindings ({wanted})"
@@ -377,13 +377,13 @@ class _Base:
 
 
 def _by_option(values):
-    """Returns the values with an entry per option, and the architecture's proper name."""
+    """Return the values with an entry per option, and the architecture's proper name."""
     found = by_option(values)
     return found | {n: ALIASES.get(v, v) for n, v in found.items() if n == "arch"}
 
 
 def prefix(config: TrainConfig, study: StudyConfig) -> str:
-    """Returns the first part of a study's name, TASK-ARCH-DEPTH-BUDGET-ALGORITHM."""
+    """Return the first part of a study's name, TASK-ARCH-DEPTH-BUDGET-ALGORITHM."""
     known = {"algorithm": study.algorithm}
     return "-".join(str(known.get(name) or getattr(config, name)) for name in _NAMED)
 
@@ -399,12 +399,12 @@ def _name(config, study, values, varied):
 
 
 def _in_a_name(value):
-    """Turns a value into a part of a file name."""
+    """Turn a value into a part of a file name."""
     return "".join(c if c.isalnum() or c in "._+-" else "_" for c in str(value)).strip("_")
 
 
 def _find(path):
-    """Returns the path, or that of the file of this name installed with the project."""
+    """Return the path, or that of the file of this name installed with the project."""
     if pathlib.Path(path).exists():
         return path
     parts = pathlib.PurePath(path).parts

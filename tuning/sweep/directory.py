@@ -84,7 +84,7 @@ class State:
         return self.status in (DONE, FAILED)
 
     def taken(self, trials: int) -> "State":
-        """Returns the state after a process takes the study, to start or continue it.
+        """Return the state after a process takes the study, to start or continue it.
 
         Args:
             trials: number of finished trials in the study's files.
@@ -100,7 +100,7 @@ class State:
         return dataclasses.replace(state, status=FAILED, deaths=deaths, failures=failures)
 
     def failed(self, message: str, is_final: bool) -> "State":
-        """Returns the state after an error: waiting for another attempt, or failed."""
+        """Return the state after an error: waiting for another attempt, or failed."""
         failures = (*self.failures, message)
         is_final = is_final or len(failures) >= MAX_FAILURES
         return dataclasses.replace(
@@ -160,7 +160,7 @@ class Sweep:
 
     @classmethod
     def open(cls, path: str | pathlib.Path, lenient: bool = False) -> "Sweep":
-        """Reads the sweep in a directory.
+        """Read the sweep in a directory.
 
         Args:
             path: the directory.
@@ -185,7 +185,7 @@ class Sweep:
         return cls(path, specs, held["backend"], held["profile"])
 
     def refresh(self) -> None:
-        """Reads the studies again if another process has changed the manifest."""
+        """Read the studies again if another process has changed the manifest."""
         stamp = _stamp(self._manifest)
         if stamp not in (None, self._read_at):
             self.specs, self._read_at = Sweep.open(self.path, lenient=True).specs, stamp
@@ -196,7 +196,7 @@ class Sweep:
         return [name for name, spec in self.specs.items() if spec.is_known]
 
     def union(self) -> Union:
-        """Returns the studies of this sweep and those that its directory holds; writes nothing.
+        """Return the studies of this sweep and those that its directory holds; write nothing.
 
         Raises:
             UserError: the directory holds a sweep of another backend or profile, or something else.
@@ -212,7 +212,7 @@ class Sweep:
         return union(f"{self.path}", held.specs, self.specs)
 
     def create(self, text: str = "") -> Union:
-        """Creates the sweep, or adds its studies to the one that the directory holds.
+        """Create the sweep, or add its studies to the one that the directory holds.
 
         Args:
             text: content of the gin file, to be kept beside sweep.json.
@@ -239,7 +239,7 @@ class Sweep:
         return merged
 
     def _write(self, text):
-        """Writes the manifest under a lock: other processes may be adding other studies."""
+        """Write the manifest under a lock: other processes may be adding other studies."""
         for name in _FOLDERS:
             (self.path / name).mkdir(parents=True, exist_ok=True)
         try:
@@ -276,7 +276,7 @@ class Sweep:
             raise UserError(f"{self.path} {what}; choose another --out")
 
     def edited(self) -> Iterator[str]:
-        """Yields which studies have trials of code that was edited since."""
+        """Yield which studies have trials of code that was edited since."""
         for name, spec in self.specs.items():
             fields = vars(spec.config)
             if names.code_of(fields):
@@ -285,7 +285,7 @@ class Sweep:
                     yield f"{name}: {text}"
 
     def study_path(self, name: str) -> pathlib.Path:
-        """Returns the directory of a study."""
+        """Return the directory of a study."""
         return self.path / "studies" / name
 
     @property
@@ -296,24 +296,24 @@ class Sweep:
         return self._sources[1]
 
     def waits_for(self, name: str) -> str | None:
-        """Returns the study that must be over before this one begins; None if there is none."""
+        """Return the study that must be over before this one begins; None if there is none."""
         source = self.sources.get(name)
         has_begun = (self.study_path(name) / "study.json").exists()
         return None if source is None or has_begun or self.state(source).is_over else source
 
     def retry(self, name: str) -> None:
-        """Sets a failed study back to waiting."""
+        """Set a failed study back to waiting."""
         if self.state(name).status == FAILED:
             with Lease(self.study_path(name)):
                 state = dataclasses.replace(self.state(name), failures=(), deaths=0)
                 self.write_state(name, dataclasses.replace(state, status=WAITING))
 
     def log_path(self, name: str) -> pathlib.Path:
-        """Returns the file of a study's output."""
+        """Return the file of a study's output."""
         return self.path / "logs" / f"{name}.txt"
 
     def phase(self, name: str) -> str | None:
-        """Returns the phase of `PHASES` that the last line of a study's output names, if any."""
+        """Return the phase of `PHASES` that the last line of a study's output names, if any."""
         try:
             with open(open_regular(self.log_path(name)), "rb") as file:
                 file.seek(max(file.seek(0, os.SEEK_END) - 1000, 0))
@@ -323,14 +323,14 @@ class Sweep:
         return next((phase for phase in PHASES if phase in last), None)
 
     def taken_at(self, name: str) -> float:
-        """Returns when a running study was taken by its owner, as files have the time."""
+        """Return when a running study was taken by its owner, as files have the time."""
         try:
             return self._state_path(name).stat().st_mtime
         except FileNotFoundError:
             return time.time()
 
     def state(self, name: str) -> State:
-        """Reads the state of a study; derives it from the results where they contradict it."""
+        """Read the state of a study; derive it from the results where they contradict it."""
         state, problem = self._read_state(name)
         wants_more = state.wanted < self.specs[name].num_runs
         if state.status == DONE and wants_more and self._found(name).missing:
@@ -338,7 +338,7 @@ class Sweep:
         return dataclasses.replace(state, note=problem) if problem else state
 
     def problem(self, name: str) -> str:
-        """Says how a study's files are damaged, lost, or contradict one another, if they are."""
+        """Say how a study's files are damaged, lost, or contradict one another, if they are."""
         study = self.study_path(name)
         if log.file_of(study / TRIALS).exists() and identity.is_lost(study):
             return "its study.json is lost"
@@ -349,7 +349,7 @@ class Sweep:
         return self._read_state(name)[1]
 
     def _read_state(self, name):
-        """Returns (the state of a study, the problem of its file or "")."""
+        """Return (the state of a study, the problem of its file or "")."""
         try:
             held = json_files.read(self._state_path(name), State)
         except FileNotFoundError:
@@ -382,11 +382,11 @@ class Sweep:
         return State(DONE, **found)
 
     def results(self, name: str) -> dict[str, Any]:
-        """Returns the fields of a done study's state that its logs determine."""
+        """Return the fields of a done study's state that its logs determine."""
         return self._found(name).fields
 
     def _found(self, name):
-        """Returns the results of a study, which are read again after a change."""
+        """Return the results of a study, which are read again after a change."""
         study, spec = self.study_path(name), self.specs[name]
         stamps = [spec, *(_stamp(study / each) for each in results.FILES)]
         if name not in self._seen or self._seen[name][0] != stamps:
@@ -394,11 +394,11 @@ class Sweep:
         return self._seen[name][1]
 
     def write_state(self, name: str, state: State) -> None:
-        """Writes the state of a study; its lease must be held."""
+        """Write the state of a study; its lease must be held."""
         json_files.write(self._state_path(name), dataclasses.asdict(state))
 
     def num_ended(self, name: str) -> int:
-        """Counts the finished trials, and the reruns of the best one, in the study's files."""
+        """Count the finished trials, and the reruns of the best one, in the study's files."""
         study = self.study_path(name)
         if log.file_of(study / RERUNS).exists():
             return self._found(name).fields["trials"]
@@ -409,7 +409,7 @@ class Sweep:
 
 
 def _stamp(path):
-    """Returns a value that changes whenever a file changes or is replaced; None without one."""
+    """Return a value that changes whenever a file changes or is replaced; None without one."""
     with contextlib.suppress(OSError):
         found = path.stat()
         return found.st_ino, found.st_mtime_ns, found.st_size
@@ -424,7 +424,7 @@ def _values(spec):
 
 
 def _holds(path, text):
-    """Returns whether a file can be read and has a text."""
+    """Return whether a file can be read and has a text."""
     with contextlib.suppress(OSError):
         return read_bytes(path) == text.encode()
     return False

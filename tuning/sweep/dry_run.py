@@ -18,7 +18,7 @@ CONFLICT = "conflict"
 def show(
     sweep: Sweep | None, merged: Union, workers: int | None, lanes: int | None, display: Display
 ) -> None:
-    """Prints each study's status and the estimated cost of its remaining runs.
+    """Print each study's status and the estimated cost of its remaining runs.
 
     Args:
         sweep: the sweep, whose directory may already hold studies; None without a directory.
@@ -51,7 +51,7 @@ def show(
 
 
 def _costs(merged, left, lanes, display) -> Mapping[str, estimate.Cost]:
-    """Returns the cost of each study that is not over, by name."""
+    """Return the cost of each study that is not over, by name."""
     specs = [merged.specs[name] for name, runs in left.items() if runs]
     if not specs:
         return {}

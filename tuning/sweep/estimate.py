@@ -56,7 +56,7 @@ class Cost(NamedTuple):
 
 
 def mean_steps(spec: Spec) -> float:
-    """Returns the expected steps of a trial, if these are searched from a to b.
+    """Return the expected steps of a trial, if these are searched from a to b.
 
     Random steps are log-uniform, with a mean of (b - a) / ln(b / a), but for the share `DIVERGING`
     of trials that end at once. A search proposes nearly b.
@@ -77,12 +77,12 @@ def mean_steps(spec: Spec) -> float:
 
 
 def work(spec: Spec) -> float:
-    """Returns the relative cost of a study, without a measurement."""
+    """Return the relative cost of a study, without a measurement."""
     return spec.num_runs * mean_steps(spec) * _weight(spec)
 
 
 def chain(name: str, costs: Mapping[str, float], sources: Mapping[str, str]) -> float:
-    """Returns the cost of a study and of those that must be over before it begins.
+    """Return the cost of a study and of those that must be over before it begins.
 
     Args:
         name: the study.
@@ -100,7 +100,7 @@ def _weight(spec):
 def costs(
     specs: Sequence[Spec], runs: Mapping[str, int], lanes: int | None = None
 ) -> dict[str, Cost]:
-    """Measures the cost of studies; each task is fitted separately.
+    """Measure the cost of studies; each task is fitted separately.
 
     Args:
         specs: the studies.
@@ -122,12 +122,12 @@ def costs(
 
 
 def is_worth_measuring(specs: Sequence[Spec], runs: Mapping[str, int]) -> bool:
-    """Returns whether studies train for so long that a measurement pays; see `costs`."""
+    """Return whether studies train for so long that a measurement pays; see `costs`."""
     return sum(runs[s.name] * mean_steps(s) * _weight(s) for s in specs) >= LITTLE
 
 
 def measure(specs: Sequence[Spec], lanes: int | None = None) -> tuple[float, float, float]:
-    """Times training steps of some studies, in a process like those of a sweep.
+    """Time training steps of some studies, in a process like those of a sweep.
 
     Returns:
         (a, b, seconds to compile a study's program).
@@ -163,7 +163,7 @@ def measure(specs: Sequence[Spec], lanes: int | None = None) -> tuple[float, flo
 
 
 def cost(spec: Spec, a: float, b: float, compiling: float, runs: int) -> Cost:
-    """Returns the cost of trials and reruns of a study, from the results of `measure`."""
+    """Return the cost of trials and reruns of a study, from the results of `measure`."""
     from rnn_zoo.sizing import count_params
 
     config, task = spec.config, spec.config.make_task()
@@ -188,7 +188,7 @@ def _measure(connection: Connection, specs: Sequence[Spec], lanes: int | None) -
 
 
 def _time(spec, lanes):
-    """Returns (seconds per training step of one trial, seconds to compile) of a study."""
+    """Return (seconds per training step of one trial, seconds to compile) of a study."""
     from trainer.cli import main as cli
 
     cli.start_backend()

@@ -39,7 +39,7 @@ class Union(NamedTuple):
 
 
 def union(subject: str, held: Mapping[str, Spec], wanted: Mapping[str, Spec]) -> Union:
-    """Adds studies to those of a sweep.
+    """Add studies to those of a sweep.
 
     Args:
         subject: the sweep, for error messages.
@@ -67,7 +67,7 @@ def union(subject: str, held: Mapping[str, Spec], wanted: Mapping[str, Spec]) ->
 
 
 def _repeats(held, wanted):
-    """Returns added studies with the settings of another one, of the sweep or added before them."""
+    """Return added studies with the settings of another one, of the sweep or added before them."""
     alike: dict[tuple, list[str]] = {}
     for name, spec in {**held, **wanted}.items():
         config = spec.config
@@ -92,7 +92,7 @@ def _settings(spec):
 
 
 def kept(path: str, merged: Union) -> list[str]:
-    """Says what a sweep keeps that its command does not ask for.
+    """Say what a sweep keeps that its command does not ask for.
 
     Args:
         path: directory of the sweep.
@@ -123,7 +123,7 @@ def kept(path: str, merged: Union) -> list[str]:
 
 
 def _grown(subject, held, wanted):
-    """Returns the held study with the larger counts; raises a UserError if settings differ."""
+    """Return the held study with the larger counts; raise a UserError if settings differ."""
     seeds = {"StudyConfig.seed": held.study.seed}, {"StudyConfig.seed": wanted.study.seed}
     if wanted.study.seed is not None:  # the grid cannot vary it, unlike the other settings
         way_out = "choose another --out, or omit StudyConfig.seed"

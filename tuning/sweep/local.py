@@ -41,7 +41,7 @@ def run(
     display: SweepDisplay,
     patience: float = PATIENCE,
 ) -> bool:
-    """Runs the studies of a sweep that are not over.
+    """Run the studies of a sweep that are not over.
 
     Args:
         sweep: the sweep.
@@ -106,7 +106,7 @@ class _Crew:
             connection.close()
 
     def hear(self) -> Iterator[str]:
-        """Yields messages of processes for up to a second, and replaces processes that died."""
+        """Yield messages of processes for up to a second, and replace processes that died."""
         connections = [connection for _, connection in self.members.values()]
         ready = multiprocessing.connection.wait(connections, timeout=1.0)
         for place in [p for p, (_, connection) in self.members.items() if connection in ready]:
@@ -151,7 +151,7 @@ class _Crew:
 
 
 def _live(connection, path, runner, max_megabytes, patience):
-    """Runs in each process: takes studies until all are over."""
+    """Run in each process: takes studies until all are over."""
     ending, sweep = threading.Event(), Sweep.open(path, lenient=True)
     # With `Signals` a second SIGTERM kills, but a batch system and the engine may both send one.
     signal.signal(signal.SIGTERM, lambda *_: ending.set())
@@ -187,7 +187,7 @@ class _Life:
     study: str | None = None
 
     def end_with_parent(self, sweep: Sweep, ending: threading.Event) -> None:
-        """Waits until the parent process has died, then ends this one."""
+        """Wait until the parent process has died, then end this one."""
         parent = multiprocessing.parent_process()
         assert parent is not None
         multiprocessing.connection.wait([parent.sentinel])
@@ -199,7 +199,7 @@ class _Life:
         os._exit(1)
 
     def _give_back(self, sweep):
-        """Sets the study that runs to waiting, if there is one; returns whether there is.
+        """Set the study that runs to waiting, if there is one; return whether there is.
 
         It is not the study's fault, and would count as a death otherwise.
         """

@@ -48,7 +48,7 @@ class Settings(NamedTuple):
 
 
 def run(sweep: Sweep, runner: worker.Runner, settings: Settings, display: SweepDisplay) -> bool:
-    """Runs the studies of a sweep that are not over.
+    """Run the studies of a sweep that are not over.
 
     Args:
         sweep: the sweep; its directory must have the same path on all machines.
@@ -76,7 +76,7 @@ def run(sweep: Sweep, runner: worker.Runner, settings: Settings, display: SweepD
 
 
 def _remove_leftovers(parent):
-    """Removes the directories of drivers that were killed: their locks are free."""
+    """Remove the directories of drivers that were killed: their locks are free."""
     with contextlib.suppress(OSError):
         for lock in pathlib.Path(parent).glob(f"{_PREFIX}*/{_LOCK}"):
             with contextlib.suppress(OSError):
@@ -117,7 +117,7 @@ def _run_on(ray, sweep, runner, settings, display):
 
 
 def _follow(ray, task, arguments, sweep, signals, display):
-    """Submits studies whenever they are free, until all are over."""
+    """Submit studies whenever they are free, until all are over."""
     path, watch, running = str(sweep.path.absolute()), Watch(), {}
     left = sweep.runnable
     while left and not signals.received:
@@ -146,7 +146,7 @@ def _follow(ray, task, arguments, sweep, signals, display):
 
 
 def _connect(settings, backend, private):
-    """Starts Ray in a private directory or connects to it, and returns the module."""
+    """Start Ray in a private directory or connect to it, and return the module."""
     if settings.address is None:
         # Makes Ray's servers bind to the loopback address only; Ray reads it when imported.
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
@@ -196,7 +196,7 @@ def _task_environment(backend):
 
 
 def _run(path, name, silent, runner, max_megabytes, known, here, is_searched):
-    """Runs a study as a Ray task.
+    """Run a study as a Ray task.
 
     Args:
         path, name, silent, runner, max_megabytes: the sweep and the study.

@@ -32,7 +32,7 @@ class Results(NamedTuple):
 
 
 def read(study: pathlib.Path, spec: Spec) -> Results:
-    """Reads the results of a study.
+    """Read the results of a study.
 
     Args:
         study: its directory, which need not exist.

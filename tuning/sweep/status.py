@@ -44,7 +44,7 @@ class Survey:
         self.look()
 
     def look(self) -> Self:
-        """Reads the states of the studies that are not over."""
+        """Read the states of the studies that are not over."""
         self.sweep.refresh()
         for name, spec in self.sweep.specs.items():
             if self._specs.get(name) is not spec:
@@ -65,11 +65,11 @@ class Survey:
             self.statuses[name] = MORE if self.trials[name] else NEW
 
     def count(self, status: str) -> int:
-        """Returns the number of studies with a status."""
+        """Return the number of studies with a status."""
         return list(self.statuses.values()).count(status)
 
     def phases(self) -> dict[str, int]:
-        """Counts the studies in each phase, those that run without a new trial so far."""
+        """Count the studies in each phase, those that run without a new trial so far."""
         phases = [
             self.sweep.phase(name)
             for name, status in self.statuses.items()
@@ -78,7 +78,7 @@ class Survey:
         return {phase: phases.count(phase) for phase in PHASES if phase in phases}
 
     def seconds_left(self) -> float | None:
-        """Estimates the time left from the finished trials of studies that are done or running.
+        """Estimate the time left from the finished trials of studies that are done or running.
 
         A process does work of a certain amount per second, where the work of a trial is that of
         `estimate.work`. The processes share the remaining work, but the longest chain of studies
@@ -104,7 +104,7 @@ class Survey:
         return max(sum(left.values()) / self._processes, longest) * seconds / done
 
     def _finished(self, name, status):
-        """Returns the finished trials of a study and the seconds that they took."""
+        """Return the finished trials of a study and the seconds that they took."""
         state = self.states[name]
         if status == DONE:
             return (self.trials[name], state.seconds) if state.seconds else (0, 0.0)
@@ -136,7 +136,7 @@ class SweepDisplay(Display):
         self._showing = contextlib.ExitStack()
 
     def begin(self, sweep: Sweep) -> None:
-        """Prints a summary of the sweep and starts the status line."""
+        """Print a summary of the sweep and start the status line."""
         self._survey, self._since, self._due = Survey(sweep), self.clock(), 0.0
         self._has_run = False
         self.say(f"{sweep.path}: {summary(self._survey)}")
@@ -144,7 +144,7 @@ class SweepDisplay(Display):
         self._showing.enter_context(self.status(self._line))
 
     def end(self) -> None:
-        """Removes the status line."""
+        """Remove the status line."""
         self._showing.close()
 
     def _line(self):
@@ -160,7 +160,7 @@ class SweepDisplay(Display):
 
 
 def summary(survey: Survey) -> str:
-    """Describes a sweep in one line: studies by status, runs, and the time left."""
+    """Describe a sweep in one line: studies by status, runs, and the time left."""
     counts = {status: survey.count(status) for status in STATUSES}
     wanted = sum(spec.num_runs for spec in survey.sweep.specs.values())
     parts = [f"{n} {status}" for status, n in counts.items() if n]
@@ -173,7 +173,7 @@ def summary(survey: Survey) -> str:
 
 
 def show(sweep: Sweep, display: Display) -> None:
-    """Prints a table of the studies, and the summary."""
+    """Print a table of the studies, and the summary."""
     survey = Survey(sweep)
     rows = []
     for name, state in survey.states.items():
@@ -206,7 +206,7 @@ def show(sweep: Sweep, display: Display) -> None:
 
 
 def say_problems(sweep: Sweep, display: Display) -> None:
-    """Prints a line if files of studies are damaged, lost or in the wrong place."""
+    """Print a line if files of studies are damaged, lost or in the wrong place."""
     found = {name: text for name in sweep.specs if (text := sweep.problem(name))}
     for name, text in list(found.items())[:1]:
         studies = count(len(found), "study has", "studies have")
@@ -214,7 +214,7 @@ def say_problems(sweep: Sweep, display: Display) -> None:
 
 
 def _note(sweep, name, state):
-    """Returns the last error of a study, the study that it waits for, or how it began."""
+    """Return the last error of a study, the study that it waits for, or how it began."""
     if state.failures and state.status != DONE:
         return _last_line(state)
     if not (state.is_over or sweep.specs[name].is_known):
@@ -224,7 +224,7 @@ def _note(sweep, name, state):
 
 
 def report(sweep: Sweep, name: str, state: State) -> str:
-    """Describes in one line how an attempt at a study ended."""
+    """Describe in one line how an attempt at a study ended."""
     runs = f"{state.trials} of {count(sweep.specs[name].num_runs, 'run')}"
     line = f"{name}: {state.status}, {runs}, {duration(state.seconds)}"
     if state.best is not None:

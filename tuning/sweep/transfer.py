@@ -22,7 +22,7 @@ _SCALED = ("train_steps", "task_options.num_samples")
 
 
 def sources(specs: Mapping[str, Spec]) -> dict[str, str]:
-    """Returns target -> source, the names of each study with a transfer and of its source.
+    """Return target -> source, the names of each study with a transfer and of its source.
 
     The smallest study along an axis has no source.
     """
@@ -45,7 +45,7 @@ def _size(spec, axis):
 
 
 def _group(spec, axis):
-    """Returns a key that is equal for studies that differ only along the axis."""
+    """Return a key that is equal for studies that differ only along the axis."""
     config, space = spec.config, ranges.of_ranges(spec.config, spec.study)
     held = [each for each in space if each.fixed is not None and each.name not in _SCALED]
     fixed = sorted((each.name, each.fixed) for each in held)
@@ -71,7 +71,7 @@ class Beginning(NamedTuple):
 def begin(
     specs: Mapping[str, Spec], name: str, source: str | None, path: Callable[[str], pathlib.Path]
 ) -> Beginning:
-    """Returns how a study begins, which is fixed once it has a study.json.
+    """Return how a study begins, which is fixed once it has a study.json.
 
     Args:
         specs: the studies of the sweep by name.
@@ -109,7 +109,7 @@ def _transferred(search, first, origin):
 
 
 def first_trial(target: Spec, source: Spec, config: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns a trial of the source as a point of the target's space.
+    """Return a trial of the source as a point of the target's space.
 
     Numbers are clipped to their ranges. The number of samples of a capacity task is proportional to
     the budget.

@@ -34,16 +34,16 @@ class Runner(Protocol):
     """Interface of objects that run single studies: `Studies`, or a stand-in without training."""
 
     def prepare(self, spec: Spec) -> None:
-        """Checks that this machine can run a study, before the study is touched."""
+        """Check that this machine can run a study, before the study is touched."""
 
     def run(self, sweep: Sweep, name: str, lease: Lease, stop: Stop) -> tuple[bool, str]:
-        """Runs a study; returns whether it is complete, and the note of its state if so."""
+        """Run a study; return whether it is complete, and the note of its state if so."""
 
 
 def free_studies(
     sweep: Sweep, stop: Stop, patience: float = PATIENCE
 ) -> Iterator[tuple[str, bytes | None]]:
-    """Yields studies that seem to be free, until all are over or `stop()` is true.
+    """Yield studies that seem to be free, until all are over or `stop()` is true.
 
     The order is that of the sweep. A study with a transfer waits until its source is over. A study
     that is not over after its turn is yielded again, after all others.
@@ -86,7 +86,7 @@ def free_studies(
 def run(
     sweep: Sweep, name: str, runner: Runner, stop: Stop, silent: bytes | None = None
 ) -> State | None:
-    """Runs a study, unless another process owns it.
+    """Run a study, unless another process owns it.
 
     Args:
         sweep: the sweep.
@@ -125,7 +125,7 @@ def run(
 
 
 def unusable(sweep: Sweep, error: OSError) -> UserError:
-    """Returns a `UserError` for an OSError that is not a study's fault."""
+    """Return a `UserError` for an OSError that is not a study's fault."""
     if is_full(error):
         return UserError(
             f"{sweep.path}: no space left on device; the sweep is intact: free some space and run "
@@ -169,7 +169,7 @@ def _run_owned(sweep, name, runner, lease, stop):
 
 
 def _attempt(sweep, name, runner, lease, stop, state):
-    """Attempts a study; returns its new state, including errors that are its own fault."""
+    """Attempt a study; return its new state, including errors that are its own fault."""
     wanted = sweep.specs[name].num_runs
     try:
         is_complete, note = runner.run(sweep, name, lease, stop)
@@ -203,7 +203,7 @@ class Studies:
     argv: Sequence[str] = dataclasses.field(default_factory=lambda: tuple(sys.argv))
 
     def prepare(self, spec: Spec) -> None:
-        """Starts the backend and reads the task's data.
+        """Start the backend and read the task's data.
 
         Raises:
             UserError: one of them is not available on this machine.
@@ -216,7 +216,7 @@ class Studies:
         spec.config.make_task()
 
     def run(self, sweep: Sweep, name: str, lease: Lease, stop: Stop) -> tuple[bool, str]:
-        """Runs a study; see `Runner`."""
+        """Run a study; see `Runner`."""
         from rich.console import Console
 
         from tuning.study.progress import StudyDisplay
@@ -250,14 +250,14 @@ class Studies:
         return is_complete, note
 
     def executor(self, stop: Stop) -> "Executor":
-        """Returns the executor that trains the trials of a study."""
+        """Return the executor that trains the trials of a study."""
         from tuning.study.executors import InProcess
 
         return InProcess(self.lanes, stop)
 
 
 def _rerun(study, count, executor, **settings):
-    """Reruns the best trial of a study; returns whether all reruns are done."""
+    """Rerun the best trial of a study; return whether all reruns are done."""
     from trainer.config import TrainConfig
     from tuning.study import log, reruns
 
@@ -269,6 +269,6 @@ def _rerun(study, count, executor, **settings):
 
 
 def resident_megabytes() -> float:
-    """Returns the resident memory of this process."""
+    """Return the resident memory of this process."""
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20

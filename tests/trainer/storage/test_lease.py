@@ -106,7 +106,7 @@ class Worker:
 
 @pytest.fixture
 def workers():
-    """Starts workers, and kills them after the test."""
+    """Start workers, and kill them after the test."""
     started = []
 
     def start(count):
@@ -140,7 +140,7 @@ def wait_until(condition, seconds=10.0):
 
 @contextlib.contextmanager
 def locked(directory):
-    """Holds the lock on the lease's files."""
+    """Hold the lock on the lease's files."""
     with open(directory / "lease.lock", "a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
@@ -148,7 +148,7 @@ def locked(directory):
 
 @contextlib.contextmanager
 def elsewhere(directory, owner, skew):
-    """Simulates a remote owner with heartbeats and a wrong clock."""
+    """Simulate a remote owner with heartbeats and a wrong clock."""
     ended = threading.Event()
 
     def beat():

@@ -35,7 +35,7 @@ def test_a_command_in_a_package_s_directory_has_an_end(tmp_path, monkeypatch):
 
 @pytest.fixture
 def git(tmp_path):
-    """Runs git in `tmp_path`."""
+    """Run git in `tmp_path`."""
     author = ("-c", "user.name=a", "-c", "user.email=a@b")
 
     def run(*arguments):

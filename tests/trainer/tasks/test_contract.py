@@ -72,7 +72,7 @@ def sampled(task, *arguments, **options):
 
 
 def assert_same(a, b, task=None):
-    """Asserts equality; up to rounding if `task` is given and has real-valued samples."""
+    """Assert equality; up to rounding if `task` is given and has real-valued samples."""
     rounded = task is not None and task.name in REAL
     for left, right in zip(a, b, strict=True):
         np.testing.assert_allclose(left, right, rtol=1e-6 * rounded, atol=1e-6 * rounded)

@@ -58,7 +58,7 @@ def download_of(url, text=TEXT):
 
 @pytest.fixture
 def home(monkeypatch):
-    """Puts text8 at a URL, where ARCHIVE with TEXT is expected unless the test says otherwise."""
+    """Put text8 at a URL, where ARCHIVE with TEXT is expected unless the test says otherwise."""
     return lambda *args, **kw: monkeypatch.setattr(corpus, "TEXT8", download_of(*args, **kw))
 
 

@@ -83,7 +83,7 @@ def test_twenty_steps_leave_a_record(name, text_file, tmp_path, warm_jax):
 
 
 def check(name, metrics, record):
-    """Asserts that the metrics of one split agree with each other."""
+    """Assert that the metrics of one split agree with each other."""
     if name == "capacity":
         p, b = metrics["accuracy"], record.config["task_options"]["num_samples"]
         h = -sum(x * math.log2(x) for x in (p, 1 - p) if x > 0)

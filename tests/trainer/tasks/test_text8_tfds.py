@@ -20,7 +20,7 @@ def registered():
 
 
 def put(directory, kind, text):
-    """Writes the text to the manual directory of TFDS."""
+    """Write the text to the manual directory of TFDS."""
     directory.mkdir(exist_ok=True)
     data = text.encode()
     if kind == "text8":

@@ -18,7 +18,7 @@ SHALLOW = ("rnn", "irnn", "ugrnn", "gru", "lstm")
 
 @pytest.fixture
 def few_trials_do(monkeypatch):
-    """Makes twelve trials as thorough as the paper's search."""
+    """Make twelve trials as thorough as the paper's search."""
     monkeypatch.setattr(paper, "TRIALS", dict.fromkeys(paper.TRIALS, 12))
 
 

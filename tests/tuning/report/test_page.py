@@ -80,7 +80,7 @@ def opened(browser, report):
 
 
 def filtered(browser, table, text):
-    """Waits until a table shows the rows that its filter keeps."""
+    """Wait until a table shows the rows that its filter keeps."""
     wait(
         browser,
         "const place = document.querySelector(arguments[0]);"

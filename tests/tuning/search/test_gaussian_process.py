@@ -20,7 +20,7 @@ def theta(d, rng):
 
 
 def stock(process):
-    """Fits scikit-learn's process with the same kernel to the same data."""
+    """Fit scikit-learn's process with the same kernel to the same data."""
     return GaussianProcessRegressor(process.kernel_, alpha=process.alpha, optimizer=None).fit(
         process.X_train_, process.y_train_
     )
@@ -127,7 +127,7 @@ def test_fantasies_are_draws_of_the_process():
 
 @pytest.mark.slow
 def test_improvement_over_fantasies_equals_monte_carlo():
-    """Draws results of two running trials, fits scikit-learn to them, draws the candidate."""
+    """Draw results of two running trials, fit scikit-learn to them, draw the candidate."""
     x, y = data(15, d=2)
     process = gaussian_process.fit(x, y)
     rng = np.random.default_rng(5)

@@ -20,7 +20,7 @@ def space():
 
 
 def search(directory, restart):
-    """Returns the values of 24 trials; those with a large learning rate fail."""
+    """Return the values of 24 trials; those with a large learning rate fail."""
     tried = []
     while len(tried) < 24:
         if not tried or restart:

@@ -54,7 +54,7 @@ def end(oracle, trial, loss, status="COMPLETED"):
 
 
 def run(oracle, count, batch=1, loss=value_at):
-    """Runs trials in batches and returns their values."""
+    """Run trials in batches and return their values."""
     tried = []
     while len(tried) < count:
         started = [oracle.create_trial(f"t{i}") for i in range(min(batch, count - len(tried)))]

@@ -64,12 +64,12 @@ def by_name(**which):
 
 
 def held_by(start, given, ranges=()):
-    """Returns the ranges of a study after `hold`."""
+    """Return the ranges of a study after `hold`."""
     return hold(start, given, StudyConfig(ranges=dict(ranges)))[1].ranges
 
 
 def points(space, count):
-    """Draws random points of a space."""
+    """Draw random points of a space."""
     features = Features(hyperparameters(space))
     return map(features.decode, features.draw(np.random.default_rng(3), count))
 

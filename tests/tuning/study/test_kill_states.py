@@ -25,7 +25,7 @@ LOG = pathlib.Path("trials.jsonl")
 
 
 def run(path):
-    """Runs or continues the study; returns (records by id, ids of the trials that ran, output)."""
+    """Run or continue the study; return (records by id, ids of the trials that ran, output)."""
     search = StudyConfig(TRIALS, ranges=RANGES, batch=2, seed=0, initial_points=2, keep=1)
     executor, output = Untrained(lanes=2), io.StringIO()
     study = Study(path, CONFIG, search, documents={"config.gin": "# gin"}, callbacks=())
@@ -36,12 +36,12 @@ def run(path):
 
 
 def is_torn(state):
-    """Returns whether the log ends within a line."""
+    """Return whether the log ends within a line."""
     return state.get(LOG, b"")[-1:] not in (b"", b"\n")
 
 
 def check(state, path, expected):
-    """Continues the study from a state, to the same end as if it had not been killed."""
+    """Continue the study from a state, to the same end as if it had not been killed."""
     logged = log.read(kill_states.write(state, path) / "trials.jsonl")[0]
     records, jobs, output = run(path)
     assert records == expected

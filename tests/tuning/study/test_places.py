@@ -10,7 +10,7 @@ from tuning.study import places
 
 @pytest.fixture
 def driver(tmp_path, monkeypatch):
-    """Simulates two GPUs, the first of them with two MIG slices."""
+    """Simulate two GPUs, the first of them with two MIG slices."""
     command = tmp_path / "nvidia-smi"
     lines = ["GPU 0: H100 (UUID: GPU-a)", "  MIG 1g Device 0: (UUID: MIG-b)"]
     lines += ["  MIG 1g Device 1: (UUID: MIG-c)", "GPU 1: H100 (UUID: GPU-d)"]

@@ -20,7 +20,7 @@ def record(curve, config=CONFIG):
 
 
 def simulate(rule, curves, batch=8):
-    """Returns the curves (lists) that trials have once a rule has stopped some of them."""
+    """Return the curves (lists) that trials have once a rule has stopped some of them."""
     records = []
     for index, curve in enumerate(curves):
         limits = pruning_limits(rule, records[: num_known(index, batch)], CONFIG)

@@ -26,7 +26,7 @@ RANGES = {
 
 
 def search(path, num_trials, limit=None, **options):
-    """Continues a study; returns the hyperparameters of the trials that ran, by id."""
+    """Continue a study; return the hyperparameters of the trials that ran, by id."""
     options = {"algorithm": "random", "ranges": RANGES, "batch": 4, "seed": 0} | options
     executor = Untrained(limit=limit)
     study = Study(path, CONFIG, StudyConfig(num_trials, **options))
@@ -35,7 +35,7 @@ def search(path, num_trials, limit=None, **options):
 
 
 def keep_records(path, destination):
-    """Copies the files of a study that results/ keeps."""
+    """Copy the files of a study that results/ keeps."""
     destination.mkdir()
     for name in ("study.json", "trials.jsonl"):
         shutil.copy(path / name, destination / name)
@@ -66,7 +66,7 @@ def test_a_finished_study_is_extended_from_its_records(tmp_path, algorithm):
 
 
 def test_pending_trials_are_proposed_again(tmp_path):
-    """Records may be copied while trials are in training."""
+    """Record may be copied while trials are in training."""
     whole = search(tmp_path / "whole", 12)
     search(tmp_path / "study", 12, limit=7)
     kept = keep_records(tmp_path / "study", tmp_path / "kept")

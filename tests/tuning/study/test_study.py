@@ -60,7 +60,7 @@ ALONE = tuple(argument.replace("--workers=2", "--workers=1") for argument in ARG
 
 
 def results(directory):
-    """Reads the values and results of every trial."""
+    """Read the values and results of every trial."""
     lines = (directory / "trials.jsonl").read_text().splitlines()
     found = [json.loads(line) for line in lines]
     assert len({record["run_id"] for record in found}) == len(found)

@@ -44,7 +44,7 @@ def path(made, tmp_path):
 
 
 def content(path):
-    """Returns file -> content, except for the lock, which exists during a change."""
+    """Return file -> content, except for the lock, which exists during a change."""
     files = [p for p in sorted(path.rglob("*")) if p.is_file() and p.name != "lease.lock"]
     return {p: p.read_bytes() for p in files}
 

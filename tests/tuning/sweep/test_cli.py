@@ -16,7 +16,7 @@ from tuning.study.log import read
 
 
 def results(home):
-    """Reads hyperparameters, objective and curve of every trial and rerun."""
+    """Read hyperparameters, objective and curve of every trial and rerun."""
     found = {}
     for path in sorted((home / "sweep/studies").glob("*/*.jsonl")):
         records, bad = read(path)

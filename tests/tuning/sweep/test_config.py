@@ -50,7 +50,7 @@ def studies(path, profile="paper", bindings=(), **flags):
 
 @pytest.fixture
 def grid(tmp_path):
-    """Returns a function that parses the text of a gin file."""
+    """Return a function that parses the text of a gin file."""
 
     def parse_grid(text, profile="laptop", bindings=(), **flags):
         path = tmp_path / "sweep.gin"

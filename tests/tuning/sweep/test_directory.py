@@ -89,7 +89,7 @@ def test_studies_with_trials_of_edited_code_are_named(tmp_path, monkeypatch):
 
 
 def changed(spec, **values):
-    """Returns the study with other values of its configuration or of its search."""
+    """Return the study with other values of its configuration or of its search."""
     train = {name: values.pop(name) for name in list(values) if hasattr(spec.config, name)}
     config = dataclasses.replace(spec.config, **train)
     return spec._replace(config=config, study=dataclasses.replace(spec.study, **values))

@@ -16,7 +16,7 @@ from tuning.sweep.growth import union
 
 @pytest.fixture
 def show(monkeypatch):
-    """Returns a function that makes a dry run of studies and returns its lines."""
+    """Return a function that makes a dry run of studies and returns its lines."""
     monkeypatch.setattr(estimate, "measure", lambda specs, lanes: (1e-6, 0.0, 10.0))
 
     def run(path, specs):
@@ -36,7 +36,7 @@ def show(monkeypatch):
 
 
 def rows(lines):
-    """Returns the cells of each study's row, by name."""
+    """Return the cells of each study's row, by name."""
     cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in lines]
     return {row[0]: row[1:] for row in cells if row and row[0].startswith("study-")}
 

@@ -26,7 +26,7 @@ PATIENCE = 1.0
 
 
 def studying(sweep):
-    """Returns study -> id of the process that owns it."""
+    """Return study -> id of the process that owns it."""
     pids = {}
     for path in sweep.path.glob("studies/*/lease.json"):
         try:
@@ -277,7 +277,7 @@ LOOPBACK = ("0100007F", "0" * 24 + "01000000", "0000000000000000FFFF00000100007F
 
 
 def listening():
-    """Returns (address, port) of every listening socket of this machine."""
+    """Return (address, port) of every listening socket of this machine."""
     found = set()
     for name in ("tcp", "tcp6"):
         for line in pathlib.Path("/proc/net", name).read_text().splitlines()[1:]:
@@ -289,7 +289,7 @@ def listening():
 
 
 def try_without_token(ports):
-    """Returns the answers of ports to a request for the cluster's id without a token."""
+    """Return the answers of ports to a request for the cluster's id without a token."""
     code = (
         "import grpc, sys\n"
         "from concurrent.futures import ThreadPoolExecutor\n"

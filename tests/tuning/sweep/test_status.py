@@ -30,7 +30,7 @@ class Studies:
         self._owned.close()
 
     def run(self, name, trials, seconds, before=0):
-        """Makes a study look as if it had run for some seconds and finished so many trials."""
+        """Make a study look as if it had run for some seconds and finished so many trials."""
         path = self.sweep.study_path(name)
         path.mkdir(parents=True, exist_ok=True)
         (path / "trials.jsonl").write_text("{}\n" * trials)

@@ -35,7 +35,7 @@ def name_of(size):
 
 @pytest.fixture
 def grid(tmp_path):
-    """Returns a function that parses a grid and returns its studies by name."""
+    """Return a function that parses a grid and returns its studies by name."""
 
     def parse_grid(*entries):
         path = tmp_path / "grid.gin"
@@ -189,7 +189,7 @@ def run_all(sweep, runner="untrained"):
 
 
 def check_chain(trials, sizes=SIZES):
-    """Checks that each study's first trial has the best hyperparameters of the one before it."""
+    """Check that each study's first trial has the best hyperparameters of the one before it."""
     for size, larger in itertools.pairwise(sizes):
         best = ranked(trials[name_of(size)].values())[0]
         first = trials[name_of(larger)]["00000"]

@@ -52,7 +52,7 @@ class Claim:
     decide: Callable[[pd.DataFrame], Finding]
 
     def check(self, trials: pd.DataFrame) -> Finding:
-        """Judges the claim by trials that pass the floors and are not in `floors.SEEN`.
+        """Judge the claim by trials that pass the floors and are not in `floors.SEEN`.
 
         If there are none, the result describes the trials in `floors.SEEN` and of unfinished
         studies, without a verdict.
@@ -75,7 +75,7 @@ NO_EVIDENCE = (
 
 
 def verdict(supported: bool, contradicted: bool) -> str:
-    """Returns the verdict: contradiction outweighs support, and neither means too few runs."""
+    """Return the verdict: contradiction outweighs support, and neither means too few runs."""
     return CONTRADICTED if contradicted else SUPPORTED if supported else TOO_FEW
 
 
@@ -118,7 +118,7 @@ def blocks(table: pd.DataFrame) -> list[str]:
 
 
 def say(estimate: Estimate, digits: int = 2) -> str:
-    """Formats an estimate, without its interval if that is unbounded."""
+    """Format an estimate, without its interval if that is unbounded."""
     if math.isinf(estimate.high):
         return f"{estimate.value:.{digits}f}"
     return f"{estimate.value:.{digits}f} [{estimate.low:.{digits}f}, {estimate.high:.{digits}f}]"

@@ -34,7 +34,7 @@ SLIGHTLY = 1.25
 
 
 def linear(trials: pd.DataFrame) -> Finding:
-    """Estimates the exponent of stored bits as a power of the number of parameters."""
+    """Estimate the exponent of stored bits as a power of the number of parameters."""
     found = capacity(trials)
     table = bests(found)
     groups = [f"{arch} {depth}" for arch, depth in zip(table.arch, table.depth, strict=True)]
@@ -55,7 +55,7 @@ def linear(trials: pd.DataFrame) -> Finding:
 
 
 def five_bits(trials: pd.DataFrame) -> Finding:
-    """Averages bits per parameter of the largest networks."""
+    """Average bits per parameter of the largest networks."""
     found = capacity(trials)
     table = bests(found)
     if not len(table):
@@ -71,7 +71,7 @@ def five_bits(trials: pd.DataFrame) -> Finding:
 
 
 def similar_capacity(trials: pd.DataFrame) -> Finding:
-    """Finds the largest ratio of bits per parameter between two architectures."""
+    """Find the largest ratio of bits per parameter between two architectures."""
     found = capacity(trials)
     found = found[found.arch != "irnn"]
     table = bests(found)
@@ -87,7 +87,7 @@ def similar_capacity(trials: pd.DataFrame) -> Finding:
 
 
 def capacity_order(trials: pd.DataFrame) -> Finding:
-    """Averages capacity differences between neighbours in the paper's order."""
+    """Average capacity differences between neighbours in the paper's order."""
     found = capacity(trials)
     table = bests(found)
     bits = table.bits_per_parameter
@@ -108,7 +108,7 @@ def capacity_order(trials: pd.DataFrame) -> Finding:
 
 
 def relu_lowers(trials: pd.DataFrame) -> Finding:
-    """Compares studies that hold s() to tanh with studies that hold it to ReLU."""
+    """Compare studies that hold s() to tanh with studies that hold it to ReLU."""
     found = with_each_activation(trials)
     found = found[holds(found, "activation") & found.arch.isin(["rnn", "ugrnn"])]
     table = searches(found, (*SIZE, "activation"), over="activation")
@@ -134,7 +134,7 @@ def relu_lowers(trials: pd.DataFrame) -> Finding:
 
 
 def unrolling_saturates(trials: pd.DataFrame) -> Finding:
-    """Measures the gain from the fewest to the most steps, and how it declines per doubling."""
+    """Measure the gain from the fewest to the most steps, and how it declines per doubling."""
     found = unrolled(trials)
     table = bests(found, ("arch", "num_steps"), over="num_steps")
     table = table.groupby(["arch", "num_steps"], observed=True, as_index=False).agg(
@@ -163,7 +163,7 @@ def unrolling_saturates(trials: pd.DataFrame) -> Finding:
 
 
 def dataset_size(trials: pd.DataFrame) -> Finding:
-    """Averages the ratio of b to the stored bits."""
+    """Average the ratio of b to the stored bits."""
     found = capacity(trials)
     table = bests(found)
     table = table[table.num_samples.notna()]

@@ -32,7 +32,7 @@ EQUAL = 2.0
 
 
 def number_per_unit(trials: pd.DataFrame) -> Finding:
-    """Averages the difference between the error and the theory, for each architecture."""
+    """Average the difference between the error and the theory, for each architecture."""
     found = searched(trials, "memory")
     table = statistics.best(found, SIZE)
     if not len(table):
@@ -57,12 +57,12 @@ def number_per_unit(trials: pd.DataFrame) -> Finding:
 
 
 def text8_equal(trials: pd.DataFrame) -> Finding:
-    """Finds the largest ratio of parameters at equal loss on text8."""
+    """Find the largest ratio of parameters at equal loss on text8."""
     return _equal(trials, "text8", "bits_per_character")
 
 
 def rcf_equal(trials: pd.DataFrame) -> Finding:
-    """Finds the largest ratio of parameters at equal loss on random continuous functions."""
+    """Find the largest ratio of parameters at equal loss on random continuous functions."""
     return _equal(trials, "rcf", "eval_loss")
 
 
@@ -96,7 +96,7 @@ def _equal(trials, task, loss):
 
 
 def per_unit_misleads(trials: pd.DataFrame) -> Finding:
-    """Compares the spread of architectures at equal units to that at equal parameters."""
+    """Compare the spread of architectures at equal units to that at equal parameters."""
     found = searched(trials, "text8", 1)
     table = bests(found)
     table = table[table.bits_per_character.notna()]

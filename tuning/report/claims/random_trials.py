@@ -21,12 +21,12 @@ MARGIN, FACTOR = 0.05, 2.0
 
 
 def gru_untuned(trials: pd.DataFrame) -> Finding:
-    """Compares the GRU's random trials with those of other architectures, at depth 1."""
+    """Compare the GRU's random trials with those of other architectures, at depth 1."""
     return _untuned("gru", 1, trials)
 
 
 def plus_rnn_untuned(trials: pd.DataFrame) -> Finding:
-    """Compares the +RNN's random trials with those of other architectures, at depth 8."""
+    """Compare the +RNN's random trials with those of other architectures, at depth 8."""
     return _untuned("+rnn", 8, trials)
 
 
@@ -42,7 +42,7 @@ def _untuned(arch, depth, trials):
 
 
 def irnn_diverges(trials: pd.DataFrame) -> Finding:
-    """Estimates the infeasible fraction of the IRNN's trials."""
+    """Estimate the infeasible fraction of the IRNN's trials."""
     said, shares, runs = [], [], 0
     for depth in (1, 8):
         found = untuned(trials, depth)
@@ -62,7 +62,7 @@ def irnn_diverges(trials: pd.DataFrame) -> Finding:
 
 
 def least_infeasible(trials: pd.DataFrame) -> Finding:
-    """Compares the infeasible fraction that is claimed to be the smallest with all others."""
+    """Compare the infeasible fraction that is claimed to be the smallest with all others."""
     said, supports, contradicts, runs = [], [], [], 0
     for depth, arch, archs in ((1, "lstm", SHALLOW), (8, "gru", paper.ARCHS)):
         found = untuned(trials, depth)
@@ -92,7 +92,7 @@ def _infeasible(trials):
 
 
 def table_1(trials: pd.DataFrame) -> Finding:
-    """Compares infeasible fractions to the paper's, at its budget if there are such runs."""
+    """Compare infeasible fractions to the paper's, at its budget if there are such runs."""
     there = trials[(trials.max_params == BUDGET) & (trials.train_steps >= paper.MIN_STEPS)]
     at_size = len(untuned(there)) > 0
     table = tables.infeasible(there if at_size else trials)
@@ -114,7 +114,7 @@ def table_1(trials: pd.DataFrame) -> Finding:
 
 
 def pairs_of_table_app_2(trials: pd.DataFrame) -> Finding:
-    """Compares the ranks of capped losses to the signs of the paper's t."""
+    """Compare the ranks of capped losses to the signs of the paper's t."""
     tests, runs = [], 0
     pairs = paper.TABLE_APP_2[paper.TABLE_APP_2.p < ALPHA]
     for depth in (1, 8):
@@ -140,7 +140,7 @@ def pairs_of_table_app_2(trials: pd.DataFrame) -> Finding:
 
 
 def reruns_close(trials: pd.DataFrame) -> Finding:
-    """Averages the log ratio of reruns' losses to the original's."""
+    """Average the log ratio of reruns' losses to the original's."""
     said, close, far, runs = [], [], [], 0
     for arch, study in tables.rerun_studies(trials).items():
         original, again = tables.original_and_reruns(trials, study)

@@ -71,7 +71,7 @@ def any_worse(tests: list[tuple[float, float]], number: int) -> bool:
 
 
 def gated_easier(trials: pd.DataFrame) -> Finding:
-    """Compares searches of gated architectures with those of the RNN and of the IRNN."""
+    """Compare searches of gated architectures with those of the RNN and of the IRNN."""
     said, complete, runs = [], True, 0
     single: list[tuple[float, float]] = []
     pooled: list[tuple[float, float]] = []
@@ -103,7 +103,7 @@ def gated_easier(trials: pd.DataFrame) -> Finding:
 
 
 def most_trainable(arch: str, depth: int, scores: dict[str, Scores], least: int = 1) -> str:
-    """Checks whether an architecture beats every other one on every task.
+    """Check whether an architecture beats every other one on every task.
 
     Args:
         arch: the architecture.
@@ -126,7 +126,7 @@ def most_trainable(arch: str, depth: int, scores: dict[str, Scores], least: int 
 
 
 def describe(trials: pd.DataFrame) -> str:
-    """Names the architectures with the smallest median and smallest loss."""
+    """Name the architectures with the smallest median and smallest loss."""
     by_arch = trials.eval_loss.fillna(math.inf).groupby(trials.arch, observed=True)
     medians, minima = by_arch.median(), by_arch.min()
     return (
@@ -144,17 +144,17 @@ def _searched(arch, depth, trials):
 
 
 def gru_searched(trials: pd.DataFrame) -> Finding:
-    """Compares the GRU's searches with those of other architectures, at depth 1."""
+    """Compare the GRU's searches with those of other architectures, at depth 1."""
     return _searched("gru", 1, trials)
 
 
 def plus_rnn_searched(trials: pd.DataFrame) -> Finding:
-    """Compares the +RNN's searches with those of other architectures, at depth 8."""
+    """Compare the +RNN's searches with those of other architectures, at depth 8."""
     return _searched("+rnn", 8, trials)
 
 
 def ungated_solve(trials: pd.DataFrame) -> Finding:
-    """Checks whether the RNN and the IRNN solve both tasks at depth 1."""
+    """Check whether the RNN and the IRNN solve both tasks at depth 1."""
 
     def judge(gated, ungated, thorough):
         return all(ungated), thorough and not all(ungated)
@@ -163,7 +163,7 @@ def ungated_solve(trials: pd.DataFrame) -> Finding:
 
 
 def only_gated_deep(trials: pd.DataFrame) -> Finding:
-    """Checks which architectures solve both tasks at depth 8."""
+    """Check which architectures solve both tasks at depth 8."""
 
     def judge(gated, ungated, thorough):
         return thorough and any(gated), any(ungated) or (thorough and not any(gated))
@@ -177,7 +177,7 @@ def _solved(
     needed,
     judge: Callable[[list[bool], list[bool], bool], tuple[bool, bool]],
 ):
-    """Checks a claim about which architectures solve both tasks.
+    """Check a claim about which architectures solve both tasks.
 
     Args:
         trials: DataFrame of `trials.read`.
