@@ -8,7 +8,15 @@ from tuning.report.chart import Chart
 from tuning.report.drawing import over_seeds
 from tuning.report.figures import Panel
 from tuning.report.paper import in_order, label
-from tuning.report.selection import SIZE, WITHIN, in_words, other_options, variant, within
+from tuning.report.selection import (
+    SIZE,
+    WITHIN,
+    by_optimizer,
+    in_words,
+    other_options,
+    variant,
+    within,
+)
 from tuning.report.settings import along, pooled
 
 #: Column -> words for trials whose value differs from those of all trials shown; the first applies.
@@ -180,4 +188,14 @@ def _describe(selected):
     if depths != [1]:
         text += f"; depth {', '.join(map(str, depths))}"
     budgets = sorted({int(budget) for budget in selected.max_params})
-    return f"{text}; budget {span(budgets)}.{_fewer(selected, _sizes(selected).max())}"
+    text += f"; budget {span(budgets)}; {_steps(selected)}"
+    return f"{text}.{_fewer(selected, _sizes(selected).max())}"
+
+
+def _steps(selected):
+    """Write the training steps of trials, apart for each optimizer that the paper lacks."""
+    parts = []
+    for optimizer, part in by_optimizer(selected).items():
+        if steps := {int(number) for number in part.train_steps}:
+            parts.append(f"{span(steps)}{f' with {optimizer}' if optimizer else ''}")
+    return f"training steps {', '.join(parts)}"

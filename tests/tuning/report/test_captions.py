@@ -25,15 +25,17 @@ def test_captions_say_how_many_trials_of_which_profile():
     assert of("2c") == "No runs yet."
     own = (
         "5 trials, 2 to 3 per study, 1 of them diverged; profile laptop, unknown; "
-        "budget 1,000 to 3,000."
+        "budget 1,000 to 3,000; training steps 60,000 to 120,000."
     )
     assert of("2c", *rows) == own
-    assert of("2c", *rows, published) == f"{own} published: 1 trial, 1 per study; budget 1,000."
+    theirs = "published: 1 trial, 1 per study; budget 1,000; training steps 60,000."
+    assert of("2c", *rows, published) == f"{own} {theirs}"
 
 
 def test_captions_name_depths():
     rows = [trial("memory", 1.0, depth=depth) for depth in (2, 1)]
-    assert of("2c", *rows) == "2 trials, 2 per study; profile laptop; depth 1, 2; budget 1,000."
+    expected = "2 trials, 2 per study; profile laptop; depth 1, 2; budget 1,000; training steps "
+    assert of("2c", *rows) == f"{expected}60,000 to 120,000."
     assert "depth 2; budget" in of("2c", *rows[:1]) and "depth" not in of("2c", *rows[1:])
 
 
@@ -44,7 +46,13 @@ def test_captions_count_the_trials_that_a_study_stopped():
 
 def test_captions_name_task_options_that_are_not_the_defaults():
     text = of("2c", trial("memory", 0.5, setting='{"num_steps": 5, "sha256": "a"}'))
-    assert text == "1 trial, 1 per study; profile laptop; num_steps=5; budget 1,000."
+    assert text.startswith("1 trial, 1 per study; profile laptop; num_steps=5; budget 1,000; ")
+
+
+def test_captions_name_the_training_steps_of_each_optimizer_that_the_paper_lacks():
+    rows = [capacity(2.0, optimizer="adam", train_steps=steps) for steps in (500, 2000)]
+    muon = capacity(4.0, optimizer="muon", outside='["optimizer"]', train_steps=90_000)
+    assert "; training steps 500 to 2,000, 90,000 with muon." in of("1f", *rows, muon)
 
 
 def test_captions_have_no_control_characters():
@@ -99,7 +107,7 @@ def test_settings_that_differ_along_a_line_are_named():
             (400, {"batch_size": 16, "arch_options.shape": "minus", "l2_decay": 0}),
         )
     ]
-    words = "budget 300 to 400. Points of one architecture differ in shape, batch_size."
+    words = "Points of one architecture differ in shape, batch_size."
     for name in ("memory-parameters", "memory-units"):
         panel = generic.panels(frame(*own))[name]
         assert words in caption(panel, panel.draw(frame(*own)), frame(*own))
