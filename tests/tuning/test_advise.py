@@ -62,12 +62,14 @@ def test_few_runs_count_with_the_best_trial():
         *(rows.capacity(bits, arch="gru", study="a") for bits in (1980.0, 990.0, 0.0)),
         rows.capacity(4000.0, arch="lstm", study="b"),
         rows.capacity(6000.0, arch="gru", depth=2, study="c"),
+        # In a million steps.
+        rows.capacity(4500.0, arch="gru", study="m", optimizer="muon", outside='["optimizer"]'),
     )
     advice = advise.advise(Needs(task_bits=1000.0), found)
     assert advice.num_params >= 500 > count_params("gru", 1, advice.units - 1, 1, 1)
     (size,) = (reason for reason in advice.reasons if "five_bits" in reason.claims)
     assert "at 5 bits per parameter" in size.text.lower() and "need 200 parameters" in size.text
-    assert "500 are safer: 2.00 bits each, the best here" in size.text
+    assert "500 are safer: 2.00 bits each, the best here with the paper's optimizers" in size.text
     assert size.here == "the best of 3 trials of the GRU stored 2.00 bits per parameter (a/00000)"
     assert advise.advise(Needs(1000.0, train_budget=1000), found).num_params < 300
 
