@@ -218,13 +218,16 @@ def _markdown(table, shares):
 def _judge(trials):
     """Check all claims; return a DataFrame with one row per claim.
 
-    Trials with the paper's optimizers decide. Each other optimizer has columns of its own.
+    Trials with the paper's optimizers decide. Each other optimizer has columns of its own, if a
+    claim uses its trials.
     """
     rows = [{"claim": claim.text, "paper": claim.source} for claim in CLAIMS.values()]
     for optimizer, part in by_optimizer(trials).items():
         suffix = f" with {optimizer}" if optimizer else ""
-        for row, claim in zip(rows, CLAIMS.values(), strict=True):
-            finding = claim.check(part)
+        findings = [claim.check(part) for claim in CLAIMS.values()]
+        if optimizer and not any(finding.runs for finding in findings):
+            continue
+        for row, finding in zip(rows, findings, strict=True):
             row |= {f"{name}{suffix}": value for name, value in finding._asdict().items()}
     table = pd.DataFrame(rows)
     table.insert(5, "rule", [claim.rule for claim in CLAIMS.values()])

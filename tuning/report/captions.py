@@ -188,7 +188,7 @@ def _describe(selected):
     if depths != [1]:
         text += f"; depth {', '.join(map(str, depths))}"
     budgets = sorted({int(budget) for budget in selected.max_params})
-    text += f"; budget {span(budgets)}; {_steps(selected)}"
+    text += f"; budget {span(budgets)}{_steps(selected)}"
     return f"{text}.{_fewer(selected, _sizes(selected).max())}"
 
 
@@ -196,6 +196,7 @@ def _steps(selected):
     """Write the training steps of trials, apart for each optimizer that the paper lacks."""
     parts = []
     for optimizer, part in by_optimizer(selected).items():
-        if steps := {int(number) for number in part.train_steps}:
+        # Some of the authors' trials have no number.
+        if steps := {int(number) for number in part.train_steps.dropna()}:
             parts.append(f"{span(steps)}{f' with {optimizer}' if optimizer else ''}")
-    return f"training steps {', '.join(parts)}"
+    return f"; training steps {', '.join(parts)}" if parts else ""
