@@ -136,7 +136,7 @@ def write_json(path: str | os.PathLike, value: Any) -> None:
 
 
 def sync(path: str | os.PathLike) -> None:
-    """Make a file's content, or rename in a directory, survive a power failure."""
+    """Make a file's content, or renames in a directory, survive a power failure."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

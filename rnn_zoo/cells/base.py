@@ -198,7 +198,7 @@ class AbstractRNNCell(WeightedCell, NoisyCell):
         makes = self.has_candidate and "activation" in type(self).step.__code__.co_names
         if self.candidate_dropout and not (self.forget_gates and makes):
             raise ValueError(
-                f"candidate_dropout needs a forget gate and a candidate that `step` makes, which "
+                "candidate_dropout needs a forget gate and a candidate that `step` makes, which "
                 f"{type(self).__name__} does not have; omit it"
             )
         if any(self.zoneout[name] for name in self.joint_states):

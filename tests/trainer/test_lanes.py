@@ -395,7 +395,7 @@ def test_only_the_last_programs_are_kept(no_programs):
 
 @pytest.mark.slow
 def test_a_program_is_compiled_once_for_all_trials_of_its_shape(no_programs, monkeypatch):
-    """Rerun, another study of the same shape, or a run in a loop do not compile again."""
+    """Reruns, another study of the same shape, or a run in a loop do not compile again."""
     made, compile_ = [], backend.current().compile
     monkeypatch.setattr(backend.current(), "compile", lambda f: made.append(f) or compile_(f))
     configs = [varied(seed=3), varied(seed=4)]

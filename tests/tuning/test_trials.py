@@ -394,7 +394,7 @@ def test_a_log_that_cannot_be_read_is_not_called_lost(tmp_path, make, problem):
 
 @pytest.mark.parametrize("name", ["../../x", "a/b", "$\\frac{$", "[/b]", "", "a" * 101, "-x"])
 def test_a_task_or_a_cell_without_a_proper_name_is_damage(name, tmp_path):
-    """Report name files after tasks, and print both."""
+    """Reports name files after tasks, and print both."""
     records = record("0"), record("1", task=name), record("2", arch=name)
     write(tmp_path / "s/trials.jsonl", *records)
     found, problems = trials.read(tmp_path)

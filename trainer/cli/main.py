@@ -124,7 +124,7 @@ def check_owners(flag_holder: flags.FlagValues, owners: Mapping[str, str]) -> No
         UserError: a flag has no effect.
     """
     for name, owner in owners.items():
-        if flag_holder[name].present and flag_holder[owner].value in (None, False, []):
+        if flag_holder[name].present and not flag_holder[owner].value:
             raise UserError(f"--{name} has no effect without --{owner}; omit it, or add --{owner}")
 
 

@@ -94,7 +94,7 @@ def over_seeds(trials: pd.DataFrame, by: Iterable[str], x: str, y: str) -> pd.Da
 
 
 def seeds_of(trials: pd.DataFrame, by: Iterable[str]) -> pd.Series:
-    """Numbers the seeds of trials; further studies with equal settings and seed have other numbers.
+    """Number the seeds of trials; further studies with equal settings and seed have other numbers.
 
     The longest of such studies comes first. Trials of another directory that continue a study have
     other iterations than its own, and so the same number.

@@ -93,5 +93,5 @@ def _taken(axes):
 
 
 def _filled(places):
-    """Place along the lines between places."""
+    """Places along the lines between places."""
     return Path(places).interpolated(25).vertices if 1 < len(places) < 1000 else places

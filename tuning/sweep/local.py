@@ -151,7 +151,7 @@ class _Crew:
 
 
 def _live(connection, path, runner, max_megabytes, patience):
-    """Run in each process: takes studies until all are over."""
+    """Run in each process: take studies until all are over."""
     ending, sweep = threading.Event(), Sweep.open(path, lenient=True)
     # With `Signals` a second SIGTERM kills, but a batch system and the engine may both send one.
     signal.signal(signal.SIGTERM, lambda *_: ending.set())

@@ -116,6 +116,6 @@ def study_of(config, lanes, length):
 
 
 def _rate(config, lanes):
-    """Step per second of all lanes side by side, without compilation."""
+    """Steps per second of all lanes side by side, without compilation."""
     pool = Lanes([Trial(dataclasses.replace(config, train_steps=10**6))] * lanes, lanes)
     return common.rate(trials.runner(pool), RATE_SECONDS)

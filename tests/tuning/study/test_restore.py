@@ -66,7 +66,7 @@ def test_a_finished_study_is_extended_from_its_records(tmp_path, algorithm):
 
 
 def test_pending_trials_are_proposed_again(tmp_path):
-    """Record may be copied while trials are in training."""
+    """Records may be copied while trials are in training."""
     whole = search(tmp_path / "whole", 12)
     search(tmp_path / "study", 12, limit=7)
     kept = keep_records(tmp_path / "study", tmp_path / "kept")
