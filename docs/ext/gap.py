@@ -1,21 +1,25 @@
-"""The figure and table of the sweep of optimizers, from the report in results/, if it has them."""
+"""Figures and tables of gaps between RNNs and gated cells, from the report in results/."""
 
 from atlas import REPORT
 
-_NONE = "No results of this sweep are in the repository yet."
+_NONE = "The repository has no results of these studies yet."
 _RESULTS = """\
-```{{figure}} {up}/figures/optimizers.png
-:alt: Gap between the best RNN and the best gated cell, a mark per optimizer and task
+```{{figure}} {up}/figures/{name}.png
+:alt: {shown}
 
-The gap with each optimizer, in units of the chance loss.
+{shown}.
 ```
 
 {table}"""
+_SHOWN = {
+    "optimizers": "The gap in the share of trials that learn, a mark per optimizer and task",
+    "tuned_gap": "The loss of each search's best trial, a mark per search, and their medians",
+}
 
 
-def section(report=REPORT):
-    """Markdown: figure and table, or a sentence if there are no results."""
-    if not (report / "figures" / "optimizers.png").is_file():
+def section(name, report=REPORT):
+    """Markdown: a figure of `_SHOWN` and its table, or a sentence if there are no results."""
+    if not (report / "figures" / f"{name}.png").is_file():
         return _NONE
-    table = (report / "tables" / "optimizers.md").read_text()
-    return _RESULTS.format(up="../results/report", table=table)
+    table = (report / "tables" / f"{name}.md").read_text()
+    return _RESULTS.format(up="../results/report", name=name, shown=_SHOWN[name], table=table)

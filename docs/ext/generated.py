@@ -37,7 +37,10 @@ def _file(path, language):
 #: Page -> comment -> function that returns the Markdown for it.
 PAGES = {
     "atlas": {"results": atlas.section},
-    "optimizers": {"results": gap.section},
+    "optimizers": {
+        "results": lambda: gap.section("optimizers"),
+        "results after tuning": lambda: gap.section("tuned_gap"),
+    },
     "cells/index": {"zoo": zoo.table},
     "reference/rnn_zoo": {"cells": zoo.classes},
     "gallery": {"preset cards": presets.section},

@@ -42,15 +42,16 @@ def test_the_atlas_shows_its_results_once_there_are_any(tmp_path):
     assert "{download}`The atlas's page <../results/report/atlas.html>`" in text
 
 
-def test_the_sweep_of_optimizers_shows_its_results_once_there_are_any(tmp_path):
+@pytest.mark.parametrize("name", ["optimizers", "tuned_gap"])
+def test_gaps_are_shown_once_there_are_results(tmp_path, name):
     import gap
 
-    assert gap.section(tmp_path) == "No results of this sweep are in the repository yet."
-    for name in ("figures/optimizers.png", "tables/optimizers.md"):
-        (tmp_path / name).parent.mkdir()
-        (tmp_path / name).write_text("| task |")
-    text = gap.section(tmp_path)
-    assert text.endswith("| task |") and "{figure} ../results/report/figures/optimizers.png" in text
+    assert gap.section(name, tmp_path) == "The repository has no results of these studies yet."
+    for path in (f"figures/{name}.png", f"tables/{name}.md"):
+        (tmp_path / path).parent.mkdir()
+        (tmp_path / path).write_text("| task |")
+    text = gap.section(name, tmp_path)
+    assert text.endswith("| task |") and f"{{figure}} ../results/report/figures/{name}.png" in text
 
 
 def test_presets_have_a_row_each():

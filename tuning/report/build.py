@@ -22,6 +22,7 @@ from tuning.report import (
     page,
     published,
     style,
+    tuned_gap,
 )
 from tuning.report import gaps as gap
 from tuning.report.captions import caption
@@ -56,8 +57,10 @@ def run(
     OUT/tables/       one CSV and one Markdown file per table, and claims.csv, claims.md
     OUT/atlas.html    the page of the atlas, if it has runs
     OUT/*/optimizers  the comparison of optimizers, if it has runs
+    OUT/*/tuned_gap   the gap between RNNs and gated cells after tuning, if it has runs
 
-    Trials of the project's atlas and of that comparison enter no other figure, table or claim.
+    Trials of the project's atlas and of the comparison of optimizers enter no other figure, table
+    or claim.
 
     Args:
         runs: the directory, or None to report the authors' trials alone.
@@ -96,6 +99,7 @@ def run(
         drawn = _draw(chosen, others, excluded)
         pages = atlas_page.files(of, of_atlas, _name(runs)) if len(of_atlas) else {}
         compared = optimizers.files(of_optimizers) if len(of_optimizers) else {}
+        after_tuning = tuned_gap.files(tuned_gap.select(judged))
     tables = {name: (table, table.make(usual)) for name, table in TABLES.items()}
     claims = _judge(judged)
     missing = gap.find(usual, runs or "runs")
@@ -111,13 +115,15 @@ def run(
     html = page.render(about, drawn, tables, claims, found, missing)
     out = pathlib.Path(out)
     contents = _contents(drawn, {**tables, "claims": (None, claims)}) | pages | compared
-    _write(out, contents | {"index.html": html})
+    _write(out, contents | after_tuning | {"index.html": html})
     belongs = len(usual) and any(len(panel.select(usual)) for panel in FIGURES.values())
     _summarise(out, drawn, tables, claims, missing if belongs else [], display)
     if pages:
         display.say(f"{out / 'atlas.html'}: {count(of_atlas.arch.nunique(), 'cell')}")
     if compared:
         display.say(f"{out / 'tables' / 'optimizers.md'}: gaps between RNNs and gated cells")
+    if after_tuning:
+        display.say(f"{out / 'tables' / 'tuned_gap.md'}: gaps after tuning")
     if len(others) and not belongs:
         display.say(
             "no run belongs to a figure of the paper; make some with python -m tuning.sweep and a "

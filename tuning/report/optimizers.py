@@ -149,17 +149,18 @@ def gap(rnns: pd.DataFrame, gated: pd.DataFrame) -> Estimate:
     return share_difference(_learned(gated), _learned(rnns))
 
 
-def verdict(difference: Estimate, p: float, reference: float) -> str:
-    """Whether a gap in shares is closed, remains or is undecided.
+def verdict(difference: Estimate, p: float, reference: float, close: float = CLOSE) -> str:
+    """Whether a gap is closed, remains or is undecided.
 
     Args:
-        difference: result of `gap`.
-        p: Fisher's for equal shares, times the number of optimizers that are compared.
+        difference: by how much gated cells are better.
+        p: of the test for equality, times the number of gaps that are compared.
         reference: loss / chance of the best gated cell.
+        close: largest difference that is taken as a closed gap.
     """
     if reference >= LEARNED:
         return "none: no gated cell learned"
-    if difference.high < CLOSE:
+    if difference.high < close:
         return "closed"
     return "remains" if difference.value > 0 and p < ALPHA else "undecided"
 

@@ -171,6 +171,29 @@ def mann_whitney(first: ArrayLike, second: ArrayLike) -> tuple[float, float]:
     return float(smaller), float(min(1.0, 2 * min(tails[: found + 1].sum(), tails[found:].sum())))
 
 
+def shift(first: ArrayLike, second: ArrayLike) -> Estimate:
+    """Hodges and Lehmann's estimate of by how much the values of `first` are larger.
+
+    It is the median of the differences of all pairs. The interval holds the shifts of `first` that
+    `mann_whitney` does not reject; it is unbounded if the samples are too small to reject any.
+
+    Source: Hodges and Lehmann 1963; Hollander, Wolfe and Chicken 2014, section 4.3.
+    """
+    first = np.asarray(first, float)
+    differences = np.subtract.outer(first, np.asarray(second, float)).ravel()
+    if not differences.size:
+        return Estimate(math.nan, math.nan, math.nan)
+    value, ends = float(np.median(differences)), np.unique(differences)
+    # The test's result changes only where a shift equals a difference.
+    between = [ends[0] - 1, *(ends[1:] + ends[:-1]) / 2, ends[-1] + 1]
+    accepts = [mann_whitney(first - each, second)[1] > 1 - LEVEL for each in between]
+    kept = np.flatnonzero(accepts)
+    if not kept.size:
+        return Estimate(value, value, value)
+    ends = np.array([-math.inf, *ends, math.inf])
+    return Estimate(value, float(ends[kept[0]]), float(ends[kept[-1] + 1]))
+
+
 def welch(first: ArrayLike, second: ArrayLike) -> tuple[float, float, float]:
     """Welch's t-test for equal means of two samples.
 

@@ -133,6 +133,39 @@ def test_mann_whitney_of_nothing_to_compare(pair):
     assert statistics.mann_whitney(*pair) == (0.5, 1.0)
 
 
+@pytest.mark.parametrize("m, n, k", [(4, 12, 8), (4, 4, 1), (8, 12, 23)])
+def test_a_shift_is_the_interval_between_tabulated_ranks_of_the_differences(m, n, k):
+    """The k-th smallest and largest difference, with k of the tables for 95 %."""
+    generator = np.random.default_rng(m * n)
+    first, second = generator.normal(3, 1, m), generator.normal(0, 1, n)
+    differences = np.sort([x - y for x in first for y in second])
+    found = statistics.shift(first, second)
+    wanted = np.median(differences), differences[k - 1], differences[-k]
+    np.testing.assert_allclose(found, wanted, rtol=1e-12)
+
+
+def test_the_interval_of_a_shift_holds_it_as_often_as_it_says():
+    generator = np.random.default_rng(0)
+    covered = []
+    for _ in range(400):
+        first, second = generator.exponential(size=4) + 0.3, generator.exponential(size=12)
+        found = statistics.shift(first, second)
+        covered.append(found.low <= 0.3 <= found.high)
+    assert 0.93 < np.mean(covered) < 0.99
+
+
+@pytest.mark.parametrize(
+    "first, second, expected",
+    [
+        ([1.0], [3.0], (-2.0, -math.inf, math.inf)),
+        (4 * [1.0], 12 * [0.4], (0.6, 0.6, 0.6)),
+        ([], [1.0], (math.nan, math.nan, math.nan)),
+    ],
+)
+def test_a_shift_of_samples_that_are_small_or_tied(first, second, expected):
+    np.testing.assert_allclose(statistics.shift(first, second), expected)
+
+
 def test_multipliers_are_ratios_of_capacities_at_common_sizes():
     bests = frame(
         capacity(5000.0, num_params=1000),
