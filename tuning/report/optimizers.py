@@ -203,11 +203,14 @@ def files(found: pd.DataFrame) -> dict[str, str | bytes]:
     chart = draw(rows)
     if chart is None:
         return {}
+    return as_files("optimizers", rows, CAPTION, chart)
+
+
+def as_files(name: str, rows: pd.DataFrame, caption: str, chart: Chart) -> dict[str, str | bytes]:
+    """Return a table and a figure as the files of the report, by their path."""
+    table = rows.to_markdown(index=False, floatfmt=".3g")
     texts = {
-        "tables/optimizers.csv": rows.to_csv(index=False),
-        "tables/optimizers.md": rows.to_markdown(index=False, floatfmt=".3g") + f"\n\n{CAPTION}\n",
+        f"tables/{name}.csv": rows.to_csv(index=False),
+        f"tables/{name}.md": f"{table}\n\n{caption}\n",
     }
-    pictures = {
-        f"figures/optimizers.{kind}": chart.picture(kind, "optimizers") for kind in page.KINDS
-    }
-    return texts | pictures
+    return texts | {f"figures/{name}.{kind}": chart.picture(kind, name) for kind in page.KINDS}

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib import rc_context
 
-from tuning.report import optimizers, page, statistics
+from tuning.report import optimizers, statistics
 from tuning.report.chart import Chart
 from tuning.report.claims import floors
 from tuning.report.claims.base import SHALLOW, TOO_FEW
@@ -87,13 +87,14 @@ def table(searches: pd.DataFrame) -> pd.DataFrame:
         suits = gated.groupby("optimizers").objective.median().idxmin()
         reference = gated[gated.optimizers == suits]
         cells = [own for _, own in of_task[~is_gated].groupby(["optimizers", "arch"])]
-        cells.sort(key=lambda own: _rank(own.optimizers.iloc[0], own.arch.iloc[0]))
+        cells.sort(key=lambda own: SHALLOW.index(own.arch.iloc[0]))
+        cells.sort(key=lambda own: _rank(own.optimizers.iloc[0]))
         rows += [_row(own, reference, len(cells)) for own in cells]
     return pd.DataFrame(rows)
 
 
-def _rank(names, arch=""):
-    return names != PAPER, names, SHALLOW.index(arch) if arch else 0
+def _rank(names):
+    return names != PAPER, names
 
 
 def _row(own, reference, number):
@@ -156,11 +157,4 @@ def files(found: pd.DataFrame) -> dict[str, str | bytes]:
     rows = table(searches)
     if not len(rows):
         return {}
-    texts = {
-        "tables/tuned_gap.csv": rows.to_csv(index=False),
-        "tables/tuned_gap.md": rows.to_markdown(index=False, floatfmt=".3g") + f"\n\n{CAPTION}\n",
-    }
-    chart = draw(searches)
-    return texts | {
-        f"figures/tuned_gap.{kind}": chart.picture(kind, "tuned_gap") for kind in page.KINDS
-    }
+    return optimizers.as_files("tuned_gap", rows, CAPTION, draw(searches))
